@@ -1,0 +1,63 @@
+"""Access records: who read or wrote which version of which secret, when and what for. Never a value.
+
+For stores without a trail of their own (dotenv, swarm). A record is on disk before the value is handed out: a read
+that cannot be recorded does not happen, as with Vault's audit devices.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from secretops.errors import StoreError
+
+Operation = Literal["read", "write", "delete"]
+
+
+def this_actor(role: str) -> str:
+    """Who this process is, for a record: its role and the account it runs as, e.g. "rotator:app@host"."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a numeric uid without an account, as in many containers
+        user = str(os.getuid())
+    return f"{role}:{user}@{socket.gethostname()}"
+
+
+@dataclass(frozen=True)
+class AccessRecords:
+    """An append-only file of JSON lines, mode 600, kept by one actor."""
+
+    path: Path
+    actor: str
+
+    def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None:
+        """Add one record and wait until it is on disk. Raises StoreError."""
+        record = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "actor": self.actor,
+            "operation": operation,
+            "secret": secret,
+            "version": version,
+            "purpose": purpose,
+        }
+        line = (json.dumps(record) + "\n").encode()
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if os.write(file, line) != len(line):  # one write, so that lines of two processes never mix
+                    raise OSError(28, "No space left on device")
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: {error.strerror}",
+                rule="every access to a secret is recorded before it happens; this one could not be",
+                remedy="make the file writable and its disk not full, then try again; nothing was changed",
+            ) from error

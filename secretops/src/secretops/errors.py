@@ -1,0 +1,63 @@
+"""How secretops says that something is wrong: the value, the rule, the remedy, and an exit code a script can trust."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a secretops command returns. Documented in the README; a number never changes its meaning."""
+
+    DONE = 0
+    FAILED = 1  # it was tried and did not work; nothing was lost
+    USAGE = 2  # the command line or the stack file is wrong
+    ATTENTION = 3  # everything ran, and something needs a person
+    BUSY = 4  # somebody else holds the lease
+    WAITING = 5  # a value has to be supplied first
+
+
+class SecretopsError(Exception):
+    """Something a person can understand and mend. Its text is value, rule, remedy, and never holds a secret value.
+
+    `what` names the public thing that is wrong, `rule` the rule it breaks, `remedy` the next thing to do.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, what: str, *, rule: str = "", remedy: str = "") -> None:
+        self.what, self.rule, self.remedy = what, rule, remedy
+        super().__init__("\n".join(part for part in (what, rule, remedy and f"-> {remedy}") if part))
+
+
+class UsageError(SecretopsError):
+    """The command line or what it points at is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class WaitingError(SecretopsError):
+    """A value that only an operator can supply is not there yet."""
+
+    exit_code = ExitCode.WAITING
+
+
+class LeaseHeldError(SecretopsError):
+    """Somebody else is rotating this store's secrets right now."""
+
+    exit_code = ExitCode.BUSY
+
+
+class NotFoundError(SecretopsError):
+    """The store has no such version of the secret: the one not-found error of every store."""
+
+
+class StoreError(SecretopsError):
+    """The store refused, is full, or is not as we left it."""
+
+
+class UnreachableError(SecretopsError):
+    """The target or the store did not answer. Worth another try later; says nothing about the credential."""
+
+
+class RefusedError(SecretopsError):
+    """The target answered, and refused the credential or the command."""

@@ -1,0 +1,121 @@
+"""What a stack tells secretops: where everything is, and never what anything is worth.
+
+The Pulumi program builds one `Manifest` from its settings and hands it on as the stack output `secretops` (for an
+operator), and as a file or a variable (for a rotator). It is public: locators, names, cadences.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """Frozen, and strict about what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SecretKind(StrEnum):
+    """Who makes a secret's next value, and how it is proven. Not where it is kept."""
+
+    MQTT_USER = "mqtt-user"  # two broker users, alternating; made by secretops
+    BROKER_ADMIN = "broker-admin"  # two broker admins, alternating; the first one by the operator
+    AGENT_KEY = "agent-key"  # a DigitalOcean agent API key
+    X509 = "x509"  # CA certificate, client certificate, client key
+    SUPPLIED = "supplied"  # by the operator, always
+
+    @property
+    def alternates(self) -> bool:
+        """Whether secretops makes its values, on two users that take turns."""
+        return self in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN)
+
+
+class Reader(StrEnum):
+    """Who may read a secret."""
+
+    SERVER = "server"
+    ROTATOR = "rotator"
+
+
+class Secret(Model):
+    """One named entry of the catalogue. Not a value."""
+
+    name: str
+    kind: SecretKind
+    fields: tuple[str, ...]
+    readers: tuple[Reader, ...]
+    cadence_days: int
+    """After how many days a new value is due (alternating kinds), or a person is reminded (the others)."""
+    users: tuple[str, ...] = ()
+    """The two broker users that take turns; empty for kinds that do not alternate."""
+
+
+class BrokerKind(StrEnum):
+    """Which commands a broker understands for its users. `coreflux` also covers the embedded broker."""
+
+    COREFLUX = "coreflux"
+    MOSQUITTO = "mosquitto"
+
+
+class MqttProtocol(StrEnum):
+    """Which MQTT a client speaks to the broker."""
+
+    V5 = "5"
+    V311 = "3.1.1"
+
+
+class Broker(Model):
+    """How to reach the MQTT broker, which is the target of the broker users' passwords."""
+
+    kind: BrokerKind
+    host: str
+    port: int
+    protocol: MqttProtocol
+    tls: bool
+    ca_file: str | None = None
+    """PEM bundle that signs the broker's certificate; None trusts the system's."""
+    topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")
+    """Topic filters that the server's user may publish and subscribe to, where the broker's ACL can say so."""
+    embedded: bool = False
+    """Whether `secretops broker` is this broker."""
+    home: str | None = None
+    """Folder of the embedded broker's users, log and pid file."""
+
+
+class DotenvStore(Model):
+    """The dotenv store's place: a folder as the Secret Management Guide draws it."""
+
+    kind: Literal["dotenv"] = "dotenv"
+    root: str
+    variables: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """secret -> field -> the variable in config/.env that carries the value."""
+    files: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """secret -> field -> path below root of the file that carries the value."""
+    file_variables: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """secret -> field -> the variable in config/.env that names that file, e.g. MQTT_PASSWORD_FILE."""
+
+
+class Manifest(Model):
+    """Everything secretops needs to know of one stack."""
+
+    project: str
+    stack: str
+    store: DotenvStore
+    broker: Broker
+    secrets: tuple[Secret, ...]
+    grace_seconds: int
+    """How long readers have to let go of a replaced version before its user is scrambled."""
+
+    def secret(self, name: str) -> Secret:
+        """The secret called `name`. Raises KeyError."""
+        for secret in self.secrets:
+            if secret.name == name:
+                return secret
+        raise KeyError(name)
+
+    def of_kind(self, kind: SecretKind) -> Secret | None:
+        """The stack's secret of a kind that occurs at most once, or None."""
+        return next((secret for secret in self.secrets if secret.kind is kind), None)

@@ -1,0 +1,68 @@
+"""Values never reach a log: every value this process holds is replaced in every record, whoever writes it.
+
+A filter, not a call to remember. `Value` registers what it holds; `install` puts the filter where all records
+are made, so that a library's logger, its arguments and its tracebacks pass through it too.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import urllib.parse
+from threading import Lock
+from typing import Any
+
+HIDDEN = "<hidden>"
+SHORTEST = 6  # shorter strings occur by chance in ordinary text; nothing secretops generates is that short
+
+_lock = Lock()
+_known: set[str] = set()
+
+
+def remember(text: str) -> None:
+    """From now on replace `text`, and its base64, hex and URL-encoded forms, in every record."""
+    if len(text) < SHORTEST:
+        return
+    raw = text.encode()
+    with _lock:
+        _known.update(
+            {
+                text,
+                repr(text)[1:-1],
+                base64.b64encode(raw).decode().rstrip("="),
+                base64.urlsafe_b64encode(raw).decode().rstrip("="),
+                raw.hex(),
+                urllib.parse.quote(text, safe=""),
+            }
+        )
+
+
+def redact(text: str) -> str:
+    """`text` with every known value replaced."""
+    with _lock:
+        known = sorted(_known, key=len, reverse=True)
+    for value in known:
+        if value in text:
+            text = text.replace(value, HIDDEN)
+    return text
+
+
+def install() -> None:
+    """Make every log record of this process, of every logger, now and later, pass through `redact`."""
+    make = logging.getLogRecordFactory()
+    if getattr(make, "redacts", False):
+        return
+    formatter = logging.Formatter()
+
+    def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        try:
+            record.msg, record.args = redact(record.getMessage()), ()
+        except (TypeError, ValueError):  # a caller's wrong format string: its own arguments may hold the value
+            record.msg, record.args = redact(str(record.msg)), ()
+        if record.exc_info:
+            record.exc_text = redact(formatter.formatException(record.exc_info))
+        return record
+
+    redacted.redacts = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(redacted)

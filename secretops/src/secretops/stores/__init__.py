@@ -1,0 +1,1 @@
+"""Where values live. One module a store, one Protocol (`protocol.VersionStore`), one contract suite."""

@@ -1,0 +1,28 @@
+"""What every target can do with a credential."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from secretops.values import Value
+
+
+class Target(Protocol):
+    """The system that accepts a credential (here: one kind of user of an MQTT broker). Never a store.
+
+    A credential is a Value with `username` and `password`. Every method may raise UnreachableError (no answer) or
+    RefusedError (an answer, and it is no). Every method is idempotent.
+    """
+
+    def apply(self, admin: Value, credential: Value) -> None:
+        """Make the target accept `credential`, creating the user with its grants if need be.
+
+        Touches that one user and no other. When the credential already works nothing is sent: setting even the same
+        password again drops the user's live sessions on mosquitto.
+        """
+
+    def verify(self, credential: Value) -> None:
+        """Log in as `credential` and do what its reader will do. Raises RefusedError when it can't."""
+
+    def retire(self, admin: Value, username: str) -> None:
+        """Make every password of `username` that anybody knows worthless. A user that is gone is fine."""

@@ -1,0 +1,58 @@
+"""The value of a secret: its named fields, held so that nothing prints it by accident.
+
+What a secret *is* (its name, kind, cadence) is public and lives in `manifest.Secret`. The two never share a type.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+from secretops.redaction import HIDDEN, remember
+
+PUBLIC_FIELDS = frozenset({"username", "ca.crt", "client.crt"})
+"""Fields that name or prove somebody and open nothing; they may be shown. Everything else is hidden."""
+
+PASSWORD_LENGTH = 40
+"""Characters of a generated password: 62 symbols, so about 238 bits."""
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+class Value(Mapping[str, str]):
+    """One immutable value of a secret, for example {"username": …, "password": …}.
+
+    Reads like a mapping. Its repr and str hide it, it does not pickle, and what it holds is redacted from logs.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = dict(fields)
+        for name, text in self._fields.items():
+            if name not in PUBLIC_FIELDS:
+                remember(text)
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Value({', '.join(f'{name}={HIDDEN}' for name in self._fields)})"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret value is not pickled")
+
+
+def new_password() -> str:
+    """A password that needs no quoting anywhere: broker commands are split at spaces and quotes."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH))
