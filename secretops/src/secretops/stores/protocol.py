@@ -38,7 +38,9 @@ class VersionStore(Protocol):
         Raises StoreError when somebody changed the delivered value by hand: that is for a person to decide.
         """
 
-    def mark(self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None) -> None:
+    def mark(
+        self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
+    ) -> None:
         """Record that a version logged in, or that the target no longer takes it (whose value is then forgotten)."""
 
     def discard(self, secret: str, version: str) -> None:
