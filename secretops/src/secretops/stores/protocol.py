@@ -1,4 +1,4 @@
-"""What every store can do. Small on purpose: a new store is these eight methods and a row in the contract suite."""
+"""What every store can do. Small on purpose: a new store is these nine methods and a row in the contract suite."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ class VersionStore(Protocol):
 
     def discard(self, secret: str, version: str) -> None:
         """Forget a pending version and its value. No-op when it is gone."""
+
+    def forget(self, secret: str) -> None:
+        """Remove every version of a secret and everything delivered of it. There is no way back."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
         """Hold the right to rotate. Raises LeaseHeldError that names the holder. Ends with the process."""

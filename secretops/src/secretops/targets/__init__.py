@@ -1,1 +1,29 @@
 """The systems that accept a credential. One module a target, one Protocol, one contract suite."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from secretops.errors import UsageError
+from secretops.manifest import Broker, BrokerKind, SecretKind
+from secretops.targets.coreflux import CorefluxTarget
+from secretops.targets.mosquitto import MosquittoTarget
+from secretops.targets.protocol import Target
+
+
+def open_target(broker: Broker, kind: SecretKind) -> Target:
+    """The target of a kind of secret at this broker. Raises UsageError for a kind that is no broker user."""
+    if not kind.alternates:
+        raise UsageError(
+            f"{kind}: no broker user",
+            rule="only a broker user's value is made and set by secretops",
+            remedy="give its value with `secretops put`",
+        )
+    admin = kind is SecretKind.BROKER_ADMIN
+    match broker.kind:
+        case BrokerKind.MOSQUITTO:
+            return MosquittoTarget(broker, admin=admin)
+        case BrokerKind.COREFLUX:
+            return CorefluxTarget(broker, admin=admin)
+        case _:
+            assert_never(broker.kind)

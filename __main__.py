@@ -1,0 +1,29 @@
+"""The secrets of a Coreflux MCP server, per stack: containers, grants, schedule, trail, references. Never a value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pulumi
+
+from components.matrix import gaps
+from components.server import open_identity, open_server
+from components.store import open_store
+from settings import Settings
+
+settings = Settings.load()  # every error of the stack file at once, an impossible pair included
+
+identity = open_identity(settings)
+store = open_store("secrets", settings)
+references = store.publish(reader=identity.principal)
+schedule = store.rotate()
+trail = store.record_access()
+server = open_server("server", settings, secrets=references, opts=pulumi.ResourceOptions(depends_on=[store]))
+
+pulumi.export("secretops", store.manifest.model_dump(mode="json"))
+pulumi.export("references", asdict(references))
+pulumi.export("schedule", asdict(schedule))
+pulumi.export("trail", asdict(trail))
+pulumi.export("gaps", gaps(settings.store.kind))
+pulumi.export("server", server.endpoint)
+pulumi.export("next", settings.next_step)

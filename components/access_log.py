@@ -1,0 +1,13 @@
+"""The trail: where reads are recorded, and what it does not see. Not an application log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trail:
+    """A locator of the records, and the gap in them ("" where there is none)."""
+
+    records: str
+    gap: str

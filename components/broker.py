@@ -1,0 +1,33 @@
+"""The broker as secretops is told of it: the target of the broker users' passwords."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from settings import BrokerSettings, EmbeddedBroker, OutsideBroker
+
+
+def broker_location(settings: BrokerSettings, *, home: Path) -> Broker:
+    """Where the broker is and what it speaks. `home` is the embedded one's folder, on this machine alone."""
+    match settings:
+        case EmbeddedBroker():
+            return Broker(
+                kind=BrokerKind.COREFLUX,
+                host="localhost",
+                port=settings.port,
+                protocol=MqttProtocol.V311,
+                tls=False,
+                embedded=True,
+                home=str(home),
+            )
+        case OutsideBroker():
+            return Broker(
+                kind=BrokerKind(settings.kind),
+                host=settings.host,
+                port=settings.listening_port,
+                protocol=settings.protocol,
+                tls=settings.tls,
+                ca_file=settings.ca_file,
+                topics=settings.topics,
+            )

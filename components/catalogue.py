@@ -1,0 +1,85 @@
+"""The catalogue: which secrets a stack has. The guide's own four, and whatever the stack declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from components.naming import BROKER_USER_LIMIT, physical_name
+from secretops.manifest import Reader, Secret, SecretKind
+
+SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The secrets of one stack, by name. Public: a value never gets here."""
+
+    secrets: tuple[Secret, ...]
+
+    def __iter__(self) -> Iterator[Secret]:
+        return iter(self.secrets)
+
+    def for_reader(self, reader: Reader) -> tuple[Secret, ...]:
+        """Those that `reader` is granted."""
+        return tuple(secret for secret in self.secrets if reader in secret.readers)
+
+
+def mqtt(stack: str, cadence_days: int) -> Secret:
+    """The server's own broker credential. One secret of two fields, so that no reader sees a torn pair."""
+    return Secret(
+        name="mqtt",
+        kind=SecretKind.MQTT_USER,
+        fields=("username", "password"),
+        readers=SERVER_AND_ROTATOR,
+        cadence_days=cadence_days,
+        users=_users("coreflux-mcp", stack),
+    )
+
+
+def broker_admin(stack: str, cadence_days: int) -> Secret:
+    """The rotator's credential at the broker. The server never reads it."""
+    return Secret(
+        name="broker-admin",
+        kind=SecretKind.BROKER_ADMIN,
+        fields=("username", "password"),
+        readers=(Reader.ROTATOR,),
+        cadence_days=cadence_days,
+        users=_users("coreflux-mcp-admin", stack),
+    )
+
+
+def agent_key(cadence_days: int) -> Secret:
+    """The Coreflux Copilot (DigitalOcean agent) API key."""
+    return Secret(
+        name="agent-key",
+        kind=SecretKind.AGENT_KEY,
+        fields=("api-key",),
+        readers=SERVER_AND_ROTATOR,
+        cadence_days=cadence_days,
+    )
+
+
+def client_cert() -> Secret:
+    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop."""
+    return Secret(
+        name="client-cert",
+        kind=SecretKind.X509,
+        fields=("ca.crt", "client.crt", "client.key"),
+        readers=SERVER_AND_ROTATOR,
+        cadence_days=365,
+    )
+
+
+def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], remind_after_days: int) -> Secret:
+    """A secret of the stack's own. Its values are supplied; after `remind_after_days` a new one is asked for."""
+    return Secret(name=name, kind=SecretKind.SUPPLIED, fields=fields, readers=readers, cadence_days=remind_after_days)
+
+
+GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", "client-cert"})
+"""Names that a stack can't declare."""
+
+
+def _users(base: str, stack: str) -> tuple[str, str]:
+    name = physical_name(base, stack, limit=BROKER_USER_LIMIT - 2)
+    return f"{name}-a", f"{name}-b"

@@ -1,0 +1,194 @@
+"""A folder as a resource: its sub-folders, modes, public files and public lines of config/.env. Never a value.
+
+A dynamic provider. `diff` looks at the disk and not only at the state, so that any `pulumi up` repairs what somebody
+changed; the lines and files of others (the rotator's values, a person's own) are not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from secretops.errors import StoreError
+from secretops.stores import env_file, files
+
+ENV = Path("config") / ".env"
+HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
+
+
+class FolderProvider(ResourceProvider):
+    """Creates, compares, repairs and removes what a `Folder` says. Pickled by reference, so it holds nothing."""
+
+    serialize_as_secret_always = False
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse, before anything is changed, what `create` or `update` could not do."""
+        return CheckResult(news, [CheckFailure("root", reason) for reason in unfit(Path(news["root"]))])
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        moved = olds["root"] != news["root"]
+        changed = moved or any(olds.get(key) != news.get(key) for key in ("folders", "files", "lines", "modes"))
+        return DiffResult(changes=changed or any(drift(news)), replaces=["root"] if moved else [])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        make(props)
+        return CreateResult(id_=props["root"], outs=dict(props))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """A folder that is gone is gone from the state too; anything less is drift, and `diff` finds it."""
+        return ReadResult(id_ if Path(props["root"]).is_dir() else "", dict(props))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        make(news)
+        unmake(olds, keep=news)
+        return UpdateResult(outs=dict(news))
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        unmake(props, keep={})
+
+
+class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
+    """Public content below one root, made by `FolderProvider`.
+
+    `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for a file that others write) are
+    relative to `root`; `lines` are variables of config/.env.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        root: str,
+        folders: tuple[str, ...] = (),
+        files: Mapping[str, str] | None = None,
+        lines: Mapping[str, str] | None = None,
+        modes: Mapping[str, str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props = {
+            "root": root,
+            "folders": list(folders),
+            "files": dict(files or {}),
+            "lines": dict(lines or {}),
+            "modes": dict(modes or {}),
+        }
+        super().__init__(FolderProvider(), name, props, opts)
+
+
+def unfit(root: Path) -> Iterator[str]:
+    """Why `root` cannot be written to, told as value, rule, remedy. Looks only."""
+    if not root.is_absolute():
+        yield f"{root}: not an absolute path"
+        return
+    place = next(path for path in (root, *root.parents) if path.exists())
+    if not place.is_dir():
+        yield f"{place} is a file; the store is a folder. -> Name another root, or move the file away."
+        return
+    if place == root:
+        try:
+            files.check_owner(root)
+        except StoreError as error:
+            yield str(error)
+            return
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield f"{place} is read-only for uid {os.geteuid()}. -> Make it writable, or name another root."
+        return
+    space = os.statvfs(place)
+    if space.f_bavail == 0 or (space.f_files and space.f_favail == 0):
+        yield f"{place}: its disk is full. -> Make room, then run pulumi up again."
+
+
+def drift(props: Mapping[str, Any]) -> Iterator[str]:
+    """Each thing on disk that is not as `props` says."""
+    root = Path(props["root"])
+    for folder in (".", *props["folders"]):
+        if _mode(root / folder) != files.FOLDER:
+            yield folder
+    for path, text in props["files"].items():
+        if _text(root / path) != text or _mode(root / path) != files.PUBLIC:
+            yield path
+    for path, mode in props["modes"].items():
+        if _mode(root / path) not in (None, int(mode, 8)):
+            yield path
+    present = env_file.values(_text(root / ENV) or "")
+    yield from (name for name, text in props["lines"].items() if present.get(name) != text)
+
+
+def make(props: Mapping[str, Any]) -> None:
+    """Bring the disk to what `props` says. Idempotent; leaves everything else alone."""
+    root = Path(props["root"])
+    with files.told(root):
+        root.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
+        root.chmod(files.FOLDER)
+        for folder in props["folders"]:
+            (root / folder).mkdir(mode=files.FOLDER, exist_ok=True)
+            (root / folder).chmod(files.FOLDER)
+    with files.lock(root):
+        for path, text in props["files"].items():
+            if _text(root / path) != text or _mode(root / path) != files.PUBLIC:
+                files.write(root / path, text.encode(), files.PUBLIC)
+        _change_lines(root, props["lines"])
+        with files.told(root):
+            for path, mode in props["modes"].items():
+                if (root / path).exists():
+                    (root / path).chmod(int(mode, 8))
+
+
+def unmake(props: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
+    """Remove what `make(props)` made and `keep` does not ask for: files, lines, then folders that are empty."""
+    root = Path(props["root"])
+    if not root.is_dir():
+        return
+    with files.lock(root):
+        for path, text in props["files"].items():
+            if path not in keep.get("files", {}) and _text(root / path) == text:
+                (root / path).unlink()
+        _change_lines(root, dict.fromkeys(name for name in props["lines"] if name not in keep.get("lines", {})))
+        if not keep and _text(root / ENV) == HEADER:
+            (root / ENV).unlink()
+    if not keep:
+        for folder in reversed(props["folders"]):
+            with suppress(OSError):  # not empty: it holds values, or what others made
+                (root / folder).rmdir()
+        if {path.name for path in root.iterdir()} <= {".lock", ".lease"}:
+            shutil.rmtree(root)
+
+
+def _change_lines(root: Path, changes: Mapping[str, str | None]) -> None:
+    text = _text(root / ENV)
+    if text is None and not any(changes.values()):
+        return
+    changed = env_file.changed(text or HEADER, changes)
+    if changed != text:
+        files.write(root / ENV, changed.encode(errors="surrogateescape"), files.PRIVATE)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode(errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

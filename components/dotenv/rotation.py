@@ -1,0 +1,59 @@
+"""The dotenv store's rotator: `secretops tick` by a systemd user timer of the account that owns the folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from secretops.manifest import Manifest
+
+MANIFEST = "config/secretops.json"
+
+_SERVICE = """\
+[Unit]
+Description=Rotate the secrets of the Coreflux MCP server, stack {stack}
+
+[Service]
+Type=oneshot
+ExecStart={secretops} tick --manifest {manifest}
+# 3: something needs a person. 4: another rotation is under way. Neither is this unit's failure.
+SuccessExitStatus=3 4
+NoNewPrivileges=yes
+"""
+
+_TIMER = """\
+[Unit]
+Description=Every hour: secretops tick, stack {stack}
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=5min
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
+    """path below the root -> text: the manifest, and the two units."""
+    words = {
+        "stack": manifest.stack,
+        "secretops": f'"{Path(sys.prefix) / "bin" / "secretops"}"',
+        "manifest": f'"{root / MANIFEST}"',
+    }
+    return {
+        MANIFEST: manifest.model_dump_json(indent=1) + "\n",
+        f"systemd/{_unit(manifest.stack)}.service": _SERVICE.format(**words),
+        f"systemd/{_unit(manifest.stack)}.timer": _TIMER.format(**words),
+    }
+
+
+def turn_on(root: Path, stack: str) -> str:
+    """The command that starts the schedule. Given, not run: a program does not change its user's session."""
+    units = root / "systemd" / _unit(stack)
+    return f"systemctl --user link {units}.service && systemctl --user enable --now {units}.timer"
+
+
+def _unit(stack: str) -> str:
+    return f"coreflux-mcp-secrets-{stack}"

@@ -1,0 +1,122 @@
+"""The dotenv store: a folder of this machine, as the Secret Management Guide draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pulumi
+
+from components.access_log import Trail
+from components.broker import broker_location
+from components.dotenv.access_log import trail_of
+from components.dotenv.folder import Folder
+from components.dotenv.rotation import rotator_files, turn_on
+from components.matrix import GAPS, StoreKind
+from components.principals import HostUser, Principal
+from components.references import MountedFiles
+from components.rotation import Schedule
+from components.store import SecretStore
+from secretops.manifest import DotenvStore as Location
+from secretops.manifest import Manifest, Reader, Secret, SecretKind
+from settings import PROJECT, PROJECT_FOLDER, DotenvStore, OutsideBroker, Settings
+
+FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
+
+_VARIABLES = {
+    SecretKind.MQTT_USER: {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},
+    SecretKind.AGENT_KEY: {"api-key": "DO_AGENT_API_KEY"},
+}
+"""The names that the server reads (the guide, Environment-Specific Configuration)."""
+
+_FILES = {"password": "secrets/mqtt_password", "api-key": "secrets/api_key"}
+"""As the guide names them below /run/secrets."""
+
+_CERTIFICATE_VARIABLES = {
+    "ca.crt": "MQTT_CA_CERT",
+    "client.crt": "MQTT_CLIENT_CERT",
+    "client.key": "MQTT_CLIENT_KEY",
+}
+
+_VALUE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt": "644", "certs/client.key": "600"}
+"""The guide's modes for files that secretops writes; drift is repaired, their text is not looked at."""
+
+
+class DotenvSecretStore(SecretStore):
+    """One machine's folder as a store. Owns folders, modes, schedule and trail; never a value."""
+
+    def __init__(
+        self, name: str, *, store: DotenvStore, settings: Settings, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, None, opts)
+        self._root = PROJECT_FOLDER / store.root
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.manifest = Manifest(
+            project=PROJECT,
+            stack=settings.stack,
+            store=_location(self._root, store, settings),
+            broker=broker_location(settings.broker, home=self._root / "broker"),
+            secrets=settings.catalogue.secrets,
+            grace_seconds=settings.rotation.grace_seconds,
+        )
+        self._folder = Folder(
+            f"{name}-folder",
+            root=str(self._root),
+            folders=FOLDERS,
+            modes={**_VALUE_MODES, **dict.fromkeys(_FILES.values(), "600")},
+            opts=self._child,
+        )
+        pulumi.log.info(f"store dotenv does not do by itself: {', '.join(GAPS[StoreKind.DOTENV])} (output gaps)", self)
+        self.register_outputs({"root": str(self._root)})
+
+    def publish(self, *, reader: Principal) -> MountedFiles:
+        """The folder belongs to its reader: owner and modes are the grant."""
+        match reader:
+            case HostUser():
+                names = tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
+                return MountedFiles(source=f"dotenv:{self._root}", secrets=names)
+
+    def rotate(self) -> Schedule:
+        """A manifest that `secretops tick` needs no Pulumi for, and a systemd user timer that calls it hourly."""
+        Folder(
+            "rotator",
+            root=str(self._root),
+            files=rotator_files(self._root, self.manifest),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._folder]),
+        )
+        return Schedule(every="hour", turn_on=turn_on(self._root, self.manifest.stack))
+
+    def record_access(self) -> Trail:
+        """Own records, and the gap in them declared."""
+        return trail_of(self._root)
+
+
+def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
+    """Where each field of each secret that the server reads is delivered."""
+    variables: dict[str, dict[str, str]] = {}
+    paths: dict[str, dict[str, str]] = {}
+    file_variables: dict[str, dict[str, str]] = {}
+    for secret in settings.catalogue.for_reader(Reader.SERVER):
+        names, places = _delivery(secret, files=store.deliver == "files")
+        if isinstance(settings.broker, OutsideBroker) and settings.broker.ca_file and secret.kind is SecretKind.X509:
+            names.pop("ca.crt")  # Pulumi's line names the operator's file
+        variables[secret.name] = {field: name for field, name in names.items() if field not in places}
+        paths[secret.name] = places
+        file_variables[secret.name] = {
+            field: name if secret.kind is SecretKind.X509 else f"{name}_FILE"
+            for field, name in names.items()
+            if field in places
+        }
+    return Location(root=str(root), variables=variables, files=paths, file_variables=file_variables)
+
+
+def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """field -> variable, and field -> path for those that are delivered as a file."""
+    if secret.kind is SecretKind.X509:
+        return dict(_CERTIFICATE_VARIABLES), {field: f"certs/{field}" for field in secret.fields}
+    upper: Callable[[str], str] = lambda field: f"{secret.name}_{field}".upper().replace("-", "_")  # noqa: E731
+    names = _VARIABLES.get(secret.kind) or {field: upper(field) for field in secret.fields}
+    if not files:
+        return dict(names), {}
+    places = {field: _FILES.get(field, f"secrets/{secret.name}_{field}") for field in names if field != "username"}
+    return dict(names), places

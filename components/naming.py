@@ -1,0 +1,20 @@
+"""Physical names, computed in one place from a logical name, and cut by hash where a platform's limit asks for it."""
+
+from __future__ import annotations
+
+import hashlib
+
+NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
+"""What names a stack file may give: good as they are in every store, variable and path."""
+
+BROKER_USER_LIMIT = 64
+"""Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
+
+
+def physical_name(*parts: str, limit: int) -> str:
+    """`parts` joined with dashes, at most `limit` characters. What is cut off is replaced by a hash of the whole."""
+    whole = "-".join(parts)
+    if len(whole) <= limit:
+        return whole
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: limit - 9].rstrip('-')}-{digest}"

@@ -1,0 +1,5 @@
+"""`python -m secretops`."""
+
+from secretops.cli import main
+
+main()

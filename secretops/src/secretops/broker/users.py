@@ -1,0 +1,182 @@
+"""Who may use the embedded broker: names, hashed passwords, flags and groups, in one private file.
+
+Flags and groups are those of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin, skill broker-security).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from secretops.errors import StoreError, UsageError
+from secretops.stores import files
+from secretops.values import Value, new_password
+
+USERS_FILE = "users.json"
+
+FIRST_ADMIN = "root"
+"""What a fresh Coreflux broker calls its administrator."""
+
+
+class Flag(StrEnum):
+    """What a user may do beyond ordinary topics."""
+
+    SYSTEM_CONFIGURATION = "AllowedSystemConfiguration"
+    USER_MANAGEMENT = "AllowedUserManagement"
+    LOG_MANAGEMENT = "AllowedLogManagement"
+
+
+class UserError(Exception):
+    """A user command that cannot be carried out. Its text holds the user's name and no argument."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scrypt(_Model):
+    """A password that can be recognised and not read.
+
+    2**14 costs 16 MiB and some 40 ms a login. That is below OWASP's advice for a public service, and enough for
+    generated passwords of 238 bits on loopback, where every reconnect pays it.
+    """
+
+    salt: str
+    hash: str
+    n: int = 2**14
+    r: int = 8
+    p: int = 1
+
+    @classmethod
+    def of(cls, password: str) -> Self:
+        salt = os.urandom(16)
+        empty = cls(salt=base64.b64encode(salt).decode(), hash="")
+        return empty.model_copy(update={"hash": base64.b64encode(empty._derive(password)).decode()})
+
+    def matches(self, password: str) -> bool:
+        return hmac.compare_digest(self._derive(password), base64.b64decode(self.hash))
+
+    def _derive(self, password: str) -> bytes:
+        salt = base64.b64decode(self.salt)
+        return hashlib.scrypt(password.encode(), salt=salt, n=self.n, r=self.r, p=self.p, maxmem=2**26)
+
+
+class User(_Model):
+    """One user of the broker."""
+
+    password: Scrypt
+    flags: frozenset[Flag] = frozenset()
+    groups: tuple[str, ...] = ()
+
+    @property
+    def may_command(self) -> bool:
+        """CommandCall: publish to Command and read its Output."""
+        return bool(self.flags & {Flag.USER_MANAGEMENT, Flag.SYSTEM_CONFIGURATION})
+
+
+class _File(_Model):
+    users: dict[str, User]
+
+
+class Users:
+    """The users, as the file has them. A change is on disk before it holds, so an answered command survives a crash."""
+
+    def __init__(self, path: Path, users: dict[str, User]) -> None:
+        self._path = path
+        self._users = users
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """Raises UsageError without a users file, and StoreError when it is not one."""
+        path = home / USERS_FILE
+        try:
+            return cls(path, _File.model_validate_json(path.read_bytes()).users)
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{path} does not exist", rule="a broker lets nobody in without a user", remedy="secretops broker start"
+            ) from error
+        except (OSError, ValidationError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not a users file"
+            raise StoreError(
+                f"{path}: {why}",
+                rule="it holds the broker's users and is written by the broker alone",
+                remedy="make it readable, or move it away to begin with a new first admin",
+            ) from error
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._users
+
+    def get(self, name: str | None) -> User | None:
+        return None if name is None else self._users.get(name)
+
+    def authenticate(self, name: str | None, password: str | None) -> bool:
+        """Whether `name` is a user and `password` is its password."""
+        user = self.get(name)
+        return user is not None and password is not None and user.password.matches(password)
+
+    def add(self, name: str, password: str, *, flags: frozenset[Flag] = frozenset()) -> None:
+        if name in self._users:
+            raise UserError(f"User '{name}' already exists")
+        self._save({**self._users, name: User(password=Scrypt.of(password), flags=flags)})
+
+    def remove(self, name: str) -> None:
+        self._existing(name)
+        self._save({each: user for each, user in self._users.items() if each != name})
+
+    def set_password(self, name: str, password: str) -> None:
+        self._change(name, password=Scrypt.of(password))
+
+    def set_flag(self, name: str, flag: Flag, *, on: bool) -> None:
+        flags = self._existing(name).flags
+        self._change(name, flags=flags | {flag} if on else flags - {flag})
+
+    def join(self, name: str, group: str) -> None:
+        groups = self._existing(name).groups
+        self._change(name, groups=groups if group in groups else (*groups, group))
+
+    def leave(self, name: str, group: str) -> None:
+        self._change(name, groups=tuple(each for each in self._existing(name).groups if each != group))
+
+    def groups(self, name: str) -> tuple[str, ...]:
+        return self._existing(name).groups
+
+    def _existing(self, name: str) -> User:
+        if (user := self._users.get(name)) is None:
+            raise UserError(f"User '{name}' not found")
+        return user
+
+    def _change(self, name: str, **changes: object) -> None:
+        self._save({**self._users, name: self._existing(name).model_copy(update=changes)})
+
+    def _save(self, users: dict[str, User]) -> None:
+        files.write(self._path, _File(users=users).model_dump_json(indent=2).encode(), files.PRIVATE)
+        self._users = users
+
+
+def first_admin(
+    home: Path, *, username: str = FIRST_ADMIN, keep: Callable[[Value], None] | None = None
+) -> Value | None:
+    """Make the users file with one admin, and return that admin's credential: the only time that anybody can have it.
+
+    None when there are users already. `keep` is called with the credential before the file is written: one that puts it
+    in the store leaves no moment in which a crash would lose it, as the next call makes another.
+    """
+    with files.told(home):
+        home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
+    with files.lock(home):
+        if (home / USERS_FILE).exists():
+            return None
+        value = Value({"username": username, "password": new_password()})
+        if keep is not None:
+            keep(value)
+        admin = frozenset({Flag.SYSTEM_CONFIGURATION, Flag.USER_MANAGEMENT})
+        Users(home / USERS_FILE, {}).add(username, value["password"], flags=admin)
+        return value

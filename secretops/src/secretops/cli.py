@@ -1,0 +1,277 @@
+"""The `secretops` command. Parses and prints; what happens is in `operations`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from secretops import redaction
+from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.manifest import Secret
+from secretops.operations.session import Session
+from secretops.operations.stack import load_manifest
+from secretops.values import PUBLIC_FIELDS, Value
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Live with the secrets of a Coreflux MCP server. Speaks of the selected Pulumi stack unless told another.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 needs attention, 4 lease held, 5 waiting for a value.",
+)
+broker_app = typer.Typer(no_args_is_help=True, help="The embedded broker of a dev stack.")
+app.add_typer(broker_app, name="broker")
+
+Stack = Annotated[str | None, typer.Option("--stack", "-s", help="Stack, instead of the selected one.")]
+ManifestFile = Annotated[
+    Path | None,
+    typer.Option("--manifest", envvar="SECRETOPS_MANIFEST", help="Manifest file, where there is no Pulumi."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; end with a documented exit code and never with a traceback for a user's mistake."""
+    redaction.install()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        code = app(standalone_mode=False)
+    except SecretopsError as error:
+        err.print(redaction.redact(str(error)), markup=False)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        err.print("stopped; what was begun is finished by the next tick")
+        code = ExitCode.FAILED
+    sys.exit(int(code or 0))
+
+
+def _open(stack: str | None, file: Path | None, role: str = "operator") -> Session:
+    return Session.open(load_manifest(stack, file), role=role)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, default=lambda value: value.isoformat()))
+
+
+def _age(when: datetime | None, now: datetime) -> str:
+    if when is None:
+        return "-"
+    seconds = int((now - when).total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if abs(seconds) >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+@app.command()
+def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+    """How every secret stands: version, age, when it last logged in, when the next one is due."""
+    from secretops.operations import status as operation
+
+    session = _open(stack, manifest)
+    statuses = operation.status(session)
+    if as_json:
+        _print_json([asdict(one) for one in statuses])
+        return operation.exit_code(statuses)
+    now = session.clock()
+    table = Table(title=f"{session.manifest.project}/{session.manifest.stack}", title_justify="left", box=None)
+    for heading in ("secret", "standing", "user", "age", "verified", "next"):
+        table.add_column(heading)
+    colours = {"verified": "green", "attention": "red", "waiting": "yellow"}
+    for one in statuses:
+        current = one.current
+        colour = colours.get(one.standing, "")
+        table.add_row(
+            one.name,
+            f"[{colour}]{one.standing}[/]" if colour else one.standing,
+            (current and current.user) or "-",
+            _age(current.published if current else None, now),
+            f"{_age(current.verified, now)} ago" if current and current.verified else "-",
+            f"{one.due:%Y-%m-%d}" if one.due else "-",
+        )
+    out.print(table)
+    for one in statuses:
+        for note in one.notes:
+            out.print(f"  {one.name}: {note}", markup=False)
+    return operation.exit_code(statuses)
+
+
+@app.command()
+def put(
+    name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
+    file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Supply a secret's value: prompted for, or on standard input (JSON, or the text of a single field)."""
+    from secretops.operations import put as operation
+
+    session = _open(stack, manifest)
+    value = _supplied(session.secret(name), file or [])
+    version = operation.put(session, name, value)
+    if as_json:
+        _print_json(asdict(version))
+    else:
+        tested = "logged in, " if version.verified else ""
+        out.print(f"{name}: {tested}published as {version.id}", markup=False)
+    return ExitCode.DONE
+
+
+def _supplied(secret: Secret, from_files: list[str]) -> Value:
+    """A value from files, prompts or standard input. Never from the command line."""
+    fields: dict[str, str] = {}
+    for entry in from_files:
+        field, separator, path = entry.partition("=")
+        if not separator or field not in secret.fields:
+            raise UsageError(
+                f"--file {field}",
+                rule=f"--file FIELD=PATH, FIELD one of {', '.join(secret.fields)}",
+                remedy=f"for example --file {secret.fields[-1]}=PATH",
+            )
+        try:
+            fields[field] = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    left = [field for field in secret.fields if field not in fields]
+    if not left:
+        return Value(fields)
+    if sys.stdin.isatty():
+        for field in left:
+            fields[field] = click.prompt(field, hide_input=field not in PUBLIC_FIELDS, err=True)
+        return Value(fields)
+    text = sys.stdin.read()
+    if len(left) == 1 and not text.lstrip().startswith("{"):
+        fields[left[0]] = text.removesuffix("\n")
+        return Value(fields)
+    try:
+        given = TypeAdapter(dict[str, str]).validate_json(text, strict=True)
+    except ValidationError:
+        raise UsageError(
+            "standard input is not a JSON object of strings",
+            rule=f"{secret.name} has the fields {', '.join(secret.fields)}",
+            remedy="give them as one JSON object, or run it in a terminal to be prompted",
+        ) from None
+    return Value({**fields, **given})
+
+
+@app.command()
+def rotate(
+    name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+    ] = False,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make a new value, prove it, and publish it."""
+    from secretops.operations import rotate as operation
+
+    session = _open(stack, manifest)
+    say: Callable[[str], None] = lambda text: err.print(f"{name}: {text}", markup=False)  # noqa: E731
+    version = operation.rotate(session, name, cut_off=now, say=say)
+    if as_json:
+        _print_json(asdict(version))
+    else:
+        out.print(f"{name}: user {version.user} logged in, published as {version.id}", markup=False)
+    return ExitCode.DONE
+
+
+@app.command()
+def tick(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+    """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
+    from secretops.operations import tick as operation
+
+    outcomes = operation.tick(_open(stack, manifest, role="rotator"))
+    if as_json:
+        _print_json(
+            [
+                {
+                    "secret": one.secret,
+                    "done": one.done,
+                    "error": redaction.redact(str(one.error)) if one.error else None,
+                    "attention": one.attention,
+                }
+                for one in outcomes
+            ]
+        )
+        return operation.exit_code(outcomes)
+    for one in outcomes:
+        for text in one.done or ("nothing to do",) * (one.error is None and not one.attention):
+            out.print(f"{one.secret}: {text}", markup=False)
+        for text in one.attention:
+            out.print(f"{one.secret}: {text}", markup=False, style="red")
+        if one.error:
+            err.print(f"{one.secret}: {redaction.redact(str(one.error))}", markup=False)
+    return operation.exit_code(outcomes)
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Option("--from", help="Where the values are: dotenv:FOLDER or file:PATH.")],
+) -> int:
+    """The launcher: run the unmodified MCP server on the values of a store, over stdio."""
+    from secretops import launcher
+
+    return launcher.run(source)
+
+
+@app.command()
+def purge(
+    destroy: Annotated[bool, typer.Option("--destroy", help="Really remove them.")] = False,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Remove every value of the stack for good. Without --destroy: say which."""
+    from secretops.operations import purge as operation
+
+    session = _open(stack, manifest)
+    found = operation.purge(session, destroy=destroy)
+    if as_json:
+        _print_json({name: [asdict(version) for version in versions] for name, versions in found.items()})
+        return ExitCode.DONE
+    for name, versions in found.items():
+        for version in versions:
+            out.print(f"{name}: {version.id} ({version.stage}) {'removed' if destroy else 'would be removed'}")
+    if not found:
+        out.print("no values")
+    elif not destroy:
+        out.print("nothing was removed; --destroy removes them for good")
+    return ExitCode.DONE
+
+
+@broker_app.command("start")
+def broker_start(stack: Stack = None, manifest: ManifestFile = None) -> int:
+    """Start the stack's embedded broker in the background, unless something listens there already."""
+    from secretops.operations import broker as operation
+
+    out.print(operation.start(_open(stack, manifest)), markup=False)
+    return ExitCode.DONE
+
+
+@broker_app.command("stop")
+def broker_stop(stack: Stack = None, manifest: ManifestFile = None) -> int:
+    """Stop the embedded broker that `start` started."""
+    from secretops.operations import broker as operation
+
+    out.print(operation.stop(load_manifest(stack, manifest)), markup=False)
+    return ExitCode.DONE

@@ -1,0 +1,175 @@
+"""What should happen to a secret now, as an ordered list of pure functions that reads aloud.
+
+Each is `(Facts, now) -> Finding | None`. Nothing here touches a store, a broker or a clock. `decide` takes the first
+finding that asks for an action; `findings` gives them all, for a person to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from secretops.engine.state import Version, Versions
+from secretops.manifest import Secret, SecretKind
+
+OVERDUE_AFTER = timedelta(days=1)
+"""A rotation that is due is made by the next hourly tick; one day late means that ticks fail or do not run."""
+
+RENEW_AT = 2 / 3
+"""The share of its life after which a certificate is due, as cert-manager renews by default."""
+
+
+class Reason(StrEnum):
+    """Why something should happen."""
+
+    AWAITS_FIRST_VALUE = "awaits-first-value"
+    PENDING_LEFT_BEHIND = "pending-left-behind"
+    RETIRE_DUE = "retire-due"
+    NEVER_ROTATED = "never-rotated"
+    DUE = "due"
+    NEAR_EXPIRY = "near-expiry"
+    EXPIRED = "expired"
+    OVERDUE = "overdue"
+
+
+class Action(StrEnum):
+    """What follows from a finding."""
+
+    ROTATE = "rotate"
+    RESUME = "resume"
+    RETIRE = "retire"
+    TELL = "tell"  # nothing secretops can do by itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that a decision may look at."""
+
+    secret: Secret
+    versions: Versions
+    grace: timedelta
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason for one action, told to a person."""
+
+    reason: Reason
+    action: Action
+    message: str
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether it makes a command end with ExitCode.ATTENTION. A secret nobody has filled in yet does not."""
+        return self.action is Action.TELL and self.reason is not Reason.AWAITS_FIRST_VALUE
+
+
+Decision = Callable[[Facts, datetime], Finding | None]
+
+
+def grace_over(version: Version, facts: Facts) -> datetime | None:
+    """When the readers of `version`, which has been replaced, must have let it go. None when it is not known yet.
+
+    Counted from the delivery of its successor: a reader cannot let go of what it has not been given a successor for.
+    """
+    current = facts.versions.current
+    if version is current or current is None or current.published is None:
+        return None
+    return current.published + facts.grace
+
+
+def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
+    """Only an operator can supply the first value of a kind that secretops does not make."""
+    if facts.secret.kind is SecretKind.MQTT_USER or facts.versions.current:
+        return None
+    name = facts.secret.name
+    return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: secretops put {name}")
+
+
+def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
+    """A rotation stopped half-way. It is finished before anything else is begun."""
+    pending = facts.versions.pending
+    if pending is None:
+        return None
+    return Finding(Reason.PENDING_LEFT_BEHIND, Action.RESUME, f"version {pending.id} was left pending")
+
+
+def retire_due(facts: Facts, now: datetime) -> Finding | None:
+    """The readers of the previous version have had their time."""
+    previous = facts.versions.previous
+    if previous is None or previous.retired or not facts.secret.kind.alternates:
+        return None
+    over = grace_over(previous, facts)
+    if over is None or now < over:
+        return None
+    return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace")
+
+
+def never_rotated(facts: Facts, now: datetime) -> Finding | None:
+    """The first value of a kind that secretops makes is made by the first rotation."""
+    if facts.secret.kind is not SecretKind.MQTT_USER or facts.versions.current:
+        return None
+    return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet")
+
+
+def due_at(facts: Facts) -> datetime | None:
+    """When the next value is due by the cadence. None before there is a first one."""
+    current = facts.versions.current
+    if current is None:
+        return None
+    return (current.published or current.created) + timedelta(days=facts.secret.cadence_days)
+
+
+def due(facts: Facts, now: datetime) -> Finding | None:
+    """The cadence is over."""
+    at = due_at(facts)
+    if at is None or now < at:
+        return None
+    if facts.secret.kind.alternates:
+        return Finding(Reason.DUE, Action.ROTATE, f"due since {at:%Y-%m-%d}")
+    return Finding(Reason.DUE, Action.TELL, f"due since {at:%Y-%m-%d}: secretops put {facts.secret.name}")
+
+
+def near_expiry(facts: Facts, now: datetime) -> Finding | None:
+    """A value that is valid only until a day (a certificate) is replaced at two thirds of its life."""
+    current = facts.versions.current
+    if current is None or current.expires is None:
+        return None
+    name = facts.secret.name
+    if now >= current.expires:
+        return Finding(Reason.EXPIRED, Action.TELL, f"expired {current.expires:%Y-%m-%d %H:%M}: secretops put {name}")
+    if now < current.created + (current.expires - current.created) * RENEW_AT:
+        return None
+    return Finding(Reason.NEAR_EXPIRY, Action.TELL, f"expires {current.expires:%Y-%m-%d}: secretops put {name}")
+
+
+def overdue(facts: Facts, now: datetime) -> Finding | None:
+    """Due for so long that something is wrong with the schedule or the rotation."""
+    at = due_at(facts)
+    if at is None or now < at + OVERDUE_AFTER or not facts.secret.kind.alternates:
+        return None
+    return Finding(Reason.OVERDUE, Action.TELL, f"overdue since {at + OVERDUE_AFTER:%Y-%m-%d}: is the schedule on?")
+
+
+DECISIONS: tuple[Decision, ...] = (
+    awaits_first_value,
+    pending_left_behind,
+    retire_due,
+    never_rotated,
+    due,
+    near_expiry,
+    overdue,
+)
+"""In the order in which they are acted on: finish, then let go, then begin."""
+
+
+def findings(facts: Facts, now: datetime) -> tuple[Finding, ...]:
+    """Everything there is to say about a secret now."""
+    return tuple(finding for decision in DECISIONS if (finding := decision(facts, now)))
+
+
+def decide(facts: Facts, now: datetime) -> Finding | None:
+    """The first thing to do about a secret now, or None."""
+    return next((finding for finding in findings(facts, now) if finding.action is not Action.TELL), None)

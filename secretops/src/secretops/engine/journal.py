@@ -1,0 +1,68 @@
+"""What was done about each secret, for people. Convergence never rests on it: that rests on the store's stages."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from secretops.errors import StoreError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One step of one rotation. `outcome` is "done" or the error's first line, which never holds a value."""
+
+    time: datetime
+    secret: str
+    version: str
+    step: str
+    outcome: str
+
+
+class Journal(Protocol):
+    """Where entries are kept."""
+
+    def write(self, entry: Entry) -> None: ...
+
+    def last(self, secret: str) -> Entry | None:
+        """The newest entry about a secret."""
+
+
+class JournalFile:
+    """A journal as an append-only file of JSON lines, mode 600."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, entry: Entry) -> None:
+        line = json.dumps({**asdict(entry), "time": entry.time.astimezone(UTC).isoformat(timespec="seconds")}) + "\n"
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(file, line.encode())
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise StoreError(
+                f"{self._path}: {error.strerror}",
+                rule="every step of a rotation is written down",
+                remedy="make the file writable and its disk not full; the next tick goes on from here",
+            ) from error
+
+    def last(self, secret: str) -> Entry | None:
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return None
+        for line in reversed(lines):
+            try:
+                entry = json.loads(line)
+                if entry["secret"] == secret:
+                    return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})
+            except (ValueError, KeyError, TypeError):  # a line cut short by a full disk
+                continue
+        return None

@@ -1,0 +1,152 @@
+"""How a secret gets its next value: prepare -> apply -> verify -> publish, and later retire.
+
+Every step is idempotent under one token, the version's id. A crash between any two effects leaves a state from which
+the next tick converges, and at no moment is the credential that readers hold touched: the new one is made on the idle
+user, proven, and only then published.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from secretops.engine.decisions import Facts, grace_over
+from secretops.engine.journal import Entry, Journal
+from secretops.engine.state import Stage, Version
+from secretops.errors import RefusedError, SecretopsError
+from secretops.manifest import Secret
+from secretops.stores.protocol import VersionStore
+from secretops.targets.protocol import Target
+from secretops.values import Value, new_password
+
+Clock = Callable[[], datetime]
+
+
+class GraceError(SecretopsError):
+    """The idle user may still be in use: re-keying it now would drop its readers' sessions."""
+
+    def __init__(self, secret: str, version: Version, until: datetime) -> None:
+        self.until = until
+        super().__init__(
+            f"{secret}: user {version.user} was replaced, and may be in use until {until:%H:%M:%S} UTC",
+            rule="a user is never given a new password while its readers may still hold the old one",
+            remedy=f"wait until {until:%Y-%m-%d %H:%M:%S} UTC, or cut its readers off with --now",
+        )
+
+
+def new_token(now: datetime) -> str:
+    """A version's id: sorts by time, unique without coordination."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+class Rotation:
+    """Moves one alternating secret. Call it under the store's lease.
+
+    `admin` reads the acting broker admin's credential; it is called only when a step needs it.
+    """
+
+    def __init__(
+        self,
+        secret: Secret,
+        *,
+        store: VersionStore,
+        target: Target,
+        admin: Callable[[], Value],
+        journal: Journal,
+        clock: Clock,
+        grace: timedelta,
+    ) -> None:
+        self._secret, self._store, self._target, self._admin = secret, store, target, admin
+        self._journal, self._clock, self._grace = journal, clock, grace
+
+    def advance(self, *, cut_off: bool = False) -> Version:
+        """Finish the pending version, or make a new one, and publish it. Gives the version that is now current.
+
+        Raises GraceError unless `cut_off`, UnreachableError, RefusedError, StoreError.
+        """
+        versions = self._store.versions(self._secret.name)
+        version = versions.pending
+        if version is None or (versions.current and versions.current.user == version.user):
+            version = self.prepare(cut_off=cut_off)
+        self.apply(version)
+        self.verify(version)
+        self.publish(version)
+        return version
+
+    def prepare(self, *, cut_off: bool = False) -> Version:
+        """Choose the idle user, make its value, and keep it as pending, before the target hears of it."""
+        now = self._clock()
+        versions = self._store.versions(self._secret.name)
+        taken = {version.user for version in (versions.current, versions.previous) if version}
+        in_use = versions.current and versions.current.user
+        free = [user for user in self._secret.users if user != in_use]
+        user = next((user for user in free if user not in taken), free[0])
+        if not cut_off:
+            self.respect_grace()
+        version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user=user)
+        with self._written(version.id, "prepare"):
+            self._store.add(self._secret.name, version, Value({"username": user, "password": new_password()}))
+        return version
+
+    def respect_grace(self) -> None:
+        """Raise GraceError while the readers of the previous version may still hold it."""
+        now = self._clock()
+        facts = Facts(secret=self._secret, versions=self._store.versions(self._secret.name), grace=self._grace)
+        previous = facts.versions.previous
+        if previous is None or previous.retired or previous.user not in self._secret.users:
+            return
+        until = grace_over(previous, facts) or now + self._grace
+        if now < until:
+            raise GraceError(self._secret.name, previous, until)
+
+    def apply(self, version: Version) -> None:
+        """Make the target accept it."""
+        current = self._store.versions(self._secret.name).current
+        if current and current.user == version.user:
+            raise RefusedError(
+                f"{self._secret.name}: pending version {version.id} is for user {version.user}, which is in use",
+                rule="a rotation never touches the user that the current version is for",
+                remedy=f"secretops rotate {self._secret.name} makes a new one in its place",
+            )
+        with self._written(version.id, "apply"):
+            self._target.apply(self._admin(), self._value(version, "apply"))
+
+    def verify(self, version: Version) -> None:
+        """Log in as it, and do what its readers will do."""
+        with self._written(version.id, "verify"):
+            self._target.verify(self._value(version, "verify"))
+            self._store.mark(self._secret.name, version.id, verified=self._clock())
+
+    def publish(self, version: Version) -> None:
+        """Make it the current one. Only this step does."""
+        with self._written(version.id, "publish"):
+            self._store.publish(self._secret.name, version.id, self._clock())
+
+    def retire(self, version: Version) -> None:
+        """Make the previous version's password worthless.
+
+        A user that secretops did not make (an operator's first admin) is left to the operator.
+        """
+        with self._written(version.id, "retire"):
+            if version.user in self._secret.users:
+                self._target.retire(self._admin(), version.user)
+            self._store.mark(self._secret.name, version.id, retired=self._clock())
+
+    def _value(self, version: Version, purpose: str) -> Value:
+        return self._store.read(self._secret.name, version.id, purpose=purpose)
+
+    @contextmanager
+    def _written(self, version: str, step: str) -> Iterator[None]:
+        """Write down how a step ended, whichever way."""
+
+        def entry(outcome: str) -> Entry:
+            return Entry(time=self._clock(), secret=self._secret.name, version=version, step=step, outcome=outcome)
+
+        try:
+            yield
+        except SecretopsError as error:
+            self._journal.write(entry(error.what))
+            raise
+        self._journal.write(entry("done"))

@@ -1,0 +1,273 @@
+"""What the server is started with: the variables of a .env as the Secret Management Guide has them, read once.
+
+The variables are upstream's own, so that a .env works for both. Ours are MQTT_PROTOCOL and SECRETOPS_VERSION_*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from secretops.access import AccessRecords, this_actor
+from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
+from secretops.manifest import MqttProtocol
+from secretops.stores import env_file
+from secretops.stores.dotenv import version_variable
+from secretops.values import Value
+
+LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""What upstream's --log-level takes; NONE logs nothing."""
+
+_PORTS = range(1, 65536)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """The files of a TLS connection. The broker's certificate and its hostname are always checked."""
+
+    ca_file: Path | None
+    """PEM bundle that signs the broker's certificate; None trusts the system's."""
+    certificate: Path | None
+    key: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Everything the launcher gives to the server and to its MQTT client. Values hide themselves."""
+
+    broker: str
+    port: int
+    protocol: MqttProtocol
+    tls: Tls | None
+    client_id_prefix: str
+    log_level: str
+    lot_verifier_url: str | None
+    mqtt: Value
+    """Fields `username` and `password`."""
+    agent_key: Value | None
+    """Field `api-key`; None until there is one, which only the tool request_lot_code needs."""
+    versions: Mapping[str, str]
+    """secret -> id of the version in use, of every secret that was read."""
+
+    def public_variables(self) -> dict[str, str]:
+        """The settings that open nothing, as the variables upstream reads from its environment."""
+        tls = self.tls or Tls(ca_file=None, certificate=None, key=None)
+        variables = {
+            "MQTT_BROKER": self.broker,
+            "MQTT_PORT": str(self.port),
+            "MQTT_USE_TLS": "true" if self.tls else "false",
+            "MQTT_CA_CERT": tls.ca_file,
+            "MQTT_CLIENT_CERT": tls.certificate,
+            "MQTT_CLIENT_KEY": tls.key,
+            "LOG_LEVEL": self.log_level,
+            "LOT_VERIFIER_API_URL": self.lot_verifier_url,
+        }
+        return {name: str(value) for name, value in variables.items() if value is not None}
+
+
+def read_settings(source: str) -> ServerSettings:
+    """The settings at `source`: dotenv:<folder of the dotenv store> or file:<path of a .env>.
+
+    Reading a dotenv store is an access, which is on record before this returns. Raises UsageError with every mistake
+    at once, WaitingError when only values are missing, StoreError when the access cannot be recorded.
+    """
+    path, root = _locate(source)
+    reading = _Reading(path)
+    settings = reading.settings()
+    if root:
+        _record(root, settings.versions)
+    return settings
+
+
+def _locate(source: str) -> tuple[Path, Path | None]:
+    kind, _, place = source.partition(":")
+    match kind:
+        case "dotenv" if place:
+            root = Path(place).expanduser()
+            return root / "config" / ".env", root
+        case "file" if place:
+            return Path(place).expanduser(), None
+    raise UsageError(
+        f"--from {source!r}",
+        rule="the server's settings come from dotenv:<folder of the store> or file:<path of a .env>",
+        remedy="name one of the two, for example --from dotenv:/etc/coreflux-mcp",
+    )
+
+
+def _record(root: Path, versions: Mapping[str, str]) -> None:
+    log = root / "log"
+    try:
+        log.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{log}: {error.strerror}",
+            rule="every access to a secret is recorded in this folder",
+            remedy="give it to the account that runs the server, then try again",
+        ) from error
+    records = AccessRecords(log / "access.jsonl", this_actor("server"))
+    for secret, version in versions.items():
+        records.write("read", secret, version, "serve")
+
+
+class _Reading:
+    """One pass over a .env that collects what is wrong instead of stopping at the first mistake."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mistakes: list[SecretopsError] = []
+        self._waiting: list[SecretopsError] = []
+        self._variables = {name: text for name, text in env_file.values(self._content()).items() if text}
+
+    def settings(self) -> ServerSettings:
+        tls = self._tls()
+        user, password = self._variables.get("MQTT_USER"), self._secret("MQTT_PASSWORD")
+        if not password:
+            self._wait("MQTT_PASSWORD", "secret mqtt", "run `secretops tick`, which makes it and proves it")
+        elif not user:
+            self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER in the same file")
+        api_key = self._secret("DO_AGENT_API_KEY")
+        secrets = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key}
+        settings = ServerSettings(
+            broker=self._host(),
+            port=self._port(8883 if tls else 1883),
+            protocol=MqttProtocol(self._choice("MQTT_PROTOCOL", tuple(MqttProtocol), MqttProtocol.V5)),
+            tls=tls,
+            client_id_prefix=self._variables.get("MQTT_CLIENT_ID", "coreflux-mcp"),
+            log_level=self._choice("LOG_LEVEL", LOG_LEVELS, "INFO"),
+            lot_verifier_url=self._variables.get("LOT_VERIFIER_API_URL"),
+            mqtt=Value({"username": user or "", "password": password or ""}),
+            agent_key=Value({"api-key": api_key}) if api_key else None,
+            versions={
+                secret: self._variables.get(version_variable(secret), "unknown")
+                for secret, present in secrets.items()
+                if present
+            },
+        )
+        self._raise()
+        return settings
+
+    def _content(self) -> str:
+        try:
+            return self._path.read_bytes().decode()
+        except FileNotFoundError:
+            raise UsageError(
+                f"{self._path} does not exist",
+                rule="the server reads its settings from this file",
+                remedy="run `pulumi up` to lay it down, or name another place with --from",
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"{self._path}: {error.strerror}",
+                rule="the account that runs the server reads its settings from this file",
+                remedy="run the server as the file's owner",
+            ) from error
+        except UnicodeDecodeError:
+            raise UsageError(f"{self._path} is not text", rule="a .env is UTF-8", remedy="write it as UTF-8") from None
+
+    def _host(self) -> str:
+        host = self._variables.get("MQTT_BROKER", "")
+        if not host:
+            self._mistake("MQTT_BROKER is missing", "the server needs a broker", "set it to the broker's hostname")
+            return host
+        try:
+            well_formed = not set(host) & set("/ @\t") and bool(host.encode("idna"))
+        except UnicodeError:  # an empty or overlong label; paho's thread would die of it
+            well_formed = False
+        if not well_formed:
+            self._mistake(
+                f"MQTT_BROKER={host!r}", "it is a hostname or an address, not a URL", "leave out scheme, port and path"
+            )
+        return host
+
+    def _port(self, default: int) -> int:
+        text = self._variables.get("MQTT_PORT", str(default))
+        if text.isascii() and text.isdigit() and int(text) in _PORTS:
+            return int(text)
+        self._mistake(
+            f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", "1883 is usual, 8883 with MQTT_USE_TLS=true"
+        )
+        return default
+
+    def _choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        text = self._variables.get(name, default)
+        for choice in allowed:
+            if choice.lower() == text.lower():
+                return choice
+        self._mistake(f"{name}={text!r}", f"it is one of {', '.join(allowed)}", f"{default} is the default")
+        return default
+
+    def _tls(self) -> Tls | None:
+        if self._choice("MQTT_USE_TLS", ("true", "false"), "false") == "false":
+            return None
+        tls = Tls(
+            ca_file=self._file("MQTT_CA_CERT"),
+            certificate=self._file("MQTT_CLIENT_CERT"),
+            key=self._file("MQTT_CLIENT_KEY"),
+        )
+        if bool(tls.certificate) != bool(tls.key):
+            there, missing = ("CERT", "KEY") if tls.certificate else ("KEY", "CERT")
+            self._mistake(
+                f"MQTT_CLIENT_{there} is set and MQTT_CLIENT_{missing} is not",
+                "a client certificate and its key come together",
+                "set both or neither",
+            )
+        return tls
+
+    def _file(self, name: str) -> Path | None:
+        text = self._variables.get(name)
+        if not text:
+            return None
+        path = Path(text)
+        try:
+            with path.open("rb"):
+                return path
+        except FileNotFoundError:
+            self._wait(
+                f"{name}={text}",
+                "secret client-cert",
+                "supply it with `secretops put client-cert`, or correct the path",
+            )
+        except OSError as error:
+            self._unreadable(name, text, error)
+        return path
+
+    def _secret(self, name: str) -> str | None:
+        """The value of `name`, or what the file named by `name`_FILE holds but for one final newline."""
+        variable = f"{name}_FILE"
+        value, path = self._variables.get(name), self._variables.get(variable)
+        if value and path:
+            self._mistake(f"{name} and {variable} are both set", "one of them carries the value", "remove the other")
+        if not path:
+            return value
+        try:
+            return Path(path).read_bytes().decode().removesuffix("\n")
+        except FileNotFoundError:  # named before its first value was written
+            return None
+        except OSError as error:
+            self._unreadable(variable, path, error)
+        except UnicodeDecodeError:
+            self._mistake(f"{variable}={path}: not text", "a value is UTF-8", "write the value again")
+        return "unreadable"
+
+    def _unreadable(self, name: str, path: str, error: OSError) -> None:
+        self._mistake(
+            f"{name}={path}: {error.strerror}",
+            "it names a file that the account running the server can read",
+            "correct the path, or the file's owner and mode",
+        )
+
+    def _mistake(self, what: str, rule: str, remedy: str) -> None:
+        self._mistakes.append(UsageError(what, rule=rule, remedy=remedy))
+
+    def _wait(self, what: str, secret: str, remedy: str) -> None:
+        self._waiting.append(WaitingError(f"{what} is not there yet", rule=f"it is part of {secret}", remedy=remedy))
+
+    def _raise(self) -> None:
+        if self._mistakes:
+            raise UsageError(self._told(self._mistakes))
+        if self._waiting:
+            raise WaitingError(self._told(self._waiting))
+
+    def _told(self, findings: list[SecretopsError]) -> str:
+        return "\n".join([f"{self._path}:", *map(str, findings)])

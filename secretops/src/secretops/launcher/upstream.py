@@ -1,0 +1,130 @@
+"""Brings the unmodified upstream server into this process, without its side effects.
+
+Left to itself its import opens coreflux_mcp.log in the working directory (it fails on a read-only one), loads the
+nearest .env, secrets included, into the environment, and leaves bytecode beside its source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import logging
+import logging.handlers  # its classes derive from FileHandler, so before that is substituted
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import dotenv
+import paho.mqtt.client as mqtt
+
+from secretops.errors import SecretopsError
+from secretops.launcher.checkout import UPSTREAM_COMMIT
+from secretops.launcher.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from mcp.server.fastmcp import FastMCP
+
+log = logging.getLogger(__name__)
+
+_SECRET = ("MQTT_PASSWORD", "DO_AGENT_API_KEY")
+_PUBLIC = (
+    *("MQTT_BROKER", "MQTT_PORT", "MQTT_USER", "MQTT_CLIENT_ID", "MQTT_USE_TLS"),
+    *("MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY", "LOG_LEVEL", "LOT_VERIFIER_API_URL"),
+)
+"""Every variable that upstream reads; none of them is taken from the environment that the launcher was started with."""
+
+
+class UpstreamServer(Protocol):
+    """The names in upstream's server.py that the launcher rests on. Checked after the import."""
+
+    args: argparse.Namespace
+    logger: logging.Logger
+    mcp: FastMCP
+    mqtt: Any
+    mqtt_client: mqtt.Client | None
+    connection_status: dict[str, Any]
+    mqtt_subscriptions: dict[str, dict[str, Any]]
+    on_connect: Callable[..., None]
+    on_disconnect: Callable[..., None]
+    on_message: Callable[..., None]
+    setup_mqtt: Callable[[argparse.Namespace], bool]
+    parse_args: Callable[[], argparse.Namespace]
+
+
+def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
+    """Import server.py from `folder`, then give it `settings`. Raises SecretopsError when it does not import."""
+    try:
+        importlib.import_module("mcp.server.fastmcp")  # here and not below, so that its bytecode is kept
+        importlib.import_module("requests")
+    except ImportError as error:
+        raise SecretopsError(
+            f"{error.name} is not installed", rule="the server imports it", remedy='pip install "secretops[server]"'
+        ) from error
+    _public_environment(settings)
+    try:
+        with _without_side_effects(folder):
+            module = importlib.import_module("server")
+    except Exception as error:
+        raise SecretopsError(
+            f"{folder}/server.py does not import: {type(error).__name__}: {error}",
+            rule=f"the launcher runs upstream's commit {UPSTREAM_COMMIT} on the packages that it imports with",
+            remedy='pip install "secretops[server]", and use that commit',
+        ) from error
+    missing = [name for name in UpstreamServer.__annotations__ if not hasattr(module, name)]
+    if missing:
+        raise SecretopsError(
+            f"{folder}/server.py has no {', '.join(missing)}",
+            rule=f"the launcher replaces parts of the server by name, as they are in commit {UPSTREAM_COMMIT}",
+            remedy="use that commit",
+        )
+    server = cast(UpstreamServer, module)
+    _hand_over(settings, server.args)
+    # The reconnect tool parses the command line and environment again, where no password is.
+    server.parse_args = lambda: server.args
+    return server
+
+
+def _public_environment(settings: ServerSettings) -> None:
+    for name in (*_SECRET, *_PUBLIC):
+        if os.environ.pop(name, None) and name in _SECRET:
+            log.warning("%s in the environment is ignored: values come from --from, and nowhere else.", name)
+    os.environ.update(settings.public_variables())
+
+
+def _hand_over(settings: ServerSettings, args: argparse.Namespace) -> None:
+    args.mqtt_host, args.mqtt_port = settings.broker, settings.port
+    args.mqtt_user, args.mqtt_password = settings.mqtt["username"], settings.mqtt["password"]
+    args.mqtt_client_id = settings.client_id_prefix
+    args.mqtt_use_tls = settings.tls is not None
+    files = (settings.tls.ca_file, settings.tls.certificate, settings.tls.key) if settings.tls else (None, None, None)
+    args.mqtt_ca_cert, args.mqtt_client_cert, args.mqtt_client_key = (file and str(file) for file in files)
+    args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
+
+
+class _NoFile(logging.NullHandler):
+    """In place of a FileHandler: standard error already has the same records."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+
+@contextlib.contextmanager
+def _without_side_effects(folder: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for owner, name, value in (
+            (sys, "argv", [str(folder / "server.py")]),
+            (sys, "path", [str(folder), *sys.path]),
+            (sys, "dont_write_bytecode", True),
+            (dotenv, "load_dotenv", lambda *_, **__: False),
+            (logging, "FileHandler", _NoFile),
+        ):
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # standard output is the MCP protocol
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of upstream and its packages; nobody here can act on them
+        yield

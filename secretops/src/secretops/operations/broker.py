@@ -1,0 +1,66 @@
+"""The embedded broker of a dev stack, and its first admin, which no person ever has to see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secretops.errors import UsageError, WaitingError
+from secretops.manifest import Manifest, SecretKind
+from secretops.operations.put import publish
+from secretops.operations.session import Session
+from secretops.values import Value
+
+
+def start(session: Session) -> str:
+    """Start the stack's embedded broker unless something listens there. Says what it found.
+
+    The broker's first admin is made here and goes straight into the store as broker-admin.
+    """
+    broker = session.manifest.broker
+    if not broker.embedded:
+        return f"the broker of this stack is {broker.host}:{broker.port}; nothing to start"
+    from secretops.broker import Listener, first_admin, running, start
+
+    home = _home(session.manifest)
+    listening = start(home, broker.host, broker.port) if running(home) else None
+    secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
+    if listening is None and secret is not None:
+        with session.lease("broker start"):
+            keep = lambda value: _keep(session, secret.name, value)  # noqa: E731
+            made = first_admin(home, username=secret.users[0], keep=keep)
+            if made is None and session.store.versions(secret.name).current is None:
+                raise WaitingError(
+                    f"{home / 'users.json'} has an admin, and the store has no broker-admin",
+                    rule="only a hash of a broker's password is kept, so the credential can't be found again",
+                    remedy=f"put it: secretops put {secret.name}; or begin anew: remove {home}, then start it again",
+                )
+        listening = start(home, broker.host, broker.port)
+    match listening:
+        case Listener.FOREIGN:
+            return (
+                f"something else listens at {broker.host}:{broker.port} already; nothing was started\n"
+                "-> to use it: secretops put broker-admin; to use the embedded one: give the stack another broker.port"
+            )
+        case Listener.STARTED:
+            return f"the embedded broker listens at {broker.host}:{broker.port}"
+        case _:
+            return f"the embedded broker listens at {broker.host}:{broker.port} already"
+
+
+def stop(manifest: Manifest) -> str:
+    """Stop what `start` started. Says what it found."""
+    if not manifest.broker.embedded:
+        return "this stack has no embedded broker; nothing to stop"
+    from secretops.broker import stop
+
+    return "the embedded broker is stopped" if stop(_home(manifest)) else "the embedded broker was not running"
+
+
+def _home(manifest: Manifest) -> Path:
+    if manifest.broker.home is None:
+        raise UsageError("broker.home: missing", rule="an embedded broker has a folder", remedy="pulumi up")
+    return Path(manifest.broker.home)
+
+
+def _keep(session: Session, name: str, value: Value) -> None:
+    publish(session, session.secret(name), value)

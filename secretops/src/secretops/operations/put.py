@@ -1,0 +1,87 @@
+"""An operator supplies a value: it is tested where it can be, then published."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cryptography import x509
+
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
+from secretops.errors import SecretopsError, UsageError
+from secretops.manifest import Secret, SecretKind
+from secretops.operations.session import Session
+from secretops.stores import env_file
+from secretops.targets import open_target
+from secretops.values import Value
+
+
+def put(session: Session, name: str, value: Value) -> Version:
+    """Make `value` the current version of `name`. Nothing is kept when it does not log in or does not parse.
+
+    Raises UsageError for fields that do not fit, RefusedError, UnreachableError, StoreError, GraceError,
+    LeaseHeldError.
+    """
+    secret = session.secret(name)
+    _check_fields(secret, value)
+    expires = _expiry(secret, value) if secret.kind is SecretKind.X509 else None
+    with session.lease(f"put {name}"):
+        if secret.kind.alternates:
+            session.rotation(secret).respect_grace()
+            open_target(session.manifest.broker, secret.kind).verify(value)
+        return publish(session, secret, value, verified=secret.kind.alternates, expires=expires)
+
+
+def publish(
+    session: Session, secret: Secret, value: Value, *, verified: bool = False, expires: datetime | None = None
+) -> Version:
+    """Make a supplied value the current version, under a lease that the caller holds. A version that
+    can't be delivered is not kept.
+
+    Raises StoreError.
+    """
+    now = session.clock()
+    version = Version(
+        id=new_token(now),
+        stage=Stage.PENDING,
+        created=now,
+        user=value["username"] if secret.kind.alternates else None,
+        verified=now if verified else None,
+        expires=expires,
+    )
+    session.store.add(secret.name, version, value)
+    try:
+        session.store.publish(secret.name, version.id, now)
+    except SecretopsError:
+        session.store.discard(secret.name, version.id)
+        raise
+    return version
+
+
+def _check_fields(secret: Secret, value: Value) -> None:
+    if missing := [field for field in secret.fields if not value.get(field)]:
+        raise UsageError(
+            f"{secret.name}: no {', '.join(missing)}",
+            rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)}",
+            remedy="answer every prompt, or give all of them on standard input as one JSON object",
+        )
+    if extra := [field for field in value if field not in secret.fields]:
+        raise UsageError(
+            f"{secret.name}: {', '.join(extra)}",
+            rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)} and no others",
+            remedy="leave them out",
+        )
+    for field, text in value.items():
+        env_file.check_text(f"{secret.name}.{field}", text)
+
+
+def _expiry(secret: Secret, value: Value) -> datetime:
+    """When the first certificate of client.crt ends: that is the one the client shows."""
+    try:
+        return x509.load_pem_x509_certificates(value["client.crt"].encode())[0].not_valid_after_utc
+    except ValueError:
+        raise UsageError(
+            f"{secret.name}: client.crt holds no certificate",
+            rule="PEM, the client's own certificate first, then its chain",
+            remedy="give the file that your CA gave you: --file client.crt=PATH",
+        ) from None

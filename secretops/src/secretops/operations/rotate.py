@@ -1,0 +1,54 @@
+"""An operator's order: a new value now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from secretops.engine.decisions import retire_due
+from secretops.engine.rotation import GraceError
+from secretops.engine.state import Version
+from secretops.errors import UsageError
+from secretops.operations.session import Session
+
+LONGEST_WAIT = 60.0
+"""Seconds that `rotate` waits by itself for the readers of the version before; beyond, the operator decides."""
+
+
+def rotate(
+    session: Session,
+    name: str,
+    *,
+    cut_off: bool,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Version:
+    """Publish a new version of `name`. A rotation left half-done is finished instead of a second one begun.
+
+    While readers may still hold the version before the current one, waits up to LONGEST_WAIT seconds for the grace to
+    end, or raises GraceError; `cut_off` goes ahead at once. Raises what the steps raise, and LeaseHeldError.
+    """
+    secret = session.secret(name)
+    if not secret.kind.alternates:
+        raise UsageError(
+            f"{name}: secretops does not make values of kind {secret.kind}",
+            rule="its values are supplied",
+            remedy=f"secretops put {name}",
+        )
+    with session.lease(f"rotate {name}"):
+        session.store.settle(name, session.clock())
+        rotation = session.rotation(secret)
+        if not cut_off and session.facts(secret).versions.pending is None:
+            try:
+                rotation.respect_grace()
+            except GraceError as error:
+                seconds = (error.until - session.clock()).total_seconds()
+                if seconds > LONGEST_WAIT:
+                    raise
+                say(f"waiting {seconds:.0f} s for the readers of the previous version")
+                while (left := (error.until - session.clock()).total_seconds()) > 0:
+                    sleep(left)
+        previous = session.facts(secret).versions.previous
+        if previous and retire_due(session.facts(secret), session.clock()):
+            rotation.retire(previous)
+        return rotation.advance(cut_off=cut_off)

@@ -1,0 +1,88 @@
+"""One stack's store, targets, journal and clock, opened together for one command."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from secretops.engine.decisions import Facts
+from secretops.engine.journal import Journal, JournalFile
+from secretops.engine.rotation import Clock, Rotation
+from secretops.errors import UsageError, WaitingError
+from secretops.manifest import Manifest, Secret, SecretKind
+from secretops.stores import open_store
+from secretops.stores.protocol import VersionStore
+from secretops.targets import open_target
+from secretops.values import Value
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a command works with. Tests give it another clock, store or journal."""
+
+    manifest: Manifest
+    store: VersionStore
+    journal: Journal
+    clock: Clock = _now
+
+    @classmethod
+    def open(cls, manifest: Manifest, *, role: str) -> Session:
+        """A session over what the manifest names, acting as `role` in the access records."""
+        return cls(
+            manifest=manifest,
+            store=open_store(manifest.store, role=role),
+            journal=JournalFile(Path(manifest.store.root) / "log" / "rotation.jsonl"),
+        )
+
+    def secret(self, name: str) -> Secret:
+        """The secret called `name`. Raises UsageError that lists those there are."""
+        try:
+            return self.manifest.secret(name)
+        except KeyError:
+            known = ", ".join(secret.name for secret in self.manifest.secrets)
+            raise UsageError(
+                f"{name}: no such secret in stack {self.manifest.stack}", remedy=f"one of {known}"
+            ) from None
+
+    def lease(self, command: str) -> AbstractContextManager[None]:
+        """Hold the store's lease as `command` of this process."""
+        return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
+
+    def facts(self, secret: Secret) -> Facts:
+        return Facts(
+            secret=secret,
+            versions=self.store.versions(secret.name),
+            grace=timedelta(seconds=self.manifest.grace_seconds),
+        )
+
+    def admin(self) -> Value:
+        """The acting broker admin's credential. Raises WaitingError while an operator has not supplied one."""
+        secret = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
+        current = self.store.versions(secret.name).current if secret else None
+        if secret is None or current is None:
+            raise WaitingError(
+                "there is no broker-admin yet",
+                rule="the first admin of a broker is supplied by its operator; secretops rotates it from then on",
+                remedy="secretops put broker-admin",
+            )
+        return self.store.read(secret.name, current.id, purpose="act as broker admin")
+
+    def rotation(self, secret: Secret) -> Rotation:
+        """How `secret` moves. Only for kinds that alternate."""
+        return Rotation(
+            secret,
+            store=self.store,
+            target=open_target(self.manifest.broker, secret.kind),
+            admin=self.admin,
+            journal=self.journal,
+            clock=self.clock,
+            grace=timedelta(seconds=self.manifest.grace_seconds),
+        )

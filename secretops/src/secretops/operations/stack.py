@@ -1,0 +1,70 @@
+"""Which stack a command is about: the selected one unless told another, found through its outputs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from secretops.errors import UsageError
+from secretops.manifest import Manifest
+
+OUTPUT = "secretops"
+"""The stack output that holds the manifest."""
+
+
+def project_folder() -> Path:
+    """The Pulumi project a command is about: around the current folder, else around this installation.
+
+    Raises UsageError when there is none.
+    """
+    for start in (Path.cwd(), Path(sys.prefix)):
+        for folder in (start, *start.parents):
+            if (folder / "Pulumi.yaml").is_file():
+                return folder
+    raise UsageError(
+        f"{Path.cwd()}: no Pulumi.yaml here or above",
+        rule="secretops finds everything through a stack's outputs",
+        remedy="run it in the project's folder, or give --manifest FILE",
+    )
+
+
+def load_manifest(stack: str | None, file: Path | None) -> Manifest:
+    """The manifest in `file`, else the output of `stack`, else of the selected stack. Raises UsageError."""
+    if file is not None:
+        try:
+            return _parse(file.read_bytes(), str(file))
+        except OSError as error:
+            raise UsageError(f"{file}: {error.strerror}", remedy="give the manifest that `pulumi up` wrote") from error
+    project = project_folder()
+    beside = Path(sys.executable).with_name("pulumi")
+    pulumi = str(beside) if beside.exists() else shutil.which("pulumi")
+    if pulumi is None:
+        raise UsageError("pulumi is not on PATH", remedy="make setup, or give --manifest FILE")
+    command = [pulumi, "stack", "output", OUTPUT, "--json", "--non-interactive", "--cwd", str(project)]
+    command += ["--stack", stack] if stack else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
+        raise UsageError(
+            f"stack {stack or '(the selected one)'}: {said.removeprefix('error: ')}",
+            rule="a stack has outputs once `pulumi up` has run on it",
+            remedy="make up, or pulumi stack select NAME, or give --stack NAME",
+        )
+    return _parse(done.stdout.encode(), f"output {OUTPUT} of the stack")
+
+
+def _parse(text: bytes, where: str) -> Manifest:
+    try:
+        document = json.loads(text)
+        return Manifest.model_validate_json(document if isinstance(document, str) else text)
+    except (ValueError, ValidationError):
+        raise UsageError(
+            f"{where} is not a manifest of this version of secretops",
+            rule="the program and secretops are of one version",
+            remedy="pulumi up writes it anew",
+        ) from None

@@ -1,0 +1,69 @@
+"""How every secret stands. Reads facts only: no value, so no access record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from secretops.engine.decisions import due_at, findings
+from secretops.engine.state import Version
+from secretops.errors import ExitCode
+from secretops.manifest import Secret
+from secretops.operations.session import Session
+
+
+class Standing(StrEnum):
+    """The one word for a secret."""
+
+    VERIFIED = "verified"  # current, and it logged in
+    CURRENT = "current"  # current; nothing to log in to
+    WAITING = "waiting"  # for its first value
+    ATTENTION = "attention"  # see its notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretStatus:
+    """How one secret stands. Times are UTC."""
+
+    name: str
+    kind: str
+    standing: Standing
+    current: Version | None
+    due: datetime | None
+    notes: tuple[str, ...]
+
+
+def status(session: Session) -> list[SecretStatus]:
+    """Every secret of the stack. Raises StoreError."""
+    return [_status(session, secret) for secret in session.manifest.secrets]
+
+
+def exit_code(statuses: list[SecretStatus]) -> ExitCode:
+    """ATTENTION when a secret needs a person, else DONE."""
+    return ExitCode.ATTENTION if any(one.standing is Standing.ATTENTION for one in statuses) else ExitCode.DONE
+
+
+def _status(session: Session, secret: Secret) -> SecretStatus:
+    facts = session.facts(secret)
+    current = facts.versions.current
+    found = findings(facts, session.clock())
+    notes = [finding.message for finding in found]
+    last = session.journal.last(secret.name)
+    failed = last is not None and last.outcome != "done"
+    if last and failed:
+        notes.append(f"{last.step} failed {last.time:%Y-%m-%d %H:%M}: {last.outcome}")
+    if any(finding.needs_a_person for finding in found) or failed:
+        standing = Standing.ATTENTION
+    elif current is None:
+        standing = Standing.WAITING
+    else:
+        standing = Standing.VERIFIED if current.verified else Standing.CURRENT
+    return SecretStatus(
+        name=secret.name,
+        kind=secret.kind,
+        standing=standing,
+        current=current,
+        due=due_at(facts),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,95 @@
+"""What a schedule calls every hour: finish what was left, let go of what is over, begin what is due, check the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secretops.engine.decisions import Action, decide, findings
+from secretops.errors import ExitCode, RefusedError, SecretopsError
+from secretops.manifest import Secret, SecretKind
+from secretops.operations.session import Session
+from secretops.targets import open_target
+
+MOST_ACTIONS = 4
+"""A secret meets at most resume, retire, rotate and retire in one tick; what is left after that waits for the next."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tick did about one secret."""
+
+    secret: str
+    done: tuple[str, ...] = ()
+    error: SecretopsError | None = None
+    attention: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.error:
+            return self.error.exit_code
+        return ExitCode.ATTENTION if self.attention else ExitCode.DONE
+
+
+def tick(session: Session) -> list[Outcome]:
+    """One round over all secrets, admins first, since they set the others' passwords.
+
+    One secret's failure does not stop the next one's. Raises LeaseHeldError when another rotation is under way.
+    """
+    with session.lease("tick"):
+        ordered = sorted(session.manifest.secrets, key=lambda secret: secret.kind is not SecretKind.BROKER_ADMIN)
+        return [_look_after(session, secret) for secret in ordered]
+
+
+def exit_code(outcomes: list[Outcome]) -> ExitCode:
+    """The one code for a whole tick: a failure outranks waiting, waiting outranks attention."""
+    codes = {outcome.exit_code for outcome in outcomes}
+    ranked = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.BUSY, ExitCode.WAITING, ExitCode.ATTENTION)
+    return next((code for code in ranked if code in codes), ExitCode.DONE)
+
+
+def _look_after(session: Session, secret: Secret) -> Outcome:
+    done: list[str] = []
+    try:
+        session.store.settle(secret.name, session.clock())
+        for _ in range(MOST_ACTIONS):
+            finding = decide(session.facts(secret), session.clock())
+            if finding is None:
+                break
+            done.append(_act(session, secret, finding.action))
+        if secret.kind.alternates and not any(text.startswith("published") for text in done):
+            done += _verify_current(session, secret)
+    except SecretopsError as error:
+        return Outcome(secret.name, tuple(done), error)
+    left = findings(session.facts(secret), session.clock())
+    return Outcome(secret.name, tuple(done), None, tuple(one.message for one in left if one.needs_a_person))
+
+
+def _act(session: Session, secret: Secret, action: Action) -> str:
+    rotation = session.rotation(secret)
+    if action is Action.RETIRE:
+        previous = session.facts(secret).versions.previous
+        if previous is None:
+            raise SecretopsError(f"{secret.name}: nothing to retire")
+        rotation.retire(previous)
+        return f"retired {previous.id}" + (
+            "" if previous.user in secret.users else f" ({previous.user} is yours: kept)"
+        )
+    return f"published {rotation.advance().id}"
+
+
+def _verify_current(session: Session, secret: Secret) -> list[str]:
+    """Log in as the current version: a password changed behind our back is found within the hour."""
+    current = session.facts(secret).versions.current
+    if current is None:
+        return []
+    value = session.store.read(secret.name, current.id, purpose="verify")
+    try:
+        open_target(session.manifest.broker, secret.kind).verify(value)
+    except RefusedError as error:
+        raise RefusedError(
+            f"{secret.name}: the broker refuses the current credential (user {current.user})",
+            rule=error.what,
+            remedy=f"secretops rotate {secret.name}, and find out who changed it at the broker",
+        ) from error
+    session.store.mark(secret.name, current.id, verified=session.clock())
+    return [f"verified {current.id}"]

@@ -1,0 +1,271 @@
+"""The dotenv store: a folder as the Secret Management Guide draws it, for one machine and one account.
+
+    <root>/config/.env          what the server reads: Pulumi's public lines, the current values, a person's own lines
+    <root>/certs/, secrets/     values that are delivered as files
+    <root>/versions/<secret>/   every version kept, and state.json, which says which of them is current
+    <root>/log/                 access records, the rotation journal
+
+state.json is the truth; config/.env and the files are its delivery. `publish` moves the truth in one rename, then
+delivers; a crash in between leaves readers on the previous version, which still works, and `settle` delivers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from secretops.access import AccessRecords
+from secretops.engine.state import Stage, Version, Versions
+from secretops.errors import LeaseHeldError, NotFoundError, StoreError
+from secretops.manifest import DotenvStore as Location
+from secretops.stores import env_file, files
+from secretops.values import PUBLIC_FIELDS, Value
+
+_STATE = TypeAdapter(tuple[Version, ...])
+
+
+def version_variable(secret: str) -> str:
+    """The variable in config/.env that says which version of `secret` it carries."""
+    return f"SECRETOPS_VERSION_{secret.upper().replace('-', '_')}"
+
+
+class DotenvVersionStore:
+    """`VersionStore` over a folder. Records every access itself: the file system keeps no trail."""
+
+    def __init__(self, location: Location, records: AccessRecords) -> None:
+        self._location, self._records = location, records
+        self._root = Path(location.root)
+        self._env = self._root / "config" / ".env"
+
+    def versions(self, secret: str) -> Versions:
+        path = self._folder(secret) / "state.json"
+        with files.told(path):
+            try:
+                text = path.read_bytes()
+            except FileNotFoundError:
+                return Versions()
+        try:
+            return Versions(_STATE.validate_json(text))
+        except ValueError:
+            raise StoreError(
+                f"{path} does not read as a list of versions",
+                rule="this file is written by secretops alone",
+                remedy="restore it from a backup; the values beside it are whole",
+            ) from None
+
+    def read(self, secret: str, version: str, *, purpose: str) -> Value:
+        self._check()
+        self._records.write("read", secret, version, purpose)
+        return self._load(secret, version)
+
+    def add(self, secret: str, version: Version, value: Value) -> None:
+        for field, text in value.items():
+            env_file.check_text(f"{secret}.{field}", text)
+        with self._changing():
+            versions = self.versions(secret)
+            if any(kept.id == version.id for kept in versions.all):
+                return
+            self._records.write("write", secret, version.id, "keep as pending")
+            with files.told(self._root):
+                for folder in (self._root / "versions", self._folder(secret)):
+                    files.make_folder(folder)
+            files.write(self._value_path(secret, version.id), json.dumps(dict(value)).encode(), files.PRIVATE)
+            kept = [old for old in versions.all if old.stage is not Stage.PENDING]
+            self._save(secret, (*kept, version.at(stage=Stage.PENDING)))
+
+    def publish(self, secret: str, version: str, now: datetime) -> None:
+        with self._changing():
+            versions = self.versions(secret)
+            chosen = self._known(secret, version, versions)
+            if chosen.stage is not Stage.CURRENT:
+                self._refuse_edits(secret, versions, chosen)
+                self._records.write("write", secret, version, "publish")
+                kept = [old.at(stage=Stage.PREVIOUS) for old in versions.all if old.stage is Stage.CURRENT]
+                self._save(secret, (*kept, chosen.at(stage=Stage.CURRENT, published=None)))
+            self._deliver(secret, now)
+
+    def settle(self, secret: str, now: datetime) -> None:
+        with self._changing():
+            self._refuse_edits(secret, self.versions(secret))
+            self._deliver(secret, now)
+
+    def mark(
+        self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
+    ) -> None:
+        with self._changing():
+            versions = self.versions(secret)
+            old = self._known(secret, version, versions)
+            new = old.at(verified=verified or old.verified, retired=retired or old.retired)
+            if retired:
+                self._records.write("delete", secret, version, "retire")
+            self._save(secret, tuple(new if kept is old else kept for kept in versions.all))
+
+    def discard(self, secret: str, version: str) -> None:
+        with self._changing():
+            versions = self.versions(secret)
+            kept = tuple(old for old in versions.all if not (old.id == version and old.stage is Stage.PENDING))
+            if kept != versions.all:
+                self._records.write("delete", secret, version, "discard")
+                self._save(secret, kept)
+
+    def forget(self, secret: str) -> None:
+        with self._changing():
+            self._records.write("delete", secret, "all", "purge")
+            names = [version_variable(secret), *self._location.variables.get(secret, {}).values()]
+            names += self._location.file_variables.get(secret, {}).values()
+            text = _content(self._env)
+            if text is not None:
+                left = env_file.changed(text, dict.fromkeys(names))
+                files.write(self._env, left.encode(errors="surrogateescape"), files.PRIVATE)
+            with files.told(self._root):
+                for path in self._location.files.get(secret, {}).values():
+                    (self._root / path).unlink(missing_ok=True)
+                if self._folder(secret).is_dir():
+                    shutil.rmtree(self._folder(secret))
+
+    @contextlib.contextmanager
+    def lease(self, holder: str) -> Iterator[None]:
+        self._check()
+        path = self._root / ".lease"
+        with files.told(path):
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LeaseHeldError(
+                    f"{os.pread(file, 1000, 0).decode(errors='replace').strip() or 'another process'} holds the lease",
+                    rule="one rotation at a time",
+                    remedy="nothing to do: it ends with its process; try again then",
+                ) from None
+            with files.told(path):
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{holder} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
+            yield
+        finally:
+            os.close(file)  # the kernel drops the lock, as it does when the process dies
+
+    def _folder(self, secret: str) -> Path:
+        return self._root / "versions" / secret
+
+    def _value_path(self, secret: str, version: str) -> Path:
+        return self._folder(secret) / f"{version}.json"
+
+    def _check(self) -> None:
+        if not self._root.is_dir():
+            raise StoreError(
+                f"{self._root} is not there",
+                rule="`pulumi up` makes the store's folder",
+                remedy="pulumi up, then try again",
+            )
+        files.check_owner(self._root)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._check()
+        with files.lock(self._root):
+            yield
+
+    @staticmethod
+    def _known(secret: str, version: str, versions: Versions) -> Version:
+        for kept in versions.all:
+            if kept.id == version:
+                return kept
+        raise NotFoundError(f"{secret}: no version {version}", remedy="secretops status lists the versions kept")
+
+    def _load(self, secret: str, version: str) -> Value:
+        path = self._value_path(secret, version)
+        with files.told(path):
+            try:
+                files.check_owner(path)
+                return Value(json.loads(path.read_bytes()))
+            except FileNotFoundError:
+                raise NotFoundError(f"{secret}: version {version} has no value any more") from None
+
+    def _save(self, secret: str, versions: tuple[Version, ...]) -> None:
+        """Write state.json, then remove the values that no version needs. In this order: a crash leaves too much."""
+        files.write(self._folder(secret) / "state.json", _STATE.dump_json(versions, indent=1), files.PRIVATE)
+        needed = {self._value_path(secret, version.id) for version in versions if not version.retired}
+        with files.told(self._folder(secret)):
+            for path in self._folder(secret).glob("*.json"):
+                if path not in needed and path.name != "state.json":
+                    path.unlink()
+
+    def _delivery(self, secret: str, version: str, value: Value) -> tuple[dict[str, str], dict[Path, str]]:
+        """What readers of `version` find: the variables of config/.env, and the files."""
+        variables = {name: value[field] for field, name in self._location.variables.get(secret, {}).items()}
+        paths = self._location.files.get(secret, {})
+        for field, name in self._location.file_variables.get(secret, {}).items():
+            variables[name] = str(self._root / paths[field])
+        if variables:
+            variables[version_variable(secret)] = version
+        return variables, {self._root / path: value[field] for field, path in paths.items()}
+
+    def _deliver(self, secret: str, now: datetime) -> None:
+        """Bring config/.env and the files to the current version, and note since when they are."""
+        versions = self.versions(secret)
+        current = versions.current
+        if current is None:
+            return
+        variables, paths = self._delivery(secret, current.id, self._load(secret, current.id))
+        for path, text in paths.items():
+            if _content(path) != text:
+                public = path.name in PUBLIC_FIELDS
+                files.make_folder(path.parent)
+                files.write(path, text.encode(), files.PUBLIC if public else files.PRIVATE)
+        text = _content(self._env) or ""
+        present = env_file.values(text)
+        if any(present.get(name) != wanted for name, wanted in variables.items()):
+            self._records.write("write", secret, current.id, "deliver to config/.env")
+            files.make_folder(self._env.parent)
+            files.write(self._env, env_file.changed(text, variables).encode(errors="surrogateescape"), files.PRIVATE)
+        if current.published is None:
+            done = current.at(published=now)
+            self._save(secret, tuple(done if kept is current else kept for kept in versions.all))
+
+    def _refuse_edits(self, secret: str, versions: Versions, chosen: Version | None = None) -> None:
+        """Raise StoreError when what is delivered is no version of ours: somebody's work would be lost.
+
+        An edit that says just what `chosen` says is no loss: that is how `secretops put` adopts it.
+        """
+        ours = [
+            self._delivery(secret, version.id, self._load(secret, version.id))
+            for version in versions.all
+            if version is chosen or (version.stage is not Stage.PENDING and not version.retired)
+        ]
+        if not ours:
+            return
+        present = env_file.values(_content(self._env) or "")
+        for name in ours[0][0]:
+            found = present.get(name)
+            if found is not None and all(found != variables[name] for variables, _ in ours):
+                self._refuse(secret, f"{self._env}: {name} was changed by hand", f"the line {name}=")
+        for path in ours[0][1]:
+            text = _content(path)
+            if text is not None and all(text != paths[path] for _, paths in ours):
+                self._refuse(secret, f"{path} was changed by hand", f"the file {path}")
+
+    @staticmethod
+    def _refuse(secret: str, what: str, edited: str) -> None:
+        raise StoreError(
+            what,
+            rule=f"the value of {secret} is secretops' to write; nothing was overwritten",
+            remedy=f"to keep the new value: secretops put {secret}; to go back: remove {edited}, then secretops tick",
+        )
+
+
+def _content(path: Path) -> str | None:
+    """The text of a delivered file, None where there is none."""
+    with files.told(path):
+        try:
+            return path.read_bytes().decode(errors="surrogateescape")
+        except FileNotFoundError:
+            return None

@@ -1,0 +1,72 @@
+"""A .env file that several hands keep: Pulumi its public lines, the rotator its secret ones, a person their own.
+
+Read with python-dotenv, as the server reads it; changed line by line, so that everything else stays as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from io import StringIO
+
+from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+
+from secretops.errors import UsageError
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+_ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v", "\f": r"\f"}
+
+
+def check_text(name: str, text: str) -> None:
+    """Raise UsageError for text that no .env line can carry: a NUL, or what is not UTF-8."""
+    try:
+        carried = "\0" not in text.encode().decode()
+    except UnicodeEncodeError:
+        carried = False
+    if not carried:
+        raise UsageError(
+            f"{name}: a NUL or an unpaired surrogate",
+            rule="a value is UTF-8 text without NUL",
+            remedy="encode binary data, for example with base64",
+        )
+
+
+def quoted(text: str) -> str:
+    """`text` as the right-hand side of a line that python-dotenv reads back to exactly `text`.
+
+    Double quotes with escapes. python-dotenv expands `${…}` even within quotes and knows no escape for it, but
+    `${:-$}` names the variable "", which cannot exist, and defaults to "$".
+    """
+    if _PLAIN.fullmatch(text):
+        return text
+    return '"' + "".join(_ESCAPES.get(char, char) for char in text.replace("${", "${:-$}{")) + '"'
+
+
+def values(text: str) -> dict[str, str | None]:
+    """The variables as the server sees them."""
+    return dotenv_values(stream=StringIO(text), interpolate=True)
+
+
+def changed(text: str, changes: Mapping[str, str | None]) -> str:
+    """`text` with each variable of `changes` set, or without it where that is None.
+
+    A variable that is there keeps its place (its last one: that is what counts), a new one comes at the end. Every
+    other line, comments and lines that do not parse included, stays byte for byte.
+    """
+    bindings: list[Binding] = list(parse_stream(StringIO(text)))
+    last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}
+    lines = []
+    for at, binding in enumerate(bindings):
+        if binding.key is None or binding.key not in changes:
+            lines.append(binding.original.string)
+            continue
+        original = binding.original.string
+        blank = original[: len(original) - len(original.lstrip("\r\n"))]
+        wanted = changes[binding.key]
+        lines.append(blank + ("" if wanted is None or at != last[binding.key] else f"{binding.key}={quoted(wanted)}\n"))
+    new = [f"{key}={quoted(wanted)}\n" for key, wanted in changes.items() if wanted is not None and key not in last]
+    body = "".join(lines)
+    if new and body and not body.endswith("\n"):
+        body += "\n"
+    return body + "".join(new)

@@ -1,0 +1,91 @@
+"""Files that hold secrets: owned by the right account, private, and never half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from secretops.errors import StoreError
+
+PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
+"""The modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders."""
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals about `path` into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        named = Path(error.filename) if isinstance(error.filename, str) else path
+        raise StoreError(
+            f"{named}: {error.strerror or type(error).__name__}",
+            rule="a secret's file is written whole or not at all; nothing was changed",
+            remedy="make room, or make the folder writable for this account, then try again",
+        ) from error
+
+
+def check_owner(path: Path) -> None:
+    """Raise StoreError unless `path` is a file or folder of the account that runs this process."""
+    with told(path):
+        owner = path.lstat().st_uid
+    if owner != os.geteuid():
+        raise StoreError(
+            f"{path} belongs to uid {owner}, and this is uid {os.geteuid()}",
+            rule="what holds secrets belongs to the account that uses them, and to no other",
+            remedy=f"run as uid {owner}, or give the folder over: chown -R {os.geteuid()} {path}",
+        )
+
+
+def write(path: Path, data: bytes, mode: int) -> None:
+    """Replace `path` by a file with `data` and `mode`: a temporary file in the same folder, fsync, rename, fsync.
+
+    The temporary file's name is fixed, so that a crash leaves at most one behind, which the next write replaces.
+    Call it under `lock`. Raises StoreError.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    with told(path):
+        try:
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(file, view) :]
+                os.fchmod(file, mode)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def make_folder(path: Path) -> None:
+    """A folder for this account alone. An existing one is left as it is."""
+    with told(path):
+        path.mkdir(mode=FOLDER, exist_ok=True)
+
+
+@contextlib.contextmanager
+def lock(root: Path) -> Iterator[None]:
+    """Be the only one that changes files below `root`. Held for milliseconds; whoever comes second waits.
+
+    `pulumi up` and a rotator both write config/.env, each its own lines.
+    """
+    path = root / ".lock"
+    with told(path):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)

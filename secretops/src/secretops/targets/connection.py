@@ -1,0 +1,221 @@
+"""One MQTT session for one short job: connect, subscribe, publish, receive, close.
+
+Drives paho's loop in the calling thread, so that nothing of it can outlive the job. It never falls back to plaintext,
+and no error of it holds a password or a payload.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+
+from secretops.errors import RefusedError, UnreachableError
+from secretops.manifest import Broker, MqttProtocol
+from secretops.values import Value
+
+if TYPE_CHECKING:
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+T = TypeVar("T")
+
+DEADLINE_SECONDS = 10.0
+"""How long each single answer of the broker may take."""
+
+REFUSALS = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
+"""Reason codes that judge the client (MQTT 5, 2.4): client id, credentials, authorisation, ban, method. Every other
+failure (server busy, unavailable, wrong protocol version) says nothing about the credential."""
+
+_WRONG_PROTOCOL = 0x84
+_FAILURE = 0x80
+
+
+class Connection:
+    """A logged-in session at a broker, as a context manager.
+
+    Every call raises UnreachableError when the broker does not answer within `deadline` seconds or hangs up, and
+    RefusedError when it answers no.
+    """
+
+    def __init__(self, broker: Broker, who: Value, *, deadline: float = DEADLINE_SECONDS) -> None:
+        self.address = f"{broker.host}:{broker.port}"
+        self.username = who["username"]
+        self._broker = broker
+        self._deadline = deadline
+        self._connack: ReasonCode | None = None
+        self._left: ReasonCode | None = None
+        self._granted: dict[int, ReasonCode] = {}
+        self._acknowledged: dict[int, ReasonCode] = {}
+        self._inbox: deque[MQTTMessage] = deque()
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"secretops-{secrets.token_hex(6)}",  # 22 characters: every 3.1.1 broker has to take 23
+            protocol=MQTTProtocolVersion.MQTTv5 if broker.protocol is MqttProtocol.V5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self._client.connect_timeout = deadline
+        self._client.username_pw_set(self.username, who["password"])
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Subscribe with QoS 1 and wait until the broker grants it."""
+        _, number = self._client.subscribe(topic_filter, qos=1)
+        if number is None:
+            raise self._lost(f"subscribing to {topic_filter}")
+        reason = self._wait(lambda: self._granted.pop(number, None), f"subscribing to {topic_filter}")
+        if reason.value >= _FAILURE:
+            raise self._refused(f"to subscribe to {topic_filter}", reason)
+
+    def publish(self, topic: str, payload: str) -> None:
+        """Publish with QoS 1 and wait until the broker has it. A 3.1.1 broker cannot say here that it drops it."""
+        number = self._client.publish(topic, payload, qos=1).mid
+        reason = self._wait(lambda: self._acknowledged.pop(number, None), f"publishing to {topic}")
+        if reason.value >= _FAILURE:
+            raise self._refused(f"to publish to {topic}", reason)
+
+    def receive(self, wanted: Callable[[MQTTMessage], T | None]) -> T | None:
+        """What `wanted` makes of the first message it doesn't answer None to; None when none comes in time."""
+
+        def take() -> T | None:
+            while self._inbox:
+                if (found := wanted(self._inbox.popleft())) is not None:
+                    return found
+            return None
+
+        return self._until(take, "waiting for a message")
+
+    def close(self) -> None:
+        """Say goodbye and close the socket. Safe to call twice."""
+        with suppress(OSError, ValueError):
+            self._client.disconnect()
+        if (socket := self._client.socket()) is not None:
+            with suppress(OSError):
+                socket.close()
+
+    def _open(self) -> None:
+        if self._broker.tls:
+            self._client.tls_set_context(self._tls_context())
+        try:
+            self._client.connect(self._broker.host, self._broker.port)
+        except ssl.SSLError as error:
+            # One text for a foreign CA, a wrong host name, an expired certificate and a peer that doesn't speak TLS.
+            reason = getattr(error, "verify_message", "") or error.reason or str(error)
+            raise UnreachableError(
+                f"{self.address}: TLS failed: {reason}",
+                rule="the broker's certificate must be signed by the stack's CA and name the host; nothing was sent",
+                remedy="check the broker's ca_file, host and port; plaintext is never tried instead",
+            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a host that is no host
+            raise UnreachableError(
+                f"{self.address}: cannot connect: {getattr(error, 'strerror', None) or error or 'no answer'}",
+                remedy="start the broker, or correct its host and port in the stack file",
+            ) from error
+        reason = self._wait(lambda: self._connack, "logging in")
+        if reason.value < _FAILURE:
+            return
+        if reason.value in REFUSALS:
+            raise self._refused("the login", reason)
+        remedy = "try again later"
+        if reason.value == _WRONG_PROTOCOL:
+            remedy = f"this broker does not speak MQTT {self._broker.protocol}: set the stack's broker protocol"
+        raise UnreachableError(f"{self.address}: cannot log anybody in: {reason.getName()}", remedy=remedy)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._broker.ca_file)
+        except OSError as error:  # ssl.SSLError, of a file that holds no certificate, is one
+            raise UnreachableError(
+                f"{self._broker.ca_file}: not a CA file: {error.strerror or error}",
+                rule=f"{self.address} is only spoken to over TLS, and this file says whom to believe",
+                remedy="write the PEM certificate of the broker's CA there",
+            ) from error
+
+    def _until(self, done: Callable[[], T | None], doing: str) -> T | None:
+        end = time.monotonic() + self._deadline
+        while (result := done()) is None:
+            if (left := end - time.monotonic()) <= 0:
+                return None
+            if self._client.loop(min(left, 1.0)) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                if (result := done()) is not None:  # the refusal of a login comes together with the end
+                    return result
+                raise self._lost(doing)
+        return result
+
+    def _wait(self, done: Callable[[], T | None], doing: str) -> T:
+        if (result := self._until(done, doing)) is None:
+            raise UnreachableError(
+                f"{self.address}: no answer in {self._deadline:g} s while {doing} as {self.username}",
+                remedy=f"check that it is a broker, speaks MQTT {self._broker.protocol} and TLS as the stack says",
+            )
+        return result
+
+    def _lost(self, doing: str) -> UnreachableError | RefusedError:
+        if self._left is not None and self._left.value in REFUSALS:
+            return self._refused(f"to go on while {doing}", self._left)
+        why = f" ({self._left.getName()})" if self._left is not None and self._left.value >= _FAILURE else ""
+        return UnreachableError(
+            f"{self.address}: the connection ended while {doing} as {self.username}{why}",
+            remedy="see the broker's log; is the stack's TLS setting the broker's?",
+        )
+
+    def _refused(self, what: str, reason: ReasonCode) -> RefusedError:
+        return RefusedError(
+            f"{self.address}: refused {what} as {self.username}: {reason.getName()}",
+            remedy=f"check {self.username}'s password and rights at the broker",
+        )
+
+    def _on_connect(
+        self, _client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._connack = reason
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._left = reason if flags.is_disconnect_packet_from_server else None
+
+    def _on_subscribe(
+        self, _client: Client, _data: object, number: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        self._granted[number] = reasons[0]
+
+    def _on_publish(
+        self, _client: Client, _data: object, number: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._acknowledged[number] = reason
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        self._inbox.append(message)
+
+
+def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
+    """Whether the broker lets `credential` in. Raises UnreachableError when it doesn't say."""
+    try:
+        with Connection(broker, credential, deadline=deadline):
+            return True
+    except RefusedError:
+        return False

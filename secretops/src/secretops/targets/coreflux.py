@@ -1,0 +1,174 @@
+"""Users of a Coreflux broker, by the commands of $SYS/Coreflux/Command.
+
+Written from Coreflux's public pages (CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands and
+broker-security) and proven against the embedded broker of this package, which implements those pages: no Coreflux
+broker could be had to try it on. Nothing that those pages leave open is relied on: of all error texts only
+"Permission denied" is.
+
+The acting admin needs AllowedUserManagement. No command lists or disables users.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt.client import MQTTMessage
+
+from secretops.errors import RefusedError
+from secretops.manifest import Broker
+from secretops.redaction import redact
+from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
+from secretops.targets.probe import prove_access
+from secretops.values import Value, new_password
+
+COMMANDS = "$SYS/Coreflux/Command"
+ANSWERS = "$SYS/Coreflux/Command/Output"
+
+ADMIN_FLAG = "AllowedUserManagement"
+
+_PLAIN = re.compile(r"(?!-)[^\s\"'`\\\x00-\x1f\x7f]+")
+"""What stays one argument, as it is, however a broker splits commands at spaces and strips quotes."""
+
+
+class CorefluxTarget:
+    """Users of a Coreflux broker: a server's, which every authenticated user can be, or (`admin`) its user managers."""
+
+    def __init__(self, broker: Broker, *, admin: bool, deadline: float = DEADLINE_SECONDS) -> None:
+        self._broker = broker
+        self._admin = admin
+        self._deadline = deadline
+
+    def apply(self, admin: Value, credential: Value) -> None:
+        """Make the broker accept `credential`. No command is sent when it does already.
+
+        The password is changed first and the user added if that fails, which in the steady state is one command.
+        """
+        username, password = credential["username"], credential["password"]
+        _refuse_self(admin, username)
+        _refuse_unquotable(credential)
+        known = logs_in(self._broker, credential, deadline=self._deadline)
+        if known and (not self._admin or self._may_command(credential)):
+            return
+        with self._open(admin) as connection:
+            commands = Commands(connection)
+            if not known:
+                changed = commands.ask("changeUserPassword", username, password)
+                if not changed.success:
+                    commands.run("addUser", username, password)
+            if self._admin:
+                commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
+
+    def verify(self, credential: Value) -> None:
+        """Prove `credential`: a server's user sends itself a message, an admin asks for its own groups."""
+        if not self._admin:
+            prove_access(self._broker, credential, deadline=self._deadline)
+            return
+        _refuse_unquotable(credential)
+        with self._open(credential) as connection:
+            Commands(connection).run("listUserGroups", credential["username"])
+
+    def retire(self, admin: Value, username: str) -> None:
+        """Give `username` a password that nobody knows. A user that is gone is fine.
+
+        Whether a Coreflux broker ends the user's live sessions then is not documented.
+        """
+        _refuse_self(admin, username)
+        unknown = Value({"username": username, "password": new_password()})
+        _refuse_unquotable(unknown)
+        with self._open(admin) as connection:
+            commands = Commands(connection)
+            changed = commands.ask("changeUserPassword", username, unknown["password"])
+            if not changed.success and commands.ask("listUserGroups", username).success:
+                raise commands.refused("changeUserPassword", username, changed)
+
+    def _may_command(self, credential: Value) -> bool:
+        try:
+            self.verify(credential)
+        except RefusedError:
+            return False
+        return True
+
+    def _open(self, who: Value) -> Connection:
+        return Connection(self._broker, who, deadline=self._deadline)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether it was done, and what the broker says of it."""
+
+    success: bool
+    message: str
+
+
+class Commands:
+    """The broker's commands, in an admin's session. One at a time, each waited for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.subscribe(ANSWERS)
+
+    def run(self, command: str, *arguments: str) -> None:
+        """Raises RefusedError with the broker's reason. The first argument is the user it is about."""
+        answer = self.ask(command, *arguments)
+        if not answer.success:
+            raise self.refused(command, arguments[0], answer)
+
+    def ask(self, command: str, *arguments: str) -> Answer:
+        """The broker's answer, yes or no. Raises RefusedError when this user may not ask at all."""
+        token = secrets.token_hex(8)
+
+        def mine(message: MQTTMessage) -> dict[str, Any] | None:
+            try:
+                envelope = dict(json.loads(message.payload))
+            except (ValueError, TypeError):
+                return None
+            return envelope if envelope.get("requestId") == token else None
+
+        self._connection.publish(COMMANDS, " ".join((f"-{command}", *arguments, "-requestId", token)))
+        if (envelope := self._connection.receive(mine)) is None:
+            raise RefusedError(
+                f"{self._connection.address}: nothing on {ANSWERS} for -{command}",
+                rule="a broker that answers nothing has rejected the publish: the user lacks CommandCall",
+                remedy=f"give {self._connection.username} the flag {ADMIN_FLAG}",
+            )
+        answer = Answer(success=envelope.get("success") is True, message=_reason(envelope))
+        if answer.message.startswith("Permission denied"):
+            raise self.refused(command, arguments[0], answer)
+        return answer
+
+    def refused(self, command: str, username: str, answer: Answer) -> RefusedError:
+        """The error for a no. The broker may quote the command in its reason, so that is redacted."""
+        return RefusedError(
+            f"{self._connection.address}: refused -{command} for {username}: {redact(answer.message)}",
+            rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",
+            remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
+        )
+
+
+def _reason(envelope: dict[str, Any]) -> str:
+    errors = envelope.get("errors")
+    texts = [str(each["message"]) for each in errors if isinstance(each, dict) and "message" in each] if errors else []
+    return "; ".join(texts) or str(envelope.get("message") or "no reason given")
+
+
+def _refuse_self(admin: Value, username: str) -> None:
+    if admin["username"] == username:
+        raise RefusedError(
+            f"{username} would change its own password",
+            rule="whether a Coreflux broker then still answers is not documented, so the outcome could not be known",
+            remedy="let the other one of the two admins do it",
+        )
+
+
+def _refuse_unquotable(credential: Value) -> None:
+    for field in ("username", "password"):
+        if not _PLAIN.fullmatch(credential[field]):
+            raise RefusedError(
+                f"the {field} of {credential['username']!r} cannot be sent in a command",
+                rule="a Coreflux command is split at spaces and loses quotes; no backslash, no leading dash either",
+                remedy="use letters and digits",
+            )

@@ -1,0 +1,402 @@
+"""The launcher with real brokers and the mcp package's own client: on the small server always, on upstream's where it
+can be had (COREFLUX_SERVER_DIR, or ../shared/upstream)."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import TextContent
+
+from tests.real.brokers import DEADLINE, Amqtt, Mosquitto, RealBroker, Witness, free_port
+
+pytestmark = pytest.mark.real
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = REPOSITORY / "tests" / "real" / "small_server"
+USER = "server-a"
+OPEN_STREAM = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
+
+
+@pytest.fixture(params=["small", "upstream"])
+def server_folder(request: pytest.FixtureRequest) -> Path:
+    if request.param == "small":
+        return SMALL
+    beside = REPOSITORY.parent / "shared" / "upstream" / "coreflux-mcp-server"
+    folder = Path(os.environ.get("COREFLUX_SERVER_DIR", beside)).resolve()
+    if not (folder / "server.py").is_file():
+        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
+    return folder
+
+
+@pytest.fixture(params=["amqtt", "mosquitto"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
+    if request.param == "mosquitto" and not Mosquitto.program():
+        pytest.skip("mosquitto is not installed")
+    made: RealBroker = Amqtt(tmp_path) if request.param == "amqtt" else Mosquitto(tmp_path)
+    made.set_password("witness", "of-the-test")
+    made.start()
+    yield made
+    made.stop()
+
+
+@dataclass
+class Place:
+    """A dotenv store's folder, the working directory of the launcher, and where its standard error goes."""
+
+    root: Path
+    cwd: Path
+    stderr: Path
+    server: Path
+    password: str
+
+    def env(self, **variables: str | int) -> None:
+        path = self.root / "config" / ".env"
+        lines = {"MQTT_BROKER": "localhost", "MQTT_USER": USER, "SECRETOPS_VERSION_MQTT": "v-7"} | variables
+        path.write_text("".join(f"{name}={text}\n" for name, text in lines.items()))
+        path.chmod(0o600)
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "secretops", "run", "--from", f"dotenv:{self.root}"]
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return kept | {"COREFLUX_SERVER_DIR": str(self.server)}
+
+    def process(self) -> subprocess.Popen[bytes]:
+        with self.stderr.open("wb") as stderr:
+            return subprocess.Popen(
+                self.command(),
+                cwd=self.cwd,
+                env=self.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+
+    def pids(self) -> list[int]:
+        """The processes that were started for this folder."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    arguments = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if str(self.root).encode() in arguments:
+                    found.append(int(entry.name))
+        return found
+
+    def log(self) -> str:
+        return self.stderr.read_text()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[ClientSession]:
+        parameters = StdioServerParameters(
+            command=self.command()[0], args=self.command()[1:], env=self.environment(), cwd=self.cwd
+        )
+        with self.stderr.open("w") as stderr:
+            async with (
+                stdio_client(parameters, errlog=stderr) as (read, write),
+                ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
+            ):
+                await session.initialize()
+                yield session
+
+
+@pytest.fixture
+def place(tmp_path: Path, server_folder: Path) -> Place:
+    root, cwd = tmp_path / "root", tmp_path / "cwd"
+    (root / "config").mkdir(parents=True, mode=0o700)
+    cwd.mkdir()
+    return Place(root, cwd, tmp_path / "stderr", server_folder, password=secrets.token_hex(20))
+
+
+@pytest.fixture
+def witness(broker: RealBroker) -> Iterator[Witness]:
+    made = Witness(broker, "witness", "of-the-test")
+    yield made
+    made.close()
+
+
+async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
+    answer = await session.call_tool(tool, arguments)
+    return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
+
+
+async def until(what: str, check: Callable[[], Awaitable[bool]]) -> None:
+    with anyio.move_on_after(DEADLINE):
+        while not await check():
+            await anyio.sleep(0.2)
+        return
+    pytest.fail(f"not within {DEADLINE} s: {what}")
+
+
+async def until_connected(session: ClientSession) -> None:
+    async def connected() -> bool:
+        return "ublished" in await tell(session, "mqtt_publish", topic="other/probe", message="x")
+
+    await until("the server is connected", connected)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+def test_an_mcp_client_lists_tools_and_its_message_reaches_another_mqtt_client(
+    place: Place, broker: RealBroker, witness: Witness
+) -> None:
+    broker_with_user(broker, place)
+
+    async def scenario() -> None:
+        async with place.session() as session:
+            tools = {tool.name for tool in (await session.list_tools()).tools}
+            assert {"mqtt_publish", "mqtt_subscribe", "mqtt_read_messages"} <= tools
+            await tell(session, "mqtt_publish", topic="test/hello", message="from an agent", qos=1)
+
+    anyio.run(scenario)
+    topic, text = witness.messages.get(timeout=DEADLINE)
+    assert topic == "test/hello"
+    assert "from an agent" in text
+    records = [json.loads(line) for line in (place.root / "log" / "access.jsonl").read_text().splitlines()]
+    assert [(it["operation"], it["secret"], it["version"], it["purpose"]) for it in records] == [
+        ("read", "mqtt", "v-7", "serve")
+    ]
+    assert records[0]["actor"].startswith("server:")
+
+
+def broker_with_user(broker: RealBroker, place: Place, **variables: str | int) -> None:
+    broker.set_password(USER, place.password)
+    place.env(
+        MQTT_PORT=broker.port,
+        MQTT_PROTOCOL=broker.protocol,
+        MQTT_PASSWORD=place.password,
+        LOG_LEVEL="DEBUG",
+        **variables,
+    )
+
+
+def test_the_password_is_in_no_environment_argument_or_log_and_no_file_appears(
+    place: Place, broker: RealBroker, witness: Witness
+) -> None:
+    broker_with_user(broker, place, DO_AGENT_API_KEY=f"{place.password}key")
+    before = listing(place.server)
+    seen: list[bytes] = []
+
+    async def scenario() -> None:
+        async with place.session() as session:
+            await until_connected(session)
+            await tell(session, "mqtt_publish", topic="test/echo", message="x")
+            await tell(session, "reconnect_mqtt")
+            assert place.pids()
+            for pid in place.pids():
+                seen.extend(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline"))
+
+    anyio.run(scenario)
+    assert b"COREFLUX_SERVER_DIR" in b"".join(seen)
+    assert place.password.encode() not in b"".join(seen)
+    assert place.log()
+    assert place.password not in place.log()
+    assert listing(place.cwd) == []
+    assert listing(place.server) == before
+
+
+def test_a_refused_password_is_told_with_its_remedy_and_the_server_recovers_once_the_broker_takes_it(
+    place: Place, broker: RealBroker, witness: Witness
+) -> None:
+    broker_with_user(broker, place)
+    wrong = secrets.token_hex(20)
+    broker.set_password(USER, wrong)
+
+    async def scenario() -> None:
+        async with place.session() as session:
+
+            async def refused() -> bool:
+                return "refused the connection" in place.log()
+
+            await until("the refusal is told", refused)
+            assert "refused" in await tell(session, "get_connection_status")
+            broker.set_password(USER, place.password)
+            await until_connected(session)
+
+    anyio.run(scenario)
+    assert "secretops status" in place.log()
+    assert "Traceback" not in place.log()
+    assert place.password not in place.log()
+
+
+def test_a_broker_that_comes_late_and_goes_away_for_a_while_finds_its_subscriptions_again(
+    place: Place, broker: RealBroker
+) -> None:
+    broker_with_user(broker, place)
+    broker.stop()
+
+    async def scenario() -> None:
+        async with place.session() as session:
+            assert "Connection refused" in place.log()
+            broker.start()
+            await until_connected(session)
+            await tell(session, "mqtt_subscribe", topic="test/in", qos=1)
+            broker.stop()
+            broker.start()
+            await until_connected(session)
+            witness = Witness(broker, "witness", "of-the-test")
+
+            async def heard() -> bool:
+                witness.say("test/in", "again")
+                return "again" in await tell(session, "mqtt_read_messages", topic="test/in")
+
+            try:
+                await until("a message on a topic subscribed before the restart", heard)
+            finally:
+                witness.close()
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize("tool", ["reconnect_mqtt", "mqtt_connect", "setup_mqtt_connection"])
+def test_the_servers_own_connection_tools_still_work(
+    tool: str, place: Place, broker: RealBroker, witness: Witness
+) -> None:
+    broker_with_user(broker, place)
+    arguments: dict[str, object] = {}
+    if tool != "reconnect_mqtt":
+        arguments = {"broker": "localhost", "port": broker.port, "username": USER, "password": place.password}
+
+    async def scenario() -> None:
+        async with place.session() as session:
+            await until_connected(session)
+            for _ in range(2):
+                assert "Successfully" in await tell(session, tool, **arguments)
+                await tell(session, "mqtt_publish", topic="test/after", message=tool, qos=1)
+                topic, text = await anyio.to_thread.run_sync(lambda: witness.messages.get(timeout=DEADLINE))
+                assert (topic, tool in text) == ("test/after", True)
+
+    anyio.run(scenario)
+    assert "Traceback" not in place.log()
+
+
+def test_a_missing_password_ends_with_the_waiting_code_and_the_next_step(place: Place) -> None:
+    place.env(MQTT_PORT=free_port())
+    process = place.process()
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 5
+    assert "MQTT_PASSWORD is not there yet" in place.log()
+    assert "secretops tick" in place.log()
+    assert "Traceback" not in place.log()
+    assert output == b""
+    assert not (place.root / "log").exists()  # nothing was read that is worth a record
+
+
+def test_the_end_of_input_ends_the_server_with_success(place: Place) -> None:
+    place.env(MQTT_PORT=free_port(), MQTT_PASSWORD=place.password)
+    process = place.process()
+    process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, place.log()
+    assert str(place.server) in place.log()  # it says which server it runs
+    assert "COREFLUX_SERVER_DIR" in place.log()
+
+
+class ScriptedBroker(threading.Thread):
+    """Says yes to one MQTT 3.1.1 client and keeps every byte that it sends. Not a broker: proves only what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.received = b""
+        self.start()
+
+    def run(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection, self._listener:
+            self.received += connection.recv(65536)
+            connection.sendall(b"\x20\x02\x00\x00")
+            while more := connection.recv(65536):
+                self.received += more
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_with_success_after_a_goodbye_to_the_broker(
+    number: signal.Signals, place: Place
+) -> None:
+    broker = ScriptedBroker()
+    place.env(MQTT_BROKER="127.0.0.1", MQTT_PORT=broker.port, MQTT_PROTOCOL="3.1.1", MQTT_PASSWORD=place.password)
+    process = place.process()
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(OPEN_STREAM)
+    process.stdin.flush()
+    assert process.stdout.readline()  # it serves
+    process.send_signal(number)
+    assert process.wait(DEADLINE) == 0, place.log()
+    process.stdin.close()
+    process.stdout.close()
+    broker.join(DEADLINE)
+    assert USER.encode() in broker.received
+    assert broker.received.endswith(b"\xe0\x00")  # MQTT 3.1.1, section 3.14: DISCONNECT
+    assert "Traceback" not in place.log()
+
+
+def certificate_for(host: str, folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate and its key; the certificate is its own CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker of a test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "broker.crt", folder / "broker.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+@pytest.mark.parametrize(("host", "accepted"), [("localhost", True), ("other.example", False)])
+def test_tls_takes_a_broker_only_when_its_certificate_names_the_host(
+    host: str, accepted: bool, place: Place, tmp_path: Path
+) -> None:
+    if not Mosquitto.program():
+        pytest.skip("mosquitto is not installed")
+    certificate, key = certificate_for(host, tmp_path)
+    broker = Mosquitto(tmp_path, certificate, key)
+    broker_with_user(broker, place, MQTT_USE_TLS="true", MQTT_CA_CERT=str(certificate))
+    broker.start()
+
+    async def scenario() -> None:
+        async with place.session() as session:
+            if accepted:
+                await until_connected(session)
+            else:
+                status = await tell(session, "get_connection_status")
+                assert "Hostname mismatch" in status
+
+    try:
+        anyio.run(scenario)
+    finally:
+        broker.stop()
+    assert ("Hostname mismatch" in place.log()) is not accepted

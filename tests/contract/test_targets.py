@@ -1,0 +1,411 @@
+"""What every target does, on every broker that can be had: one suite, one row a broker.
+
+Nothing stands in for anything here but on the row `coreflux`: its broker is the embedded one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
+from secretops.manifest import Broker, BrokerKind, MqttProtocol, SecretKind
+from secretops.targets import open_target
+from secretops.targets.connection import Connection, logs_in
+from secretops.targets.coreflux import Commands, CorefluxTarget
+from secretops.targets.mosquitto import ACL_TYPES, DynamicSecurity, MosquittoTarget
+from secretops.targets.protocol import Target
+from secretops.values import Value, new_password
+from tests.real.embedded import Embedded
+from tests.real.mosquitto import free_port, make_ca
+
+pytest_plugins = ["tests.real.mosquitto", "tests.real.embedded"]
+pytestmark = pytest.mark.real
+
+SHORT = 1.5
+"""Seconds to wait for an answer that must not come."""
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A broker that runs, its admin, and how to make targets for it."""
+
+    broker: Broker
+    admin: Value
+
+    def target(self, *, admin: bool = False, **changes: object) -> Target:
+        return open_target(
+            self.broker.model_copy(update=changes), SecretKind.BROKER_ADMIN if admin else SecretKind.MQTT_USER
+        )
+
+
+@pytest.fixture(params=["mosquitto-5", "mosquitto-3.1.1", "coreflux"])
+def row(request: pytest.FixtureRequest) -> Row:
+    if request.param == "coreflux":
+        embedded = request.getfixturevalue("embedded_broker")
+        return Row(embedded.broker(), embedded.admin)
+    mosquitto = request.getfixturevalue("mosquitto")
+    return Row(mosquitto.broker(MqttProtocol(request.param.removeprefix("mosquitto-"))), mosquitto.admin)
+
+
+def fresh(password: str | None = None, *, username: str | None = None) -> Value:
+    """A credential that nobody else uses."""
+    name = username or f"user-{next(_numbers)}-{secrets.token_hex(4)}"
+    return Value({"username": name, "password": password or new_password()})
+
+
+def _jobs(*jobs: Callable[[], None]) -> tuple[Callable[[], None], ...]:
+    return jobs
+
+
+def comes_back(connection: Connection, topic: str) -> bool:
+    """Whether a message that this session sends itself arrives. Needs a subscription to `topic`."""
+    payload = secrets.token_hex(8)
+    connection.publish(topic, payload)
+    return connection.receive(lambda message: True if message.payload == payload.encode() else None) is True
+
+
+@contextmanager
+def session(broker: Broker, who: Value, topic: str) -> Iterator[Connection]:
+    with Connection(broker, who) as connection:
+        connection.subscribe(topic)
+        yield connection
+
+
+def test_apply_makes_a_credential_that_verifies(row: Row) -> None:
+    credential, target = fresh(), row.target()
+    with pytest.raises(RefusedError):
+        target.verify(credential)
+    target.apply(row.admin, credential)
+    target.verify(credential)
+
+
+def test_applying_twice_changes_nothing_and_drops_nobody(row: Row) -> None:
+    credential, target = fresh(), row.target()
+    target.apply(row.admin, credential)
+    with session(row.broker, credential, "plant/live") as live:
+        target.apply(row.admin, credential)
+        assert comes_back(live, "plant/live")
+    target.verify(credential)
+
+
+def test_applying_another_password_replaces_the_first(row: Row) -> None:
+    first, target = fresh(), row.target()
+    second = fresh(username=first["username"])
+    target.apply(row.admin, first)
+    target.apply(row.admin, second)
+    target.verify(second)
+    with pytest.raises(RefusedError):
+        target.verify(first)
+
+
+def test_applying_to_the_idle_user_leaves_the_other_users_session_alone(row: Row) -> None:
+    live_user, idle_user, target = fresh(), fresh(), row.target()
+    target.apply(row.admin, live_user)
+    with session(row.broker, live_user, "plant/live") as live:
+        for _ in range(3):
+            target.apply(row.admin, fresh(username=idle_user["username"]))
+            assert comes_back(live, "plant/live")
+        target.retire(row.admin, idle_user["username"])
+        assert comes_back(live, "plant/live")
+
+
+def test_retire_makes_the_old_password_refused(row: Row) -> None:
+    credential, target = fresh(), row.target()
+    target.apply(row.admin, credential)
+    target.retire(row.admin, credential["username"])
+    with pytest.raises(RefusedError) as refused:
+        target.verify(credential)
+    assert credential["username"] in str(refused.value)
+
+
+def test_a_retired_user_can_be_applied_again(row: Row) -> None:
+    first, target = fresh(), row.target()
+    target.apply(row.admin, first)
+    target.retire(row.admin, first["username"])
+    target.retire(row.admin, first["username"])
+    target.apply(row.admin, first)
+    target.verify(first)
+
+
+def test_retiring_a_user_that_is_gone_is_fine(row: Row) -> None:
+    row.target().retire(row.admin, fresh()["username"])
+
+
+def test_admins_take_turns(row: Row) -> None:
+    first, second, target = fresh(), fresh(), row.target(admin=True)
+    target.apply(row.admin, first)
+    target.verify(first)
+    target.apply(first, second)
+    target.apply(first, second)
+    target.verify(second)
+    target.retire(second, first["username"])
+    with pytest.raises(RefusedError):
+        target.verify(first)
+    row.target().apply(second, server := fresh())
+    row.target().verify(server)
+
+
+def test_a_servers_user_is_no_admin(row: Row) -> None:
+    server = fresh()
+    row.target().apply(row.admin, server)
+    kind = type(row.target())
+    assert kind in (MosquittoTarget, CorefluxTarget)
+    with pytest.raises(RefusedError):
+        kind(row.broker, admin=True, deadline=SHORT).verify(server)  # type: ignore[call-arg]
+    with pytest.raises(RefusedError):
+        kind(row.broker, admin=False, deadline=SHORT).apply(server, fresh())  # type: ignore[call-arg]
+
+
+def test_a_user_without_its_rights_gets_them_at_the_next_apply(row: Row) -> None:
+    """A crash between the user and its rights: it logs in already, and must not be taken for done."""
+    credential = fresh()
+    row.target().apply(row.admin, credential)
+    row.target(admin=True).apply(row.admin, credential)
+    row.target(admin=True).verify(credential)
+
+
+def test_an_admin_does_not_set_its_own_password(row: Row) -> None:
+    target = row.target(admin=True)
+    for attempt in _jobs(
+        lambda: target.apply(row.admin, fresh(username=row.admin["username"])),
+        lambda: target.retire(row.admin, row.admin["username"]),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            attempt()
+        assert refused.value.rule
+        assert "two admins" in refused.value.remedy
+    target.verify(row.admin)
+
+
+def test_a_wrong_admin_is_refused_not_unreachable(row: Row) -> None:
+    for wrong in (fresh(username=row.admin["username"]), fresh()):
+        with pytest.raises(RefusedError):
+            row.target().apply(wrong, fresh())
+        with pytest.raises(RefusedError):
+            row.target().retire(wrong, "anybody")
+
+
+def test_a_broker_that_is_down_is_unreachable(row: Row) -> None:
+    target = row.target(port=free_port())
+    for attempt in _jobs(
+        lambda: target.verify(fresh()),
+        lambda: target.apply(row.admin, fresh()),
+        lambda: target.retire(row.admin, "anybody"),
+    ):
+        with pytest.raises(UnreachableError) as unreachable:
+            attempt()
+        assert "localhost:" in str(unreachable.value)
+        assert unreachable.value.remedy
+
+
+def test_a_name_that_does_not_resolve_is_unreachable(row: Row) -> None:
+    with pytest.raises(UnreachableError, match="cannot connect"):
+        row.target(host="no-such-host.invalid").verify(fresh())
+
+
+def test_a_listener_that_never_answers_is_unreachable(row: Row) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        broker = row.broker.model_copy(update={"host": "127.0.0.1", "port": mute.getsockname()[1]})
+        with pytest.raises(UnreachableError), Connection(broker, fresh(), deadline=SHORT):
+            pass
+
+
+def test_the_user_needs_no_more_than_the_brokers_topics(row: Row) -> None:
+    credential = fresh()
+    target = row.target(topics=("$SYS/Coreflux/#", "plant/+/x/#"))
+    target.apply(row.admin, credential)
+    target.verify(credential)
+
+
+def test_no_thread_outlives_a_job(row: Row) -> None:
+    before = threading.active_count()
+    credential, target = fresh(), row.target()
+    target.apply(row.admin, credential)
+    target.verify(credential)
+    target.retire(row.admin, credential["username"])
+    assert threading.active_count() == before
+
+
+def test_passwords_appear_in_no_log_no_error_and_no_argv(row: Row, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    first, target = fresh(), row.target()
+    second = fresh(username=first["username"])
+    stop, seen = threading.Event(), set[str]()
+    watcher = threading.Thread(target=_watch_argv, args=(stop, seen))
+    watcher.start()
+    told: list[str] = []
+
+    def attempt(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except SecretopsError as error:
+            told.append("".join(traceback.format_exception(error)))
+
+    try:
+        attempt(lambda: target.verify(first))
+        attempt(lambda: target.apply(row.admin, first))
+        attempt(lambda: target.apply(row.admin, second))
+        attempt(lambda: target.verify(first))
+        attempt(lambda: target.apply(first, second))
+        attempt(lambda: row.target(admin=True).apply(second, first))
+        attempt(lambda: row.target(port=free_port()).apply(row.admin, first))
+        attempt(lambda: row.target(admin=True).verify(second))
+    finally:
+        stop.set()
+        watcher.join()
+    assert len(told) == 6
+    assert seen
+    everything = "\n".join([*told, *seen, caplog.text])
+    for value in (first, second, row.admin):
+        assert value["password"] not in everything
+
+
+def _watch_argv(stop: threading.Event, seen: set[str]) -> None:
+    while not stop.wait(0.005):
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                seen.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:
+                continue
+
+
+# What only a broker with TLS or with access lists can show
+
+
+@pytest.fixture(params=[MqttProtocol.V5, MqttProtocol.V311])
+def strict(request: pytest.FixtureRequest) -> Row:
+    mosquitto = request.getfixturevalue("mosquitto")
+    return Row(mosquitto.broker(request.param), mosquitto.admin)
+
+
+def test_a_broker_with_the_wrong_ca_is_unreachable_and_not_spoken_to(strict: Row, tmp_path: Path) -> None:
+    _, _, foreign = make_ca(tmp_path, "foreign")
+    with pytest.raises(UnreachableError, match="TLS failed") as unreachable:
+        strict.target(ca_file=str(foreign)).verify(strict.admin)
+    assert "ca_file" in unreachable.value.remedy
+
+
+def test_a_certificate_for_another_host_is_unreachable(strict: Row) -> None:
+    with pytest.raises(UnreachableError, match="TLS failed"):
+        strict.target(host="127.0.0.1").verify(strict.admin)
+
+
+def test_a_missing_or_empty_ca_file_is_told_before_anything_is_sent(strict: Row, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.crt"
+    empty.write_text("")
+    for path in (tmp_path / "none.crt", empty):
+        with pytest.raises(UnreachableError, match="not a CA file"):
+            strict.target(ca_file=str(path)).verify(strict.admin)
+
+
+def test_nothing_is_sent_in_clear_to_a_listener_without_tls(strict: Row) -> None:
+    received = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer:
+                received.extend(peer.recv(4096))
+                peer.sendall(b"\x20\x02\x00\x00")  # a 3.1.1 CONNACK in clear
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(UnreachableError, match="TLS failed"):
+            strict.target(port=server.getsockname()[1]).verify(strict.admin)
+        thread.join()
+    assert received[:1] == b"\x16"  # a TLS handshake
+    assert strict.admin["username"].encode() not in received
+    assert strict.admin["password"].encode() not in received
+
+
+def test_an_access_list_without_the_topics_fails_the_proof(strict: Row) -> None:
+    credential = fresh()
+    strict.target(topics=("plant/#",)).apply(strict.admin, credential)
+    with pytest.raises(RefusedError, match="to subscribe to other/"):
+        strict.target(topics=("other/#",)).verify(credential)
+
+
+@pytest.mark.parametrize("missing", ["publishClientSend", "publishClientReceive"])
+def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: str) -> None:
+    """Under 3.1.1 mosquitto acknowledges what it drops; and a receiver is never told what it doesn't get."""
+    credential, role = fresh(), f"half-{secrets.token_hex(4)}"
+    acls = [{"acltype": kind, "topic": "#", "priority": 0, "allow": kind != missing} for kind in ACL_TYPES]
+    with Connection(strict.broker, strict.admin) as connection:
+        security = DynamicSecurity(connection)
+        security.run("createRole", rolename=role, acls=acls)
+        security.run("createClient", **credential, roles=[{"rolename": role}])
+    with pytest.raises(RefusedError) as refused:
+        MosquittoTarget(strict.broker, admin=False, deadline=SHORT).verify(credential)
+    assert "coreflux-mcp-secrets/probe/" in str(refused.value)
+
+
+def test_other_topics_reach_the_idle_user_and_drop_nobody(strict: Row) -> None:
+    live_user, idle_user = fresh(), fresh()
+    before, after = strict.target(topics=("plant/#",)), strict.target(topics=("plant/#", "hall/#"))
+    before.apply(strict.admin, live_user)
+    before.apply(strict.admin, idle_user)
+    with session(strict.broker, live_user, "plant/live") as live:
+        after.apply(strict.admin, idle_user)
+        assert comes_back(live, "plant/live")
+    strict.target(topics=("hall/#",)).verify(idle_user)
+    with pytest.raises(RefusedError):
+        strict.target(topics=("hall/#",)).verify(live_user)
+
+
+def test_a_disabled_user_is_enabled_by_apply(strict: Row) -> None:
+    credential, target = fresh(), strict.target()
+    target.apply(strict.admin, credential)
+    with Connection(strict.broker, strict.admin) as connection:
+        DynamicSecurity(connection).run("disableClient", username=credential["username"])
+    assert not logs_in(strict.broker, credential)
+    target.apply(strict.admin, credential)
+    target.verify(credential)
+
+
+# What only the commands of Coreflux need
+
+
+@pytest.mark.parametrize("bad", ["two words", 'quo"te', "quo'te", "-dash", "back\\slash", "new\nline", ""])
+def test_what_a_command_would_take_apart_is_refused_unsent(bad: str) -> None:
+    nowhere = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=False)
+    target = CorefluxTarget(nowhere, admin=False)
+    for attempt in _jobs(
+        lambda: target.apply(fresh(), fresh(username="somebody", password=bad or None) if bad else fresh(username=" ")),
+        lambda: target.apply(fresh(), fresh(username=bad or " ")),
+        lambda: target.retire(fresh(), bad),
+    ):
+        with pytest.raises(RefusedError, match="cannot be sent in a command"):
+            attempt()
+
+
+def test_an_admin_without_user_management_is_told_which_flag_it_needs(embedded_broker: Embedded) -> None:
+    broker, half = embedded_broker.broker(), fresh()
+    CorefluxTarget(broker, admin=False).apply(embedded_broker.admin, half)
+    with Connection(broker, embedded_broker.admin) as connection:
+        Commands(connection).run("changeUserSettings", half["username"], "AllowedSystemConfiguration", "true")
+    with pytest.raises(RefusedError, match="Permission denied") as refused:
+        CorefluxTarget(broker, admin=False).apply(half, fresh())
+    assert "AllowedUserManagement" in refused.value.rule
+
+
+def test_only_broker_users_have_a_target() -> None:
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
+    for kind in SecretKind:
+        if kind.alternates:
+            assert isinstance(open_target(broker, kind), MosquittoTarget)
+        else:
+            with pytest.raises(UsageError):
+                open_target(broker, kind)

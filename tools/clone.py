@@ -1,0 +1,117 @@
+"""What a clone is made ready with. Each thing is skipped while its stamp says that nothing it is made from changed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools import pulumi_cli
+from tools.gobuild import make_venv, pip_install
+from tools.pulumi_cli import PulumiCli
+from tools.steps import ROOT, TOOLS, run_step, say, write_whole
+
+UV_VERSION = "0.13.9"
+VENV = ROOT / ".venv"
+TEMPLATE = ROOT / "tools/pulumi-wrapper.sh"
+LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
+
+
+def make_ready() -> None:
+    """uv and the environment, then Pulumi. Raises SetupError at the first that cannot be had."""
+    done = [sync_environment(), provide_pulumi()]
+    if any(done):
+        say("- this clone is ready")
+
+
+def provide_uv(tools: Path = TOOLS) -> Path:
+    """`.tools/bin/uv`: a link to the uv of PATH, or to the wheel's where that is missing or too old.
+
+    A folder of its own, so that it can be put on PATH without what else lies beside a uv. Raises SetupError.
+    """
+    on_path = shutil.which("uv")
+    uv = Path(on_path) if on_path else tools / "venv/bin/uv"
+    if _uv_version(uv) < _numbers(UV_VERSION):
+        uv = tools / "venv/bin/uv"
+        if _uv_version(uv) < _numbers(UV_VERSION):
+            # The wheel goes into an environment of its own: a system's Python refuses to have it.
+            pip_install(make_venv(tools / "venv"), f"uv=={UV_VERSION}", remedy=f"put uv {UV_VERSION} on PATH, or ")
+    link = tools / "bin/uv"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(uv)
+    return link
+
+
+def sync_environment(venv: Path = VENV) -> bool:
+    """`.venv` as `uv.lock` says, made from this Python; whether anything had to be done. Raises SetupError."""
+    key = hashlib.sha256(sys.version.encode())
+    for name in LOCKED:
+        key.update((ROOT / name).read_bytes())
+    stamp = venv / ".set-up-packages"
+    if (TOOLS / "bin/uv").exists() and stamp.exists() and stamp.read_text() == key.hexdigest():
+        return False
+    uv = provide_uv()
+    run_step(
+        "the project's environment, .venv (uv sync)",
+        [uv, "sync", "--frozen", "--python", base_python()],
+        # The machine's Python, or a clear refusal: never one that uv downloads.
+        env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
+        remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",
+    )
+    write_whole(stamp, key.hexdigest())
+    return True
+
+
+def provide_pulumi(venv: Path = VENV) -> bool:
+    """`.venv/bin/pulumi`; whether anything had to be done. Raises SetupError.
+
+    The stamp names every Pulumi on PATH with its size and time, so that one installed, updated or removed later is
+    noticed without running any (that takes 0.3 s); and the one in use, for a user may empty the cache.
+    """
+    key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
+    key.update(TEMPLATE.read_bytes() + pulumi_cli.HOST_SHIM.encode())
+    for path in pulumi_cli.on_path():
+        status = path.stat()
+        key.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    stamp, wrapper = venv / ".set-up-pulumi", venv / "bin/pulumi"
+    if stamp.exists() and wrapper.exists():
+        made_from, _, cli_path = stamp.read_text().partition("\n")
+        if made_from == key.hexdigest() and Path(cli_path).exists():
+            return False
+    cli = pulumi_cli.find_or_build()
+    write_whole(wrapper, wrapper_text(cli), mode=0o755)
+    write_whole(stamp, f"{key.hexdigest()}\n{cli.path}")
+    return True
+
+
+def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
+    """The text of `.venv/bin/pulumi` for a CLI and a clone."""
+    text = TEMPLATE.read_text()
+    for mark, value in (("@CLONE@", str(clone)), ("@CLI@", str(cli.path)), ("@BUILT@", "yes" if cli.built else "no")):
+        text = text.replace(mark, shlex.quote(value))
+    return text
+
+
+def base_python() -> str:
+    """The Python that this one is made from, so that no environment hangs on another that may be deleted."""
+    base: str | None = getattr(sys, "_base_executable", None)
+    return base or sys.executable
+
+
+def _uv_version(uv: Path) -> tuple[int, ...]:
+    """Empty, which is less than any, when it does not run."""
+    try:
+        done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except OSError:
+        return ()
+    return _numbers(done.stdout)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.search(r"\d+(\.\d+)+", version)
+    return tuple(int(number) for number in found[0].split(".")) if found else ()

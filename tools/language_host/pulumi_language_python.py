@@ -1,0 +1,225 @@
+"""A small Python language host for the Pulumi CLI, where the official one is not to be had.
+
+The official host (pulumi-language-python) is a Go program that no package registry has. What it does for a project
+whose environment is already there is small: start the program with Pulumi's own executor, or a plugin, and say how it
+ended. This host does that and no more: it neither installs dependencies, nor looks for plugins, nor generates code.
+
+It is not run by hand: the CLI starts it, reads its port from the first line and speaks LanguageRuntime (language.proto
+of Pulumi 3.272) over gRPC, on loopback.
+"""
+
+# ruff: noqa: N802, ARG002  the protocol gives the names and the arguments
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from concurrent import futures
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import IO, Any
+
+
+def _skip_the_sdk() -> None:
+    """Let `pulumi.runtime.proto` be imported without the SDK around it: that would double the start, 0.3 to 0.6 s."""
+    spec = importlib.util.find_spec("pulumi")
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit(f"{sys.executable} has no pulumi package: run `make setup`")
+    root = Path(spec.submodule_search_locations[0])
+    for name, folder in (("pulumi", root), ("pulumi.runtime", root / "runtime")):
+        module = types.ModuleType(name)
+        module.__path__ = [str(folder)]
+        sys.modules.setdefault(name, module)
+
+
+_skip_the_sdk()
+
+import grpc  # type: ignore[import-untyped]  # noqa: E402
+from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]  # noqa: E402
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2  # noqa: E402
+
+SHOWN_TO_THE_USER = 32
+"""Exit code by which the executor says that it has already printed the error (pulumi-language-python-exec)."""
+
+LARGEST_MESSAGE = 400 * 1024 * 1024
+"""Bytes; what the CLI itself allows (rpcutil.GrpcChannelOptions), so that a large program is not refused here."""
+
+
+class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
+    """LanguageRuntime for programs and plugins whose environment is there. `engine` is the CLI's own address.
+
+    What is not overridden answers UNIMPLEMENTED, as the protocol asks: code generation, packing and linking. The names
+    are the protocol's.
+    """
+
+    def __init__(self, *, engine: str, executor: Path) -> None:
+        self._engine = engine
+        self._executor = executor
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        return language_pb2.LanguageHandshakeResponse()
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo(version="")
+
+    def GetRequiredPackages(self, request: Any, context: Any) -> Any:
+        """None: the CLI would want to download them. A program asks for its providers as it registers resources."""
+        return language_pb2.GetRequiredPackagesResponse()
+
+    def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
+        yield language_pb2.InstallDependenciesResponse(stdout=b"Dependencies are installed by `make setup`.\n")
+
+    def RuntimeOptionsPrompts(self, request: Any, context: Any) -> Any:
+        return language_pb2.RuntimeOptionsResponse()
+
+    def Template(self, request: Any, context: Any) -> Any:
+        return language_pb2.TemplateResponse()
+
+    def About(self, request: Any, context: Any) -> Any:
+        version = sys.version.split(maxsplit=1)[0]
+        return language_pb2.AboutResponse(executable=interpreter(request.info)[0], version=version)
+
+    def GetProgramDependencies(self, request: Any, context: Any) -> Any:
+        """Of the environment that this host runs in, which is the program's; direct ones cannot be told apart."""
+        dependencies = sorted({(found.name, found.version) for found in distributions()})
+        return language_pb2.GetProgramDependenciesResponse(
+            dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in dependencies]
+        )
+
+    def Cancel(self, request: Any, context: Any) -> Any:
+        return Empty()
+
+    def Run(self, request: Any, context: Any) -> Any:
+        """Run a program to its end. Its output is this host's own, which the CLI shows as the program's."""
+        python, environment = interpreter(request.info)
+        arguments = {
+            "--project": request.project,
+            "--stack": request.stack,
+            "--organization": request.organization,
+            "--pwd": request.info.program_directory,
+            "--root_directory": request.info.root_directory,
+            "--dry_run": "true" if request.dryRun else "false",
+            "--parallel": str(request.parallel),
+            "--monitor": request.monitor_address,
+            "--engine": self._engine,
+        }
+        child = subprocess.Popen(
+            [
+                *(python, "-u", self._executor),
+                *(word for pair in arguments.items() for word in pair),
+                request.info.entry_point or ".",
+                *request.args,
+            ],
+            cwd=request.pwd or None,
+            env={
+                **environment,
+                "PULUMI_CONFIG": json.dumps(dict(request.config)),
+                "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
+            },
+        )
+        _end_with_the_call(child, context)
+        code = child.wait()
+        if code == SHOWN_TO_THE_USER:
+            return language_pb2.RunResponse(bail=True)
+        return language_pb2.RunResponse(error=f"the program ended with exit code {code}" if code else "")
+
+    def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
+        """Run a component provider or a policy pack, and pass on what it writes: its first line is its port."""
+        python, environment = interpreter(request.info)
+        asked = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
+        child = subprocess.Popen(
+            [python, "-u", request.info.program_directory, *request.args],
+            cwd=request.pwd or None,
+            env={**environment, **asked},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        _end_with_the_call(child, context)
+        for kind, written in _written_by(child):
+            yield language_pb2.RunPluginResponse(**{kind: written})  # type: ignore[arg-type]
+        yield language_pb2.RunPluginResponse(exitcode=child.wait())
+
+
+def interpreter(info: Any) -> tuple[str, dict[str, str]]:
+    """The Python that a program or plugin asks for, and the environment to run it in.
+
+    `virtualenv` of its runtime options is relative to its Pulumi.yaml; with the toolchain uv it is .venv if not said;
+    without either it is this host's own.
+    """
+    options = dict(info.options)
+    folder = options.get("virtualenv") or (".venv" if options.get("toolchain") == "uv" else "")
+    if not folder:
+        return sys.executable, dict(os.environ)
+    venv = Path(info.root_directory) / str(folder)
+    path = f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return str(venv / "bin/python"), {**os.environ, "VIRTUAL_ENV": str(venv), "PATH": path}
+
+
+def _end_with_the_call(child: subprocess.Popen[Any], context: Any) -> None:
+    """A call that the CLI gives up takes its child with it."""
+
+    def end() -> None:
+        if child.poll() is None:
+            child.terminate()
+
+    if not context.add_callback(end):  # already given up
+        end()
+
+
+def _written_by(child: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
+    """What a child writes, as it writes it, each with the name of its output; ends when both are closed."""
+    written: queue.Queue[tuple[str, bytes]] = queue.Queue()
+
+    def pass_on(kind: str, pipe: IO[bytes]) -> None:
+        while part := os.read(pipe.fileno(), 65536):
+            written.put((kind, part))
+        written.put((kind, b""))
+
+    pipes = {kind: pipe for kind, pipe in (("stdout", child.stdout), ("stderr", child.stderr)) if pipe}
+    for kind, pipe in pipes.items():
+        threading.Thread(target=pass_on, args=(kind, pipe), daemon=True).start()
+    still_open = len(pipes)
+    while still_open:
+        kind, part = written.get()
+        if part:
+            yield kind, part
+        else:
+            still_open -= 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Python language host; started by the Pulumi CLI.")
+    parser.add_argument("--executor", type=Path, required=True, help="pulumi-language-python-exec of the SDK")
+    parser.add_argument("engine", nargs="?", default="", help="address of the engine")
+    known, _ = parser.parse_known_args()
+
+    # At its end the CLI sends SIGINT and waits 5 s for whoever ignores it; grpc's own stop would wait for open calls.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=32),
+        options=[
+            ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+            ("grpc.max_send_message_length", LARGEST_MESSAGE),
+        ],
+    )
+    host = PythonHost(engine=known.engine, executor=known.executor)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The Debian packages that the full tests run against. Only packages: no service of theirs is started or enabled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.steps import SetupError, run_step, say
+
+PARTS = {"mosquitto": "mosquitto", "mosquitto_pub": "mosquitto-clients", "git-secrets": "git-secrets"}
+"""A command, and the Debian package that brings it."""
+
+SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
+"""Debian has the broker in /usr/sbin, which is not on every user's PATH."""
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+"""Debian asks it before a package starts its service; 101 is "not allowed" (invoke-rc.d(8))."""
+
+
+def missing_parts() -> list[str]:
+    """The packages whose command is not there."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
+    return [package for command, package in PARTS.items() if shutil.which(command, path=path) is None]
+
+
+def install_parts(*, must: bool) -> None:
+    """Install what is missing where that can be done: as root, on a Debian.
+
+    Elsewhere it is said and the tests skip with the reason, unless they `must` all run (CI): then it is a SetupError.
+    """
+    missing = missing_parts()
+    if not missing:
+        return
+    install = f"apt-get install --no-install-recommends {' '.join(missing)}"
+    reason = ""
+    if shutil.which("apt-get") is None:
+        reason = "this is not a Debian"
+    elif os.geteuid() != 0:
+        reason = f"this is not root (sudo {install})"
+    if reason:
+        if must:
+            said = f"  missing: {', '.join(missing)}; {reason}"
+            raise SetupError("parts for the full tests", said, "install them, or unset CI to skip their tests")
+        say(f"- without {', '.join(missing)}: {reason}; their tests are skipped")
+        return
+    steps = [
+        ("package lists of Debian", ["apt-get", "update"]),
+        (", ".join(missing), ["apt-get", "install", "-y", "--no-install-recommends", *missing]),
+    ]
+    if "mosquitto" in missing and shutil.which("systemctl"):
+        steps.append(("no broker at the next boot", ["systemctl", "disable", "mosquitto"]))
+    try:
+        with no_service_starts():
+            for step, argv in steps:
+                run_step(
+                    f"{step} (for the full tests)",
+                    argv,
+                    env={"DEBIAN_FRONTEND": "noninteractive"},
+                    remedy="check apt's sources and this machine's network",
+                )
+    except SetupError as error:
+        if must:
+            raise
+        say(f"- without {', '.join(missing)}, their tests are skipped: {error}")
+
+
+@contextlib.contextmanager
+def no_service_starts() -> Iterator[None]:
+    """Keep the packages' services from starting, by Debian's own means; a policy that is there already is kept."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)

@@ -1,0 +1,273 @@
+"""The secret scanners the project uses, each a function from a git work tree to where it found something.
+
+A scanner that cannot be had on this machine raises `NotHadError`; one that ran and failed raises `ScanError`. Neither
+their texts nor a `Finding` ever holds what was found: a scanner's own words may quote it, so they are not repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.gobuild import cached_binary, cached_path, make_venv, only_one, pip_install
+from tools.steps import TOOLS, SetupError
+from tools.worktree import ScanError, Tree, call, git
+
+HERE = Path(__file__).resolve().parent
+GITLEAKS = ("gitleaks", HERE / "gitleaks", "github.com/zricethezav/gitleaks/v8")
+BASELINE = ".secrets.baseline"
+NOTHING_NEW = 3  # detect-secrets-hook: no finding, but it brought its baseline's line numbers up to date
+LEAKS_FOUND = 9  # asked of gitleaks, whose default of 1 also means that it failed
+
+# What `git secrets --register-aws` writes into a git configuration. Given per call instead, so that nobody's is
+# touched, and without its provider, which would put the user's own AWS keys on git's command line.
+_JOIN, _QUOTE = r"\s*(:|=>|=)\s*", "(\"|')?"
+_KEY = "(AWS|aws|Aws)?_?(SECRET|secret|Secret)?_?(ACCESS|access|Access)?_?(KEY|key|Key)"
+_ACCOUNT = "(AWS|aws|Aws)?_?(ACCOUNT|account|Account)_?(ID|id|Id)?"
+AWS_PATTERNS = (
+    "(A3T[A-Z0-9]|AKIA|AGPA|AIDA|AROA|AIPA|ANPA|ANVA|ASIA)[A-Z0-9]{16}",
+    rf"{_QUOTE}{_KEY}{_QUOTE}{_JOIN}{_QUOTE}[A-Za-z0-9/\+=]{{40}}{_QUOTE}",
+    rf"{_QUOTE}{_ACCOUNT}{_QUOTE}{_JOIN}{_QUOTE}[0-9]{{4}}\-?[0-9]{{4}}\-?[0-9]{{4}}{_QUOTE}",
+)
+
+
+class NotHadError(Exception):
+    """This machine has no such scanner and cannot get it. The text is the reason, and what would help."""
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """Where something was found, and by which rule. What was found has no place here."""
+
+    where: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one scanner looked at, in its own unit, and found."""
+
+    covered: str
+    findings: frozenset[Finding]
+
+
+def _answer(scanner: str, done: subprocess.CompletedProcess[str], expected: Iterable[int]) -> Any:
+    """The JSON a scanner printed. What it says otherwise is not repeated: it may quote what it found."""
+    try:
+        if done.returncode in expected:
+            return json.loads(done.stdout)
+    except ValueError:
+        pass
+    raise ScanError(f"{scanner} failed with exit code {done.returncode}", remedy=f"run {scanner} by hand to see why")
+
+
+def _in_this_python(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise NotHadError(f"this Python has no {module.replace('_', '-')}; run by .venv/bin/python, after `make up`")
+
+
+def _whole_history(tree: Tree) -> None:
+    if tree.shallow:
+        raise NotHadError("a shallow clone has only part of the history; `git fetch --unshallow` gets the rest")
+
+
+def detect_secrets(tree: Tree) -> Report:
+    """A finding that the baseline does not know, or an entry of the baseline that nobody has judged harmless."""
+    _in_this_python("detect_secrets")
+    baseline = tree.root / BASELINE
+    names = [name for name in tree.files if name != BASELINE]
+    findings: set[Finding] = set()
+    options: list[str | Path] = ["--no-verify"]  # verifying would send what was found to the service it is for
+    with tempfile.TemporaryDirectory() as work:
+        if baseline.is_file():
+            findings |= _unaudited(baseline)
+            # A copy: the hook rewrites its baseline when lines have moved, and a scan changes nothing.
+            options += ["--baseline", shutil.copy(baseline, work)]
+        done = call([sys.executable, "-m", "detect_secrets.pre_commit_hook", *options, "--json", *names], tree.root)
+    if done.returncode not in (0, NOTHING_NEW):
+        for entries in _answer("detect-secrets", done, (1,))["results"].values():
+            findings |= {Finding(f"{entry['filename']}:{entry['line_number']}", entry["type"]) for entry in entries}
+    return Report(f"{len(names)} files", frozenset(findings))
+
+
+def _unaudited(baseline: Path) -> set[Finding]:
+    try:
+        entries = [entry for entries in json.loads(baseline.read_text())["results"].values() for entry in entries]
+        return {
+            Finding(f"{entry['filename']}:{entry['line_number']}", f"{entry['type']}, in the baseline unaudited")
+            for entry in entries
+            if entry.get("is_secret") is not False
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise ScanError(
+            f"{BASELINE} is not a baseline", remedy="make it anew: see docs/operations/scanning.md"
+        ) from problem
+
+
+def _bandit(tree: Tree, *options: str) -> list[dict[str, Any]]:
+    _in_this_python("bandit")
+    names = tree.python()
+    if not names:
+        return []
+    done = call([sys.executable, "-m", "bandit", "-q", "-f", "json", "--exit-zero", *options, *names], tree.root)
+    answer = _answer("bandit", done, (0,))
+    if unread := [error["filename"] for error in answer["errors"]]:
+        raise ScanError(f"bandit cannot read {', '.join(unread)}", remedy="mend the file's syntax")
+    return list(answer["results"])
+
+
+def _as_findings(results: Iterable[dict[str, Any]]) -> frozenset[Finding]:
+    return frozenset(
+        Finding(f"{r['filename'].removeprefix('./')}:{r['line_number']}", f"{r['test_id']} {r['test_name']}")
+        for r in results
+    )
+
+
+def bandit(tree: Tree) -> Report:
+    """What bandit rates medium or high, and a password in code (B105, B106, B107), which it rates low."""
+    grave = (
+        result
+        for result in _bandit(tree)
+        if result["issue_severity"] in {"MEDIUM", "HIGH"} or result["test_id"] in {"B105", "B106", "B107"}
+    )
+    return Report(f"{len(tree.python())} files", _as_findings(grave))
+
+
+def bandit_b106(tree: Tree) -> Report:
+    """The guide's own audit: `bandit -r . -f json | jq '.results[] | select(.test_id == "B106")'`."""
+    return Report(f"{len(tree.python())} files", _as_findings(_bandit(tree, "-t", "B106")))
+
+
+def gitleaks(tree: Tree) -> Report:
+    """Every commit of every branch."""
+    _whole_history(tree)
+    return _gitleaks(tree, gitleaks_binary(), f"{tree.commits} commits")
+
+
+def gitleaks_staged(tree: Tree) -> Report:
+    """What is about to be committed. Builds nothing: a commit does not wait for a compiler."""
+    binary = cached_path(*GITLEAKS)
+    if not binary.exists():
+        raise NotHadError("gitleaks is not built yet; `make scan` builds it")
+    return _gitleaks(tree, binary, "staged changes", "--pre-commit", "--staged")
+
+
+def gitleaks_binary() -> Path:
+    """gitleaks as locked in tools/gitleaks, built once per user. Raises `NotHadError` where it cannot be."""
+    try:
+        return cached_binary(*GITLEAKS)
+    except SetupError as problem:
+        raise NotHadError(str(problem)) from problem
+
+
+def _gitleaks(tree: Tree, binary: Path, covered: str, *options: str) -> Report:
+    quiet = ["--redact", "--no-banner", "--no-color", "--log-level", "error"]
+    report = ["--exit-code", str(LEAKS_FOUND), "--report-format", "json", "--report-path", "-"]
+    done = call(
+        [binary, "git", *options, *quiet, *report, "--gitleaks-ignore-path", tree.root, tree.root],
+        tree.root,
+        in_hook=bool(options),
+    )
+    leaks = _answer("gitleaks", done, (0, LEAKS_FOUND))
+    return Report(
+        covered,
+        frozenset(
+            Finding(f"{_at(leak['Commit'])}{leak['File']}:{leak['StartLine']}", leak["RuleID"]) for leak in leaks
+        ),
+    )
+
+
+def _at(commit: str) -> str:
+    return f"{commit[:9]}:" if commit else ""
+
+
+def trufflehog(tree: Tree) -> Report:
+    """The guide's `truffleHog --regex --entropy=False .`: every commit that a branch, a tag or HEAD reaches."""
+    _whole_history(tree)
+    program = trufflehog_program()
+    if not tree.commits:
+        return Report("0 commits", frozenset())
+    with tempfile.TemporaryDirectory(prefix="scan-") as work:
+        # It walks the branches of what it is given and nothing else: a copy, where every tip is a branch.
+        copy = Path(work) / "all.git"
+        git(tree.root, "clone", "--quiet", "--mirror", str(tree.root), str(copy))
+        tips = git(tree.root, "rev-list", "--no-walk", "--all").split()
+        for tip in tips:
+            git(copy, "update-ref", f"refs/heads/{tip}", tip)
+        git(copy, "symbolic-ref", "HEAD", f"refs/heads/{tips[0]}")
+        excluded = HERE / "trufflehog" / "excluded.txt"
+        done = call(
+            [program, "--json", "--regex", "--entropy=False", "--cleanup", "--exclude_paths", excluded, copy.as_uri()],
+            tree.root,
+            {"TMPDIR": work},  # it writes what it finds to files there
+        )
+    if done.returncode not in (0, 1) or (done.returncode == 1) != bool(done.stdout.strip()):  # a crash is a 1 as well
+        raise ScanError(
+            f"truffleHog failed with exit code {done.returncode}", remedy="run truffleHog by hand to see why"
+        )
+    issues = [json.loads(line) for line in done.stdout.splitlines()]
+    findings = frozenset(Finding(f"{_at(issue['commitHash'])}{issue['path']}", issue["reason"]) for issue in issues)
+    return Report(f"{tree.commits} commits", findings)
+
+
+def trufflehog_program() -> Path:
+    """truffleHog in an environment of its own under .tools, keyed by its lock. Raises `NotHadError`."""
+    lock = HERE / "trufflehog" / "requirements.txt"
+    home = TOOLS / f"trufflehog-{hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]}"
+    program, finished = home / "bin/trufflehog", home / "finished"
+    try:
+        with only_one(home.with_suffix(".lock"), "truffleHog"):
+            if not finished.exists():  # an environment cannot be renamed, so a mark says that it is whole
+                pip_install(make_venv(home), "--require-hashes", "-r", lock)
+                finished.touch()
+    except SetupError as problem:
+        raise NotHadError(str(problem)) from problem
+    return program
+
+
+def git_secrets(tree: Tree) -> Report:
+    """The AWS patterns of git-secrets, over the files and over every revision that ever held a match."""
+    _whole_history(tree)
+    if shutil.which("git-secrets") is None:
+        raise NotHadError("git-secrets is not installed; on Debian or Ubuntu: apt-get install git-secrets")
+    first = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
+    settings = [("secrets.patterns", pattern) for pattern in AWS_PATTERNS] + [
+        ("color.ui", "never"),
+        ("core.quotePath", "false"),
+    ]
+    patterns = {"GIT_CONFIG_COUNT": str(first + len(settings))}
+    for index, (name, value) in enumerate(settings, first):
+        patterns |= {f"GIT_CONFIG_KEY_{index}": name, f"GIT_CONFIG_VALUE_{index}": value}
+    findings: set[Finding] = set()
+    for arguments in (["--scan", "--untracked"], ["--scan-history"]):
+        done = call(["git", "secrets", *arguments], tree.root, patterns)
+        matches = re.findall(r"^(?:([0-9a-f]{40,64}):)?([^:\n]+):([0-9]+):", done.stderr, re.MULTILINE)
+        if done.returncode not in (0, 1) or (done.returncode == 1) != bool(matches):
+            raise ScanError(
+                f"git secrets {arguments[0]} failed with exit code {done.returncode}",
+                remedy="run it by hand to see why",
+            )
+        if done.returncode:
+            findings |= {Finding(f"{_at(commit)}{name}:{line}", "AWS pattern") for commit, name, line in matches}
+    return Report(f"{len(tree.files)} files, {tree.commits} commits", frozenset(findings))
+
+
+SCANNERS: Mapping[str, Callable[[Tree], Report]] = {
+    "detect-secrets": detect_secrets,
+    "bandit": bandit,
+    "bandit-b106": bandit_b106,
+    "gitleaks": gitleaks,
+    "trufflehog": trufflehog,
+    "git-secrets": git_secrets,
+}

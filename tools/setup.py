@@ -1,0 +1,61 @@
+"""Make this clone ready: uv, the project's environment, the pinned Pulumi. `python3 tools/setup.py`.
+
+Everything lies in ignored folders of the clone, built binaries in the user's cache. Run again it does no work twice.
+It needs nothing but Python's standard library, for it is what brings everything else. Exit codes: 0 ready, 1 a step
+failed (named, with its last lines and the remedy), 2 wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+OLDEST_PYTHON = (3, 11)
+
+
+def too_old(version: tuple[int, ...]) -> str:
+    """The refusal for a Python that cannot run the project, or nothing. It must parse under an old Python itself."""
+    if tuple(version[:2]) >= OLDEST_PYTHON:
+        return ""
+    return (
+        f"set-up refused: this is Python {version[0]}.{version[1]}, the project needs "
+        f"{OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer\n"
+        "remedy: install one (Debian, Ubuntu: apt install python3.11-venv) and run\n"
+        "  make PYTHON=python3.11 with the same target"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    refusal = too_old(sys.version_info[:2])
+    if refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    parser = argparse.ArgumentParser(prog="tools/setup.py", description="Make this clone ready.")
+    parser.add_argument("--parts", action="store_true", help="also the Debian packages that the full tests run against")
+    wanted = parser.parse_args(arguments)
+
+    import signal
+
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    from tools.clone import make_ready
+    from tools.parts import install_parts
+    from tools.steps import SetupError
+
+    # A terminated set-up takes the same way out as an interrupted one: it ends its child and removes its half.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        make_ready()
+        if wanted.parts:
+            install_parts(must=bool(os.environ.get("CI")))
+    except SetupError as error:
+        print(f"set-up failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("setup: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""A git work tree as the scanners see it, and how they call git and each other's programs on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ScanError(Exception):
+    """A scan could not run. Its text is what failed, its last lines, and the remedy; never what a scanner found."""
+
+    def __init__(self, what: str, *, said: str = "", remedy: str = "") -> None:
+        last = said.strip().splitlines()[-5:]
+        super().__init__("\n".join([what, *last, *([f"-> {remedy}"] if remedy else [])]))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A git work tree: what is committed, and what a `git add .` would add."""
+
+    root: Path
+    files: tuple[str, ...]
+    commits: int
+    shallow: bool
+
+    @classmethod
+    def read(cls, folder: Path) -> Tree:
+        """Raises `ScanError` where `folder` is not a git work tree."""
+        top = call(["git", "rev-parse", "--show-toplevel"], folder)
+        if top.returncode:
+            raise ScanError(
+                f"{folder} is not in a git work tree",
+                said=top.stderr,
+                remedy="scan a clone; an archive has no history",
+            )
+        root = Path(top.stdout.rstrip("\n"))
+        listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+        files = sorted(name for name in set(listed) if (root / name).is_file() and not (root / name).is_symlink())
+        commits = int(git(root, "rev-list", "--all", "--count"))
+        shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+        return cls(root, tuple(files), commits, shallow)
+
+    def python(self) -> list[str]:
+        """The Python files outside tests, where a made-up password is the subject and not a leak."""
+        return [name for name in self.files if name.endswith(".py") and "tests" not in Path(name).parts]
+
+
+def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours without what points git or a scanner elsewhere, as a git hook's environment does."""
+    astray = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in astray and not name.startswith("GITLEAKS_")
+    }
+    return kept | dict(extra or {})
+
+
+def call(
+    argv: Sequence[str | Path], cwd: Path, extra: Mapping[str, str] | None = None, *, in_hook: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in `cwd`, keep all it says, whatever its exit code. `in_hook` keeps a git hook's environment."""
+    try:
+        return subprocess.run(
+            argv,
+            cwd=cwd,
+            env=dict(os.environ) if in_hook else _environment(extra),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except OSError as problem:
+        raise ScanError(
+            f"{argv[0]}: {problem.strerror}", remedy="install it, or run the scan from a folder that is there"
+        ) from problem
+
+
+def git(root: Path, *arguments: str) -> str:
+    """What one git command prints. Raises `ScanError` where it fails."""
+    done = call(["git", *arguments], root)
+    if done.returncode:
+        raise ScanError(f"git {arguments[0]}: exit code {done.returncode}", said=done.stderr)
+    return done.stdout
