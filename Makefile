@@ -29,7 +29,7 @@ endif
 
 up: setup
 	@$(BIN)/pulumi stack select --create $(STACK)
-	@$(BIN)/pulumi up --yes --skip-preview --stack $(STACK)
+	@$(BIN)/pulumi up --yes --skip-preview --suppress-outputs --stack $(STACK)
 	@$(BIN)/secretops broker start --stack $(STACK)
 	@$(BIN)/secretops tick --stack $(STACK)
 	@$(BIN)/secretops status --stack $(STACK)
@@ -43,7 +43,7 @@ preview: setup
 
 test:
 	@$(PYTHON) tools/setup.py --parts
-	@$(BIN)/python -m pytest -n 2 $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 test-fast: setup
 	@$(BIN)/python -m pytest -n 2 -q -m "not real" $(TESTS)

@@ -6,19 +6,20 @@ What a file does not say has the Secret Management Guide's default. The only mod
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from components import catalogue, matrix, problems
 from components.catalogue import Catalogue
-from components.naming import NAME
-from components.problems import Problem
+from components.naming import NAME, variable_of
+from components.problems import Problem, between, distinct, matching, says_secret
 from secretops.manifest import MqttProtocol, Reader, Secret
 
 PROJECT = "coreflux-mcp-secrets"
@@ -31,12 +32,24 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-Name = Annotated[str, StringConstraints(pattern=NAME)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
-AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
-
-
+Name = Annotated[
+    str,
+    matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
+]
+Port = Annotated[int, between(1, 65535, "")]
+Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
+Host = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
+        "a host's name or IPv4 address alone: no scheme, port, path or space",
+        "write it like mqtt.example.com; the port goes into broker.port",
+    ),
+]
+AbsolutePath = Annotated[
+    str, matching(r"/[^\x00-\x1f\x7f]*", "an absolute path on this machine", "write the whole path, from / on")
+]
+Topic = Annotated[str, matching(r"[^\x00]+", "a topic filter, for example plant/#", "write one, or take the entry out")]
 LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -52,7 +65,14 @@ class DotenvStore(Section):
     """A folder on this machine, as the guide draws it."""
 
     kind: Literal["dotenv"]
-    root: Annotated[str, StringConstraints(min_length=1)] = ".coreflux-mcp"
+    root: Annotated[
+        str,
+        matching(
+            r"[^~\x00-\x1f\x7f][^\x00-\x1f\x7f]*",
+            "a path on one line; ~ is not expanded",
+            "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
+        ),
+    ] = ".coreflux-mcp"
     """Relative to the project, or absolute, for example /etc/coreflux-mcp."""
     deliver: Literal["variables", "files"] = "variables"
     """Whether config/.env holds the values (MQTT_PASSWORD) or names their files (MQTT_PASSWORD_FILE)."""
@@ -68,7 +88,7 @@ class AwsStore(Section):
     """Secrets Manager in one region."""
 
     kind: Literal["aws"]
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    region: Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region's code", "write it like eu-central-1")]
 
 
 class LocalServer(Section):
@@ -108,10 +128,7 @@ class OutsideBroker(Section):
     ca_file: AbsolutePath | None = None
     protocol: MqttProtocol = MqttProtocol.V5
     client_certificate: bool = False
-    topics: Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], Field(min_length=1)] = (
-        "#",
-        "$SYS/Coreflux/#",
-    )
+    topics: Annotated[tuple[Topic, ...], Field(min_length=1), AfterValidator(distinct)] = ("#", "$SYS/Coreflux/#")
 
     @property
     def listening_port(self) -> int:
@@ -122,18 +139,18 @@ class OutsideBroker(Section):
 class Rotation(Section):
     """How often, and how long readers have to follow. The upper bounds are the guide's: 90 days and 6 months."""
 
-    mqtt_days: Annotated[int, Field(ge=1, le=90)] = 90
-    broker_admin_days: Annotated[int, Field(ge=1, le=90)] = 90
-    agent_key_days: Annotated[int, Field(ge=1, le=183)] = 180
-    grace_seconds: Annotated[int, Field(ge=0, le=604800)] = 3600
+    mqtt_days: Days = 90
+    broker_admin_days: Days = 90
+    agent_key_days: Annotated[int, between(1, 183, "days: 6 months (Secret Management Guide, Rotation)")] = 180
+    grace_seconds: Annotated[int, between(0, 604800, "seconds: a week at most")] = 3600
 
 
 class DeclaredSecret(Section):
     """A secret of the stack's own, for example a connection string; supplied by an operator."""
 
-    fields: Annotated[tuple[Name, ...], Field(min_length=1)]
-    readers: Annotated[tuple[Reader, ...], Field(min_length=1)] = (Reader.SERVER,)
-    remind_after_days: Annotated[int, Field(ge=1, le=366)] = 90
+    fields: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(distinct)]
+    readers: Annotated[tuple[Reader, ...], Field(min_length=1), AfterValidator(distinct)] = (Reader.SERVER,)
+    remind_after_days: Annotated[int, between(1, 366, "days")] = 90
 
 
 StoreSettings = DotenvStore | KubernetesStore | AwsStore
@@ -150,6 +167,23 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "log_level": TypeAdapter(LogLevel),
 }
 _REQUIRED = ("store", "server", "broker")
+
+
+def _keys(*models: type[Section]) -> problems.Keys:
+    return {
+        kind: tuple(model.model_fields)
+        for model in models
+        for kind in (get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",))
+    }
+
+
+_KEYS: Mapping[str, problems.Keys] = {
+    "store": _keys(*get_args(StoreSettings)),
+    "server": _keys(*get_args(ServerSettings)),
+    "broker": _keys(*get_args(BrokerSettings)),
+    "rotation": _keys(Rotation),
+    "secrets": _keys(DeclaredSecret),
+}
 _LOG_LEVELS = {Environment.DEVELOPMENT: "DEBUG", Environment.STAGING: "INFO", Environment.PRODUCTION: "WARNING"}
 
 
@@ -193,24 +227,31 @@ class Settings:
             Problem(f"{name}: missing", "a stack file says where secrets live, where the server runs, and which broker",
                     f"add a section {name} with a kind")
             for name in _REQUIRED
-            if name not in entries
+            if not entries.get(name)
         ]  # fmt: skip
         parsed: dict[str, Any] = {}
         for name, text in entries.items():
-            if name in encrypted:
-                continue
             section = _decoded(text)
-            values = list(problems.values_in(name, section))
+            if name in encrypted or (name in _REQUIRED and not text):
+                continue  # told already
+            values = list(problems.values_in(name, section, secret=name not in _SECTIONS and says_secret(name)))
             found += values
             if name not in _SECTIONS:
                 found += [] if values else [problems.unknown_section(name, _SECTIONS)]
+                continue
+            if values and not isinstance(section, Mapping):
+                continue
+            if not text:
+                remedy = "fill it in, or take it out for its default"
+                found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
                 continue
             try:
                 parsed[name] = _SECTIONS[name].validate_json(
                     json.dumps(_without_values(section) if values else section)
                 )
             except ValidationError as error:
-                found += problems.explain(name, error)
+                told = [problems.place_of(value) for value in values]
+                found += problems.explain(name, error, _KEYS.get(name, {}), told=told)
         environment = parsed.get("environment", _environment_of(stack))
         found += _contradictions(environment, parsed)
         if found:
@@ -236,22 +277,22 @@ def _decoded(text: str) -> Any:
         return text
 
 
-def _without_values(section: Any) -> Any:
+def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
     """The section less what was found to be a value, so that no other message can repeat it."""
-    if not isinstance(section, Mapping):
-        return {}
     return {
         key: _without_values(entry) if isinstance(entry, Mapping) else entry
         for key, entry in section.items()
-        if isinstance(entry, Mapping) or not any(problems.values_in(key, entry))
+        if isinstance(entry, Mapping) or not any(problems.values_in(key, entry, secret=says_secret(key)))
     }
 
 
 def _environment_of(stack: str) -> Environment:
-    """By the stack's name; a name that says nothing is production, the strictest."""
-    for prefix, environment in (("dev", Environment.DEVELOPMENT), ("stag", Environment.STAGING)):
-        if stack.startswith(prefix):
-            return environment
+    """By the first word of the stack's name; one that says nothing is production, the strictest."""
+    match re.split(r"[^a-z]", stack.lower())[0]:
+        case "dev" | "development":
+            return Environment.DEVELOPMENT
+        case "stag" | "stage" | "staging":
+            return Environment.STAGING
     return Environment.PRODUCTION
 
 
@@ -289,6 +330,17 @@ def _contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Iter
             "the guide's own secrets are in every stack",
             "take it out, or give it another name",
         )
+    carried = dict.fromkeys(catalogue.SERVER_VARIABLES, "the server's own settings")
+    for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
+        variable = variable_of(name, field)
+        other = next((carried[each] for each in (variable, f"{variable}_FILE") if each in carried), None)
+        carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
+        if other and name not in catalogue.GUIDE:
+            yield Problem(
+                f"secrets.{name}: its field {field} is the variable {variable}",
+                f"a variable carries one thing, and this one is used by {other}",
+                "rename the secret or its field",
+            )
     if "store" in parsed and "server" in parsed:
         refused = matrix.refusal(parsed["store"].kind, parsed["server"].kind)
         if refused:

@@ -45,7 +45,7 @@ def broker_admin(stack: str, cadence_days: int) -> Secret:
         fields=("username", "password"),
         readers=(Reader.ROTATOR,),
         cadence_days=cadence_days,
-        users=_users("coreflux-mcp-admin", stack),
+        users=_users("coreflux-admin", stack),
     )
 
 
@@ -78,6 +78,12 @@ def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], re
 
 GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", "client-cert"})
 """Names that a stack can't declare."""
+
+SERVER_VARIABLES = frozenset(
+    {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY"}
+    | {"MQTT_USER", "MQTT_PASSWORD", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY", "DO_AGENT_API_KEY_FILE", "LOG_LEVEL"}
+)
+"""What the server reads (the guide, Environment-Specific Configuration); a stack's own secrets have other variables."""
 
 
 def _users(base: str, stack: str) -> tuple[str, str]:

@@ -85,6 +85,9 @@ WHY_NOT: Mapping[StoreKind, str] = MappingProxyType(
 BUILT: frozenset[StoreKind | ServerKind] = frozenset({StoreKind.DOTENV, ServerKind.LOCAL})
 """What can be deployed today. The rest is refused with the platform that it arrives with."""
 
+ARRIVES_WITH: Mapping[str, str] = MappingProxyType({ServerKind.ECS: "aws", ServerKind.CONTAINERAPP: "azure"})
+"""The platform of a kind that has another name than its platform."""
+
 GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
     {
         StoreKind.DOTENV: {
@@ -111,7 +114,7 @@ def refusal(store: str, server: str) -> tuple[str, str, str] | None:
         )
     missing = [part for part in (kind, where) if part not in BUILT]
     if missing:
-        platform = missing[0].value
+        platform = ARRIVES_WITH.get(missing[0], missing[0].value)
         return (
             f"{pair}: arrives with {platform}",
             f"the pair is planned, and the {platform} platform is not built yet",

@@ -11,6 +11,11 @@ BROKER_USER_LIMIT = 64
 """Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
 
 
+def variable_of(secret: str, field: str) -> str:
+    """The variable that carries a field of a secret that the stack declares: db and url give DB_URL."""
+    return f"{secret}_{field}".upper().replace("-", "_")
+
+
 def physical_name(*parts: str, limit: int) -> str:
     """`parts` joined with dashes, at most `limit` characters. What is cut off is replaced by a hash of the whole."""
     whole = "-".join(parts)

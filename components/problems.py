@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from components.matrix import ServerKind, StoreKind
+from components.matrix import ARRIVES_WITH, ServerKind, StoreKind
 
 
 @dataclass(frozen=True)
@@ -27,40 +27,61 @@ class Problem:
         return f"{self.what}\n    {self.rule}\n    -> {self.remedy}"
 
 
-_VALUE_LIKE_KEY = re.compile(
-    r"(pass(word|wd|phrase)?|pwd|token|secret|api[_-]?key|private[_-]?key|client[_-]?key|credentials?"
-    r"|connection[_-]?string)$",
+_SAYS_SECRET = re.compile(
+    r"passw|pass(phrase)?s?$|pwd|secret|token|credential|connection[_-]?string"
+    r"|(api|private|client|access|agent|shared)[_-]?keys?$",
     re.IGNORECASE,
 )
-_VALUE_LIKE_TEXT = re.compile(r"-----BEGIN |[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+"""A key whose entry is a value, whatever the entry looks like."""
+
+_IS_SECRET = re.compile(
+    r"-----BEGIN "  # PEM
+    r"|[a-z][a-z0-9+.-]*://\S*@|^[^\s/:@]+:\S+@"  # somebody's name and password before a host
+    r"|\b(do[opr]_v1_|gh[pousr]_|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,}\.)",  # tokens by their makers' prefixes
+    re.IGNORECASE,
+)
+"""Text that is a value, wherever it stands."""
+
 _SECRET_OF = (
     (re.compile(r"admin", re.IGNORECASE), "broker-admin"),
     (re.compile(r"api|agent|token", re.IGNORECASE), "agent-key"),
-    (re.compile(r"private|client|cert|-----BEGIN", re.IGNORECASE), "client-cert"),
-    (re.compile(r"connection|://", re.IGNORECASE), "NAME"),
+    (re.compile(r"private|client|cert|pem", re.IGNORECASE), "client-cert"),
+    (re.compile(r"broker|mqtt|pass", re.IGNORECASE), "mqtt"),
 )
 
 
-def values_in(where: str, entry: Any) -> Iterator[Problem]:
-    """A problem for each entry below `where` that looks like a secret's value. What it says is never repeated."""
-    key = where.rpartition(".")[2]
+def says_secret(key: str) -> bool:
+    """Whether what stands at `key` is a secret's value by the name of the key alone."""
+    return bool(_SAYS_SECRET.search(key))
+
+
+def values_in(where: str, entry: Any, *, secret: bool = False) -> Iterator[Problem]:
+    """A problem for each entry below `where` that looks like a secret's value. What it says is never repeated.
+
+    `secret` is what the key above says of it.
+    """
     if isinstance(entry, Mapping):
         for name, inner in entry.items():
-            yield from values_in(f"{where}.{name}", inner)
+            yield from values_in(f"{where}.{name}", inner, secret=says_secret(name))
     elif isinstance(entry, list):
         for at, inner in enumerate(entry):
-            yield from values_in(f"{where}.{at}", inner)
-    elif _VALUE_LIKE_KEY.search(key) or (isinstance(entry, str) and _VALUE_LIKE_TEXT.search(entry)):
-        yield _value(where, f"{where} {entry if isinstance(entry, str) else ''}")
+            yield from values_in(f"{where}.{at}", inner, secret=secret)
+    elif entry not in (None, "") and (secret or (isinstance(entry, str) and _IS_SECRET.search(entry))):
+        yield _value(where, "what looks like a secret's value (not shown)", pem="-----BEGIN " in str(entry))
 
 
 def encrypted(section: str) -> Problem:
     """A section with a `secure:` entry."""
-    return _value(section, section, "a secure: entry")
+    return _value(section, "a secure: entry")
 
 
-def _value(where: str, hints: str, found: str = "what looks like a secret's value (not shown)") -> Problem:
-    name = next((secret for pattern, secret in _SECRET_OF if pattern.search(hints)), "mqtt")
+def _value(where: str, found: str, *, pem: bool = False) -> Problem:
+    match where.split("."):
+        case ["secrets", declared, _, *_]:
+            name = declared
+        case _:
+            hints = "pem" if pem else where
+            name = next((secret for pattern, secret in _SECRET_OF if pattern.search(hints)), "NAME")
     return Problem(
         f"{where}: {found}",
         "no value is configuration, encrypted or not: Pulumi would keep it in its state",
@@ -68,44 +89,124 @@ def _value(where: str, hints: str, found: str = "what looks like a secret's valu
     )
 
 
-def explain(section: str, error: ValidationError) -> Iterator[Problem]:
-    """Each thing that pydantic found wrong with a section."""
-    for detail in error.errors(include_url=False):
-        place = [str(part) for part in detail["loc"] if part not in set(StoreKind) | set(ServerKind) | _TAGS]
-        where = ".".join([section, *place])
-        yield _explained(where, detail)
+def place_of(problem: Problem) -> str:
+    """Where in the stack file, for example broker.port."""
+    return problem.what.partition(": ")[0]
 
 
-_TAGS = {"embedded", "coreflux", "mosquitto"}
+def matching(pattern: str, rule: str, remedy: str) -> AfterValidator:
+    """For a setting's type: text that `pattern` describes to a machine, and `rule` to a person."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy})
+        return text
+
+    return AfterValidator(check)
 
 
-def _explained(where: str, detail: ErrorDetails) -> Problem:
-    context = detail.get("ctx", {})
-    match detail["type"]:
-        case "extra_forbidden":
-            return Problem(
-                f"{where}: unknown key", "an unknown key is refused, not ignored", "take it out or correct it"
-            )
-        case "missing" | "union_tag_not_found":
-            lacking = where if detail["type"] == "missing" else f"{where}.kind"
-            return Problem(f"{lacking}: missing", "it has no default", f"add {lacking.rpartition('.')[2]}")
-        case "union_tag_invalid":
-            return _unknown_kind(where, str(context["tag"]), re.findall(r"'([^']+)'", context["expected_tags"]))
-        case "string_pattern_mismatch":
-            rule = f"it must match {context['pattern']}"
-        case _:
-            rule = detail["msg"][0].lower() + detail["msg"][1:]
-    return Problem(f"{where}: {_shown(detail['input'])}", rule, f"correct {where} in the stack file")
+def between(low: int, high: int, unit: str) -> AfterValidator:
+    """For a setting's type: a number of `unit` from `low` to `high`, both included."""
+
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            rule = f"from {low} to {high} {unit}".rstrip()
+            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": "name a number in that range"})
+        return number
+
+    return AfterValidator(check)
 
 
-def _unknown_kind(where: str, kind: str, known: list[str]) -> Problem:
-    if kind in set(StoreKind) | set(ServerKind):
-        return Problem(
-            f"{where}.kind: {kind} arrives with {kind}",
-            f"the {kind} platform is not built yet",
-            f"until then one of {', '.join(known)}",
+def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    """For a setting's type: a list that names nothing twice."""
+    if len(set(entries)) < len(entries):
+        raise PydanticCustomError(
+            "told", "{rule}", {"rule": "each entry once", "remedy": "take out what is there twice"}
         )
-    return Problem(f"{where}.kind: {_shown(kind)}", f"one of {', '.join(known)}", did_you_mean(kind, known))
+    return entries
+
+
+Keys = Mapping[str, Iterable[str]]
+"""kind -> the keys of a section of that kind; the kind is "" for a section that has none."""
+
+
+def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
+    """Each thing that pydantic found wrong with a section. What is missing at a place in `told` was taken out."""
+    details = error.errors(include_url=False)
+    for detail in details:
+        place = detail["loc"]
+        kind = str(place[0]) if place and place[0] in keys else ""
+        where = ".".join([section, *(str(part) for part in place[1 if kind else 0 :] if part != "[key]")])
+        follows = detail["type"] == "too_short" and any(
+            other["loc"][: len(place)] == place and other is not detail for other in details
+        )
+        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
+        if not follows and not hidden:
+            yield _explained(where, detail, section, keys, kind)
+
+
+def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind: str) -> Problem:
+    """What is wrong with a section's shape: what is missing, unknown, or of no known kind."""
+    key = where.rpartition(".")[2]
+    match detail["type"]:
+        case "union_tag_not_found":
+            return Problem(f"{where}.kind: missing", "it has no default", f"add kind: one of {', '.join(keys)}")
+        case "union_tag_invalid":
+            return _unknown_kind(section, detail["input"]["kind"], list(keys))
+        case "missing":
+            return Problem(f"{where}: missing", "it has no default", f"add {key}")
+        case "extra_forbidden":
+            of = f"a {section} of kind {kind}" if kind else {"secrets": "a declared secret"}.get(section, section)
+            known = list(keys[kind])
+            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", did_you_mean(key, known))
+        case _:
+            return _wrong_entry(where, detail)
+
+
+def _wrong_entry(where: str, detail: ErrorDetails) -> Problem:
+    entry, context = detail["input"], detail.get("ctx", {})
+    key = where.rpartition(".")[2]
+    shown = "its name" if detail["loc"][-1:] == ("[key]",) else _shown(entry)
+    match detail["type"]:
+        case "told":
+            rule, remedy = context["rule"], context["remedy"]
+        case "literal_error" | "enum":
+            known = re.findall(r"'([^']+)'", context["expected"])
+            rule, remedy = f"one of {', '.join(known)}", did_you_mean(str(entry), known, otherwise="write one of them")
+            if str(entry) in known:  # a number where text belongs
+                remedy = f'write it in quotes: "{entry}"'
+        case "model_type" | "model_attributes_type" | "dict_type":
+            shown = "text" if isinstance(entry, str) else shown  # not what it says: nobody knows what that is
+            rule, remedy = "a section: keys, each with its entry", f"put keys below {key}:"
+        case "bool_type":
+            rule, remedy = "true or false", "write true or false, without quotes"
+        case "int_type" | "int_from_float":
+            rule, remedy = "a whole number", "write digits alone, without quotes"
+        case "string_type":
+            rule, remedy = "text", "fill it in, or take it out" if entry is None else "if it is meant, put it in quotes"
+        case "tuple_type":
+            rule, remedy = "a list", f"write it as a list: {key}: [...]"
+        case "too_short":
+            shown, rule, remedy = "an empty list", "at least one entry", "add one"
+        case _:
+            rule, remedy = detail["msg"][0].lower() + detail["msg"][1:], "correct it"
+    return Problem(f"{where}: {shown}", rule, remedy)
+
+
+def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
+    axes: dict[str, type[StoreKind] | type[ServerKind]] = {"store": StoreKind, "server": ServerKind}
+    where, rule = f"{section}.kind", f"one of {', '.join(known)}"
+    for axis, kinds in axes.items() if isinstance(kind, str) and section in axes else ():
+        if kind in set(kinds) and axis == section:
+            platform = ARRIVES_WITH.get(kind, kind)
+            return Problem(
+                f"{where}: {kind} arrives with {platform}",
+                f"the {platform} platform is not built yet",
+                "until then: store dotenv with server local",
+            )
+        if kind in set(kinds) and kind not in set(axes[section]):
+            return Problem(f"{where}: {kind} is a {axis}, not a {section}", rule, "name one of them")
+    return Problem(f"{where}: {_shown(kind)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
 
 
 def unknown_section(name: str, known: Iterable[str]) -> Problem:
@@ -113,11 +214,25 @@ def unknown_section(name: str, known: Iterable[str]) -> Problem:
     return Problem(f"{name}: unknown section", f"one of {', '.join(known)}", did_you_mean(name, known))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "take it out") -> str:
     """The nearest word there is, as a remedy."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else "take it out"
+    folded = {candidate.casefold(): candidate for candidate in known}
+    near = [name for name in folded if word and name.startswith(word.casefold())]
+    near += difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
+    return f"did you mean {folded[near[0]]}?" if near else otherwise
 
 
 def _shown(entry: Any) -> str:
-    return textwrap.shorten(repr(entry), 60, placeholder=" ...")
+    match entry:
+        case None:
+            return "nothing"
+        case Mapping():
+            return "a section"
+        case list() | tuple():
+            return "a list"
+    text = json.dumps(entry, ensure_ascii=False)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 4]} ..."
+
+
+_WIDEST = 60
+"""Characters of an entry that a message repeats."""

@@ -159,8 +159,8 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "") -> P
             fresh.mkdir()
             flags = ("-trimpath", "-mod=readonly", "-buildvcs=false", f"-ldflags={ldflags}")
             run_step(
-                f"{name} from Go modules (about a minute, once for this user)",
-                [go, "build", "-v", *flags, "-o", fresh / name, package],
+                f"{name} from Go modules (some minutes, once for this user)",
+                [go, "build", "-v", "-p", "2", *flags, "-o", fresh / name, package],
                 cwd=module,
                 env=GO_SETTINGS,
                 remedy="check that this machine reaches a Go module proxy (GOPROXY) and has 2 GB of disk free",

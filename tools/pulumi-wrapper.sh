@@ -7,8 +7,11 @@ cli=@CLI@
 built=@BUILT@
 
 logged_in() {
-    [ -n "${PULUMI_ACCESS_TOKEN:-}" ] ||
-        grep -q '"current": *"[^"]' "${PULUMI_HOME:-${HOME:-}/.pulumi}/credentials.json" 2>/dev/null
+    [ -n "${PULUMI_ACCESS_TOKEN:-}" ] && return
+    home="${PULUMI_HOME:-${HOME:-}/.pulumi}"
+    grep -q '"current": *"[^"]' "$home/credentials.json" 2>/dev/null || return
+    # Pulumi itself takes the home folder of the user database, which need not be $HOME.
+    export PULUMI_HOME="$home"
 }
 
 if [ -z "${PULUMI_BACKEND_URL:-}" ] && ! logged_in; then

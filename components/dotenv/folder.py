@@ -40,9 +40,10 @@ class FolderProvider(ResourceProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse, before anything is changed, what `create` or `update` could not do."""
-        return CheckResult(news, [CheckFailure("root", reason) for reason in unfit(Path(news["root"]))])
+        return CheckResult(news, [CheckFailure("root", reason) for reason in unfit(news)])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """A new root is a new folder; anything else, drift on disk included, is an update in place."""
         moved = olds["root"] != news["root"]
         changed = moved or any(olds.get(key) != news.get(key) for key in ("folders", "files", "lines", "modes"))
         return DiffResult(changes=changed or any(drift(news)), replaces=["root"] if moved else [])
@@ -92,33 +93,63 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
         super().__init__(FolderProvider(), name, props, opts)
 
 
-def unfit(root: Path) -> Iterator[str]:
-    """Why `root` cannot be written to, told as value, rule, remedy. Looks only."""
+def unfit(props: Mapping[str, Any]) -> Iterator[str]:
+    """Why `make(props)` could not work, told as value, rule, remedy. Looks only."""
+    root = Path(props["root"])
     if not root.is_absolute():
         yield f"{root}: not an absolute path"
         return
-    place = next(path for path in (root, *root.parents) if path.exists())
-    if not place.is_dir():
-        yield f"{place} is a file; the store is a folder. -> Name another root, or move the file away."
-        return
-    if place == root:
+    try:
+        place = next(path for path in (root, *root.parents) if path.exists())
+        wrong = [] if place != root else list(_not_ours(root, props))
+        if not place.is_dir():
+            yield _in_the_way(place)
+        elif wrong:
+            yield from wrong
+        elif not os.access(place, os.W_OK | os.X_OK):
+            yield f"{place} is read-only for uid {os.geteuid()}. -> Make it writable, or name another root."
+        elif _is_full(place):
+            yield f"{place}: its disk is full. -> Make room, then run pulumi up again."
+    except OSError as error:
+        yield (
+            f"{error.filename}: {error.strerror} for uid {os.geteuid()}; the store's folder lies below it. "
+            "-> Give this account access, or name another root."
+        )
+
+
+def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
+    """What lies below `root` where `props` wants something of its own."""
+    folders = {root} | {root / folder for folder in props["folders"]}
+    paths = {root / path for path in (*props["files"], *props["modes"], ENV)}
+    folders |= {path.parent for path in paths}
+    for path in sorted(folders | paths):
+        if not os.path.lexists(path):
+            continue
         try:
-            files.check_owner(root)
+            files.check_owner(path)
         except StoreError as error:
             yield str(error)
+            return  # the same will be said of each file below
+        if path in folders and not path.is_dir():
+            yield _in_the_way(path)
             return
-    if not os.access(place, os.W_OK | os.X_OK):
-        yield f"{place} is read-only for uid {os.geteuid()}. -> Make it writable, or name another root."
-        return
+        if path in paths and path.is_dir():
+            yield f"{path} is a folder; a file belongs there. -> Move it away, or name another root."
+
+
+def _in_the_way(path: Path) -> str:
+    return f"{path} is a file; a folder belongs there. -> Name another root, or move the file away."
+
+
+def _is_full(place: Path) -> bool:
     space = os.statvfs(place)
-    if space.f_bavail == 0 or (space.f_files and space.f_favail == 0):
-        yield f"{place}: its disk is full. -> Make room, then run pulumi up again."
+    return space.f_bavail == 0 or (space.f_files > 0 and space.f_favail == 0)
 
 
 def drift(props: Mapping[str, Any]) -> Iterator[str]:
     """Each thing on disk that is not as `props` says."""
     root = Path(props["root"])
-    for folder in (".", *props["folders"]):
+    for folder in (".", *props["folders"]) if props["folders"] else ():
         if _mode(root / folder) != files.FOLDER:
             yield folder
     for path, text in props["files"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
     """path below the root -> text: the manifest, and the two units."""
     words = {
         "stack": manifest.stack,
-        "secretops": f'"{Path(sys.prefix) / "bin" / "secretops"}"',
-        "manifest": f'"{root / MANIFEST}"',
+        "secretops": _quoted(Path(sys.prefix) / "bin" / "secretops"),
+        "manifest": _quoted(root / MANIFEST).replace("$", "$$"),  # the program itself takes no variables
     }
     return {
         MANIFEST: manifest.model_dump_json(indent=1) + "\n",
@@ -52,7 +53,14 @@ def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
 def turn_on(root: Path, stack: str) -> str:
     """The command that starts the schedule. Given, not run: a program does not change its user's session."""
     units = root / "systemd" / _unit(stack)
-    return f"systemctl --user link {units}.service && systemctl --user enable --now {units}.timer"
+    service, timer = shlex.quote(f"{units}.service"), shlex.quote(f"{units}.timer")
+    return f"systemctl --user link {service} && systemctl --user enable --now {timer}"
+
+
+def _quoted(path: Path) -> str:
+    """`path` as one word of a unit's command line (systemd.service): % starts a specifier."""
+    text = str(path).replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
+    return f'"{text}"'
 
 
 def _unit(stack: str) -> str:

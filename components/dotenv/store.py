@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pulumi
@@ -13,6 +12,7 @@ from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
 from components.dotenv.rotation import rotator_files, turn_on
 from components.matrix import GAPS, StoreKind
+from components.naming import variable_of
 from components.principals import HostUser, Principal
 from components.references import MountedFiles
 from components.rotation import Schedule
@@ -26,20 +26,19 @@ FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
 _VARIABLES = {
     SecretKind.MQTT_USER: {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},
     SecretKind.AGENT_KEY: {"api-key": "DO_AGENT_API_KEY"},
+    SecretKind.X509: {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
 }
 """The names that the server reads (the guide, Environment-Specific Configuration)."""
 
-_FILES = {"password": "secrets/mqtt_password", "api-key": "secrets/api_key"}
-"""As the guide names them below /run/secrets."""
-
-_CERTIFICATE_VARIABLES = {
-    "ca.crt": "MQTT_CA_CERT",
-    "client.crt": "MQTT_CLIENT_CERT",
-    "client.key": "MQTT_CLIENT_KEY",
+_FILES = {
+    SecretKind.MQTT_USER: {"password": "secrets/mqtt_password"},
+    SecretKind.AGENT_KEY: {"api-key": "secrets/api_key"},
+    SecretKind.X509: {field: f"certs/{field}" for field in ("ca.crt", "client.crt", "client.key")},
 }
+"""As the guide names them below /run/secrets, and as it draws the folder."""
 
-_VALUE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt": "644", "certs/client.key": "600"}
-"""The guide's modes for files that secretops writes; drift is repaired, their text is not looked at."""
+_GUIDE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt": "644", "certs/client.key": "600"}
+"""Watched whoever wrote the files. Any other file that carries a value is 600."""
 
 
 class DotenvSecretStore(SecretStore):
@@ -63,7 +62,7 @@ class DotenvSecretStore(SecretStore):
             f"{name}-folder",
             root=str(self._root),
             folders=FOLDERS,
-            modes={**_VALUE_MODES, **dict.fromkeys(_FILES.values(), "600")},
+            modes=_modes(self.manifest.store),
             opts=self._child,
         )
         pulumi.log.info(f"store dotenv does not do by itself: {', '.join(GAPS[StoreKind.DOTENV])} (output gaps)", self)
@@ -112,11 +111,13 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:
     """field -> variable, and field -> path for those that are delivered as a file."""
+    names = _VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields}
     if secret.kind is SecretKind.X509:
-        return dict(_CERTIFICATE_VARIABLES), {field: f"certs/{field}" for field in secret.fields}
-    upper: Callable[[str], str] = lambda field: f"{secret.name}_{field}".upper().replace("-", "_")  # noqa: E731
-    names = _VARIABLES.get(secret.kind) or {field: upper(field) for field in secret.fields}
-    if not files:
-        return dict(names), {}
-    places = {field: _FILES.get(field, f"secrets/{secret.name}_{field}") for field in names if field != "username"}
-    return dict(names), places
+        return dict(names), dict(_FILES[secret.kind])
+    paths = _FILES.get(secret.kind) or {field: f"secrets/{secret.name}.{field}" for field in secret.fields}
+    return dict(names), dict(paths) if files else {}
+
+
+def _modes(location: Location) -> dict[str, str]:
+    """path -> mode of what Pulumi does not write: drift is repaired, the text is not looked at."""
+    return dict.fromkeys((path for paths in location.files.values() for path in paths.values()), "600") | _GUIDE_MODES

@@ -237,6 +237,26 @@ def test_the_baseline_lets_through_what_was_audited_and_nothing_else(repository:
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("scanner", ["gitleaks", "trufflehog"])
+def test_the_hashes_of_the_baseline_are_no_finding(repository: Repository, scanner: str) -> None:
+    """Of this repository's own settings: without them both take a hash for a key."""
+    repository.commit(".gitleaks.toml", (ROOT / ".gitleaks.toml").read_text())
+    # Many, as gitleaks asks for an entropy that one hash in a few does not have.
+    entries = [{"hashed_secret": secrets.token_hex(20), "is_secret": False} for _ in range(20)]
+    repository.commit(".secrets.baseline", json.dumps(entries, indent=2))
+    assert scan_or_skip(repository.folder, scanner).returncode == 0
+    repository.commit("elsewhere.json", json.dumps(entries, indent=2))
+    assert "elsewhere.json" in scan(repository.folder, scanner).stdout
+
+
+@pytest.mark.real
+def test_a_key_in_the_baseline_is_a_finding_of_gitleaks(repository: Repository) -> None:
+    repository.commit(".gitleaks.toml", (ROOT / ".gitleaks.toml").read_text())
+    name, secret = plant(repository, (".secrets.baseline", aws_key, '{{"key": "{}"}}\n'))
+    assert_found_but_not_shown(scan_or_skip(repository.folder, "gitleaks"), "gitleaks", name, secret)
+
+
+@pytest.mark.real
 def test_a_password_in_a_test_is_no_finding_of_bandit(repository: Repository) -> None:
     (repository.folder / "tests").mkdir()
     repository.commit("tests/test_app.py", f'connect(password="{password()}")\n')

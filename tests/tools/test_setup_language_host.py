@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +76,15 @@ def host(tmp_path: Path) -> Iterator[Host]:
     started = Host(tmp_path)
     yield started
     started.stop()
+
+
+def wait_for_the_end_of(pid: int) -> None:
+    """Of a process that is not our child. One that has ended and waits for init to notice is `Z` in its stat file."""
+    end = time.monotonic() + DEADLINE
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < end, f"process {pid} did not end"
+            time.sleep(0.01)
 
 
 def test_it_answers_what_the_cli_asks_before_a_program(host: Host) -> None:
@@ -148,22 +157,18 @@ def test_a_plugin_whose_call_is_given_up_is_ended(host: Host) -> None:
     answers = host.call.RunPlugin(language_pb2.RunPluginRequest(pwd=str(host.root), info=host.info()))
     pid = int(next(answers).stdout)
     answers.cancel()
-    end = time.monotonic() + DEADLINE
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < end, "the plugin outlived its call"
-        time.sleep(0.01)
+    wait_for_the_end_of(pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_exits_on_a_signal_even_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_exits_on_a_signal_and_takes_a_running_program_with_it(number: signal.Signals, tmp_path: Path) -> None:
     host = Host(tmp_path, executor="import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
-    call = threading.Thread(target=lambda: pytest.raises(grpc.RpcError, host.run))
-    call.start()
+    call = host.call.Run.future(language_pb2.RunRequest(pwd=str(tmp_path), info=host.info()))
     try:
         program = host.line()
         host.process.send_signal(number)
         assert host.process.wait(timeout=DEADLINE) == 0
-        os.kill(program, signal.SIGKILL)
+        wait_for_the_end_of(program)
+        assert call.exception(timeout=DEADLINE).code() == grpc.StatusCode.UNAVAILABLE
     finally:
         host.stop()
-        call.join()

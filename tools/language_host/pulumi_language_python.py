@@ -53,6 +53,8 @@ SHOWN_TO_THE_USER = 32
 LARGEST_MESSAGE = 400 * 1024 * 1024
 """Bytes; what the CLI itself allows (rpcutil.GrpcChannelOptions), so that a large program is not refused here."""
 
+_children: list[subprocess.Popen[Any]] = []
+
 
 class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
     """LanguageRuntime for programs and plugins whose environment is there. `engine` is the CLI's own address.
@@ -165,14 +167,22 @@ def interpreter(info: Any) -> tuple[str, dict[str, str]]:
 
 
 def _end_with_the_call(child: subprocess.Popen[Any], context: Any) -> None:
-    """A call that the CLI gives up takes its child with it."""
+    """A call that the CLI gives up takes its child with it, and so does the end of this host."""
+    _children.append(child)
+    if not context.add_callback(lambda: _end(child)):  # already given up
+        _end(child)
 
-    def end() -> None:
-        if child.poll() is None:
-            child.terminate()
 
-    if not context.add_callback(end):  # already given up
-        end()
+def _end(child: subprocess.Popen[Any]) -> None:
+    if child.poll() is None:
+        child.terminate()
+
+
+def _exit(*_: object) -> None:
+    """At once: the CLI waits 5 s for a plugin that ignores its signal, and grpc's own stop waits for open calls."""
+    for child in _children:
+        _end(child)
+    os._exit(0)
 
 
 def _written_by(child: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -202,9 +212,8 @@ def main() -> None:
     parser.add_argument("engine", nargs="?", default="", help="address of the engine")
     known, _ = parser.parse_known_args()
 
-    # At its end the CLI sends SIGINT and waits 5 s for whoever ignores it; grpc's own stop would wait for open calls.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, _exit)
 
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=32),

@@ -6,15 +6,16 @@ that cannot be recorded does not happen, as with Vault's audit devices.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
+import pwd
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from secretops import lines
 from secretops.errors import StoreError
 
 Operation = Literal["read", "write", "delete"]
@@ -23,9 +24,9 @@ Operation = Literal["read", "write", "delete"]
 def this_actor(role: str) -> str:
     """Who this process is, for a record: its role and the account it runs as, e.g. "rotator:app@host"."""
     try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a numeric uid without an account, as in many containers
-        user = str(os.getuid())
+        user = pwd.getpwuid(os.geteuid()).pw_name  # not $USER, which anybody can set
+    except KeyError:  # a numeric uid without an account, as in many containers
+        user = str(os.geteuid())
     return f"{role}:{user}@{socket.gethostname()}"
 
 
@@ -46,15 +47,8 @@ class AccessRecords:
             "version": version,
             "purpose": purpose,
         }
-        line = (json.dumps(record) + "\n").encode()
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                if os.write(file, line) != len(line):  # one write, so that lines of two processes never mix
-                    raise OSError(28, "No space left on device")
-                os.fsync(file)
-            finally:
-                os.close(file)
+            lines.append(self.path, json.dumps(record))
         except OSError as error:
             raise StoreError(
                 f"{self.path}: {error.strerror}",

@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -41,7 +40,11 @@ ManifestFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+WIDEST = 400
+"""Characters that a table may be wide: no name is cut off, a narrow terminal wraps its lines."""
+
+out = Console(highlight=False, soft_wrap=True, width=WIDEST)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -53,10 +56,10 @@ def main() -> None:
     except SecretopsError as error:
         err.print(redaction.redact(str(error)), markup=False)
         code = error.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        err.print(f"{error.format_message()}\n-> secretops --help", markup=False)
         code = ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         err.print("stopped; what was begun is finished by the next tick")
         code = ExitCode.FAILED
     sys.exit(int(code or 0))
@@ -93,7 +96,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
     now = session.clock()
     table = Table(title=f"{session.manifest.project}/{session.manifest.stack}", title_justify="left", box=None)
     for heading in ("secret", "standing", "user", "age", "verified", "next"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     colours = {"verified": "green", "attention": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
@@ -113,8 +116,9 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
     return operation.exit_code(statuses)
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})
 def put(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,
     stack: Stack = None,
@@ -124,6 +128,13 @@ def put(
     """Supply a secret's value: prompted for, or on standard input (JSON, or the text of a single field)."""
     from secretops.operations import put as operation
 
+    if context.args:  # not repeated: it may be the value
+        raise UsageError(
+            f"put {name}: an argument too many",
+            rule="a value is never an argument: the shell's history and every process list would show it",
+            remedy="run it in a terminal to be prompted, or give the value on standard input; "
+            "if it was the value, it is known now: replace it",
+        )
     session = _open(stack, manifest)
     value = _supplied(session.secret(name), file or [])
     version = operation.put(session, name, value)
@@ -147,7 +158,7 @@ def _supplied(secret: Secret, from_files: list[str]) -> Value:
                 remedy=f"for example --file {secret.fields[-1]}=PATH",
             )
         try:
-            fields[field] = Path(path).read_text(encoding="utf-8")
+            fields[field] = Path(path).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     left = [field for field in secret.fields if field not in fields]
@@ -155,9 +166,16 @@ def _supplied(secret: Secret, from_files: list[str]) -> Value:
         return Value(fields)
     if sys.stdin.isatty():
         for field in left:
-            fields[field] = click.prompt(field, hide_input=field not in PUBLIC_FIELDS, err=True)
+            fields[field] = typer.prompt(field, hide_input=field not in PUBLIC_FIELDS, err=True)
         return Value(fields)
-    text = sys.stdin.read()
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise UsageError(
+            "standard input is not UTF-8",
+            rule="a value is UTF-8 text without NUL",
+            remedy="encode binary data, for example with base64",
+        ) from None
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")
         return Value(fields)
@@ -260,18 +278,24 @@ def purge(
 
 
 @broker_app.command("start")
-def broker_start(stack: Stack = None, manifest: ManifestFile = None) -> int:
+def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
     """Start the stack's embedded broker in the background, unless something listens there already."""
     from secretops.operations import broker as operation
 
-    out.print(operation.start(_open(stack, manifest)), markup=False)
-    return ExitCode.DONE
+    return _tell(operation.start(_open(stack, manifest)), as_json)
 
 
 @broker_app.command("stop")
-def broker_stop(stack: Stack = None, manifest: ManifestFile = None) -> int:
+def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
     """Stop the embedded broker that `start` started."""
     from secretops.operations import broker as operation
 
-    out.print(operation.stop(load_manifest(stack, manifest)), markup=False)
+    return _tell(operation.stop(load_manifest(stack, manifest)), as_json)
+
+
+def _tell(message: str, as_json: bool) -> int:
+    if as_json:
+        _print_json({"message": message})
+    else:
+        out.print(message, markup=False)
     return ExitCode.DONE

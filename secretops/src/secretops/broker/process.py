@@ -111,16 +111,19 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
 def start(home: Path, host: str, port: int) -> Listener:
     """Start the broker in the background unless something listens there already, and wait until it lets clients in.
 
-    Raises UsageError (not loopback), EmbeddedBrokerError (it ended or runs elsewhere; names the log and its last line).
+    Raises UsageError (not loopback), StoreError (its home cannot be written), EmbeddedBrokerError (it ended, with the
+    log and its last line, or it runs at another address).
     """
     host = loopback(host)
     address = f"{host}:{port}"
+    taken = accepts(host, port)  # first: our own broker has its pid file before it listens
     if (already := running(home)) is not None:
         return _ours(home, already, host, port)
-    if accepts(host, port):
+    if taken:
         return Listener.FOREIGN
-    home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
-    process, told = _spawn(home, host, port)
+    with files.told(home):
+        home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
+        process, told = _spawn(home, host, port)
     try:
         readable, _, _ = select.select([told], [], [], START_SECONDS)
         if readable and os.read(told, 1):
@@ -157,10 +160,12 @@ def stop(home: Path) -> bool:
 
 def running(home: Path) -> Running | None:
     """This home's broker if it is alive: if somebody holds the pid file's lock."""
-    try:
-        file = os.open(home / PID_FILE, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+    path = home / PID_FILE
+    with files.told(path):
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

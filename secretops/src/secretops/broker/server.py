@@ -94,9 +94,9 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
 
 async def run(users: Users, host: str, port: int, *, listening: asyncio.Event) -> None:
     """Serve until SIGTERM or SIGINT. Sets `listening` once clients are let in. Raises amqtt's BrokerError."""
-    stop = asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     broker = EmbeddedBroker(users, host, port)
     await broker.start()
     log.info("listening on %s:%d", host, port)
@@ -104,4 +104,5 @@ async def run(users: Users, host: str, port: int, *, listening: asyncio.Event) -
     await stop.wait()
     with suppress(TimeoutError):
         await asyncio.wait_for(broker.shutdown(), SHUTDOWN_SECONDS)
+    loop.set_exception_handler(lambda *_: None)  # Python 3.11 reports every client that is still there as an error
     log.info("stopped")

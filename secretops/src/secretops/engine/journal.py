@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from secretops import lines
 from secretops.errors import StoreError
 
 
@@ -29,7 +29,7 @@ class Journal(Protocol):
     def write(self, entry: Entry) -> None: ...
 
     def last(self, secret: str) -> Entry | None:
-        """The newest entry about a secret."""
+        """The newest entry about a secret. Raises StoreError."""
 
 
 class JournalFile:
@@ -39,13 +39,9 @@ class JournalFile:
         self._path = path
 
     def write(self, entry: Entry) -> None:
-        line = json.dumps({**asdict(entry), "time": entry.time.astimezone(UTC).isoformat(timespec="seconds")}) + "\n"
+        time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
         try:
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(file, line.encode())
-            finally:
-                os.close(file)
+            lines.append(self._path, json.dumps({**asdict(entry), "time": time}))
         except OSError as error:
             raise StoreError(
                 f"{self._path}: {error.strerror}",
@@ -55,10 +51,16 @@ class JournalFile:
 
     def last(self, secret: str) -> Entry | None:
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+            text = self._path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None
-        for line in reversed(lines):
+        except OSError as error:
+            raise StoreError(
+                f"{self._path}: {error.strerror}",
+                rule="the journal says how the last rotation went",
+                remedy="run it as the account that owns the folder",
+            ) from error
+        for line in reversed(text.splitlines()):
             try:
                 entry = json.loads(line)
                 if entry["secret"] == secret:

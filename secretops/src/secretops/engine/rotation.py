@@ -127,10 +127,13 @@ class Rotation:
     def retire(self, version: Version) -> None:
         """Make the previous version's password worthless.
 
-        A user that secretops did not make (an operator's first admin) is left to the operator.
+        A user that secretops did not make (an operator's first admin) is left to the operator. So is a user whose new
+        password an operator has put: it is in use, and the version's own password is worthless already.
         """
+        current = self._store.versions(self._secret.name).current
+        in_use = current is not None and current.user == version.user
         with self._written(version.id, "retire"):
-            if version.user in self._secret.users:
+            if version.user in self._secret.users and not in_use:
                 self._target.retire(self._admin(), version.user)
             self._store.mark(self._secret.name, version.id, retired=self._clock())
 

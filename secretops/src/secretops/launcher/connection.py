@@ -26,6 +26,9 @@ from secretops.launcher.upstream import UpstreamServer
 from secretops.manifest import MqttProtocol
 
 log = logging.getLogger(__name__)
+paho_log = logging.getLogger(f"{__name__}.paho")
+# paho calls it an error that a client which we let go has no connection.
+paho_log.addFilter(lambda record: not record.getMessage().startswith("Client is not connected"))
 
 ACTIONS = "$SYS/Coreflux/Actions/+/Description"
 """Where a Coreflux broker describes its actions; upstream makes a tool of each (server.py:328)."""
@@ -99,7 +102,9 @@ class BrokerConnection:
         self._use(client)
         self._server.connection_status["last_connection_attempt"] = datetime.now()
         client.connect(args.mqtt_host, args.mqtt_port, KEEPALIVE)
-        self._answered.wait(FIRST_ANSWER)
+        if not self._answered.wait(FIRST_ANSWER):
+            # amqtt, for one, neither answers nor hangs up on MQTT 5.
+            self._no_answer(client, f"nothing within {FIRST_ANSWER} s")
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
@@ -136,7 +141,7 @@ class BrokerConnection:
         client.on_connect_fail = self._on_no_answer
         client.on_message = self._server.on_message
         client.suppress_exceptions = True  # an exception in a callback would end the network thread
-        client.enable_logger(log)
+        client.enable_logger(paho_log)
         return client
 
     def _use(self, client: mqtt.Client) -> None:
@@ -188,10 +193,10 @@ class BrokerConnection:
     def _no_answer(self, client: mqtt.Client, reason: str) -> None:
         self._server.connection_status.update(connected=False, last_error=reason)
         log.warning(
-            "No MQTT answer from %s:%s: %s\n-> check that the broker runs, MQTT_PORT, MQTT_USE_TLS and MQTT_CA_CERT%s; "
+            "No MQTT answer from %s:%s: %s\n-> check that the broker runs, MQTT_PORT, MQTT_USE_TLS, MQTT_CA_CERT%s; "
             "trying again, every %s s at the slowest.",
             *(client.host, client.port, reason),
-            " and MQTT_PROTOCOL (some brokers know 3.1.1 only)" if self._protocol is MqttProtocol.V5 else "",
+            " and MQTT_PROTOCOL (some brokers speak 3.1.1 only)" if self._protocol is MqttProtocol.V5 else "",
             SLOWEST_RETRY,
         )
         self._answered.set()

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cryptography import x509
 
+from secretops.engine.decisions import retire_due
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, UsageError
@@ -27,8 +28,7 @@ def put(session: Session, name: str, value: Value) -> Version:
     expires = _expiry(secret, value) if secret.kind is SecretKind.X509 else None
     with session.lease(f"put {name}"):
         if secret.kind.alternates:
-            session.rotation(secret).respect_grace()
-            open_target(session.manifest.broker, secret.kind).verify(value)
+            _make_way(session, secret, value)
         return publish(session, secret, value, verified=secret.kind.alternates, expires=expires)
 
 
@@ -56,6 +56,19 @@ def publish(
         session.store.discard(secret.name, version.id)
         raise
     return version
+
+
+def _make_way(session: Session, secret: Secret, value: Value) -> None:
+    """Test a broker user's value, and retire the previous version, which the store forgets with the next one.
+
+    A new admin does that itself: the one in the store may be what it is put for.
+    """
+    rotation = session.rotation(secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
+    rotation.respect_grace()
+    open_target(session.manifest.broker, secret.kind).verify(value)
+    previous = session.facts(secret).versions.previous
+    if previous and previous.user != value["username"] and retire_due(session.facts(secret), session.clock()):
+        rotation.retire(previous)
 
 
 def _check_fields(secret: Secret, value: Value) -> None:

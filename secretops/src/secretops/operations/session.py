@@ -63,8 +63,11 @@ class Session:
             grace=timedelta(seconds=self.manifest.grace_seconds),
         )
 
-    def admin(self) -> Value:
-        """The acting broker admin's credential. Raises WaitingError while an operator has not supplied one."""
+    def await_admin(self) -> tuple[str, str]:
+        """The broker admin's secret and its current version. Raises WaitingError while an operator has supplied none.
+
+        Asked before a rotation begins, so that none is left half-done for want of an admin.
+        """
         secret = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
         current = self.store.versions(secret.name).current if secret else None
         if secret is None or current is None:
@@ -73,15 +76,20 @@ class Session:
                 rule="the first admin of a broker is supplied by its operator; secretops rotates it from then on",
                 remedy="secretops put broker-admin",
             )
-        return self.store.read(secret.name, current.id, purpose="act as broker admin")
+        return secret.name, current.id
 
-    def rotation(self, secret: Secret) -> Rotation:
-        """How `secret` moves. Only for kinds that alternate."""
+    def admin(self) -> Value:
+        """The acting broker admin's credential. Raises WaitingError."""
+        secret, version = self.await_admin()
+        return self.store.read(secret, version, purpose="act as broker admin")
+
+    def rotation(self, secret: Secret, *, admin: Value | None = None) -> Rotation:
+        """How `secret` moves. Only for kinds that alternate. `admin` acts instead of the one in the store."""
         return Rotation(
             secret,
             store=self.store,
             target=open_target(self.manifest.broker, secret.kind),
-            admin=self.admin,
+            admin=self.admin if admin is None else lambda: admin,
             journal=self.journal,
             clock=self.clock,
             grace=timedelta(seconds=self.manifest.grace_seconds),

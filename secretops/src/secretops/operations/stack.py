@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from secretops.errors import UsageError
 from secretops.manifest import Manifest
 
@@ -62,7 +60,7 @@ def _parse(text: bytes, where: str) -> Manifest:
     try:
         document = json.loads(text)
         return Manifest.model_validate_json(document if isinstance(document, str) else text)
-    except (ValueError, ValidationError):
+    except (ValueError, RecursionError):
         raise UsageError(
             f"{where} is not a manifest of this version of secretops",
             rule="the program and secretops are of one version",

@@ -65,6 +65,9 @@ def _look_after(session: Session, secret: Secret) -> Outcome:
 
 
 def _act(session: Session, secret: Secret, action: Action) -> str:
+    if not secret.kind.alternates:
+        return f"published {_finish(session, secret)}"
+    session.await_admin()
     rotation = session.rotation(secret)
     if action is Action.RETIRE:
         previous = session.facts(secret).versions.previous
@@ -75,6 +78,15 @@ def _act(session: Session, secret: Secret, action: Action) -> str:
             "" if previous.user in secret.users else f" ({previous.user} is yours: kept)"
         )
     return f"published {rotation.advance().id}"
+
+
+def _finish(session: Session, secret: Secret) -> str:
+    """Publish a supplied value whose `put` was cut short: it was tested before it became pending."""
+    pending = session.facts(secret).versions.pending
+    if pending is None:
+        raise SecretopsError(f"{secret.name}: nothing to finish")
+    session.store.publish(secret.name, pending.id, session.clock())
+    return pending.id
 
 
 def _verify_current(session: Session, secret: Secret) -> list[str]:

@@ -122,12 +122,14 @@ class DotenvVersionStore:
             names = [version_variable(secret), *self._location.variables.get(secret, {}).values()]
             names += self._location.file_variables.get(secret, {}).values()
             text = _content(self._env)
-            if text is not None:
+            if text is None:
+                files.remove(self._env)
+            else:
                 left = env_file.changed(text, dict.fromkeys(names))
                 files.write(self._env, left.encode(errors="surrogateescape"), files.PRIVATE)
+            for path in self._location.files.get(secret, {}).values():
+                files.remove(self._root / path)
             with files.told(self._root):
-                for path in self._location.files.get(secret, {}).values():
-                    (self._root / path).unlink(missing_ok=True)
                 if self._folder(secret).is_dir():
                     shutil.rmtree(self._folder(secret))
 
@@ -160,7 +162,9 @@ class DotenvVersionStore:
         return self._folder(secret) / f"{version}.json"
 
     def _check(self) -> None:
-        if not self._root.is_dir():
+        with files.told(self._root):
+            there = self._root.is_dir()
+        if not there:
             raise StoreError(
                 f"{self._root} is not there",
                 rule="`pulumi up` makes the store's folder",
@@ -184,19 +188,24 @@ class DotenvVersionStore:
     def _load(self, secret: str, version: str) -> Value:
         path = self._value_path(secret, version)
         with files.told(path):
-            try:
-                files.check_owner(path)
-                return Value(json.loads(path.read_bytes()))
-            except FileNotFoundError:
-                raise NotFoundError(f"{secret}: version {version} has no value any more") from None
+            if not path.exists():
+                raise NotFoundError(
+                    f"{secret}: there is no value of version {version}", remedy="secretops status lists the versions kept"
+                )
+            files.check_owner(path)
+            return Value(json.loads(path.read_bytes()))
 
     def _save(self, secret: str, versions: tuple[Version, ...]) -> None:
-        """Write state.json, then remove the values that no version needs. In this order: a crash leaves too much."""
+        """Write state.json, then remove the values that no version needs, and what a killed write left behind.
+
+        In this order: a crash leaves too much, never too little.
+        """
         files.write(self._folder(secret) / "state.json", _STATE.dump_json(versions, indent=1), files.PRIVATE)
         needed = {self._value_path(secret, version.id) for version in versions if not version.retired}
+        needed.add(self._folder(secret) / "state.json")
         with files.told(self._folder(secret)):
-            for path in self._folder(secret).glob("*.json"):
-                if path not in needed and path.name != "state.json":
+            for path in self._folder(secret).iterdir():
+                if path not in needed:
                     path.unlink()
 
     def _delivery(self, secret: str, version: str, value: Value) -> tuple[dict[str, str], dict[Path, str]]:
@@ -216,17 +225,18 @@ class DotenvVersionStore:
         if current is None:
             return
         variables, paths = self._delivery(secret, current.id, self._load(secret, current.id))
-        for path, text in paths.items():
-            if _content(path) != text:
-                public = path.name in PUBLIC_FIELDS
-                files.make_folder(path.parent)
-                files.write(path, text.encode(), files.PUBLIC if public else files.PRIVATE)
-        text = _content(self._env) or ""
-        present = env_file.values(text)
-        if any(present.get(name) != wanted for name, wanted in variables.items()):
-            self._records.write("write", secret, current.id, "deliver to config/.env")
+        stale = {path: text for path, text in paths.items() if _content(path) != text}
+        env = _content(self._env) or ""
+        present = env_file.values(env)
+        env_is_stale = any(present.get(name) != wanted for name, wanted in variables.items())
+        if stale or env_is_stale:
+            self._records.write("write", secret, current.id, "deliver")
+        for path, text in stale.items():
+            files.make_folder(path.parent)
+            files.write(path, text.encode(), files.PUBLIC if path.name in PUBLIC_FIELDS else files.PRIVATE)
+        if env_is_stale:
             files.make_folder(self._env.parent)
-            files.write(self._env, env_file.changed(text, variables).encode(errors="surrogateescape"), files.PRIVATE)
+            files.write(self._env, env_file.changed(env, variables).encode(errors="surrogateescape"), files.PRIVATE)
         if current.published is None:
             done = current.at(published=now)
             self._save(secret, tuple(done if kept is current else kept for kept in versions.all))

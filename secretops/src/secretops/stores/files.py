@@ -46,7 +46,8 @@ def write(path: Path, data: bytes, mode: int) -> None:
     The temporary file's name is fixed, so that a crash leaves at most one behind, which the next write replaces.
     Call it under `lock`. Raises StoreError.
     """
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = _temporary(path)
+    check_owner(path.parent)
     with told(path):
         try:
             file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
@@ -67,6 +68,17 @@ def write(path: Path, data: bytes, mode: int) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def remove(path: Path) -> None:
+    """Remove `path`, and what a killed `write` of it may have left. Fine when there is neither. Raises StoreError."""
+    with told(path):
+        path.unlink(missing_ok=True)
+        _temporary(path).unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def make_folder(path: Path) -> None:

@@ -97,8 +97,11 @@ class Connection:
         if reason.value >= _FAILURE:
             raise self._refused(f"to publish to {topic}", reason)
 
-    def receive(self, wanted: Callable[[MQTTMessage], T | None]) -> T | None:
-        """What `wanted` makes of the first message it doesn't answer None to; None when none comes in time."""
+    def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
+        """What `wanted` makes of the first message it doesn't answer None to; None when none comes in time.
+
+        `within` is in seconds and defaults to the session's deadline.
+        """
 
         def take() -> T | None:
             while self._inbox:
@@ -106,7 +109,7 @@ class Connection:
                     return found
             return None
 
-        return self._until(take, "waiting for a message")
+        return self._until(take, "waiting for a message", self._deadline if within is None else within)
 
     def close(self) -> None:
         """Say goodbye and close the socket. Safe to call twice."""
@@ -154,8 +157,8 @@ class Connection:
                 remedy="write the PEM certificate of the broker's CA there",
             ) from error
 
-    def _until(self, done: Callable[[], T | None], doing: str) -> T | None:
-        end = time.monotonic() + self._deadline
+    def _until(self, done: Callable[[], T | None], doing: str, seconds: float) -> T | None:
+        end = time.monotonic() + seconds
         while (result := done()) is None:
             if (left := end - time.monotonic()) <= 0:
                 return None
@@ -166,7 +169,7 @@ class Connection:
         return result
 
     def _wait(self, done: Callable[[], T | None], doing: str) -> T:
-        if (result := self._until(done, doing)) is None:
+        if (result := self._until(done, doing, self._deadline)) is None:
             raise UnreachableError(
                 f"{self.address}: no answer in {self._deadline:g} s while {doing} as {self.username}",
                 remedy=f"check that it is a broker, speaks MQTT {self._broker.protocol} and TLS as the stack says",

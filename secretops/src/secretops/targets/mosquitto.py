@@ -138,7 +138,7 @@ class DynamicSecurity:
             raise RefusedError(
                 f"{self._connection.address}: took {command} from {self._connection.username} and did not answer it",
                 rule=f"users are set by mosquitto's dynamic security plugin, for those with the role {ADMIN_ROLE}",
-                remedy="use an admin's credential, and load mosquitto_dynamic_security.so in the broker's configuration",
+                remedy="use an admin's credential, and load mosquitto_dynamic_security.so in the broker",
             )
         return answer
 

@@ -1,0 +1,770 @@
+"""What every store does: one suite, one row a store. Gaps are data. What only the dotenv store does is at the end.
+
+Nothing stands in for anything: the folder, the locks, the kills and the full disk are real.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from secretops.access import AccessRecords
+from secretops.engine.state import Stage, Version
+from secretops.errors import LeaseHeldError, NotFoundError, StoreError, UsageError
+from secretops.manifest import DotenvStore
+from secretops.stores.dotenv import DotenvVersionStore
+from secretops.stores.protocol import VersionStore
+from secretops.values import Value, new_password
+from tests.real.accidents import NOBODY, as_nobody, fill, in_child, killed_at, small_disk
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+FIELDS = ("username", "password", "ca.crt")
+
+
+class Feature(StrEnum):
+    """What a store may be unable to do. A row says so with a reason, and its sentence is then not asked of it."""
+
+    ONE_RECORD_AN_ACCESS = "one access record for every read and write"
+    WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
+
+
+@dataclass(frozen=True)
+class Row:
+    """How to make a store of a kind in a folder, and how its readers see what it delivered."""
+
+    name: str
+    open: Callable[[Path], VersionStore]
+    delivered: Callable[[Path], dict[str, str | None]]
+    records: Callable[[Path], list[dict[str, str]]]
+    gaps: dict[Feature, str] = field(default_factory=dict)
+
+
+def location(root: Path, form: str) -> DotenvStore:
+    if form == "variables":
+        return DotenvStore(
+            root=str(root),
+            variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}},
+        )
+    return DotenvStore(
+        root=str(root),
+        variables={"it": {"username": "USER_NAME"}},
+        files={"it": {"password": "secrets/password", "ca.crt": "certs/ca.crt"}},
+        file_variables={"it": {"password": "PASSWORD_FILE", "ca.crt": "CA"}},
+    )
+
+
+def open_dotenv(root: Path, form: str = "variables") -> DotenvVersionStore:
+    for folder in (root, *(root / name for name in ("config", "certs", "secrets", "versions", "log"))):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return DotenvVersionStore(location(root, form), AccessRecords(root / "log" / "access.jsonl", "tester"))
+
+
+def in_variables(root: Path) -> dict[str, str | None]:
+    found = dotenv_values(root / "config" / ".env")
+    return {name: found.get(variable) for name, variable in zip(FIELDS, ("USER_NAME", "PASSWORD", "CA"), strict=True)}
+
+
+def in_files(root: Path) -> dict[str, str | None]:
+    found = dotenv_values(root / "config" / ".env")
+    texts = {"username": found.get("USER_NAME")}
+    for name, variable in (("password", "PASSWORD_FILE"), ("ca.crt", "CA")):
+        path = found.get(variable)
+        texts[name] = Path(path).read_bytes().decode() if path else None
+    return texts
+
+
+def json_lines(root: Path) -> list[dict[str, str]]:
+    path = root / "log" / "access.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+
+
+ROWS = [
+    Row("dotenv, variables", open_dotenv, in_variables, json_lines),
+    Row(
+        "dotenv, files",
+        lambda root: open_dotenv(root, "files"),
+        in_files,
+        json_lines,
+        gaps={Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it"},
+    ),
+]
+
+
+@dataclass
+class Opened:
+    row: Row
+    root: Path
+
+    @property
+    def store(self) -> VersionStore:
+        """Opened anew each time: nothing may rest on what a process remembers."""
+        return self.row.open(self.root)
+
+    def publish(self, name: str, value: Value | None = None, *, at: datetime = NOW) -> Value:
+        value = value or make()
+        self.store.add("it", version(name), value)
+        self.store.publish("it", name, at)
+        return value
+
+    def stages(self) -> dict[str, Stage]:
+        return {one.id: one.stage for one in self.store.versions("it").all}
+
+    def delivered(self) -> dict[str, str | None]:
+        return self.row.delivered(self.root)
+
+    def delivered_files(self) -> list[Path]:
+        """Files that only hold a value: without them config/.env is still as it was."""
+        return [path for folder in ("secrets", "certs") for path in (self.root / folder).iterdir()]
+
+    def keeps(self, text: str) -> list[Path]:
+        """The files that hold `text`, as it is or as JSON."""
+        found = []
+        for path in self.root.rglob("*"):
+            if path.is_file() and path.name != "filler":
+                content = path.read_bytes()
+                if text.encode() in content or json.dumps(text)[1:-1].encode() in content:
+                    found.append(path.relative_to(self.root))
+        return found
+
+
+@pytest.fixture(params=ROWS, ids=lambda row: row.name)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    return Opened(request.param, tmp_path / "store")
+
+
+def needs(opened: Opened, feature: Feature) -> None:
+    if feature in opened.row.gaps:
+        pytest.skip(f"{opened.row.name}: {opened.row.gaps[feature]}")
+
+
+def make() -> Value:
+    return Value({"username": f"user-{new_password()}", "password": new_password(), "ca.crt": new_password()})
+
+
+def version(name: str, **facts: str | datetime | None) -> Version:
+    return Version(id=name, stage=Stage.PENDING, created=NOW - HOUR, user="a", **facts)  # type: ignore[arg-type]
+
+
+# What every store does
+
+
+def test_an_unknown_secret_has_no_versions(opened: Opened) -> None:
+    assert opened.store.versions("it").all == ()
+
+
+def test_a_new_version_is_pending_and_nobody_is_given_it(opened: Opened) -> None:
+    first = opened.publish("v1")
+    second = make()
+    opened.store.add("it", version("v2", expires=NOW + HOUR), second)
+    assert opened.store.versions("it").pending == version("v2", expires=NOW + HOUR)
+    assert opened.delivered() == dict(first)
+    assert opened.store.read("it", "v2", purpose="test") == second
+
+
+def test_the_same_id_again_is_a_no_op(opened: Opened) -> None:
+    kept = make()
+    opened.store.add("it", version("v1"), kept)
+    opened.store.add("it", version("v1"), make())
+    assert opened.store.read("it", "v1", purpose="test") == kept
+    opened.store.publish("it", "v1", NOW)
+    opened.store.add("it", version("v1"), make())
+    assert opened.stages() == {"v1": Stage.CURRENT}
+    assert opened.delivered() == dict(kept)
+
+
+def test_a_second_pending_version_replaces_the_first_whose_value_is_gone(opened: Opened) -> None:
+    lost = make()
+    opened.store.add("it", version("v1"), lost)
+    opened.store.add("it", version("v2"), make())
+    assert opened.stages() == {"v2": Stage.PENDING}
+    assert opened.keeps(lost["password"]) == []
+    with pytest.raises(NotFoundError):
+        opened.store.read("it", "v1", purpose="test")
+
+
+def test_publish_moves_current_and_previous_and_delivers(opened: Opened) -> None:
+    values = [opened.publish(f"v{number}", at=NOW + number * HOUR) for number in (1, 2, 3)]
+    assert opened.stages() == {"v2": Stage.PREVIOUS, "v3": Stage.CURRENT}
+    assert opened.delivered() == dict(values[2])
+    versions = opened.store.versions("it")
+    assert versions.current and versions.current.published == NOW + 3 * HOUR
+    assert versions.previous and versions.previous.published == NOW + 2 * HOUR
+    assert opened.store.read("it", "v2", purpose="test") == values[1]
+    assert opened.keeps(values[0]["password"]) == []
+
+
+def test_publish_twice_is_once(opened: Opened) -> None:
+    opened.publish("v1")
+    opened.publish("v2")
+    before = opened.store.versions("it")
+    opened.store.publish("it", "v2", NOW + HOUR)
+    assert opened.store.versions("it") == before
+    assert before.current and before.current.published == NOW
+
+
+def test_what_is_not_there_is_not_found(opened: Opened) -> None:
+    opened.publish("v1")
+    with pytest.raises(NotFoundError, match="nothing"):
+        opened.store.read("it", "nothing", purpose="test")
+    with pytest.raises(NotFoundError):
+        opened.store.read("other", "v1", purpose="test")
+    with pytest.raises(NotFoundError):
+        opened.store.publish("it", "nothing", NOW)
+    with pytest.raises(NotFoundError):
+        opened.store.mark("it", "nothing", verified=NOW)
+    assert opened.stages() == {"v1": Stage.CURRENT}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.fixed_dictionaries({name: TEXTS for name in FIELDS}))
+def test_any_value_is_read_back_and_delivered_exactly(opened: Opened, fields: dict[str, str]) -> None:
+    name = f"v{next(_numbers)}"
+    opened.publish(name, Value(fields))
+    assert dict(opened.store.read("it", name, purpose="test")) == fields
+    assert opened.delivered() == fields
+
+
+_numbers = itertools.count()
+
+
+def test_what_no_reader_could_be_given_is_refused_and_nothing_is_kept(opened: Opened) -> None:
+    for text in ("a\0b", "\ud800"):
+        with pytest.raises(UsageError):
+            opened.store.add("it", version("v1"), Value({**make(), "password": text}))
+    assert opened.store.versions("it").all == ()
+
+
+def test_marks_are_kept(opened: Opened) -> None:
+    opened.publish("v1")
+    opened.store.mark("it", "v1", verified=NOW)
+    opened.publish("v2")
+    opened.store.mark("it", "v2", verified=NOW + HOUR)
+    opened.store.mark("it", "v1", retired=NOW + HOUR)
+    versions = opened.store.versions("it")
+    assert versions.previous and (versions.previous.verified, versions.previous.retired) == (NOW, NOW + HOUR)
+    assert versions.current and (versions.current.verified, versions.current.retired) == (NOW + HOUR, None)
+
+
+def test_retiring_forgets_the_value_and_keeps_the_fact(opened: Opened) -> None:
+    old, new = opened.publish("v1"), opened.publish("v2")
+    opened.store.mark("it", "v1", retired=NOW)
+    assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
+    assert opened.keeps(old["password"]) == []
+    with pytest.raises(NotFoundError):
+        opened.store.read("it", "v1", purpose="test")
+    assert opened.delivered() == dict(new)
+
+
+def test_discard_forgets_a_pending_version_and_no_other(opened: Opened) -> None:
+    kept = opened.publish("v1")
+    lost = make()
+    opened.store.add("it", version("v2"), lost)
+    opened.store.discard("it", "v2")
+    opened.store.discard("it", "v2")
+    opened.store.discard("it", "v1")
+    opened.store.discard("other", "v1")
+    assert opened.stages() == {"v1": Stage.CURRENT}
+    assert opened.keeps(lost["password"]) == []
+    assert opened.delivered() == dict(kept)
+
+
+def test_forget_removes_every_version_and_everything_delivered(opened: Opened) -> None:
+    values = [opened.publish("v1"), opened.publish("v2"), make()]
+    opened.store.add("it", version("v3"), values[2])
+    opened.store.forget("it")
+    opened.store.forget("it")
+    assert opened.store.versions("it").all == ()
+    assert opened.delivered() == dict.fromkeys(FIELDS)
+    assert [opened.keeps(value[name]) for value in values for name in FIELDS] == [[]] * 9
+    again = opened.publish("v4")
+    assert opened.delivered() == dict(again)
+
+
+def test_settle_without_anything_to_do_changes_nothing(opened: Opened) -> None:
+    opened.store.settle("it", NOW)
+    value = opened.publish("v1")
+    opened.store.add("it", version("v2"), make())
+    before = opened.store.versions("it")
+    opened.store.settle("it", NOW + HOUR)
+    assert opened.store.versions("it") == before
+    assert opened.delivered() == dict(value)
+
+
+def test_two_secrets_do_not_touch_each_other(opened: Opened) -> None:
+    value = opened.publish("v1")
+    opened.store.add("other", version("v1"), Value({"key": "of the other"}))
+    opened.store.publish("other", "v1", NOW)
+    opened.store.forget("other")
+    assert opened.stages() == {"v1": Stage.CURRENT}
+    assert opened.delivered() == dict(value)
+
+
+HOLD = """
+import sys, signal
+from pathlib import Path
+from tests.contract.test_stores import ROWS
+row = next(row for row in ROWS if row.name == sys.argv[1])
+with row.open(Path(sys.argv[2])).lease("the first of two"):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+def test_a_lease_excludes_a_second_process_names_the_holder_and_ends_with_its_sigkill(opened: Opened) -> None:
+    command = [sys.executable, "-c", HOLD, opened.row.name, str(opened.root)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    try:
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        with pytest.raises(LeaseHeldError, match="the first of two"), opened.store.lease("the second"):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+        assert holder.stdout
+        holder.stdout.close()
+    with opened.store.lease("the second"):
+        pass
+
+
+def test_a_lease_ends_with_its_block_even_by_an_error(opened: Opened) -> None:
+    with pytest.raises(RuntimeError), opened.store.lease("one"):
+        raise RuntimeError
+    with opened.store.lease("two"), pytest.raises(LeaseHeldError, match="two"), opened.store.lease("three"):
+        pass
+
+
+def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
+    needs(opened, Feature.ONE_RECORD_AN_ACCESS)
+    value = make()
+
+    def new(act: Callable[[], object]) -> list[tuple[str, str, str, str, str]]:
+        before = len(opened.row.records(opened.root))
+        act()
+        return [
+            (record["actor"], record["operation"], record["secret"], record["version"], record["purpose"])
+            for record in opened.row.records(opened.root)[before:]
+        ]
+
+    def record(operation: str, purpose: str, name: str = "v1") -> tuple[str, str, str, str, str]:
+        return ("tester", operation, "it", name, purpose)
+
+    store = opened.store
+    assert new(lambda: store.add("it", version("v1"), value)) == [record("write", "keep as pending")]
+    assert new(lambda: store.add("it", version("v1"), value)) == []
+    assert new(lambda: store.read("it", "v1", purpose="apply")) == [record("read", "apply")]
+    published = new(lambda: store.publish("it", "v1", NOW))
+    assert published == [record("write", "publish"), record("write", "deliver")]
+    assert new(lambda: store.publish("it", "v1", NOW)) == []
+    assert new(lambda: store.settle("it", NOW)) == []
+    assert new(lambda: store.versions("it")) == []
+    assert new(lambda: store.mark("it", "v1", verified=NOW)) == []
+    opened.publish("v2")
+    assert new(lambda: store.mark("it", "v1", retired=NOW)) == [record("delete", "retire")]
+    store.add("it", version("v3"), value)
+    assert new(lambda: store.discard("it", "v3")) == [record("delete", "discard", "v3")]
+    assert new(lambda: store.discard("it", "v3")) == []
+    assert new(lambda: store.forget("it")) == [record("delete", "purge", "all")]
+    for one in opened.row.records(opened.root):
+        assert set(one) == {"time", "actor", "operation", "secret", "version", "purpose"}
+        assert abs((datetime.now(UTC) - datetime.fromisoformat(one["time"])).total_seconds()) < 600
+    assert [path for name in FIELDS for path in opened.keeps(value[name])] == []
+
+
+# What only the dotenv store does
+
+
+@pytest.fixture(params=["variables", "files"])
+def dotenv(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    return Opened(ROWS[request.param == "files"], tmp_path / "store")
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> Opened:
+    return Opened(ROWS[0], tmp_path / "store")
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """Where hundreds of fsyncs cost nothing: what is killed here is a process, not the machine."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:  # noqa: S108
+        yield Path(name)
+
+
+def env(opened: Opened) -> Path:
+    return opened.root / "config" / ".env"
+
+
+def edit(opened: Opened, old: str, new: str) -> str:
+    text = env(opened).read_text()
+    assert old in text
+    env(opened).write_text(text.replace(old, new))
+    return env(opened).read_text()
+
+
+def snapshot(opened: Opened) -> dict[str, bytes]:
+    """Every file but the locks and the records of attempts."""
+    return {
+        str(path.relative_to(opened.root)): path.read_bytes()
+        for path in opened.root.rglob("*")
+        if path.is_file() and path.name not in (".lock", ".lease", "access.jsonl", "filler")
+    }
+
+
+def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: Opened) -> None:
+    value = dotenv.publish("v1")
+    dotenv.store.add("it", version("v2"), make())
+    records = dotenv.root / "log" / "access.jsonl"
+    records.rename(records.with_name("away"))
+    records.mkdir()
+    before = snapshot(dotenv)
+    store = dotenv.store
+    for act in (
+        lambda: store.read("it", "v1", purpose="test"),
+        lambda: store.add("it", version("v3"), make()),
+        lambda: store.publish("it", "v2", NOW),
+        lambda: store.mark("it", "v1", retired=NOW),
+        lambda: store.discard("it", "v2"),
+        lambda: store.forget("it"),
+    ):
+        with pytest.raises(StoreError, match="recorded before it happens"):
+            act()
+        assert snapshot(dotenv) == before
+    records.rmdir()
+    assert dotenv.store.read("it", "v1", purpose="test") == value
+
+
+def test_a_delivery_that_cannot_be_recorded_does_not_happen(dotenv: Opened) -> None:
+    dotenv.publish("v1")
+    for path in dotenv.delivered_files() or [env(dotenv)]:
+        path.unlink()
+    records = dotenv.root / "log" / "access.jsonl"
+    records.unlink()
+    records.mkdir()
+    before = snapshot(dotenv)
+    with pytest.raises(StoreError, match="recorded before it happens"):
+        dotenv.store.settle("it", NOW)
+    assert snapshot(dotenv) == before
+
+
+def test_a_record_cut_short_by_a_full_disk_spoils_no_other(variables: Opened) -> None:
+    variables.publish("v1")
+    with (variables.root / "log" / "access.jsonl").open("a") as file:
+        file.write('{"time": "20')
+    variables.store.read("it", "v1", purpose="after")
+    assert json.loads((variables.root / "log" / "access.jsonl").read_text().splitlines()[-1])["purpose"] == "after"
+
+
+def deliver_killed(opened: Opened, number: int) -> bool:
+    """Publish v2 in a process that is killed at its change number `number`."""
+    return killed_at(lambda: opened.store.publish("it", "v2", NOW + HOUR), number)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_delivers(
+    row: Row, in_memory: Path
+) -> None:
+    for number in itertools.count():
+        opened = Opened(row, in_memory / f"store-{number}")
+        old, new = opened.publish("v1"), make()
+        opened.store.add("it", version("v2"), new)
+        was_killed = deliver_killed(opened, number)
+        whole = opened.delivered() in (dict(old), dict(new))
+        assert whole or Feature.WHOLE_AT_ANY_MOMENT in row.gaps, number
+        current = opened.store.versions("it").current
+        assert current and (current.id, opened.delivered()) != ("v1", dict(new)), "delivered before it is current"
+        later = NOW + 5 * HOUR
+        undelivered = current.published is None
+        opened.store.settle("it", later)
+        current = opened.store.versions("it").current
+        assert current
+        if current.id == "v2":
+            assert opened.delivered() == dict(new)
+            assert current.published == (later if undelivered else NOW + HOUR), "the grace counts from the delivery"
+        else:
+            assert opened.delivered() == dict(old)
+            opened.store.publish("it", "v2", later)
+        assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
+        if not was_killed:
+            break
+    assert number > 10, f"only {number} changes were seen: the wrapper misses them"
+
+
+@pytest.mark.parametrize("form", [0, 1])
+def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_next_write_removes_it(
+    in_memory: Path, form: int
+) -> None:
+    kills = 0
+    for name, act in (
+        ("add and publish", lambda opened: opened.publish("v2", CANARY)),
+        ("retire", lambda opened: opened.store.mark("it", "v0", retired=NOW)),
+        ("forget", lambda opened: opened.store.forget("it")),
+    ):
+        for number in itertools.count():
+            opened = Opened(ROWS[form], in_memory / f"{name}-{number}")
+            opened.publish("v0")
+            opened.publish("v1")
+            was_killed = killed_at(lambda act=act, opened=opened: act(opened), number)  # type: ignore[misc]
+            kills += was_killed
+            temporary = [path for path in opened.root.rglob("*.new")]
+            assert len(temporary) <= 1
+            for path in temporary:
+                assert stat.S_IMODE(path.stat().st_mode) in (0o600, 0o644)
+            if name == "forget":
+                opened.store.forget("it")
+                assert all(not opened.keeps(CANARY[each]) for each in FIELDS)
+            else:
+                last = opened.publish("v3")
+                opened.publish("v4")
+                opened.store.mark("it", "v3", retired=NOW)
+                assert not opened.keeps(last["password"])
+                assert opened.stages() == {"v3": Stage.PREVIOUS, "v4": Stage.CURRENT}
+            assert list(opened.root.rglob("*.new")) == []
+            assert opened.keeps(CANARY["password"]) == [], (name, number)
+            if not was_killed:
+                break
+    assert kills > 30
+
+
+CANARY = Value({"username": f"u-{new_password()}", "password": new_password(), "ca.crt": new_password()})
+
+
+def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(variables: Opened) -> None:
+    value = variables.publish("v1")
+    text = edit(variables, value["password"], "typed-by-a-person")
+    with pytest.raises(StoreError, match=r"PASSWORD was changed by hand[\s\S]*secretops put it[\s\S]*remove the line"):
+        variables.store.settle("it", NOW)
+    variables.store.add("it", version("v2"), make())
+    with pytest.raises(StoreError, match="changed by hand") as refused:
+        variables.store.publish("it", "v2", NOW)
+    assert env(variables).read_text() == text
+    assert variables.stages() == {"v1": Stage.CURRENT, "v2": Stage.PENDING}
+    assert "typed-by-a-person" not in str(refused.value)
+
+
+def test_a_delivered_file_edited_by_hand_is_refused(tmp_path: Path) -> None:
+    opened = Opened(ROWS[1], tmp_path / "store")
+    opened.publish("v1")
+    path = Path(dotenv_values(env(opened))["PASSWORD_FILE"] or "")
+    path.write_text("typed-by-a-person")
+    with pytest.raises(StoreError, match="changed by hand"):
+        opened.store.settle("it", NOW)
+    assert path.read_text() == "typed-by-a-person"
+    path.unlink()
+    opened.store.settle("it", NOW)
+    assert path.read_text() != "typed-by-a-person"
+
+
+def test_an_edit_is_adopted_by_publishing_the_same_text(variables: Opened) -> None:
+    value = variables.publish("v1")
+    edit(variables, value["password"], "typed-by-a-person")
+    adopted = Value({**value, "password": "typed-by-a-person"})
+    variables.publish("v2", adopted)
+    assert variables.delivered() == dict(adopted)
+    variables.store.settle("it", NOW)
+
+
+def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: Opened) -> None:
+    open_dotenv(variables.root)
+    env(variables).write_text("PASSWORD=of-before\n")
+    variables.store.add("it", version("v1"), make())
+    with pytest.raises(StoreError, match="changed by hand"):
+        variables.store.publish("it", "v1", NOW)
+    assert env(variables).read_text() == "PASSWORD=of-before\n"
+    variables.store.discard("it", "v1")
+    variables.publish("v2", Value({**make(), "password": "of-before"}))
+
+
+def test_removing_the_edited_line_restores_ours(variables: Opened) -> None:
+    value = variables.publish("v1")
+    env(variables).write_text(
+        "".join(line for line in env(variables).read_text().splitlines(True) if not line.startswith("PASSWORD="))
+    )
+    variables.store.settle("it", NOW)
+    assert variables.delivered() == dict(value)
+    env(variables).unlink()
+    variables.store.settle("it", NOW)
+    assert variables.delivered() == dict(value)
+
+
+def test_a_persons_lines_survive_every_version_and_the_purge(variables: Opened) -> None:
+    open_dotenv(variables.root)
+    mine = "# mine\nexport MINE='a b' # why\nDOS=1\r\nthis does not parse '\n"
+    env(variables).write_bytes(mine.encode())
+    for number in range(4):
+        variables.publish(f"v{number}")
+        assert env(variables).read_bytes().startswith(mine.encode())
+    variables.store.forget("it")
+    assert env(variables).read_bytes() == mine.encode()
+
+
+def test_files_are_private_and_certificates_readable_whatever_the_umask(tmp_path: Path) -> None:
+    opened = Opened(ROWS[1], tmp_path / "store")
+    before = os.umask(0)
+    try:
+        opened.publish("v1")
+    finally:
+        os.umask(before)
+    for path in opened.root.rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        wanted = 0o700 if path.is_dir() else 0o644 if path.name == "ca.crt" else 0o600
+        assert mode == wanted, f"{path}: {mode:o}"
+        assert path.stat().st_uid == os.geteuid()
+
+
+def test_a_state_file_that_is_no_list_of_versions_is_told_and_left(variables: Opened) -> None:
+    variables.publish("v1")
+    path = variables.root / "versions" / "it" / "state.json"
+    for garbage in (b"", b"\xff", b"{}", b'[{"id": 1}]'):
+        path.write_bytes(garbage)
+        with pytest.raises(StoreError, match="state.json"):
+            variables.store.versions("it")
+        with pytest.raises(StoreError, match="state.json"):
+            variables.store.add("it", version("v2"), make())
+        assert path.read_bytes() == garbage
+
+
+def test_a_missing_folder_is_told_with_what_makes_it(tmp_path: Path) -> None:
+    store = DotenvVersionStore(location(tmp_path / "none", "variables"), AccessRecords(tmp_path / "log", "tester"))
+    with pytest.raises(StoreError, match="pulumi up"):
+        store.add("it", version("v1"), make())
+    with pytest.raises(StoreError, match="pulumi up"), store.lease("x"):
+        pass
+    assert store.versions("it").all == ()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that an account without rights can reach: pytest's own are closed to it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def given_to_nobody(opened: Opened) -> None:
+    for path in (opened.root, *opened.root.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+
+
+def as_root_only() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another account")
+
+
+@pytest.mark.parametrize("folder", [".", "config", "versions/it", "log"])
+def test_a_read_only_folder_is_told_nothing_is_lost_and_it_works_again_once_mended(shared: Path, folder: str) -> None:
+    opened = Opened(ROWS[0], shared / "store")
+    value = opened.publish("v1")
+    opened.store.add("it", version("v2"), make())
+    if os.geteuid() == 0:
+        given_to_nobody(opened)
+    paths = [opened.root / folder, *(opened.root / folder).glob(".l*"), *(opened.root / folder).glob("*.jsonl")]
+    modes = {path: path.stat().st_mode for path in paths}
+    for path in paths:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    code, answer = as_nobody(lambda: opened.store.publish("it", "v2", NOW))
+    assert (code, answer[0]) == (1, "StoreError"), answer
+    assert "Permission denied" in answer[1] and "-> " in answer[1]
+    assert opened.delivered() == dict(value)
+    for path, mode in modes.items():
+        path.chmod(mode)
+    code, answer = as_nobody(lambda: (opened.store.settle("it", NOW), opened.store.publish("it", "v2", NOW)))
+    assert code == 0, answer
+    assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
+
+
+def test_what_another_account_may_not_even_look_at_is_told(shared: Path) -> None:
+    as_root_only()
+    opened = Opened(ROWS[0], shared / "store")
+    opened.publish("v1")
+    for act in (
+        lambda: opened.store.read("it", "v1", purpose="test"),
+        lambda: opened.store.settle("it", NOW),
+        lambda: str(opened.store.versions("it")),
+    ):
+        store = DotenvVersionStore(
+            location(opened.root, "variables"), AccessRecords(opened.root / "log" / "access.jsonl", "nobody")
+        )
+        opened.row = Row("as it is", lambda _, store=store: store, in_variables, json_lines)  # type: ignore[misc]
+        code, answer = as_nobody(act)
+        assert (code, answer[0]) == (1, "StoreError"), answer
+    shared.chmod(0o700)
+    code, answer = as_nobody(lambda: opened.store.settle("it", NOW))
+    assert (code, answer[0]) == (1, "StoreError"), answer
+
+
+@pytest.mark.parametrize("place", [".", "config", "versions/it", "versions/it/v1.json"])
+def test_a_foreign_owner_is_told_with_the_remedy_and_nothing_is_changed(shared: Path, place: str) -> None:
+    as_root_only()
+    opened = Opened(ROWS[0], shared / "store")
+    opened.publish("v1")
+    opened.store.add("it", version("v2"), make())
+    os.chown(opened.root / place, NOBODY, NOBODY)
+    before = snapshot(opened)
+    with pytest.raises(StoreError, match=rf"belongs to uid {NOBODY}[\s\S]*chown"):
+        opened.store.publish("it", "v2", NOW)
+    if place != "config":
+        assert snapshot(opened) == before
+    os.chown(opened.root / place, 0, 0)
+    opened.store.publish("it", "v2", NOW)
+    assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
+
+
+@pytest.mark.parametrize("form", [0, 1])
+def test_a_full_disk_is_told_nothing_is_lost_and_it_works_again_once_there_is_room(tmp_path: Path, form: int) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        opened = Opened(ROWS[form], disk / "store")
+        old = opened.publish("v1")
+        pending = make()
+        opened.store.add("it", version("v2"), pending)
+        filler = fill(disk)
+        before = snapshot(opened)
+        for act in (
+            lambda: opened.store.add("it", version("v3"), make()),
+            lambda: opened.store.publish("it", "v2", NOW),
+        ):
+            code, answer = in_child(act)
+            assert (code, answer[0]) == (1, "StoreError"), answer
+            assert "No space left on device" in answer[1] and "-> " in answer[1]
+            assert snapshot(opened) == before
+        assert opened.delivered() == dict(old)
+        filler.unlink()
+        opened.store.settle("it", NOW)
+        opened.store.publish("it", "v2", NOW)
+        assert opened.delivered() == dict(pending)
+        assert list(opened.root.rglob("*.new")) == []
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_delivery_loses_nothing(tmp_path: Path) -> None:
+    """As much room as there may be: at every amount readers keep one whole value, and the next try delivers."""
+    for pages in range(6):
+        with small_disk(tmp_path / f"disk-{pages}") as disk:
+            opened = Opened(ROWS[0], disk / "store")
+            old, new = opened.publish("v1"), make()
+            opened.store.add("it", version("v2"), new)
+            filler = fill(disk)
+            os.truncate(filler, max(0, filler.stat().st_size - pages * 4096))
+            in_child(lambda opened=opened: opened.store.publish("it", "v2", NOW))  # type: ignore[misc]
+            assert opened.delivered() in (dict(old), dict(new))
+            filler.unlink()
+            opened.store.settle("it", NOW)
+            opened.store.publish("it", "v2", NOW)
+            assert opened.delivered() == dict(new)
+            assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}

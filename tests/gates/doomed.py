@@ -1,0 +1,128 @@
+"""A command in a process of its own that is killed at a chosen moment. Everything is wrapped here, nothing in the product.
+
+An effect is any call of the store or of a target that is not known to only look: a new one is found by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+from secretops.errors import SecretopsError
+from secretops.manifest import Manifest
+from secretops.operations import put, rotate, tick
+from secretops.operations import session as sessions
+from secretops.operations.session import Session
+from tests.real.stack import DEADLINE, Clock, Stack
+
+LOOKS = frozenset({"versions", "read", "lease", "verify"})
+"""Calls that change nothing in the store and nothing at the target."""
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([__name__])
+
+
+class Watched:
+    """A store or a target with `moment(name)` called before and after each of its effects."""
+
+    def __init__(self, real: object, kind: str, moment: Callable[[str], None]) -> None:
+        self._real, self._kind, self._moment = real, kind, moment
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._real, name)
+        if name in LOOKS or not callable(real):
+            return real
+
+        @functools.wraps(real)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self._moment(f"before {self._kind}.{name}")
+            answer = real(*args, **kwargs)
+            self._moment(f"after {self._kind}.{name}")
+            return answer
+
+        return watched
+
+
+def start(stack: Stack, command: str, name: str, *, kill_at: int | None = None, held: bool = False) -> Doomed:
+    """Begin `rotate name` or `tick`; SIGKILL itself at its moment number `kill_at`. `held`: it waits at its second."""
+    ours, theirs = _context.Pipe()
+    process = _context.Process(
+        target=_run,
+        args=(stack.manifest.model_dump_json(), stack.clock.ahead, command, name, kill_at, held, theirs),
+        daemon=True,
+    )
+    process.start()
+    theirs.close()
+    return Doomed(process, ours)
+
+
+class Doomed:
+    """The process, and the moments that it came to."""
+
+    def __init__(self, process: ForkServerProcess, pipe: Connection) -> None:
+        self.process, self._pipe = process, pipe
+        self.moments: list[str] = []
+
+    def next_moment(self) -> str:
+        assert self._pipe.poll(DEADLINE)
+        self.moments.append(self._pipe.recv())
+        return self.moments[-1]
+
+    def go_on(self) -> None:
+        self._pipe.send("go on")
+
+    def end(self) -> int:
+        """Wait for its end: its exit code, or minus the signal. What it said is in `moments`."""
+        self.process.join(DEADLINE)
+        assert self.process.exitcode is not None, "it hangs"
+        try:
+            while self._pipe.poll():
+                self.moments.append(self._pipe.recv())
+        except EOFError:
+            pass
+        self._pipe.close()
+        return self.process.exitcode
+
+
+def _run(
+    manifest: str, ahead: timedelta, command: str, name: str, kill_at: int | None, held: bool, pipe: Connection
+) -> None:
+    count = 0
+
+    def moment(what: str) -> None:
+        nonlocal count
+        pipe.send(what)
+        if count == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if held and count == 1:
+            pipe.recv()
+        count += 1
+
+    stack = Stack(Manifest.model_validate_json(manifest), Clock(ahead))
+    opened = stack.session("rotator")
+    real = sessions.open_target
+    for module in (sessions, put, tick):
+        module.open_target = lambda *args: Watched(real(*args), "target", moment)  # type: ignore[attr-defined]
+    session = Session(
+        manifest=opened.manifest,
+        store=Watched(opened.store, "store", moment),  # type: ignore[arg-type]
+        journal=opened.journal,
+        clock=opened.clock,
+    )
+    try:
+        if command == "tick":
+            failed = next((one.error for one in tick.tick(session) if one.error), None)
+            if failed:
+                raise failed
+        else:
+            rotate.rotate(session, name, cut_off=False, say=lambda _: None)
+    except SecretopsError as error:
+        pipe.send(str(error))
+        os._exit(int(error.exit_code))

@@ -1,0 +1,137 @@
+"""A rotation killed at any moment: what readers hold logs in all the while, and one tick later all is well.
+
+SIGKILL before and after each effect of a real rotation on a real broker, and at moments that nobody chose. Two rotators
+at once: one works, the other says who does.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import pytest
+from dotenv import dotenv_values
+
+from secretops.engine.state import Stage
+from secretops.values import Value
+from tests.gates.conftest import MakeStack
+from tests.gates.doomed import start
+from tests.real.stack import Readers, Stack
+
+pytestmark = pytest.mark.real
+
+RANDOM_KILLS = 5
+
+
+@pytest.mark.parametrize("name", ["mqtt", "broker-admin"])
+@pytest.mark.parametrize("target", ["mosquitto", "coreflux"])
+def test_a_rotation_killed_before_or_after_any_effect_is_ended_by_one_tick(
+    stack_on: MakeStack, target: str, name: str
+) -> None:
+    stack = stack_on(target)
+    for each in ("broker-admin", "mqtt"):  # a tick looks after both
+        stack.rotate(each)
+    with Readers(stack, name) as readers:
+        replaced = prepare(stack, readers, name)
+        recorded = start(stack, "rotate", name)
+        assert recorded.end() == 0, recorded.moments
+        moments = recorded.moments
+        assert {"before store.add", "after target.apply", "before store.publish", "after target.retire"} <= {*moments}
+        print(f"{target} {name}: {len(moments)} moments, {', '.join(moments[1::2])}")
+        converged(stack, readers, name, [replaced])
+        for kill_at, moment in enumerate(moments):
+            replaced = prepare(stack, readers, name)
+            doomed = start(stack, "rotate", name, kill_at=kill_at)
+            assert doomed.end() == -signal.SIGKILL
+            assert doomed.moments == moments[: kill_at + 1], "not the rotation that was recorded"
+            assert stack.log_in(stack.credential(name)) == "Success", moment
+            converged(stack, readers, name, [replaced])
+        assert readers.failures == []
+        print(f"{target} {name}: {len(moments)} kills, {readers.connects} logins meanwhile, 0 failed")
+
+
+@pytest.mark.parametrize("target", ["mosquitto", "coreflux"])
+def test_a_rotation_killed_at_a_random_moment_is_ended_by_one_tick(stack_on: MakeStack, target: str) -> None:
+    stack = stack_on(target)
+    stack.rotate()
+    with Readers(stack) as readers:
+        replaced = prepare(stack, readers, "mqtt")
+        began = time.monotonic()
+        assert start(stack, "rotate", "mqtt").end() == 0
+        usual = time.monotonic() - began
+        converged(stack, readers, "mqtt", [replaced])
+        killed = 0
+        for _ in range(RANDOM_KILLS):
+            replaced = prepare(stack, readers, "mqtt")
+            doomed = start(stack, "rotate", "mqtt")
+            delay = random.uniform(0, usual)  # noqa: S311 - no secret
+            doomed.process.join(delay)
+            doomed.process.kill()
+            code = doomed.end()
+            assert code in (0, -signal.SIGKILL)
+            killed += code != 0
+            assert stack.log_in() == "Success", f"killed after {delay} s"
+            converged(stack, readers, "mqtt", [replaced])
+        assert readers.failures == []
+        print(f"{target}: {killed} of {RANDOM_KILLS} random kills hit, {readers.connects} logins meanwhile, 0 failed")
+
+
+@pytest.mark.parametrize("target", ["mosquitto", "coreflux"])
+def test_of_two_rotators_one_works_and_the_other_names_it(stack_on: MakeStack, target: str) -> None:
+    stack = stack_on(target)
+    stack.rotate()
+    before = stack.session().store.versions("mqtt").current
+    first = start(stack, "rotate", "mqtt", held=True)
+    for _ in range(2):
+        first.next_moment()  # it waits within the rotation
+    for command in (["rotate", "mqtt"], ["tick"], ["rotate", "broker-admin"]):
+        second = stack.run(*command)
+        assert second.returncode == 4
+        assert f"secretops rotate mqtt (pid {first.process.pid} on" in second.stderr
+        assert "Traceback" not in second.stderr
+    assert stack.session().store.versions("mqtt").current == before
+    first.go_on()
+    assert first.end() == 0
+    assert stack.session().store.versions("mqtt").current != before
+    assert stack.log_in() == "Success"
+    assert stack.run("tick").returncode == 0
+
+
+def prepare(stack: Stack, readers: Readers, name: str) -> Value:
+    """A current version and a previous one past its grace: the next rotation retires, and makes. Gives the previous."""
+    replaced = stack.credential(name)
+    stack.rotate(name)
+    readers.caught_up()
+    stack.skip_grace()
+    return replaced
+
+
+def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) -> None:
+    """One tick ends what was begun; after the grace one more retires. Both find nothing wrong."""
+    store = stack.session().store
+    replaced = [*replaced, stack.credential(name)]
+    assert [one.error for one in stack.tick() if one.error] == []
+    versions = store.versions(name)
+    assert versions.pending is None
+    assert [one.stage for one in versions.all].count(Stage.CURRENT) == 1
+    current = versions.current
+    assert current and current.verified and current.published
+    value = store.read(name, current.id, purpose="test")
+    if name == "mqtt":
+        given = dotenv_values(stack.env)
+        assert stack.credential() == value
+        assert given["SECRETOPS_VERSION_MQTT"] == current.id
+        assert given["MINE"]
+    assert stack.log_in(value) == "Success"
+    readers.caught_up()
+    stack.skip_grace()
+    assert [one.error for one in stack.tick() if one.error] == []
+    for old in replaced:
+        if old != value:
+            assert stack.log_in(old) != "Success", "a replaced password still logs in"
+    assert stack.log_in(stack.credential(name)) == "Success"
+    previous = store.versions(name).previous
+    assert previous is None or previous.retired or previous.user not in stack.manifest.secret(name).users
+    left = [path.name for path in stack.root.rglob("*") if path.name.endswith(".new")]
+    assert left == []

@@ -1,0 +1,259 @@
+"""Canary values through every command of the real command line: they are where values belong and nowhere else.
+
+Looked for plain, JSON- and repr-escaped, base64 (at any alignment), hex and URL-encoded, in what commands print and log,
+in the access records, the journal, the manifest, the broker's log, and in every argv and environment while they run.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from secretops.manifest import Broker
+from secretops.values import PUBLIC_FIELDS, Value, new_password
+from tests.real.mosquitto import Mosquitto, free_port, make_ca
+from tests.real.stack import DEADLINE, Stack, make_stack
+
+pytestmark = pytest.mark.real
+
+PLACES = ("versions/", "config/.env", "secrets/", "certs/")
+"""Below the store's root: where a value may be."""
+
+LOUD = """
+import logging, sys
+import paho.mqtt.client as mqtt
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+plain = mqtt.Client.__init__
+def loud(self, *args, **kwargs):
+    plain(self, *args, **kwargs)
+    self.enable_logger()
+mqtt.Client.__init__ = loud
+from secretops.cli import main
+main()
+"""
+"""secretops with every logger at DEBUG, and paho's switched on."""
+
+
+def forms(text: str) -> Iterator[bytes]:
+    raw = text.encode()
+    yield raw
+    yield json.dumps(text)[1:-1].encode()
+    yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
+    yield repr(text)[1:-1].encode()
+    yield raw.hex().encode()
+    yield raw.hex().upper().encode()
+    for safe in ("", "/", " "):
+        yield urllib.parse.quote(text, safe=safe).encode()
+    yield urllib.parse.quote_plus(text).encode()
+    for offset in range(3):  # what stands before it shifts base64; its ends mix with the neighbours
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(bytes(offset) + raw)[4:-4]
+
+
+class Canaries:
+    """Values that must stay where they belong, told by a name that reveals nothing."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+
+    def make(self, name: str, ending: str = "") -> str:
+        self._values[name] = f"{new_password()}{ending}"
+        return self._values[name]
+
+    def learn(self, root: Path) -> None:
+        """All that the store keeps now: what secretops made itself."""
+        for path in root.glob("versions/*/*.json"):
+            if path.name != "state.json":
+                for field, text in json.loads(path.read_bytes()).items():
+                    if field not in PUBLIC_FIELDS:
+                        self._values[f"{path.parent.name} {path.stem} {field}"] = text
+
+    def found_in(self, content: bytes) -> list[str]:
+        return [name for name, text in self._values.items() if any(form in content for form in forms(text))]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@contextmanager
+def watching_processes() -> Iterator[list[bytes]]:
+    """argv and environment of every descendant of this process, again and again while the block runs."""
+    seen: set[bytes] = set()
+    result: list[bytes] = []
+    over = threading.Event()
+
+    def parent(pid: str) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+
+    def look() -> None:
+        me = str(os.getpid())
+        while not over.wait(0.005):
+            mine = {me}
+            for pid in sorted((path.name for path in Path("/proc").iterdir() if path.name.isdigit()), key=int):
+                try:
+                    if parent(pid) in mine:
+                        mine.add(pid)
+                        for part in ("cmdline", "environ"):
+                            seen.add(Path(f"/proc/{pid}/{part}").read_bytes())
+                except (OSError, IndexError):
+                    continue
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield result
+    finally:
+        over.set()
+        thread.join()
+        result.extend(seen)
+
+
+class Watch:
+    """Runs commands on a stack and keeps all that anybody could see of them."""
+
+    def __init__(self, stack: Stack, canaries: Canaries) -> None:
+        self.stack, self.canaries = stack, canaries
+        self.outputs: list[tuple[str, bytes]] = []
+
+    def run(self, *arguments: str, given: str = "", code: int = 0, stack: Stack | None = None) -> None:
+        """Once as it is, and when that fails as it should, once more with every logger at DEBUG."""
+        command = (stack or self.stack).command(*arguments)
+        for argv in (command, [sys.executable, "-c", LOUD, *command[3:]]) if code else (command,):
+            done = subprocess.run(argv, input=given.encode(), capture_output=True, timeout=DEADLINE, check=False)
+            assert done.returncode == code, (arguments, done.stderr.decode()[-2000:])
+            self.outputs.append((" ".join(arguments), done.stdout + done.stderr))
+            self.canaries.learn(self.stack.root)
+
+    def loud(self, *arguments: str) -> None:
+        command = self.stack.command(*arguments)
+        argv = [sys.executable, "-c", LOUD, *command[3:]]
+        done = subprocess.run(argv, capture_output=True, timeout=DEADLINE, check=False)
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+        assert b"DEBUG" in done.stderr
+        self.outputs.append((" ".join(arguments), done.stdout + done.stderr))
+        self.canaries.learn(self.stack.root)
+
+    def leaks(self, *more: Path) -> list[str]:
+        """Every place outside PLACES that shows a value."""
+        found = [f"{what}: {name}" for what, text in self.outputs for name in self.canaries.found_in(text)]
+        for path in (*self.stack.root.rglob("*"), *more):
+            if path.is_file() and not str(path.relative_to(self.stack.root.parent)).startswith(
+                tuple(f"{self.stack.root.name}/{place}" for place in PLACES)
+            ):
+                found += [f"{path.name}: {name}" for name in self.canaries.found_in(path.read_bytes())]
+        return found
+
+
+def processes_leak(canaries: Canaries, seen: list[bytes]) -> list[str]:
+    assert any(b"secretops" in text for text in seen), "no process was seen"
+    return [f"a process: {name}" for text in seen for name in canaries.found_in(text)]
+
+
+def test_the_finder_finds_every_form() -> None:
+    canaries = Canaries()
+    text = canaries.make("it", "/+ =é\"'\n")
+    assert canaries.found_in(b"nothing") == []
+    for form in forms(text):
+        assert canaries.found_in(b"before " + form + b" after") == ["it"]
+    for prefix in ("", "u", "us", "user:"):
+        assert canaries.found_in(base64.b64encode(f"{prefix}{text}:more".encode())) == ["it"]
+
+
+def elsewhere(stack: Stack, **changes: object) -> Stack:
+    """The same store, with a manifest file of its own that says something else of the broker."""
+    other = Stack(stack.manifest.model_copy(update={"broker": stack.manifest.broker.model_copy(update=changes)}))
+    path = stack.root.parent / f"manifest-{free_port()}.json"
+    path.write_text(other.manifest.model_dump_json())
+
+    class Elsewhere(Stack):
+        file = path  # type: ignore[assignment]
+
+    return Elsewhere(other.manifest)
+
+
+def test_no_value_leaves_its_place_on_mosquitto(
+    tmp_path: Path, mosquitto: Mosquitto, broker_of: Callable[[str], tuple[Broker, Value]]
+) -> None:
+    broker, admin = broker_of("mosquitto")
+    stack = make_stack(tmp_path / "store", broker)
+    canaries = Canaries()
+    watch = Watch(stack, canaries)
+    _, _, certificate = make_ca(tmp_path)
+    strange = "/+ =é\"'$${HOME}\\"
+    wrong = json.dumps({"username": admin["username"], "password": canaries.make("wrong admin password", strange)})
+    right = json.dumps(dict(admin))
+    key = json.dumps({"api-key": canaries.make("agent key", strange)})
+    certs = {name: certificate.read_text() for name in ("ca.crt", "client.crt")}
+    certs["client.key"] = canaries.make("client key", "\nsecond line\n")
+    down = elsewhere(stack, port=free_port())
+    plain = elsewhere(stack, tls=False)
+    untrusted = elsewhere(stack, ca_file=str(certificate))
+    with watching_processes() as seen:
+        watch.run("put", "broker-admin", given=wrong, code=1)
+        watch.run("put", "broker-admin", given=right, code=1, stack=down)
+        watch.run("put", "broker-admin", given=right, code=1, stack=untrusted)
+        watch.run("put", "broker-admin", given=right)
+        watch.run("put", "agent-key", given=json.dumps({"api-kee": canaries.make("misspelt field")}), code=2)
+        watch.run("put", "agent-key", given=canaries.make("with NUL", "\0"), code=2)
+        watch.run("put", "agent-key", given="{" + canaries.make("broken JSON"), code=2)
+        watch.run("put", "client-cert", given=json.dumps({**certs, "client.crt": canaries.make("no PEM")}), code=2)
+        watch.run("put", "mqtt", given=json.dumps({"username": "u", "password": canaries.make("no user")}), code=1)
+        watch.run("put", "agent-key", given=key)
+        watch.run("put", "client-cert", "--json", given=json.dumps(certs))
+        watch.run("tick")
+        watch.run("rotate", "mqtt", "--now", "--json")
+        watch.loud("rotate", "mqtt", "--now")
+        watch.loud("rotate", "broker-admin", "--json")
+        watch.run("rotate", "mqtt", "--now", code=1, stack=down)
+        watch.run("tick", "--json", code=1, stack=plain)
+        watch.loud("tick")
+        watch.run("status")
+        watch.run("status", "--json")
+        watch.run("purge", "--json")
+    assert watch.leaks(mosquitto.log_file) == []
+    assert processes_leak(canaries, seen) == []
+    kept = b"".join(path.read_bytes() for path in stack.root.rglob("*") if path.is_file())
+    assert {"agent key", "client key"} <= set(canaries.found_in(kept)), "the finder finds nothing"
+    assert "wrong admin password" not in canaries.found_in(kept)
+    assert stack.log_in() == "Success"
+    watch.run("purge", "--destroy")
+    left = [path for path in stack.root.rglob("*") if path.is_file() and canaries.found_in(path.read_bytes())]
+    assert left == []
+    print(f"{len(canaries)} values, {len(watch.outputs)} commands, {len(seen)} argvs and environments, 0 leaks")
+
+
+def test_no_value_leaves_its_place_on_the_embedded_broker_whose_first_admin_nobody_sees(
+    tmp_path: Path, broker_of: Callable[[str], tuple[Broker, Value]]
+) -> None:
+    home = tmp_path / "store" / "broker"
+    broker = broker_of("coreflux")[0].model_copy(update={"home": str(home), "port": free_port()})
+    stack = make_stack(tmp_path / "store", broker, delivery="files")
+    canaries = Canaries()
+    watch = Watch(stack, canaries)
+    with watching_processes() as seen:
+        try:
+            watch.run("broker", "start")
+            watch.run("broker", "start", "--json")
+            watch.run("tick")
+            watch.loud("rotate", "mqtt", "--now")
+            watch.loud("rotate", "broker-admin")
+            watch.run("status", "--json")
+            assert stack.log_in() == "Success"
+        finally:
+            watch.run("broker", "stop")
+        watch.run("tick", code=1)
+    assert watch.leaks() == []
+    assert processes_leak(canaries, seen) == []
+    assert len(canaries) >= 4
+    assert (home / "broker.log").is_file()
+    print(f"{len(canaries)} values, {len(watch.outputs)} commands, {len(seen)} argvs and environments, 0 leaks")

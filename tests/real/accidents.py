@@ -1,0 +1,124 @@
+"""Accidents on purpose: a process killed between two system calls, an account without rights, a disk that is full.
+
+Each runs its work in a forked child of the test, so that the test's own process stays whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOBODY = 65534
+_write = os.write  # before anything is wrapped
+CHANGES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "mkdir")
+"""System calls that change something on disk, or make a change last."""
+
+
+def in_child(work: Callable[[], object]) -> tuple[int, Any]:
+    """What `work` gave (as JSON), or [error's class, error's text]; and how the child ended: 0, 1 or minus a signal."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(read)
+            try:
+                answer, code = work(), 0
+            except Exception as error:
+                answer = [type(error).__name__, str(error)]
+                if os.environ.get("SHOW_CHILDREN"):
+                    traceback.print_exc()
+            _write(write, json.dumps(answer).encode())
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), json.loads(text) if text else None
+
+
+def as_nobody(work: Callable[[], object]) -> tuple[int, Any]:
+    """`work` as an account without rights. Only root can become it; anybody else is one already."""
+
+    def dropped() -> object:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        return work()
+
+    return in_child(dropped)
+
+
+def killed_at(work: Callable[[], object], call: int) -> bool:
+    """Run `work` in a child that SIGKILLs itself before its system call number `call` that changes something.
+
+    A write is left half-done. False when `work` ended before it got that far.
+    """
+
+    def counted() -> None:
+        left = call
+
+        def before(real: Callable[..., Any], name: str) -> Callable[..., Any]:
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                nonlocal left
+                if name == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR):
+                    return real(*args, **kwargs)
+                if left == 0:
+                    if name == "write":
+                        real(args[0], bytes(args[1])[: len(args[1]) // 2])
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+                return real(*args, **kwargs)
+
+            return wrapped
+
+        for name in CHANGES:
+            setattr(os, name, before(getattr(os, name), name))
+        work()
+
+    code, answer = in_child(counted)
+    assert code in (0, -signal.SIGKILL), answer
+    return code != 0
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str = "128k") -> Iterator[Path]:
+    """A tmpfs of its own. Skips where it can't be mounted, which is an error in CI."""
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        reason = f"no small disk can be mounted here: {done.stderr.strip() or 'needs root'}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte free on the disk of `folder`. Gives the file to remove again."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (65536, 4096, 1):
+            with contextlib.suppress(OSError):
+                while file.write(b"x" * size):
+                    pass
+    return filler

@@ -1,0 +1,290 @@
+"""A stack over a real broker, as `pulumi up` would leave it: a manifest, and the dotenv store's folder. No Pulumi.
+
+Readers are played by a client of its own, so that nothing of what is tested proves itself.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from dotenv import dotenv_values
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from secretops.engine.state import Version
+from secretops.manifest import Broker, DotenvStore, Manifest, MqttProtocol, Reader, Secret, SecretKind
+from secretops.operations.put import put
+from secretops.operations.rotate import rotate
+from secretops.operations.session import Session
+from secretops.operations.tick import Outcome, tick
+from secretops.stores import files
+from secretops.values import Value
+
+DEADLINE = 120.0
+"""Seconds that a test waits for an event before it calls it missing."""
+
+PAUSE = 0.02
+"""Seconds between two logins of a reader, which leave others the processor."""
+
+FOLDERS = ("config", "certs", "secrets", "versions", "log")
+
+
+@dataclass
+class Clock:
+    """The real time, moved forward by a test instead of waiting."""
+
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def skip(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+
+@dataclass
+class Stack:
+    """A stack and what its people do with it: an operator, a schedule, and the server's reader."""
+
+    manifest: Manifest
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def root(self) -> Path:
+        return Path(self.manifest.store.root)
+
+    @property
+    def env(self) -> Path:
+        return self.root / "config" / ".env"
+
+    @property
+    def file(self) -> Path:
+        """The manifest as a file, for `--manifest`."""
+        return self.root / "config" / "secretops.json"
+
+    def session(self, role: str = "operator") -> Session:
+        opened = Session.open(self.manifest, role=role)
+        return Session(manifest=opened.manifest, store=opened.store, journal=opened.journal, clock=self.clock)
+
+    def put(self, name: str, fields: Mapping[str, str]) -> Version:
+        return put(self.session(), name, Value(fields))
+
+    def rotate(self, name: str = "mqtt", *, cut_off: bool = False) -> Version:
+        return rotate(self.session(), name, cut_off=cut_off, say=lambda _: None, sleep=self.clock.skip)
+
+    def tick(self) -> list[Outcome]:
+        return tick(self.session("rotator"))
+
+    def skip_grace(self) -> None:
+        self.clock.skip(self.manifest.grace_seconds + 1)
+
+    def credential(self, name: str = "mqtt") -> Value:
+        """What the reader of a secret is given: the server's from config/.env, the rotator's own from the store."""
+        if name == "broker-admin":
+            store = self.session().store
+            current = store.versions(name).current
+            assert current
+            return store.read(name, current.id, purpose="test")
+        given = dotenv_values(self.env)
+        path = given.get("MQTT_PASSWORD_FILE")
+        password = Path(path).read_text() if path else given["MQTT_PASSWORD"]
+        return Value({"username": given["MQTT_USER"] or "", "password": password or ""})
+
+    def log_in(self, credential: Value | None = None) -> str:
+        """ "Success", or how the broker refused. Default: what readers of mqtt are given now."""
+        return log_in(self.manifest.broker, credential or self.credential())
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "secretops", *arguments, "--manifest", str(self.file)]
+
+    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """The real command line."""
+        return subprocess.run(
+            self.command(*arguments), input=given, capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+
+
+def make_stack(
+    root: Path,
+    broker: Broker,
+    *,
+    delivery: str = "variables",
+    grace_seconds: int = 30,
+    users: tuple[str, str] | None = None,
+    admins: tuple[str, str] | None = None,
+) -> Stack:
+    """A stack with users of its own at `broker`, and the folder that `pulumi up` would have made for it."""
+    own = secrets.token_hex(4)
+    both = (Reader.SERVER, Reader.ROTATOR)
+    credential = ("username", "password")
+    store = DotenvStore(
+        root=str(root),
+        variables={
+            "mqtt": {"username": "MQTT_USER"},
+            "agent-key": {"api-key": "DO_AGENT_API_KEY"},
+            "client-cert": {},
+        },
+        files={"client-cert": {name: f"certs/{name}" for name in ("ca.crt", "client.crt", "client.key")}},
+        file_variables={
+            "client-cert": {
+                "ca.crt": "MQTT_CA_CERT",
+                "client.crt": "MQTT_CLIENT_CERT",
+                "client.key": "MQTT_CLIENT_KEY",
+            }
+        },
+    )
+    if delivery == "files":
+        store.files["mqtt"] = {"password": "secrets/mqtt_password"}
+        store.file_variables["mqtt"] = {"password": "MQTT_PASSWORD_FILE"}
+    else:
+        store.variables["mqtt"]["password"] = "MQTT_PASSWORD"
+    manifest = Manifest(
+        project="coreflux-mcp-secrets",
+        stack="test",
+        store=store,
+        broker=broker,
+        grace_seconds=grace_seconds,
+        secrets=(
+            Secret(
+                name="broker-admin",
+                kind=SecretKind.BROKER_ADMIN,
+                fields=credential,
+                readers=(Reader.ROTATOR,),
+                cadence_days=90,
+                users=admins or (f"admin-{own}-a", f"admin-{own}-b"),
+            ),
+            Secret(
+                name="mqtt",
+                kind=SecretKind.MQTT_USER,
+                fields=credential,
+                readers=both,
+                cadence_days=90,
+                users=users or (f"user-{own}-a", f"user-{own}-b"),
+            ),
+            Secret(name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=both, cadence_days=180),
+            Secret(
+                name="client-cert",
+                kind=SecretKind.X509,
+                fields=("ca.crt", "client.crt", "client.key"),
+                readers=both,
+                cadence_days=365,
+            ),
+        ),
+    )
+    for folder in (root, *(root / name for name in FOLDERS)):
+        files.make_folder(folder)
+    stack = Stack(manifest)
+    stack.file.write_text(manifest.model_dump_json())
+    stack.env.write_text("# Kept by pulumi\nMQTT_BROKER=localhost\nLOG_LEVEL=INFO\n# mine\nMINE=${HOME}/x\n")
+    stack.env.chmod(files.PRIVATE)
+    return stack
+
+
+def log_in(broker: Broker, credential: Value) -> str:
+    """Connect once as anybody would. "Success", or the reason why not."""
+    with MqttSession(broker, credential) as session:
+        return session.outcome
+
+
+class MqttSession:
+    """A client that logs in once and stays. Not secretops' own."""
+
+    def __init__(self, broker: Broker, credential: Value) -> None:
+        self._broker = broker
+        self._answered, self.ended = threading.Event(), threading.Event()
+        self.outcome = "no answer"
+        version = mqtt.MQTTv5 if broker.protocol is MqttProtocol.V5 else mqtt.MQTTv311
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=version, reconnect_on_failure=False)
+        self._client.username_pw_set(credential["username"], credential["password"])
+        if broker.tls:
+            self._client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
+        self._client.on_connect = self._connected
+        self._client.on_disconnect = lambda *_: self.ended.set()
+
+    def __enter__(self) -> MqttSession:
+        self._client.connect(self._broker.host, self._broker.port)
+        self._client.loop_start()
+        self._answered.wait(DEADLINE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publishes(self, topic: str = "test/alive") -> bool:
+        """Whether the broker still acknowledges what this session says."""
+        message = self._client.publish(topic, "here", qos=1)
+        message.wait_for_publish(DEADLINE)
+        return message.is_published() and not self.ended.is_set()
+
+    def _connected(self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _p: object) -> None:
+        self.outcome = reason.getName()
+        self._answered.set()
+
+
+class Readers:
+    """Threads that read the credential from config/.env and log in with it, over and over, each on its own.
+
+    A reader's promise is to let go of a replaced credential within the grace. `caught_up` is how a test keeps that
+    promise on a machine of any speed: it moves the clock only after each reader has begun anew.
+    """
+
+    def __init__(self, stack: Stack, name: str = "mqtt", *, count: int = 1) -> None:
+        self._stack, self._name = stack, name
+        self._stopping = threading.Event()
+        self._turned = threading.Condition()
+        self._begun = [0] * count
+        self._ended = [0] * count
+        self.failures: list[str] = []
+        self.passwords: list[set[str]] = [set() for _ in range(count)]
+        """The distinct passwords each reader logged in with, told by a number that reveals none."""
+        self._threads = [threading.Thread(target=self._read, args=(index,), daemon=True) for index in range(count)]
+
+    @property
+    def connects(self) -> int:
+        return sum(self._ended)
+
+    def __enter__(self) -> Readers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+    def caught_up(self) -> None:
+        """Return when every reader has ended a login that it began, reading the credential first, after this call."""
+        with self._turned:
+            wanted = [begun + 1 for begun in self._begun]
+            assert self._turned.wait_for(
+                lambda: all(ended >= want for ended, want in zip(self._ended, wanted, strict=True)), DEADLINE
+            ), "a reader hangs"
+
+    def _read(self, index: int) -> None:
+        while not self._stopping.wait(PAUSE):
+            with self._turned:
+                self._begun[index] += 1
+            try:
+                credential = self._stack.credential(self._name)
+                outcome = self._stack.log_in(credential)
+                if outcome == "Success":
+                    self.passwords[index].add(str(hash(credential["password"])))
+            except Exception as error:
+                outcome = f"{type(error).__name__}: {error}"
+            with self._turned:
+                if outcome != "Success":
+                    self.failures.append(outcome)
+                self._ended[index] += 1
+                self._turned.notify_all()

@@ -1,0 +1,128 @@
+"""The real Pulumi CLI on this project, with a state, a configuration and a store of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.prefix) / "bin"
+PREFIX = "coreflux-mcp-secrets"
+
+Entry = dict[str, object]
+
+
+@dataclass
+class Stack:
+    """One stack of this project. `run` runs the CLI on it and gives everything it said."""
+
+    name: str
+    home: Path
+    config: dict[str, Entry]
+
+    @property
+    def root(self) -> Path:
+        """The store's folder."""
+        return self.home / "store"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PULUMI_BACKEND_URL": f"file://{self.home / 'state'}",
+            "PULUMI_CONFIG_PASSPHRASE": "",
+            "PULUMI_HOME": str(self.home / "home"),
+            "NO_COLOR": "1",
+        }
+
+    def configure(self, text: str | None = None) -> Path:
+        """Write the stack file: `text`, or what `config` says."""
+        path = self.home / f"Pulumi.{self.name}.yaml"
+        sections = {f"{PREFIX}:{section}": entry for section, entry in self.config.items()}
+        path.write_text(text if text is not None else yaml.safe_dump({"config": sections}))
+        return path
+
+    def run(self, *arguments: str, config: bool = True) -> subprocess.CompletedProcess[str]:
+        (self.home / "state").mkdir(exist_ok=True)
+        command = [str(BIN / "pulumi"), *arguments, "--stack", self.name, "--non-interactive"]
+        if config:
+            command += ["--config-file", str(self.home / f"Pulumi.{self.name}.yaml")]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
+
+    def create(self) -> None:
+        self.configure()
+        (self.home / "state").mkdir(exist_ok=True)
+        command = [str(BIN / "pulumi"), "stack", "init", self.name, "--no-select", "--non-interactive"]
+        subprocess.run(command, cwd=self._project(), env=self.environment, check=True, capture_output=True)
+
+    def up(self) -> str:
+        """`pulumi up`, which has to work."""
+        done = self.run("up", "--yes", "--skip-preview")
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def preview_is_empty(self) -> None:
+        done = self.run("preview", "--expect-no-changes")
+        assert done.returncode == 0, done.stdout
+
+    def state(self) -> str:
+        """Everything Pulumi knows, decrypted."""
+        done = self.run("stack", "export", "--show-secrets", config=False)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def outputs(self) -> dict[str, object]:
+        done = self.run("stack", "output", "--json", config=False)
+        assert done.returncode == 0, done.stdout
+        found: dict[str, object] = json.loads(done.stdout)
+        return found
+
+    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        """`secretops` on this stack, by the manifest that `pulumi up` wrote."""
+        command = [str(BIN / "secretops"), *arguments]
+        command += ["--manifest", str(self.root / "config" / "secretops.json")]
+        done = subprocess.run(
+            command, env=self.environment, input=given or "", capture_output=True, text=True, check=False
+        )
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
+
+    def _project(self) -> Path:
+        """A project of the same name whose stack file is the test's: `stack init` writes into it."""
+        folder = self.home / "project"
+        folder.mkdir(exist_ok=True)
+        (folder / "Pulumi.yaml").write_text(f"name: {PREFIX}\nruntime: python\n")
+        return folder
+
+
+def new_stack(home: Path, *, port: int, name: str = "dev-test") -> Stack:
+    """A dev stack like the shipped one, in `home`."""
+    if not (BIN / "pulumi").exists():
+        pytest.fail("there is no pulumi in the environment: make setup")
+    stack = Stack(
+        name,
+        home,
+        {
+            "store": {"kind": "dotenv", "root": str(home / "store")},
+            "server": {"kind": "local"},
+            "broker": {"kind": "embedded", "port": port},
+            "rotation": {"grace_seconds": 1},
+        },
+    )
+    stack.create()
+    return stack

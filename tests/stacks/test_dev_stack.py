@@ -1,0 +1,189 @@
+"""The dev stack under the real engine: what it makes, keeps, repairs, refuses and leaves behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from secretops.values import new_password
+from tests.real.mosquitto import free_port
+from tests.stacks.project import Stack, new_stack
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("stacks")]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    made = new_stack(tmp_path, port=free_port())
+    yield made
+    made.secretops("broker", "stop")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def forms(value: str) -> list[str]:
+    """A value as it may hide: plain, base64, hex, URL-encoded."""
+    raw = value.encode()
+    return [value, base64.b64encode(raw).decode().rstrip("="), raw.hex(), urllib.parse.quote(value, safe="")]
+
+
+def test_up_lays_down_what_the_guide_draws_and_a_second_one_changes_nothing(stack: Stack) -> None:
+    stack.up()
+    assert {mode(stack.root / folder) for folder in (".", "config", "certs", "secrets", "versions", "log")} == {0o700}
+    assert mode(stack.root / "config" / ".env") == 0o600
+    entry = json.loads((stack.root / "config" / "mcp.json").read_text())["mcpServers"]["coreflux"]
+    assert entry["args"] == ["run", "--from", f"dotenv:{stack.root}"]
+    stack.preview_is_empty()
+
+
+def test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_wants_to_change_them(stack: Stack) -> None:
+    said = stack.up()
+    said += stack.secretops("broker", "start").stdout
+    key = f"canary-{new_password()}/+ %"
+    said += stack.secretops("put", "agent-key", given=key).stdout
+    for _ in range(3):
+        done = stack.secretops("rotate", "mqtt")
+        assert done.returncode == 0, done.stdout
+        said += done.stdout
+    stack.preview_is_empty()
+    said += stack.run("refresh", "--yes").stdout
+    said += stack.run("preview", "--diff", "-v=9", "--logtostderr").stdout
+    stack.preview_is_empty()
+    said += stack.state()
+    said += "".join(path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file())
+    said += "".join(path.read_text() for path in (stack.root / "log").iterdir())
+
+    variables = dotenv_values(stack.root / "config" / ".env")
+    assert variables["DO_AGENT_API_KEY"] == key, "the canary is where it belongs, so looking for it can succeed"
+    canaries = [str(variables["DO_AGENT_API_KEY"]), str(variables["MQTT_PASSWORD"])]
+    for path in (stack.root / "versions").glob("*/*.json"):
+        if path.name != "state.json":
+            canaries += [value for field, value in json.loads(path.read_text()).items() if field != "username"]
+    assert len(set(canaries)) >= 4, "agent key, current and previous of mqtt, broker admin"
+    assert not [index for index, canary in enumerate(canaries) for form in forms(canary) if form in said]
+    assert '"ciphertext"' not in said, "and nothing is kept encrypted either"
+
+
+def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: Stack) -> None:
+    stack.up()
+    stack.secretops("put", "agent-key", given="a-key-of-the-operator")
+    env = stack.root / "config" / ".env"
+    env.write_text(env.read_text().replace("LOG_LEVEL=DEBUG", "LOG_LEVEL=ERROR") + "# mine\nMINE=1\n")
+    env.chmod(0o644)
+    (stack.root / "config" / "mcp.json").unlink()
+    (stack.root / "versions").chmod(0o755)
+
+    done = stack.run("preview", "--expect-no-changes")
+    assert done.returncode != 0, "drift shows in the preview"
+    stack.up()
+
+    variables = dotenv_values(env)
+    assert (variables["LOG_LEVEL"], variables["MINE"], mode(env)) == ("DEBUG", "1", 0o600)
+    assert variables["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
+    assert (stack.root / "config" / "mcp.json").exists()
+    assert mode(stack.root / "versions") == 0o700
+    stack.preview_is_empty()
+
+
+def test_destroy_takes_what_it_made_and_leaves_every_value_and_the_trail(stack: Stack) -> None:
+    stack.up()
+    stack.secretops("put", "agent-key", given="a-key-of-the-operator")
+    done = stack.run("destroy", "--yes")
+    assert done.returncode == 0, done.stdout
+
+    variables = dotenv_values(stack.root / "config" / ".env")
+    assert variables["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
+    assert "MQTT_BROKER" not in variables
+    assert not (stack.root / "config" / "mcp.json").exists()
+    assert not (stack.root / "certs").exists()
+    assert (stack.root / "log" / "access.jsonl").exists()
+
+    stack.up()
+    assert dotenv_values(stack.root / "config" / ".env")["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
+
+
+def test_destroy_of_a_stack_that_never_held_a_value_leaves_nothing(stack: Stack) -> None:
+    stack.up()
+    assert stack.run("destroy", "--yes").returncode == 0
+    assert not stack.root.exists()
+
+
+def test_purge_then_destroy_leaves_the_trail_alone(stack: Stack) -> None:
+    stack.up()
+    stack.secretops("put", "agent-key", given="a-key-of-the-operator")
+    dry = stack.secretops("purge")
+    assert "would be removed" in dry.stdout
+    assert "DO_AGENT_API_KEY" in dotenv_values(stack.root / "config" / ".env")
+    assert stack.secretops("purge", "--destroy").returncode == 0
+    assert stack.run("destroy", "--yes").returncode == 0
+    assert {path.relative_to(stack.root).parts[0] for path in stack.root.rglob("*") if path.is_file()} <= {
+        "log",
+        ".lock",
+        ".lease",
+    }
+
+
+def test_a_file_in_the_stores_place_is_refused_at_preview_without_a_traceback(stack: Stack) -> None:
+    stack.root.write_text("not a folder")
+    done = stack.run("preview")
+    assert done.returncode != 0
+    assert "is a file; the store is a folder" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert stack.root.read_text() == "not a folder"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            """config:
+              coreflux-mcp-secrets:store: {kind: dotenv, rot: /x}
+              coreflux-mcp-secrets:server: {kind: locall}
+              coreflux-mcp-secrets:broker: {kind: embedded, port: 0}
+              coreflux-mcp-secrets:rotation: {mqtt_days: -1}
+            """,
+            ("4 errors", "store.rot", "did you mean local?", "broker.port: 0", "rotation.mqtt_days: -1"),
+        ),
+        (
+            """config:
+              coreflux-mcp-secrets:store: {kind: dotenv}
+              coreflux-mcp-secrets:server: {kind: local}
+              coreflux-mcp-secrets:broker: {kind: coreflux, host: mqtt.example.com, password: canary-1234567}
+            """,
+            ("1 error", "broker.password", "secretops put mqtt"),
+        ),
+    ],
+    ids=["four-errors-at-once", "a-password-in-the-configuration"],
+)
+def test_the_engine_shows_every_error_of_a_stack_file_and_makes_nothing(
+    stack: Stack, text: str, expected: tuple[str, ...]
+) -> None:
+    stack.configure(text)
+    done = stack.run("up", "--yes", "--skip-preview")
+    assert done.returncode != 0
+    assert not [part for part in expected if part not in done.stdout], done.stdout
+    assert "Traceback" not in done.stdout
+    assert "canary" not in done.stdout
+    assert not stack.root.exists()
+
+
+@pytest.mark.parametrize(("stack_name", "platform"), [("staging", "kubernetes"), ("prod", "aws")])
+def test_a_shipped_stack_of_a_planned_platform_is_refused_with_the_platform_it_arrives_with(
+    tmp_path: Path, stack_name: str, platform: str
+) -> None:
+    stack = new_stack(tmp_path, port=1883, name=stack_name)
+    stack.configure((Path(__file__).parents[2] / f"Pulumi.{stack_name}.yaml").read_text())
+    done = stack.run("preview")
+    assert done.returncode != 0
+    assert f"arrives with {platform}" in done.stdout
+    assert "1 error;" in done.stdout, "and that is all that is wrong with it"
+    assert "Traceback" not in done.stdout

@@ -1,0 +1,195 @@
+"""What somebody does who has just cloned this: `make up`, an MCP client, rotations, and then the whole README."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from queue import Queue
+
+import paho.mqtt.client as mqtt
+import pytest
+from dotenv import dotenv_values
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import TextContent
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.real.mosquitto import free_port
+from tests.real.upstream import upstream_server
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("clone")]
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE = 60
+NOT_RUN_HERE = {"make test"}
+"""Commands of the README that this test is itself part of."""
+
+
+@dataclass
+class Clone:
+    """A fresh clone, and the first `make up` in it."""
+
+    folder: Path
+    said: str
+    seconds: float
+
+    def sh(self, *lines: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run lines as a person does in the clone, with the environment active once it is there."""
+        activate = ". .venv/bin/activate" if (self.folder / ".venv").exists() else ":"
+        script = "\n".join(["set -e", activate, *lines])
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI", "VIRTUAL_ENV"))}
+        return subprocess.run(
+            ["bash", "-c", script], cwd=self.folder, env=kept, input=given, capture_output=True, text=True, check=False
+        )
+
+    @property
+    def store(self) -> Path:
+        return self.folder / ".coreflux-mcp"
+
+    def variables(self) -> dict[str, str | None]:
+        return dotenv_values(self.store / "config" / ".env")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """The files as they would be committed now, in a repository of their own, with a free port for the broker."""
+    folder = tmp_path_factory.mktemp("clone") / "coreflux-mcp-secrets"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    stack_file = folder / "Pulumi.dev.yaml"
+    kind = "    kind: embedded\n"
+    assert kind in stack_file.read_text()
+    stack_file.write_text(stack_file.read_text().replace(kind, f"{kind}    port: {free_port()}\n"))
+    author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for arguments in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "clone"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+    made = Clone(folder, "", 0)
+    started = time.monotonic()
+    done = made.sh("make up")
+    made.said, made.seconds = done.stdout + done.stderr, time.monotonic() - started
+    try:
+        assert done.returncode == 0, made.said
+        yield made
+    finally:
+        made.sh("make down")
+
+
+def test_make_up_ends_with_the_mqtt_secret_verified(clone: Clone) -> None:
+    print(f"first make up: {clone.seconds:.1f} s")
+    done = clone.sh("secretops status --json")
+    assert done.returncode == 0, done.stderr
+    standing = {secret["name"]: secret["standing"] for secret in json.loads(done.stdout)}
+    assert standing == {"broker-admin": "verified", "mqtt": "verified", "agent-key": "waiting"}
+    assert max(map(len, clone.said.splitlines())) <= 200
+    assert "\x1b[" not in clone.said, "no colour where there is no terminal"
+
+
+def test_a_second_make_up_does_no_work_twice(clone: Clone) -> None:
+    before = (clone.store / "versions" / "mqtt" / "state.json").stat().st_ino
+    started = time.monotonic()
+    done = clone.sh("make up")
+    print(f"make up that changes nothing: {time.monotonic() - started:.1f} s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 unchanged" in done.stdout
+    assert "listens" in done.stdout and "already" in done.stdout
+    assert "published" not in done.stdout
+    assert before  # rewritten with the login's time only
+    assert clone.sh("git status --porcelain").stdout == "", "and the clone is as it was committed"
+
+
+def test_an_mcp_client_started_from_the_written_entry_lists_tools_and_publishes(clone: Clone) -> None:
+    entry = json.loads((clone.store / "config" / "mcp.json").read_text())["mcpServers"]["coreflux"]
+    assert "PASSWORD" not in json.dumps(entry).upper()
+    message = json.dumps({"reading": secrets.token_hex(8)})  # the server takes JSON alone
+    tools = asyncio.run(_publish(clone, entry, "plant/line1", message))
+    assert {"mqtt_publish", "get_connection_status"} <= set(tools)
+
+
+async def _text(session: ClientSession, tool: str, **arguments: object) -> str:
+    answer = (await session.call_tool(tool, arguments)).content[0]
+    assert isinstance(answer, TextContent)
+    return answer.text
+
+
+async def _publish(clone: Clone, entry: dict[str, object], topic: str, message: str) -> list[str]:
+    """Publish by the MCP server, and wait until another MQTT client has it."""
+    variables, came = clone.variables(), Queue[bytes]()
+    listening: Queue[None] = Queue()
+    witness = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+    witness.username_pw_set(str(variables["MQTT_USER"]), variables["MQTT_PASSWORD"])
+    witness.on_connect = lambda client, *_: client.subscribe(topic, 1) and None
+    witness.on_subscribe = lambda *_: listening.put(None)
+    witness.on_message = lambda _client, _data, arrived: came.put(bytes(arrived.payload))
+    witness.connect("127.0.0.1", int(str(variables["MQTT_PORT"])))
+    witness.loop_start()
+    try:
+        await asyncio.to_thread(listening.get, True, DEADLINE)
+        parameters = StdioServerParameters(
+            command=str(entry["command"]),
+            args=[str(argument) for argument in entry["args"]],  # type: ignore[attr-defined]
+            env={"PATH": os.environ["PATH"], "COREFLUX_SERVER_DIR": str(upstream_server())},
+        )
+        async with (
+            stdio_client(parameters) as (read, write),
+            ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
+        ):
+            await session.initialize()
+            tools = [tool.name for tool in (await session.list_tools()).tools]
+            async with asyncio.timeout(DEADLINE):
+                while '"connected": true' not in (await _text(session, "get_connection_status")):
+                    await asyncio.sleep(0.2)
+            said = await _text(session, "mqtt_publish", topic=topic, message=message, qos=1)
+            assert (await asyncio.to_thread(came.get, True, DEADLINE)).decode() == message, said
+        return tools
+    finally:
+        witness.loop_stop()
+        witness.disconnect()
+
+
+def test_a_preview_wants_no_changes_after_ten_rotations(clone: Clone) -> None:
+    seen = {clone.variables()["MQTT_PASSWORD"]}
+    for _ in range(10):
+        done = clone.sh("secretops rotate mqtt")
+        assert done.returncode == 0, done.stderr
+        seen.add(clone.variables()["MQTT_PASSWORD"])
+    assert len(seen) == 11, "each rotation made a new password"
+    done = clone.sh("pulumi preview --stack dev --expect-no-changes")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def blocks() -> list[list[str]]:
+    """The README's shell blocks, each as its lines."""
+    return [
+        block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    ]
+
+
+def test_every_command_of_the_readme_works_in_its_order_and_leaves_only_the_trail(clone: Clone) -> None:
+    ran = 0
+    for block in blocks():
+        lines = [line for line in block if line not in NOT_RUN_HERE]
+        done = clone.sh(*lines, given="an-agent-key-of-the-test\n")
+        assert done.returncode == 0, (lines, done.stdout + done.stderr)
+        ran += len(lines)
+    assert ran >= 12, "the README still has its commands"
+    left = {path.relative_to(clone.store).parts[0] for path in clone.store.rglob("*") if path.is_file()}
+    assert left <= {"log", "broker", ".lock", ".lease"}
+    assert clone.sh("git status --porcelain").stdout == ""

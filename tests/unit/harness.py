@@ -1,0 +1,131 @@
+"""The program run under Pulumi's mocks, and what it registered.
+
+The mocks stand in for the engine: they prove what is asked of it, and nothing about what it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import runpy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from pulumi.runtime import mocks, rpc, stack
+from pulumi.runtime.settings import SETTINGS, set_root_resource
+
+from settings import PROJECT, PROJECT_FOLDER
+from tests.unit.stack_file import StackFile
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One resource as the program asked for it."""
+
+    type: str
+    name: str
+    parent: str
+    """The parent's name; the stack's is "" ."""
+    depends_on: frozenset[str]
+    """Names of the resources that have to be there first."""
+    inputs: dict[str, Any]
+    secret_inputs: tuple[str, ...]
+    """Inputs, at any depth, that the engine was told to encrypt."""
+
+
+@dataclass
+class Deployed:
+    """A run of the program."""
+
+    resources: dict[str, Registered] = field(default_factory=dict)
+    exports: dict[str, Any] = field(default_factory=dict)
+    secret_exports: tuple[str, ...] = ()
+
+    def of_type(self, kind: str) -> list[Registered]:
+        return [resource for resource in self.resources.values() if resource.type == kind]
+
+
+def deploy(file: StackFile, name: str, *, into: Deployed | None = None) -> Deployed:
+    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for."""
+    config = {f"{PROJECT}:{section}": text for section, text in file.entries.items()}
+    deployed = Deployed() if into is None else into
+    pulumi.runtime.set_all_config(config, [f"{PROJECT}:{section}" for section in file.encrypted])
+    try:
+        asyncio.run(_run(name, deployed))
+    finally:
+        _forget()
+        pulumi.runtime.set_all_config({}, [])
+    return deployed
+
+
+async def _run(name: str, deployed: Deployed) -> None:
+    _forget()
+    mocks.set_mocks(_Echo(), project=PROJECT, stack=name, preview=False, monitor=_Recorder(deployed))
+
+    await stack.wait_for_rpcs()  # set_mocks has made a stack of its own
+    set_root_resource(None)  # type: ignore[arg-type]
+
+    def start() -> None:
+        runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
+
+    await stack.run_in_stack(start)
+
+
+def _forget() -> None:
+    """What a run leaves behind would make the next one hang."""
+    SETTINGS.rpc_manager.clear()
+    SETTINGS.outputs.clear()
+    set_root_resource(None)  # type: ignore[arg-type]
+
+
+class _Echo(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"{args.token}: no look-up belongs in this program")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        return f"{args.name}-id", dict(args.inputs)
+
+
+class _Recorder(mocks.MockMonitor):
+    def __init__(self, deployed: Deployed) -> None:
+        super().__init__(_Echo())
+        self._deployed = deployed
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  the engine's name for it
+        inputs = MessageToDict(request.object)
+        name = request.name
+        if name in self._deployed.resources:
+            raise AssertionError(f"{name}: registered twice")
+        if request.type != "pulumi:pulumi:Stack":
+            self._deployed.resources[name] = Registered(
+                type=request.type,
+                name=name,
+                parent=_name(request.parent) if "pulumi:pulumi:Stack::" not in request.parent else "",
+                depends_on=frozenset(map(_name, request.dependencies)),
+                inputs=inputs,
+                secret_inputs=tuple(_secrets("", inputs)),
+            )
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  the engine's name for it
+        if "pulumi:pulumi:Stack::" in request.urn:
+            self._deployed.exports = MessageToDict(request.outputs)
+            self._deployed.secret_exports = tuple(_secrets("", self._deployed.exports))
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+def _secrets(where: str, entry: Any) -> Iterator[str]:
+    if isinstance(entry, dict):
+        if rpc.is_rpc_secret(entry):
+            yield where
+        for key, inner in entry.items():
+            yield from _secrets(f"{where}.{key}".lstrip("."), inner)
+    elif isinstance(entry, list):
+        for at, inner in enumerate(entry):
+            yield from _secrets(f"{where}.{at}", inner)

@@ -1,0 +1,313 @@
+"""The embedded broker's users file and its user commands, without a broker."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amqtt.contexts import Action  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secretops.broker import first_admin
+from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands, parse
+from secretops.broker.server import may
+from secretops.broker.users import USERS_FILE, Flag, User, UserError, Users
+from secretops.errors import StoreError, UsageError
+from secretops.values import Value, new_password
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "broker"
+
+
+@pytest.fixture
+def users(home: Path) -> Users:
+    assert first_admin(home) is not None
+    return Users.load(home)
+
+
+def ask(users: Users, who: str, text: str) -> dict[str, Any]:
+    envelope: dict[str, Any] = json.loads(Commands(users).run(who, text))
+    return envelope
+
+
+# The users file
+
+
+def test_the_first_admin_is_made_once_and_its_password_is_nowhere(home: Path) -> None:
+    admin = first_admin(home)
+    assert admin is not None
+    assert first_admin(home) is None
+    assert Users.load(home).authenticate(admin["username"], admin["password"])
+    assert admin["password"] not in (home / USERS_FILE).read_text()
+
+
+def test_the_users_file_is_private(users: Users, home: Path) -> None:
+    users.add("alice", new_password())
+    assert (home / USERS_FILE).stat().st_mode & 0o777 == 0o600
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_admin_that_could_not_be_kept_is_not_made(home: Path) -> None:
+    def full(_: Value) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        first_admin(home, keep=full)
+    assert not (home / USERS_FILE).exists()
+    kept: list[Value] = []
+    admin = first_admin(home, keep=kept.append)
+    assert kept == [admin]
+
+
+def test_a_change_is_in_the_file_when_it_holds(users: Users, home: Path) -> None:
+    password = new_password()
+    users.add("alice", password)
+    users.set_flag("alice", Flag.USER_MANAGEMENT, on=True)
+    users.join("alice", "operators")
+    again = Users.load(home)
+    assert again.authenticate("alice", password)
+    assert again.groups("alice") == ("operators",)
+    found = again.get("alice")
+    assert found is not None
+    assert found.flags == {Flag.USER_MANAGEMENT}
+    users.remove("alice")
+    assert "alice" not in Users.load(home)
+
+
+def test_a_change_that_cannot_be_written_does_not_hold(users: Users, home: Path) -> None:
+    (home / USERS_FILE).unlink()
+    (home / USERS_FILE).mkdir()  # what a rename cannot replace, for root either
+    with pytest.raises(StoreError):
+        users.add("alice", new_password())
+    assert "alice" not in users
+    assert not ask(users, "root", "-addUser alice secret-word")["success"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"users": {"a": {}}}', '{"users": {}, "more": 1}'])
+def test_a_file_that_is_no_users_file_is_told(home: Path, text: str) -> None:
+    home.mkdir()
+    (home / USERS_FILE).write_text(text)
+    with pytest.raises(StoreError, match="not a users file"):
+        Users.load(home)
+
+
+def test_no_users_file_is_told(home: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        Users.load(home)
+
+
+def test_only_the_right_password_of_a_known_user_logs_in(users: Users) -> None:
+    password = new_password()
+    users.add("alice", password)
+    assert users.authenticate("alice", password)
+    for name, other in (("alice", new_password()), ("alice", ""), ("alice", None), ("bob", password), (None, password)):
+        assert not users.authenticate(name, other)
+
+
+def test_two_users_with_one_password_have_different_hashes(users: Users) -> None:
+    password = new_password()
+    users.add("alice", password)
+    users.add("bob", password)
+    alice, bob = users.get("alice"), users.get("bob")
+    assert alice is not None
+    assert bob is not None
+    assert alice.password.hash != bob.password.hash
+
+
+# Parsing
+
+
+WORD = st.text(st.characters(exclude_characters='"', exclude_categories=["Z", "C"]), min_size=1)
+
+
+@given(st.lists(WORD, max_size=5), WORD)
+def test_plain_words_stay_what_they_are(words: list[str], request_id: str) -> None:
+    command = parse(" ".join(["-x", *words, "-requestId", request_id]))
+    assert command.name == "x"
+    assert command.arguments == tuple(words)
+    assert command.request_id == request_id
+
+
+@given(st.lists(st.text(st.characters(exclude_characters='"', exclude_categories=["C"])), min_size=1, max_size=5))
+def test_quoted_arguments_keep_their_spaces_and_lose_their_quotes(arguments: list[str]) -> None:
+    quoted = " ".join(f'"{argument}"' for argument in arguments)
+    assert parse(f"-x {quoted}").arguments == tuple(arguments)
+
+
+@given(st.text())
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    try:
+        command = parse(text)
+    except ValueError:
+        return
+    assert isinstance(command.name, str)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "arguments", "request_id"),
+    [
+        ("-addUser a b", "addUser", ("a", "b"), None),
+        ("--add-user a b --request-id 7", "addUser", ("a", "b"), "7"),
+        ("--list-user-groups a", "listUserGroups", ("a",), None),
+        ("  -addUser\ta  b \n", "addUser", ("a", "b"), None),
+        ("-addUser it's #fine", "addUser", ("it's", "#fine"), None),
+        ("-addUser a\\b c", "addUser", ("a\\b", "c"), None),
+        ("-requestId 7", "requestId", ("7",), None),
+        ("addUser a b", "", ("a", "b"), None),
+    ],
+)
+def test_commands_as_documented(text: str, name: str, arguments: tuple[str, ...], request_id: str | None) -> None:
+    command = parse(text)
+    assert (command.name, command.arguments, command.request_id) == (name, arguments, request_id)
+
+
+@pytest.mark.parametrize("text", ["", "   ", '-addUser "a b'])
+def test_what_is_no_command_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"empty command|No closing quotation"):
+        parse(text)
+
+
+def test_a_commands_repr_hides_its_arguments() -> None:
+    assert "hunter-two" not in repr(parse("-addUser alice hunter-two"))
+
+
+# Carrying out
+
+
+def test_an_answer_is_the_documented_envelope(users: Users) -> None:
+    assert ask(users, "root", "-addUser alice secret-word -requestId 7") == {
+        "success": True,
+        "command": "AddUser",
+        "requestId": "7",
+        "message": "User 'alice' added successfully!",
+        "data": {},
+        "errors": [],
+    }
+    failed = ask(users, "root", "-addUser alice secret-word -requestId 8")
+    assert failed["success"] is False
+    assert failed["requestId"] == "8"
+    assert failed["errors"] == [{"message": "User 'alice' already exists"}]
+
+
+def test_every_command_does_what_its_page_says(users: Users) -> None:
+    assert ask(users, "root", "-addUser alice first-word")["success"]
+    assert ask(users, "root", "--change-user-password alice second-word")["success"]
+    assert not users.authenticate("alice", "first-word")
+    assert users.authenticate("alice", "second-word")
+    assert ask(users, "root", "-addUserToGroup alice operators")["success"]
+    assert ask(users, "root", "-addUserToGroup alice operators")["success"]
+    assert ask(users, "root", "-listUserGroups alice")["data"] == {"groups": ["operators"]}
+    assert ask(users, "root", "-removeUserFromGroup alice operators")["success"]
+    assert ask(users, "root", "-listUserGroups alice")["data"] == {"groups": []}
+    assert ask(users, "root", "-changeUserSettings alice AllowedUserManagement true")["success"]
+    assert ask(users, "alice", "-addUser bob third-word")["success"]
+    assert ask(users, "root", "-changeUserSettings alice AllowedUserManagement false")["success"]
+    assert not ask(users, "alice", "-removeUser bob")["success"]
+    assert ask(users, "root", "-removeUser alice")["success"]
+    assert "alice" not in users
+
+
+@pytest.mark.parametrize("command", ["changeUserPassword nobody word", "removeUser nobody", "listUserGroups nobody"])
+def test_a_user_that_is_not_there_is_a_failure(users: Users, command: str) -> None:
+    assert ask(users, "root", f"-{command}")["message"] == "User 'nobody' not found"
+
+
+def test_an_unknown_command_is_named(users: Users) -> None:
+    for text in ("-listRoutes", "--list-routes"):
+        assert ask(users, "root", text)["message"] == "Unknown command: -listRoutes"
+
+
+@pytest.mark.parametrize("text", ["-addUser alice", "-addUser alice a b", "-listUserGroups"])
+def test_the_wrong_number_of_arguments_is_a_failure(users: Users, text: str) -> None:
+    assert "arguments" in ask(users, "root", text)["message"]
+
+
+@pytest.mark.parametrize("text", ["AllowedEverything true", "AllowedUserManagement maybe"])
+def test_an_unknown_setting_is_a_failure(users: Users, text: str) -> None:
+    users.add("alice", new_password())
+    assert not ask(users, "root", f"-changeUserSettings alice {text}")["success"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-addUser bob word",
+        "-removeUser root",
+        "-changeUserPassword root word",
+        "-changeUserSettings alice AllowedUserManagement true",
+        "-addUserToGroup alice operators",
+        "-removeUserFromGroup alice operators",
+    ],
+)
+@pytest.mark.parametrize(
+    "flags", [frozenset(), frozenset({Flag.SYSTEM_CONFIGURATION}), frozenset({Flag.LOG_MANAGEMENT})]
+)
+def test_users_are_managed_by_those_who_may(users: Users, text: str, flags: frozenset[Flag]) -> None:
+    users.add("alice", new_password(), flags=flags)
+    name = text.split(maxsplit=1)[0]
+    assert ask(users, "alice", text)["message"] == f"Permission denied: You are not allowed to execute {name}"
+    assert ask(users, "nobody", text)["success"] is False
+
+
+def test_neither_log_nor_answer_repeats_an_argument(users: Users, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = ""
+    for text in (
+        "-addUser alice {word}",
+        "-addUser alice {word}",
+        "-changeUserPassword alice {word}",
+        "-changeUserPassword nobody {word}",
+        "-changeUserPassword alice {word} {word}",
+        "-changeUserSettings alice {word} true",
+        "-changeUserSettings alice AllowedUserManagement {word}",
+        '-addUser alice "{word}',
+    ):
+        said += json.dumps(ask(users, "root", text.format(word="hunter-two")))
+    assert caplog.messages
+    assert "hunter-two" not in said + caplog.text
+
+
+def test_an_unknown_user_cannot_be_changed(users: Users) -> None:
+    with pytest.raises(UserError):
+        users.set_password("nobody", new_password())
+
+
+# Access
+
+
+SERVER, MANAGER, SYSTEM = frozenset[Flag](), frozenset({Flag.USER_MANAGEMENT}), frozenset({Flag.SYSTEM_CONFIGURATION})
+DESCRIPTIONS = "$SYS/Coreflux/Actions/+/Description"
+
+
+@pytest.mark.parametrize(
+    ("action", "topic", "allowed"),
+    [
+        (Action.SUBSCRIBE, "#", (SERVER, MANAGER, SYSTEM)),
+        (Action.PUBLISH, "plant/a", (SERVER, MANAGER, SYSTEM)),
+        (Action.RECEIVE, "plant/a", (SERVER, MANAGER, SYSTEM)),
+        (Action.SUBSCRIBE, DESCRIPTIONS, (SERVER, MANAGER, SYSTEM)),
+        (Action.PUBLISH, "$SYS/Coreflux/Actions/x/Description", ()),
+        (Action.PUBLISH, COMMAND_TOPIC, (MANAGER, SYSTEM)),
+        (Action.SUBSCRIBE, OUTPUT_TOPIC, (MANAGER, SYSTEM)),
+        (Action.RECEIVE, OUTPUT_TOPIC, (MANAGER, SYSTEM)),
+        (Action.PUBLISH, OUTPUT_TOPIC, ()),
+        (Action.SUBSCRIBE, COMMAND_TOPIC, (SYSTEM,)),
+        (Action.SUBSCRIBE, "$SYS/#", (SYSTEM,)),
+        (Action.SUBSCRIBE, "$SYS/Coreflux/#", (SYSTEM,)),
+        (Action.PUBLISH, "$other/a", ()),
+    ],
+)
+def test_topics_are_open_to_whom_they_are_meant_for(
+    users: Users, action: Action, topic: str, allowed: tuple[frozenset[Flag], ...]
+) -> None:
+    root = users.get("root")
+    assert root is not None
+    for flags in (SERVER, MANAGER, SYSTEM):
+        assert may(User(password=root.password, flags=flags), action, topic) is (flags in allowed)
+    assert not may(None, action, topic)

@@ -1,0 +1,110 @@
+"""The catalogue: the guide's own secrets, what a stack declares, and who reads what."""
+
+from __future__ import annotations
+
+import re
+
+from components import catalogue
+from components.catalogue import Catalogue
+from secretops.manifest import Reader, Secret, SecretKind
+from settings import PROJECT_FOLDER, Settings
+from tests.unit.stack_file import StackFile
+
+FULL = """
+config:
+  store: {kind: dotenv}
+  server: {kind: local}
+  broker: {kind: coreflux, host: mqtt.example.com, client_certificate: true}
+  rotation: {mqtt_days: 30, broker_admin_days: 45, agent_key_days: 60}
+  secrets:
+    db: {fields: [url, password], readers: [server, rotator], remind_after_days: 10}
+    licence: {fields: [key], readers: [rotator]}
+"""
+
+
+def full() -> Catalogue:
+    return StackFile.read(FULL).parse("plant-7").catalogue
+
+
+def named(name: str) -> Secret:
+    return next(secret for secret in full() if secret.name == name)
+
+
+def test_a_stack_has_the_guides_secrets_and_its_own() -> None:
+    assert [secret.name for secret in full()] == ["broker-admin", "mqtt", "agent-key", "client-cert", "db", "licence"]
+
+
+def test_the_broker_credential_is_one_secret_so_that_no_reader_sees_a_torn_pair() -> None:
+    mqtt = named("mqtt")
+
+    assert (mqtt.kind, mqtt.fields) == (SecretKind.MQTT_USER, ("username", "password"))
+    assert mqtt.readers == (Reader.SERVER, Reader.ROTATOR)
+
+
+def test_two_users_take_turns_and_carry_the_stacks_name() -> None:
+    assert named("mqtt").users == ("coreflux-mcp-plant-7-a", "coreflux-mcp-plant-7-b")
+    assert named("broker-admin").users == ("coreflux-admin-plant-7-a", "coreflux-admin-plant-7-b")
+
+
+def test_kinds_that_do_not_alternate_have_no_users() -> None:
+    assert {secret.name for secret in full() if secret.users} == {"mqtt", "broker-admin"}
+    assert all(bool(secret.users) == secret.kind.alternates for secret in full())
+
+
+def test_the_server_never_reads_the_admins_credential() -> None:
+    assert [secret.name for secret in full().for_reader(Reader.SERVER)] == ["mqtt", "agent-key", "client-cert", "db"]
+    assert named("broker-admin").readers == (Reader.ROTATOR,)
+
+
+def test_cadences_are_the_stack_files() -> None:
+    assert {secret.name: secret.cadence_days for secret in full()} == {
+        "broker-admin": 45,
+        "mqtt": 30,
+        "agent-key": 60,
+        "client-cert": 365,
+        "db": 10,
+        "licence": 90,
+    }
+
+
+def test_a_declared_secret_is_supplied_by_an_operator_for_the_readers_it_names() -> None:
+    assert named("db") == Secret(
+        name="db",
+        kind=SecretKind.SUPPLIED,
+        fields=("url", "password"),
+        readers=(Reader.SERVER, Reader.ROTATOR),
+        cadence_days=10,
+    )
+    assert [secret.name for secret in full().for_reader(Reader.ROTATOR)][-1] == "licence"
+
+
+def test_every_secret_that_a_stack_cannot_declare_is_one_that_it_can_have() -> None:
+    assert {secret.name for secret in full()} - {"db", "licence"} == catalogue.GUIDE
+
+
+def test_the_servers_variables_are_those_that_the_components_write() -> None:
+    """Re-derived from the source: a variable added there is a variable that a declared secret can't take."""
+    sources = [PROJECT_FOLDER / "components" / "dotenv" / name for name in ("local.py", "store.py")]
+    written = {name for path in sources for name in re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', path.read_text())}
+
+    assert written <= catalogue.SERVER_VARIABLES
+    assert {name for name in catalogue.SERVER_VARIABLES if not name.endswith("_FILE")} == written
+
+
+def test_a_long_stack_name_leaves_two_different_users_within_the_brokers_limit() -> None:
+    settings: list[Settings] = [StackFile.read(FULL).parse(f"plant-{'x' * 80}-{end}") for end in ("east", "west")]
+
+    users = [user for each in settings for secret in each.catalogue for user in secret.users]
+
+    assert len(set(users)) == len(users) == 8
+    assert max(len(user) for user in users) <= 64
+
+
+def test_no_stacks_server_is_another_stacks_admin_on_a_broker_that_they_share() -> None:
+    stacks = ["plant", "admin-plant", "mcp-plant", "admin", "plant-admin", "plant-a"]
+
+    users = [
+        user for stack in stacks for secret in StackFile.read(FULL).parse(stack).catalogue for user in secret.users
+    ]
+
+    assert len(set(users)) == len(users) == 4 * len(stacks)

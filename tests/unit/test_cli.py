@@ -1,0 +1,295 @@
+"""The command line as a script or a person meets it: exit codes, JSON, errors without a traceback.
+
+Most call `cli.main` in this process, with standard streams of their own; a few start the real one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from secretops import cli
+from secretops.engine.journal import Entry
+from secretops.engine.state import Stage, Version
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.values import Value
+from tests.real.mosquitto import free_port
+from tests.real.stack import DEADLINE, Stack, make_stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """A stack whose broker nobody started."""
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    return make_stack(tmp_path / "store", broker)
+
+
+def run(stack: Stack, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """The command line in this process."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(stack.file)])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        cli.main()
+    texts = [cast(io.BytesIO, stream.buffer).getvalue() for stream in (out, err)]
+    return subprocess.CompletedProcess(arguments, cast(int, end.value.code), *texts)
+
+
+def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
+    """The command line as a process of its own."""
+    return subprocess.run(
+        stack.command(*arguments),
+        input=given,
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+        env={**os.environ, **environ},
+    )
+
+
+def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
+    """It ended with `code`, said `words` on standard error, nothing on standard output, and showed no traceback."""
+    text = done.stderr.decode()
+    assert done.returncode == code, text
+    assert "Traceback" not in text
+    assert not done.stdout
+    for word in words:
+        assert word in text, text
+
+
+PLACEHOLDER = "canary-of-this-test-only"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "code", "words"),
+    [
+        pytest.param(["status", "--bogus"], b"", 2, ["--bogus"], id="an unknown option"),
+        pytest.param(["rotat"], b"", 2, ["rotat"], id="an unknown command"),
+        pytest.param(["rotate"], b"", 2, ["name"], id="a missing argument"),
+        pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
+        pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
+        pytest.param(["put", "nothing"], b"x", 2, ["no such secret"], id="put of an unknown secret"),
+        pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
+        pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
+        pytest.param(["put", "mqtt"], b'{"username": "u", "password": "", "x": "1"}', 2, ["no password"], id="empty"),
+        pytest.param(
+            ["put", "mqtt"],
+            b'{"username": "u", "password": "p", "extra": "1"}',
+            2,
+            ["extra"],
+            id="put with a field more",
+        ),
+        pytest.param(["put", "mqtt"], b"not json", 2, ["not a JSON object"], id="put of what is no JSON"),
+        pytest.param(["put", "mqtt"], b'{"username": 1, "password": 2}', 2, ["JSON object of strings"], id="numbers"),
+        pytest.param(["put", "mqtt"], b"[" * 100_000, 2, ["not a JSON object"], id="put of deep JSON"),
+        pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
+        pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
+        pytest.param(
+            ["put", "mqtt"],
+            b'{"username": "u", "password": "\\ud800"}',
+            2,
+            ["JSON object of strings"],
+            id="half a surrogate pair",
+        ),
+        pytest.param(["put", "agent-key", "--file", "api-key"], b"", 2, ["FIELD=PATH"], id="--file without a path"),
+        pytest.param(["put", "agent-key", "--file", "other=x"], b"", 2, ["api-key"], id="--file of another field"),
+        pytest.param(
+            ["put", "agent-key", "--file", "api-key=/nowhere/at/all"], b"", 2, ["/nowhere"], id="no such file"
+        ),
+        pytest.param(["put", "agent-key", "--file", "api-key=/"], b"", 2, ["/"], id="a folder as a file"),
+        pytest.param(
+            ["put", "client-cert"],
+            b'{"ca.crt": "a", "client.crt": "b", "client.key": "c"}',
+            2,
+            ["no certificate", "PEM"],
+            id="a certificate that is none",
+        ),
+        pytest.param(
+            ["put", "mqtt"], b'{"username": "u", "password": "secret-p"}', 1, ["cannot connect"], id="broker down: put"
+        ),
+        pytest.param(["rotate", "mqtt"], b"", 5, ["secretops put broker-admin"], id="rotate before the first admin"),
+        pytest.param(
+            ["rotate", "broker-admin"], b"", 5, ["secretops put broker-admin"], id="rotate the admin before the first"
+        ),
+    ],
+)
+def test_a_mistake_ends_with_its_code_its_rule_and_its_remedy(
+    stack: Stack, arguments: list[str], given: bytes, code: int, words: list[str]
+) -> None:
+    done = run(stack, *arguments, given=given)
+    refused(done, code, *words)
+
+
+def test_a_value_that_is_not_utf_8_is_refused_from_a_file_too(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    refused(run(stack, "put", "agent-key", "--file", f"api-key={tmp_path / 'key'}"), 2, "UTF-8")
+
+
+def test_a_value_as_an_argument_is_refused_and_not_repeated(stack: Stack) -> None:
+    done = run(stack, "put", "agent-key", PLACEHOLDER)
+    refused(done, 2, "standard input")
+    assert PLACEHOLDER not in done.stderr.decode()
+    done = run(stack, "put", "agent-key", "--api-key", PLACEHOLDER)
+    refused(done, 2)
+    assert PLACEHOLDER not in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\x00\xff", b"{}", b"[1]", b'"{}"', b"null", b'{"project": "p"}', b"[" * 100_000],
+    ids=["empty", "binary", "object", "list", "string", "null", "half", "deep"],
+)
+def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes) -> None:
+    stack.file.write_bytes(text)
+    for command in (["status"], ["tick", "--json"]):
+        refused(run(stack, *command), 2, str(stack.file), "pulumi up")
+
+
+def test_a_missing_manifest_is_refused(stack: Stack) -> None:
+    stack.file.unlink()
+    refused(run(stack, "status"), 2, str(stack.file), "-> ")
+
+
+def test_a_missing_folder_is_told_with_what_makes_it(stack: Stack, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "manifest.json"
+    stack.file.rename(elsewhere)
+    stack.root.rename(tmp_path / "away")
+    command = [*stack.command("rotate", "mqtt")[:-1], str(elsewhere)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=DEADLINE)
+    refused(done, 1, "is not there", "pulumi up")
+
+
+def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
+    done = run(stack, "put", "broker-admin", given=b'{"username": "boss", "password": "canary-pass"}')
+    refused(done, 1, "cannot connect", "start the broker")
+    assert stack.session().store.versions("broker-admin").all == ()
+    assert "canary-pass" not in done.stderr.decode()
+
+
+def test_the_help_lists_every_exit_code_and_every_command(stack: Stack) -> None:
+    done = subprocess.run([*stack.command()[:3], "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    for part in ("0 done", "1 failed", "2 usage", "3 needs attention", "4 lease held", "5 waiting"):
+        assert part in text
+    for command in ("status", "put", "rotate", "tick", "run", "purge", "broker"):
+        assert command in text
+
+
+def test_no_arguments_show_the_help_and_are_a_usage_error(stack: Stack) -> None:
+    done = subprocess.run(stack.command()[:3], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_command_prints_valid_json(stack: Stack) -> None:
+    done = run(stack, "put", "agent-key", "--json", given=b"key-of-an-agent\n")
+    assert done.returncode == 0, done.stderr
+    version = json.loads(done.stdout)
+    assert version["stage"] == "pending" or version["stage"] == "current"
+    for arguments, code in (
+        (["broker", "start", "--json"], 0),
+        (["broker", "stop", "--json"], 0),
+        (["status", "--json"], 0),
+        (["tick", "--json"], 5),
+        (["purge", "--json"], 0),
+        (["purge", "--destroy", "--json"], 0),
+        (["status", "--json"], 0),
+    ):
+        done = run(stack, *arguments)
+        assert done.returncode == code, done.stderr
+        assert json.loads(done.stdout) is not None
+        assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_secret_that_needs_a_person_ends_status_with_attention(stack: Stack) -> None:
+    stack.clock.skip(-400 * 86400)
+    stack.put("agent-key", {"api-key": "of-last-year"})
+    done = run(stack, "status")
+    assert done.returncode == 3, done.stdout
+    assert b"secretops put agent-key" in done.stdout
+    assert run(stack, "status", "--json").returncode == 3
+
+
+def test_a_held_lease_ends_with_busy_and_names_the_holder(stack: Stack) -> None:
+    with stack.session().lease("rotate mqtt"):
+        for command in (["tick"], ["rotate", "mqtt"], ["put", "agent-key"], ["purge"]):
+            refused(run(stack, *command, given=b"some-key"), 4, f"secretops rotate mqtt (pid {os.getpid()} on")
+    assert run(stack, "purge").returncode == 0
+
+
+def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack) -> None:
+    done = run(stack, "tick")
+    assert done.returncode == 5
+    assert b"secretops put broker-admin" in done.stderr
+    done = run(stack, "status", "--json")
+    assert {one["name"]: one["standing"] for one in json.loads(done.stdout)} == dict.fromkeys(
+        ("broker-admin", "mqtt", "agent-key", "client-cert"), "waiting"
+    )
+    assert done.returncode == 0
+    assert stack.session().store.versions("mqtt").all == ()
+
+
+def test_a_mended_secret_is_not_reported_as_failed_any_more(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "first-of-them"})
+    session = stack.session()
+    session.journal.write(
+        Entry(time=session.clock(), secret="agent-key", version="v", step="publish", outcome="no room")
+    )
+    assert run(stack, "status").returncode == 3
+    stack.put("agent-key", {"api-key": "second-of-them"})
+    assert run(stack, "status").returncode == 0
+
+
+def test_80_columns_cut_nothing_off_and_a_file_gets_no_colours(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "k" * 10})
+    long = ("coreflux-mcp-admin-production-europe-a", "coreflux-mcp-admin-production-europe-b")
+    other = make_stack(stack.root.parent / "other", stack.manifest.broker, admins=long)
+    store = other.session().store
+    now = other.clock()
+    store.add(
+        "broker-admin",
+        Version(id="v1", stage=Stage.PENDING, created=now, user=long[0], verified=now),
+        Value({"username": long[0], "password": "p" * 10}),
+    )
+    store.publish("broker-admin", "v1", now)
+    done = process(other, "status", COLUMNS="80", TERM="xterm-256color")
+    text = done.stdout.decode()
+    assert long[0] in text
+    assert "…" not in text
+    assert "\x1b" not in text
+    assert re.search(r"broker-admin\s+verified", text)
+
+
+def test_a_value_arrives_exactly_as_it_was_given(stack: Stack, tmp_path: Path) -> None:
+    text = "line one\r\nline two ' \" $HOME ${HOME} # \\n é\n\n"
+    (tmp_path / "value").write_bytes(text.encode())
+    assert run(stack, "put", "agent-key", "--file", f"api-key={tmp_path / 'value'}").returncode == 0
+    assert kept(stack) == text
+    assert run(stack, "put", "agent-key", given=(text + "\n").encode()).returncode == 0
+    assert kept(stack) == text  # standard input loses the one newline that a pipe adds
+    assert run(stack, "put", "agent-key", given=json.dumps({"api-key": text}).encode()).returncode == 0
+    assert kept(stack) == text
+
+
+def kept(stack: Stack) -> str:
+    store = stack.session().store
+    current = store.versions("agent-key").current
+    assert current
+    return store.read("agent-key", current.id, purpose="test")["api-key"]
+
+
+def test_the_access_records_name_the_account_and_not_what_the_environment_says(stack: Stack) -> None:
+    assert process(stack, "put", "agent-key", given=b"some-key", USER="mallory", LOGNAME="mallory").returncode == 0
+    assert "mallory" not in (stack.root / "log" / "access.jsonl").read_text()

@@ -1,0 +1,499 @@
+"""What the program asks the engine for, under mocks: resources, their order, locators, and no value anywhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
+from settings import PROJECT_FOLDER, ConfigurationError
+from tests.unit.harness import Deployed, Registered, deploy
+from tests.unit.stack_file import StackFile
+
+FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
+DEV = (PROJECT_FOLDER / "Pulumi.dev.yaml").read_text()
+
+OUTSIDE = """
+config:
+  store: {{kind: dotenv, root: "{root}", deliver: {deliver}}}
+  server: {{kind: local, source: /opt/coreflux-mcp-server}}
+  broker: {broker}
+  secrets: {secrets}
+"""
+
+
+def outside(
+    broker: str = "{kind: coreflux, host: mqtt.example.com}",
+    *,
+    stack: str = "staging",
+    deliver: str = "variables",
+    declared: str = "{}",
+    root: str = "/etc/coreflux-mcp",
+) -> Deployed:
+    """A stack of a folder and a broker that somebody runs."""
+    text = OUTSIDE.format(root=root, deliver=deliver, broker=broker, secrets=declared)
+    return deploy(StackFile.read(text), stack)
+
+
+@pytest.fixture(scope="module")
+def dev() -> Deployed:
+    return deploy(StackFile.read(DEV), "dev")
+
+
+def manifest_of(deployed: Deployed) -> Manifest:
+    return Manifest.model_validate_json(deployed.resources["rotator"].inputs["files"]["config/secretops.json"])
+
+
+def lines_of(deployed: Deployed) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for resource in deployed.of_type(FOLDER):
+        assert not found.keys() & resource.inputs["lines"].keys(), "two resources keep one line"
+        found |= resource.inputs["lines"]
+    return found
+
+
+def delivered(deployed: Deployed) -> set[str]:
+    """Variables of config/.env that the rotator writes."""
+    store = manifest_of(deployed).store
+    places = [*store.variables.values(), *store.file_variables.values()]
+    return {name for fields in places for name in fields.values()}
+
+
+def before(deployed: Deployed, resource: Registered) -> set[str]:
+    """Whatever the engine makes before `resource`: what it and its parents depend on."""
+    wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
+    return wanted.union(*(before(deployed, deployed.resources[name]) for name in wanted))
+
+
+def texts(entry: Any) -> Iterator[str]:
+    match entry:
+        case dict():
+            for key, inner in entry.items():
+                yield key
+                yield from texts(inner)
+        case list():
+            for inner in entry:
+                yield from texts(inner)
+        case str():
+            yield entry
+
+
+# The dev program
+
+
+def test_the_dev_program_is_a_store_a_rotator_and_a_server(dev: Deployed) -> None:
+    assert {(resource.name, resource.type, resource.parent) for resource in dev.resources.values()} == {
+        ("secrets", "coreflux-mcp-secrets:dotenv:SecretStore", ""),
+        ("secrets-folder", FOLDER, "secrets"),
+        ("rotator", FOLDER, "secrets"),
+        ("server", "coreflux-mcp-secrets:local:McpServer", ""),
+        ("server-files", FOLDER, "server"),
+    }
+
+
+def test_the_folder_is_there_before_anything_is_written_into_it(dev: Deployed) -> None:
+    for name in ("rotator", "server-files"):
+        assert "secrets-folder" in before(dev, dev.resources[name])
+
+
+def test_the_server_is_wired_once_its_store_stands(dev: Deployed) -> None:
+    assert {"secrets-folder", "rotator"} <= dev.resources["server"].depends_on
+
+
+def test_the_folder_is_drawn_as_the_guide_has_it(dev: Deployed) -> None:
+    folder = dev.resources["secrets-folder"].inputs
+
+    assert folder["root"] == str(PROJECT_FOLDER / ".coreflux-mcp")
+    assert {"config", "certs"} <= set(folder["folders"])
+    assert folder["modes"] == {
+        "config/.env": "600",
+        "certs/ca.crt": "644",
+        "certs/client.crt": "644",
+        "certs/client.key": "600",
+    }
+
+
+def test_no_two_resources_write_one_file(dev: Deployed) -> None:
+    paths = [path for resource in dev.of_type(FOLDER) for path in resource.inputs["files"]]
+
+    assert len(paths) == len(set(paths))
+    assert not set(paths) & dev.resources["secrets-folder"].inputs["modes"].keys()
+
+
+def test_an_absolute_root_is_taken_as_it_is() -> None:
+    assert {resource.inputs["root"] for resource in outside().of_type(FOLDER)} == {"/etc/coreflux-mcp"}
+
+
+# No value
+
+
+def test_no_input_and_no_output_is_a_secret_because_none_holds_one(dev: Deployed) -> None:
+    assert [
+        (resource.name, resource.secret_inputs) for resource in dev.resources.values() if resource.secret_inputs
+    ] == []
+    assert dev.secret_exports == ()
+
+
+@pytest.mark.parametrize("deliver", ["variables", "files"])
+def test_values_that_lie_in_the_folder_never_reach_the_engine(
+    tmp_path: Path, deliver: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    canary = f"Canary{secrets.token_hex(12)}"
+    for path in ("config/.env", "secrets/mqtt_password", "versions/mqtt/1.json", "certs/client.key"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"MQTT_PASSWORD={canary}\n")
+
+    with caplog.at_level("DEBUG"):
+        deployed = outside(root=str(tmp_path), deliver=deliver, declared="{db: {fields: [url, password]}}")
+
+    handed_over = "\n".join([*texts([vars(each) for each in deployed.resources.values()]), *texts(deployed.exports)])
+    assert str(tmp_path) in handed_over
+    assert canary not in handed_over
+    assert canary not in caplog.text
+
+
+def test_nothing_handed_over_looks_like_a_value(dev: Deployed) -> None:
+    looks = re.compile(r"-----BEGIN|://[^/\s]*:[^/\s]*@|\b[A-Za-z0-9]{40}\b")
+
+    for resource in dev.resources.values():
+        inputs = {key: entry for key, entry in resource.inputs.items() if key != "__provider"}
+        assert not [text for text in texts(inputs) if looks.search(text)]
+    assert not [text for text in texts(dev.exports) if looks.search(text)]
+
+
+def test_the_provider_goes_into_the_state_by_its_name_alone(dev: Deployed) -> None:
+    """By value it would carry the module's globals, and change with each edit."""
+    for resource in dev.of_type(FOLDER):
+        pickled = base64.b64decode(resource.inputs["__provider"])
+        assert b"components.dotenv.folder" in pickled
+        assert len(pickled) < 100
+
+
+# Outputs
+
+
+def test_outputs_are_locators_schedules_and_the_next_step(dev: Deployed) -> None:
+    root = PROJECT_FOLDER / ".coreflux-mcp"
+
+    assert dev.exports.keys() == {"secretops", "references", "schedule", "trail", "gaps", "server", "next"}
+    assert dev.exports["references"] == {"source": f"dotenv:{root}", "secrets": ["mqtt", "agent-key"]}
+    assert dev.exports["server"] == str(root / "config" / "mcp.json")
+    assert dev.exports["trail"]["records"] == str(root / "log" / "access.jsonl")
+    assert dev.exports["schedule"]["every"] == "hour"
+    assert dev.exports["next"].startswith("secretops broker start")
+
+
+def test_what_the_store_does_not_do_is_said_with_its_reason(dev: Deployed) -> None:
+    assert dev.exports["gaps"].keys() == {"encryption at rest", "trail of every read", "rotation schedule"}
+    assert dev.exports["trail"]["gap"] == dev.exports["gaps"]["trail of every read"]
+
+
+def test_the_manifest_is_the_same_as_a_file_and_as_an_output(dev: Deployed) -> None:
+    assert Manifest.model_validate(dev.exports["secretops"]) == manifest_of(dev)
+    assert (manifest_of(dev).stack, manifest_of(dev).grace_seconds) == ("dev", 3)
+
+
+def test_the_manifest_of_a_stack_with_everything_round_trips() -> None:
+    deployed = outside(
+        "{kind: mosquitto, host: mqtt.example.com, ca_file: /etc/ca.crt, client_certificate: true, topics: [a/#, b]}",
+        deliver="files",
+        declared="{db: {fields: [url, password], readers: [server, rotator]}}",
+    )
+
+    manifest = manifest_of(deployed)
+
+    assert Manifest.model_validate(deployed.exports["secretops"]) == manifest
+    assert manifest.broker.topics == ("a/#", "b")
+    assert [secret.name for secret in manifest.secrets] == ["broker-admin", "mqtt", "agent-key", "client-cert", "db"]
+
+
+# The broker
+
+
+def test_the_embedded_broker_is_a_coreflux_one_on_this_machine_that_speaks_3_1_1(dev: Deployed) -> None:
+    assert manifest_of(dev).broker == Broker(
+        kind=BrokerKind.COREFLUX,
+        host="localhost",
+        port=1883,
+        protocol=MqttProtocol.V311,
+        tls=False,
+        embedded=True,
+        home=str(PROJECT_FOLDER / ".coreflux-mcp" / "broker"),
+    )
+
+
+@pytest.mark.parametrize("kind", ["coreflux", "mosquitto"])
+def test_a_broker_that_somebody_runs_is_told_as_the_stack_file_has_it(kind: str) -> None:
+    deployed = outside(f"{{kind: {kind}, host: mqtt.example.com, port: 8884, ca_file: /etc/ca.crt, protocol: 3.1.1}}")
+
+    assert manifest_of(deployed).broker == Broker(
+        kind=BrokerKind(kind),
+        host="mqtt.example.com",
+        port=8884,
+        protocol=MqttProtocol.V311,
+        tls=True,
+        ca_file="/etc/ca.crt",
+    )
+
+
+# Variables
+
+
+def test_developments_public_lines_are_the_guides(dev: Deployed) -> None:
+    assert lines_of(dev) == {
+        "MQTT_BROKER": "localhost",
+        "MQTT_PORT": "1883",
+        "MQTT_USE_TLS": "false",
+        "MQTT_PROTOCOL": "3.1.1",
+        "LOG_LEVEL": "DEBUG",
+    }
+    assert delivered(dev) == {"MQTT_USER", "MQTT_PASSWORD", "DO_AGENT_API_KEY"}
+
+
+def test_stagings_variables_are_the_guides() -> None:
+    deployed = outside(
+        "{kind: coreflux, host: staging-mqtt.example.com, ca_file: /etc/ssl/certs/staging-ca.crt}", stack="staging"
+    )
+
+    assert lines_of(deployed) == {
+        "MQTT_BROKER": "staging-mqtt.example.com",
+        "MQTT_PORT": "8883",
+        "MQTT_USE_TLS": "true",
+        "MQTT_PROTOCOL": "5",
+        "MQTT_CA_CERT": "/etc/ssl/certs/staging-ca.crt",
+        "LOG_LEVEL": "INFO",
+    }
+    assert delivered(deployed) == {"MQTT_USER", "MQTT_PASSWORD", "DO_AGENT_API_KEY"}
+
+
+def test_productions_variables_are_the_guides_and_name_files() -> None:
+    deployed = outside(
+        "{kind: mosquitto, host: prod-mqtt.example.com, ca_file: /etc/ssl/certs/prod-ca.crt}",
+        stack="prod",
+        deliver="files",
+    )
+
+    assert lines_of(deployed) == {
+        "MQTT_BROKER": "prod-mqtt.example.com",
+        "MQTT_PORT": "8883",
+        "MQTT_USE_TLS": "true",
+        "MQTT_PROTOCOL": "5",
+        "MQTT_CA_CERT": "/etc/ssl/certs/prod-ca.crt",
+        "LOG_LEVEL": "WARNING",
+    }
+    assert delivered(deployed) == {"MQTT_USER", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY_FILE"}
+    store = manifest_of(deployed).store
+    assert store.files == {"mqtt": {"password": "secrets/mqtt_password"}, "agent-key": {"api-key": "secrets/api_key"}}
+    assert store.variables == {"mqtt": {"username": "MQTT_USER"}, "agent-key": {}}
+    modes = deployed.resources["secrets-folder"].inputs["modes"]
+    assert (modes["secrets/mqtt_password"], modes["secrets/api_key"]) == ("600", "600")
+
+
+def test_a_client_certificate_is_three_files_and_their_variables() -> None:
+    deployed = outside("{kind: coreflux, host: mqtt.example.com, client_certificate: true}")
+
+    store = manifest_of(deployed).store
+    assert store.files["client-cert"] == {
+        "ca.crt": "certs/ca.crt",
+        "client.crt": "certs/client.crt",
+        "client.key": "certs/client.key",
+    }
+    assert store.file_variables["client-cert"] == {
+        "ca.crt": "MQTT_CA_CERT",
+        "client.crt": "MQTT_CLIENT_CERT",
+        "client.key": "MQTT_CLIENT_KEY",
+    }
+    assert "MQTT_CA_CERT" not in lines_of(deployed)
+
+
+def test_the_operators_ca_file_wins_over_the_delivered_one() -> None:
+    deployed = outside("{kind: coreflux, host: mqtt.example.com, client_certificate: true, ca_file: /etc/ca.crt}")
+
+    assert lines_of(deployed)["MQTT_CA_CERT"] == "/etc/ca.crt"
+    assert manifest_of(deployed).store.file_variables["client-cert"] == {
+        "client.crt": "MQTT_CLIENT_CERT",
+        "client.key": "MQTT_CLIENT_KEY",
+    }
+
+
+def test_a_declared_secret_is_a_variable_for_each_of_its_fields() -> None:
+    deployed = outside(
+        declared="{plant-db: {fields: [url, read-only-url]}, licence: {fields: [key], readers: [rotator]}}"
+    )
+
+    assert manifest_of(deployed).store.variables["plant-db"] == {
+        "url": "PLANT_DB_URL",
+        "read-only-url": "PLANT_DB_READ_ONLY_URL",
+    }
+    assert "licence" not in manifest_of(deployed).store.variables, "the server does not read it"
+    assert deployed.exports["references"]["secrets"] == ["mqtt", "agent-key", "plant-db"]
+
+
+def test_a_declared_secret_with_a_guide_fields_name_has_files_of_its_own() -> None:
+    deployed = outside(deliver="files", declared="{db: {fields: [username, password, api-key]}, api: {fields: [key]}}")
+
+    store = manifest_of(deployed).store
+    paths = [path for fields in store.files.values() for path in fields.values()]
+    assert len(paths) == len(set(paths)), paths
+    assert store.file_variables["db"] == {
+        "username": "DB_USERNAME_FILE",
+        "password": "DB_PASSWORD_FILE",
+        "api-key": "DB_API_KEY_FILE",
+    }
+    modes = deployed.resources["secrets-folder"].inputs["modes"]
+    assert {modes[path] for path in store.files["db"].values()} == {"600"}
+
+
+@pytest.mark.parametrize("deliver", ["variables", "files"])
+@pytest.mark.parametrize("ca_file", ["", ", ca_file: /etc/ca.crt"])
+def test_pulumi_and_the_rotator_never_keep_the_same_line_or_file(deliver: str, ca_file: str) -> None:
+    deployed = outside(
+        f"{{kind: coreflux, host: mqtt.example.com, client_certificate: true{ca_file}}}",
+        deliver=deliver,
+        declared="{db: {fields: [url, password]}}",
+    )
+
+    written = {path for resource in deployed.of_type(FOLDER) for path in resource.inputs["files"]}
+    secret_paths = {path for fields in manifest_of(deployed).store.files.values() for path in fields.values()}
+    assert not delivered(deployed) & lines_of(deployed).keys()
+    assert not written & {*secret_paths, "config/.env"}
+
+
+# What an MCP client and the machine are given
+
+
+def test_the_client_entry_starts_the_launcher_and_holds_no_secret(dev: Deployed) -> None:
+    entry = json.loads(dev.resources["server-files"].inputs["files"]["config/mcp.json"])
+
+    server = entry["mcpServers"]["coreflux"]
+    assert entry.keys() == {"mcpServers"}
+    assert server.keys() == {"command", "args", "description", "env"}
+    assert Path(server["command"]) == Path(sys.prefix) / "bin" / "secretops"
+    assert os.access(server["command"], os.X_OK)
+    assert server["args"] == ["run", "--from", f"dotenv:{PROJECT_FOLDER / '.coreflux-mcp'}"]
+    assert server["env"] == {}
+
+
+def test_the_client_entry_names_the_servers_source_where_the_stack_does() -> None:
+    entry = json.loads(outside().resources["server-files"].inputs["files"]["config/mcp.json"])
+
+    assert entry["mcpServers"]["coreflux"]["env"] == {"COREFLUX_SERVER_DIR": "/opt/coreflux-mcp-server"}
+
+
+def units_of(deployed: Deployed) -> dict[str, str]:
+    files = deployed.resources["rotator"].inputs["files"]
+    return {Path(path).name: text for path, text in files.items() if path.startswith("systemd/")}
+
+
+def test_an_hourly_timer_starts_one_tick_without_pulumi(dev: Deployed) -> None:
+    units = units_of(dev)
+
+    assert units.keys() == {"coreflux-mcp-secrets-dev.service", "coreflux-mcp-secrets-dev.timer"}
+    manifest = PROJECT_FOLDER / ".coreflux-mcp" / "config" / "secretops.json"
+    assert f' tick --manifest "{manifest}"\n' in units["coreflux-mcp-secrets-dev.service"]
+    assert "OnCalendar=hourly" in units["coreflux-mcp-secrets-dev.timer"]
+    assert dev.exports["schedule"]["turn_on"].endswith("coreflux-mcp-secrets-dev.timer")
+
+
+def test_a_unit_and_its_command_survive_a_root_with_signs_of_their_own() -> None:
+    deployed = outside(root="/srv/my %h $HOME secrets")
+
+    (service,) = [text for name, text in units_of(deployed).items() if name.endswith(".service")]
+    assert '--manifest "/srv/my %%h $$HOME secrets/config/secretops.json"' in service
+    unit = "/srv/my %h $HOME secrets/systemd/coreflux-mcp-secrets-staging"
+    assert deployed.exports["schedule"]["turn_on"] == (
+        f"systemctl --user link '{unit}.service' && systemctl --user enable --now '{unit}.timer'"
+    )
+
+
+@pytest.mark.parametrize("root", ["/etc/coreflux-mcp", "/srv/my %h $HOME secrets"])
+def test_systemd_finds_nothing_wrong_with_the_units(root: str, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed here")
+    for name, text in units_of(outside(root=root)).items():
+        (tmp_path / name).write_text(text)
+
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Refusals, and what is imported
+
+
+def test_a_broken_stack_file_is_refused_before_any_resource() -> None:
+    asked_for = Deployed()
+
+    with pytest.raises(ConfigurationError, match="did you mean embedded"):
+        deploy(StackFile.read(DEV.replace("kind: embedded", "kind: embeded")), "dev", into=asked_for)
+
+    assert asked_for.resources == {}
+
+
+WATCHED = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Watch(MetaPathFinder):
+    tried = set()
+    def find_spec(self, name, path=None, target=None):
+        self.tried.add(name.partition(".")[0])
+
+sys.meta_path.insert(0, Watch())
+{program}
+foreign = {foreign!r}
+print(sorted(foreign & Watch.tried))
+"""
+
+
+def imported(program: str, foreign: set[str]) -> str:
+    """Which of `foreign` a new interpreter looked for, installed or not, while it ran `program`."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign)],
+        cwd=PROJECT_FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+SDKS = {
+    "pulumi_aws",
+    "pulumi_azure_native",
+    "pulumi_kubernetes",
+    "pulumi_docker",
+    "boto3",
+    "azure",
+    "kubernetes",
+    "hvac",
+}
+
+
+def test_the_dev_program_imports_no_other_platforms_sdk() -> None:
+    program = "from tests.unit import test_components as t; t.deploy(t.StackFile.read(t.DEV), 'dev')"
+
+    assert imported(program, SDKS | {"pulumi"}) == "['pulumi']"
+
+
+def test_secretops_never_imports_pulumi_or_the_program() -> None:
+    assert imported("import secretops.cli", {"pulumi", "components", "settings", "secretops"} | SDKS) == "['secretops']"

@@ -1,0 +1,161 @@
+"""What is decided, when: a table keyed by sentences. The clock is an argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from secretops.engine.decisions import Action, Facts, Reason, decide, due_at, findings
+from secretops.engine.state import Stage, Version, Versions
+from secretops.manifest import Reader, Secret, SecretKind
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+CADENCE, GRACE = 90 * DAY, HOUR
+
+
+def version(stage: Stage, user: str | None = "a", *, ago: timedelta = HOUR, **times: datetime | None) -> Version:
+    """Made, and published unless told otherwise, `ago` before NOW."""
+    made = NOW - ago
+    published = times.pop("published", None if stage is Stage.PENDING else made)
+    return Version(id=f"{stage}-{user}", stage=stage, created=made, user=user, published=published, **times)
+
+
+def pending(user: str = "b", **times: datetime | None) -> Version:
+    return version(Stage.PENDING, user, **times)
+
+
+def current(ago: timedelta = 10 * DAY, **times: datetime | None) -> Version:
+    return version(Stage.CURRENT, "a", ago=ago, **times)
+
+
+def previous(**times: datetime | None) -> Version:
+    return version(Stage.PREVIOUS, "b", ago=50 * DAY, **times)
+
+
+UNDELIVERED = version(Stage.CURRENT, "a", ago=50 * DAY, published=None)
+
+
+@dataclass
+class Case:
+    sentence: str
+    versions: tuple[Version, ...]
+    action: Action | None
+    reasons: list[Reason]
+    kind: SecretKind = SecretKind.MQTT_USER
+    tells: list[str] = field(default_factory=list)
+    """Parts of what a person is told."""
+
+
+def certificate(ago: timedelta, ends_in: timedelta) -> Version:
+    return version(Stage.CURRENT, None, ago=ago, expires=NOW + ends_in)
+
+
+X509, ADMIN, SUPPLIED = SecretKind.X509, SecretKind.BROKER_ADMIN, SecretKind.SUPPLIED
+TABLE = [
+    Case("a secret that was never rotated is rotated", (), Action.ROTATE, [Reason.NEVER_ROTATED]),
+    Case("a fresh one is left alone", (current(),), None, []),
+    Case("nothing is due a second before its day", (current(CADENCE - SECOND),), None, []),
+    Case("it is due on its day", (current(CADENCE),), Action.ROTATE, [Reason.DUE], tells=["due since 2026-03-01"]),
+    Case(
+        "due is counted from the delivery, not from when the value was made",
+        (version(Stage.CURRENT, ago=CADENCE + DAY, published=NOW - DAY),),
+        None,
+        [],
+    ),
+    Case(
+        "one day late it is rotated, and a person is told that the schedule may be off",
+        (current(CADENCE + DAY),),
+        Action.ROTATE,
+        [Reason.DUE, Reason.OVERDUE],
+        tells=["is the schedule on?"],
+    ),
+    Case("a second before that nobody is told", (current(CADENCE + DAY - SECOND),), Action.ROTATE, [Reason.DUE]),
+    Case("the first rotation, left half-done, is finished", (pending("a"),), Action.RESUME, [
+        Reason.PENDING_LEFT_BEHIND, Reason.NEVER_ROTATED]),
+    Case(
+        "a pending one is finished before the previous is retired and before a new one is begun",
+        (previous(), current(CADENCE + 2 * DAY), pending("b")),
+        Action.RESUME,
+        [Reason.PENDING_LEFT_BEHIND, Reason.RETIRE_DUE, Reason.DUE, Reason.OVERDUE],
+    ),
+    Case(
+        "the previous one is retired before a new one is begun",
+        (previous(), current(CADENCE)),
+        Action.RETIRE,
+        [Reason.RETIRE_DUE, Reason.DUE],
+    ),
+    Case("the previous one is kept a second before the end of the grace", (previous(), current(GRACE - SECOND)), None, []),
+    Case("the previous one is retired when the grace ends", (previous(), current(GRACE)), Action.RETIRE, [
+        Reason.RETIRE_DUE]),
+    Case(
+        "the grace counts from the delivery of the successor, however old the value is",
+        (previous(), version(Stage.CURRENT, "a", ago=50 * DAY, published=NOW - GRACE + SECOND)),
+        None,
+        [],
+    ),
+    Case("nothing is retired while the successor is undelivered", (previous(), UNDELIVERED), None, []),
+    Case("nothing is retired without a successor", (previous(),), Action.ROTATE, [Reason.NEVER_ROTATED]),
+    Case("nothing is retired twice", (previous(retired=NOW - DAY), current()), None, []),
+    Case("a first admin is waited for, and is nobody's failure", (), None, [Reason.AWAITS_FIRST_VALUE], kind=ADMIN,
+         tells=["secretops put it"]),
+    Case("an admin is rotated like any other user", (current(CADENCE),), Action.ROTATE, [Reason.DUE], kind=ADMIN),
+    Case("a supplied secret is waited for", (), None, [Reason.AWAITS_FIRST_VALUE], kind=SUPPLIED),
+    Case("an agent key is waited for", (), None, [Reason.AWAITS_FIRST_VALUE], kind=SecretKind.AGENT_KEY),
+    Case("a supplied one that is due only tells", (current(CADENCE),), None, [Reason.DUE], kind=SUPPLIED,
+         tells=["secretops put it"]),
+    Case("a supplied one is never overdue, only due", (current(3 * CADENCE),), None, [Reason.DUE], kind=SUPPLIED),
+    Case("a supplied one's previous version has no user to retire", (previous(), current()), None, [], kind=SUPPLIED),
+    Case("a supplied one left pending is finished", (pending(),), Action.RESUME, [
+        Reason.AWAITS_FIRST_VALUE, Reason.PENDING_LEFT_BEHIND], kind=SUPPLIED),
+    Case("a certificate before two thirds of its life is left alone",
+         (certificate(20 * DAY - SECOND, 10 * DAY + SECOND),), None, [], kind=X509),
+    Case("a certificate at two thirds of its life is told about", (certificate(20 * DAY, 10 * DAY),), None, [
+        Reason.NEAR_EXPIRY], kind=X509, tells=["expires 2026-03-11", "secretops put it"]),
+    Case("a certificate that ends this second has expired", (certificate(30 * DAY, timedelta()),), None, [
+        Reason.EXPIRED], kind=X509, tells=["expired 2026-03-01 12:00"]),
+    Case("a certificate a second before its end is only near it", (certificate(30 * DAY, SECOND),), None, [
+        Reason.NEAR_EXPIRY], kind=X509),
+]  # fmt: skip
+
+
+def facts(case: Case) -> Facts:
+    secret = Secret(
+        name="it",
+        kind=case.kind,
+        fields=("username", "password"),
+        readers=(Reader.ROTATOR,),
+        cadence_days=CADENCE.days,
+        users=("a", "b") if case.kind.alternates else (),
+    )
+    return Facts(secret=secret, versions=Versions(case.versions), grace=GRACE)
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.sentence)
+def test_decision(case: Case) -> None:
+    found = findings(facts(case), NOW)
+    assert [finding.reason for finding in found] == case.reasons
+    decided = decide(facts(case), NOW)
+    assert (decided.action if decided else None) is case.action
+    said = " ".join(finding.message for finding in found)
+    for part in case.tells:
+        assert part in said
+
+
+def test_only_what_waits_for_its_first_value_needs_no_person_yet() -> None:
+    for case in TABLE:
+        for finding in findings(facts(case), NOW):
+            tells = finding.action is Action.TELL
+            assert finding.needs_a_person == (tells and finding.reason is not Reason.AWAITS_FIRST_VALUE)
+
+
+def test_every_reason_occurs_in_the_table() -> None:
+    assert {reason for case in TABLE for reason in case.reasons} == set(Reason)
+
+
+def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:
+    assert due_at(facts(Case("", (), None, []))) is None
+    assert due_at(facts(Case("", (current(DAY),), None, []))) == NOW - DAY + CADENCE
+    assert due_at(facts(Case("", (UNDELIVERED,), None, []))) == NOW - 50 * DAY + CADENCE

@@ -1,0 +1,125 @@
+"""A .env keeps every value exactly and everybody else's lines as they were. Read back with python-dotenv itself."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from secretops.errors import UsageError
+from secretops.stores import env_file
+
+VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+SPITEFUL = st.lists(
+    st.sampled_from(["$", "${", "}", "${X}", "${:-$}", "$$", "\\", "'", '"', "#", " #", "\n", "\r", "\r\n", "=", "\t",
+                     "export ", " ", "é", "\x85", "\u2028", "\\n", "\x1b", "\ufeff", "`", "$(id)", ":-"])
+).map("".join)  # fmt: skip
+NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True)
+
+OTHERS = (
+    "# a comment with a = and a $\n"
+    "\n"
+    "export EXPORTED=yes # why\n"
+    "  INDENTED = 'single # quoted'\n"
+    'DOUBLE="a\\n${HOME}"\n'
+    "CRLF=windows\r\n"
+    "lonely\n"
+    "this line does not parse 'at all\n"
+    "BARE\n"
+    "SPREAD='one\ntwo'\n"
+    "LAST=without newline"
+)
+
+
+def read(text: str) -> dict[str, str | None]:
+    return dotenv_values(stream=StringIO(text))
+
+
+@given(VALUES | SPITEFUL)
+@example("${HOME}")
+@example("$${HOME}")
+@example("${")
+@example("a\\")
+@example("'")
+@example(" leading and trailing ")
+@example("\ufeffmark")
+def test_any_text_without_nul_is_read_back_exactly(text: str) -> None:
+    env_file.check_text("it", text)
+    written = env_file.changed("", {"IT": text})
+    assert read(written) == {"IT": text}
+    assert env_file.values(written) == {"IT": text}
+
+
+@given(VALUES | SPITEFUL, VALUES | SPITEFUL)
+def test_a_replaced_value_leaves_nothing_of_the_old_one(old: str, new: str) -> None:
+    assert env_file.changed(env_file.changed("", {"IT": old}), {"IT": new}) == env_file.changed("", {"IT": new})
+
+
+@given(VALUES | SPITEFUL)
+@example("${X}")
+def test_it_is_read_back_exactly_from_a_file_with_lines_of_others(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "round-trip.env"
+    path.write_bytes(env_file.changed("BEFORE=1\n", {"IT": text, "AFTER": "2"}).encode())
+    assert dotenv_values(path) == {"BEFORE": "1", "IT": text, "AFTER": "2"}
+
+
+@given(st.dictionaries(NAMES, VALUES | SPITEFUL, max_size=4))
+def test_lines_of_others_stay_byte_for_byte(changes: dict[str, str]) -> None:
+    mine = {f"MINE_{name}": text for name, text in changes.items()}
+    once = env_file.changed(OTHERS, mine)
+    assert once.startswith(OTHERS)
+    assert env_file.changed(once, dict.fromkeys(mine)) in (OTHERS, OTHERS + "\n")
+    assert {name: text for name, text in read(once).items() if name in mine} == mine
+
+
+@given(VALUES | SPITEFUL)
+def test_a_value_that_is_there_keeps_its_place(text: str) -> None:
+    before, after = OTHERS + "\n", "\n# the end\nZ=1\n"
+    changed = env_file.changed(f"{before}IT=old{after}", {"IT": text})
+    assert changed.startswith(before)
+    assert changed.endswith(after)
+    assert read(changed)["IT"] == text
+
+
+def test_a_change_that_changes_nothing_is_idempotent() -> None:
+    once = env_file.changed(OTHERS, {"IT": "a b", "OTHER": None})
+    assert env_file.changed(once, {"IT": "a b", "OTHER": None}) == once
+
+
+def test_of_a_variable_set_twice_one_line_stays() -> None:
+    changed = env_file.changed("IT=1\nX=2\nIT=3\nY=4\n", {"IT": "new"})
+    assert changed == "X=2\nIT=new\nY=4\n"
+    assert env_file.changed("IT=1\nX=2\nIT=3\n", {"IT": None}) == "X=2\n"
+
+
+def test_an_exported_or_indented_variable_of_ours_is_still_ours() -> None:
+    assert env_file.changed("export IT=1\n", {"IT": "2"}) == "IT=2\n"
+    assert env_file.changed("  IT = '1' # note\n", {"IT": "2"}) == "IT=2\n"
+
+
+def test_crlf_of_other_lines_stays() -> None:
+    assert env_file.changed("A=1\r\nIT=2\r\nB=3\r\n", {"IT": "x"}) == "A=1\r\nIT=x\nB=3\r\n"
+
+
+def test_bytes_that_are_not_utf_8_in_others_lines_stay() -> None:
+    raw = b"# caf\xe9\nIT=1\n"
+    changed = env_file.changed(raw.decode(errors="surrogateescape"), {"IT": "2"})
+    assert changed.encode(errors="surrogateescape") == b"# caf\xe9\nIT=2\n"
+
+
+def test_a_value_never_becomes_another_variable(tmp_path: Path) -> None:
+    attack = 'x"\nMQTT_BROKER=evil\n#'
+    assert read(env_file.changed("MQTT_BROKER=good\n", {"IT": attack})) == {"MQTT_BROKER": "good", "IT": attack}
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\ud800", "a\udcff"])
+def test_what_no_line_can_carry_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^it: a NUL or an unpaired surrogate") as refused:
+        env_file.check_text("it", text)
+    assert text not in str(refused.value)

@@ -1,0 +1,506 @@
+"""The folder as a resource: made, compared with the disk, repaired, and removed without anybody else's things."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.dotenv.folder import FolderProvider
+from secretops.errors import StoreError
+from secretops.stores import env_file, files
+from settings import PROJECT_FOLDER
+
+PROVIDER = FolderProvider()
+NOBODY = 65534
+IS_ROOT = os.geteuid() == 0
+
+
+def props(root: Path, **changes: Any) -> dict[str, Any]:
+    """What a small stack says of its folder."""
+    return {
+        "root": str(root),
+        "folders": ["config", "certs", "versions", "log"],
+        "files": {"config/mcp.json": "{}\n"},
+        "lines": {"MQTT_BROKER": "localhost", "MQTT_PORT": "1883"},
+        "modes": {"config/.env": "600", "certs/client.key": "600"},
+        **changes,
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A place for a folder that is not there yet."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def made(root: Path) -> dict[str, Any]:
+    """A folder that was just made: what the state has of it."""
+    return dict(PROVIDER.create(props(root)).outs or {})
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> bool | None:
+    return PROVIDER.diff(str(before["root"]), before, now).changes
+
+
+def everything(root: Path) -> dict[str, tuple[int, bytes | None]]:
+    """Each path below `root`, with its mode and content."""
+    return {
+        str(path.relative_to(root)): (mode(path), path.read_bytes() if path.is_file() else None)
+        for path in sorted(root.rglob("*"))
+    }
+
+
+# Making
+
+
+def test_a_folder_is_made_with_the_guides_modes(root: Path, made: dict[str, Any]) -> None:
+    assert [mode(root / folder) for folder in (".", "config", "certs", "versions", "log")] == [0o700] * 5
+    assert mode(root / "config/.env") == 0o600
+    assert mode(root / "config/mcp.json") == 0o644
+    assert env_file.values((root / "config/.env").read_text()) == {"MQTT_BROKER": "localhost", "MQTT_PORT": "1883"}
+    assert made == props(root)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
+def test_modes_do_not_depend_on_the_umask(root: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        PROVIDER.create(props(root))
+    finally:
+        os.umask(before)
+
+    assert [mode(root), mode(root / "config"), mode(root / "config/mcp.json")] == [0o700, 0o700, 0o644]
+
+
+def test_what_is_just_made_has_not_changed(root: Path, made: dict[str, Any]) -> None:
+    assert changes(made, props(root)) is False
+
+
+def test_making_it_twice_changes_nothing(root: Path, made: dict[str, Any]) -> None:
+    before = everything(root)
+
+    PROVIDER.create(props(root))
+
+    assert everything(root) == before
+
+
+def test_an_existing_folder_is_taken_over_with_what_is_in_it(root: Path) -> None:
+    (root / "config").mkdir(parents=True, mode=0o755)
+    (root / "config/.env").write_text("# mine\nEDITOR=vi\nMQTT_PORT=1\n")
+    (root / "notes.txt").write_text("mine")
+
+    PROVIDER.create(props(root))
+
+    assert (root / "config/.env").read_text() == "# mine\nEDITOR=vi\nMQTT_PORT=1883\nMQTT_BROKER=localhost\n"
+    assert (root / "notes.txt").read_text() == "mine"
+    assert [mode(root), mode(root / "config"), mode(root / "config/.env")] == [0o700, 0o700, 0o600]
+
+
+# Drift
+
+DRIFTS: dict[str, Callable[[Path], object]] = {
+    "the root may be entered": lambda root: root.chmod(0o755),
+    "a folder may be listed": lambda root: (root / "certs").chmod(0o750),
+    "a folder is gone": lambda root: (root / "log").rmdir(),
+    "the variables may be read": lambda root: (root / "config/.env").chmod(0o644),
+    "a key may be read": lambda root: (root / "certs/client.key").chmod(0o640),
+    "a public file may be written": lambda root: (root / "config/mcp.json").chmod(0o666),
+    "a public file says something else": lambda root: (root / "config/mcp.json").write_text("{} "),
+    "a public file is gone": lambda root: (root / "config/mcp.json").unlink(),
+    "the variables are gone": lambda root: (root / "config/.env").unlink(),
+    "a line was changed": lambda root: (root / "config/.env").write_text("MQTT_BROKER=localhost\nMQTT_PORT=1884\n"),
+    "a line was removed": lambda root: (root / "config/.env").write_text("MQTT_PORT=1883\n"),
+    "a later line wins": lambda root: (root / "config/.env").open("a").write("MQTT_PORT=1884\n"),
+    "a line is commented out": lambda root: (root / "config/.env").write_text(
+        "MQTT_PORT=1883\n#MQTT_BROKER=localhost\n"
+    ),
+    "everything is gone": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("spoil", DRIFTS.values(), ids=DRIFTS.keys())
+def test_drift_is_found_and_repaired_when(spoil: Callable[[Path], object], root: Path, made: dict[str, Any]) -> None:
+    (root / "certs/client.key").touch(mode=0o600)
+    assert changes(made, props(root)) is False
+
+    spoil(root)
+
+    assert changes(made, props(root)) is True
+    PROVIDER.update(str(root), made, props(root))
+    assert changes(made, props(root)) is False
+    assert env_file.values((root / "config/.env").read_text()) == {"MQTT_BROKER": "localhost", "MQTT_PORT": "1883"}
+
+
+def test_drift_is_only_looked_for_until_it_is_repaired(root: Path, made: dict[str, Any]) -> None:
+    root.chmod(0o755)
+    before = everything(root)
+
+    changes(made, props(root))
+
+    assert (everything(root), mode(root)) == (before, 0o755)
+
+
+def test_others_lines_and_files_are_no_drift(root: Path, made: dict[str, Any]) -> None:
+    with (root / "config/.env").open("a") as file:
+        file.write("MQTT_USER=a\nMQTT_PASSWORD='b'\n# a remark\n")
+    (root / "versions/mqtt").mkdir()
+    (root / "certs/ca.crt").touch(mode=0o644)
+
+    assert changes(made, props(root)) is False
+
+
+def test_a_mode_is_watched_only_where_the_file_is_there(root: Path, made: dict[str, Any]) -> None:
+    assert not (root / "certs/client.key").exists()
+    assert changes(made, props(root)) is False
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"lines": {"MQTT_BROKER": "broker"}}, {"files": {}}, {"folders": ["config"]}, {"modes": {}}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_what_the_stack_says_anew_is_a_change_in_place(
+    changed: dict[str, Any], root: Path, made: dict[str, Any]
+) -> None:
+    result = PROVIDER.diff(str(root), made, props(root, **changed))
+
+    assert (result.changes, result.replaces) == (True, [])
+
+
+def test_a_root_that_moves_is_a_new_folder(root: Path, made: dict[str, Any]) -> None:
+    result = PROVIDER.diff(str(root), made, props(root.with_name("elsewhere")))
+
+    assert (result.changes, result.replaces) == (True, ["root"])
+
+
+# What others keep in it
+
+VALUES = "MQTT_USER=a\nMQTT_PASSWORD='it''s $ecret'\nSECRETOPS_VERSION_mqtt=1\n# a remark\nEDITOR=vi\n"
+
+
+def lived_in(root: Path) -> dict[str, bytes]:
+    """What the rotator and a person add to a folder."""
+    with (root / "config/.env").open("a") as file:
+        file.write(VALUES)
+    theirs = {
+        "versions/mqtt/1.json": b"{}",
+        "versions/mqtt/state.json": b"[]",
+        "log/access.jsonl": b"{}\n",
+        "certs/client.key": b"-----",
+        "certs/mine.txt": b"mine",
+        "config/notes.txt": b"mine",
+    }
+    for path, content in theirs.items():
+        (root / path).parent.mkdir(exist_ok=True, mode=0o700)
+        (root / path).write_bytes(content)
+        (root / path).chmod(0o600)
+    return theirs
+
+
+def test_an_update_leaves_others_lines_and_files_alone(root: Path, made: dict[str, Any]) -> None:
+    theirs = lived_in(root)
+    anew = props(root, lines={"MQTT_BROKER": "broker", "LOG_LEVEL": "INFO"}, files={"config/new.json": "[]\n"})
+
+    result = PROVIDER.update(str(root), made, anew)
+
+    assert result.outs == anew
+    assert VALUES in (root / "config/.env").read_text()
+    assert {path: (root / path).read_bytes() for path in theirs} == theirs
+    present = env_file.values((root / "config/.env").read_text())
+    assert (present["MQTT_BROKER"], present["LOG_LEVEL"], "MQTT_PORT" in present) == ("broker", "INFO", False)
+    assert (root / "config/new.json").read_text() == "[]\n"
+    assert not (root / "config/mcp.json").exists()
+
+
+def test_a_delete_removes_only_what_it_made_and_never_a_value_or_the_log(root: Path, made: dict[str, Any]) -> None:
+    theirs = lived_in(root)
+
+    PROVIDER.delete(str(root), made)
+
+    assert {path: (root / path).read_bytes() for path in theirs} == theirs
+    left = (root / "config/.env").read_text()
+    assert VALUES in left
+    assert not env_file.values(left).keys() & {"MQTT_BROKER", "MQTT_PORT"}
+    assert not (root / "config/mcp.json").exists()
+
+
+def test_a_delete_leaves_a_public_file_that_somebody_changed(root: Path, made: dict[str, Any]) -> None:
+    (root / "config/mcp.json").write_text('{"mine": true}\n')
+
+    PROVIDER.delete(str(root), made)
+
+    assert (root / "config/mcp.json").read_text() == '{"mine": true}\n'
+
+
+def test_a_delete_of_what_nobody_lived_in_leaves_nothing(root: Path, made: dict[str, Any]) -> None:
+    PROVIDER.delete(str(root), made)
+
+    assert not root.exists()
+    assert root.parent.exists()
+
+
+def test_a_delete_of_what_is_gone_is_done(root: Path, made: dict[str, Any]) -> None:
+    shutil.rmtree(root)
+
+    PROVIDER.delete(str(root), made)
+
+    assert not root.exists()
+
+
+def test_two_resources_of_one_root_come_and_go_without_each_others_lines(root: Path) -> None:
+    store = props(root, files={}, lines={})
+    server = props(root, folders=[], modes={}, files={"config/mcp.json": "{}\n"}, lines={"LOG_LEVEL": "INFO"})
+    PROVIDER.create(store)
+    PROVIDER.create(server)
+    with (root / "config/.env").open("a") as file:
+        file.write("MQTT_PASSWORD=x\n")
+
+    PROVIDER.delete(str(root), server)
+
+    assert changes(store, store) is False
+    assert env_file.values((root / "config/.env").read_text()) == {"MQTT_PASSWORD": "x"}
+
+
+def test_a_folder_that_is_gone_is_gone_from_the_state_too(root: Path, made: dict[str, Any]) -> None:
+    assert PROVIDER.read(str(root), made).id == str(root)
+
+    shutil.rmtree(root)
+
+    assert not PROVIDER.read(str(root), made).id
+
+
+# Refusals
+
+
+def refused(given: dict[str, Any]) -> list[str]:
+    return [failure.reason for failure in PROVIDER.check({}, given).failures]
+
+
+def test_a_new_place_and_an_own_folder_are_fit(root: Path) -> None:
+    assert refused(props(root)) == []
+    PROVIDER.create(props(root))
+    assert refused(props(root)) == []
+
+
+def test_a_check_changes_nothing(root: Path) -> None:
+    refused(props(root))
+
+    assert not root.exists()
+
+
+def test_a_relative_root_is_refused() -> None:
+    assert refused(props(Path("store"))) == ["store: not an absolute path"]
+
+
+@pytest.mark.parametrize("where", ["store", "store/config", "store/certs"])
+def test_a_file_in_the_way_of_a_folder_is_refused(where: str, tmp_path: Path) -> None:
+    path = tmp_path / where
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+
+    assert refused(props(tmp_path / "store")) == [
+        f"{path} is a file; a folder belongs there. -> Name another root, or move the file away."
+    ]
+    assert path.read_text() == "mine"
+
+
+def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    (reason,) = refused(props(tmp_path / "file" / "store"))
+
+    assert reason.startswith(f"{tmp_path / 'file'} is a file; a folder belongs there.")
+
+
+@pytest.mark.parametrize("where", ["config/.env", "config/mcp.json", "certs/client.key"])
+def test_a_folder_in_the_way_of_a_file_is_refused(where: str, root: Path) -> None:
+    (root / where).mkdir(parents=True)
+
+    assert refused(props(root)) == [
+        f"{root / where} is a folder; a file belongs there. -> Move it away, or name another root."
+    ]
+
+
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can give a file to another account")
+
+
+@needs_root
+@pytest.mark.parametrize("where", [".", "config", "config/.env", "config/mcp.json"])
+def test_a_foreign_owner_is_refused_with_both_accounts_named(where: str, root: Path, made: dict[str, Any]) -> None:
+    os.chown(root / where, NOBODY, NOBODY)
+    before = everything(root)
+
+    (reason,) = refused(props(root))
+
+    assert f"{(root / where).resolve()} belongs to uid {NOBODY}, and this is uid 0" in reason
+    assert "-> run as uid 65534, or give the folder over: chown -R 0" in reason
+    assert everything(root) == before
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {project!r})
+from tests.unit.test_folder import props, refused
+os.setgroups([]); os.setgid({nobody}); os.setuid({nobody})
+print(refused(props(Path({root!r}))))
+"""
+
+
+def refused_as_nobody(root: Path) -> str:
+    """What `check` says when an account without rights of its own runs it."""
+    code = AS_NOBODY.format(project=str(PROJECT_FOLDER), nobody=NOBODY, root=str(root))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def common() -> Iterator[Path]:
+    """A folder that each account may reach; pytest's own are for one account."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+UNPRIVILEGED = NOBODY if IS_ROOT else os.geteuid()
+
+
+def refused_without_privilege(root: Path) -> str:
+    """Root is not held back by modes, so it asks as somebody else."""
+    return refused_as_nobody(root) if IS_ROOT else repr(refused(props(root)))
+
+
+def test_a_read_only_folder_is_refused(common: Path) -> None:
+    place = common / "place"
+    place.mkdir(mode=0o555)
+
+    assert refused_without_privilege(place / "store") == repr(
+        [f"{place} is read-only for uid {UNPRIVILEGED}. -> Make it writable, or name another root."]
+    )
+
+
+def test_a_folder_behind_a_closed_one_is_refused(common: Path) -> None:
+    place = common / "place"
+    place.mkdir(mode=0o000)
+
+    told = refused_without_privilege(place / "inner" / "store")
+    place.chmod(0o700)
+
+    assert f"{place / 'inner' / 'store'}: Permission denied for uid {UNPRIVILEGED}" in told
+    assert "-> Give this account access, or name another root." in told
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=128k,nr_inodes=60,mode=700", "tmpfs", str(place)]
+    done = subprocess.run(mounting, capture_output=True, text=True, timeout=60, check=False) if IS_ROOT else None
+    if done is None or done.returncode != 0:
+        why = done.stderr.strip() if done else "only root can mount a small disk"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    yield place
+    subprocess.run(["umount", str(place)], timeout=60, check=True)
+
+
+def fill(place: Path) -> None:
+    with (place / "ballast").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+def test_a_full_disk_is_refused(small_disk: Path) -> None:
+    fill(small_disk)
+
+    assert refused(props(small_disk / "store")) == [
+        f"{small_disk}: its disk is full. -> Make room, then run pulumi up again."
+    ]
+
+
+def test_a_disk_that_fills_up_during_an_update_loses_nothing(small_disk: Path) -> None:
+    root = small_disk / "store"
+    made = dict(PROVIDER.create(props(root)).outs or {})
+    lived_in(root)
+    before = everything(root)
+    fill(small_disk)
+
+    with pytest.raises(StoreError, match="No space left on device") as caught:
+        PROVIDER.update(str(root), made, props(root, lines={"MQTT_BROKER": "b" * 20_000}))
+
+    assert "written whole or not at all" in str(caught.value)
+    assert everything(root) == before
+    (small_disk / "ballast").unlink()
+    PROVIDER.update(str(root), made, props(root, lines={"MQTT_BROKER": "b" * 20_000}))
+    assert VALUES in (root / "config/.env").read_text()
+
+
+# Two writers
+
+ROUNDS = 200
+
+PULUMI = """
+from pathlib import Path
+from tests.unit.test_folder import PROVIDER, ROUNDS, props
+root = Path({root!r})
+now = props(root)
+for at in range(ROUNDS):
+    assert not PROVIDER.diff(str(root), now, now).changes, f"lost in round {{at}}"
+    now = props(root, lines={{"MQTT_BROKER": "localhost", "MQTT_PORT": str(at)}})
+    PROVIDER.update(str(root), now, now)
+"""
+
+ROTATOR = """
+from pathlib import Path
+from secretops.stores import env_file, files
+from tests.unit.test_folder import ROUNDS
+root = Path({root!r})
+for at in range(ROUNDS):
+    with files.lock(root):
+        env = root / "config" / ".env"
+        text = env.read_text()
+        assert at == 0 or env_file.values(text)["MQTT_PASSWORD"] == str(at - 1), f"lost in round {{at}}"
+        files.write(env, env_file.changed(text, {{"MQTT_PASSWORD": str(at)}}).encode(), files.PRIVATE)
+"""
+
+
+def test_pulumi_and_the_rotator_write_the_variables_at_once_and_no_line_is_lost(root: Path) -> None:
+    """The second writer is a stand-in for the store, with its lock and its way to write."""
+    PROVIDER.create(props(root))
+    with (root / "config/.env").open("a") as file:
+        file.write("# a remark\nEDITOR=vi\n")
+
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code.format(root=str(root))], cwd=PROJECT_FOLDER, stderr=subprocess.PIPE, text=True
+        )
+        for code in (PULUMI, ROTATOR)
+    ]
+    told = [writer.communicate(timeout=120)[1] for writer in writers]
+
+    assert ([writer.returncode for writer in writers], told) == ([0, 0], ["", ""])
+    text = (root / "config/.env").read_text()
+    present = env_file.values(text)
+    assert present["MQTT_PORT"] == present["MQTT_PASSWORD"] == str(ROUNDS - 1)
+    assert "# a remark\nEDITOR=vi\n" in text
+    assert {path.name for path in (root / "config").iterdir()} == {".env", "mcp.json"}
+    assert mode(root / "config/.env") == files.PRIVATE

@@ -1,0 +1,82 @@
+"""The journal: what was done, for people, and readable whatever happened to the file."""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from secretops.engine.journal import Entry, JournalFile
+from secretops.errors import StoreError
+
+TIME = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
+
+
+def entry(secret: str = "mqtt", outcome: str = "done", *, time: datetime = TIME) -> Entry:
+    return Entry(time=time, secret=secret, version="v1", step="apply", outcome=outcome)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "rotation.jsonl"
+
+
+def test_the_newest_entry_of_each_secret_is_found(path: Path) -> None:
+    journal = JournalFile(path)
+    assert journal.last("mqtt") is None
+    for one in (entry("mqtt", "first"), entry("broker-admin"), entry("mqtt", "second")):
+        journal.write(one)
+    assert journal.last("mqtt") == entry("mqtt", "second")
+    assert journal.last("broker-admin") == entry("broker-admin")
+    assert journal.last("agent-key") is None
+
+
+def test_an_entry_is_one_line_of_json_with_its_time_in_utc(path: Path) -> None:
+    there = timezone(timedelta(hours=5))
+    JournalFile(path).write(entry(outcome="two\nlines", time=TIME.astimezone(there)))
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line) == {
+        "time": "2026-03-01T12:00:05.000+00:00",
+        "secret": "mqtt",
+        "version": "v1",
+        "step": "apply",
+        "outcome": "two\nlines",
+    }
+
+
+def test_it_is_private_and_only_grows(path: Path) -> None:
+    JournalFile(path).write(entry())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    JournalFile(path).write(entry())
+    assert path.read_bytes() == before * 2
+
+
+def test_a_line_cut_short_hides_neither_the_one_before_nor_the_one_after(path: Path) -> None:
+    journal = JournalFile(path)
+    journal.write(entry(outcome="whole"))
+    with path.open("a") as file:
+        file.write('{"time": "2026-03-0')
+    assert journal.last("mqtt") == entry(outcome="whole")
+    journal.write(entry(outcome="after"))
+    assert journal.last("mqtt") == entry(outcome="after")
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xfe\n", b"[]\n", b"null\n", b'{"secret": "mqtt"}\n', b"\0\0\0", b"{}\n"])
+def test_garbage_in_it_hides_nothing(path: Path, garbage: bytes) -> None:
+    journal = JournalFile(path)
+    journal.write(entry(outcome="whole"))
+    with path.open("ab") as file:
+        file.write(garbage)
+    assert journal.last("mqtt") == entry(outcome="whole")
+
+
+def test_what_it_cannot_write_or_read_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing" / "rotation.jsonl", tmp_path):
+        with pytest.raises(StoreError, match="every step of a rotation is written down"):
+            JournalFile(path).write(entry())
+    with pytest.raises(StoreError, match=str(tmp_path)):
+        JournalFile(tmp_path).last("mqtt")

@@ -1,0 +1,275 @@
+"""What the launcher makes of a .env, and of a machine without the server's source."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from secretops.errors import ExitCode, SecretopsError, StoreError, UsageError, WaitingError
+from secretops.launcher import checkout
+from secretops.launcher.settings import ServerSettings, read_settings
+from secretops.manifest import MqttProtocol
+
+PASSWORD = secrets.token_hex(20)
+
+
+def lay_down(root: Path, **variables: str) -> Path:
+    (root / "config").mkdir(exist_ok=True)
+    env = root / "config" / ".env"
+    env.write_text("".join(f"{name}={text}\n" for name, text in variables.items()))
+    return env
+
+
+def read(root: Path, **variables: str) -> ServerSettings:
+    complete = {"MQTT_BROKER": "broker.example", "MQTT_USER": "server-a", "MQTT_PASSWORD": PASSWORD} | variables
+    lay_down(root, **{name: text for name, text in complete.items() if text})
+    return read_settings(f"dotenv:{root}")
+
+
+def test_the_guides_shortest_file_is_enough(tmp_path: Path) -> None:
+    settings = read(tmp_path)
+    assert (settings.broker, settings.port, settings.protocol, settings.tls) == (
+        "broker.example",
+        1883,
+        MqttProtocol.V5,
+        None,
+    )
+    assert dict(settings.mqtt) == {"username": "server-a", "password": PASSWORD}
+    assert settings.agent_key is None
+
+
+def test_every_variable_arrives_where_it_belongs(tmp_path: Path) -> None:
+    for name in ("ca.crt", "client.crt", "client.key"):
+        (tmp_path / name).write_text("pem")
+    settings = read(
+        tmp_path,
+        MQTT_PORT="9001",
+        MQTT_PROTOCOL="3.1.1",
+        MQTT_USE_TLS="True",
+        MQTT_CA_CERT=f"{tmp_path}/ca.crt",
+        MQTT_CLIENT_CERT=f"{tmp_path}/client.crt",
+        MQTT_CLIENT_KEY=f"{tmp_path}/client.key",
+        MQTT_CLIENT_ID="line-3",
+        DO_AGENT_API_KEY=f"{PASSWORD}key",
+        LOG_LEVEL="warning",
+    )
+    assert settings.port == 9001
+    assert settings.protocol is MqttProtocol.V311
+    assert settings.tls
+    assert settings.tls.key == tmp_path / "client.key"
+    assert settings.client_id_prefix == "line-3"
+    assert settings.log_level == "WARNING"
+    assert settings.agent_key
+    assert settings.agent_key["api-key"] == f"{PASSWORD}key"
+
+
+def test_tls_alone_moves_the_port_to_8883(tmp_path: Path) -> None:
+    assert read(tmp_path, MQTT_USE_TLS="true").port == 8883
+
+
+def test_a_file_variable_gives_its_content_without_one_final_newline(tmp_path: Path) -> None:
+    carried = tmp_path / "password"
+    carried.write_bytes(f"{PASSWORD}\r\n\n".encode())
+    settings = read(tmp_path, MQTT_PASSWORD="", MQTT_PASSWORD_FILE=str(carried))
+    assert settings.mqtt["password"] == f"{PASSWORD}\r\n"
+
+
+def test_nothing_that_is_printed_shows_a_value(tmp_path: Path) -> None:
+    settings = read(tmp_path, DO_AGENT_API_KEY=f"{PASSWORD}key")
+    assert PASSWORD not in repr(settings)
+    assert PASSWORD not in json.dumps(settings.public_variables())
+
+
+def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path) -> None:
+    for name in ("client.crt", "client.key"):
+        (tmp_path / name).write_text("pem")
+    read(
+        tmp_path,
+        SECRETOPS_VERSION_MQTT="v-1",
+        SECRETOPS_VERSION_AGENT_KEY="v-2",
+        DO_AGENT_API_KEY=f"{PASSWORD}key",
+        MQTT_USE_TLS="true",
+        MQTT_CLIENT_CERT=f"{tmp_path}/client.crt",
+        MQTT_CLIENT_KEY=f"{tmp_path}/client.key",
+    )
+    text = (tmp_path / "log" / "access.jsonl").read_text()
+    found = [(it["secret"], it["version"]) for it in map(json.loads, text.splitlines())]
+    assert found == [("mqtt", "v-1"), ("agent-key", "v-2"), ("client-cert", "unknown")]
+    assert PASSWORD not in text
+
+
+def test_a_plain_file_is_read_without_a_record(tmp_path: Path) -> None:
+    env = lay_down(tmp_path, MQTT_BROKER="localhost", MQTT_USER="server-a", MQTT_PASSWORD=PASSWORD)
+    assert read_settings(f"file:{env}").mqtt["password"] == PASSWORD
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("in the way")
+    with pytest.raises(StoreError, match="recorded"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
+        ({"MQTT_BROKER": "mqtt://broker"}, "not a URL"),
+        ({"MQTT_BROKER": "a..b"}, "MQTT_BROKER='a..b'"),
+        ({"MQTT_PORT": "0"}, "1 to 65535"),
+        ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'"),
+        ({"MQTT_PORT": "-1"}, "MQTT_PORT='-1'"),
+        ({"MQTT_PORT": "mqtt"}, "MQTT_PORT='mqtt'"),
+        ({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"),
+        ({"MQTT_USE_TLS": "yes"}, "true, false"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL='LOUD'"),
+        ({"MQTT_USER": ""}, "MQTT_USER is missing"),
+        ({"MQTT_PASSWORD_FILE": "/dev/null"}, "both set"),
+        ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "MQTT_PASSWORD_FILE=/: Is a directory"),
+        ({"DO_AGENT_API_KEY_FILE": "/"}, "DO_AGENT_API_KEY_FILE=/: Is a directory"),
+        ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "MQTT_CLIENT_KEY is not"),
+        ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_KEY": "/dev/null"}, "MQTT_CLIENT_CERT is not"),
+    ],
+)
+def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], told: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, **variables)
+    assert told in str(caught.value)
+    assert "->" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    assert not (tmp_path / "log").exists()
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, MQTT_BROKER="", MQTT_PORT="x", MQTT_PROTOCOL="6", LOG_LEVEL="x", MQTT_PASSWORD="")
+    for name in ("MQTT_BROKER", "MQTT_PORT", "MQTT_PROTOCOL", "LOG_LEVEL"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"MQTT_PASSWORD": ""},
+        {"MQTT_PASSWORD": "", "MQTT_USER": ""},
+        {"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/nonexistent/password"},
+    ],
+)
+def test_a_password_that_is_not_there_yet_is_waited_for(variables: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(WaitingError, match="secretops tick") as caught:
+        read(tmp_path, **variables)
+    assert caught.value.exit_code is ExitCode.WAITING
+
+
+def test_a_client_certificate_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    missing = {"MQTT_CLIENT_CERT": f"{tmp_path}/a", "MQTT_CLIENT_KEY": f"{tmp_path}/b"}
+    with pytest.raises(WaitingError) as caught:
+        read(tmp_path, MQTT_USE_TLS="true", **missing)
+    assert str(caught.value).count("put client-cert") == 2
+
+
+def test_an_agent_key_that_is_not_there_yet_does_not_keep_the_server(tmp_path: Path) -> None:
+    assert read(tmp_path, DO_AGENT_API_KEY_FILE=f"{tmp_path}/none").agent_key is None
+
+
+@pytest.mark.parametrize("source", ["", "dotenv:", "vault:somewhere", "/a/path"])
+def test_an_unknown_source_is_refused_with_the_known_ones(source: str) -> None:
+    with pytest.raises(UsageError, match=r"dotenv:.*file:"):
+        read_settings(source)
+
+
+def test_a_folder_without_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="pulumi up"):
+        read_settings(f"dotenv:{tmp_path}")
+
+
+def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
+    lay_down(tmp_path).write_bytes(b"MQTT_BROKER=\xff\xfe")
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_settings(f"dotenv:{tmp_path}")
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without the server: nothing named, nothing beside a project, an empty cache."""
+    monkeypatch.delenv("COREFLUX_SERVER_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> tuple[str, str]:
+    """A repository with a server.py, and its commit."""
+    folder = tmp_path / "upstream.git"
+    folder.mkdir()
+    (folder / "server.py").write_text("")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *identity, *arguments],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "server")
+    return str(folder), git("rev-parse", "HEAD")
+
+
+def test_the_server_is_cloned_once_at_the_pinned_commit(
+    nowhere: Path, upstream: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkout, "UPSTREAM_REPOSITORY", upstream[0])
+    monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", upstream[1])
+    first, second = checkout.find_server(), checkout.find_server()
+    assert (first.folder / "server.py").is_file()
+    assert first.folder == second.folder
+    assert first.origin.startswith("cloned from")
+    assert second.origin.startswith("cloned before")
+    assert [path.name for path in first.folder.parent.iterdir()] == [first.folder.name]
+    (first.folder / "server.py").write_text("changed")
+    with pytest.raises(SecretopsError, match="unmodified"):
+        checkout.find_server()
+
+
+def test_a_clone_that_fails_leaves_nothing_and_names_all_three_ways(
+    nowhere: Path, upstream: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkout, "UPSTREAM_REPOSITORY", upstream[0])
+    monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", "0" * 40)
+    with pytest.raises(SecretopsError) as caught:
+        checkout.find_server()
+    for way in ("COREFLUX_SERVER_DIR", "../shared/upstream", "reach the repository"):
+        assert way in caught.value.remedy
+    assert list((nowhere / "cache" / "coreflux-mcp-secrets").iterdir()) == []
+
+
+def test_the_server_beside_the_project_is_found_from_below_it(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = nowhere / "shared" / "upstream" / "coreflux-mcp-server"
+    folder.mkdir(parents=True)
+    (folder / "server.py").touch()
+    below = nowhere / "project" / "a" / "b"
+    below.mkdir(parents=True)
+    (nowhere / "project" / "Pulumi.yaml").touch()
+    monkeypatch.chdir(below)
+    assert checkout.find_server().folder == folder
+
+
+def test_a_named_folder_without_a_server_is_refused(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREFLUX_SERVER_DIR", str(nowhere))
+    with pytest.raises(UsageError, match=r"server\.py"):
+        checkout.find_server()

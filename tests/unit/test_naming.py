@@ -1,0 +1,63 @@
+"""Physical names: within every limit, readable where they fit, and never two alike."""
+
+from __future__ import annotations
+
+import re
+import string
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from components.naming import NAME, physical_name, variable_of
+
+PARTS = st.lists(st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=60), min_size=1, max_size=4)
+LIMITS = st.integers(min_value=16, max_value=100)
+NAMES = st.from_regex(NAME, fullmatch=True)
+
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
+
+
+@given(PARTS, LIMITS)
+def test_a_name_keeps_within_its_limit(parts: list[str], limit: int) -> None:
+    assert 0 < len(physical_name(*parts, limit=limit)) <= limit
+
+
+@given(PARTS, LIMITS)
+def test_a_name_that_fits_is_left_alone(parts: list[str], limit: int) -> None:
+    whole = "-".join(parts)
+    assume(len(whole) <= limit)
+
+    assert physical_name(*parts, limit=limit) == whole
+
+
+@given(PARTS, PARTS, LIMITS)
+def test_two_names_are_two_names(left: list[str], right: list[str], limit: int) -> None:
+    assume("-".join(left) != "-".join(right))
+
+    assert physical_name(*left, limit=limit) != physical_name(*right, limit=limit)
+
+
+@given(
+    st.text("ab", min_size=60, max_size=60),
+    st.text("ab", min_size=1, max_size=8),
+    st.text("ab", min_size=1, max_size=8),
+)
+def test_names_that_differ_only_in_what_is_cut_off_are_still_two(start: str, left: str, right: str) -> None:
+    assume(left != right)
+
+    assert physical_name(start, left, limit=40) != physical_name(start, right, limit=40)
+
+
+@given(PARTS, LIMITS)
+def test_a_cut_name_is_the_same_each_time_and_has_no_double_dash_of_ours(parts: list[str], limit: int) -> None:
+    name = physical_name(*parts, limit=limit)
+
+    assert name == physical_name(*parts, limit=limit)
+    if len("-".join(parts)) > limit:
+        assert re.search(r"(^|[^-])-[0-9a-f]{8}$", name)
+
+
+@given(NAMES, NAMES)
+def test_a_variables_name_is_one_that_a_shell_and_an_env_file_take(secret: str, field: str) -> None:
+    assert re.fullmatch(r"[A-Z][A-Z0-9_]*", variable_of(secret, field))

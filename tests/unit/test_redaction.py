@@ -1,0 +1,182 @@
+"""No log record of this process carries a value, whoever writes it and however it is dressed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import urllib.parse
+from collections.abc import Iterator
+
+import pytest
+
+from secretops import redaction
+from secretops.redaction import HIDDEN, redact
+from secretops.values import Value, new_password
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that a plain handler on the root logger writes, at every level."""
+    redaction.install()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def secret() -> str:
+    value = Value({"username": "someone", "password": f"p w/{new_password()}+é\"'\n"})
+    return value["password"]
+
+
+def forms(text: str) -> dict[str, str]:
+    """How a value may be dressed. The test's own list."""
+    raw = text.encode()
+    return {
+        "plain": text,
+        "repr": repr(text),
+        "json": json.dumps(text),
+        "json with unicode": json.dumps(text, ensure_ascii=False),
+        "base64": base64.b64encode(raw).decode(),
+        "urlsafe base64": base64.urlsafe_b64encode(raw).decode(),
+        "hex": raw.hex(),
+        "upper hex": raw.hex().upper(),
+        "url": urllib.parse.quote(text),
+        "url, nothing safe": urllib.parse.quote(text, safe=""),
+        "form": urllib.parse.quote_plus(text),
+    }
+
+
+CORE = 24
+"""A piece of a value this long is as good as the value."""
+
+
+def shows(text: str, secret: str) -> bool:
+    """Whether any form of the secret's random part is in `text`. The random part is what is worth anything."""
+    kernel = secret[4:-4]
+    return any(kernel[start : start + CORE] in text for start in range(len(kernel) - CORE))
+
+
+def test_the_message_is_redacted(log: io.StringIO, secret: str) -> None:
+    logging.getLogger("ours").error("password is " + secret)  # noqa: G003
+    assert "password is <hidden>" in log.getvalue()
+    assert not shows(log.getvalue(), secret)
+
+
+@pytest.mark.parametrize("form", forms("x" * 10))
+def test_every_form_is_redacted(log: io.StringIO, secret: str, form: str) -> None:
+    dressed = forms(secret)[form]
+    logging.getLogger("ours").error("before %s after", dressed)
+    assert dressed.strip("'\"=") not in log.getvalue()
+    assert HIDDEN in log.getvalue()
+    assert "before" in log.getvalue() and "after" in log.getvalue()
+
+
+def test_arguments_are_redacted_whatever_their_type(log: io.StringIO, secret: str) -> None:
+    logger = logging.getLogger("ours")
+    logger.info("%s %r", {"password": secret}, [secret])
+    logger.info("%(password)s", {"password": secret})
+    logger.info("%s", ValueError(secret))
+    logger.debug("%s", secret.encode())
+    assert not shows(log.getvalue(), secret)
+    assert log.getvalue().count(HIDDEN) == 5
+
+
+def test_an_exception_and_its_causes_are_redacted(log: io.StringIO, secret: str) -> None:
+    try:
+        try:
+            raise ValueError(f"bad password {secret}")
+        except ValueError as error:
+            raise RuntimeError(f"could not use {secret}") from error
+    except RuntimeError:
+        logging.getLogger("ours").exception("failed")
+    assert "RuntimeError: could not use <hidden>" in log.getvalue()
+    assert "ValueError: bad password <hidden>" in log.getvalue()
+    assert not shows(log.getvalue(), secret)
+
+
+def test_a_handler_that_formats_the_exception_itself_gets_none(secret: str) -> None:
+    redaction.install()
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("ours.own-format")
+    logger.addHandler(handler)
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        logger.exception("failed")
+    logger.removeHandler(handler)
+    assert records[0].exc_info is None
+    assert records[0].exc_text and not shows(records[0].exc_text, secret)
+
+
+def test_the_stack_is_redacted(log: io.StringIO) -> None:
+    Value({"password": "literal-in-a-source-line"})
+    logging.getLogger("ours").warning("here", stack_info=True, extra={"x": "literal-in-a-source-line"})
+    assert "Stack (most recent call last)" in log.getvalue()
+    assert "literal-in-a-source-line" not in log.getvalue()
+
+
+def test_loggers_of_libraries_and_loggers_made_later_are_redacted(log: io.StringIO, secret: str) -> None:
+    for name in ("paho.mqtt.client", "asyncio", f"later.{new_password()}"):
+        logging.getLogger(name).warning("sent %s", secret)
+    logging.warning("root %s", secret)
+    assert log.getvalue().count(HIDDEN) == 4
+    assert not shows(log.getvalue(), secret)
+
+
+def test_a_value_learned_after_the_logger_was_made_is_redacted(log: io.StringIO) -> None:
+    logger = logging.getLogger("ours.early")
+    late = new_password()
+    Value({"api-key": late})
+    logger.error(late)
+    assert late not in log.getvalue()
+
+
+def test_a_wrong_format_string_shows_no_argument_and_ends_nothing(log: io.StringIO, secret: str) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise LookupError(secret)
+
+    logger = logging.getLogger("ours")
+    logger.error("%d", secret)
+    logger.error("%(missing)s", {"password": secret})
+    logger.error("%s", Broken())
+    logger.error("too many", secret)  # noqa: PLE1205
+    assert not shows(log.getvalue(), secret)
+    assert len(log.getvalue().splitlines()) == 4
+
+
+def test_of_two_values_of_which_one_begins_the_other_nothing_is_left() -> None:
+    base = new_password()
+    Value({"password": base})
+    Value({"password": base + "-and-more"})
+    assert redact(f"<{base}-and-more> <{base}>") == f"<{HIDDEN}> <{HIDDEN}>"
+
+
+def test_a_public_field_is_shown() -> None:
+    name = f"user-{new_password()}"
+    Value({"username": name, "password": new_password()})
+    assert redact(name) == name
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    Value({"password": "a"})
+    assert redact("a banana") == "a banana"
+
+
+def test_installing_twice_is_once() -> None:
+    redaction.install()
+    factory = logging.getLogRecordFactory()
+    redaction.install()
+    assert logging.getLogRecordFactory() is factory
