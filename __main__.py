@@ -7,8 +7,7 @@ from dataclasses import asdict
 import pulumi
 
 from components.matrix import gaps
-from components.server import open_identity, open_server
-from components.store import open_store
+from components.platforms import open_identity, open_server, open_store
 from settings import Settings
 
 settings = Settings.load()  # every error of the stack file at once, an impossible pair included

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.sections import BrokerSettings, EmbeddedBroker, OutsideBroker
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
-from settings import BrokerSettings, EmbeddedBroker, OutsideBroker
 
 
 def broker_location(settings: BrokerSettings, *, home: Path) -> Broker:

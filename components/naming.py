@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+PROJECT = "coreflux-mcp-secrets"
+
 NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
 """What names a stack file may give: good as they are in every store, variable and path."""
 

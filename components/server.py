@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.matrix import refusal
 from components.principals import HostUser, Principal
-from components.references import Reference
-from settings import LocalServer, Settings
 
 
 class McpServer(pulumi.ComponentResource):
@@ -25,24 +22,7 @@ class Identity:
 
     principal: Principal
 
-
-def open_identity(settings: Settings) -> Identity:
-    """The identity that the stack's server reads secrets with."""
-    match settings.server:
-        case LocalServer():
-            return Identity(HostUser.this())
-        case planned:
-            raise NotImplementedError(refusal(settings.store.kind, planned.kind))
-
-
-def open_server(
-    name: str, settings: Settings, *, secrets: Reference, opts: pulumi.ResourceOptions | None = None
-) -> McpServer:
-    """The server component that the stack asks for, wired with references."""
-    match settings.server:
-        case LocalServer():
-            from components.dotenv.local import LocalMcpServer
-
-            return LocalMcpServer(name, server=settings.server, settings=settings, secrets=secrets, opts=opts)
-        case planned:
-            raise NotImplementedError(refusal(settings.store.kind, planned.kind))
+    @classmethod
+    def of_this_account(cls) -> Identity:
+        """A server that this account's own programs start."""
+        return cls(HostUser.this())

@@ -7,12 +7,10 @@ from abc import ABC, abstractmethod
 import pulumi
 
 from components.access_log import Trail
-from components.matrix import refusal
 from components.principals import Principal
 from components.references import Reference
 from components.rotation import Schedule
 from secretops.manifest import Manifest
-from settings import DotenvStore, Settings
 
 
 class SecretStore(pulumi.ComponentResource, ABC):
@@ -32,14 +30,3 @@ class SecretStore(pulumi.ComponentResource, ABC):
     @abstractmethod
     def record_access(self) -> Trail:
         """Set up the trail."""
-
-
-def open_store(name: str, settings: Settings) -> SecretStore:
-    """The store component that the stack asks for. Imports that platform's folder and no other."""
-    match settings.store:
-        case DotenvStore():
-            from components.dotenv.store import DotenvSecretStore
-
-            return DotenvSecretStore(name, store=settings.store, settings=settings)
-        case planned:
-            raise NotImplementedError(refusal(planned.kind, settings.server.kind))  # Settings has refused it before

@@ -10,8 +10,9 @@ import pulumi
 
 from components.dotenv.folder import Folder
 from components.references import Reference
+from components.sections import DotenvStore, EmbeddedBroker, LocalServer, OutsideBroker
 from components.server import McpServer
-from settings import PROJECT_FOLDER, DotenvStore, EmbeddedBroker, LocalServer, OutsideBroker, Settings
+from settings import Settings
 
 CLIENT_ENTRY = "config/mcp.json"
 
@@ -31,7 +32,7 @@ class LocalMcpServer(McpServer):
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, None, opts)
         if not isinstance(settings.store, DotenvStore):
             raise TypeError(f"{settings.store.kind}: Settings lets only dotenv through to a local server today")
-        root = PROJECT_FOLDER / settings.store.root
+        root = settings.store.folder
         self.endpoint = str(root / CLIENT_ENTRY)
         Folder(
             f"{name}-files",

@@ -12,14 +12,15 @@ from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
 from components.dotenv.rotation import rotator_files, turn_on
 from components.matrix import GAPS, StoreKind
-from components.naming import variable_of
+from components.naming import PROJECT, variable_of
 from components.principals import HostUser, Principal
 from components.references import MountedFiles
 from components.rotation import Schedule
+from components.sections import DotenvStore, OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Manifest, Reader, Secret, SecretKind
-from settings import PROJECT, PROJECT_FOLDER, DotenvStore, OutsideBroker, Settings
+from settings import Settings
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
 
@@ -48,7 +49,7 @@ class DotenvSecretStore(SecretStore):
         self, name: str, *, store: DotenvStore, settings: Settings, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, None, opts)
-        self._root = PROJECT_FOLDER / store.root
+        self._root = store.folder
         self._child = pulumi.ResourceOptions(parent=self)
         self.manifest = Manifest(
             project=PROJECT,

@@ -1,4 +1,4 @@
-"""A command in a process of its own that is killed at a chosen moment. Everything is wrapped here, nothing in the product.
+"""A command in a process of its own that is killed at a chosen moment. The product has no hook for it.
 
 An effect is any call of the store or of a target that is not known to only look: a new one is found by itself.
 """
@@ -20,6 +20,7 @@ from secretops.manifest import Manifest
 from secretops.operations import put, rotate, tick
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
+from secretops.targets import open_target
 from tests.real.stack import DEADLINE, Clock, Stack
 
 LOOKS = frozenset({"versions", "read", "lease", "verify"})
@@ -91,7 +92,7 @@ class Doomed:
         return self.process.exitcode
 
 
-def _run(
+def _run(  # noqa: PLR0917 - as the process passes them
     manifest: str, ahead: timedelta, command: str, name: str, kill_at: int | None, held: bool, pipe: Connection
 ) -> None:
     count = 0
@@ -107,9 +108,9 @@ def _run(
 
     stack = Stack(Manifest.model_validate_json(manifest), Clock(ahead))
     opened = stack.session("rotator")
-    real = sessions.open_target
+    real = open_target
     for module in (sessions, put, tick):
-        module.open_target = lambda *args: Watched(real(*args), "target", moment)  # type: ignore[attr-defined]
+        setattr(module, "open_target", lambda *args: Watched(real(*args), "target", moment))  # noqa: B010 - mypy
     session = Session(
         manifest=opened.manifest,
         store=Watched(opened.store, "store", moment),  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Canary values through every command of the real command line: they are where values belong and nowhere else.
 
-Looked for plain, JSON- and repr-escaped, base64 (at any alignment), hex and URL-encoded, in what commands print and log,
-in the access records, the journal, the manifest, the broker's log, and in every argv and environment while they run.
+Looked for plain, JSON- and repr-escaped, base64 (at any alignment), hex and URL-encoded: in what commands print and
+log, the access records, the journal, the manifest, the broker's log, and in every argv and environment while they run.
 """
 
 from __future__ import annotations
@@ -146,10 +146,9 @@ class Watch:
     def leaks(self, *more: Path) -> list[str]:
         """Every place outside PLACES that shows a value."""
         found = [f"{what}: {name}" for what, text in self.outputs for name in self.canaries.found_in(text)]
+        places = tuple(f"{self.stack.root}/{place}" for place in PLACES)
         for path in (*self.stack.root.rglob("*"), *more):
-            if path.is_file() and not str(path.relative_to(self.stack.root.parent)).startswith(
-                tuple(f"{self.stack.root.name}/{place}" for place in PLACES)
-            ):
+            if path.is_file() and not str(path).startswith(places):
                 found += [f"{path.name}: {name}" for name in self.canaries.found_in(path.read_bytes())]
         return found
 
@@ -171,14 +170,10 @@ def test_the_finder_finds_every_form() -> None:
 
 def elsewhere(stack: Stack, **changes: object) -> Stack:
     """The same store, with a manifest file of its own that says something else of the broker."""
-    other = Stack(stack.manifest.model_copy(update={"broker": stack.manifest.broker.model_copy(update=changes)}))
-    path = stack.root.parent / f"manifest-{free_port()}.json"
-    path.write_text(other.manifest.model_dump_json())
-
-    class Elsewhere(Stack):
-        file = path  # type: ignore[assignment]
-
-    return Elsewhere(other.manifest)
+    manifest = stack.manifest.model_copy(update={"broker": stack.manifest.broker.model_copy(update=changes)})
+    path = stack.root.parent / f"manifest-{'-'.join(changes)}.json"
+    path.write_text(manifest.model_dump_json())
+    return Stack(manifest, manifest_file=path)
 
 
 def test_no_value_leaves_its_place_on_mosquitto(

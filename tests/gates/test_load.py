@@ -1,4 +1,4 @@
-"""Readers that keep reconnecting through ten rotations never fail once, and a live session lasts until its user retires.
+"""Readers that reconnect through ten rotations never fail once, and a live session lasts until its user retires.
 
 A reader's promise is to read the credential anew within the grace. The clock moves only when each reader has, so that
 a slow machine makes the test slow and not wrong.

@@ -57,6 +57,7 @@ class Stack:
 
     manifest: Manifest
     clock: Clock = field(default_factory=Clock)
+    manifest_file: Path | None = None
 
     @property
     def root(self) -> Path:
@@ -69,7 +70,7 @@ class Stack:
     @property
     def file(self) -> Path:
         """The manifest as a file, for `--manifest`."""
-        return self.root / "config" / "secretops.json"
+        return self.manifest_file or self.root / "config" / "secretops.json"
 
     def session(self, role: str = "operator") -> Session:
         opened = Session.open(self.manifest, role=role)

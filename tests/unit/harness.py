@@ -16,7 +16,8 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.settings import SETTINGS, set_root_resource
 
-from settings import PROJECT, PROJECT_FOLDER
+from components.naming import PROJECT
+from components.sections import PROJECT_FOLDER
 from tests.unit.stack_file import StackFile
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from settings import PROJECT, Settings
+from components.naming import PROJECT
+from settings import Settings
 
 
 class _Loader(yaml.SafeLoader):

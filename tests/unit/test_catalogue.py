@@ -6,8 +6,9 @@ import re
 
 from components import catalogue
 from components.catalogue import Catalogue
+from components.sections import PROJECT_FOLDER
 from secretops.manifest import Reader, Secret, SecretKind
-from settings import PROJECT_FOLDER, Settings
+from settings import Settings
 from tests.unit.stack_file import StackFile
 
 FULL = """

@@ -41,7 +41,7 @@ def run(stack: Stack, *arguments: str, given: bytes = b"") -> subprocess.Complet
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         cli.main()
-    texts = [cast(io.BytesIO, stream.buffer).getvalue() for stream in (out, err)]
+    texts = [stream.buffer.getvalue() for stream in (out, err)]
     return subprocess.CompletedProcess(arguments, cast(int, end.value.code), *texts)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from components.sections import PROJECT_FOLDER
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
-from settings import PROJECT_FOLDER, ConfigurationError
+from settings import ConfigurationError
 from tests.unit.harness import Deployed, Registered, deploy
 from tests.unit.stack_file import StackFile
 

@@ -23,8 +23,8 @@ def version(stage: Stage, user: str | None = "a", *, ago: timedelta = HOUR, **ti
     return Version(id=f"{stage}-{user}", stage=stage, created=made, user=user, published=published, **times)
 
 
-def pending(user: str = "b", **times: datetime | None) -> Version:
-    return version(Stage.PENDING, user, **times)
+def pending(user: str = "b") -> Version:
+    return version(Stage.PENDING, user)
 
 
 def current(ago: timedelta = 10 * DAY, **times: datetime | None) -> Version:
@@ -87,7 +87,7 @@ TABLE = [
         Action.RETIRE,
         [Reason.RETIRE_DUE, Reason.DUE],
     ),
-    Case("the previous one is kept a second before the end of the grace", (previous(), current(GRACE - SECOND)), None, []),
+    Case("the previous one is kept until the last second of the grace", (previous(), current(GRACE - SECOND)), None, []),
     Case("the previous one is retired when the grace ends", (previous(), current(GRACE)), Action.RETIRE, [
         Reason.RETIRE_DUE]),
     Case(

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from components.dotenv.folder import FolderProvider
+from components.sections import PROJECT_FOLDER
 from secretops.errors import StoreError
 from secretops.stores import env_file, files
-from settings import PROJECT_FOLDER
 
 PROVIDER = FolderProvider()
 NOBODY = 65534

@@ -15,8 +15,8 @@ from secretops.errors import StoreError
 TIME = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 
 
-def entry(secret: str = "mqtt", outcome: str = "done", *, time: datetime = TIME) -> Entry:
-    return Entry(time=time, secret=secret, version="v1", step="apply", outcome=outcome)
+def entry(name: str = "mqtt", outcome: str = "done", *, time: datetime = TIME) -> Entry:
+    return Entry(time=time, secret=name, version="v1", step="apply", outcome=outcome)
 
 
 @pytest.fixture

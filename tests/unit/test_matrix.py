@@ -8,7 +8,7 @@ import pytest
 
 from components.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, markdown, refusal
 from components.references import ReferenceKind
-from settings import PROJECT_FOLDER
+from components.sections import PROJECT_FOLDER
 
 DESIGNED = {
     ("dotenv", "local"): "MountedFiles",

@@ -67,7 +67,7 @@ def shows(text: str, secret: str) -> bool:
 
 
 def test_the_message_is_redacted(log: io.StringIO, secret: str) -> None:
-    logging.getLogger("ours").error("password is " + secret)  # noqa: G003
+    logging.getLogger("ours").error("password is " + secret)
     assert "password is <hidden>" in log.getvalue()
     assert not shows(log.getvalue(), secret)
 
@@ -94,7 +94,7 @@ def test_arguments_are_redacted_whatever_their_type(log: io.StringIO, secret: st
 def test_an_exception_and_its_causes_are_redacted(log: io.StringIO, secret: str) -> None:
     try:
         try:
-            raise ValueError(f"bad password {secret}")
+            raise ValueError(f"bad password {secret}")  # noqa: TRY301
         except ValueError as error:
             raise RuntimeError(f"could not use {secret}") from error
     except RuntimeError:
@@ -108,11 +108,11 @@ def test_a_handler_that_formats_the_exception_itself_gets_none(secret: str) -> N
     redaction.install()
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+    handler.emit = records.append  # type: ignore[method-assign, assignment]
     logger = logging.getLogger("ours.own-format")
     logger.addHandler(handler)
     try:
-        raise ValueError(secret)
+        raise ValueError(secret)  # noqa: TRY301
     except ValueError:
         logger.exception("failed")
     logger.removeHandler(handler)

@@ -9,16 +9,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from settings import (
-    PROJECT_FOLDER,
-    ConfigurationError,
-    DotenvStore,
-    EmbeddedBroker,
-    Environment,
-    OutsideBroker,
-    Rotation,
-    Settings,
-)
+from components.sections import PROJECT_FOLDER, DotenvStore, EmbeddedBroker, Environment, OutsideBroker, Rotation
+from settings import ConfigurationError, Settings
 from tests.unit.stack_file import StackFile
 
 CANARY = f"Canary{secrets.token_hex(8)}"

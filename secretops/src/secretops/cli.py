@@ -117,7 +117,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
 
 
 @app.command(context_settings={"allow_extra_args": True})
-def put(
+def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,

@@ -26,7 +26,7 @@ def rotate(
     """Publish a new version of `name`. A rotation left half-done is finished instead of a second one begun.
 
     While readers may still hold the version before the current one, waits up to LONGEST_WAIT seconds for the grace to
-    end, or raises GraceError; `cut_off` goes ahead at once. Raises what the steps raise, WaitingError and LeaseHeldError.
+    end, or raises GraceError; `cut_off` goes ahead at once. Raises what the steps raise, WaitingError, LeaseHeldError.
     """
     secret = session.secret(name)
     if not secret.kind.alternates:

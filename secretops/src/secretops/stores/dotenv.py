@@ -190,7 +190,8 @@ class DotenvVersionStore:
         with files.told(path):
             if not path.exists():
                 raise NotFoundError(
-                    f"{secret}: there is no value of version {version}", remedy="secretops status lists the versions kept"
+                    f"{secret}: there is no value of version {version}",
+                    remedy="secretops status lists the versions kept",
                 )
             files.check_owner(path)
             return Value(json.loads(path.read_bytes()))

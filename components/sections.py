@@ -1,0 +1,155 @@
+"""The sections of a stack file, one model each: what they may say, and the guide's default for what they do not.
+
+A new platform is one more member of `StoreSettings` or `ServerSettings`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from components.naming import NAME
+from components.problems import between, distinct, matching
+from secretops.manifest import MqttProtocol, Reader
+
+PROJECT_FOLDER = Path(__file__).resolve().parents[1]
+
+
+class Section(BaseModel):
+    """One section of a stack file. Frozen; an unknown key is an error, and so is a string where a number belongs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Name = Annotated[
+    str,
+    matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
+]
+Port = Annotated[int, between(1, 65535, "")]
+Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
+Host = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
+        "a host's name or IPv4 address alone: no scheme, port, path or space",
+        "write it like mqtt.example.com; the port goes into broker.port",
+    ),
+]
+AbsolutePath = Annotated[
+    str, matching(r"/[^\x00-\x1f\x7f]*", "an absolute path on this machine", "write the whole path, from / on")
+]
+Topic = Annotated[str, matching(r"[^\x00]+", "a topic filter, for example plant/#", "write one, or take the entry out")]
+LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class Environment(StrEnum):
+    """Which of the guide's three environments a stack is. Not its name."""
+
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class DotenvStore(Section):
+    """A folder on this machine, as the guide draws it."""
+
+    kind: Literal["dotenv"]
+    root: Annotated[
+        str,
+        matching(
+            r"[^~\x00-\x1f\x7f][^\x00-\x1f\x7f]*",
+            "a path on one line; ~ is not expanded",
+            "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
+        ),
+    ] = ".coreflux-mcp"
+    """Relative to the project, or absolute, for example /etc/coreflux-mcp."""
+    deliver: Literal["variables", "files"] = "variables"
+    """Whether config/.env holds the values (MQTT_PASSWORD) or names their files (MQTT_PASSWORD_FILE)."""
+
+    @property
+    def folder(self) -> Path:
+        """The root, absolute."""
+        return PROJECT_FOLDER / self.root
+
+
+class KubernetesStore(Section):
+    """Secrets of one namespace."""
+
+    kind: Literal["kubernetes"]
+
+
+class AwsStore(Section):
+    """Secrets Manager in one region."""
+
+    kind: Literal["aws"]
+    region: Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region's code", "write it like eu-central-1")]
+
+
+class LocalServer(Section):
+    """The MCP server on this machine, started by an MCP client over stdio."""
+
+    kind: Literal["local"]
+    source: AbsolutePath | None = None
+    """The upstream server's folder; None lets the launcher find or clone it."""
+
+
+class KubernetesServer(Section):
+    """The MCP server as a Deployment."""
+
+    kind: Literal["kubernetes"]
+
+
+class EcsServer(Section):
+    """The MCP server on ECS Fargate."""
+
+    kind: Literal["ecs"]
+
+
+class EmbeddedBroker(Section):
+    """`secretops broker`: on this machine, for development. amqtt speaks MQTT 3.1.1 only."""
+
+    kind: Literal["embedded"]
+    port: Port = 1883
+
+
+class OutsideBroker(Section):
+    """A broker that somebody runs, and whose users secretops rotates."""
+
+    kind: Literal["coreflux", "mosquitto"]
+    host: Host
+    port: Port | None = None
+    tls: bool = True
+    ca_file: AbsolutePath | None = None
+    protocol: MqttProtocol = MqttProtocol.V5
+    client_certificate: bool = False
+    topics: Annotated[tuple[Topic, ...], Field(min_length=1), AfterValidator(distinct)] = ("#", "$SYS/Coreflux/#")
+
+    @property
+    def listening_port(self) -> int:
+        """MQTT's registered ports: 8883 with TLS, 1883 without (IANA)."""
+        return self.port or (8883 if self.tls else 1883)
+
+
+class Rotation(Section):
+    """How often, and how long readers have to follow. The upper bounds are the guide's: 90 days and 6 months."""
+
+    mqtt_days: Days = 90
+    broker_admin_days: Days = 90
+    agent_key_days: Annotated[int, between(1, 183, "days: 6 months (Secret Management Guide, Rotation)")] = 180
+    grace_seconds: Annotated[int, between(0, 604800, "seconds: a week at most")] = 3600
+
+
+class DeclaredSecret(Section):
+    """A secret of the stack's own, for example a connection string; supplied by an operator."""
+
+    fields: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(distinct)]
+    readers: Annotated[tuple[Reader, ...], Field(min_length=1), AfterValidator(distinct)] = (Reader.SERVER,)
+    remind_after_days: Annotated[int, between(1, 366, "days")] = 90
+
+
+StoreSettings = DotenvStore | KubernetesStore | AwsStore
+ServerSettings = LocalServer | KubernetesServer | EcsServer
+BrokerSettings = EmbeddedBroker | OutsideBroker
