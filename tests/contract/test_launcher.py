@@ -14,49 +14,57 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 
-from tests.real.brokers import DEADLINE, Amqtt, Mosquitto, RealBroker, Witness, free_port
+from secretops.manifest import SecretKind
+from secretops.targets import open_target
+from secretops.values import Value, new_password
+from tests.real.embedded import Embedded, start_embedded
+from tests.real.mosquitto import Mosquitto, free_port, start_mosquitto
+from tests.real.upstream import SMALL_SERVER, real_server
+from tests.real.witness import Witness
 
 pytestmark = pytest.mark.real
 
-REPOSITORY = Path(__file__).parents[2]
-SMALL = REPOSITORY / "tests" / "real" / "small_server"
+DEADLINE = 60
+"""Seconds that a test waits for an event before it calls it missing."""
+
 USER = "server-a"
+WITNESS = Value({"username": "witness", "password": new_password()})
 OPEN_STREAM = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
+
+RealBroker = Embedded | Mosquitto
 
 
 @pytest.fixture(params=["small", "upstream"])
 def server_folder(request: pytest.FixtureRequest) -> Path:
-    if request.param == "small":
-        return SMALL
-    beside = REPOSITORY.parent / "shared" / "upstream" / "coreflux-mcp-server"
-    folder = Path(os.environ.get("COREFLUX_SERVER_DIR", beside)).resolve()
-    if not (folder / "server.py").is_file():
+    folder = SMALL_SERVER if request.param == "small" else real_server()
+    if folder is None:
         pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
     return folder
 
 
-@pytest.fixture(params=["amqtt", "mosquitto"])
+@pytest.fixture(params=["embedded", "mosquitto"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
-    if request.param == "mosquitto" and not Mosquitto.program():
-        pytest.skip("mosquitto is not installed")
-    made: RealBroker = Amqtt(tmp_path) if request.param == "amqtt" else Mosquitto(tmp_path)
-    made.set_password("witness", "of-the-test")
-    made.start()
-    yield made
-    made.stop()
+    """Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
+    made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, certified=None)
+    try:
+        let_in(made, WITNESS)
+        yield made
+    finally:
+        made.stop()
+
+
+def let_in(broker: RealBroker, credential: Value) -> None:
+    """Make this the user's password, behind the back of whoever has another."""
+    open_target(broker.broker(), SecretKind.MQTT_USER).apply(broker.admin, credential)
 
 
 @dataclass
@@ -74,6 +82,10 @@ class Place:
         lines = {"MQTT_BROKER": "localhost", "MQTT_USER": USER, "SECRETOPS_VERSION_MQTT": "v-7"} | variables
         path.write_text("".join(f"{name}={text}\n" for name, text in lines.items()))
         path.chmod(0o600)
+
+    def credential(self, password: str = "") -> Value:
+        """Its server's, or one with another password."""
+        return Value({"username": USER, "password": password or self.password})
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "secretops", "run", "--from", f"dotenv:{self.root}"]
@@ -136,9 +148,8 @@ def place(tmp_path: Path, server_folder: Path) -> Place:
 
 @pytest.fixture
 def witness(broker: RealBroker) -> Iterator[Witness]:
-    made = Witness(broker, "witness", "of-the-test")
-    yield made
-    made.close()
+    with Witness(broker.broker(), WITNESS) as made:
+        yield made
 
 
 async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
@@ -193,10 +204,10 @@ def test_an_mcp_client_lists_tools_and_its_message_reaches_another_mqtt_client(
 
 
 def broker_with_user(broker: RealBroker, place: Place, **variables: str | int) -> None:
-    broker.set_password(USER, place.password)
+    let_in(broker, place.credential())
     place.env(
         MQTT_PORT=broker.port,
-        MQTT_PROTOCOL=broker.protocol,
+        MQTT_PROTOCOL=broker.broker().protocol,
         MQTT_PASSWORD=place.password,
         LOG_LEVEL="DEBUG",
         **variables,
@@ -215,7 +226,7 @@ def test_the_password_is_in_no_environment_argument_or_log_and_no_file_appears(
             await until_connected(session)
             await tell(session, "mqtt_publish", topic="test/echo", message=as_json("x"))
             await tell(session, "reconnect_mqtt")
-            if place.server == SMALL:
+            if place.server == SMALL_SERVER:
                 inherited = await tell(session, "environment")
                 assert f"MQTT_PORT={broker.port}" in inherited
                 seen.append(inherited.encode())
@@ -237,8 +248,7 @@ def test_a_refused_password_is_told_with_its_remedy_and_the_server_recovers_once
     place: Place, broker: RealBroker, witness: Witness
 ) -> None:
     broker_with_user(broker, place)
-    wrong = secrets.token_hex(20)
-    broker.set_password(USER, wrong)
+    let_in(broker, place.credential(secrets.token_hex(20)))
 
     async def scenario() -> None:
         async with place.session() as session:
@@ -248,7 +258,7 @@ def test_a_refused_password_is_told_with_its_remedy_and_the_server_recovers_once
 
             await until("the refusal is told", refused)
             assert "refused" in await tell(session, "get_connection_status")
-            broker.set_password(USER, place.password)
+            let_in(broker, place.credential())
             await until_connected(session)
 
     anyio.run(scenario)
@@ -266,22 +276,19 @@ def test_a_broker_that_comes_late_and_goes_away_for_a_while_finds_its_subscripti
     async def scenario() -> None:
         async with place.session() as session:
             assert "Connection refused" in place.log()
-            broker.start()
+            assert broker.start()
             await until_connected(session)
             await tell(session, "mqtt_subscribe", topic="test/in", qos=1)
             broker.stop()
-            broker.start()
+            assert broker.start()
             await until_connected(session)
-            witness = Witness(broker, "witness", "of-the-test")
+            with Witness(broker.broker(), WITNESS) as witness:
 
-            async def heard() -> bool:
-                witness.say("test/in", "again")
-                return "again" in await tell(session, "mqtt_read_messages", topic="test/in")
+                async def heard() -> bool:
+                    witness.say("test/in", "again")
+                    return "again" in await tell(session, "mqtt_read_messages", topic="test/in")
 
-            try:
                 await until("a message on a topic subscribed before the restart", heard)
-            finally:
-                witness.close()
 
     anyio.run(scenario)
 
@@ -308,20 +315,17 @@ def test_the_servers_own_connection_tools_still_work(
     assert "Traceback" not in place.log()
 
 
-def test_a_broker_of_another_protocol_is_told_with_the_setting_to_change(place: Place, tmp_path: Path) -> None:
-    broker = Amqtt(tmp_path)
-    broker.start()
-    broker_with_user(broker, place)
-    place.env(MQTT_PORT=broker.port, MQTT_PROTOCOL="5", MQTT_PASSWORD=place.password)
+def test_a_broker_of_another_protocol_is_told_with_the_setting_to_change(
+    place: Place, embedded_broker: Embedded
+) -> None:
+    let_in(embedded_broker, place.credential())
+    place.env(MQTT_PORT=embedded_broker.port, MQTT_PROTOCOL="5", MQTT_PASSWORD=place.password)
 
     async def scenario() -> None:
         async with place.session() as session:
             assert "nothing within" in await tell(session, "get_connection_status")
 
-    try:
-        anyio.run(scenario)
-    finally:
-        broker.stop()
+    anyio.run(scenario)
     assert "MQTT_PROTOCOL" in place.log()
     assert " ERROR " not in place.log()
 
@@ -388,37 +392,17 @@ def test_a_signal_ends_the_server_with_success_after_a_goodbye_to_the_broker(
     assert "Traceback" not in place.log()
 
 
-def certificate_for(host: str, folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate and its key; the certificate is its own CA."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker of a test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "broker.crt", folder / "broker.key"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return paths
-
-
 @pytest.mark.parametrize(("host", "accepted"), [("localhost", True), ("other.example", False)])
 def test_tls_takes_a_broker_only_when_its_certificate_names_the_host(
     host: str, accepted: bool, place: Place, tmp_path: Path
 ) -> None:
-    if not Mosquitto.program():
-        pytest.skip("mosquitto is not installed")
-    certificate, key = certificate_for(host, tmp_path)
-    broker = Mosquitto(tmp_path, certificate, key)
-    broker_with_user(broker, place, MQTT_USE_TLS="true", MQTT_CA_CERT=str(certificate))
-    broker.start()
+    broker = start_mosquitto(tmp_path, certified=host)
+    variables = {"MQTT_USE_TLS": "true", "MQTT_CA_CERT": str(broker.ca_file)}
+    place.env(MQTT_PORT=broker.port, MQTT_PROTOCOL="5", MQTT_PASSWORD=place.password, LOG_LEVEL="DEBUG", **variables)
 
     async def scenario() -> None:
+        if accepted:  # else nobody can log in to let the server in
+            let_in(broker, place.credential())
         async with place.session() as session:
             if accepted:
                 await until_connected(session)

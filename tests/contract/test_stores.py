@@ -151,7 +151,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
 
 def needs(opened: Opened, feature: Feature) -> None:
     if feature in opened.row.gaps:
-        pytest.skip(f"{opened.row.name}: {opened.row.gaps[feature]}")
+        pytest.skip(f"a declared gap of {opened.row.name}: {opened.row.gaps[feature]}")
 
 
 def make() -> Value:
@@ -489,6 +489,8 @@ def test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_del
         assert whole or Feature.WHOLE_AT_ANY_MOMENT in row.gaps, number
         current = opened.store.versions("it").current
         assert current and (current.id, opened.delivered()) != ("v1", dict(new)), "delivered before it is current"
+        given = new if current.id == "v2" else old
+        assert current.published is None or opened.delivered() == dict(given), "called delivered before it is"
         later = NOW + 5 * HOUR
         undelivered = current.published is None
         opened.store.settle("it", later)

@@ -113,7 +113,7 @@ def _run(  # noqa: PLR0917 - as the process passes them
         setattr(module, "open_target", lambda *args: Watched(real(*args), "target", moment))  # noqa: B010 - mypy
     session = Session(
         manifest=opened.manifest,
-        store=Watched(opened.store, "store", moment),  # type: ignore[arg-type]
+        store=Watched(opened.store, "store", moment),
         journal=opened.journal,
         clock=opened.clock,
     )

@@ -79,7 +79,8 @@ class Canaries:
                         self._values[f"{path.parent.name} {path.stem} {field}"] = text
 
     def found_in(self, content: bytes) -> list[str]:
-        return [name for name, text in self._values.items() if any(form in content for form in forms(text))]
+        """The values that `content` shows, be it without their ends."""
+        return [name for name, text in self._values.items() if any(form[4:-4] in content for form in forms(text))]
 
     def __len__(self) -> int:
         return len(self._values)

@@ -16,7 +16,7 @@ from tests.real.mosquitto import free_port
 
 @dataclass(frozen=True)
 class Embedded:
-    """A running embedded broker with its first admin."""
+    """An embedded broker with its first admin. Its port stays its own."""
 
     home: Path
     port: int
@@ -34,20 +34,32 @@ class Embedded:
             home=str(self.home),
         )
 
+    def start(self) -> bool:
+        """Start it and wait until it lets clients in. False when somebody else has its port."""
+        return embedded.start(self.home, "localhost", self.port) is embedded.Listener.STARTED
+
+    def stop(self) -> None:
+        """End it if it runs."""
+        embedded.stop(self.home)
+
+
+def start_embedded(folder: Path) -> Embedded:
+    """Start one with its home in `folder`."""
+    home = folder / "broker"
+    admin = embedded.first_admin(home)
+    assert admin is not None
+    for _ in range(5):  # somebody else may take the port in between
+        made = Embedded(home, free_port(), admin)
+        if made.start():
+            return made
+    pytest.fail("no free port")
+
 
 @pytest.fixture(scope="session")
 def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """One embedded broker for all tests of this process: each uses users of its own."""
-    home = tmp_path_factory.mktemp("embedded") / "broker"
-    admin = embedded.first_admin(home)
-    assert admin is not None
-    for _ in range(5):  # somebody else may take the port in between
-        port = free_port()
-        if embedded.start(home, "localhost", port) is embedded.Listener.STARTED:
-            break
-    else:
-        pytest.fail("no free port")
+    broker = start_embedded(tmp_path_factory.mktemp("embedded"))
     try:
-        yield Embedded(home, port, admin)
+        yield broker
     finally:
-        embedded.stop(home)
+        broker.stop()

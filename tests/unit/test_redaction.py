@@ -94,7 +94,7 @@ def test_arguments_are_redacted_whatever_their_type(log: io.StringIO, secret: st
 def test_an_exception_and_its_causes_are_redacted(log: io.StringIO, secret: str) -> None:
     try:
         try:
-            raise ValueError(f"bad password {secret}")  # noqa: TRY301
+            raise ValueError(f"bad password {secret}")
         except ValueError as error:
             raise RuntimeError(f"could not use {secret}") from error
     except RuntimeError:
@@ -112,7 +112,7 @@ def test_a_handler_that_formats_the_exception_itself_gets_none(secret: str) -> N
     logger = logging.getLogger("ours.own-format")
     logger.addHandler(handler)
     try:
-        raise ValueError(secret)  # noqa: TRY301
+        raise ValueError(secret)
     except ValueError:
         logger.exception("failed")
     logger.removeHandler(handler)

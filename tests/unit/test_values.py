@@ -32,7 +32,7 @@ class Holder:
 @pytest.mark.parametrize(
     "show",
     [repr, str, ascii, format, "{}".format, "{!r}".format, "{!s:>80}".format, lambda value: f"{value}",
-     lambda value: "%s %r" % (value, value),  # noqa: UP031
+     lambda value: "%s %r" % (value, value),
      pprint.pformat, pretty_repr, lambda value: repr([value]),
      lambda value: repr({"v": value}), lambda value: repr(Holder(value)), lambda value: repr(ValueError(value)),
      lambda value: repr(list(value)), lambda value: repr(value.keys()), lambda value: repr(value.items()),
@@ -67,7 +67,7 @@ def test_it_is_not_copied_or_turned_into_a_dictionary_by_accident(value: Value) 
 
 def test_a_traceback_with_locals_hides_it(value: Value) -> None:
     try:
-        raise RuntimeError(value)  # noqa: TRY301
+        raise RuntimeError(value)
     except RuntimeError as error:
         lines = traceback.TracebackException.from_exception(error, capture_locals=True).format()
     text = "".join(lines)

@@ -1,0 +1,112 @@
+"""The steps' order, on the real store. The target is a stand-in that can be told to refuse; real ones are in gates/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from secretops.engine.rotation import GraceError, Rotation
+from secretops.errors import RefusedError
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.values import Value
+from tests.real.stack import Stack, make_stack
+
+ADMIN = Value({"username": "boss", "password": "of-the-boss"})
+
+
+@dataclass
+class StandInTarget:
+    """Accepts everything but the steps in `refuses`, and remembers whom it was asked about."""
+
+    refuses: set[str] = field(default_factory=set)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def apply(self, admin: Value, credential: Value) -> None:  # noqa: ARG002
+        self._answer("apply", credential["username"])
+
+    def verify(self, credential: Value) -> None:
+        self._answer("verify", credential["username"])
+
+    def retire(self, admin: Value, username: str) -> None:  # noqa: ARG002
+        self._answer("retire", username)
+
+    def _answer(self, step: str, username: str) -> None:
+        self.asked.append((step, username))
+        if step in self.refuses:
+            raise RefusedError(f"refused to {step}")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+    return make_stack(tmp_path / "store", broker, users=("a", "b"))
+
+
+def rotation(stack: Stack, target: StandInTarget) -> Rotation:
+    session = stack.session()
+    return Rotation(
+        stack.manifest.secret("mqtt"),
+        store=session.store,
+        target=target,
+        admin=lambda: ADMIN,
+        journal=session.journal,
+        clock=stack.clock,
+        grace=timedelta(seconds=stack.manifest.grace_seconds),
+    )
+
+
+@pytest.mark.parametrize("step", ["apply", "verify"])
+def test_a_value_that_the_target_refuses_is_never_published_and_the_next_try_goes_on_with_it(
+    stack: Stack, step: str
+) -> None:
+    target = StandInTarget()
+    rotation(stack, target).advance()
+    before = stack.session().store.versions("mqtt").current
+    text = stack.env.read_text()
+    target.refuses.add(step)
+    with pytest.raises(RefusedError):
+        rotation(stack, target).advance()
+    versions = stack.session().store.versions("mqtt")
+    assert versions.current == before
+    assert versions.pending and versions.pending.user == "b"
+    assert stack.env.read_text() == text
+    last = stack.session().journal.last("mqtt")
+    assert last and (last.step, last.outcome) == (step, f"refused to {step}")
+    target.refuses.clear()
+    assert rotation(stack, target).advance().id == versions.pending.id
+    assert stack.credential()["username"] == "b"
+
+
+def test_the_user_in_use_is_never_asked_for_and_users_take_turns(stack: Stack) -> None:
+    target = StandInTarget()
+    for user in ("a", "b", "a", "b"):
+        stack.skip_grace()
+        rotation(stack, target).advance()
+        assert target.asked[-2:] == [("apply", user), ("verify", user)]
+
+
+def test_within_the_grace_nothing_is_begun_unless_readers_are_cut_off(stack: Stack) -> None:
+    target = StandInTarget()
+    rotation(stack, target).advance()
+    rotation(stack, target).advance()
+    asked = list(target.asked)
+    with pytest.raises(GraceError):
+        rotation(stack, target).advance()
+    assert target.asked == asked
+    assert stack.session().store.versions("mqtt").pending is None
+    rotation(stack, target).advance(cut_off=True)
+    assert target.asked[-1] == ("verify", "a")
+
+
+def test_a_user_that_does_not_retire_is_tried_again(stack: Stack) -> None:
+    target = StandInTarget({"retire"})
+    rotation(stack, target).advance()
+    rotation(stack, target).advance()
+    previous = stack.session().store.versions("mqtt").previous
+    assert previous
+    with pytest.raises(RefusedError):
+        rotation(stack, target).retire(previous)
+    assert stack.session().store.versions("mqtt").previous == previous
