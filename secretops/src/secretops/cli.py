@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
@@ -61,6 +62,9 @@ def main() -> None:
         code = ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
         err.print("stopped; what was begun is finished by the next tick")
+        code = ExitCode.FAILED
+    except Exception:
+        err.print(redaction.redact(traceback.format_exc()), markup=False)
         code = ExitCode.FAILED
     sys.exit(int(code or 0))
 

@@ -93,7 +93,8 @@ class DotenvStore(Model):
     variables: dict[str, dict[str, str]] = Field(default_factory=dict)
     """secret -> field -> the variable in config/.env that carries the value."""
     files: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """secret -> field -> path below root of the file that carries the value."""
+    """secret -> field -> path below root of the file that carries the value. With `{version}` in its name a file is
+    never rewritten: config/.env moves to the next one together with the secret's other variables, in one rename."""
     file_variables: dict[str, dict[str, str]] = Field(default_factory=dict)
     """secret -> field -> the variable in config/.env that names that file, e.g. MQTT_PASSWORD_FILE."""
 

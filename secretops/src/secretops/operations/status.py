@@ -50,8 +50,8 @@ def _status(session: Session, secret: Secret) -> SecretStatus:
     found = findings(facts, session.clock())
     notes = [finding.message for finding in found]
     last = session.journal.last(secret.name)
-    mended = last and current and current.published and current.published > last.time
-    failed = last is not None and last.outcome != "done" and not mended
+    good = [when for when in (current.published, current.verified) if when] if current else []
+    failed = last is not None and last.outcome != "done" and not any(when > last.time for when in good)
     if last and failed:
         notes.append(f"{last.step} failed {last.time:%Y-%m-%d %H:%M}: {last.outcome}")
     if any(finding.needs_a_person for finding in found) or failed:

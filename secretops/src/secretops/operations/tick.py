@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secretops.engine.decisions import Action, decide, findings
+from secretops.engine.journal import Entry
 from secretops.errors import ExitCode, RefusedError, SecretopsError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.session import Session
@@ -98,6 +99,10 @@ def _verify_current(session: Session, secret: Secret) -> list[str]:
     try:
         open_target(session.manifest.broker, secret.kind).verify(value)
     except RefusedError as error:
+        outcome = f"the broker refuses user {current.user}"
+        session.journal.write(
+            Entry(time=session.clock(), secret=secret.name, version=current.id, step="verify", outcome=outcome)
+        )
         raise RefusedError(
             f"{secret.name}: the broker refuses the current credential (user {current.user})",
             rule=error.what,

@@ -127,8 +127,8 @@ class DotenvVersionStore:
             else:
                 left = env_file.changed(text, dict.fromkeys(names))
                 files.write(self._env, left.encode(errors="surrogateescape"), files.PRIVATE)
-            for path in self._location.files.get(secret, {}).values():
-                files.remove(self._root / path)
+            for path in self._delivered_files(secret):
+                files.remove(path)
             with files.told(self._root):
                 if self._folder(secret).is_dir():
                     shutil.rmtree(self._folder(secret))
@@ -197,9 +197,8 @@ class DotenvVersionStore:
             return Value(json.loads(path.read_bytes()))
 
     def _save(self, secret: str, versions: tuple[Version, ...]) -> None:
-        """Write state.json, then remove the values that no version needs, and what a killed write left behind.
-
-        In this order: a crash leaves too much, never too little.
+        """Write state.json, then remove the values that no version needs, delivered ones too, and what a killed write
+        left behind. In this order: a crash leaves too much, never too little.
         """
         files.write(self._folder(secret) / "state.json", _STATE.dump_json(versions, indent=1), files.PRIVATE)
         needed = {self._value_path(secret, version.id) for version in versions if not version.retired}
@@ -208,16 +207,34 @@ class DotenvVersionStore:
             for path in self._folder(secret).iterdir():
                 if path not in needed:
                     path.unlink()
+            places = self._location.files.get(secret, {}).values()
+            kept = {
+                self._root / place.format(version=one.id) for place in places for one in versions if not one.retired
+            }
+            for path in set(self._delivered_files(secret, rewritten=False)) - kept:
+                path.unlink()
 
     def _delivery(self, secret: str, version: str, value: Value) -> tuple[dict[str, str], dict[Path, str]]:
         """What readers of `version` find: the variables of config/.env, and the files."""
         variables = {name: value[field] for field, name in self._location.variables.get(secret, {}).items()}
-        paths = self._location.files.get(secret, {})
+        places = self._location.files.get(secret, {})
+        paths = {field: self._root / place.format(version=version) for field, place in places.items()}
         for field, name in self._location.file_variables.get(secret, {}).items():
-            variables[name] = str(self._root / paths[field])
+            variables[name] = str(paths[field])
         if variables:
             variables[version_variable(secret)] = version
-        return variables, {self._root / path: value[field] for field, path in paths.items()}
+        return variables, {path: value[field] for field, path in paths.items()}
+
+    def _delivered_files(self, secret: str, *, rewritten: bool = True) -> Iterator[Path]:
+        """The files on disk that carry a value of `secret`, old ones and what a killed write left among them.
+
+        Without `rewritten`: only those that have a version in their name.
+        """
+        for place in self._location.files.get(secret, {}).values():
+            if rewritten or "{version}" in place:
+                pattern = Path(place.format(version="*"))
+                yield from self._root.glob(str(pattern))
+                yield from self._root.glob(str(files.temporary(pattern)))
 
     def _deliver(self, secret: str, now: datetime) -> None:
         """Bring config/.env and the files to the current version, and note since when they are."""

@@ -46,11 +46,11 @@ def write(path: Path, data: bytes, mode: int) -> None:
     The temporary file's name is fixed, so that a crash leaves at most one behind, which the next write replaces.
     Call it under `lock`. Raises StoreError.
     """
-    temporary = _temporary(path)
+    new = temporary(path)
     check_owner(path.parent)
     with told(path):
         try:
-            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+            file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
             try:
                 view = memoryview(data)
                 while view:
@@ -59,9 +59,9 @@ def write(path: Path, data: bytes, mode: int) -> None:
                 os.fsync(file)
             finally:
                 os.close(file)
-            temporary.replace(path)
+            new.replace(path)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             raise
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -74,10 +74,11 @@ def remove(path: Path) -> None:
     """Remove `path`, and what a killed `write` of it may have left. Fine when there is neither. Raises StoreError."""
     with told(path):
         path.unlink(missing_ok=True)
-        _temporary(path).unlink(missing_ok=True)
+        temporary(path).unlink(missing_ok=True)
 
 
-def _temporary(path: Path) -> Path:
+def temporary(path: Path) -> Path:
+    """Where `write` puts what becomes `path`, and what a killed one may have left."""
     return path.with_name(f".{path.name}.new")
 
 
