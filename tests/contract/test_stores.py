@@ -27,6 +27,7 @@ from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, NotFoundError, StoreError, UsageError
 from secretops.manifest import DotenvStore
+from secretops.stores import files
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from secretops.values import Value, new_password
@@ -67,7 +68,7 @@ def location(root: Path, form: str) -> DotenvStore:
         root=str(root),
         variables={"it": {"username": "USER_NAME"}},
         files={"it": {"password": f"secrets/password{suffix}", "ca.crt": f"certs/ca.crt{suffix}"}},
-        file_variables={"it": {"password": "PASSWORD_FILE", "ca.crt": "CA"}},
+        file_variables={"it": {"password": "PASSWORD_FILE", "ca.crt": "CA_FILE"}},
     )
 
 
@@ -85,7 +86,7 @@ def in_variables(root: Path) -> dict[str, str | None]:
 def in_files(root: Path) -> dict[str, str | None]:
     found = dotenv_values(root / "config" / ".env")
     texts = {"username": found.get("USER_NAME")}
-    for name, variable in (("password", "PASSWORD_FILE"), ("ca.crt", "CA")):
+    for name, variable in (("password", "PASSWORD_FILE"), ("ca.crt", "CA_FILE")):
         path = found.get(variable)
         texts[name] = Path(path).read_bytes().decode() if path else None
     return texts
@@ -374,7 +375,7 @@ def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
     published = new(lambda: store.publish("it", "v1", NOW))
     assert published == [record("write", "publish"), record("write", "deliver")]
     assert new(lambda: store.publish("it", "v1", NOW)) == []
-    assert new(lambda: store.settle("it", NOW)) == []
+    assert new(lambda: store.settle("it", NOW)) == [record("read", "compare with what is delivered")]
     assert new(lambda: store.versions("it")) == []
     assert new(lambda: store.mark("it", "v1", verified=NOW)) == []
     opened.publish("v2")
@@ -772,3 +773,59 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_delivery_loses_nothing(tmp_path
             opened.store.publish("it", "v2", NOW)
             assert opened.delivered() == dict(new)
             assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
+
+
+def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    value = Opened(ROWS[0], root).publish("v1")
+    Opened(ROWS[1], root).store.settle("it", NOW)
+    assert in_files(root) == dict(value)
+    assert "PASSWORD" not in dotenv_values(root / "config" / ".env"), "the line of the other way is gone"
+    Opened(ROWS[0], root).store.settle("it", NOW)
+    assert in_variables(root) == dict(value)
+    assert not list((root / "secrets").iterdir()), "and so are the files"
+
+
+def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(tmp_path: Path) -> None:
+    opened = Opened(ROWS[0], tmp_path / "store")
+    value = opened.publish("v1")
+    records = AccessRecords(opened.root / "log" / "access.jsonl", "tester")
+    without = DotenvVersionStore(DotenvStore(root=str(opened.root)), records)
+    assert without.kept() == ("it",)
+    without.forget("it")
+    assert not opened.keeps(value["password"])
+    assert without.kept() == ()
+
+
+def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_supplies_it(variables: Opened) -> None:
+    old = Value({"username": f"user-{new_password()}", "password": new_password()})
+    variables.store.add("it", version("v1"), old)
+    variables.store.publish("it", "v1", NOW)
+    with pytest.raises(StoreError, match=r"no ca\.crt[\s\S]*secretops put it"):
+        variables.store.settle("it", NOW)
+    assert variables.delivered() == {**old, "ca.crt": None}, "what there is stays delivered"
+    new = variables.publish("v2")
+    variables.store.settle("it", NOW)
+    assert variables.delivered() == dict(new)
+
+
+def test_a_value_file_that_does_not_read_is_a_clear_error(variables: Opened) -> None:
+    variables.publish("v1")
+    (variables.root / "versions" / "it" / "v1.json").write_text('{"password": "cut sho')
+    with pytest.raises(StoreError, match=r"does not read as a value[\s\S]*secretops put it") as caught:
+        variables.store.settle("it", NOW)
+    assert "cut sho" not in str(caught.value)
+
+
+def test_two_deliveries_that_fail_are_made_up_for_and_nothing_is_called_an_edit(variables: Opened) -> None:
+    variables.publish("v1")
+    in_the_way = files.temporary(variables.root / "config" / ".env")
+    in_the_way.mkdir()
+    for name in ("v2", "v3"):
+        variables.store.add("it", version(name), make())
+        with pytest.raises(StoreError):
+            variables.store.publish("it", name, NOW)
+    in_the_way.rmdir()
+    variables.store.settle("it", NOW)
+    current = variables.store.versions("it").current
+    assert current and variables.delivered() == dict(variables.store.read("it", current.id, purpose="test"))

@@ -13,7 +13,7 @@ from secretops.access import AccessRecords, this_actor
 from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
 from secretops.manifest import MqttProtocol
 from secretops.stores import env_file
-from secretops.stores.dotenv import version_variable
+from secretops.stores.delivery import version_variable
 from secretops.values import Value
 
 LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

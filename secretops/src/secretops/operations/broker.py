@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from secretops.errors import UsageError, WaitingError
+from secretops.errors import SecretopsError, UsageError, WaitingError
 from secretops.manifest import Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
@@ -19,12 +20,13 @@ def start(session: Session) -> str:
     broker = session.manifest.broker
     if not broker.embedded:
         return f"the broker of this stack is {broker.host}:{broker.port}; nothing to start"
-    from secretops.broker import Listener, first_admin, running, start
+    from secretops.broker import Listener, accepts, first_admin, running, start
 
-    home = _home(session.manifest)
-    listening = start(home, broker.host, broker.port) if running(home) else None
+    home, address = _home(session.manifest), f"{broker.host}:{broker.port}"
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
-    if listening is None and secret is not None:
+    if running(home) is None and secret is not None:
+        if accepts(broker.host, broker.port):  # before an admin is made: nobody else is to be told its password
+            raise _foreign(address)
         with session.lease("broker start"):
             keep = lambda value: _keep(session, secret.name, value)  # noqa: E731
             made = first_admin(home, username=secret.users[0], keep=keep)
@@ -34,17 +36,21 @@ def start(session: Session) -> str:
                     rule="only a hash of a broker's password is kept, so the credential can't be found again",
                     remedy=f"put it: secretops put {secret.name}; or begin anew: remove {home}, then start it again",
                 )
-        listening = start(home, broker.host, broker.port)
-    match listening:
+    match start(home, broker.host, broker.port):
         case Listener.FOREIGN:
-            return (
-                f"something else listens at {broker.host}:{broker.port} already; nothing was started\n"
-                "-> to use it: secretops put broker-admin; to use the embedded one: give the stack another broker.port"
-            )
+            raise _foreign(address)
         case Listener.STARTED:
-            return f"the embedded broker listens at {broker.host}:{broker.port}"
+            return f"the embedded broker listens at {address}"
         case _:
-            return f"the embedded broker listens at {broker.host}:{broker.port} already"
+            return f"the embedded broker listens at {address} already"
+
+
+def _foreign(address: str) -> SecretopsError:
+    return SecretopsError(
+        f"something else listens at {address}; nothing was started",
+        rule="the embedded broker needs this address, and secrets are given to no stranger",
+        remedy="give the stack another broker.port, or make it a stack of that broker: kind, host, port",
+    )
 
 
 def stop(manifest: Manifest) -> str:
@@ -54,6 +60,13 @@ def stop(manifest: Manifest) -> str:
     from secretops.broker import stop
 
     return "the embedded broker is stopped" if stop(_home(manifest)) else "the embedded broker was not running"
+
+
+def remove(manifest: Manifest) -> None:
+    """Stop the embedded broker and forget its users and its log. No-op for any other."""
+    if manifest.broker.embedded:
+        stop(manifest)
+        shutil.rmtree(_home(manifest), ignore_errors=True)
 
 
 def _home(manifest: Manifest) -> Path:

@@ -27,23 +27,19 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import LeaseHeldError, NotFoundError, StoreError
 from secretops.manifest import DotenvStore as Location
 from secretops.stores import env_file, files
-from secretops.values import PUBLIC_FIELDS, Value
+from secretops.stores.delivery import NAMES, Content, Delivery
+from secretops.values import Value
 
 _STATE = TypeAdapter(tuple[Version, ...])
-
-
-def version_variable(secret: str) -> str:
-    """The variable in config/.env that says which version of `secret` it carries."""
-    return f"SECRETOPS_VERSION_{secret.upper().replace('-', '_')}"
+_VALUE = TypeAdapter(dict[str, str])
 
 
 class DotenvVersionStore:
     """`VersionStore` over a folder. Records every access itself: the file system keeps no trail."""
 
     def __init__(self, location: Location, records: AccessRecords) -> None:
-        self._location, self._records = location, records
+        self._records, self._delivery = records, Delivery(location)
         self._root = Path(location.root)
-        self._env = self._root / "config" / ".env"
 
     def versions(self, secret: str) -> Versions:
         path = self._folder(secret) / "state.json"
@@ -87,6 +83,9 @@ class DotenvVersionStore:
             chosen = self._known(secret, version, versions)
             if chosen.stage is not Stage.CURRENT:
                 self._refuse_edits(secret, versions, chosen)
+                if versions.current and versions.current.published is None:
+                    self._deliver(secret, now)  # else what readers hold would be of no version that is kept
+                    versions = self.versions(secret)
                 self._records.write("write", secret, version, "publish")
                 kept = [old.at(stage=Stage.PREVIOUS) for old in versions.all if old.stage is Stage.CURRENT]
                 self._save(secret, (*kept, chosen.at(stage=Stage.CURRENT, published=None)))
@@ -94,8 +93,20 @@ class DotenvVersionStore:
 
     def settle(self, secret: str, now: datetime) -> None:
         with self._changing():
-            self._refuse_edits(secret, self.versions(secret))
+            versions = self.versions(secret)
+            current = versions.current
+            if current is None:
+                return
+            self._records.write("read", secret, current.id, "compare with what is delivered")
+            self._refuse_edits(secret, versions)
             self._deliver(secret, now)
+            value = self._load(secret, current.id)
+            if lacking := [field for field in self._delivery.fields(secret) if field not in value]:
+                raise StoreError(
+                    f"{secret}: its current value has no {', '.join(lacking)}",
+                    rule="the stack asks for this field, and the value is of before it did",
+                    remedy=f"secretops put {secret}",
+                )
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
@@ -116,19 +127,15 @@ class DotenvVersionStore:
                 self._records.write("delete", secret, version, "discard")
                 self._save(secret, kept)
 
+    def kept(self) -> tuple[str, ...]:
+        folder = self._root / "versions"
+        with files.told(folder):
+            return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
+
     def forget(self, secret: str) -> None:
         with self._changing():
             self._records.write("delete", secret, "all", "purge")
-            names = [version_variable(secret), *self._location.variables.get(secret, {}).values()]
-            names += self._location.file_variables.get(secret, {}).values()
-            text = _content(self._env)
-            if text is None:
-                files.remove(self._env)
-            else:
-                left = env_file.changed(text, dict.fromkeys(names))
-                files.write(self._env, left.encode(errors="surrogateescape"), files.PRIVATE)
-            for path in self._delivered_files(secret):
-                files.remove(path)
+            self._delivery.take_back(secret)
             with files.told(self._root):
                 if self._folder(secret).is_dir():
                     shutil.rmtree(self._folder(secret))
@@ -194,67 +201,43 @@ class DotenvVersionStore:
                     remedy="secretops status lists the versions kept",
                 )
             files.check_owner(path)
-            return Value(json.loads(path.read_bytes()))
+            text = path.read_bytes()
+        try:
+            return Value(_VALUE.validate_json(text, strict=True))
+        except ValueError:
+            raise StoreError(
+                f"{path} does not read as a value",
+                rule="this file is written by secretops alone",
+                remedy=f"restore it from a backup, or supply a new value: secretops put {secret}",
+            ) from None
 
     def _save(self, secret: str, versions: tuple[Version, ...]) -> None:
         """Write state.json, then remove the values that no version needs, delivered ones too, and what a killed write
         left behind. In this order: a crash leaves too much, never too little.
         """
-        files.write(self._folder(secret) / "state.json", _STATE.dump_json(versions, indent=1), files.PRIVATE)
-        needed = {self._value_path(secret, version.id) for version in versions if not version.retired}
-        needed.add(self._folder(secret) / "state.json")
+        state = self._folder(secret) / "state.json"
+        files.write(state, _STATE.dump_json(versions, indent=1), files.PRIVATE)
+        living = [version.id for version in versions if not version.retired]
+        needed = {state, self._folder(secret) / NAMES} | {self._value_path(secret, version) for version in living}
         with files.told(self._folder(secret)):
             for path in self._folder(secret).iterdir():
                 if path not in needed:
                     path.unlink()
-            places = self._location.files.get(secret, {}).values()
-            kept = {
-                self._root / place.format(version=one.id) for place in places for one in versions if not one.retired
-            }
-            for path in set(self._delivered_files(secret, rewritten=False)) - kept:
-                path.unlink()
+        self._delivery.prune(secret, living)
 
-    def _delivery(self, secret: str, version: str, value: Value) -> tuple[dict[str, str], dict[Path, str]]:
-        """What readers of `version` find: the variables of config/.env, and the files."""
-        variables = {name: value[field] for field, name in self._location.variables.get(secret, {}).items()}
-        places = self._location.files.get(secret, {})
-        paths = {field: self._root / place.format(version=version) for field, place in places.items()}
-        for field, name in self._location.file_variables.get(secret, {}).items():
-            variables[name] = str(paths[field])
-        if variables:
-            variables[version_variable(secret)] = version
-        return variables, {path: value[field] for field, path in paths.items()}
-
-    def _delivered_files(self, secret: str, *, rewritten: bool = True) -> Iterator[Path]:
-        """The files on disk that carry a value of `secret`, old ones and what a killed write left among them.
-
-        Without `rewritten`: only those that have a version in their name.
-        """
-        for place in self._location.files.get(secret, {}).values():
-            if rewritten or "{version}" in place:
-                pattern = Path(place.format(version="*"))
-                yield from self._root.glob(str(pattern))
-                yield from self._root.glob(str(files.temporary(pattern)))
+    def _content(self, secret: str, version: Version) -> Content:
+        return self._delivery.content(secret, version.id, self._load(secret, version.id))
 
     def _deliver(self, secret: str, now: datetime) -> None:
-        """Bring config/.env and the files to the current version, and note since when they are."""
+        """Bring readers to the current version, and note since when they are."""
         versions = self.versions(secret)
         current = versions.current
         if current is None:
             return
-        variables, paths = self._delivery(secret, current.id, self._load(secret, current.id))
-        stale = {path: text for path, text in paths.items() if _content(path) != text}
-        env = _content(self._env) or ""
-        present = env_file.values(env)
-        env_is_stale = any(present.get(name) != wanted for name, wanted in variables.items())
-        if stale or env_is_stale:
+        content = self._content(secret, current)
+        if not self._delivery.is_there(content):
             self._records.write("write", secret, current.id, "deliver")
-        for path, text in stale.items():
-            files.make_folder(path.parent)
-            files.write(path, text.encode(), files.PUBLIC if path.name in PUBLIC_FIELDS else files.PRIVATE)
-        if env_is_stale:
-            files.make_folder(self._env.parent)
-            files.write(self._env, env_file.changed(env, variables).encode(errors="surrogateescape"), files.PRIVATE)
+        self._delivery.bring(secret, content)
         if current.published is None:
             done = current.at(published=now)
             self._save(secret, tuple(done if kept is current else kept for kept in versions.all))
@@ -265,35 +248,14 @@ class DotenvVersionStore:
         An edit that says just what `chosen` says is no loss: that is how `secretops put` adopts it.
         """
         ours = [
-            self._delivery(secret, version.id, self._load(secret, version.id))
+            self._content(secret, version)
             for version in versions.all
             if version is chosen or (version.stage is not Stage.PENDING and not version.retired)
         ]
-        if not ours:
-            return
-        present = env_file.values(_content(self._env) or "")
-        for name in ours[0][0]:
-            found = present.get(name)
-            if found is not None and all(found != variables[name] for variables, _ in ours):
-                self._refuse(secret, f"{self._env}: {name} was changed by hand", f"the line {name}=")
-        for path in ours[0][1]:
-            text = _content(path)
-            if text is not None and all(text != paths[path] for _, paths in ours):
-                self._refuse(secret, f"{path} was changed by hand", f"the file {path}")
-
-    @staticmethod
-    def _refuse(secret: str, what: str, edited: str) -> None:
-        raise StoreError(
-            what,
-            rule=f"the value of {secret} is secretops' to write; nothing was overwritten",
-            remedy=f"to keep the new value: secretops put {secret}; to go back: remove {edited}, then secretops tick",
-        )
-
-
-def _content(path: Path) -> str | None:
-    """The text of a delivered file, None where there is none."""
-    with files.told(path):
-        try:
-            return path.read_bytes().decode(errors="surrogateescape")
-        except FileNotFoundError:
-            return None
+        if edited := self._delivery.edited(ours):
+            what, where = edited
+            raise StoreError(
+                what,
+                rule=f"the value of {secret} is secretops' to write; nothing was overwritten",
+                remedy=f"to keep it: secretops put {secret}; to undo it: remove {where}, then secretops tick",
+            )

@@ -23,7 +23,7 @@ def told(path: Path) -> Iterator[None]:
         named = Path(error.filename) if isinstance(error.filename, str) else path
         raise StoreError(
             f"{named}: {error.strerror or type(error).__name__}",
-            rule="a secret's file is written whole or not at all; nothing was changed",
+            rule="a secret's file is written whole or not at all; this one is as it was",
             remedy="make room, or make the folder writable for this account, then try again",
         ) from error
 

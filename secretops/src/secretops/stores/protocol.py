@@ -1,4 +1,4 @@
-"""What every store can do. Small on purpose: a new store is these nine methods and a row in the contract suite."""
+"""What every store can do. Small on purpose: a new store is these ten methods and a row in the contract suite."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ class VersionStore(Protocol):
 
     def discard(self, secret: str, version: str) -> None:
         """Forget a pending version and its value. No-op when it is gone."""
+
+    def kept(self) -> tuple[str, ...]:
+        """The secrets of which any version is kept, also those that the stack no longer has."""
 
     def forget(self, secret: str) -> None:
         """Remove every version of a secret and everything delivered of it. There is no way back."""
