@@ -31,8 +31,8 @@ up: setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 	@$(BIN)/pulumi up --yes --skip-preview --suppress-outputs --stack $(STACK)
 	@$(BIN)/secretops broker start --stack $(STACK)
-	@$(BIN)/secretops tick --stack $(STACK)
-	@$(BIN)/secretops status --stack $(STACK)
+	@$(BIN)/secretops tick --stack $(STACK) || [ $$? -eq 3 ]
+	@$(BIN)/secretops status --stack $(STACK) || [ $$? -eq 3 ]
 
 down:
 	@if [ -x $(BIN)/secretops ]; then $(BIN)/secretops broker stop --stack $(STACK); fi

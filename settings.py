@@ -105,9 +105,13 @@ class Settings:
             for name in _REQUIRED
             if not entries.get(name)
         ]  # fmt: skip
+        planned = list(_planned(entries))
+        found += planned
         parsed: dict[str, Any] = {}
         for name, text in entries.items():
             section = _decoded(text)
+            if planned and name in ("store", "server") and not any(problems.values_in(name, section)):
+                continue  # there is no model of it yet
             if name in encrypted or (name in _REQUIRED and not text):
                 continue  # told already
             values = list(problems.values_in(name, section, secret=name not in _SECTIONS and says_secret(name)))
@@ -143,6 +147,21 @@ class Settings:
             log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
             catalogue=Catalogue(tuple(_secrets(stack, rotation, broker, parsed.get("secrets", {})))),
         )
+
+
+def _planned(entries: Mapping[str, str]) -> Iterator[Problem]:
+    """The refusal of a pair of which one side has no settings yet, by the table that refuses every other pair."""
+    store, server = (
+        section.get("kind") if isinstance(section := _decoded(entries.get(name, "")), Mapping) else None
+        for name in ("store", "server")
+    )
+    words = isinstance(store, str) and isinstance(server, str)
+    if not words or store not in set(matrix.StoreKind) or server not in set(matrix.ServerKind):
+        return
+    if store not in _KEYS["store"] or server not in _KEYS["server"]:
+        refused = matrix.refusal(store, server)
+        if refused:
+            yield Problem(*refused)
 
 
 def _decoded(text: str) -> Any:
@@ -210,6 +229,8 @@ def _contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Iter
     for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
         variable = variable_of(name, field)
         other = next((carried[each] for each in (variable, f"{variable}_FILE") if each in carried), None)
+        if variable.startswith(catalogue.OWN_PREFIX):
+            other = "secretops itself"
         carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
         if other and name not in catalogue.GUIDE:
             yield Problem(

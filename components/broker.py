@@ -8,8 +8,12 @@ from components.sections import BrokerSettings, EmbeddedBroker, OutsideBroker
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 
 
-def broker_location(settings: BrokerSettings, *, home: Path) -> Broker:
-    """Where the broker is and what it speaks. `home` is the embedded one's folder, on this machine alone."""
+def broker_location(settings: BrokerSettings, *, home: Path, certificates: Path | None) -> Broker:
+    """Where the broker is and what it speaks. `home` is the embedded one's folder, on this machine alone.
+
+    `certificates` is the folder that client-cert is delivered to where secretops runs: a broker that asks the server
+    for a certificate asks secretops as well. None where no such folder is.
+    """
     match settings:
         case EmbeddedBroker():
             return Broker(
@@ -22,12 +26,15 @@ def broker_location(settings: BrokerSettings, *, home: Path) -> Broker:
                 home=str(home),
             )
         case OutsideBroker():
+            shown = certificates if settings.client_certificate else None
             return Broker(
                 kind=BrokerKind(settings.kind),
                 host=settings.host,
                 port=settings.listening_port,
                 protocol=settings.protocol,
                 tls=settings.tls,
-                ca_file=settings.ca_file,
+                ca_file=settings.ca_file or (str(shown / "ca.crt") if shown else None),
+                certificate_file=str(shown / "client.crt") if shown else None,
+                key_file=str(shown / "client.key") if shown else None,
                 topics=settings.topics,
             )

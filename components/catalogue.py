@@ -82,8 +82,13 @@ GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", "client-cert"})
 SERVER_VARIABLES = frozenset(
     {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY"}
     | {"MQTT_USER", "MQTT_PASSWORD", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY", "DO_AGENT_API_KEY_FILE", "LOG_LEVEL"}
+    | {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
 )
-"""What the server reads (the guide, Environment-Specific Configuration); a stack's own secrets have other variables."""
+"""What the server reads (the guide, Environment-Specific Configuration; its parse_args) and what the launcher reads; a
+stack's own secrets have other variables."""
+
+OWN_PREFIX = "SECRETOPS_"
+"""Variables that secretops keeps for itself."""
 
 
 def _users(base: str, stack: str) -> tuple[str, str]:

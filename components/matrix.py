@@ -42,6 +42,7 @@ class Feature(StrEnum):
     ENCRYPTION_AT_REST = "encryption at rest"
     READ_TRAIL = "trail of every read"
     SCHEDULE = "rotation schedule"
+    GRANT = "a grant per secret"
 
 
 PAIRS: Mapping[StoreKind, Mapping[ServerKind, tuple[ReferenceKind, ...]]] = MappingProxyType(
@@ -93,6 +94,7 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
         StoreKind.DOTENV: {
             Feature.ENCRYPTION_AT_REST: "files are plain text; put the folder on an encrypted disk",
             Feature.READ_TRAIL: "secretops and the launcher record each access; another program's read is not seen",
+            Feature.GRANT: "one account owns the folder: the server could read what is meant for the rotator alone",
             Feature.SCHEDULE: "a systemd user timer is written, and runs once you enable it",
         }
     }

@@ -38,9 +38,10 @@ class FolderProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, before anything is changed, what `create` or `update` could not do."""
-        return CheckResult(news, [CheckFailure("root", reason) for reason in unfit(news)])
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse, before anything is changed, what `create` or `update` could not do, or would do harm with."""
+        reasons = [*_left_behind(olds, news), *unfit(news)]
+        return CheckResult(news, [CheckFailure("root", reason) for reason in reasons])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """A new root is a new folder; anything else, drift on disk included, is an update in place."""
@@ -93,6 +94,16 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
         super().__init__(FolderProvider(), name, props, opts)
 
 
+def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
+    """A store without its history would give the users in use new passwords."""
+    old = Path(olds["root"]) if "root" in olds else None
+    if old and str(old) != news["root"] and (old / "versions").is_dir() and any((old / "versions").iterdir()):
+        yield (
+            f"the values are still in {old}. -> Move the folder itself: mv {old} {news['root']}; "
+            "or give the values up first: secretops purge --destroy"
+        )
+
+
 def unfit(props: Mapping[str, Any]) -> Iterator[str]:
     """Why `make(props)` could not work, told as value, rule, remedy. Looks only."""
     root = Path(props["root"])
@@ -102,7 +113,9 @@ def unfit(props: Mapping[str, Any]) -> Iterator[str]:
     try:
         place = next(path for path in (root, *root.parents) if path.exists())
         wrong = [] if place != root else list(_not_ours(root, props))
-        if not place.is_dir():
+        if len(root.parts) <= len(("/", "top")):
+            yield f"{root} is the machine's own. -> Name a folder of its own, for example /etc/coreflux-mcp."
+        elif not place.is_dir():
             yield _in_the_way(place)
         elif wrong:
             yield from wrong
@@ -119,6 +132,14 @@ def unfit(props: Mapping[str, Any]) -> Iterator[str]:
 
 def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
     """What lies below `root` where `props` wants something of its own."""
+    known = {*props["folders"], "broker", ".lock", ".lease"}
+    others = sorted(path.name for path in root.iterdir() if path.name not in known) if root.is_dir() else []
+    if props["folders"] and others and not (root / ".lock").exists():
+        yield (
+            f"{root} holds {others[0]}, and no store. -> Name an empty or a new folder: "
+            "this one would be closed to every other account."
+        )
+        return
     folders = {root} | {root / folder for folder in props["folders"]}
     paths = {root / path for path in (*props["files"], *props["modes"], ENV)}
     folders |= {path.parent for path in paths}

@@ -55,7 +55,7 @@ class DotenvSecretStore(SecretStore):
             project=PROJECT,
             stack=settings.stack,
             store=_location(self._root, store, settings),
-            broker=broker_location(settings.broker, home=self._root / "broker"),
+            broker=broker_location(settings.broker, home=self._root / "broker", certificates=self._root / "certs"),
             secrets=settings.catalogue.secrets,
             grace_seconds=settings.rotation.grace_seconds,
         )

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from components.broker import broker_location
+from components.sections import OutsideBroker
+from secretops import redaction
 from secretops.engine.rotation import GraceError
 from secretops.engine.state import Stage, Version
-from secretops.errors import RefusedError, StoreError, UsageError
+from secretops.errors import RefusedError, StoreError, UsageError, WaitingError
 from secretops.operations.put import put
 from secretops.operations.tick import exit_code
 from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
-from tests.real.stack import Stack, make_stack
+from tests.real.mosquitto import Mosquitto
+from tests.real.stack import MqttSession, Stack, log_in, make_stack
 
 pytestmark = pytest.mark.real
 
@@ -108,12 +116,37 @@ def test_a_put_lets_no_replaced_user_live_on(stack: Stack) -> None:
     assert stack.log_in(first) != "Success"
 
 
-def test_a_put_within_the_grace_is_refused(stack: Stack) -> None:
+def test_a_put_within_the_grace_is_refused_and_one_that_cuts_off_retires_the_replaced_user(stack: Stack) -> None:
     stack.rotate()
+    first = stack.credential()
     stack.rotate()
     fields = admin_sets(stack, "operators-own-" + new_password()[:6])
-    with pytest.raises(GraceError):
+    with pytest.raises(GraceError) as refused:
         stack.put("mqtt", fields)
+    assert "--now" in refused.value.remedy
+    assert stack.log_in(first) == "Success"
+    stack.put("mqtt", fields, cut_off=True)
+    assert stack.credential() == fields
+    assert stack.log_in(first) != "Success"
+
+
+def test_a_broken_admin_is_replaced_at_once(stack: Stack, embedded_broker: Embedded) -> None:
+    stack.rotate("broker-admin")
+    stack.rotate("broker-admin")
+    secret = stack.manifest.secret("broker-admin")
+    broken = stack.credential("broker-admin")["username"]
+    open_target(stack.manifest.broker, secret.kind).retire(embedded_broker.admin, broken)
+    stack.put("broker-admin", dict(embedded_broker.admin))
+    assert errors(stack) == {}
+
+
+def test_a_replaced_admin_is_refused_after_the_tick_that_replaced_it(stack: Stack) -> None:
+    stack.rotate("broker-admin")
+    first = stack.credential("broker-admin")
+    stack.clock.skip(90 * DAY)
+    assert errors(stack) == {}
+    assert stack.log_in(first) != "Success"
+    assert stack.log_in(stack.credential("broker-admin")) == "Success"
 
 
 def test_a_new_admin_can_be_put_when_the_old_one_is_refused_and_another_is_due_to_retire(
@@ -176,6 +209,124 @@ def test_an_edited_env_stops_a_rotation_before_it_begins_and_a_put_adopts_it(sta
     assert stack.log_in() == "Success"
 
 
+@pytest.fixture(params=["mosquitto", "coreflux"])
+def second_clone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stack, Stack]]:
+    """A stack in use, and another store of the same stack on the same broker that knows nothing of the first."""
+    if request.param == "coreflux":
+        embedded = request.getfixturevalue("embedded_broker")
+        broker, admin = embedded.broker(), embedded.admin
+    else:
+        mosquitto = request.getfixturevalue("mosquitto")
+        broker, admin = mosquitto.broker(), mosquitto.admin
+    first = make_stack(tmp_path / "first", broker)
+    users, admins = (first.manifest.secret(name).users for name in ("mqtt", "broker-admin"))
+    second = make_stack(tmp_path / "second", broker, users=(users[0], users[1]), admins=(admins[0], admins[1]))
+    for stack in (first, second):
+        stack.put("broker-admin", dict(admin))
+    first.rotate("broker-admin")
+    first.rotate()
+    yield first, second
+
+
+def test_a_store_without_history_leaves_a_user_that_is_in_use_alone_and_says_what_to_do(
+    second_clone: tuple[Stack, Stack],
+) -> None:
+    first, second = second_clone
+    with MqttSession(first.manifest.broker, first.credential()) as live:
+        for _ in range(2):
+            outcomes = second.tick()
+            assert exit_code(outcomes) == 1
+            told = next(str(one.error) for one in outcomes if one.error)
+            assert first.credential()["username"] in told
+            assert "secretops put mqtt" in told
+            assert "secretops rotate mqtt --now" in told
+        with pytest.raises(RefusedError, match="secretops rotate broker-admin --now"):
+            second.rotate("broker-admin")
+        assert live.publishes()
+    assert first.log_in() == "Success"
+    assert first.log_in(first.credential("broker-admin")) == "Success"
+
+
+def test_a_second_store_adopts_the_user_with_put(second_clone: tuple[Stack, Stack]) -> None:
+    first, second = second_clone
+    assert exit_code(second.tick()) == 1
+    second.put("mqtt", first.credential())
+    assert errors(second) == {}
+    assert second.credential() == first.credential()
+    assert first.log_in() == "Success"
+
+
+def test_a_second_store_takes_the_user_over_with_rotate_now(second_clone: tuple[Stack, Stack]) -> None:
+    first, second = second_clone
+    assert exit_code(second.tick()) == 1
+    second.rotate(cut_off=True)
+    assert second.log_in() == "Success"
+    assert first.log_in() != "Success"
+    assert errors(second) == {}
+
+
+def put_and_left(stack: Stack, name: str, value: Value) -> str:
+    """What a `put` leaves that is killed before it publishes."""
+    version = Version(id="left", stage=Stage.PENDING, created=stack.clock(), user=value["username"])
+    stack.session().store.add(name, version, value)
+    return version.id
+
+
+def test_an_operators_put_that_was_killed_half_way_is_published_with_that_persons_roles_as_they_were(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    stack = make_stack(tmp_path / "store", mosquitto.broker())
+    stack.put("broker-admin", dict(mosquitto.admin))
+    person = Value({"username": "person-" + new_password()[:8], "password": new_password()})
+    open_target(stack.manifest.broker, stack.manifest.secret("broker-admin").kind).apply(mosquitto.admin, person)
+    left = put_and_left(stack, "mqtt", person)
+    with MqttSession(stack.manifest.broker, person) as live:
+        assert errors(stack) == {}
+        assert live.publishes()
+    assert current(stack).id == left
+    open_target(stack.manifest.broker, stack.manifest.secret("broker-admin").kind).verify(person)
+
+
+def test_a_first_admins_put_that_was_killed_half_way_needs_no_admin_to_be_finished(
+    tmp_path: Path, embedded_broker: Embedded
+) -> None:
+    admin = embedded_broker.admin
+    stack = make_stack(tmp_path / "ours", embedded_broker.broker(), admins=(admin["username"], "other-" + "b" * 8))
+    left = put_and_left(stack, "broker-admin", admin)
+    assert errors(stack) == {}
+    assert current(stack, "broker-admin").id == left
+    assert stack.log_in() == "Success"
+
+
+def test_an_unexpected_error_about_one_secret_stops_no_other_and_shows_no_value(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = Value({"api-key": new_password()})["api-key"]
+    plain = type(stack.session().store).settle
+
+    def settle(store: object, name: str, now: datetime) -> None:
+        if name == "broker-admin":
+            raise ValueError(f"a library's words about {secret}")
+        plain(store, name, now)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(stack.session().store), "settle", settle)
+    factory = logging.getLogRecordFactory()
+    redaction.install()
+    try:
+        outcomes = stack.tick()
+    finally:
+        logging.setLogRecordFactory(factory)
+    assert exit_code(outcomes) == 1
+    failed = {one.secret: str(one.error) for one in outcomes if one.error}
+    assert list(failed) == ["broker-admin"]
+    assert "ValueError" in failed["broker-admin"]
+    assert "a library's words" not in failed["broker-admin"]
+    assert "Traceback" in caplog.text
+    assert "in settle" in caplog.text
+    assert secret not in caplog.text
+    assert stack.log_in() == "Success"
+
+
 def test_one_secrets_failure_does_not_stop_the_others(stack: Stack) -> None:
     (stack.root / "versions" / "agent-key").mkdir()
     (stack.root / "versions" / "agent-key" / "state.json").write_text("garbage")
@@ -197,6 +348,87 @@ def test_a_waiting_rotation_waits_out_the_grace_and_a_longer_one_is_refused(stac
     assert stack.session().store.versions("mqtt").pending is None
     stack.rotate(cut_off=True)
     assert stack.log_in() == "Success"
+
+
+def test_a_version_that_became_current_and_could_not_be_delivered_is_told_kept_and_delivered_by_a_tick(
+    stack: Stack,
+) -> None:
+    config = stack.env.parent
+    text = stack.env.read_text()
+    shutil.rmtree(config)
+    config.write_text("in the way of the folder")
+    with pytest.raises(StoreError, match="secretops tick") as refused:
+        stack.put("agent-key", {"api-key": new_password()})
+    kept = current(stack, "agent-key")
+    assert kept.id in refused.value.what
+    assert "current" in refused.value.what
+    assert kept.published is None
+    config.unlink()
+    config.mkdir(mode=0o700)
+    stack.env.write_text(text)
+    stack.env.chmod(0o600)
+    assert errors(stack) == {}
+    assert current(stack, "agent-key").published
+    assert "DO_AGENT_API_KEY=" in stack.env.read_text()
+
+
+def test_a_version_that_could_not_become_current_is_not_kept(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": new_password()})
+    stack.env.write_text(stack.env.read_text().replace("DO_AGENT_API_KEY=", "DO_AGENT_API_KEY=edited"))
+    before = stack.session().store.versions("agent-key")
+    with pytest.raises(StoreError, match="changed by hand"):
+        stack.put("agent-key", {"api-key": new_password()})
+    assert stack.session().store.versions("agent-key") == before
+
+
+@pytest.mark.parametrize("control", ["\n", "\r", "\t", "\x1b", "\x7f", "\x85"])
+def test_a_value_of_one_line_with_a_control_character_is_refused_and_not_shown(stack: Stack, control: str) -> None:
+    text = new_password()
+    for name, fields in (
+        ("agent-key", {"api-key": text + control}),
+        ("mqtt", {"username": "somebody", "password": text + control}),
+        ("broker-admin", {"username": "some" + control + "body", "password": text}),
+    ):
+        with pytest.raises(UsageError, match="control character") as refused:
+            stack.put(name, fields)
+        assert text not in str(refused.value)
+
+
+def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_then_rotates(
+    tmp_path: Path, certifying_mosquitto: Mosquitto
+) -> None:
+    root = tmp_path / "store"
+    settings = OutsideBroker(
+        kind="mosquitto", host="localhost", port=certifying_mosquitto.port, client_certificate=True, topics=("#",)
+    )
+    stack = make_stack(root, broker_location(settings, home=root / "broker", certificates=root / "certs"))
+    with pytest.raises(WaitingError, match="secretops put client-cert"):
+        stack.put("broker-admin", dict(certifying_mosquitto.admin))
+    pairs = (
+        ("ca.crt", certifying_mosquitto.ca_file),
+        ("client.crt", certifying_mosquitto.certificate_file),
+        ("client.key", certifying_mosquitto.key_file),
+    )
+    stack.put("client-cert", {field: path.read_text() for field, path in pairs})
+    stack.put("broker-admin", dict(certifying_mosquitto.admin))
+    assert errors(stack) == {}
+    stack.rotate()
+    assert stack.log_in() == "Success"
+    assert log_in(stack.manifest.broker, Value({**stack.credential(), "password": new_password()})) != "Success"
+
+
+def test_certificates_are_shown_only_where_the_broker_asks_for_one_and_the_operators_ca_file_wins() -> None:
+    home, certificates = Path("/nowhere/broker"), Path("/nowhere/certs")
+    asks = OutsideBroker(kind="mosquitto", host="mqtt.example.com", client_certificate=True, ca_file="/etc/ca.crt")
+    shown = broker_location(asks, home=home, certificates=certificates)
+    assert (shown.ca_file, shown.certificate_file, shown.key_file) == (
+        "/etc/ca.crt",
+        "/nowhere/certs/client.crt",
+        "/nowhere/certs/client.key",
+    )
+    for settings, folder in ((asks, None), (OutsideBroker(kind="mosquitto", host="mqtt.example.com"), certificates)):
+        plain = broker_location(settings, home=home, certificates=folder)
+        assert (plain.ca_file, plain.certificate_file, plain.key_file) == (settings.ca_file, None, None)
 
 
 def test_fields_that_do_not_fit_are_refused_before_anything_is_asked_of_the_broker(stack: Stack) -> None:

@@ -17,17 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
+from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, SecretKind
 from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
 from secretops.targets.coreflux import Commands, CorefluxTarget
 from secretops.targets.mosquitto import ACL_TYPES, DynamicSecurity, MosquittoTarget
-from secretops.targets.protocol import Target
+from secretops.targets.protocol import Target, UserTakenError
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
-from tests.real.mosquitto import free_port, make_ca
+from tests.real.mosquitto import Mosquitto, free_port, make_ca
 
 pytestmark = pytest.mark.real
 
@@ -124,6 +126,26 @@ def test_applying_to_the_idle_user_leaves_the_other_users_session_alone(row: Row
             assert comes_back(live, "plant/live")
         target.retire(row.admin, idle_user["username"])
         assert comes_back(live, "plant/live")
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_new_user_that_is_there_already_keeps_its_password_its_session_and_its_rights(row: Row, admin: bool) -> None:
+    theirs = fresh()
+    row.target().apply(row.admin, theirs, new=True)
+    with session(row.broker, theirs, "plant/live") as live:
+        with pytest.raises(UserTakenError, match=theirs["username"]):
+            row.target(admin=admin).apply(row.admin, fresh(username=theirs["username"]), new=True)
+        assert comes_back(live, "plant/live")
+    row.target().verify(theirs)
+    with pytest.raises(RefusedError):
+        row.impatient(admin=True).verify(theirs)
+
+
+def test_a_new_user_that_a_killed_rotation_made_is_gone_on_with(row: Row) -> None:
+    credential = fresh()
+    row.target().apply(row.admin, credential)
+    row.target(admin=True).apply(row.admin, credential, new=True)
+    row.target(admin=True).verify(credential)
 
 
 def test_retire_makes_the_old_password_refused(row: Row) -> None:
@@ -375,6 +397,76 @@ def test_a_disabled_user_is_enabled_by_apply(strict: Row) -> None:
     assert not logs_in(strict.broker, credential)
     target.apply(strict.admin, credential)
     target.verify(credential)
+
+
+# What only a broker that asks for a client certificate can show
+
+
+def test_with_its_certificate_a_credential_is_applied_and_verified(certifying_mosquitto: Mosquitto) -> None:
+    row = Row(certifying_mosquitto.broker(), certifying_mosquitto.admin)
+    credential = fresh()
+    row.target().apply(row.admin, credential)
+    row.target().verify(credential)
+    with pytest.raises(UnreachableError):
+        row.target(certificate_file=None, key_file=None).verify(credential)
+
+
+def test_a_client_certificate_that_is_not_there_yet_is_waited_for_and_nothing_is_sent(tmp_path: Path) -> None:
+    _, _, ca = make_ca(tmp_path)
+    for there in ("client.crt", "client.key", None):
+        folder = tmp_path / str(there)
+        folder.mkdir()
+        if there:
+            (folder / there).write_text("not looked at")
+        with unspoken_to(ca, folder) as target, pytest.raises(WaitingError) as waiting:
+            target.verify(fresh())
+        assert "secretops put client-cert" in waiting.value.remedy
+
+
+@pytest.mark.parametrize("wrong", ["no PEM", "another's key", "a passphrase"])
+def test_a_client_certificate_that_does_not_fit_is_told_before_anything_is_sent(
+    certifying_mosquitto: Mosquitto, tmp_path: Path, wrong: str
+) -> None:
+    certificate, key = tmp_path / "client.crt", tmp_path / "client.key"
+    certificate.write_bytes(certifying_mosquitto.certificate_file.read_bytes())
+    _, foreign, _ = make_ca(tmp_path)
+    locked = serialization.BestAvailableEncryption(new_password().encode())
+    match wrong:
+        case "no PEM":
+            certificate.write_text("nothing")
+            key.write_text("nothing")
+        case "another's key":
+            key.write_bytes(pem_of(foreign, serialization.NoEncryption()))
+        case _:
+            key.write_bytes(pem_of(foreign, locked))
+    with unspoken_to(certifying_mosquitto.ca_file, tmp_path) as target, pytest.raises(UsageError) as refused:
+        target.verify(fresh())
+    assert str(key) in refused.value.what
+    assert "secretops put client-cert" in refused.value.remedy
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+@contextmanager
+def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
+    """A target with the client certificate of a folder, whose broker nobody may even connect to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        broker = Broker(
+            kind=BrokerKind.MOSQUITTO,
+            host="127.0.0.1",
+            port=server.getsockname()[1],
+            protocol=MqttProtocol.V5,
+            tls=True,
+            ca_file=str(ca_file),
+            certificate_file=str(certificates / "client.crt"),
+            key_file=str(certificates / "client.key"),
+        )
+        yield open_target(broker, SecretKind.MQTT_USER)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 # What only the commands of Coreflux need

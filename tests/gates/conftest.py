@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -11,7 +12,9 @@ from secretops.manifest import Broker
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 
-MakeStack = Callable[[str], Stack]
+
+class MakeStack(Protocol):
+    def __call__(self, target: str, delivery: str = "variables") -> Stack: ...
 
 
 @pytest.fixture
@@ -32,9 +35,9 @@ def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, V
 def stack_on(tmp_path: Path, broker_of: Callable[[str], tuple[Broker, Value]]) -> MakeStack:
     """A stack on the broker of a target, whose broker-admin has been put."""
 
-    def on(target: str) -> Stack:
+    def on(target: str, delivery: str = "variables") -> Stack:
         broker, admin = broker_of(target)
-        stack = make_stack(tmp_path / "store", broker)
+        stack = make_stack(tmp_path / "store", broker, delivery=delivery)
         stack.put("broker-admin", dict(admin))
         return stack
 

@@ -24,12 +24,20 @@ pytestmark = pytest.mark.real
 RANDOM_KILLS = 5
 
 
-@pytest.mark.parametrize("name", ["mqtt", "broker-admin"])
-@pytest.mark.parametrize("target", ["mosquitto", "coreflux"])
+@pytest.mark.parametrize(
+    ("target", "name", "delivery"),
+    [
+        ("mosquitto", "mqtt", "variables"),
+        ("coreflux", "mqtt", "files"),
+        ("coreflux", "mqtt", "variables"),
+        ("mosquitto", "broker-admin", "variables"),
+        ("coreflux", "broker-admin", "variables"),
+    ],
+)
 def test_a_rotation_killed_before_or_after_any_effect_is_ended_by_one_tick(
-    stack_on: MakeStack, target: str, name: str
+    stack_on: MakeStack, target: str, name: str, delivery: str
 ) -> None:
-    stack = stack_on(target)
+    stack = stack_on(target, delivery)
     for each in ("broker-admin", "mqtt"):  # a tick looks after both
         stack.rotate(each)
     with Readers(stack, name) as readers:
@@ -133,5 +141,9 @@ def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) 
     assert stack.log_in(stack.credential(name)) == "Success"
     previous = store.versions(name).previous
     assert previous is None or previous.retired or previous.user not in stack.manifest.secret(name).users
+    kept = {one.id for one in store.versions(name).all if not one.retired}
+    places = stack.manifest.store.files.get(name, {}).values()
+    found = {str(path.relative_to(stack.root)) for path in stack.root.glob("secrets/*")}
+    assert found == {place.format(version=one) for place in places for one in kept}
     left = [path.name for path in stack.root.rglob("*") if path.name.endswith(".new")]
     assert left == []

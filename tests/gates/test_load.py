@@ -58,8 +58,7 @@ def test_a_live_session_of_the_replaced_user_is_not_dropped_before_it_retires(st
             assert session.ended.wait(60), "a retired user's session lives on"
 
 
-def test_a_rotation_that_cuts_readers_off_says_so_in_its_name_only(stack_on: MakeStack) -> None:
-    """`--now` within the grace: the user before the last is given a new password, which its readers feel."""
+def test_rotate_now_within_the_grace_ends_the_sessions_of_the_user_that_was_replaced(stack_on: MakeStack) -> None:
     stack = stack_on("mosquitto")
     stack.rotate()
     with MqttSession(stack.manifest.broker, stack.credential()) as session:

@@ -36,18 +36,28 @@ START_SECONDS = 60.0
 class Mosquitto:
     """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
 
-    With TLS its certificate names one host and no address.
+    With TLS its certificate names one host and no address; `certifying`: it asks clients for a certificate, too.
     """
 
     folder: Path
     port: int
     tls: bool
     admin: Value
+    certifying: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
     def ca_file(self) -> Path:
         return self.folder / "ca.crt"
+
+    @property
+    def certificate_file(self) -> Path:
+        """A client's certificate that it takes."""
+        return self.folder / "client.crt"
+
+    @property
+    def key_file(self) -> Path:
+        return self.folder / "client.key"
 
     @property
     def log_file(self) -> Path:
@@ -62,6 +72,8 @@ class Mosquitto:
             protocol=protocol,
             tls=self.tls,
             ca_file=str(self.ca_file) if self.tls else None,
+            certificate_file=str(self.certificate_file) if self.certifying else None,
+            key_file=str(self.key_file) if self.certifying else None,
             topics=topics,
         )
 
@@ -109,7 +121,7 @@ def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.Ellipt
     return certificate, key, path
 
 
-def start_mosquitto(folder: Path, *, certified: str | None = "localhost") -> Mosquitto:
+def start_mosquitto(folder: Path, *, certified: str | None = "localhost", certifying: bool = False) -> Mosquitto:
     """Start one in `folder` with a certificate for the host `certified`, or without TLS if None."""
     find_mosquitto()
     if certified:
@@ -117,7 +129,7 @@ def start_mosquitto(folder: Path, *, certified: str | None = "localhost") -> Mos
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
-        made = Mosquitto(folder, free_port(), tls=bool(certified), admin=admin)
+        made = Mosquitto(folder, free_port(), tls=bool(certified), admin=admin, certifying=certifying)
         if made.start():
             return made
     pytest.fail(f"mosquitto did not start: {made.log_file.read_text()[-2000:]}")
@@ -127,6 +139,16 @@ def start_mosquitto(folder: Path, *, certified: str | None = "localhost") -> Mos
 def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
     """One mosquitto for all tests of this process: each uses users of its own."""
     broker = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def certifying_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """One with `require_certificate true`."""
+    broker = start_mosquitto(tmp_path_factory.mktemp("certifying-mosquitto"), certifying=True)
     try:
         yield broker
     finally:
@@ -153,6 +175,7 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
         "allow_anonymous false",
         f"listener {broker.port} 127.0.0.1",
         *([f"certfile {broker.folder}/server.crt", f"keyfile {broker.folder}/server.key"] if broker.tls else []),
+        *([f"cafile {broker.ca_file}", "require_certificate true"] if broker.certifying else []),
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",
@@ -201,12 +224,14 @@ def _dynamic_security(admin: Value) -> dict[str, object]:
 
 def _certify(folder: Path, host: str) -> None:
     ca, ca_key, _ = make_ca(folder)
-    key = ec.generate_private_key(ec.SECP256R1())
-    server = _certificate(host, key, issuer=(ca, ca_key))
-    (folder / "server.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    for whose, name in (("server", host), ("client", "test client")):
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = _certificate(name, key, issuer=(ca, ca_key))
+        plain = serialization.NoEncryption()
+        (folder / f"{whose}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        (folder / f"{whose}.key").write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        )
 
 
 def _certificate(

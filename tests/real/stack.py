@@ -76,8 +76,8 @@ class Stack:
         opened = Session.open(self.manifest, role=role)
         return Session(manifest=opened.manifest, store=opened.store, journal=opened.journal, clock=self.clock)
 
-    def put(self, name: str, fields: Mapping[str, str]) -> Version:
-        return put(self.session(), name, Value(fields))
+    def put(self, name: str, fields: Mapping[str, str], *, cut_off: bool = False) -> Version:
+        return put(self.session(), name, Value(fields), cut_off=cut_off)
 
     def rotate(self, name: str = "mqtt", *, cut_off: bool = False) -> Version:
         return rotate(self.session(), name, cut_off=cut_off, say=lambda _: None, sleep=self.clock.skip)
@@ -207,7 +207,10 @@ class MqttSession:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=version, reconnect_on_failure=False)
         self._client.username_pw_set(credential["username"], credential["password"])
         if broker.tls:
-            self._client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
+            context = ssl.create_default_context(cafile=broker.ca_file)
+            if broker.certificate_file:
+                context.load_cert_chain(broker.certificate_file, broker.key_file)
+            self._client.tls_set_context(context)
         self._client.on_connect = self._connected
         self._client.on_disconnect = lambda *_: self.ended.set()
 
@@ -236,7 +239,9 @@ class Readers:
     """Threads that read the credential from config/.env and log in with it, over and over, each on its own.
 
     A reader's promise is to let go of a replaced credential within the grace. `caught_up` is how a test keeps that
-    promise on a machine of any speed: it moves the clock only after each reader has begun anew.
+    promise on a machine of any speed: it moves the clock only after each reader has begun anew. A broker admin has no
+    grace: its reader, the rotator, reads it under the lease. Here, without one, a login with a value that has been
+    replaced meanwhile is no failure.
     """
 
     def __init__(self, stack: Stack, name: str = "mqtt", *, count: int = 1) -> None:
@@ -273,10 +278,18 @@ class Readers:
                 lambda: all(ended >= want for ended, want in zip(self._ended, wanted, strict=True)), DEADLINE
             ), "a reader hangs"
 
+    def _kept(self) -> str | None:
+        """The version that a reader without a grace is about to read."""
+        if self._name != "broker-admin":
+            return None
+        current = self._stack.session().store.versions(self._name).current
+        return current.id if current else None
+
     def _read(self, index: int) -> None:
         while not self._stopping.wait(PAUSE):
             with self._turned:
                 self._begun[index] += 1
+            before = self._kept()
             try:
                 credential = self._stack.credential(self._name)
                 outcome = self._stack.log_in(credential)
@@ -284,6 +297,8 @@ class Readers:
                     self.passwords[index].add(str(hash(credential["password"])))
             except Exception as error:
                 outcome = f"{type(error).__name__}: {error}"
+            if outcome != "Success" and before != self._kept():
+                outcome = "Success"
             with self._turned:
                 if outcome != "Success":
                     self.failures.append(outcome)

@@ -136,7 +136,7 @@ def test_a_file_in_the_stores_place_is_refused_at_preview_without_a_traceback(st
     stack.root.write_text("not a folder")
     done = stack.run("preview")
     assert done.returncode != 0
-    assert "is a file; the store is a folder" in done.stdout
+    assert "is a file; a folder belongs there" in done.stdout
     assert "Traceback" not in done.stdout
     assert stack.root.read_text() == "not a folder"
 

@@ -104,9 +104,9 @@ PLACEHOLDER = "canary-of-this-test-only"
         pytest.param(["put", "agent-key", "--file", "api-key"], b"", 2, ["FIELD=PATH"], id="--file without a path"),
         pytest.param(["put", "agent-key", "--file", "other=x"], b"", 2, ["api-key"], id="--file of another field"),
         pytest.param(
-            ["put", "agent-key", "--file", "api-key=/nowhere/at/all"], b"", 2, ["/nowhere"], id="no such file"
+            ["put", "agent-key", "--file", "api-key=/nowhere/at/all"], b"", 2, ["api-key: No such"], id="no such file"
         ),
-        pytest.param(["put", "agent-key", "--file", "api-key=/"], b"", 2, ["/"], id="a folder as a file"),
+        pytest.param(["put", "agent-key", "--file", "api-key=/"], b"", 2, ["Is a dir"], id="a folder as a file"),
         pytest.param(
             ["put", "client-cert"],
             b'{"ca.crt": "a", "client.crt": "b", "client.key": "c"}',
@@ -272,15 +272,24 @@ def test_80_columns_cut_nothing_off_and_a_file_gets_no_colours(stack: Stack) -> 
     assert re.search(r"broker-admin\s+verified", text)
 
 
-def test_a_value_arrives_exactly_as_it_was_given(stack: Stack, tmp_path: Path) -> None:
-    text = "line one\r\nline two ' \" $HOME ${HOME} # \\n é\n\n"
-    (tmp_path / "value").write_bytes(text.encode())
+def test_a_value_arrives_exactly_as_it_was_given_but_for_the_newline_that_ends_a_file(
+    stack: Stack, tmp_path: Path
+) -> None:
+    text = "  ' \" $HOME ${HOME} # \\n é  "
+    (tmp_path / "value").write_bytes(f"{text}\n".encode())
     assert run(stack, "put", "agent-key", "--file", f"api-key={tmp_path / 'value'}").returncode == 0
     assert kept(stack) == text
-    assert run(stack, "put", "agent-key", given=(text + "\n").encode()).returncode == 0
-    assert kept(stack) == text  # standard input loses the one newline that a pipe adds
+    assert run(stack, "put", "agent-key", given=f"{text}\n".encode()).returncode == 0
+    assert kept(stack) == text
     assert run(stack, "put", "agent-key", given=json.dumps({"api-key": text}).encode()).returncode == 0
     assert kept(stack) == text
+
+
+@pytest.mark.parametrize("entry", ["a-pasted-value", "api-key=a-pasted-value", "a-pasted=value"])
+def test_what_is_given_to_file_and_is_no_file_is_not_repeated(stack: Stack, entry: str) -> None:
+    done = run(stack, "put", "agent-key", "--file", entry)
+    assert done.returncode == 2
+    assert b"pasted" not in done.stdout + done.stderr
 
 
 def kept(stack: Stack) -> str:

@@ -196,7 +196,12 @@ def test_outputs_are_locators_schedules_and_the_next_step(dev: Deployed) -> None
 
 
 def test_what_the_store_does_not_do_is_said_with_its_reason(dev: Deployed) -> None:
-    assert dev.exports["gaps"].keys() == {"encryption at rest", "trail of every read", "rotation schedule"}
+    assert dev.exports["gaps"].keys() == {
+        "encryption at rest",
+        "trail of every read",
+        "rotation schedule",
+        "a grant per secret",
+    }
     assert dev.exports["trail"]["gap"] == dev.exports["gaps"]["trail of every read"]
 
 

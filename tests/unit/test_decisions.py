@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from secretops.engine.decisions import Action, Facts, Reason, decide, due_at, findings
+from secretops.engine.decisions import Action, Facts, Reason, decide, due_at, findings, left_by_operator
 from secretops.engine.state import Stage, Version, Versions
 from secretops.manifest import Reader, Secret, SecretKind
 
@@ -102,6 +102,9 @@ TABLE = [
     Case("a first admin is waited for, and is nobody's failure", (), None, [Reason.AWAITS_FIRST_VALUE], kind=ADMIN,
          tells=["secretops put it"]),
     Case("an admin is rotated like any other user", (current(CADENCE),), Action.ROTATE, [Reason.DUE], kind=ADMIN),
+    Case("a replaced admin is retired at once: its only reader, the rotator, has let it go",
+         (previous(), current(timedelta())), Action.RETIRE, [Reason.RETIRE_DUE], kind=ADMIN),
+    Case("no admin is retired while its successor is undelivered", (previous(), UNDELIVERED), None, [], kind=ADMIN),
     Case("a supplied secret is waited for", (), None, [Reason.AWAITS_FIRST_VALUE], kind=SUPPLIED),
     Case("an agent key is waited for", (), None, [Reason.AWAITS_FIRST_VALUE], kind=SecretKind.AGENT_KEY),
     Case("a supplied one that is due only tells", (current(CADENCE),), None, [Reason.DUE], kind=SUPPLIED,
@@ -126,7 +129,7 @@ def facts(case: Case) -> Facts:
         name="it",
         kind=case.kind,
         fields=("username", "password"),
-        readers=(Reader.ROTATOR,),
+        readers=(Reader.ROTATOR,) if case.kind is ADMIN else (Reader.SERVER, Reader.ROTATOR),
         cadence_days=CADENCE.days,
         users=("a", "b") if case.kind.alternates else (),
     )
@@ -153,6 +156,23 @@ def test_only_what_waits_for_its_first_value_needs_no_person_yet() -> None:
 
 def test_every_reason_occurs_in_the_table() -> None:
     assert {reason for case in TABLE for reason in case.reasons} == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("left", "kind", "versions"),
+    [
+        (False, SecretKind.MQTT_USER, ()),
+        (False, SecretKind.MQTT_USER, (pending("a"),)),
+        (True, SecretKind.MQTT_USER, (pending("somebody"),)),
+        (True, SecretKind.MQTT_USER, (current(), pending("somebody"))),
+        (True, ADMIN, (pending("a"),)),
+        (False, ADMIN, (current(), pending("b"))),
+    ],
+)
+def test_a_pending_user_that_is_none_of_ours_or_a_first_admin_is_what_an_operator_put(
+    left: bool, kind: SecretKind, versions: tuple[Version, ...]
+) -> None:
+    assert left_by_operator(facts(Case("", versions, None, [], kind=kind))) is left
 
 
 def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components.dotenv.folder import FolderProvider
+from components.dotenv.folder import FolderProvider, make
 from components.sections import PROJECT_FOLDER
 from secretops.errors import StoreError
 from secretops.stores import env_file, files
@@ -501,3 +501,29 @@ def test_pulumi_and_the_rotator_write_the_variables_at_once_and_no_line_is_lost(
     assert "# a remark\nEDITOR=vi\n" in text
     assert {path.name for path in (root / "config").iterdir()} == {".env", "mcp.json"}
     assert mode(root / "config/.env") == files.PRIVATE
+
+
+@pytest.mark.parametrize("root", ["/", "/etc", "/home"])
+def test_a_folder_of_the_machine_is_never_closed_to_the_others(root: str) -> None:
+    reasons = [failure.reason for failure in FolderProvider().check({}, props(Path(root))).failures]
+    assert len(reasons) == 1
+    assert "the machine's own" in reasons[0]
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_one_of_the_guides_form_is_not(tmp_path: Path) -> None:
+    (tmp_path / "certs").mkdir()
+    assert FolderProvider().check({}, props(tmp_path)).failures == []
+    (tmp_path / "photos").mkdir()
+    (failure,) = FolderProvider().check({}, props(tmp_path)).failures
+    assert "holds photos, and no store" in failure.reason
+
+
+def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None:
+    old, new = props(tmp_path / "old"), props(tmp_path / "new")
+    make(old)
+    assert FolderProvider().check(old, new).failures == [], "there is no value yet"
+    (tmp_path / "old" / "versions" / "mqtt").mkdir()
+    (failure,) = FolderProvider().check(old, new).failures
+    assert "mv " in failure.reason
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert FolderProvider().check(old, new).failures == [], "moved as asked"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from secretops.engine.rotation import GraceError, Rotation
+from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.values import Value
@@ -23,8 +24,10 @@ class StandInTarget:
 
     refuses: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    news: list[bool] = field(default_factory=list)
 
-    def apply(self, admin: Value, credential: Value) -> None:  # noqa: ARG002
+    def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:  # noqa: ARG002
+        self.news.append(new)
         self._answer("apply", credential["username"])
 
     def verify(self, credential: Value) -> None:
@@ -86,6 +89,43 @@ def test_the_user_in_use_is_never_asked_for_and_users_take_turns(stack: Stack) -
         stack.skip_grace()
         rotation(stack, target).advance()
         assert target.asked[-2:] == [("apply", user), ("verify", user)]
+
+
+def put_and_left(stack: Stack, username: str) -> str:
+    """What a `put` leaves that is killed before it publishes."""
+    version = Version(id=f"left-{username}", stage=Stage.PENDING, created=stack.clock(), user=username)
+    stack.session().store.add("mqtt", version, Value({"username": username, "password": "of-the-operator"}))
+    return version.id
+
+
+def test_only_a_store_without_a_user_of_its_own_asks_for_a_new_one_and_taking_over_is_said(stack: Stack) -> None:
+    target = StandInTarget({"apply"})
+    with pytest.raises(RefusedError):
+        rotation(stack, target).advance()
+    with pytest.raises(RefusedError):
+        rotation(stack, target).advance(cut_off=True)
+    assert target.news == [True, False]
+    target.refuses.clear()
+    rotation(stack, target).advance()
+    rotation(stack, target).advance()
+    assert target.news[2:] == [True, False]
+
+
+def test_after_an_operators_own_user_the_first_of_ours_is_still_asked_for_as_a_new_one(stack: Stack) -> None:
+    target = StandInTarget()
+    put_and_left(stack, "somebody")
+    rotation(stack, target).advance()
+    rotation(stack, target).advance()
+    assert target.news == [True]
+
+
+def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(stack: Stack) -> None:
+    target = StandInTarget({"apply"})
+    for username in ("somebody", "somebody"):  # the second time it is in use
+        left = put_and_left(stack, username)
+        assert rotation(stack, target).advance().id == left
+    assert target.asked == [("verify", "somebody")] * 2
+    assert stack.credential()["username"] == "somebody"
 
 
 def test_within_the_grace_nothing_is_begun_unless_readers_are_cut_off(stack: Stack) -> None:

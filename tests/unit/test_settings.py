@@ -353,13 +353,36 @@ BROKEN = [
     ),
     broken(
         "a store is planned",
-        ("store.kind: vault arrives with vault", "not built yet", "store dotenv with server local"),
+        ("store vault with server local: arrives with vault", "planned", "store dotenv with server local"),
         store="{kind: vault}",
     ),
     broken(
-        "a server is planned",
-        ("server.kind: containerapp arrives with azure", "not built yet", "store dotenv with server local"),
+        "a server of a planned platform cannot work with the store",
+        ("store dotenv with server containerapp: cannot work", "on one machine", "goes with store azure"),
         server="{kind: containerapp}",
+    ),
+    broken(
+        "a pair of planned platforms cannot work",
+        ("store azure with server ecs: cannot work", "no Azure identity", "store azure goes with server local"),
+        store="{kind: azure, name: x}",
+        server="{kind: ecs}",
+    ),
+    broken(
+        "a store is planned and the server unknown",
+        ("store.kind: vault arrives with vault", "not built yet", "store dotenv with server local"),
+        ("server.kind", "one of local", "did you mean local"),
+        store="{kind: vault}",
+        server="{kind: locall}",
+    ),
+    broken(
+        "a declared secret is what the server reads as its client id",
+        ("secrets.mqtt-client: its field id is the variable MQTT_CLIENT_ID", "the server's own settings", "rename"),
+        secrets="{mqtt-client: {fields: [id]}}",
+    ),
+    broken(
+        "a declared secret is a variable of secretops",
+        ("secrets.secretops: its field version-mqtt is the variable", "secretops itself", "rename"),
+        secrets="{secretops: {fields: [version-mqtt]}}",
     ),
     # What is a secret's value
     broken("a password is a section", (f"password: {NOT_SHOWN}", NO_VALUE, "secretops put mqtt"), password=CANARY),

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from secretops import redaction
@@ -40,6 +41,9 @@ ManifestFile = Annotated[
     typer.Option("--manifest", envvar="SECRETOPS_MANIFEST", help="Manifest file, where there is no Pulumi."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
+"""Fields whose final newline belongs to them."""
 
 WIDEST = 400
 """Characters that a table may be wide: no name is cut off, a narrow terminal wraps its lines."""
@@ -106,9 +110,9 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         current = one.current
         colour = colours.get(one.standing, "")
         table.add_row(
-            one.name,
+            escape(one.name),
             f"[{colour}]{one.standing}[/]" if colour else one.standing,
-            (current and current.user) or "-",
+            escape((current and current.user) or "-"),
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
             f"{one.due:%Y-%m-%d}" if one.due else "-",
@@ -124,6 +128,9 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
 def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+    ] = False,
     file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,
     stack: Stack = None,
     manifest: ManifestFile = None,
@@ -141,7 +148,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
         )
     session = _open(stack, manifest)
     value = _supplied(session.secret(name), file or [])
-    version = operation.put(session, name, value)
+    version = operation.put(session, name, value, cut_off=now)
     if as_json:
         _print_json(asdict(version))
     else:
@@ -157,14 +164,17 @@ def _supplied(secret: Secret, from_files: list[str]) -> Value:
         field, separator, path = entry.partition("=")
         if not separator or field not in secret.fields:
             raise UsageError(
-                f"--file {field}",
+                "--file: not one of this secret's fields, or no path",  # not repeated: it may be the value
                 rule=f"--file FIELD=PATH, FIELD one of {', '.join(secret.fields)}",
                 remedy=f"for example --file {secret.fields[-1]}=PATH",
             )
         try:
             fields[field] = Path(path).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise UsageError(f"--file {field}: {why}", rule="FIELD=PATH names a file of UTF-8 text") from None
+        if field not in PEM_FIELDS:
+            fields[field] = fields[field].removesuffix("\n").removesuffix("\r")
     left = [field for field in secret.fields if field not in fields]
     if not left:
         return Value(fields)
@@ -294,7 +304,11 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     """Stop the embedded broker that `start` started."""
     from secretops.operations import broker as operation
 
-    return _tell(operation.stop(load_manifest(stack, manifest)), as_json)
+    try:
+        found = load_manifest(stack, manifest)
+    except UsageError as error:
+        return _tell(f"{error.what}; nothing to stop", as_json)
+    return _tell(operation.stop(found), as_json)
 
 
 def _tell(message: str, as_json: bool) -> int:

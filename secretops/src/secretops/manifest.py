@@ -77,6 +77,10 @@ class Broker(Model):
     tls: bool
     ca_file: str | None = None
     """PEM bundle that signs the broker's certificate; None trusts the system's."""
+    certificate_file: str | None = None
+    """PEM of the client's certificate and its chain, for a broker that asks for one; secretops shows it too."""
+    key_file: str | None = None
+    """PEM of that certificate's key, without a passphrase. A path, never the key."""
     topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")
     """Topic filters that the server's user may publish and subscribe to, where the broker's ACL can say so."""
     embedded: bool = False

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from secretops.engine.state import Version, Versions
-from secretops.manifest import Secret, SecretKind
+from secretops.manifest import Reader, Secret, SecretKind
 
 OVERDUE_AFTER = timedelta(days=1)
 """A rotation that is due is made by the next hourly tick; one day late means that ticks fail or do not run."""
@@ -69,6 +69,26 @@ class Finding:
 Decision = Callable[[Facts, datetime], Finding | None]
 
 
+def grace_of(facts: Facts) -> timedelta:
+    """How long the readers of a replaced version have. The rotator needs no time: it reads anew under each lease.
+
+    So an admin that turns out broken can be replaced at once.
+    """
+    return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
+
+
+def left_by_operator(facts: Facts) -> bool:
+    """Whether the pending version is what a `put` that was cut short left, and not a rotation of secretops' own.
+
+    Its user is none of the secret's; or it is an admin, and there was none yet that could have made it.
+    """
+    pending = facts.versions.pending
+    if pending is None:
+        return False
+    first_admin = facts.secret.kind is SecretKind.BROKER_ADMIN and facts.versions.current is None
+    return pending.user not in facts.secret.users or first_admin
+
+
 def grace_over(version: Version, facts: Facts) -> datetime | None:
     """When the readers of `version`, which has been replaced, must have let it go. None when it is not known yet.
 
@@ -77,7 +97,7 @@ def grace_over(version: Version, facts: Facts) -> datetime | None:
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
-    return current.published + facts.grace
+    return current.published + grace_of(facts)
 
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from secretops.engine.decisions import Facts, grace_over
+from secretops.engine.decisions import Facts, grace_of, grace_over, left_by_operator
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, SecretopsError
 from secretops.manifest import Secret
 from secretops.stores.protocol import VersionStore
-from secretops.targets.protocol import Target
+from secretops.targets.protocol import Target, UserTakenError
 from secretops.values import Value, new_password
 
 Clock = Callable[[], datetime]
@@ -64,13 +64,17 @@ class Rotation:
     def advance(self, *, cut_off: bool = False) -> Version:
         """Finish the pending version, or make a new one, and publish it. Gives the version that is now current.
 
-        Raises GraceError unless `cut_off`, UnreachableError, RefusedError, StoreError.
+        What an operator put is proven and published, never set: its user is theirs. With `cut_off` a user that is in
+        use gets a new password. Raises GraceError and UserTakenError unless `cut_off`, UnreachableError, RefusedError,
+        StoreError.
         """
-        versions = self._store.versions(self._secret.name)
-        version = versions.pending
-        if version is None or (versions.current and versions.current.user == version.user):
-            version = self.prepare(cut_off=cut_off)
-        self.apply(version)
+        facts = self._facts()
+        version = facts.versions.pending
+        if version is None or not left_by_operator(facts):
+            current = facts.versions.current
+            if version is None or (current and current.user == version.user):
+                version = self.prepare(cut_off=cut_off)
+            self.apply(version, cut_off=cut_off)
         self.verify(version)
         self.publish(version)
         return version
@@ -93,25 +97,40 @@ class Rotation:
     def respect_grace(self) -> None:
         """Raise GraceError while the readers of the previous version may still hold it."""
         now = self._clock()
-        facts = Facts(secret=self._secret, versions=self._store.versions(self._secret.name), grace=self._grace)
+        facts = self._facts()
         previous = facts.versions.previous
         if previous is None or previous.retired or previous.user not in self._secret.users:
             return
-        until = grace_over(previous, facts) or now + self._grace
+        until = grace_over(previous, facts) or now + grace_of(facts)
         if now < until:
             raise GraceError(self._secret.name, previous, until)
 
-    def apply(self, version: Version) -> None:
-        """Make the target accept it."""
-        current = self._store.versions(self._secret.name).current
-        if current and current.user == version.user:
+    def apply(self, version: Version, *, cut_off: bool = False) -> None:
+        """Make the target accept it.
+
+        A store that never had a version of a user of its own (another folder, a second clone, a restored machine)
+        cannot know whether somebody uses one: it makes users and takes none over, unless `cut_off`.
+        """
+        versions = self._store.versions(self._secret.name)
+        if versions.current and versions.current.user == version.user:
             raise RefusedError(
                 f"{self._secret.name}: pending version {version.id} is for user {version.user}, which is in use",
                 rule="a rotation never touches the user that the current version is for",
                 remedy=f"secretops rotate {self._secret.name} makes a new one in its place",
             )
+        known = {each.user for each in (versions.current, versions.previous) if each}
+        new = not cut_off and known.isdisjoint(self._secret.users)
+        name = self._secret.name
         with self._written(version.id, "apply"):
-            self._target.apply(self._admin(), self._value(version, "apply"))
+            try:
+                self._target.apply(self._admin(), self._value(version, "apply"), new=new)
+            except UserTakenError as error:
+                raise UserTakenError(
+                    error.what,
+                    rule=f"this store has no version of it, so it may be in use; a first {name} is a user of its own",
+                    remedy=f"`secretops put {name}` with its password, or `secretops rotate {name} --now` takes it "
+                    "over and cuts off whoever uses it",
+                ) from error
 
     def verify(self, version: Version) -> None:
         """Log in as it, and do what its readers will do."""
@@ -136,6 +155,9 @@ class Rotation:
             if version.user in self._secret.users and not in_use:
                 self._target.retire(self._admin(), version.user)
             self._store.mark(self._secret.name, version.id, retired=self._clock())
+
+    def _facts(self) -> Facts:
+        return Facts(secret=self._secret, versions=self._store.versions(self._secret.name), grace=self._grace)
 
     def _value(self, version: Version, purpose: str) -> Value:
         return self._store.read(self._secret.name, version.id, purpose=purpose)

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def find_server() -> Checkout:
                 remedy=f"clone {UPSTREAM_REPOSITORY} there, or unset it",
             )
         return Checkout(folder, "COREFLUX_SERVER_DIR")
-    for project in _projects():
+    if project := _project():
         folder = project.parent / "shared" / "upstream" / "coreflux-mcp-server"
         if _has_server(folder):
             return Checkout(folder, "found beside the project")
@@ -118,12 +117,12 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _projects() -> Iterator[Path]:
-    """The nearest folders with a Pulumi.yaml above where we are called, and above where we are installed."""
-    for start in (Path.cwd(), Path(sys.prefix)):
-        project = next((folder for folder in (start, *start.parents) if (folder / "Pulumi.yaml").is_file()), None)
-        if project:
-            yield project
+def _project() -> Path | None:
+    """The project that this secretops is installed in. Not one around the current folder: an MCP client starts us
+    anywhere, and a stranger's checkout must not choose the code that is given the credential.
+    """
+    start = Path(sys.prefix)
+    return next((folder for folder in (start, *start.parents) if (folder / "Pulumi.yaml").is_file()), None)
 
 
 def _cache() -> Path:

@@ -26,7 +26,8 @@ def rotate(
     """Publish a new version of `name`. A rotation left half-done is finished instead of a second one begun.
 
     While readers may still hold the version before the current one, waits up to LONGEST_WAIT seconds for the grace to
-    end, or raises GraceError; `cut_off` goes ahead at once. Raises what the steps raise, WaitingError, LeaseHeldError.
+    end, or raises GraceError; `cut_off` goes ahead at once, and takes over a user that is there before the first
+    version. Raises what the steps raise, WaitingError, LeaseHeldError.
     """
     secret = session.secret(name)
     if not secret.kind.alternates:
@@ -36,7 +37,7 @@ def rotate(
             remedy=f"secretops put {name}",
         )
     with session.lease(f"rotate {name}"):
-        session.await_admin()
+        session.await_admin(secret)
         session.store.settle(name, session.clock())
         rotation = session.rotation(secret)
         if not cut_off and session.facts(secret).versions.pending is None:

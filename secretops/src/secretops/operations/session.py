@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from secretops.engine.decisions import Facts
+from secretops.engine.decisions import Facts, left_by_operator
 from secretops.engine.journal import Journal, JournalFile
 from secretops.engine.rotation import Clock, Rotation
 from secretops.errors import UsageError, WaitingError
@@ -63,11 +63,17 @@ class Session:
             grace=timedelta(seconds=self.manifest.grace_seconds),
         )
 
-    def await_admin(self) -> tuple[str, str]:
-        """The broker admin's secret and its current version. Raises WaitingError while an operator has supplied none.
+    def await_admin(self, secret: Secret) -> None:
+        """Raise WaitingError while there is no broker admin that the next step of `secret` needs.
 
-        Asked before a rotation begins, so that none is left half-done for want of an admin.
+        Asked before a rotation begins, so that none is left half-done for want of an admin. What an operator put needs
+        none to be finished: so an interrupted `put broker-admin` is.
         """
+        if not left_by_operator(self.facts(secret)):
+            self._current_admin()
+
+    def _current_admin(self) -> tuple[str, str]:
+        """The broker admin's secret and its current version. Raises WaitingError while there is none."""
         secret = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
         current = self.store.versions(secret.name).current if secret else None
         if secret is None or current is None:
@@ -80,7 +86,7 @@ class Session:
 
     def admin(self) -> Value:
         """The acting broker admin's credential. Raises WaitingError."""
-        secret, version = self.await_admin()
+        secret, version = self._current_admin()
         return self.store.read(secret, version, purpose="act as broker admin")
 
     def rotation(self, secret: Secret, *, admin: Value | None = None) -> Rotation:

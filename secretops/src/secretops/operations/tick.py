@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from secretops.engine.decisions import Action, decide, findings
@@ -10,6 +11,8 @@ from secretops.errors import ExitCode, RefusedError, SecretopsError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.session import Session
 from secretops.targets import open_target
+
+_log = logging.getLogger(__name__)
 
 MOST_ACTIONS = 4
 """A secret meets at most resume, retire, rotate and retire in one tick; what is left after that waits for the next."""
@@ -59,16 +62,27 @@ def _look_after(session: Session, secret: Secret) -> Outcome:
             done.append(_act(session, secret, finding.action))
         if secret.kind.alternates and not any(text.startswith("published") for text in done):
             done += _verify_current(session, secret)
+        left = findings(session.facts(secret), session.clock())
     except SecretopsError as error:
         return Outcome(secret.name, tuple(done), error)
-    left = findings(session.facts(secret), session.clock())
+    except Exception as error:  # of this secret alone; its text may hold anything, the log is redacted
+        _log.exception("%s: unexpected", secret.name)
+        return Outcome(secret.name, tuple(done), _unexpected(secret.name, error))
     return Outcome(secret.name, tuple(done), None, tuple(one.message for one in left if one.needs_a_person))
+
+
+def _unexpected(name: str, error: Exception) -> SecretopsError:
+    return SecretopsError(
+        f"{name}: an unexpected {type(error).__name__}",
+        rule="secretops tells what is wrong; that it could not is a defect of its own",
+        remedy="report it with the traceback in the log; the next tick tries again",
+    )
 
 
 def _act(session: Session, secret: Secret, action: Action) -> str:
     if not secret.kind.alternates:
         return f"published {_finish(session, secret)}"
-    session.await_admin()
+    session.await_admin(secret)
     rotation = session.rotation(secret)
     if action is Action.RETIRE:
         previous = session.facts(secret).versions.previous

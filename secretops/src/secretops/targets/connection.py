@@ -12,13 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from secretops.errors import RefusedError, UnreachableError
+from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, MqttProtocol
 from secretops.values import Value
 
@@ -43,7 +44,8 @@ class Connection:
     """A logged-in session at a broker, as a context manager.
 
     Every call raises UnreachableError when the broker does not answer within `deadline` seconds or hangs up, and
-    RefusedError when it answers no.
+    RefusedError when it answers no. Entering also raises, before anything is sent, WaitingError while the client's
+    certificate is not there, and UsageError when it is none.
     """
 
     def __init__(self, broker: Broker, who: Value, *, deadline: float = DEADLINE_SECONDS) -> None:
@@ -148,14 +150,33 @@ class Connection:
         raise UnreachableError(f"{self.address}: cannot log anybody in: {reason.getName()}", remedy=remedy)
 
     def _tls_context(self) -> ssl.SSLContext:
+        certificate, key = self._broker.certificate_file, self._broker.key_file
+        for path in (certificate, key):
+            if path and not Path(path).exists():
+                raise WaitingError(
+                    f"{path}: the client certificate is not there yet",
+                    rule=f"{self.address} is shown a certificate before anybody logs in",
+                    remedy="secretops put client-cert",
+                )
         try:
-            return ssl.create_default_context(cafile=self._broker.ca_file)
+            context = ssl.create_default_context(cafile=self._broker.ca_file)
         except OSError as error:  # ssl.SSLError, of a file that holds no certificate, is one
             raise UnreachableError(
                 f"{self._broker.ca_file}: not a CA file: {error.strerror or error}",
                 rule=f"{self.address} is only spoken to over TLS, and this file says whom to believe",
                 remedy="write the PEM certificate of the broker's CA there",
             ) from error
+        if certificate:
+            try:
+                context.load_cert_chain(certificate, key, password="")  # nosec B106 - else OpenSSL asks for one
+            except OSError as error:  # ssl.SSLError among them
+                reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
+                raise UsageError(
+                    f"{certificate}, {key}: no client certificate with its key: {reason}",
+                    rule="PEM: the certificate first, then its chain; and its own key, without a passphrase",
+                    remedy="secretops put client-cert",
+                ) from error
+        return context
 
     def _until(self, done: Callable[[], T | None], doing: str, seconds: float) -> T | None:
         end = time.monotonic() + seconds

@@ -23,6 +23,7 @@ from secretops.manifest import Broker
 from secretops.redaction import redact
 from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
+from secretops.targets.protocol import UserTakenError
 from secretops.values import Value, new_password
 
 COMMANDS = "$SYS/Coreflux/Command"
@@ -42,10 +43,11 @@ class CorefluxTarget:
         self._admin = admin
         self._deadline = deadline
 
-    def apply(self, admin: Value, credential: Value) -> None:
+    def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
         """Make the broker accept `credential`. No command is sent when it does already.
 
-        The password is changed first and the user added if that fails, which in the steady state is one command.
+        The password is changed first and the user added if that fails, which in the steady state is one command. A
+        `new` one is only ever added: it needs no reading of an undocumented answer to leave a user that is there alone.
         """
         username, password = credential["username"], credential["password"]
         _refuse_self(admin, username)
@@ -55,10 +57,10 @@ class CorefluxTarget:
             return
         with self._open(admin) as connection:
             commands = Commands(connection)
-            if not known:
-                changed = commands.ask("changeUserPassword", username, password)
-                if not changed.success:
-                    commands.run("addUser", username, password)
+            if not known and new:
+                self._add_new(commands, credential)
+            elif not known and not commands.ask("changeUserPassword", username, password).success:
+                commands.run("addUser", username, password)
             if self._admin:
                 commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
 
@@ -84,6 +86,17 @@ class CorefluxTarget:
             changed = commands.ask("changeUserPassword", username, unknown["password"])
             if not changed.success and commands.ask("listUserGroups", username).success:
                 raise commands.refused("changeUserPassword", username, changed)
+
+    @staticmethod
+    def _add_new(commands: Commands, credential: Value) -> None:
+        username = credential["username"]
+        added = commands.ask("addUser", username, credential["password"])
+        if added.success:
+            return
+        refused = commands.refused("addUser", username, added)
+        if commands.ask("listUserGroups", username).success:
+            raise UserTakenError(refused.what)
+        raise refused
 
     def _may_command(self, credential: Value) -> bool:
         try:

@@ -18,6 +18,7 @@ from secretops.manifest import Broker
 from secretops.redaction import redact
 from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
+from secretops.targets.protocol import UserTakenError
 from secretops.values import Value, new_password
 
 COMMANDS = "$CONTROL/dynamic-security/v1"
@@ -39,20 +40,23 @@ class MosquittoTarget:
         self._admin = admin
         self._deadline = deadline
 
-    def apply(self, admin: Value, credential: Value) -> None:
+    def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
         """Make the broker accept `credential` with its role. Nothing is changed when it does already."""
         username = credential["username"]
         _refuse_self(admin, username)
         with self._open(admin) as connection:
             security = DynamicSecurity(connection)
+            client = security.find("getClient", _CLIENT_NOT_FOUND, username=username)
+            known = client is not None and logs_in(self._broker, credential, deadline=self._deadline)
+            if new and client is not None and not known:
+                raise UserTakenError(f"{connection.address}: there is a user {username} already")
             role = ADMIN_ROLE if self._admin else self._server_role(security)
             roles = [{"rolename": role}]
-            client = security.find("getClient", _CLIENT_NOT_FOUND, username=username)
             if client is None:
                 security.run("createClient", username=username, password=credential["password"], roles=roles)
                 return
             found = client["client"]
-            if not logs_in(self._broker, credential, deadline=self._deadline):
+            if not known:
                 security.run("setClientPassword", username=username, password=credential["password"])
             if [each["rolename"] for each in found.get("roles", [])] != [role]:
                 security.run("modifyClient", username=username, roles=roles)

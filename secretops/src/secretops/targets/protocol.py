@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from secretops.errors import RefusedError
 from secretops.values import Value
+
+
+class UserTakenError(RefusedError):
+    """A user that should be a new one is there already, with a password that is not the credential's."""
 
 
 class Target(Protocol):
@@ -14,11 +19,14 @@ class Target(Protocol):
     RefusedError (an answer, and it is no). Every method is idempotent.
     """
 
-    def apply(self, admin: Value, credential: Value) -> None:
+    def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
         """Make the target accept `credential`, creating the user with its grants if need be.
 
         Touches that one user and no other. When the credential already works nothing is sent: setting even the same
         password again drops the user's live sessions on mosquitto.
+
+        `new`: the user must not be there yet, because whoever has its password may be using it: raises UserTakenError,
+        and nothing is changed. One whose password is already the credential's is fine: a rotation is resumed.
         """
 
     def verify(self, credential: Value) -> None:
