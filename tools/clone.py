@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 from tools import pulumi_cli
-from tools.gobuild import make_venv, pip_install
+from tools.gobuild import WHEELS, make_venv, pinned, pip_install
 from tools.pulumi_cli import PulumiCli
 from tools.steps import ROOT, TOOLS, run_step, say, write_whole
 
-UV_VERSION = "0.13.9"
+UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
 TEMPLATE = ROOT / "tools/pulumi-wrapper.sh"
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
@@ -39,7 +39,8 @@ def provide_uv(tools: Path = TOOLS) -> Path:
         uv = tools / "venv/bin/uv"
         if _uv_version(uv) < _numbers(UV_VERSION):
             # The wheel goes into an environment of its own: a system's Python refuses to have it.
-            pip_install(make_venv(tools / "venv"), f"uv=={UV_VERSION}", remedy=f"put uv {UV_VERSION} on PATH, or ")
+            requirements = WHEELS / "uv.txt"
+            pip_install(make_venv(tools / "venv"), requirements, remedy=f"put uv {UV_VERSION} on PATH, or ")
     link = tools / "bin/uv"
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)

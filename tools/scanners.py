@@ -229,7 +229,7 @@ def trufflehog_program() -> Path:
     try:
         with only_one(home.with_suffix(".lock"), "truffleHog"):
             if not finished.exists():  # an environment cannot be renamed, so a mark says that it is whole
-                pip_install(make_venv(home), "--require-hashes", "-r", lock)
+                pip_install(make_venv(home), lock)
                 finished.touch()
     except SetupError as problem:
         raise NotHadError(str(problem)) from problem

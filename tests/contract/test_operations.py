@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +17,10 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError, UsageError, WaitingError
 from secretops.operations.put import put
 from secretops.operations.tick import exit_code
+from secretops.stores import files
 from secretops.targets import open_target
+from secretops.targets.connection import Connection
+from secretops.targets.mosquitto import DynamicSecurity
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
 from tests.real.mosquitto import Mosquitto
@@ -277,14 +279,17 @@ def test_an_operators_put_that_was_killed_half_way_is_published_with_that_person
 ) -> None:
     stack = make_stack(tmp_path / "store", mosquitto.broker())
     stack.put("broker-admin", dict(mosquitto.admin))
-    person = Value({"username": "person-" + new_password()[:8], "password": new_password()})
-    open_target(stack.manifest.broker, stack.manifest.secret("broker-admin").kind).apply(mosquitto.admin, person)
+    person = admin_sets(stack, "person-" + new_password()[:8])
+    with Connection(stack.manifest.broker, mosquitto.admin) as connection:
+        DynamicSecurity(connection).run("addClientRole", username=person["username"], rolename="admin")
     left = put_and_left(stack, "mqtt", person)
     with MqttSession(stack.manifest.broker, person) as live:
         assert errors(stack) == {}
         assert live.publishes()
     assert current(stack).id == left
-    open_target(stack.manifest.broker, stack.manifest.secret("broker-admin").kind).verify(person)
+    with Connection(stack.manifest.broker, person) as connection:
+        roles = DynamicSecurity(connection).run("getClient", username=person["username"])["client"]["roles"]
+    assert len(roles) == 2
 
 
 def test_a_first_admins_put_that_was_killed_half_way_needs_no_admin_to_be_finished(
@@ -353,20 +358,15 @@ def test_a_waiting_rotation_waits_out_the_grace_and_a_longer_one_is_refused(stac
 def test_a_version_that_became_current_and_could_not_be_delivered_is_told_kept_and_delivered_by_a_tick(
     stack: Stack,
 ) -> None:
-    config = stack.env.parent
-    text = stack.env.read_text()
-    shutil.rmtree(config)
-    config.write_text("in the way of the folder")
+    in_the_way = files.temporary(stack.env)
+    in_the_way.mkdir()
     with pytest.raises(StoreError, match="secretops tick") as refused:
         stack.put("agent-key", {"api-key": new_password()})
     kept = current(stack, "agent-key")
     assert kept.id in refused.value.what
     assert "current" in refused.value.what
     assert kept.published is None
-    config.unlink()
-    config.mkdir(mode=0o700)
-    stack.env.write_text(text)
-    stack.env.chmod(0o600)
+    in_the_way.rmdir()
     assert errors(stack) == {}
     assert current(stack, "agent-key").published
     assert "DO_AGENT_API_KEY=" in stack.env.read_text()

@@ -28,7 +28,7 @@ RANDOM_KILLS = 5
     ("target", "name", "delivery"),
     [
         ("mosquitto", "mqtt", "variables"),
-        ("coreflux", "mqtt", "files"),
+        ("mosquitto", "mqtt", "files"),
         ("coreflux", "mqtt", "variables"),
         ("mosquitto", "broker-admin", "variables"),
         ("coreflux", "broker-admin", "variables"),

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from secretops.manifest import Broker
+from secretops.stores.delivery import NAMES
 from secretops.values import PUBLIC_FIELDS, Value, new_password
 from tests.real.mosquitto import Mosquitto, free_port, make_ca
 from tests.real.stack import DEADLINE, Stack, make_stack
@@ -73,7 +74,7 @@ class Canaries:
     def learn(self, root: Path) -> None:
         """All that the store keeps now: what secretops made itself."""
         for path in root.glob("versions/*/*.json"):
-            if path.name != "state.json":
+            if path.name not in ("state.json", NAMES):
                 for field, text in json.loads(path.read_bytes()).items():
                     if field not in PUBLIC_FIELDS:
                         self._values[f"{path.parent.name} {path.stem} {field}"] = text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from secretops.engine.rotation import GraceError, Rotation
+from secretops.engine.rotation import GraceError, Rotation, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
@@ -93,7 +93,8 @@ def test_the_user_in_use_is_never_asked_for_and_users_take_turns(stack: Stack) -
 
 def put_and_left(stack: Stack, username: str) -> str:
     """What a `put` leaves that is killed before it publishes."""
-    version = Version(id=f"left-{username}", stage=Stage.PENDING, created=stack.clock(), user=username)
+    now = stack.clock()
+    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user=username)
     stack.session().store.add("mqtt", version, Value({"username": username, "password": "of-the-operator"}))
     return version.id
 
