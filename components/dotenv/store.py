@@ -11,7 +11,6 @@ from components.broker import broker_location
 from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
 from components.dotenv.rotation import rotator_files, turn_on
-from components.matrix import GAPS, StoreKind
 from components.naming import PROJECT, variable_of
 from components.principals import HostUser, Principal
 from components.references import MountedFiles
@@ -66,7 +65,7 @@ class DotenvSecretStore(SecretStore):
             modes=_GUIDE_MODES,
             opts=self._child,
         )
-        pulumi.log.info(f"store dotenv does not do by itself: {', '.join(GAPS[StoreKind.DOTENV])} (output gaps)", self)
+        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:

@@ -132,6 +132,15 @@ def test_a_put_within_the_grace_is_refused_and_one_that_cuts_off_retires_the_rep
     assert stack.log_in(first) != "Success"
 
 
+def test_a_rotation_that_cuts_off_lets_no_replaced_user_live_on(stack: Stack) -> None:
+    stack.rotate()
+    first = stack.credential()
+    stack.put("mqtt", admin_sets(stack, "operators-own-" + new_password()[:6]))
+    stack.rotate(cut_off=True)
+    assert stack.log_in() == "Success"
+    assert stack.log_in(first) != "Success"
+
+
 def test_a_broken_admin_is_replaced_at_once(stack: Stack, embedded_broker: Embedded) -> None:
     stack.rotate("broker-admin")
     stack.rotate("broker-admin")

@@ -829,3 +829,19 @@ def test_two_deliveries_that_fail_are_made_up_for_and_nothing_is_called_an_edit(
     variables.store.settle("it", NOW)
     current = variables.store.versions("it").current
     assert current and variables.delivered() == dict(variables.store.read("it", current.id, purpose="test"))
+
+
+def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(opened: Opened) -> None:
+    store = opened.store
+    assert store.astray("it") is None, "nothing is current yet"
+    opened.publish("v1")
+    assert store.astray("it") is None
+    for path in opened.delivered_files() or [env(opened)]:
+        path.write_text(path.read_text().replace(opened.store.read("it", "v1", purpose="test")["password"], "typed"))
+    told = store.astray("it")
+    assert told and "changed by hand" in told and "typed" not in told
+    for path in opened.delivered_files() or [env(opened)]:
+        path.unlink()
+    assert store.astray("it") == "not delivered: secretops tick"
+    store.settle("it", NOW)
+    assert store.astray("it") is None

@@ -22,7 +22,7 @@ from secretops import redaction
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.manifest import Secret
 from secretops.operations.session import Session
-from secretops.operations.stack import load_manifest
+from secretops.operations.stack import load_manifest, project_folder
 from secretops.values import PUBLIC_FIELDS, Value
 
 app = typer.Typer(
@@ -55,6 +55,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def main() -> None:
     """Run the command line; end with a documented exit code and never with a traceback for a user's mistake."""
     redaction.install()
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # a person's own line that does not parse is theirs
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         code = app(standalone_mode=False)
@@ -172,7 +173,9 @@ def _supplied(secret: Secret, from_files: list[str]) -> Value:
             fields[field] = Path(path).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8"
-            raise UsageError(f"--file {field}: {why}", rule="FIELD=PATH names a file of UTF-8 text") from None
+            raise UsageError(
+                f"--file {field}: {why}", rule="FIELD=PATH names a file of UTF-8 text", remedy="name one"
+            ) from None
         if field not in PEM_FIELDS:
             fields[field] = fields[field].removesuffix("\n").removesuffix("\r")
     left = [field for field in secret.fields if field not in fields]
@@ -307,7 +310,7 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     try:
         found = load_manifest(stack, manifest)
     except UsageError as error:
-        return _tell(f"{error.what}; nothing to stop", as_json)
+        return _tell(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
     return _tell(operation.stop(found), as_json)
 
 

@@ -57,9 +57,18 @@ def stop(manifest: Manifest) -> str:
     """Stop what `start` started. Says what it found."""
     if not manifest.broker.embedded:
         return "this stack has no embedded broker; nothing to stop"
+    return _stop(_home(manifest))
+
+
+def stop_default(project: Path) -> str:
+    """Stop the embedded broker of the project's default place: of a stack that is destroyed, or never was."""
+    return _stop(project / ".coreflux-mcp" / "broker")
+
+
+def _stop(home: Path) -> str:
     from secretops.broker import stop
 
-    return "the embedded broker is stopped" if stop(_home(manifest)) else "the embedded broker was not running"
+    return "the embedded broker is stopped" if stop(home) else "the embedded broker was not running"
 
 
 def remove(manifest: Manifest) -> None:

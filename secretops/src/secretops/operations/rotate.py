@@ -51,6 +51,7 @@ def rotate(
                 while (left := (error.until - session.clock()).total_seconds()) > 0:
                     sleep(left)
         previous = session.facts(secret).versions.previous
-        if previous and retire_due(session.facts(secret), session.clock()):
+        over = cut_off or retire_due(session.facts(secret), session.clock())
+        if previous and not previous.retired and over:  # the store forgets it with the next version
             rotation.retire(previous)
         return rotation.advance(cut_off=cut_off)

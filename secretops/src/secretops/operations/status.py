@@ -1,4 +1,4 @@
-"""How every secret stands. Reads facts only: no value, so no access record."""
+"""How every secret stands. Changes nothing, and logs in nowhere."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def _status(session: Session, secret: Secret) -> SecretStatus:
     failed = last is not None and last.outcome != "done" and not any(when > last.time for when in good)
     if last and failed:
         notes.append(f"{last.step} failed {last.time:%Y-%m-%d %H:%M}: {last.outcome}")
-    if any(finding.needs_a_person for finding in found) or failed:
+    if astray := session.store.astray(secret.name):
+        notes.append(astray)
+    if any(finding.needs_a_person for finding in found) or failed or astray:
         standing = Standing.ATTENTION
     elif current is None:
         standing = Standing.WAITING

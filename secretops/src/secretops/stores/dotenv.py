@@ -108,6 +108,17 @@ class DotenvVersionStore:
                     remedy=f"secretops put {secret}",
                 )
 
+    def astray(self, secret: str) -> str | None:
+        self._check()
+        versions = self.versions(secret)
+        current = versions.current
+        if current is None:
+            return None
+        self._records.write("read", secret, current.id, "compare with what is delivered")
+        if edited := self._delivery.edited(self._ours(secret, versions)):
+            return edited[0]
+        return None if self._delivery.is_there(self._content(secret, current)) else "not delivered: secretops tick"
+
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
@@ -247,15 +258,18 @@ class DotenvVersionStore:
 
         An edit that says just what `chosen` says is no loss: that is how `secretops put` adopts it.
         """
-        ours = [
-            self._content(secret, version)
-            for version in versions.all
-            if version is chosen or (version.stage is not Stage.PENDING and not version.retired)
-        ]
-        if edited := self._delivery.edited(ours):
+        if edited := self._delivery.edited(self._ours(secret, versions, chosen)):
             what, where = edited
             raise StoreError(
                 what,
                 rule=f"the value of {secret} is secretops' to write; nothing was overwritten",
                 remedy=f"to keep it: secretops put {secret}; to undo it: remove {where}, then secretops tick",
             )
+
+    def _ours(self, secret: str, versions: Versions, chosen: Version | None = None) -> list[Content]:
+        """What readers may find without anybody having edited it."""
+        return [
+            self._content(secret, version)
+            for version in versions.all
+            if version is chosen or (version.stage is not Stage.PENDING and not version.retired)
+        ]

@@ -1,4 +1,4 @@
-"""What every store can do. Small on purpose: a new store is these ten methods and a row in the contract suite."""
+"""What every store can do. Small on purpose: a new store is these eleven methods and a row in the contract suite."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ class VersionStore(Protocol):
         """Finish a delivery that a crash cut short. No-op when there is none.
 
         Raises StoreError when somebody changed the delivered value by hand: that is for a person to decide.
+        """
+
+    def astray(self, secret: str) -> str | None:
+        """In what way readers do not find the current version: edited, missing, not delivered yet. None when they do.
+
+        Looks only; where that means reading a value, the access is recorded.
         """
 
     def mark(
