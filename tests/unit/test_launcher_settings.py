@@ -258,7 +258,12 @@ def test_a_clone_that_fails_leaves_nothing_and_names_all_three_ways(
     assert list((nowhere / "cache" / "coreflux-mcp-secrets").iterdir()) == []
 
 
-def test_the_server_beside_the_project_is_found_from_below_it(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("installed_there", [True, False])
+def test_the_server_beside_the_project_that_we_are_installed_in_is_found_and_beside_no_other(
+    nowhere: Path, upstream: tuple[str, str], monkeypatch: pytest.MonkeyPatch, installed_there: bool
+) -> None:
+    monkeypatch.setattr(checkout, "UPSTREAM_REPOSITORY", upstream[0])
+    monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", upstream[1])
     folder = nowhere / "shared" / "upstream" / "coreflux-mcp-server"
     folder.mkdir(parents=True)
     (folder / "server.py").touch()
@@ -266,7 +271,9 @@ def test_the_server_beside_the_project_is_found_from_below_it(nowhere: Path, mon
     below.mkdir(parents=True)
     (nowhere / "project" / "Pulumi.yaml").touch()
     monkeypatch.chdir(below)
-    assert checkout.find_server().folder == folder
+    if installed_there:
+        monkeypatch.setattr("sys.prefix", str(below))
+    assert (checkout.find_server().folder == folder) is installed_there
 
 
 def test_a_named_folder_without_a_server_is_refused(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
