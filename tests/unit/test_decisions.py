@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from secretops.engine.decisions import Action, Facts, Reason, decide, due_at, findings, left_by_operator
-from secretops.engine.state import Stage, Version, Versions
+from secretops.engine.state import Replica, Stage, Version, Versions
 from secretops.manifest import Reader, Secret, SecretKind
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -47,6 +47,14 @@ class Case:
     kind: SecretKind = SecretKind.MQTT_USER
     tells: list[str] = field(default_factory=list)
     """Parts of what a person is told."""
+    replicas: tuple[Replica, ...] = ()
+
+
+def server(version: Version, *, says: str | None = None) -> Replica:
+    """A server that is logged in with `version`, and reports it unless it `says` something else."""
+    return Replica(
+        id=f"mcp-{version.user}", user=version.user or "", secret="it", version=says or version.id, since=NOW
+    )
 
 
 def certificate(ago: timedelta, ends_in: timedelta) -> Version:
@@ -99,6 +107,27 @@ TABLE = [
     Case("nothing is retired while the successor is undelivered", (previous(), UNDELIVERED), None, []),
     Case("nothing is retired without a successor", (previous(),), Action.ROTATE, [Reason.NEVER_ROTATED]),
     Case("nothing is retired twice", (previous(retired=NOW - DAY), current()), None, []),
+    Case("the previous one is retired before the grace ends when every server reports the current one",
+         (previous(), current(SECOND)), Action.RETIRE, [Reason.RETIRE_DUE], tells=["every server reports"],
+         replicas=(server(current()), server(current()))),
+    Case("one server on the previous version keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
+         None, [], replicas=(server(current()), server(previous()))),
+    Case("a server on a version that nobody knows any more keeps it as well", (previous(), current(SECOND)),
+         None, [], replicas=(server(current()), server(current(), says="older"))),
+    Case("a server that can't say its version counts by the user it is logged in as", (previous(), current(SECOND)),
+         Action.RETIRE, [Reason.RETIRE_DUE], replicas=(server(current(), says="unknown"),)),
+    Case("a server that can't say its version and is the previous user keeps it", (previous(), current(SECOND)),
+         None, [], replicas=(server(previous(), says="unknown"),)),
+    Case("nobody reports, so nobody has let go before the grace ends", (previous(), current(SECOND)), None, []),
+    Case("the grace ends, it is retired although a server is behind, and a person is told which",
+         (previous(), current(GRACE)), Action.RETIRE, [Reason.RETIRE_DUE, Reason.REPLICA_BEHIND],
+         tells=["mcp-b is on version previous-b"], replicas=(server(current()), server(previous()))),
+    Case("a server behind is told about after the retirement too", (previous(retired=NOW), current(GRACE)), None,
+         [Reason.REPLICA_BEHIND], replicas=(server(previous()),)),
+    Case("a server on the current version is nobody's worry after the grace", (previous(retired=NOW), current()), None,
+         [], replicas=(server(current()),)),
+    Case("reports do not retire while the successor is undelivered", (previous(), UNDELIVERED), None, [],
+         replicas=(server(UNDELIVERED),)),
     Case("a first admin is waited for, and is nobody's failure", (), None, [Reason.AWAITS_FIRST_VALUE], kind=ADMIN,
          tells=["secretops put it"]),
     Case("an admin is rotated like any other user", (current(CADENCE),), Action.ROTATE, [Reason.DUE], kind=ADMIN),
@@ -133,7 +162,7 @@ def facts(case: Case) -> Facts:
         cadence_days=CADENCE.days,
         users=("a", "b") if case.kind.alternates else (),
     )
-    return Facts(secret=secret, versions=Versions(case.versions), grace=GRACE)
+    return Facts(secret=secret, versions=Versions(case.versions), grace=GRACE, replicas=case.replicas)
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.sentence)

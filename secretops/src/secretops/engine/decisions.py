@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from secretops.engine.state import Version, Versions
+from secretops.engine.state import Replica, Version, Versions
 from secretops.manifest import Reader, Secret, SecretKind
 
 OVERDUE_AFTER = timedelta(days=1)
@@ -21,12 +21,17 @@ RENEW_AT = 2 / 3
 """The share of its life after which a certificate is due, as cert-manager renews by default."""
 
 
+UNKNOWN = "unknown"
+"""What a server reports as its version when its source does not say one."""
+
+
 class Reason(StrEnum):
     """Why something should happen."""
 
     AWAITS_FIRST_VALUE = "awaits-first-value"
     PENDING_LEFT_BEHIND = "pending-left-behind"
     RETIRE_DUE = "retire-due"
+    REPLICA_BEHIND = "replica-behind"
     NEVER_ROTATED = "never-rotated"
     DUE = "due"
     NEAR_EXPIRY = "near-expiry"
@@ -50,6 +55,8 @@ class Facts:
     secret: Secret
     versions: Versions
     grace: timedelta
+    replicas: tuple[Replica, ...] = ()
+    """What running servers report of this secret, where that has been asked for."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +124,43 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
-    """The readers of the previous version have had their time."""
+    """The readers of the previous version have all said that they let it go, or have had their time."""
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.kind.alternates:
         return None
     over = grace_over(previous, facts)
-    if over is None or now < over:
+    if over is None:
         return None
-    return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace")
+    if now >= over:
+        return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace")
+    if facts.replicas and not behind(facts):
+        return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id}: every server reports the current one")
+    return None
+
+
+def behind(facts: Facts) -> tuple[Replica, ...]:
+    """The servers that report another version than the current one.
+
+    One that cannot say its version is told by its user.
+    """
+    current = facts.versions.current
+    if current is None:
+        return ()
+
+    def is_behind(replica: Replica) -> bool:
+        return replica.user != current.user if replica.version == UNKNOWN else replica.version != current.id
+
+    return tuple(replica for replica in facts.replicas if is_behind(replica))
+
+
+def replica_behind(facts: Facts, now: datetime) -> Finding | None:
+    """A server still uses the previous version after the grace: its user is retired all the same."""
+    previous = facts.versions.previous
+    over = grace_over(previous, facts) if previous else None
+    if over is None or now < over or not (late := behind(facts)):
+        return None
+    names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)
+    return Finding(Reason.REPLICA_BEHIND, Action.TELL, f"{names}, past the grace: see that server's log")
 
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
@@ -177,6 +213,7 @@ DECISIONS: tuple[Decision, ...] = (
     awaits_first_value,
     pending_left_behind,
     retire_due,
+    replica_behind,
     never_rotated,
     due,
     near_expiry,

@@ -60,3 +60,17 @@ class Versions:
     @property
     def previous(self) -> Version | None:
         return self.in_stage(Stage.PREVIOUS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """What one running server says of itself: which version of a secret it uses, and since when."""
+
+    id: str
+    """Its MQTT client id, another one after each change of version."""
+    user: str
+    """The broker user it is logged in as."""
+    secret: str
+    version: str
+    """ "unknown" when its source does not say."""
+    since: datetime

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 
 from secretops.engine.decisions import retire_due
-from secretops.engine.rotation import GraceError
+from secretops.engine.rotation import GraceError, Rotation
 from secretops.engine.state import Version
 from secretops.errors import UsageError
+from secretops.manifest import Secret
 from secretops.operations.session import Session
 
 LONGEST_WAIT = 60.0
 """Seconds that `rotate` waits by itself for the readers of the version before; beyond, the operator decides."""
+
+ASK_AGAIN = 2.0
+"""Seconds between two looks at what servers report."""
 
 
 def rotate(
@@ -41,17 +45,30 @@ def rotate(
         session.store.settle(name, session.clock())
         rotation = session.rotation(secret)
         if not cut_off and session.facts(secret).versions.pending is None:
-            try:
-                rotation.respect_grace()
-            except GraceError as error:
-                seconds = (error.until - session.clock()).total_seconds()
-                if seconds > LONGEST_WAIT:
-                    raise
-                say(f"waiting {seconds:.0f} s for the readers of the previous version")
-                while (left := (error.until - session.clock()).total_seconds()) > 0:
-                    sleep(left)
+            _await_grace(session, secret, rotation, say, sleep)
         previous = session.facts(secret).versions.previous
-        over = cut_off or retire_due(session.facts(secret), session.clock())
+        over = cut_off or retire_due(session.facts_for_retiring(secret), session.clock())
         if previous and not previous.retired and over:  # the store forgets it with the next version
             rotation.retire(previous)
         return rotation.advance(cut_off=cut_off)
+
+
+def _await_grace(
+    session: Session, secret: Secret, rotation: Rotation, say: Callable[[str], None], sleep: Callable[[float], None]
+) -> None:
+    """Until the grace of the previous version is over, or every server has reported that it let it go."""
+    told = False
+    while not retire_due(session.facts_for_retiring(secret), session.clock()):
+        try:
+            rotation.respect_grace()
+        except GraceError as error:
+            left = (error.until - session.clock()).total_seconds()
+            if left > LONGEST_WAIT:
+                raise
+            if not told:
+                say(f"waiting {left:.0f} s at most for the readers of the previous version")
+                told = True
+            if left > 0:
+                sleep(min(left, ASK_AGAIN))
+        else:
+            return

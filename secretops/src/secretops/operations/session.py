@@ -12,12 +12,17 @@ from pathlib import Path
 from secretops.engine.decisions import Facts, left_by_operator
 from secretops.engine.journal import Journal, JournalFile
 from secretops.engine.rotation import Clock, Rotation
-from secretops.errors import UsageError, WaitingError
+from secretops.engine.state import Replica
+from secretops.errors import SecretopsError, UsageError, WaitingError
 from secretops.manifest import Manifest, Secret, SecretKind
+from secretops.replicas import read_reports
 from secretops.stores import open_store
 from secretops.stores.protocol import VersionStore
 from secretops.targets import open_target
 from secretops.values import Value
+
+REPORT_SECONDS = 5.0
+"""How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
 
 
 def _now() -> datetime:
@@ -56,12 +61,36 @@ class Session:
         """Hold the store's lease as `command` of this process."""
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
-    def facts(self, secret: Secret) -> Facts:
+    def facts(self, secret: Secret, replicas: tuple[Replica, ...] = ()) -> Facts:
         return Facts(
             secret=secret,
             versions=self.store.versions(secret.name),
             grace=timedelta(seconds=self.manifest.grace_seconds),
+            replicas=replicas,
         )
+
+    def replicas(self, secret: Secret) -> tuple[Replica, ...] | None:
+        """What running servers report of `secret`, asked of the broker with the secret's current value.
+
+        None when that can't be known now: no value, no answer, or no right to ask. Then the grace alone decides.
+        """
+        current = self.store.versions(secret.name).current
+        if secret.kind is not SecretKind.MQTT_USER or current is None:
+            return None
+        try:
+            value = self.store.read(secret.name, current.id, purpose="ask which version servers use")
+            reports = read_reports(self.manifest.broker, value, secret.users, deadline=REPORT_SECONDS)
+        except SecretopsError:
+            return None
+        return tuple(report for report in reports if report.secret == secret.name)
+
+    def facts_for_retiring(self, secret: Secret) -> Facts:
+        """The facts, with what servers report where there is somebody to retire."""
+        facts = self.facts(secret)
+        previous = facts.versions.previous
+        if previous is None or previous.retired:
+            return facts
+        return self.facts(secret, self.replicas(secret) or ())
 
     def await_admin(self, secret: Secret) -> None:
         """Raise WaitingError while there is no broker admin that the next step of `secret` needs.

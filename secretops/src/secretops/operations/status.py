@@ -1,13 +1,14 @@
-"""How every secret stands. Changes nothing, and logs in nowhere."""
+"""How every secret stands. Changes nothing. The server's own value is used to ask the broker which servers use it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from secretops.engine.decisions import due_at, findings
-from secretops.engine.state import Version
+from secretops.engine.state import Replica, Version
 from secretops.errors import ExitCode
 from secretops.manifest import Secret
 from secretops.operations.session import Session
@@ -32,6 +33,20 @@ class SecretStatus:
     current: Version | None
     due: datetime | None
     notes: tuple[str, ...]
+    replicas: tuple[Replica, ...] | None = None
+    """The servers that report which version they use; None where nobody does or the broker can't be asked."""
+
+    @property
+    def told_replicas(self) -> str:
+        """Them, for a table: how many are on which version."""
+        if not self.replicas:
+            return "-"
+        counts = Counter(replica.version for replica in self.replicas)
+        current = self.current.id if self.current else ""
+        return ", ".join(
+            f"{count} {'current' if version == current else f'on {version}'}"
+            for version, count in sorted(counts.items(), key=lambda item: item[0] != current)
+        )
 
 
 def status(session: Session) -> list[SecretStatus]:
@@ -45,7 +60,8 @@ def exit_code(statuses: list[SecretStatus]) -> ExitCode:
 
 
 def _status(session: Session, secret: Secret) -> SecretStatus:
-    facts = session.facts(secret)
+    replicas = session.replicas(secret)
+    facts = session.facts(secret, replicas or ())
     current = facts.versions.current
     found = findings(facts, session.clock())
     notes = [finding.message for finding in found]
@@ -69,4 +85,5 @@ def _status(session: Session, secret: Secret) -> SecretStatus:
         current=current,
         due=due_at(facts),
         notes=tuple(notes),
+        replicas=replicas,
     )

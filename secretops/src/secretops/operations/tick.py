@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from secretops.engine.decisions import Action, decide, findings
 from secretops.engine.journal import Entry
+from secretops.engine.state import Replica
 from secretops.errors import ExitCode, RefusedError, SecretopsError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.session import Session
@@ -53,16 +54,19 @@ def exit_code(outcomes: list[Outcome]) -> ExitCode:
 
 def _look_after(session: Session, secret: Secret) -> Outcome:
     done: list[str] = []
+    reported: tuple[Replica, ...] = ()
     try:
         session.store.settle(secret.name, session.clock())
         for _ in range(MOST_ACTIONS):
-            finding = decide(session.facts(secret), session.clock())
+            facts = session.facts_for_retiring(secret)
+            reported = facts.replicas or reported  # a retired user's servers report no more, and are told about
+            finding = decide(facts, session.clock())
             if finding is None:
                 break
             done.append(_act(session, secret, finding.action))
         if secret.kind.alternates and not any(text.startswith("published") for text in done):
             done += _verify_current(session, secret)
-        left = findings(session.facts(secret), session.clock())
+        left = findings(session.facts(secret, reported), session.clock())
     except SecretopsError as error:
         return Outcome(secret.name, tuple(done), error)
     except Exception as error:  # of this secret alone; its text may hold anything, the log is redacted
