@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from components import catalogue, matrix, problems
 from components.catalogue import Catalogue
-from components.naming import PROJECT, variable_of
+from components.naming import HTTP_TOKEN, PROJECT, variable_of
 from components.problems import Problem, says_secret
 from components.sections import (
     BrokerSettings,
@@ -31,7 +31,7 @@ from components.sections import (
     ServerSettings,
     StoreSettings,
 )
-from secretops.manifest import Secret
+from secretops.manifest import Reader, Secret
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "environment": TypeAdapter(Environment),
@@ -224,6 +224,14 @@ def _contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Iter
             f"secrets.{name}: declared",
             "the guide's own secrets are in every stack",
             "take it out, or give it another name",
+        )
+    name, field = HTTP_TOKEN
+    token = secrets.get(name)
+    if token and (token.fields != (field,) or Reader.SERVER not in token.readers):
+        yield Problem(
+            f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
+            f"it is the launcher's bearer token: one field, {field}, that the server reads",
+            f"write {name}: {{fields: [{field}]}}, or give it another name",
         )
     carried = dict.fromkeys(catalogue.SERVER_VARIABLES, "the server's own settings")
     for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:

@@ -13,8 +13,16 @@ BROKER_USER_LIMIT = 64
 """Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
 
 
+HTTP_TOKEN = ("http-token", "token")
+"""The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0009)."""
+
+_READ_BY_THE_LAUNCHER = {HTTP_TOKEN: "MCP_HTTP_TOKEN"}
+
+
 def variable_of(secret: str, field: str) -> str:
     """The variable that carries a field of a secret that the stack declares: db and url give DB_URL."""
+    if named := _READ_BY_THE_LAUNCHER.get((secret, field)):
+        return named
     return f"{secret}_{field}".upper().replace("-", "_")
 
 

@@ -1,0 +1,136 @@
+"""An HTTP server that ends in time: no new calls, the answers of those under way, then every stream, then the process.
+
+Left alone, uvicorn waits for open streams without end, and sse-starlette cuts them with the calls that they answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from secretops.errors import ExitCode, SecretopsError
+
+if TYPE_CHECKING:
+    from mcp.server.fastmcp import FastMCP
+
+log = logging.getLogger(__name__)
+
+CALL_SECONDS = 3
+"""How long a call under way may still take after the signal."""
+
+STREAM_SECONDS = 1
+"""How long streams may take to end after that; sse-starlette looks every half second."""
+
+LAST_SECONDS = 4.5
+"""After these the process ends, whatever it does: several of the server's tools block its event loop for seconds."""
+
+_ON_ITS_WAY = 0.1
+"""Seconds from a handler's return to its answer on the wire: a few turns of the event loop."""
+
+
+class CallsUnderWay:
+    """The requests of MCP clients that the server is at. A stream that is only open is none."""
+
+    def __init__(self) -> None:
+        self._open: set[anyio.CancelScope] = set()
+        self.draining = False
+
+    def watch(self, mcp: FastMCP) -> None:
+        """Know of every request that `mcp` handles. Over SSE no HTTP request is open meanwhile, so here, not there."""
+        handlers = mcp._mcp_server.request_handlers
+        for kind, handler in handlers.items():
+            handlers[kind] = self._known(handler)
+
+    def _known(self, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def known(*arguments: Any) -> Any:
+            with anyio.CancelScope() as scope:
+                self._open.add(scope)
+                try:
+                    return await handler(*arguments)
+                finally:
+                    self._open.discard(scope)
+            raise SecretopsError("the server ends, and gave this call up", remedy="call again")
+
+        return known
+
+    async def drain(self) -> None:
+        """Let no new call in; return when each is answered. One that takes more than CALL_SECONDS is told so."""
+        self.draining = True
+        with anyio.move_on_after(CALL_SECONDS):
+            while self._open:
+                await anyio.sleep(0.05)
+        if self._open:
+            log.warning("Calls given up after %s s: %s.", CALL_SECONDS, len(self._open))
+        for scope in self._open:
+            scope.cancel()
+        await anyio.sleep(_ON_ITS_WAY)
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn with its log in ours, and an end on SIGTERM or SIGINT within LAST_SECONDS; a second signal hurries it."""
+
+    def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="on",
+                log_config=None,  # its loggers hand on to the root's, whose records are redacted
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=STREAM_SECONDS,
+            )
+        )
+        self._calls, self._on_signal = calls, on_signal
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._signalled = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def end(self) -> None:
+        """Stop without waiting for calls under way."""
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """In place of uvicorn's, which ends by the same signal once more: an end that was asked for is a success."""
+        if self._loop is None or self._signalled:
+            self.end()
+            return
+        self._signalled = True
+        last = threading.Timer(LAST_SECONDS, _end_now)
+        last.daemon = True
+        last.start()  # nothing cancels it: the process ends
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        self._on_signal()
+        for server in getattr(self, "servers", ()):
+            server.close()
+        await self._calls.drain()
+        self.end()
+
+
+def _end_now() -> None:
+    # Not by the log: whatever hangs may hold its lock.
+    os.write(sys.stderr.fileno(), f"Something still ran {LAST_SECONDS} s after the signal; ended anyway.\n".encode())
+    os._exit(ExitCode.DONE)

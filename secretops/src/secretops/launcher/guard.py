@@ -1,0 +1,82 @@
+"""What stands before every route: the Host and Origin that a request may have, and the bearer token."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from secretops.launcher.http_token import BearerTokens
+from secretops.launcher.listening import Names
+
+log = logging.getLogger(__name__)
+
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Asked by a platform that has no token."""
+
+RETRY_AFTER = "5"
+"""Seconds after which a client may ask again while values are waited for."""
+
+LOG_EVERY = 10
+"""Seconds between two lines about refused requests: whoever tries tokens does not fill the log."""
+
+
+class Guard:
+    """An ASGI application before another. It looks at headers alone: a refused request's body is never read."""
+
+    def __init__(self, app: ASGIApp, *, names: Names, tokens: BearerTokens, is_loopback: bool) -> None:
+        self._app, self._names, self._tokens = app, names, tokens
+        self._is_loopback = is_loopback
+        self._refusals = Refusals()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = self._refuse(scope) if scope["type"] != "lifespan" else None
+        await (refused or self._app)(scope, receive, send)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if not self._names.host(headers.get("host")):
+            self._refusals.tell("its Host is none of ours (--allowed-host, MCP_ALLOWED_HOSTS)", scope)
+            return PlainTextResponse("Misdirected Request\n", 421)
+        if not self._names.origin(headers.get("origin"), headers.get("host")):
+            self._refusals.tell("its Origin is none of ours (--allowed-host, MCP_ALLOWED_HOSTS)", scope)
+            return PlainTextResponse("Forbidden\n", 403)
+        if not self._needs_token(scope["path"]):
+            return None
+        if not self._tokens.any:  # outside loopback, and waiting for it
+            return PlainTextResponse("Service Unavailable\n", 503, {"Retry-After": RETRY_AFTER})
+        if not self._tokens.accept(headers.get("authorization")):
+            self._refusals.tell("it has no token, or one that is not (or no longer) right", scope)
+            return PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": "Bearer"})
+        return None
+
+    def _needs_token(self, path: str) -> bool:
+        if path in OPEN:
+            return False
+        if self._is_loopback:
+            return self._tokens.any and path != "/metrics"
+        return True
+
+
+class Refusals:
+    """One line for the first refused request, then one each LOG_EVERY seconds with how many there were."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told = float("-inf")
+        self._silent = 0
+
+    def tell(self, reason: str, scope: Scope) -> None:
+        """`scope` is asked for the peer's address alone: a path, a query or a header may hold a secret."""
+        now = self._clock()
+        if now - self._told < LOG_EVERY:
+            self._silent += 1
+            return
+        peer = (scope.get("client") or ("an unknown peer",))[0]
+        more = f" {self._silent} more before it were not logged." if self._silent else ""
+        log.warning("A request of %s was refused: %s.%s", peer, reason, more)
+        self._told, self._silent = now, 0

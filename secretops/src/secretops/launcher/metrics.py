@@ -1,0 +1,58 @@
+"""What the launcher tells Prometheus. Labels are names of secrets and ids of versions: never a value or a user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from secretops.launcher.state import LauncherState
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The text format that every Prometheus reads."""
+
+
+def page(state: LauncherState) -> bytes:
+    """The metrics of `state` as they are now."""
+    registry = CollectorRegistry()
+    registry.register(_OfState(state))
+    return generate_latest(registry)
+
+
+class _OfState(Collector):
+    """Reads the launcher's state when it is asked, so that no number is kept twice."""
+
+    def __init__(self, state: LauncherState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._state
+        versions = InfoMetricFamily("secretops_secret", "The version in use of a secret.", labels=["secret"])
+        for secret, version in sorted(state.versions.items()):
+            versions.add_metric([secret], {"version": version})
+        yield versions
+        waiting = GaugeMetricFamily("secretops_waiting", "Secrets whose first value is not there yet.")
+        waiting.add_metric([], len(state.waiting_for))
+        yield waiting
+        connected = GaugeMetricFamily("secretops_broker_connected", "1 while the server has its broker, else 0.")
+        connected.add_metric([], int(state.connected))
+        yield connected
+        for name, text, count in (
+            ("swaps", "MQTT clients replaced by one on a new version.", state.swaps),
+            ("refused_versions", "Versions that did not work; the one before went on.", state.refused_versions),
+            ("failed_connects", "Connects that the broker refused or did not answer.", state.failed_connects),
+        ):
+            counter = CounterMetricFamily(f"secretops_{name}", text)
+            counter.add_metric([], count)
+            yield counter
+        if state.expires_at:
+            expiry = GaugeMetricFamily(
+                "secretops_client_certificate_expiry_seconds",
+                "Seconds until the client certificate in use expires; below 0 it has.",
+            )
+            expiry.add_metric([], (state.expires_at - datetime.now(UTC)).total_seconds())
+            yield expiry

@@ -1,0 +1,72 @@
+"""A server over HTTP is started before its values are there: it listens, says what it waits for, and waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from secretops.errors import SecretopsError
+from secretops.launcher.follow import read_settled
+from secretops.launcher.http_token import BearerTokens
+from secretops.launcher.listening import Listening
+from secretops.launcher.settings import NotYetError
+from secretops.launcher.sources import Source
+from secretops.launcher.state import LauncherState
+from secretops.launcher.watch import looks
+
+log = logging.getLogger(__name__)
+
+HTTP_TOKEN = "http-token"  # noqa: S105 - its name
+
+
+class FirstValues:
+    """Everything that a server at `listening` needs from `source` before it can serve: its values, and a token."""
+
+    def __init__(
+        self,
+        source: Source,
+        listening: Listening,
+        tokens: BearerTokens,
+        state: LauncherState,
+        stopping: threading.Event,
+    ) -> None:
+        self._source, self._listening, self._tokens, self._state = source, listening, tokens, state
+        self._stopping = stopping
+
+    def look(self) -> None:
+        """Once, before it listens. Raises UsageError for what waiting does not mend: a mistake, or all there but the
+        token that the address asks for. Other values that are missing are no error."""
+        self._read()
+        if self._state.waiting_for == (HTTP_TOKEN,):
+            self._listening.check(has_token=False)
+
+    def wait(self) -> bool:
+        """Until everything is there; False when the launcher is asked to end before. Mistakes are logged only: who
+        writes a file in place leaves it half-written for a moment."""
+        looked_at = ""
+        for _ in looks(self._source.folders, self._stopping) if self._state.waiting_for else ():
+            fingerprint = self._source.fingerprint()
+            if fingerprint == looked_at:
+                continue
+            looked_at = fingerprint
+            try:
+                self._read()
+            except SecretopsError as error:
+                log.error("%s", error)  # noqa: TRY400 - a person's mistake, not ours
+            if not self._state.waiting_for:
+                break
+        return not self._state.waiting_for
+
+    def _read(self) -> None:
+        missing: tuple[str, ...] = ()
+        try:
+            settings, _ = read_settled(self._source, self._stopping)
+        except NotYetError as error:
+            self._tokens.use(error.http_token)
+            missing = error.secrets
+            log.info("Waiting: %s", error)
+        else:
+            self._tokens.use(settings.http_token)
+        if not self._listening.address.is_loopback and not self._tokens.any:
+            missing += (HTTP_TOKEN,)
+        self._state.waiting_for = missing

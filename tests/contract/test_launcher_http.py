@@ -1,0 +1,516 @@
+"""The launcher over SSE and streamable HTTP: the mcp package's own clients against its process, with a real broker; on
+the small server always, on upstream's where it can be had."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from mcp import ClientSession
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamablehttp_client
+from mcp.shared.exceptions import McpError
+from mcp.types import TextContent
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.real.brokers import DEADLINE, Amqtt, Mosquitto, RealBroker, Witness
+from tests.real.upstream import SMALL_SERVER, real_server
+
+pytestmark = pytest.mark.real
+
+USER = "server-a"
+ROUTES = {"sse": [("GET", "/sse"), ("POST", "/messages/?session_id=0")], "http": [("POST", "/mcp"), ("GET", "/mcp")]}
+OTHER_ROUTES = [("POST", "/messages"), ("DELETE", "/mcp"), ("GET", "/mcp/"), ("GET", "/"), ("GET", "/healthz/../sse")]
+END_SECONDS = 5
+"""What the launcher promises after SIGTERM."""
+SLOW_MACHINE = 10
+"""Seconds more that a test allows for a machine with other work."""
+
+
+@pytest.fixture(params=["small", "upstream"])
+def server_folder(request: pytest.FixtureRequest) -> Path:
+    folder = SMALL_SERVER if request.param == "small" else real_server()
+    if folder is None:
+        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
+    return folder
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[RealBroker]:
+    made: RealBroker = Mosquitto(tmp_path) if Mosquitto.program() else Amqtt(tmp_path)
+    made.set_password("witness", "of-the-test")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def witness(broker: RealBroker) -> Iterator[Witness]:
+    made = Witness(broker, "witness", "of-the-test")
+    yield made
+    made.close()
+
+
+@dataclass
+class Launched:
+    """The launcher as a process of its own, and what its clients need to know."""
+
+    root: Path
+    cwd: Path
+    stderr: Path
+    server: Path
+    broker: RealBroker
+    password: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
+    token: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
+    process: subprocess.Popen[bytes] | None = None
+    url: str = ""
+    transport: str = ""
+
+    def env(self, **variables: str | int | None) -> None:
+        """Write config/.env as the store does: whole, in one rename. None leaves a variable out."""
+        lines: dict[str, str | int | None] = {
+            "MQTT_BROKER": "localhost",
+            "MQTT_PORT": self.broker.port,
+            "MQTT_PROTOCOL": self.broker.protocol,
+            "MQTT_USER": USER,
+            "MQTT_PASSWORD": self.password,
+            "SECRETOPS_VERSION_MQTT": "v-7",
+            "MCP_HTTP_TOKEN": self.token,
+            "SECRETOPS_VERSION_HTTP_TOKEN": "v-3",
+            "LOG_LEVEL": "DEBUG",
+        }
+        text = "".join(f"{name}={value}\n" for name, value in (lines | variables).items() if value is not None)
+        path = self.root / "config" / ".env"
+        new = path.with_name(".env.new")
+        new.touch(mode=0o600)
+        new.write_text(text)
+        new.replace(path)
+
+    def start(self, transport: str, listen: str = "127.0.0.1:0", *options: str, **variables: str) -> None:
+        """Start it, and wait until it says where it listens."""
+        self.transport = transport
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        with self.stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "secretops", "run", "--from", f"dotenv:{self.root}", *options],
+                cwd=self.cwd,
+                env=kept
+                | {"COREFLUX_SERVER_DIR": str(self.server), "MCP_TRANSPORT": transport, "MCP_LISTEN": listen}
+                | variables,
+                stdin=subprocess.DEVNULL,  # as a container's is
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+        self.until("it listens", lambda: "Listening on" in self.log() or self.ended())
+        if found := re.search(r"Listening on http://\S+:(\d+),", self.log()):
+            self.url = f"http://127.0.0.1:{found[1]}"
+
+    def ended(self) -> bool:
+        assert self.process
+        return self.process.poll() is not None
+
+    def stop(self) -> None:
+        if self.process and not self.ended():
+            self.process.kill()
+            self.process.wait(DEADLINE)
+
+    def until(self, what: str, check: Callable[[], bool]) -> None:
+        pause = threading.Event()
+        end = time.monotonic() + DEADLINE
+        while not check():
+            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
+            pause.wait(0.05)
+
+    def log(self) -> str:
+        return self.stderr.read_text()
+
+    def headers(self, token: str | None = None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token or self.token}"}
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> httpx.Response:
+        """The answer's start; a stream that follows is let go."""
+        with httpx.stream(method, f"{self.url}{path}", headers=headers, timeout=DEADLINE) as answer:
+            if answer.headers.get("content-type", "").startswith("text/event-stream"):
+                return answer
+            answer.read()
+            return answer
+
+    def standing(self) -> dict[str, Any]:
+        answer = self.ask("/readyz")
+        body: dict[str, Any] = answer.json()
+        assert (answer.status_code == 200) is body["ready"]
+        return body
+
+    def until_ready(self) -> None:
+        self.until("ready", lambda: bool(self.standing()["ready"]))
+
+    @asynccontextmanager
+    async def session(self, token: str | None = None) -> AsyncIterator[ClientSession]:
+        async with AsyncExitStack() as stack:
+            if self.transport == "sse":
+                client = sse_client(f"{self.url}/sse", headers=self.headers(token), timeout=DEADLINE)
+                read, write = await stack.enter_async_context(client)
+            else:
+                streamable = streamablehttp_client(f"{self.url}/mcp", headers=self.headers(token), timeout=DEADLINE)
+                read, write, _ = await stack.enter_async_context(streamable)
+            session = ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE))
+            await stack.enter_async_context(session)
+            await session.initialize()
+            yield session
+
+
+@pytest.fixture
+def launched(tmp_path: Path, server_folder: Path, broker: RealBroker) -> Iterator[Launched]:
+    root, cwd = tmp_path / "root", tmp_path / "cwd"
+    (root / "config").mkdir(parents=True, mode=0o700)
+    cwd.mkdir()
+    made = Launched(root, cwd, tmp_path / "stderr", server_folder, broker)
+    broker.set_password(USER, made.password)
+    made.env()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(params=["sse", "http"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
+    answer = await session.call_tool(tool, arguments)
+    return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
+
+
+async def publish(session: ClientSession, topic: str, text: str) -> str:
+    return await tell(session, "mqtt_publish", topic=topic, message=json.dumps({"text": text}), qos=1)
+
+
+def refused(answer: httpx.Response) -> bool:
+    """Whether it is the whole of a refusal: no word says whether there is a token, or what was wrong with it."""
+    headers = answer.headers
+    return answer.status_code == 401 and (headers.get("www-authenticate"), answer.text) == ("Bearer", "Unauthorized\n")
+
+
+def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_another_mqtt_client(
+    launched: Launched, transport: str, witness: Witness
+) -> None:
+    launched.start(transport)
+    launched.until_ready()
+
+    async def scenario() -> None:
+        async with launched.session() as session:
+            tools = {tool.name for tool in (await session.list_tools()).tools}
+            assert {"mqtt_publish", "mqtt_subscribe", "mqtt_read_messages"} <= tools
+            await publish(session, "test/hello", "from an agent")
+
+    anyio.run(scenario)
+    topic, text = witness.messages.get(timeout=DEADLINE)
+    assert (topic, "from an agent" in text) == ("test/hello", True)
+    records = [json.loads(line) for line in (launched.root / "log" / "access.jsonl").read_text().splitlines()]
+    assert {(it["operation"], it["secret"], it["version"], it["purpose"]) for it in records} == {
+        ("read", "mqtt", "v-7", "serve"),
+        ("read", "http-token", "v-3", "serve"),
+    }
+
+
+def test_no_mcp_route_answers_without_the_token(launched: Launched, transport: str) -> None:
+    launched.start(transport)
+    launched.until_ready()
+    for method, path in (*ROUTES["sse"], *ROUTES["http"], *OTHER_ROUTES):
+        for headers in (
+            {},
+            {"authorization": f"Bearer {secrets.token_hex(20)}"},
+            {"authorization": launched.token},
+            {"authorization": f"Basic {launched.token}"},
+            {"x-authorization": f"Bearer {launched.token}", "cookie": f"token={launched.token}"},
+        ):
+            assert refused(launched.ask(path, method, **headers)), (method, path)
+        assert not refused(launched.ask(path, method, **launched.headers())), (method, path)
+    assert launched.ask(f"{ROUTES[transport][0][1]}?token={launched.token}").status_code == 401
+    assert "was refused" in launched.log()
+
+
+def test_health_needs_no_token_and_metrics_need_it_outside_loopback_only(launched: Launched, transport: str) -> None:
+    launched.start(transport)
+    assert launched.ask("/healthz").status_code == 200
+    launched.until_ready()
+    assert launched.ask("/metrics").status_code == 200
+    launched.stop()
+    launched.start(transport, "0.0.0.0:0")
+    assert launched.ask("/healthz").status_code == 200
+    launched.until_ready()
+    assert refused(launched.ask("/metrics"))
+    assert launched.ask("/metrics", **launched.headers()).status_code == 200
+
+
+def test_on_loopback_a_server_without_a_token_asks_for_none(launched: Launched, transport: str) -> None:
+    launched.env(MCP_HTTP_TOKEN=None)
+    launched.start(transport, MCP_ALLOWED_HOSTS="one.example,two.example three.example")
+    launched.until_ready()
+    assert [launched.ask("/healthz", host=f"{name}.example").status_code for name in ("two", "three")] == [200, 200]
+
+    async def scenario() -> None:
+        async with launched.session(token="anything") as session:
+            assert (await session.list_tools()).tools
+
+    anyio.run(scenario)
+
+
+def test_outside_loopback_it_refuses_to_start_without_a_token(launched: Launched, transport: str) -> None:
+    launched.env(MCP_HTTP_TOKEN=None)
+    launched.start(transport, "0.0.0.0:0")
+    assert launched.process
+    assert launched.process.wait(DEADLINE) == 2
+    assert "--listen 0.0.0.0:0 without a token" in launched.log()
+    assert "secretops put http-token" in launched.log()
+    assert "Listening" not in launched.log()
+    assert "Traceback" not in launched.log()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "mcp.example.com:80", "192.0.2.1:8000"])  # RFC 5737: nobody's
+def test_an_address_that_is_none_of_this_machine_is_refused_with_the_usage_code(
+    launched: Launched, listen: str
+) -> None:
+    launched.start("http", listen)
+    assert launched.process
+    assert launched.process.wait(DEADLINE) == 2
+    assert listen in launched.log()
+    assert "Traceback" not in launched.log()
+
+
+def test_a_foreign_host_or_origin_is_refused_even_with_the_token(launched: Launched, transport: str) -> None:
+    launched.start(transport, "127.0.0.1:0", "--allowed-host", "mcp.example.com", MCP_ALLOWED_HOSTS="ignored.example")
+    launched.until_ready()
+    path = ROUTES[transport][0][1]
+    port = launched.url.rpartition(":")[2]
+    for name in ("/healthz", "/readyz", "/metrics", path):
+        foreign = launched.ask(name, host=f"evil.example:{port}", **launched.headers())
+        assert foreign.status_code == 421, name
+        framed = launched.ask(name, origin="http://evil.example", **launched.headers())
+        assert framed.status_code == 403, name
+    for host in (f"localhost:{port}", f"127.0.0.1:{port}", "mcp.example.com"):
+        assert launched.ask("/healthz", host=host, origin="http://localhost:6274").status_code == 200
+    assert launched.ask("/healthz", host="ignored.example").status_code == 421  # the option takes the variable's place
+
+
+def test_it_says_which_secrets_it_waits_for_and_serves_once_they_are_there(
+    launched: Launched, transport: str, witness: Witness
+) -> None:
+    launched.env(MQTT_PASSWORD=None, MCP_HTTP_TOKEN=None)
+    launched.start(transport, "0.0.0.0:0")
+    assert launched.ask("/healthz").status_code == 200
+    assert launched.standing() == {"ready": False, "waiting_for": ["mqtt", "http-token"], "broker": "not connected"}
+    for method, path in ROUTES[transport]:
+        closed = launched.ask(path, method, **launched.headers())
+        assert (closed.status_code, closed.headers["retry-after"]) == (503, "5")
+    launched.env(MCP_HTTP_TOKEN=None)
+    launched.until("mqtt is there", lambda: launched.standing()["waiting_for"] == ["http-token"])
+    assert launched.ask(ROUTES[transport][0][1], **launched.headers()).status_code == 503
+    launched.env()
+    launched.until_ready()
+
+    async def scenario() -> None:
+        async with launched.session() as session:
+            await publish(session, "test/late", "at last")
+
+    anyio.run(scenario)
+    assert witness.messages.get(timeout=DEADLINE)[0] == "test/late"
+    assert "Traceback" not in launched.log()
+
+
+def test_a_broker_that_goes_away_is_told_by_readyz(launched: Launched) -> None:
+    launched.start("http")
+    launched.until_ready()
+    launched.broker.stop()
+    launched.until("not ready", lambda: not launched.standing()["ready"])
+    assert launched.standing() == {"ready": False, "waiting_for": [], "broker": "not connected"}
+    assert launched.ask("/healthz").status_code == 200
+    launched.broker.start()
+    launched.until_ready()
+
+
+def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_while(
+    launched: Launched, transport: str
+) -> None:
+    launched.start(transport)
+    launched.until_ready()
+    new = secrets.token_hex(20)
+
+    async def scenario() -> None:
+        async with launched.session() as session:
+            launched.env(MCP_HTTP_TOKEN=new, SECRETOPS_VERSION_HTTP_TOKEN="v-4")
+            await anyio.to_thread.run_sync(
+                launched.until,
+                "the new token is accepted",
+                lambda: launched.ask("/anything", **launched.headers(new)).status_code == 404,
+            )
+            assert (await session.list_tools()).tools  # on the token before
+        async with launched.session(new) as session:
+            assert (await session.list_tools()).tools
+
+    anyio.run(scenario)
+    assert refused(launched.ask("/anything", **launched.headers(secrets.token_hex(20))))
+    launched.until("the metrics tell its version", lambda: 'secret="http-token",version="v-4"' in metrics(launched))
+    assert new not in launched.log()
+
+
+def metrics(launched: Launched) -> str:
+    return launched.ask("/metrics", **launched.headers()).text
+
+
+def test_metrics_are_prometheus_text_and_tell_versions_and_connection(launched: Launched) -> None:
+    launched.start("http")
+    launched.until_ready()
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(metrics(launched))
+        for sample in family.samples
+    }
+    assert samples[("secretops_secret_info", (("secret", "mqtt"), ("version", "v-7")))] == 1
+    assert samples[("secretops_secret_info", (("secret", "http-token"), ("version", "v-3")))] == 1
+    plain = {name: value for (name, labels), value in samples.items() if not labels}
+    assert plain == {
+        "secretops_waiting": 0,
+        "secretops_broker_connected": 1,
+        "secretops_swaps_total": 0,
+        "secretops_refused_versions_total": 0,
+        "secretops_failed_connects_total": 0,
+    }
+
+
+def ended_within(launched: Launched, tool: str, **arguments: object) -> tuple[float, list[str]]:
+    """Seconds from SIGTERM to the end, with one call of `tool` under way and another client idle; and its answer."""
+    took: list[float] = []
+    answers: list[str] = []
+
+    async def scenario() -> None:
+        process = launched.process
+        assert process
+        async with launched.session() as session, launched.session():
+            await session.list_tools()  # else this client asks for them after the answer, to check it
+
+            async def call() -> None:
+                with contextlib.suppress(McpError):
+                    answers.append(await tell(session, tool, **arguments))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                under_way = "the call is under way", lambda: "CallToolRequest" in launched.log()
+                await anyio.to_thread.run_sync(launched.until, *under_way)
+                began = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                await anyio.to_thread.run_sync(process.wait, DEADLINE)
+                took.append(time.monotonic() - began)
+                await anyio.sleep(0.5)  # no wait for an event: there is none when no answer comes
+                tasks.cancel_scope.cancel()
+
+    try:
+        anyio.run(scenario)
+    except* (httpx.HTTPError, anyio.BrokenResourceError, anyio.ClosedResourceError, McpError):
+        pass  # how the clients see the end of their streams
+    assert launched.process
+    assert launched.process.returncode == 0, launched.log()
+    print(f"{launched.transport} on {launched.server.name}, {tool}: ended {took[0]:.2f} s after the signal")
+    assert took[0] < END_SECONDS + SLOW_MACHINE
+    assert "Traceback" not in launched.log()
+    return took[0], answers
+
+
+def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answered(
+    launched: Launched, transport: str
+) -> None:
+    launched.start(transport)
+    launched.until_ready()
+    _, answers = ended_within(launched, "reconnect_mqtt")  # takes about a second
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("tool", ["wait", "block"])
+def test_a_call_that_does_not_end_in_time_is_given_up(launched: Launched, transport: str, tool: str) -> None:
+    if launched.server != SMALL_SERVER:
+        pytest.skip("upstream has no tool that can be told how long to take")
+    launched.start(transport)
+    launched.until_ready()
+    took, answers = ended_within(launched, tool, seconds=DEADLINE)
+    assert not answers
+    assert took > 2  # it had its three seconds, less what a slow machine took to see it begin
+
+
+@pytest.mark.parametrize("moment", ["waiting for values", "starting the server"])
+def test_a_signal_before_it_serves_ends_it_too(launched: Launched, moment: str) -> None:
+    if moment == "waiting for values":
+        launched.env(MQTT_PASSWORD=None)
+    launched.start("http")
+    assert launched.process
+    if moment == "waiting for values":
+        assert launched.standing()["waiting_for"] == ["mqtt"]
+    else:
+        launched.until("it is about to import the server", lambda: "The server is" in launched.log())
+    began = time.monotonic()
+    launched.process.send_signal(signal.SIGTERM)
+    assert launched.process.wait(DEADLINE) == 0
+    print(f"{moment}: ended {time.monotonic() - began:.2f} s after the signal")
+    assert time.monotonic() - began < END_SECONDS + SLOW_MACHINE
+    assert "Traceback" not in launched.log()
+
+
+def test_a_log_has_neither_the_words_of_a_call_at_debug_nor_more_than_its_level_says(
+    launched: Launched, transport: str
+) -> None:
+    for level in ("DEBUG", "WARNING"):
+        launched.env(LOG_LEVEL=level)
+        launched.start(transport)
+        launched.until_ready()
+        words = secrets.token_hex(20)
+
+        async def scenario(words: str = words) -> None:
+            async with launched.session() as session:
+                await publish(session, "test/echo", words)
+
+        before = launched.log()
+        anyio.run(scenario)
+        written = launched.log().removeprefix(before)
+        assert ("CallToolRequest" in written) is (level == "DEBUG")
+        if launched.server == SMALL_SERVER:  # upstream has a log of its own, which it cleans by its own rules
+            assert words not in written
+        launched.stop()
+
+
+def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launched, transport: str) -> None:
+    launched.start(transport)
+    launched.until_ready()
+
+    async def scenario() -> None:
+        async with launched.session() as session:
+            await publish(session, "test/echo", "x")
+
+    anyio.run(scenario)
+    stranger = secrets.token_hex(20)  # which no redaction knows: perhaps another system's
+    launched.ask(f"/{stranger}?token={stranger}", **launched.headers(stranger))
+    assert "was refused" in launched.log()
+    launched.ask(f"/mcp?token={launched.token}", **launched.headers(f"{launched.token}0"))
+    launched.ask(f"/{launched.token}", **launched.headers())
+    assert launched.process
+    seen = [Path(f"/proc/{launched.process.pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
+    seen += [metrics(launched).encode(), json.dumps(launched.standing()).encode(), launched.stderr.read_bytes()]
+    assert all(seen)
+    leaks = [secret.encode() in part for part in seen for secret in (launched.token, launched.password, stranger)]
+    assert sum(leaks) == 0  # a failed assertion prints its parts
+    assert list(launched.cwd.iterdir()) == []

@@ -1,0 +1,239 @@
+"""What the launcher's HTTP transports decide without a network: addresses, names, tokens, one log line for many."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secretops.errors import UsageError
+from secretops.launcher.guard import LOG_EVERY, Refusals
+from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
+from secretops.launcher.listening import Address, Names, parse_listen
+from secretops.launcher.sources import open_source
+from secretops.values import Value
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "is_loopback"),
+    [
+        ("127.0.0.1:8000", Address("127.0.0.1", 8000), True),
+        ("localhost:0", Address("127.0.0.1", 0), True),
+        ("127.8.9.10:1", Address("127.8.9.10", 1), True),
+        ("[::1]:8000", Address("::1", 8000), True),
+        ("0.0.0.0:80", Address("0.0.0.0", 80), False),
+        ("[::]:65535", Address("::", 65535), False),
+        ("10.1.2.3:8000", Address("10.1.2.3", 8000), False),
+        ("[::ffff:10.1.2.3]:8000", Address("::ffff:10.1.2.3", 8000), False),
+    ],
+)
+def test_an_address_says_whether_other_machines_reach_it(text: str, address: Address, is_loopback: bool) -> None:
+    assert parse_listen(text) == address
+    assert address.is_loopback is is_loopback
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "8000", ":8000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:x"),
+        *("::1:8000", "[::1]", "[127.0.0.1:80", "mcp.example.com:8000", "http://127.0.0.1:80", "127.0.0.1:80/mcp"),
+        *("a@127.0.0.1:80", "127.0.0.1:80 ", "127.0.0.1:8\u0660", "127.1:80", "0x7f.0.0.1:80", "localhost.:80"),
+    ],
+)
+def test_anything_else_to_listen_on_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:8000"):
+        parse_listen(text)
+
+
+LOCAL = Names.of(Address("127.0.0.1", 8000), ["mcp.example.com,Other.Example", "2001:db8::1"])
+EVERYWHERE = Names.of(Address("0.0.0.0", 8000))
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "known"),
+    [
+        (LOCAL, "127.0.0.1:8000", True),
+        (LOCAL, "localhost", True),
+        (LOCAL, "LOCALHOST:1", True),
+        (LOCAL, "[::1]:8000", True),
+        (LOCAL, "mcp.example.com:443", True),
+        (LOCAL, "other.example", True),
+        (LOCAL, "[2001:db8::1]:8000", True),
+        (LOCAL, "10.1.2.3:8000", False),
+        (LOCAL, "evil.example:8000", False),
+        (LOCAL, "localhost.evil.example", False),
+        (LOCAL, "localhost:8000@evil.example", False),
+        (LOCAL, "evil.example:localhost", False),
+        (LOCAL, "localhost/", False),
+        (LOCAL, "localhost evil.example", False),
+        (LOCAL, "", False),
+        (LOCAL, None, False),
+        (EVERYWHERE, "10.1.2.3:8000", True),
+        (EVERYWHERE, "[fd00::7]:8000", True),
+        (EVERYWHERE, "localhost:8000", True),
+        (EVERYWHERE, "evil.example:8000", False),
+        (EVERYWHERE, "10.1.2.3.evil.example", False),
+        (EVERYWHERE, "", False),
+    ],
+)
+def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | None, known: bool) -> None:
+    assert names.host(host) is known
+
+
+@pytest.mark.parametrize(
+    ("names", "origin", "host", "allowed"),
+    [
+        (LOCAL, None, "localhost:8000", True),
+        (LOCAL, "http://localhost:6274", "localhost:8000", True),
+        (LOCAL, "https://mcp.example.com", "mcp.example.com", True),
+        (LOCAL, "http://evil.example", "localhost:8000", False),
+        (LOCAL, "http://evil.example:8000", "evil.example:8000", False),
+        (LOCAL, "null", "localhost:8000", False),
+        (LOCAL, "", "localhost:8000", False),
+        (LOCAL, "file://", "localhost:8000", False),
+        (LOCAL, "chrome-extension://localhost", "localhost:8000", False),
+        (EVERYWHERE, "http://10.1.2.3:8000", "10.1.2.3:8000", True),
+        (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
+    ],
+)
+def test_an_origin_is_one_of_the_names_or_the_host_itself(
+    names: Names, origin: str | None, host: str, allowed: bool
+) -> None:
+    assert names.origin(origin, host) is allowed
+
+
+@given(st.text(max_size=60))
+def test_no_text_whatever_is_a_host_unless_it_starts_with_a_name(text: str) -> None:
+    assert not LOCAL.host(text) or text.lower().lstrip("[").startswith(tuple(LOCAL.names))
+
+
+@pytest.mark.parametrize("entry", ["http://mcp.example.com", "mcp.example.com:443", "a/b", "*", "*.example.com"])
+def test_an_allowed_host_that_is_no_name_is_refused_with_an_example(entry: str) -> None:
+    with pytest.raises(UsageError, match=r"mcp\.example\.com"):
+        Names.of(Address("127.0.0.1", 8000), [entry])
+
+
+def token() -> Value:
+    return Value({"token": secrets.token_hex(20)})
+
+
+@pytest.mark.parametrize("kind", ["file", "files", "json", "env"])
+@pytest.mark.parametrize("name", ["http-token", "http_token"])
+def test_every_source_brings_the_token_and_its_version(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, place = token(), tmp_path / "place"
+    for variable, text in {"MQTT_BROKER": "localhost", "MQTT_USER": "server-a", "MQTT_PASSWORD": "of-a-test"}.items():
+        monkeypatch.setenv(variable, text)
+    match kind:
+        case "file":
+            (tmp_path / name).write_text(f"{value['token']}\n")
+            place.write_text(
+                "MQTT_BROKER=localhost\nMQTT_USER=server-a\nMQTT_PASSWORD=of-a-test\n"
+                f"MCP_HTTP_TOKEN_FILE={tmp_path}/{name}\nSECRETOPS_VERSION_HTTP_TOKEN=v-3\n"
+            )
+        case "files":
+            place.mkdir()
+            for file, text in {"mqtt-user": "server-a", "mqtt-password": "of-a-test", name: value["token"]}.items():
+                (place / file).write_text(text)
+            (place / f"{name.replace('_', '-')}-version").write_text("v-3")
+        case "json":
+            mqtt = {"username": "server-a", "password": "of-a-test"}
+            place.write_text(json.dumps({"mqtt": mqtt, "http-token": {"token": value["token"], "version": "v-3"}}))
+        case "env":
+            monkeypatch.setenv("MCP_HTTP_TOKEN", value["token"])
+            monkeypatch.setenv("SECRETOPS_VERSION_HTTP_TOKEN", "v-3")
+    settings = open_source("env:" if kind == "env" else f"{kind}:{place}").read()
+    assert settings.http_token == value
+    assert settings.versions["http-token"] == "v-3"
+    assert kind != "env" or "MCP_HTTP_TOKEN" not in os.environ
+
+
+def bearer(value: Value) -> str:
+    return f"Bearer {value['token']}"
+
+
+def test_no_token_accepts_nothing() -> None:
+    tokens = BearerTokens()
+    assert not tokens.any
+    assert not tokens.accept(None)
+    assert not tokens.accept("Bearer ")
+
+
+def test_a_token_is_accepted_in_its_header_only_and_whole() -> None:
+    tokens, value = BearerTokens(), token()
+    tokens.use(value)
+    assert tokens.any
+    assert tokens.accept(bearer(value))
+    assert tokens.accept(bearer(value).replace("Bearer", "bearer"))  # RFC 9110, section 11.1
+    wrong = [None, "", "Bearer", "Bearer ", value["token"], bearer(token()), bearer(value)[:-1], f"{bearer(value)}0"]
+    wrong += [bearer(value).upper(), bearer(value).replace("Bearer", "Basic"), "Bearer \u00e9"]
+    assert sum(map(tokens.accept, wrong)) == 0
+
+
+def test_the_token_before_a_change_is_accepted_for_the_overlap_and_no_longer() -> None:
+    clock = Clock()
+    tokens, first, second, third = BearerTokens(clock), token(), token(), token()
+    tokens.use(first)
+    tokens.use(second)
+    assert tokens.accept(bearer(first))
+    assert tokens.accept(bearer(second))
+    clock.now += OVERLAP - 1
+    tokens.use(second)  # the same again does not begin anew
+    assert tokens.accept(bearer(first))
+    clock.now += 1
+    assert not tokens.accept(bearer(first))
+    tokens.use(third)
+    assert tokens.accept(bearer(second))
+    assert not tokens.accept(bearer(first))
+
+
+def test_a_token_that_goes_away_is_still_asked_for() -> None:
+    tokens, value = BearerTokens(), token()
+    tokens.use(value)
+    tokens.use(None)
+    assert tokens.any
+    assert tokens.accept(bearer(value))
+
+
+@pytest.mark.parametrize("text", ["", "x" * (SHORTEST - 1), f"{'x' * SHORTEST} ", f"{'x' * SHORTEST}\u00e9"])
+def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused_without_its_text_and_the_old_one_goes_on(
+    text: str,
+) -> None:
+    tokens, value = BearerTokens(), token()
+    tokens.use(value)
+    with pytest.raises(UsageError) as refused:
+        tokens.use(Value({"token": text}))
+    assert not text or text not in str(refused.value)
+    assert "secretops put http-token" in str(refused.value)
+    assert tokens.accept(bearer(value))
+
+
+def test_refused_requests_are_one_line_for_many(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    refusals = Refusals(clock)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(500):
+            refusals.tell("it has no token", {"client": ("10.9.8.7", 1), "path": "/a-path", "query_string": b"a-query"})
+        assert len(caplog.messages) == 1
+        clock.now += LOG_EVERY
+        refusals.tell("it has no token", {})
+    assert [("10.9.8.7" in line, "499 more" in line) for line in caplog.messages] == [(True, False), (False, True)]
+    assert "a-path" not in caplog.text
+    assert "a-query" not in caplog.text
