@@ -44,6 +44,8 @@ class Mosquitto:
     tls: bool
     admin: Value
     certifying: bool = False
+    mutual_port: int = 0
+    """Where, with TLS, it lets only clients with a certificate of its CA in, on top of their password."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -88,6 +90,20 @@ class Mosquitto:
             )
         return _lets_connect(self._process, self.port)
 
+    def client_certificate(self, name: str = "mcp-server") -> dict[str, str]:
+        """A new one, as the fields of secret client-cert."""
+        pem = serialization.Encoding.PEM
+        ca = x509.load_pem_x509_certificate(self.ca_file.read_bytes())
+        ca_key = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
+        assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+        key = ec.generate_private_key(ec.SECP256R1())
+        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return {
+            "ca.crt": self.ca_file.read_text(),
+            "client.crt": _certificate(name, key, issuer=(ca, ca_key)).public_bytes(pem).decode(),
+            "client.key": private.decode(),
+        }
+
     def stop(self) -> None:
         """End it if it runs."""
         if self._process:
@@ -129,7 +145,7 @@ def start_mosquitto(folder: Path, *, certified: str | None = "localhost", certif
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
-        made = Mosquitto(folder, free_port(), tls=bool(certified), admin=admin, certifying=certifying)
+        made = Mosquitto(folder, free_port(), bool(certified), admin, certifying, free_port() if certified else 0)
         if made.start():
             return made
     pytest.fail(f"mosquitto did not start: {made.log_file.read_text()[-2000:]}")
@@ -170,12 +186,15 @@ def _lets_connect(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def _configuration(broker: Mosquitto, plugin: str) -> str:
+    tls = [f"certfile {broker.folder}/server.crt", f"keyfile {broker.folder}/server.key"]
+    certified = [f"cafile {broker.ca_file}", "require_certificate true"]
     lines = [
         "per_listener_settings false",
         "allow_anonymous false",
         f"listener {broker.port} 127.0.0.1",
-        *([f"certfile {broker.folder}/server.crt", f"keyfile {broker.folder}/server.key"] if broker.tls else []),
-        *([f"cafile {broker.ca_file}", "require_certificate true"] if broker.certifying else []),
+        *(tls if broker.tls else []),
+        *(certified if broker.certifying else []),
+        *([f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified] if broker.tls else []),
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",
@@ -224,6 +243,10 @@ def _dynamic_security(admin: Value) -> dict[str, object]:
 
 def _certify(folder: Path, host: str) -> None:
     ca, ca_key, _ = make_ca(folder)
+    signing = ca_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "ca.key").write_bytes(signing)
     for whose, name in (("server", host), ("client", "test client")):
         key = ec.generate_private_key(ec.SECP256R1())
         made = _certificate(name, key, issuer=(ca, ca_key))

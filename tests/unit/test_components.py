@@ -347,6 +347,15 @@ def test_a_declared_secret_is_a_variable_for_each_of_its_fields() -> None:
     assert deployed.exports["references"]["secrets"] == ["mqtt", "agent-key", "plant-db"]
 
 
+def test_a_declared_http_token_is_delivered_where_the_launcher_reads_its_bearer_token() -> None:
+    declared = "{http-token: {fields: [token]}}"
+
+    assert manifest_of(outside(declared=declared)).store.variables["http-token"] == {"token": "MCP_HTTP_TOKEN"}
+    store = manifest_of(outside(deliver="files", declared=declared)).store
+    assert store.file_variables["http-token"] == {"token": "MCP_HTTP_TOKEN_FILE"}
+    assert "http-token" in store.files
+
+
 def test_a_declared_secret_with_a_guide_fields_name_has_files_of_its_own() -> None:
     deployed = outside(deliver="files", declared="{db: {fields: [username, password, api-key]}, api: {fields: [key]}}")
 

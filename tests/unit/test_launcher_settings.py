@@ -12,7 +12,8 @@ import pytest
 
 from secretops.errors import ExitCode, SecretopsError, StoreError, UsageError, WaitingError
 from secretops.launcher import checkout
-from secretops.launcher.settings import ServerSettings, read_settings
+from secretops.launcher.settings import ServerSettings
+from secretops.launcher.sources import open_source
 from secretops.manifest import MqttProtocol
 
 PASSWORD = secrets.token_hex(20)
@@ -28,7 +29,7 @@ def lay_down(root: Path, **variables: str) -> Path:
 def read(root: Path, **variables: str) -> ServerSettings:
     complete = {"MQTT_BROKER": "broker.example", "MQTT_USER": "server-a", "MQTT_PASSWORD": PASSWORD} | variables
     lay_down(root, **{name: text for name, text in complete.items() if text})
-    return read_settings(f"dotenv:{root}")
+    return open_source(f"dotenv:{root}").read()
 
 
 def test_the_guides_shortest_file_is_enough(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
 
 def test_a_plain_file_is_read_without_a_record(tmp_path: Path) -> None:
     env = lay_down(tmp_path, MQTT_BROKER="localhost", MQTT_USER="server-a", MQTT_PASSWORD=PASSWORD)
-    assert read_settings(f"file:{env}").mqtt["password"] == PASSWORD
+    assert open_source(f"file:{env}").read().mqtt["password"] == PASSWORD
     assert not (tmp_path / "log").exists()
 
 
@@ -181,18 +182,18 @@ def test_an_agent_key_that_is_not_there_yet_does_not_keep_the_server(tmp_path: P
 @pytest.mark.parametrize("source", ["", "dotenv:", "vault:somewhere", "/a/path"])
 def test_an_unknown_source_is_refused_with_the_known_ones(source: str) -> None:
     with pytest.raises(UsageError, match=r"dotenv:.*file:"):
-        read_settings(source)
+        open_source(source).read()
 
 
 def test_a_folder_without_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pulumi up"):
-        read_settings(f"dotenv:{tmp_path}")
+        open_source(f"dotenv:{tmp_path}").read()
 
 
 def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
     lay_down(tmp_path).write_bytes(b"MQTT_BROKER=\xff\xfe")
     with pytest.raises(UsageError, match="UTF-8"):
-        read_settings(f"dotenv:{tmp_path}")
+        open_source(f"dotenv:{tmp_path}").read()
 
 
 @pytest.fixture

@@ -332,6 +332,21 @@ BROKEN = [
         secrets="{mqtt: {fields: [url]}}",
     ),
     broken(
+        "the bearer token has fields of its own",
+        ("secrets.http-token: fields key, readers server", "bearer token", "write http-token: {fields: [token]}"),
+        secrets="{http-token: {fields: [key]}}",
+    ),
+    broken(
+        "the bearer token is not for the server",
+        ("secrets.http-token: fields token, readers rotator", "the server reads", "another name"),
+        secrets="{http-token: {fields: [token], readers: [rotator]}}",
+    ),
+    broken(
+        "another secret takes the bearer token's variable",
+        ("secrets.mcp-http: its field token is the variable MCP_HTTP_TOKEN", "used by secrets.http-token", "rename"),
+        secrets="{http-token: {fields: [token]}, mcp-http: {fields: [token]}}",
+    ),
+    broken(
         "a declared secret is a variable of the server",
         ("secrets.log: its field level is the variable LOG_LEVEL", "the server's own settings", "rename"),
         secrets="{log: {fields: [level]}}",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -104,7 +104,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         return operation.exit_code(statuses)
     now = session.clock()
     table = Table(title=f"{session.manifest.project}/{session.manifest.stack}", title_justify="left", box=None)
-    for heading in ("secret", "standing", "user", "age", "verified", "next"):
+    for heading in ("secret", "standing", "user", "age", "verified", "next", "servers"):
         table.add_column(heading, no_wrap=True)
     colours = {"verified": "green", "attention": "red", "waiting": "yellow"}
     for one in statuses:
@@ -117,6 +117,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
             f"{one.due:%Y-%m-%d}" if one.due else "-",
+            one.told_replicas,
         )
     out.print(table)
     for one in statuses:
@@ -261,12 +262,24 @@ def tick(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = F
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Option("--from", help="Where the values are: dotenv:FOLDER or file:PATH.")],
+    source: Annotated[str, typer.Option("--from", help="dotenv:, file:, files: or json: and a path, or env:.")],
+    transport: Annotated[
+        Literal["stdio", "sse", "http"],
+        typer.Option("--transport", envvar="MCP_TRANSPORT", help="How MCP clients reach it; http is streamable HTTP."),
+    ] = "stdio",
+    listen: Annotated[
+        str, typer.Option("--listen", envvar="MCP_LISTEN", help="ADDRESS:PORT for sse and http.")
+    ] = "127.0.0.1:8000",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="A name that clients call the server by."),
+    ] = None,
 ) -> int:
-    """The launcher: run the unmodified MCP server on the values of a store, over stdio."""
+    """The launcher: run the unmodified MCP server on the values of a store, over stdio, SSE or streamable HTTP."""
     from secretops import launcher
+    from secretops.launcher.listening import listening
 
-    return launcher.run(source)
+    return launcher.run(source, listening(transport, listen, allowed_host or ()))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What the server is started with: the variables of a .env as the Secret Management Guide has them, read once.
+"""What the server runs on: variables as the Secret Management Guide has them, checked, from whatever source.
 
 The variables are upstream's own, so that a .env works for both. Ours are MQTT_PROTOCOL and SECRETOPS_VERSION_*.
 """
@@ -6,20 +6,30 @@ The variables are upstream's own, so that a .env works for both. Ours are MQTT_P
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
-from secretops.access import AccessRecords, this_actor
-from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
+from cryptography import x509
+
+from secretops.errors import SecretopsError, UsageError, WaitingError
+from secretops.launcher.variables import LOG_LEVELS, content_or_error, keyed_digest
 from secretops.manifest import MqttProtocol
-from secretops.stores import env_file
 from secretops.stores.delivery import version_variable
 from secretops.values import Value
 
-LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-"""What upstream's --log-level takes; NONE logs nothing."""
-
 _PORTS = range(1, 65536)
+
+
+class NotYetError(WaitingError):
+    """Everything is well but for values that nobody has supplied yet. `secrets` are the names of their secrets.
+
+    `http_token` is there if it is there: it guards what is answered meanwhile.
+    """
+
+    def __init__(self, what: str, *, secrets: tuple[str, ...], http_token: Value | None = None) -> None:
+        super().__init__(what)
+        self.secrets, self.http_token = secrets, http_token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +40,21 @@ class Tls:
     """PEM bundle that signs the broker's certificate; None trusts the system's."""
     certificate: Path | None
     key: Path | None
+    digest: bytes = field(default=b"", repr=False)
+    """Of the files' contents when they were read: two settings are equal only when these are."""
+
+    @property
+    def files(self) -> tuple[Path | None, Path | None, Path | None]:
+        return self.ca_file, self.certificate, self.key
+
+    def expires_at(self) -> datetime | None:
+        """Until when the client's own certificate, the first of its file, is valid. None without a readable one."""
+        if self.certificate is None:
+            return None
+        try:
+            return x509.load_pem_x509_certificates(self.certificate.read_bytes())[0].not_valid_after_utc
+        except (OSError, ValueError):
+            return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +72,15 @@ class ServerSettings:
     """Fields `username` and `password`."""
     agent_key: Value | None
     """Field `api-key`; None until there is one, which only the tool request_lot_code needs."""
+    http_token: Value | None = None
+    """Field `token`; None where nobody is asked for one, which only loopback and stdio allow."""
     versions: Mapping[str, str]
     """secret -> id of the version in use, of every secret that was read."""
+
+    @property
+    def link(self) -> tuple[object, ...]:
+        """All that a connection to the broker is made with: another one is needed only when this differs."""
+        return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
         """The settings that open nothing, as the variables upstream reads from its environment."""
@@ -66,68 +98,32 @@ class ServerSettings:
         return {name: str(value) for name, value in variables.items() if value is not None}
 
 
-def read_settings(source: str) -> ServerSettings:
-    """The settings at `source`: dotenv:<folder of the dotenv store> or file:<path of a .env>.
+def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
+    """The settings that `variables` make, which came from `where`. Files that they name are read.
 
-    Reading a dotenv store is an access, which is on record before this returns. Raises UsageError with every mistake
-    at once, WaitingError when only values are missing, StoreError when the access cannot be recorded.
+    Raises UsageError with every mistake at once, NotYetError when only values are missing.
     """
-    path, root = _locate(source)
-    reading = _Reading(path)
-    settings = reading.settings()
-    if root:
-        _record(root, settings.versions)
-    return settings
-
-
-def _locate(source: str) -> tuple[Path, Path | None]:
-    kind, _, place = source.partition(":")
-    match kind:
-        case "dotenv" if place:
-            root = Path(place).expanduser()
-            return root / "config" / ".env", root
-        case "file" if place:
-            return Path(place).expanduser(), None
-    raise UsageError(
-        f"--from {source!r}",
-        rule="the server's settings come from dotenv:<folder of the store> or file:<path of a .env>",
-        remedy="name one of the two, for example --from dotenv:/etc/coreflux-mcp",
-    )
-
-
-def _record(root: Path, versions: Mapping[str, str]) -> None:
-    log = root / "log"
-    try:
-        log.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{log}: {error.strerror}",
-            rule="every access to a secret is recorded in this folder",
-            remedy="give it to the account that runs the server, then try again",
-        ) from error
-    records = AccessRecords(log / "access.jsonl", this_actor("server"))
-    for secret, version in versions.items():
-        records.write("read", secret, version, "serve")
+    return _Reading(variables, where).settings()
 
 
 class _Reading:
     """One pass over a .env that collects what is wrong instead of stopping at the first mistake."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, variables: Mapping[str, str], where: str) -> None:
+        self._where = where
         self._mistakes: list[SecretopsError] = []
-        self._waiting: list[SecretopsError] = []
-        self._variables = {name: text for name, text in env_file.values(self._content()).items() if text}
+        self._waiting: dict[str, list[SecretopsError]] = {}
+        self._variables = {name: text for name, text in variables.items() if text}
 
     def settings(self) -> ServerSettings:
         tls = self._tls()
-        user, password = self._variables.get("MQTT_USER"), self._secret("MQTT_PASSWORD")
+        user, password = self._carried("MQTT_USER"), self._carried("MQTT_PASSWORD")
         if not password:
-            self._wait("MQTT_PASSWORD", "secret mqtt", "run `secretops tick`, which makes it and proves it")
+            self._wait("MQTT_PASSWORD", "mqtt", "run `secretops tick`, which makes it and proves it")
         elif not user:
             self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER in the same file")
-        api_key = self._secret("DO_AGENT_API_KEY")
-        secrets = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key}
+        api_key, token = self._carried("DO_AGENT_API_KEY"), self._carried("MCP_HTTP_TOKEN")
+        secrets = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
             broker=self._host(),
             port=self._port(8883 if tls else 1883),
@@ -138,32 +134,15 @@ class _Reading:
             lot_verifier_url=self._variables.get("LOT_VERIFIER_API_URL"),
             mqtt=Value({"username": user or "", "password": password or ""}),
             agent_key=Value({"api-key": api_key}) if api_key else None,
+            http_token=Value({"token": token}) if token else None,
             versions={
                 secret: self._variables.get(version_variable(secret), "unknown")
                 for secret, present in secrets.items()
                 if present
             },
         )
-        self._raise()
+        self._raise(settings.http_token)
         return settings
-
-    def _content(self) -> str:
-        try:
-            return self._path.read_bytes().decode()
-        except FileNotFoundError:
-            raise UsageError(
-                f"{self._path} does not exist",
-                rule="the server reads its settings from this file",
-                remedy="run `pulumi up` to lay it down, or name another place with --from",
-            ) from None
-        except OSError as error:
-            raise UsageError(
-                f"{self._path}: {error.strerror}",
-                rule="the account that runs the server reads its settings from this file",
-                remedy="run the server as the file's owner",
-            ) from error
-        except UnicodeDecodeError:
-            raise UsageError(f"{self._path} is not text", rule="a .env is UTF-8", remedy="write it as UTF-8") from None
 
     def _host(self) -> str:
         host = self._variables.get("MQTT_BROKER", "")
@@ -205,6 +184,7 @@ class _Reading:
             certificate=self._file("MQTT_CLIENT_CERT"),
             key=self._file("MQTT_CLIENT_KEY"),
         )
+        tls = replace(tls, digest=keyed_digest(content_or_error(path) for path in tls.files if path))
         if bool(tls.certificate) != bool(tls.key):
             there, missing = ("CERT", "KEY") if tls.certificate else ("KEY", "CERT")
             self._mistake(
@@ -225,14 +205,14 @@ class _Reading:
         except FileNotFoundError:
             self._wait(
                 f"{name}={text}",
-                "secret client-cert",
+                "client-cert",
                 "supply it with `secretops put client-cert`, or correct the path",
             )
         except OSError as error:
             self._unreadable(name, text, error)
         return path
 
-    def _secret(self, name: str) -> str | None:
+    def _carried(self, name: str) -> str | None:
         """The value of `name`, or what the file named by `name`_FILE holds but for one final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
@@ -261,13 +241,18 @@ class _Reading:
         self._mistakes.append(UsageError(what, rule=rule, remedy=remedy))
 
     def _wait(self, what: str, secret: str, remedy: str) -> None:
-        self._waiting.append(WaitingError(f"{what} is not there yet", rule=f"it is part of {secret}", remedy=remedy))
+        missing = WaitingError(f"{what} is not there yet", rule=f"it is part of secret {secret}", remedy=remedy)
+        self._waiting.setdefault(secret, []).append(missing)
 
-    def _raise(self) -> None:
+    def _raise(self, http_token: Value | None) -> None:
         if self._mistakes:
             raise UsageError(self._told(self._mistakes))
         if self._waiting:
-            raise WaitingError(self._told(self._waiting))
+            raise NotYetError(
+                self._told([one for found in self._waiting.values() for one in found]),
+                secrets=tuple(self._waiting),
+                http_token=http_token,
+            )
 
     def _told(self, findings: list[SecretopsError]) -> str:
-        return "\n".join([f"{self._path}:", *map(str, findings)])
+        return "\n".join([f"{self._where}:", *map(str, findings)])

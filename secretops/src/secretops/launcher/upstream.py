@@ -24,18 +24,15 @@ import paho.mqtt.client as mqtt
 from secretops.errors import SecretopsError
 from secretops.launcher.checkout import UPSTREAM_COMMIT
 from secretops.launcher.settings import ServerSettings
+from secretops.launcher.variables import PUBLIC_VARIABLES, SECRET_VARIABLES
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
 
 log = logging.getLogger(__name__)
 
-_SECRET = ("MQTT_PASSWORD", "DO_AGENT_API_KEY")
-_PUBLIC = (
-    *("MQTT_BROKER", "MQTT_PORT", "MQTT_USER", "MQTT_CLIENT_ID", "MQTT_USE_TLS"),
-    *("MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY", "LOG_LEVEL", "LOT_VERIFIER_API_URL"),
-)
-"""Every variable that upstream reads; none of them is taken from the environment that the launcher was started with."""
+NO_LOG = 100
+"""Above every level: upstream's LOG_LEVEL=NONE."""
 
 
 class UpstreamServer(Protocol):
@@ -82,27 +79,42 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
             remedy="use that commit",
         )
     server = cast(UpstreamServer, module)
-    _hand_over(settings, server.args)
+    hand_over(settings, server.args)
+    hand_over_rest(settings, server)
     # The reconnect tool parses the command line and environment again, where no password is.
     server.parse_args = lambda: server.args
     return server
 
 
 def _public_environment(settings: ServerSettings) -> None:
-    for name in (*_SECRET, *_PUBLIC):
-        if os.environ.pop(name, None) and name in _SECRET:
+    """None of what upstream reads is taken from the environment that the launcher was started with."""
+    for name in (*SECRET_VARIABLES, *PUBLIC_VARIABLES):
+        if os.environ.pop(name, None) and name in SECRET_VARIABLES:
             log.warning("%s in the environment is ignored: values come from --from, and nowhere else.", name)
     os.environ.update(settings.public_variables())
 
 
-def _hand_over(settings: ServerSettings, args: argparse.Namespace) -> None:
+def hand_over(settings: ServerSettings, args: argparse.Namespace) -> None:
+    """Put how to connect, and as whom, where upstream's connection tools look."""
     args.mqtt_host, args.mqtt_port = settings.broker, settings.port
     args.mqtt_user, args.mqtt_password = settings.mqtt["username"], settings.mqtt["password"]
     args.mqtt_client_id = settings.client_id_prefix
     args.mqtt_use_tls = settings.tls is not None
-    files = (settings.tls.ca_file, settings.tls.certificate, settings.tls.key) if settings.tls else (None, None, None)
+    files = settings.tls.files if settings.tls else (None, None, None)
     args.mqtt_ca_cert, args.mqtt_client_cert, args.mqtt_client_key = (file and str(file) for file in files)
-    args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
+
+
+def hand_over_rest(settings: ServerSettings, server: UpstreamServer) -> None:
+    """Put what is no connection where the server looks at each call: the agent key, the verifier, the log level."""
+    server.args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
+    if settings.lot_verifier_url:
+        server.args.lot_verifier_api_url = settings.lot_verifier_url
+    server.args.log_level = settings.log_level
+    level = NO_LOG if settings.log_level == "NONE" else settings.log_level
+    for logger in (logging.getLogger(), server.logger):
+        logger.setLevel(level)
+    for handler in server.logger.handlers:
+        handler.setLevel(level)
 
 
 class _NoFile(logging.NullHandler):

@@ -1,0 +1,282 @@
+"""Where the server's settings and values come from. Every source makes the same variables, which `settings` checks.
+
+A store that is asked over a network (aws-sm:, azure-kv:, vault:) is one more class with the same three methods.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from secretops.access import AccessRecords, this_actor
+from secretops.errors import SecretopsError, StoreError, UsageError
+from secretops.launcher.json_document import JsonDocument
+from secretops.launcher.settings import ServerSettings, read_settings
+from secretops.launcher.variables import (
+    CARRIERS,
+    OWN_VARIABLES,
+    PUBLIC_VARIABLES,
+    SECRET_VARIABLES,
+    folders,
+    keyed_digest,
+    material,
+)
+from secretops.stores import env_file, files
+from secretops.stores.delivery import version_variable
+
+_CARRIED = {
+    "MQTT_USER": "mqtt-user",
+    "MQTT_PASSWORD": "mqtt-password",
+    "DO_AGENT_API_KEY": "api-key",
+    "MCP_HTTP_TOKEN": "http-token",
+}
+_NAMED = {"MQTT_CA_CERT": "ca.crt", "MQTT_CLIENT_CERT": "client.crt", "MQTT_CLIENT_KEY": "client.key"}
+"""Variable -> the file in a mounted folder that holds its value, or that it names."""
+
+
+class Source(Protocol):
+    """Where settings and values are read from, again and again."""
+
+    def read(self) -> ServerSettings:
+        """What is there now. Raises UsageError with every mistake at once, NotYetError when only values are missing,
+        StoreError when the access cannot be recorded."""
+
+    def fingerprint(self) -> str:
+        """Changes when what `read` would give does. Of no use outside this process, and never logged. Never raises."""
+
+    def folders(self) -> frozenset[Path]:
+        """Where a change would be seen by watching. Empty for what can only be asked. Never raises."""
+
+
+class _OfVariables:
+    """What all sources on this machine share. A subclass says how the variables are found."""
+
+    where: str
+
+    def variables(self) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    def read(self) -> ServerSettings:
+        return read_settings(self.variables(), self.where)
+
+    def fingerprint(self) -> str:
+        try:
+            return keyed_digest(material(self.variables())).hex()
+        except SecretopsError as error:
+            return keyed_digest([b"unreadable", str(error).encode()]).hex()
+
+    def folders(self) -> frozenset[Path]:
+        try:
+            return frozenset(folders(self.variables()))
+        except SecretopsError:
+            return frozenset()
+
+
+class EnvFile(_OfVariables):
+    """`file:<path>`: a .env, and the files that its variables name."""
+
+    def __init__(self, place: str) -> None:
+        self._path = Path(place).expanduser()
+        self.where = str(self._path)
+
+    def variables(self) -> Mapping[str, str]:
+        text = _text(self._path, "run `pulumi up` to lay it down, or name another place with --from")
+        return {name: value for name, value in env_file.values(text).items() if value is not None}
+
+    def folders(self) -> frozenset[Path]:
+        return super().folders() | {self._path.parent}
+
+
+class DotenvStore(EnvFile):
+    """`dotenv:<root>`: the folder of the dotenv store. What is read is on record before it is used."""
+
+    def __init__(self, place: str) -> None:
+        self._root = Path(place).expanduser()
+        super().__init__(str(self._root / "config" / ".env"))
+
+    def read(self) -> ServerSettings:
+        settings = super().read()
+        log = self._root / "log"
+        try:
+            log.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{log}: {error.strerror}",
+                rule="every access to a secret is recorded in this folder",
+                remedy="give it to the account that runs the server, then try again",
+            ) from error
+        records = AccessRecords(log / "access.jsonl", this_actor("server"))
+        for secret, version in settings.versions.items():
+            records.write("read", secret, version, "serve")
+        return settings
+
+
+class Environment(_OfVariables):
+    """`env:`: this process's own variables, and the files that they name.
+
+    A value given in a variable is taken out of `os.environ`, so that no child inherits it; what the kernel shows of
+    this process's start stays. It can't change either: only the files can.
+    """
+
+    where = "the environment"
+
+    def __init__(self, _place: str = "") -> None:
+        self._variables = _public_environment(*CARRIERS, "MQTT_USER")
+        for name in SECRET_VARIABLES:
+            if value := os.environ.pop(name, None):
+                self._variables[name] = value
+
+    def variables(self) -> Mapping[str, str]:
+        return self._variables
+
+
+class Files(_OfVariables):
+    """`files:<folder>`: one file a field, as Kubernetes and Swarm mount them. What is public is in the environment.
+
+    A `<secret>-version` beside them says which version they are.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._folder = Path(place).expanduser()
+        self.where = str(self._folder)
+        self._public = _public_environment()
+
+    def variables(self) -> Mapping[str, str]:
+        if not self._folder.is_dir():
+            raise UsageError(
+                f"{self._folder} is not a folder",
+                rule="the server's values are the files in it",
+                remedy="mount the secret there, or name another place with --from",
+            )
+        found = dict(self._public)
+        for variable, name in _CARRIED.items():
+            if path := self._file(name):
+                found[f"{variable}_FILE"] = str(path)
+        for variable, name in _NAMED.items():
+            if path := self._file(name):
+                found[variable] = str(path)
+        if "MQTT_CA_CERT" in found:  # plaintext is never what somebody wants who mounts a CA
+            found.setdefault("MQTT_USE_TLS", "true")
+        for secret in ("mqtt", "agent-key", "client-cert", "http-token"):
+            if path := self._file(f"{secret}-version"):
+                found[version_variable(secret)] = _text(path, "write it again").strip()
+        return found
+
+    def folders(self) -> frozenset[Path]:
+        return super().folders() | {self._folder}
+
+    def _file(self, name: str) -> Path | None:
+        paths = (self._folder / name, self._folder / name.replace("-", "_"))
+        return next((path for path in paths if path.is_file()), None)
+
+
+class Json(_OfVariables):
+    """`json:<path>`: {"mqtt": {"username": …, "password": …}, "agent-key": {"api-key": …}, "client-cert": {…}}.
+
+    Secrets by the names and fields of the catalogue, as every store keeps them, and not flat variables: that would be
+    a second .env. Each may say its "version". What is public is in the environment.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._path = Path(place).expanduser()
+        self.where = str(self._path)
+        self._public = _public_environment()
+        self._pem: Path | None = None
+
+    def variables(self) -> Mapping[str, str]:
+        try:
+            document = JsonDocument.model_validate_json(
+                _text(self._path, "write it, or name another place with --from")
+            )
+        except ValidationError as error:
+            at = ", ".join(".".join(map(str, one["loc"])) or "the whole" for one in error.errors(include_input=False))
+            raise UsageError(
+                f"{self._path}: not as it should be: {at}",
+                rule='one JSON object of secrets and their fields, {"mqtt": {"username": …, "password": …}, …}',
+                remedy="write it again, whole",
+            ) from None
+        mqtt, agent, cert = document.mqtt, document.agent_key, document.client_cert
+        found = self._public | {
+            "MQTT_USER": mqtt.username,
+            "MQTT_PASSWORD": mqtt.password,
+            "DO_AGENT_API_KEY": agent.api_key,
+            "MCP_HTTP_TOKEN": document.http_token.token,
+            version_variable("mqtt"): mqtt.version,
+            version_variable("agent-key"): agent.version,
+            version_variable("client-cert"): cert.version,
+            version_variable("http-token"): document.http_token.version,
+        }
+        pem = {"MQTT_CA_CERT": cert.ca, "MQTT_CLIENT_CERT": cert.certificate, "MQTT_CLIENT_KEY": cert.key}
+        found |= {name: str(self._as_file(name, text)) for name, text in pem.items() if text}
+        if "MQTT_CA_CERT" in found:
+            found.setdefault("MQTT_USE_TLS", "true")
+        return {name: text for name, text in found.items() if text}
+
+    def folders(self) -> frozenset[Path]:
+        return frozenset({self._path.parent})
+
+    def _as_file(self, name: str, text: str) -> Path:
+        """OpenSSL reads a key from a file only: one of this account, in memory where the system has such a folder."""
+        if self._pem is None:
+            memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
+            at = memory if os.access(memory, os.W_OK) else None
+            self._pem = Path(tempfile.mkdtemp(prefix="secretops-", dir=at))
+            atexit.register(shutil.rmtree, self._pem, ignore_errors=True)
+        path = self._pem / name
+        if not path.exists() or path.read_text() != text:
+            files.write(path, text.encode(), files.PRIVATE)
+        return path
+
+
+SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
+    "dotenv": ("<folder of the store>", DotenvStore),
+    "file": ("<path of a .env>", EnvFile),
+    "files": ("<folder with one file a field>", Files),
+    "json": ("<path of a JSON document>", Json),
+    "env": ("", Environment),
+}
+"""scheme -> what follows it, and the class."""
+
+
+def open_source(text: str) -> Source:
+    """The source called `text`, a --from. Reads nothing yet, except the environment. Raises UsageError."""
+    scheme, colon, place = text.partition(":")
+    placeholder, make = SOURCES.get(scheme, ("", Environment))
+    if scheme in SOURCES and colon and bool(place) is bool(placeholder):
+        return make(place)
+    known = ", ".join(f"{scheme}:{what}" for scheme, (what, _) in SOURCES.items())
+    raise UsageError(
+        f"--from {text!r}",
+        rule=f"the server's settings and values come from one of {known}",
+        remedy="name one of them, for example --from dotenv:/etc/coreflux-mcp",
+    )
+
+
+def _public_environment(*more: str) -> dict[str, str]:
+    """Taken when a source is opened: upstream's own are set anew for its import."""
+    names = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more))
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def _text(path: Path, remedy: str) -> str:
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} does not exist", rule="the server reads its settings from this file", remedy=remedy
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}",
+            rule="the account that runs the server reads its settings from this file",
+            remedy="run the server as the file's owner",
+        ) from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not text", rule="it is UTF-8", remedy="write it as UTF-8") from None

@@ -1,0 +1,199 @@
+"""What each source makes of what it finds; when its fingerprint changes and when not."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from secretops.errors import UsageError
+from secretops.launcher.settings import NotYetError
+from secretops.launcher.sources import SOURCES, open_source
+
+PASSWORD, KEY = secrets.token_hex(20), secrets.token_hex(20)
+PUBLIC = {"MQTT_BROKER": "broker.example", "MQTT_PROTOCOL": "3.1.1"}
+
+
+@dataclass
+class Case:
+    """One source: how its place is laid down, with another password or key each time."""
+
+    name: str
+    write: Callable[[Path, str, str], str]
+    """Writes user server-a, a password and an API key below a folder, and gives the --from."""
+
+
+def dotenv(folder: Path, password: str, key: str) -> str:
+    (folder / "config").mkdir(exist_ok=True)
+    lines = {**PUBLIC, "MQTT_USER": "server-a", "MQTT_PASSWORD": password, "DO_AGENT_API_KEY": key}
+    lines["SECRETOPS_VERSION_MQTT"] = "v-1"
+    (folder / "config" / ".env").write_text("".join(f"{name}={text}\n" for name, text in lines.items()))
+    return f"dotenv:{folder}"
+
+
+def env_file(folder: Path, password: str, key: str) -> str:
+    dotenv(folder, password, key)
+    return f"file:{folder}/config/.env"
+
+
+def mounted(folder: Path, password: str, key: str, dash: str = "-") -> str:
+    files = {f"mqtt{dash}user": "server-a", f"mqtt{dash}password": password, f"api{dash}key": key}
+    for name, text in (files | {f"mqtt{dash}version": "v-1"}).items():
+        (folder / name).write_text(f"{text}\n")
+    return f"files:{folder}"
+
+
+def mounted_by_swarm(folder: Path, password: str, key: str) -> str:
+    return mounted(folder, password, key, "_")
+
+
+def document(folder: Path, password: str, key: str) -> str:
+    mqtt = {"username": "server-a", "password": password, "version": "v-1"}
+    (folder / "it.json").write_text(json.dumps({"mqtt": mqtt, "agent-key": {"api-key": key}}))
+    return f"json:{folder}/it.json"
+
+
+def environment(folder: Path, password: str, key: str) -> str:
+    (folder / "password").write_text(password)
+    os.environ["MQTT_PASSWORD_FILE"] = str(folder / "password")
+    os.environ["DO_AGENT_API_KEY"] = key
+    os.environ["MQTT_USER"] = "server-a"
+    os.environ["SECRETOPS_VERSION_MQTT"] = "v-1"
+    return "env:"
+
+
+CASES = [
+    Case("dotenv", dotenv),
+    Case("file", env_file),
+    Case("files", mounted),
+    Case("files, as Swarm names them", mounted_by_swarm),
+    Case("json", document),
+    Case("env", environment),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest, clean_environment: None) -> Case:
+    found: Case = request.param
+    return found
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("MQTT_", "DO_", "SECRETOPS_"))}
+    monkeypatch.setattr(os, "environ", kept | PUBLIC)
+
+
+def test_every_source_gives_the_same_settings(case: Case, tmp_path: Path) -> None:
+    settings = open_source(case.write(tmp_path, PASSWORD, KEY)).read()
+    assert dict(settings.mqtt) == {"username": "server-a", "password": PASSWORD}
+    assert settings.agent_key
+    assert settings.agent_key["api-key"] == KEY
+    assert (settings.broker, settings.protocol) == ("broker.example", "3.1.1")
+    assert settings.versions["mqtt"] == "v-1"
+
+
+def test_the_fingerprint_changes_with_a_value_and_shows_none(case: Case, tmp_path: Path) -> None:
+    source = open_source(case.write(tmp_path, PASSWORD, KEY))
+    first = source.fingerprint()
+    assert source.fingerprint() == first
+    case.write(tmp_path, secrets.token_hex(20), KEY)
+    assert source.fingerprint() != first
+    case.write(tmp_path, PASSWORD, KEY)
+    assert source.fingerprint() == first
+    assert PASSWORD not in first
+
+
+def test_a_place_that_goes_away_changes_the_fingerprint_and_raises_nothing(case: Case, tmp_path: Path) -> None:
+    source = open_source(case.write(tmp_path, PASSWORD, KEY))
+    first, watched = source.fingerprint(), source.folders()
+    assert watched
+    for path in sorted(tmp_path.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert source.fingerprint() != first
+    source.folders()
+    with pytest.raises((UsageError, NotYetError)):
+        source.read()
+
+
+def test_a_missing_password_is_waited_for_by_the_name_of_its_secret(clean_environment: None, tmp_path: Path) -> None:
+    source = open_source(mounted(tmp_path, PASSWORD, KEY))
+    (tmp_path / "mqtt-password").unlink()
+    with pytest.raises(NotYetError) as caught:
+        source.read()
+    assert caught.value.secrets == ("mqtt",)
+
+
+def test_a_value_given_in_the_environment_is_used_and_taken_out_of_it(clean_environment: None) -> None:
+    os.environ["MQTT_USER"], os.environ["MQTT_PASSWORD"] = "server-a", PASSWORD
+    source = open_source("env:")
+    assert "MQTT_PASSWORD" not in os.environ
+    assert source.read().mqtt["password"] == PASSWORD
+    assert source.read().mqtt["password"] == PASSWORD
+
+
+def test_a_comment_in_a_dotenv_file_is_no_new_version(clean_environment: None, tmp_path: Path) -> None:
+    source = open_source(dotenv(tmp_path, PASSWORD, KEY))
+    first = source.fingerprint()
+    with (tmp_path / "config" / ".env").open("a") as file:
+        file.write("# a note\nMINE=1\n")
+    assert source.fingerprint() == first
+
+
+def test_a_mounted_ca_turns_tls_on(clean_environment: None, tmp_path: Path) -> None:
+    source = open_source(mounted(tmp_path, PASSWORD, KEY))
+    (tmp_path / "ca.crt").write_text("pem")
+    settings = source.read()
+    assert settings.tls
+    assert settings.tls.ca_file == tmp_path / "ca.crt"
+    assert settings.port == 8883
+
+
+def test_a_renewed_certificate_at_the_same_path_makes_other_settings(clean_environment: None, tmp_path: Path) -> None:
+    source = open_source(mounted(tmp_path, PASSWORD, KEY))
+    for name in ("client.crt", "client.key"):
+        (tmp_path / name).write_text("one")
+    os.environ["MQTT_USE_TLS"] = "true"
+    source = open_source(f"files:{tmp_path}")
+    before = source.read()
+    assert source.read().link == before.link
+    (tmp_path / "client.key").write_text("two")
+    assert source.read().link != before.link
+
+
+def test_the_pem_of_a_document_becomes_a_private_file(clean_environment: None, tmp_path: Path) -> None:
+    text = json.loads((tmp_path / document(tmp_path, PASSWORD, KEY).removeprefix("json:")).read_text())
+    text["client-cert"] = {"ca.crt": "ca", "client.crt": "crt", "client.key": PASSWORD}
+    (tmp_path / "it.json").write_text(json.dumps(text))
+    settings = open_source(f"json:{tmp_path}/it.json").read()
+    assert settings.tls
+    assert settings.tls.key
+    assert settings.tls.key.read_text() == PASSWORD
+    assert settings.tls.key.stat().st_mode & 0o777 == 0o600
+    assert settings.tls.key.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"mqtt": "x"}', '{"mqtt": {"user": "x"}}', '{"mqtt": {"password": 7}}']
+)
+def test_a_document_that_is_none_is_told_without_its_content(
+    text: str, clean_environment: None, tmp_path: Path
+) -> None:
+    (tmp_path / "it.json").write_text(text.replace("x", PASSWORD))
+    with pytest.raises(UsageError) as caught:
+        open_source(f"json:{tmp_path}/it.json").read()
+    assert PASSWORD not in str(caught.value)
+    assert "->" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "dotenv:", "env:x", "vault:somewhere", "/a/path"])
+def test_an_unknown_source_is_refused_with_those_there_are(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_source(text)
+    for scheme in SOURCES:
+        assert f"{scheme}:" in str(caught.value)
