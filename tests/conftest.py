@@ -9,7 +9,7 @@ import pytest
 
 from secretops import redaction
 
-pytest_plugins = ["tests.real.mosquitto", "tests.real.embedded"]
+pytest_plugins = ["tests.real.mosquitto", "tests.real.embedded", "tests.real.launched"]
 
 
 @pytest.fixture(autouse=True)

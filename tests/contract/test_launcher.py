@@ -4,67 +4,41 @@ can be had (COREFLUX_SERVER_DIR, or ../shared/upstream)."""
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
-from mcp.types import TextContent
+from mcp import ClientSession
 
-from secretops.manifest import SecretKind
-from secretops.targets import open_target
-from secretops.values import Value, new_password
-from tests.real.embedded import Embedded, start_embedded
-from tests.real.mosquitto import Mosquitto, free_port, start_mosquitto
-from tests.real.upstream import SMALL_SERVER, real_server
+from secretops.values import Value
+from tests.real.embedded import Embedded
+from tests.real.launched import (
+    DEADLINE,
+    ON_BOTH_BROKERS,
+    ON_BOTH_SERVERS,
+    WITNESS,
+    RealBroker,
+    command,
+    environment,
+    let_in,
+)
+from tests.real.mcp_client import stdio_session, tell
+from tests.real.mosquitto import free_port, start_mosquitto
+from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
 
-pytestmark = pytest.mark.real
-
-DEADLINE = 60
-"""Seconds that a test waits for an event before it calls it missing."""
+pytestmark = [pytest.mark.real, ON_BOTH_SERVERS]
 
 USER = "server-a"
-WITNESS = Value({"username": "witness", "password": new_password()})
 OPEN_STREAM = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
-
-RealBroker = Embedded | Mosquitto
-
-
-@pytest.fixture(params=["small", "upstream"])
-def server_folder(request: pytest.FixtureRequest) -> Path:
-    folder = SMALL_SERVER if request.param == "small" else real_server()
-    if folder is None:
-        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
-    return folder
-
-
-@pytest.fixture(params=["embedded", "mosquitto"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
-    """Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
-    made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, certified=None)
-    try:
-        let_in(made, WITNESS)
-        yield made
-    finally:
-        made.stop()
-
-
-def let_in(broker: RealBroker, credential: Value) -> None:
-    """Make this the user's password, behind the back of whoever has another."""
-    open_target(broker.broker(), SecretKind.MQTT_USER).apply(broker.admin, credential)
 
 
 @dataclass
@@ -88,18 +62,14 @@ class Place:
         return Value({"username": USER, "password": password or self.password})
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "secretops", "run", "--from", f"dotenv:{self.root}"]
-
-    def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return kept | {"COREFLUX_SERVER_DIR": str(self.server)}
+        return command(f"dotenv:{self.root}")
 
     def process(self) -> subprocess.Popen[bytes]:
         with self.stderr.open("wb") as stderr:
             return subprocess.Popen(
                 self.command(),
                 cwd=self.cwd,
-                env=self.environment(),
+                env=environment(self.server),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -124,18 +94,8 @@ class Place:
     def leaked(self) -> bool:
         return self.password in self.log()
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[ClientSession]:
-        parameters = StdioServerParameters(
-            command=self.command()[0], args=self.command()[1:], env=self.environment(), cwd=self.cwd
-        )
-        with self.stderr.open("w") as stderr:
-            async with (
-                stdio_client(parameters, errlog=stderr) as (read, write),
-                ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
-            ):
-                await session.initialize()
-                yield session
+    def session(self) -> AbstractAsyncContextManager[ClientSession]:
+        return stdio_session(self.command(), environment(self.server), self.cwd, self.stderr)
 
 
 @pytest.fixture
@@ -144,17 +104,6 @@ def place(tmp_path: Path, server_folder: Path) -> Place:
     (root / "config").mkdir(parents=True, mode=0o700)
     cwd.mkdir()
     return Place(root, cwd, tmp_path / "stderr", server_folder, password=secrets.token_hex(20))
-
-
-@pytest.fixture
-def witness(broker: RealBroker) -> Iterator[Witness]:
-    with Witness(broker.broker(), WITNESS) as made:
-        yield made
-
-
-async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
-    answer = await session.call_tool(tool, arguments)
-    return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
 
 
 def as_json(text: str) -> str:
@@ -181,6 +130,7 @@ def listing(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+@ON_BOTH_BROKERS
 def test_an_mcp_client_lists_tools_and_its_message_reaches_another_mqtt_client(
     place: Place, broker: RealBroker, witness: Witness
 ) -> None:
@@ -244,6 +194,7 @@ def test_the_password_is_in_no_environment_argument_or_log_and_no_file_appears(
     assert listing(place.server) == before
 
 
+@ON_BOTH_BROKERS
 def test_a_refused_password_is_told_with_its_remedy_and_the_server_recovers_once_the_broker_takes_it(
     place: Place, broker: RealBroker, witness: Witness
 ) -> None:
@@ -267,6 +218,7 @@ def test_a_refused_password_is_told_with_its_remedy_and_the_server_recovers_once
     assert not place.leaked()
 
 
+@ON_BOTH_BROKERS
 def test_a_broker_that_comes_late_and_goes_away_for_a_while_finds_its_subscriptions_again(
     place: Place, broker: RealBroker
 ) -> None:
@@ -293,6 +245,7 @@ def test_a_broker_that_comes_late_and_goes_away_for_a_while_finds_its_subscripti
     anyio.run(scenario)
 
 
+@ON_BOTH_BROKERS
 @pytest.mark.parametrize("tool", ["reconnect_mqtt", "mqtt_connect", "setup_mqtt_connection"])
 def test_the_servers_own_connection_tools_still_work(
     tool: str, place: Place, broker: RealBroker, witness: Witness

@@ -9,27 +9,36 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
-from mcp.types import TextContent
+from mcp import ClientSession
 
 from secretops.errors import SecretopsError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.replicas import REPORTS, read_reports
 from secretops.values import Value
-from tests.real.brokers import DEADLINE, Amqtt, Mosquitto, RealBroker, Witness
-from tests.real.upstream import SMALL_SERVER, real_server, upstream_server
+from tests.real.launched import (
+    DEADLINE,
+    ON_BOTH_BROKERS,
+    ON_MOSQUITTO,
+    ON_UPSTREAMS_SERVER,
+    ONE_BROKER,
+    WITNESS,
+    RealBroker,
+    command,
+    environment,
+    let_in,
+    start_broker,
+)
+from tests.real.mcp_client import stdio_session, tell
+from tests.real.witness import Witness
 
 pytestmark = pytest.mark.real
 
@@ -126,45 +135,33 @@ class Launched:
     folder: Path
     cwd: Path
     broker: RealBroker
-    server: Path = field(default_factory=upstream_server)
+    server: Path
     variables: dict[str, str] = field(default_factory=dict)
 
     def user(self, name: str, password: str | None = None) -> str:
         """A user of the broker with a new password, which is given back."""
         made = password or secrets.token_hex(20)
-        self.broker.set_password(name, made)
+        let_in(self.broker, Value({"username": name, "password": made}))
         return made
 
     def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         public = {name: os.environ[name] for name in ("MQTT_BROKER", "MQTT_PORT", "MQTT_PROTOCOL")}
-        return kept | public | {"COREFLUX_SERVER_DIR": str(self.server), "LOG_LEVEL": "INFO"} | self.variables
+        return environment(self.server) | public | {"LOG_LEVEL": "INFO"} | self.variables
 
     def command(self, source: str) -> list[str]:
-        return [sys.executable, "-m", "secretops", "run", "--from", source.format(self.folder)]
+        return command(source.format(self.folder))
 
     @property
     def log(self) -> str:
         return (self.cwd / "stderr").read_text()
 
-    @asynccontextmanager
-    async def session(self, source: str) -> AsyncIterator[ClientSession]:
-        command = self.command(source)
-        parameters = StdioServerParameters(command=command[0], args=command[1:], env=self.environment(), cwd=self.cwd)
-        with (self.cwd / "stderr").open("w") as stderr:
-            async with (
-                stdio_client(parameters, errlog=stderr) as (read, write),
-                ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
-            ):
-                await session.initialize()
-                yield session
+    def session(self, source: str) -> AbstractAsyncContextManager[ClientSession]:
+        return stdio_session(self.command(source), self.environment(), self.cwd, self.cwd / "stderr")
 
     def reports(self) -> dict[str, str]:
         """broker user -> version, as a rotator reads it."""
-        protocol = MqttProtocol(self.broker.protocol)
-        broker = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=self.broker.port, protocol=protocol, tls=False)
-        witness = Value({"username": "witness", "password": "of-the-test"})
-        return {one.user: one.version for one in read_reports(broker, witness, ["server-a", "server-b"])}
+        users = ["server-a", "server-b"]
+        return {one.user: one.version for one in read_reports(self.broker.broker(), WITNESS, users)}
 
     async def until(self, what: str, check: Callable[[], bool]) -> None:
         with anyio.move_on_after(DEADLINE):
@@ -178,27 +175,14 @@ class Launched:
         await self.until(text, lambda: self.log.count(text) >= times)
 
 
-@pytest.fixture(params=["amqtt", "mosquitto"])
-def launched(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launched]:
-    if request.param == "mosquitto" and not Mosquitto.program():
-        pytest.skip("mosquitto is not installed")
-    broker: RealBroker = Amqtt(tmp_path) if request.param == "amqtt" else Mosquitto(tmp_path)
-    broker.set_password("witness", "of-the-test")
-    broker.start()
-    for name, text in (("BROKER", "localhost"), ("PORT", str(broker.port)), ("PROTOCOL", broker.protocol)):
+@pytest.fixture
+def launched(tmp_path: Path, server_folder: Path, broker: RealBroker, monkeypatch: pytest.MonkeyPatch) -> Launched:
+    for name, text in (("BROKER", "localhost"), ("PORT", str(broker.port)), ("PROTOCOL", broker.broker().protocol)):
         monkeypatch.setenv(f"MQTT_{name}", text)
-    made = Launched(tmp_path / "place", tmp_path / "cwd", broker)
+    made = Launched(tmp_path / "place", tmp_path / "cwd", broker, server_folder)
     made.folder.mkdir()
     made.cwd.mkdir()
-    try:
-        yield made
-    finally:
-        broker.stop()
-
-
-async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
-    answer = await session.call_tool(tool, arguments)
-    return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
+    return made
 
 
 async def until_published(launched: Launched, session: ClientSession) -> None:
@@ -209,7 +193,12 @@ async def until_published(launched: Launched, session: ClientSession) -> None:
     pytest.fail(f"not connected within {DEADLINE} s: {launched.log[-2000:]}")
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+@pytest.mark.parametrize(
+    ("broker", "way"),
+    [*((ONE_BROKER, way) for way in WAYS), ("embedded", WAYS[0])],
+    indirect=["broker"],
+    ids=lambda it: it.name if isinstance(it, Way) else it,
+)
 def test_a_new_value_is_taken_from_every_source_however_it_is_written(way: Way, launched: Launched) -> None:
     way.lay(launched.folder, "server-a", launched.user("server-a"))
     if way.source == "env:":
@@ -222,8 +211,7 @@ def test_a_new_value_is_taken_from_every_source_however_it_is_written(way: Way, 
             second = launched.user("server-b")
             way.lay(launched.folder, "server-b", second)
             await launched.until_logged(TAKEN)
-            witness = Witness(launched.broker, "witness", "of-the-test")
-            try:
+            with Witness(launched.broker.broker(), WITNESS) as witness:
                 witness.say("test/in", "after the change")
 
                 async def heard() -> str:
@@ -236,8 +224,6 @@ def test_a_new_value_is_taken_from_every_source_however_it_is_written(way: Way, 
                 assert "ublished" in said
                 topics = [witness.messages.get(timeout=DEADLINE)[0] for _ in range(2)]
                 assert "test/out" in topics
-            finally:
-                witness.close()
             expected = {"server-b": "unknown" if way.source == "env:" else "of-server-b"}
             await launched.until("the new version's report, alone", lambda: launched.reports() == expected)
             assert second not in launched.log
@@ -247,6 +233,7 @@ def test_a_new_value_is_taken_from_every_source_however_it_is_written(way: Way, 
     assert "Traceback" not in launched.log
 
 
+@ON_BOTH_BROKERS
 def test_a_bad_version_is_told_once_the_old_one_goes_on_and_it_is_taken_once_the_broker_knows_it(
     launched: Launched,
 ) -> None:
@@ -256,13 +243,13 @@ def test_a_bad_version_is_told_once_the_old_one_goes_on_and_it_is_taken_once_the
         async with launched.session("file:{}/.env") as session:
             await until_published(launched, session)
             early = secrets.token_hex(20)
-            launched.broker.set_password("server-b", secrets.token_hex(20))
+            launched.user("server-b")
             env_in_place(launched.folder, "server-b", early)
             await launched.until_logged(REFUSED)
             for _ in range(10):
                 assert "ublished" in await tell(session, "mqtt_publish", topic="a/b", message='{"n": 1}')
             assert "server-a" in str(launched.reports())
-            launched.broker.set_password("server-b", early)
+            launched.user("server-b", early)
             await launched.until_logged(TAKEN)
             assert launched.log.count(REFUSED) == 1
             assert early not in launched.log
@@ -320,11 +307,9 @@ def test_a_version_that_cannot_be_used_is_refused_and_the_next_good_one_is_taken
 
 def test_a_broker_elsewhere_is_a_swap_and_a_log_level_is_none(launched: Launched, tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
-    second = type(launched.broker)(tmp_path / "second")  # type: ignore[call-arg]
-    second.start()
+    second = start_broker(tmp_path / "second")
     password = launched.user("server-a")
-    second.set_password("server-a", password)
-    second.set_password("witness", "of-the-test")
+    let_in(second, Value({"username": "server-a", "password": password}))
     env_in_place(launched.folder, "server-a", password)
 
     async def scenario() -> None:
@@ -339,13 +324,10 @@ def test_a_broker_elsewhere_is_a_swap_and_a_log_level_is_none(launched: Launched
             with (launched.folder / ".env").open("a") as file:
                 file.write(f"MQTT_PORT={second.port}\n")
             await launched.until_logged(TAKEN)
-            witness = Witness(second, "witness", "of-the-test")
-            try:
+            with Witness(second.broker(), WITNESS) as witness:
                 await tell(session, "mqtt_publish", topic="test/there", message='{"n": 1}', qos=1)
                 found = await anyio.to_thread.run_sync(lambda: witness.messages.get(timeout=DEADLINE))
                 assert found[0] == "test/there"
-            finally:
-                witness.close()
             assert "Successfully" in await tell(session, "reconnect_mqtt")
 
     try:
@@ -373,20 +355,16 @@ def test_files_that_are_no_pem_at_the_start_end_it_with_what_to_replace(launched
     assert "Traceback" not in done.stderr
 
 
+@ON_MOSQUITTO
 def test_what_is_retained_comes_once_from_one_broker_and_anew_from_another(launched: Launched, tmp_path: Path) -> None:
-    """Under MQTT 5; 3.1.1 can't ask for it once."""
-    if launched.broker.protocol != "5":
-        pytest.skip("amqtt speaks MQTT 3.1.1 only, which has no Retain Handling")
+    """Under MQTT 5; 3.1.1, which is all that the embedded broker speaks, can't ask for it once: no Retain Handling."""
     (tmp_path / "second").mkdir()
-    second = Mosquitto(tmp_path / "second")
-    second.start()
+    second = start_broker(tmp_path / "second", "mosquitto")
     password = launched.user("server-a")
-    second.set_password("server-a", password)
-    second.set_password("witness", "of-the-test")
+    let_in(second, Value({"username": "server-a", "password": password}))
     for broker, text in ((launched.broker, "of the first"), (second, "of the second")):
-        witness = Witness(broker, "witness", "of-the-test")
-        witness.say("test/kept", text, retain=True)
-        witness.close()
+        with Witness(broker.broker(), WITNESS) as witness:
+            witness.say("test/kept", text, retain=True)
     env_in_place(launched.folder, "server-a", password)
 
     async def scenario() -> None:
@@ -432,9 +410,9 @@ def test_a_connection_that_an_mcp_client_has_chosen_stands(launched: Launched) -
     anyio.run(scenario)
 
 
+@ON_UPSTREAMS_SERVER  # the small server has no tool that waits
+@ON_BOTH_BROKERS
 def test_a_tool_that_waits_for_a_message_gets_it_although_the_client_changes_meanwhile(launched: Launched) -> None:
-    if not real_server():
-        pytest.skip("the small server has no tool that waits")
     env_in_place(launched.folder, "server-a", launched.user("server-a"))
 
     async def scenario() -> None:
@@ -445,27 +423,19 @@ def test_a_tool_that_waits_for_a_message_gets_it_although_the_client_changes_mea
             async def wait() -> None:
                 answers.append(await tell(session, "mqtt_read_topic_once", topic="test/once", timeout=DEADLINE))
 
-            witness = Witness(launched.broker, "witness", "of-the-test")
-            try:
+            with Witness(launched.broker.broker(), WITNESS) as witness:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(wait)
                     await launched.until_logged("[One-off] Subscribing")
                     env_in_place(launched.folder, "server-b", launched.user("server-b"))
                     await launched.until_logged(TAKEN)
                     witness.say("test/once", "it came")
-            finally:
-                witness.close()
             assert "it came" in answers[0]
 
     anyio.run(scenario)
 
 
-@pytest.mark.parametrize("server", ["small", "upstream"])
-def test_sigterm_ends_it_in_time_while_a_new_broker_does_not_answer(server: str, launched: Launched) -> None:
-    folder = SMALL_SERVER if server == "small" else real_server()
-    if folder is None:
-        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
-    launched.server = folder
+def test_sigterm_ends_it_in_time_while_a_new_broker_does_not_answer(launched: Launched) -> None:
     env_in_place(launched.folder, "server-a", launched.user("server-a"))
     with socket.create_server(("127.0.0.1", 0)) as silent, (launched.cwd / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
@@ -498,6 +468,7 @@ def test_sigterm_ends_it_in_time_while_a_new_broker_does_not_answer(server: str,
     assert launched.reports() == {}
 
 
+@ON_BOTH_BROKERS
 def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
     env_in_place(launched.folder, "server-a", launched.user("server-a"))
     with (launched.cwd / "stderr").open("wb") as stderr:
@@ -517,13 +488,11 @@ def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
     process.stdin.close()
 
 
+@ON_BOTH_BROKERS
 def test_what_is_no_report_is_passed_over(launched: Launched) -> None:
-    witness = Witness(launched.broker, "witness", "of-the-test")
-    try:
+    with Witness(launched.broker.broker(), WITNESS) as witness:
         for topic in ("server-a/x", "server-a", "server-a/x/y", "server-a/z"):
             witness.say(f"{REPORTS}/{topic}", '{"secret": "mqtt"}' if topic.endswith("z") else "no json")
-    finally:
-        witness.close()
     assert launched.reports() == {}
     with pytest.raises(SecretopsError):
         broker = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)

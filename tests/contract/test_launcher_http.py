@@ -1,16 +1,13 @@
-"""The launcher over SSE and streamable HTTP: the mcp package's own clients against its process, with a real broker; on
-the small server always, on upstream's where it can be had."""
+"""The launcher over SSE and streamable HTTP: the mcp package's own clients against its process, with a real broker."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -27,11 +24,19 @@ from mcp import ClientSession
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamablehttp_client
 from mcp.shared.exceptions import McpError
-from mcp.types import TextContent
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.real.brokers import DEADLINE, Amqtt, Mosquitto, RealBroker, Witness
-from tests.real.upstream import SMALL_SERVER, real_server
+from secretops.values import Value
+from tests.real.launched import (
+    DEADLINE,
+    ON_THE_SMALL_SERVER,
+    RealBroker,
+    command,
+    environment,
+    let_in,
+)
+from tests.real.mcp_client import tell
+from tests.real.witness import Witness
 
 pytestmark = pytest.mark.real
 
@@ -42,30 +47,6 @@ END_SECONDS = 5
 """What the launcher promises after SIGTERM."""
 SLOW_MACHINE = 10
 """Seconds more that a test allows for a machine with other work."""
-
-
-@pytest.fixture(params=["small", "upstream"])
-def server_folder(request: pytest.FixtureRequest) -> Path:
-    folder = SMALL_SERVER if request.param == "small" else real_server()
-    if folder is None:
-        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
-    return folder
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[RealBroker]:
-    made: RealBroker = Mosquitto(tmp_path) if Mosquitto.program() else Amqtt(tmp_path)
-    made.set_password("witness", "of-the-test")
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def witness(broker: RealBroker) -> Iterator[Witness]:
-    made = Witness(broker, "witness", "of-the-test")
-    yield made
-    made.close()
 
 
 @dataclass
@@ -88,7 +69,7 @@ class Launched:
         lines: dict[str, str | int | None] = {
             "MQTT_BROKER": "localhost",
             "MQTT_PORT": self.broker.port,
-            "MQTT_PROTOCOL": self.broker.protocol,
+            "MQTT_PROTOCOL": self.broker.broker().protocol,
             "MQTT_USER": USER,
             "MQTT_PASSWORD": self.password,
             "SECRETOPS_VERSION_MQTT": "v-7",
@@ -106,14 +87,11 @@ class Launched:
     def start(self, transport: str, listen: str = "127.0.0.1:0", *options: str, **variables: str) -> None:
         """Start it, and wait until it says where it listens."""
         self.transport = transport
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "secretops", "run", "--from", f"dotenv:{self.root}", *options],
+                [*command(f"dotenv:{self.root}"), *options],
                 cwd=self.cwd,
-                env=kept
-                | {"COREFLUX_SERVER_DIR": str(self.server), "MCP_TRANSPORT": transport, "MCP_LISTEN": listen}
-                | variables,
+                env=environment(self.server) | {"MCP_TRANSPORT": transport, "MCP_LISTEN": listen} | variables,
                 stdin=subprocess.DEVNULL,  # as a container's is
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -182,7 +160,7 @@ def launched(tmp_path: Path, server_folder: Path, broker: RealBroker) -> Iterato
     (root / "config").mkdir(parents=True, mode=0o700)
     cwd.mkdir()
     made = Launched(root, cwd, tmp_path / "stderr", server_folder, broker)
-    broker.set_password(USER, made.password)
+    let_in(broker, Value({"username": USER, "password": made.password}))
     made.env()
     yield made
     made.stop()
@@ -191,11 +169,6 @@ def launched(tmp_path: Path, server_folder: Path, broker: RealBroker) -> Iterato
 @pytest.fixture(params=["sse", "http"])
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
-    answer = await session.call_tool(tool, arguments)
-    return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
 
 
 async def publish(session: ClientSession, topic: str, text: str) -> str:
@@ -342,7 +315,7 @@ def test_a_broker_that_goes_away_is_told_by_readyz(launched: Launched) -> None:
     launched.until("not ready", lambda: not launched.standing()["ready"])
     assert launched.standing() == {"ready": False, "waiting_for": [], "broker": "not connected"}
     assert launched.ask("/healthz").status_code == 200
-    launched.broker.start()
+    assert launched.broker.start()
     launched.until_ready()
 
 
@@ -442,10 +415,9 @@ def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answe
     assert len(answers) == 1
 
 
+@ON_THE_SMALL_SERVER  # upstream has no tool that can be told how long to take
 @pytest.mark.parametrize("tool", ["wait", "block"])
 def test_a_call_that_does_not_end_in_time_is_given_up(launched: Launched, transport: str, tool: str) -> None:
-    if launched.server != SMALL_SERVER:
-        pytest.skip("upstream has no tool that can be told how long to take")
     launched.start(transport)
     launched.until_ready()
     took, answers = ended_within(launched, tool, seconds=DEADLINE)
@@ -471,6 +443,7 @@ def test_a_signal_before_it_serves_ends_it_too(launched: Launched, moment: str) 
     assert "Traceback" not in launched.log()
 
 
+@ON_THE_SMALL_SERVER  # upstream has a log of its own, which it cleans by its own rules
 def test_a_log_has_neither_the_words_of_a_call_at_debug_nor_more_than_its_level_says(
     launched: Launched, transport: str
 ) -> None:
@@ -488,8 +461,7 @@ def test_a_log_has_neither_the_words_of_a_call_at_debug_nor_more_than_its_level_
         anyio.run(scenario)
         written = launched.log().removeprefix(before)
         assert ("CallToolRequest" in written) is (level == "DEBUG")
-        if launched.server == SMALL_SERVER:  # upstream has a log of its own, which it cleans by its own rules
-            assert words not in written
+        assert words not in written
         launched.stop()
 
 

@@ -27,11 +27,9 @@ RANDOM_KILLS = 5
 @pytest.mark.parametrize(
     ("target", "name", "delivery"),
     [
-        ("mosquitto", "mqtt", "variables"),
         ("mosquitto", "mqtt", "files"),
         ("coreflux", "mqtt", "variables"),
         ("mosquitto", "broker-admin", "variables"),
-        ("coreflux", "broker-admin", "variables"),
     ],
 )
 def test_a_rotation_killed_before_or_after_any_effect_is_ended_by_one_tick(

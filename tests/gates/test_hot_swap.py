@@ -8,11 +8,9 @@ publish has to reach a witness, and every message to a subscribed topic the serv
 from __future__ import annotations
 
 import json
-import os
 import re
 import ssl
 import statistics
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,9 +36,9 @@ from secretops.targets import open_target
 from secretops.targets.connection import Connection
 from secretops.targets.mosquitto import DynamicSecurity
 from secretops.values import Value, new_password
+from tests.real.launched import command, environment
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
-from tests.real.upstream import upstream_server
 
 pytestmark = pytest.mark.real
 
@@ -134,16 +132,11 @@ class Place:
 
     stack: Stack
     log: Path
-
-    def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return kept | {"COREFLUX_SERVER_DIR": str(upstream_server())}
+    server: Path
 
     def parameters(self, source: str) -> StdioServerParameters:
-        arguments = ["-m", "secretops", "run", "--from", source]
-        return StdioServerParameters(
-            command=sys.executable, args=arguments, env=self.environment(), cwd=self.log.parent
-        )
+        program, *arguments = command(source)
+        return StdioServerParameters(command=program, args=arguments, env=environment(self.server), cwd=self.log.parent)
 
     def reports(self) -> tuple[Replica, ...]:
         users = self.stack.manifest.secret("mqtt").users
@@ -173,7 +166,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, mosquitto: Mosquitto) -> Place:
+def place(tmp_path: Path, mosquitto: Mosquitto, server_folder: Path) -> Place:
     stack = make_stack(tmp_path / "store", mosquitto.broker(), grace_seconds=3600)
     stack.put("broker-admin", dict(mosquitto.admin))
     more = {"MQTT_PORT": mosquitto.mutual_port, "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5"}
@@ -182,7 +175,7 @@ def place(tmp_path: Path, mosquitto: Mosquitto) -> Place:
     stack.put("agent-key", {"api-key": new_password()})
     stack.rotate()
     (tmp_path / "cwd").mkdir()
-    return Place(stack, tmp_path / "cwd" / "log")
+    return Place(stack, tmp_path / "cwd" / "log", server_folder)
 
 
 @pytest.fixture

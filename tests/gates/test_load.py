@@ -28,7 +28,7 @@ def test_ten_rotations_under_four_reconnecting_threads_fail_no_connect(stack_on:
         """The grace, as long as the slowest reader needs."""
         readers.caught_up()
         waits.append(seconds)
-        stack.clock.skip(seconds)
+        stack.clock.skip(stack.manifest.grace_seconds)  # at once, and not in the steps in which servers are asked
 
     with Readers(stack, count=THREADS) as readers:
         readers.caught_up()

@@ -112,12 +112,17 @@ class Mosquitto:
             self._process = None
 
 
-def find_mosquitto() -> tuple[str, str]:
-    """The broker and its plugin. Skips the test where there is none."""
+def installed_mosquitto() -> tuple[str, str] | None:
+    """The broker and its plugin. None where either is missing."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     plugin = next((str(path) for folder in PLUGIN_FOLDERS for path in Path(folder).glob(f"**/{PLUGIN}")), None)
-    if program and plugin:
-        return program, plugin
+    return (program, plugin) if program and plugin else None
+
+
+def find_mosquitto() -> tuple[str, str]:
+    """The broker and its plugin. Skips the test where there is none."""
+    if found := installed_mosquitto():
+        return found
     pytest.skip("mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto")
 
 

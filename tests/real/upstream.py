@@ -15,8 +15,3 @@ def real_server() -> Path | None:
     beside = REPOSITORY.parent / "shared" / "upstream" / "coreflux-mcp-server"
     folder = Path(os.environ.get("COREFLUX_SERVER_DIR", beside)).resolve()
     return folder if (folder / "server.py").is_file() else None
-
-
-def upstream_server() -> Path:
-    """The real server, or the stand-in: for a gate whose figures say which it was."""
-    return real_server() or SMALL_SERVER

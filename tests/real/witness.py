@@ -26,5 +26,5 @@ class Witness(MqttSession):
         assert self._subscribed.wait(DEADLINE), self.outcome
         return self
 
-    def say(self, topic: str, text: str) -> None:
-        self._client.publish(topic, text, qos=1).wait_for_publish(DEADLINE)
+    def say(self, topic: str, text: str, *, retain: bool = False) -> None:
+        self._client.publish(topic, text, qos=1, retain=retain).wait_for_publish(DEADLINE)

@@ -14,9 +14,10 @@ from settings import ConfigurationError, Settings
 from tests.unit.stack_file import StackFile
 
 CANARY = f"Canary{secrets.token_hex(8)}"
+"""Stands for a secret that somebody wrote into a stack file. Made anew each time."""
+
 USER = "user"
 LOGIN = f"{USER}:{CANARY}"
-"""Stands for a secret that somebody wrote into a stack file. Made anew each time."""
 
 GOOD = {
     "store": "{kind: dotenv}",

@@ -33,9 +33,9 @@ from secretops.stores.delivery import version_variable
 
 _CARRIED = {
     "MQTT_USER": "mqtt-user",
-    "MQTT_PASSWORD": "mqtt-password",
+    "MQTT_PASSWORD": "mqtt-password",  # nosec B105 - a file's name
     "DO_AGENT_API_KEY": "api-key",
-    "MCP_HTTP_TOKEN": "http-token",
+    "MCP_HTTP_TOKEN": "http-token",  # nosec B105 - a file's name
 }
 _NAMED = {"MQTT_CA_CERT": "ca.crt", "MQTT_CLIENT_CERT": "client.crt", "MQTT_CLIENT_KEY": "client.key"}
 """Variable -> the file in a mounted folder that holds its value, or that it names."""

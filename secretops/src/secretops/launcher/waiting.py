@@ -16,7 +16,7 @@ from secretops.launcher.watch import looks
 
 log = logging.getLogger(__name__)
 
-HTTP_TOKEN = "http-token"  # noqa: S105 - its name
+HTTP_TOKEN = "http-token"  # noqa: S105  # nosec B105 - its name
 
 
 class FirstValues:

@@ -1,0 +1,90 @@
+"""What tests of the launcher share: a broker of their own, the server that it runs, and its command. A pytest plugin.
+
+Each of its fixtures has one parameter, so that a test runs once; ON_BOTH_BROKERS and ON_BOTH_SERVERS are for what may
+depend on them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from secretops.manifest import SecretKind
+from secretops.targets import open_target
+from secretops.values import Value, new_password
+from tests.real.embedded import Embedded, start_embedded
+from tests.real.mosquitto import Mosquitto, installed_mosquitto, start_mosquitto
+from tests.real.upstream import SMALL_SERVER, real_server
+from tests.real.witness import Witness
+
+DEADLINE = 60
+"""Seconds that a test waits for an event before it calls it missing."""
+
+WITNESS = Value({"username": "witness", "password": new_password()})
+
+RealBroker = Embedded | Mosquitto
+
+ONE_BROKER = "mosquitto" if installed_mosquitto() else "embedded"
+"""mosquitto starts in a fraction of the embedded broker's time."""
+ONE_SERVER = "upstream" if real_server() else "small, for want of upstream"
+
+ON_BOTH_BROKERS = pytest.mark.parametrize("broker", ["embedded", "mosquitto"], indirect=True)
+ON_MOSQUITTO = pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
+ON_BOTH_SERVERS = pytest.mark.parametrize("server_folder", ["small", "upstream"], indirect=True)
+ON_THE_SMALL_SERVER = pytest.mark.parametrize("server_folder", ["small"], indirect=True)
+ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], indirect=True)
+
+
+@pytest.fixture(params=[ONE_SERVER])
+def server_folder(request: pytest.FixtureRequest) -> Path:
+    """Upstream's server where it can be had, else the small one."""
+    folder = real_server() if request.param == "upstream" else SMALL_SERVER
+    if folder is None:
+        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
+    return folder
+
+
+@pytest.fixture(params=[ONE_BROKER])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
+    made = start_broker(tmp_path, request.param)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def witness(broker: RealBroker) -> Iterator[Witness]:
+    with Witness(broker.broker(), WITNESS) as made:
+        yield made
+
+
+def start_broker(folder: Path, name: str = ONE_BROKER) -> RealBroker:
+    """Start one that knows WITNESS. Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
+    made = start_embedded(folder) if name == "embedded" else start_mosquitto(folder, certified=None)
+    try:
+        let_in(made, WITNESS)
+    except BaseException:
+        made.stop()
+        raise
+    return made
+
+
+def let_in(broker: RealBroker, credential: Value) -> None:
+    """Make this the user's password, behind the back of whoever has another."""
+    open_target(broker.broker(), SecretKind.MQTT_USER).apply(broker.admin, credential)
+
+
+def command(source: str) -> list[str]:
+    """The launcher's command line."""
+    return [sys.executable, "-m", "secretops", "run", "--from", source]
+
+
+def environment(server: Path) -> dict[str, str]:
+    """No more of this process's environment than a program needs, and which server to run."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return kept | {"COREFLUX_SERVER_DIR": str(server)}

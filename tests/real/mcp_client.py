@@ -1,0 +1,33 @@
+"""An MCP client of the launcher: the mcp package's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import TextContent
+
+from tests.real.launched import DEADLINE
+
+
+@asynccontextmanager
+async def stdio_session(command: list[str], env: dict[str, str], cwd: Path, log: Path) -> AsyncIterator[ClientSession]:
+    """Start the launcher and be its client. Its standard error goes to `log`."""
+    parameters = StdioServerParameters(command=command[0], args=command[1:], env=env, cwd=cwd)
+    with log.open("w") as stderr:
+        async with (
+            stdio_client(parameters, errlog=stderr) as (read, write),
+            ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
+        ):
+            await session.initialize()
+            yield session
+
+
+async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
+    """Call a tool; the text of its answer."""
+    answer = await session.call_tool(tool, arguments)
+    return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
