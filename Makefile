@@ -43,7 +43,7 @@ preview: setup
 
 test:
 	@$(PYTHON) tools/setup.py --parts
-	@$(BIN)/python -m pytest -n 4 --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n 6 --dist loadfile $(TESTS)
 
 test-fast: setup
 	@$(BIN)/python -m pytest -n 2 -q -m "not real" $(TESTS)

@@ -99,7 +99,7 @@ def watching_processes() -> Iterator[list[bytes]]:
 
     def look() -> None:
         me = str(os.getpid())
-        while not over.wait(0.005):
+        while not over.wait(0.02):
             mine = {me}
             for pid in sorted((path.name for path in Path("/proc").iterdir() if path.name.isdigit()), key=int):
                 try:

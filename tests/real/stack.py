@@ -32,7 +32,7 @@ from secretops.values import Value
 DEADLINE = 120.0
 """Seconds that a test waits for an event before it calls it missing."""
 
-PAUSE = 0.02
+PAUSE = 0.05
 """Seconds between two logins of a reader, which leave others the processor."""
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log")
