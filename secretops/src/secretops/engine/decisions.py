@@ -167,7 +167,7 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
     """The first value of a kind that secretops makes is made by the first rotation."""
     if facts.secret.kind is not SecretKind.MQTT_USER or facts.versions.current:
         return None
-    return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet")
+    return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 
 
 def due_at(facts: Facts) -> datetime | None:
