@@ -2,7 +2,8 @@
 # Everything made here lies in ignored folders of this clone; built binaries in the user's cache.
 STACK ?= dev
 PYTHON ?= python3
-TESTS ?= tests
+# What waits longest begins first.
+TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
 BIN := .venv/bin
 
 .PHONY: help setup up down preview test test-fast check format lint types contracts scan clean
@@ -43,7 +44,7 @@ preview: setup
 
 test:
 	@$(PYTHON) tools/setup.py --parts
-	@$(BIN)/python -m pytest -n 6 --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-fast: setup
 	@$(BIN)/python -m pytest -n 2 -q -m "not real" $(TESTS)
