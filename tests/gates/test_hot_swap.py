@@ -14,17 +14,15 @@ import statistics
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import paho.mqtt.client as mqtt
 import pytest
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
+from mcp import ClientSession
 from mcp.types import TextContent
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -37,6 +35,7 @@ from secretops.targets.connection import Connection
 from secretops.targets.mosquitto import DynamicSecurity
 from secretops.values import Value, new_password
 from tests.real.launched import command, environment
+from tests.real.mcp_client import stdio_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
 
@@ -134,9 +133,9 @@ class Place:
     log: Path
     server: Path
 
-    def parameters(self, source: str) -> StdioServerParameters:
-        program, *arguments = command(source)
-        return StdioServerParameters(command=program, args=arguments, env=environment(self.server), cwd=self.log.parent)
+    def session(self, source: str) -> AbstractAsyncContextManager[ClientSession]:
+        """The launcher on `source`, and an MCP client of it."""
+        return stdio_session(command(source), environment(self.server), self.log.parent, self.log)
 
     def reports(self) -> tuple[Replica, ...]:
         users = self.stack.manifest.secret("mqtt").users
@@ -235,30 +234,25 @@ def test_no_call_fails_through_rotations_retirements_certificates_keys_and_broke
     stack = place.stack
 
     async def scenario() -> tuple[Load, Counter[int]]:
-        with place.log.open("w") as stderr:
-            async with (
-                stdio_client(place.parameters(f"dotenv:{stack.root}"), errlog=stderr) as (read, write),
-                ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
-            ):
-                await session.initialize()
-                load = Load(session)
-                await load.tell("mqtt_subscribe", topic="feed/#", qos=1)
-                with other.feeding():
-                    async with anyio.create_task_group() as tasks:
-                        for work in (load.publishing, load.publishing, load.reading):
-                            tasks.start_soon(work)
-                        await rotations(place)
-                        await another_certificate_and_key(place, mosquitto)
-                        await broken_versions_and_their_repair(place)
-                        while load.calls < LEAST_CALLS:
-                            await anyio.sleep(0.1)
-                        load.stopping = True
-                await place.until("every acknowledged publish", lambda: len(other.seen) >= load.said)
-                received: Counter[int] = Counter()
-                with anyio.move_on_after(DEADLINE):
-                    while len(received := await load.received(other.fed // GROUP + 1)) < other.fed:
-                        await anyio.sleep(0.2)
-                return load, received
+        async with place.session(f"dotenv:{stack.root}") as session:
+            load = Load(session)
+            await load.tell("mqtt_subscribe", topic="feed/#", qos=1)
+            with other.feeding():
+                async with anyio.create_task_group() as tasks:
+                    for work in (load.publishing, load.publishing, load.reading):
+                        tasks.start_soon(work)
+                    await rotations(place)
+                    await another_certificate_and_key(place, mosquitto)
+                    await broken_versions_and_their_repair(place)
+                    while load.calls < LEAST_CALLS:
+                        await anyio.sleep(0.1)
+                    load.stopping = True
+            await place.until("every acknowledged publish", lambda: len(other.seen) >= load.said)
+            received: Counter[int] = Counter()
+            with anyio.move_on_after(DEADLINE):
+                while len(received := await load.received(other.fed // GROUP + 1)) < other.fed:
+                    await anyio.sleep(0.2)
+            return load, received
 
     load, received = anyio.run(scenario)
     log = place.log.read_text()
@@ -290,22 +284,17 @@ def test_a_version_whose_user_may_not_subscribe_what_the_one_before_may_is_refus
         DynamicSecurity(connection).run("createClient", username=weak["username"], password=weak["password"], roles=[])
 
     async def scenario() -> None:
-        with place.log.open("w") as stderr:
-            async with (
-                stdio_client(place.parameters(f"dotenv:{stack.root}"), errlog=stderr) as (read, write),
-                ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
-            ):
-                await session.initialize()
-                load = Load(session)
-                await load.tell("mqtt_subscribe", topic="feed/#", qos=1)
-                whole, credential = stack.env.read_text(), stack.credential()
-                for field_name in ("username", "password"):
-                    whole = whole.replace(credential[field_name], weak[field_name])
-                stack.env.write_text(whole)
-                await place.until_logged("does not let user")
-                await load.tell("mqtt_publish", topic="said/0", message="{}", qos=1)
-                assert load.failures == []
-                assert place.swaps() == []
+        async with place.session(f"dotenv:{stack.root}") as session:
+            load = Load(session)
+            await load.tell("mqtt_subscribe", topic="feed/#", qos=1)
+            whole, credential = stack.env.read_text(), stack.credential()
+            for field_name in ("username", "password"):
+                whole = whole.replace(credential[field_name], weak[field_name])
+            stack.env.write_text(whole)
+            await place.until_logged("does not let user")
+            await load.tell("mqtt_publish", topic="said/0", message="{}", qos=1)
+            assert load.failures == []
+            assert place.swaps() == []
 
     anyio.run(scenario)
     assert "feed/#" in place.log.read_text()
@@ -321,24 +310,19 @@ def test_a_server_that_stays_behind_is_told_when_the_grace_ends_and_its_user_is_
     stale.write_bytes(stack.env.read_bytes())
 
     async def scenario() -> None:
-        with place.log.open("w") as stderr:
-            async with (
-                stdio_client(place.parameters(f"file:{stale}"), errlog=stderr) as (read, write),
-                ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
-            ):
-                await session.initialize()
-                old = stack.session().store.versions("mqtt").current
-                assert old
-                await place.until_all_are_on(old.id)
-                await anyio.to_thread.run_sync(stack.rotate)
-                await anyio.to_thread.run_sync(stack.tick)
-                kept = stack.session().store.versions("mqtt").previous
-                assert kept
-                assert not kept.retired, "retired within the grace, although a server reports that it uses it"
-                stack.skip_grace()
-                outcome = next(one for one in await anyio.to_thread.run_sync(stack.tick) if one.secret == "mqtt")
-                assert f"retired {old.id}" in outcome.done
-                assert f"is on version {old.id}, past the grace" in " ".join(outcome.attention)
-                await place.until_logged("refused the connection")  # its session has ended, and it says so
+        async with place.session(f"file:{stale}"):
+            old = stack.session().store.versions("mqtt").current
+            assert old
+            await place.until_all_are_on(old.id)
+            await anyio.to_thread.run_sync(stack.rotate)
+            await anyio.to_thread.run_sync(stack.tick)
+            kept = stack.session().store.versions("mqtt").previous
+            assert kept
+            assert not kept.retired, "retired within the grace, although a server reports that it uses it"
+            stack.skip_grace()
+            outcome = next(one for one in await anyio.to_thread.run_sync(stack.tick) if one.secret == "mqtt")
+            assert f"retired {old.id}" in outcome.done
+            assert f"is on version {old.id}, past the grace" in " ".join(outcome.attention)
+            await place.until_logged("refused the connection")  # its session has ended, and it says so
 
     anyio.run(scenario)

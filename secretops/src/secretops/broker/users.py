@@ -162,7 +162,7 @@ class Users:
 
 
 def first_admin(
-    home: Path, *, username: str = FIRST_ADMIN, keep: Callable[[Value], None] | None = None
+    home: Path, *, username: str = FIRST_ADMIN, keep: Callable[[Value], object] | None = None
 ) -> Value | None:
     """Make the users file with one admin, and return that admin's credential: the only time that anybody can have it.
 

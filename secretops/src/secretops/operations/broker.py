@@ -9,7 +9,6 @@ from secretops.errors import SecretopsError, UsageError, WaitingError
 from secretops.manifest import Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
-from secretops.values import Value
 
 
 def start(session: Session) -> str:
@@ -28,7 +27,7 @@ def start(session: Session) -> str:
         if accepts(broker.host, broker.port):  # before an admin is made: nobody else is to be told its password
             raise _foreign(address)
         with session.lease("broker start"):
-            keep = lambda value: _keep(session, secret.name, value)  # noqa: E731
+            keep = lambda value: publish(session, secret, value)  # noqa: E731
             made = first_admin(home, username=secret.users[0], keep=keep)
             if made is None and session.store.versions(secret.name).current is None:
                 raise WaitingError(
@@ -82,7 +81,3 @@ def _home(manifest: Manifest) -> Path:
     if manifest.broker.home is None:
         raise UsageError("broker.home: missing", rule="an embedded broker has a folder", remedy="pulumi up")
     return Path(manifest.broker.home)
-
-
-def _keep(session: Session, name: str, value: Value) -> None:
-    publish(session, session.secret(name), value)
