@@ -18,6 +18,8 @@ from tools.steps import ROOT, TOOLS, run_step, say, write_whole
 UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
 TEMPLATE = ROOT / "tools/pulumi-wrapper.sh"
+EXTRAS = ("kubernetes",)
+"""The platforms that can be deployed, beside dev: each with the SDKs of its own."""
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
 
 
@@ -59,7 +61,7 @@ def sync_environment(venv: Path = VENV) -> bool:
     uv = provide_uv()
     run_step(
         "the project's environment, .venv (uv sync)",
-        [uv, "sync", "--frozen", "--python", base_python()],
+        [uv, "sync", "--frozen", *(f"--extra={extra}" for extra in EXTRAS), "--python", base_python()],
         # The machine's Python, or a clear refusal: never one that uv downloads.
         env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
         remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools.steps import SHOW_EVERY, TOOLS, SetupError, run_step, say
@@ -136,6 +138,15 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
+@dataclass(frozen=True)
+class Lent:
+    """Files that `main` embeds and that lie in another module's `folder`: laid beside it for the build, not kept here."""
+
+    module: str
+    folder: str
+    names: tuple[str, ...]
+
+
 def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Path:
     """Where `cached_binary` keeps this build, whether it is there yet or not."""
     key = hashlib.sha256()
@@ -146,7 +157,7 @@ def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Pat
     return cache_root() / f"{name}-{key.hexdigest()[:16]}" / name
 
 
-def cached_binary(name: str, module: Path, package: str, ldflags: str = "") -> Path:
+def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent: Lent | None = None) -> Path:
     """The program `name`, built from `package` of the Go module in the folder `module`, or as it was built before.
 
     Built aside and renamed into place, under a lock: nobody ever sees half a program. Raises SetupError.
@@ -164,7 +175,9 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "") -> P
         with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=home.parent) as work:
             fresh = Path(work) / "new"
             fresh.mkdir()
-            flags = ("-trimpath", "-mod=readonly", "-buildvcs=false", f"-ldflags={ldflags}")
+            flags = ["-trimpath", "-mod=readonly", "-buildvcs=false", f"-ldflags={ldflags}"]
+            if lent:
+                flags.append(f"-overlay={_overlay(go, module, lent, Path(work))}")
             run_step(
                 f"{name} from Go modules (some minutes, once for this user)",
                 [go, "build", "-v", "-p", "2", *flags, "-o", fresh / name, package],
@@ -175,3 +188,23 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "") -> P
             )
             fresh.rename(home)
     return binary
+
+
+def module_folder(go: Path, module: Path, wanted: str) -> Path:
+    """Where Go keeps the sources of the module `wanted`, which `module` requires; fetched if need be. SetupError."""
+    said = run_step(
+        f"the sources of {wanted}",
+        [go, "mod", "download", "-json", wanted],
+        cwd=module,
+        env=GO_SETTINGS,
+        remedy="check that this machine reaches a Go module proxy (GOPROXY)",
+    )
+    return Path(json.loads(said[said.index("{") :])["Dir"])
+
+
+def _overlay(go: Path, module: Path, lent: Lent, work: Path) -> Path:
+    """The file for `go build -overlay` that lays the lent files into `module`."""
+    source = module_folder(go, module, lent.module) / lent.folder
+    overlay = work / "overlay.json"
+    overlay.write_text(json.dumps({"Replace": {str(module / name): str(source / name) for name in lent.names}}))
+    return overlay

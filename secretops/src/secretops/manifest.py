@@ -7,7 +7,7 @@ operator), and as a file or a variable (for a rotator). It is public: locators, 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -103,12 +103,37 @@ class DotenvStore(Model):
     """secret -> field -> the variable in config/.env that names that file, e.g. MQTT_PASSWORD_FILE."""
 
 
+class Delivered(Model):
+    """The Kubernetes Secret that a secret is delivered in: one, so that no reader sees a torn pair."""
+
+    name: str
+    keys: dict[str, str]
+    """field -> key. Beside them `<secret>-version` says which version it is."""
+
+
+class KubernetesStore(Model):
+    """The Kubernetes store's place: Secrets of one namespace. None of them is a resource of the stack (docs/adr)."""
+
+    kind: Literal["kubernetes"] = "kubernetes"
+    namespace: str
+    context: str | None = None
+    """Of the operator's kubeconfig; None takes the current one. In a pod its own service account is taken."""
+    versions: str
+    """The Secret that only the rotator reads: every version kept of every secret, pending ones too."""
+    lease: str
+    """The Lease (coordination.k8s.io) that whoever rotates holds."""
+    delivered: dict[str, Delivered] = Field(default_factory=dict)
+    """secret -> where its readers find it."""
+    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Name of a Secret -> who is declared to read it, as the API server's audit log names users and groups."""
+
+
 class Manifest(Model):
     """Everything secretops needs to know of one stack."""
 
     project: str
     stack: str
-    store: DotenvStore
+    store: Annotated[DotenvStore | KubernetesStore, Field(discriminator="kind")]
     broker: Broker
     secrets: tuple[Secret, ...]
     grace_seconds: int

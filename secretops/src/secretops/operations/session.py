@@ -7,10 +7,9 @@ import socket
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from secretops.engine.decisions import Facts, left_by_operator
-from secretops.engine.journal import Journal, JournalFile
+from secretops.engine.journal import Journal
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica
 from secretops.errors import SecretopsError, UsageError, WaitingError
@@ -41,11 +40,8 @@ class Session:
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
         """A session over what the manifest names, acting as `role` in the access records."""
-        return cls(
-            manifest=manifest,
-            store=open_store(manifest.store, role=role),
-            journal=JournalFile(Path(manifest.store.root) / "log" / "rotation.jsonl"),
-        )
+        store, journal = open_store(manifest.store, role=role)
+        return cls(manifest=manifest, store=store, journal=journal)
 
     def secret(self, name: str) -> Secret:
         """The secret called `name`. Raises UsageError that lists those there are."""

@@ -5,12 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from secretops.access import AccessRecords, this_actor
-from secretops.manifest import DotenvStore
-from secretops.stores.dotenv import DotenvVersionStore
+from secretops.engine.journal import Journal, JournalFile
+from secretops.manifest import DotenvStore, KubernetesStore
 from secretops.stores.protocol import VersionStore
 
 
-def open_store(location: DotenvStore, *, role: str) -> VersionStore:
-    """The store at `location`, for a process in `role` ("operator", "rotator"). Touches nothing yet."""
-    records = AccessRecords(Path(location.root) / "log" / "access.jsonl", this_actor(role))
-    return DotenvVersionStore(location, records)
+def open_store(location: DotenvStore | KubernetesStore, *, role: str) -> tuple[VersionStore, Journal]:
+    """The store at `location` and the journal kept in it, for a process in `role` ("operator", "rotator").
+
+    Touches nothing yet.
+    """
+    match location:
+        case DotenvStore():
+            from secretops.stores.dotenv import DotenvVersionStore
+
+            log = Path(location.root) / "log"
+            records = AccessRecords(log / "access.jsonl", this_actor(role))
+            return DotenvVersionStore(location, records), JournalFile(log / "rotation.jsonl")
+        case KubernetesStore():
+            from secretops.stores.kubernetes import KubernetesVersionStore
+
+            store = KubernetesVersionStore.open(location, role=role)
+            return store, store.journal

@@ -1,0 +1,47 @@
+"""The parts that the Kubernetes tests run on: a real API server and controller manager, and Pulumi's real provider.
+
+None of them is in a package registry but as a Go module; etcd, below the API server, is Debian's (tools/parts.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools.gobuild import Lent, cached_binary
+from tools.steps import ROOT
+
+KUBERNETES = "1.37.2"
+PROVIDER = "4.34.2"
+"""The label of our build: the version of the Python SDK, which warns of any other. Its source is go.mod's."""
+
+_KUBERNETES = ROOT / "tools/kubernetes"
+_PROVIDER = ROOT / "tools/pulumi-resource-kubernetes"
+_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_MAJOR, _MINOR, _ = KUBERNETES.split(".")
+_VERSION = " ".join(
+    f"-X k8s.io/component-base/version.{name}={text}"
+    for name, text in (("gitVersion", f"v{KUBERNETES}"), ("gitMajor", _MAJOR), ("gitMinor", _MINOR))
+)
+
+
+def kubernetes(program: str) -> Path:
+    """kube-apiserver or kube-controller-manager of the pinned release, built once for this user. Raises SetupError."""
+    return cached_binary(program, _KUBERNETES, f"k8s.io/kubernetes/cmd/{program}", _VERSION)
+
+
+def provider() -> Path:
+    """pulumi-resource-kubernetes, built once for this user. Raises SetupError."""
+    return cached_binary(
+        "pulumi-resource-kubernetes",
+        _PROVIDER,
+        ".",
+        f"-X {_MODULE}/pkg/version.Version={PROVIDER}",
+        Lent(_MODULE, "cmd/pulumi-resource-kubernetes", ("schema.json", "terraform-mapping.json")),
+    )
+
+
+def build_all() -> None:
+    """All of them. One after the other: each takes both cores of a small machine."""
+    for program in ("kube-apiserver", "kube-controller-manager"):
+        kubernetes(program)
+    provider()
