@@ -21,7 +21,7 @@ help:
 	@echo "STACK=name takes another stack, PYTHON=python3.12 another Python."
 
 setup:
-	@$(PYTHON) tools/setup.py
+	@$(PYTHON) tools/setup.py --stack $(STACK)
 
 # The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr): no other opens this stack, on any backend.
 ifeq ($(STACK),dev)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import pulumi_cli
+from tools import kubernetes_parts, pulumi_cli
 from tools.gobuild import WHEELS, make_venv, pinned, pip_install
 from tools.pulumi_cli import PulumiCli
 from tools.steps import ROOT, TOOLS, run_step, say, write_whole
@@ -23,9 +23,9 @@ EXTRAS = ("kubernetes",)
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
 
 
-def make_ready() -> None:
-    """uv and the environment, then Pulumi. Raises SetupError at the first that cannot be had."""
-    done = [sync_environment(), provide_pulumi()]
+def make_ready(stack: str | None = None) -> None:
+    """uv and the environment, Pulumi, and what `stack` asks of it. Raises SetupError at the first missing one."""
+    done = [sync_environment(), provide_pulumi(), provide_plugins(stack) if stack else False]
     if any(done):
         say("- this clone is ready")
 
@@ -52,7 +52,7 @@ def provide_uv(tools: Path = TOOLS) -> Path:
 
 def sync_environment(venv: Path = VENV) -> bool:
     """`.venv` as `uv.lock` says, made from this Python; whether anything had to be done. Raises SetupError."""
-    key = hashlib.sha256(sys.version.encode())
+    key = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
     for name in LOCKED:
         key.update((ROOT / name).read_bytes())
     stamp = venv / ".set-up-packages"
@@ -90,6 +90,30 @@ def provide_pulumi(venv: Path = VENV) -> bool:
     write_whole(wrapper, wrapper_text(cli), mode=0o755)
     write_whole(stamp, f"{key.hexdigest()}\n{cli.path}")
     return True
+
+
+def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
+    """Pulumi's provider for the platform of `stack`, beside our own build of Pulumi; whether anything had to be done.
+
+    The official CLI fetches providers by itself, from Pulumi's site; ours has no such site. Raises SetupError.
+    """
+    file = root / f"Pulumi.{stack}.yaml"
+    asked = file.exists() and re.search(r"^\s*kind:\s*kubernetes\b", file.read_text(), re.MULTILINE)
+    if not asked or not _built(root / ".venv"):
+        return False
+    laid = root / f".tools/plugins/resource-kubernetes-v{kubernetes_parts.PROVIDER}" / kubernetes_parts.PLUGIN
+    plugin = kubernetes_parts.provider()
+    if laid.is_symlink() and laid.readlink() == plugin:
+        return False
+    laid.parent.mkdir(parents=True, exist_ok=True)
+    laid.unlink(missing_ok=True)
+    laid.symlink_to(plugin)
+    return True
+
+
+def _built(venv: Path) -> bool:
+    """Whether the Pulumi of this clone is our own build."""
+    return (venv / ".set-up-pulumi").read_text().partition("\n")[2] == str(pulumi_cli.expected_build())
 
 
 def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:

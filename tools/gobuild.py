@@ -140,7 +140,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Lent:
-    """Files that `main` embeds and that lie in another module's `folder`: laid beside it for the build, not kept here."""
+    """Files that `main` embeds and that another module has in `folder`: laid beside it for the build alone."""
 
     module: str
     folder: str

@@ -14,8 +14,9 @@ KUBERNETES = "1.37.2"
 PROVIDER = "4.34.2"
 """The label of our build: the version of the Python SDK, which warns of any other. Its source is go.mod's."""
 
+PLUGIN = "pulumi-resource-kubernetes"
 _KUBERNETES = ROOT / "tools/kubernetes"
-_PROVIDER = ROOT / "tools/pulumi-resource-kubernetes"
+_PROVIDER = ROOT / "tools" / PLUGIN
 _MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 _MAJOR, _MINOR, _ = KUBERNETES.split(".")
 _VERSION = " ".join(
@@ -32,7 +33,7 @@ def kubernetes(program: str) -> Path:
 def provider() -> Path:
     """pulumi-resource-kubernetes, built once for this user. Raises SetupError."""
     return cached_binary(
-        "pulumi-resource-kubernetes",
+        PLUGIN,
         _PROVIDER,
         ".",
         f"-X {_MODULE}/pkg/version.Version={PROVIDER}",

@@ -1,4 +1,4 @@
-"""The Debian packages that the full tests run against. Only packages: no service of theirs is started or enabled."""
+"""What the full tests run against. Only programs: no service of theirs is started or enabled."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from tools import kubernetes_parts
 from tools.steps import SetupError, run_step, say
 
-PARTS = {"mosquitto": "mosquitto", "mosquitto_pub": "mosquitto-clients", "git-secrets": "git-secrets"}
+PARTS = {
+    "mosquitto": "mosquitto",
+    "mosquitto_pub": "mosquitto-clients",
+    "git-secrets": "git-secrets",
+    "etcd": "etcd-server",
+}
 """A command, and the Debian package that brings it."""
 
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
@@ -23,15 +29,31 @@ OURS = "#!/bin/sh\n# coreflux-mcp-secrets: no service starts while packages are 
 
 def missing_parts() -> list[str]:
     """The packages whose command is not there."""
-    path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
-    return [package for command, package in PARTS.items() if shutil.which(command, path=path) is None]
+    return [package for command, package in PARTS.items() if found(command) is None]
 
 
-def install_parts(*, must: bool) -> None:
-    """Install what is missing where that can be done: as root, on a Debian.
+def provide_parts(*, must: bool) -> None:
+    """Make the parts ready that the full tests run against: Debian's packages, then what is built from Go modules.
 
-    Elsewhere it is said and the tests skip with the reason, unless they `must` all run (CI): then it is a SetupError.
+    What can't be had is said and its tests skip, unless they `must` all run (CI): then it is a SetupError.
     """
+    install_packages(must=must)
+    if found("etcd"):
+        try:
+            kubernetes_parts.build_all()
+        except SetupError as error:
+            if must:
+                raise
+            say(f"- without a Kubernetes API server, its tests are skipped: {error}")
+
+
+def found(command: str) -> str | None:
+    """Where `command` is, looked for where Debian has its daemons, too."""
+    return shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
+
+
+def install_packages(*, must: bool) -> None:
+    """Install what is missing where that can be done: as root, on a Debian."""
     missing = missing_parts()
     if not missing:
         return

@@ -26,6 +26,15 @@ fi
 if [ $built = yes ]; then
     # The folder of plugins is what a registry gave us; there is no site to download others from.
     export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION="${PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION:-true}"
+    # The providers that set-up has built for a stack; on PATH they would do, with a warning at each run.
+    for plugin in "$clone"/.tools/plugins/*/*; do
+        folder="${plugin%/*}"
+        home="${PULUMI_HOME:-${HOME:-}/.pulumi}/plugins/${folder##*/}"
+        if [ -e "$plugin" ] && [ ! -e "$home" ]; then
+            mkdir -p "$home"
+            ln -sf "$plugin" "$home/"
+        fi
+    done
 fi
 export PULUMI_SKIP_UPDATE_CHECK="${PULUMI_SKIP_UPDATE_CHECK:-true}"
 export COREFLUX_CLONE="$clone"

@@ -32,22 +32,23 @@ def main(arguments: list[str]) -> int:
         print(refusal, file=sys.stderr)
         return 1
     parser = argparse.ArgumentParser(prog="tools/setup.py", description="Make this clone ready.")
-    parser.add_argument("--parts", action="store_true", help="also the Debian packages that the full tests run against")
+    parser.add_argument("--parts", action="store_true", help="also what the full tests run against")
+    parser.add_argument("--stack", help="also the provider that this stack asks for")
     wanted = parser.parse_args(arguments)
 
     import signal
 
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     from tools.clone import make_ready
-    from tools.parts import install_parts
+    from tools.parts import provide_parts
     from tools.steps import SetupError
 
     # A terminated set-up takes the same way out as an interrupted one: it ends its child and removes its half.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        make_ready()
+        make_ready(wanted.stack)
         if wanted.parts:
-            install_parts(must=bool(os.environ.get("CI")))
+            provide_parts(must=bool(os.environ.get("CI")))
     except SetupError as error:
         print(f"set-up failed: {error}", file=sys.stderr)
         return 1

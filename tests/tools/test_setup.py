@@ -60,9 +60,9 @@ class Clone:
             "ASKED": str(self.asked_file),
         }
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "tools/setup.py"],
+            [sys.executable, "tools/setup.py", *arguments],
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -71,8 +71,8 @@ class Clone:
             text=True,
         )
 
-    def set_up(self) -> tuple[int, str]:
-        running = self.start()
+    def set_up(self, *arguments: str) -> tuple[int, str]:
+        running = self.start(*arguments)
         said, _ = running.communicate(timeout=DEADLINE)
         return running.returncode, said
 
@@ -220,7 +220,25 @@ def test_parts_that_cannot_be_installed_are_named_and_are_an_error_only_where_th
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "git-secrets" in parts.missing_parts()
-    parts.install_parts(must=False)
+    parts.install_packages(must=False)
     assert "git-secrets" in capsys.readouterr().out
     with pytest.raises(SetupError, match="git-secrets"):
-        parts.install_parts(must=True)
+        parts.install_packages(must=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "built", "laid"), [("kubernetes", True, True), ("kubernetes", False, False), ("dotenv", True, False)]
+)
+def test_the_provider_is_laid_for_a_stack_that_asks_for_it_where_pulumi_is_our_own_build(
+    kind: str, built: bool, laid: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = program(tmp_path / "cache/provider", "#!/bin/sh\n")
+    monkeypatch.setattr("tools.kubernetes_parts.provider", lambda: provider)  # it takes minutes to build
+    cli = pulumi_cli.expected_build() if built else Path("/somewhere/pulumi")
+    program(tmp_path / ".venv/.set-up-pulumi", f"key\n{cli}")
+    program(tmp_path / "Pulumi.some.yaml", f"config:\n  coreflux-mcp-secrets:store:\n    kind: {kind}\n")
+    assert clone.provide_plugins("some", root=tmp_path) is laid
+    links = list((tmp_path / ".tools").rglob("pulumi-resource-*"))
+    assert [link.resolve() for link in links] == [provider] * laid
+    assert clone.provide_plugins("some", root=tmp_path) is False
+    assert clone.provide_plugins("other", root=tmp_path) is False

@@ -114,3 +114,16 @@ def test_the_cli_and_uv_come_first_on_path_and_arguments_pass_as_they_are(wrappe
     given = wrapper.run("one word's $HOME")
     assert given["PATH"] == f"{wrapper.cli.parent}:{wrapper.clone}/.tools/bin:/usr/bin:/bin"
     assert given["argument"] == "one word's $HOME"
+
+
+def test_a_provider_that_set_up_has_built_is_an_installed_plugin_in_pulumis_home(wrapper: Wrapper) -> None:
+    plugin = wrapper.clone / ".tools/plugins/resource-some-v1.2.3/pulumi-resource-some"
+    plugin.parent.mkdir(parents=True)
+    plugin.touch()
+    for home in (wrapper.clone / ".state/pulumi-home", wrapper.home / "another"):
+        given = {"PULUMI_HOME": str(home)} if home.name == "another" else {}
+        wrapper.run("up", **given)
+        wrapper.run("up", **given)
+        laid = home / "plugins/resource-some-v1.2.3"
+        assert laid.is_dir() and not laid.is_symlink(), "the CLI takes folders alone"
+        assert [path.resolve() for path in laid.iterdir()] == [plugin]
