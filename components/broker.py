@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.catalogue import CLIENT_CERT
 from components.sections import BrokerSettings, EmbeddedBroker, OutsideBroker
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 
@@ -12,7 +13,7 @@ def broker_location(settings: BrokerSettings, *, home: Path, certificates: Path 
     """Where the broker is and what it speaks. `home` is the embedded one's folder, on this machine alone.
 
     `certificates` is the folder that client-cert is delivered to where secretops runs: a broker that asks the server
-    for a certificate asks secretops as well. None where no such folder is.
+    for a certificate asks secretops as well. None where there is no such folder: the store is asked for it then.
     """
     match settings:
         case EmbeddedBroker():
@@ -36,5 +37,6 @@ def broker_location(settings: BrokerSettings, *, home: Path, certificates: Path 
                 ca_file=settings.ca_file or (str(shown / "ca.crt") if shown else None),
                 certificate_file=str(shown / "client.crt") if shown else None,
                 key_file=str(shown / "client.key") if shown else None,
+                certificate_secret=CLIENT_CERT if settings.client_certificate and not shown else None,
                 topics=settings.topics,
             )

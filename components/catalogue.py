@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from components.naming import BROKER_USER_LIMIT, physical_name
 from secretops.manifest import Reader, Secret, SecretKind
 
+CLIENT_CERT = "client-cert"
 SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
 
 
@@ -63,7 +64,7 @@ def agent_key(cadence_days: int) -> Secret:
 def client_cert() -> Secret:
     """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop."""
     return Secret(
-        name="client-cert",
+        name=CLIENT_CERT,
         kind=SecretKind.X509,
         fields=("ca.crt", "client.crt", "client.key"),
         readers=SERVER_AND_ROTATOR,
@@ -76,7 +77,7 @@ def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], re
     return Secret(name=name, kind=SecretKind.SUPPLIED, fields=fields, readers=readers, cadence_days=remind_after_days)
 
 
-GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", "client-cert"})
+GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", CLIENT_CERT})
 """Names that a stack can't declare."""
 
 SERVER_VARIABLES = frozenset(

@@ -403,14 +403,16 @@ def test_a_value_of_one_line_with_a_control_character_is_refused_and_not_shown(s
         assert text not in str(refused.value)
 
 
+@pytest.mark.parametrize("lies_in", ["files", "the store alone"])
 def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_then_rotates(
-    tmp_path: Path, certifying_mosquitto: Mosquitto
+    lies_in: str, tmp_path: Path, certifying_mosquitto: Mosquitto
 ) -> None:
     root = tmp_path / "store"
     settings = OutsideBroker(
         kind="mosquitto", host="localhost", port=certifying_mosquitto.port, client_certificate=True, topics=("#",)
     )
-    stack = make_stack(root, broker_location(settings, home=root / "broker", certificates=root / "certs"))
+    certificates = root / "certs" if lies_in == "files" else None
+    stack = make_stack(root, broker_location(settings, home=root / "broker", certificates=certificates))
     with pytest.raises(WaitingError, match="secretops put client-cert"):
         stack.put("broker-admin", dict(certifying_mosquitto.admin))
     pairs = (
@@ -422,8 +424,9 @@ def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_the
     stack.put("broker-admin", dict(certifying_mosquitto.admin))
     assert errors(stack) == {}
     stack.rotate()
-    assert stack.log_in() == "Success"
-    assert log_in(stack.manifest.broker, Value({**stack.credential(), "password": new_password()})) != "Success"
+    broker = stack.session().broker
+    assert log_in(broker, stack.credential()) == "Success"
+    assert log_in(broker, Value({**stack.credential(), "password": new_password()})) != "Success"
 
 
 def test_certificates_are_shown_only_where_the_broker_asks_for_one_and_the_operators_ca_file_wins() -> None:
@@ -435,9 +438,13 @@ def test_certificates_are_shown_only_where_the_broker_asks_for_one_and_the_opera
         "/nowhere/certs/client.crt",
         "/nowhere/certs/client.key",
     )
-    for settings, folder in ((asks, None), (OutsideBroker(kind="mosquitto", host="mqtt.example.com"), certificates)):
+    for settings, folder, secret in (
+        (asks, None, "client-cert"),
+        (OutsideBroker(kind="mosquitto", host="mqtt.example.com"), certificates, None),
+    ):
         plain = broker_location(settings, home=home, certificates=folder)
         assert (plain.ca_file, plain.certificate_file, plain.key_file) == (settings.ca_file, None, None)
+        assert plain.certificate_secret == secret
 
 
 def test_fields_that_do_not_fit_are_refused_before_anything_is_asked_of_the_broker(stack: Stack) -> None:

@@ -61,6 +61,7 @@ class Stack:
 
     @property
     def root(self) -> Path:
+        assert isinstance(self.manifest.store, DotenvStore)
         return Path(self.manifest.store.root)
 
     @property

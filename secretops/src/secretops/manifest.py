@@ -81,6 +81,8 @@ class Broker(Model):
     """PEM of the client's certificate and its chain, for a broker that asks for one; secretops shows it too."""
     key_file: str | None = None
     """PEM of that certificate's key, without a passphrase. A path, never the key."""
+    certificate_secret: str | None = None
+    """The secret of the stack whose current value is that certificate, where it lies in no file."""
     topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")
     """Topic filters that the server's user may publish and subscribe to, where the broker's ACL can say so."""
     embedded: bool = False

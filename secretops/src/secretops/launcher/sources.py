@@ -5,10 +5,7 @@ A store that is asked over a network (aws-sm:, azure-kv:, vault:) is one more cl
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -223,12 +220,9 @@ class Json(_OfVariables):
         return frozenset({self._path.parent})
 
     def _as_file(self, name: str, text: str) -> Path:
-        """OpenSSL reads a key from a file only: one of this account, in memory where the system has such a folder."""
+        """OpenSSL reads a key from a file only."""
         if self._pem is None:
-            memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
-            at = memory if os.access(memory, os.W_OK) else None
-            self._pem = Path(tempfile.mkdtemp(prefix="secretops-", dir=at))
-            atexit.register(shutil.rmtree, self._pem, ignore_errors=True)
+            self._pem = files.private_folder()
         path = self._pem / name
         if not path.exists() or path.read_text() != text:
             files.write(path, text.encode(), files.PRIVATE)

@@ -79,7 +79,7 @@ def _make_way(session: Session, secret: Secret, value: Value, *, cut_off: bool) 
     rotation = session.rotation(secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not cut_off:
         rotation.respect_grace()
-    open_target(session.manifest.broker, secret.kind).verify(value)
+    open_target(session.broker, secret.kind).verify(value)
     facts = session.facts(secret)
     previous = facts.versions.previous
     if previous is None or previous.retired or previous.user == value["username"]:

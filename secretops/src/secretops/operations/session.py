@@ -13,7 +13,8 @@ from secretops.engine.journal import Journal
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.manifest import Manifest, Secret, SecretKind
+from secretops.manifest import Broker, Manifest, Secret, SecretKind
+from secretops.operations.certificate import with_certificate
 from secretops.replicas import read_reports
 from secretops.stores import open_store
 from secretops.stores.protocol import VersionStore
@@ -42,6 +43,11 @@ class Session:
         """A session over what the manifest names, acting as `role` in the access records."""
         store, journal = open_store(manifest.store, role=role)
         return cls(manifest=manifest, store=store, journal=journal)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker as this process reaches it. Raises WaitingError while the certificate it asks for is missing."""
+        return with_certificate(self.manifest, self.store)
 
     def secret(self, name: str) -> Secret:
         """The secret called `name`. Raises UsageError that lists those there are."""
@@ -75,7 +81,7 @@ class Session:
             return None
         try:
             value = self.store.read(secret.name, current.id, purpose="ask which version servers use")
-            reports = read_reports(self.manifest.broker, value, secret.users, deadline=REPORT_SECONDS)
+            reports = read_reports(self.broker, value, secret.users, deadline=REPORT_SECONDS)
         except SecretopsError:
             return None
         return tuple(report for report in reports if report.secret == secret.name)
@@ -119,7 +125,7 @@ class Session:
         return Rotation(
             secret,
             store=self.store,
-            target=open_target(self.manifest.broker, secret.kind),
+            target=open_target(self.broker, secret.kind),
             admin=self.admin if admin is None else lambda: admin,
             journal=self.journal,
             clock=self.clock,

@@ -115,7 +115,7 @@ def _verify_current(session: Session, secret: Secret) -> list[str]:
         return []
     value = session.store.read(secret.name, current.id, purpose="verify")
     try:
-        open_target(session.manifest.broker, secret.kind).verify(value)
+        open_target(session.broker, secret.kind).verify(value)
     except RefusedError as error:
         outcome = f"the broker refuses user {current.user}"
         session.journal.write(

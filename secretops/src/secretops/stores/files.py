@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +89,14 @@ def make_folder(path: Path) -> None:
     """A folder for this account alone. An existing one is left as it is."""
     with told(path):
         path.mkdir(mode=FOLDER, exist_ok=True)
+
+
+def private_folder() -> Path:
+    """A folder of this process alone, in memory where the system has such a place; gone when it ends."""
+    memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
+    folder = Path(tempfile.mkdtemp(prefix="secretops-", dir=memory if os.access(memory, os.W_OK) else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextlib.contextmanager
