@@ -31,9 +31,13 @@ endif
 up: setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 	@$(BIN)/pulumi up --yes --skip-preview --suppress-outputs --stack $(STACK)
+ifeq ($(STACK),dev)
 	@$(BIN)/secretops broker start --stack $(STACK)
 	@$(BIN)/secretops tick --stack $(STACK) || [ $$? -eq 3 ]
 	@$(BIN)/secretops status --stack $(STACK) || [ $$? -eq 3 ]
+else
+	@echo "next: $$($(BIN)/pulumi stack output next --stack $(STACK))"
+endif
 
 down:
 	@if [ -x $(BIN)/secretops ]; then $(BIN)/secretops broker stop --stack $(STACK); fi

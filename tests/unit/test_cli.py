@@ -233,6 +233,7 @@ def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack
     done = run(stack, "tick")
     assert done.returncode == 5
     assert b"secretops put broker-admin" in done.stderr
+    assert b"agent-key: has no value yet: secretops put agent-key" in done.stdout, "and not that there is nothing to do"
     done = run(stack, "status", "--json")
     assert {one["name"]: one["standing"] for one in json.loads(done.stdout)} == dict.fromkeys(
         ("broker-admin", "mqtt", "agent-key", "client-cert"), "waiting"

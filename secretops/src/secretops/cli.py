@@ -245,13 +245,14 @@ def tick(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = F
                     "done": one.done,
                     "error": redaction.redact(str(one.error)) if one.error else None,
                     "attention": one.attention,
+                    "waiting": one.waiting,
                 }
                 for one in outcomes
             ]
         )
         return operation.exit_code(outcomes)
     for one in outcomes:
-        for text in one.done or ("nothing to do",) * (one.error is None and not one.attention):
+        for text in one.done or one.waiting or ("nothing to do",) * (one.error is None and not one.attention):
             out.print(f"{one.secret}: {text}", markup=False)
         for text in one.attention:
             out.print(f"{one.secret}: {text}", markup=False, style="red")

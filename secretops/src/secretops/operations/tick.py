@@ -27,6 +27,8 @@ class Outcome:
     done: tuple[str, ...] = ()
     error: SecretopsError | None = None
     attention: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    """What only a person can begin, and need not today: a first value."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -72,7 +74,12 @@ def _look_after(session: Session, secret: Secret) -> Outcome:
     except Exception as error:  # of this secret alone; its text may hold anything, the log is redacted
         _log.exception("%s: unexpected", secret.name)
         return Outcome(secret.name, tuple(done), _unexpected(secret.name, error))
-    return Outcome(secret.name, tuple(done), None, tuple(one.message for one in left if one.needs_a_person))
+    return Outcome(
+        secret.name,
+        tuple(done),
+        attention=tuple(one.message for one in left if one.needs_a_person),
+        waiting=tuple(one.message for one in left if one.action is Action.TELL and not one.needs_a_person),
+    )
 
 
 def _unexpected(name: str, error: Exception) -> SecretopsError:
