@@ -12,12 +12,18 @@ from settings import Settings
 
 settings = Settings.load()  # every error of the stack file at once, an impossible pair included
 
-identity = open_identity(settings)
-store = open_store("secrets", settings)
+identity = open_identity("identity", settings)
+store = open_store("secrets", settings, identity=identity)
 references = store.publish(reader=identity.principal)
 schedule = store.rotate()
 trail = store.record_access()
-server = open_server("server", settings, secrets=references, opts=pulumi.ResourceOptions(depends_on=[store]))
+server = open_server(
+    "server",
+    settings,
+    identity=identity,
+    secrets=references,
+    opts=pulumi.ResourceOptions(depends_on=[store]),
+)
 
 pulumi.export("secretops", store.manifest.model_dump(mode="json"))
 pulumi.export("references", asdict(references))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -16,13 +17,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from components import catalogue, matrix, problems
 from components.catalogue import Catalogue
-from components.naming import HTTP_TOKEN, PROJECT, variable_of
+from components.contradictions import contradictions
+from components.naming import HTTP_TOKEN, PROJECT
 from components.problems import Problem, says_secret
 from components.sections import (
     BrokerSettings,
+    CertificateIssuer,
     DeclaredSecret,
     EmbeddedBroker,
     Environment,
+    KubernetesServer,
     LogLevel,
     Name,
     OutsideBroker,
@@ -31,7 +35,7 @@ from components.sections import (
     ServerSettings,
     StoreSettings,
 )
-from secretops.manifest import Reader, Secret
+from secretops.manifest import Secret
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "environment": TypeAdapter(Environment),
@@ -45,17 +49,21 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
 _REQUIRED = ("store", "server", "broker")
 
 
-def _keys(*models: type[Section]) -> problems.Keys:
-    return {
-        kind: tuple(model.model_fields)
-        for model in models
-        for kind in (get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",))
-    }
+def _keys(*models: type[Section], within: problems.Keys | None = None) -> problems.Keys:
+    """The keys of each kind of section; `within`, those of a section inside one."""
+    found: dict[str, Iterable[str]] = dict(within or {})
+    for model in models:
+        kinds = get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)
+        found |= dict.fromkeys(kinds, tuple(model.model_fields))
+    return found
 
 
 _KEYS: Mapping[str, problems.Keys] = {
     "store": _keys(*get_args(StoreSettings)),
-    "server": _keys(*get_args(ServerSettings)),
+    "server": _keys(
+        *get_args(ServerSettings),
+        within={"kubernetes.certificate_issuer": tuple(CertificateIssuer.model_fields)},
+    ),
     "broker": _keys(*get_args(BrokerSettings)),
     "rotation": _keys(Rotation),
     "secrets": _keys(DeclaredSecret),
@@ -80,7 +88,15 @@ class Settings:
     def next_step(self) -> str:
         """What a person does once `pulumi up` is through."""
         first = "secretops broker start" if isinstance(self.broker, EmbeddedBroker) else "secretops put broker-admin"
-        return f"{first}, then secretops tick, then secretops status"
+        tick = "secretops tick"
+        if isinstance(self.server, KubernetesServer):
+            first += f", then secretops put {HTTP_TOKEN[0]}"
+            context = f" --context {shlex.quote(self.server.context)}" if self.server.context else ""
+            tick = (
+                "kubectl create job first-tick --from=cronjob/coreflux-mcp-rotator "
+                f"-n {self.server.namespace}{context} (or wait for the full hour)"
+            )
+        return f"{first}, then {tick}, then secretops status"
 
     @classmethod
     def load(cls) -> Settings:
@@ -133,7 +149,7 @@ class Settings:
                 told = [problems.place_of(value) for value in values]
                 found += problems.explain(name, error, _KEYS.get(name, {}), told=told)
         environment = parsed.get("environment", _environment_of(stack))
-        found += _contradictions(environment, parsed)
+        found += contradictions(environment, parsed)
         if found:
             raise ConfigurationError(stack, found)
         rotation, broker = parsed.get("rotation", Rotation()), parsed["broker"]
@@ -145,7 +161,7 @@ class Settings:
             broker=broker,
             rotation=rotation,
             log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
-            catalogue=Catalogue(tuple(_secrets(stack, rotation, broker, parsed.get("secrets", {})))),
+            catalogue=Catalogue(tuple(_secrets(stack, rotation, broker, parsed["server"], parsed.get("secrets", {})))),
         )
 
 
@@ -191,75 +207,21 @@ def _environment_of(stack: str) -> Environment:
     return Environment.PRODUCTION
 
 
-def _contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong between sections that are each right."""
-    broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
-    if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
-        yield Problem(
-            f"broker.kind: embedded in {environment}",
-            "the embedded broker is for development: no TLS, one machine",
-            "name your broker: kind coreflux or mosquitto, and its host",
-        )
-    if isinstance(broker, OutsideBroker):
-        if not broker.tls and environment is not Environment.DEVELOPMENT:
-            yield Problem(
-                f"broker.tls: false in {environment}",
-                "secrets are only sent over TLS (Secret Management Guide, Transmission)",
-                "take it out; a private CA goes into broker.ca_file",
-            )
-        if not broker.tls and (broker.client_certificate or broker.ca_file):
-            yield Problem(
-                "broker.tls: false with ca_file or client_certificate",
-                "certificates mean nothing without TLS",
-                "take out tls: false, or the certificates",
-            )
-    if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
-        yield Problem(
-            f"rotation.grace_seconds: {rotation.grace_seconds}",
-            "the grace ends before the next rotation is due",
-            "shorten it, or rotate less often",
-        )
-    for name in sorted(catalogue.GUIDE & set(secrets)):
-        yield Problem(
-            f"secrets.{name}: declared",
-            "the guide's own secrets are in every stack",
-            "take it out, or give it another name",
-        )
-    name, field = HTTP_TOKEN
-    token = secrets.get(name)
-    if token and (token.fields != (field,) or Reader.SERVER not in token.readers):
-        yield Problem(
-            f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
-            f"it is the launcher's bearer token: one field, {field}, that the server reads",
-            f"write {name}: {{fields: [{field}]}}, or give it another name",
-        )
-    carried = dict.fromkeys(catalogue.SERVER_VARIABLES, "the server's own settings")
-    for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
-        variable = variable_of(name, field)
-        other = next((carried[each] for each in (variable, f"{variable}_FILE") if each in carried), None)
-        if variable.startswith(catalogue.OWN_PREFIX):
-            other = "secretops itself"
-        carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
-        if other and name not in catalogue.GUIDE:
-            yield Problem(
-                f"secrets.{name}: its field {field} is the variable {variable}",
-                f"a variable carries one thing, and this one is used by {other}",
-                "rename the secret or its field",
-            )
-    if "store" in parsed and "server" in parsed:
-        refused = matrix.refusal(parsed["store"].kind, parsed["server"].kind)
-        if refused:
-            yield Problem(*refused)
-
-
 def _secrets(
-    stack: str, rotation: Rotation, broker: BrokerSettings, declared: Mapping[str, DeclaredSecret]
+    stack: str,
+    rotation: Rotation,
+    broker: BrokerSettings,
+    server: ServerSettings,
+    declared: Mapping[str, DeclaredSecret],
 ) -> Iterator[Secret]:
     yield catalogue.broker_admin(stack, rotation.broker_admin_days)
     yield catalogue.mqtt(stack, rotation.mqtt_days)
     yield catalogue.agent_key(rotation.agent_key_days)
-    if isinstance(broker, OutsideBroker) and broker.client_certificate:
+    issued = isinstance(server, KubernetesServer) and server.certificate_issuer
+    if isinstance(broker, OutsideBroker) and broker.client_certificate and not issued:
         yield catalogue.client_cert()
+    if isinstance(server, KubernetesServer) and HTTP_TOKEN[0] not in declared:
+        yield catalogue.http_token()
     for name, secret in declared.items():
         yield catalogue.declared(name, secret.fields, secret.readers, secret.remind_after_days)
 

@@ -11,3 +11,5 @@ class Trail:
 
     records: str
     gap: str
+    policy: str = ""
+    """What whoever keeps the records has to be given for it ("" where the stack itself sets it up)."""

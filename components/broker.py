@@ -1,19 +1,29 @@
-"""The broker as secretops is told of it: the target of the broker users' passwords."""
+"""The broker, as secretops and the server are told of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from components.catalogue import CLIENT_CERT
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from components.sections import BrokerSettings, EmbeddedBroker, OutsideBroker
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 
 
-def broker_location(settings: BrokerSettings, *, home: Path, certificates: Path | None) -> Broker:
+def broker_location(
+    settings: BrokerSettings,
+    *,
+    home: Path | None = None,
+    certificates: Path | None = None,
+    certificate_secret: str | None = None,
+    ca_file: str | None = None,
+) -> Broker:
     """Where the broker is and what it speaks. `home` is the embedded one's folder, on this machine alone.
 
-    `certificates` is the folder that client-cert is delivered to where secretops runs: a broker that asks the server
-    for a certificate asks secretops as well. None where there is no such folder: the store is asked for it then.
+    A broker that asks the server for a certificate asks secretops as well: `certificates` is the folder where its files
+    lie for secretops, `certificate_secret` the secret to take it from where there is none. `ca_file` is where the
+    stack's own lies for secretops, if not where the stack file has it.
     """
     match settings:
         case EmbeddedBroker():
@@ -24,7 +34,7 @@ def broker_location(settings: BrokerSettings, *, home: Path, certificates: Path 
                 protocol=MqttProtocol.V311,
                 tls=False,
                 embedded=True,
-                home=str(home),
+                home=str(home) if home else None,
             )
         case OutsideBroker():
             shown = certificates if settings.client_certificate else None
@@ -34,9 +44,39 @@ def broker_location(settings: BrokerSettings, *, home: Path, certificates: Path 
                 port=settings.listening_port,
                 protocol=settings.protocol,
                 tls=settings.tls,
-                ca_file=settings.ca_file or (str(shown / "ca.crt") if shown else None),
+                ca_file=ca_file or settings.ca_file or (str(shown / "ca.crt") if shown else None),
                 certificate_file=str(shown / "client.crt") if shown else None,
                 key_file=str(shown / "client.key") if shown else None,
-                certificate_secret=CLIENT_CERT if settings.client_certificate and not shown else None,
+                certificate_secret=certificate_secret if settings.client_certificate and not shown else None,
                 topics=settings.topics,
             )
+
+
+def public_variables(settings: BrokerSettings, *, log_level: str, ca_file: str | None = None) -> dict[str, str]:
+    """The server's variables that are no secret (the guide, Environment-Specific Configuration).
+
+    `ca_file` is where the stack's own lies for the server, if not where the stack file has it.
+    """
+    match settings:
+        case EmbeddedBroker() as broker:
+            where = {"MQTT_BROKER": "localhost", "MQTT_PORT": str(broker.port), "MQTT_USE_TLS": "false"}
+            where["MQTT_PROTOCOL"] = "3.1.1"
+        case OutsideBroker() as broker:
+            where = {
+                "MQTT_BROKER": broker.host,
+                "MQTT_PORT": str(broker.listening_port),
+                "MQTT_USE_TLS": "true" if broker.tls else "false",
+                "MQTT_PROTOCOL": broker.protocol.value,
+            }
+            if broker.ca_file:
+                where["MQTT_CA_CERT"] = ca_file or broker.ca_file
+    return {**where, "LOG_LEVEL": log_level}
+
+
+def ca_bundle(path: str) -> str:
+    """The certificates in the PEM file `path` and nothing else: they are public, what lies beside them may not be.
+
+    Raises OSError, and ValueError where there is no certificate in it.
+    """
+    found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.naming import BROKER_USER_LIMIT, physical_name
+from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, HTTP_TOKEN, physical_name
+from components.sections import DeclaredSecret
 from secretops.manifest import Reader, Secret, SecretKind
 
 CLIENT_CERT = "client-cert"
@@ -66,10 +67,16 @@ def client_cert() -> Secret:
     return Secret(
         name=CLIENT_CERT,
         kind=SecretKind.X509,
-        fields=("ca.crt", "client.crt", "client.key"),
+        fields=CERTIFICATE_FILES,
         readers=SERVER_AND_ROTATOR,
         cadence_days=365,
     )
+
+
+def http_token() -> Secret:
+    """What an MCP client shows to a server that other machines reach. Supplied, with a declared secret's reminder."""
+    name, field = HTTP_TOKEN
+    return declared(name, (field,), (Reader.SERVER,), DeclaredSecret.model_fields["remind_after_days"].default)
 
 
 def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], remind_after_days: int) -> Secret:

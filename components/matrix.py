@@ -83,7 +83,9 @@ WHY_NOT: Mapping[StoreKind, str] = MappingProxyType(
 )
 """Why a store goes with no other servers than those in PAIRS."""
 
-BUILT: frozenset[StoreKind | ServerKind] = frozenset({StoreKind.DOTENV, ServerKind.LOCAL})
+BUILT: frozenset[StoreKind | ServerKind] = frozenset(
+    {StoreKind.DOTENV, ServerKind.LOCAL, StoreKind.KUBERNETES, ServerKind.KUBERNETES}
+)
 """What can be deployed today. The rest is refused with the platform that it arrives with."""
 
 ARRIVES_WITH: Mapping[str, str] = MappingProxyType({ServerKind.ECS: "aws", ServerKind.CONTAINERAPP: "azure"})
@@ -96,7 +98,11 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
             Feature.READ_TRAIL: "secretops and the launcher record each access; another program's read is not seen",
             Feature.GRANT: "one account owns the folder: the server could read what is meant for the rotator alone",
             Feature.SCHEDULE: "a systemd user timer is written, and runs once you enable it",
-        }
+        },
+        StoreKind.KUBERNETES: {
+            Feature.ENCRYPTION_AT_REST: "it is the cluster's; secretops doctor looks, and asks you where it can't see",
+            Feature.READ_TRAIL: "the API server records each read once whoever runs it gives it the audit policy",
+        },
     }
 )
 """What a built store cannot do by itself, with the reason: in each stack's output `gaps` and in the README."""

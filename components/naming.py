@@ -16,6 +16,9 @@ BROKER_USER_LIMIT = 64
 HTTP_TOKEN = ("http-token", "token")
 """The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0009)."""
 
+CERTIFICATE_FILES = ("ca.crt", "client.crt", "client.key")
+"""The fields of client-cert, and the files that the launcher looks for in a folder (the guide, Directory Structure)."""
+
 _READ_BY_THE_LAUNCHER = {HTTP_TOKEN: "MCP_HTTP_TOKEN"}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import pulumi
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostUser:
@@ -18,5 +20,22 @@ class HostUser:
         return cls(uid=os.geteuid())
 
 
-Principal = HostUser
+@dataclass(frozen=True, kw_only=True)
+class Namespace:
+    """A Kubernetes namespace, and the provider that talks to its cluster."""
+
+    name: pulumi.Output[str]
+    """Of the namespace itself: whatever takes its name from here is made after it, and removed before it."""
+    provider: pulumi.ProviderResource
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceAccount:
+    """An account of a Kubernetes namespace: what a Role grants, the pods that run as it may do."""
+
+    namespace: Namespace
+    name: pulumi.Output[str]
+
+
+Principal = HostUser | ServiceAccount
 """The union grows by one member with each platform that brings an identity."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,11 +37,17 @@ _SAYS_SECRET = re.compile(
 
 _IS_SECRET = re.compile(
     r"-----BEGIN "  # PEM
-    r"|[a-z][a-z0-9+.-]*://\S*@|^[^\s/:@]+:\S+@"  # somebody's name and password before a host
+    r"|[a-z][a-z0-9+.-]*://\S*@"  # somebody's name and password before a host
     r"|\b(do[opr]_v1_|gh[pousr]_|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,}\.)",  # tokens by their makers' prefixes
     re.IGNORECASE,
 )
 """Text that is a value, wherever it stands."""
+
+_IS_LOGIN = re.compile(r"^[^\s/:@]+:\S+@(?!sha256:)")
+"""Somebody's name and password before a host; an image and its digest are not."""
+
+_USERS = "store.operators."
+"""Below it a user of the cluster is called oidc:alice@example.com, which reads like a login."""
 
 _SECRET_OF = (
     (re.compile(r"admin", re.IGNORECASE), "broker-admin"),
@@ -66,8 +73,12 @@ def values_in(where: str, entry: Any, *, secret: bool = False) -> Iterator[Probl
     elif isinstance(entry, list):
         for at, inner in enumerate(entry):
             yield from values_in(f"{where}.{at}", inner, secret=secret)
-    elif entry not in (None, "") and (secret or (isinstance(entry, str) and _IS_SECRET.search(entry))):
+    elif entry not in (None, "") and (secret or (isinstance(entry, str) and _looks_secret(where, entry))):
         yield _value(where, "what looks like a secret's value (not shown)", pem="-----BEGIN " in str(entry))
+
+
+def _looks_secret(where: str, text: str) -> bool:
+    return bool(_IS_SECRET.search(text) or (_IS_LOGIN.search(text) and not where.startswith(_USERS)))
 
 
 def encrypted(section: str) -> Problem:
@@ -117,6 +128,16 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def network(text: str) -> str:
+    """For a setting's type: a network in CIDR notation, its host bits zero."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        rule = "a network in CIDR notation, its host bits zero"
+        raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": "write it like 10.20.0.0/16"}) from None
+    return text
+
+
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     """For a setting's type: a list that names nothing twice."""
     if len(set(entries)) < len(entries):
@@ -127,7 +148,7 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Keys = Mapping[str, Iterable[str]]
-"""kind -> the keys of a section of that kind; the kind is "" for a section that has none."""
+"""kind -> the keys of a section of that kind; the kind is "" for a section that has none. kind.key: of one within."""
 
 
 def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
@@ -148,15 +169,19 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
 def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind: str) -> Problem:
     """What is wrong with a section's shape: what is missing, unknown, or of no known kind."""
     key = where.rpartition(".")[2]
+    kinds = [name for name in keys if "." not in name]
     match detail["type"]:
         case "union_tag_not_found":
-            return Problem(f"{where}.kind: missing", "it has no default", f"add kind: one of {', '.join(keys)}")
+            return Problem(f"{where}.kind: missing", "it has no default", f"add kind: one of {', '.join(kinds)}")
         case "union_tag_invalid":
-            return _unknown_kind(section, detail["input"]["kind"], list(keys))
+            return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "missing":
             return Problem(f"{where}: missing", "it has no default", f"add {key}")
         case "extra_forbidden":
             of = f"a {section} of kind {kind}" if kind else {"secrets": "a declared secret"}.get(section, section)
+            within = ".".join(map(str, detail["loc"][:-1]))
+            if "." in within and within in keys:
+                kind, of = within, within.rpartition(".")[2]
             known = list(keys[kind])
             return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", did_you_mean(key, known))
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,17 @@ class MountedFiles:
 
     source: str
     secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncedKey:
+    """A secret that an operator copies from its store into keys of the platform's own secret."""
+
+    secret: str
+    remote: str
+    """What the store calls it: an ARN, a path, a name."""
+    keys: Mapping[str, str]
+    """field -> key in the platform's secret."""
 
 
 Reference = MountedFiles

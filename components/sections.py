@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from components.naming import NAME
-from components.problems import between, distinct, matching
+from components.problems import between, distinct, matching, network
 from secretops.manifest import MqttProtocol, Reader
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
@@ -30,12 +30,30 @@ Name = Annotated[
 ]
 Port = Annotated[int, between(1, 65535, "")]
 Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
 Host = Annotated[
     str,
     matching(
-        r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
+        _HOST,
         "a host's name or IPv4 address alone: no scheme, port, path or space",
         "write it like mqtt.example.com; the port goes into broker.port",
+    ),
+]
+HostName = Annotated[
+    str,
+    matching(
+        _HOST,
+        "a host's name or IPv4 address alone, as clients write it: no scheme, port or path",
+        "write it like mcp.example.com",
+    ),
+]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(network)], ...], Field(min_length=1), AfterValidator(distinct)]
+KubernetesName = Annotated[
+    str,
+    matching(
+        r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
+        "a Kubernetes name: lower-case letters, digits, dashes and dots, a letter or digit at both ends",
+        "write it as kubectl shows it",
     ),
 ]
 AbsolutePath = Annotated[
@@ -76,9 +94,24 @@ class DotenvStore(Section):
 
 
 class KubernetesStore(Section):
-    """Secrets of one namespace."""
+    """Secrets of the server's namespace."""
 
     kind: Literal["kubernetes"]
+    operators: Annotated[
+        tuple[
+            Annotated[
+                str,
+                matching(
+                    r"\S|\S[^\x00-\x1f\x7f]*\S",
+                    "a user or a group as the API server names it",
+                    "kubectl auth whoami shows yours; or take the entry out",
+                ),
+            ],
+            ...,
+        ],
+        AfterValidator(distinct),
+    ] = ()
+    """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
 
 
 class AwsStore(Section):
@@ -96,10 +129,55 @@ class LocalServer(Section):
     """The upstream server's folder; None lets the launcher find or clone it."""
 
 
+class CertificateIssuer(Section):
+    """An issuer of cert-manager's."""
+
+    kind: Literal["Issuer", "ClusterIssuer"]
+    name: KubernetesName
+
+
 class KubernetesServer(Section):
     """The MCP server as a Deployment."""
 
     kind: Literal["kubernetes"]
+    image: Annotated[
+        str,
+        matching(
+            r"(?=.*:[\w.-]+$)(?!.*:latest(@|$))([\w.-]+(:\d+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*"
+            r"(:\w[\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+            "an image by its tag or digest; latest is another one each day",
+            "write it like registry.example.com/coreflux-mcp-secrets:0.1.0",
+        ),
+    ]
+    namespace: Annotated[
+        str,
+        matching(
+            r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+            "a namespace of its own, which the stack makes: a DNS label, not default, not kube-...",
+            "name it like coreflux-mcp",
+        ),
+    ] = "coreflux-mcp"
+    context: (
+        Annotated[
+            str,
+            matching(
+                r"[^\x00-\x1f\x7f]+",
+                "the name of a context of the kubeconfig",
+                "kubectl config get-contexts lists them; take it out for the current one",
+            ),
+        ]
+        | None
+    ) = None
+    """None is the current one."""
+    replicas: Annotated[int, between(1, 100, "replicas")] = 2
+    allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
+    """Names that clients call it by, beside those of its Service: an ingress's."""
+    broker_cidrs: Networks = ("0.0.0.0/0",)
+    """Where the broker's addresses lie: pods reach no other on its port."""
+    api_server_cidrs: Networks = ("0.0.0.0/0",)
+    """Where the API server's addresses lie: only the rotator reaches them."""
+    certificate_issuer: CertificateIssuer | None = None
+    """Who signs the client certificate, by cert-manager; None leaves it to an operator."""
 
 
 class EcsServer(Section):

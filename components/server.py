@@ -18,7 +18,7 @@ class McpServer(pulumi.ComponentResource):
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the server is, before it is there: its grants are made first."""
+    """Who the server is, before it is there: its grants are made first. A store of its own platform lies beside it."""
 
     principal: Principal
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pulumi
 
+from components.broker import public_variables
 from components.dotenv.folder import Folder
 from components.references import Reference
-from components.sections import DotenvStore, EmbeddedBroker, LocalServer, OutsideBroker
+from components.sections import DotenvStore, LocalServer
 from components.server import McpServer
 from settings import Settings
 
@@ -38,7 +39,7 @@ class LocalMcpServer(McpServer):
             f"{name}-files",
             root=str(root),
             files={CLIENT_ENTRY: client_entry(secrets, server)},
-            lines=public_variables(settings),
+            lines=public_variables(settings.broker, log_level=settings.log_level),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"endpoint": self.endpoint})
@@ -53,21 +54,3 @@ def client_entry(secrets: Reference, server: LocalServer) -> str:
         "env": {"COREFLUX_SERVER_DIR": server.source} if server.source else {},
     }
     return json.dumps({"mcpServers": {"coreflux": entry}}, indent=2) + "\n"
-
-
-def public_variables(settings: Settings) -> dict[str, str]:
-    """The lines of config/.env that are no secret (the guide, Environment-Specific Configuration)."""
-    match settings.broker:
-        case EmbeddedBroker() as broker:
-            where = {"MQTT_BROKER": "localhost", "MQTT_PORT": str(broker.port), "MQTT_USE_TLS": "false"}
-            where["MQTT_PROTOCOL"] = "3.1.1"
-        case OutsideBroker() as broker:
-            where = {
-                "MQTT_BROKER": broker.host,
-                "MQTT_PORT": str(broker.listening_port),
-                "MQTT_USE_TLS": "true" if broker.tls else "false",
-                "MQTT_PROTOCOL": broker.protocol.value,
-            }
-            if broker.ca_file:
-                where["MQTT_CA_CERT"] = broker.ca_file
-    return {**where, "LOG_LEVEL": settings.log_level}

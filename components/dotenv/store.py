@@ -74,6 +74,8 @@ class DotenvSecretStore(SecretStore):
             case HostUser():
                 names = tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
                 return MountedFiles(source=f"dotenv:{self._root}", secrets=names)
+            case _:
+                raise TypeError(f"{reader}: only an account of this machine reads its files")
 
     def rotate(self) -> Schedule:
         """A manifest that `secretops tick` needs no Pulumi for, and a systemd user timer that calls it hourly."""

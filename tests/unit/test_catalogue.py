@@ -79,13 +79,45 @@ def test_a_declared_secret_is_supplied_by_an_operator_for_the_readers_it_names()
     assert [secret.name for secret in full().for_reader(Reader.ROTATOR)][-1] == "licence"
 
 
+ON_KUBERNETES = """
+config:
+  store: {kind: kubernetes}
+  server: {kind: kubernetes, image: "registry.example.com/mcp:1"%s}
+  broker: {kind: coreflux, host: mqtt.example.com, client_certificate: true}
+  secrets: %s
+"""
+
+
+def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_told() -> None:
+    found = StackFile.read(ON_KUBERNETES % ("", "{}")).parse("staging").catalogue
+
+    (token,) = [secret for secret in found if secret.name == "http-token"]
+    assert (token.kind, token.fields, token.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.SERVER,))
+    assert token.cadence_days == 90
+
+
+def test_a_bearer_token_that_a_stack_declares_is_there_once_and_as_declared() -> None:
+    declared = "{http-token: {fields: [token], remind_after_days: 30}}"
+    found = StackFile.read(ON_KUBERNETES % ("", declared)).parse("staging").catalogue
+
+    assert [secret.cadence_days for secret in found if secret.name == "http-token"] == [30]
+
+
+def test_a_certificate_that_cert_manager_keeps_is_none_of_secretops_secrets() -> None:
+    issuer = ", certificate_issuer: {kind: Issuer, name: ca}"
+
+    assert "client-cert" in [secret.name for secret in StackFile.read(ON_KUBERNETES % ("", "{}")).parse("s").catalogue]
+    issued = StackFile.read(ON_KUBERNETES % (issuer, "{}")).parse("s").catalogue
+    assert "client-cert" not in [secret.name for secret in issued]
+
+
 def test_every_secret_that_a_stack_cannot_declare_is_one_that_it_can_have() -> None:
     assert {secret.name for secret in full()} - {"db", "licence"} == catalogue.GUIDE
 
 
 def test_the_servers_variables_are_those_that_the_components_write() -> None:
     """Re-derived from the source: a variable added there is a variable that a declared secret can't take."""
-    sources = [PROJECT_FOLDER / "components" / "dotenv" / name for name in ("local.py", "store.py")]
+    sources = [PROJECT_FOLDER / "components" / name for name in ("broker.py", "dotenv/store.py")]
     written = {name for path in sources for name in re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', path.read_text())}
 
     assert written <= catalogue.SERVER_VARIABLES

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from components.sections import PROJECT_FOLDER
-from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, DotenvStore, Manifest, MqttProtocol
 from settings import ConfigurationError
 from tests.unit.harness import Deployed, Registered, deploy
 from tests.unit.stack_file import StackFile
@@ -56,6 +56,12 @@ def manifest_of(deployed: Deployed) -> Manifest:
     return Manifest.model_validate_json(deployed.resources["rotator"].inputs["files"]["config/secretops.json"])
 
 
+def store_of(deployed: Deployed) -> DotenvStore:
+    store = manifest_of(deployed).store
+    assert isinstance(store, DotenvStore)
+    return store
+
+
 def lines_of(deployed: Deployed) -> dict[str, str]:
     found: dict[str, str] = {}
     for resource in deployed.of_type(FOLDER):
@@ -66,7 +72,7 @@ def lines_of(deployed: Deployed) -> dict[str, str]:
 
 def delivered(deployed: Deployed) -> set[str]:
     """Variables of config/.env that the rotator writes."""
-    store = manifest_of(deployed).store
+    store = store_of(deployed)
     places = [*store.variables.values(), *store.file_variables.values()]
     return {name for fields in places for name in fields.values()}
 
@@ -299,7 +305,7 @@ def test_productions_variables_are_the_guides_and_name_files() -> None:
         "LOG_LEVEL": "WARNING",
     }
     assert delivered(deployed) == {"MQTT_USER", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY_FILE"}
-    store = manifest_of(deployed).store
+    store = store_of(deployed)
     assert store.files == {
         "mqtt": {"password": "secrets/mqtt_password-{version}"},
         "agent-key": {"api-key": "secrets/api_key-{version}"},
@@ -310,7 +316,7 @@ def test_productions_variables_are_the_guides_and_name_files() -> None:
 def test_a_client_certificate_is_three_files_and_their_variables() -> None:
     deployed = outside("{kind: coreflux, host: mqtt.example.com, client_certificate: true}")
 
-    store = manifest_of(deployed).store
+    store = store_of(deployed)
     assert store.files["client-cert"] == {
         "ca.crt": "certs/ca.crt",
         "client.crt": "certs/client.crt",
@@ -328,7 +334,7 @@ def test_the_operators_ca_file_wins_over_the_delivered_one() -> None:
     deployed = outside("{kind: coreflux, host: mqtt.example.com, client_certificate: true, ca_file: /etc/ca.crt}")
 
     assert lines_of(deployed)["MQTT_CA_CERT"] == "/etc/ca.crt"
-    assert manifest_of(deployed).store.file_variables["client-cert"] == {
+    assert store_of(deployed).file_variables["client-cert"] == {
         "client.crt": "MQTT_CLIENT_CERT",
         "client.key": "MQTT_CLIENT_KEY",
     }
@@ -339,19 +345,19 @@ def test_a_declared_secret_is_a_variable_for_each_of_its_fields() -> None:
         declared="{plant-db: {fields: [url, read-only-url]}, licence: {fields: [key], readers: [rotator]}}"
     )
 
-    assert manifest_of(deployed).store.variables["plant-db"] == {
+    assert store_of(deployed).variables["plant-db"] == {
         "url": "PLANT_DB_URL",
         "read-only-url": "PLANT_DB_READ_ONLY_URL",
     }
-    assert "licence" not in manifest_of(deployed).store.variables, "the server does not read it"
+    assert "licence" not in store_of(deployed).variables, "the server does not read it"
     assert deployed.exports["references"]["secrets"] == ["mqtt", "agent-key", "plant-db"]
 
 
 def test_a_declared_http_token_is_delivered_where_the_launcher_reads_its_bearer_token() -> None:
     declared = "{http-token: {fields: [token]}}"
 
-    assert manifest_of(outside(declared=declared)).store.variables["http-token"] == {"token": "MCP_HTTP_TOKEN"}
-    store = manifest_of(outside(deliver="files", declared=declared)).store
+    assert store_of(outside(declared=declared)).variables["http-token"] == {"token": "MCP_HTTP_TOKEN"}
+    store = store_of(outside(deliver="files", declared=declared))
     assert store.file_variables["http-token"] == {"token": "MCP_HTTP_TOKEN_FILE"}
     assert "http-token" in store.files
 
@@ -359,7 +365,7 @@ def test_a_declared_http_token_is_delivered_where_the_launcher_reads_its_bearer_
 def test_a_declared_secret_with_a_guide_fields_name_has_files_of_its_own() -> None:
     deployed = outside(deliver="files", declared="{db: {fields: [username, password, api-key]}, api: {fields: [key]}}")
 
-    store = manifest_of(deployed).store
+    store = store_of(deployed)
     paths = [path for fields in store.files.values() for path in fields.values()]
     assert len(paths) == len(set(paths)), paths
     assert store.file_variables["db"] == {
@@ -379,7 +385,7 @@ def test_pulumi_and_the_rotator_never_keep_the_same_line_or_file(deliver: str, c
     )
 
     written = {path for resource in deployed.of_type(FOLDER) for path in resource.inputs["files"]}
-    secret_paths = {path for fields in manifest_of(deployed).store.files.values() for path in fields.values()}
+    secret_paths = {path for fields in store_of(deployed).files.values() for path in fields.values()}
     assert not delivered(deployed) & lines_of(deployed).keys()
     assert not written & {*secret_paths, "config/.env"}
 

@@ -19,6 +19,8 @@ CANARY = f"Canary{secrets.token_hex(8)}"
 USER = "user"
 LOGIN = f"{USER}:{CANARY}"
 
+IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
+
 GOOD = {
     "store": "{kind: dotenv}",
     "server": "{kind: local}",
@@ -54,11 +56,21 @@ def broken(sentence: str, *told: Told, stack: str = "dev", **sections: str | Non
     return pytest.param(stack, sections, told, id=sentence)
 
 
+def on_kubernetes(entry: str = "") -> dict[str, str]:
+    """The Kubernetes platform's two sections, the server's with more entries."""
+    return {"store": "{kind: kubernetes}", "server": f'{{kind: kubernetes, image: "{IMAGE}"{entry}}}'}
+
+
+def with_image(image: str) -> dict[str, str]:
+    return on_kubernetes() | {"server": f"{{kind: kubernetes, image: '{image}'}}"}
+
+
 ONE_LEVEL = "one of NONE, DEBUG, INFO, WARNING, ERROR, CRITICAL"
 ONE_STORE = "one of dotenv, kubernetes, aws"
 DAYS = "from 1 to 90 days (Secret Management Guide, Rotation)"
 A_HOST = "a host's name or IPv4 address alone"
 A_NAME = "lower-case letters, digits and dashes, at most 40"
+AN_IMAGE = "an image by its tag or digest"
 A_SECTION = "a section: keys, each with its entry"
 ALL_SECTIONS = "one of environment, store, server, broker, rotation, secrets, log_level"
 
@@ -493,6 +505,127 @@ BROKEN = [
         ("store: a secure: entry", NO_VALUE, "secretops put NAME"),
         store=f"{{secure: {CANARY}}}",
     ),
+    # What is wrong on Kubernetes
+    broken(
+        "a server on kubernetes has no image",
+        ("server.image: missing", "no default", "add image"),
+        **on_kubernetes() | {"server": "{kind: kubernetes}"},
+    ),
+    *(
+        broken(f"an image {how}", ("server.image: ", AN_IMAGE, "0.1.0"), **with_image(image))
+        for how, image in {
+            "is the latest": "registry.example.com/mcp:latest",
+            "is the latest and has a digest": f"registry.example.com/mcp:latest@sha256:{'0' * 64}",
+            "has no tag": "registry.example.com:5000/mcp",
+            "has capitals": "registry.example.com/MCP:1",
+            "has a space": "registry.example.com/mcp :1",
+            "has a digest cut short": "registry.example.com/mcp@sha256:0123",
+        }.items()
+    ),
+    *(
+        broken(
+            f"a namespace is {name}",
+            (f'server.namespace: "{name[:50]}', "a namespace of its own", "like coreflux-mcp"),
+            **on_kubernetes(f", namespace: {name}"),
+        )
+        for name in ("default", "kube-system", "kube-mcp", "Plant", "plant_7", "-plant", "x" * 64)
+    ),
+    broken(
+        "a context is empty",
+        ('server.context: ""', "a context of the kubeconfig", "kubectl config get-contexts"),
+        **on_kubernetes(", context: ''"),
+    ),
+    broken(
+        "no replica is asked for", ("server.replicas: 0", "from 1 to 100", "range"), **on_kubernetes(", replicas: 0")
+    ),
+    broken(
+        "an allowed host has a port",
+        ('server.allowed_hosts.0: "mcp.example.com:443"', "as clients write it", "like mcp.example.com"),
+        **on_kubernetes(", allowed_hosts: ['mcp.example.com:443']"),
+    ),
+    broken(
+        "a network is an address range",
+        ('server.broker_cidrs.1: "10.0.0.1-10.0.0.9"', "CIDR notation", "10.20.0.0/16"),
+        **on_kubernetes(", broker_cidrs: [10.0.0.0/8, 10.0.0.1-10.0.0.9]"),
+    ),
+    broken(
+        "a network has host bits",
+        ('server.api_server_cidrs.0: "10.0.0.1/8"', "its host bits zero", "10.20.0.0/16"),
+        **on_kubernetes(", api_server_cidrs: [10.0.0.1/8]"),
+    ),
+    broken(
+        "no network is the broker's",
+        ("server.broker_cidrs: an empty list", "at least one", "add"),
+        **on_kubernetes(", broker_cidrs: []"),
+    ),
+    broken(
+        "an operator has no name",
+        ('store.operators.0: " "', "as the API server names it", "kubectl auth whoami"),
+        **on_kubernetes() | {"store": "{kind: kubernetes, operators: [' ']}"},
+    ),
+    broken(
+        "a password stands where an operator's name belongs",
+        (f"store.operators.0: {NOT_SHOWN}", NO_VALUE, "secretops put"),
+        **on_kubernetes() | {"store": f"{{kind: kubernetes, operators: ['https://{LOGIN}@idp.example.com']}}"},
+    ),
+    broken(
+        "an issuer's kind is misspelt",
+        ('server.certificate_issuer.kind: "ClusterIsuer"', "one of Issuer, ClusterIssuer", "mean ClusterIssuer?"),
+        **on_kubernetes(", certificate_issuer: {kind: ClusterIsuer, name: ca}"),
+        broker=broker("client_certificate: true"),
+    ),
+    broken(
+        "an issuer has a key too many and no name",
+        ("server.certificate_issuer.nam: unknown key", "certificate_issuer has kind, name", "did you mean name?"),
+        ("server.certificate_issuer.name: missing", "no default", "add name"),
+        **on_kubernetes(", certificate_issuer: {kind: Issuer, nam: ca}"),
+        broker=broker("client_certificate: true"),
+    ),
+    broken(
+        "a key is unknown beside an issuer",
+        ("server.replica: unknown key", "a server of kind kubernetes has kind, image", "did you mean replicas?"),
+        **on_kubernetes(", certificate_issuer: {kind: Issuer, name: ca}, replica: 3"),
+        broker=broker("client_certificate: true"),
+    ),
+    broken(
+        "an issuer signs a certificate that no broker asks for",
+        (
+            "server.certificate_issuer: without broker.client_certificate",
+            "asks the server for",
+            "client_certificate: true",
+        ),
+        **on_kubernetes(", certificate_issuer: {kind: Issuer, name: ca}"),
+    ),
+    broken(
+        "the embedded broker is on another machine than the pods",
+        ("broker.kind: embedded with server kubernetes", "no pod reaches", "kind coreflux or mosquitto"),
+        **on_kubernetes(),
+        broker="{kind: embedded}",
+    ),
+    broken(
+        "a CA file for the pods is not there",
+        ("broker.ca_file: /nowhere/ca.crt: No such file", "it is read here", "put it there"),
+        **on_kubernetes(),
+        broker=broker("ca_file: /nowhere/ca.crt"),
+    ),
+    broken(
+        "a CA file for the pods is a folder",
+        ("broker.ca_file: /: Is a directory", "it is read here", "name another"),
+        **on_kubernetes(),
+        broker=broker("ca_file: /"),
+    ),
+    broken(
+        "a CA file for the pods has no certificate",
+        ("broker.ca_file: /dev/null: no certificate in it", "a PEM file", "take it out if a public CA"),
+        **on_kubernetes(),
+        broker=broker("ca_file: /dev/null"),
+    ),
+    broken(
+        "a declared secret's field is a file of the client certificate",
+        ("secrets.client: its field key is the file client.key", "its client certificate", "rename"),
+        **on_kubernetes(),
+        secrets="{client: {fields: [key, id]}}",
+    ),
     # All at once
     broken(
         "two things are wrong",
@@ -523,7 +656,7 @@ BROKEN = [
         ("store dotenv with server kubernetes: cannot work", "one machine", "goes with"),
         stack="prod",
         broker=broker("tls: false"),
-        server="{kind: kubernetes}",
+        server=on_kubernetes()["server"],
         rotation="{mqtt_days: 0}",
     ),
 ]
@@ -580,6 +713,11 @@ def test_no_message_speaks_as_the_validation_library_does() -> None:
         {"store": "{kind: dotenv, root: '/srv/my secrets'}"},
         {"rotation": "{mqtt_days: 90, broker_admin_days: 1, agent_key_days: 183, grace_seconds: 0}"},
         {"broker": broker("port: 65535, protocol: 3.1.1, client_certificate: true")},
+        on_kubernetes(", namespace: plant-7, replicas: 1, broker_cidrs: ['2001:db8::/32'], context: 'arn:aws:eks:x/y'"),
+        on_kubernetes() | {"store": "{kind: kubernetes, operators: ['oidc:alice@example.com', x]}"},
+        with_image(f"{IMAGE}@sha256:{'0' * 64}"),
+        with_image(f"registry.example.com:5000/a/b-c/mcp@sha256:{'0' * 64}"),
+        with_image("mcp:1"),
     ],
     ids=lambda sections: "; ".join(f"{name}: {text}" for name, text in sections.items()),
 )
@@ -614,7 +752,16 @@ def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
     assert f"/{store.root}/" in (PROJECT_FOLDER / ".gitignore").read_text().splitlines()
 
 
-@pytest.mark.parametrize(("stack", "platform"), [("staging", "kubernetes"), ("prod", "aws")])
+def test_the_staging_stack_is_good_but_for_a_file_that_is_your_own() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        shipped("staging").parse("staging")
+
+    (problem,) = caught.value.problems
+    assert problem.what.startswith("broker.ca_file: /etc/ssl/certs/staging-ca.crt: ")
+    assert "take it out if a public CA" in problem.remedy
+
+
+@pytest.mark.parametrize(("stack", "platform"), [("prod", "aws")])
 def test_a_shipped_stack_is_refused_only_because_its_platform_is_not_built_yet(stack: str, platform: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         shipped(stack).parse(stack)

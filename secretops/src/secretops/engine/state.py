@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from secretops.errors import NotFoundError
+
 
 class Stage(StrEnum):
     """Where a version stands. A secret has at most one version in each stage."""
@@ -42,7 +44,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Versions:
-    """All versions of one secret that a store still has."""
+    """All versions of one secret that a store still has, and how each change of a stage leaves them."""
 
     all: tuple[Version, ...] = ()
 
@@ -60,6 +62,37 @@ class Versions:
     @property
     def previous(self) -> Version | None:
         return self.in_stage(Stage.PREVIOUS)
+
+    @property
+    def living(self) -> tuple[Version, ...]:
+        """Those whose value is kept: a retired one's is forgotten."""
+        return tuple(version for version in self.all if not version.retired)
+
+    def known(self, secret: str, version: str) -> Version:
+        """The one called `version`. Raises NotFoundError that names `secret`."""
+        for kept in self.all:
+            if kept.id == version:
+                return kept
+        raise NotFoundError(f"{secret}: no version {version}", remedy="secretops status lists the versions kept")
+
+    def with_pending(self, version: Version) -> Versions:
+        """With `version` pending, in place of any other that was."""
+        kept = [old for old in self.all if old.stage is not Stage.PENDING]
+        return Versions((*kept, version.at(stage=Stage.PENDING)))
+
+    def without_pending(self, version: str) -> Versions:
+        """Without the pending one called `version`, if there is such a one."""
+        return Versions(tuple(old for old in self.all if old.id != version or old.stage is not Stage.PENDING))
+
+    def promoted(self, version: Version) -> Versions:
+        """With `version` current, not delivered yet, and the old current previous. The old previous is dropped."""
+        kept = [old.at(stage=Stage.PREVIOUS) for old in self.all if old.stage is Stage.CURRENT]
+        return Versions((*kept, version.at(stage=Stage.CURRENT, published=None)))
+
+    def changed(self, version: str, **times: datetime | None) -> Versions:
+        """With these times set on the one called `version`; a time that is None stays as it was."""
+        given = {name: time for name, time in times.items() if time is not None}
+        return Versions(tuple(old.at(**given) if old.id == version else old for old in self.all))
 
 
 @dataclass(frozen=True, kw_only=True)

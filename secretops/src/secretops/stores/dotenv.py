@@ -24,9 +24,9 @@ from pydantic import TypeAdapter
 
 from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version, Versions
-from secretops.errors import LeaseHeldError, NotFoundError, StoreError
+from secretops.errors import LeaseHeldError, StoreError
 from secretops.manifest import DotenvStore as Location
-from secretops.stores import env_file, files
+from secretops.stores import env_file, files, refusals
 from secretops.stores.delivery import NAMES, Content, Delivery
 from secretops.values import Value
 
@@ -74,21 +74,19 @@ class DotenvVersionStore:
                 for folder in (self._root / "versions", self._folder(secret)):
                     files.make_folder(folder)
             files.write(self._value_path(secret, version.id), json.dumps(dict(value)).encode(), files.PRIVATE)
-            kept = [old for old in versions.all if old.stage is not Stage.PENDING]
-            self._save(secret, (*kept, version.at(stage=Stage.PENDING)))
+            self._save(secret, versions.with_pending(version))
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
         with self._changing():
             versions = self.versions(secret)
-            chosen = self._known(secret, version, versions)
+            chosen = versions.known(secret, version)
             if chosen.stage is not Stage.CURRENT:
                 self._refuse_edits(secret, versions, chosen)
                 if versions.current and versions.current.published is None:
                     self._deliver(secret, now)  # else what readers hold would be of no version that is kept
                     versions = self.versions(secret)
                 self._records.write("write", secret, version, "publish")
-                kept = [old.at(stage=Stage.PREVIOUS) for old in versions.all if old.stage is Stage.CURRENT]
-                self._save(secret, (*kept, chosen.at(stage=Stage.CURRENT, published=None)))
+                self._save(secret, versions.promoted(chosen))
             self._deliver(secret, now)
 
     def settle(self, secret: str, now: datetime) -> None:
@@ -102,11 +100,7 @@ class DotenvVersionStore:
             self._deliver(secret, now)
             value = self._load(secret, current.id)
             if lacking := [field for field in self._delivery.fields(secret) if field not in value]:
-                raise StoreError(
-                    f"{secret}: its current value has no {', '.join(lacking)}",
-                    rule="the stack asks for this field, and the value is of before it did",
-                    remedy=f"secretops put {secret}",
-                )
+                raise refusals.lacking(secret, lacking)
 
     def astray(self, secret: str) -> str | None:
         self._check()
@@ -124,17 +118,16 @@ class DotenvVersionStore:
     ) -> None:
         with self._changing():
             versions = self.versions(secret)
-            old = self._known(secret, version, versions)
-            new = old.at(verified=verified or old.verified, retired=retired or old.retired)
+            versions.known(secret, version)
             if retired:
                 self._records.write("delete", secret, version, "retire")
-            self._save(secret, tuple(new if kept is old else kept for kept in versions.all))
+            self._save(secret, versions.changed(version, verified=verified, retired=retired))
 
     def discard(self, secret: str, version: str) -> None:
         with self._changing():
             versions = self.versions(secret)
-            kept = tuple(old for old in versions.all if not (old.id == version and old.stage is Stage.PENDING))
-            if kept != versions.all:
+            kept = versions.without_pending(version)
+            if kept != versions:
                 self._records.write("delete", secret, version, "discard")
                 self._save(secret, kept)
 
@@ -196,21 +189,11 @@ class DotenvVersionStore:
         with files.lock(self._root):
             yield
 
-    @staticmethod
-    def _known(secret: str, version: str, versions: Versions) -> Version:
-        for kept in versions.all:
-            if kept.id == version:
-                return kept
-        raise NotFoundError(f"{secret}: no version {version}", remedy="secretops status lists the versions kept")
-
     def _load(self, secret: str, version: str) -> Value:
         path = self._value_path(secret, version)
         with files.told(path):
             if not path.exists():
-                raise NotFoundError(
-                    f"{secret}: there is no value of version {version}",
-                    remedy="secretops status lists the versions kept",
-                )
+                raise refusals.no_value(secret, version)
             files.check_owner(path)
             text = path.read_bytes()
         try:
@@ -222,13 +205,13 @@ class DotenvVersionStore:
                 remedy=f"restore it from a backup, or supply a new value: secretops put {secret}",
             ) from None
 
-    def _save(self, secret: str, versions: tuple[Version, ...]) -> None:
+    def _save(self, secret: str, versions: Versions) -> None:
         """Write state.json, then remove the values that no version needs, delivered ones too, and what a killed write
         left behind. In this order: a crash leaves too much, never too little.
         """
         state = self._folder(secret) / "state.json"
-        files.write(state, _STATE.dump_json(versions, indent=1), files.PRIVATE)
-        living = [version.id for version in versions if not version.retired]
+        files.write(state, _STATE.dump_json(versions.all, indent=1), files.PRIVATE)
+        living = [version.id for version in versions.living]
         needed = {state, self._folder(secret) / NAMES} | {self._value_path(secret, version) for version in living}
         with files.told(self._folder(secret)):
             for path in self._folder(secret).iterdir():
@@ -250,8 +233,7 @@ class DotenvVersionStore:
             self._records.write("write", secret, current.id, "deliver")
         self._delivery.bring(secret, content)
         if current.published is None:
-            done = current.at(published=now)
-            self._save(secret, tuple(done if kept is current else kept for kept in versions.all))
+            self._save(secret, versions.changed(current.id, published=now))
 
     def _refuse_edits(self, secret: str, versions: Versions, chosen: Version | None = None) -> None:
         """Raise StoreError when what is delivered is no version of ours: somebody's work would be lost.
@@ -259,17 +241,12 @@ class DotenvVersionStore:
         An edit that says just what `chosen` says is no loss: that is how `secretops put` adopts it.
         """
         if edited := self._delivery.edited(self._ours(secret, versions, chosen)):
-            what, where = edited
-            raise StoreError(
-                what,
-                rule=f"the value of {secret} is secretops' to write; nothing was overwritten",
-                remedy=f"to keep it: secretops put {secret}; to undo it: remove {where}, then secretops tick",
-            )
+            raise refusals.edited(secret, *edited)
 
     def _ours(self, secret: str, versions: Versions, chosen: Version | None = None) -> list[Content]:
         """What readers may find without anybody having edited it."""
         return [
             self._content(secret, version)
-            for version in versions.all
-            if version is chosen or (version.stage is not Stage.PENDING and not version.retired)
+            for version in versions.living
+            if version is chosen or version.stage is not Stage.PENDING
         ]

@@ -1,0 +1,68 @@
+"""The server's identity on Kubernetes, and the place that everything else of the stack lies in."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes import core, meta
+
+from components.kubernetes.names import SERVER, Place, labels, name_of
+from components.kubernetes.network import default_deny
+from components.principals import Namespace, ServiceAccount
+from components.sections import KubernetesServer
+from secretops.errors import UsageError
+from secretops.stores.kubernetes.kubeconfig import connect
+
+POD_SECURITY = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/enforce-version": "v1.25",
+    "pod-security.kubernetes.io/audit": "restricted",
+    "pod-security.kubernetes.io/audit-version": "latest",
+    "pod-security.kubernetes.io/warn": "restricted",
+    "pod-security.kubernetes.io/warn-version": "latest",
+}
+"""Enforced as the oldest Kubernetes here has it, so that an upgrade of the cluster stops no pod; a newer one warns."""
+
+
+def check_kubeconfig(context: str | None) -> None:
+    """That there is a kubeconfig with that context, or the current one. Raises RunError; asks no API server.
+
+    Left to itself a preview against no cluster at all finds nothing wrong.
+    """
+    try:
+        connect(context)
+    except UsageError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+class KubernetesIdentity(pulumi.ComponentResource):
+    """A namespace where only restricted pods run and nothing connects by default, and the server's service account.
+
+    Owns no Role: what the account may read is for the store to grant.
+    """
+
+    def __init__(
+        self, name: str, *, server: KubernetesServer, stack: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:kubernetes:Identity", name, None, opts)
+        provider = kubernetes.Provider(
+            "cluster",
+            kubeconfig="",  # the SDK would put the path in KUBECONFIG, of whoever ran it last, into the state
+            context=server.context,
+            upsert_existing_objects=False,  # what is there already is somebody else's, and stays it
+            enable_config_map_mutable=True,  # a ConfigMap of a fixed name is changed in place, not taken away first
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        made = core.v1.Namespace(
+            "namespace",
+            metadata=meta.v1.ObjectMetaArgs(name=server.namespace, labels={**labels(SERVER, stack), **POD_SECURITY}),
+            opts=pulumi.ResourceOptions(parent=self, provider=provider),
+        )
+        self.namespace = Namespace(name=name_of(made.metadata), provider=provider)
+        place = Place.of(self, self.namespace, SERVER, stack)
+        default_deny("default-deny", place)
+        account = core.v1.ServiceAccount(
+            "server-account", metadata=place.metadata(SERVER), automount_service_account_token=False, opts=place.child
+        )
+        self.principal = ServiceAccount(namespace=self.namespace, name=name_of(account.metadata))
+        self.register_outputs({"namespace": self.namespace.name})

@@ -1,0 +1,76 @@
+"""What everything in the namespace is called. Secrets have the names of the guide, Kubernetes Secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import meta
+
+from components.naming import physical_name
+from components.principals import Namespace
+
+SERVER = "coreflux-mcp-server"
+ROTATOR = "coreflux-mcp-rotator"
+
+SECRETS = "coreflux-mcp-secrets"
+CERTS = "coreflux-mcp-certs"
+VERSIONS = "coreflux-mcp-versions"
+"""For the rotator alone: every version of every secret."""
+CERTIFICATE = "coreflux-mcp-certificate"
+"""In the place of CERTS where cert-manager writes it: one writer a Secret."""
+
+PUBLIC = "coreflux-mcp-public"
+STACK = "coreflux-mcp-stack"
+LEASE = ROTATOR
+DEFAULT_DENY = "coreflux-mcp-default-deny"
+
+LABEL_LIMIT = 63
+"""Characters of a label's value (Kubernetes, Labels and Selectors)."""
+
+
+def selector(program: str) -> dict[str, str]:
+    """The label that the pods of SERVER or ROTATOR are found by. Never changed: a Deployment's selector can't be."""
+    return {"app.kubernetes.io/name": program}
+
+
+def labels(program: str, stack: str) -> dict[str, str]:
+    """The recommended labels (Kubernetes, Recommended Labels)."""
+    return {
+        **selector(program),
+        "app.kubernetes.io/instance": physical_name("coreflux-mcp", stack, limit=LABEL_LIMIT).rstrip("-_."),
+        "app.kubernetes.io/part-of": "coreflux-mcp",
+        "app.kubernetes.io/managed-by": "pulumi",
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one component's objects lie: its namespace, labelled as `program`'s, below the component."""
+
+    namespace: Namespace
+    labels: Mapping[str, str]
+    child: pulumi.ResourceOptions
+
+    @classmethod
+    def of(cls, component: pulumi.ComponentResource, namespace: Namespace, program: str, stack: str) -> Place:
+        """The place of `component`, whose children the namespace's own provider makes."""
+        child = pulumi.ResourceOptions(parent=component, provider=namespace.provider)
+        return cls(namespace=namespace, labels=labels(program, stack), child=child)
+
+    def metadata(self, name: str, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
+        """Of an object called `name`."""
+        return meta.v1.ObjectMetaArgs(
+            name=name, namespace=self.namespace.name, labels=self.labels, annotations=annotations
+        )
+
+
+def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta]) -> pulumi.Output[str]:
+    """The name of an object, once it is there."""
+    return made.apply(lambda metadata: str(metadata.name))
+
+
+def user_of(namespace: str, account: str) -> str:
+    """How the API server names a service account."""
+    return f"system:serviceaccount:{namespace}:{account}"

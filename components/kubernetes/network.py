@@ -1,0 +1,104 @@
+"""Where pods may connect to and from. What no policy allows is denied: `default_deny` is for the whole namespace.
+
+A CIDR never means a pod (some networks keep to that), so what runs in the cluster is named by its namespace.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pulumi_kubernetes import meta, networking
+
+from components.kubernetes.names import DEFAULT_DENY, Place, selector
+from components.sections import KubernetesServer, OutsideBroker
+
+Egress = networking.v1.NetworkPolicyEgressRuleArgs
+Ingress = networking.v1.NetworkPolicyIngressRuleArgs
+Peer = networking.v1.NetworkPolicyPeerArgs
+Port = networking.v1.NetworkPolicyPortArgs
+
+NODE_LOCAL_DNS = "169.254.20.10/32"
+"""NodeLocal DNSCache's address (Kubernetes, Using NodeLocal DNSCache)."""
+
+NOT_PUBLIC = {
+    "0.0.0.0/0": ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+    "::/0": ("::1/128", "fc00::/7", "fe80::/10"),
+}
+"""All addresses -> those of them that are no public host's, a cloud's metadata service among them (RFC 6890)."""
+
+API_SERVER_PORTS = (443, 6443)
+"""Of the Service `kubernetes`, and of most API servers behind it: policies look at the latter, networks differ."""
+
+_ANY_POD = Peer(namespace_selector=meta.v1.LabelSelectorArgs())
+
+
+def default_deny(name: str, place: Place) -> networking.v1.NetworkPolicy:
+    """Nothing in, nothing out, for every pod of the namespace."""
+    return networking.v1.NetworkPolicy(
+        name,
+        metadata=place.metadata(DEFAULT_DENY),
+        spec=networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.v1.LabelSelectorArgs(), policy_types=["Ingress", "Egress"]
+        ),
+        opts=place.child,
+    )
+
+
+def policy(
+    name: str, program: str, place: Place, *, egress: Sequence[Egress], ingress: Sequence[Ingress] = ()
+) -> networking.v1.NetworkPolicy:
+    """What the pods of `program` may do all the same."""
+    return networking.v1.NetworkPolicy(
+        name,
+        metadata=place.metadata(program),
+        spec=networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.v1.LabelSelectorArgs(match_labels=selector(program)),
+            policy_types=["Ingress", "Egress"],
+            ingress=list(ingress),
+            egress=list(egress),
+        ),
+        opts=place.child,
+    )
+
+
+def to_dns() -> Egress:
+    """The cluster's DNS: its pods, whatever the distribution calls them, or the node's own cache."""
+    ports = [Port(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
+    return Egress(to=[_ANY_POD, *_blocks([NODE_LOCAL_DNS])], ports=ports)
+
+
+def to_broker(broker: OutsideBroker, server: KubernetesServer) -> Egress:
+    """The broker's port: at its addresses, or in the namespace that its Service's name says."""
+    inside = re.fullmatch(r"[^.]+\.([^.]+)\.svc(\..+)?", broker.host)
+    if inside:
+        by_name = {"kubernetes.io/metadata.name": inside[1]}
+        to = [Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=by_name))]
+    else:
+        to = _blocks(server.broker_cidrs)
+    return Egress(to=to, ports=[Port(port=broker.listening_port, protocol="TCP")])
+
+
+def to_api_server(server: KubernetesServer) -> Egress:
+    """The Kubernetes API, for who writes Secrets."""
+    return Egress(
+        to=_blocks(server.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in API_SERVER_PORTS]
+    )
+
+
+def to_copilot() -> Egress:
+    """HTTPS to public addresses: the Coreflux Copilot, which the tool request_lot_code asks, has no fixed ones."""
+    blocks = [
+        Peer(ip_block=networking.v1.IPBlockArgs(cidr=everywhere, except_=list(but)))
+        for everywhere, but in NOT_PUBLIC.items()
+    ]
+    return Egress(to=blocks, ports=[Port(port=443, protocol="TCP")])
+
+
+def from_pods(port: str) -> Ingress:
+    """Any pod of the cluster: the bearer token decides, not the place. Kubelets' probes need no rule."""
+    return Ingress(from_=[_ANY_POD], ports=[Port(port=port, protocol="TCP")])
+
+
+def _blocks(cidrs: Iterable[str]) -> list[Peer]:
+    return [Peer(ip_block=networking.v1.IPBlockArgs(cidr=cidr)) for cidr in cidrs]

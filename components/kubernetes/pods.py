@@ -1,0 +1,90 @@
+"""What both kinds of pod have in common: the `restricted` Pod Security level, and how Secrets become files."""
+
+from __future__ import annotations
+
+from pulumi_kubernetes import core
+
+from components.kubernetes.names import CERTIFICATE, CERTS, STACK
+from components.sections import KubernetesServer, OutsideBroker
+
+USER = 10001
+"""uid and gid, as the image has them. Above 10000, so that it is nobody's on a node."""
+
+READABLE = 0o440
+"""Mode of a value's file: root's, and the pod's group's by fsGroup."""
+
+FOLDER = "/etc/coreflux-mcp"
+CA_FILE = f"{FOLDER}/stack/ca.crt"
+CERTS_FOLDER = f"{FOLDER}/certs"
+
+
+def pod_security() -> core.v1.PodSecurityContextArgs:
+    """The `restricted` level, for the pod (Kubernetes, Pod Security Standards)."""
+    return core.v1.PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=USER,
+        run_as_group=USER,
+        fs_group=USER,
+        seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> core.v1.SecurityContextArgs:
+    """The `restricted` level, for its container, and a root file system that nobody writes."""
+    return core.v1.SecurityContextArgs(
+        allow_privilege_escalation=False,
+        capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
+        read_only_root_filesystem=True,
+        run_as_non_root=True,
+    )
+
+
+def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
+    """The folder for temporary files, in memory: what is written there never lies on a node's disk."""
+    volume = core.v1.VolumeArgs(
+        name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit="64Mi")
+    )
+    return volume, core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")  # noqa: S108  # nosec B108 - of the pod alone
+
+
+def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
+    """`keys` of the ConfigMap STACK."""
+    volume = core.v1.VolumeArgs(
+        name="stack",
+        config_map=core.v1.ConfigMapVolumeSourceArgs(
+            name=STACK, items=[core.v1.KeyToPathArgs(key=key, path=key) for key in keys]
+        ),
+    )
+    return volume, core.v1.VolumeMountArgs(name="stack", mount_path=f"{FOLDER}/stack", read_only=True)
+
+
+def secret_files(
+    name: str, mount_path: str, *sources: core.v1.VolumeProjectionArgs
+) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
+    """Secrets as one folder. Whole and never by subPath, which kubelets don't update."""
+    volume = core.v1.VolumeArgs(
+        name=name, projected=core.v1.ProjectedVolumeSourceArgs(default_mode=READABLE, sources=list(sources))
+    )
+    return volume, core.v1.VolumeMountArgs(name=name, mount_path=mount_path, read_only=True)
+
+
+def secret(name: str, items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
+    """A Secret, or the keys -> files of it. Optional: a pod that starts without values can say what it waits for."""
+    return core.v1.VolumeProjectionArgs(
+        secret=core.v1.SecretProjectionArgs(
+            name=name,
+            optional=True,
+            items=[core.v1.KeyToPathArgs(key=key, path=path) for key, path in items.items()] if items else None,
+        )
+    )
+
+
+def certificates(broker: OutsideBroker, server: KubernetesServer) -> list[core.v1.VolumeProjectionArgs]:
+    """The client certificate's files, where the broker asks for one. The stack's own CA file wins over theirs."""
+    if not broker.client_certificate:
+        return []
+    ca = {} if broker.ca_file else {"ca.crt": "ca.crt"}
+    if server.certificate_issuer:
+        return [secret(CERTIFICATE, {"tls.crt": "client.crt", "tls.key": "client.key", **ca})]
+    own = {key: key for key in ("client.crt", "client.key", "client-cert-version")}
+    return [secret(CERTS, own | ca)]

@@ -1,0 +1,145 @@
+"""The Kubernetes store's rotator: `secretops tick` by a CronJob, as an account that may get and update its Secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+from pulumi_kubernetes import batch, core, meta
+
+from components.broker import broker_location, ca_bundle
+from components.kubernetes.grants import Grant, grant
+from components.kubernetes.names import LEASE, ROTATOR, STACK, Place, name_of
+from components.kubernetes.network import policy, to_api_server, to_broker, to_dns
+from components.kubernetes.pods import (
+    CA_FILE,
+    CERTS_FOLDER,
+    FOLDER,
+    certificates,
+    container_security,
+    pod_security,
+    scratch,
+    secret_files,
+    stack_files,
+)
+from components.principals import Namespace
+from components.sections import KubernetesServer, OutsideBroker
+from secretops.manifest import KubernetesStore as Location
+from secretops.manifest import Manifest
+
+MANIFEST = "secretops.json"
+
+START_WITHIN = 600
+"""Seconds after the full hour within which a tick may still start; later, the next hour's does all the same."""
+
+LONGEST_TICK = 1800
+"""Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none. Whatever the step it
+is killed at, the next tick finishes it."""
+
+KEPT = 86400
+"""Seconds that a finished tick's log can be read."""
+
+
+class KubernetesRotator(pulumi.ComponentResource):
+    """An hourly tick. Owns its account, its grant, its manifest and its network; never a value.
+
+    A Job that failed is one whose tick needs a person, waits for a first value, or did not work: its log says which.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        manifest: Manifest,
+        secrets: tuple[str, ...],
+        server: KubernetesServer,
+        broker: OutsideBroker,
+        namespace: Namespace,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, None, opts)
+        place = Place.of(self, namespace, ROTATOR, manifest.stack)
+        account = core.v1.ServiceAccount(
+            "rotator-account", metadata=place.metadata(ROTATOR), automount_service_account_token=False, opts=place.child
+        )
+        grant(
+            "rotator",
+            ROTATOR,
+            place,
+            name_of(account.metadata),
+            Grant("", "secrets", secrets, ("get", "update")),
+            Grant("coordination.k8s.io", "leases", (LEASE,), ("get", "update")),
+        )
+        policy("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), to_api_server(server)])
+        files = {MANIFEST: _in_pod(manifest, broker, server).model_dump_json(indent=1) + "\n"}
+        if broker.ca_file:
+            files["ca.crt"] = ca_bundle(broker.ca_file)
+        core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=files, opts=place.child)
+        batch.v1.CronJob(
+            "rotator-cronjob",
+            metadata=place.metadata(ROTATOR),
+            spec=batch.v1.CronJobSpecArgs(
+                schedule="0 * * * *",
+                concurrency_policy="Forbid",
+                starting_deadline_seconds=START_WITHIN,
+                successful_jobs_history_limit=3,
+                failed_jobs_history_limit=3,
+                job_template=batch.v1.JobTemplateSpecArgs(
+                    metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
+                    spec=batch.v1.JobSpecArgs(
+                        backoff_limit=0,
+                        active_deadline_seconds=LONGEST_TICK,
+                        ttl_seconds_after_finished=KEPT,
+                        template=core.v1.PodTemplateSpecArgs(
+                            metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
+                            spec=_pod(server, broker, name_of(account.metadata), tuple(files)),
+                        ),
+                    ),
+                ),
+            ),
+            opts=place.child,
+        )
+        self.register_outputs({})
+
+
+def _pod(
+    server: KubernetesServer, broker: OutsideBroker, account: pulumi.Output[str], files: tuple[str, ...]
+) -> core.v1.PodSpecArgs:
+    mounted = [scratch(), stack_files(*files)]
+    if server.certificate_issuer:  # secretops takes any other from the store itself
+        mounted.append(secret_files("certs", CERTS_FOLDER, *certificates(broker, server)))
+    return core.v1.PodSpecArgs(
+        service_account_name=account,
+        automount_service_account_token=True,  # it writes the Secrets by it
+        enable_service_links=False,
+        restart_policy="Never",
+        security_context=pod_security(),
+        volumes=[volume for volume, _ in mounted],
+        containers=[
+            core.v1.ContainerArgs(
+                name="rotator",
+                image=server.image,
+                command=["secretops"],
+                args=["tick", "--manifest", f"{FOLDER}/stack/{MANIFEST}"],
+                security_context=container_security(),
+                resources=core.v1.ResourceRequirementsArgs(
+                    requests={"cpu": "50m", "memory": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
+                ),
+                volume_mounts=[mount for _, mount in mounted],
+            )
+        ],
+    )
+
+
+def _in_pod(manifest: Manifest, broker: OutsideBroker, server: KubernetesServer) -> Manifest:
+    """The stack's manifest as it reads inside the cluster: other paths, and no kubeconfig."""
+    here = broker_location(
+        broker,
+        certificates=Path(CERTS_FOLDER) if server.certificate_issuer else None,
+        certificate_secret=manifest.broker.certificate_secret,
+        ca_file=CA_FILE if broker.ca_file else None,
+    )
+    store = manifest.store
+    if not isinstance(store, Location):
+        raise TypeError(f"{store.kind}: a CronJob keeps the Secrets of its own namespace")
+    return manifest.model_copy(update={"broker": here, "store": store.model_copy(update={"context": None})})

@@ -1,0 +1,198 @@
+"""The MCP server as a Deployment: the launcher over streamable HTTP, its Secrets as files that kubelets renew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pulumi
+from pulumi_kubernetes import apps, core, meta, policy
+
+from components.broker import public_variables
+from components.kubernetes.names import PUBLIC, SECRETS, SERVER, Place, name_of, selector
+from components.kubernetes.network import from_pods, to_broker, to_copilot, to_dns
+from components.kubernetes.network import policy as network_policy
+from components.kubernetes.operators import client_certificate
+from components.kubernetes.pods import (
+    CA_FILE,
+    certificates,
+    container_security,
+    pod_security,
+    scratch,
+    secret,
+    secret_files,
+    stack_files,
+)
+from components.principals import ServiceAccount
+from components.references import Reference
+from components.sections import KubernetesServer, OutsideBroker
+from components.server import McpServer
+from settings import Settings
+
+PORT = 8000
+"""mcp's own default."""
+
+END_WITHIN = 15
+"""Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md); the rest is a slow node's."""
+
+SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
+"""Pods are ready once they have values, which come after `pulumi up`: it would wait ten minutes for them, in vain."""
+
+
+class KubernetesMcpServer(McpServer):
+    """A Deployment and what belongs to it. Owns no value and no grant; what it mounts is made by secretops."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        server: KubernetesServer,
+        broker: OutsideBroker,
+        account: ServiceAccount,
+        settings: Settings,
+        secrets: Reference,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, None, opts)
+        place = Place.of(self, account.namespace, SERVER, settings.stack)
+        self.endpoint = f"http://{SERVER}.{server.namespace}.svc.cluster.local:{PORT}/mcp"
+        if server.certificate_issuer:
+            client_certificate(server.certificate_issuer, settings.stack).deploy("certificate", place)
+        variables = public_variables(broker, log_level=settings.log_level, ca_file=CA_FILE)
+        public = core.v1.ConfigMap("public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
+        network_policy(
+            "server-network",
+            SERVER,
+            place,
+            egress=[to_dns(), to_broker(broker, server), to_copilot()],
+            ingress=[from_pods("http")],
+        )
+        apps.v1.Deployment(
+            "deployment",
+            metadata=place.metadata(SERVER, SKIP_AWAIT),
+            spec=apps.v1.DeploymentSpecArgs(
+                replicas=server.replicas,
+                revision_history_limit=3,
+                selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER)),
+                strategy=apps.v1.DeploymentStrategyArgs(
+                    type="RollingUpdate",
+                    rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_unavailable=0, max_surge=1),
+                ),
+                template=core.v1.PodTemplateSpecArgs(
+                    metadata=meta.v1.ObjectMetaArgs(
+                        labels=place.labels,
+                        # Variables don't change in a running pod: a change of theirs is a new pod.
+                        annotations={"coreflux-mcp-secrets/public-sha256": _digest(variables)},
+                    ),
+                    spec=_pod(server, broker, account, secrets, name_of(public.metadata)),
+                ),
+            ),
+            opts=place.child,
+        )
+        _reachable(place)
+        self.register_outputs({"endpoint": self.endpoint})
+
+
+def _reachable(place: Place) -> None:
+    """A Service, and a budget that lets a node be emptied a pod at a time."""
+    core.v1.Service(
+        "service",
+        metadata=place.metadata(SERVER, SKIP_AWAIT),
+        spec=core.v1.ServiceSpecArgs(
+            type="ClusterIP",
+            selector=selector(SERVER),
+            ports=[core.v1.ServicePortArgs(name="http", port=PORT, target_port="http", protocol="TCP")],
+            session_affinity="ClientIP",  # an MCP session lives in the memory of one pod
+        ),
+        opts=place.child,
+    )
+    policy.v1.PodDisruptionBudget(
+        "disruption-budget",
+        metadata=place.metadata(SERVER),
+        spec=policy.v1.PodDisruptionBudgetSpecArgs(
+            max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER))
+        ),
+        opts=place.child,
+    )
+
+
+def _pod(
+    server: KubernetesServer,
+    broker: OutsideBroker,
+    account: ServiceAccount,
+    secrets: Reference,
+    public: pulumi.Output[str],
+) -> core.v1.PodSpecArgs:
+    folder = secrets.source.removeprefix("files:")
+    mounted = [scratch(), secret_files("secrets", folder, secret(SECRETS), *certificates(broker, server))]
+    if broker.ca_file:
+        mounted.append(stack_files("ca.crt"))
+    return core.v1.PodSpecArgs(
+        service_account_name=account.name,
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=pod_security(),
+        termination_grace_period_seconds=END_WITHIN,
+        topology_spread_constraints=[
+            core.v1.TopologySpreadConstraintArgs(
+                max_skew=1,
+                topology_key=key,
+                when_unsatisfiable="ScheduleAnyway",
+                label_selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER)),
+            )
+            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+        ],
+        volumes=[volume for volume, _ in mounted],
+        containers=[
+            core.v1.ContainerArgs(
+                name="server",
+                image=server.image,
+                command=["secretops"],
+                args=_arguments(server, secrets),
+                env=[
+                    core.v1.EnvVarArgs(
+                        name="POD_NAME",
+                        value_from=core.v1.EnvVarSourceArgs(
+                            field_ref=core.v1.ObjectFieldSelectorArgs(field_path="metadata.name")
+                        ),
+                    ),
+                    # The launcher adds a part of its own. Together about 45 characters: MQTT 3.1.1 promises 23, and
+                    # leaves more to the broker (section 3.1.3.1).
+                    core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
+                ],
+                env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
+                ports=[core.v1.ContainerPortArgs(name="http", container_port=PORT, protocol="TCP")],
+                security_context=container_security(),
+                # As the server's own example for Kubernetes has them.
+                resources=core.v1.ResourceRequirementsArgs(
+                    requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
+                ),
+                startup_probe=_probe("/healthz", period=2, failures=60),
+                liveness_probe=_probe("/healthz", period=10, failures=3),
+                readiness_probe=_probe("/readyz", period=5, failures=2),
+                volume_mounts=[mount for _, mount in mounted],
+            )
+        ],
+    )
+
+
+def _arguments(server: KubernetesServer, secrets: Reference) -> list[str]:
+    arguments = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
+    service = f"{SERVER}.{server.namespace}"
+    for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
+        arguments += ["--allowed-host", name]
+    return arguments
+
+
+def _probe(path: str, *, period: int, failures: int) -> core.v1.ProbeArgs:
+    """`period` in seconds. A probe has no token: both paths are open."""
+    return core.v1.ProbeArgs(
+        http_get=core.v1.HTTPGetActionArgs(path=path, port="http"),
+        period_seconds=period,
+        failure_threshold=failures,
+        timeout_seconds=5,
+    )
+
+
+def _digest(variables: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(variables, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,149 @@
+"""The Kubernetes store: Secrets of the server's namespace, which secretops makes and writes.
+
+None of them is a resource of the stack: a refresh would read its values into the state (docs/adr). The stack has their
+names, who may read them, and who writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pulumi
+from pulumi_kubernetes import coordination
+
+from components import catalogue
+from components.access_log import Trail
+from components.broker import broker_location
+from components.kubernetes.access_log import trail_of
+from components.kubernetes.grants import Grant, grant
+from components.kubernetes.names import (
+    CERTIFICATE,
+    CERTS,
+    LEASE,
+    ROTATOR,
+    SECRETS,
+    SERVER,
+    VERSIONS,
+    Place,
+    user_of,
+)
+from components.kubernetes.pods import FOLDER
+from components.kubernetes.rotation import KubernetesRotator
+from components.naming import HTTP_TOKEN, PROJECT
+from components.principals import Namespace, Principal, ServiceAccount
+from components.references import MountedFiles
+from components.rotation import Schedule
+from components.sections import KubernetesServer, KubernetesStore, OutsideBroker
+from components.store import SecretStore
+from secretops.manifest import Delivered, Manifest, Reader, Secret, SecretKind
+from secretops.manifest import KubernetesStore as Location
+from settings import Settings
+
+_KEYS = {
+    SecretKind.MQTT_USER: {"username": "mqtt-user", "password": "mqtt-password"},  # nosec B105 - a key's name
+    SecretKind.AGENT_KEY: {"api-key": "api-key"},
+}
+"""As the guide has them, and the launcher's files: source."""
+
+KUBELETS = "system:nodes"
+"""The group of those that lay a Secret into a pod's volume."""
+
+CERT_MANAGER = user_of("cert-manager", "cert-manager")
+"""Its controller, where its manifests put it."""
+
+
+class KubernetesSecretStore(SecretStore):
+    """Secrets of one namespace as a store. Owns names, grants, lease, rotator and trail; never a value."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: KubernetesStore,
+        server: KubernetesServer,
+        broker: OutsideBroker,
+        namespace: Namespace,
+        settings: Settings,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, None, opts)
+        self._server, self._broker, self._namespace = server, broker, namespace
+        self._certs = CERTIFICATE if server.certificate_issuer else CERTS
+        location = Location(
+            namespace=server.namespace,
+            context=server.context,
+            versions=VERSIONS,
+            lease=LEASE,
+            delivered={secret.name: _delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)},
+            readers=dict(self._readers(store)),
+        )
+        self.manifest = Manifest(
+            project=PROJECT,
+            stack=settings.stack,
+            store=location,
+            broker=broker_location(broker, certificate_secret=self._certificate_secret()),
+            secrets=settings.catalogue.secrets,
+            grace_seconds=settings.rotation.grace_seconds,
+        )
+        # Empty: whoever rotates writes its spec, and holds no right to create.
+        coordination.v1.Lease(
+            "lease",
+            metadata=Place.of(self, namespace, ROTATOR, settings.stack).metadata(LEASE),
+            opts=pulumi.ResourceOptions(parent=self, provider=namespace.provider, ignore_changes=["spec"]),
+        )
+        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
+        self.register_outputs({"namespace": server.namespace})
+
+    def publish(self, *, reader: Principal) -> MountedFiles:
+        """Get, on the server's Secrets. Its pods have them from the kubelet, without this; nothing more is theirs."""
+        match reader:
+            case ServiceAccount():
+                place = Place.of(self, reader.namespace, SERVER, self.manifest.stack)
+                grant("server", SERVER, place, reader.name, Grant("", "secrets", (SECRETS, self._certs), ("get",)))
+                names = tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
+                return MountedFiles(source=f"files:{FOLDER}/secrets", secrets=names)
+            case _:
+                raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
+
+    def rotate(self) -> Schedule:
+        """A CronJob; it runs from the first `pulumi up` on."""
+        KubernetesRotator(
+            "rotator",
+            manifest=self.manifest,
+            secrets=tuple(name for name in (SECRETS, self._certs, VERSIONS) if name != CERTIFICATE),
+            server=self._server,
+            broker=self._broker,
+            namespace=self._namespace,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return Schedule(every="hour", turn_on="")
+
+    def record_access(self) -> Trail:
+        """The API server's audit log, and the policy that whoever runs it has to give it."""
+        store = self.manifest.store
+        readers = store.readers if isinstance(store, Location) else {}
+        return trail_of(self.manifest.stack, self._server.namespace, readers)
+
+    def _certificate_secret(self) -> str | None:
+        """What secretops shows a broker that asks for a certificate. cert-manager's is in no version of the store."""
+        return None if self._server.certificate_issuer else catalogue.client_cert().name
+
+    def _readers(self, store: KubernetesStore) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each Secret, and who is declared to read it."""
+        namespace = self._server.namespace
+        server, rotator = user_of(namespace, SERVER), user_of(namespace, ROTATOR)
+        yield SECRETS, (server, rotator, KUBELETS, *store.operators)
+        writer = CERT_MANAGER if self._server.certificate_issuer else rotator
+        yield self._certs, (server, writer, KUBELETS, *store.operators)
+        yield VERSIONS, (rotator, *store.operators)
+
+
+def _delivered(secret: Secret) -> Delivered:
+    """The Secret and the keys that the server's pods find `secret` in."""
+    if secret.kind is SecretKind.X509:
+        return Delivered(name=CERTS, keys={field: field for field in secret.fields})
+    token, field = HTTP_TOKEN
+    if secret.name == token:
+        return Delivered(name=SECRETS, keys={field: token})
+    keys = _KEYS.get(secret.kind) or {field: f"{secret.name}.{field}" for field in secret.fields}
+    return Delivered(name=SECRETS, keys=keys)

@@ -1,0 +1,347 @@
+"""`secretops audit`: what counts as a read, what is broken, and that memory does not grow with the log.
+
+The lines have the form of a real API server's; tests/contract/test_audit_kubernetes.py reads its own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secretops.errors import ExitCode, UsageError
+from secretops.manifest import Broker, BrokerKind, Delivered, KubernetesStore, Manifest, MqttProtocol
+from secretops.operations.audit import LONGEST_LINE, MOST_SOURCES, View, audit, moment
+from secretops.trails.kubernetes import CONTROL_PLANE
+from tests.real.mosquitto import free_port
+from tests.real.stack import DEADLINE, Stack, make_stack
+from tests.unit.test_cli import run
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NAMESPACE, MQTT = "coreflux-mcp", "mqtt"
+SERVER = f"system:serviceaccount:{NAMESPACE}:coreflux-mcp-server"
+SECRETS, VERSIONS = "coreflux-mcp-secrets", "coreflux-mcp-versions"
+BROKER = Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protocol=MqttProtocol.V5, tls=True)
+MANIFEST = Manifest(
+    project="coreflux-mcp-secrets",
+    stack="test",
+    store=KubernetesStore(
+        namespace=NAMESPACE,
+        versions=VERSIONS,
+        lease="coreflux-mcp-rotator",
+        delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})},
+        readers={SECRETS: (SERVER, "ops"), VERSIONS: ("ops",)},
+    ),
+    broker=BROKER,
+    secrets=(),
+    grace_seconds=30,
+)
+
+
+def event(user: str = "mallory", **changes: Any) -> dict[str, Any]:
+    """A get of the server's Secret that was answered, unless told otherwise."""
+    code = changes.pop("code", 200)
+    target = {"resource": "secrets", "namespace": NAMESPACE, "name": SECRETS, "apiVersion": "v1"}
+    return {
+        "kind": "Event",
+        "apiVersion": "audit.k8s.io/v1",
+        "level": "Metadata",
+        "auditID": changes.pop("id", "1"),
+        "stage": changes.pop("stage", "ResponseComplete"),
+        "requestURI": "/api/v1/…",
+        "verb": changes.pop("verb", "get"),
+        "user": {"username": user, "groups": changes.pop("groups", ["system:authenticated"])},
+        "sourceIPs": [changes.pop("address", "10.0.0.1")],
+        "userAgent": "kubectl/v1.37.2 (linux/amd64)",
+        "objectRef": target | changes.pop("target", {}),
+        "responseStatus": {"metadata": {}, "code": code},
+        "requestReceivedTimestamp": changes.pop("time", NOW).isoformat().replace("+00:00", "Z"),
+        "annotations": {"authorization.k8s.io/decision": "forbid" if code == 403 else "allow"},
+    } | changes
+
+
+def view(tmp_path: Path, events: Iterable[dict[str, Any] | bytes], **options: Any) -> View:
+    log = tmp_path / "audit.log"
+    with log.open("wb") as file:
+        for each in events:
+            file.write((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n")
+    return audit(MANIFEST, [str(log)], **options)
+
+
+def told(view: View) -> list[tuple[str, str, str, bool]]:
+    return [(row.reader, row.operation, row.outcome, row.declared) for row in view.rows]
+
+
+@pytest.mark.parametrize(
+    ("user", "groups", "declared"),
+    [
+        pytest.param(SERVER, [], True, id="by name"),
+        pytest.param("jane", ["ops"], True, id="by group"),
+        pytest.param("system:node:n1", ["system:nodes"], True, id="a node"),
+        pytest.param("system:node:n1", ["system:authenticated"], False, id="a node's name without its group"),
+        pytest.param("jane", ["system:nodes"], False, id="a node's group without its name"),
+        pytest.param("system:apiserver", ["system:masters"], True, id="the API server itself"),
+        pytest.param("system:serviceaccount:default:generic-garbage-collector", [], False, id="a controller's name"),
+        pytest.param("jane", ["system:masters"], False, id="an administrator whom nobody declared"),
+    ],
+)
+def test_who_is_declared(tmp_path: Path, user: str, groups: list[str], declared: bool) -> None:
+    found = view(tmp_path, [event(user, groups=groups)])
+    assert told(found) == [(user, "get", "got it", declared)]
+    assert found.exit_code == (ExitCode.DONE if declared else ExitCode.ATTENTION)
+
+
+def test_the_control_plane_has_no_account_outside_kube_system() -> None:
+    accounts = [name for name in CONTROL_PLANE if name.startswith("system:serviceaccount:")]
+    assert all(name.startswith("system:serviceaccount:kube-system:") for name in accounts)
+
+
+def test_a_list_counts_as_a_read_of_all_and_is_declared_only_for_who_may_have_all(tmp_path: Path) -> None:
+    every = {"name": None}
+    events = [
+        event(SERVER, verb="list", target=every),
+        event("jane", groups=["ops"], verb="list", target=every),
+        event("mallory", verb="list", target={"name": None, "namespace": None}),
+        event("mallory", verb="list", target={"name": None, "namespace": "another"}),
+    ]
+    found = view(tmp_path, events)
+    assert sorted(told(found)) == sorted(
+        [(SERVER, "list", "got it", False), ("jane", "list", "got it", True), ("mallory", "list", "got it", False)]
+    )
+    assert [row.count for row in found.rows] == [1, 1, 1]
+    assert len(view(tmp_path, events, secret=MQTT).rows) == 3
+
+
+def test_what_is_about_something_else_is_passed_over(tmp_path: Path) -> None:
+    others = [{"name": "tls"}, {"namespace": "another"}, {"resource": "configmaps"}, {"apiGroup": "example.org"}]
+    found = view(
+        tmp_path, [*(event(target=other) for other in others), event(objectRef=None), event(stage="RequestReceived")]
+    )
+    assert (found.rows, found.broken, found.lines) == ([], 0, 6)
+
+
+def test_undeclared_readers_come_first_and_among_them_those_that_got_a_value(tmp_path: Path) -> None:
+    found = view(
+        tmp_path,
+        [
+            event(SERVER, time=NOW + timedelta(hours=9)),
+            event("denied", code=403, time=NOW + timedelta(hours=8)),
+            event("early", time=NOW),
+            event("late", time=NOW + timedelta(hours=1)),
+            event("writer", verb="create", code=201),
+            event("missed", code=404),
+        ],
+    )
+    assert [row.reader for row in found.rows] == ["late", "early", "denied", "writer", "missed", SERVER]
+    assert [row.outcome for row in found.rows] == ["got it", "got it", "denied", "no value", "no value", "got it"]
+
+
+def test_a_watch_is_one_read_though_the_log_tells_of_it_twice(tmp_path: Path) -> None:
+    begun = {"verb": "watch", "target": {"name": None}}
+    found = view(
+        tmp_path,
+        [
+            event("jane", id="a", stage="ResponseStarted", **begun),
+            event("jane", id="b", stage="ResponseStarted", **begun),
+            event("jane", id="a", stage="ResponseComplete", **begun),
+            event("jane", id="c", stage="ResponseComplete", **begun),  # by a policy that omits ResponseStarted
+            event("eve", id="d", stage="ResponseStarted", code=403, **begun),
+            event("eve", id="d", stage="ResponseComplete", code=403, **begun),
+        ],
+    )
+    assert {row.reader: (row.count, row.outcome) for row in found.rows} == {"jane": (3, "got it"), "eve": (1, "denied")}
+
+
+def test_a_read_under_the_id_of_an_open_watch_is_counted_all_the_same(tmp_path: Path) -> None:
+    begun = event("jane", id="chosen", verb="watch", stage="ResponseStarted")
+    found = view(tmp_path, [begun, event("jane", id="chosen"), event("jane", id="chosen")])
+    assert {row.operation: row.count for row in found.rows} == {"watch": 1, "get": 2}
+
+
+def test_one_row_has_its_count_its_times_and_a_few_of_its_sources(tmp_path: Path) -> None:
+    events = [event(address=f"10.0.0.{index}", time=NOW + timedelta(minutes=index)) for index in range(50)]
+    (row,) = view(tmp_path, reversed(events)).rows
+    assert (row.count, row.first, row.last) == (50, NOW, NOW + timedelta(minutes=49))
+    assert len(row.sources) == MOST_SOURCES
+    assert "10.0.0.49 kubectl/v1.37.2" in row.sources
+
+
+def test_since_reader_and_secret_narrow_it(tmp_path: Path) -> None:
+    events = [
+        event("jane", time=NOW),
+        event("john", time=NOW + timedelta(hours=1)),
+        event("jim", target={"name": VERSIONS}),
+    ]
+    assert [row.reader for row in view(tmp_path, events, since=NOW + timedelta(minutes=1)).rows] == ["john"]
+    assert {row.reader for row in view(tmp_path, events, reader="j?h*").rows} == {"john"}
+    assert {row.reader for row in view(tmp_path, events, secret=SECRETS).rows} == {"jane", "john"}
+    assert {row.reader for row in view(tmp_path, events, secret=MQTT).rows} == {"jane", "john", "jim"}
+    with pytest.raises(UsageError, match=f"mqtt, {SECRETS}, {VERSIONS}"):
+        view(tmp_path, events, secret=MQTT[::-1])
+
+
+def test_a_log_that_holds_values_is_an_alarm_of_its_own(tmp_path: Path) -> None:
+    body = {"kind": "Secret", "data": {"key": "c2VjcmV0"}}
+    found = view(tmp_path, [event(SERVER, level="RequestResponse", responseObject=body)])
+    assert (found.bodies, found.exit_code) == (1, ExitCode.ATTENTION)
+    refused = event(SERVER, code=403, level="RequestResponse", responseObject={"kind": "Status"})
+    assert view(tmp_path, [refused]).bodies == 0
+
+
+BROKEN = (
+    b"not json",
+    b'{"kind": "Event"',
+    b"[1]",
+    b"null",
+    b"7",
+    b'"text"',
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b"{}",
+    b'{"kind": "Event"}',
+    b'{"kind": "Status", "apiVersion": "v1"}',
+    json.dumps(event(requestReceivedTimestamp="soon")).encode(),
+    json.dumps(event() | {"user": ["x"]}).encode(),
+    json.dumps(event(objectRef="x")).encode(),
+    json.dumps(event(verb=["get"])).encode(),
+)
+
+
+def test_broken_lines_are_counted_and_stop_nothing(tmp_path: Path) -> None:
+    found = view(tmp_path, [event("first"), *BROKEN, b"", event("last")])
+    assert (found.broken, found.lines) == (len(BROKEN), len(BROKEN) + 2)
+    assert {row.reader for row in found.rows} == {"first", "last"}
+
+
+def test_a_line_without_end_is_broken_and_never_held_whole(tmp_path: Path) -> None:
+    found = view(tmp_path, [b"{" + b"x" * (2 * LONGEST_LINE + 10), event()])
+    assert (found.lines, found.broken, len(found.rows)) == (2, 1, 1)
+
+
+def test_files_of_which_no_line_is_a_record_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none of 2 lines is a record"):
+        view(tmp_path, [b"I1125 klog", b"I1125 klog"])
+    assert view(tmp_path, []).exit_code == ExitCode.DONE
+
+
+def test_a_list_of_events_reads_as_its_events(tmp_path: Path) -> None:
+    listed = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [event("jane"), event("john", id="2")]}
+    assert {row.reader for row in view(tmp_path, [listed]).rows} == {"jane", "john"}
+
+
+def test_a_packed_log_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:
+    lines = b"".join(json.dumps(event(f"reader-{index}", id=str(index))).encode() + b"\n" for index in range(2000))
+    packed = tmp_path / "audit.log.gz"
+    packed.write_bytes(gzip.compress(lines)[:-2000])
+    whole = tmp_path / "whole.log"
+    whole.write_bytes(json.dumps(event("of-the-next-file")).encode())
+    found = audit(MANIFEST, [str(packed), str(whole)])
+    assert found.broken in (1, 2)  # its last line may be cut, too
+    readers = {row.reader for row in found.rows}
+    assert {"reader-0", "of-the-next-file"} <= readers
+    assert "reader-1999" not in readers
+
+
+def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -> None:
+    for name, why in ((tmp_path / "none.log", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(UsageError, match=why):
+            audit(MANIFEST, [str(name)])
+    with pytest.raises(UsageError, match="standard input"):
+        audit(MANIFEST, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("24h", NOW - timedelta(hours=24)),
+        ("90min", NOW - timedelta(minutes=90)),
+        ("45s", NOW - timedelta(seconds=45)),
+        ("7d", NOW - timedelta(days=7)),
+        ("2w", NOW - timedelta(weeks=2)),
+        ("2026-02-28", datetime(2026, 2, 28, tzinfo=UTC)),
+        ("2026-02-28T10:00:00Z", datetime(2026, 2, 28, 10, tzinfo=UTC)),
+        ("2026-02-28T10:00:00+02:00", datetime(2026, 2, 28, 8, tzinfo=UTC)),
+    ],
+)
+def test_since_is_a_duration_or_a_time(text: str, time: datetime) -> None:
+    assert moment(text, NOW) == time
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "5m", "-1h", "99999999999d", "2026-13-01"])
+def test_another_since_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(UsageError, match="--since 24h"):
+        moment(text, NOW)
+
+
+def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:
+    stack.file.write_text(MANIFEST.model_dump_json())
+    log = tmp_path / "audit.log"
+    log.write_text(json.dumps(event("mallory\x1b[2J[red]\n", userAgent="\x1b]0;x\x07")))
+    done = run(stack, "audit", str(log))
+    assert done.returncode == 3
+    assert b"\x1b" not in done.stdout
+    assert b"mallory\\x1b[2J[red]\\n" in done.stdout
+
+
+def test_a_million_lines_take_no_more_memory_than_a_thousand(tmp_path: Path) -> None:
+    """Sixty thousand here, to be quick: what grows with the log would show."""
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(MANIFEST.model_dump_json())
+    kilobytes = []
+    for count in (1_000, 60_000):
+        command = [sys.executable, "-m", "secretops", "audit", "-", "--json", "--manifest", str(manifest)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin and process.stdout
+        with process.stdin as pipe:
+            for index in range(count):
+                line = event(f"reader-{index % 20}", id=str(index), address=f"10.{index % 250}.0.{index % 99}")
+                line |= {"verb": "watch", "stage": "ResponseStarted"} if index % 2 else {}
+                pipe.write(json.dumps(line).encode() + b"\n")
+        rows = process.stdout.read().splitlines()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 3
+        assert json.loads(rows[-1]) == {"lines": count, "broken": 0, "holding_values": 0}
+        kilobytes.append(used.ru_maxrss)
+    assert kilobytes[1] < kilobytes[0] + 6_000
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """A dotenv stack whose broker nobody started."""
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    return make_stack(tmp_path / "store", broker)
+
+
+def test_a_dotenv_stacks_own_records_are_the_trail_without_naming_a_file(stack: Stack) -> None:
+    assert run(stack, "audit").stdout.decode().startswith("no access")
+    stack.put("agent-key", {"api-key": "canary-of-this-test-only"})
+    stack.session("rotator").store.astray("agent-key")
+    done = run(stack, "audit", "--json")
+    assert done.returncode == 0, done.stdout
+    assert b"canary" not in done.stdout
+    rows = [json.loads(line) for line in done.stdout.splitlines()][:-1]
+    assert {(row["reader"].partition(":")[0], row["operation"], row["outcome"]) for row in rows} >= {
+        ("operator", "write", "no value"),
+        ("rotator", "read", "got it"),
+    }
+    assert all(row["declared"] for row in rows)
+
+
+def test_a_server_that_reads_what_is_the_rotators_alone_is_flagged(stack: Stack) -> None:
+    record = {"time": NOW.isoformat(), "actor": "server:app@host-1", "operation": "read", "secret": "broker-admin"}
+    (stack.root / "log" / "access.jsonl").write_text(json.dumps({**record, "version": "v", "purpose": "p"}) + "\n{cut")
+    done = run(stack, "audit", "--since", "2026-01-01")
+    assert done.returncode == 3
+    assert b"server:app" in done.stdout
+    assert b"host-1" in done.stdout
+    assert b"1 of 2 lines are no record" in done.stderr
+    assert subprocess.run(stack.command("audit"), capture_output=True, timeout=DEADLINE, check=False).returncode == 3

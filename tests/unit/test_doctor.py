@@ -1,0 +1,179 @@
+"""`secretops doctor` on a dotenv stack, and what holds for every check."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from secretops.engine.state import Stage, Version
+from secretops.errors import ExitCode, StoreError
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.operations.doctor import doctor, exit_code
+from secretops.operations.doctor.check import Level, Result, ok
+from secretops.operations.doctor.folder import FolderClosed
+from secretops.values import Value
+from tests.real.mosquitto import free_port
+from tests.real.stack import Stack, make_stack
+from tests.unit.test_cli import refused, run
+
+CANARY = "canary-of-this-test-only"
+HOUR = 3600
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """A stack with one value, whose broker nobody started."""
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    made = make_stack(tmp_path / "store", broker)
+    made.put("agent-key", {"api-key": CANARY})
+    return made
+
+
+def examine(stack: Stack, code: int) -> dict[str, dict[str, str]]:
+    done = run(stack, "doctor", "--json")
+    assert done.returncode == code, done.stdout
+    assert CANARY.encode() not in done.stdout + done.stderr
+    return {one["check"]: one for one in json.loads(done.stdout)}
+
+
+def test_a_healthy_stack_is_well(stack: Stack) -> None:
+    examined = examine(stack, 0)
+    assert list(examined) == [
+        "folder",
+        "audit",
+        "secret broker-admin",
+        "secret mqtt",
+        "secret agent-key",
+        "secret client-cert",
+    ]
+    assert {one["level"] for one in examined.values()} == {"ok"}
+    assert "secretops put broker-admin" in examined["secret broker-admin"]["value"]
+    text = run(stack, "doctor").stdout.decode()
+    assert len(text.splitlines()) == len(examined)
+
+
+def _begin_put(stack: Stack) -> None:
+    """A `put` that was killed before it published."""
+    version = Version(id="v9", stage=Stage.PENDING, created=stack.clock())
+    stack.session().store.add("agent-key", version, Value({"api-key": "of-a-put-that-was-killed"}))
+
+
+def _left_pending(stack: Stack) -> None:
+    stack.clock.skip(-2.5 * HOUR)
+    _begin_put(stack)
+
+
+def _last_years(stack: Stack) -> None:
+    stack.clock.skip(-400 * 24 * HOUR)
+    stack.put("agent-key", {"api-key": "of-last-year"})
+
+
+def _edited(stack: Stack) -> None:
+    stack.env.write_text(stack.env.read_text().replace(CANARY, "by-hand"))
+
+
+@pytest.mark.parametrize(
+    ("plant", "check", "words"),
+    [
+        pytest.param(
+            lambda stack: (stack.root / "versions").chmod(0o755), "folder", "versions has mode 755", id="open"
+        ),
+        pytest.param(lambda stack: stack.root.chmod(0o750), "folder", "store has mode 750", id="open to a group"),
+        pytest.param(lambda stack: stack.env.chmod(0o644), "folder", ".env has mode 644", id="a readable .env"),
+        pytest.param(
+            lambda stack: next((stack.root / "versions" / "agent-key").glob("[0-9]*.json")).chmod(0o640),
+            "folder",
+            "has mode 640",
+            id="a readable value",
+        ),
+        pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
+        pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
+        pytest.param(_last_years, "secret agent-key", "due since", id="due"),
+    ],
+)
+def test_a_planted_fault_is_found_by_its_check_alone(
+    stack: Stack, plant: Callable[[Stack], object], check: str, words: str
+) -> None:
+    plant(stack)
+    examined = examine(stack, 3)
+    wrong = {name: one for name, one in examined.items() if one["level"] != "ok"}
+    assert list(wrong) == [check]
+    assert wrong[check]["level"] == "attention"
+    assert words in wrong[check]["value"]
+    assert wrong[check]["remedy"]
+
+
+def test_what_a_tick_has_yet_to_do_is_no_fault(stack: Stack) -> None:
+    _begin_put(stack)
+    assert "left pending" in examine(stack, 0)["secret agent-key"]["value"]
+
+
+def test_a_folder_of_another_account_is_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    result = FolderClosed(stack.root).look()
+    assert result.level is Level.ATTENTION
+    assert "and this is uid 12345" in result.value
+
+
+def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stack: Stack, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    stack.file.rename(manifest)
+    stack.manifest_file = manifest
+    stack.root.rename(tmp_path / "away")
+    examined = examine(stack, 3)
+    assert len(examined) == 6
+    assert examined["folder"]["value"].endswith("is not there")
+
+
+def test_nothing_of_a_dotenv_store_is_a_persons_word(stack: Stack) -> None:
+    refused(run(stack, "doctor", "--confirm", "audit=trust me"), 2, "nothing to confirm")
+
+
+def test_doctor_looks_for_what_the_program_makes_by_its_name() -> None:
+    pytest.importorskip("lightkube")
+    from secretops.operations.doctor.kubernetes import CERT_MANAGER, ROTATOR, SERVER
+
+    tree = ast.parse((Path(__file__).parents[2] / "components" / "kubernetes" / "names.py").read_text())
+    named = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert (named["SERVER"], named["ROTATOR"], named["CERTIFICATE"]) == (SERVER, ROTATOR, CERT_MANAGER)
+
+
+@dataclass(frozen=True)
+class Raising:
+    error: Exception
+    name: str = "raising"
+
+    def look(self) -> Result:
+        raise self.error
+
+
+@dataclass(frozen=True)
+class Well:
+    name: str = "well"
+
+    def look(self) -> Result:
+        return ok("well")
+
+
+def test_a_check_that_fails_stops_no_other_and_is_not_taken_for_well(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.CRITICAL):
+        told = StoreError("no", rule="rule", remedy="remedy")
+        examined = list(doctor([Raising(told), Raising(RuntimeError(CANARY)), Well()]))
+    assert [result.level for _, result in examined] == [Level.UNKNOWN, Level.UNKNOWN, Level.OK]
+    assert examined[0][1] == Result(Level.UNKNOWN, "no", "rule", "remedy")
+    assert CANARY not in str(examined)
+    assert exit_code(examined) == ExitCode.ATTENTION
+    assert exit_code(examined[2:]) == ExitCode.DONE
