@@ -19,7 +19,9 @@ import pytest
 from secretops import cli
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
-from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.errors import UsageError
+from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol
+from secretops.stores import open_store
 from secretops.values import Value
 from tests.real.mosquitto import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
@@ -303,3 +305,11 @@ def kept(stack: Stack) -> str:
 def test_the_access_records_name_the_account_and_not_what_the_environment_says(stack: Stack) -> None:
     assert process(stack, "put", "agent-key", given=b"some-key", USER="mallory", LOGNAME="mallory").returncode == 0
     assert "mallory" not in (stack.root / "log" / "access.jsonl").read_text()
+
+
+def test_an_installation_without_a_platforms_client_says_which_extra_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("secretops.stores.kubernetes")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightkube", None)
+    with pytest.raises(UsageError, match=r"no lightkube(?s:.*)secretops\[kubernetes\]"):
+        open_store(KubernetesStore(namespace="some", versions="v", lease="l"), role="operator")

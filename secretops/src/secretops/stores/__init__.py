@@ -6,6 +6,7 @@ from pathlib import Path
 
 from secretops.access import AccessRecords, this_actor
 from secretops.engine.journal import Journal, JournalFile
+from secretops.errors import UsageError
 from secretops.manifest import DotenvStore, KubernetesStore
 from secretops.stores.protocol import VersionStore
 
@@ -13,7 +14,7 @@ from secretops.stores.protocol import VersionStore
 def open_store(location: DotenvStore | KubernetesStore, *, role: str) -> tuple[VersionStore, Journal]:
     """The store at `location` and the journal kept in it, for a process in `role` ("operator", "rotator").
 
-    Touches nothing yet.
+    Touches nothing yet. Raises UsageError when this installation lacks the platform's client.
     """
     match location:
         case DotenvStore():
@@ -23,7 +24,14 @@ def open_store(location: DotenvStore | KubernetesStore, *, role: str) -> tuple[V
             records = AccessRecords(log / "access.jsonl", this_actor(role))
             return DotenvVersionStore(location, records), JournalFile(log / "rotation.jsonl")
         case KubernetesStore():
-            from secretops.stores.kubernetes import KubernetesVersionStore
+            try:
+                from secretops.stores.kubernetes import KubernetesVersionStore
+            except ModuleNotFoundError as error:
+                raise UsageError(
+                    f"this installation of secretops has no {error.name}",
+                    rule="each platform's client comes with its extra",
+                    remedy="install secretops[kubernetes]",
+                ) from None
 
             store = KubernetesVersionStore.open(location, role=role)
             return store, store.journal

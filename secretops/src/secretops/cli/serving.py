@@ -1,0 +1,64 @@
+"""The commands that run something: the launcher, and the embedded broker of a dev stack."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, open_session, out, print_json
+from secretops.errors import ExitCode, UsageError
+from secretops.operations.stack import load_manifest, project_folder
+
+broker_app = typer.Typer(no_args_is_help=True, help="The embedded broker of a dev stack.")
+app.add_typer(broker_app, name="broker")
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Option("--from", help="dotenv:, file:, files: or json: and a path, or env:.")],
+    transport: Annotated[
+        Literal["stdio", "sse", "http"],
+        typer.Option("--transport", envvar="MCP_TRANSPORT", help="How MCP clients reach it; http is streamable HTTP."),
+    ] = "stdio",
+    listen: Annotated[
+        str, typer.Option("--listen", envvar="MCP_LISTEN", help="ADDRESS:PORT for sse and http.")
+    ] = "127.0.0.1:8000",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="A name that clients call the server by."),
+    ] = None,
+) -> int:
+    """The launcher: run the unmodified MCP server on the values of a store, over stdio, SSE or streamable HTTP."""
+    from secretops import launcher
+    from secretops.launcher.listening import listening
+
+    return launcher.run(source, listening(transport, listen, allowed_host or ()))
+
+
+@broker_app.command("start")
+def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+    """Start the stack's embedded broker in the background, unless something listens there already."""
+    from secretops.operations import broker as operation
+
+    return _tell(operation.start(open_session(stack, manifest)), as_json)
+
+
+@broker_app.command("stop")
+def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+    """Stop the embedded broker that `start` started."""
+    from secretops.operations import broker as operation
+
+    try:
+        found = load_manifest(stack, manifest)
+    except UsageError as error:
+        return _tell(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
+    return _tell(operation.stop(found), as_json)
+
+
+def _tell(message: str, as_json: bool) -> int:
+    if as_json:
+        print_json({"message": message})
+    else:
+        out.print(message, markup=False)
+    return ExitCode.DONE

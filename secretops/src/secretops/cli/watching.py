@@ -1,0 +1,118 @@
+"""The commands that look: whether everything is as it should be, and who read what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
+from secretops.operations.stack import load_manifest
+from secretops.trails.protocol import ALL
+
+LONGEST = 200
+"""Characters that are shown of a name or a source that somebody else chose."""
+
+
+@app.command()
+def doctor(
+    confirm: Annotated[
+        list[str] | None,
+        typer.Option("--confirm", help="audit=WORDS or encryption-at-rest=WORDS: record that you have seen to it."),
+    ] = None,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Look at everything that the stack lives on, and say what is not as it should be. Changes nothing."""
+    from secretops.operations import doctor as operation
+
+    session = open_session(stack, manifest)
+    if confirm:
+        operation.confirm(session, confirm)
+    examined = []
+    colours = {"ok": "green", "attention": "red", "unknown": "yellow"}
+    for name, result in operation.doctor(operation.checks(session)):
+        examined.append((name, result))
+        if as_json:
+            continue
+        out.print(f"[{colours[result.level]}]{result.level:<9}[/] {escape(name)}: {escape(printable(result.value))}")
+        for text in (result.rule, result.remedy and f"-> {result.remedy}"):
+            if text:
+                out.print(f"          {printable(text)}", markup=False)
+    if as_json:
+        print_json([{"check": name, **asdict(result)} for name, result in examined])
+    return operation.exit_code(examined)
+
+
+@app.command()
+def audit(  # noqa: PLR0917 - typer calls it by name
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE…", help="Logs of the store's trail, .gz too, or - for standard input."),
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", help="24h, 7d, 90min, or an ISO 8601 time (UTC).")] = None,
+    secret: Annotated[str | None, typer.Option("--secret", help="Only this secret, or the place it lies in.")] = None,
+    reader: Annotated[str | None, typer.Option("--reader", help="Only this reader; * and ? stand for others.")] = None,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Who read what, when and from where; readers that nobody declared first. JSON is a line a row, then a summary."""
+    from secretops.operations import audit as operation
+
+    begin = operation.moment(since, datetime.now(UTC)) if since else None
+    found = load_manifest(stack, manifest)
+    view = operation.audit(found, files or (), since=begin, secret=secret, reader=reader)
+    if as_json:
+        for row in view.rows:
+            print_json({**asdict(row), "outcome": row.outcome}, indent=None)
+        print_json({"lines": view.lines, "broken": view.broken, "holding_values": view.bodies}, indent=None)
+        return view.exit_code
+    table = Table(box=None)
+    for heading in (
+        "declared",
+        "reader",
+        "secret",
+        "operation",
+        "outcome",
+        "times",
+        "first (UTC)",
+        "last (UTC)",
+        "from",
+    ):
+        table.add_column(heading, no_wrap=True)
+    for row in view.rows:
+        table.add_row(
+            "yes" if row.declared else f"[{'red' if row.alarming else 'yellow'}]NO[/]",
+            escape(printable(row.reader)[:LONGEST]),
+            "* (all)" if row.secret == ALL else escape(printable(row.secret)),
+            row.operation,
+            row.outcome,
+            str(row.count),
+            f"{row.first:%Y-%m-%d %H:%M:%S}",
+            f"{row.last:%Y-%m-%d %H:%M:%S}",
+            escape(printable("; ".join(row.sources))[:LONGEST]),
+        )
+    if view.rows:
+        out.print(table)
+    else:
+        out.print("no access to the stack's secrets is on record here")
+    if view.broken:
+        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted")
+    if view.bodies:
+        err.print(
+            f"{view.bodies} records hold a value: whoever reads this log can read it\n"
+            "a trail says who and what, never the value\n"
+            "-> take the stack's policy (level Metadata), then rotate what was read; guard or remove this log"
+        )
+    return view.exit_code
+
+
+def printable(text: str) -> str:
+    """`text` without what would move a terminal's cursor: whoever sends a request chooses some of it."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

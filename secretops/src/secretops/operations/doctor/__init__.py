@@ -1,0 +1,79 @@
+"""What of a stack's live parts is not as it should be. Looks at everything, changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.manifest import DotenvStore, KubernetesStore
+from secretops.operations.doctor.check import Check, Level, Result, unknown
+from secretops.operations.doctor.stands import SecretStands
+from secretops.operations.session import Session
+
+_log = logging.getLogger(__name__)
+
+Examined = tuple[str, Result]
+"""A check's name and what it found."""
+
+
+def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
+    """Every check's result, as it comes. One that can't look is unknown, and stops no other."""
+    for check in checks:
+        yield check.name, _look(check)
+
+
+def exit_code(examined: Sequence[Examined]) -> ExitCode:
+    """DONE only when everything is known to be well: what nobody could look at needs a person too."""
+    return ExitCode.DONE if all(result.level is Level.OK for _, result in examined) else ExitCode.ATTENTION
+
+
+def checks(session: Session) -> list[Check]:
+    """What there is to look at: the store's own parts, then how each secret stands."""
+    store = session.manifest.store
+    match store:
+        case DotenvStore():
+            from secretops.operations.doctor.folder import dotenv_checks
+
+            return [*dotenv_checks(store), *(SecretStands(session, secret) for secret in session.manifest.secrets)]
+        case KubernetesStore():
+            from secretops.operations.doctor.cluster import Cluster
+            from secretops.operations.doctor.kubernetes import kubernetes_checks
+
+            cluster = Cluster(store)
+            return [
+                *kubernetes_checks(cluster),
+                *(SecretStands(session, secret, first=cluster.reach) for secret in session.manifest.secrets),
+            ]
+
+
+def confirm(session: Session, said: Sequence[str]) -> None:
+    """Record what an operator says of things that nobody can look at: `check=words`, who said it, and when.
+
+    Raises UsageError, StoreError, UnreachableError.
+    """
+    store = session.manifest.store
+    if not isinstance(store, KubernetesStore):
+        raise UsageError(
+            "--confirm: nothing to confirm",
+            rule=f"everything about store {store.kind} can be looked at",
+            remedy="secretops doctor, without --confirm",
+        )
+    from secretops.operations.doctor.cluster import Cluster
+    from secretops.operations.doctor.confirmation import record
+
+    record(Cluster(store), said)
+
+
+def _look(check: Check) -> Result:
+    try:
+        return check.look()
+    except SecretopsError as error:
+        return Result.of(error, Level.UNKNOWN)
+    except Exception as error:  # a defect of this check alone; its text may hold anything, the log is redacted
+        _log.exception("%s: unexpected", check.name)
+        return unknown(
+            f"an unexpected {type(error).__name__}",
+            "doctor tells what is wrong; that it could not is a defect of its own",
+            "report it with the traceback in the log",
+        )

@@ -1,0 +1,90 @@
+"""The dotenv store's folder: whose it is, who else could read it, and whether its records are kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from secretops.manifest import DotenvStore
+from secretops.operations.doctor.check import Check, Result, attention, ok
+from secretops.stores import files
+
+FOLDERS = ("config", "certs", "secrets", "versions", "log")
+"""Where values, and what is written about them, lie."""
+
+RECORDS = Path("log") / "access.jsonl"
+
+MOST_NAMED = 5
+"""How many of the paths that are wrong are named."""
+
+
+def dotenv_checks(location: DotenvStore) -> list[Check]:
+    """The store's own checks."""
+    root = Path(location.root)
+    return [FolderClosed(root), RecordsKept(root)]
+
+
+@dataclass(frozen=True)
+class FolderClosed:
+    """Folders 700, what holds values 600, all of it the account's own: as the Secret Management Guide has it."""
+
+    root: Path
+    name: str = "folder"
+
+    def look(self) -> Result:
+        with files.told(self.root):
+            if not self.root.is_dir():
+                return attention(f"{self.root} is not there", "`pulumi up` makes the store's folder", "pulumi up")
+            wrong = list(self._wrong())
+        if wrong:
+            named = "; ".join(wrong[:MOST_NAMED]) + ("; …" if len(wrong) > MOST_NAMED else "")
+            return attention(
+                named,
+                "folders have mode 700, files with values 600, and all belong to the account that uses them",
+                "pulumi up sets the modes of what it made; chmod and chown the rest",
+            )
+        return ok(f"{self.root}: only uid {os.geteuid()} may read it")
+
+    def _wrong(self) -> Iterator[str]:
+        for path in (self.root, *self._parts()):
+            found = path.lstat()
+            mode = stat.S_IMODE(found.st_mode)
+            if found.st_uid != os.geteuid():
+                yield f"{path} belongs to uid {found.st_uid}, and this is uid {os.geteuid()}"
+            elif mode & ~(files.FOLDER if stat.S_ISDIR(found.st_mode) else self._most(path)):
+                yield f"{path} has mode {mode:o}"
+
+    def _parts(self) -> Iterator[Path]:
+        for folder in FOLDERS:
+            top = self.root / folder
+            if top.is_dir():
+                yield top
+                yield from (path for path in sorted(top.rglob("*")) if not path.is_symlink())
+
+    def _most(self, path: Path) -> int:
+        """The widest mode it may have: what holds no value may be read."""
+        private = path.suffix != ".crt" and (path.name == ".env" or path.parent != self.root / "config")
+        return files.PRIVATE if private else files.PUBLIC
+
+
+@dataclass(frozen=True)
+class RecordsKept:
+    """The store's own access records can be written. What they can't show is said, too."""
+
+    root: Path
+    name: str = "audit"
+
+    def look(self) -> Result:
+        path = self.root / RECORDS
+        with files.told(path):
+            there = path.exists()
+        if there and not os.access(path, os.R_OK | os.W_OK):
+            return attention(
+                f"{path} can't be written by uid {os.geteuid()}",
+                "every access is recorded before it happens, and one that can't be is refused",
+                f"chown {os.geteuid()} {path}, and chmod 600",
+            )
+        return ok(f"{path}; a read by another program of this account is not seen (see the README's gaps)")

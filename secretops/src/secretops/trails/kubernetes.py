@@ -1,0 +1,149 @@
+"""The API server's audit log: lines of audit.k8s.io/v1 Event, as `--audit-log-path` or an audit webhook gives them.
+
+https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from secretops.manifest import KubernetesStore
+from secretops.trails.protocol import ALL, Access
+
+GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
+"""Verbs that a Secret's data may come back from. Seen on a real API server: a patch that changes nothing answers with
+the whole Secret, a dry run too; so does a deletecollection, and a delete that has to wait for something
+(propagationPolicy=Foreground). A create or an update shows only what its sender sent."""
+
+CONTROL_PLANE = frozenset(
+    {
+        "system:apiserver",
+        "system:kube-controller-manager",
+        *(
+            f"system:serviceaccount:kube-system:{name}"
+            for name in (
+                "generic-garbage-collector",
+                "legacy-service-account-token-cleaner",
+                "namespace-controller",
+                "resourcequota-controller",
+                "storage-version-migrator-controller",
+            )
+        ),
+    }
+)
+"""Readers by nature: the cluster's own processes, which watch every object of every kind. They are those whose
+bootstrap roles (`kubectl get clusterroles`) let them have Secrets."""
+
+NODE, NODES = "system:node:", "system:nodes"
+"""Readers by nature: a kubelet mounts what its node's pods ask for, and the API server lets it read no other Secret.
+https://kubernetes.io/docs/reference/access-authn-authz/node/"""
+
+MOST_OPEN = 10_000
+"""Requests that have begun to be answered and have not ended, of which the log will tell once more: watches."""
+
+NOBODY = "(not logged in)"
+
+
+class KubernetesAuditLog:
+    """`Trail` over one stack's Secrets in the audit log of its cluster. Feed it one log's lines in order."""
+
+    def __init__(self, location: KubernetesStore) -> None:
+        self._namespace, self._readers = location.namespace, location.readers
+        self._places = {secret: place.name for secret, place in location.delivered.items()}
+        self._versions = location.versions
+        self._secrets = frozenset({location.versions, *self._places.values(), *location.readers})
+        self._open: OrderedDict[str, None] = OrderedDict()
+
+    def read(self, line: bytes) -> Iterator[Access]:
+        event = json.loads(line)
+        try:
+            if event["kind"] == "EventList":
+                for each in event["items"]:
+                    yield from self._read(each)
+            elif event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None):
+                yield from self._read(event)
+            else:
+                raise ValueError(f"a {event['kind']}")
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not an audit event") from error
+
+    def names(self, secret: str) -> frozenset[str]:
+        if secret in self._places:
+            return frozenset({self._places[secret], self._versions})
+        return frozenset({secret} & self._secrets)
+
+    def known(self) -> Iterable[str]:
+        return (*sorted(self._places), *sorted(self._secrets))
+
+    def _read(self, event: dict[str, Any]) -> Iterator[Access]:
+        target = event.get("objectRef") or {}
+        if target.get("resource") != "secrets" or target.get("apiGroup") or not self._first_word(event):
+            return
+        name = target.get("name") or ALL
+        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self._secrets, ALL):
+            return
+        verb, code = event["verb"], _code(event)
+        if name == ALL and verb == "create":
+            return
+        time = datetime.fromisoformat(event["requestReceivedTimestamp"]).astimezone(UTC)
+        user = event.get("user") or {}
+        reader = user.get("username") or NOBODY
+        worn = (event.get("impersonatedUser") or {}).get("username")
+        decision = (event.get("annotations") or {}).get("authorization.k8s.io/decision")
+        yield Access(
+            time=time,
+            reader=f"{reader} as {worn}" if worn else reader,
+            operation=verb,
+            secret=name,
+            allowed=decision == "allow" if decision else code < HTTPStatus.BAD_REQUEST,
+            source=_source(event),
+            given=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
+            declared=self._is_declared(name, reader, user.get("groups") or ()),
+            holds_value=any(
+                body in event and event[body].get("kind") != "Status" for body in ("requestObject", "responseObject")
+            ),
+        )
+
+    def _first_word(self, event: dict[str, Any]) -> bool:
+        """Whether the log tells of this request for the first time: a watch is told of when it begins and at its end.
+
+        A request refused for want of a login has no end in the log. Nothing but a watch is ever passed over for its
+        id, which a client may choose.
+        """
+        stage, request = event["stage"], event["auditID"]
+        begins, refused = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
+        if event["verb"] != "watch" or refused:
+            return refused if begins else stage in ("ResponseComplete", "Panic")
+        if begins:
+            self._open[request] = None
+            if len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+            return True
+        if request in self._open:
+            del self._open[request]
+            return False
+        return stage in ("ResponseComplete", "Panic")
+
+    def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
+        """Whoever wears another's name is judged by their own."""
+        if reader in CONTROL_PLANE or (reader.startswith(NODE) and NODES in groups):
+            return True
+        asked = self._secrets if name == ALL else (name,)
+        return all(not {reader, *groups}.isdisjoint(self._readers.get(each, ())) for each in asked)
+
+
+def _code(event: dict[str, Any]) -> int:
+    return int((event.get("responseStatus") or {}).get("code", HTTPStatus.OK))
+
+
+def _source(event: dict[str, Any]) -> str:
+    """The addresses (behind a proxy: as it tells them, its own last), the program, and the pod where there is one."""
+    extra = (event.get("user") or {}).get("extra") or {}
+    pods = extra.get("authentication.kubernetes.io/pod-name") or ()
+    program = str(event.get("userAgent") or "").split(" ")[0]
+    return " ".join([",".join(event.get("sourceIPs") or ()), *(f"pod {pod}" for pod in pods), program]).strip()

@@ -1,0 +1,46 @@
+"""The records that secretops and the launcher write themselves (access.AccessRecords), for a store without a trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from secretops.manifest import Reader, Secret
+from secretops.trails.protocol import Access
+
+OPERATOR = "operator"
+"""The role of a person's own commands. The folder's account has every value anyway, so it is declared by nature."""
+
+
+class OwnRecords:
+    """`Trail` over access.jsonl. What it says of its reader is what that process said of itself."""
+
+    def __init__(self, secrets: Sequence[Secret]) -> None:
+        self._readers = {secret.name: secret.readers for secret in secrets}
+
+    def read(self, line: bytes) -> Iterable[Access]:
+        record = json.loads(line)
+        try:
+            secret, reader, operation = record["secret"], record["actor"], record["operation"]
+            time = datetime.fromisoformat(record["time"]).astimezone(UTC)
+            who, _, host = reader.rpartition("@")
+            role = who.partition(":")[0]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not an access record") from error
+        yield Access(
+            time=time,
+            reader=who,
+            operation=operation,
+            secret=secret,
+            allowed=True,
+            source=host,
+            given=operation == "read",
+            declared=role == OPERATOR or role in self._readers.get(secret, (Reader.ROTATOR,)),
+        )
+
+    def names(self, secret: str) -> frozenset[str]:
+        return frozenset({secret} & set(self._readers))
+
+    def known(self) -> Iterable[str]:
+        return self._readers
