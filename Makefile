@@ -6,12 +6,14 @@ PYTHON ?= python3
 TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
 BIN := .venv/bin
 
-.PHONY: help setup up down preview test test-fast check format lint types contracts scan clean
+.PHONY: help setup up down preview image bench test test-fast check format lint types contracts scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
 	@echo "make down       stop what make up started"
 	@echo "make preview    what a make up would change"
+	@echo "make image      one image for the launcher and the rotator"
+	@echo "make bench      measure, and write docs/performance.md"
 	@echo "make test       every test, on real parts"
 	@echo "make test-fast  the inner loop: tests that start nothing"
 	@echo "make check      the gate: lint, types, contracts, test"
@@ -45,6 +47,20 @@ down:
 preview: setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 	@$(BIN)/pulumi preview --stack $(STACK)
+
+TAG ?= coreflux-mcp
+DOCKER ?= docker
+
+# UPSTREAM=FOLDER takes the server from there instead of cloning it; PYTHON_IMAGE=NAME@DIGEST pins the base.
+image:
+	@rm -rf .tools/server
+	@$(if $(UPSTREAM),mkdir -p .tools/server && cp $(sort $(UPSTREAM)/server.py $(wildcard $(UPSTREAM)/*.py $(UPSTREAM)/LICENSE)) .tools/server/)
+	@$(DOCKER) build --tag $(TAG) --build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude '*') \
+		$(if $(UPSTREAM),--build-arg UPSTREAM=.tools/server) \
+		$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
+
+bench: setup
+	@$(BIN)/python -m bench
 
 test:
 	@$(PYTHON) tools/setup.py --parts

@@ -9,7 +9,7 @@ import pytest
 
 from secretops import redaction
 
-pytest_plugins = ["tests.real.mosquitto", "tests.real.embedded", "tests.real.launched"]
+pytest_plugins = ["tests.real.mosquitto", "tests.real.embedded", "tests.real.launched", "tests.real.cluster"]
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,7 @@ def no_value_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
 MAY_BE_MISSING = {
     "the upstream server": "a CI elsewhere has no copy of it, and need not have a network",
     "systemd-analyze": "it comes with systemd, which a container does without",
+    "dockerd": "it needs root and control groups, which a CI's container need not have",
     "a declared gap": "nothing is missing on this machine: that store cannot do it anywhere",
 }
 """The only skips that are none of CI's business: how their reason begins, and why."""

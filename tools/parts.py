@@ -16,8 +16,13 @@ PARTS = {
     "mosquitto_pub": "mosquitto-clients",
     "git-secrets": "git-secrets",
     "etcd": "etcd-server",
+    "dockerd": "docker.io",
+    "mmdebstrap": "mmdebstrap",
 }
 """A command, and the Debian package that brings it."""
+
+UNITS = {"mosquitto": ("mosquitto",), "docker.io": ("docker.service", "docker.socket", "containerd.service")}
+"""A package, and what it would have started at each boot from now on."""
 
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
 """Debian has the broker in /usr/sbin, which is not on every user's PATH."""
@@ -73,8 +78,9 @@ def install_packages(*, must: bool) -> None:
         ("package lists of Debian", ["apt-get", "update"]),
         (", ".join(missing), ["apt-get", "install", "-y", "--no-install-recommends", *missing]),
     ]
-    if "mosquitto" in missing and shutil.which("systemctl"):
-        steps.append(("no broker at the next boot", ["systemctl", "disable", "mosquitto"]))
+    units = [unit for package in missing for unit in UNITS.get(package, ())]
+    if units and shutil.which("systemctl"):
+        steps.append(("none of them at the next boot", ["systemctl", "disable", *units]))
     try:
         with no_service_starts():
             for step, argv in steps:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -313,3 +314,16 @@ def test_an_installation_without_a_platforms_client_says_which_extra_brings_it(m
     monkeypatch.setitem(sys.modules, "lightkube", None)
     with pytest.raises(UsageError, match=r"no lightkube(?s:.*)secretops\[kubernetes\]"):
         open_store(KubernetesStore(namespace="some", versions="v", lease="l"), role="operator")
+
+
+def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_process(stack: Stack) -> None:
+    waiting = subprocess.Popen(
+        stack.command("put", "agent-key"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert waiting.stdin
+    fills_up = b"x" * (1 << 20)  # more than a pipe takes: when it is written the command reads, and waits for the rest
+    waiting.stdin.write(fills_up)
+    waiting.stdin.flush()
+    waiting.send_signal(signal.SIGTERM)
+    said = waiting.communicate(timeout=DEADLINE)[1]
+    assert (waiting.returncode, said) == (1, b"stopped; what was begun is finished by the next tick\n")

@@ -14,6 +14,7 @@ import pytest
 from secretops.errors import UsageError
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import SOURCES, open_source
+from tests.real.accidents import as_nobody
 
 PASSWORD, KEY = secrets.token_hex(20), secrets.token_hex(20)
 PUBLIC = {"MQTT_BROKER": "broker.example", "MQTT_PROTOCOL": "3.1.1"}
@@ -197,3 +198,18 @@ def test_an_unknown_source_is_refused_with_those_there_are(text: str) -> None:
         open_source(text)
     for scheme in SOURCES:
         assert f"{scheme}:" in str(caught.value)
+
+
+def test_a_folder_that_the_account_may_not_look_into_is_a_message_and_no_traceback(
+    clean_environment: None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o700)
+
+    def look() -> str:
+        with pytest.raises(UsageError) as refused:
+            open_source(f"files:{folder}").read()
+        return str(refused.value)
+
+    said = as_nobody(look)[1]
+    assert said.startswith(f"{folder}: Permission denied")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import traceback
 
@@ -13,12 +14,17 @@ from secretops.cli import serving, values, watching
 from secretops.cli.console import app, err
 from secretops.errors import ExitCode, SecretopsError
 
+INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt."""
+
 __all__ = ["app", "main", "serving", "values", "watching"]
 
 
 def main() -> None:
     """Run the command line; end with a documented exit code and never with a traceback for a user's mistake."""
     redaction.install()
+    # As PID 1 of a container it would be deaf without: the kernel gives that one no default.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # a person's own line that does not parse is theirs
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -30,9 +36,11 @@ def main() -> None:
         err.print(f"{error.format_message()}\n-> secretops --help", markup=False)
         code = ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
-        err.print("stopped; what was begun is finished by the next tick")
-        code = ExitCode.FAILED
+        code = INTERRUPTED
     except Exception:
         err.print(redaction.redact(traceback.format_exc()), markup=False)
+        code = ExitCode.FAILED
+    if code == INTERRUPTED:
+        err.print("stopped; what was begun is finished by the next tick")
         code = ExitCode.FAILED
     sys.exit(int(code or 0))

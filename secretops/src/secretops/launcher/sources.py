@@ -146,32 +146,34 @@ class Files(_OfVariables):
         self._public = _public_environment()
 
     def variables(self) -> Mapping[str, str]:
-        if not self._folder.is_dir():
+        try:
+            present = {path.name for path in self._folder.iterdir()}
+        except OSError as error:
             raise UsageError(
-                f"{self._folder} is not a folder",
-                rule="the server's values are the files in it",
+                f"{self._folder}: {error.strerror}",
+                rule="the server's values are the files in this folder, and the account that runs it reads them",
                 remedy="mount the secret there, or name another place with --from",
-            )
+            ) from None
+
+        def file(name: str) -> Path | None:
+            return next((self._folder / each for each in (name, name.replace("-", "_")) if each in present), None)
+
         found = dict(self._public)
         for variable, name in _CARRIED.items():
-            if path := self._file(name):
+            if path := file(name):
                 found[f"{variable}_FILE"] = str(path)
         for variable, name in _NAMED.items():
-            if path := self._file(name):
+            if path := file(name):
                 found[variable] = str(path)
         if "MQTT_CA_CERT" in found:  # plaintext is never what somebody wants who mounts a CA
             found.setdefault("MQTT_USE_TLS", "true")
         for secret in ("mqtt", "agent-key", "client-cert", "http-token"):
-            if path := self._file(f"{secret}-version"):
+            if path := file(f"{secret}-version"):
                 found[version_variable(secret)] = _text(path, "write it again").strip()
         return found
 
     def folders(self) -> frozenset[Path]:
         return super().folders() | {self._folder}
-
-    def _file(self, name: str) -> Path | None:
-        paths = (self._folder / name, self._folder / name.replace("-", "_"))
-        return next((path for path in paths if path.is_file()), None)
 
 
 class Json(_OfVariables):

@@ -1,0 +1,166 @@
+"""A dockerd of a test's own, and a Debian to build on that comes from no registry.
+
+It runs in a process and a mount namespace of its own, on a disk in memory: it ends, with every container and every
+mount, when the test does, however that ends. It makes no network: containers have the machine's or none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tools.gobuild import cache_root, only_one
+from tools.parts import SYSTEM_PATH
+from tools.steps import SetupError, run_step
+
+DEADLINE = 120
+"""Seconds that a test waits for the daemon, or for one command of its client. Builds have no such limit."""
+
+SUITE = "bookworm"
+PACKAGES = "python3,python3-venv,git,ca-certificates"
+BASE = "debian-with-python:1"
+"""Debian's python3 where an official image has its own: what is built on it asks PATH for `python3`."""
+
+DISK = "4g"
+"""The most that images and containers may take of the machine's memory; the image's own tests take 1 GB."""
+
+
+@dataclass(frozen=True)
+class Dockerd:
+    """A running daemon, and its command line client."""
+
+    client: str
+    folder: Path
+
+    def start(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run one command of the client; whatever its exit code."""
+        return self._client(arguments, timeout=DEADLINE)
+
+    def tell(self, *arguments: str | Path) -> str:
+        """What a command prints, which has to work."""
+        done = self.start(*arguments)
+        assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def read(self, *arguments: str | Path) -> bytes:
+        """The bytes that a command prints: an archive."""
+        return subprocess.run(
+            [self.client, *arguments],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+        ).stdout
+
+    def copy(self, image: str, path: str) -> bytes:
+        """A tar of what an image has at `path`. Nothing is run."""
+        return self.read("cp", f"{self.tell('create', image, 'nothing')}:{path}", "-")
+
+    def build(
+        self, *arguments: str | Path, given: str = "", buildkit: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """`docker build` on the machine's network."""
+        return self._client(["build", "--network", "host", *arguments], given=given, buildkit=buildkit)
+
+    def _client(
+        self, arguments: Iterable[str | Path], *, given: str = "", buildkit: bool = False, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.client, *arguments],
+            env=self._environment() | {"DOCKER_BUILDKIT": str(int(buildkit))},
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing of the user's Docker, nor of the user."""
+        return {
+            "PATH": os.environ["PATH"],
+            "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
+            "DOCKER_CONFIG": str(self.folder / "config"),
+        }
+
+
+@contextmanager
+def running_dockerd(folder: Path) -> Iterator[Dockerd]:
+    """One in `folder`, whose path is short enough for a socket (unix(7)). Skips the test where none can run."""
+    # Debian's client before a newer one, which has no BuildKit unless a plugin is there.
+    path = f"/usr/bin:{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    program, client = shutil.which("dockerd", path=path), shutil.which("docker", path=path)
+    if not program or not client:
+        pytest.skip("dockerd is not installed: apt-get install docker.io")
+    if os.geteuid() != 0:
+        pytest.skip("dockerd needs root")
+    disk, log = folder / "disk", folder / "log"
+    disk.mkdir()
+    start = (
+        f'mount -t tmpfs -o size={DISK} dockerd "$2" && exec "$1" --host "unix://$3/docker.sock" --pidfile "$3/pid" '
+        '--data-root "$2/data" --exec-root "$2/exec" --bridge none --iptables=false --ip6tables=false'
+    )
+    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", start, "sh"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *own, program, disk, folder],
+            env={"PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    made = Dockerd(client, folder)
+    try:
+        end, pause = time.monotonic() + DEADLINE, threading.Event()
+        while made.start("info").returncode:
+            if process.poll() is not None or time.monotonic() > end:
+                said = log.read_text(errors="replace").splitlines() or ["it says nothing"]
+                pytest.skip(f"dockerd does not run here: {said[-1]}")
+            pause.wait(0.1)
+        yield made
+    finally:
+        # One by one: the control group of a container that is not removed would outlive the daemon.
+        if left := made.start("ps", "--all", "--quiet").stdout.split():
+            made.start("rm", "--force", *left)
+        if process.poll() is None:
+            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)  # the daemon, first of its namespace: the kernel ends the rest
+            process.wait(DEADLINE)
+
+
+def import_base(docker: Dockerd) -> str:
+    """The image BASE. Skips the test where the Debian of it can't be made."""
+    docker.tell("import", _debian(), BASE)
+    return BASE
+
+
+def _debian() -> Path:
+    """The root file system, made once per user: 40 s."""
+    if not shutil.which("mmdebstrap"):
+        pytest.skip("dockerd has no image to build on: apt-get install mmdebstrap")
+    made = cache_root() / f"debian-{SUITE}-{PACKAGES.replace(',', '-')}.tar"
+    with only_one(made.with_suffix(".lock"), made.name):
+        if not made.exists():
+            part = made.with_suffix(".part.tar")
+            command = ["mmdebstrap", "--mode=root", "--variant=essential"]
+            unread = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
+            try:
+                run_step(
+                    f"a Debian {SUITE} with {PACKAGES}",
+                    [*command, f"--include={PACKAGES}", *unread, SUITE, part],
+                    remedy="check that this machine reaches a Debian mirror",
+                )
+            except SetupError as error:
+                pytest.skip(f"dockerd has no image to build on: {error}")
+            part.replace(made)
+    return made

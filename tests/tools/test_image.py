@@ -1,0 +1,272 @@
+"""The image: the real Dockerfile built and run by a real dockerd, on a base and an index that need no registry."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import secrets
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from secretops.launcher.checkout import UPSTREAM_COMMIT, UPSTREAM_REPOSITORY
+from secretops.values import Value, new_password
+from tests.real.dockerd import Dockerd
+from tests.real.launched import let_in
+from tests.real.mcp_client import http_session, tell
+from tests.real.mosquitto import Mosquitto
+from tests.real.stack import make_stack
+from tests.real.workshop import PYTHON, PYTHON_VERSION, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop, until
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
+SERVER_HOME = "opt/coreflux-mcp-server"
+USER = "10001"
+END_SECONDS = 5
+"""What the launcher promises after SIGTERM."""
+SLOW_MACHINE = 10
+"""Seconds more that a test allows for a machine with other work."""
+
+ALLOWED = (
+    r"pyproject\.toml|uv\.lock|secretops/pyproject\.toml|secretops/src/secretops/[a-z0-9_/]+\.py|"
+    r"secretops/src/secretops/py\.typed|tools/wheels/uv\.txt|\.tools/server/([a-z_]+\.py|LICENSE)"
+)
+HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+"""And no --tmpfs: there is nowhere at all to write to, where a test mounts nothing."""
+
+real = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with open_workshop(tmp_path_factory.mktemp("image")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def image(workshop: Workshop) -> str:
+    """The whole image, by the legacy builder, which knows less; the server from a folder."""
+    done = workshop.build("--build-arg", f"UPSTREAM={SERVER_FOLDER}", "--build-arg", "REVISION=abc", "--tag", "image:1")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    return "image:1"
+
+
+def test_the_dockerfile_clones_what_the_launcher_is_written_for() -> None:
+    said = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
+    assert (said["UPSTREAM_REPOSITORY"], said["UPSTREAM_COMMIT"]) == (UPSTREAM_REPOSITORY, UPSTREAM_COMMIT)
+
+
+def test_every_stage_is_on_the_one_base_whose_tag_says_its_patch_release() -> None:
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 3
+    image = rf"^ARG PYTHON_IMAGE=python:{re.escape(PYTHON_VERSION)}\.\d+-slim-[a-z]+$"
+    assert re.search(image, DOCKERFILE, re.MULTILINE)
+
+
+@real
+def test_nothing_reaches_the_builder_but_what_the_image_is_made_of(workshop: Workshop) -> None:
+    probe = workshop.tree.parent / "probe"
+    probe.write_text("FROM scratch\nCOPY . /context/\n")
+    assert workshop.build("--file", str(probe), "--tag", "probe:1").returncode == 0
+    names = {name.removeprefix("context/") for name in files_of(workshop.docker.copy("probe:1", "/context"))}
+    assert {"uv.lock", "secretops/src/secretops/__main__.py", f"{SERVER_FOLDER}/server.py"} <= names
+    assert {name for name in names if not re.fullmatch(ALLOWED, name)} == set()
+
+
+@real
+@pytest.mark.parametrize("buildkit", [False, True], ids=["legacy", "buildkit"])
+@pytest.mark.parametrize("origin", ["folder", "clone"])
+def test_either_builder_takes_the_server_from_a_folder_and_by_cloning_it(
+    workshop: Workshop, origin: str, buildkit: bool
+) -> None:
+    tag = f"server:{origin}-{buildkit}".lower()
+    given = {
+        "folder": [f"UPSTREAM={SERVER_FOLDER}"],
+        "clone": [f"UPSTREAM_REPOSITORY={workshop.repository}", f"UPSTREAM_COMMIT={workshop.commit}"],
+    }[origin]
+    options = [word for argument in given for word in ("--build-arg", argument)]
+    done = workshop.build(*options, "--target", "server", "--tag", tag, buildkit=buildkit)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = files_of(workshop.docker.copy(tag, f"/{SERVER_HOME}"))
+    assert {Path(name).name: found[name] for name in found if "__pycache__" not in name} == workshop.server_files
+
+
+@real
+def test_a_folder_without_the_server_is_refused(workshop: Workshop) -> None:
+    done = workshop.build("--build-arg", "UPSTREAM=secretops/none", "--target", "server")
+    assert done.returncode != 0
+    assert "UPSTREAM=secretops/none: the build context has no server.py there" in done.stdout + done.stderr
+
+
+@real
+def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop: Workshop, image: str) -> None:
+    inspected = workshop.docker.tell("inspect", image)
+    config = json.loads(inspected)[0]["Config"]
+    assert config["User"] == f"{USER}:{USER}"
+    assert config["Entrypoint"] == ["/opt/secretops/bin/secretops"]
+    assert config["Cmd"] == [
+        *("run", "--from", "files:/etc/coreflux-mcp/secrets"),
+        *("--transport", "http", "--listen", "0.0.0.0:8000"),
+    ]
+    assert not config.get("Healthcheck")
+    assert not config.get("OnBuild")
+    assert not config.get("Volumes")
+    assert config["Labels"]["org.opencontainers.image.revision"] == "abc"
+    names = {entry.partition("=")[0] for entry in config["Env"]}
+    assert names == {"PATH", "COREFLUX_SERVER_DIR", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+    history = workshop.docker.tell("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+    assert not re.search("password|secret[^so]|token|api.key", history, re.IGNORECASE)
+
+
+@real
+def test_nothing_of_the_build_machine_is_in_the_image(workshop: Workshop, image: str) -> None:
+    archive = workshop.docker.read("save", image)
+    assert workshop.canary.encode() not in archive
+    of_base = len(json.loads(workshop.docker.tell("inspect", "--format", "{{json .RootFS.Layers}}", PYTHON)))
+    added = [member for layer in layers_of(archive)[of_base:] for member in layer]
+    names = {one.name for one in added}
+    assert {name for name in names if not name.startswith(("opt/secretops/", f"{SERVER_HOME}/"))} == {
+        "opt",
+        "opt/secretops",
+        SERVER_HOME,
+    }
+    assert not [name for name in names if re.search(r"/(\.git|\.cache|pip|uv|pulumi|amqtt)(/|$)", name)]
+    assert {(one.uid, one.gid) for one in added} == {(0, 0)}
+    assert [one.name for one in added if one.mode & 0o6022 and not one.issym()] == []  # USER writes none of it
+    assert [one.name for one in added if not one.mode & 0o004] == []  # and reads all of it
+    modules = {name for name in names if re.search(r"/site-packages/secretops/.*\.py$", name)}
+    compiled = {re.sub(r"__pycache__/(.*)\.cpython-.*\.pyc$", r"\1.py", name) for name in names}
+    assert modules
+    assert modules <= compiled
+
+
+def layers_of(archive: bytes) -> list[list[tarfile.TarInfo]]:
+    """What each layer of a saved image has, from the base up."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        manifest = tar.extractfile("manifest.json")
+        assert manifest
+        found = []
+        for name in json.load(manifest)[0]["Layers"]:
+            with tarfile.open(fileobj=tar.extractfile(name)) as layer:
+                found.append(layer.getmembers())
+    return found
+
+
+@real
+def test_both_roles_have_what_they_import_and_no_more(workshop: Workshop, image: str) -> None:
+    asked = ("lightkube", "mcp", "prometheus_client", "requests", "watchfiles", "amqtt", "pulumi", "pip", "uv")
+    code = f"import importlib.util as u; print(*[name for name in {asked} if u.find_spec(name)])"
+    python = ("--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python", image)
+    there = workshop.docker.tell("run", *python, "-c", code)
+    assert there.split() == ["lightkube", "mcp", "prometheus_client", "requests", "watchfiles"]
+    assert "Live with the secrets" in workshop.docker.tell("run", "--rm", "--network", "none", image, "--help")
+    by_name = ("--rm", "--network", "none", "--entrypoint", "secretops", image)  # as the stack's pods start it
+    assert "What the schedule calls" in workshop.docker.tell("run", *by_name, "tick", "--help")
+
+
+@real
+def test_the_launcher_serves_with_no_rights_and_nothing_to_write_and_ends_on_sigterm(
+    workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    docker, token = workshop.docker, new_password()
+    tmp_path.chmod(0o755)
+    credential = Value({"username": f"server-{secrets.token_hex(4)}", "password": new_password()})
+    let_in(mosquitto, credential)
+    for name, text in {
+        "mqtt-user": credential["username"],
+        "mqtt-password": credential["password"],
+        "http-token": token,
+        "ca.crt": mosquitto.ca_file.read_text(),
+    }.items():
+        path = tmp_path / name
+        path.write_text(text)
+        os.chown(path, 0, int(USER))  # as kubelet lays it by fsGroup
+        path.chmod(0o440)
+    options = ("--env", "MQTT_BROKER=localhost", "--env", f"MQTT_PORT={mosquitto.port}")
+    mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro")
+    command = ("run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "127.0.0.1:0")
+    container = docker.tell("run", "--detach", "--network", "host", *HARDENED, *options, *mount, image, *command)
+    url = listening(docker, container)
+    until("ready", lambda: httpx.get(f"{url}/readyz").status_code == 200)
+
+    async def scenario() -> str:
+        async with http_session(url, token) as session:
+            assert "mqtt_publish" in {tool.name for tool in (await session.list_tools()).tools}
+            return await tell(session, "mqtt_publish", topic="test/image", message="{}", qos=1)
+
+    assert "ERROR" not in anyio.run(scenario)
+    assert docker.tell("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())") == USER
+
+    asked = time.monotonic()
+    docker.tell("kill", "--signal", "TERM", container)
+    assert docker.tell("wait", container) == "0", log(docker, container)
+    assert time.monotonic() - asked < END_SECONDS + SLOW_MACHINE
+    assert credential["password"] not in log(docker, container)
+    assert "Traceback" not in log(docker, container)
+
+
+def listening(docker: Dockerd, container: str) -> str:
+    """Where the launcher says that it listens."""
+
+    def told() -> re.Match[str] | None:
+        return re.search(r"Listening on (http://\S+),", log(docker, container))
+
+    until(
+        "it listens", lambda: told() or docker.tell("inspect", "--format", "{{.State.Running}}", container) == "false"
+    )
+    found = told()
+    assert found, log(docker, container)
+    return found[1]
+
+
+def log(docker: Dockerd, container: str) -> str:
+    """Everything it wrote."""
+    done = docker.start("logs", container)
+    return done.stdout + done.stderr
+
+
+@real
+def test_the_images_own_command_answers_the_documented_health_check(
+    workshop: Workshop, image: str, tmp_path: Path
+) -> None:
+    """With no more than its token, and no network: alive, and not ready."""
+    docker = workshop.docker
+    found = re.search(r'^\["CMD", (.*)\]$', PAGE, re.MULTILINE)
+    assert found
+    check = json.loads(f"[{found[1]}]")
+    tmp_path.chmod(0o755)
+    (tmp_path / "http-token").write_text(new_password())
+    mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro", "--env", "MQTT_BROKER=localhost")
+    options = ("--network", "none", *HARDENED, *mount)
+    container = docker.tell("run", "--detach", *options, image)
+    listening(docker, container)
+    alive, ready = (
+        docker.start("exec", container, *check[:-1], check[-1].replace("healthz", path))
+        for path in ("healthz", "readyz")
+    )
+    assert (alive.returncode, alive.stderr) == (0, "")
+    assert ready.returncode == 1
+    assert "503" in ready.stderr
+
+
+@real
+def test_the_rotator_is_the_same_image_with_another_command(
+    workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    stack = make_stack(tmp_path / "store", mosquitto.broker())
+    stack.put("broker-admin", dict(mosquitto.admin))
+    for path in (stack.root, *stack.root.rglob("*")):
+        os.chown(path, int(USER), int(USER))
+    mounts = ("--volume", f"{stack.root}:{stack.root}", "--volume", f"{mosquitto.ca_file}:{mosquitto.ca_file}:ro")
+    done = workshop.docker.start(
+        "run", "--rm", "--network", "host", *HARDENED, *mounts, image, "tick", "--manifest", stack.file
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stack.log_in() == "Success"
+    assert stack.credential()["password"] not in done.stdout + done.stderr
