@@ -1,0 +1,201 @@
+"""A real Kubernetes API: one cluster for all workers of a test run, or one of a test's own. A pytest plugin.
+
+RBAC, the stack's own audit policy and encryption at rest are on. What runs in it, and what that does not prove, is in
+tests/real/control_plane.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.real.control_plane import START_SECONDS, ControlPlane, find_programs, kubeconfig
+
+if TYPE_CHECKING:  # this plugin is loaded where the extra `kubernetes` is not installed, too
+    from lightkube import Client
+
+DEADLINE = 120
+"""Seconds that a test waits for an event before it calls it missing."""
+
+CONTEXT = "test"
+"""The name of the only context in each kubeconfig."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How to reach an API server, as whoever a test wants to be."""
+
+    folder: Path
+    port: int
+    admin: Path
+    """The kubeconfig of user "admin", who may do everything (group system:masters)."""
+    etcd_port: int
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.folder / "ca.crt"
+
+    @property
+    def audit_file(self) -> Path:
+        return self.folder / "audit.jsonl"
+
+    def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """A kubeconfig with a client certificate of that user, whom nobody has to make first."""
+        return kubeconfig(self.folder, self.port, user, groups=tuple(groups))
+
+    def kubeconfig_of(self, namespace: str, service_account: str) -> Path:
+        """A kubeconfig with a token of that service account: good for an hour."""
+        from lightkube.models.authentication_v1 import TokenRequestSpec
+        from lightkube.models.meta_v1 import ObjectMeta
+        from lightkube.resources.core_v1 import ServiceAccountToken
+
+        wanted = ServiceAccountToken(metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[], expirationSeconds=3600))
+        made = self.client().create(wanted, service_account, namespace=namespace)
+        assert made.status is not None
+        return kubeconfig(self.folder, self.port, service_account, token=made.status.token)
+
+    def client(self, kubeconfig: Path | None = None) -> Client:
+        """A client as that kubeconfig says, or as the admin."""
+        from lightkube import Client, KubeConfig
+
+        return Client(KubeConfig.from_file(kubeconfig or self.admin), field_manager="test")
+
+    def namespace(self) -> str:
+        """A fresh one."""
+        from lightkube.models.meta_v1 import ObjectMeta
+        from lightkube.resources.core_v1 import Namespace
+
+        name = f"test-{secrets.token_hex(4)}"
+        self.client().create(Namespace(metadata=ObjectMeta(name=name)))
+        return name
+
+    def audit(self) -> list[dict[str, Any]]:
+        """The audit log so far. An event is written after its answer was sent: for one just caused, `audited`."""
+        if not self.audit_file.exists():
+            return []
+        lines = self.audit_file.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def audited(self, wanted: Callable[[dict[str, Any]], bool], *, count: int = 1) -> list[dict[str, Any]]:
+        """The events for which `wanted` is true, once there are `count` of them."""
+        end = time.monotonic() + DEADLINE
+        while len(found := [event for event in self.audit() if wanted(event)]) < count:
+            assert time.monotonic() < end, f"{len(found)} of {count} events are in the audit log"
+            time.sleep(0.05)
+        return found
+
+
+@dataclass(frozen=True)
+class OwnCluster(Cluster):
+    """One whose API server a test may stop and start again. It has no controllers: nobody deletes a namespace."""
+
+    plane: ControlPlane
+
+    def stop_api(self) -> None:
+        """End it at once, with whatever it was doing. Its data and its port stay."""
+        self.plane.stop_api()
+
+    def start_api(self) -> None:
+        """Start it again and wait until it is ready."""
+        self.plane.start_api()
+
+    def restart_api(self) -> None:
+        self.stop_api()
+        self.start_api()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The one cluster of this test run. Each test uses a namespace of its own."""
+    find_programs()
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with shared_cluster(shared / "cluster") as made:
+        yield made
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[OwnCluster]:
+    """A cluster for this test alone."""
+    plane = ControlPlane(tmp_path / "cluster", find_programs(), controllers=False)
+    try:
+        plane.start()
+        yield OwnCluster(plane.folder, plane.port, _admin(plane), plane.etcd_port, plane)
+    finally:
+        plane.stop()
+
+
+@contextlib.contextmanager
+def shared_cluster(folder: Path) -> Iterator[Cluster]:
+    """The cluster in `folder`, started by whoever comes first, and there until the last one has gone.
+
+    Each user holds a shared lock on the file `users`, which the kernel frees even if the user is killed. A keeper
+    process waits for the exclusive one: when it gets it nobody is left, and it ends the cluster and itself.
+    """
+    folder.mkdir(exist_ok=True)
+    ready = folder / "ready.json"
+    with (folder / "users").open("w") as users:
+        with (folder / "starting").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if not ready.exists():
+                _start_keeper(folder, ready)
+        facts = json.loads(ready.read_text())
+        yield Cluster(folder, facts["port"], Path(facts["admin"]), facts["etcd_port"])
+
+
+def _start_keeper(folder: Path, ready: Path) -> None:
+    with (folder / "keeper.log").open("wb") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "tests.real.cluster", str(folder)],
+            cwd=Path(__file__).resolve().parents[2],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # an interrupted test run still ends its tests before the cluster goes
+        )
+    end = time.monotonic() + START_SECONDS * 2
+    while not ready.exists():
+        assert keeper.poll() is None and time.monotonic() < end, (folder / "keeper.log").read_text()[-4000:]
+        time.sleep(0.05)
+
+
+def keep(folder: Path) -> None:
+    """Run the cluster in `folder` for as long as anybody uses it."""
+    plane = ControlPlane(folder, find_programs(), controllers=True)
+    ready = folder / "ready.json"
+    try:
+        plane.start()
+        facts = {"port": plane.port, "admin": str(_admin(plane)), "etcd_port": plane.etcd_port}
+        part = ready.with_suffix(".part")
+        part.write_text(json.dumps(facts))
+        part.replace(ready)
+        with (folder / "users").open("r") as users:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            ready.unlink()  # before the lock goes: who comes now starts another
+    finally:
+        plane.stop()
+
+
+def _admin(plane: ControlPlane) -> Path:
+    return kubeconfig(plane.folder, plane.port, "admin", groups=("system:masters",))
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))

@@ -1,0 +1,104 @@
+"""A stack in a namespace of a real API server, over a real broker, as `pulumi up` would leave it. No Pulumi.
+
+Its people have the cluster admin's rights; what the rotator's own account may do is proven where Pulumi grants it.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secretops.engine.state import Version
+from secretops.manifest import Broker, Delivered, KubernetesStore, Manifest
+from secretops.operations.session import Session
+from secretops.values import Value
+from tests.real.cluster import Cluster
+from tests.real.stack import Stack, make_catalogue
+
+if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, no test of these is collected either
+    from lightkube import Client
+
+SECRETS, CERTS, VERSIONS, LEASE = (
+    "coreflux-mcp-secrets",
+    "coreflux-mcp-certs",
+    "coreflux-mcp-versions",
+    "coreflux-mcp-rotator",
+)
+
+
+@dataclass
+class ClusterStack(Stack):
+    """A stack of the Kubernetes store. In this process its lease lasts a second, so that a killed holder costs one."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        return Path(self.environment["KUBECONFIG"])
+
+    @property
+    def namespace(self) -> str:
+        assert isinstance(self.manifest.store, KubernetesStore)
+        return self.manifest.store.namespace
+
+    def session(self, role: str = "operator") -> Session:
+        from secretops.stores.kubernetes import KubernetesVersionStore
+        from secretops.stores.kubernetes.api import Api
+        from secretops.stores.kubernetes.kubeconfig import connect
+        from secretops.stores.kubernetes.lease import Timing
+
+        assert isinstance(self.manifest.store, KubernetesStore)
+        connecting = functools.partial(connect, environment=self.environment)
+        api = Api(self.namespace, open_connection=connecting)
+        quick = Timing(duration=1, renew=0.2, look=0.1)
+        store = KubernetesVersionStore(self.manifest.store, api, loud=role == "rotator", timing=quick)
+        return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
+
+    def data(self, secret: str) -> dict[str, str]:
+        """What a Secret of its namespace holds."""
+        from lightkube.resources.core_v1 import Secret
+
+        found = _client(self.kubeconfig).get(Secret, secret, namespace=self.namespace)
+        return {key: base64.b64decode(text).decode() for key, text in (found.data or {}).items()}
+
+    def delivered(self) -> Value:
+        data = self.data(SECRETS)
+        return Value({"username": data["mqtt-user"], "password": data["mqtt-password"]})
+
+    def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
+        if name == "mqtt":
+            assert self.data(SECRETS)["mqtt-version"] == current.id
+        assert {key for key in self.data(VERSIONS) if key.startswith(f"{name}.")} == {f"{name}.{one}" for one in kept}
+
+
+@functools.cache
+def _client(kubeconfig: Path) -> Client:
+    from lightkube import Client, KubeConfig
+
+    return Client(KubeConfig.from_file(kubeconfig))
+
+
+def make_cluster_stack(folder: Path, broker: Broker, cluster: Cluster, *, grace_seconds: int = 30) -> ClusterStack:
+    """A stack with users of its own at `broker`, in a namespace of its own; `folder` is for its manifest."""
+    store = KubernetesStore(
+        namespace=cluster.namespace(),
+        versions=VERSIONS,
+        lease=LEASE,
+        delivered={
+            "mqtt": Delivered(name=SECRETS, keys={"username": "mqtt-user", "password": "mqtt-password"}),
+            "agent-key": Delivered(name=SECRETS, keys={"api-key": "api-key"}),
+            "client-cert": Delivered(name=CERTS, keys={name: name for name in ("ca.crt", "client.crt", "client.key")}),
+        },
+    )
+    manifest = Manifest(
+        project="coreflux-mcp-secrets",
+        stack="test",
+        store=store,
+        broker=broker,
+        grace_seconds=grace_seconds,
+        secrets=make_catalogue(),
+    )
+    file = folder / "secretops.json"
+    file.write_text(manifest.model_dump_json())
+    return ClusterStack(manifest, manifest_file=file, environment={"KUBECONFIG": str(cluster.admin)})

@@ -1,0 +1,278 @@
+"""A stand-in for scheduler and kubelet: pods that the real controllers made run as local processes.
+
+It is a node of the cluster, with a node's rights and no more (the API server's Node authorizer). From the real Pod it
+takes volumes (pod_volumes.py), environment, arguments and rights (pod_spec.py), and runs it in a root file system of
+its own (pod_process.py). It asks its readiness probe, ends it with its grace, and reports its state, so that a
+Deployment becomes available and a Job ends.
+
+What it does not prove: that the image starts, that a NetworkPolicy is enforced, how long a real kubelet takes to bring
+a changed Secret into a volume (up to some 90 s; here a fraction of one). It restarts nothing, and asks no liveness or
+startup probe. A container that listens on 0.0.0.0 is made to listen on a free port of 127.0.0.1 instead; to the
+cluster each pod has an address of its own, on which nobody listens (an EndpointSlice takes no loopback address).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from lightkube import ApiError
+from lightkube.models.core_v1 import NodeSpec, ObjectReference
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Node, Pod, PodBinding, PodStatus
+
+from tests.real import pod_process
+from tests.real.cluster import DEADLINE, Cluster
+from tests.real.mosquitto import free_port
+from tests.real.pod_spec import as_container, container_of
+from tests.real.pod_volumes import NotThereError, Volumes, metadata
+
+EVERY_SECONDS = 0.25
+
+
+@dataclass
+class RunningPod:
+    """A pod of this node, and its process once there is one."""
+
+    pod: Pod
+    folder: Path
+    volumes: Volumes
+    port: int
+    waiting: str = "its volumes"
+    process: subprocess.Popen[bytes] | None = None
+    started: str = ""
+    ready: bool = False
+    ending: float | None = None
+    reported: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return metadata(self.pod).name or ""
+
+    @property
+    def url(self) -> str:
+        """Where it serves, if it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else f"did not start; it waits for {self.waiting}"
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, once it ended."""
+        return self.process.poll() if self.process else None
+
+
+class Kubelet:
+    """The one node of a namespace. Runs its pods while the block does, and ends them with it."""
+
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path, *, server: Path) -> None:
+        """`server` is the folder with the MCP server that the image would bring."""
+        pod_process.check_possible()
+        self.node = f"node-{secrets.token_hex(4)}"
+        self._cluster, self._namespace, self._folder, self._server = cluster, namespace, folder, server
+        self._client = cluster.client(cluster.kubeconfig_for(f"system:node:{self.node}", ("system:nodes",)))
+        self._scheduler = cluster.client(cluster.kubeconfig_for("system:kube-scheduler"))
+        self._pods: dict[str, RunningPod] = {}
+        self._ended: list[RunningPod] = []
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name=self.node, daemon=True)
+
+    def __enter__(self) -> Kubelet:
+        self._client.create(Node(metadata=ObjectMeta(name=self.node), spec=NodeSpec()))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(DEADLINE)
+        for running in self._pods.values():
+            if running.process and running.process.poll() is None:
+                running.process.kill()
+                running.process.wait()
+        self._cluster.client().delete(Node, self.node)
+
+    def pods(self, name: str = "") -> list[RunningPod]:
+        """The pods whose name begins with `name`, those that are gone included; the oldest first."""
+        with self._changed:
+            return [pod for pod in (*self._ended, *self._pods.values()) if pod.name.startswith(name)]
+
+    def until(self, what: str, wanted: Callable[[], bool], *, seconds: float = DEADLINE) -> None:
+        """Wait until `wanted()` is true, asked whenever something may have changed."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: self._error is not None or wanted(), seconds)
+        if self._error:
+            raise self._error
+        assert done, f"not within {seconds} s: {what}\n" + "\n".join(pod.log[-1500:] for pod in self.pods())
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.wait(EVERY_SECONDS):
+                self._look()
+                with self._changed:
+                    self._changed.notify_all()
+        except Exception as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _look(self) -> None:
+        for pod in self._scheduler.list(Pod, namespace=self._namespace, fields={"spec.nodeName": ""}):
+            name = str(metadata(pod).name)
+            target = ObjectReference(apiVersion="v1", kind="Node", name=self.node)
+            binding = PodBinding(metadata=ObjectMeta(name=name), target=target)
+            # The answer is a Status, where lightkube looks for another Binding.
+            with _unless_gone(), contextlib.suppress(msgspec.ValidationError):
+                self._scheduler.create(binding, name, namespace=self._namespace)
+        there = {
+            str(metadata(pod).uid): pod
+            for pod in self._client.list(Pod, namespace=self._namespace, fields={"spec.nodeName": self.node})
+        }
+        for uid, pod in there.items():
+            if uid not in self._pods:
+                folder = self._folder / uid
+                volumes = Volumes(pod, folder / "volumes", self._client)
+                with self._changed:
+                    self._pods[uid] = RunningPod(pod, folder, volumes, free_port())
+            running = self._pods[uid]
+            running.pod = running.volumes.pod = pod
+            if metadata(pod).deletionTimestamp:
+                self._end(running)
+                continue
+            if running.code is None:
+                self._keep(running)
+            self._report(running)
+        for uid in self._pods.keys() - there.keys():
+            process = self._pods[uid].process
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
+            with self._changed:
+                self._ended.append(self._pods.pop(uid))
+
+    def _keep(self, running: RunningPod) -> None:
+        """Bring its volumes up to date; start it if it has not been; ask whether it is ready."""
+        try:
+            running.volumes.lay()
+            if running.process is None:
+                self._start(running)
+        except (NotThereError, ApiError) as error:
+            running.waiting = str(error)
+            return
+        probe = container_of(running.pod).readinessProbe
+        if probe is None:
+            running.ready = running.code is None
+        else:
+            assert probe.httpGet, "a kind of probe that this stand-in does not know"
+            running.ready = running.code is None and _answers(running.port, probe.httpGet.path or "/")
+
+    def _start(self, running: RunningPod) -> None:
+        own = {
+            "COREFLUX_SERVER_DIR": str(self._server),
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(self._cluster.port),
+        }
+        log = running.folder / "log"
+        container = as_container(running.volumes, self._client, own=own, port=running.port, log=log)
+        running.process = pod_process.run(container, running.folder / "root")
+        running.started = _now()
+
+    def _end(self, running: RunningPod) -> None:
+        """SIGTERM, SIGKILL after the grace, and then the pod may go."""
+        about = metadata(running.pod)
+        process = running.process
+        if process and process.poll() is None:
+            now = datetime.now(UTC).timestamp()
+            if running.ending is None:
+                running.ending = now + (about.deletionGracePeriodSeconds or 0)
+                process.send_signal(signal.SIGTERM)
+            elif now > running.ending:
+                process.kill()
+            return
+        with _unless_gone():
+            self._client.delete(Pod, running.name, namespace=self._namespace, grace_period=0)
+
+    def _report(self, running: RunningPod) -> None:
+        """Tell the API server what there is to see, if it differs from what it was told last."""
+        code = running.code
+        ready = "True" if running.ready and code is None else "False"
+        state: dict[str, dict[str, object]]
+        if running.process is None:
+            phase, state = "Pending", {"waiting": {"reason": "ContainerCreating"}}
+        elif code is None:
+            phase, state = "Running", {"running": {"startedAt": running.started}}
+        else:
+            phase = "Failed" if code else "Succeeded"
+            state = {"terminated": {"exitCode": code if code >= 0 else 128 - code, "startedAt": running.started}}
+        if running.pod.spec and running.pod.spec.restartPolicy == "Always" and code is not None:
+            phase = "Running"  # a real one would start it again
+        seen = {"phase": phase, "ready": ready, "state": state}
+        if seen == running.reported:
+            return
+        address = f"10.244.0.{running.port % 250 + 1}"
+        container = container_of(running.pod)
+        status: dict[str, Any] = {
+            "phase": phase,
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "hostIP": "10.0.1.1",
+            "startTime": running.started or _now(),
+            "conditions": [
+                {"type": kind, "status": value, "lastTransitionTime": _now()}
+                for kind, value in (("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready))
+            ],
+            "containerStatuses": [
+                {
+                    "name": container.name,
+                    "image": container.image,
+                    "imageID": "",
+                    "ready": ready == "True",
+                    "started": running.process is not None and code is None,
+                    "restartCount": 0,
+                    "state": state,
+                }
+            ],
+        }
+        with _unless_gone():
+            self._client.patch(PodStatus, running.name, {"status": status}, namespace=self._namespace)
+            running.reported = seen
+
+
+def _answers(port: int, path: str) -> bool:
+    """As kubelet sees it: any 2xx or 3xx."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    try:
+        connection.request("GET", path)
+        return 200 <= connection.getresponse().status < 400
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Whoever acts on a pod may be late."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status.code not in (404, 409):
+            raise
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,117 @@
+"""A container's process in a root file system of its own, as its securityContext says. Needs root.
+
+The root has the system's programs, Python, this clone and the server, all read-only, and nothing else of the machine:
+no home, no kubeconfig, no state. What it does not prove: it is not the image that runs, the network is the machine's
+own, there is no seccomp filter and no limit of memory or CPU.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+USER = 10001
+"""Who runs where the pod names nobody: the image's own user."""
+
+PROGRAMS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))
+"""What is in the place of the image, at its own path."""
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
+SETTINGS = ("hosts", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "resolv.conf", "ssl")
+"""Of /etc, what a minimal image has, too."""
+
+TOOLS = ("unshare", "mount", "chroot", "setpriv")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the machine in the container."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Container:
+    """What to run, as whom, and what it sees."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    mounts: Sequence[Mount]
+    log: Path
+    user: int = USER
+    groups: Sequence[int] = ()
+
+
+def check_possible() -> None:
+    """Skips the test where a container can't be made, or its user could not read the clone."""
+    if os.geteuid() != 0 or any(shutil.which(tool) is None for tool in TOOLS):
+        pytest.skip(f"a pod is run by root with {', '.join(TOOLS)}")
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a pod is run in a mount namespace, which can't be made here")
+    for path in PROGRAMS:
+        if not path.stat().st_mode & stat.S_IROTH:
+            pytest.skip(f"a pod is not root, and {path} is for its owner alone: chmod -R o+rX {path}")
+
+
+def run(container: Container, root: Path) -> subprocess.Popen[bytes]:
+    """Start it. Its end is that of the process; the mounts vanish with it."""
+    root.mkdir(parents=True, exist_ok=True)
+    path = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+    unshare = [str(shutil.which("unshare")), "--mount", "--propagation=private"]
+    with container.log.open("ab") as log:
+        return subprocess.Popen(
+            [*unshare, "/bin/sh", "-c", _script(container, root)],
+            env={"PATH": path, "HOME": "/nonexistent", **container.environment},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _script(container: Container, root: Path) -> str:
+    """Values are never in it: they are in files, which are mounted."""
+    words = [["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(root)], *_system(root)]
+    needed = set(PROGRAMS)
+    if server := container.environment.get("COREFLUX_SERVER_DIR"):
+        needed.add(Path(server))
+    mounts = [*(Mount(path, str(path)) for path in needed), *container.mounts]
+    for mount in sorted(mounts, key=lambda mount: Path(mount.target).parts):  # what is below another comes after it
+        target = f"{root}/{mount.target.lstrip('/')}"
+        words.append(["mkdir", "-p", target])
+        words.append(["mount", "-o", "bind" if mount.writable else "bind,ro", str(mount.source), target])
+    words.append(["mount", "-o", "remount,bind,ro", str(root)])
+    drop = ["--pdeathsig=KILL", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
+    groups = [f"--groups={','.join(map(str, container.groups))}"] if container.groups else ["--clear-groups"]
+    who = [f"--reuid={container.user}", f"--regid={container.user}", *groups]
+    words.append(["exec", "chroot", str(root), "setpriv", *who, *drop, "--", *container.argv])
+    return "set -e\n" + "\n".join(shlex.join(line) for line in words)
+
+
+def _system(root: Path) -> Iterator[list[str]]:
+    for name in SYSTEM:
+        if Path(name).is_symlink():
+            yield ["ln", "-s", str(Path(name).readlink()), f"{root}{name}"]
+        elif Path(name).exists():
+            yield ["mkdir", f"{root}{name}"]
+            yield ["mount", "-o", "bind,ro", name, f"{root}{name}"]
+    yield ["mkdir", "-p", f"{root}/etc", f"{root}/proc", f"{root}/dev", f"{root}/run", f"{root}/var"]
+    yield ["ln", "-s", "../run", f"{root}/var/run"]  # relative: nothing may lead out of the root before the chroot
+    for name in SETTINGS:
+        if (path := Path("/etc") / name).exists():
+            yield ["cp", "-aL", str(path), f"{root}/etc/"]
+    yield ["mount", "-o", "rbind", "/dev", f"{root}/dev"]
+    yield ["mount", "-t", "proc", "proc", f"{root}/proc"]

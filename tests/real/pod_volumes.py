@@ -1,0 +1,197 @@
+"""The volumes of a pod, laid down and kept up to date as kubelet's atomic writer does.
+
+https://kubernetes.io/docs/concepts/storage/projected-volumes/, pkg/volume/util/atomic_writer.go: the files are in a new
+folder beside, `..data` is a link to it that one rename moves, and each file is a link through `..data`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightkube import ApiError, Client
+from lightkube.models.authentication_v1 import BoundObjectReference, TokenRequestSpec
+from lightkube.models.core_v1 import KeyToPath, PodSpec, ServiceAccountTokenProjection, Volume, VolumeProjection
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import ConfigMap, Pod, Secret, ServiceAccountToken
+
+Files = dict[str, tuple[bytes, int]]
+"""Path below the volume -> content and mode."""
+
+DEFAULT_MODE = 0o644
+
+
+class NotThereError(Exception):
+    """What a volume needs and may not go without is not there (yet): the pod can't start."""
+
+
+@dataclass
+class Volumes:
+    """The volumes of one pod, read with its node's own rights."""
+
+    pod: Pod
+    folder: Path
+    client: Client
+    _laid: dict[str, Files] = field(default_factory=dict)
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        """Where the volume called `name` is on the host."""
+        return self.folder / name
+
+    def lay(self) -> None:
+        """Make every volume what the API server says that it is now. Raises NotThereError."""
+        for volume in _spec(self.pod).volumes or ():
+            if volume.emptyDir is not None:
+                self.path(volume.name).mkdir(parents=True, exist_ok=True)
+                self.path(volume.name).chmod(0o777)
+                continue
+            files = self._files(volume)
+            if files != self._laid.get(volume.name):
+                swap(self.path(volume.name), files, self._group())
+                self._laid[volume.name] = files
+
+    def _group(self) -> int | None:
+        context = _spec(self.pod).securityContext
+        return context.fsGroup if context else None
+
+    def _files(self, volume: Volume) -> Files:
+        if volume.secret is not None:
+            secret = volume.secret
+            mode = secret.defaultMode or DEFAULT_MODE
+            return self._keys(Secret, str(secret.secretName), secret.items, mode, optional=bool(secret.optional))
+        if volume.configMap is not None:
+            config = volume.configMap
+            mode = config.defaultMode or DEFAULT_MODE
+            return self._keys(ConfigMap, str(config.name), config.items, mode, optional=bool(config.optional))
+        assert volume.projected is not None, f"a kind of volume that this stand-in does not know: {volume}"
+        mode = volume.projected.defaultMode or DEFAULT_MODE
+        files: Files = {}
+        for source in volume.projected.sources or ():
+            files |= self._projected(source, mode)
+        return files
+
+    def _projected(self, source: VolumeProjection, mode: int) -> Files:
+        if one := source.secret:
+            return self._keys(Secret, str(one.name), one.items, mode, optional=bool(one.optional))
+        if other := source.configMap:
+            return self._keys(ConfigMap, str(other.name), other.items, mode, optional=bool(other.optional))
+        if source.serviceAccountToken:
+            return {source.serviceAccountToken.path: (self._token(source.serviceAccountToken).encode(), mode)}
+        assert source.downwardAPI, f"a kind of source that this stand-in does not know: {source}"
+        files: Files = {}
+        for item in source.downwardAPI.items or ():
+            assert item.fieldRef
+            files[item.path] = (field_of(self.pod, item.fieldRef.fieldPath).encode(), item.mode or mode)
+        return files
+
+    def _keys(
+        self,
+        kind: type[Secret] | type[ConfigMap],
+        name: str,
+        items: Sequence[KeyToPath] | None,
+        mode: int,
+        *,
+        optional: bool,
+    ) -> Files:
+        try:
+            found = self.client.get(kind, name, namespace=metadata(self.pod).namespace)
+        except ApiError as error:
+            if error.status.code == 404 and optional:
+                return {}
+            # The node authorizer learns of a new pod a moment later.
+            raise NotThereError(f"{kind.__name__} {name}: {error}") from error
+        if isinstance(found, Secret):
+            content = {key: base64.b64decode(text) for key, text in (found.data or {}).items()}
+        else:
+            content = {key: text.encode() for key, text in (found.data or {}).items()}
+        if items is None:
+            return {key: (value, mode) for key, value in content.items()}
+        missing = [item.key for item in items if item.key not in content]
+        if missing and not optional:
+            raise NotThereError(f"{kind.__name__} {name} has no {', '.join(missing)}")
+        return {item.path: (content[item.key], item.mode or mode) for item in items if item.key in content}
+
+    def _token(self, wanted: ServiceAccountTokenProjection) -> str:
+        """A token bound to this pod: it dies with it."""
+        if wanted.path not in self._tokens:
+            bound = BoundObjectReference(
+                apiVersion="v1", kind="Pod", name=metadata(self.pod).name, uid=metadata(self.pod).uid
+            )
+            spec = TokenRequestSpec(
+                audiences=[wanted.audience] if wanted.audience else [],
+                expirationSeconds=wanted.expirationSeconds or 3600,
+                boundObjectRef=bound,
+            )
+            account = _spec(self.pod).serviceAccountName or "default"
+            try:
+                made = self.client.create(
+                    ServiceAccountToken(metadata=ObjectMeta(), spec=spec),
+                    account,
+                    namespace=metadata(self.pod).namespace,
+                )
+            except ApiError as error:
+                raise NotThereError(f"token of {account}: {error}") from error
+            assert made.status and made.status.token
+            self._tokens[wanted.path] = made.status.token
+        return self._tokens[wanted.path]
+
+
+def swap(volume: Path, files: Files, group: int | None) -> None:
+    """Make `files` the content of `volume` in one step. With an fsGroup the group owns and may read them."""
+    volume.mkdir(parents=True, exist_ok=True)
+    fresh = volume / f"..{secrets.token_hex(6)}"
+    fresh.mkdir(mode=0o755)
+    for name, (content, mode) in files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        path.chmod(mode)
+        if group is not None:
+            os.chown(path, -1, group)
+            path.chmod(mode | 0o440)
+    data = volume / "..data"
+    before = data.resolve() if data.is_symlink() else None
+    new = volume / "..data_tmp"
+    new.symlink_to(fresh.name)
+    new.replace(data)
+    tops = {Path(name).parts[0] for name in files}
+    for top in tops:
+        with contextlib.suppress(FileExistsError):
+            (volume / top).symlink_to(Path("..data") / top)
+    for link in volume.iterdir():
+        if not link.name.startswith("..") and link.name not in tops:
+            link.unlink()
+    if before:
+        shutil.rmtree(before)
+
+
+def field_of(pod: Pod, path: str) -> str:
+    """What a fieldRef means."""
+    about, spec = metadata(pod), _spec(pod)
+    fields = {
+        "metadata.name": about.name,
+        "metadata.namespace": about.namespace,
+        "metadata.uid": about.uid,
+        "spec.nodeName": spec.nodeName,
+        "spec.serviceAccountName": spec.serviceAccountName,
+    }
+    assert path in fields, f"a field that this stand-in does not know: {path}"
+    return fields[path] or ""
+
+
+def metadata(pod: Pod) -> ObjectMeta:
+    assert pod.metadata
+    return pod.metadata
+
+
+def _spec(pod: Pod) -> PodSpec:
+    assert pod.spec
+    return pod.spec

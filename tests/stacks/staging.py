@@ -1,0 +1,172 @@
+"""The shipped staging stack on a real cluster and a real broker with TLS, its operator and its schedule."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import subprocess
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lightkube import ApiError, Client
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.batch_v1 import CronJob, Job
+from lightkube.resources.core_v1 import Secret
+
+from secretops.errors import ExitCode
+from tests.real.cluster import CONTEXT, DEADLINE, Cluster
+from tests.real.kubelet import Kubelet, RunningPod
+from tests.real.mosquitto import Mosquitto
+from tests.stacks.project import BIN, PREFIX, ROOT, Stack
+from tools import kubernetes_parts
+
+NAME = "staging"
+NAMESPACE = "coreflux-mcp"
+SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
+SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions")
+
+
+@dataclass
+class StagingStack(Stack):
+    """Pulumi.staging.yaml with this machine's broker and cluster in place of the example's, and who deploys it."""
+
+    kubeconfig: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, "KUBECONFIG": str(self.kubeconfig)}
+
+    @property
+    def manifest(self) -> Path:
+        """What secretops is told, as the stack's output has it."""
+        return self.home / "secretops.json"
+
+    def up(self) -> str:
+        said = super().up()
+        self.manifest.write_text(json.dumps(self.outputs()["secretops"]))
+        return said
+
+    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        """The operator's, with the stack's output as its manifest. Waits while somebody else holds the lease."""
+        command = [str(BIN / "secretops"), *arguments]
+        if "--stack" not in arguments:
+            command += ["--manifest", str(self.manifest)]
+        end = time.monotonic() + DEADLINE
+        while True:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                input=given or "",
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != ExitCode.BUSY or time.monotonic() > end:
+                return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
+
+
+def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
+    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    provider = kubernetes_parts.built().get(kubernetes_parts.PLUGIN)
+    if provider is None:
+        pytest.skip(f"{kubernetes_parts.PLUGIN} is missing: python3 tools/setup.py --parts")
+    plugin = home / "home" / "plugins" / f"resource-kubernetes-v{kubernetes_parts.PROVIDER}"
+    plugin.mkdir(parents=True)
+    (plugin / kubernetes_parts.PLUGIN).symlink_to(provider)
+    shipped = yaml.safe_load((ROOT / f"Pulumi.{NAME}.yaml").read_text())["config"]
+    config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
+    config["server"]["context"] = context
+    config["broker"] |= {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    stack = StagingStack(NAME, home, config, kubeconfig)
+    stack.create()
+    return stack
+
+
+@dataclass
+class Staging:
+    """The stack once it is deployed, and all that was said meanwhile."""
+
+    stack: StagingStack
+    cluster: Cluster
+    kubelet: Kubelet
+    client: Client
+    said: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict, repr=False)
+    """Every value seen so far, by a name that reveals nothing."""
+
+    def operator(self, *arguments: str, given: str | None = None) -> str:
+        """`secretops` by the operator, which has to work."""
+        done = self.stack.secretops(*arguments, given=given)
+        self.said.append(done.stdout)
+        assert done.returncode == ExitCode.DONE, done.stdout
+        self.learn()
+        return done.stdout
+
+    def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
+        """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
+
+        Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
+        """
+        cron = self.client.get(CronJob, ROTATOR, namespace=NAMESPACE)
+        assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
+        spec = cron.spec.jobTemplate.spec
+        assert spec.template.spec
+        if arguments:
+            spec.template.spec.containers[0].args = arguments
+        end = time.monotonic() + DEADLINE
+        for turn in itertools.count():
+            job = f"{name}-{turn}"
+            about = ObjectMeta(name=job, labels=cron.spec.jobTemplate.metadata.labels)
+            self.client.create(Job(metadata=about, spec=spec), namespace=NAMESPACE)
+            self.kubelet.until(f"job {job} ends", partial(self._ended, job))
+            (pod,) = self.kubelet.pods(f"{job}-")
+            self.said.append(pod.log)
+            if pod.code != ExitCode.BUSY or time.monotonic() > end:
+                break
+        self.learn()
+        return pod
+
+    def _ended(self, job: str) -> bool:
+        status = self.client.get(Job, job, namespace=NAMESPACE).status
+        return any(one.type in ("Complete", "Failed") for one in (status and status.conditions) or ())
+
+    def servers(self) -> list[RunningPod]:
+        """The Deployment's pods."""
+        return self.kubelet.pods(f"{SERVER}-")
+
+    def is_available(self) -> bool:
+        """Whether the Deployment has all the ready pods that it is to have."""
+        found = self.client.get(Deployment, SERVER, namespace=NAMESPACE)
+        assert found.spec and found.spec.replicas
+        return bool(found.status and found.status.availableReplicas == found.spec.replicas)
+
+    def secret(self, name: str) -> dict[str, str]:
+        """What a Secret holds; nothing if it is not there."""
+        try:
+            found = self.client.get(Secret, name, namespace=NAMESPACE)
+        except ApiError as error:
+            if error.status.code == 404:
+                return {}
+            raise
+        return {key: base64.b64decode(text).decode() for key, text in (found.data or {}).items()}
+
+    def learn(self) -> None:
+        """Take note of every value that there is now."""
+        for name in SECRETS:
+            for key, text in self.secret(name).items():
+                fields: dict[str, Any] = json.loads(text) if text.startswith("{") else {"": text}
+                for part, value in fields.items():
+                    if part != "username" and not key.endswith(("-version", "mqtt-user")):
+                        self.values[f"{key} {part} {len(self.values)}"] = value
+
+    def seen(self) -> set[str]:
+        """The values, each once."""
+        return set(self.values.values())

@@ -1,0 +1,296 @@
+"""Staging end to end: the real engine and provider on a real API server, and a real broker.
+
+Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that does not prove).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightkube import ApiError, Client
+from lightkube.models.authorization_v1 import (
+    ResourceAttributes,
+    SelfSubjectAccessReviewSpec,
+    SelfSubjectRulesReviewSpec,
+)
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.authorization_v1 import SelfSubjectAccessReview, SelfSubjectRulesReview
+from lightkube.resources.core_v1 import Namespace, Pod, Secret
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
+
+from secretops.errors import ExitCode
+from secretops.values import new_password
+from tests.gates.test_leak import forms
+from tests.real.cluster import Cluster
+from tests.real.kubelet import Kubelet
+from tests.real.mcp_client import http_session, tell
+from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.upstream import SMALL_SERVER, real_server
+from tests.stacks.staging import NAMESPACE, ROTATOR, SECRETS, SERVER, Staging, new_staging
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """Its admin is this stack's alone."""
+    made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def deployed(cluster: Cluster, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staging]:
+    """After `pulumi preview` and `pulumi up`. No value is anywhere yet."""
+    home = tmp_path_factory.mktemp("staging")
+    stack = new_staging(home, cluster.admin, broker)
+    server = real_server() or SMALL_SERVER
+    with Kubelet(cluster, NAMESPACE, home / "kubelet", server=server) as kubelet:
+        made = Staging(stack, cluster, kubelet, cluster.client())
+        preview = stack.run("preview")
+        assert preview.returncode == 0, preview.stdout
+        made.said += [preview.stdout, stack.up()]
+        assert not [said for said in made.said if "warning:" in said]
+        yield made
+
+
+@pytest.fixture(scope="module")
+def serving(deployed: Staging, broker: Mosquitto) -> Staging:
+    """With its first values: an operator's, and those that the schedule makes."""
+    deployed.kubelet.until("the pods say what they wait for", lambda: _all_log(deployed, "mqtt"))
+    assert not deployed.is_available()
+    deployed.operator("put", "broker-admin", "--stack", deployed.stack.name, given=json.dumps(dict(broker.admin)))
+    first = deployed.job("first-tick")
+    assert first.code == ExitCode.DONE, first.log
+    deployed.operator("put", "http-token", given=new_password())
+    deployed.operator("put", "agent-key", given=f"canary-{new_password()}/+ %")
+    deployed.kubelet.until("the Deployment is available", deployed.is_available)
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def rotated(serving: Staging) -> Staging:
+    """After three rotations, the first with the rotator's own rights, under the eyes of an MCP client on each pod."""
+    asyncio.run(_rotate_three_times(serving))
+    serving.said += [pod.log for pod in serving.servers()]
+    return serving
+
+
+def _all_log(staging: Staging, text: str) -> bool:
+    pods = staging.servers()
+    return len(pods) == 2 and all(text in pod.log for pod in pods)
+
+
+async def _rotate_three_times(staging: Staging) -> None:
+    token = staging.secret("coreflux-mcp-secrets")["http-token"]
+    one, other = (pod.url for pod in staging.servers())
+    async with http_session(one, token) as first, http_session(other, token) as second:
+
+        async def both_connected() -> None:
+            for session in (first, second):
+                assert "true" in (await tell(session, "get_connection_status")).lower()
+
+        assert "mqtt_publish" in [tool.name for tool in (await second.list_tools()).tools]
+        await both_connected()
+        for turn in range(3):
+            if turn == 0:
+                mine = ["rotate", "mqtt", "--manifest", "/etc/coreflux-mcp/stack/secretops.json"]
+                pod = await asyncio.to_thread(staging.job, "a-rotation", mine)
+                assert pod.code == ExitCode.DONE, pod.log
+            else:
+                await asyncio.to_thread(staging.operator, "rotate", "mqtt")
+            version = staging.secret("coreflux-mcp-secrets")["mqtt-version"]
+            swapped = f"On version {version} of mqtt now"
+            await asyncio.to_thread(staging.kubelet.until, swapped, partial(_all_log, staging, swapped))
+            await both_connected()
+
+
+def test_the_first_values_come_by_the_cronjobs_own_command_and_the_server_serves(serving: Staging) -> None:
+    assert set(serving.secret("coreflux-mcp-secrets")) == {
+        *("mqtt-user", "mqtt-password", "mqtt-version"),
+        *("http-token", "http-token-version", "api-key", "agent-key-version"),
+    }
+    for pod in serving.servers():
+        assert pod.code is None
+        assert "Waiting:" in pod.log and "Traceback" not in pod.log
+        status = Path(f"/proc/{pod.process.pid}/status").read_text() if pod.process else ""
+        assert "Uid:\t10001\t10001" in status and "Groups:\t10001 \n" in status
+        assert "CapEff:\t0000000000000000\n" in status and "NoNewPrivs:\t1\n" in status
+
+
+def test_three_rotations_reach_every_pod_which_goes_on_with_its_clients(rotated: Staging) -> None:
+    assert len(rotated.servers()) == 2, "no other pod was ever made"
+    for pod in rotated.servers():
+        assert pod.code is None
+        assert pod.log.count("of mqtt now") >= 3
+        assert "Traceback" not in pod.log
+
+
+def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhere(rotated: Staging) -> None:
+    stack, said = rotated.stack, list(rotated.said)
+    for command in (("refresh", "--yes"), ("preview", "--diff", "--expect-no-changes", "-v=9", "--logtostderr")):
+        done = stack.run(*command)
+        assert done.returncode == 0, done.stdout[-4000:]
+        said.append(done.stdout)
+    said.append(stack.state())
+    assert not [one for one in json.loads(said[-1])["deployment"]["resources"] if one["type"].endswith(":Secret")]
+    places = [*(stack.home / "state").rglob("*"), *rotated.cluster.folder.glob("*.log"), rotated.cluster.audit_file]
+    whole = "\0".join([*said, *(path.read_text() for path in places if path.is_file())]).encode()
+    values = rotated.seen()
+    assert len(values) >= 7, "an admin's, a token, an agent key, and four passwords of mqtt"
+    assert rotated.secret("coreflux-mcp-secrets")["mqtt-password"] in values, "what is looked for can be found"
+    assert not [index for index, value in enumerate(values) for form in forms(value) if form in whole]
+    assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"
+
+
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+OBJECTS = {
+    "": (
+        *(("secrets", name) for name in (*SECRETS, "another", "")),
+        *(("configmaps", name) for name in ("coreflux-mcp-public", "coreflux-mcp-stack", "")),
+        *(("pods", ""), ("pods/exec", ""), ("pods/log", ""), ("pods/ephemeralcontainers", ""), ("services", "")),
+        *(("serviceaccounts", ""), ("serviceaccounts/token", SERVER), ("serviceaccounts/token", ROTATOR)),
+        *(("events", ""), ("namespaces", NAMESPACE), ("nodes", "")),
+    ),
+    "apps": (("deployments", SERVER), ("replicasets", "")),
+    "batch": (("cronjobs", ROTATOR), ("jobs", "")),
+    "coordination.k8s.io": (("leases", ROTATOR), ("leases", "another"), ("leases", "")),
+    "networking.k8s.io": (("networkpolicies", ""),),
+    "rbac.authorization.k8s.io": (("roles", SERVER), ("roles", ROTATOR), ("rolebindings", ""), ("clusterroles", "")),
+}
+"""Group -> resources and names; no name is any. Each with each of VERBS, in the stack's namespace and in another."""
+
+MAY = {
+    SERVER: {("get", "", "secrets", name) for name in SECRETS[:2]},
+    ROTATOR: {
+        (verb, group, resource, name)
+        for verb in ("get", "update")
+        for group, resource, name in (
+            *(("", "secrets", name) for name in SECRETS),
+            ("coordination.k8s.io", "leases", ROTATOR),
+        )
+    },
+}
+"""Account -> all that it may, in the stack's namespace."""
+
+
+@pytest.mark.parametrize("account", [SERVER, ROTATOR])
+def test_an_account_may_do_what_its_work_needs_and_nothing_else(deployed: Staging, account: str) -> None:
+    client = deployed.cluster.client(deployed.cluster.kubeconfig_of(NAMESPACE, account))
+    may = set()
+    for namespace, verb, (group, objects) in itertools.product((NAMESPACE, "default"), VERBS, OBJECTS.items()):
+        for resource, name in objects:
+            kind, _, part = resource.partition("/")
+            asked = ResourceAttributes(
+                namespace=namespace, verb=verb, group=group, resource=kind, subresource=part or None, name=name
+            )
+            review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=asked))
+            status = client.create(review).status
+            assert status
+            if status.allowed:
+                may.add((namespace, verb, group, resource, name))
+    assert may == {(NAMESPACE, *right) for right in MAY[account]}
+
+    anybody = deployed.cluster.client(deployed.cluster.kubeconfig_of(NAMESPACE, "default"))
+    assert _rules(client) - _rules(anybody) == MAY[account], "the API server's own list has no more than that"
+
+
+def _rules(client: Client) -> set[tuple[str, str, str, str]]:
+    """All that the client may do in the stack's namespace."""
+    found = client.create(SelfSubjectRulesReview(spec=SelfSubjectRulesReviewSpec(namespace=NAMESPACE))).status
+    assert found and not found.incomplete
+    return {
+        right
+        for rule in found.resourceRules
+        for right in itertools.product(
+            rule.verbs, rule.apiGroups or (), rule.resources or (), rule.resourceNames or ("",)
+        )
+    }
+
+
+def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(rotated: Staging) -> None:
+    server = rotated.cluster.client(rotated.cluster.kubeconfig_of(NAMESPACE, SERVER))
+    stranger = rotated.cluster.client(rotated.cluster.kubeconfig_for("eve", ("system:masters",)))
+    server.get(Secret, SECRETS[0], namespace=NAMESPACE)
+    stranger.get(Secret, SECRETS[2], namespace=NAMESPACE)
+    with pytest.raises(ApiError, match="forbidden"):
+        server.get(Secret, SECRETS[2], namespace=NAMESPACE)
+
+    prefix = f"system:serviceaccount:{NAMESPACE}:"
+    expected = {
+        (f"{prefix}{SERVER}", SECRETS[0], 200),
+        (f"{prefix}{SERVER}", SECRETS[2], 403),
+        *((f"{prefix}{ROTATOR}", name, 200) for name in (SECRETS[0], SECRETS[2])),
+        (f"system:node:{rotated.kubelet.node}", SECRETS[0], 200),
+        *(("admin", name, 200) for name in (SECRETS[0], SECRETS[2])),
+        ("eve", SECRETS[2], 200),
+    }
+    for who, name, code in expected:
+
+        def is_it(event: dict[str, Any], sought: tuple[str, str, int] = (who, name, code)) -> bool:
+            return _read(event) == sought
+
+        assert rotated.cluster.audited(is_it)
+    found = {read for event in rotated.cluster.audit() if (read := _read(event))}
+    assert {who for who, _, _ in found} == {who for who, _, _ in expected}, "and there is no reader but these"
+    bodies = [event for event in rotated.cluster.audit() if {"requestObject", "responseObject"} & event.keys()]
+    assert not bodies
+
+
+def _read(event: dict[str, Any]) -> tuple[str, str, int] | None:
+    """Who read which Secret of the stack, and the answer's code."""
+    what = event["objectRef"]
+    if (what["resource"], what.get("namespace"), event["verb"]) != ("secrets", NAMESPACE, "get"):
+        return None
+    return event["user"]["username"], what["name"], event["responseStatus"]["code"]
+
+
+def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(deployed: Staging) -> None:
+    template = deployed.client.get(Deployment, SERVER, namespace=NAMESPACE).spec
+    assert template and template.template.spec
+    spec = template.template.spec
+    about = ObjectMeta(name="unrestricted")
+    deployed.client.create(Pod(metadata=about, spec=spec), namespace=NAMESPACE, dry_run=True)
+    spec.securityContext = None
+    spec.containers[0].securityContext = None
+    with pytest.raises(ApiError, match='violates PodSecurity "restricted:') as refused:
+        deployed.client.create(Pod(metadata=about, spec=spec), namespace=NAMESPACE)
+    for missing in ("allowPrivilegeEscalation", "unrestricted capabilities", "runAsNonRoot", "seccompProfile"):
+        assert missing in str(refused.value)
+
+
+def test_destroy_leaves_nothing_behind(deployed: Staging) -> None:
+    pods = deployed.servers()
+    done = deployed.stack.run("destroy", "--yes")
+    assert done.returncode == 0, done.stdout
+    with pytest.raises(ApiError, match="not found"):
+        deployed.client.get(Namespace, NAMESPACE)
+    found = [one.metadata for one in deployed.client.list(Namespace)]
+    found += [one.metadata for one in deployed.client.list(ClusterRole)]
+    found += [one.metadata for one in deployed.client.list(ClusterRoleBinding)]
+    assert not [one.name for one in found if one and "coreflux" in (one.name or "")]
+    assert "resources" not in json.loads(deployed.stack.state())["deployment"]
+    assert all(pod.code == 0 for pod in pods), "and every server had the time to end by itself"
+
+
+@pytest.mark.parametrize(
+    ("context", "user", "told"),
+    [("another", "admin", "context"), ("test", "eve", 'User "eve" cannot')],
+    ids=["a-context-that-the-kubeconfig-lacks", "a-user-without-rights"],
+)
+def test_a_way_to_the_cluster_that_leads_nowhere_is_told_and_nothing_is_made(
+    cluster: Cluster, broker: Mosquitto, tmp_path: Path, *, context: str, user: str, told: str
+) -> None:
+    stack = new_staging(tmp_path, cluster.kubeconfig_for(user), broker, context=context)
+    done = stack.run("up", "--yes", "--skip-preview")
+    assert done.returncode != 0
+    assert told in done.stdout
+    assert "Traceback" not in done.stdout
