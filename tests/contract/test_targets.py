@@ -12,6 +12,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -387,6 +388,25 @@ def test_other_topics_reach_the_idle_user_and_drop_nobody(strict: Row) -> None:
     strict.target(topics=("hall/#",)).verify(idle_user)
     with pytest.raises(RefusedError):
         strict.target(topics=("hall/#",)).verify(live_user)
+
+
+def test_two_stacks_that_make_the_same_role_at_once_both_have_it(strict: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=60)
+    find = DynamicSecurity.find
+
+    def find_together(security: DynamicSecurity, command: str, missing: str, **arguments: object) -> object:
+        found = find(security, command, missing, **arguments)
+        if command == "getRole" and found is None:
+            both.wait()
+        return found
+
+    monkeypatch.setattr(DynamicSecurity, "find", find_together)
+    topics = (f"at-once/{secrets.token_hex(4)}/#",)
+    users = [fresh(), fresh()]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda user: strict.target(topics=topics).apply(strict.admin, user), users))
+    for user in users:
+        strict.target(topics=topics).verify(user)
 
 
 def test_a_disabled_user_is_enabled_by_apply(strict: Row) -> None:

@@ -96,7 +96,11 @@ class MosquittoTarget:
         ]
         name = f"coreflux-mcp-{hashlib.sha256(json.dumps(acls, sort_keys=True).encode()).hexdigest()[:8]}"
         if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
-            security.run("createRole", rolename=name, acls=acls)
+            try:
+                security.run("createRole", rolename=name, acls=acls)
+            except RefusedError:  # another stack on this broker may have made it meanwhile
+                if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
+                    raise
         return name
 
 
