@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamablehttp_client
 from mcp.types import TextContent
 
 from tests.real.launched import DEADLINE
@@ -31,3 +32,15 @@ async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
     """Call a tool; the text of its answer."""
     answer = await session.call_tool(tool, arguments)
     return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
+
+
+@asynccontextmanager
+async def http_session(url: str, token: str) -> AsyncIterator[ClientSession]:
+    """A client, over streamable HTTP, of a launcher that runs."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        streamablehttp_client(f"{url}/mcp", headers=headers, timeout=DEADLINE) as (read, write, _),
+        ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
+    ):
+        await session.initialize()
+        yield session

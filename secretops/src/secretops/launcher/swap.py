@@ -105,11 +105,7 @@ class Swap:
             new.message_callback_add(topic, listener)
         # Another broker keeps other messages.
         same = old is not None and (old.host, old.port) == (self.settings.broker, self.settings.port)
-        for topic, qos in copied.items():
-            if same and topic in had:
-                new.renew(topic, qos)
-            else:
-                new.subscribe(topic, qos)
+        new.subscribe_all(copied, known=had if same else ())
         end = time.monotonic() + ANSWER_SECONDS
         verdict = None
         while verdict is None and time.monotonic() < end and new.is_connected() and not self.stopping.is_set():

@@ -1,0 +1,137 @@
+"""The launcher in use: on a stack, over either transport, with MCP clients in their seats."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import httpx
+from dotenv import dotenv_values
+
+from secretops.engine.state import Replica, Version
+from secretops.replicas import read_reports
+from secretops.values import new_password
+from tests.real.launched import command, environment
+from tests.real.load import CLIENTS, DEADLINE, Seat
+from tests.real.mcp_client import http_session, stdio_session
+from tests.real.mosquitto import Mosquitto
+from tests.real.stack import Stack, make_stack
+
+GRACE = 3600
+"""Seconds, longer than any run: only what servers report lets a rotation retire a user."""
+
+TOKEN = "MCP_HTTP_TOKEN"
+
+
+def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
+    """A stack whose server logs in with a password and a client certificate, and over HTTP asks for a token."""
+    stack = make_stack(root, mosquitto.broker(), grace_seconds=GRACE)
+    stack.put("broker-admin", dict(mosquitto.admin))
+    more = {"MQTT_PORT": mosquitto.mutual_port, "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5"}
+    more[TOKEN] = new_password()
+    stack.env.write_text(stack.env.read_text() + "".join(f"{name}={text}\n" for name, text in more.items()))
+    stack.put("client-cert", mosquitto.client_certificate())
+    stack.put("agent-key", {"api-key": new_password()})
+    stack.rotate()
+    return stack
+
+
+@dataclass
+class ServedByLauncher:
+    """`secretops run` on a stack's folder, and how to wait for what it says. Its log is a file of its own."""
+
+    stack: Stack
+    folder: Path
+    """Its working directory, which has its log."""
+    server: Path
+
+    @property
+    def token(self) -> str:
+        return str(dotenv_values(self.stack.env)[TOKEN])
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    @asynccontextmanager
+    async def seats(self, transport: str, clients: int = CLIENTS) -> AsyncIterator[list[Seat]]:
+        """Start it and seat its clients, over http with a bearer token; over stdio, which has no more, one."""
+        source = f"dotenv:{self.stack.root}"
+        if transport == "stdio":
+            async with stdio_session(command(source), environment(self.server), self.folder, self.log_file) as session:
+                yield [Seat(session)]
+            return
+        async with self.listening(source) as url, AsyncExitStack() as sessions:
+            opened = [await sessions.enter_async_context(http_session(url, self.token)) for _ in range(clients)]
+            yield [Seat(session) for session in opened]
+
+    @asynccontextmanager
+    async def listening(self, source: str) -> AsyncIterator[str]:
+        """It runs over streamable HTTP and is ready, at this URL. Its end is asked for, and has to be a success."""
+        with self.log_file.open("w") as stderr:
+            process = subprocess.Popen(
+                [*command(source), "--transport", "http", "--listen", "127.0.0.1:0"],
+                cwd=self.folder,
+                env=environment(self.server),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+        try:
+            await self.until("it listens", lambda: "Listening on" in self.log or process.poll() is not None)
+            found = re.search(r"Listening on (http://\S+),", self.log)
+            assert found, self.log
+            await self.until("it is ready", lambda: httpx.get(f"{found[1]}/readyz").is_success)
+            yield found[1]
+        finally:
+            process.terminate()
+            code = await anyio.to_thread.run_sync(lambda: process.wait(DEADLINE))
+        assert code == 0, self.log
+
+    async def until(self, what: str, check: Callable[[], bool]) -> None:
+        with anyio.move_on_after(DEADLINE):
+            while not await anyio.to_thread.run_sync(check):
+                await anyio.sleep(0.05)
+            return
+        raise AssertionError(f"not within {DEADLINE} s: {what}\n{self.log[-3000:]}")
+
+    async def until_logged(self, text: str) -> None:
+        await self.until(text, lambda: text in self.log)
+
+    async def until_all_are_on(self, version: str) -> None:
+        """Every server reports `version`, and there is one: the client before has taken its report back."""
+
+        def reported() -> bool:
+            reports = self.reports()
+            return len(reports) == 1 and reports[0].version == version
+
+        await self.until(f"all are on {version}", reported)
+
+    async def takes(self, secret: str, version: Version) -> None:
+        """It is on the new version: it says so when nothing is left of the client before."""
+        await self.until_logged(f"On version {version.id} of {secret} now")
+
+    async def refuses(self, told: str) -> None:
+        """It has said what is wrong with a version that cannot be used."""
+        await self.until_logged(told)
+
+    async def recovers(self) -> None:
+        """What could not be used is gone again: the launcher has nothing to do."""
+
+    def reports(self) -> tuple[Replica, ...]:
+        users = self.stack.manifest.secret("mqtt").users
+        return read_reports(self.stack.manifest.broker, self.stack.credential(), users)
+
+    def swaps(self) -> list[int]:
+        """Milliseconds of each, from the first packet of the new MQTT client until the server uses it."""
+        return [int(found) for found in re.findall(r"took over after (\d+) ms", self.log)]
