@@ -3,7 +3,6 @@
 A stand-in for the controllers and kubelets too: it writes the status of the CronJob and of the Deployment itself.
 """
 
-# ruff: noqa: TID253 - without the extra `kubernetes` there is nothing to test here
 from __future__ import annotations
 
 import io

@@ -1,6 +1,5 @@
 """`secretops audit` over the log of a real API server: every read is there, with its reader, without its value."""
 
-# ruff: noqa: TID253 - without the extra `kubernetes` there is nothing to test here
 from __future__ import annotations
 
 import base64

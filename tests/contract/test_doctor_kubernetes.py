@@ -1,6 +1,5 @@
 """`secretops doctor` on a real API server: what it finds, and that it tells the truth of audit and encryption."""
 
-# ruff: noqa: TID253 - without the extra `kubernetes` there is nothing to test here
 from __future__ import annotations
 
 import contextlib

@@ -411,8 +411,11 @@ def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_the
     settings = OutsideBroker(
         kind="mosquitto", host="localhost", port=certifying_mosquitto.port, client_certificate=True, topics=("#",)
     )
-    certificates = root / "certs" if lies_in == "files" else None
-    stack = make_stack(root, broker_location(settings, home=root / "broker", certificates=certificates))
+    if lies_in == "files":
+        broker = broker_location(settings, home=root / "broker", certificates=root / "certs")
+    else:
+        broker = broker_location(settings, certificate_secret="client-cert")
+    stack = make_stack(root, broker)
     with pytest.raises(WaitingError, match="secretops put client-cert"):
         stack.put("broker-admin", dict(certifying_mosquitto.admin))
     pairs = (
@@ -442,7 +445,7 @@ def test_certificates_are_shown_only_where_the_broker_asks_for_one_and_the_opera
         (asks, None, "client-cert"),
         (OutsideBroker(kind="mosquitto", host="mqtt.example.com"), certificates, None),
     ):
-        plain = broker_location(settings, home=home, certificates=folder)
+        plain = broker_location(settings, home=home, certificates=folder, certificate_secret="client-cert")
         assert (plain.ca_file, plain.certificate_file, plain.key_file) == (settings.ca_file, None, None)
         assert plain.certificate_secret == secret
 

@@ -5,6 +5,7 @@ Nothing stands in for anything: the folder, the locks, the kills and the full di
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -13,9 +14,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -31,94 +31,22 @@ from secretops.stores import files
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from secretops.values import Value, new_password
-from tests.real.accidents import NOBODY, as_nobody, fill, in_child, killed_at, small_disk
+from tests.contract.places import FIELDS, ROWS, Feature, Folder, Place, Row
+from tests.real.accidents import NOBODY, as_nobody, fill, in_child, small_disk
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
-FIELDS = ("username", "password", "ca.crt")
-
-
-class Feature(StrEnum):
-    """What a store may be unable to do. A row says so with a reason, and its sentence is then not asked of it."""
-
-    ONE_RECORD_AN_ACCESS = "one access record for every read and write"
-    WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
-
-
-@dataclass(frozen=True)
-class Row:
-    """How to make a store of a kind in a folder, and how its readers see what it delivered."""
-
-    name: str
-    open: Callable[[Path], VersionStore]
-    delivered: Callable[[Path], dict[str, str | None]]
-    records: Callable[[Path], list[dict[str, str]]]
-    gaps: dict[Feature, str] = field(default_factory=dict)
-
-
-def location(root: Path, form: str) -> DotenvStore:
-    if form == "variables":
-        return DotenvStore(
-            root=str(root),
-            variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}},
-        )
-    suffix = "" if form == "fixed files" else "-{version}"
-    return DotenvStore(
-        root=str(root),
-        variables={"it": {"username": "USER_NAME"}},
-        files={"it": {"password": f"secrets/password{suffix}", "ca.crt": f"certs/ca.crt{suffix}"}},
-        file_variables={"it": {"password": "PASSWORD_FILE", "ca.crt": "CA_FILE"}},
-    )
-
-
-def open_dotenv(root: Path, form: str = "variables") -> DotenvVersionStore:
-    for folder in (root, *(root / name for name in ("config", "certs", "secrets", "versions", "log"))):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return DotenvVersionStore(location(root, form), AccessRecords(root / "log" / "access.jsonl", "tester"))
-
-
-def in_variables(root: Path) -> dict[str, str | None]:
-    found = dotenv_values(root / "config" / ".env")
-    return {name: found.get(variable) for name, variable in zip(FIELDS, ("USER_NAME", "PASSWORD", "CA"), strict=True)}
-
-
-def in_files(root: Path) -> dict[str, str | None]:
-    found = dotenv_values(root / "config" / ".env")
-    texts = {"username": found.get("USER_NAME")}
-    for name, variable in (("password", "PASSWORD_FILE"), ("ca.crt", "CA_FILE")):
-        path = found.get(variable)
-        texts[name] = Path(path).read_bytes().decode() if path else None
-    return texts
-
-
-def json_lines(root: Path) -> list[dict[str, str]]:
-    path = root / "log" / "access.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
-
-
-ROWS = [
-    Row("dotenv, variables", open_dotenv, in_variables, json_lines),
-    Row("dotenv, files", lambda root: open_dotenv(root, "files"), in_files, json_lines),
-    Row(
-        "dotenv, files of fixed names",
-        lambda root: open_dotenv(root, "fixed files"),
-        in_files,
-        json_lines,
-        gaps={Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it"},
-    ),
-]
 
 
 @dataclass
 class Opened:
     row: Row
-    root: Path
+    place: Place
 
     @property
     def store(self) -> VersionStore:
-        """Opened anew each time: nothing may rest on what a process remembers."""
-        return self.row.open(self.root)
+        return self.place.open()
 
     def publish(self, name: str, value: Value | None = None, *, at: datetime = NOW) -> Value:
         value = value or make()
@@ -130,26 +58,27 @@ class Opened:
         return {one.id: one.stage for one in self.store.versions("it").all}
 
     def delivered(self) -> dict[str, str | None]:
-        return self.row.delivered(self.root)
+        return self.place.delivered()
 
-    def delivered_files(self) -> list[Path]:
-        """Files that only hold a value: without them config/.env is still as it was."""
-        return [path for folder in ("secrets", "certs") for path in (self.root / folder).iterdir()]
-
-    def keeps(self, text: str) -> list[Path]:
-        """The files that hold `text`, as it is or as JSON."""
-        found = []
-        for path in self.root.rglob("*"):
-            if path.is_file() and path.name != "filler":
-                content = path.read_bytes()
-                if text.encode() in content or json.dumps(text)[1:-1].encode() in content:
-                    found.append(path.relative_to(self.root))
-        return found
+    def keeps(self, text: str) -> list[str]:
+        return self.place.keeps(text)
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: row.name)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    return Opened(request.param, tmp_path / "store")
+def row(request: pytest.FixtureRequest) -> Row:
+    assert isinstance(request.param, Row)
+    return request.param
+
+
+@pytest.fixture
+def fresh(request: pytest.FixtureRequest, row: Row) -> Callable[[Path], Opened]:
+    """An unused place of the row, in a folder where it needs one."""
+    return lambda folder: Opened(row, row.at(row.fresh(request, folder)))
+
+
+@pytest.fixture
+def opened(fresh: Callable[[Path], Opened], tmp_path: Path) -> Opened:
+    return fresh(tmp_path)
 
 
 def needs(opened: Opened, feature: Feature) -> None:
@@ -321,17 +250,16 @@ def test_two_secrets_do_not_touch_each_other(opened: Opened) -> None:
 
 HOLD = """
 import sys, signal
-from pathlib import Path
-from tests.contract.test_stores import ROWS
+from tests.contract.places import ROWS
 row = next(row for row in ROWS if row.name == sys.argv[1])
-with row.open(Path(sys.argv[2])).lease("the first of two"):
+with row.at(sys.argv[2]).open().lease("the first of two"):
     print("held", flush=True)
     signal.pause()
 """
 
 
 def test_a_lease_excludes_a_second_process_names_the_holder_and_ends_with_its_sigkill(opened: Opened) -> None:
-    command = [sys.executable, "-c", HOLD, opened.row.name, str(opened.root)]
+    command = [sys.executable, "-c", HOLD, opened.row.name, opened.place.address]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     try:
         assert holder.stdout and holder.stdout.readline() == b"held\n"
@@ -358,11 +286,11 @@ def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
     value = make()
 
     def new(act: Callable[[], object]) -> list[tuple[str, str, str, str, str]]:
-        before = len(opened.row.records(opened.root))
+        before = len(opened.place.records())
         act()
         return [
             (record["actor"], record["operation"], record["secret"], record["version"], record["purpose"])
-            for record in opened.row.records(opened.root)[before:]
+            for record in opened.place.records()[before:]
         ]
 
     def record(operation: str, purpose: str, name: str = "v1") -> tuple[str, str, str, str, str]:
@@ -384,23 +312,10 @@ def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
     assert new(lambda: store.discard("it", "v3")) == [record("delete", "discard", "v3")]
     assert new(lambda: store.discard("it", "v3")) == []
     assert new(lambda: store.forget("it")) == [record("delete", "purge", "all")]
-    for one in opened.row.records(opened.root):
+    for one in opened.place.records():
         assert set(one) == {"time", "actor", "operation", "secret", "version", "purpose"}
         assert abs((datetime.now(UTC) - datetime.fromisoformat(one["time"])).total_seconds()) < 600
     assert [path for name in FIELDS for path in opened.keeps(value[name])] == []
-
-
-# What only the dotenv store does
-
-
-@pytest.fixture(params=["variables", "files"])
-def dotenv(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    return Opened(ROWS[request.param == "files"], tmp_path / "store")
-
-
-@pytest.fixture
-def variables(tmp_path: Path) -> Opened:
-    return Opened(ROWS[0], tmp_path / "store")
 
 
 @pytest.fixture
@@ -410,18 +325,139 @@ def in_memory() -> Iterator[Path]:
         yield Path(name)
 
 
-def env(opened: Opened) -> Path:
-    return opened.root / "config" / ".env"
+def test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_delivers(
+    fresh: Callable[[Path], Opened], in_memory: Path
+) -> None:
+    for number in itertools.count():
+        opened = fresh(in_memory / f"{number}")
+        old, new = opened.publish("v1"), make()
+        opened.store.add("it", version("v2"), new)
+        publish = functools.partial(opened.store.publish, "it", "v2", NOW + HOUR)
+        was_killed = opened.place.killed_at(publish, number)
+        whole = opened.delivered() in (dict(old), dict(new))
+        assert whole or Feature.WHOLE_AT_ANY_MOMENT in opened.row.gaps, number
+        current = opened.store.versions("it").current
+        assert current and (current.id, opened.delivered()) != ("v1", dict(new)), "delivered before it is current"
+        given = new if current.id == "v2" else old
+        assert current.published is None or opened.delivered() == dict(given), "called delivered before it is"
+        later = NOW + 5 * HOUR
+        undelivered = current.published is None
+        opened.store.settle("it", later)
+        current = opened.store.versions("it").current
+        assert current
+        if current.id == "v2":
+            assert opened.delivered() == dict(new)
+            assert current.published == (later if undelivered else NOW + HOUR), "the grace counts from the delivery"
+        else:
+            assert opened.delivered() == dict(old)
+            opened.store.publish("it", "v2", later)
+        assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
+        if not was_killed:
+            break
+    assert number >= opened.row.moments, f"only {number} effects were seen"
 
 
-def edit(opened: Opened, old: str, new: str) -> str:
-    text = env(opened).read_text()
-    assert old in text
-    env(opened).write_text(text.replace(old, new))
-    return env(opened).read_text()
+def test_a_version_that_readers_never_got_takes_no_harm_when_the_next_one_is_published(
+    fresh: Callable[[Path], Opened], in_memory: Path
+) -> None:
+    for number in itertools.count():
+        opened = fresh(in_memory / f"{number}")
+        old = opened.publish("v1")
+        opened.store.add("it", version("v2"), make())
+        assert opened.place.killed_at(functools.partial(opened.store.publish, "it", "v2", NOW + HOUR), number)
+        current = opened.store.versions("it").current
+        if current and current.id == "v2" and opened.delivered() == dict(old):
+            break
+    new = opened.publish("v3", at=NOW + 2 * HOUR)
+    assert opened.delivered() == dict(new)
+    assert opened.stages() == {"v2": Stage.PREVIOUS, "v3": Stage.CURRENT}
+    previous = opened.store.versions("it").previous
+    assert previous and previous.published, "else its grace would never be counted"
 
 
-def snapshot(opened: Opened) -> dict[str, bytes]:
+def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(opened: Opened) -> None:
+    value = opened.publish("v1")
+    opened.place.edit(value["password"], "typed-by-a-person")
+    edited = opened.delivered()
+    told = r"was changed by hand[\s\S]*secretops put it[\s\S]*remove "
+    with pytest.raises(StoreError, match=told):
+        opened.store.settle("it", NOW)
+    opened.store.add("it", version("v2"), make())
+    with pytest.raises(StoreError, match=told) as refused:
+        opened.store.publish("it", "v2", NOW)
+    assert "typed-by-a-person" not in str(refused.value)
+    assert opened.delivered() == edited == {**value, "password": "typed-by-a-person"}
+    assert opened.stages() == {"v1": Stage.CURRENT, "v2": Stage.PENDING}
+    opened.place.clear()
+    opened.store.settle("it", NOW)
+    assert opened.delivered() == dict(value), "removing the edit restores ours"
+
+
+def test_an_edit_is_adopted_by_publishing_the_same_text(opened: Opened) -> None:
+    needs(opened, Feature.ADOPTS_AN_EDIT)
+    value = opened.publish("v1")
+    opened.place.edit(value["password"], "typed-by-a-person")
+    adopted = Value({**value, "password": "typed-by-a-person"})
+    opened.publish("v2", adopted)
+    assert opened.delivered() == dict(adopted)
+    opened.store.settle("it", NOW)
+
+
+def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(opened: Opened) -> None:
+    store = opened.store
+    assert store.astray("it") is None, "nothing is current yet"
+    value = opened.publish("v1")
+    assert store.astray("it") is None
+    opened.place.edit(value["password"], "typed-by-a-person")
+    told = store.astray("it")
+    assert told and "changed by hand" in told and "typed" not in told
+    opened.place.clear()
+    assert store.astray("it") == "not delivered: secretops tick"
+    store.settle("it", NOW)
+    assert store.astray("it") is None
+
+
+def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_supplies_it(opened: Opened) -> None:
+    old = Value({"username": f"user-{new_password()}", "password": new_password()})
+    opened.store.add("it", version("v1"), old)
+    opened.store.publish("it", "v1", NOW)
+    with pytest.raises(StoreError, match=r"no ca\.crt[\s\S]*secretops put it"):
+        opened.store.settle("it", NOW)
+    assert opened.delivered() == {**old, "ca.crt": None}, "what there is stays delivered"
+    new = opened.publish("v2")
+    opened.store.settle("it", NOW)
+    assert opened.delivered() == dict(new)
+
+
+# What only the dotenv store does
+
+
+@dataclass
+class InFolder(Opened):
+    place: Folder
+
+    @property
+    def root(self) -> Path:
+        return self.place.root
+
+
+def in_folder(root: Path, row: Row = ROWS[0]) -> InFolder:
+    place = row.at(str(root))
+    assert isinstance(place, Folder)
+    return InFolder(row, place)
+
+
+@pytest.fixture(params=["variables", "files"])
+def dotenv(request: pytest.FixtureRequest, tmp_path: Path) -> InFolder:
+    return in_folder(tmp_path / "store", ROWS[request.param == "files"])
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> InFolder:
+    return in_folder(tmp_path / "store")
+
+
+def snapshot(opened: InFolder) -> dict[str, bytes]:
     """Every file but the locks and the records of attempts."""
     return {
         str(path.relative_to(opened.root)): path.read_bytes()
@@ -430,10 +466,10 @@ def snapshot(opened: Opened) -> dict[str, bytes]:
     }
 
 
-def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: Opened) -> None:
+def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> None:
     value = dotenv.publish("v1")
     dotenv.store.add("it", version("v2"), make())
-    records = dotenv.root / "log" / "access.jsonl"
+    records = dotenv.place.records_file
     records.rename(records.with_name("away"))
     records.mkdir()
     before = snapshot(dotenv)
@@ -453,11 +489,11 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: Opened) -> No
     assert dotenv.store.read("it", "v1", purpose="test") == value
 
 
-def test_a_delivery_that_cannot_be_recorded_does_not_happen(dotenv: Opened) -> None:
+def test_a_delivery_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> None:
     dotenv.publish("v1")
-    for path in dotenv.delivered_files() or [env(dotenv)]:
+    for path in dotenv.place.delivered_files() or [dotenv.place.env]:
         path.unlink()
-    records = dotenv.root / "log" / "access.jsonl"
+    records = dotenv.place.records_file
     records.unlink()
     records.mkdir()
     before = snapshot(dotenv)
@@ -466,49 +502,12 @@ def test_a_delivery_that_cannot_be_recorded_does_not_happen(dotenv: Opened) -> N
     assert snapshot(dotenv) == before
 
 
-def test_a_record_cut_short_by_a_full_disk_spoils_no_other(variables: Opened) -> None:
+def test_a_record_cut_short_by_a_full_disk_spoils_no_other(variables: InFolder) -> None:
     variables.publish("v1")
-    with (variables.root / "log" / "access.jsonl").open("a") as file:
+    with (variables.place.records_file).open("a") as file:
         file.write('{"time": "20')
     variables.store.read("it", "v1", purpose="after")
-    assert json.loads((variables.root / "log" / "access.jsonl").read_text().splitlines()[-1])["purpose"] == "after"
-
-
-def deliver_killed(opened: Opened, number: int) -> bool:
-    """Publish v2 in a process that is killed at its change number `number`."""
-    return killed_at(lambda: opened.store.publish("it", "v2", NOW + HOUR), number)
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_delivers(
-    row: Row, in_memory: Path
-) -> None:
-    for number in itertools.count():
-        opened = Opened(row, in_memory / f"store-{number}")
-        old, new = opened.publish("v1"), make()
-        opened.store.add("it", version("v2"), new)
-        was_killed = deliver_killed(opened, number)
-        whole = opened.delivered() in (dict(old), dict(new))
-        assert whole or Feature.WHOLE_AT_ANY_MOMENT in row.gaps, number
-        current = opened.store.versions("it").current
-        assert current and (current.id, opened.delivered()) != ("v1", dict(new)), "delivered before it is current"
-        given = new if current.id == "v2" else old
-        assert current.published is None or opened.delivered() == dict(given), "called delivered before it is"
-        later = NOW + 5 * HOUR
-        undelivered = current.published is None
-        opened.store.settle("it", later)
-        current = opened.store.versions("it").current
-        assert current
-        if current.id == "v2":
-            assert opened.delivered() == dict(new)
-            assert current.published == (later if undelivered else NOW + HOUR), "the grace counts from the delivery"
-        else:
-            assert opened.delivered() == dict(old)
-            opened.store.publish("it", "v2", later)
-        assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
-        if not was_killed:
-            break
-    assert number > 10, f"only {number} changes were seen: the wrapper misses them"
+    assert json.loads((variables.place.records_file).read_text().splitlines()[-1])["purpose"] == "after"
 
 
 @pytest.mark.parametrize("form", [0, 1])
@@ -522,10 +521,10 @@ def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_nex
         ("forget", lambda opened: opened.store.forget("it")),
     ):
         for number in itertools.count():
-            opened = Opened(ROWS[form], in_memory / f"{name}-{number}")
+            opened = in_folder(in_memory / f"{name}-{number}", ROWS[form])
             opened.publish("v0")
             opened.publish("v1")
-            was_killed = killed_at(lambda act=act, opened=opened: act(opened), number)  # type: ignore[misc]
+            was_killed = opened.place.killed_at(functools.partial(act, opened), number)
             kills += was_killed
             temporary = list(opened.root.rglob("*.new"))
             assert len(temporary) <= 1
@@ -550,23 +549,10 @@ def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_nex
 CANARY = Value({"username": f"u-{new_password()}", "password": new_password(), "ca.crt": new_password()})
 
 
-def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(variables: Opened) -> None:
-    value = variables.publish("v1")
-    text = edit(variables, value["password"], "typed-by-a-person")
-    with pytest.raises(StoreError, match=r"PASSWORD was changed by hand[\s\S]*secretops put it[\s\S]*remove the line"):
-        variables.store.settle("it", NOW)
-    variables.store.add("it", version("v2"), make())
-    with pytest.raises(StoreError, match="changed by hand") as refused:
-        variables.store.publish("it", "v2", NOW)
-    assert env(variables).read_text() == text
-    assert variables.stages() == {"v1": Stage.CURRENT, "v2": Stage.PENDING}
-    assert "typed-by-a-person" not in str(refused.value)
-
-
 def test_a_delivered_file_edited_by_hand_is_refused(tmp_path: Path) -> None:
-    opened = Opened(ROWS[1], tmp_path / "store")
+    opened = in_folder(tmp_path / "store", ROWS[1])
     opened.publish("v1")
-    path = Path(dotenv_values(env(opened))["PASSWORD_FILE"] or "")
+    path = Path(dotenv_values(opened.place.env)["PASSWORD_FILE"] or "")
     path.write_text("typed-by-a-person")
     with pytest.raises(StoreError, match="changed by hand"):
         opened.store.settle("it", NOW)
@@ -576,51 +562,42 @@ def test_a_delivered_file_edited_by_hand_is_refused(tmp_path: Path) -> None:
     assert path.read_text() != "typed-by-a-person"
 
 
-def test_an_edit_is_adopted_by_publishing_the_same_text(variables: Opened) -> None:
-    value = variables.publish("v1")
-    edit(variables, value["password"], "typed-by-a-person")
-    adopted = Value({**value, "password": "typed-by-a-person"})
-    variables.publish("v2", adopted)
-    assert variables.delivered() == dict(adopted)
-    variables.store.settle("it", NOW)
-
-
-def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: Opened) -> None:
-    open_dotenv(variables.root)
-    env(variables).write_text("PASSWORD=of-before\n")
+def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: InFolder) -> None:
+    variables.place.open()
+    variables.place.env.write_text("PASSWORD=of-before\n")
     variables.store.add("it", version("v1"), make())
     with pytest.raises(StoreError, match="changed by hand"):
         variables.store.publish("it", "v1", NOW)
-    assert env(variables).read_text() == "PASSWORD=of-before\n"
+    assert variables.place.env.read_text() == "PASSWORD=of-before\n"
     variables.store.discard("it", "v1")
     variables.publish("v2", Value({**make(), "password": "of-before"}))
 
 
-def test_removing_the_edited_line_restores_ours(variables: Opened) -> None:
+def test_removing_the_edited_line_restores_ours(variables: InFolder) -> None:
     value = variables.publish("v1")
-    env(variables).write_text(
-        "".join(line for line in env(variables).read_text().splitlines(True) if not line.startswith("PASSWORD="))
+    variables.place.env.write_text(
+        "".join(line for line in variables.place.env.read_text().splitlines(True) if not line.startswith("PASSWORD="))
     )
     variables.store.settle("it", NOW)
     assert variables.delivered() == dict(value)
-    env(variables).unlink()
+    variables.place.env.unlink()
     variables.store.settle("it", NOW)
     assert variables.delivered() == dict(value)
 
 
-def test_a_persons_lines_survive_every_version_and_the_purge(variables: Opened) -> None:
-    open_dotenv(variables.root)
+def test_a_persons_lines_survive_every_version_and_the_purge(variables: InFolder) -> None:
+    variables.place.open()
     mine = "# mine\nexport MINE='a b' # why\nDOS=1\r\nthis does not parse '\n"
-    env(variables).write_bytes(mine.encode())
+    variables.place.env.write_bytes(mine.encode())
     for number in range(4):
         variables.publish(f"v{number}")
-        assert env(variables).read_bytes().startswith(mine.encode())
+        assert variables.place.env.read_bytes().startswith(mine.encode())
     variables.store.forget("it")
-    assert env(variables).read_bytes() == mine.encode()
+    assert variables.place.env.read_bytes() == mine.encode()
 
 
 def test_files_are_private_and_certificates_readable_whatever_the_umask(tmp_path: Path) -> None:
-    opened = Opened(ROWS[1], tmp_path / "store")
+    opened = in_folder(tmp_path / "store", ROWS[1])
     before = os.umask(0)
     try:
         opened.publish("v1")
@@ -633,7 +610,7 @@ def test_files_are_private_and_certificates_readable_whatever_the_umask(tmp_path
         assert path.stat().st_uid == os.geteuid()
 
 
-def test_a_state_file_that_is_no_list_of_versions_is_told_and_left(variables: Opened) -> None:
+def test_a_state_file_that_is_no_list_of_versions_is_told_and_left(variables: InFolder) -> None:
     variables.publish("v1")
     path = variables.root / "versions" / "it" / "state.json"
     for garbage in (b"", b"\xff", b"{}", b'[{"id": 1}]'):
@@ -646,7 +623,7 @@ def test_a_state_file_that_is_no_list_of_versions_is_told_and_left(variables: Op
 
 
 def test_a_missing_folder_is_told_with_what_makes_it(tmp_path: Path) -> None:
-    store = DotenvVersionStore(location(tmp_path / "none", "variables"), AccessRecords(tmp_path / "log", "tester"))
+    store = DotenvVersionStore(Folder(str(tmp_path / "none")).location, AccessRecords(tmp_path / "log", "tester"))
     with pytest.raises(StoreError, match="pulumi up"):
         store.add("it", version("v1"), make())
     with pytest.raises(StoreError, match="pulumi up"), store.lease("x"):
@@ -663,9 +640,16 @@ def shared() -> Iterator[Path]:
         yield folder
 
 
-def given_to_nobody(opened: Opened) -> None:
+def given_to_nobody(opened: InFolder) -> None:
     for path in (opened.root, *opened.root.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
+
+
+class AsItIs(Folder):
+    """Opened by an account that could not make what is missing."""
+
+    def open(self) -> DotenvVersionStore:
+        return DotenvVersionStore(self.location, AccessRecords(self.records_file, "nobody"))
 
 
 def as_root_only() -> None:
@@ -675,7 +659,7 @@ def as_root_only() -> None:
 
 @pytest.mark.parametrize("folder", [".", "config", "versions/it", "log"])
 def test_a_read_only_folder_is_told_nothing_is_lost_and_it_works_again_once_mended(shared: Path, folder: str) -> None:
-    opened = Opened(ROWS[0], shared / "store")
+    opened = in_folder(shared / "store")
     value = opened.publish("v1")
     opened.store.add("it", version("v2"), make())
     if os.geteuid() == 0:
@@ -697,17 +681,14 @@ def test_a_read_only_folder_is_told_nothing_is_lost_and_it_works_again_once_mend
 
 def test_what_another_account_may_not_even_look_at_is_told(shared: Path) -> None:
     as_root_only()
-    opened = Opened(ROWS[0], shared / "store")
+    opened = in_folder(shared / "store")
     opened.publish("v1")
+    opened.place = AsItIs(opened.place.address)
     for act in (
         lambda: opened.store.read("it", "v1", purpose="test"),
         lambda: opened.store.settle("it", NOW),
         lambda: str(opened.store.versions("it")),
     ):
-        store = DotenvVersionStore(
-            location(opened.root, "variables"), AccessRecords(opened.root / "log" / "access.jsonl", "nobody")
-        )
-        opened.row = Row("as it is", lambda _, store=store: store, in_variables, json_lines)  # type: ignore[misc]
         code, answer = as_nobody(act)
         assert (code, answer[0]) == (1, "StoreError"), answer
     shared.chmod(0o700)
@@ -718,7 +699,7 @@ def test_what_another_account_may_not_even_look_at_is_told(shared: Path) -> None
 @pytest.mark.parametrize("place", [".", "config", "versions/it", "versions/it/v1.json"])
 def test_a_foreign_owner_is_told_with_the_remedy_and_nothing_is_changed(shared: Path, place: str) -> None:
     as_root_only()
-    opened = Opened(ROWS[0], shared / "store")
+    opened = in_folder(shared / "store")
     opened.publish("v1")
     opened.store.add("it", version("v2"), make())
     os.chown(opened.root / place, NOBODY, NOBODY)
@@ -735,7 +716,7 @@ def test_a_foreign_owner_is_told_with_the_remedy_and_nothing_is_changed(shared: 
 @pytest.mark.parametrize("form", [0, 1])
 def test_a_full_disk_is_told_nothing_is_lost_and_it_works_again_once_there_is_room(tmp_path: Path, form: int) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        opened = Opened(ROWS[form], disk / "store")
+        opened = in_folder(disk / "store", ROWS[form])
         old = opened.publish("v1")
         pending = make()
         opened.store.add("it", version("v2"), pending)
@@ -761,7 +742,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_delivery_loses_nothing(tmp_path
     """As much room as there may be: at every amount readers keep one whole value, and the next try delivers."""
     for pages in range(6):
         with small_disk(tmp_path / f"disk-{pages}") as disk:
-            opened = Opened(ROWS[0], disk / "store")
+            opened = in_folder(disk / "store")
             old, new = opened.publish("v1"), make()
             opened.store.add("it", version("v2"), new)
             filler = fill(disk)
@@ -777,19 +758,19 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_delivery_loses_nothing(tmp_path
 
 def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(tmp_path: Path) -> None:
     root = tmp_path / "store"
-    value = Opened(ROWS[0], root).publish("v1")
-    Opened(ROWS[1], root).store.settle("it", NOW)
-    assert in_files(root) == dict(value)
+    value = in_folder(root).publish("v1")
+    in_folder(root, ROWS[1]).store.settle("it", NOW)
+    assert in_folder(root, ROWS[1]).delivered() == dict(value)
     assert "PASSWORD" not in dotenv_values(root / "config" / ".env"), "the line of the other way is gone"
-    Opened(ROWS[0], root).store.settle("it", NOW)
-    assert in_variables(root) == dict(value)
+    in_folder(root).store.settle("it", NOW)
+    assert in_folder(root).delivered() == dict(value)
     assert not list((root / "secrets").iterdir()), "and so are the files"
 
 
 def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(tmp_path: Path) -> None:
-    opened = Opened(ROWS[0], tmp_path / "store")
+    opened = in_folder(tmp_path / "store")
     value = opened.publish("v1")
-    records = AccessRecords(opened.root / "log" / "access.jsonl", "tester")
+    records = AccessRecords(opened.place.records_file, "tester")
     without = DotenvVersionStore(DotenvStore(root=str(opened.root)), records)
     assert without.kept() == ("it",)
     without.forget("it")
@@ -797,19 +778,7 @@ def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(tmp_
     assert without.kept() == ()
 
 
-def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_supplies_it(variables: Opened) -> None:
-    old = Value({"username": f"user-{new_password()}", "password": new_password()})
-    variables.store.add("it", version("v1"), old)
-    variables.store.publish("it", "v1", NOW)
-    with pytest.raises(StoreError, match=r"no ca\.crt[\s\S]*secretops put it"):
-        variables.store.settle("it", NOW)
-    assert variables.delivered() == {**old, "ca.crt": None}, "what there is stays delivered"
-    new = variables.publish("v2")
-    variables.store.settle("it", NOW)
-    assert variables.delivered() == dict(new)
-
-
-def test_a_value_file_that_does_not_read_is_a_clear_error(variables: Opened) -> None:
+def test_a_value_file_that_does_not_read_is_a_clear_error(variables: InFolder) -> None:
     variables.publish("v1")
     (variables.root / "versions" / "it" / "v1.json").write_text('{"password": "cut sho')
     with pytest.raises(StoreError, match=r"does not read as a value[\s\S]*secretops put it") as caught:
@@ -817,7 +786,7 @@ def test_a_value_file_that_does_not_read_is_a_clear_error(variables: Opened) -> 
     assert "cut sho" not in str(caught.value)
 
 
-def test_two_deliveries_that_fail_are_made_up_for_and_nothing_is_called_an_edit(variables: Opened) -> None:
+def test_two_deliveries_that_fail_are_made_up_for_and_nothing_is_called_an_edit(variables: InFolder) -> None:
     variables.publish("v1")
     in_the_way = files.temporary(variables.root / "config" / ".env")
     in_the_way.mkdir()
@@ -829,19 +798,3 @@ def test_two_deliveries_that_fail_are_made_up_for_and_nothing_is_called_an_edit(
     variables.store.settle("it", NOW)
     current = variables.store.versions("it").current
     assert current and variables.delivered() == dict(variables.store.read("it", current.id, purpose="test"))
-
-
-def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(opened: Opened) -> None:
-    store = opened.store
-    assert store.astray("it") is None, "nothing is current yet"
-    opened.publish("v1")
-    assert store.astray("it") is None
-    for path in opened.delivered_files() or [env(opened)]:
-        path.write_text(path.read_text().replace(opened.store.read("it", "v1", purpose="test")["password"], "typed"))
-    told = store.astray("it")
-    assert told and "changed by hand" in told and "typed" not in told
-    for path in opened.delivered_files() or [env(opened)]:
-        path.unlink()
-    assert store.astray("it") == "not delivered: secretops tick"
-    store.settle("it", NOW)
-    assert store.astray("it") is None

@@ -9,25 +9,23 @@ import functools
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from secretops.errors import SecretopsError
-from secretops.manifest import Manifest
 from secretops.operations import put, rotate, tick
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
 from secretops.targets import open_target
-from tests.real.stack import DEADLINE, Clock, Stack
+from tests.real.stack import DEADLINE, Stack
 
 LOOKS = frozenset({"versions", "read", "lease", "verify"})
 """Calls that change nothing in the store and nothing at the target."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
+_context.set_forkserver_preload([__name__, "secretops.stores.kubernetes"])  # passed over where its extra is missing
 
 
 class Watched:
@@ -51,12 +49,14 @@ class Watched:
         return watched
 
 
-def start(stack: Stack, command: str, name: str, *, kill_at: int | None = None, held: bool = False) -> Doomed:
-    """Begin `rotate name` or `tick`; SIGKILL itself at its moment number `kill_at`. `held`: it waits at its second."""
+def start(
+    stack: Stack, command: str, name: str, *, kill_at: int | None = None, hold_at: Collection[int] = ()
+) -> Doomed:
+    """Begin `rotate name` or `tick`. At moment number `kill_at` it SIGKILLs itself, at those in `hold_at` it waits."""
     ours, theirs = _context.Pipe()
     process = _context.Process(
         target=_run,
-        args=(stack.manifest.model_dump_json(), stack.clock.ahead, command, name, kill_at, held, theirs),
+        args=(stack, command, name, kill_at, hold_at, theirs),
         daemon=True,
     )
     process.start()
@@ -93,7 +93,7 @@ class Doomed:
 
 
 def _run(  # noqa: PLR0917 - as the process passes them
-    manifest: str, ahead: timedelta, command: str, name: str, kill_at: int | None, held: bool, pipe: Connection
+    stack: Stack, command: str, name: str, kill_at: int | None, hold_at: Collection[int], pipe: Connection
 ) -> None:
     count = 0
 
@@ -102,11 +102,10 @@ def _run(  # noqa: PLR0917 - as the process passes them
         pipe.send(what)
         if count == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if held and count == 1:
+        if count in hold_at:
             pipe.recv()
         count += 1
 
-    stack = Stack(Manifest.model_validate_json(manifest), Clock(ahead))
     opened = stack.session("rotator")
     real = open_target
     for module in (sessions, put, tick):

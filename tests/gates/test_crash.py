@@ -11,13 +11,11 @@ import signal
 import time
 
 import pytest
-from dotenv import dotenv_values
 
-from secretops.engine.state import Stage
-from secretops.values import Value
 from tests.gates.conftest import MakeStack
+from tests.gates.converging import converged, prepare
 from tests.gates.doomed import start
-from tests.real.stack import Readers, Stack
+from tests.real.stack import Readers
 
 pytestmark = pytest.mark.real
 
@@ -88,7 +86,7 @@ def test_of_two_rotators_one_works_and_the_other_names_it(stack_on: MakeStack, t
     stack = stack_on(target)
     stack.rotate()
     before = stack.session().store.versions("mqtt").current
-    first = start(stack, "rotate", "mqtt", held=True)
+    first = start(stack, "rotate", "mqtt", hold_at=[1])
     for _ in range(2):
         first.next_moment()  # it waits within the rotation
     for command in (["rotate", "mqtt"], ["tick"], ["rotate", "broker-admin"]):
@@ -102,46 +100,3 @@ def test_of_two_rotators_one_works_and_the_other_names_it(stack_on: MakeStack, t
     assert stack.session().store.versions("mqtt").current != before
     assert stack.log_in() == "Success"
     assert stack.run("tick").returncode == 0
-
-
-def prepare(stack: Stack, readers: Readers, name: str) -> Value:
-    """A current version and a previous one past its grace: the next rotation retires, and makes. Gives the previous."""
-    replaced = stack.credential(name)
-    stack.rotate(name)
-    readers.caught_up()
-    stack.skip_grace()
-    return replaced
-
-
-def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) -> None:
-    """One tick ends what was begun; after the grace one more retires. Both find nothing wrong."""
-    store = stack.session().store
-    replaced = [*replaced, stack.credential(name)]
-    assert [one.error for one in stack.tick() if one.error] == []
-    versions = store.versions(name)
-    assert versions.pending is None
-    assert [one.stage for one in versions.all].count(Stage.CURRENT) == 1
-    current = versions.current
-    assert current and current.verified and current.published
-    value = store.read(name, current.id, purpose="test")
-    if name == "mqtt":
-        given = dotenv_values(stack.env)
-        assert stack.credential() == value
-        assert given["SECRETOPS_VERSION_MQTT"] == current.id
-        assert given["MINE"]
-    assert stack.log_in(value) == "Success"
-    readers.caught_up()
-    stack.skip_grace()
-    assert [one.error for one in stack.tick() if one.error] == []
-    for old in replaced:
-        if old != value:
-            assert stack.log_in(old) != "Success", "a replaced password still logs in"
-    assert stack.log_in(stack.credential(name)) == "Success"
-    previous = store.versions(name).previous
-    assert previous is None or previous.retired or previous.user not in stack.manifest.secret(name).users
-    kept = {one.id for one in store.versions(name).all if not one.retired}
-    places = stack.manifest.store.files.get(name, {}).values()
-    found = {str(path.relative_to(stack.root)) for path in stack.root.glob("secrets/*")}
-    assert found == {place.format(version=one) for place in places for one in kept}
-    left = [path.name for path in stack.root.rglob("*") if path.name.endswith(".new")]
-    assert left == []

@@ -1,10 +1,11 @@
-"""A stack over a real broker, as `pulumi up` would leave it: a manifest, and the dotenv store's folder. No Pulumi.
+"""A stack over a real broker, as `pulumi up` would leave it: a manifest, and the store's place. No Pulumi.
 
 Readers are played by a client of its own, so that nothing of what is tested proves itself.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import ssl
 import subprocess
@@ -53,11 +54,13 @@ class Clock:
 
 @dataclass
 class Stack:
-    """A stack and what its people do with it: an operator, a schedule, and the server's reader."""
+    """A stack and what its people do with it: an operator, a schedule, and the server's reader. Here: of a folder."""
 
     manifest: Manifest
     clock: Clock = field(default_factory=Clock)
     manifest_file: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    """What its commands find, on top of this process's."""
 
     @property
     def root(self) -> Path:
@@ -90,16 +93,32 @@ class Stack:
         self.clock.skip(self.manifest.grace_seconds + 1)
 
     def credential(self, name: str = "mqtt") -> Value:
-        """What the reader of a secret is given: the server's from config/.env, the rotator's own from the store."""
+        """What the reader of a secret is given: the server's as it is delivered, the rotator's own from the store."""
         if name == "broker-admin":
             store = self.session().store
             current = store.versions(name).current
             assert current
             return store.read(name, current.id, purpose="test")
+        return self.delivered()
+
+    def delivered(self) -> Value:
+        """What the server is given of mqtt."""
         given = dotenv_values(self.env)
         path = given.get("MQTT_PASSWORD_FILE")
         password = Path(path).read_text() if path else given["MQTT_PASSWORD"]
         return Value({"username": given["MQTT_USER"] or "", "password": password or ""})
+
+    def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
+        """That readers are told which version is `current`, and no more is left lying about than `kept` versions."""
+        if name == "mqtt":
+            given = dotenv_values(self.env)
+            assert given["SECRETOPS_VERSION_MQTT"] == current.id
+            assert given["MINE"], "a person's own line"
+        assert isinstance(self.manifest.store, DotenvStore)
+        places = self.manifest.store.files.get(name, {}).values()
+        found = {str(path.relative_to(self.root)) for path in self.root.glob("secrets/*")}
+        assert found == {place.format(version=one) for place in places for one in kept}
+        assert [path.name for path in self.root.rglob("*") if path.name.endswith(".new")] == []
 
     def log_in(self, credential: Value | None = None) -> str:
         """ "Success", or how the broker refused. Default: what readers of mqtt are given now."""
@@ -111,7 +130,13 @@ class Stack:
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """The real command line."""
         return subprocess.run(
-            self.command(*arguments), input=given, capture_output=True, text=True, timeout=DEADLINE, check=False
+            self.command(*arguments),
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+            env={**os.environ, **self.environment},
         )
 
 
@@ -125,9 +150,6 @@ def make_stack(
     admins: tuple[str, str] | None = None,
 ) -> Stack:
     """A stack with users of its own at `broker`, and the folder that `pulumi up` would have made for it."""
-    own = secrets.token_hex(4)
-    both = (Reader.SERVER, Reader.ROTATOR)
-    credential = ("username", "password")
     store = DotenvStore(
         root=str(root),
         variables={
@@ -155,32 +177,7 @@ def make_stack(
         store=store,
         broker=broker,
         grace_seconds=grace_seconds,
-        secrets=(
-            Secret(
-                name="broker-admin",
-                kind=SecretKind.BROKER_ADMIN,
-                fields=credential,
-                readers=(Reader.ROTATOR,),
-                cadence_days=90,
-                users=admins or (f"admin-{own}-a", f"admin-{own}-b"),
-            ),
-            Secret(
-                name="mqtt",
-                kind=SecretKind.MQTT_USER,
-                fields=credential,
-                readers=both,
-                cadence_days=90,
-                users=users or (f"user-{own}-a", f"user-{own}-b"),
-            ),
-            Secret(name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=both, cadence_days=180),
-            Secret(
-                name="client-cert",
-                kind=SecretKind.X509,
-                fields=("ca.crt", "client.crt", "client.key"),
-                readers=both,
-                cadence_days=365,
-            ),
-        ),
+        secrets=make_catalogue(users, admins),
     )
     for folder in (root, *(root / name for name in FOLDERS)):
         files.make_folder(folder)
@@ -189,6 +186,39 @@ def make_stack(
     stack.env.write_text("# Kept by pulumi\nMQTT_BROKER=localhost\nLOG_LEVEL=INFO\n# mine\nMINE=${HOME}/x\n")
     stack.env.chmod(files.PRIVATE)
     return stack
+
+
+def make_catalogue(users: tuple[str, str] | None = None, admins: tuple[str, str] | None = None) -> tuple[Secret, ...]:
+    """The secrets of a stack, with users of its own at the broker unless told whose."""
+    own = secrets.token_hex(4)
+    both = (Reader.SERVER, Reader.ROTATOR)
+    credential = ("username", "password")
+    return (
+        Secret(
+            name="broker-admin",
+            kind=SecretKind.BROKER_ADMIN,
+            fields=credential,
+            readers=(Reader.ROTATOR,),
+            cadence_days=90,
+            users=admins or (f"admin-{own}-a", f"admin-{own}-b"),
+        ),
+        Secret(
+            name="mqtt",
+            kind=SecretKind.MQTT_USER,
+            fields=credential,
+            readers=both,
+            cadence_days=90,
+            users=users or (f"user-{own}-a", f"user-{own}-b"),
+        ),
+        Secret(name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=both, cadence_days=180),
+        Secret(
+            name="client-cert",
+            kind=SecretKind.X509,
+            fields=("ca.crt", "client.crt", "client.key"),
+            readers=both,
+            cadence_days=365,
+        ),
+    )
 
 
 def log_in(broker: Broker, credential: Value) -> str:

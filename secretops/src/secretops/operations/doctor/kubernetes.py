@@ -134,7 +134,7 @@ class RestrictedNamespace:
             return attention(
                 f"there is no namespace {namespace}",
                 "`pulumi up` makes it",
-                "pulumi up; if it has run: is this the cluster of its store.context?",
+                "pulumi up; if it has run: is this the cluster of its server.context?",
             )
         level = (found["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
         if level != "restricted":

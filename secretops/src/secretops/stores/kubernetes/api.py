@@ -3,7 +3,6 @@
 What the server says about an object may quote it, so of its texts only a user's name is ever passed on.
 """
 
-# ruff: noqa: TID253 - this folder is what the extra `kubernetes` is for; whoever needs it imports it late
 from __future__ import annotations
 
 import functools
@@ -141,7 +140,7 @@ class Api:
                 return StoreError(
                     f"there is no namespace {self.namespace} at {self._connection.server}",
                     rule="`pulumi up` makes the namespace; nothing was written",
-                    remedy="pulumi up; if it has run: is this the cluster of its store.context?",
+                    remedy="pulumi up; if it has run: is this the cluster of its server.context?",
                 )
         causes = (status.get("details") or {}).get("causes") or ()
         fields = sorted({f"{cause.get('field')} ({cause.get('reason')})" for cause in causes})
@@ -162,7 +161,7 @@ class Api:
         return StoreError(
             f"the server at {self._connection.server} does not prove to be the kubeconfig's",
             rule="its certificate has expired, or is not that CA's for that name; values are sent to no stranger",
-            remedy="let your cluster's own command write the kubeconfig anew, or give store.context another context",
+            remedy="let your cluster's own command write the kubeconfig anew, or give server.context another context",
         )
 
     def _no_kubernetes(self, what: str) -> StoreError:

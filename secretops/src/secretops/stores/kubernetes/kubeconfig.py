@@ -4,7 +4,6 @@ lightkube takes one file, knows the exec plugins' API up to v1beta1, and keeps w
 So the files are merged and a plugin is run here; everything else is lightkube's.
 """
 
-# ruff: noqa: TID253 - this folder is what the extra `kubernetes` is for; whoever needs it imports it late
 from __future__ import annotations
 
 import contextlib
@@ -28,7 +27,7 @@ from lightkube.config.kubeconfig import DEFAULT_KUBECONFIG, SERVICE_ACCOUNT
 from lightkube.config.models import Cluster, Context, User, UserExec
 from lightkube.core.exceptions import ConfigError
 
-from secretops.errors import SecretopsError, UsageError
+from secretops.errors import UsageError
 
 ANSWER_SECONDS = 10.0
 """How long one answer of the API server may take; connecting to it may take half of that."""
@@ -56,7 +55,7 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
     files = environment.get("KUBECONFIG")
     if not files and "KUBERNETES_SERVICE_HOST" in environment and Path(SERVICE_ACCOUNT).is_dir():
         with _told("this pod's service account"):
-            config = KubeConfig.from_service_account().get()
+            config = KubeConfig.from_service_account(SERVICE_ACCOUNT).get()
             if config is not None:
                 return _open(config, "this pod's service account")
     return _from_files((files or DEFAULT_KUBECONFIG).split(os.pathsep), context)
@@ -79,7 +78,7 @@ def _from_files(files: list[str], context: str | None) -> Connection:
         raise UsageError(
             f"{named}: {f'no context {name}' if name else 'no current context'}",
             rule="the stack's context names one of the kubeconfig; without one the current one is taken",
-            remedy=f"store.context: one of {', '.join(contexts) or '(there are none)'}",
+            remedy=f"server.context: one of {', '.join(contexts) or '(there are none)'}",
         )
     with _told(f"{named}, context {name}"):
         return _connected(merged, name)
@@ -203,8 +202,6 @@ def _told(what: str) -> Iterator[None]:
     """Turn what lightkube and its parsers raise into a UsageError. Their texts may quote a credential."""
     try:
         yield
-    except SecretopsError:
-        raise
     except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, httpx2.InvalidURL):
         raise UsageError(
             f"{what}: does not read as a way to an API server",

@@ -5,7 +5,6 @@ lives is seen to renew, and only one that has not for the whole duration is foll
 https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 """
 
-# ruff: noqa: TID253 - this folder is what the extra `kubernetes` is for; whoever needs it imports it late
 from __future__ import annotations
 
 import contextlib
@@ -46,9 +45,9 @@ class Timing:
 class HeldLease:
     """A Lease that this process holds, or held: others may have followed us while we could not renew."""
 
-    def __init__(self, api: Api, lease: Lease, asked: float, timing: Timing) -> None:
+    def __init__(self, api: Api, lease: Lease, renewed: float, timing: Timing) -> None:
         self._api, self._lease, self._timing = api, lease, timing
-        self._own, self._renewed, self._follower = _term(lease.spec), asked, ""
+        self._own, self._renewed, self._follower = _term(lease.spec), renewed, ""
         self._turn = threading.Lock()
 
     def confirm(self, *, surely: bool = False) -> None:
@@ -131,20 +130,20 @@ def hold(api: Api, name: str, holder: str, timing: Timing) -> Iterator[HeldLease
 
 def _take(api: Api, name: str, holder: str, timing: Timing) -> HeldLease:
     seen, since = None, 0.0
-    tried: LeaseSpec | None = None
+    tried, tried_at = None, 0.0
     pauses = iter(PAUSES)  # one for each conflict
     while True:
-        asked = time.monotonic()
+        looked = time.monotonic()
         found = api.get(Lease, name)
         spec = (found and found.spec) or LeaseSpec()
         if found and tried and spec == tried:  # our write, whose answer was lost
-            return HeldLease(api, found, asked, timing)
+            return HeldLease(api, found, tried_at, timing)
         if spec.holderIdentity:
             if seen is None:
-                seen, since = spec, asked
+                seen, since = spec, time.monotonic()  # an answer that was long in coming is no older than this
             elif spec != seen:
                 raise _held(spec)
-            if asked - since < (spec.leaseDurationSeconds or timing.duration):
+            if looked - since < (spec.leaseDurationSeconds or timing.duration):
                 time.sleep(timing.look)
                 continue
         now = _now()
@@ -156,10 +155,9 @@ def _take(api: Api, name: str, holder: str, timing: Timing) -> HeldLease:
             leaseTransitions=(spec.leaseTransitions or 0) + 1,
         )
         wanted = found or Lease(metadata=ObjectMeta(name=name, namespace=api.namespace, labels=dict(LABELS)))
-        wanted.spec = tried
-        asked = time.monotonic()
+        wanted.spec, tried_at = tried, time.monotonic()
         if taken := api.write(wanted):
-            return HeldLease(api, taken, asked, timing)
+            return HeldLease(api, taken, tried_at, timing)
         pause = next(pauses, None)
         if pause is None:
             raise StoreError(

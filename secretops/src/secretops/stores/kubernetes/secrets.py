@@ -1,6 +1,5 @@
 """Secrets changed by compare-and-swap: read, decide, replace what was read, and if it is another by now, anew."""
 
-# ruff: noqa: TID253 - this folder is what the extra `kubernetes` is for; whoever needs it imports it late
 from __future__ import annotations
 
 import base64

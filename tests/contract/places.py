@@ -1,0 +1,335 @@
+"""Where each store's versions and deliveries lie in a test: how to open it, look into it, spoil it and kill it.
+
+Nothing stands in for anything: the folder, the API server and the kills are real. A new store is one more `Place` and
+its row.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from dotenv import dotenv_values
+
+from secretops.access import AccessRecords
+from secretops.manifest import Delivered, DotenvStore, KubernetesStore
+from secretops.stores.dotenv import DotenvVersionStore
+from secretops.stores.protocol import VersionStore
+from tests.real.accidents import in_child, killed_at
+from tests.real.cluster import Cluster
+
+if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, its row skips
+    from lightkube import Client
+
+    from secretops.stores.kubernetes import KubernetesVersionStore
+    from secretops.stores.kubernetes.lease import Timing
+
+FIELDS = ("username", "password", "ca.crt")
+"""Of secret "it", which every place delivers."""
+
+
+class Feature(StrEnum):
+    """What a store may be unable to do. A row says so with a reason, and its sentence is then not asked of it."""
+
+    ONE_RECORD_AN_ACCESS = "one access record of its own for every read and write"
+    ADOPTS_AN_EDIT = "what somebody edited is kept by publishing the same text"
+    WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
+
+
+class Place(Protocol):
+    """One store's place, for secret "it"."""
+
+    @property
+    def address(self) -> str:
+        """What another process opens it by."""
+
+    def open(self) -> VersionStore:
+        """Anew each time: nothing may rest on what a process remembers."""
+
+    def delivered(self) -> dict[str, str | None]:
+        """The fields of "it" as its readers see them."""
+
+    def keeps(self, text: str) -> list[str]:
+        """Where in it `text` is still to be found."""
+
+    def edit(self, old: str, new: str) -> None:
+        """What a person does by hand: put `new` where the text `old` is delivered."""
+
+    def clear(self) -> None:
+        """What a person does by hand: remove whatever is delivered of the values."""
+
+    def records(self) -> list[dict[str, str]]:
+        """The access records that the store keeps itself."""
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        """Run `work` in a process that is killed at its effect number `moment`. False when it ended before."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One store, in one form of delivery."""
+
+    name: str
+    at: Callable[[str], Place]
+    fresh: Callable[[pytest.FixtureRequest, Path], str]
+    """The address of an unused place; the folder is the test's own."""
+    moments: int = 10
+    """How many a publish has at least: fewer seen means that some are missed."""
+    gaps: dict[Feature, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The dotenv store's."""
+
+    address: str
+    form: str = "variables"
+
+    @property
+    def root(self) -> Path:
+        return Path(self.address)
+
+    @property
+    def env(self) -> Path:
+        return self.root / "config" / ".env"
+
+    @property
+    def records_file(self) -> Path:
+        return self.root / "log" / "access.jsonl"
+
+    @property
+    def location(self) -> DotenvStore:
+        if self.form == "variables":
+            return DotenvStore(
+                root=self.address,
+                variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}},
+            )
+        suffix = "" if self.form == "fixed files" else "-{version}"
+        return DotenvStore(
+            root=self.address,
+            variables={"it": {"username": "USER_NAME"}},
+            files={"it": {"password": f"secrets/password{suffix}", "ca.crt": f"certs/ca.crt{suffix}"}},
+            file_variables={"it": {"password": "PASSWORD_FILE", "ca.crt": "CA_FILE"}},
+        )
+
+    def open(self) -> DotenvVersionStore:
+        for folder in (self.root, *(self.root / name for name in ("config", "certs", "secrets", "versions", "log"))):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return DotenvVersionStore(self.location, AccessRecords(self.records_file, "tester"))
+
+    def delivered(self) -> dict[str, str | None]:
+        found = dotenv_values(self.env)
+        if self.form == "variables":
+            names = zip(FIELDS, ("USER_NAME", "PASSWORD", "CA"), strict=True)
+            return {name: found.get(variable) for name, variable in names}
+        texts = {"username": found.get("USER_NAME")}
+        for name, variable in (("password", "PASSWORD_FILE"), ("ca.crt", "CA_FILE")):
+            path = found.get(variable)
+            texts[name] = Path(path).read_bytes().decode() if path and Path(path).exists() else None
+        return texts
+
+    def delivered_files(self) -> list[Path]:
+        """Files that only hold a value: without them config/.env is still as it was."""
+        return [path for folder in ("secrets", "certs") for path in (self.root / folder).iterdir()]
+
+    def records(self) -> list[dict[str, str]]:
+        path = self.records_file
+        return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+
+    def keeps(self, text: str) -> list[str]:
+        return [
+            str(path.relative_to(self.root))
+            for path in self.root.rglob("*")
+            if path.is_file() and path.name != "filler" and _holds(path.read_bytes(), text)
+        ]
+
+    def edit(self, old: str, new: str) -> None:
+        holding = [path for path in (self.env, *self.delivered_files()) if path.exists() and old in path.read_text()]
+        assert holding, "it is not delivered"
+        for path in holding:
+            path.write_text(path.read_text().replace(old, new))
+
+    def clear(self) -> None:
+        for path in self.delivered_files() or [self.env]:
+            path.unlink()
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        return killed_at(work, moment)
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """The Kubernetes store's: a namespace of the one API server of the test run, seen by its admin."""
+
+    address: str
+    """Its name, and the folder, the ports and the admin's kubeconfig of the cluster."""
+
+    VERSIONS, DELIVERED, LEASE = "versions", "delivered", "rotator"
+
+    @classmethod
+    def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        facts = (str(cluster.folder), cluster.port, str(cluster.admin), cluster.etcd_port)
+        return json.dumps([cluster.namespace(), *facts])
+
+    @property
+    def name(self) -> str:
+        return str(json.loads(self.address)[0])
+
+    @functools.cached_property
+    def cluster(self) -> Cluster:
+        _, folder, port, admin, etcd_port = json.loads(self.address)
+        return Cluster(Path(folder), port, Path(admin), etcd_port)
+
+    @functools.cached_property
+    def client(self) -> Client:
+        return self.cluster.client()
+
+    @property
+    def location(self) -> KubernetesStore:
+        keys = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
+        return KubernetesStore(
+            namespace=self.name,
+            versions=self.VERSIONS,
+            lease=self.LEASE,
+            delivered={"it": Delivered(name=self.DELIVERED, keys=keys)},
+        )
+
+    def open(
+        self,
+        location: KubernetesStore | None = None,
+        *,
+        kubeconfig: Path | None = None,
+        timing: Timing | None = None,
+    ) -> KubernetesVersionStore:
+        """As the admin unless told whose kubeconfig. Its lease ends sooner than the default, so that a test does."""
+        from secretops.stores.kubernetes import KubernetesVersionStore
+        from secretops.stores.kubernetes.api import Api
+        from secretops.stores.kubernetes.kubeconfig import connect
+        from secretops.stores.kubernetes.lease import Timing
+
+        environment = {"KUBECONFIG": str(kubeconfig or self.cluster.admin)}
+        api = Api(self.name, open_connection=functools.partial(connect, environment=environment))
+        timing = timing or Timing(duration=3, renew=0.5, look=0.25)
+        return KubernetesVersionStore(location or self.location, api, timing=timing)
+
+    def data(self, secret: str) -> dict[str, bytes]:
+        """What a Secret of it holds; nothing if there is none."""
+        found = self._secrets().get(secret)
+        return {key: base64.b64decode(text) for key, text in ((found and found.data) or {}).items()}
+
+    def set(self, secret: str, changes: dict[str, bytes | None]) -> None:
+        """Set keys of a Secret by hand, remove those that are None, and make it if need be."""
+        from lightkube.models.meta_v1 import ObjectMeta
+        from lightkube.resources.core_v1 import Secret
+
+        found = self._secrets().get(secret)
+        if found is None:
+            found = self.client.create(Secret(metadata=ObjectMeta(name=secret, namespace=self.name)))
+        data = {**self.data(secret), **changes}
+        found.data = {key: base64.b64encode(value).decode() for key, value in data.items() if value is not None}
+        self.client.replace(found)
+
+    def delivered(self) -> dict[str, str | None]:
+        data = self.data(self.DELIVERED)
+        found = {name: data.get(key) for name, key in self.location.delivered["it"].keys.items()}
+        return {name: None if value is None else value.decode() for name, value in found.items()}
+
+    def keeps(self, text: str) -> list[str]:
+        return [
+            f"{name}: {key}"
+            for name, secret in self._secrets().items()
+            for key, value in {
+                **self.data(name),
+                **{
+                    key: note.encode()
+                    for key, note in ((secret.metadata and secret.metadata.annotations) or {}).items()
+                },
+            }.items()
+            if _holds(value, text)
+        ]
+
+    def edit(self, old: str, new: str) -> None:
+        holding = {key: value for key, value in self.data(self.DELIVERED).items() if old.encode() in value}
+        assert holding, "it is not delivered"
+        self.set(self.DELIVERED, {key: value.replace(old.encode(), new.encode()) for key, value in holding.items()})
+
+    def clear(self) -> None:
+        self.set(self.DELIVERED, dict.fromkeys(self.data(self.DELIVERED)))
+
+    def records(self) -> list[dict[str, str]]:
+        return []
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        """Before and after each request that writes: an even moment is before, an odd one after it."""
+        import httpx2
+
+        def counted() -> None:
+            send, left = httpx2.HTTPTransport.handle_request, moment
+
+            def sent(transport: httpx2.HTTPTransport, request: httpx2.Request) -> httpx2.Response:
+                nonlocal left
+                writes = request.method != "GET"
+                if writes and left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                response = send(transport, request)
+                if writes and left == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 2 * writes
+                return response
+
+            httpx2.HTTPTransport.handle_request = sent  # type: ignore[method-assign, assignment]
+            work()
+
+        code, answer = in_child(counted)
+        assert code in (0, -signal.SIGKILL), answer
+        return code != 0
+
+    def _secrets(self) -> dict[str, Any]:
+        from lightkube.resources.core_v1 import Secret
+
+        found = self.client.list(Secret, namespace=self.name)
+        return {(secret.metadata and secret.metadata.name) or "": secret for secret in found}
+
+
+def _holds(content: bytes, text: str) -> bool:
+    """Whether `content` shows `text`, as it is or as JSON."""
+    return text.encode() in content or json.dumps(text)[1:-1].encode() in content
+
+
+def _in_folder(_request: pytest.FixtureRequest, folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
+    return str(folder / "store")
+
+
+ROWS = [
+    Row("dotenv, variables", Folder, _in_folder),
+    Row(
+        "dotenv, files",
+        lambda address: Folder(address, "files"),
+        _in_folder,
+        gaps={Feature.ADOPTS_AN_EDIT: "each version has files of its own, so the edited one is removed by hand"},
+    ),
+    Row(
+        "dotenv, files of fixed names",
+        lambda address: Folder(address, "fixed files"),
+        _in_folder,
+        gaps={Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it"},
+    ),
+    Row(
+        "kubernetes",
+        Namespace,
+        Namespace.fresh,
+        moments=6,
+        gaps={Feature.ONE_RECORD_AN_ACCESS: "the API server's audit log is the trail: one event a request"},
+    ),
+]

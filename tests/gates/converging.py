@@ -1,0 +1,42 @@
+"""What has to be true of a stack after a rotation that was cut short, whatever its store and its broker are."""
+
+from __future__ import annotations
+
+from secretops.engine.state import Stage
+from secretops.values import Value
+from tests.real.stack import Readers, Stack
+
+
+def prepare(stack: Stack, readers: Readers, name: str) -> Value:
+    """A current version and a previous one past its grace: the next rotation retires, and makes. Gives the previous."""
+    replaced = stack.credential(name)
+    stack.rotate(name)
+    readers.caught_up()
+    stack.skip_grace()
+    return replaced
+
+
+def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) -> None:
+    """One tick ends what was begun; after the grace one more retires. Both find nothing wrong."""
+    store = stack.session().store
+    replaced = [*replaced, stack.credential(name)]
+    assert [one.error for one in stack.tick() if one.error] == []
+    versions = store.versions(name)
+    assert versions.pending is None
+    assert [one.stage for one in versions.all].count(Stage.CURRENT) == 1
+    current = versions.current
+    assert current and current.verified and current.published
+    value = store.read(name, current.id, purpose="test")
+    if name == "mqtt":
+        assert stack.credential() == value
+    assert stack.log_in(value) == "Success"
+    readers.caught_up()
+    stack.skip_grace()
+    assert [one.error for one in stack.tick() if one.error] == []
+    for old in replaced:
+        if old != value:
+            assert stack.log_in(old) != "Success", "a replaced password still logs in"
+    assert stack.log_in(stack.credential(name)) == "Success"
+    previous = store.versions(name).previous
+    assert previous is None or previous.retired or previous.user not in stack.manifest.secret(name).users
+    stack.check_delivery(name, current, {one.id for one in store.versions(name).living})
