@@ -41,7 +41,6 @@ class Feature(StrEnum):
     """What a store may be unable to do. A row says so with a reason, and its sentence is then not asked of it."""
 
     ONE_RECORD_AN_ACCESS = "one access record of its own for every read and write"
-    ADOPTS_AN_EDIT = "what somebody edited is kept by publishing the same text"
     WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
 
 
@@ -317,7 +316,6 @@ ROWS = [
         "dotenv, files",
         lambda address: Folder(address, "files"),
         _in_folder,
-        gaps={Feature.ADOPTS_AN_EDIT: "each version has files of its own, so the edited one is removed by hand"},
     ),
     Row(
         "dotenv, files of fixed names",

@@ -394,7 +394,6 @@ def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(opened: Opened) -
 
 
 def test_an_edit_is_adopted_by_publishing_the_same_text(opened: Opened) -> None:
-    needs(opened, Feature.ADOPTS_AN_EDIT)
     value = opened.publish("v1")
     opened.place.edit(value["password"], "typed-by-a-person")
     adopted = Value({**value, "password": "typed-by-a-person"})

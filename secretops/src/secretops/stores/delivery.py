@@ -119,7 +119,7 @@ class Delivery:
                 return f"{self._env}: {name} was changed by hand", f"the line {name}="
         for path in sorted({path for content in ours for path in content.files}):
             text = _text(path)
-            if text is not None and all(text != content.files.get(path) for content in ours):
+            if text is not None and all(text not in content.files.values() for content in ours):
                 return f"{path} was changed by hand", f"the file {path}"
         return None
 
