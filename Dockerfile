@@ -61,10 +61,11 @@ ENV PATH=/opt/secretops/bin:/usr/local/bin:/usr/bin:/bin \
 # A number, so that Kubernetes can tell that it is not root; with no entry in /etc/passwd and no file of its own.
 USER 10001:10001
 WORKDIR /
-EXPOSE 8000
+# Not 8000, where the server's own tool looks for a verifier (components/kubernetes/server.py).
+EXPOSE 8080
 # No HEALTHCHECK: the rotator has nothing to be asked. docs/operations/image.md has the launcher's.
 ENTRYPOINT ["/opt/secretops/bin/secretops"]
-CMD ["run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "0.0.0.0:8000"]
+CMD ["run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "0.0.0.0:8080"]
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="coreflux-mcp-secrets" \
       org.opencontainers.image.description="The Coreflux MCP server under its launcher, and the rotator of its secrets" \

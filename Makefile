@@ -6,7 +6,7 @@ PYTHON ?= python3
 TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
 BIN := .venv/bin
 
-.PHONY: help setup up down preview image bench test test-fast check format lint types contracts scan clean
+.PHONY: help setup stack-file up down preview image bench test test-fast check format lint types contracts scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
@@ -30,21 +30,25 @@ ifeq ($(STACK),dev)
 up preview: export PULUMI_CONFIG_PASSPHRASE :=
 endif
 
-up: setup
+stack-file:
+	@[ -f Pulumi.$(STACK).yaml ] || { echo "there is no Pulumi.$(STACK).yaml; there are:" Pulumi.*.yaml >&2; exit 2; }
+
+up: stack-file setup
 	@$(BIN)/pulumi stack select --create $(STACK)
-	@$(BIN)/pulumi up --yes --skip-preview --suppress-outputs --stack $(STACK)
 ifeq ($(STACK),dev)
+	@$(BIN)/pulumi up --yes --skip-preview --suppress-outputs --stack $(STACK)
 	@$(BIN)/secretops broker start --stack $(STACK)
 	@$(BIN)/secretops tick --stack $(STACK) || [ $$? -eq 3 ]
 	@$(BIN)/secretops status --stack $(STACK) || [ $$? -eq 3 ]
 else
+	@$(BIN)/pulumi up --suppress-outputs --stack $(STACK)
 	@echo "next: $$($(BIN)/pulumi stack output next --stack $(STACK))"
 endif
 
 down:
 	@if [ -x $(BIN)/secretops ]; then $(BIN)/secretops broker stop --stack $(STACK); fi
 
-preview: setup
+preview: stack-file setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 	@$(BIN)/pulumi preview --stack $(STACK)
 

@@ -88,6 +88,8 @@ class Settings:
     def next_step(self) -> str:
         """What a person does once `pulumi up` is through."""
         first = "secretops broker start" if isinstance(self.broker, EmbeddedBroker) else "secretops put broker-admin"
+        if catalogue.CLIENT_CERT in {secret.name for secret in self.catalogue}:
+            first = f"secretops put {catalogue.CLIENT_CERT}, then {first}"  # which logs in, and shows it
         tick = "secretops tick"
         if isinstance(self.server, KubernetesServer):
             first += f", then secretops put {HTTP_TOKEN[0]}"

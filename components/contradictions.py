@@ -15,9 +15,13 @@ from components.sections import (
     EmbeddedBroker,
     Environment,
     KubernetesServer,
+    KubernetesStore,
     OutsideBroker,
 )
 from secretops.manifest import Reader
+
+SHORTEST_GRACE = 180
+"""Seconds, where kubelets bring values: up to two minutes (docs/operations/kubernetes.md), and one to change over."""
 
 
 def contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Iterator[Problem]:
@@ -47,6 +51,12 @@ def contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Itera
             f"rotation.grace_seconds: {rotation.grace_seconds}",
             "the grace ends before the next rotation is due",
             "shorten it, or rotate less often",
+        )
+    if rotation and rotation.grace_seconds < SHORTEST_GRACE and isinstance(parsed.get("store"), KubernetesStore):
+        yield Problem(
+            f"rotation.grace_seconds: {rotation.grace_seconds} with store kubernetes",
+            f"at least {SHORTEST_GRACE}: a new value takes up to two minutes to reach a pod, which has to change over",
+            "lengthen it, or take it out for its default",
         )
     yield from _of_names(secrets)
     if isinstance(server := parsed.get("server"), KubernetesServer):

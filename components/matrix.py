@@ -102,6 +102,7 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
         StoreKind.KUBERNETES: {
             Feature.ENCRYPTION_AT_REST: "it is the cluster's; secretops doctor looks, and asks you where it can't see",
             Feature.READ_TRAIL: "the API server records each read once whoever runs it gives it the audit policy",
+            Feature.GRANT: "one Secret holds all that the server reads; the rotator reads every version of each secret",
         },
     }
 )

@@ -57,9 +57,13 @@ _SECRET_OF = (
 )
 
 
+_NAMES = frozenset({"pull_secrets"})
+"""Keys that say secret, and whose entries are names."""
+
+
 def says_secret(key: str) -> bool:
     """Whether what stands at `key` is a secret's value by the name of the key alone."""
-    return bool(_SAYS_SECRET.search(key))
+    return key not in _NAMES and bool(_SAYS_SECRET.search(key))
 
 
 def values_in(where: str, entry: Any, *, secret: bool = False) -> Iterator[Problem]:

@@ -26,7 +26,10 @@ class MountedFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncedKey:
-    """A secret that an operator copies from its store into keys of the platform's own secret."""
+    """A secret that an operator copies from its store into keys of the platform's own secret.
+
+    Only its tests use it until a store does that is not the cluster's: aws is the first.
+    """
 
     secret: str
     remote: str

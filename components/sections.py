@@ -47,7 +47,10 @@ HostName = Annotated[
         "write it like mcp.example.com",
     ),
 ]
-Networks = Annotated[tuple[Annotated[str, AfterValidator(network)], ...], Field(min_length=1), AfterValidator(distinct)]
+Network = Annotated[str, AfterValidator(network)]
+Networks = Annotated[tuple[Network, ...], Field(min_length=1), AfterValidator(distinct)]
+NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
+EVERYWHERE = ("0.0.0.0/0", "::/0")
 KubernetesName = Annotated[
     str,
     matching(
@@ -172,10 +175,16 @@ class KubernetesServer(Section):
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those of its Service: an ingress's."""
-    broker_cidrs: Networks = ("0.0.0.0/0",)
+    broker_cidrs: Networks = EVERYWHERE
     """Where the broker's addresses lie: pods reach no other on its port."""
-    api_server_cidrs: Networks = ("0.0.0.0/0",)
+    api_server_cidrs: Networks = EVERYWHERE
     """Where the API server's addresses lie: only the rotator reaches them."""
+    copilot_cidrs: NetworksOrNone | None = None
+    """Where the server reaches the Coreflux Copilot by HTTPS; None is every public address, empty is nowhere."""
+    client_cidrs: NetworksOrNone = ()
+    """Clients beside the cluster's pods: load balancers, and ingress controllers on a node's own network."""
+    pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
+    """Image pull secrets of the namespace, by name; an operator makes them."""
     certificate_issuer: CertificateIssuer | None = None
     """Who signs the client certificate, by cert-manager; None leaves it to an operator."""
 

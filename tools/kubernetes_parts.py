@@ -39,7 +39,7 @@ def provider() -> Path:
         PLUGIN,
         _PROVIDER,
         ".",
-        f"-X {_MODULE}/pkg/version.Version={PROVIDER}",
+        _LABEL,
         Lent(_MODULE, "cmd/pulumi-resource-kubernetes", ("schema.json", "terraform-mapping.json")),
     )
 

@@ -16,9 +16,7 @@ Description=Rotate the secrets of the Coreflux MCP server, stack {stack}
 
 [Service]
 Type=oneshot
-ExecStart={secretops} tick --manifest {manifest}
-# 3: something needs a person. 4: another rotation is under way. 5: a value is awaited. None is this unit's failure.
-SuccessExitStatus=3 4 5
+ExecStart={secretops} tick --scheduled --manifest {manifest}
 NoNewPrivileges=yes
 UMask=0077
 # A core dump would hold values.

@@ -21,7 +21,7 @@ POD_SECURITY = {
     "pod-security.kubernetes.io/warn": "restricted",
     "pod-security.kubernetes.io/warn-version": "latest",
 }
-"""Enforced as the oldest Kubernetes here has it, so that an upgrade of the cluster stops no pod; a newer one warns."""
+"""Enforced as 1.25 has it, where the level became stable, so that no upgrade stops a pod; a newer one warns."""
 
 
 def check_kubeconfig(context: str | None) -> None:
@@ -49,6 +49,7 @@ class KubernetesIdentity(pulumi.ComponentResource):
             "cluster",
             kubeconfig="",  # the SDK would put the path in KUBECONFIG, of whoever ran it last, into the state
             context=server.context,
+            cluster_identifier=server.context or "current",  # else another context is an update that makes nothing
             upsert_existing_objects=False,  # what is there already is somebody else's, and stays it
             enable_config_map_mutable=True,  # a ConfigMap of a fixed name is changed in place, not taken away first
             opts=pulumi.ResourceOptions(parent=self),
@@ -56,7 +57,8 @@ class KubernetesIdentity(pulumi.ComponentResource):
         made = core.v1.Namespace(
             "namespace",
             metadata=meta.v1.ObjectMetaArgs(name=server.namespace, labels={**labels(SERVER, stack), **POD_SECURITY}),
-            opts=pulumi.ResourceOptions(parent=self, provider=provider),
+            # The values are no resources of the stack, and go with it: with another context or name, too.
+            opts=pulumi.ResourceOptions(parent=self, provider=provider, protect=True),
         )
         self.namespace = Namespace(name=name_of(made.metadata), provider=provider)
         place = Place.of(self, self.namespace, SERVER, stack)

@@ -20,11 +20,16 @@ VERSIONS = "coreflux-mcp-versions"
 """For the rotator alone: every version of every secret."""
 CERTIFICATE = "coreflux-mcp-certificate"
 """In the place of CERTS where cert-manager writes it: one writer a Secret."""
+CERTIFICATE_KEYS = {"client.crt": "tls.crt", "client.key": "tls.key", "ca.crt": "ca.crt"}
+"""field -> cert-manager's key in CERTIFICATE."""
 
 PUBLIC = "coreflux-mcp-public"
 STACK = "coreflux-mcp-stack"
 LEASE = ROTATOR
 DEFAULT_DENY = "coreflux-mcp-default-deny"
+
+INSTANCE = "app.kubernetes.io/instance"
+"""The label that says whose an object is, by the stack's name."""
 
 LABEL_LIMIT = 63
 """Characters of a label's value (Kubernetes, Labels and Selectors)."""
@@ -39,7 +44,7 @@ def labels(program: str, stack: str) -> dict[str, str]:
     """The recommended labels (Kubernetes, Recommended Labels)."""
     return {
         **selector(program),
-        "app.kubernetes.io/instance": physical_name("coreflux-mcp", stack, limit=LABEL_LIMIT).rstrip("-_."),
+        INSTANCE: physical_name("coreflux-mcp", stack, limit=LABEL_LIMIT).rstrip("-_."),
         "app.kubernetes.io/part-of": "coreflux-mcp",
         "app.kubernetes.io/managed-by": "pulumi",
     }

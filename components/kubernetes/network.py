@@ -1,6 +1,7 @@
 """Where pods may connect to and from. What no policy allows is denied: `default_deny` is for the whole namespace.
 
-A CIDR never means a pod (some networks keep to that), so what runs in the cluster is named by its namespace.
+Policies only add: none of these can be narrowed by another, so what is allowed here comes from the stack file. A CIDR
+never means a pod (some networks keep to that), so what runs in the cluster is named by its namespace.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ NOT_PUBLIC = {
 }
 """All addresses -> those of them that are no public host's, a cloud's metadata service among them (RFC 6890)."""
 
-API_SERVER_PORTS = (443, 6443)
-"""Of the Service `kubernetes`, and of most API servers behind it: policies look at the latter, networks differ."""
+API_SERVER_PORTS = (443, 6443, 16443)
+"""Of the Service `kubernetes`, and of most API servers behind it, MicroK8s' last: policies look at the latter, networks
+differ."""
 
 _ANY_POD = Peer(namespace_selector=meta.v1.LabelSelectorArgs())
 
@@ -45,7 +47,7 @@ def default_deny(name: str, place: Place) -> networking.v1.NetworkPolicy:
     )
 
 
-def policy(
+def allow(
     name: str, program: str, place: Place, *, egress: Sequence[Egress], ingress: Sequence[Ingress] = ()
 ) -> networking.v1.NetworkPolicy:
     """What the pods of `program` may do all the same."""
@@ -86,18 +88,24 @@ def to_api_server(server: KubernetesServer) -> Egress:
     )
 
 
-def to_copilot() -> Egress:
-    """HTTPS to public addresses: the Coreflux Copilot, which the tool request_lot_code asks, has no fixed ones."""
-    blocks = [
-        Peer(ip_block=networking.v1.IPBlockArgs(cidr=everywhere, except_=list(but)))
-        for everywhere, but in NOT_PUBLIC.items()
-    ]
-    return Egress(to=blocks, ports=[Port(port=443, protocol="TCP")])
+def to_copilot(server: KubernetesServer) -> list[Egress]:
+    """HTTPS for the tool request_lot_code: the Coreflux Copilot has no fixed addresses, so by default to public ones.
+
+    No rule for an empty list: one without peers would allow them all.
+    """
+    if server.copilot_cidrs is None:
+        blocks = [
+            Peer(ip_block=networking.v1.IPBlockArgs(cidr=everywhere, except_=list(but)))
+            for everywhere, but in NOT_PUBLIC.items()
+        ]
+    else:
+        blocks = _blocks(server.copilot_cidrs)
+    return [Egress(to=blocks, ports=[Port(port=443, protocol="TCP")])] if blocks else []
 
 
-def from_pods(port: str) -> Ingress:
-    """Any pod of the cluster: the bearer token decides, not the place. Kubelets' probes need no rule."""
-    return Ingress(from_=[_ANY_POD], ports=[Port(port=port, protocol="TCP")])
+def from_clients(server: KubernetesServer, port: str) -> Ingress:
+    """Any pod of the cluster, and who is none: the bearer token decides. Kubelets' probes need no rule."""
+    return Ingress(from_=[_ANY_POD, *_blocks(server.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
 
 
 def _blocks(cidrs: Iterable[str]) -> list[Peer]:

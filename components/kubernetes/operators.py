@@ -72,7 +72,8 @@ def synced_secret(
     """The Secret SECRETS, copied from another store by External Secrets. `store` is its object that may read there.
 
     Each secret is read whole, in one request: a user and another version's password would be a torn pair. In between
-    its fields go by `<secret>.<field>`, so that two secrets may have a field of the same name.
+    its fields go by `<secret>.<field>`, so that two secrets may have a field of the same name. Only tests call it until
+    a store does that is not the cluster's: aws is the first.
     """
     whole = [
         {

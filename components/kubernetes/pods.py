@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pulumi_kubernetes import core
 
-from components.kubernetes.names import CERTIFICATE, CERTS, STACK
+from components.kubernetes.names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK
 from components.sections import KubernetesServer, OutsideBroker
 
 USER = 10001
@@ -37,6 +37,11 @@ def container_security() -> core.v1.SecurityContextArgs:
         read_only_root_filesystem=True,
         run_as_non_root=True,
     )
+
+
+def pull_secrets(server: KubernetesServer) -> list[core.v1.LocalObjectReferenceArgs]:
+    """What nodes show the image's registry: Secrets of an operator's own, which the stack only names."""
+    return [core.v1.LocalObjectReferenceArgs(name=name) for name in server.pull_secrets]
 
 
 def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
@@ -83,8 +88,8 @@ def certificates(broker: OutsideBroker, server: KubernetesServer) -> list[core.v
     """The client certificate's files, where the broker asks for one. The stack's own CA file wins over theirs."""
     if not broker.client_certificate:
         return []
-    ca = {} if broker.ca_file else {"ca.crt": "ca.crt"}
     if server.certificate_issuer:
-        return [secret(CERTIFICATE, {"tls.crt": "client.crt", "tls.key": "client.key", **ca})]
-    own = {key: key for key in ("client.crt", "client.key", "client-cert-version")}
-    return [secret(CERTS, own | ca)]
+        name, keys = CERTIFICATE, {key: field for field, key in CERTIFICATE_KEYS.items()}
+    else:
+        name, keys = CERTS, {key: key for key in ("client.crt", "client.key", "client-cert-version", "ca.crt")}
+    return [secret(name, {key: file for key, file in keys.items() if file != "ca.crt" or not broker.ca_file})]

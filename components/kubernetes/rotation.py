@@ -10,7 +10,7 @@ from pulumi_kubernetes import batch, core, meta
 from components.broker import broker_location, ca_bundle
 from components.kubernetes.grants import Grant, grant
 from components.kubernetes.names import LEASE, ROTATOR, STACK, Place, name_of
-from components.kubernetes.network import policy, to_api_server, to_broker, to_dns
+from components.kubernetes.network import allow, to_api_server, to_broker, to_dns
 from components.kubernetes.pods import (
     CA_FILE,
     CERTS_FOLDER,
@@ -18,6 +18,7 @@ from components.kubernetes.pods import (
     certificates,
     container_security,
     pod_security,
+    pull_secrets,
     scratch,
     secret_files,
     stack_files,
@@ -36,14 +37,14 @@ LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none. Whatever the step it
 is killed at, the next tick finishes it."""
 
-KEPT = 86400
-"""Seconds that a finished tick's log can be read."""
+FAILED_KEPT = 24
+"""Ticks that failed, with their logs: a day of them."""
 
 
 class KubernetesRotator(pulumi.ComponentResource):
     """An hourly tick. Owns its account, its grant, its manifest and its network; never a value.
 
-    A Job that failed is one whose tick needs a person, waits for a first value, or did not work: its log says which.
+    A Job that failed is one that did not work. What needs a person or waits for a value is in its log, and in status.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class KubernetesRotator(pulumi.ComponentResource):
             Grant("", "secrets", secrets, ("get", "update")),
             Grant("coordination.k8s.io", "leases", (LEASE,), ("get", "update")),
         )
-        policy("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), to_api_server(server)])
+        allow("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), to_api_server(server)])
         files = {MANIFEST: _in_pod(manifest, broker, server).model_dump_json(indent=1) + "\n"}
         if broker.ca_file:
             files["ca.crt"] = ca_bundle(broker.ca_file)
@@ -83,13 +84,12 @@ class KubernetesRotator(pulumi.ComponentResource):
                 concurrency_policy="Forbid",
                 starting_deadline_seconds=START_WITHIN,
                 successful_jobs_history_limit=3,
-                failed_jobs_history_limit=3,
+                failed_jobs_history_limit=FAILED_KEPT,
                 job_template=batch.v1.JobTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
                     spec=batch.v1.JobSpecArgs(
                         backoff_limit=0,
                         active_deadline_seconds=LONGEST_TICK,
-                        ttl_seconds_after_finished=KEPT,
                         template=core.v1.PodTemplateSpecArgs(
                             metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
                             spec=_pod(server, broker, name_of(account.metadata), tuple(files)),
@@ -112,6 +112,7 @@ def _pod(
         service_account_name=account,
         automount_service_account_token=True,  # it writes the Secrets by it
         enable_service_links=False,
+        image_pull_secrets=pull_secrets(server),
         restart_policy="Never",
         security_context=pod_security(),
         volumes=[volume for volume, _ in mounted],
@@ -120,7 +121,7 @@ def _pod(
                 name="rotator",
                 image=server.image,
                 command=["secretops"],
-                args=["tick", "--manifest", f"{FOLDER}/stack/{MANIFEST}"],
+                args=["tick", "--scheduled", "--manifest", f"{FOLDER}/stack/{MANIFEST}"],
                 security_context=container_security(),
                 resources=core.v1.ResourceRequirementsArgs(
                     requests={"cpu": "50m", "memory": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}

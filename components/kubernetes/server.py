@@ -10,14 +10,14 @@ from pulumi_kubernetes import apps, core, meta, policy
 
 from components.broker import public_variables
 from components.kubernetes.names import PUBLIC, SECRETS, SERVER, Place, name_of, selector
-from components.kubernetes.network import from_pods, to_broker, to_copilot, to_dns
-from components.kubernetes.network import policy as network_policy
+from components.kubernetes.network import allow, from_clients, to_broker, to_copilot, to_dns
 from components.kubernetes.operators import client_certificate
 from components.kubernetes.pods import (
     CA_FILE,
     certificates,
     container_security,
     pod_security,
+    pull_secrets,
     scratch,
     secret,
     secret_files,
@@ -30,10 +30,19 @@ from components.server import McpServer
 from settings import Settings
 
 PORT = 8000
-"""mcp's own default."""
+"""Of the Service: mcp's own default."""
 
-END_WITHIN = 15
-"""Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md); the rest is a slow node's."""
+POD_PORT = 8080
+"""Of the launcher. Not 8000: within its pod that is where the server's tool verify_lot_snippet looks for a verifier, by
+default; asking itself, it would wait out its 15 seconds."""
+
+DRAIN = 5
+"""Seconds between the end of a pod's being an endpoint and SIGTERM: as long as nodes and ingresses may take to hear of
+it. Slept by Python: the kubelet's own sleep is Kubernetes 1.30's."""
+
+END_WITHIN = 20
+"""Seconds until SIGKILL, DRAIN included. The launcher ends within 5 (docs/operations/http.md); the rest is a slow
+node's."""
 
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 """Pods are ready once they have values, which come after `pulumi up`: it would wait ten minutes for them, in vain."""
@@ -60,12 +69,12 @@ class KubernetesMcpServer(McpServer):
             client_certificate(server.certificate_issuer, settings.stack).deploy("certificate", place)
         variables = public_variables(broker, log_level=settings.log_level, ca_file=CA_FILE)
         public = core.v1.ConfigMap("public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
-        network_policy(
+        allow(
             "server-network",
             SERVER,
             place,
-            egress=[to_dns(), to_broker(broker, server), to_copilot()],
-            ingress=[from_pods("http")],
+            egress=[to_dns(), to_broker(broker, server), *to_copilot(server)],
+            ingress=[from_clients(server, "http")],
         )
         apps.v1.Deployment(
             "deployment",
@@ -110,7 +119,10 @@ def _reachable(place: Place) -> None:
         "disruption-budget",
         metadata=place.metadata(SERVER),
         spec=policy.v1.PodDisruptionBudgetSpecArgs(
-            max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER))
+            max_unavailable=1,
+            # Else a node can't be emptied while pods wait for their first values.
+            unhealthy_pod_eviction_policy="AlwaysAllow",
+            selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER)),
         ),
         opts=place.child,
     )
@@ -131,6 +143,7 @@ def _pod(
         service_account_name=account.name,
         automount_service_account_token=False,
         enable_service_links=False,
+        image_pull_secrets=pull_secrets(server),
         security_context=pod_security(),
         termination_grace_period_seconds=END_WITHIN,
         topology_spread_constraints=[
@@ -161,15 +174,24 @@ def _pod(
                     core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
                 ],
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
-                ports=[core.v1.ContainerPortArgs(name="http", container_port=PORT, protocol="TCP")],
+                ports=[core.v1.ContainerPortArgs(name="http", container_port=POD_PORT, protocol="TCP")],
                 security_context=container_security(),
                 # As the server's own example for Kubernetes has them.
                 resources=core.v1.ResourceRequirementsArgs(
                     requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
                 ),
+                lifecycle=core.v1.LifecycleArgs(
+                    pre_stop=core.v1.LifecycleHandlerArgs(
+                        exec_=core.v1.ExecActionArgs(
+                            command=["/opt/secretops/bin/python", "-c", f"import time; time.sleep({DRAIN})"]
+                        )
+                    )
+                ),
+                # The server's tools run on the event loop that answers probes: request_lot_code may hold it for 30
+                # seconds, read_topic_once as long as its caller says. Neither is a reason to end every session.
                 startup_probe=_probe("/healthz", period=2, failures=60),
-                liveness_probe=_probe("/healthz", period=10, failures=3),
-                readiness_probe=_probe("/readyz", period=5, failures=2),
+                liveness_probe=_probe("/healthz", period=10, failures=12),
+                readiness_probe=_probe("/readyz", period=5, failures=8),
                 volume_mounts=[mount for _, mount in mounted],
             )
         ],
@@ -177,7 +199,7 @@ def _pod(
 
 
 def _arguments(server: KubernetesServer, secrets: Reference) -> list[str]:
-    arguments = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
+    arguments = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{POD_PORT}"]
     service = f"{SERVER}.{server.namespace}"
     for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
         arguments += ["--allowed-host", name]

@@ -11,20 +11,23 @@ from collections.abc import Iterator
 import pulumi
 from pulumi_kubernetes import coordination
 
-from components import catalogue
 from components.access_log import Trail
 from components.broker import broker_location
+from components.catalogue import CLIENT_CERT
 from components.kubernetes.access_log import trail_of
 from components.kubernetes.grants import Grant, grant
 from components.kubernetes.names import (
     CERTIFICATE,
+    CERTIFICATE_KEYS,
     CERTS,
+    INSTANCE,
     LEASE,
     ROTATOR,
     SECRETS,
     SERVER,
     VERSIONS,
     Place,
+    labels,
     user_of,
 )
 from components.kubernetes.pods import FOLDER
@@ -68,19 +71,24 @@ class KubernetesSecretStore(SecretStore):
     ) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, None, opts)
         self._server, self._broker, self._namespace = server, broker, namespace
-        self._certs = CERTIFICATE if server.certificate_issuer else CERTS
-        location = Location(
+        delivered = {secret.name: _delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)}
+        issued = Delivered(name=CERTIFICATE, keys=CERTIFICATE_KEYS) if server.certificate_issuer else None
+        self._written = tuple(dict.fromkeys(place.name for place in delivered.values()))
+        self._issued = (issued.name,) if issued else ()
+        self._location = Location(
             namespace=server.namespace,
             context=server.context,
+            instance=labels(ROTATOR, settings.stack)[INSTANCE],
             versions=VERSIONS,
             lease=LEASE,
-            delivered={secret.name: _delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)},
+            delivered=delivered,
+            issued=issued,
             readers=dict(self._readers(store)),
         )
         self.manifest = Manifest(
             project=PROJECT,
             stack=settings.stack,
-            store=location,
+            store=self._location,
             broker=broker_location(broker, certificate_secret=self._certificate_secret()),
             secrets=settings.catalogue.secrets,
             grace_seconds=settings.rotation.grace_seconds,
@@ -99,7 +107,8 @@ class KubernetesSecretStore(SecretStore):
         match reader:
             case ServiceAccount():
                 place = Place.of(self, reader.namespace, SERVER, self.manifest.stack)
-                grant("server", SERVER, place, reader.name, Grant("", "secrets", (SECRETS, self._certs), ("get",)))
+                secrets = (*self._written, *self._issued)
+                grant("server", SERVER, place, reader.name, Grant("", "secrets", secrets, ("get",)))
                 names = tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
                 return MountedFiles(source=f"files:{FOLDER}/secrets", secrets=names)
             case _:
@@ -110,7 +119,7 @@ class KubernetesSecretStore(SecretStore):
         KubernetesRotator(
             "rotator",
             manifest=self.manifest,
-            secrets=tuple(name for name in (SECRETS, self._certs, VERSIONS) if name != CERTIFICATE),
+            secrets=(*self._written, VERSIONS),
             server=self._server,
             broker=self._broker,
             namespace=self._namespace,
@@ -120,21 +129,20 @@ class KubernetesSecretStore(SecretStore):
 
     def record_access(self) -> Trail:
         """The API server's audit log, and the policy that whoever runs it has to give it."""
-        store = self.manifest.store
-        readers = store.readers if isinstance(store, Location) else {}
-        return trail_of(self.manifest.stack, self._server.namespace, readers)
+        return trail_of(self.manifest.stack, self._server.namespace, self._location.readers)
 
     def _certificate_secret(self) -> str | None:
         """What secretops shows a broker that asks for a certificate. cert-manager's is in no version of the store."""
-        return None if self._server.certificate_issuer else catalogue.client_cert().name
+        return None if self._server.certificate_issuer else CLIENT_CERT
 
     def _readers(self, store: KubernetesStore) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Each Secret, and who is declared to read it."""
         namespace = self._server.namespace
         server, rotator = user_of(namespace, SERVER), user_of(namespace, ROTATOR)
-        yield SECRETS, (server, rotator, KUBELETS, *store.operators)
-        writer = CERT_MANAGER if self._server.certificate_issuer else rotator
-        yield self._certs, (server, writer, KUBELETS, *store.operators)
+        for name in self._written:
+            yield name, (server, rotator, KUBELETS, *store.operators)
+        for name in self._issued:
+            yield name, (server, CERT_MANAGER, KUBELETS, *store.operators)
         yield VERSIONS, (rotator, *store.operators)
 
 

@@ -5,7 +5,9 @@ A stand-in for the controllers and kubelets too: it writes the status of the Cro
 
 from __future__ import annotations
 
+import functools
 import io
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -158,14 +160,26 @@ def store_of(namespace: str, context: str | None = CONTEXT, operators: tuple[str
     )
 
 
+@functools.cache
+def _broker() -> socket.socket:
+    """In a broker's place, for as long as this process runs."""
+    return socket.create_server(("localhost", 0))
+
+
 def manifest_of(store: KubernetesStore) -> Manifest:
-    """A stack with that store. Its broker is nobody's: none of these tests asks it."""
+    """A stack with that store. Its broker takes connections and says nothing: none of these tests asks it."""
     both = (Reader.SERVER, Reader.ROTATOR)
     return Manifest(
         project="coreflux-mcp-secrets",
         stack="test",
         store=store,
-        broker=Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=8883, protocol=MqttProtocol.V5, tls=True),
+        broker=Broker(
+            kind=BrokerKind.COREFLUX,
+            host="localhost",
+            port=_broker().getsockname()[1],
+            protocol=MqttProtocol.V5,
+            tls=True,
+        ),
         grace_seconds=30,
         secrets=(
             Secret(name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=both, cadence_days=180),

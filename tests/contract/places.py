@@ -84,6 +84,7 @@ class Row:
     moments: int = 10
     """How many a publish has at least: fewer seen means that some are missed."""
     gaps: dict[Feature, str] = field(default_factory=dict)
+    starts_something: bool = False
 
 
 @dataclass(frozen=True)
@@ -328,6 +329,7 @@ ROWS = [
         Namespace,
         Namespace.fresh,
         moments=6,
+        starts_something=True,
         gaps={Feature.ONE_RECORD_AN_ACCESS: "the API server's audit log is the trail: one event a request"},
     ),
 ]

@@ -17,12 +17,15 @@ from typing import Any, ClassVar
 
 import pytest
 from lightkube import ApiError
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.batch_v1 import CronJob
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
-from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
+from secretops.manifest import Delivered
 from secretops.operations.doctor.kubernetes import OLDEST
 from tests.contract.live_namespace import (
     CANARY,
@@ -168,6 +171,24 @@ FAULTS = (
         _bound(_ACCOUNT.format(ROTATOR), "create", "pods/exec"),
     ),
     Fault(
+        "the rotator may get into its neighbours",
+        "rotator's rights",
+        "patch any pods/ephemeralcontainers",
+        _bound(_ACCOUNT.format(ROTATOR), "patch", "pods/ephemeralcontainers"),
+    ),
+    Fault(
+        "the server may change what the rotator's pods are",
+        "server's rights",
+        "patch any cronjobs",
+        _bound(_ACCOUNT.format(SERVER), "patch", "cronjobs"),
+    ),
+    Fault(
+        "the server may give itself more",
+        "server's rights",
+        "bind any roles",
+        _bound(_ACCOUNT.format(SERVER), "bind", "roles"),
+    ),
+    Fault(
         "anybody who is logged in may read",
         "others' rights",
         f"get secrets/{SECRETS}",
@@ -198,16 +219,55 @@ def test_a_planted_fault_is_found_by_its_check(own: OwnCluster, stack: LiveNames
         assert not others, examined
 
 
+def test_missing_secrets_are_made_by_what_doctor_says(own: OwnCluster, stack: LiveNamespace) -> None:
+    for name in (SECRETS, CERTS):
+        _gone(Secret, name)(stack)
+    remedy = doctor(stack.manifest_file, own.admin, code=3)["secrets"]["remedy"]
+    assert "secretops tick makes those that it has something for, secretops put of any secret all" in remedy
+    assert run(stack.manifest_file, "tick", "--scheduled", kubeconfig=own.admin).returncode == 0
+    assert doctor(stack.manifest_file, own.admin, code=3)["secrets"]["value"] == f"no Secret {CERTS}"
+    done = run(stack.manifest_file, "put", "agent-key", kubeconfig=own.admin, given=CANARY.encode())
+    assert done.returncode == 0, done.stderr
+    assert doctor(stack.manifest_file, own.admin)["secrets"]["level"] == "ok"
+
+
+def test_an_account_that_may_take_anybodys_name_is_found(own: OwnCluster, stack: LiveNamespace) -> None:
+    client, meta = own.client(), ObjectMeta(name=f"{stack.namespace}-impersonator")
+    client.create(ClusterRole(metadata=meta, rules=[PolicyRule(apiGroups=[""], resources=["users"], verbs=["*"])]))
+    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name=meta.name or "")
+    subjects = [Subject(kind="ServiceAccount", name=ROTATOR, namespace=stack.namespace)]
+    client.create(ClusterRoleBinding(metadata=meta, roleRef=role, subjects=subjects))
+    found = doctor(stack.manifest_file, own.admin, code=3)["rotator's rights"]
+    assert found["value"] == f"{ROTATOR} may impersonate any users of the cluster"
+    assert "and none of the other rights asked for" in found["rule"]
+
+
+def test_in_another_stacks_cluster_doctor_says_so_and_confirms_nothing(own: OwnCluster, stack: LiveNamespace) -> None:
+    label = {"metadata": {"labels": {"app.kubernetes.io/instance": "coreflux-mcp-prod"}}}
+    stack.merge(Lease, ROTATOR, label)
+    found = doctor(stack.manifest_file, own.admin, code=3)["lease"]
+    assert found["level"] == "attention"
+    assert "is of coreflux-mcp-prod" in found["value"]
+    done = run(stack.manifest_file, "doctor", "--confirm", "audit=somewhere else", kubeconfig=own.admin)
+    assert done.returncode == 1
+    assert "is of coreflux-mcp-prod" in done.stderr
+    notes = stack.client.get(Secret, VERSIONS, namespace=stack.namespace).metadata
+    assert notes and "coreflux-mcp-secrets/confirmed.audit" not in (notes.annotations or {})
+
+
 def test_a_stack_whose_certificate_needs_a_cert_manager_that_is_not_there_is_told(
     own: OwnCluster, stack: LiveNamespace
 ) -> None:
     store = store_of(stack.namespace)
     readers = {name: who for name, who in store.readers.items() if name != CERTS}
-    changed = store.model_copy(update={"readers": {**readers, "coreflux-mcp-certificate": ("admin",)}})
+    issued = Delivered(name="coreflux-mcp-certificate", keys={"client.key": "tls.key"})
+    changed = store.model_copy(update={"readers": {**readers, issued.name: ("admin",)}, "issued": issued})
     stack.manifest_file.write_text(manifest_of(changed).model_dump_json())
     found = doctor(stack.manifest_file, own.admin, code=3)["cert-manager"]
     assert found["level"] == "attention"
     assert "cert-manager.io/v1" in found["value"]
+    rights = doctor(stack.manifest_file, own.kubeconfig_for("visitor"), code=3)["your rights"]
+    assert f"get secrets/{issued.name}" in rights["value"], "secretops shows it to the broker"
 
 
 def test_a_secret_that_this_stack_has_no_use_for_need_not_be_there(own: OwnCluster, stack: LiveNamespace) -> None:
@@ -228,7 +288,7 @@ def test_an_unknown_context_is_told_once_with_those_there_are(own: OwnCluster, t
     examined = doctor(_manifest(tmp_path, "staging"), own.admin, code=3)
     assert "no context staging" in examined["kubeconfig"]["value"]
     assert "one of test" in examined["kubeconfig"]["remedy"]
-    assert {one["value"] for name, one in examined.items() if name != "kubeconfig"} == {"not looked at"}
+    assert {one["value"] for name, one in examined.items() if name not in ("kubeconfig", "broker")} == {"not looked at"}
 
 
 def test_a_kubeconfig_that_is_not_there_or_does_not_read_is_told(tmp_path: Path) -> None:
@@ -253,10 +313,10 @@ def test_an_api_server_that_does_not_answer_is_told_once_and_soon(own: OwnCluste
     nobody = _wrong_way(tmp_path, own.admin, server=f"https://127.0.0.1:{free_port()}")
     began = time.monotonic()
     examined = doctor(_manifest(tmp_path), nobody, code=3)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert examined["api server"]["level"] == "attention"
     assert "does not answer" in examined["api server"]["value"]
-    assert {one["value"] for name, one in examined.items() if name not in ("api server", "kubeconfig")} == {
+    assert {one["value"] for name, one in examined.items() if name not in ("api server", "kubeconfig", "broker")} == {
         "not looked at"
     }
 
@@ -335,12 +395,12 @@ def _standing_in(
             thread.join()
 
 
-def test_an_api_server_before_1_25_is_told_with_the_reason(own: OwnCluster, tmp_path: Path) -> None:
-    assert OLDEST == (1, 25)
-    with _standing_in(own, tmp_path, "v1.24.17") as way:
+def test_an_api_server_before_1_27_is_told_with_the_reason(own: OwnCluster, tmp_path: Path) -> None:
+    assert OLDEST == (1, 27)
+    with _standing_in(own, tmp_path, "v1.26.15") as way:
         found = doctor(_manifest(tmp_path), way, code=3)["api server"]
-    assert (found["level"], found["value"]) == ("attention", "Kubernetes v1.24.17")
-    assert "Pod Security" in found["rule"]
+    assert (found["level"], found["value"]) == ("attention", "Kubernetes v1.26.15")
+    assert "drained" in found["rule"]
 
 
 @pytest.mark.parametrize(("version", "service"), [("v1.31.2-eks-7f9249a", "EKS"), ("v1.30.5-gke.1014001", "GKE")])
@@ -432,7 +492,7 @@ def test_what_an_operator_confirms_is_kept_with_who_and_when_and_touches_no_valu
     assert after.metadata.annotations.items() >= before.metadata.annotations.items()
     refused = run(stack.manifest_file, "doctor", "--confirm", f"audit={words}", kubeconfig=visitor)
     assert refused.returncode == 1
-    assert "visitor may not get" in refused.stderr
+    assert "visitor of context test may not read" in refused.stderr
     assert doctor(stack.manifest_file, own.admin, code=0)["audit"]["value"] == found["value"]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from lightkube.core.exceptions import ApiError
+from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.coordination_v1 import Lease
@@ -30,13 +31,15 @@ from secretops.manifest import Delivered, KubernetesStore
 from secretops.stores.kubernetes import KubernetesVersionStore, kubeconfig
 from secretops.stores.kubernetes.api import Api
 from secretops.stores.kubernetes.kubeconfig import connect
-from secretops.stores.kubernetes.lease import Timing
+from secretops.stores.kubernetes.lease import INSTANCE, Timing
 from secretops.stores.kubernetes.secrets import LABELS, MOST_BYTES, PREFIX
 from secretops.values import Value, new_password
 from tests.contract.places import FIELDS, Namespace
 from tests.real.cluster import Cluster
 from tests.real.control_plane import make_keys
 from tests.real.meddler import Asked, Deed, meddling
+
+pytestmark = pytest.mark.real
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROTATOR = "rotator"
@@ -128,7 +131,8 @@ def test_a_rotator_before_the_first_put_is_told_what_an_operator_does(place: Nam
             place.open(kubeconfig=config).add("it", version(add), make())
         said = str(caught.value)
         assert f"{ROTATOR} may not create secrets/{place.DELIVERED}" in said
-        assert "-> an operator who may create Secrets makes it, empty, with: secretops put broker-admin" in said
+        assert "-> an operator who may create Secrets: secretops tick makes those that it has something for" in said
+        assert "before there is an admin: secretops put broker-admin" in said
 
 
 def test_who_may_not_even_read_is_told_who_it_is_and_what_it_lacks(place: Namespace) -> None:
@@ -314,17 +318,17 @@ def test_in_a_pod_its_service_account_is_taken_whatever_context_the_stack_names(
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(place.cluster.port))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     location = place.location.model_copy(update={"context": "the-operators"})
-    store = KubernetesVersionStore.open(location, role="rotator")
+    store = KubernetesVersionStore.open(location)
     assert store.versions("it").current
     with pytest.raises(StoreError, match=f"{ROTATOR} may not get secrets/others"):
-        KubernetesVersionStore.open(location.model_copy(update={"versions": "others"}), role="rotator").kept()
+        KubernetesVersionStore.open(location.model_copy(update={"versions": "others"})).kept()
     monkeypatch.setenv("KUBECONFIG", str(place.cluster.admin))
     with pytest.raises(UsageError, match="no context the-operators"):
-        KubernetesVersionStore.open(location, role="operator").kept()
+        KubernetesVersionStore.open(location).kept()
     monkeypatch.delenv("KUBECONFIG")
     (tmp_path / "token").unlink()
     with pytest.raises(UsageError, match="this pod's service account"):
-        KubernetesVersionStore.open(location, role="rotator").kept()
+        KubernetesVersionStore.open(location).kept()
 
 
 def test_a_namespace_that_is_not_there_is_told_with_what_makes_it(place: Namespace) -> None:
@@ -639,10 +643,11 @@ def test_an_answer_that_was_long_in_coming_makes_a_live_holder_no_older(place: N
     began = time.monotonic()
 
     def away_for_a_whole_lease(asked: Asked) -> Deed:
-        return Deed.UNAVAILABLE if time.monotonic() - began < 1.5 * QUICK.duration else Deed.NOTHING
+        return Deed.UNAVAILABLE if time.monotonic() - began < 1.5 * sure.duration else Deed.NOTHING
 
-    with place.open(timing=QUICK).lease("alive"), meddling(place.cluster, away_for_a_whole_lease) as meddler:
-        hasty = place.open(kubeconfig=meddler.kubeconfig, timing=Timing(duration=1, renew=0.2, look=0.001))
+    sure = Timing(duration=4, renew=0.2, look=0.001)
+    with place.open(timing=sure).lease("alive"), meddling(place.cluster, away_for_a_whole_lease) as meddler:
+        hasty = place.open(kubeconfig=meddler.kubeconfig, timing=sure)
         with pytest.raises(LeaseHeldError, match="alive"), hasty.lease("hasty"):
             pass
 
@@ -677,6 +682,63 @@ def test_a_label_that_somebody_puts_on_a_held_lease_takes_nothing_from_its_holde
     final = lease_of(place)
     assert final.spec and final.spec.holderIdentity == ""
     assert final.metadata and final.metadata.labels == {"mine": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("label", "instance", "told"),
+    [
+        ("coreflux-mcp-prod", "coreflux-mcp-staging", "is of coreflux-mcp-prod, and we are of coreflux-mcp-staging"),
+        (None, "coreflux-mcp-staging", "is of no stack, and we are of coreflux-mcp-staging"),
+        ("coreflux-mcp-prod", "", "is of coreflux-mcp-prod, and we are of none"),
+    ],
+)
+def test_where_the_lease_is_another_stacks_nothing_is_written_or_removed(
+    place: Namespace, label: str | None, instance: str, told: str
+) -> None:
+    labels = {INSTANCE: label} if label else {"app.kubernetes.io/name": "coreflux-mcp-rotator"}
+    place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace=place.name, labels=labels)))
+    store = place.open(place.location.model_copy(update={"instance": instance}))
+    with pytest.raises(StoreError) as caught, store.lease("it"):
+        pass
+    said = str(caught.value)
+    assert f"Lease rotator in namespace {place.name} at https://127.0.0.1:{place.cluster.port} {told}" in said
+    assert "-> set server.context" in said
+    assert lease_of(place).spec == LeaseSpec()
+    own = place.open(place.location.model_copy(update={"instance": label or ""}))
+    with own.lease("it"):
+        publish(own, "v1")
+
+
+def test_a_lease_that_secretops_makes_itself_is_the_stacks_own(place: Namespace) -> None:
+    first = place.open(place.location.model_copy(update={"instance": "coreflux-mcp-staging"}))
+    with first.lease("it"):
+        metadata = lease_of(place).metadata
+        assert metadata and metadata.labels == {**LABELS, INSTANCE: "coreflux-mcp-staging"}
+    with first.lease("again"):
+        pass
+    other = place.open(place.location.model_copy(update={"instance": "coreflux-mcp-prod"}))
+    with pytest.raises(StoreError, match="is of coreflux-mcp-staging"), other.lease("it"):
+        pass
+
+
+def test_who_was_followed_while_the_machine_slept_gives_no_more_values_to_act_on(
+    place: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.open(timing=DEAD)
+    publish(store, "v1")
+    with store.lease("asleep"):
+        store.read("it", "v1", purpose="test")
+        lease = lease_of(place)
+        assert lease.spec
+        lease.spec.holderIdentity, lease.spec.leaseTransitions = "the follower", 2
+        place.client.replace(lease)
+        still = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: still)  # stands in for sleep, in which it does not go on
+        until = time.time() + 30
+        with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
+            while time.time() < until:
+                store.read("it", "v1", purpose="test")
+        monkeypatch.undo()
 
 
 def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: Namespace) -> None:

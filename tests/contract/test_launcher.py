@@ -35,7 +35,7 @@ from tests.real.mosquitto import free_port, start_mosquitto
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
 
-pytestmark = [pytest.mark.real, ON_BOTH_SERVERS]
+pytestmark = pytest.mark.real
 
 USER = "server-a"
 OPEN_STREAM = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
@@ -130,6 +130,7 @@ def listing(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+@ON_BOTH_SERVERS
 @ON_BOTH_BROKERS
 def test_an_mcp_client_lists_tools_and_its_message_reaches_another_mqtt_client(
     place: Place, broker: RealBroker, witness: Witness
@@ -323,6 +324,7 @@ class ScriptedBroker(threading.Thread):
                 self.received += more
 
 
+@ON_BOTH_SERVERS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_with_success_after_a_goodbye_to_the_broker(
     number: signal.Signals, place: Place

@@ -246,15 +246,14 @@ def test_on_loopback_a_server_without_a_token_asks_for_none(launched: Launched, 
     anyio.run(scenario)
 
 
-def test_outside_loopback_it_refuses_to_start_without_a_token(launched: Launched, transport: str) -> None:
+def test_outside_loopback_it_waits_for_a_token_and_serves_nobody_before(launched: Launched, transport: str) -> None:
     launched.env(MCP_HTTP_TOKEN=None)
     launched.start(transport, "0.0.0.0:0")
-    assert launched.process
-    assert launched.process.wait(DEADLINE) == 2
-    assert "--listen 0.0.0.0:0 without a token" in launched.log()
+    assert launched.standing()["waiting_for"] == ["http-token"]
+    assert launched.ask(ROUTES[transport][0][1], **launched.headers()).status_code == 503
     assert "secretops put http-token" in launched.log()
-    assert "Listening" not in launched.log()
-    assert "Traceback" not in launched.log()
+    launched.env()
+    launched.until_ready()
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "mcp.example.com:80", "192.0.2.1:8000"])  # RFC 5737: nobody's

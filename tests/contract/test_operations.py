@@ -15,6 +15,7 @@ from secretops import redaction
 from secretops.engine.rotation import GraceError
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError, UsageError, WaitingError
+from secretops.manifest import Delivered
 from secretops.operations.put import put
 from secretops.operations.tick import exit_code
 from secretops.stores import files
@@ -22,6 +23,8 @@ from secretops.targets import open_target
 from secretops.targets.connection import Connection
 from secretops.targets.mosquitto import DynamicSecurity
 from secretops.values import Value, new_password
+from tests.real.cluster import Cluster
+from tests.real.cluster_stack import make_cluster_stack
 from tests.real.embedded import Embedded
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import MqttSession, Stack, log_in, make_stack
@@ -430,6 +433,49 @@ def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_the
     broker = stack.session().broker
     assert log_in(broker, stack.credential()) == "Success"
     assert log_in(broker, Value({**stack.credential(), "password": new_password()})) != "Success"
+
+
+def test_a_certificate_that_an_issuer_keeps_in_the_cluster_is_awaited_shown_and_followed(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    certifying_mosquitto: Mosquitto,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("lightkube")
+    from lightkube.models.meta_v1 import ObjectMeta
+    from lightkube.resources.core_v1 import Secret
+
+    cluster: Cluster = request.getfixturevalue("cluster")
+    settings = OutsideBroker(
+        kind="mosquitto", host="localhost", port=certifying_mosquitto.port, client_certificate=True, topics=("#",)
+    )
+    stack = make_cluster_stack(tmp_path, broker_location(settings), cluster)
+    keys = {"ca.crt": "ca.crt", "client.crt": "tls.crt", "client.key": "tls.key"}
+    issued = Delivered(name="coreflux-mcp-certificate", keys=keys)
+    store = stack.manifest.store.model_copy(update={"issued": issued})
+    stack.manifest = stack.manifest.model_copy(update={"store": store})
+    monkeypatch.setenv("KUBECONFIG", str(stack.kubeconfig))
+    with pytest.raises(WaitingError, match=r"coreflux-mcp-certificate [\s\S]*describe certificates"):
+        stack.put("broker-admin", dict(certifying_mosquitto.admin))
+    pems = (certifying_mosquitto.ca_file, certifying_mosquitto.certificate_file, certifying_mosquitto.key_file)
+    texts = {key: path.read_text() for key, path in zip(keys.values(), pems, strict=True)}
+    metadata = ObjectMeta(name=issued.name, namespace=stack.namespace)
+    made = cluster.client().create(Secret(metadata=metadata, stringData={**texts, "tls.key": ""}))
+    with pytest.raises(WaitingError):
+        stack.put("broker-admin", dict(certifying_mosquitto.admin))
+    made.data, made.stringData = None, texts
+    made = cluster.client().replace(made)
+    stack.put("broker-admin", dict(certifying_mosquitto.admin))
+    stack.rotate()
+    assert log_in(stack.session().broker, stack.credential()) == "Success"
+    made.data, made.stringData = None, {key: text for key, text in texts.items() if key != "ca.crt"}
+    cluster.client().replace(made)
+    renewed = stack.session().broker
+    assert renewed.ca_file is None, "the system's"
+    assert renewed.key_file and Path(renewed.key_file).read_text() == texts["tls.key"]
+    mounted = stack.manifest.broker.model_copy(update={"certificate_file": "/mounted/tls.crt"})
+    stack.manifest = stack.manifest.model_copy(update={"broker": mounted})
+    assert stack.session().broker == mounted
 
 
 def test_certificates_are_shown_only_where_the_broker_asks_for_one_and_the_operators_ca_file_wins() -> None:

@@ -64,7 +64,9 @@ class Opened:
         return self.place.keeps(text)
 
 
-@pytest.fixture(params=ROWS, ids=lambda row: row.name)
+@pytest.fixture(
+    params=[pytest.param(row, id=row.name, marks=[pytest.mark.real] if row.starts_something else []) for row in ROWS]
+)
 def row(request: pytest.FixtureRequest) -> Row:
     assert isinstance(request.param, Row)
     return request.param

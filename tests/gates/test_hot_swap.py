@@ -53,6 +53,7 @@ def test_no_call_fails_through_rotations_retirements_certificates_keys_and_broke
                     tasks.start_soon(load.run)
                     for _name, change in Changes(stack, mosquitto).all(rotations):
                         await change(served)
+                        await load.all_answered()  # so that each change came under load
                     while load.calls < least_calls:
                         await anyio.sleep(0.1)
                     load.stop()

@@ -33,6 +33,8 @@ SECRETS, CERTS, VERSIONS, LEASE = (
 class ClusterStack(Stack):
     """A stack of the Kubernetes store. In this process its lease lasts a second, so that a killed holder costs one."""
 
+    lease_seconds: int = 1
+
     @property
     def kubeconfig(self) -> Path:
         return Path(self.environment["KUBECONFIG"])
@@ -51,7 +53,7 @@ class ClusterStack(Stack):
         assert isinstance(self.manifest.store, KubernetesStore)
         connecting = functools.partial(connect, environment=self.environment)
         api = Api(self.namespace, open_connection=connecting)
-        quick = Timing(duration=1, renew=0.2, look=0.1)
+        quick = Timing(duration=self.lease_seconds, renew=0.2, look=0.1)
         store = KubernetesVersionStore(self.manifest.store, api, loud=role == "rotator", timing=quick)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 

@@ -24,12 +24,17 @@ from tools.parts import SYSTEM_PATH
 from tools.steps import SetupError, run_step
 
 DEADLINE = 120
-"""Seconds that a test waits for the daemon, or for one command of its client. Builds have no such limit."""
+"""Seconds that a test waits for the daemon, or for one command of its client."""
 
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,git,ca-certificates"
 BASE = "debian-with-python:1"
 """Debian's python3 where an official image has its own: what is built on it asks PATH for `python3`."""
+
+BUILD_SECONDS = 1800
+
+NOT_ALLOWED = ("cgroup", "mount", "not permitted", "ermission denied")
+"""What the log of a daemon says that may not run here at all, whoever starts it."""
 
 DISK = "4g"
 """The most that images and containers may take of the machine's memory; the image's own tests take 1 GB."""
@@ -70,7 +75,9 @@ class Dockerd:
         self, *arguments: str | Path, given: str = "", buildkit: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """`docker build` on the machine's network."""
-        return self._client(["build", "--network", "host", *arguments], given=given, buildkit=buildkit)
+        return self._client(
+            ["build", "--network", "host", *arguments], given=given, buildkit=buildkit, timeout=BUILD_SECONDS
+        )
 
     def _client(
         self, arguments: Iterable[str | Path], *, given: str = "", buildkit: bool = False, timeout: float | None = None
@@ -124,8 +131,11 @@ def running_dockerd(folder: Path) -> Iterator[Dockerd]:
         end, pause = time.monotonic() + DEADLINE, threading.Event()
         while made.start("info").returncode:
             if process.poll() is not None or time.monotonic() > end:
-                said = log.read_text(errors="replace").splitlines() or ["it says nothing"]
-                pytest.skip(f"dockerd does not run here: {said[-1]}")
+                said = log.read_text(errors="replace")
+                last = (said.splitlines() or ["it says nothing"])[-1]
+                if any(word in said for word in NOT_ALLOWED):
+                    pytest.skip(f"dockerd does not run here: {last}")
+                pytest.fail(f"dockerd did not start: {last}")
             pause.wait(0.1)
         yield made
     finally:
@@ -147,7 +157,7 @@ def import_base(docker: Dockerd) -> str:
 def _debian() -> Path:
     """The root file system, made once per user: 40 s."""
     if not shutil.which("mmdebstrap"):
-        pytest.skip("dockerd has no image to build on: apt-get install mmdebstrap")
+        pytest.skip("no Debian to build an image on: apt-get install mmdebstrap")
     made = cache_root() / f"debian-{SUITE}-{PACKAGES.replace(',', '-')}.tar"
     with only_one(made.with_suffix(".lock"), made.name):
         if not made.exists():
@@ -161,6 +171,6 @@ def _debian() -> Path:
                     remedy="check that this machine reaches a Debian mirror",
                 )
             except SetupError as error:
-                pytest.skip(f"dockerd has no image to build on: {error}")
+                pytest.skip(f"no Debian to build an image on: {error}")
             part.replace(made)
     return made

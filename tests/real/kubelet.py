@@ -6,9 +6,10 @@ its own (pod_process.py). It asks its readiness probe, ends it with its grace, a
 Deployment becomes available and a Job ends.
 
 What it does not prove: that the image starts, that a NetworkPolicy is enforced, how long a real kubelet takes to bring
-a changed Secret into a volume (up to some 90 s; here a fraction of one). It restarts nothing, and asks no liveness or
-startup probe. A container that listens on 0.0.0.0 is made to listen on a free port of 127.0.0.1 instead; to the
-cluster each pod has an address of its own, on which nobody listens (an EndpointSlice takes no loopback address).
+a changed Secret into a volume (up to some 90 s; here a fraction of one). It restarts nothing, runs no preStop hook, and
+asks no liveness or startup probe. A container that listens on 0.0.0.0 is made to listen on a free port of 127.0.0.1
+instead; to the cluster each pod has an address of its own, on which nobody listens (an EndpointSlice takes no loopback
+address).
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ class Kubelet:
 
 def _answers(port: int, path: str) -> bool:
     """As kubelet sees it: any 2xx or 3xx."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path)
         return 200 <= connection.getresponse().status < 400

@@ -91,7 +91,7 @@ class ServedByLauncher:
             await self.until("it listens", lambda: "Listening on" in self.log or process.poll() is not None)
             found = re.search(r"Listening on (http://\S+),", self.log)
             assert found, self.log
-            await self.until("it is ready", lambda: httpx.get(f"{found[1]}/readyz").is_success)
+            await self.until("it is ready", lambda: httpx.get(f"{found[1]}/readyz", timeout=DEADLINE).is_success)
             yield found[1]
         finally:
             process.terminate()

@@ -36,13 +36,17 @@ def forms(value: str) -> list[str]:
     return [value, base64.b64encode(raw).decode().rstrip("="), raw.hex(), urllib.parse.quote(value, safe="")]
 
 
-def test_up_lays_down_what_the_guide_draws_and_a_second_one_changes_nothing(stack: Stack) -> None:
+def test_up_lays_down_what_the_guide_draws_a_second_one_changes_nothing_and_without_values_all_of_it_goes(
+    stack: Stack,
+) -> None:
     stack.up()
     assert {mode(stack.root / folder) for folder in (".", "config", "certs", "secrets", "versions", "log")} == {0o700}
     assert mode(stack.root / "config" / ".env") == 0o600
     entry = json.loads((stack.root / "config" / "mcp.json").read_text())["mcpServers"]["coreflux"]
     assert entry["args"] == ["run", "--from", f"dotenv:{stack.root}"]
     stack.preview_is_empty()
+    assert stack.run("destroy", "--yes").returncode == 0
+    assert not stack.root.exists()
 
 
 def test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_wants_to_change_them(stack: Stack) -> None:
@@ -56,8 +60,9 @@ def test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_want
         said += done.stdout
     stack.preview_is_empty()
     said += stack.run("refresh", "--yes").stdout
-    said += stack.run("preview", "--diff", "-v=9", "--logtostderr").stdout
-    stack.preview_is_empty()
+    done = stack.run("preview", "--diff", "--expect-no-changes", "-v=9", "--logtostderr")
+    assert done.returncode == 0, done.stdout[-4000:]
+    said += done.stdout
     said += stack.state()
     said += "".join(path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file())
     said += "".join(path.read_text() for path in (stack.root / "log").iterdir())
@@ -94,7 +99,7 @@ def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: S
     stack.preview_is_empty()
 
 
-def test_destroy_takes_what_it_made_and_leaves_every_value_and_the_trail(stack: Stack) -> None:
+def test_destroy_takes_what_it_made_and_leaves_every_value_which_purge_takes_but_for_the_trail(stack: Stack) -> None:
     stack.up()
     stack.secretops("put", "agent-key", given="a-key-of-the-operator")
     done = stack.run("destroy", "--yes")
@@ -109,17 +114,6 @@ def test_destroy_takes_what_it_made_and_leaves_every_value_and_the_trail(stack: 
 
     stack.up()
     assert dotenv_values(stack.root / "config" / ".env")["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
-
-
-def test_destroy_of_a_stack_that_never_held_a_value_leaves_nothing(stack: Stack) -> None:
-    stack.up()
-    assert stack.run("destroy", "--yes").returncode == 0
-    assert not stack.root.exists()
-
-
-def test_purge_then_destroy_leaves_the_trail_alone(stack: Stack) -> None:
-    stack.up()
-    stack.secretops("put", "agent-key", given="a-key-of-the-operator")
     dry = stack.secretops("purge")
     assert "would be removed" in dry.stdout
     assert "DO_AGENT_API_KEY" in dotenv_values(stack.root / "config" / ".env")

@@ -6,8 +6,10 @@ Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -94,12 +96,13 @@ async def _rotate_three_times(staging: Staging) -> None:
     one, other = (pod.url for pod in staging.servers())
     async with http_session(one, token) as first, http_session(other, token) as second:
 
-        async def both_connected() -> None:
+        async def both_publish() -> None:
             for session in (first, second):
-                assert "true" in (await tell(session, "get_connection_status")).lower()
+                said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+                assert "publish" in said.lower() and "error" not in said.lower(), said
 
         assert "mqtt_publish" in [tool.name for tool in (await second.list_tools()).tools]
-        await both_connected()
+        await both_publish()
         for turn in range(3):
             if turn == 0:
                 mine = ["rotate", "mqtt", "--manifest", "/etc/coreflux-mcp/stack/secretops.json"]
@@ -110,7 +113,7 @@ async def _rotate_three_times(staging: Staging) -> None:
             version = staging.secret("coreflux-mcp-secrets")["mqtt-version"]
             swapped = f"On version {version} of mqtt now"
             await asyncio.to_thread(staging.kubelet.until, swapped, partial(_all_log, staging, swapped))
-            await both_connected()
+            await both_publish()
 
 
 def test_the_first_values_come_by_the_cronjobs_own_command_and_the_server_serves(serving: Staging) -> None:
@@ -169,17 +172,17 @@ OBJECTS = {
 """Group -> resources and names; no name is any. Each with each of VERBS, in the stack's namespace and in another."""
 
 MAY = {
-    SERVER: {("get", "", "secrets", name) for name in SECRETS[:2]},
+    SERVER: {("get", "", "secrets", SECRETS[0])},
     ROTATOR: {
         (verb, group, resource, name)
         for verb in ("get", "update")
         for group, resource, name in (
-            *(("", "secrets", name) for name in SECRETS),
+            *(("", "secrets", name) for name in (SECRETS[0], SECRETS[2])),
             ("coordination.k8s.io", "leases", ROTATOR),
         )
     },
 }
-"""Account -> all that it may, in the stack's namespace."""
+"""Account -> all that it may, in the stack's namespace: the shipped stack has no client certificate."""
 
 
 @pytest.mark.parametrize("account", [SERVER, ROTATOR])
@@ -241,6 +244,10 @@ def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(ro
         assert rotated.cluster.audited(is_it)
     found = {read for event in rotated.cluster.audit() if (read := _read(event))}
     assert {who for who, _, _ in found} == {who for who, _, _ in expected}, "and there is no reader but these"
+    done = rotated.stack.secretops("audit", "--json", str(rotated.cluster.audit_file))
+    assert done.returncode == ExitCode.ATTENTION, done.stdout
+    rows = [json.loads(line) for line in done.stdout.splitlines()][:-1]
+    assert {row["reader"] for row in rows if row["outcome"] == "got it" and not row["declared"]} == {"eve"}
     bodies = [event for event in rotated.cluster.audit() if {"requestObject", "responseObject"} & event.keys()]
     assert not bodies
 
@@ -251,6 +258,19 @@ def _read(event: dict[str, Any]) -> tuple[str, str, int] | None:
     if (what["resource"], what.get("namespace"), event["verb"]) != ("secrets", NAMESPACE, "get"):
         return None
     return event["user"]["username"], what["name"], event["responseStatus"]["code"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"), [("create", "pods"), ("create", "jobs"), ("patch", "cronjobs"), ("patch", "deployments")]
+)
+def test_whoever_makes_what_could_mount_a_secret_is_in_the_audit_log(
+    serving: Staging, verb: str, resource: str
+) -> None:
+    def is_it(event: dict[str, Any]) -> bool:
+        what = event["objectRef"]
+        return (event["verb"], what["resource"], what.get("namespace")) == (verb, resource, NAMESPACE)
+
+    assert serving.cluster.audited(is_it)
 
 
 def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(deployed: Staging) -> None:
@@ -267,8 +287,36 @@ def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(
         assert missing in str(refused.value)
 
 
-def test_destroy_leaves_nothing_behind(deployed: Staging) -> None:
-    pods = deployed.servers()
+def test_another_context_is_no_update_that_makes_nothing_but_stops_before_the_values_go(
+    deployed: Staging, tmp_path: Path
+) -> None:
+    stack = deployed.stack
+    kubeconfig = json.loads(stack.kubeconfig.read_text())
+    kubeconfig["contexts"].append({**kubeconfig["contexts"][0], "name": "another"})
+    both = tmp_path / "kubeconfig"
+    both.write_text(json.dumps(kubeconfig))
+    server = {**stack.config["server"], "context": "another"}
+    moved = dataclasses.replace(stack, kubeconfig=both, config={**stack.config, "server": server})
+    moved.configure()
+    try:
+        done = moved.run("preview")
+    finally:
+        stack.configure()
+    assert re.search(r"providers:kubernetes +cluster +replace", done.stdout), done.stdout
+    assert done.returncode != 0
+    assert re.search(r'unable to replace resource "\S+::namespace"', done.stdout), done.stdout
+
+
+def test_destroy_leaves_nothing_behind(rotated: Staging) -> None:
+    deployed, pods = rotated, rotated.servers()
+    assert len(pods) == 2
+    refused = deployed.stack.run("destroy", "--yes")
+    assert refused.returncode != 0
+    assert "protect" in refused.stdout
+    kept = deployed.client.get(Deployment, SERVER, namespace=NAMESPACE).metadata
+    assert kept and not kept.deletionTimestamp, "and nothing was taken away"
+    unprotected = deployed.stack.run("state", "unprotect", "--all", "--yes", config=False)
+    assert unprotected.returncode == 0, unprotected.stdout
     done = deployed.stack.run("destroy", "--yes")
     assert done.returncode == 0, done.stdout
     with pytest.raises(ApiError, match="not found"):
@@ -283,7 +331,7 @@ def test_destroy_leaves_nothing_behind(deployed: Staging) -> None:
 
 @pytest.mark.parametrize(
     ("context", "user", "told"),
-    [("another", "admin", "context"), ("test", "eve", 'User "eve" cannot')],
+    [("another", "admin", "no context another"), ("test", "eve", 'User "eve" cannot')],
     ids=["a-context-that-the-kubeconfig-lacks", "a-user-without-rights"],
 )
 def test_a_way_to_the_cluster_that_leads_nowhere_is_told_and_nothing_is_made(
@@ -294,3 +342,5 @@ def test_a_way_to_the_cluster_that_leads_nowhere_is_told_and_nothing_is_made(
     assert done.returncode != 0
     assert told in done.stdout
     assert "Traceback" not in done.stdout
+    with pytest.raises(ApiError, match="not found"):
+        cluster.client().get(Namespace, NAMESPACE)

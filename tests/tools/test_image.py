@@ -112,8 +112,9 @@ def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop
     assert config["Entrypoint"] == ["/opt/secretops/bin/secretops"]
     assert config["Cmd"] == [
         *("run", "--from", "files:/etc/coreflux-mcp/secrets"),
-        *("--transport", "http", "--listen", "0.0.0.0:8000"),
+        *("--transport", "http", "--listen", "0.0.0.0:8080"),
     ]
+    assert config["ExposedPorts"] == {"8080/tcp": {}}
     assert not config.get("Healthcheck")
     assert not config.get("OnBuild")
     assert not config.get("Volumes")
@@ -193,7 +194,7 @@ def test_the_launcher_serves_with_no_rights_and_nothing_to_write_and_ends_on_sig
     command = ("run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "127.0.0.1:0")
     container = docker.tell("run", "--detach", "--network", "host", *HARDENED, *options, *mount, image, *command)
     url = listening(docker, container)
-    until("ready", lambda: httpx.get(f"{url}/readyz").status_code == 200)
+    until("ready", lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200)
 
     async def scenario() -> str:
         async with http_session(url, token) as session:

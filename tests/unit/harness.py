@@ -32,6 +32,8 @@ class Registered:
     depends_on: frozenset[str]
     """Names of the resources that have to be there first."""
     inputs: dict[str, Any]
+    protected: bool
+    """Whether the engine refuses to remove it."""
     secret_inputs: tuple[str, ...]
     """Inputs, at any depth, that the engine was told to encrypt."""
 
@@ -106,6 +108,7 @@ class _Recorder(mocks.MockMonitor):
                 parent=_name(request.parent) if "pulumi:pulumi:Stack::" not in request.parent else "",
                 depends_on=frozenset(map(_name, request.dependencies)),
                 inputs=inputs,
+                protected=request.protect,
                 secret_inputs=tuple(_secrets("", inputs)),
             )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]

@@ -21,7 +21,7 @@ from secretops import cli
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import UsageError
-from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol, Reader, Secret, SecretKind
 from secretops.stores import open_store
 from secretops.values import Value
 from tests.real.mosquitto import free_port
@@ -245,6 +245,78 @@ def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack
     assert stack.session().store.versions("mqtt").all == ()
 
 
+def test_a_scheduled_tick_tells_what_awaits_somebody_and_ends_well(stack: Stack) -> None:
+    plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
+    assert (plain.returncode, scheduled.returncode) == (5, 0)
+    assert (plain.stdout, plain.stderr) == (scheduled.stdout, scheduled.stderr)
+    with stack.session().lease("rotate mqtt"):
+        plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
+    assert (plain.returncode, scheduled.returncode) == (4, 0)
+    assert plain.stderr == scheduled.stderr != b""
+
+
+def test_a_scheduled_tick_of_what_needs_a_person_ends_well(stack: Stack) -> None:
+    stack.clock.skip(-400 * 86400)
+    stack.put("agent-key", {"api-key": "of-last-year"})
+    secrets = tuple(secret for secret in stack.manifest.secrets if secret.name == "agent-key")
+    stack.file.write_text(stack.manifest.model_copy(update={"secrets": secrets}).model_dump_json())
+    plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
+    assert (plain.returncode, scheduled.returncode) == (3, 0)
+    assert plain.stdout == scheduled.stdout
+    assert b"secretops put agent-key" in scheduled.stdout
+
+
+def test_a_scheduled_tick_that_fails_or_is_called_wrong_ends_as_any_other(stack: Stack, tmp_path: Path) -> None:
+    stack.put("agent-key", {"api-key": "of-today"})
+    stack.env.write_text(stack.env.read_text().replace("of-today", "by-hand"))
+    assert run(stack, "tick", "--scheduled").returncode == 1, "although broker-admin is awaited, too"
+    stack.file.write_text("{}")
+    assert run(stack, "tick", "--scheduled").returncode == 2
+    stack.manifest_file = tmp_path / "none"
+    assert run(stack, "tick", "--scheduled").returncode == 2
+
+
+def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    session = stack.session()
+    value = Value(dict.fromkeys(("ca.crt", "client.crt", "client.key"), "of-before"))
+    session.store.add("client-cert", Version(id="v1", stage=Stage.PENDING, created=session.clock()), value)
+    session.store.publish("client-cert", "v1", session.clock())
+    assert (stack.root / "certs" / "client.key").exists()
+    assert run(stack, "status").returncode == 0
+    secrets = tuple(secret for secret in stack.manifest.secrets if secret.name != "client-cert")
+    stack.file.write_text(stack.manifest.model_copy(update={"secrets": secrets}).model_dump_json())
+    done = run(stack, "status")
+    assert done.returncode == 3
+    assert b"client-cert: left the stack" in done.stdout
+    assert b"secretops purge client-cert --destroy" in done.stdout
+    told = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)}
+    assert told["client-cert"]["standing"] == "attention"
+    done = run(stack, "purge", "client-cert")
+    assert b"client-cert" in done.stdout and b"agent-key" not in done.stdout
+    assert run(stack, "status").returncode == 3, "a dry run takes nothing"
+    assert run(stack, "purge", "client-cert", "--destroy").returncode == 0
+    assert not (stack.root / "certs" / "client.key").exists()
+    assert run(stack, "status").returncode == 0
+    assert "still-wanted" in stack.env.read_text()
+
+
+def test_a_purge_of_a_name_that_has_no_value_is_refused(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "some"})
+    refused(run(stack, "purge", "agent-kee", "--destroy"), 2, "agent-kee: no value of it is kept", "one of agent-key")
+    assert run(stack, "status").returncode == 0
+
+
+def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:
+    session = stack.session()
+    version = Version(id="v1", stage=Stage.PENDING, created=session.clock(), user="root")
+    session.store.add("broker-admin", version, Value({"username": "root", "password": "p" * 12}))
+    broker = stack.manifest.broker.model_copy(update={"embedded": True, "home": str(stack.root / "broker")})
+    stack.file.write_text(stack.manifest.model_copy(update={"broker": broker}).model_dump_json())
+    refused(run(stack, "purge", "broker-admin", "--destroy"), 2, "the embedded broker has no other admin")
+    assert session.store.kept() == ("broker-admin",)
+
+
 def test_a_mended_secret_is_not_reported_as_failed_any_more(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "first-of-them"})
     session = stack.session()
@@ -327,3 +399,31 @@ def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_pr
     waiting.send_signal(signal.SIGTERM)
     said = waiting.communicate(timeout=DEADLINE)[1]
     assert (waiting.returncode, said) == (1, b"stopped; what was begun is finished by the next tick\n")
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "has a space and is long enough for it", "ünïcöde-that-is-long-enough-for-it"]
+)
+def test_a_token_that_the_launcher_would_refuse_is_not_published(token: str, tmp_path: Path, stack: Stack) -> None:
+    own = Secret(
+        name="http-token", kind=SecretKind.SUPPLIED, fields=("token",), readers=(Reader.SERVER,), cadence_days=90
+    )
+    guarded = Stack(
+        stack.manifest.model_copy(update={"secrets": (*stack.manifest.secrets, own)}),
+        manifest_file=tmp_path / "guarded.json",
+    )
+    guarded.file.write_text(guarded.manifest.model_dump_json())
+    refused(run(guarded, "put", "http-token", given=token.encode()), 2, "openssl rand -hex 32")
+    assert guarded.session().store.versions("http-token").all == ()
+
+
+def test_no_other_stacks_broker_is_stopped_in_place_of_one_that_is_not_there(stack: Stack) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "secretops", "broker", "stop", "--stack", "nothere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "nothere" in done.stderr
+    assert "embedded broker" not in done.stdout

@@ -421,7 +421,8 @@ def test_an_hourly_timer_starts_one_tick_without_pulumi(dev: Deployed) -> None:
 
     assert units.keys() == {"coreflux-mcp-secrets-dev.service", "coreflux-mcp-secrets-dev.timer"}
     manifest = PROJECT_FOLDER / ".coreflux-mcp" / "config" / "secretops.json"
-    assert f' tick --manifest "{manifest}"\n' in units["coreflux-mcp-secrets-dev.service"]
+    assert f' tick --scheduled --manifest "{manifest}"\n' in units["coreflux-mcp-secrets-dev.service"]
+    assert "SuccessExitStatus" not in units["coreflux-mcp-secrets-dev.service"], "--scheduled says what is a failure"
     assert "OnCalendar=hourly" in units["coreflux-mcp-secrets-dev.timer"]
     assert dev.exports["schedule"]["turn_on"].endswith("coreflux-mcp-secrets-dev.timer")
 

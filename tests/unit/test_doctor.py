@@ -6,7 +6,8 @@ import ast
 import json
 import logging
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from secretops.operations.doctor import doctor, exit_code
 from secretops.operations.doctor.check import Level, Result, ok
 from secretops.operations.doctor.folder import FolderClosed
 from secretops.values import Value
-from tests.real.mosquitto import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import refused, run
 
@@ -28,9 +28,17 @@ HOUR = 3600
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
-    """A stack with one value, whose broker nobody started."""
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+def listener() -> Iterator[socket.socket]:
+    """In the broker's place: it takes connections, and nobody here says more."""
+    with socket.create_server(("localhost", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def stack(tmp_path: Path, listener: socket.socket) -> Stack:
+    """A stack with one value."""
+    port = listener.getsockname()[1]
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=port, protocol=MqttProtocol.V5, tls=False)
     made = make_stack(tmp_path / "store", broker)
     made.put("agent-key", {"api-key": CANARY})
     return made
@@ -48,15 +56,25 @@ def test_a_healthy_stack_is_well(stack: Stack) -> None:
     assert list(examined) == [
         "folder",
         "audit",
+        "broker",
         "secret broker-admin",
         "secret mqtt",
         "secret agent-key",
         "secret client-cert",
+        "secrets that left",
     ]
     assert {one["level"] for one in examined.values()} == {"ok"}
     assert "secretops put broker-admin" in examined["secret broker-admin"]["value"]
     text = run(stack, "doctor").stdout.decode()
     assert len(text.splitlines()) == len(examined)
+
+
+def test_a_broker_that_takes_no_connection_is_told_with_what_helps(stack: Stack, listener: socket.socket) -> None:
+    listener.close()
+    found = examine(stack, 3)["broker"]
+    assert found["level"] == "attention"
+    assert found["value"].startswith(f"localhost:{stack.manifest.broker.port}: ")
+    assert "start it" in found["remedy"]
 
 
 def _begin_put(stack: Stack) -> None:
@@ -73,6 +91,11 @@ def _left_pending(stack: Stack) -> None:
 def _last_years(stack: Stack) -> None:
     stack.clock.skip(-400 * 24 * HOUR)
     stack.put("agent-key", {"api-key": "of-last-year"})
+
+
+def _left_the_stack(stack: Stack) -> None:
+    secrets = tuple(secret for secret in stack.manifest.secrets if secret.name != "agent-key")
+    stack.file.write_text(stack.manifest.model_copy(update={"secrets": secrets}).model_dump_json())
 
 
 def _edited(stack: Stack) -> None:
@@ -95,6 +118,7 @@ def _edited(stack: Stack) -> None:
         ),
         pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
         pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
+        pytest.param(_left_the_stack, "secrets that left", "agent-key", id="left the stack"),
         pytest.param(_last_years, "secret agent-key", "due since", id="due"),
     ],
 )
@@ -128,7 +152,7 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     stack.manifest_file = manifest
     stack.root.rename(tmp_path / "away")
     examined = examine(stack, 3)
-    assert len(examined) == 6
+    assert len(examined) == 8
     assert examined["folder"]["value"].endswith("is not there")
 
 

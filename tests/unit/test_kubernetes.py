@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from components.kubernetes.access_log import POLICY
 from components.sections import PROJECT_FOLDER
 from secretops.launcher.listening import Names, parse_listen
 from secretops.launcher.variables import PUBLIC_VARIABLES
-from secretops.manifest import KubernetesStore, Manifest
+from secretops.manifest import Delivered, KubernetesStore, Manifest
 from tests.unit.harness import Deployed, Registered, deploy
 from tests.unit.stack_file import StackFile
 
@@ -201,6 +202,16 @@ def test_the_cluster_is_the_contexts_and_no_path_of_this_machine_gets_into_the_s
     assert str(kubeconfig.parent) not in json.dumps([vars(each) for each in staging.resources.values()], default=str)
 
 
+def test_another_context_is_another_cluster_to_the_provider_from_the_first_stack_on(staging: Deployed) -> None:
+    """The provider replaces nothing when the identifier appears or goes, only when it changes (its DiffConfig)."""
+    assert staging.resources["cluster"].inputs["clusterIdentifier"] == "current"
+    assert on_kubernetes(", context: other").resources["cluster"].inputs["clusterIdentifier"] == "other"
+
+
+def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deployed) -> None:
+    assert [each.name for each in staging.resources.values() if each.protected] == ["namespace"]
+
+
 @pytest.mark.parametrize(
     ("server", "path", "told"),
     [
@@ -271,14 +282,26 @@ def rules(deployed: Deployed, role: str) -> list[Any]:
     return found
 
 
-def test_the_server_may_get_its_two_secrets_and_nothing_else(staging: Deployed) -> None:
-    assert rules(staging, SERVER) == [
+@pytest.fixture(scope="module")
+def with_certificate() -> Deployed:
+    """A stack whose broker asks for a client certificate, which an operator supplies."""
+    return on_kubernetes(broker=", client_certificate: true")
+
+
+def test_the_server_may_get_its_two_secrets_and_nothing_else(with_certificate: Deployed) -> None:
+    assert rules(with_certificate, SERVER) == [
         {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRETS, CERTS], "verbs": ["get"]}
     ]
 
 
-def test_the_rotator_may_get_and_update_its_three_secrets_and_its_lease(staging: Deployed) -> None:
-    assert rules(staging, ROTATOR) == [
+def test_without_a_client_certificate_nobody_is_granted_its_secret(staging: Deployed) -> None:
+    assert rules(staging, SERVER)[0]["resourceNames"] == [SECRETS]
+    assert rules(staging, ROTATOR)[0]["resourceNames"] == [SECRETS, VERSIONS]
+    assert store_of(manifest_in_pod(staging)).readers.keys() == {SECRETS, VERSIONS}
+
+
+def test_the_rotator_may_get_and_update_its_three_secrets_and_its_lease(with_certificate: Deployed) -> None:
+    assert rules(with_certificate, ROTATOR) == [
         {
             "apiGroups": [""],
             "resources": ["secrets"],
@@ -376,8 +399,8 @@ def test_the_servers_secrets_are_one_folder_that_may_be_empty_at_first(staging: 
     assert folder["sources"] == [{"secret": {"name": SECRETS, "optional": True}}]
 
 
-def test_a_client_certificate_lies_in_the_same_folder() -> None:
-    sources = volumes(server_pod(on_kubernetes(broker=", client_certificate: true")))["/etc/coreflux-mcp/secrets"]
+def test_a_client_certificate_lies_in_the_same_folder(with_certificate: Deployed) -> None:
+    sources = volumes(server_pod(with_certificate))["/etc/coreflux-mcp/secrets"]
 
     assert sources["projected"]["sources"][1]["secret"] == {
         "name": CERTS,
@@ -430,9 +453,9 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     one = container(server_pod(on_kubernetes(", allowed_hosts: [mcp.example.com]")))
 
     assert one["command"] == ["secretops"]
-    source = ["run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "0.0.0.0:8000"]
+    source = ["run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "0.0.0.0:8080"]
     assert one["args"][: len(source)] == source
-    names = Names.of(parse_listen("0.0.0.0:8000"), one["args"][len(source) + 1 :: 2])
+    names = Names.of(parse_listen("0.0.0.0:8080"), one["args"][len(source) + 1 :: 2])
     service = f"{SERVER}.{NAMESPACE}"
     for host in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", "mcp.example.com", "10.1.2.3"):
         assert names.host(f"{host}:8000"), host
@@ -442,7 +465,7 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
 def test_health_is_asked_of_the_launcher_by_the_ports_name(staging: Deployed) -> None:
     one = container(server_pod(staging))
 
-    assert one["ports"] == [{"name": "http", "containerPort": 8000, "protocol": "TCP"}]
+    assert one["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
     assert {probe: one[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {
         "startupProbe": {"path": "/healthz", "port": "http"},
         "livenessProbe": {"path": "/healthz", "port": "http"},
@@ -450,12 +473,51 @@ def test_health_is_asked_of_the_launcher_by_the_ports_name(staging: Deployed) ->
     }
 
 
+def test_the_servers_own_tool_finds_no_launcher_where_it_looks_for_a_verifier(staging: Deployed) -> None:
+    """Its default is http://localhost:8000/validate/code (its parse_args)."""
+    assert "LOT_VERIFIER_API_URL" not in only(staging, "ConfigMap", "coreflux-mcp-public")["data"]
+    assert [port["containerPort"] for port in container(server_pod(staging))["ports"]] != [8000]
+
+
+def test_a_tool_that_blocks_the_event_loop_costs_no_pod_its_life_and_no_endpoint(staging: Deployed) -> None:
+    """request_lot_code holds it for up to 30 seconds."""
+    patience = {
+        probe: asked["periodSeconds"] * asked["failureThreshold"]
+        for probe in ("livenessProbe", "readinessProbe")
+        if (asked := container(server_pod(staging))[probe])
+    }
+
+    assert patience["livenessProbe"] >= 120
+    assert patience["readinessProbe"] >= 40
+
+
+def test_a_pod_goes_on_serving_until_nobody_is_sent_to_it_any_more(staging: Deployed) -> None:
+    hook = container(server_pod(staging))["lifecycle"]["preStop"]["exec"]["command"]
+    *python, program = hook
+
+    assert python == ["/opt/secretops/bin/python", "-c"]
+    (seconds,) = re.findall(r"time\.sleep\((\d+)\)", program)
+    compile(program, "preStop", "exec")
+    launcher = 5
+    assert server_pod(staging)["spec"]["terminationGracePeriodSeconds"] > int(seconds) + launcher
+
+
+def test_a_node_can_be_emptied_while_pods_wait_for_their_first_values(staging: Deployed) -> None:
+    assert only(staging, "PodDisruptionBudget", SERVER)["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+@pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
+def test_a_private_registry_is_shown_the_pull_secrets_that_the_stack_names(pod_of: Any) -> None:
+    deployed = on_kubernetes(", pull_secrets: [registry, mirror]")
+
+    assert pod_of(deployed)["spec"]["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
+
+
 def test_a_rollout_takes_no_replica_away_before_its_successor_is_ready(staging: Deployed) -> None:
     spec = only(staging, "Deployment", SERVER)["spec"]
 
     assert spec["replicas"] == 2
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    assert server_pod(staging)["spec"]["terminationGracePeriodSeconds"] > 5
     assert only(staging, "PodDisruptionBudget", SERVER)["spec"]["maxUnavailable"] == 1
 
 
@@ -494,9 +556,13 @@ def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> No
     assert 0 < cron["startingDeadlineSeconds"] < 3600
     assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
     assert 0 < cron["jobTemplate"]["spec"]["activeDeadlineSeconds"] < 3600
+    assert cron["failedJobsHistoryLimit"] == 24, "a day of logs that say what went wrong"
+    assert "ttlSecondsAfterFinished" not in cron["jobTemplate"]["spec"], "nothing else takes them away"
     assert rotator_pod(staging)["spec"]["restartPolicy"] == "Never"
     assert container(rotator_pod(staging))["command"] == ["secretops"]
-    assert container(rotator_pod(staging))["args"] == ["tick", "--manifest", "/etc/coreflux-mcp/stack/secretops.json"]
+    assert container(rotator_pod(staging))["args"] == [
+        *("tick", "--scheduled", "--manifest", "/etc/coreflux-mcp/stack/secretops.json")
+    ]
     assert container(rotator_pod(staging))["image"] == container(server_pod(staging))["image"] == IMAGE
 
 
@@ -532,8 +598,15 @@ def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_i
     }
 
 
-def test_secretops_takes_the_certificate_it_shows_from_the_store() -> None:
-    inside = manifest_in_pod(on_kubernetes(broker=", client_certificate: true")).broker
+def test_the_stacks_lease_is_known_by_the_label_that_the_program_gives_it(staging: Deployed) -> None:
+    lease = only(staging, "Lease", ROTATOR)["metadata"]["labels"]["app.kubernetes.io/instance"]
+
+    assert store_of(Manifest.model_validate(staging.exports["secretops"])).instance == lease
+    assert store_of(manifest_in_pod(staging)).instance == lease
+
+
+def test_secretops_takes_the_certificate_it_shows_from_the_store(with_certificate: Deployed) -> None:
+    inside = manifest_in_pod(with_certificate).broker
 
     assert (inside.certificate_secret, inside.certificate_file) == ("client-cert", None)
     assert manifest_in_pod(on_kubernetes()).broker.certificate_secret is None
@@ -554,6 +627,10 @@ def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_o
     assert "client-cert" not in {secret.name for secret in manifest_in_pod(deployed).secrets}
     assert rules(deployed, ROTATOR)[0]["resourceNames"] == [SECRETS, VERSIONS]
     assert rules(deployed, SERVER)[0]["resourceNames"] == [SECRETS, "coreflux-mcp-certificate"]
+    issued = store_of(Manifest.model_validate(deployed.exports["secretops"])).issued
+    assert issued == Delivered(
+        name="coreflux-mcp-certificate", keys={"ca.crt": "ca.crt", "client.crt": "tls.crt", "client.key": "tls.key"}
+    )
     assert store_of(manifest_in_pod(deployed)).readers["coreflux-mcp-certificate"] == (
         SERVER_USER,
         "system:serviceaccount:cert-manager:cert-manager",
@@ -610,7 +687,7 @@ def test_the_server_reaches_the_broker_dns_and_the_copilot_over_https(staging: D
     dns, broker, copilot = policy_of(staging, SERVER)["egress"]
 
     assert dns == DNS
-    assert (ports(broker), blocks(broker)) == ([("TCP", 8883)], ["0.0.0.0/0"])
+    assert (ports(broker), blocks(broker)) == ([("TCP", 8883)], ["0.0.0.0/0", "::/0"])
     assert (ports(copilot), blocks(copilot)) == ([("TCP", 443)], ["0.0.0.0/0", "::/0"])
 
 
@@ -627,6 +704,15 @@ def test_by_https_the_server_reaches_no_private_address(staging: Deployed, addre
             assert any(wanted in ipaddress.ip_network(but) for but in block["except"])
 
 
+def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
+    behind_a_proxy = policy_of(on_kubernetes(", copilot_cidrs: [10.9.8.7/32]"), SERVER)["egress"]
+    without = policy_of(on_kubernetes(", copilot_cidrs: []"), SERVER)["egress"]
+
+    assert (ports(behind_a_proxy[2]), blocks(behind_a_proxy[2])) == ([("TCP", 443)], ["10.9.8.7/32"])
+    assert [port for rule in without for _, port in ports(rule)] == [53, 53, 8883]
+    assert all(rule["to"] for rule in without), "a rule without peers allows them all"
+
+
 def test_the_rotator_reaches_the_broker_dns_and_the_api_server_where_the_stack_says() -> None:
     spec = policy_of(
         on_kubernetes(", broker_cidrs: [203.0.113.0/24], api_server_cidrs: [10.96.0.1/32, 10.0.0.0/28]"), ROTATOR
@@ -635,7 +721,10 @@ def test_the_rotator_reaches_the_broker_dns_and_the_api_server_where_the_stack_s
 
     assert dns == DNS
     assert (ports(broker), blocks(broker)) == ([("TCP", 8883)], ["203.0.113.0/24"])
-    assert (ports(api), blocks(api)) == ([("TCP", 443), ("TCP", 6443)], ["10.96.0.1/32", "10.0.0.0/28"])
+    assert (ports(api), blocks(api)) == (
+        [("TCP", 443), ("TCP", 6443), ("TCP", 16443)],
+        ["10.96.0.1/32", "10.0.0.0/28"],
+    )
     assert "ingress" not in spec or spec["ingress"] == []
 
 
@@ -654,11 +743,18 @@ def test_any_pod_reaches_the_server_and_none_the_rotator(staging: Deployed) -> N
     assert set(policy_of(staging, ROTATOR)["policyTypes"]) == {"Ingress", "Egress"}
 
 
+def test_a_client_that_is_no_pod_reaches_the_server_once_the_stack_names_its_network() -> None:
+    (rule,) = policy_of(on_kubernetes(", client_cidrs: [10.1.0.0/24]"), SERVER)["ingress"]
+
+    assert rule["from"] == [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "10.1.0.0/24"}}]
+
+
 # Outputs
 
 
 def test_readers_are_declared_as_the_api_server_names_them() -> None:
-    readers = store_of(manifest_in_pod(on_kubernetes(store=', operators: ["oidc:alice@example.com"]'))).readers
+    deployed = on_kubernetes(broker=", client_certificate: true", store=', operators: ["oidc:alice@example.com"]')
+    readers = store_of(manifest_in_pod(deployed)).readers
 
     assert readers == {
         SECRETS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
@@ -688,6 +784,30 @@ def test_outputs_are_locators_schedules_and_the_next_step(staging: Deployed) -> 
         "secretops put broker-admin, then secretops put http-token, then kubectl create job first-tick "
         "--from=cronjob/coreflux-mcp-rotator -n coreflux-mcp (or wait for the full hour), then secretops status"
     )
+
+
+def test_a_broker_that_asks_for_a_certificate_is_shown_one_from_the_first_step_on(with_certificate: Deployed) -> None:
+    assert with_certificate.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin, ")
+    assert on_kubernetes(**ISSUED).exports["next"].startswith("secretops put broker-admin, ")
+
+
+def test_the_audit_policy_records_who_makes_what_could_mount_a_secret_and_no_body() -> None:
+    policy = yaml.safe_load(POLICY.read_text())
+    logged = {
+        (entry["group"], resource, verb)
+        for rule in policy["rules"]
+        if rule["level"] == "Metadata"
+        for entry in rule.get("resources", ())
+        for resource in entry.get("resources", ("*",))
+        for verb in rule.get("verbs", ["get", "create", "update", "patch", "delete"])
+    }
+
+    assert {rule["level"] for rule in policy["rules"]} == {"Metadata", "None"}
+    for verb in ("create", "update", "patch", "delete"):
+        for group, resource in (("", "pods"), ("apps", "deployments"), ("batch", "jobs"), ("batch", "cronjobs")):
+            assert (group, resource, verb) in logged
+    assert ("", "secrets", "get") in logged
+    assert ("", "pods", "get") not in logged
 
 
 def test_the_next_step_is_taken_in_the_stacks_context() -> None:

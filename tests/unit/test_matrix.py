@@ -119,6 +119,6 @@ def test_the_readmes_table_marks_what_is_planned() -> None:
 
 def test_a_built_store_says_of_each_feature_it_lacks_why_and_what_helps() -> None:
     assert gaps("dotenv") == {feature.value: GAPS[StoreKind.DOTENV][feature] for feature in Feature}
-    assert gaps("kubernetes").keys() == {"encryption at rest", "trail of every read"}
+    assert gaps("kubernetes").keys() == {"encryption at rest", "trail of every read", "a grant per secret"}
     assert all(len(why) > 20 for store in ("dotenv", "kubernetes") for why in gaps(store).values())
     assert gaps("aws") == {}

@@ -554,6 +554,27 @@ BROKEN = [
         **on_kubernetes(", api_server_cidrs: [10.0.0.1/8]"),
     ),
     broken(
+        "a client's network has host bits",
+        ('server.client_cidrs.0: "10.0.0.1/8"', "its host bits zero", "10.20.0.0/16"),
+        **on_kubernetes(", client_cidrs: [10.0.0.1/8]"),
+    ),
+    broken(
+        "a pull secret is no name",
+        ('server.pull_secrets.0: "Docker Hub"', "a Kubernetes name", "as kubectl shows it"),
+        **on_kubernetes(", pull_secrets: [Docker Hub]"),
+    ),
+    broken(
+        "a token stands where a pull secret's name belongs",
+        (f"server.pull_secrets.0: {NOT_SHOWN}", NO_VALUE, "secretops put"),
+        **on_kubernetes(f", pull_secrets: [dop_v1_{CANARY}]"),
+    ),
+    broken(
+        "a grace ends before a kubelet has brought the new value",
+        ("rotation.grace_seconds: 179 with store kubernetes", "at least 180: a new value takes up to", "lengthen it"),
+        **on_kubernetes(),
+        rotation="{grace_seconds: 179}",
+    ),
+    broken(
         "no network is the broker's",
         ("server.broker_cidrs: an empty list", "at least one", "add"),
         **on_kubernetes(", broker_cidrs: []"),
@@ -718,6 +739,8 @@ def test_no_message_speaks_as_the_validation_library_does() -> None:
         with_image(f"{IMAGE}@sha256:{'0' * 64}"),
         with_image(f"registry.example.com:5000/a/b-c/mcp@sha256:{'0' * 64}"),
         with_image("mcp:1"),
+        on_kubernetes(", copilot_cidrs: [], client_cidrs: ['::/0'], pull_secrets: [registry.example.com]"),
+        on_kubernetes() | {"rotation": "{grace_seconds: 180}"},
     ],
     ids=lambda sections: "; ".join(f"{name}: {text}" for name, text in sections.items()),
 )

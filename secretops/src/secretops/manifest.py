@@ -124,8 +124,13 @@ class KubernetesStore(Model):
     """The Secret that only the rotator reads: every version kept of every secret, pending ones too."""
     lease: str
     """The Lease (coordination.k8s.io) that whoever rotates holds."""
+    instance: str = ""
+    """The stack's label app.kubernetes.io/instance, which its Lease carries: a Lease with another is of another stack,
+    and so are the Secrets beside it. Empty where no program made the Lease: such a one has no such label."""
     delivered: dict[str, Delivered] = Field(default_factory=dict)
     """secret -> where its readers find it."""
+    issued: Delivered | None = None
+    """The Secret that an issuer writes the client certificate into, which is in no version of the store."""
     readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Name of a Secret -> who is declared to read it, as the API server's audit log names users and groups."""
 

@@ -10,6 +10,9 @@ from secretops.cli.console import AsJson, ManifestFile, Stack, app, open_session
 from secretops.errors import ExitCode, UsageError
 from secretops.operations.stack import load_manifest, project_folder
 
+DEFAULT_STACK = "dev"
+"""The one whose broker lies in the project's default place."""
+
 broker_app = typer.Typer(no_args_is_help=True, help="The embedded broker of a dev stack.")
 app.add_typer(broker_app, name="broker")
 
@@ -52,6 +55,8 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     try:
         found = load_manifest(stack, manifest)
     except UsageError as error:
+        if stack not in (None, DEFAULT_STACK):
+            raise
         return _tell(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
     return _tell(operation.stop(found), as_json)
 

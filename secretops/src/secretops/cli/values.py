@@ -16,7 +16,7 @@ from rich.table import Table
 
 from secretops import redaction
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
-from secretops.errors import ExitCode, UsageError
+from secretops.errors import ExitCode, LeaseHeldError, UsageError
 from secretops.manifest import Secret
 from secretops.values import PUBLIC_FIELDS, Value
 
@@ -174,8 +174,27 @@ def rotate(
 
 
 @app.command()
-def tick(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+def tick(
+    scheduled: Annotated[
+        bool,
+        typer.Option("--scheduled", help="For a schedule: end 0 unless something failed; 3, 4 and 5 are only told."),
+    ] = False,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
     """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
+    try:
+        code = _tick(stack, manifest, as_json)
+    except LeaseHeldError as error:
+        if not scheduled:
+            raise
+        err.print(redaction.redact(str(error)), markup=False)
+        code = error.exit_code
+    return ExitCode.DONE if scheduled and code not in (ExitCode.FAILED, ExitCode.USAGE) else code
+
+
+def _tick(stack: str | None, manifest: Path | None, as_json: bool) -> ExitCode:
     from secretops.operations import tick as operation
 
     outcomes = operation.tick(open_session(stack, manifest, role="rotator"))
@@ -205,22 +224,23 @@ def tick(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = F
 
 @app.command()
 def purge(
+    name: Annotated[str | None, typer.Argument(help="This secret's alone, also of one that left the stack.")] = None,
     destroy: Annotated[bool, typer.Option("--destroy", help="Really remove them.")] = False,
     stack: Stack = None,
     manifest: ManifestFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Remove every value of the stack for good. Without --destroy: say which."""
+    """Remove every value of the stack, or of one secret, for good. Without --destroy: say which."""
     from secretops.operations import purge as operation
 
     session = open_session(stack, manifest)
-    found = operation.purge(session, destroy=destroy)
+    found = operation.purge(session, name, destroy=destroy)
     if as_json:
-        print_json({name: [asdict(version) for version in versions] for name, versions in found.items()})
+        print_json({secret: [asdict(version) for version in versions] for secret, versions in found.items()})
         return ExitCode.DONE
-    for name, versions in found.items():
+    for secret, versions in found.items():
         for version in versions:
-            out.print(f"{name}: {version.id} ({version.stage}) {'removed' if destroy else 'would be removed'}")
+            out.print(f"{secret}: {version.id} ({version.stage}) {'removed' if destroy else 'would be removed'}")
     if not found:
         out.print("no values")
     elif not destroy:

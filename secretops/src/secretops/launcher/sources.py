@@ -51,6 +51,9 @@ class Source(Protocol):
     def folders(self) -> frozenset[Path]:
         """Where a change would be seen by watching. Empty for what can only be asked. Never raises."""
 
+    def may_bring(self, variable: str) -> bool:
+        """Whether the value of `variable`, which is missing, may still come."""
+
 
 class _OfVariables:
     """What all sources on this machine share. A subclass says how the variables are found."""
@@ -62,6 +65,9 @@ class _OfVariables:
 
     def read(self) -> ServerSettings:
         return read_settings(self.variables(), self.where)
+
+    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - the same of all of them
+        return True
 
     def fingerprint(self) -> str:
         try:
@@ -132,6 +138,9 @@ class Environment(_OfVariables):
 
     def variables(self) -> Mapping[str, str]:
         return self._variables
+
+    def may_bring(self, variable: str) -> bool:
+        return f"{variable}_FILE" in self._variables
 
 
 class Files(_OfVariables):

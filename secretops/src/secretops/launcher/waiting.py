@@ -31,13 +31,13 @@ class FirstValues:
         stopping: threading.Event,
     ) -> None:
         self._source, self._listening, self._tokens, self._state = source, listening, tokens, state
-        self._stopping = stopping
+        self._address, self._stopping = f"--listen {listening.address}", stopping
 
     def look(self) -> None:
-        """Once, before it listens. Raises UsageError for what waiting does not mend: a mistake, or all there but the
-        token that the address asks for. Other values that are missing are no error."""
+        """Once, before it listens. Raises UsageError for what waiting does not mend: a mistake, or that the token that
+        the address asks for is missing from a source that can't bring it any more. All else is waited for."""
         self._read()
-        if self._state.waiting_for == (HTTP_TOKEN,):
+        if HTTP_TOKEN in self._state.waiting_for and not self._source.may_bring("MCP_HTTP_TOKEN"):
             self._listening.check(has_token=False)
 
     def wait(self) -> bool:
@@ -69,4 +69,5 @@ class FirstValues:
             self._tokens.use(settings.http_token)
         if not self._listening.address.is_loopback and not self._tokens.any:
             missing += (HTTP_TOKEN,)
+            log.info("Waiting: a token is not there yet, and %s needs one. -> secretops put http-token", self._address)
         self._state.waiting_for = missing

@@ -49,6 +49,10 @@ class Session:
         """The broker as this process reaches it. Raises WaitingError while the certificate it asks for is missing."""
         return with_certificate(self.manifest, self.store)
 
+    def left(self) -> tuple[str, ...]:
+        """The secrets that left the stack and whose values are still kept, and delivered where they were."""
+        return tuple(sorted(set(self.store.kept()) - {secret.name for secret in self.manifest.secrets}))
+
     def secret(self, name: str) -> Secret:
         """The secret called `name`. Raises UsageError that lists those there are."""
         try:

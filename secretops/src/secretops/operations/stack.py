@@ -51,7 +51,7 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
         raise UsageError(
             f"stack {stack or '(the selected one)'}: {said.removeprefix('error: ')}",
             rule="a stack has outputs once `pulumi up` has run on it",
-            remedy="make up, or pulumi stack select NAME, or give --stack NAME",
+            remedy=f"make up{f' STACK={stack}' if stack else ''}, or pulumi stack select NAME, or give --stack NAME",
         )
     return _parse(done.stdout.encode(), f"output {OUTPUT} of the stack")
 

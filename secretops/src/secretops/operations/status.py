@@ -13,6 +13,9 @@ from secretops.errors import ExitCode
 from secretops.manifest import Secret
 from secretops.operations.session import Session
 
+LEFT = "left"
+"""The kind of a secret that the stack has no more, of which nobody knows which it was."""
+
 
 class Standing(StrEnum):
     """The one word for a secret."""
@@ -50,13 +53,27 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Every secret of the stack. Raises StoreError."""
-    return [_status(session, secret) for secret in session.manifest.secrets]
+    """Every secret of the stack, and what is still kept of those that left it. Raises StoreError."""
+    return [
+        *(_status(session, secret) for secret in session.manifest.secrets),
+        *(_left(session, name) for name in session.left()),
+    ]
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
     """ATTENTION when a secret needs a person, else DONE."""
     return ExitCode.ATTENTION if any(one.standing is Standing.ATTENTION for one in statuses) else ExitCode.DONE
+
+
+def _left(session: Session, name: str) -> SecretStatus:
+    return SecretStatus(
+        name=name,
+        kind=LEFT,
+        standing=Standing.ATTENTION,
+        current=session.store.versions(name).current,
+        due=None,
+        notes=(f"left the stack, and its values are still kept and readable: secretops purge {name} --destroy",),
+    )
 
 
 def _status(session: Session, secret: Secret) -> SecretStatus:

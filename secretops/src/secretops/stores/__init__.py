@@ -33,5 +33,5 @@ def open_store(location: DotenvStore | KubernetesStore, *, role: str) -> tuple[V
                     remedy="install secretops[kubernetes]",
                 ) from None
 
-            store = KubernetesVersionStore.open(location, role=role)
+            store = KubernetesVersionStore.open(location)
             return store, store.journal

@@ -40,8 +40,8 @@ CONTROL_PLANE = frozenset(
 bootstrap roles (`kubectl get clusterroles`) let them have Secrets."""
 
 NODE, NODES = "system:node:", "system:nodes"
-"""Readers by nature: a kubelet mounts what its node's pods ask for, and the API server lets it read no other Secret.
-https://kubernetes.io/docs/reference/access-authn-authz/node/"""
+"""How a kubelet is called, and its group, which is declared for the Secrets that pods mount. Anybody may be given the
+name of a group, so that the group alone is no node's. https://kubernetes.io/docs/reference/access-authn-authz/node/"""
 
 MOST_OPEN = 10_000
 """Requests that have begun to be answered and have not ended, of which the log will tell once more: watches."""
@@ -131,10 +131,11 @@ class KubernetesAuditLog:
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
         """Whoever wears another's name is judged by their own."""
-        if reader in CONTROL_PLANE or (reader.startswith(NODE) and NODES in groups):
+        if reader in CONTROL_PLANE:
             return True
+        who = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
         asked = self._secrets if name == ALL else (name,)
-        return all(not {reader, *groups}.isdisjoint(self._readers.get(each, ())) for each in asked)
+        return all(not who.isdisjoint(self._readers.get(each, ())) for each in asked)
 
 
 def _code(event: dict[str, Any]) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.manifest import DotenvStore, KubernetesStore
+from secretops.operations.doctor.broker import BrokerAnswers
 from secretops.operations.doctor.check import Check, Level, Result, unknown
-from secretops.operations.doctor.stands import SecretStands
+from secretops.operations.doctor.stands import NothingLeft, SecretStands
 from secretops.operations.session import Session
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,12 @@ def checks(session: Session) -> list[Check]:
         case DotenvStore():
             from secretops.operations.doctor.folder import dotenv_checks
 
-            return [*dotenv_checks(store), *(SecretStands(session, secret) for secret in session.manifest.secrets)]
+            return [
+                *dotenv_checks(store),
+                BrokerAnswers(session.manifest.broker),
+                *(SecretStands(session, secret) for secret in session.manifest.secrets),
+                NothingLeft(session),
+            ]
         case KubernetesStore():
             from secretops.operations.doctor.cluster import Cluster
             from secretops.operations.doctor.kubernetes import kubernetes_checks
@@ -43,7 +49,9 @@ def checks(session: Session) -> list[Check]:
             cluster = Cluster(store)
             return [
                 *kubernetes_checks(cluster),
+                BrokerAnswers(session.manifest.broker),
                 *(SecretStands(session, secret, first=cluster.reach) for secret in session.manifest.secrets),
+                NothingLeft(session, first=cluster.reach),
             ]
 
 

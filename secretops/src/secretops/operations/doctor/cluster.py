@@ -18,6 +18,7 @@ from lightkube.config import client_adapter
 from secretops.errors import SecretopsError, StoreError, UnreachableError
 from secretops.manifest import KubernetesStore
 from secretops.stores.kubernetes.kubeconfig import ANSWER_SECONDS, Connection, connect
+from secretops.stores.kubernetes.lease import INSTANCE, check_owner
 
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches"""
@@ -73,6 +74,16 @@ class Cluster:
         """An object of the stack's namespace, or all of a kind."""
         path = f"/{group}/namespaces/{self.location.namespace}/{kind}"
         return self.get(f"{path}/{name}" if name else path, accept=accept)
+
+    def lease(self) -> dict[str, Any] | None:
+        """The stack's Lease, None where there is none. Raises StoreError when it is another stack's."""
+        place = self.location
+        found: dict[str, Any] | None = self.own("leases", place.lease, group="apis/coordination.k8s.io/v1")
+        if found is not None:
+            label = (found["metadata"].get("labels") or {}).get(INSTANCE)
+            where = {"name": place.lease, "namespace": place.namespace, "server": self.connection.server}
+            check_owner(label, place.instance, **where)
+        return found
 
     def now(self) -> datetime:
         """The API server's own time when it last answered, so that no machine's clock is compared with another's."""

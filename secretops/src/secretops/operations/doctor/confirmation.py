@@ -11,7 +11,7 @@ from secretops.access import this_actor
 from secretops.errors import SecretopsError, UsageError
 from secretops.operations.doctor.cluster import METADATA, Cluster
 from secretops.stores.kubernetes.api import Api
-from secretops.stores.kubernetes.secrets import PREFIX, Contents, Secrets
+from secretops.stores.kubernetes.secrets import PREFIX, Secrets, Sheet
 
 AUDIT, ENCRYPTION = "audit", "encryption-at-rest"
 """What can be confirmed."""
@@ -50,16 +50,18 @@ def recorded(cluster: Cluster, subject: str) -> Confirmation | None:
 
 
 def record(cluster: Cluster, said: Sequence[str]) -> None:
-    """Write `subject=words` down, by compare-and-swap. Raises UsageError before anything is written."""
+    """Write `subject=words` down, by compare-and-swap. Raises UsageError, and StoreError where the stack beside it is
+    another one, before anything is written."""
     pairs = dict(_parsed(entry) for entry in said)
+    cluster.lease()
     who, when = _caller(cluster), cluster.now().astimezone(UTC)
     notes = {
         f"{_CONFIRMED}{subject}": json.dumps(asdict(Confirmation(who, f"{when:%Y-%m-%dT%H:%M:%SZ}", words)))
         for subject, words in pairs.items()
     }
 
-    def note(contents: Contents) -> None:
-        contents.notes.update(notes)
+    def note(sheet: Sheet) -> None:
+        sheet.notes.update(notes)
 
     place = cluster.location
     Secrets(Api(place.namespace, place.context), lambda _: None).change(place.versions, note)

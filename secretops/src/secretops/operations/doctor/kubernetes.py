@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from secretops.errors import SecretopsError
+from secretops.errors import SecretopsError, StoreError
 from secretops.operations.doctor.check import Check, Level, Result, attention, ok
-from secretops.operations.doctor.cluster import METADATA, Cluster
+from secretops.operations.doctor.cluster import METADATA, Cluster, ForbiddenError
 from secretops.operations.doctor.evidence import AuditOn, EncryptedAtRest, Evidence
 from secretops.operations.doctor.rights import OthersRights, OwnRights, rotator_rights, server_rights
+from secretops.stores.kubernetes.api import MAKES_SECRETS
 
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 """What the program calls its Deployment and its CronJob, and the service accounts that they run as."""
 
-OLDEST = (1, 25)
-"""Major and minor of the oldest Kubernetes that the stack works on. 1.25 is the first in which all of it is stable:
-Pod Security admission, which enforces `restricted` on the namespace, became stable in 1.25, and its policy/v1beta1
-forerunners went with it; policy/v1 PodDisruptionBudget and batch/v1 CronJob are of 1.21.
-https://kubernetes.io/blog/2022/08/23/kubernetes-v1-25-release/"""
+OLDEST = (1, 27)
+"""Major and minor of the oldest Kubernetes that the stack works on. 1.27 is the first that by default knows
+`unhealthyPodEvictionPolicy`, without which a node can't be drained while pods wait for their first values. Pod Security
+admission, which enforces `restricted` on the namespace, is stable since 1.25; policy/v1 and batch/v1 CronJob are older.
+https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy"""
 
 LATE = timedelta(hours=2)
 """The rotator runs every hour: after two without success something is wrong."""
@@ -94,7 +95,7 @@ class ApiServer:
         if (int(numbers[1]), int(numbers[2])) < OLDEST:
             return attention(
                 f"Kubernetes {told}",
-                "1.25 is the oldest that works: before it a namespace can't enforce the restricted Pod Security level",
+                "1.27 is the oldest that works: before it no node is drained while pods wait for their first values",
                 "upgrade the cluster",
             )
         return ok(f"Kubernetes {told}")
@@ -148,7 +149,7 @@ class RestrictedNamespace:
 
 @dataclass(frozen=True)
 class SecretsThere:
-    """The Secrets of the stack are there. They are no resources of it; an operator's first command makes them."""
+    """The Secrets of the stack are there. They are no resources of it; an operator's commands make them."""
 
     cluster: Cluster
     name: str = "secrets"
@@ -159,22 +160,27 @@ class SecretsThere:
         if missing:
             return attention(
                 f"no Secret {', '.join(missing)}",
-                "the rotator may not create any: an operator's first command does",
-                "secretops put broker-admin",
+                "the rotator may not create any: an operator's command that writes does",
+                f"as somebody who may create Secrets: {MAKES_SECRETS}",
             )
         return ok(", ".join(names))
 
 
 @dataclass(frozen=True)
 class LeaseThere:
-    """The Lease is there: without it nobody may rotate."""
+    """The Lease is there, and this stack's: without it nobody may rotate."""
 
     cluster: Cluster
     name: str = "lease"
 
     def look(self) -> Result:
         lease = self.cluster.location.lease
-        found = self.cluster.own("leases", lease, group="apis/coordination.k8s.io/v1")
+        try:
+            found = self.cluster.lease()
+        except ForbiddenError:
+            raise
+        except StoreError as error:
+            return Result.of(error, Level.ATTENTION)
         if found is None:
             return attention(f"no Lease {lease}", "whoever rotates holds it; `pulumi up` makes it", "pulumi up")
         holder = (found.get("spec") or {}).get("holderIdentity")

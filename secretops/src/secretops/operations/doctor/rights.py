@@ -19,6 +19,8 @@ UNNAMED = ("create", "deletecollection")
 
 _LEASES = "coordination.k8s.io"
 
+_NO_MORE = "and none of the other rights asked for"
+
 
 @dataclass(frozen=True, order=True)
 class Right:
@@ -36,35 +38,47 @@ class Right:
         return f"{self.verb} {what}{' of the cluster' if self.everywhere else ''}"
 
 
+_WRITING = ("create", "update", "patch")
+
+_RBAC = "rbac.authorization.k8s.io"
+
 WAYS_ROUND = (
     Right("create", "pods"),
-    Right("create", "pods/exec"),
-    Right("get", "pods/exec"),
+    *(Right(verb, f"pods/{part}") for part in ("exec", "attach") for verb in ("create", "get")),
+    *(Right(verb, "pods/ephemeralcontainers") for verb in ("update", "patch")),
+    *(Right(verb, "replicationcontrollers") for verb in _WRITING),
+    Right("create", "jobs", group="batch"),
+    *(Right(verb, "cronjobs", group="batch") for verb in _WRITING),
+    *(
+        Right(verb, kind, group="apps")
+        for kind in ("deployments", "statefulsets", "daemonsets", "replicasets")
+        for verb in _WRITING
+    ),
     Right("create", "serviceaccounts/token"),
     Right("impersonate", "serviceaccounts"),
-    Right("create", "jobs", group="batch"),
-    Right("create", "deployments", group="apps"),
-    Right("update", "deployments", group="apps"),
-    Right("patch", "deployments", group="apps"),
-    Right("create", "rolebindings", group="rbac.authorization.k8s.io"),
-    Right("update", "roles", group="rbac.authorization.k8s.io"),
-    Right("patch", "roles", group="rbac.authorization.k8s.io"),
+    *(Right("impersonate", kind, everywhere=True) for kind in ("users", "groups")),
+    *(Right(verb, "rolebindings", group=_RBAC) for verb in _WRITING),
+    *(Right(verb, "roles", group=_RBAC) for verb in (*_WRITING, "bind", "escalate")),
+    *(Right(verb, "clusterroles", group=_RBAC, everywhere=True) for verb in ("bind", "escalate")),
 )
-"""What would let an account have a Secret that it may not read: a pod that mounts it, another's token, a new grant."""
+"""What would let an account have a Secret that it may not read: a pod that mounts it, or another's that it gets into;
+another's token or name; a new grant. https://kubernetes.io/docs/concepts/security/rbac-good-practices/"""
 
 
 @dataclass(frozen=True)
 class OwnRights:
-    """What an operator of the stack needs: to create its Secrets, read and update them, and hold the Lease."""
+    """What an operator of the stack needs: to create its Secrets, read and update them, and hold the Lease; and to
+    read the certificate that secretops shows to the broker, where an issuer keeps it."""
 
     cluster: Cluster
     name: str = "your rights"
 
     def look(self) -> Result:
-        lease = self.cluster.location.lease
+        lease, issued = self.cluster.location.lease, self.cluster.location.issued
         needed = [
             Right("create", "secrets"),
             *(Right(verb, "secrets", name) for name in self.cluster.written for verb in ("get", "update")),
+            *((Right("get", "secrets", issued.name),) if issued else ()),
             *(Right(verb, "leases", lease, _LEASES) for verb in ("get", "update")),
         ]
         lacking = [right for right in needed if not _may(self.cluster, right)]
@@ -99,11 +113,11 @@ class AccountsRights:
         if said:
             return attention(
                 "; ".join(said),
-                f"it may {_told(self.granted)}, and nothing else",
+                f"it may {_told(self.granted)}, {_NO_MORE}",
                 "pulumi up gives back what is missing; who has bound more to it: "
                 f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep {self.account}",
             )
-        return ok(f"{self.account} may {_told(self.granted)}, and nothing else")
+        return ok(f"{self.account} may {_told(self.granted)}, {_NO_MORE}")
 
 
 @dataclass(frozen=True)

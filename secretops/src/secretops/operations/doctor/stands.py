@@ -46,6 +46,26 @@ class SecretStands:
         return ok(notes or (f"version {current.id}" if current else "no value yet"))
 
 
+@dataclass(frozen=True)
+class NothingLeft:
+    """No value of a secret that left the stack is kept: its readers could still find it, and nobody rotates it."""
+
+    session: Session
+    first: Callable[[], object] = lambda: None
+    """What has to work before the store is asked. Raises SecretopsError."""
+    name: str = "secrets that left"
+
+    def look(self) -> Result:
+        self.first()
+        if left := self.session.left():
+            return attention(
+                f"values of {', '.join(left)} are still kept and readable",
+                "a secret that left the stack is rotated by nobody; its values go when a person says so",
+                "; ".join(f"secretops purge {name} --destroy" for name in left),
+            )
+        return ok("none has a value left")
+
+
 def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
     """Whether a tick should have acted on this long ago."""
     pending, previous = facts.versions.pending, facts.versions.previous

@@ -32,6 +32,12 @@ PATIENCE_SECONDS = 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries: each pause is twice the one before."""
 
+MAKES_SECRETS = (
+    "secretops tick makes those that it has something for, secretops put of any secret all; "
+    "before there is an admin: secretops put broker-admin"
+)
+"""What an operator runs where Secrets are not there. Their tick does what the rotator's could not."""
+
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """Answers of a server that is overloaded or on its way up or down."""
 
@@ -52,6 +58,11 @@ class Api:
     @functools.cached_property
     def _connection(self) -> Connection:
         return self._open(self._context)
+
+    @property
+    def server(self) -> str:
+        """Where the API server is. Raises UsageError."""
+        return self._connection.server
 
     def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
         """The object called `name`, None when there is none. `patience` is in seconds."""
@@ -155,7 +166,7 @@ class Api:
             return f"pulumi up grants it to the rotator; for yourself ask for: {verb} {what}"
         if what.startswith("leases/"):
             return f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
-        return "an operator who may create Secrets makes it, empty, with: secretops put broker-admin"
+        return f"an operator who may create Secrets: {MAKES_SECRETS}"
 
     def _stranger(self) -> StoreError:
         return StoreError(

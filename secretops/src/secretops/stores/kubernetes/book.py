@@ -11,7 +11,7 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
 from secretops.stores import refusals
-from secretops.stores.kubernetes.secrets import PREFIX, Contents
+from secretops.stores.kubernetes.secrets import PREFIX, Sheet
 from secretops.values import Value
 
 Kind = TypeVar("Kind")
@@ -29,12 +29,12 @@ _VERSIONS, _DELIVERED, _JOURNAL = f"{PREFIX}versions.", f"{PREFIX}delivered.", f
 class Book:
     """The versions Secret as it was read. Changes are to what was read; `Secrets.change` writes them."""
 
-    def __init__(self, name: str, contents: Contents) -> None:
-        self._name, self._contents = name, contents
+    def __init__(self, name: str, sheet: Sheet) -> None:
+        self._name, self._sheet = name, sheet
 
     def kept(self) -> tuple[str, ...]:
         """The secrets of which any version is kept."""
-        notes = self._contents.notes
+        notes = self._sheet.notes
         return tuple(sorted(key.removeprefix(_VERSIONS) for key in notes if key.startswith(_VERSIONS)))
 
     def versions(self, secret: str) -> Versions:
@@ -43,7 +43,7 @@ class Book:
 
     def value(self, secret: str, version: str) -> Value:
         """Raises NotFoundError, StoreError."""
-        found = self._contents.data.get(f"{secret}.{version}")
+        found = self._sheet.data.get(f"{secret}.{version}")
         if found is None:
             raise refusals.no_value(secret, version)
         try:
@@ -60,11 +60,11 @@ class Book:
         living = {version.id for version in versions.living}
         for version in self.versions(secret).all:
             if version.id not in living:
-                self._contents.data.pop(f"{secret}.{version.id}", None)
+                self._sheet.data.pop(f"{secret}.{version.id}", None)
         for new, value in (values or {}).items():
-            self._contents.data[f"{secret}.{new}"] = json.dumps(dict(value), ensure_ascii=False).encode()
+            self._sheet.data[f"{secret}.{new}"] = json.dumps(dict(value), ensure_ascii=False).encode()
         state = _STATE.dump_json(versions.all, exclude_none=True).decode()
-        self._contents.notes[f"{_VERSIONS}{secret}"] = state
+        self._sheet.notes[f"{_VERSIONS}{secret}"] = state
 
     def names(self, secret: str) -> Names:
         """Where `secret` is delivered, or was once: kept before it is true, so that it is always found again."""
@@ -72,26 +72,26 @@ class Book:
 
     def keep_names(self, secret: str, names: Names) -> None:
         if names:
-            self._contents.notes[f"{_DELIVERED}{secret}"] = _NAMES.dump_json(names).decode()
+            self._sheet.notes[f"{_DELIVERED}{secret}"] = _NAMES.dump_json(names).decode()
         else:
-            self._contents.notes.pop(f"{_DELIVERED}{secret}", None)
+            self._sheet.notes.pop(f"{_DELIVERED}{secret}", None)
 
     def last_entry(self, secret: str) -> Entry | None:
         """The newest entry of the journal about `secret`. Raises StoreError."""
         return self._note(_JOURNAL, secret, _ENTRY)
 
     def keep_entry(self, entry: Entry) -> None:
-        self._contents.notes[f"{_JOURNAL}{entry.secret}"] = _ENTRY.dump_json(entry).decode()
+        self._sheet.notes[f"{_JOURNAL}{entry.secret}"] = _ENTRY.dump_json(entry).decode()
 
     def forget(self, secret: str) -> None:
         """Remove every version of `secret`, and all that is written about it."""
         if secret in self.kept():
             self.keep(secret, Versions())
         for prefix in (_VERSIONS, _DELIVERED, _JOURNAL):
-            self._contents.notes.pop(f"{prefix}{secret}", None)
+            self._sheet.notes.pop(f"{prefix}{secret}", None)
 
     def _note(self, prefix: str, secret: str, kind: TypeAdapter[Kind]) -> Kind | None:
-        text = self._contents.notes.get(f"{prefix}{secret}")
+        text = self._sheet.notes.get(f"{prefix}{secret}")
         if text is None:
             return None
         try:

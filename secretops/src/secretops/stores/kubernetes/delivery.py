@@ -13,7 +13,7 @@ from secretops.errors import StoreError
 from secretops.manifest import KubernetesStore as Location
 from secretops.stores import refusals
 from secretops.stores.kubernetes.book import Names
-from secretops.stores.kubernetes.secrets import PREFIX, Contents, Secrets, check_size
+from secretops.stores.kubernetes.secrets import PREFIX, Secrets, Sheet, check_size
 from secretops.values import Value
 
 
@@ -61,9 +61,9 @@ class Delivery:
     def check(self, secret: str, content: Content, ours: Sequence[Content], before: Names) -> None:
         """Raise StoreError when `bring` would: what is there is somebody's, or there is no room."""
         if place := self._location.delivered.get(secret):
-            contents = self._secrets.read(place.name)
-            self._fill(secret, contents, content, ours, before)
-            check_size(place.name, contents)
+            sheet = self._secrets.read(place.name)
+            self._fill(secret, sheet, content, ours, before)
+            check_size(place.name, sheet)
 
     def bring(self, secret: str, content: Content, ours: Sequence[Content], before: Names, now: datetime) -> None:
         """Make readers find `content` in place of any of `ours`, in one write, then take back what is asked no more.
@@ -72,12 +72,12 @@ class Delivery:
         UnreachableError.
         """
 
-        def fill(contents: Contents) -> None:
-            found = dict(contents.data)
-            self._fill(secret, contents, content, ours, before)
-            if contents.data != found:
-                contents.notes[f"{PREFIX}version.{secret}"] = content.version
-                contents.notes[f"{PREFIX}delivered.{secret}"] = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        def fill(sheet: Sheet) -> None:
+            found = dict(sheet.data)
+            self._fill(secret, sheet, content, ours, before)
+            if sheet.data != found:
+                sheet.notes[f"{PREFIX}version.{secret}"] = content.version
+                sheet.notes[f"{PREFIX}delivered.{secret}"] = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
         place = self._location.delivered.get(secret)
         if place:
@@ -93,25 +93,25 @@ class Delivery:
     def _take(self, secret: str, names: Names) -> None:
         for name, keys in names.items():
 
-            def take(contents: Contents, keys: Iterable[str] = keys) -> None:
+            def take(sheet: Sheet, keys: Iterable[str] = keys) -> None:
                 for key in keys:
-                    contents.data.pop(key, None)
+                    sheet.data.pop(key, None)
                 for note in ("version", "delivered"):
-                    contents.notes.pop(f"{PREFIX}{note}.{secret}", None)
+                    sheet.notes.pop(f"{PREFIX}{note}.{secret}", None)
 
             self._secrets.change(name, take)
 
-    def _fill(self, secret: str, contents: Contents, content: Content, ours: Sequence[Content], before: Names) -> None:
-        if error := self._edited(secret, contents, ours):
+    def _fill(self, secret: str, sheet: Sheet, content: Content, ours: Sequence[Content], before: Names) -> None:
+        if error := self._edited(secret, sheet, ours):
             raise error
         for key in before.get(self._location.delivered[secret].name, ()):
-            contents.data.pop(key, None)
-        contents.data.update(content.keys)
+            sheet.data.pop(key, None)
+        sheet.data.update(content.keys)
 
-    def _edited(self, secret: str, contents: Contents, ours: Sequence[Content]) -> StoreError | None:
+    def _edited(self, secret: str, sheet: Sheet, ours: Sequence[Content]) -> StoreError | None:
         name, namespace = self._location.delivered[secret].name, self._location.namespace
         for key in sorted({key for content in ours for key in content.keys}):
-            found = contents.data.get(key)
+            found = sheet.data.get(key)
             if found is not None and all(found != content.keys.get(key) for content in ours):
                 what = f"Secret {name} in namespace {namespace}: {key} was changed by hand"
                 return refusals.edited(secret, what, f"its key {key} (kubectl -n {namespace} edit secret {name})")

@@ -12,13 +12,13 @@ from secretops.engine.journal import Entry
 from secretops.errors import SecretopsError
 from secretops.redaction import redact
 from secretops.stores.kubernetes.book import Book
-from secretops.stores.kubernetes.secrets import Contents, Secrets
+from secretops.stores.kubernetes.secrets import Secrets, Sheet
 
 _log = logging.getLogger(__name__)
 
 
 class KubernetesJournal:
-    """`Journal` over a pod's log and the versions Secret. `loud`: a rotator's, whose log is all it leaves."""
+    """`Journal` over a pod's log and the versions Secret. `loud`: a pod's, whose log is all it leaves."""
 
     def __init__(self, secrets: Secrets, versions: str, *, loud: bool) -> None:
         self._secrets, self._versions, self._loud = secrets, versions, loud
@@ -29,8 +29,8 @@ class KubernetesJournal:
             time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
             print(redact(json.dumps({**asdict(entry), "time": time})), file=sys.stderr, flush=True)  # noqa: T201
 
-        def keep(contents: Contents) -> None:
-            Book(self._versions, contents).keep_entry(entry)
+        def keep(sheet: Sheet) -> None:
+            Book(self._versions, sheet).keep_entry(entry)
 
         try:
             self._secrets.change(self._versions, keep, patience=0)

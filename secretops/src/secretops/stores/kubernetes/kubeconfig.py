@@ -53,12 +53,17 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
     Raises UsageError.
     """
     files = environment.get("KUBECONFIG")
-    if not files and "KUBERNETES_SERVICE_HOST" in environment and Path(SERVICE_ACCOUNT).is_dir():
+    if not files and in_a_pod(environment):
         with _told("this pod's service account"):
             config = KubeConfig.from_service_account(SERVICE_ACCOUNT).get()
             if config is not None:
                 return _open(config, "this pod's service account")
     return _from_files((files or DEFAULT_KUBECONFIG).split(os.pathsep), context)
+
+
+def in_a_pod(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process runs in a pod that was given its service account."""
+    return "KUBERNETES_SERVICE_HOST" in environment and Path(SERVICE_ACCOUNT).is_dir()
 
 
 def _from_files(files: list[str], context: str | None) -> Connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ from secretops.stores.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.stores.kubernetes.secrets import LABELS, PAUSES
 
 _log = logging.getLogger(__name__)
+
+INSTANCE = "app.kubernetes.io/instance"
+"""The label that says which stack a Lease is of, as the program labels it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class HeldLease:
     def confirm(self, *, surely: bool = False) -> None:
         """Raise StoreError when the Lease is no longer ours. `surely`: do not rest on a renewal that is recent."""
         with self._turn:
-            stale = time.monotonic() - self._renewed > self._timing.trusted
+            stale = awake_or_not() - self._renewed > self._timing.trusted
             if ((surely or stale) and not self._renew(PATIENCE_SECONDS)) or self._follower:
                 raise StoreError(
                     f"the lease is not ours any more: {self._follower or 'somebody else'} has changed it",
@@ -86,7 +90,7 @@ class HeldLease:
         def renew(spec: LeaseSpec) -> None:
             spec.renewTime = _now()
 
-        asked = time.monotonic()
+        asked = awake_or_not()
         if self._write(renew, patience):
             self._renewed = asked
             return True
@@ -114,9 +118,12 @@ class HeldLease:
 
 
 @contextlib.contextmanager
-def hold(api: Api, name: str, holder: str, timing: Timing) -> Iterator[HeldLease]:
-    """Hold Lease `name` as `holder` while the block runs. Raises LeaseHeldError, StoreError, UnreachableError."""
-    held = _take(api, name, holder, timing)
+def hold(api: Api, name: str, holder: str, timing: Timing, *, instance: str = "") -> Iterator[HeldLease]:
+    """Hold Lease `name` of stack `instance` as `holder` while the block runs.
+
+    Raises LeaseHeldError, UnreachableError, StoreError, also when the Lease is another stack's.
+    """
+    held = _take(api, name, holder, timing, instance)
     over = threading.Event()
     renewing = threading.Thread(target=held.keep_renewing, args=(over,), name="lease", daemon=True)
     renewing.start()
@@ -128,13 +135,33 @@ def hold(api: Api, name: str, holder: str, timing: Timing) -> Iterator[HeldLease
         held.give_back()
 
 
-def _take(api: Api, name: str, holder: str, timing: Timing) -> HeldLease:
+def check_owner(found: str | None, instance: str, *, name: str, namespace: str, server: str) -> None:
+    """Raise StoreError when the Lease's label INSTANCE is `found`, and not that of the stack.
+
+    The same names are in every cluster that a stack was ever brought up in: where a kubeconfig's current context leads
+    to another one, its Secrets are another stack's. A Lease without a label is nobody's word that they are ours.
+    """
+    if (found or "") == instance:
+        return
+    theirs, ours = found or "no stack", instance or "none"
+    raise StoreError(
+        f"Lease {name} in namespace {namespace} at {server} is of {theirs}, and we are of {ours}",
+        rule=f"its label {INSTANCE} names its stack, and nobody writes the Secrets of another; nothing was written",
+        remedy="set server.context to the context of the stack's own cluster; if it is this one, pulumi up --refresh "
+        "puts the label back",
+    )
+
+
+def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> HeldLease:
     seen, since = None, 0.0
     tried, tried_at = None, 0.0
     pauses = iter(PAUSES)  # one for each conflict
     while True:
         looked = time.monotonic()
         found = api.get(Lease, name)
+        if found:
+            label = ((found.metadata and found.metadata.labels) or {}).get(INSTANCE)
+            check_owner(label, instance, name=name, namespace=api.namespace, server=api.server)
         spec = (found and found.spec) or LeaseSpec()
         if found and tried and spec == tried:  # our write, whose answer was lost
             return HeldLease(api, found, tried_at, timing)
@@ -154,8 +181,9 @@ def _take(api: Api, name: str, holder: str, timing: Timing) -> HeldLease:
             renewTime=now,
             leaseTransitions=(spec.leaseTransitions or 0) + 1,
         )
-        wanted = found or Lease(metadata=ObjectMeta(name=name, namespace=api.namespace, labels=dict(LABELS)))
-        wanted.spec, tried_at = tried, time.monotonic()
+        labels = {**LABELS, **({INSTANCE: instance} if instance else {})}
+        wanted = found or Lease(metadata=ObjectMeta(name=name, namespace=api.namespace, labels=labels))
+        wanted.spec, tried_at = tried, awake_or_not()
         if taken := api.write(wanted):
             return HeldLease(api, taken, tried_at, timing)
         pause = next(pauses, None)
@@ -166,6 +194,12 @@ def _take(api: Api, name: str, holder: str, timing: Timing) -> HeldLease:
                 remedy=f"find out who writes it: kubectl -n {api.namespace} get lease {name} -o yaml",
             )
         time.sleep(pause)
+
+
+def awake_or_not() -> float:
+    """Seconds that also pass while this machine sleeps, during which nothing is renewed: `time.monotonic` stands still
+    then on Linux, and elsewhere is what there is."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def _held(spec: LeaseSpec) -> LeaseHeldError:

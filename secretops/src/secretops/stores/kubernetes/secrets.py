@@ -25,7 +25,7 @@ PAUSES = (0.05, 0.1, 0.2, 0.4)
 """Seconds after each conflict but the last. Under the lease nobody else writes but a person, now and then."""
 
 
-class Contents:
+class Sheet:
     """What one Secret holds: texts for people and for us in annotations, values in data. Prints neither."""
 
     __slots__ = ("data", "notes")
@@ -50,11 +50,11 @@ class Secrets:
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
 
-    def read(self, name: str) -> Contents:
+    def read(self, name: str) -> Sheet:
         """What Secret `name` holds; nothing where there is none. Raises StoreError, UnreachableError."""
-        return Contents(self._api.get(Secret, name))
+        return Sheet(self._api.get(Secret, name))
 
-    def change(self, name: str, decide: Callable[[Contents], None], *, patience: float = PATIENCE_SECONDS) -> None:
+    def change(self, name: str, decide: Callable[[Sheet], None], *, patience: float = PATIENCE_SECONDS) -> None:
         """Let `decide` change what Secret `name` holds, in one write, and in none when it changes nothing.
 
         It is called again with what is there then when somebody else has written in between. A Secret that is missing
@@ -63,7 +63,7 @@ class Secrets:
         conflict = False
         for pause in (*PAUSES, 0.0):
             found = self._api.get(Secret, name, patience=patience)
-            before, after = Contents(found), Contents(found)
+            before, after = Sheet(found), Sheet(found)
             decide(after)
             if (before.notes, before.data) == (after.notes, after.data):
                 return
@@ -88,9 +88,9 @@ class Secrets:
                 self._api.write(_empty(name, self._api.namespace))  # somebody else's making it meanwhile is as good
 
 
-def check_size(name: str, contents: Contents) -> None:
+def check_size(name: str, sheet: Sheet) -> None:
     """Raise StoreError when the API server would not take that much."""
-    size = sum(len(value) for value in contents.data.values())
+    size = sum(len(value) for value in sheet.data.values())
     if size > MOST_BYTES:
         raise StoreError(
             f"Secret {name} would hold {size} bytes",
@@ -104,8 +104,8 @@ def _empty(name: str, namespace: str) -> Secret:
     return Secret(type="Opaque", metadata=ObjectMeta(name=name, namespace=namespace, labels=dict(LABELS)))
 
 
-def _written(secret: Secret, contents: Contents) -> Secret:
+def _written(secret: Secret, sheet: Sheet) -> Secret:
     if secret.metadata:
-        secret.metadata.annotations = contents.notes
-    secret.data = {key: base64.b64encode(value).decode() for key, value in contents.data.items()}
+        secret.metadata.annotations = sheet.notes
+    secret.data = {key: base64.b64encode(value).decode() for key, value in sheet.data.items()}
     return secret

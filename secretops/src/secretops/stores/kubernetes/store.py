@@ -19,8 +19,9 @@ from secretops.stores.kubernetes.api import Api
 from secretops.stores.kubernetes.book import Book
 from secretops.stores.kubernetes.delivery import Content, Delivery, merged
 from secretops.stores.kubernetes.journal import KubernetesJournal
+from secretops.stores.kubernetes.kubeconfig import in_a_pod
 from secretops.stores.kubernetes.lease import HeldLease, Timing, hold
-from secretops.stores.kubernetes.secrets import Contents, Secrets
+from secretops.stores.kubernetes.secrets import Secrets, Sheet
 from secretops.values import Value
 
 
@@ -35,14 +36,15 @@ class KubernetesVersionStore:
         self.journal: Journal = KubernetesJournal(self._secrets, location.versions, loud=loud)
 
     @classmethod
-    def open(cls, location: Location, *, role: str, timing: Timing | None = None) -> KubernetesVersionStore:
-        """The store at `location`. Touches nothing yet. A rotator's journal is also its log."""
-        return cls(location, Api(location.namespace, location.context), loud=role == "rotator", timing=timing)
+    def open(cls, location: Location, *, timing: Timing | None = None) -> KubernetesVersionStore:
+        """The store at `location`. Touches nothing yet. In a pod the journal is also its log."""
+        return cls(location, Api(location.namespace, location.context), loud=in_a_pod(), timing=timing)
 
     def versions(self, secret: str) -> Versions:
         return self._book().versions(secret)
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:  # noqa: ARG002 - the audit log has none
+        self._may_write(False)  # what is read under the lease is acted on: at the target, where nothing else asks
         return self._book().value(secret, version)
 
     def add(self, secret: str, version: Version, value: Value) -> None:
@@ -121,7 +123,8 @@ class KubernetesVersionStore:
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        with hold(self._api, self._location.lease, holder, self._timing) as held:
+        place = self._location
+        with hold(self._api, place.lease, holder, self._timing, instance=place.instance) as held:
             self._held = held
             try:
                 yield
@@ -139,8 +142,8 @@ class KubernetesVersionStore:
     def _change(self, decide: Callable[[Book], None]) -> None:
         name = self._location.versions
 
-        def change(contents: Contents) -> None:
-            decide(Book(name, contents))
+        def change(sheet: Sheet) -> None:
+            decide(Book(name, sheet))
 
         self._secrets.change(name, change)
 
