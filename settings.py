@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from components import catalogue, matrix, problems
 from components.catalogue import Catalogue
 from components.contradictions import contradictions
-from components.naming import HTTP_TOKEN, PROJECT
+from components.naming import PROJECT
 from components.problems import Problem, says_secret
 from components.sections import (
     BrokerSettings,
@@ -35,7 +35,7 @@ from components.sections import (
     ServerSettings,
     StoreSettings,
 )
-from secretops.manifest import Secret
+from secretops.manifest import HTTP_TOKEN, Secret
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "environment": TypeAdapter(Environment),

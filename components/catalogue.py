@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, HTTP_TOKEN, physical_name
+from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name
 from components.sections import DeclaredSecret
-from secretops.manifest import Reader, Secret, SecretKind
+from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 CLIENT_CERT = "client-cert"
 SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)

@@ -7,7 +7,7 @@ from typing import Any
 
 from components import catalogue, matrix
 from components.broker import ca_bundle
-from components.naming import CERTIFICATE_FILES, HTTP_TOKEN, variable_of
+from components.naming import CERTIFICATE_FILES, variable_of
 from components.problems import Problem
 from components.sections import (
     BrokerSettings,
@@ -18,7 +18,7 @@ from components.sections import (
     KubernetesStore,
     OutsideBroker,
 )
-from secretops.manifest import Reader
+from secretops.manifest import HTTP_TOKEN, Reader
 
 SHORTEST_GRACE = 180
 """Seconds, where kubelets bring values: up to two minutes (docs/operations/kubernetes.md), and one to change over."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from secretops.manifest import HTTP_TOKEN
+
 PROJECT = "coreflux-mcp-secrets"
 
 NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
@@ -12,9 +14,6 @@ NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
 BROKER_USER_LIMIT = 64
 """Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
 
-
-HTTP_TOKEN = ("http-token", "token")
-"""The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0009)."""
 
 CERTIFICATE_FILES = ("ca.crt", "client.crt", "client.key")
 """The fields of client-cert, and the files that the launcher looks for in a folder (the guide, Directory Structure)."""

@@ -10,7 +10,7 @@ from components.access_log import Trail
 from components.principals import Principal
 from components.references import Reference
 from components.rotation import Schedule
-from secretops.manifest import Manifest
+from secretops.manifest import Manifest, Reader
 
 
 class SecretStore(pulumi.ComponentResource, ABC):
@@ -18,6 +18,11 @@ class SecretStore(pulumi.ComponentResource, ABC):
 
     manifest: Manifest
     """What secretops is told."""
+
+    @property
+    def read_by_server(self) -> tuple[str, ...]:
+        """The names of the secrets that a reference gives the server."""
+        return tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
 
     @abstractmethod
     def publish(self, *, reader: Principal) -> Reference:

@@ -72,8 +72,7 @@ class DotenvSecretStore(SecretStore):
         """The folder belongs to its reader: owner and modes are the grant."""
         match reader:
             case HostUser():
-                names = tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
-                return MountedFiles(source=f"dotenv:{self._root}", secrets=names)
+                return MountedFiles(source=f"dotenv:{self._root}", secrets=self.read_by_server)
             case _:
                 raise TypeError(f"{reader}: only an account of this machine reads its files")
 

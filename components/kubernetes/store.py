@@ -32,13 +32,13 @@ from components.kubernetes.names import (
 )
 from components.kubernetes.pods import FOLDER
 from components.kubernetes.rotation import KubernetesRotator
-from components.naming import HTTP_TOKEN, PROJECT
+from components.naming import PROJECT
 from components.principals import Namespace, Principal, ServiceAccount
 from components.references import MountedFiles
 from components.rotation import Schedule
 from components.sections import KubernetesServer, KubernetesStore, OutsideBroker
 from components.store import SecretStore
-from secretops.manifest import Delivered, Manifest, Reader, Secret, SecretKind
+from secretops.manifest import HTTP_TOKEN, Delivered, Manifest, Reader, Secret, SecretKind
 from secretops.manifest import KubernetesStore as Location
 from settings import Settings
 
@@ -109,8 +109,7 @@ class KubernetesSecretStore(SecretStore):
                 place = Place.of(self, reader.namespace, SERVER, self.manifest.stack)
                 secrets = (*self._written, *self._issued)
                 grant("server", SERVER, place, reader.name, Grant("", "secrets", secrets, ("get",)))
-                names = tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
-                return MountedFiles(source=f"files:{FOLDER}/secrets", secrets=names)
+                return MountedFiles(source=f"files:{FOLDER}/secrets", secrets=self.read_by_server)
             case _:
                 raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
 

@@ -12,7 +12,8 @@ from secretops.launcher.http_token import BearerTokens
 from secretops.launcher.listening import listening
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
-from secretops.launcher.waiting import HTTP_TOKEN, FirstValues
+from secretops.launcher.waiting import FirstValues
+from secretops.manifest import HTTP_TOKEN
 from secretops.values import new_password
 
 DEADLINE = 60.0
@@ -52,7 +53,7 @@ def test_all_there_but_the_token_is_waited_for_where_it_may_still_come(
     source, token = all_but_the_token(scheme, tmp_path, monkeypatch)
     values, state, stopping = first_values(source)
     values.look()
-    assert list(state.waiting_for) == [HTTP_TOKEN]
+    assert list(state.waiting_for) == [HTTP_TOKEN[0]]
     over = threading.Timer(DEADLINE, stopping.set)
     over.start()
     token.write_text(new_password())

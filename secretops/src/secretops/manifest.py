@@ -33,6 +33,10 @@ class SecretKind(StrEnum):
         return self in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN)
 
 
+HTTP_TOKEN = ("http-token", "token")
+"""The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0009)."""
+
+
 class Reader(StrEnum):
     """Who may read a secret."""
 

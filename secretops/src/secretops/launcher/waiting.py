@@ -13,10 +13,9 @@ from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.watch import looks
+from secretops.manifest import HTTP_TOKEN
 
 log = logging.getLogger(__name__)
-
-HTTP_TOKEN = "http-token"  # noqa: S105  # nosec B105 - its name
 
 
 class FirstValues:
@@ -37,7 +36,7 @@ class FirstValues:
         """Once, before it listens. Raises UsageError for what waiting does not mend: a mistake, or that the token that
         the address asks for is missing from a source that can't bring it any more. All else is waited for."""
         self._read()
-        if HTTP_TOKEN in self._state.waiting_for and not self._source.may_bring("MCP_HTTP_TOKEN"):
+        if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_bring("MCP_HTTP_TOKEN"):
             self._listening.check(has_token=False)
 
     def wait(self) -> bool:
@@ -68,6 +67,6 @@ class FirstValues:
         else:
             self._tokens.use(settings.http_token)
         if not self._listening.address.is_loopback and not self._tokens.any:
-            missing += (HTTP_TOKEN,)
+            missing += (HTTP_TOKEN[0],)
             log.info("Waiting: a token is not there yet, and %s needs one. -> secretops put http-token", self._address)
         self._state.waiting_for = missing

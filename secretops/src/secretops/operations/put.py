@@ -11,15 +11,11 @@ from secretops.engine.decisions import retire_due
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.launcher.http_token import check_token
-from secretops.manifest import Secret, SecretKind
+from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
 from secretops.operations.session import Session
 from secretops.stores import env_file
 from secretops.targets import open_target
 from secretops.values import Value
-
-HTTP_TOKEN = ("http-token", "token")
-"""The launcher's bearer token: it would refuse one that is too short, when its clients are given it already."""
 
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
 """Kinds whose fields travel in a header or a command, and whose libraries quote what does not fit in their errors."""
@@ -105,7 +101,9 @@ def _check_fields(secret: Secret, value: Value) -> None:
             rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)} and no others",
             remedy="leave them out",
         )
-    if (secret.name, *secret.fields) == HTTP_TOKEN:
+    if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would refuse it when clients have it already
+        from secretops.launcher.http_token import check_token
+
         check_token(value["token"])
     for field, text in value.items():
         env_file.check_text(f"{secret.name}.{field}", text)

@@ -48,15 +48,18 @@ class Delivery:
         found = {key: value[field].encode() for field, key in keys.items() if field in value}
         return Content(version, {**found, version_key(secret): version.encode()} if place else {})
 
-    def is_there(self, secret: str, content: Content) -> bool:
-        """Whether readers find just this. Raises StoreError, UnreachableError."""
-        place = self._location.delivered.get(secret)
-        return place is None or content.keys.items() <= self._secrets.read(place.name).data.items()
+    def astray(self, secret: str, content: Content, ours: Sequence[Content]) -> str | None:
+        """In what way readers do not find `content`: something of none of `ours`, or not yet. None when they do.
 
-    def edited(self, secret: str, ours: Sequence[Content]) -> StoreError | None:
-        """That what is delivered is of none of `ours`, or None. Raises StoreError, UnreachableError."""
+        Raises StoreError, UnreachableError.
+        """
         place = self._location.delivered.get(secret)
-        return self._edited(secret, self._secrets.read(place.name), ours) if place else None
+        if place is None:
+            return None
+        sheet = self._secrets.read(place.name)
+        if edited := self._edited(secret, sheet, ours):
+            return edited.what
+        return None if content.keys.items() <= sheet.data.items() else "not delivered: secretops tick"
 
     def check(self, secret: str, content: Content, ours: Sequence[Content], before: Names) -> None:
         """Raise StoreError when `bring` would: what is there is somebody's, or there is no room."""

@@ -79,8 +79,7 @@ class KubernetesVersionStore:
         self._deliver(secret, now)
 
     def settle(self, secret: str, now: datetime) -> None:
-        self._deliver(secret, now)
-        book = self._book()
+        book = self._deliver(secret, now)
         if current := book.versions(secret).current:
             value = book.value(secret, current.id)
             if lacking := [field for field in self._delivery.fields(secret) if field not in value]:
@@ -91,10 +90,7 @@ class KubernetesVersionStore:
         current = book.versions(secret).current
         if current is None:
             return None
-        if edited := self._delivery.edited(secret, self._ours(book, secret)):
-            return edited.what
-        there = self._delivery.is_there(secret, self._content(book, secret, current))
-        return None if there else "not delivered: secretops tick"
+        return self._delivery.astray(secret, self._content(book, secret, current), self._ours(book, secret))
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
@@ -147,12 +143,15 @@ class KubernetesVersionStore:
 
         self._secrets.change(name, change)
 
-    def _deliver(self, secret: str, now: datetime) -> None:
-        """Bring readers to the current version, and note since when they are. Refuses what somebody edited."""
+    def _deliver(self, secret: str, now: datetime) -> Book:
+        """Bring readers to the current version, and note since when they are. Refuses what somebody edited.
+
+        What was read for it: its values are still the kept ones.
+        """
         book = self._book()
         current = book.versions(secret).current
         if current is None:
-            return
+            return book
         content, before = self._content(book, secret, current), book.names(secret)
         names = self._delivery.names(secret, content)
         if (both := merged(before, names)) != before:
@@ -167,6 +166,7 @@ class KubernetesVersionStore:
 
         if current.published is None or names != before:
             self._change(done)
+        return book
 
     def _content(self, book: Book, secret: str, version: Version) -> Content:
         return self._delivery.content(secret, version.id, book.value(secret, version.id))
