@@ -9,7 +9,13 @@ import pytest
 
 from secretops import redaction
 
-pytest_plugins = ["tests.real.mosquitto", "tests.real.embedded", "tests.real.launched", "tests.real.cluster"]
+pytest_plugins = [
+    "tests.real.mosquitto",
+    "tests.real.embedded",
+    "tests.real.launched",
+    "tests.real.cluster",
+    "tests.real.moto",
+]
 
 
 @pytest.fixture(autouse=True)

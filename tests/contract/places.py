@@ -1,7 +1,7 @@
 """Where each store's versions and deliveries lie in a test: how to open it, look into it, spoil it and kill it.
 
-Nothing stands in for anything: the folder, the API server and the kills are real. A new store is one more `Place` and
-its row.
+The folder, the API server and the kills are real. AWS is not: moto stands in for it. A new store is one more `Place`
+and its row.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
 from dotenv import dotenv_values
 
 from secretops.access import AccessRecords
-from secretops.manifest import Delivered, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, Delivered, DotenvStore, KubernetesStore
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from tests.real.accidents import in_child, killed_at
 from tests.real.cluster import Cluster
+from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.strict_secrets_manager import StrictSecretsManager
 
-if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, its row skips
+if TYPE_CHECKING:  # where an extra is not installed, its row skips
     from lightkube import Client
 
     from secretops.stores.kubernetes import KubernetesVersionStore
     from secretops.stores.kubernetes.lease import Timing
+    from secretops.stores.leases import Timing as SlowTiming
+    from secretops.stores.secrets_manager import SecretsManagerVersionStore
 
 FIELDS = ("username", "password", "ca.crt")
 """Of secret "it", which every place delivers."""
@@ -41,6 +45,7 @@ class Feature(StrEnum):
     """What a store may be unable to do. A row says so with a reason, and its sentence is then not asked of it."""
 
     ONE_RECORD_AN_ACCESS = "one access record of its own for every read and write"
+    DELIVERS_LATER = "a version can be current before its readers find it"
     WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
 
 
@@ -301,6 +306,105 @@ class Namespace:
         return {(secret.metadata and secret.metadata.name) or "": secret for secret in found}
 
 
+@dataclass(frozen=True)
+class Account:
+    """The AWS store's: secrets in moto, asked by a client that keeps AWS' rules."""
+
+    address: str
+    """moto's URL, and how its names begin."""
+
+    @classmethod
+    def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
+        aws: Aws = request.getfixturevalue("moto")
+        place = cls(json.dumps([aws.url, aws.prefix()]))
+        for name in (*place.location.secrets.values(), place.location.lease):
+            place.client.create_secret(Name=name)
+        return place.address
+
+    @functools.cached_property
+    def client(self) -> StrictSecretsManager:
+        return StrictSecretsManager(Aws(json.loads(self.address)[0]).secrets_manager)
+
+    @property
+    def location(self) -> AwsStore:
+        prefix = json.loads(self.address)[1]
+        return AwsStore(
+            account=ACCOUNT,
+            region=REGION,
+            secrets={secret: f"{prefix}-{secret}" for secret in ("it", "other")},
+            fields={"it": FIELDS},
+            lease=f"{prefix}-lease",
+        )
+
+    def open(self, location: AwsStore | None = None, *, timing: SlowTiming | None = None) -> SecretsManagerVersionStore:
+        """Its lease ends sooner than the default, so that a test does."""
+        from secretops.stores.leases import Timing
+        from secretops.stores.secrets_manager import SecretsManagerVersionStore
+        from secretops.stores.secrets_manager.api import Api
+
+        api = Api(REGION, lambda _region: cast(Any, self.client))
+        timing = timing or Timing(duration=3, renew=0.5, look=0.25)
+        return SecretsManagerVersionStore(location or self.location, api, timing=timing)
+
+    @property
+    def name(self) -> str:
+        return self.location.secrets["it"]
+
+    def labels(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = self.client.describe_secret(SecretId=self.name).get("VersionIdsToStages", {})
+        return found
+
+    def delivered(self) -> dict[str, str | None]:
+        found = json.loads(self._current() or "{}")
+        return {name: found.get(name) for name in FIELDS}
+
+    def keeps(self, text: str) -> list[str]:
+        """Among the versions with a label: AWS deletes the others by itself, and no request does it sooner."""
+        return [
+            version
+            for version, labels in self.labels().items()
+            if _holds(self._text(version).encode(), text) or any(_holds(label.encode(), text) for label in labels)
+        ]
+
+    def edit(self, old: str, new: str) -> None:
+        """As the console's "Edit secret value" does."""
+        found = self._current() or ""
+        assert old in found, "it is not delivered"
+        self.client.put_secret_value(SecretId=self.name, SecretString=found.replace(old, new))
+
+    def clear(self) -> None:
+        self.client.put_secret_value(SecretId=self.name, SecretString="{}")
+
+    def records(self) -> list[dict[str, str]]:
+        return []
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        """Before and after each request that writes: an even moment is before, an odd one after it."""
+
+        def counted() -> None:
+            left = moment
+
+            def around() -> None:
+                nonlocal left
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+
+            StrictSecretsManager.around_write.append(around)
+            work()
+
+        code, answer = in_child(counted)
+        assert code in (0, -signal.SIGKILL), answer
+        return code != 0
+
+    def _current(self) -> str | None:
+        version = next((version for version, labels in self.labels().items() if "AWSCURRENT" in labels), None)
+        return self._text(version) if version else None
+
+    def _text(self, version: str) -> str:
+        return str(self.client.get_secret_value(SecretId=self.name, VersionId=version)["SecretString"])
+
+
 def _holds(content: bytes, text: str) -> bool:
     """Whether `content` shows `text`, as it is or as JSON."""
     return text.encode() in content or json.dumps(text)[1:-1].encode() in content
@@ -331,5 +435,16 @@ ROWS = [
         moments=6,
         starts_something=True,
         gaps={Feature.ONE_RECORD_AN_ACCESS: "the API server's audit log is the trail: one event a request"},
+    ),
+    Row(
+        "aws (moto)",
+        Account,
+        Account.fresh,
+        moments=8,
+        starts_something=True,
+        gaps={
+            Feature.ONE_RECORD_AN_ACCESS: "CloudTrail is the trail: one event a request",
+            Feature.DELIVERS_LATER: "readers ask for AWSCURRENT: moving that label is the delivery",
+        },
     ),
 ]

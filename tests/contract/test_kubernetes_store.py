@@ -444,6 +444,29 @@ def test_a_persons_own_keys_and_notes_survive_every_version_and_the_purge(place:
         assert found.metadata.labels == {"mine": "too"}
 
 
+@pytest.mark.parametrize("then", ["settle", "put"])
+def test_a_purge_killed_at_any_request_is_never_undone(place: Namespace, then: str) -> None:
+    """By the next tick it is ended, or had not begun; and a new value is taken whatever was left."""
+    moment, killed, begun = 0, True, False
+    while killed:
+        store = place.open()
+        value = publish(store, f"v{moment}")
+        killed = place.killed_at(lambda: place.open().forget("it"), moment)
+        begun = begun or store.versions("it").current is None
+        assert store.kept() == ("it",) or place.keeps(value["password"]) == [], "a purge of all finds it again"
+        if then == "settle":
+            store.settle("it", NOW)
+            assert place.delivered() == (dict.fromkeys(FIELDS) if begun else dict(value))
+            assert (store.kept() == ()) is (place.keeps(value["password"]) == []) is begun
+        else:
+            new = publish(store, f"new-{moment}")
+            assert place.delivered() == dict(new)
+        store.forget("it")
+        moment += 1
+    assert begun
+    assert moment > 5, "some moments are missed"
+
+
 def test_the_delivered_version_and_its_time_are_told_to_people(place: Namespace) -> None:
     publish(place.open(), "v1")
     found = place.client.get(Secret, place.DELIVERED, namespace=place.name)
@@ -728,10 +751,7 @@ def test_who_was_followed_while_the_machine_slept_gives_no_more_values_to_act_on
     publish(store, "v1")
     with store.lease("asleep"):
         store.read("it", "v1", purpose="test")
-        lease = lease_of(place)
-        assert lease.spec
-        lease.spec.holderIdentity, lease.spec.leaseTransitions = "the follower", 2
-        place.client.replace(lease)
+        take_over(place)
         still = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: still)  # stands in for sleep, in which it does not go on
         until = time.time() + 30
@@ -739,6 +759,45 @@ def test_who_was_followed_while_the_machine_slept_gives_no_more_values_to_act_on
             while time.time() < until:
                 store.read("it", "v1", purpose="test")
         monkeypatch.undo()
+
+
+def take_over(place: Namespace) -> None:
+    """What a follower does, at once: a holder that renews would keep a real one out."""
+    lease = lease_of(place)
+    assert lease.spec
+    lease.spec.holderIdentity, lease.spec.leaseTransitions = "the follower", 2
+    place.client.replace(lease)
+
+
+def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Namespace) -> None:
+    publish(place.open(), "v1")
+    reading = False
+
+    def stall(asked: Asked) -> Deed:
+        nonlocal reading
+        if reading and "/secrets/" in asked.path:
+            reading = False
+            take_over(place)
+            threading.Event().wait(DEAD.trusted + 0.1)  # as an API server does that is busy
+        return Deed.NOTHING
+
+    with meddling(place.cluster, stall) as meddler:
+        store = place.open(kubeconfig=meddler.kubeconfig, timing=DEAD)
+        with store.lease("who was held up"):
+            reading = True
+            with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
+                store.read("it", "v1", purpose="test")
+            assert not reading
+
+
+def test_who_was_followed_a_moment_ago_is_told_when_it_asks_whether_the_lease_is_its_own(place: Namespace) -> None:
+    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
+    store.confirm()
+    with store.lease("who was held up"):
+        store.confirm()
+        take_over(place)
+        with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
+            store.confirm()
 
 
 def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: Namespace) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 NOBODY = 65534
 _write = os.write  # before anything is wrapped
-CHANGES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "mkdir")
+CHANGES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "mkdir", "rmdir")
 """System calls that change something on disk, or make a change last."""
 
 

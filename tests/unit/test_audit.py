@@ -5,9 +5,14 @@ The lines have the form of a real API server's; tests/contract/test_audit_kubern
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
+import os
+import pty
+import struct
 import subprocess
+import termios
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,8 +152,18 @@ def test_undeclared_readers_come_first_and_among_them_those_that_got_a_value(tmp
             event("missed", code=404),
         ],
     )
-    assert [row.reader for row in found.rows] == ["late", "early", "denied", "writer", "missed", SERVER]
-    assert [row.outcome for row in found.rows] == ["got it", "got it", "denied", "no value", "no value", "got it"]
+    assert [row.reader for row in found.rows] == ["late", "early", "writer", "denied", "missed", SERVER]
+    assert [row.outcome for row in found.rows] == ["got it", "got it", "done", "denied", "no value", "got it"]
+
+
+@pytest.mark.parametrize(("verb", "outcome"), [("create", "done"), ("update", "done"), ("patch", "got it")])
+def test_a_change_by_who_is_not_declared_is_an_alarm(tmp_path: Path, verb: str, outcome: str) -> None:
+    found = view(tmp_path, [event("mallory", verb=verb)])
+    assert (told(found), found.exit_code) == ([("mallory", verb, outcome, False)], ExitCode.ATTENTION)
+    found = view(tmp_path, [event("jane", groups=["ops"], verb=verb)])
+    assert (told(found), found.exit_code) == ([("jane", verb, outcome, True)], ExitCode.DONE)
+    refused = view(tmp_path, [event("mallory", verb=verb, code=403), event("eve", verb=verb, code=409)])
+    assert [(row.outcome, row.alarming) for row in refused.rows] == [("denied", False), ("no value", False)]
 
 
 def test_a_watch_is_one_read_though_the_log_tells_of_it_twice(tmp_path: Path) -> None:
@@ -323,10 +338,72 @@ def test_a_dotenv_stacks_own_records_are_the_trail_without_naming_a_file(stack: 
     assert b"canary" not in done.stdout
     rows = [json.loads(line) for line in done.stdout.splitlines()][:-1]
     assert {(row["reader"].partition(":")[0], row["operation"], row["outcome"]) for row in rows} >= {
-        ("operator", "write", "no value"),
+        ("operator", "write", "done"),
         ("rotator", "read", "got it"),
     }
     assert all(row["declared"] for row in rows)
+
+
+def test_a_server_that_writes_is_flagged_and_a_rotator_that_takes_away_is_not(stack: Stack) -> None:
+    def wrote(actor: str, operation: str) -> str:
+        return json.dumps({"time": NOW.isoformat(), "actor": actor, "operation": operation, "secret": "agent-key"})
+
+    log = stack.root / "log" / "access.jsonl"
+    log.write_text(wrote("rotator:app@host-1", "delete") + "\n")
+    assert run(stack, "audit").returncode == 0
+    log.write_text(wrote("server:app@host-1", "write") + "\n")
+    done = run(stack, "audit")
+    assert done.returncode == 3
+    assert b"done" in done.stdout
+
+
+def on_a_terminal(command: list[str], columns: int) -> str:
+    """What it writes to a terminal that calls itself dumb, as Emacs' shell and some CI do."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment | {"TERM": "dumb"}
+    ) as process:
+        os.close(theirs)
+        told = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux says so that nobody has the other end open any more
+                break
+            if not piece:
+                break
+            told += piece
+        process.wait(DEADLINE)
+    os.close(ours)
+    return told.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [80, 132])
+def test_a_terminal_that_calls_itself_dumb_is_given_every_column(stack: Stack, columns: int) -> None:
+    where = "host-" + "x" * 60
+    record = {"time": NOW.isoformat(), "actor": f"server:app@{where}", "operation": "read", "secret": "mqtt"}
+    (stack.root / "log" / "access.jsonl").write_text(json.dumps(record) + "\n")
+    for name, words in (("audit", ("from", where)), ("status", ("secret", "servers"))):
+        told = on_a_terminal(stack.command(name), columns)
+        piped = run(stack, name).stdout.decode()
+        assert told == piped
+        for word in words:
+            assert word in told, told
+
+
+def test_what_can_not_be_read_whole_is_named_on_standard_error(stack: Stack, tmp_path: Path) -> None:
+    record = {"time": NOW.isoformat(), "actor": "server:app@host-1", "operation": "read", "secret": "mqtt"}
+    good, bad = tmp_path / "good.log", tmp_path / "bad[1].log"
+    good.write_text(json.dumps(record) + "\n")
+    bad.write_text("garbage\n")
+    done = run(stack, "audit", str(good), str(bad))
+    assert done.returncode == 3
+    assert f"1 of 2 lines are no record, and are not counted: {bad}" in done.stderr.decode()
+    assert f"could not be read whole: {bad}" in done.stderr.decode()
+    summary = json.loads(run(stack, "audit", "--json", str(good), str(bad)).stdout.splitlines()[-1])
+    assert (summary["broken_in"], summary["not_whole"]) == ([str(bad)], [str(bad)])
 
 
 def test_a_server_that_reads_what_is_the_rotators_alone_is_flagged(stack: Stack) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from secretops.engine.rotation import GraceError, Rotation, new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import RefusedError
+from secretops.errors import RefusedError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.stores.dotenv import DotenvVersionStore
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 
@@ -91,6 +93,23 @@ def test_the_user_in_use_is_never_asked_for_and_users_take_turns(stack: Stack) -
         assert target.asked[-2:] == [("apply", user), ("verify", user)]
 
 
+def test_under_a_token_from_outside_the_value_is_made_once_and_nobody_elses_pending_one_is_taken_for_it(
+    stack: Stack,
+) -> None:
+    moved = rotation(stack, StandInTarget())
+    tokens = [new_token(stack.clock()) for _ in range(2)]
+    values = []
+    for token in (tokens[0], tokens[0], tokens[1]):
+        stack.clock.skip(1)
+        assert moved.prepare(token=token) == moved.prepared(token)
+        values.append(stack.session().store.read("mqtt", token, purpose="test"))
+    assert values[0] == values[1] != values[2]
+    assert moved.prepared(tokens[0]) is None
+    assert moved.prepared(tokens[1]) == stack.session().store.versions("mqtt").pending
+    moved.publish(moved.prepare(token=tokens[1]))
+    assert moved.prepared(tokens[1]) is None, "it is no longer pending"
+
+
 def put_and_left(stack: Stack, username: str) -> str:
     """What a `put` leaves that is killed before it publishes."""
     now = stack.clock()
@@ -140,6 +159,43 @@ def test_within_the_grace_nothing_is_begun_unless_readers_are_cut_off(stack: Sta
     assert stack.session().store.versions("mqtt").pending is None
     rotation(stack, target).advance(cut_off=True)
     assert target.asked[-1] == ("verify", "a")
+
+
+@pytest.mark.parametrize("step", ["apply", "retire"])
+def test_whoever_was_followed_while_it_read_what_it_acts_with_changes_nothing_at_the_target(
+    stack: Stack, step: str
+) -> None:
+    target = StandInTarget()
+    for _ in range(2):
+        rotation(stack, target).advance()
+        stack.skip_grace()
+    versions = stack.session().store.versions("mqtt")
+    assert versions.previous
+    asked = list(target.asked)
+    moved = rotation(stack, target)
+    followed = False
+
+    def confirm() -> None:
+        if followed:
+            raise StoreError("the lease is not ours any more")
+
+    def read_slowly() -> Value:
+        nonlocal followed
+        followed = True
+        return ADMIN
+
+    with mock.patch.object(DotenvVersionStore, "confirm", lambda _self: confirm()):  # it can't be lost in a folder
+        moved._admin = read_slowly
+        with pytest.raises(StoreError, match="not ours any more"):
+            if step == "apply":
+                moved.advance()
+            else:
+                moved.retire(versions.previous)
+    assert target.asked == asked
+    last = stack.session().journal.last("mqtt")
+    assert last and (last.step, last.outcome) == (step, "the lease is not ours any more")
+    previous = stack.session().store.versions("mqtt").previous
+    assert previous and previous.retired is None
 
 
 def test_a_user_that_does_not_retire_is_tried_again(stack: Stack) -> None:

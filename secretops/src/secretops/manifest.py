@@ -139,12 +139,33 @@ class KubernetesStore(Model):
     """Name of a Secret -> who is declared to read it, as the API server's audit log names users and groups."""
 
 
+class AwsStore(Model):
+    """The AWS store's place: secrets of Secrets Manager in one region.
+
+    Where the service answers, and as whom it is asked, is left to boto3's own chain (AWS_PROFILE, a role,
+    AWS_ENDPOINT_URL), so that no manifest names a person's profile.
+    """
+
+    kind: Literal["aws"] = "aws"
+    account: str
+    """Whose secrets they are: twelve digits. Another account may have secrets of the same names."""
+    region: str
+    secrets: dict[str, str]
+    """secret -> full name of its secret in Secrets Manager. Not the ARN, which a preview does not know yet."""
+    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
+    lease: str
+    """Name of the secret whose staging labels say who rotates. It never holds a credential."""
+    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
+
+
 class Manifest(Model):
     """Everything secretops needs to know of one stack."""
 
     project: str
     stack: str
-    store: Annotated[DotenvStore | KubernetesStore, Field(discriminator="kind")]
+    store: Annotated[DotenvStore | KubernetesStore | AwsStore, Field(discriminator="kind")]
     broker: Broker
     secrets: tuple[Secret, ...]
     grace_seconds: int

@@ -30,7 +30,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 WIDEST = 400
 """Characters that a table may be wide: no name is cut off, a narrow terminal wraps its lines."""
 
-out = Console(highlight=False, soft_wrap=True, width=WIDEST)
+HEIGHT = 100
+"""Lines. Nothing hangs on it, but rich takes a terminal that calls itself dumb for 80 wide unless both are given."""
+
+out = Console(highlight=False, soft_wrap=True, width=WIDEST, height=HEIGHT)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

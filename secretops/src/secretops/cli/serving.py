@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,10 +19,15 @@ app.add_typer(broker_app, name="broker")
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Option("--from", help="dotenv:, file:, files: or json: and a path, or env:.")],
+    source: Annotated[str, typer.Option("--from", help="dotenv:, file:, files:, json:, aws-sm: and a place, or env:.")],
     transport: Annotated[
-        Literal["stdio", "sse", "http"],
-        typer.Option("--transport", envvar="MCP_TRANSPORT", help="How MCP clients reach it; http is streamable HTTP."),
+        str,
+        typer.Option(
+            "--transport",
+            metavar="[stdio|sse|http]",
+            envvar="MCP_TRANSPORT",
+            help="How MCP clients reach it; http is streamable HTTP.",
+        ),
     ] = "stdio",
     listen: Annotated[
         str, typer.Option("--listen", envvar="MCP_LISTEN", help="ADDRESS:PORT for sse and http.")

@@ -1,4 +1,4 @@
-"""The commands that look: whether everything is as it should be, and who read what."""
+"""The commands that look: whether everything is as it should be, and who read and changed what."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ LONGEST = 200
 def doctor(
     confirm: Annotated[
         list[str] | None,
-        typer.Option("--confirm", help="audit=WORDS or encryption-at-rest=WORDS: record that you have seen to it."),
+        typer.Option(
+            "--confirm",
+            metavar="CHECK=WORDS",
+            help="Store kubernetes alone: audit=WORDS or encryption-at-rest=WORDS records that you have seen to it.",
+        ),
     ] = None,
     stack: Stack = None,
     manifest: ManifestFile = None,
@@ -30,20 +34,27 @@ def doctor(
 ) -> int:
     """Look at everything that the stack lives on, and say what is not as it should be. Changes nothing."""
     from secretops.operations import doctor as operation
+    from secretops.operations.doctor.check import Level
 
     session = open_session(stack, manifest)
     if confirm:
         operation.confirm(session, confirm)
-    examined = []
+    examined, told, skipped = [], set[tuple[str, str, str]](), list[str]()
     colours = {"ok": "green", "attention": "red", "unknown": "yellow"}
     for name, result in operation.doctor(operation.checks(session)):
         examined.append((name, result))
         if as_json:
             continue
+        if result.level is Level.UNKNOWN and result.told in told:  # the same that kept another from looking
+            skipped.append(name)
+            continue
+        told.add(result.told)
         out.print(f"[{colours[result.level]}]{result.level:<9}[/] {escape(name)}: {escape(printable(result.value))}")
         for text in (result.rule, result.remedy and f"-> {result.remedy}"):
             if text:
                 out.print(f"          {printable(text)}", markup=False)
+    if skipped:
+        out.print(f"[yellow]{Level.UNKNOWN:<9}[/] not looked at: {escape(', '.join(skipped))}")
     if as_json:
         print_json([{"check": name, **asdict(result)} for name, result in examined])
     return operation.exit_code(examined)
@@ -62,7 +73,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     manifest: ManifestFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Who read what, when and from where; readers that nobody declared first. JSON is a line a row, then a summary."""
+    """Who read and changed what, when and from where; the undeclared first. JSON is a line a row, then a summary."""
     from secretops.operations import audit as operation
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
@@ -71,7 +82,14 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     if as_json:
         for row in view.rows:
             print_json({**asdict(row), "outcome": row.outcome}, indent=None)
-        print_json({"lines": view.lines, "broken": view.broken, "holding_values": view.bodies}, indent=None)
+        summary = {
+            "lines": view.lines,
+            "broken": view.broken,
+            "broken_in": view.broken_in,
+            "not_whole": view.not_whole,
+            "holding_values": view.bodies,
+        }
+        print_json(summary, indent=None)
         return view.exit_code
     table = Table(box=None)
     for heading in (
@@ -103,7 +121,16 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     else:
         out.print("no access to the stack's secrets is on record here")
     if view.broken:
-        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted")
+        where = printable(operation.named(view.broken_in))
+        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted: {where}", markup=False)
+    if view.not_whole:
+        count = f"{len(view.not_whole)} of the files" if len(view.not_whole) > 1 else "a file"
+        err.print(
+            f"{count} could not be read whole: {printable(operation.named(view.not_whole))}\n"
+            "what is missing may be what matters\n"
+            "-> get it again, then audit all of them together",
+            markup=False,
+        )
     if view.bodies:
         err.print(
             f"{view.bodies} records hold a value: whoever reads this log can read it\n"

@@ -3,6 +3,9 @@
 Every step is idempotent under one token, the version's id. A crash between any two effects leaves a state from which
 the next tick converges, and at no moment is the credential that readers hold touched: the new one is made on the idle
 user, proven, and only then published.
+
+A target does not know of leases. So right before it is told to change a user, the store is asked whether nobody has
+followed us: the user that was idle when we looked may have become the one in use since.
 """
 
 from __future__ import annotations
@@ -37,8 +40,12 @@ class GraceError(SecretopsError):
 
 
 def new_token(now: datetime) -> str:
-    """A version's id: sorts by time, unique without coordination."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    """A version's id: sorts by time, unique without coordination.
+
+    33 characters: AWS' ClientRequestToken, which a version's id is there, has 32 to 64.
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+    """
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
 
 
 class Rotation:
@@ -79,8 +86,14 @@ class Rotation:
         self.publish(version)
         return version
 
-    def prepare(self, *, cut_off: bool = False) -> Version:
-        """Choose the idle user, make its value, and keep it as pending, before the target hears of it."""
+    def prepare(self, *, token: str | None = None, cut_off: bool = False) -> Version:
+        """Choose the idle user, make its value, and keep it as pending, before the target hears of it.
+
+        `token` is the version's id where somebody else chooses it (Secrets Manager). Under the same one again the value
+        that is pending stays: the target may know it already.
+        """
+        if token and (prepared := self.prepared(token)):
+            return prepared
         now = self._clock()
         versions = self._store.versions(self._secret.name)
         taken = {version.user for version in (versions.current, versions.previous) if version}
@@ -89,10 +102,15 @@ class Rotation:
         user = next((user for user in free if user not in taken), free[0])
         if not cut_off:
             self.respect_grace()
-        version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user=user)
+        version = Version(id=token or new_token(now), stage=Stage.PENDING, created=now, user=user)
         with self._written(version.id, "prepare"):
             self._store.add(self._secret.name, version, Value({"username": user, "password": new_password()}))
         return version
+
+    def prepared(self, token: str) -> Version | None:
+        """The pending version called `token`, or None. One that somebody else named and that has no value is none."""
+        version = self._facts().versions.pending
+        return version if version and version.id == token else None
 
     def respect_grace(self) -> None:
         """Raise GraceError while the readers of the previous version may still hold it."""
@@ -122,8 +140,10 @@ class Rotation:
         new = not cut_off and known.isdisjoint(self._secret.users)
         name = self._secret.name
         with self._written(version.id, "apply"):
+            admin, value = self._admin(), self._value(version, "apply")
+            self._store.confirm()
             try:
-                self._target.apply(self._admin(), self._value(version, "apply"), new=new)
+                self._target.apply(admin, value, new=new)
             except UserTakenError as error:
                 raise UserTakenError(
                     error.what,
@@ -153,7 +173,9 @@ class Rotation:
         in_use = current is not None and current.user == version.user
         with self._written(version.id, "retire"):
             if version.user in self._secret.users and not in_use:
-                self._target.retire(self._admin(), version.user)
+                admin = self._admin()
+                self._store.confirm()
+                self._target.retire(admin, version.user)
             self._store.mark(self._secret.name, version.id, retired=self._clock())
 
     def _facts(self) -> Facts:

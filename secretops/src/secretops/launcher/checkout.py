@@ -70,7 +70,8 @@ def clone(repository: str, commit: str, folder: Path) -> None:
         raise SecretopsError(
             f"The upstream server could not be cloned from {repository}.\n{error.what}",
             rule=f"`secretops run` runs the unmodified server of commit {commit}",
-            remedy="do one of these three: set COREFLUX_SERVER_DIR to a folder that has its server.py; "
+            remedy="do one of these three: name a folder that has its server.py, by `source` in section `server` of "
+            "the stack file (kind local; then pulumi up) or by COREFLUX_SERVER_DIR; "
             "put it at ../shared/upstream/coreflux-mcp-server beside the project; "
             "or install git and let this machine reach the repository",
         ) from error

@@ -5,7 +5,7 @@ An unknown name is a mistake and no extra. No error of it repeats what was writt
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class _Strict(BaseModel):
@@ -42,3 +42,8 @@ class JsonDocument(_Strict):
     agent_key: _AgentKey = Field(default=_AgentKey(), alias="agent-key")
     client_cert: _ClientCert = Field(default=_ClientCert(), alias="client-cert")
     http_token: _HttpToken = Field(default=_HttpToken(), alias="http-token")
+
+
+def places(error: ValidationError) -> str:
+    """Where a document is not as it should be, without what stands there."""
+    return ", ".join(".".join(map(str, one["loc"])) or "the whole" for one in error.errors(include_input=False))

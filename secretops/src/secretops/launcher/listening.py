@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -62,6 +63,19 @@ def parse_listen(text: str) -> Address:
             remedy=f"for example {DEFAULT_LISTEN}, or 0.0.0.0:8000 for every address",
         )
     return Address(host, port)
+
+
+def parse_transport(text: str) -> Transport:
+    """The transport called `text`. Raises UsageError."""
+    try:
+        return Transport(text)
+    except ValueError:
+        nearest = difflib.get_close_matches(text.lower(), Transport, n=1)
+        raise UsageError(
+            f"--transport {text!r}",
+            rule=f"MCP clients reach the server by {', '.join(Transport)}",
+            remedy=f"did you mean {nearest[0]}?" if nearest else f"name one of them; {Transport.STDIO} is the default",
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,8 @@ class Listening:
 
 def listening(transport: str, listen: str, allowed_hosts: Iterable[str]) -> Listening | None:
     """What the options of `secretops run` say; None for stdio, which has no use for the others. Raises UsageError."""
-    if Transport(transport) is Transport.STDIO:
+    chosen = parse_transport(transport)
+    if chosen is Transport.STDIO:
         return None
     address = parse_listen(listen)
-    return Listening(Transport(transport), address, Names.of(address, allowed_hosts))
+    return Listening(chosen, address, Names.of(address, allowed_hosts))

@@ -1,6 +1,7 @@
 """Where the server's settings and values come from. Every source makes the same variables, which `settings` checks.
 
-A store that is asked over a network (aws-sm:, azure-kv:, vault:) is one more class with the same three methods.
+A store that is asked over a network (aws-sm:, azure-kv:, vault:) is one more class with the same methods, in a
+module of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from secretops.access import AccessRecords, this_actor
 from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.launcher.json_document import JsonDocument
+from secretops.launcher.json_document import JsonDocument, places
 from secretops.launcher.settings import ServerSettings, read_settings
 from secretops.launcher.variables import (
     CARRIERS,
@@ -25,7 +26,7 @@ from secretops.launcher.variables import (
     keyed_digest,
     material,
 )
-from secretops.stores import env_file, files
+from secretops.stores import env_file, files, lacking
 from secretops.stores.delivery import version_variable
 
 _CARRIED = {
@@ -185,31 +186,16 @@ class Files(_OfVariables):
         return super().folders() | {self._folder}
 
 
-class Json(_OfVariables):
-    """`json:<path>`: {"mqtt": {"username": …, "password": …}, "agent-key": {"api-key": …}, "client-cert": {…}}.
+class OfDocument(_OfVariables):
+    """What sources share that find secrets by the names and fields of the catalogue. What is public is in the
+    environment."""
 
-    Secrets by the names and fields of the catalogue, as every store keeps them, and not flat variables: that would be
-    a second .env. Each may say its "version". What is public is in the environment.
-    """
-
-    def __init__(self, place: str) -> None:
-        self._path = Path(place).expanduser()
-        self.where = str(self._path)
+    def __init__(self) -> None:
         self._public = _public_environment()
         self._pem: Path | None = None
 
-    def variables(self) -> Mapping[str, str]:
-        try:
-            document = JsonDocument.model_validate_json(
-                _text(self._path, "write it, or name another place with --from")
-            )
-        except ValidationError as error:
-            at = ", ".join(".".join(map(str, one["loc"])) or "the whole" for one in error.errors(include_input=False))
-            raise UsageError(
-                f"{self._path}: not as it should be: {at}",
-                rule='one JSON object of secrets and their fields, {"mqtt": {"username": …, "password": …}, …}',
-                remedy="write it again, whole",
-            ) from None
+    def variables_of(self, document: JsonDocument) -> Mapping[str, str]:
+        """The variables that `document` makes. Certificates become private files: OpenSSL reads a key from no other."""
         mqtt, agent, cert = document.mqtt, document.agent_key, document.client_cert
         found = self._public | {
             "MQTT_USER": mqtt.username,
@@ -227,11 +213,7 @@ class Json(_OfVariables):
             found.setdefault("MQTT_USE_TLS", "true")
         return {name: text for name, text in found.items() if text}
 
-    def folders(self) -> frozenset[Path]:
-        return frozenset({self._path.parent})
-
     def _as_file(self, name: str, text: str) -> Path:
-        """OpenSSL reads a key from a file only."""
         if self._pem is None:
             self._pem = files.private_folder()
         path = self._pem / name
@@ -240,12 +222,50 @@ class Json(_OfVariables):
         return path
 
 
+class Json(OfDocument):
+    """`json:<path>`: {"mqtt": {"username": …, "password": …}, "agent-key": {"api-key": …}, "client-cert": {…}}.
+
+    Secrets by the names and fields of the catalogue, as every store keeps them, and not flat variables: that would be
+    a second .env. Each may say its "version".
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._path = Path(place).expanduser()
+        self.where = str(self._path)
+
+    def variables(self) -> Mapping[str, str]:
+        try:
+            document = JsonDocument.model_validate_json(
+                _text(self._path, "write it, or name another place with --from")
+            )
+        except ValidationError as error:
+            raise UsageError(
+                f"{self._path}: not as it should be: {places(error)}",
+                rule='one JSON object of secrets and their fields, {"mqtt": {"username": …, "password": …}, …}',
+                remedy="write it again, whole",
+            ) from None
+        return self.variables_of(document)
+
+    def folders(self) -> frozenset[Path]:
+        return frozenset({self._path.parent})
+
+
+def _secrets_manager(place: str) -> Source:
+    try:
+        from secretops.launcher.secrets_manager import SecretsManager
+    except ModuleNotFoundError as error:
+        raise lacking(error, "aws") from None
+    return SecretsManager(place)
+
+
 SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
     "dotenv": ("<folder of the store>", DotenvStore),
     "file": ("<path of a .env>", EnvFile),
     "files": ("<folder with one file a field>", Files),
     "json": ("<path of a JSON document>", Json),
     "env": ("", Environment),
+    "aws-sm": ("<region>/<start of the names>/<secret>[+<secret>…]", _secrets_manager),
 }
 """scheme -> what follows it, and the class."""
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from secretops.access import AccessRecords, this_actor
 from secretops.engine.journal import Journal, JournalFile
 from secretops.errors import UsageError
-from secretops.manifest import DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, DotenvStore, KubernetesStore
 from secretops.stores.protocol import VersionStore
 
 
-def open_store(location: DotenvStore | KubernetesStore, *, role: str) -> tuple[VersionStore, Journal]:
+def open_store(location: DotenvStore | KubernetesStore | AwsStore, *, role: str) -> tuple[VersionStore, Journal]:
     """The store at `location` and the journal kept in it, for a process in `role` ("operator", "rotator").
 
     Touches nothing yet. Raises UsageError when this installation lacks the platform's client.
@@ -27,11 +27,24 @@ def open_store(location: DotenvStore | KubernetesStore, *, role: str) -> tuple[V
             try:
                 from secretops.stores.kubernetes import KubernetesVersionStore
             except ModuleNotFoundError as error:
-                raise UsageError(
-                    f"this installation of secretops has no {error.name}",
-                    rule="each platform's client comes with its extra",
-                    remedy="install secretops[kubernetes]",
-                ) from None
+                raise lacking(error, "kubernetes") from None
 
             store = KubernetesVersionStore.open(location)
             return store, store.journal
+        case AwsStore():
+            try:
+                from secretops.stores.secrets_manager import SecretsManagerVersionStore
+            except ModuleNotFoundError as error:
+                raise lacking(error, "aws") from None
+
+            found = SecretsManagerVersionStore.open(location, role=role)
+            return found, found.journal
+
+
+def lacking(error: ModuleNotFoundError, extra: str) -> UsageError:
+    """That a platform's client is not installed, and how it is."""
+    return UsageError(
+        f"this installation of secretops has no {error.name}",
+        rule="each platform's client comes with its extra",
+        remedy=f"install secretops[{extra}]",
+    )

@@ -6,7 +6,8 @@
     <root>/log/                 access records, the rotation journal
 
 state.json is the truth; config/.env and the files are its delivery. `publish` moves the truth in one rename, then
-delivers; a crash in between leaves readers on the previous version, which still works, and `settle` delivers.
+delivers; a crash in between leaves readers on the previous version, which still works, and `settle` delivers. `forget`
+renames it first: from then on no version is kept, what is left is on its way out, and any crash leaves that mark last.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from secretops.values import Value
 
 _STATE = TypeAdapter(tuple[Version, ...])
 _VALUE = TypeAdapter(dict[str, str])
+_STATE_FILE, _FORGETTING = "state.json", "forgetting.json"
 
 
 class DotenvVersionStore:
@@ -42,7 +43,7 @@ class DotenvVersionStore:
         self._root = Path(location.root)
 
     def versions(self, secret: str) -> Versions:
-        path = self._folder(secret) / "state.json"
+        path = self._folder(secret) / _STATE_FILE
         with files.told(path):
             try:
                 text = path.read_bytes()
@@ -66,6 +67,7 @@ class DotenvVersionStore:
         for field, text in value.items():
             env_file.check_text(f"{secret}.{field}", text)
         with self._changing():
+            self._end_forgetting(secret)
             versions = self.versions(secret)
             if any(kept.id == version.id for kept in versions.all):
                 return
@@ -91,9 +93,12 @@ class DotenvVersionStore:
 
     def settle(self, secret: str, now: datetime) -> None:
         with self._changing():
+            self._end_forgetting(secret)
             versions = self.versions(secret)
             current = versions.current
             if current is None:
+                with contextlib.suppress(OSError):
+                    self._folder(secret).rmdir()  # that a killed add or forget may have left empty
                 return
             self._records.write("read", secret, current.id, "compare with what is delivered")
             self._refuse_edits(secret, versions)
@@ -138,11 +143,7 @@ class DotenvVersionStore:
 
     def forget(self, secret: str) -> None:
         with self._changing():
-            self._records.write("delete", secret, "all", "purge")
-            self._delivery.take_back(secret)
-            with files.told(self._root):
-                if self._folder(secret).is_dir():
-                    shutil.rmtree(self._folder(secret))
+            self._forget(secret)
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
@@ -165,6 +166,30 @@ class DotenvVersionStore:
             yield
         finally:
             os.close(file)  # the kernel drops the lock, as it does when the process dies
+
+    def confirm(self) -> None:
+        """A lock of the kernel's is ours until we let it go."""
+
+    def _forget(self, secret: str) -> None:
+        self._records.write("delete", secret, "all", "purge")
+        state, mark = self._folder(secret) / _STATE_FILE, self._folder(secret) / _FORGETTING
+        with files.told(state):
+            if state.exists():
+                files.rename(state, mark)
+        self._delivery.take_back(secret)
+        with files.told(self._root):
+            if self._folder(secret).is_dir():
+                for path in sorted(self._folder(secret).iterdir(), key=mark.__eq__):  # the mark last
+                    path.unlink()
+                self._folder(secret).rmdir()
+
+    def _end_forgetting(self, secret: str) -> None:
+        """Go on with a `forget` that was cut short: what it had not yet taken back is of no version any more."""
+        mark = self._folder(secret) / _FORGETTING
+        with files.told(mark):
+            cut_short = mark.exists()
+        if cut_short:
+            self._forget(secret)
 
     def _folder(self, secret: str) -> Path:
         return self._root / "versions" / secret
@@ -209,7 +234,7 @@ class DotenvVersionStore:
         """Write state.json, then remove the values that no version needs, delivered ones too, and what a killed write
         left behind. In this order: a crash leaves too much, never too little.
         """
-        state = self._folder(secret) / "state.json"
+        state = self._folder(secret) / _STATE_FILE
         files.write(state, _STATE.dump_json(versions.all, indent=1), files.PRIVATE)
         living = [version.id for version in versions.living]
         needed = {state, self._folder(secret) / NAMES} | {self._value_path(secret, version) for version in living}

@@ -66,11 +66,14 @@ def write(path: Path, data: bytes, mode: int) -> None:
         except OSError:
             new.unlink(missing_ok=True)
             raise
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
+
+
+def rename(path: Path, new: Path) -> None:
+    """Give `path` another name in its folder: all at once, and for good once it returns. Raises StoreError."""
+    with told(path):
+        path.replace(new)
+        _sync(path.parent)
 
 
 def remove(path: Path) -> None:
@@ -78,6 +81,15 @@ def remove(path: Path) -> None:
     with told(path):
         path.unlink(missing_ok=True)
         temporary(path).unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in `folder` last."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def temporary(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What every store can do. Small on purpose: a new store is these eleven methods and a row in the contract suite."""
+"""What every store can do. Small on purpose: a new store is these twelve methods and a row in the contract suite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class VersionStore(Protocol):
         """
 
     def settle(self, secret: str, now: datetime) -> None:
-        """Finish a delivery that a crash cut short. No-op when there is none.
+        """Finish what a crash cut short: a delivery, or a `forget`. No-op when there is none.
 
         Raises StoreError when somebody changed the delivered value by hand: that is for a person to decide.
         """
@@ -60,3 +60,10 @@ class VersionStore(Protocol):
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
         """Hold the right to rotate. Raises LeaseHeldError that names the holder. Ends with the process."""
+
+    def confirm(self) -> None:
+        """Raise StoreError when the lease is not ours any more: somebody has followed us while we were held up.
+
+        Asked right before anything is changed outside the store, where no write is refused to who was followed: the
+        answer is as fresh as the store can give it. No-op where a lease can't be lost, or is not held.
+        """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secretops.manifest import DotenvStore, KubernetesStore, Manifest
+from secretops.manifest import AwsStore, DotenvStore, KubernetesStore, Manifest
 from secretops.trails.protocol import Trail
 
 
@@ -17,3 +17,7 @@ def open_trail(manifest: Manifest) -> Trail:
             from secretops.trails.kubernetes import KubernetesAuditLog
 
             return KubernetesAuditLog(manifest.store)
+        case AwsStore():
+            from secretops.trails.cloudtrail import CloudTrail
+
+            return CloudTrail(manifest.store)

@@ -5,7 +5,6 @@ https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -13,12 +12,16 @@ from http import HTTPStatus
 from typing import Any
 
 from secretops.manifest import KubernetesStore
+from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
 """Verbs that a Secret's data may come back from. Seen on a real API server: a patch that changes nothing answers with
 the whole Secret, a dry run too; so does a deletecollection, and a delete that has to wait for something
 (propagationPolicy=Foreground). A create or an update shows only what its sender sent."""
+
+CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+"""Verbs that change a Secret when they succeed."""
 
 CONTROL_PLANE = frozenset(
     {
@@ -52,6 +55,8 @@ NOBODY = "(not logged in)"
 class KubernetesAuditLog:
     """`Trail` over one stack's Secrets in the audit log of its cluster. Feed it one log's lines in order."""
 
+    form = "the API server's audit log, one event of audit.k8s.io/v1 a line"
+
     def __init__(self, location: KubernetesStore) -> None:
         self._namespace, self._readers = location.namespace, location.readers
         self._places = {secret: place.name for secret, place in location.delivered.items()}
@@ -60,15 +65,15 @@ class KubernetesAuditLog:
         self._open: OrderedDict[str, None] = OrderedDict()
 
     def read(self, line: bytes) -> Iterator[Access]:
-        event = json.loads(line)
         try:
-            if event["kind"] == "EventList":
-                for each in event["items"]:
-                    yield from self._read(each)
-            elif event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None):
-                yield from self._read(event)
-            else:
-                raise ValueError(f"a {event['kind']}")
+            for event in documents(line):
+                if event["kind"] == "EventList":
+                    for each in event["items"]:
+                        yield from self._read(each)
+                elif event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None):
+                    yield from self._read(event)
+                else:
+                    raise ValueError(f"a {event['kind']}")
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not an audit event") from error
 
@@ -103,6 +108,7 @@ class KubernetesAuditLog:
             allowed=decision == "allow" if decision else code < HTTPStatus.BAD_REQUEST,
             source=_source(event),
             given=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
+            done=verb in CHANGES and code < HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(name, reader, user.get("groups") or ()),
             holds_value=any(
                 body in event and event[body].get("kind") != "Status" for body in ("requestObject", "responseObject")

@@ -13,8 +13,14 @@ OPERATOR = "operator"
 """The role of a person's own commands. The folder's account has every value anyway, so it is declared by nature."""
 
 
+CHANGES = frozenset({"write", "delete"})
+"""What the rotator may do to every secret, whoever reads it, and the server to none."""
+
+
 class OwnRecords:
     """`Trail` over access.jsonl. What it says of its reader is what that process said of itself."""
+
+    form = "the store's own log/access.jsonl, one record a line"
 
     def __init__(self, secrets: Sequence[Secret]) -> None:
         self._readers = {secret.name: secret.readers for secret in secrets}
@@ -28,6 +34,8 @@ class OwnRecords:
             role = who.partition(":")[0]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not an access record") from error
+        done = operation in CHANGES
+        allowed = (Reader.ROTATOR,) if done else self._readers.get(secret, (Reader.ROTATOR,))
         yield Access(
             time=time,
             reader=who,
@@ -36,7 +44,8 @@ class OwnRecords:
             allowed=True,
             source=host,
             given=operation == "read",
-            declared=role == OPERATOR or role in self._readers.get(secret, (Reader.ROTATOR,)),
+            done=done,
+            declared=role == OPERATOR or role in allowed,
         )
 
     def names(self, secret: str) -> frozenset[str]:

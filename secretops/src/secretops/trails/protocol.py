@@ -27,8 +27,12 @@ class Access:
     """From where, e.g. an address and a program."""
     given: bool
     """Whether the answer held the value."""
+    done: bool
+    """Whether it changed the secret: a write, a deletion, another label or policy. Not what was only tried."""
     declared: bool
     """Whether the stack, or the nature of the platform, says that this reader may have it."""
+    event: str = ""
+    """What the trail itself calls the event, where it may tell of one event twice. Never what a client chose."""
     holds_value: bool = False
     """Whether the record itself holds the value: a trail that does has to be guarded as the store is."""
 
@@ -36,8 +40,14 @@ class Access:
 class Trail(Protocol):
     """One log format. A new one is one module and one arm in `open_trail`."""
 
+    form: str
+    """What there is to read, for whoever gave something else."""
+
     def read(self, line: bytes) -> Iterable[Access]:
-        """The accesses that one line of the log tells of, often none. Raises ValueError when it is no line of it."""
+        """The accesses that one line of the log tells of, often none. Raises ValueError when it is no line of it.
+
+        What is one document on many lines comes as one line, too.
+        """
 
     def names(self, secret: str) -> frozenset[str]:
         """What the trail calls the secret (or the place) that a person calls `secret`; empty when it knows none."""

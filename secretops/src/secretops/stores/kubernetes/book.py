@@ -83,10 +83,14 @@ class Book:
     def keep_entry(self, entry: Entry) -> None:
         self._sheet.notes[f"{_JOURNAL}{entry.secret}"] = _ENTRY.dump_json(entry).decode()
 
-    def forget(self, secret: str) -> None:
-        """Remove every version of `secret`, and all that is written about it."""
+    def drop(self, secret: str) -> None:
+        """Remove every version of `secret`. What it was delivered as stays noted, until that is taken back."""
         if secret in self.kept():
             self.keep(secret, Versions())
+
+    def forget(self, secret: str) -> None:
+        """Remove every version of `secret`, and all that is written about it."""
+        self.drop(secret)
         for prefix in (_VERSIONS, _DELIVERED, _JOURNAL):
             self._sheet.notes.pop(f"{prefix}{secret}", None)
 

@@ -1,15 +1,8 @@
-"""Who rotates: a coordination.k8s.io Lease, taken, renewed and taken over as client-go's leader election does it.
-
-No machine's clock is compared with another's. Whoever finds the Lease held watches it by its own clock: a holder that
-lives is seen to renew, and only one that has not for the whole duration is followed.
-https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
-"""
+"""Who rotates: a coordination.k8s.io Lease, taken, renewed and taken over as client-go's leader election does it."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,34 +13,26 @@ from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 
-from secretops.errors import LeaseHeldError, SecretopsError, StoreError
+from secretops.errors import StoreError
+from secretops.stores import leases
 from secretops.stores.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.stores.kubernetes.secrets import LABELS, PAUSES
-
-_log = logging.getLogger(__name__)
 
 INSTANCE = "app.kubernetes.io/instance"
 """The label that says which stack a Lease is of, as the program labels it."""
 
 
 @dataclass(frozen=True)
-class Timing:
+class Timing(leases.Timing):
     """Seconds. The defaults are client-go's: a live holder is told after 2 to 3 s, a dead one followed after 15."""
 
     duration: int = 15
-    """How long a holder that does not renew still holds."""
     renew: float = 2.0
     look: float = 1.0
-    """Between two looks at a Lease that is held."""
-
-    @property
-    def trusted(self) -> float:
-        """How long after a renewal the holder writes without asking again (client-go's RenewDeadline: 10 of 15)."""
-        return self.duration * 2 / 3
 
 
 class HeldLease:
-    """A Lease that this process holds, or held: others may have followed us while we could not renew."""
+    """`leases.Held` as a Lease."""
 
     def __init__(self, api: Api, lease: Lease, renewed: float, timing: Timing) -> None:
         self._api, self._lease, self._timing = api, lease, timing
@@ -55,42 +40,28 @@ class HeldLease:
         self._turn = threading.Lock()
 
     def confirm(self, *, surely: bool = False) -> None:
-        """Raise StoreError when the Lease is no longer ours. `surely`: do not rest on a renewal that is recent."""
         with self._turn:
-            stale = awake_or_not() - self._renewed > self._timing.trusted
+            stale = leases.awake_or_not() - self._renewed > self._timing.trusted
             if ((surely or stale) and not self._renew(PATIENCE_SECONDS)) or self._follower:
-                raise StoreError(
-                    f"the lease is not ours any more: {self._follower or 'somebody else'} has changed it",
-                    rule="who has not renewed it for its whole duration is followed, and writes no more",
-                    remedy="nothing to do: what was begun is finished by the next tick",
-                )
+                raise leases.lost_to(self._follower or "somebody else")
 
-    def keep_renewing(self, over: threading.Event) -> None:
-        """Until `over`. A renewal that fails is tried again: only a follower ends what is held."""
-        while not over.wait(self._timing.renew):
-            try:
-                with self._turn:
-                    self._renew(0)
-            except SecretopsError as error:
-                _log.info("the lease was not renewed: %s", error.what)
+    def renew(self) -> None:
+        """A renewal that fails is tried again: only a follower ends what is held."""
+        with self._turn:
+            self._renew(0)
 
     def give_back(self) -> None:
-        """Let the next one have it at once, as far as that can be done."""
-
         def end(spec: LeaseSpec) -> None:
             spec.holderIdentity, spec.leaseDurationSeconds, spec.renewTime = "", 1, _now()
 
-        try:
-            with self._turn:
-                self._write(end, 0)
-        except SecretopsError as error:
-            _log.warning("the lease was not given back, and ends in %d s: %s", self._timing.duration, error.what)
+        with self._turn:
+            self._write(end, 0)
 
     def _renew(self, patience: float) -> bool:
         def renew(spec: LeaseSpec) -> None:
             spec.renewTime = _now()
 
-        asked = awake_or_not()
+        asked = leases.awake_or_not()
         if self._write(renew, patience):
             self._renewed = asked
             return True
@@ -124,15 +95,8 @@ def hold(api: Api, name: str, holder: str, timing: Timing, *, instance: str = ""
     Raises LeaseHeldError, UnreachableError, StoreError, also when the Lease is another stack's.
     """
     held = _take(api, name, holder, timing, instance)
-    over = threading.Event()
-    renewing = threading.Thread(target=held.keep_renewing, args=(over,), name="lease", daemon=True)
-    renewing.start()
-    try:
+    with leases.holding(held, timing):
         yield held
-    finally:
-        over.set()
-        renewing.join()
-        held.give_back()
 
 
 def check_owner(found: str | None, instance: str, *, name: str, namespace: str, server: str) -> None:
@@ -169,7 +133,7 @@ def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> He
             if seen is None:
                 seen, since = spec, time.monotonic()  # an answer that was long in coming is no older than this
             elif spec != seen:
-                raise _held(spec)
+                raise leases.held_by(spec.holderIdentity, spec.acquireTime)
             if looked - since < (spec.leaseDurationSeconds or timing.duration):
                 time.sleep(timing.look)
                 continue
@@ -183,7 +147,7 @@ def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> He
         )
         labels = {**LABELS, **({INSTANCE: instance} if instance else {})}
         wanted = found or Lease(metadata=ObjectMeta(name=name, namespace=api.namespace, labels=labels))
-        wanted.spec, tried_at = tried, awake_or_not()
+        wanted.spec, tried_at = tried, leases.awake_or_not()
         if taken := api.write(wanted):
             return HeldLease(api, taken, tried_at, timing)
         pause = next(pauses, None)
@@ -194,21 +158,6 @@ def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> He
                 remedy=f"find out who writes it: kubectl -n {api.namespace} get lease {name} -o yaml",
             )
         time.sleep(pause)
-
-
-def awake_or_not() -> float:
-    """Seconds that also pass while this machine sleeps, during which nothing is renewed: `time.monotonic` stands still
-    then on Linux, and elsewhere is what there is."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
-
-
-def _held(spec: LeaseSpec) -> LeaseHeldError:
-    since = f" since {spec.acquireTime:%Y-%m-%d %H:%M:%S} UTC" if spec.acquireTime else ""
-    return LeaseHeldError(
-        f"{spec.holderIdentity}{since} holds the lease",
-        rule="one rotation at a time",
-        remedy="nothing to do: it ends with its process; try again then",
-    )
 
 
 def _term(spec: LeaseSpec | None) -> tuple[str | None, datetime | None, int | None]:

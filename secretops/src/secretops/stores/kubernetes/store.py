@@ -20,8 +20,9 @@ from secretops.stores.kubernetes.book import Book
 from secretops.stores.kubernetes.delivery import Content, Delivery, merged
 from secretops.stores.kubernetes.journal import KubernetesJournal
 from secretops.stores.kubernetes.kubeconfig import in_a_pod
-from secretops.stores.kubernetes.lease import HeldLease, Timing, hold
+from secretops.stores.kubernetes.lease import Timing, hold
 from secretops.stores.kubernetes.secrets import Secrets, Sheet
+from secretops.stores.leases import Fence
 from secretops.values import Value
 
 
@@ -30,8 +31,8 @@ class KubernetesVersionStore:
 
     def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
         self._location, self._api, self._timing = location, api, timing or Timing()
-        self._held: HeldLease | None = None
-        self._secrets = Secrets(api, self._may_write)
+        self._fence = Fence()
+        self._secrets = Secrets(api, self._fence.check)
         self._delivery = Delivery(location, self._secrets)
         self.journal: Journal = KubernetesJournal(self._secrets, location.versions, loud=loud)
 
@@ -44,12 +45,15 @@ class KubernetesVersionStore:
         return self._book().versions(secret)
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:  # noqa: ARG002 - the audit log has none
-        self._may_write(False)  # what is read under the lease is acted on: at the target, where nothing else asks
-        return self._book().value(secret, version)
+        value = self._book().value(secret, version)
+        self._fence.check(False)  # now that it is in hand: the API server may have been long in answering
+        return value
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         for field, text in value.items():
             env_file.check_text(f"{secret}.{field}", text)
+        if _forgetting(self._book(), secret):
+            self.forget(secret)
 
         def keep(book: Book) -> None:
             versions = book.versions(secret)
@@ -84,6 +88,8 @@ class KubernetesVersionStore:
             value = book.value(secret, current.id)
             if lacking := [field for field in self._delivery.fields(secret) if field not in value]:
                 raise refusals.lacking(secret, lacking)
+        elif _forgetting(book, secret):
+            self.forget(secret)
 
     def astray(self, secret: str) -> str | None:
         book = self._book()
@@ -114,23 +120,21 @@ class KubernetesVersionStore:
         return self._book().kept()
 
     def forget(self, secret: str) -> None:
+        self._change(lambda book: book.drop(secret))
         self._delivery.take_back(secret, self._book().names(secret))
         self._change(lambda book: book.forget(secret))
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
         place = self._location
-        with hold(self._api, place.lease, holder, self._timing, instance=place.instance) as held:
-            self._held = held
-            try:
-                yield
-            finally:
-                self._held = None
+        with (
+            hold(self._api, place.lease, holder, self._timing, instance=place.instance) as held,
+            self._fence.behind(held),
+        ):
+            yield
 
-    def _may_write(self, conflict: bool) -> None:
-        """Somebody else's write may mean that we have been followed while we were held up."""
-        if self._held:
-            self._held.confirm(surely=conflict)
+    def confirm(self) -> None:
+        self._fence.check(True)
 
     def _book(self) -> Book:
         return Book(self._location.versions, self._secrets.read(self._location.versions))
@@ -178,3 +182,8 @@ class KubernetesVersionStore:
             for version in book.versions(secret).living
             if (chosen and version.id == chosen.id) or version.stage is not Stage.PENDING
         ]
+
+
+def _forgetting(book: Book, secret: str) -> bool:
+    """Whether `secret` is being forgotten: it is delivered, and no version of it is kept any more."""
+    return bool(book.names(secret)) and book.versions(secret).current is None

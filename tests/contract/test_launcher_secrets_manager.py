@@ -1,0 +1,405 @@
+"""The launcher's source `aws-sm:`, against moto, which stands in for AWS. Its clock is the test's own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import re
+import secrets
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
+
+from botocore.exceptions import ClientError
+
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
+from secretops.errors import StoreError, UnreachableError, UsageError
+from secretops.launcher.http_token import BearerTokens
+from secretops.launcher.listening import listening
+from secretops.launcher.secrets_manager import EVERY_SECONDS, LONGEST_SECONDS, WAITING_SECONDS, SecretsManager
+from secretops.launcher.settings import NotYetError
+from secretops.launcher.sources import open_source
+from secretops.launcher.state import LauncherState
+from secretops.launcher.waiting import FirstValues
+from secretops.manifest import AwsStore
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
+from secretops.stores.secrets_manager.api import Api
+from secretops.values import Value
+from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.strict_secrets_manager import StrictSecretsManager
+
+pytestmark = pytest.mark.real
+
+NAMES = ("mqtt", "agent-key", "client-cert", "http-token")
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Counting:
+    """A client that counts what it is asked, and fails when told to. A stand-in for AWS' own refusals."""
+
+    def __init__(self, client: StrictSecretsManager) -> None:
+        self._client = client
+        self.asked: list[str] = []
+        self.refuses: dict[str, str] = {}
+        """Name of a secret, or "" for all -> the code of the error."""
+
+    def __getattr__(self, name: str) -> Any:
+        def ask(**arguments: Any) -> Any:
+            secret = str(arguments.get("SecretId"))
+            self.asked.append(f"{name} {secret.rpartition('/')[2]}")
+            if code := self.refuses.get(secret, self.refuses.get("")):
+                raise ClientError({"Error": {"Code": code, "Message": "said by the stand-in"}}, name)
+            return getattr(self._client, name)(**arguments)
+
+        return ask
+
+
+@dataclass
+class Stack:
+    """The secrets of a server, and the hour."""
+
+    aws: Aws
+    prefix: str
+    now: float = 1000.0
+    client: Counting = field(init=False)
+
+    def __post_init__(self) -> None:
+        strict = StrictSecretsManager(self.aws.secrets_manager)
+        for name in NAMES:
+            strict.create_secret(Name=f"{self.prefix}/{name}")
+        self.client = Counting(strict)
+        location = AwsStore(
+            account=ACCOUNT,
+            region=REGION,
+            secrets={name: f"{self.prefix}/{name}" for name in NAMES},
+            lease="none",
+        )
+        self.store = SecretsManagerVersionStore(location, Api(REGION, lambda _region: cast(Any, strict)))
+
+    def publish(self, secret: str, **fields: str) -> str:
+        made = Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW)
+        self.store.add(secret, made, Value({name.replace("_", "-"): text for name, text in fields.items()}))
+        self.store.publish(secret, made.id, NOW)
+        return made.id
+
+    def source(self, names: str = "+".join(NAMES)) -> SecretsManager:
+        def api(region: str) -> Api:
+            return Api(region, lambda _region: cast(Any, self.client))
+
+        return SecretsManager(f"{REGION}/{self.prefix}/{names}", open_api=api, clock=lambda: self.now)
+
+    def asked(self) -> list[str]:
+        """Since the last time."""
+        found, self.client.asked = self.client.asked, []
+        return found
+
+
+@pytest.fixture
+def stack(moto: Aws, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    monkeypatch.setenv("MQTT_BROKER", "broker.example")
+    return Stack(moto, f"{moto.prefix()}/prod")
+
+
+def password() -> str:
+    return secrets.token_hex(20)
+
+
+def test_it_gives_the_settings_that_every_source_gives(stack: Stack) -> None:
+    secret, key, bearer = password(), password(), password()
+    version = stack.publish("mqtt", username="server-a", password=secret)
+    stack.publish("agent-key", api_key=key)
+    stack.publish("http-token", token=bearer)
+    settings = stack.source().read()
+    assert dict(settings.mqtt) == {"username": "server-a", "password": secret}
+    assert settings.agent_key and settings.agent_key["api-key"] == key
+    assert settings.http_token and settings.http_token["token"] == bearer
+    assert settings.broker == "broker.example"
+    assert settings.versions["mqtt"] == version
+    assert stack.source().folders() == frozenset()
+
+
+def test_certificates_become_private_files_in_memory(stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    key = password()
+    made = Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW)
+    stack.store.add("client-cert", made, Value({"ca.crt": "ca", "client.crt": "crt", "client.key": key}))
+    stack.store.publish("client-cert", made.id, NOW)
+    settings = stack.source().read()
+    assert settings.tls and settings.tls.key and settings.port == 8883
+    assert settings.tls.key.read_text() == key
+    assert settings.tls.key.stat().st_mode & 0o777 == 0o600
+    assert settings.tls.key.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_value_that_is_not_there_yet_is_waited_for_and_asked_for_sooner(stack: Stack) -> None:
+    source = stack.source("mqtt")
+    with pytest.raises(NotYetError) as waiting:
+        source.read()
+    assert waiting.value.secrets == ("mqtt",)
+    stack.store.add("mqtt", Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW), Value({"password": "x" * 40}))
+    stack.now += 2 * WAITING_SECONDS
+    with pytest.raises(NotYetError):
+        source.read()
+    stack.publish("mqtt", username="server-a", password=password())
+    stack.now += 2 * WAITING_SECONDS
+    assert source.read().mqtt["username"] == "server-a"
+
+
+def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(stack: Stack) -> None:
+    first, second = password(), password()
+    stack.publish("mqtt", username="server-a", password=first)
+    stack.publish("agent-key", api_key=password())
+    source = stack.source("mqtt+agent-key")
+    before = source.fingerprint()
+    assert sorted(stack.asked()) == [
+        *("describe_secret agent-key", "describe_secret mqtt"),
+        *("get_secret_value agent-key", "get_secret_value mqtt"),
+    ]
+    for _ in range(20):  # the launcher looks every second
+        assert source.fingerprint() == before
+        source.read()
+        stack.now += EVERY_SECONDS / 60
+    assert stack.asked() == []
+    stack.publish("mqtt", username="server-b", password=second)
+    stack.now += 1.2 * EVERY_SECONDS
+    assert source.fingerprint() != before
+    assert stack.asked() == ["describe_secret mqtt", "get_secret_value mqtt", "describe_secret agent-key"]
+    assert source.read().mqtt["password"] == second
+    assert first not in before
+
+
+def test_a_version_that_is_only_pending_or_labelled_changes_nothing(stack: Stack) -> None:
+    version = stack.publish("mqtt", username="server-a", password=password())
+    source = stack.source("mqtt")
+    before = source.fingerprint()
+    stack.store.add("mqtt", Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW), Value({"password": "x" * 40}))
+    stack.store.mark("mqtt", version, verified=NOW)
+    stack.now += 2 * EVERY_SECONDS
+    assert source.fingerprint() == before
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ExpiredTokenException"])
+def test_while_aws_does_not_serve_the_values_go_on_and_it_is_asked_less_and_less(
+    code: str, stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    source = stack.source("mqtt")
+    before, settings = source.fingerprint(), source.read()
+    stack.asked()
+    stack.client.refuses[""] = code
+    started, looks = stack.now, []
+    with caplog.at_level(logging.WARNING):
+        while stack.now < started + 2 * 3600:
+            stack.now += EVERY_SECONDS / 4
+            assert source.fingerprint() == before
+            assert source.read() == settings
+            if stack.asked():
+                looks.append(stack.now)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
+    assert gaps[0] < gaps[1] < gaps[2], gaps
+    assert max(gaps) <= 1.2 * LONGEST_SECONDS
+    assert len([record for record in caplog.records if "gave before go on" in record.message]) == 1, "said once"
+    stack.client.refuses.clear()
+    stack.publish("mqtt", username="server-b", password=password())
+    stack.now += 2 * LONGEST_SECONDS
+    assert source.read().mqtt["username"] == "server-b"
+
+
+def test_two_sources_do_not_ask_together(stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    sources = [stack.source("mqtt") for _ in range(20)]
+    for source in sources:
+        source.fingerprint()
+    asked: list[float] = []
+    while len(asked) < len(sources):
+        stack.now += 0.5
+        stack.asked()
+        for source in sources:
+            source.fingerprint()
+        asked += [stack.now] * len(stack.asked())
+    assert len(set(asked)) > 3
+
+
+def test_what_was_never_read_is_told_as_it_is(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    for code, kind in (("ThrottlingException", UnreachableError), ("AccessDeniedException", StoreError)):
+        stack.client.refuses[""] = code
+        source = stack.source("mqtt")
+        with pytest.raises(kind):
+            source.read()
+        assert source.fingerprint() == source.fingerprint()
+    assert caplog.text.count("has given no value yet") == 2
+    assert "go on" not in caplog.text
+
+
+def test_without_names_what_the_role_may_not_read_is_left_out_and_not_asked_for_again(stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    stack.client.refuses[f"{stack.prefix}/agent-key"] = "AccessDeniedException"
+    stack.client.delete_secret(SecretId=f"{stack.prefix}/http-token", ForceDeleteWithoutRecovery=True)
+    source = stack.source("")
+    settings = source.read()
+    assert (settings.mqtt["username"], settings.agent_key) == ("server-a", None)
+    stack.asked()
+    stack.now += 2 * EVERY_SECONDS
+    source.read()
+    assert sorted(set(stack.asked())) == ["describe_secret client-cert", "describe_secret mqtt"]
+
+
+REFUSALS = (
+    "AccessDeniedException",
+    "ResourceNotFoundException",
+    "InvalidRequestException",
+    "KMSInvalidStateException",
+    "DecryptionFailure",
+)
+
+
+@pytest.mark.parametrize("names", ["", "mqtt+agent-key"], ids=["without names", "with names"])
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_value_that_is_in_use_goes_on_and_what_is_refused_of_it_keeps_no_other_secret_back(
+    code: str, names: str, stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    first, second = password(), password()
+    version = stack.publish("agent-key", api_key=first)
+    source = stack.source(names)
+    source.read()
+    stack.publish("mqtt", username="server-b", password=password())
+    stack.publish("agent-key", api_key=second)
+    stack.client.refuses[f"{stack.prefix}/agent-key"] = code
+    for _ in range(3):
+        stack.now += 2 * EVERY_SECONDS
+        settings = source.read()
+        assert settings.mqtt["username"] == "server-b"
+        assert settings.agent_key and settings.agent_key["api-key"] == first
+        assert settings.versions["agent-key"] == version
+    assert caplog.text.count("the value that it gave before goes on") == 1, "said once"
+    stack.client.refuses.clear()
+    stack.now += 2 * EVERY_SECONDS
+    after = source.read().agent_key
+    assert after and after["api-key"] == second
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_what_only_passes_keeps_no_optional_secret_out_for_good(code: str, stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    stack.publish("agent-key", api_key=password())
+    stack.client.refuses[f"{stack.prefix}/agent-key"] = code
+    source = stack.source("")
+    assert source.read().agent_key is None
+    stack.client.refuses.clear()
+    stack.now += 2 * EVERY_SECONDS
+    lasts = code in ("AccessDeniedException", "ResourceNotFoundException")
+    assert (source.read().agent_key is None) is lasts
+    assert source.may_bring("DO_AGENT_API_KEY") is not lasts
+
+
+def test_a_secret_that_was_emptied_may_be_refused_and_comes_again(stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    stack.publish("agent-key", api_key=password())
+    source = stack.source("")
+    assert source.read().agent_key
+    stack.store.forget("agent-key")
+    stack.now += 2 * EVERY_SECONDS
+    assert source.read().agent_key is None
+    stack.client.refuses[f"{stack.prefix}/agent-key"] = "AccessDeniedException"
+    stack.now += 2 * EVERY_SECONDS
+    source.read()
+    stack.client.refuses.clear()
+    stack.publish("agent-key", api_key=password())
+    stack.now += 2 * EVERY_SECONDS
+    assert source.read().agent_key
+
+
+@pytest.mark.parametrize(
+    ("names", "unknown", "remedy"),
+    [
+        ("mqqt+agent-key", "mqqt", "did you mean mqtt?"),
+        ("mqtt+agent_key", "agent_key", "did you mean agent-key?"),
+        ("mqtt+db", "db", "the server has a use for mqtt, agent-key, client-cert, http-token"),
+    ],
+)
+def test_a_name_that_the_server_has_no_use_for_is_refused_with_the_nearest(
+    names: str, unknown: str, remedy: str, stack: Stack
+) -> None:
+    told = rf"no secret {unknown}\n[\s\S]*{re.escape(remedy)}[\s\S]*pulumi stack output references"
+    with pytest.raises(UsageError, match=told):
+        stack.source(names)
+
+
+def test_with_names_each_of_them_has_to_be_there(stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    stack.client.delete_secret(SecretId=f"{stack.prefix}/agent-key", ForceDeleteWithoutRecovery=True)
+    with pytest.raises(StoreError, match=r"agent-key in eu-central-1[\s\S]*pulumi up"):
+        stack.source("mqtt+agent-key").read()
+
+
+@pytest.mark.parametrize(
+    ("names", "variable", "may"),
+    [
+        ("mqtt+http-token", "MCP_HTTP_TOKEN", True),
+        ("mqtt", "MCP_HTTP_TOKEN", False),
+        ("mqtt+agent-key", "DO_AGENT_API_KEY", True),
+        ("http-token", "MQTT_PASSWORD", False),
+        ("mqtt+client-cert", "MQTT_CLIENT_KEY", True),
+        ("mqtt", "MQTT_BROKER", False),
+    ],
+)
+def test_only_what_is_asked_for_may_still_come(names: str, variable: str, may: bool, stack: Stack) -> None:
+    assert stack.source(names).may_bring(variable) is may
+
+
+def test_what_was_left_out_because_the_role_may_not_read_it_does_not_come_any_more(stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    stack.client.refuses[f"{stack.prefix}/http-token"] = "AccessDeniedException"
+    source = stack.source("")
+    assert source.may_bring("MCP_HTTP_TOKEN")
+    source.read()
+    assert not source.may_bring("MCP_HTTP_TOKEN")
+
+
+def test_a_server_for_others_waits_for_its_token_and_refuses_to_start_where_none_is_asked_for(stack: Stack) -> None:
+    stack.publish("mqtt", username="server-a", password=password())
+    listens = listening("http", "0.0.0.0:0", ())  # nosec B104 - it is not opened
+    assert listens
+
+    def first(names: str) -> tuple[FirstValues, LauncherState]:
+        state = LauncherState()
+        return FirstValues(stack.source(names), listens, BearerTokens(), state, threading.Event()), state
+
+    values, state = first("mqtt+http-token")
+    values.look()
+    assert state.waiting_for == ("http-token",)
+    values, _ = first("mqtt")
+    with pytest.raises(UsageError, match=r"--listen 0\.0\.0\.0:0 without a token"):
+        values.look()
+
+
+@pytest.mark.parametrize("text", ["no json SECRET", '["SECRET"]', '{"SECRET": 7}', '{"user": "SECRET"}', '"SECRET"'])
+def test_a_value_that_is_none_is_told_without_its_content(text: str, stack: Stack) -> None:
+    secret = password()
+    stack.client.put_secret_value(SecretId=f"{stack.prefix}/mqtt", SecretString=text.replace("SECRET", secret))
+    with pytest.raises(StoreError) as told:
+        stack.source("mqtt").read()
+    assert secret not in str(told.value) and told.value.remedy
+
+
+@pytest.mark.parametrize("place", ["eu-central-1", "eu-central-1/", "/a/mqtt", "eu-central-1/mqtt"])
+def test_a_place_that_is_none_is_refused_with_an_example(place: str) -> None:
+    with pytest.raises(UsageError, match="aws-sm:eu-central-1/coreflux-mcp/prod/mqtt"):
+        open_source(f"aws-sm:{place}")
+
+
+def test_boto3s_own_chain_leads_there(stack: Stack, moto_environment: Aws, tmp_path: Path) -> None:
+    value = {"username": "server-a", "password": password()}
+    stack.publish("mqtt", **value)
+    source = open_source(f"aws-sm:{REGION}/{stack.prefix}/mqtt")
+    assert dict(source.read().mqtt) == value
+    assert json.dumps(value) not in repr(source)

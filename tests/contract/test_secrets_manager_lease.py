@@ -1,0 +1,534 @@
+"""The AWS store's lease. moto stands in for AWS, and a strict client for those of its rules that moto lacks.
+
+What every store's lease does is in test_stores.py; how it fences the store is in test_secrets_manager_store.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+
+from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
+from secretops.stores.leases import Timing
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
+from secretops.stores.secrets_manager.api import Api
+from secretops.stores.secrets_manager.labels import NO_VALUE
+from tests.contract.places import Account
+from tests.real import strict_secrets_manager
+from tests.real.moto import REGION, Aws
+from tests.real.strict_secrets_manager import strict
+
+pytestmark = pytest.mark.real
+
+CURRENT = "AWSCURRENT"
+DEADLINE = 60.0
+LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)
+"""Nobody is followed, and nothing renews by itself."""
+SHORT = Timing(duration=0.3, renew=3600, look=0.05)
+"""Whoever holds it is followed soon, unless a test renews it."""
+MOST_REQUESTS = 40
+"""That write, in one taking and what goes with it: a loop over them that gets so far does not end."""
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
+    return Account(Account.fresh(request, tmp_path))
+
+
+class Wrapped:
+    """The client, and what a test does before each request that reads labels, or that writes."""
+
+    def __init__(
+        self,
+        place: Account,
+        *,
+        look: Callable[[], object] = lambda: None,
+        write: Callable[[int], object] = lambda _number: None,
+    ) -> None:
+        self._client, self._look, self._write, self._writes = place.client, look, write, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def describe_secret(self, **asked: Any) -> Any:
+        self._look()
+        return self._client.describe_secret(**asked)
+
+    def put_secret_value(self, **asked: Any) -> Any:
+        return self._do(self._client.put_secret_value, asked)
+
+    def update_secret_version_stage(self, **asked: Any) -> Any:
+        return self._do(self._client.update_secret_version_stage, asked)
+
+    def _do(self, request: Callable[..., Any], asked: dict[str, Any]) -> Any:
+        number, self._writes = self._writes, self._writes + 1
+        self._write(number)
+        return request(**asked)
+
+
+def opened(place: Account, client: object, timing: Timing) -> SecretsManagerVersionStore:
+    return SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)), timing=timing)
+
+
+def labels(place: Account) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = place.client.describe_secret(SecretId=place.location.lease)["VersionIdsToStages"]
+    return found
+
+
+def left(place: Account) -> list[str]:
+    """What whoever takes, holds or follows has on the secret."""
+    marks = ("secretops.held", "secretops.renewed")
+    return [one for has in labels(place).values() for one in has if one.startswith(marks)]
+
+
+def used(place: Account) -> None:
+    """The secret as it is after somebody had the lease."""
+    with place.open(timing=LONG).lease("the first"):
+        pass
+
+
+def not_waiting(place: Account) -> SecretsManagerVersionStore:
+    """A store that would look at the lease of a holder again and again, and may not."""
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        assert looks < 15, "it waits for somebody"
+
+    return opened(place, Wrapped(place, look=look), LONG)
+
+
+def dead(place: Account, name: str) -> None:
+    """A holder that was killed."""
+    place.open(timing=SHORT).lease(name).__enter__()
+
+
+# Who gets it
+
+
+TAKER = """
+import sys
+from secretops.errors import LeaseHeldError
+from secretops.manifest import AwsStore
+from secretops.stores.leases import Timing
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
+location = AwsStore.model_validate_json(sys.argv[1])
+timing = Timing(duration=600, renew=0.2, look=0.05)
+store = SecretsManagerVersionStore.open(location, role="operator", timing=timing)
+store.versions("it")
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with store.lease("taker " + sys.argv[2]):
+        print("got it", flush=True)
+        sys.stdin.readline()
+        store.confirm()
+except LeaseHeldError:
+    print("held", flush=True)
+print("done", flush=True)
+"""
+
+
+def test_of_three_processes_that_start_at_once_on_the_very_first_use_one_gets_the_lease(
+    moto: Aws, place: Account
+) -> None:
+    with strict(moto) as aws, contextlib.ExitStack() as running:
+        takers = [
+            running.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", TAKER, place.location.model_dump_json(), str(number)],
+                    env={**aws.environment, "PYTHONPATH": ":".join(sys.path)},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for number in range(3)
+        ]
+        for taker in takers:
+            running.callback(taker.kill)
+        ends = [(taker, taker.stdin, taker.stdout) for taker in takers]
+        assert [out and out.readline() for _, _, out in ends] == ["ready\n"] * 3
+        for _, into, _ in ends:
+            assert into
+            into.write("go\n")
+            into.flush()
+        said = [out and out.readline() for _, _, out in ends]
+        assert sorted(map(str, said)) == ["got it\n", "held\n", "held\n"]
+        winner = ends[said.index("got it\n")]
+        assert winner[1]
+        winner[1].write("end\n")
+        winner[1].flush()
+        assert [out and out.readline() for _, _, out in ends] == ["done\n"] * 3
+    assert left(place) == []
+    assert CURRENT in labels(place)[NO_VALUE], "it is free"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the first use", "a later use"])
+def test_of_many_that_want_the_lease_at_once_one_gets_it(moto: Aws, place: Account, first: bool) -> None:
+    if not first:
+        used(place)
+    together, over = threading.Barrier(6), threading.Event()
+    got: list[str] = []
+    timing = Timing(duration=10 * DEADLINE, renew=0.2, look=0.05)
+    with strict(moto) as aws:
+
+        def want(name: str) -> None:
+            together.wait(DEADLINE)
+            with contextlib.suppress(LeaseHeldError), opened(place, aws.secrets_manager, timing).lease(name):
+                got.append(name)
+                over.wait(DEADLINE)
+
+        threads = [threading.Thread(target=want, args=(f"taker {number}",)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + DEADLINE
+        while sum(thread.is_alive() for thread in threads) > 1:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        over.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+    assert len(got) == 1
+    assert left(place) == [], "nobody's label is left"
+
+
+def test_a_holder_that_renews_is_not_followed_however_long_it_takes(place: Account) -> None:
+    store = place.open(timing=SHORT)
+    with store.lease("one"):
+        for _ in range(5):
+            two = opened(place, Wrapped(place, look=store.confirm), SHORT)
+            with pytest.raises(LeaseHeldError, match="one since"), two.lease("two"):
+                pass
+        store.confirm()
+
+
+@pytest.mark.parametrize("late", ["first", "second"])
+def test_an_answer_that_was_long_in_coming_makes_a_live_holder_no_older(place: Account, late: str) -> None:
+    """The first was throttled and asked for again, the second was under way for long. Meanwhile the holder renews."""
+    timing, looks = Timing(duration=1, renew=3600, look=0.001), 0
+    store = place.open(timing=timing)
+
+    class Slow(Wrapped):
+        def describe_secret(self, **asked: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            wait = threading.Event().wait
+            if (looks, late) == (1, "first"):
+                wait(1.5 * timing.duration)
+            answer = place.client.describe_secret(**asked)
+            if (looks, late) == (2, "second"):
+                wait(1.5 * timing.duration)
+            if looks > 1:
+                store.confirm()
+            return answer
+
+    with store.lease("alive"), pytest.raises(LeaseHeldError, match="alive"):
+        opened(place, Slow(place), timing).lease("hasty").__enter__()
+
+
+def test_a_holder_that_renews_at_any_moment_of_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
+    """Never both: at each request of the follower that writes, the holder comes back."""
+    kept = lost = 0
+    for moment in range(MOST_REQUESTS):
+        holder = place.open(timing=SHORT)
+        came, held = come_back_at(moment, holder)
+        follower = opened(place, Wrapped(place, write=came), SHORT)
+        with holder.lease("the holder"):
+            try:
+                with follower.lease("the follower"):
+                    follower.confirm()
+            except LeaseHeldError:
+                assert held == [True]
+                holder.confirm()
+                kept += 1
+            else:
+                assert True not in held, "both had it"
+                with pytest.raises(StoreError, match="not ours any more"):
+                    holder.confirm()
+                lost += len(held)
+        assert left(place) == []
+        if not held:
+            break
+    assert not held, "every moment had its turn"
+    assert kept, "some are before the holder is robbed"
+    assert lost, "and some are after"
+
+
+def come_back_at(moment: int, holder: SecretsManagerVersionStore) -> tuple[Callable[[int], None], list[bool]]:
+    """What lets the holder come back before request `moment`, and whether it then still had the lease."""
+    held: list[bool] = []
+
+    def come_back(number: int) -> None:
+        if number == moment:
+            try:
+                holder.confirm()
+            except StoreError:
+                held.append(False)
+            else:
+                held.append(True)
+
+    return come_back, held
+
+
+def test_who_was_followed_writes_no_more_and_takes_nothing_from_the_follower(place: Account) -> None:
+    first, second = place.open(timing=SHORT), place.open(timing=SHORT)
+    with first.lease("who was held up"), second.lease("who followed"):
+        with pytest.raises(StoreError, match="not ours any more: who followed has changed it"):
+            first.confirm()
+        second.confirm()
+    assert left(place) == []
+    assert CURRENT in labels(place)[NO_VALUE]
+
+
+def test_who_gives_back_late_does_not_give_back_the_followers_lease(place: Account) -> None:
+    second = place.open(timing=SHORT)
+    with contextlib.ExitStack() as late:
+        late.enter_context(place.open(timing=SHORT).lease("who was held up"))
+        with second.lease("who followed"):
+            late.close()
+            second.confirm()
+
+
+def test_who_could_not_renew_and_was_not_followed_goes_on(place: Account) -> None:
+    timing = Timing(duration=1, renew=3600, look=0.1)
+    store = place.open(timing=timing)
+    with store.lease("late"):
+        before = left(place)
+        threading.Event().wait(timing.trusted + 0.1)  # as long as it rests on its last renewal
+        store.confirm()
+        assert left(place) != before, "it has renewed"
+
+
+def test_awscurrent_that_somebody_moved_by_hand_is_waited_for_as_long_as_a_holder_may_rest_on_what_it_saw(
+    place: Account,
+) -> None:
+    used(place)
+    place.client.put_secret_value(SecretId=place.location.lease, SecretString='{"by": "hand"}')
+    timing = Timing(duration=0.4, renew=3600, look=0.05)
+    began = time.monotonic()
+    with place.open(timing=timing).lease("one"):
+        assert time.monotonic() - began >= timing.duration + timing.trusted
+    with not_waiting(place).lease("two"):
+        pass
+
+
+# Killed, cut off, refused
+
+
+def test_a_taker_that_is_killed_at_any_request_keeps_nobody_out_for_longer_than_the_duration(place: Account) -> None:
+    moment, killed = 0, True
+    while killed:
+
+        def take_and_give_back() -> None:
+            store = place.open(timing=SHORT)
+            with store.lease("killed"):
+                store.confirm()
+
+        killed = place.killed_at(take_and_give_back, moment)
+        with place.open(timing=SHORT).lease("next"):
+            pass
+        moment += 1
+        assert moment < 2 * MOST_REQUESTS
+    assert moment > 15, "some moments are missed"
+
+
+def test_a_follower_that_is_killed_at_any_request_keeps_nobody_out_and_the_first_holder_stays_followed(
+    place: Account,
+) -> None:
+    moment, killed, followed = 0, True, 0
+    while killed:
+        holder = place.open(timing=SHORT)
+        with holder.lease("the holder"):
+            killed = place.killed_at(lambda: place.open(timing=SHORT).lease("killed").__enter__(), moment)
+            try:
+                holder.confirm()
+            except StoreError:
+                followed += 1
+            with place.open(timing=SHORT).lease("next"), pytest.raises(StoreError, match="not ours any more"):
+                holder.confirm()
+        for version, has in labels(place).items():  # as the next takers do an hour later
+            for label in set(has) & set(left(place)):
+                place.client.update_secret_version_stage(
+                    SecretId=place.location.lease, VersionStage=label, RemoveFromVersionId=version
+                )
+        moment += 1
+        assert moment < MOST_REQUESTS
+    assert followed > 1
+
+
+def test_a_taker_that_was_killed_before_it_took_anything_keeps_nobody_out(place: Account) -> None:
+    used(place)
+    assert place.killed_at(place.open(timing=LONG).lease("killed").__enter__, 6), "before AWSCURRENT moved"
+    assert left(place), "after its version had its labels"
+    with not_waiting(place).lease("next"):
+        pass
+
+
+@pytest.mark.parametrize("then", ["free", "held by a dead one"])
+def test_an_error_at_any_request_of_a_taking_leaves_no_label_and_the_lease_to_the_next(
+    place: Account, then: str
+) -> None:
+    used(place)
+    for moment in range(MOST_REQUESTS):
+        if then != "free":
+            dead(place, "dead")
+
+        def fail(number: int, moment: int = moment) -> None:
+            if number == moment:
+                raise ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateSecretVersionStage")
+
+        before = set(left(place))
+        try:
+            opened(place, Wrapped(place, write=fail), SHORT).lease("one").__enter__()
+        except UnreachableError as error:
+            assert "fewer requests" in error.what
+            assert set(left(place)) <= before
+        else:
+            break
+        if then == "free":
+            with not_waiting(place).lease("next"):
+                pass
+        else:
+            with place.open(timing=SHORT).lease("next"):
+                pass
+        assert left(place) == []
+    assert moment > 2, "some requests are missed"
+
+
+def test_an_interrupt_during_a_taking_leaves_no_label(place: Account) -> None:
+    used(place)
+
+    def interrupt(number: int) -> None:
+        if number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened(place, Wrapped(place, write=interrupt), LONG).lease("one").__enter__()
+    assert left(place) == []
+
+
+class AnswersLost:
+    """A client whose answer to each write is lost, so that the SDK sends it again, and is refused."""
+
+    def __init__(self, place: Account) -> None:
+        self._client = place.client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_secret_value(self, **asked: Any) -> Any:
+        self._client.put_secret_value(**asked)
+        return self._client.put_secret_value(**asked)
+
+    def update_secret_version_stage(self, **asked: Any) -> Any:
+        self._client.update_secret_version_stage(**asked)
+        raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
+
+
+@pytest.mark.parametrize("first", ["free", "held by a dead one"])
+def test_who_is_given_no_answer_takes_the_lease_renews_it_and_gives_it_back(place: Account, first: str) -> None:
+    used(place)
+    if first != "free":
+        dead(place, "dead")
+    store = opened(place, AnswersLost(place), SHORT)
+    with store.lease("one"):
+        for _ in range(3):
+            store.confirm()
+    assert left(place) == []
+    with not_waiting(place).lease("next"):
+        pass
+
+
+# What AWS allows
+
+
+def test_a_secret_without_room_for_labels_is_told_with_what_makes_room(place: Account) -> None:
+    used(place)
+    for number in range(14):
+        place.client.update_secret_version_stage(
+            SecretId=place.location.lease, VersionStage=f"theirs.{number}", MoveToVersionId=NO_VALUE
+        )
+    before = labels(place)
+    with pytest.raises(StoreError, match="staging labels of the 20 that AWS allows") as refused:
+        place.open(timing=SHORT).lease("one").__enter__()
+    assert labels(place) == before
+    for command in refused.value.remedy.split("; "):
+        given = shlex.split(command)
+        assert given[:3] == ["aws", "secretsmanager", "update-secret-version-stage"]
+        options = dict(zip(given[3::2], given[4::2], strict=True))
+        place.client.update_secret_version_stage(
+            SecretId=options["--secret-id"],
+            VersionStage=options["--version-stage"],
+            RemoveFromVersionId=options["--remove-from-version-id"],
+        )
+    with not_waiting(place).lease("one"):
+        pass
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=2), timedelta(hours=2)])
+def test_labels_of_the_killed_that_leave_no_room_are_taken_away(place: Account, age: timedelta) -> None:
+    used(place)
+    since = datetime.now(UTC) - age
+    with contextlib.suppress(ClientError):
+        for number in range(10):
+            token = f"{number:016x}"
+            held = f"secretops.held.{since:%Y%m%dT%H%M%SZ}.{token}.killed"
+            place.client.put_secret_value(
+                SecretId=place.location.lease,
+                ClientRequestToken=f"secretops-lease-{token}",
+                SecretString="{}",
+                VersionStages=[held, f"secretops.renewed.{token}.0"],
+            )
+    assert len(left(place)) > 10
+    with not_waiting(place).lease("one"):
+        pass
+    assert left(place) == []
+
+
+def test_a_day_of_failing_ticks_and_steps_makes_one_version(place: Account) -> None:
+    used(place)
+    before = place.client.versions(place.location.lease)
+    for number in range(30):
+        with pytest.raises(SecretopsError, match="the broker"), place.open(timing=LONG).lease(f"tick {number}"):
+            raise SecretopsError("the broker does not answer")
+    assert place.client.versions(place.location.lease) == before
+
+
+def test_a_holder_that_was_killed_costs_one_version_and_its_labels_nothing(place: Account) -> None:
+    used(place)
+    before = place.client.versions(place.location.lease)
+    for number in range(5):
+        dead(place, f"killed {number}")
+        with place.open(timing=SHORT).lease("next"):
+            pass
+    assert place.client.versions(place.location.lease) - before <= 5
+    assert len([one for has in labels(place).values() for one in has]) < 10
+
+
+def test_the_stand_in_refuses_one_version_too_many_within_a_day_and_drops_old_ones_without_a_label_later(
+    place: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tests of versions above rest on, with fewer than AWS' 100."""
+    monkeypatch.setattr(strict_secrets_manager, "MOST_VERSIONS", 5)
+    lease = place.location.lease
+    for number in range(5):
+        place.client.put_secret_value(SecretId=lease, SecretString=f"{number}")
+    with pytest.raises(ClientError, match="LimitExceeded"):
+        place.client.put_secret_value(SecretId=lease, SecretString="one more")
+    place.client.let_pass(lease, strict_secrets_manager.KEPT_SECONDS)
+    place.client.put_secret_value(SecretId=lease, SecretString="one more")
+    assert place.client.versions(lease) == 5
+    assert sorted(one for has in labels(place).values() for one in has) == ["AWSCURRENT", "AWSPREVIOUS"]

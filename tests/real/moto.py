@@ -1,0 +1,88 @@
+"""A stand-in for AWS: moto's own server, on loopback, one for each test process that asks for it. A pytest plugin.
+
+It takes real boto3 clients, and keeps what is made in it in memory. What it gets wrong about Secrets Manager, and who
+mends that for the tests, is in tests/real/strict_secrets_manager.py. It proves nothing about IAM.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:  # this plugin is loaded where the extra `aws` is not installed, too
+    from types_boto3_secretsmanager.client import SecretsManagerClient
+
+REGION = "eu-central-1"
+ACCOUNT = "123456789012"
+"""The account that moto plays."""
+
+
+@dataclass(frozen=True)
+class Aws:
+    """How to reach it."""
+
+    url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes boto3's own chain lead there, and nowhere else."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "standin",
+            "AWS_SECRET_ACCESS_KEY": "standin",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str, region: str = REGION) -> Any:
+        """A boto3 client of any service."""
+        import boto3
+
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id="standin",
+            aws_secret_access_key="standin",
+        )
+
+    @property
+    def secrets_manager(self) -> SecretsManagerClient:
+        client: SecretsManagerClient = self.client("secretsmanager")
+        return client
+
+    def prefix(self) -> str:
+        """A start of names that nobody has used."""
+        return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Aws]:
+    """The one moto of this process. Each test uses names of its own."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed: the extra `aws`")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would bury what a test prints
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    try:
+        host, port = running.get_host_and_port()
+        yield Aws(f"http://{host}:{port}")
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def moto_environment(moto: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """This process' own environment leads to it, as a Lambda's or an operator's leads to AWS."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in moto.environment.items():
+        monkeypatch.setenv(name, value)
+    return moto

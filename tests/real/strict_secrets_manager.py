@@ -1,0 +1,278 @@
+"""A stand-in: a Secrets Manager client over moto that keeps the rules of AWS which moto does not.
+
+The rules are AWS' own words (API reference of PutSecretValue, UpdateSecretVersionStage, RotateSecret, DescribeSecret,
+and the page of quotas). That AWS does keep them is not proven here; a test against a real account would.
+
+    a label is moved only from where it is, and AWSCURRENT is never taken away      moto checks AWSCURRENT's source only
+    the same token with other data is refused, but for a version without a value    moto lets a pending one change
+    RotateSecret makes a pending version without a value, and runs nothing here     moto gives it none and promotes it
+    a pending version that is not current blocks the next RotateSecret              moto has it the wrong way round
+    GetSecretValue without a stage means AWSCURRENT                                 moto goes on giving the first one
+    a secret has at most 20 labels; one scheduled for deletion takes nothing        moto counts none, and takes some
+    a secret has at most 100 versions; of more, those without a label go, but none  moto counts none, and keeps all
+    in its first 24 hours
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tests.real.moto import ACCOUNT, REGION, Aws
+
+if TYPE_CHECKING:
+    from moto.secretsmanager.models import FakeSecret
+    from types_boto3_secretsmanager.client import SecretsManagerClient
+
+CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
+MOST_LABELS = 20
+MOST_VERSIONS = 100
+KEPT_SECONDS = 24 * 3600.0
+_ON_THE_WAY = "standin.on-the-way"
+
+
+class StrictSecretsManager:
+    """What boto3's client of Secrets Manager can do, and our code uses. Anything else is moto's."""
+
+    around_write: ClassVar[list[Callable[[], None]]] = []
+    """Called before and after each request that writes, which is one in AWS: a test may do something there."""
+
+    def __init__(self, moto: SecretsManagerClient, *, current_drops_pending: bool = False) -> None:
+        """`current_drops_pending`: AWS says that after a rotation AWSPENDING may be with AWSCURRENT, or nowhere."""
+        self._moto, self._drops = moto, current_drops_pending
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._moto, name)
+
+    def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 has it
+        answer: dict[str, Any] = dict(self._moto.describe_secret(SecretId=SecretId))
+        stages = {version: list(dict.fromkeys(has)) for version, has in answer.pop("VersionIdsToStages", {}).items()}
+        if labelled := {version: has for version, has in stages.items() if has}:
+            answer["VersionIdsToStages"] = labelled
+        return answer
+
+    def get_secret_value(self, *, SecretId: str, **which: str) -> dict[str, Any]:  # noqa: N803
+        self._whole(SecretId, "GetSecretValue")
+        if not which:
+            which = {"VersionStage": CURRENT}
+        return dict(self._moto.get_secret_value(SecretId=SecretId, **which))
+
+    def put_secret_value(
+        self,
+        *,
+        SecretId: str,  # noqa: N803
+        SecretString: str,  # noqa: N803
+        ClientRequestToken: str = "",  # noqa: N803
+        VersionStages: list[str] | None = None,  # noqa: N803
+    ) -> dict[str, Any]:
+        name, token = SecretId, ClientRequestToken or str(uuid.uuid4())
+        self._tell()
+        before = self._whole(name, "PutSecretValue")
+        if (there := self._text(name, token)) is not None:
+            if there != SecretString:
+                raise _error(
+                    "ResourceExistsException", "You can't use ClientRequestToken, it is in use", "PutSecretValue"
+                )
+            return {"VersionId": token}
+        self._make_room(name, "PutSecretValue")
+        stages = list(VersionStages or [CURRENT])
+        had_value = any(self._text(name, version) is not None for version in self._all(name))
+        if not had_value and CURRENT not in stages:
+            stages.append(CURRENT)
+        self._count({*stages, *(label for has in before.values() for label in has)}, "PutSecretValue")
+        stages += [label for label in before.get(token, ()) if label not in stages]
+        moves = CURRENT in stages and any(CURRENT in has for has in before.values())
+        at_once = [stage for stage in stages if stage != CURRENT or not moves] or [_ON_THE_WAY]
+        self._moto.put_secret_value(
+            SecretId=name, ClientRequestToken=token, SecretString=SecretString, VersionStages=at_once
+        )
+        if moves:
+            self._make_current(name, next(each for each, has in before.items() if CURRENT in has), token)
+        if _ON_THE_WAY in at_once:
+            self._moto.update_secret_version_stage(SecretId=name, VersionStage=_ON_THE_WAY, RemoveFromVersionId=token)
+        self._tell()
+        return {"VersionId": token}
+
+    def update_secret_version_stage(
+        self,
+        *,
+        SecretId: str,  # noqa: N803
+        VersionStage: str,  # noqa: N803
+        RemoveFromVersionId: str = "",  # noqa: N803
+        MoveToVersionId: str = "",  # noqa: N803
+    ) -> dict[str, Any]:
+        operation = "UpdateSecretVersionStage"
+        self._tell()
+        labels = self._whole(SecretId, operation)
+        holder = next((version for version, has in labels.items() if VersionStage in has), "")
+        if MoveToVersionId and MoveToVersionId not in self._all(SecretId):
+            raise _error("ResourceNotFoundException", "no such version", operation)
+        if MoveToVersionId and MoveToVersionId == holder:
+            return {}
+        if holder != RemoveFromVersionId:
+            raise _error("InvalidParameterException", f"{VersionStage} is attached to {holder or 'nothing'}", operation)
+        if not MoveToVersionId and VersionStage == CURRENT:
+            raise _error("InvalidParameterException", "You can't remove AWSCURRENT", operation)
+        if VersionStage == CURRENT:
+            self._make_current(SecretId, RemoveFromVersionId, MoveToVersionId)
+        else:
+            if MoveToVersionId and not holder:
+                self._count({VersionStage, *(label for has in labels.values() for label in has)}, operation)
+            ends = {"RemoveFromVersionId": RemoveFromVersionId, "MoveToVersionId": MoveToVersionId}
+            self._moto.update_secret_version_stage(
+                SecretId=SecretId,
+                VersionStage=VersionStage,
+                **{end: version for end, version in ends.items() if version},
+            )
+        self._tell()
+        return {}
+
+    def rotate_secret(self, *, SecretId: str, ClientRequestToken: str = "") -> dict[str, Any]:  # noqa: N803
+        """What AWS does before it calls the function, which it does not here."""
+        labels = self._whole(SecretId, "RotateSecret")
+        token = ClientRequestToken or str(uuid.uuid4())
+        pending = next((has for has in labels.values() if PENDING in has), None)
+        if pending and CURRENT not in pending:
+            raise _error("InvalidRequestException", "A previous rotation isn't complete.", "RotateSecret")
+        self._make_room(SecretId, "RotateSecret")
+        made = {"createdate": int(time.time()), "version_id": token, "version_stages": [PENDING]}
+        secret = self._kept(SecretId)
+        secret.remove_version_stages_from_old_versions([PENDING])
+        secret.versions[token] = made
+        return {"VersionId": token}
+
+    def let_pass(self, name: str, seconds: float) -> None:
+        """Make every version of secret `name` that much older."""
+        for version in self._kept(name).versions.values():
+            version["createdate"] -= int(seconds)
+
+    def versions(self, name: str) -> int:
+        """How many there are, labelled or not."""
+        return len(self._all(name))
+
+    def _tell(self) -> None:
+        for each in self.around_write:
+            each()
+
+    def _kept(self, name: str) -> FakeSecret:
+        """moto's own: no request makes a version without a value. Its server is in this process (tests/real/moto)."""
+        from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
+
+        found = secretsmanager_backends[ACCOUNT][REGION].secrets[name]
+        assert isinstance(found, FakeSecret)
+        return found
+
+    def _make_current(self, name: str, source: str, version: str) -> None:
+        """In moto's way, where AWSPREVIOUS follows."""
+        if source == version:
+            return
+        self._moto.update_secret_version_stage(
+            SecretId=name, VersionStage=CURRENT, RemoveFromVersionId=source, MoveToVersionId=version
+        )
+        if self._drops and PENDING in self.describe_secret(SecretId=name)["VersionIdsToStages"].get(version, ()):
+            self._moto.update_secret_version_stage(SecretId=name, VersionStage=PENDING, RemoveFromVersionId=version)
+
+    def _whole(self, name: str, operation: str) -> dict[str, list[str]]:
+        answer = self.describe_secret(SecretId=name)
+        if answer.get("DeletedDate"):
+            raise _error("InvalidRequestException", "it was marked for deletion", operation)
+        labels: dict[str, list[str]] = answer.get("VersionIdsToStages", {})
+        return labels
+
+    def _all(self, name: str) -> list[str]:
+        return [each["VersionId"] for each in self._moto.list_secret_version_ids(SecretId=name)["Versions"]]
+
+    def _text(self, name: str, version: str) -> str | None:
+        """None for a version that is not there, and for one without a value."""
+        with contextlib.suppress(self._moto.exceptions.ResourceNotFoundException):
+            return self._moto.get_secret_value(SecretId=name, VersionId=version)["SecretString"]
+        return None
+
+    def _make_room(self, name: str, operation: str) -> None:
+        """For one more version: the oldest of those that may go do."""
+        count = len(self._all(name))
+        if count < MOST_VERSIONS:
+            return
+        versions = self._kept(name).versions
+        old = sorted(
+            (made["createdate"], version)
+            for version, made in versions.items()
+            if not made["version_stages"] and time.time() - made["createdate"] >= KEPT_SECONDS
+        )
+        for _, version in old[: count - MOST_VERSIONS + 1]:
+            del versions[version]
+        if count - len(old) >= MOST_VERSIONS:
+            raise _error("LimitExceededException", f"{MOST_VERSIONS} versions", operation)
+
+    def _count(self, labels: set[str], operation: str) -> None:
+        if len(labels) > MOST_LABELS:
+            raise _error("LimitExceededException", f"{len(labels)} staging labels", operation)
+
+
+def _error(code: str, message: str, operation: str = "GetSecretValue") -> Exception:
+    from botocore.exceptions import ClientError
+
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+@contextlib.contextmanager
+def strict(moto: Aws) -> Iterator[Aws]:
+    """Secrets Manager with these rules for any process, one request after the other, until the end of the block.
+
+    Each request is one change, as in AWS: a client of its own in each process would look, and then change.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _front_of(StrictSecretsManager(moto.secrets_manager)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Aws(f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _front_of(service: StrictSecretsManager) -> type[BaseHTTPRequestHandler]:
+    """Secrets Manager's protocol, JSON 1.1, over a client of it."""
+    one_at_a_time = threading.Lock()
+
+    class Front(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer in two packets would wait 40 ms for the first one's acknowledgement
+
+        def do_POST(self) -> None:
+            from botocore import xform_name
+            from botocore.exceptions import ClientError
+
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            target, _, operation = self.headers["X-Amz-Target"].partition(".")
+            assert target == "secretsmanager"
+            try:
+                with one_at_a_time:
+                    answer = dict(getattr(service, xform_name(operation))(**asked))
+            except ClientError as error:
+                told = error.response["Error"]
+                self._answer(400, {"__type": told["Code"], "message": told["Message"]})
+            else:
+                answer.pop("ResponseMetadata", None)
+                self._answer(200, answer)
+
+        def _answer(self, code: int, answer: dict[str, Any]) -> None:
+            body = json.dumps(answer, default=datetime.timestamp).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """A line a request would bury what a test prints."""
+
+    return Front
