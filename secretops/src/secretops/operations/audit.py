@@ -1,4 +1,5 @@
-"""Who read what: a trail's records, counted by reader, secret, operation and outcome. Undeclared readers come first."""
+"""Who read and changed what: a trail's records, counted by reader, secret, operation and outcome. Undeclared readers
+come first."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import gzip
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -17,15 +18,25 @@ from typing import BinaryIO, cast
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import DotenvStore, Manifest
 from secretops.trails import open_trail
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.documents import documents
+from secretops.trails.protocol import ALL, Access, Trail
 
 STDIN = "-"
 
-LONGEST_LINE = 8 * 2**20
-"""Bytes. A record without bodies is a few kilobytes; a longer line is broken, and never held in memory whole."""
+LONGEST_LINE = 64 * 2**20
+"""Bytes. A record without bodies is a few kilobytes, and a file of CloudTrail one line of all its records, some of them
+tens of megabytes. A longer line is broken, and never held in memory whole. A file that is one document on many lines
+may be as long, and takes some eight times its length of memory; a longer one is read line by line."""
 
 MOST_SOURCES = 5
 """How many different sources of one row are kept, so that memory does not grow with the log."""
+
+MOST_EVENTS = 200_000
+"""How many of the stack's accesses are remembered at least, and twice as many at most (some 40 MB), to count one that
+two files tell of once. One that comes again later than that counts again: too much is told rather than too little."""
+
+MOST_FILES = 3
+"""How many files of a kind are named where there may be hundreds."""
 
 _GZIP = b"\x1f\x8b"
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -41,6 +52,8 @@ class Row:
     allowed: bool
     given: bool
     """Whether the answer held the value."""
+    done: bool
+    """Whether it changed the secret."""
     declared: bool
     count: int
     first: datetime
@@ -50,15 +63,38 @@ class Row:
 
     @property
     def outcome(self) -> str:
-        """ "got it" (the value), "no value" (a write, or nothing was there), "denied"."""
+        """ "got it" (the value), "done" (a change), "no value" (only looked, or it failed), "denied"."""
         if self.given:
             return "got it"
+        if self.done:
+            return "done"
         return "no value" if self.allowed else "denied"
 
     @property
     def alarming(self) -> bool:
-        """An undeclared reader got a value."""
-        return self.given and not self.declared
+        """Somebody undeclared got a value, or changed a secret."""
+        return (self.given or self.done) and not self.declared
+
+
+_Key = tuple[str, str, str, bool, bool, bool]
+
+
+class _Once:
+    """Tells an event that another file told of already, in memory that does not grow: two generations of digests."""
+
+    def __init__(self) -> None:
+        self._young, self._old = set[int](), set[int]()
+
+    def is_new(self, access: Access) -> bool:
+        if not access.event:
+            return True
+        digest = hash((access.event, access.secret))  # 64 bits, keyed anew in each process
+        if digest in self._young or digest in self._old:
+            return False
+        if len(self._young) >= MOST_EVENTS:
+            self._young, self._old = set(), self._young
+        self._young.add(digest)
+        return True
 
 
 @dataclass(kw_only=True)
@@ -69,13 +105,18 @@ class View:
     lines: int = 0
     broken: int = 0
     """Lines, or ends of files, that are no record."""
+    broken_in: list[str] = field(default_factory=list)
+    """The files that have any."""
+    not_whole: list[str] = field(default_factory=list)
+    """Of these, the ones that were cut short, can't be unpacked, have a line that is too long, or no record at all."""
     bodies: int = 0
     """Records that hold a value themselves."""
 
     @property
     def exit_code(self) -> ExitCode:
-        """ATTENTION when an undeclared reader got a value, or whoever reads this log can."""
-        alarming = self.bodies or any(row.alarming for row in self.rows)
+        """ATTENTION when somebody undeclared got a value or changed a secret, when whoever reads this log gets a value,
+        and when a file could not be read whole: what it lacks may be just that."""
+        alarming = self.bodies or self.not_whole or any(row.alarming for row in self.rows)
         return ExitCode.ATTENTION if alarming else ExitCode.DONE
 
 
@@ -96,28 +137,36 @@ def audit(
     trail, asked = open_trail(manifest), None
     if secret is not None and not (asked := trail.names(secret) | {ALL}) - {ALL}:
         raise UsageError(f"{secret}: not in stack {manifest.stack}", remedy=f"one of {', '.join(trail.known())}")
-    view, rows = View(rows=[]), dict[tuple[str, str, str, bool, bool], Row]()
-    records = 0
-    for line in _lines(_chosen(manifest, files), view):
-        view.lines += 1
-        try:
-            accesses = list(trail.read(line))
-        except (ValueError, RecursionError):
-            view.broken += 1
-            continue
-        records += 1
-        for access in accesses:
-            if (since and access.time < since) or (asked and access.secret not in asked):
+    view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
+    any_record = False
+    for name in _chosen(manifest, files):
+        broken, records, whole = view.broken, 0, True
+        for line in _lines(name):
+            view.lines += 1
+            accesses = None if line is None else _accesses(trail, line)
+            if accesses is None:
+                view.broken, whole = view.broken + 1, whole and line is not None
                 continue
-            if reader is not None and not fnmatchcase(access.reader, reader):
-                continue
-            view.bodies += access.holds_value
-            _count(rows, access)
-    if view.broken and not records:
+            records += 1
+            for access in accesses:
+                if (since and access.time < since) or (asked and access.secret not in asked):
+                    continue
+                if (reader is None or fnmatchcase(access.reader, reader)) and once.is_new(access):
+                    view.bodies += access.holds_value
+                    _count(rows, access)
+        any_record = any_record or records > 0
+        if view.broken > broken:
+            view.broken_in.append(name)
+            if not whole or not records:
+                view.not_whole.append(name)
+    if view.broken and not any_record:
+        store = manifest.store.kind
         raise UsageError(
-            f"{', '.join(files) or 'the records'}: none of {view.broken} lines is a record",
-            rule=f"one record a line, as the trail of store {manifest.store.kind} writes them",
-            remedy="docs/operations says where each platform's lines come from",
+            f"{named(files) or 'the records'}: none of {view.broken} lines is a record",
+            rule=trail.form,
+            remedy="it is read where no file is named"
+            if store == "dotenv"
+            else f"docs/operations/{store}.md#who-read-what says where they come from",
         )
     view.rows = sorted(rows.values(), key=_rank)
     return view
@@ -140,6 +189,12 @@ def moment(text: str, now: datetime) -> datetime:
     )
 
 
+def named(files: Sequence[str]) -> str:
+    """The first few of `files`, and how many more there are."""
+    more = len(files) - MOST_FILES
+    return ", ".join(files[:MOST_FILES]) + (f" and {more} more" if more > 0 else "")
+
+
 def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
     """Which files to read. Raises UsageError before anything is read when one of them can't be."""
     store = manifest.store
@@ -147,10 +202,14 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         own = Path(store.root) / "log" / "access.jsonl"
         return [str(own)] if own.exists() else []
     if not files:
+        whose = {
+            "kubernetes": "the API server keeps its audit log where its operator said, or its cloud does",
+            "aws": "CloudTrail lays its log into a bucket, which the stack's outputs name, as one file for minutes",
+        }
         raise UsageError(
             "no file named",
-            rule="the API server keeps its audit log where its operator said, or its cloud does",
-            remedy="secretops audit FILE…, or - for standard input; docs/operations/kubernetes.md says where from",
+            rule=whose[store.kind],
+            remedy=f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from",
         )
     for name in files:
         if name != STDIN:
@@ -164,21 +223,69 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
     return list(files)
 
 
-def _lines(names: Iterable[str], view: View) -> Iterator[bytes]:
-    """Every line of all files; what can't be unpacked, or is too long, is counted as broken."""
-    for name in names:
-        with contextlib.ExitStack() as opened:
-            try:
-                file = _unpacked(sys.stdin.buffer if name == STDIN else opened.enter_context(Path(name).open("rb")))
-                while line := file.readline(LONGEST_LINE):
-                    if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                        while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                            pass
-                        view.lines, view.broken = view.lines + 1, view.broken + 1
-                    elif line.strip():
-                        yield line
-            except (OSError, EOFError, zlib.error):  # cut short, or no gzip after all
-                view.lines, view.broken = view.lines + 1, view.broken + 1
+def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
+    """What a line tells of, None when it is broken."""
+    try:
+        return list(trail.read(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(name: str) -> Iterator[bytes | None]:
+    """What is to be read of a file: its lines but for empty ones, or the whole of one that is JSON on many lines. None
+    stands for what can't be unpacked or is too long."""
+    with contextlib.ExitStack() as opened:
+        try:
+            file = sys.stdin.buffer if name == STDIN else opened.enter_context(Path(name).open("rb"))
+        except OSError:  # gone since it was looked at
+            yield None
+            return
+        lines = _told_apart(file)
+        first = next(lines, b"")
+        if first and first.lstrip().startswith(b"{") and not _is_json(first):
+            yield from _together(first, lines)
+        elif first != b"":
+            yield first
+        yield from lines
+
+
+def _told_apart(packed: BinaryIO) -> Iterator[bytes | None]:
+    try:
+        file = _unpacked(packed)
+        while line := file.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                    pass
+                yield None
+            elif line.strip():
+                yield line
+    except (OSError, EOFError, zlib.error):  # cut short, or no gzip after all
+        yield None
+
+
+def _together(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
+    """What begins with a line that is no document by itself: all of it, if that is JSON, else its lines.
+
+    Where the next line is a document, the first is a torn one of a log.
+    """
+    held, length = [first], len(first)
+    for line in lines:
+        if line is None or length + len(line) > LONGEST_LINE or (len(held) == 1 and _is_json(line)):
+            yield from held
+            yield line
+            return
+        held.append(line)
+        length += len(line)
+    whole = b"".join(held)
+    yield from [whole] if _is_json(whole) else held
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        documents(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:
@@ -186,8 +293,8 @@ def _unpacked(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if peeked == _GZIP else file
 
 
-def _count(rows: dict[tuple[str, str, str, bool, bool], Row], access: Access) -> None:
-    key = (access.reader, access.secret, access.operation, access.allowed, access.given)
+def _count(rows: dict[_Key, Row], access: Access) -> None:
+    key = (access.reader, access.secret, access.operation, access.allowed, access.given, access.done)
     row = rows.get(key)
     if row is None:
         row = rows[key] = Row(
@@ -196,6 +303,7 @@ def _count(rows: dict[tuple[str, str, str, bool, bool], Row], access: Access) ->
             operation=access.operation,
             allowed=access.allowed,
             given=access.given,
+            done=access.done,
             declared=access.declared,
             count=0,
             first=access.time,
@@ -209,5 +317,5 @@ def _count(rows: dict[tuple[str, str, str, bool, bool], Row], access: Access) ->
 
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
-    """Undeclared readers first, among them those that got a value; then the latest."""
-    return row.declared, not row.given, row.allowed, -row.last.timestamp()
+    """Undeclared readers first, among them those that got a value or changed something; then the latest."""
+    return row.declared, not (row.given or row.done), row.allowed, -row.last.timestamp()

@@ -13,7 +13,7 @@ from secretops.engine.journal import Journal
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.manifest import Broker, Manifest, Secret, SecretKind
+from secretops.manifest import AwsStore, Broker, Manifest, Secret, SecretKind
 from secretops.operations.certificate import with_certificate
 from secretops.replicas import read_reports
 from secretops.stores import open_store
@@ -49,8 +49,23 @@ class Session:
         """The broker as this process reaches it. Raises WaitingError while the certificate it asks for is missing."""
         return with_certificate(self.manifest, self.store)
 
+    def check_place(self) -> None:
+        """Raise UsageError where the credentials of AWS lead to another account than the stack's.
+
+        Its secrets may have the same names. Kubernetes' store tells another stack's cluster by itself.
+        """
+        if isinstance(self.manifest.store, AwsStore):
+            from secretops.operations.secrets_manager import refuse_another_account
+
+            refuse_another_account(self, self.manifest.store)
+
     def left(self) -> tuple[str, ...]:
-        """The secrets that left the stack and whose values are still kept, and delivered where they were."""
+        """The secrets that left the stack and whose values are still kept, and delivered where they were.
+
+        None in AWS, whose store knows no others than the stack's: doctor finds those by their names.
+        """
+        if isinstance(self.manifest.store, AwsStore):
+            return ()
         return tuple(sorted(set(self.store.kept()) - {secret.name for secret in self.manifest.secrets}))
 
     def secret(self, name: str) -> Secret:
@@ -64,7 +79,8 @@ class Session:
             ) from None
 
     def lease(self, command: str) -> AbstractContextManager[None]:
-        """Hold the store's lease as `command` of this process."""
+        """Hold the store's lease as `command` of this process: what is written, is written under it."""
+        self.check_place()
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
     def facts(self, secret: Secret, replicas: tuple[Replica, ...] = ()) -> Facts:

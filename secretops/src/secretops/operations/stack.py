@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 import subprocess
@@ -48,12 +49,48 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
-        raise UsageError(
-            f"stack {stack or '(the selected one)'}: {said.removeprefix('error: ')}",
-            rule="a stack has outputs once `pulumi up` has run on it",
-            remedy=f"make up{f' STACK={stack}' if stack else ''}, or pulumi stack select NAME, or give --stack NAME",
-        )
+        raise _not_found(stack, said.removeprefix("error: "), _stacks(pulumi, project))
     return _parse(done.stdout.encode(), f"output {OUTPUT} of the stack")
+
+
+def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
+    """Every stack of the project, and whether it is the selected one. Empty when Pulumi can't say."""
+    command = [pulumi, "stack", "ls", "--json", "--non-interactive", "--cwd", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        return {each["name"]: bool(each.get("current")) for each in json.loads(done.stdout)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _not_found(stack: str | None, said: str, stacks: dict[str, bool]) -> UsageError:
+    """Why there is no manifest, where Pulumi `said` so: no such stack, none selected, or one never deployed."""
+    name = stack or next((each for each, selected in stacks.items() if selected), None)
+    there = f"there are {', '.join(stacks)}" if stacks else "there is none yet"
+    if name is None and "no stack selected" in said:
+        return UsageError(
+            f"no stack is selected; {there}",
+            rule="secretops speaks of the selected stack unless told another",
+            remedy="pulumi stack select NAME, or give --stack NAME" if stacks else "make up STACK=NAME",
+        )
+    if stack and "no stack named" in said:
+        nearest = difflib.get_close_matches(stack, stacks, n=1)
+        return UsageError(
+            f"there is no stack {stack}; {there}",
+            rule="--stack names a stack of this project and this backend",
+            remedy=(f"did you mean {nearest[0]}? " if nearest else "") + f"make up STACK={stack} makes it",
+        )
+    if name and "does not have output property" in said:
+        return UsageError(
+            f"{name} is not deployed yet",
+            rule="a stack has outputs once `pulumi up` has run on it",
+            remedy=f"make up STACK={name}, or --stack NAME for another",
+        )
+    return UsageError(
+        f"stack {name or '(the selected one)'}: {said}",
+        rule="a stack has outputs once `pulumi up` has run on it",
+        remedy=f"make up STACK={name or 'NAME'}, or pulumi stack select NAME, or give --stack NAME",
+    )
 
 
 def _parse(text: bytes, where: str) -> Manifest:

@@ -53,7 +53,8 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Every secret of the stack, and what is still kept of those that left it. Raises StoreError."""
+    """Every secret of the stack, and what is still kept of those that left it. Raises StoreError, UsageError."""
+    session.check_place()
     return [
         *(_status(session, secret) for secret in session.manifest.secrets),
         *(_left(session, name) for name in session.left()),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from secretops.engine.decisions import Action, decide, findings
+from secretops.engine.decisions import Action, Finding, Reason, decide, findings
 from secretops.engine.journal import Entry
 from secretops.engine.state import Replica
 from secretops.errors import ExitCode, RefusedError, SecretopsError
-from secretops.manifest import Secret, SecretKind
+from secretops.manifest import AwsStore, Secret, SecretKind
 from secretops.operations.session import Session
 from secretops.targets import open_target
 
@@ -29,6 +30,8 @@ class Outcome:
     attention: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     """What only a person can begin, and need not today: a first value."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it needs attention, one for each of it."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -37,14 +40,16 @@ class Outcome:
         return ExitCode.ATTENTION if self.attention else ExitCode.DONE
 
 
-def tick(session: Session) -> list[Outcome]:
+def tick(session: Session, *, scheduled: Collection[str] = ()) -> list[Outcome]:
     """One round over all secrets, admins first, since they set the others' passwords.
 
-    One secret's failure does not stop the next one's. Raises LeaseHeldError when another rotation is under way.
+    What is due of those in `scheduled` somebody else begins, Secrets Manager's own schedule: only what that has missed,
+    so that it is overdue, is begun here, and told. One secret's failure does not stop the next one's. Raises
+    LeaseHeldError when another rotation is under way.
     """
     with session.lease("tick"):
         ordered = sorted(session.manifest.secrets, key=lambda secret: secret.kind is not SecretKind.BROKER_ADMIN)
-        return [_look_after(session, secret) for secret in ordered]
+        return [_look_after(session, secret, begins=secret.name not in scheduled) for secret in ordered]
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
@@ -54,17 +59,23 @@ def exit_code(outcomes: list[Outcome]) -> ExitCode:
     return next((code for code in ranked if code in codes), ExitCode.DONE)
 
 
-def _look_after(session: Session, secret: Secret) -> Outcome:
+def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
     done: list[str] = []
     reported: tuple[Replica, ...] = ()
+    missed: list[Finding] = []
     try:
         session.store.settle(secret.name, session.clock())
+        done += _free(session, secret)
         for _ in range(MOST_ACTIONS):
             facts = session.facts_for_retiring(secret)
             reported = facts.replicas or reported  # a retired user's servers report no more, and are told about
             finding = decide(facts, session.clock())
             if finding is None:
                 break
+            if finding.reason is Reason.DUE and not begins:
+                missed = [one for one in findings(facts, session.clock()) if one.reason is Reason.OVERDUE]
+                if not missed:
+                    break
             done.append(_act(session, secret, finding.action))
         if secret.kind.alternates and not any(text.startswith("published") for text in done):
             done += _verify_current(session, secret)
@@ -74,12 +85,25 @@ def _look_after(session: Session, secret: Secret) -> Outcome:
     except Exception as error:  # of this secret alone; its text may hold anything, the log is redacted
         _log.exception("%s: unexpected", secret.name)
         return Outcome(secret.name, tuple(done), _unexpected(secret.name, error))
+    late = [*missed, *(one for one in left if one.needs_a_person)]
     return Outcome(
         secret.name,
         tuple(done),
-        attention=tuple(one.message for one in left if one.needs_a_person),
+        attention=tuple(one.message for one in late),
+        reasons=tuple(one.reason for one in late),
         waiting=tuple(one.message for one in left if one.action is Action.TELL and not one.needs_a_person),
     )
+
+
+def _free(session: Session, secret: Secret) -> list[str]:
+    """Let AWS rotate the secret again, where what it left of an attempt of its own keeps it from that."""
+    location = session.manifest.store
+    if not isinstance(location, AwsStore):
+        return []
+    from secretops.operations.secrets_manager import take_stray_pending
+
+    taken = take_stray_pending(session, location, secret)
+    return [taken] if taken else []
 
 
 def _unexpected(name: str, error: Exception) -> SecretopsError:

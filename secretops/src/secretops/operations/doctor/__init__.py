@@ -6,11 +6,12 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.manifest import DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, DotenvStore, KubernetesStore
 from secretops.operations.doctor.broker import BrokerAnswers
 from secretops.operations.doctor.check import Check, Level, Result, unknown
 from secretops.operations.doctor.stands import NothingLeft, SecretStands
 from secretops.operations.session import Session
+from secretops.stores import lacking
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,19 @@ def checks(session: Session) -> list[Check]:
                 *(SecretStands(session, secret, first=cluster.reach) for secret in session.manifest.secrets),
                 NothingLeft(session, first=cluster.reach),
             ]
+        case AwsStore():
+            try:
+                from secretops.operations.doctor.account import Account
+            except ModuleNotFoundError as error:
+                raise lacking(error, "aws") from None
+            from secretops.operations.doctor.aws import aws_checks
+
+            account = Account(store)
+            return [
+                *aws_checks(account, session.manifest.secrets),
+                BrokerAnswers(session.manifest.broker),
+                *(SecretStands(session, secret, first=account.reach) for secret in session.manifest.secrets),
+            ]  # what left the stack is among the unknown secrets: the store knows no others than the stack's
 
 
 def confirm(session: Session, said: Sequence[str]) -> None:

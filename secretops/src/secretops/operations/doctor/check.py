@@ -26,6 +26,11 @@ class Result:
     rule: str = ""
     remedy: str = ""
 
+    @property
+    def told(self) -> tuple[str, str, str]:
+        """All that it says but for its level."""
+        return self.value, self.rule, self.remedy
+
     @classmethod
     def of(cls, error: SecretopsError, level: Level) -> Result:
         """What an error says, as a finding."""

@@ -1,0 +1,1 @@
+"""Where a platform that calls functions, and not commands, calls secretops."""

@@ -1,0 +1,90 @@
+"""What commands do in Secrets Manager beside the store's own work. Imported only for a stack there: it takes boto3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from secretops.errors import UsageError
+from secretops.manifest import AwsStore, Secret
+from secretops.operations.session import Session
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
+from secretops.stores.secrets_manager.api import CURRENT, PENDING, Api, Labels, where
+from secretops.stores.secrets_manager.labels import State
+
+STUCK_AFTER = timedelta(hours=2)
+"""AWS tries a failed rotation again within the hour, and the tick runs hourly: what is left after two is stuck."""
+
+_FORMAT = "%Y%m%dT%H%M%SZ"
+_STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
+"""By this label a tick notes since when it has seen a stray AWSPENDING: a rotator may not ask AWS how old a version is.
+It says nothing of a version that is kept, and so is none of those (secretops.…) that the store takes away."""
+
+
+def api_of(session: Session) -> Api:
+    """What the session's store asks AWS with. Raises UsageError where it is another one."""
+    if isinstance(session.store, SecretsManagerVersionStore):
+        return session.store.api
+    raise UsageError(
+        f"the manifest's store is {session.manifest.store.kind}",
+        rule="what is asked is Secrets Manager's alone",
+        remedy="give the manifest of a stack whose store is aws",
+    )
+
+
+def refuse_another_account(session: Session, location: AwsStore) -> None:
+    """Raise UsageError where the credentials lead to another account, which has a secret of the lease's name."""
+    arn = api_of(session).described(location.lease)["ARN"]
+    if (found := arn.split(":")[4]) != location.account:
+        raise another_account(found, location)
+
+
+def another_account(found: str, location: AwsStore) -> UsageError:
+    """That the credentials are of account `found`, and not of the stack's."""
+    return UsageError(
+        f"the AWS credentials are of account {found}",
+        rule=f"the stack's secrets are in account {location.account}; nothing was asked for or written in another",
+        remedy="AWS_PROFILE names a profile of that account; aws sts get-caller-identity says whose credentials you "
+        "have",
+    )
+
+
+def take_stray_pending(session: Session, location: AwsStore, secret: Secret) -> str | None:
+    """Take AWSPENDING off a version that nobody fills any more, and say so: while it is there AWS does not rotate.
+
+    RotateSecret makes such a version, empty; the step that should fill it failed, and AWS gave up. Only of secrets
+    whose values secretops alone makes, only a version without our facts, since ours is finished by whoever finds it,
+    and only when it has been so for STUCK_AFTER. To be called under the lease, when no step is at work.
+    """
+    if not secret.kind.alternates or secret.name not in location.secrets:
+        return None
+    api, name, now = api_of(session), location.secrets[secret.name], session.clock()
+    labels = api.labels(name)
+    stray = where(labels, PENDING)
+    if stray and (CURRENT in labels[stray] or State(labels).versions.pending):
+        stray = None
+    noted: tuple[str, datetime] | None = None
+    for version, label, since in _notes(labels):
+        if version == stray:
+            noted = label, since
+        else:
+            api.move(name, label, version, None)
+    if stray is None:
+        return None
+    if noted is None:
+        api.move(name, f"secretops-stray.{now:{_FORMAT}}", None, stray)
+        return None
+    label, since = noted
+    if now - since < STUCK_AFTER or not api.move(name, PENDING, stray, None):
+        return None
+    api.move(name, label, stray, None)
+    return f"AWSPENDING taken off version {stray}, which nobody has filled since {since:%Y-%m-%d %H:%M} UTC"
+
+
+def _notes(labels: Labels) -> Iterator[tuple[str, str, datetime]]:
+    """Version, label and time of each note of a stray AWSPENDING."""
+    for version, has in labels.items():
+        for label in has:
+            if match := _STRAY.fullmatch(label):
+                yield version, label, datetime.strptime(match["since"], _FORMAT).replace(tzinfo=UTC)

@@ -1,0 +1,437 @@
+"""The Lambda functions, on a stand-in for Secrets Manager that keeps AWS' rules, and a real mosquitto."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
+
+from botocore.exceptions import ClientError
+
+from secretops.entrypoints import aws_lambda
+from secretops.entrypoints.aws_lambda import LambdaError
+from secretops.errors import UsageError
+from secretops.manifest import DotenvStore
+from secretops.operations.purge import purge
+from secretops.operations.put import put
+from secretops.operations.rotate import rotate
+from secretops.operations.session import Session
+from secretops.operations.status import status
+from secretops.operations.tick import tick
+from secretops.stores.secrets_manager.api import connect
+from secretops.values import Value, new_password
+from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
+from tests.real.mosquitto import Mosquitto, free_port
+from tests.real.moto import ACCOUNT, REGION, Aws
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest, mosquitto: Mosquitto, moto_environment: Aws) -> AwsStack:
+    """A stack whose broker-admin has been put."""
+    made = make_aws_stack(mosquitto.broker(), moto_environment, drops_pending=getattr(request, "param", False))
+    made.put("broker-admin", dict(mosquitto.admin))
+    return made
+
+
+@pytest.mark.parametrize("stack", [False, True], indirect=True, ids=["pending stays", "pending goes"])
+def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_every_step(stack: AwsStack) -> None:
+    used: list[Value] = []
+    for _ in range(3):
+        token = stack.begin()
+        for step in STEPS:
+            stack.step(step, token)
+            if used or step == "finishSecret":
+                assert stack.log_in() == "Success", step
+        assert stack.labels()[token] == {"AWSCURRENT"}
+        used.append(stack.delivered())
+        stack.skip_grace()
+    assert [value["username"] for value in used] == [*(stack.manifest.secret("mqtt").users), used[0]["username"]]
+    assert stack.log_in(used[0]) != "Success", "its user has another password by now"
+    assert stack.log_in(used[1]) == "Success"
+    assert "retired" in str(stack.tick_function()["mqtt"])
+    assert stack.log_in(used[1]) != "Success"
+    assert stack.log_in() == "Success"
+
+
+def test_a_step_made_again_changes_nothing_and_a_rotation_made_again_neither(stack: AwsStack) -> None:
+    stack.all_steps(stack.begin())
+    stack.skip_grace()
+    token = stack.begin()
+    stack.step("createSecret", token)
+    made = stack.labelled("AWSPENDING")
+    for step in STEPS:
+        stack.step(step, token)
+        stack.step(step, token)
+    for _ in range(2):
+        stack.all_steps(token)
+    assert stack.delivered() == made
+    assert stack.log_in() == "Success"
+    stack.begin()  # nothing dangles
+
+
+def test_only_a_proven_version_becomes_current(stack: AwsStack) -> None:
+    stack.all_steps(stack.begin())
+    stack.skip_grace()
+    before, token = stack.delivered(), stack.begin()
+    with pytest.raises(LambdaError, match=r"mqtt: version .* has no value[\s\S]*-> "):
+        stack.step("finishSecret", token)
+    stack.step("createSecret", token)
+    with pytest.raises(LambdaError, match="refused the login"):
+        stack.step("finishSecret", token)
+    assert stack.delivered() == before
+    stack.all_steps(token)
+    assert stack.log_in() == "Success"
+    assert stack.delivered() != before
+
+
+def test_the_broker_admins_take_turns_by_the_same_steps_and_the_operators_own_is_left_to_them(stack: AwsStack) -> None:
+    for user in stack.manifest.secret("broker-admin").users:
+        stack.all_steps(stack.begin("broker-admin"), "broker-admin")
+        assert stack.labelled("AWSCURRENT", "broker-admin")["username"] == user
+    stack.all_steps(stack.begin())
+    assert stack.log_in() == "Success"
+
+
+def test_until_there_is_an_admin_a_rotation_fails_with_the_next_step_and_then_goes_on_under_its_token(
+    mosquitto: Mosquitto, moto_environment: Aws
+) -> None:
+    stack = make_aws_stack(mosquitto.broker(), moto_environment)
+    token = stack.begin()
+    with pytest.raises(LambdaError, match="secretops put broker-admin"):
+        stack.step("createSecret", token)
+    assert stack.labels() == {token: {"AWSPENDING"}}
+    assert "secretops put broker-admin" in str(stack.tick_function()), "and it is no failure of the tick"
+    stack.put("broker-admin", dict(mosquitto.admin))
+    stack.all_steps(token)
+    assert stack.log_in() == "Success"
+
+
+def test_the_first_tick_after_the_admin_was_put_makes_the_first_credential_whatever_dangles(stack: AwsStack) -> None:
+    left = stack.begin()
+    assert "published" in str(stack.tick_function()["mqtt"])
+    assert stack.log_in() == "Success"
+    with pytest.raises(LambdaError, match="another rotation took its place"):
+        stack.step("createSecret", left)
+
+
+def test_at_the_first_pulumi_up_the_test_is_passed_where_the_broker_asks_for_a_certificate_too(
+    stack: AwsStack,
+) -> None:
+    broker = stack.manifest.broker.model_copy(update={"certificate_secret": "client-cert"})
+    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
+    token = stack.begin()
+    stack.step("testSecret", token)
+    with pytest.raises(LambdaError, match="secretops put client-cert"):
+        stack.step("createSecret", token)
+
+
+@pytest.mark.parametrize("value", ["none", "a copy"])
+def test_of_a_schedule_that_begins_later_only_the_test_is_run_and_it_touches_nothing(
+    stack: AwsStack, value: str
+) -> None:
+    stack.step("testSecret", stack.begin())  # there is no value at all yet
+    stack.tick_function()
+    before = stack.delivered()
+    token = stack.begin(value=json.dumps(dict(before)) if value == "a copy" else None)
+    stack.step("testSecret", token)
+    assert stack.delivered() == before
+    with pytest.raises(LambdaError, match="cannot connect"):
+        stack.elsewhere(free_port()).step("testSecret", token)
+
+
+def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(
+    stack: AwsStack,
+) -> None:
+    given = new_password()
+    stack.put("agent-key", {"api-key": given})
+    token = stack.begin("agent-key")
+    for step in STEPS:
+        with pytest.raises(LambdaError, match=r"the current one was not touched[\s\S]*secretops put agent-key"):
+            stack.step(step, token, "agent-key")
+    stack.tick_function()
+    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given}
+    stack.put("agent-key", {"api-key": given + "2"})
+    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given + "2"}
+
+
+def test_a_step_is_refused_for_a_version_that_is_not_pending_and_where_rotation_is_off(stack: AwsStack) -> None:
+    stack.all_steps(stack.begin())
+    stack.skip_grace()
+    first = stack.begin()
+    stack.step("createSecret", first)
+    second = stack.begin(cancelled=True)
+    before = stack.labels()
+    for step in STEPS:
+        with pytest.raises(LambdaError, match="another rotation took its place"):
+            stack.step(step, first)
+    with pytest.raises(LambdaError, match="UsageError: deleteSecret: no step"):
+        stack.step("deleteSecret", second)
+    stack.cancel()
+    with pytest.raises(LambdaError, match="its rotation is not enabled"):
+        stack.step("createSecret", second)
+    assert stack.labels() == before
+    assert stack.log_in() == "Success"
+
+
+def test_a_secret_of_another_stack_is_refused(stack: AwsStack, mosquitto: Mosquitto, moto_environment: Aws) -> None:
+    other = make_aws_stack(mosquitto.broker(), moto_environment)
+    token = other.begin()
+    with pytest.raises(LambdaError, match="none of the secrets of stack test"):
+        stack.call(other.event("createSecret", token))
+
+
+def test_what_aws_refuses_the_function_is_told_in_the_stores_words(stack: AwsStack) -> None:
+    event = {"Step": "createSecret", "SecretId": "nobody-made-it", "ClientRequestToken": "t" * 32}
+    with pytest.raises(LambdaError, match=r"there is no secret nobody-made-it[\s\S]*pulumi up"):
+        stack.call(event)
+
+
+def test_what_stays_pending_is_finished_by_the_tick_and_the_rotations_own_steps_then_find_it_done(
+    stack: AwsStack,
+) -> None:
+    stack.all_steps(stack.begin())
+    stack.skip_grace()
+    token = stack.begin()
+    stack.step("createSecret", token)
+    stack.step("setSecret", token)
+    assert f"published {token}" in str(stack.tick_function()["mqtt"])
+    for step in ("testSecret", "finishSecret"):
+        stack.step(step, token)
+    assert stack.log_in() == "Success"
+    stack.skip_grace()
+    stack.begin()
+
+
+def test_what_is_due_is_left_to_aws_schedule_and_said_when_it_is_late(
+    stack: AwsStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.all_steps(stack.begin())
+    token = stack.delivered()
+    stack.clock.skip(timedelta(days=90, hours=1).total_seconds())
+    stack.tick_function()
+    assert stack.delivered() == token
+    assert _metrics(capsys)["Overdue"] == 0
+    stack.clock.skip(timedelta(days=1).total_seconds())
+    done = str(stack.tick_function()["mqtt"])
+    assert "overdue since" in done and "published" in done, "what the schedule missed is begun, and told"
+    assert stack.delivered() != token
+    assert stack.log_in() == "Success"
+    said = _metrics(capsys)
+    assert (said["Overdue"], said["Failed"], said["Stack"]) == (1, 0, "test")
+    [directive] = said["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "coreflux-mcp-secrets"
+    assert [one["Name"] for one in directive["Metrics"]] == list(aws_lambda.METRICS)
+    stack.skip_grace()
+    stack.tick_function()
+    assert _metrics(capsys)["Overdue"] == 0
+    stack.clock.skip(timedelta(days=90).total_seconds())
+    stack.cancel()
+    done = str(stack.tick_function()["mqtt"])
+    assert "published" in done and "overdue" not in done, "nobody else rotates it"
+
+
+def left_empty(stack: AwsStack) -> str:
+    """What a rotation leaves whose first step was refused: here within the grace. AWS gives up."""
+    stack.all_steps(stack.begin())
+    stack.skip_grace()
+    stack.all_steps(stack.begin())
+    token = stack.begin()
+    with pytest.raises(LambdaError, match="may be in use until"):
+        stack.step("createSecret", token)
+    return token
+
+
+def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rotates_again(stack: AwsStack) -> None:
+    token = left_empty(stack)
+    for hours in (0, 1, 1.9):
+        stack.clock.skip(hours * 3600)
+        assert "AWSPENDING" not in str(stack.tick_function()["mqtt"])
+        stack.clock.skip(-hours * 3600)
+        assert stack.labels()[token] == {"AWSPENDING"}, "its step may still be tried"
+    with pytest.raises(ClientError, match="previous rotation"):
+        stack.begin()
+    stack.clock.skip(2 * 3600)
+    assert f"AWSPENDING taken off version {token}" in str(stack.tick_function()["mqtt"])
+    assert token not in stack.service.describe_secret(SecretId=stack.place.secrets["mqtt"])["VersionIdsToStages"]
+    with pytest.raises(LambdaError, match="another rotation took its place"):
+        stack.step("createSecret", token)
+    stack.all_steps(stack.begin())
+    assert stack.log_in() == "Success"
+
+
+def test_a_pending_version_that_is_filled_in_time_is_left_to_its_rotation(stack: AwsStack) -> None:
+    token = left_empty(stack)
+    stack.skip_grace()
+    stack.tick_function()
+    stack.step("createSecret", token)
+    stack.clock.skip(3 * 3600)
+    assert f"published {token}" in str(stack.tick_function()["mqtt"])
+    assert stray_notes(stack) == []
+    stack.skip_grace()
+    left = stack.begin()
+    stack.tick_function()
+    assert stray_notes(stack) == [left], "each is noted for itself"
+
+
+def test_what_a_person_left_pending_of_a_supplied_secret_is_theirs(stack: AwsStack) -> None:
+    stack.put("agent-key", {"api-key": new_password()})
+    token = stack.begin("agent-key")
+    for _ in range(2):
+        stack.tick_function()
+        stack.clock.skip(3 * 3600)
+    assert stack.labels("agent-key")[token] == {"AWSPENDING"}
+
+
+def test_an_empty_pending_version_does_not_keep_a_secret_from_being_rotated_when_it_is_overdue(
+    stack: AwsStack,
+) -> None:
+    left_empty(stack)
+    before = stack.delivered()
+    stack.clock.skip(timedelta(days=95).total_seconds())
+    done = str(stack.tick_function()["mqtt"])
+    assert "published" in done and "overdue since" in done
+    assert stack.delivered() != before
+    assert stack.log_in() == "Success"
+    stack.skip_grace()
+    stack.begin()
+
+
+def test_a_secret_that_is_gone_stops_no_other_and_is_counted(
+    stack: AwsStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.all_steps(stack.begin())
+    stack.service.delete_secret(SecretId=stack.place.secrets["agent-key"], ForceDeleteWithoutRecovery=True)
+    stack.skip_grace()
+    with pytest.raises(LambdaError, match=r"there is no secret .*/agent-key[\s\S]*pulumi up"):
+        stack.tick_function()
+    assert _metrics(capsys)["Failed"] == 1
+    current = stack.session().store.versions("mqtt").current
+    assert current and current.verified and current.verified > stack.clock() - timedelta(seconds=60)
+
+
+def test_a_tick_in_which_a_secret_fails_looks_after_the_others_counts_it_and_fails(
+    stack: AwsStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.all_steps(stack.begin())
+    stack.put("agent-key", {"api-key": new_password()})
+    name = stack.place.secrets["agent-key"]
+    stack.service.put_secret_value(SecretId=name, SecretString=json.dumps({"api-key": new_password()}))
+    stack.skip_grace()
+    with pytest.raises(LambdaError, match="changed by hand"):
+        stack.tick_function()
+    assert _metrics(capsys)["Failed"] == 1
+    verified = stack.session().store.versions("mqtt").current
+    assert verified and verified.verified and verified.verified > stack.clock() - timedelta(seconds=60)
+
+
+def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "secretops")
+    told: list[str] = []
+    values = [stack.labelled("AWSCURRENT", "broker-admin")]
+    for _ in range(2):
+        token = stack.begin()
+        stack.step("createSecret", token)
+        values.append(stack.labelled("AWSPENDING"))
+        with pytest.raises(LambdaError) as failure:
+            stack.step("testSecret", token)  # not set yet: refused
+        told.append(str(failure.value))
+        assert failure.value.__cause__ is None and failure.value.__suppress_context__
+        stack.all_steps(token)
+        stack.skip_grace()
+    assert told[0].startswith("RefusedError: ")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(AwsStack, "session", lambda *_: (_ for _ in ()).throw(TypeError(values[-1]["password"])))
+        with pytest.raises(LambdaError, match="an unexpected TypeError: the log has the traceback") as failure:
+            stack.step("createSecret", token)
+        told.append(str(failure.value))
+    assert "finishSecret: done" in caplog.text
+    assert "TypeError: <hidden>" in caplog.text
+    leaks = sum(value["password"] in caplog.text + "".join(told) for value in values)
+    assert leaks == 0  # a failure shows no value either
+
+
+def test_a_step_waits_for_whoever_holds_the_lease_and_then_says_who_it_is(
+    stack: AwsStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = stack.begin()
+    monkeypatch.setattr(aws_lambda, "ASK_AGAIN", 0.01)
+    monkeypatch.setattr(aws_lambda, "LEASE_SECONDS", 0.1)
+    with stack.session().lease("rotate mqtt"), pytest.raises(LambdaError, match=r"LeaseHeldError[\s\S]*rotate mqtt"):
+        stack.step("createSecret", token)
+    stack.all_steps(token)
+
+
+@pytest.mark.parametrize("function", [aws_lambda.tick, aws_lambda.rotate])
+@pytest.mark.parametrize("store", ["none", "dotenv"])
+def test_without_a_manifest_or_with_one_of_another_store_the_remedy_is_said(
+    store: str,
+    function: Callable[[dict[str, str], object], object],
+    stack: AwsStack,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    event = stack.event("createSecret", stack.begin())
+    elsewhere = stack.manifest.model_copy(update={"store": DotenvStore(root=str(tmp_path))})
+    monkeypatch.setattr(aws_lambda, "_session", aws_lambda._session.__wrapped__)
+    monkeypatch.setenv(aws_lambda.MANIFEST, "{}" if store == "none" else elsewhere.model_dump_json())
+    with pytest.raises(LambdaError, match="make lambda, then pulumi up") as told:
+        function(event, None)
+    assert ("the manifest's store is dotenv" in str(told.value)) is (store == "dotenv")
+    assert list(tmp_path.iterdir()) == []
+
+
+ELSEWHERE = "999999999999"
+
+
+@pytest.fixture
+def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Credentials of another account, which has secrets of the same names: a client of it, and the environment."""
+    role = f"arn:aws:iam::{ELSEWHERE}:role/somebody"
+    found = stack.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="ann")["Credentials"]
+    for variable, key in (("ACCESS_KEY_ID", "AccessKeyId"), ("SECRET_ACCESS_KEY", "SecretAccessKey")):
+        monkeypatch.setenv(f"AWS_{variable}", found[key])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", found["SessionToken"])
+    client = connect(REGION)
+    for name in (*stack.place.secrets.values(), stack.place.lease):
+        assert f":{ELSEWHERE}:" in client.create_secret(Name=name)["ARN"]
+    return client
+
+
+ACTS: dict[str, Callable[[Session], object]] = {
+    "put": lambda session: put(session, "agent-key", Value({"api-key": new_password()})),
+    "rotate": lambda session: rotate(session, "mqtt", cut_off=False, say=lambda _: None),
+    "tick": tick,
+    "purge": lambda session: purge(session, destroy=True),
+    "status": status,
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_credentials_of_another_account_are_refused_before_anything_is_written(
+    act: str, stack: AwsStack, other_account: Any
+) -> None:
+    session = Session.open(stack.manifest, role="operator")
+    with pytest.raises(UsageError, match=rf"of account {ELSEWHERE}\n.* account {ACCOUNT};.*\n-> AWS_PROFILE"):
+        ACTS[act](session)
+    for name in (*stack.place.secrets.values(), stack.place.lease):
+        assert "VersionIdsToStages" not in other_account.describe_secret(SecretId=name)
+
+
+def stray_notes(stack: AwsStack) -> list[str]:
+    """The versions that are noted as pending and nobody's."""
+    found = stack.service.describe_secret(SecretId=stack.place.secrets["mqtt"])["VersionIdsToStages"]
+    return [version for version, has in found.items() if any(label.startswith("secretops-stray.") for label in has)]
+
+
+def _metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    lines = [line for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    return dict(json.loads(lines[-1]))

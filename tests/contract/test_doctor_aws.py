@@ -1,0 +1,653 @@
+"""`secretops doctor` on a stack in AWS: each check well, and each spoiled on purpose.
+
+moto stands in for AWS. It has no SimulatePrincipalPolicy, and says of every version that it was made just now: what AWS
+answers to these is played here, and that it answers so is not proven.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
+
+from botocore.exceptions import ClientError
+
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
+from secretops.errors import ExitCode, UnreachableError
+from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
+from secretops.operations.doctor import checks, doctor, exit_code
+from secretops.operations.doctor.account import Account
+from secretops.operations.doctor.aws import LeaseMoves
+from secretops.operations.doctor.check import Level, Result
+from secretops.operations.doctor.cloudtrail import READS, WRITES, recorded
+from secretops.operations.session import Session
+from secretops.stores.leases import Timing
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
+from secretops.values import Value, new_password
+from tests.real.accidents import in_child
+from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.strict_secrets_manager import StrictSecretsManager
+
+pytestmark = pytest.mark.real
+
+OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/ops/operator"
+SERVER = f"arn:aws:iam::{ACCOUNT}:role/server"
+
+
+@dataclass
+class Iam:
+    """SimulatePrincipalPolicy and GetRole, as AWS documents their answers. A stand-in."""
+
+    denies: set[tuple[str, str]] = field(default_factory=set)
+    """Principal and action."""
+    unknown_context: bool = False
+    refuses: bool = False
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def get_paginator(self, name: str) -> Iam:
+        assert name == "simulate_principal_policy"
+        return self
+
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+        self._refuse("SimulatePrincipalPolicy")
+        self.asked.append(asked)
+        return [
+            {
+                "EvaluationResults": [
+                    {
+                        "EvalActionName": action,
+                        "EvalDecision": "implicitDeny"
+                        if (asked["PolicySourceArn"], action) in self.denies
+                        else "allowed",
+                        "MissingContextValues": ["aws:SourceVpce"] if self.unknown_context else [],
+                    }
+                    for action in asked["ActionNames"]
+                ]
+            }
+        ]
+
+    def get_role(self, *, RoleName: str) -> dict[str, Any]:  # noqa: N803
+        self._refuse("GetRole")
+        return {"Role": {"Arn": f"arn:aws:iam::{ACCOUNT}:role/found/{RoleName}"}}
+
+    def _refuse(self, operation: str) -> None:
+        if self.refuses:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "said by the stand-in"}}, operation)
+
+
+@dataclass
+class SecretsManager:
+    """moto's, but for how old a version is, and for what it refuses. A stand-in."""
+
+    moto: Any
+    ages: dict[str, timedelta] = field(default_factory=dict)
+    """Version -> how long ago it was made."""
+    refuses: set[str] = field(default_factory=set)
+    """Operations, by the names of boto3."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.refuses:
+            return _denied
+        return getattr(self.moto, name)
+
+    def get_paginator(self, name: str) -> Any:
+        if name in self.refuses:
+            _denied()
+        return self.moto.get_paginator(name)
+
+    def list_secret_version_ids(self, **asked: Any) -> dict[str, Any]:
+        if "list_secret_version_ids" in self.refuses:
+            _denied()
+        answer: dict[str, Any] = self.moto.list_secret_version_ids(**asked)
+        for each in answer["Versions"]:
+            each["CreatedDate"] -= self.ages.get(each["VersionId"], timedelta())
+        return answer
+
+
+def _denied(**_asked: Any) -> Any:
+    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "said by the stand-in"}}, "operation")
+
+
+@dataclass
+class Stack:
+    """A stack whose every part is as it should be, until a test spoils one."""
+
+    aws: Aws
+    manifest: Manifest
+    iam: Iam
+    service: SecretsManager
+
+    @property
+    def store(self) -> AwsStore:
+        return cast(AwsStore, self.manifest.store)
+
+    @property
+    def name(self) -> str:
+        return self.store.secrets["mqtt"]
+
+    def look(self) -> dict[str, Result]:
+        found = list(doctor(checks(Session.open(self.manifest, role="operator"))))
+        self.exit_code = exit_code(found)
+        return dict(found)
+
+    def backend(self) -> Any:
+        """moto's own record of the secret, for what no request of the API sets."""
+        from moto.secretsmanager.models import secretsmanager_backends
+
+        return secretsmanager_backends[ACCOUNT][REGION].secrets[self.name]
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """In the broker's place: it takes connections, and nobody here says more."""
+    with socket.create_server(("localhost", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def stack(moto_environment: Aws, listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    prefix = moto_environment.prefix()
+    secret = Secret(
+        name="mqtt",
+        kind=SecretKind.MQTT_USER,
+        fields=("username", "password"),
+        readers=(Reader.SERVER, Reader.ROTATOR),
+        cadence_days=90,
+        users=("a", "b"),
+    )
+    store = AwsStore(
+        account=ACCOUNT,
+        region=REGION,
+        secrets={"mqtt": f"{prefix}/mqtt"},
+        lease=f"{prefix}/lease",
+        readers={f"{prefix}/mqtt": (SERVER, OPERATOR)},
+    )
+    port = listener.getsockname()[1]
+    broker = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=port, protocol=MqttProtocol.V5, tls=True)
+    manifest = Manifest(project="p", stack="prod", store=store, broker=broker, secrets=(secret,), grace_seconds=30)
+    for name in (f"{prefix}/mqtt", f"{prefix}/lease"):
+        moto_environment.secrets_manager.create_secret(Name=name)
+    made = Stack(moto_environment, manifest, Iam(), SecretsManager(moto_environment.secrets_manager))
+    backend = made.backend()
+    backend.rotation_requested = backend.rotation_enabled = True
+    backend.rotation_lambda_arn = make_function(moto_environment, f"{prefix}-rotate-mqtt")
+    now = datetime.now(UTC)
+    session = Session.open(manifest, role="operator")
+    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="a")
+    session.store.add("mqtt", version, Value({"username": "a", "password": new_password()}))
+    session.store.publish("mqtt", version.id, now)
+    real = Account.client
+
+    def client(account: Account, service: str) -> Any:
+        played = {"iam": made.iam, "secretsmanager": made.service}
+        return played.get(service) or real(account, service)
+
+    monkeypatch.setattr(Account, "client", client)
+    moto_environment.client("s3").create_bucket(Bucket=prefix, CreateBucketConfiguration={"LocationConstraint": REGION})
+    cloudtrail = moto_environment.client("cloudtrail")
+    for trail in cloudtrail.describe_trails()["trailList"]:
+        cloudtrail.delete_trail(Name=trail["Name"])
+    cloudtrail.create_trail(Name=prefix, S3BucketName=prefix, IsMultiRegionTrail=True)
+    cloudtrail.start_logging(Name=prefix)
+    return made
+
+
+def make_function(aws: Aws, name: str) -> str:
+    """A function that nobody calls, and the role that it runs as, by the same name."""
+    trusts = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [trusts]})
+    role = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        file.writestr("nothing.py", "")
+    made = aws.client("lambda").create_function(
+        FunctionName=name, Role=role, Runtime="python3.11", Handler="nothing.do", Code={"ZipFile": package.getvalue()}
+    )
+    return str(made["FunctionArn"])
+
+
+def told(result: Result) -> str:
+    return "\n".join((result.value, result.rule, result.remedy))
+
+
+def test_a_stack_that_is_as_it_should_be_is_well(stack: Stack) -> None:
+    found = stack.look()
+    assert {name: (result.level, told(result)) for name, result in found.items() if result.level is not Level.OK} == {}
+    assert stack.exit_code is ExitCode.DONE
+    assert list(found) == [
+        *("credentials", "secrets", "unknown secrets", "lease", "pending", "rotation"),
+        *("your rights", "readers' rights", "rotators' rights", "audit"),
+        *("broker", "secret mqtt"),
+    ]
+    assert ACCOUNT in found["credentials"].value
+
+
+def drop_secret(stack: Stack) -> None:
+    stack.aws.secrets_manager.delete_secret(SecretId=stack.store.lease, ForceDeleteWithoutRecovery=True)
+
+
+def schedule_deletion(stack: Stack) -> None:
+    stack.aws.secrets_manager.delete_secret(SecretId=stack.name)
+
+
+STRAY = "0" * 40
+
+
+def leave_empty_pending(stack: Stack) -> None:
+    """What AWS leaves when the function failed before it put anything in."""
+    strict = StrictSecretsManager(stack.aws.secrets_manager)
+    strict.rotate_secret(SecretId=stack.name, ClientRequestToken=STRAY)
+    stack.service.ages[STRAY] = timedelta(hours=3)
+
+
+def leave_pending_of_somebody(stack: Stack) -> None:
+    stack.aws.secrets_manager.put_secret_value(
+        SecretId=stack.name, ClientRequestToken=STRAY, SecretString="{}", VersionStages=["AWSPENDING"]
+    )
+    stack.service.ages[STRAY] = timedelta(hours=3)
+
+
+def leave_own_pending(stack: Stack, age: timedelta = timedelta(hours=3)) -> None:
+    """What a rotation that was killed after its first step leaves."""
+    made = datetime.now(UTC) - age
+    version = Version(id=new_token(made), stage=Stage.PENDING, created=made, user="b")
+    value = Value({"username": "b", "password": new_password()})
+    Session.open(stack.manifest, role="operator").store.add("mqtt", version, value)
+
+
+def beside(stack: Stack, name: str) -> str:
+    """A secret that the stack does not know. Its name is made from the stack's."""
+    full = name.format(stack.name.partition("/")[0])
+    stack.aws.secrets_manager.create_secret(Name=full, SecretString="{}")
+    return full
+
+
+def leave_a_secret(stack: Stack) -> None:
+    beside(stack, "{}/one-that-left")
+
+
+def leave_a_generation(stack: Stack) -> None:
+    beside(stack, "{}+2/mqtt")
+
+
+def drop_function(stack: Stack) -> None:
+    stack.aws.client("lambda").delete_function(FunctionName=stack.backend().rotation_lambda_arn)
+
+
+def deny_the_function(stack: Stack) -> None:
+    stack.iam.denies.add((role_of_function(stack), "secretsmanager:UpdateSecretVersionStage"))
+
+
+def role_of_function(stack: Stack) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:role/{stack.name.partition('/')[0]}-rotate-mqtt"
+
+
+def move_the_broker(stack: Stack) -> None:
+    with socket.create_server(("localhost", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    broker = stack.manifest.broker.model_copy(update={"port": port})
+    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
+
+
+def turn_rotation_off(stack: Stack) -> None:
+    stack.backend().rotation_enabled = False
+
+
+def let_rotation_be_late(stack: Stack) -> None:
+    stack.backend().next_rotation_date = (datetime.now(UTC) - timedelta(days=3)).timestamp()
+
+
+def deny_the_operator(stack: Stack) -> None:
+    stack.iam.denies.add((ASKING, "secretsmanager:PutSecretValue"))
+
+
+def deny_the_server(stack: Stack) -> None:
+    stack.iam.denies.add((SERVER, "secretsmanager:GetSecretValue"))
+
+
+def stop_the_trail(stack: Stack) -> None:
+    stack.aws.client("cloudtrail").stop_logging(Name=stack.name.partition("/")[0])
+
+
+def delete_the_trail(stack: Stack) -> None:
+    stack.aws.client("cloudtrail").delete_trail(Name=stack.name.partition("/")[0])
+
+
+def select_events(stack: Stack, **selectors: Any) -> None:
+    name = stack.name.partition("/")[0]
+    stack.aws.client("cloudtrail").put_event_selectors(TrailName=name, **selectors)
+
+
+def record_no_management_event(stack: Stack) -> None:
+    select_events(stack, EventSelectors=[{"ReadWriteType": "All", "IncludeManagementEvents": False}])
+
+
+def record_changes_alone(stack: Stack) -> None:
+    select_events(stack, EventSelectors=[{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}])
+
+
+def record_objects_alone(stack: Stack) -> None:
+    fields = [
+        {"Field": "eventCategory", "Equals": ["Data"]},
+        {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
+    ]
+    select_events(stack, AdvancedEventSelectors=[{"FieldSelectors": fields}])
+
+
+def be_in_another_account(stack: Stack) -> None:
+    """The stack is in another one than the credentials."""
+    store = stack.store.model_copy(update={"account": "9" * 12})
+    stack.manifest = stack.manifest.model_copy(update={"store": store})
+
+
+ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"
+"""Whom moto takes every caller for."""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "words"),
+    [
+        (drop_secret, "secrets", ("no secret", "/lease", "pulumi up")),
+        (
+            schedule_deletion,
+            "secrets",
+            ("scheduled for deletion on 20", "make another of that name", "restore-secret", "store.generation"),
+        ),
+        (
+            leave_empty_pending,
+            "pending",
+            ("AWSPENDING is on version 000", "empty", "log", "--remove-from-version-id 000", "rotate-secret"),
+        ),
+        (leave_pending_of_somebody, "pending", ("AWSPENDING is on version 000", "--remove-from-version-id 000")),
+        (leave_own_pending, "pending", ("AWSPENDING is left on version 20", "secretops tick finishes it")),
+        (leave_own_pending, "secret mqtt", ("left pending", "secretops tick")),
+        (leave_a_secret, "unknown secrets", ("/one-that-left: named as the stack's own", "delete-secret", "rotates")),
+        (leave_a_generation, "unknown secrets", ("+2/mqtt: named as the stack's own", "delete-secret")),
+        (move_the_broker, "broker", ("localhost:", "let this machine reach it")),
+        (drop_function, "rotators' rights", ("no function arn:aws:lambda", "pulumi up")),
+        (
+            deny_the_function,
+            "rotators' rights",
+            ("-rotate-mqtt may not secretsmanager:UpdateSecretVersionStage on", "/lease", "/mqtt", "pulumi up"),
+        ),
+        (turn_rotation_off, "rotation", ("mqtt is not rotated", "pulumi up")),
+        (let_rotation_be_late, "rotation", ("mqtt was due", "log group")),
+        (deny_the_operator, "your rights", ("may not secretsmanager:PutSecretValue on", "ask")),
+        (deny_the_server, "readers' rights", (f"{SERVER} may not secretsmanager:GetSecretValue on", "pulumi up")),
+        (stop_the_trail, "audit", ("not logging", "pulumi up")),
+        (delete_the_trail, "audit", ("no trail covers eu-central-1", "pulumi up", "log group is in this account and")),
+        (record_no_management_event, "audit", ("does not record reads and changes of Secrets Manager", "pulumi up")),
+        (record_changes_alone, "audit", ("does not record reads of Secrets Manager", "pulumi up")),
+        (record_objects_alone, "audit", ("does not record reads and changes of Secrets Manager", "pulumi up")),
+        (be_in_another_account, "credentials", (f"of account {ACCOUNT}", f"in account {'9' * 12}", "AWS_PROFILE")),
+    ],
+    ids=lambda one: getattr(one, "__name__", None),
+)
+def test_what_is_not_as_it_should_be_is_found_with_its_remedy(
+    spoil: Callable[[Stack], None], check: str, words: tuple[str, ...], stack: Stack
+) -> None:
+    spoil(stack)
+    found = stack.look()
+    assert found[check].level is Level.ATTENTION, told(found[check])
+    for each in words:
+        assert each in told(found[check])
+    assert stack.exit_code is ExitCode.ATTENTION
+
+
+def test_in_another_account_nothing_else_is_said_of_the_stack(stack: Stack) -> None:
+    be_in_another_account(stack)
+    found = stack.look()
+    others = {name: result for name, result in found.items() if name not in ("credentials", "broker")}
+    assert {result.level for result in others.values()} == {Level.UNKNOWN}, others
+    assert {result.value for result in others.values()} == {f"the AWS credentials are of account {ACCOUNT}"}
+
+
+MANAGEMENT = {"Field": "eventCategory", "Equals": ["Management"]}
+ALL = frozenset({READS, WRITES})
+
+
+@pytest.mark.parametrize(
+    ("basic", "advanced", "kinds"),
+    [
+        ([], [], ALL),
+        ([{"ReadWriteType": "All", "IncludeManagementEvents": True}], [], ALL),
+        ([{}], [], ALL),
+        ([{"ReadWriteType": "ReadOnly"}], [], {READS}),
+        ([{"ReadWriteType": "WriteOnly"}], [], {WRITES}),
+        ([{"ReadWriteType": "ReadOnly"}, {"ReadWriteType": "WriteOnly"}], [], ALL),
+        ([{"IncludeManagementEvents": False}], [], set()),
+        ([{"ExcludeManagementEventSources": ["kms.amazonaws.com"]}], [], ALL),
+        ([{"ExcludeManagementEventSources": ["kms.amazonaws.com", "secretsmanager.amazonaws.com"]}], [], set()),
+        ([], [[MANAGEMENT]], ALL),
+        ([], [[MANAGEMENT, {"Field": "readOnly", "Equals": ["true"]}]], {READS}),
+        ([], [[MANAGEMENT, {"Field": "readOnly", "NotEquals": ["true"]}]], {WRITES}),
+        (
+            [],
+            [[MANAGEMENT, {"Field": "readOnly", "Equals": [kind]}] for kind in ("true", "false")],
+            ALL,
+        ),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "NotEquals": ["kms.amazonaws.com"]}]], ALL),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "NotEquals": ["secretsmanager.amazonaws.com"]}]], set()),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "NotStartsWith": ["secrets"]}]], set()),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "Equals": ["kms.amazonaws.com"]}]], set()),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "EndsWith": [".amazonaws.com"]}]], ALL),
+        ([], [[MANAGEMENT, {"Field": "eventName", "NotEquals": ["GetSecretValue"]}]], set()),
+        ([], [[{"Field": "eventCategory", "Equals": ["Data"]}]], set()),
+        ([], [[{"Field": "readOnly", "Equals": ["true"]}]], set()),
+    ],
+)
+def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
+    basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
+) -> None:
+    assert recorded(basic, [{"FieldSelectors": fields} for fields in advanced]) == kinds
+
+
+def test_one_trail_that_records_all_is_enough(stack: Stack) -> None:
+    record_changes_alone(stack)
+    prefix, cloudtrail = stack.name.partition("/")[0], stack.aws.client("cloudtrail")
+    cloudtrail.create_trail(Name=f"{prefix}-second", S3BucketName=prefix)
+    cloudtrail.start_logging(Name=f"{prefix}-second")
+    assert stack.look()["audit"] == Result(Level.OK, f"{prefix}-second")
+
+
+def test_a_trail_that_may_not_be_looked_at_is_unknown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Account.client
+
+    def client(account: Account, service: str) -> Any:
+        found = real(account, service)
+        if service == "cloudtrail":
+            monkeypatch.setattr(found, "get_event_selectors", _denied)
+        return found
+
+    monkeypatch.setattr(Account, "client", client)
+    found = stack.look()["audit"]
+    assert found.level is Level.UNKNOWN
+    assert "you may not cloudtrail:GetEventSelectors" in told(found)
+
+
+@pytest.mark.parametrize("leave", [leave_empty_pending, leave_own_pending])
+def test_a_rotation_that_is_under_way_is_no_stray_label(leave: Callable[..., None], stack: Stack) -> None:
+    if leave is leave_own_pending:
+        leave(stack, timedelta(minutes=1))
+    else:
+        leave(stack)
+        stack.service.ages.clear()
+    found = stack.look()["pending"]
+    assert (found.level, found.value) == (Level.OK, f"under way: {stack.name}")
+
+
+def test_the_notes_that_every_tick_makes_do_not_hide_a_stray_label(stack: Stack) -> None:
+    leave_empty_pending(stack)
+    store = Session.open(stack.manifest, role="operator").store
+    current = store.versions("mqtt").current
+    assert current
+    store.mark("mqtt", current.id, verified=datetime.now(UTC))
+    assert stack.look()["pending"].level is Level.ATTENTION
+
+
+@pytest.mark.parametrize("leave", [leave_empty_pending, leave_pending_of_somebody])
+def test_the_way_out_of_a_stray_label_that_is_told_lets_aws_rotate_again(
+    leave: Callable[[Stack], None], stack: Stack
+) -> None:
+    strict = StrictSecretsManager(stack.aws.secrets_manager)
+    leave(stack)
+    with pytest.raises(ClientError, match="previous rotation"):
+        strict.rotate_secret(SecretId=stack.name)
+    command = stack.look()["pending"].remedy.partition("update-secret-version-stage ")[2].partition(";")[0].split()
+    given = dict(zip(command[::2], command[1::2], strict=True))
+    strict.update_secret_version_stage(
+        SecretId=given["--secret-id"],
+        VersionStage=given["--version-stage"],
+        RemoveFromVersionId=given["--remove-from-version-id"],
+    )
+    assert stack.look()["pending"].level is Level.OK
+    assert strict.rotate_secret(SecretId=stack.name)
+
+
+def test_a_secret_that_only_waits_to_be_deleted_is_no_fault_and_its_name_is_said_to_be_taken(stack: Stack) -> None:
+    stack.aws.secrets_manager.delete_secret(SecretId=beside(stack, "{}/one-that-left"))
+    found = stack.look()["unknown secrets"]
+    assert found.level is Level.OK
+    assert "/one-that-left goes on 20" in found.value and "holds its name" in found.value
+
+
+@pytest.mark.parametrize("name", ["{}-other/mqtt", "{}other/mqtt", "{}+x/mqtt", "{}"])
+def test_another_stacks_secret_is_not_taken_for_a_stranger(name: str, stack: Stack) -> None:
+    beside(stack, name)
+    assert stack.look()["unknown secrets"] == Result(Level.OK, "none")
+
+
+@pytest.mark.parametrize(
+    ("operation", "check", "action"),
+    [
+        ("list_secrets", "unknown secrets", "secretsmanager:ListSecrets"),
+        ("list_secret_version_ids", "pending", "secretsmanager:ListSecretVersionIds"),
+    ],
+)
+def test_what_the_operator_may_not_ask_is_unknown_and_named(
+    operation: str, check: str, action: str, stack: Stack
+) -> None:
+    leave_empty_pending(stack)
+    stack.service.refuses.add(operation)
+    found = stack.look()
+    assert found[check].level is Level.UNKNOWN
+    assert f"you may not {action}" in told(found[check])
+    assert stack.exit_code is ExitCode.ATTENTION
+
+
+QUICK = Timing(duration=2, renew=0.2, look=0.1)
+
+
+def lease(stack: Stack) -> Result:
+    return LeaseMoves(Account(stack.store), QUICK).look()
+
+
+def test_a_holder_of_the_lease_that_lives_is_named_and_no_fault(stack: Stack) -> None:
+    store = SecretsManagerVersionStore.open(stack.store, role="operator", timing=QUICK)
+    with store.lease("one that lives"):
+        found = lease(stack)
+    assert found.level is Level.OK
+    assert found.value.startswith("held by one that lives since 20")
+    assert lease(stack) == Result(Level.OK, "free")
+
+
+def test_a_holder_of_the_lease_that_is_dead_is_found_and_the_next_command_follows_it(stack: Stack) -> None:
+    store = SecretsManagerVersionStore.open(stack.store, role="operator", timing=QUICK)
+
+    def hold() -> None:
+        held = store.lease("one that was killed")
+        held.__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(hold)[0] == -signal.SIGKILL
+    found = lease(stack)
+    assert found.level is Level.ATTENTION
+    assert "held by one that was killed since 20" in found.value and "did not renew it for 2 s" in found.value
+    assert "half-done" in found.rule and "secretops tick follows it" in found.remedy
+    with store.lease("the next"):
+        pass
+    assert lease(stack) == Result(Level.OK, "free")
+
+
+def test_rights_that_nobody_may_ask_for_are_unknown(stack: Stack) -> None:
+    stack.iam.refuses = True
+    found = stack.look()
+    for name in ("your rights", "readers' rights", "rotators' rights"):
+        assert found[name].level is Level.UNKNOWN
+        assert "you may not iam:SimulatePrincipalPolicy" in told(found[name])
+
+
+def test_an_answer_that_hangs_on_the_network_is_no_denial(stack: Stack) -> None:
+    deny_the_server(stack)
+    stack.iam.unknown_context = True
+    assert stack.look()["readers' rights"].level is Level.OK
+
+
+def test_rights_are_asked_with_what_the_policies_ask_for(stack: Stack) -> None:
+    stack.look()
+    context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in stack.iam.asked[0]["ContextEntries"]}
+    assert context["aws:SecureTransport"] == ["true"]
+    assert context["secretsmanager:resource/AllowRotationLambdaArn"][0].endswith("-rotate-mqtt")
+
+
+@pytest.mark.parametrize(
+    ("session", "role"),
+    [
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/operator/ann", OPERATOR),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/other/ann", f"arn:aws:iam::{ACCOUNT}:role/found/other"),
+        (f"arn:aws:iam::{ACCOUNT}:user/ann", f"arn:aws:iam::{ACCOUNT}:user/ann"),
+    ],
+)
+def test_of_a_session_the_role_is_asked_about(session: str, role: str, stack: Stack) -> None:
+    assert Account(stack.store).principal(session) == role
+
+
+def test_without_credentials_it_is_said_once_what_is_wrong(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    found = stack.look()
+    assert found["credentials"].level is Level.ATTENTION
+    assert "no AWS credentials" in found["credentials"].value
+    assert found["broker"].level is Level.OK
+    others = {name: result.level for name, result in found.items() if name not in ("credentials", "broker")}
+    assert set(others.values()) == {Level.UNKNOWN}, others
+    manifest = tmp_path / "secretops.json"
+    manifest.write_text(stack.manifest.model_dump_json())
+    done = subprocess.run(
+        [sys.executable, "-m", "secretops", "doctor", "--manifest", str(manifest)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
+    assert done.stdout.count("no AWS credentials") == 1, done.stdout
+    assert f"unknown   not looked at: {', '.join(others)}" in done.stdout
+
+
+def test_while_aws_does_not_answer_it_is_asked_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def client(account: Account, service: str) -> Any:
+        asked.append(service)
+        raise UnreachableError("said by the test: no answer")
+
+    monkeypatch.setattr(Account, "client", client)
+    found = stack.look()
+    assert asked == ["sts"]
+    assert {each.value for name, each in found.items() if name != "broker"} == {"said by the test: no answer"}
