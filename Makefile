@@ -6,13 +6,14 @@ PYTHON ?= python3
 TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
 BIN := .venv/bin
 
-.PHONY: help setup stack-file up down preview image bench test test-fast check format lint types contracts scan clean
+.PHONY: help setup stack-file up down preview image lambda bench test test-fast check format lint types contracts scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
 	@echo "make down       stop what make up started"
 	@echo "make preview    what a make up would change"
 	@echo "make image      one image for the launcher and the rotator"
+	@echo "make lambda     the package of the rotation functions, for a stack of AWS"
 	@echo "make bench      measure, and write docs/performance.md"
 	@echo "make test       every test, on real parts"
 	@echo "make test-fast  the inner loop: tests that start nothing"
@@ -20,10 +21,14 @@ help:
 	@echo "make format     format the code"
 	@echo "make scan       look for secrets in the files and in the git history"
 	@echo "make clean      remove tools and caches; state and values stay"
-	@echo "STACK=name takes another stack, PYTHON=python3.12 another Python."
+	@echo "STACK=name takes another stack, PYTHON=python3.12 another Python;"
+	@echo "YES=1 lets make up STACK=name go on without a question, as in CI."
 
 setup:
-	@$(PYTHON) tools/setup.py --stack $(STACK)
+	@$(PYTHON) tools/setup.py --stack $(STACK) $(DEPLOYS)
+
+# A stack of a cloud is not deployed on a stand-in for its provider.
+up: DEPLOYS := --deploys
 
 # The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr): no other opens this stack, on any backend.
 ifeq ($(STACK),dev)
@@ -41,7 +46,7 @@ ifeq ($(STACK),dev)
 	@$(BIN)/secretops tick --stack $(STACK) || [ $$? -eq 3 ]
 	@$(BIN)/secretops status --stack $(STACK) || [ $$? -eq 3 ]
 else
-	@$(BIN)/pulumi up --suppress-outputs --stack $(STACK)
+	@$(BIN)/pulumi up --suppress-outputs $(if $(YES),--yes) --stack $(STACK)
 	@echo "next: $$($(BIN)/pulumi stack output next --stack $(STACK))"
 endif
 
@@ -62,6 +67,9 @@ image:
 	@$(DOCKER) build --tag $(TAG) --build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude '*') \
 		$(if $(UPSTREAM),--build-arg UPSTREAM=.tools/server) \
 		$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
+
+lambda: setup
+	@$(BIN)/python tools/lambda_package.py
 
 bench: setup
 	@$(BIN)/python -m bench

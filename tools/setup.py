@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools/setup.py", description="Make this clone ready.")
     parser.add_argument("--parts", action="store_true", help="also what the full tests run against")
     parser.add_argument("--stack", help="also the provider that this stack asks for")
+    parser.add_argument("--deploys", action="store_true", help="refuse where only a stand-in would be deployed on")
     wanted = parser.parse_args(arguments)
 
     import signal
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
     # A terminated set-up takes the same way out as an interrupted one: it ends its child and removes its half.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        make_ready(wanted.stack)
+        make_ready(wanted.stack, deploys=wanted.deploys)
         if wanted.parts:
             provide_parts(must=bool(os.environ.get("CI")))
     except SetupError as error:

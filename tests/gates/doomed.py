@@ -21,17 +21,22 @@ from secretops.operations.session import Session
 from secretops.targets import open_target
 from tests.real.stack import DEADLINE, Stack
 
-LOOKS = frozenset({"versions", "read", "lease", "verify"})
+LOOKS = frozenset({"versions", "read", "lease", "confirm", "verify"})
 """Calls that change nothing in the store and nothing at the target."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__, "secretops.stores.kubernetes"])  # passed over where its extra is missing
+_context.set_forkserver_preload(  # passed over where its extra is missing
+    [__name__, "secretops.stores.kubernetes", "tests.gates.test_aws_crash"]
+)
+
+Moment = Callable[[str], None]
+"""What a doomed process calls when it comes to a moment, with its name."""
 
 
 class Watched:
     """A store or a target with `moment(name)` called before and after each of its effects."""
 
-    def __init__(self, real: object, kind: str, moment: Callable[[str], None]) -> None:
+    def __init__(self, real: object, kind: str, moment: Moment) -> None:
         self._real, self._kind, self._moment = real, kind, moment
 
     def __getattr__(self, name: str) -> Any:
@@ -52,13 +57,24 @@ class Watched:
 def start(
     stack: Stack, command: str, name: str, *, kill_at: int | None = None, hold_at: Collection[int] = ()
 ) -> Doomed:
-    """Begin `rotate name` or `tick`. At moment number `kill_at` it SIGKILLs itself, at those in `hold_at` it waits."""
+    """Begin `rotate name` or `tick`, with its end as `begin` has it."""
+    return begin(functools.partial(_command, stack, command, name), kill_at=kill_at, hold_at=hold_at)
+
+
+def begin(
+    act: Callable[[Moment], None],
+    *,
+    kill_at: int | None = None,
+    stop_at: int | None = None,
+    hold_at: Collection[int] = (),
+) -> Doomed:
+    """Do `act` in a process of its own. At moment number `kill_at` it SIGKILLs itself, at `stop_at` it SIGSTOPs itself
+    with all its threads, at those in `hold_at` it waits.
+
+    `act` is pickled: a function of a module, or a partial of one.
+    """
     ours, theirs = _context.Pipe()
-    process = _context.Process(
-        target=_run,
-        args=(stack, command, name, kill_at, hold_at, theirs),
-        daemon=True,
-    )
+    process = _context.Process(target=_run, args=(act, kill_at, stop_at, hold_at, theirs), daemon=True)
     process.start()
     theirs.close()
     return Doomed(process, ours)
@@ -79,6 +95,11 @@ class Doomed:
     def go_on(self) -> None:
         self._pipe.send("go on")
 
+    def wake(self) -> None:
+        """From `stop_at`."""
+        assert self.process.pid
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def end(self) -> int:
         """Wait for its end: its exit code, or minus the signal. What it said is in `moments`."""
         self.process.join(DEADLINE)
@@ -92,8 +113,12 @@ class Doomed:
         return self.process.exitcode
 
 
-def _run(  # noqa: PLR0917 - as the process passes them
-    stack: Stack, command: str, name: str, kill_at: int | None, hold_at: Collection[int], pipe: Connection
+def _run(
+    act: Callable[[Moment], None],
+    kill_at: int | None,
+    stop_at: int | None,
+    hold_at: Collection[int],
+    pipe: Connection,
 ) -> None:
     count = 0
 
@@ -102,10 +127,20 @@ def _run(  # noqa: PLR0917 - as the process passes them
         pipe.send(what)
         if count == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if count == stop_at:
+            os.kill(os.getpid(), signal.SIGSTOP)
         if count in hold_at:
             pipe.recv()
         count += 1
 
+    try:
+        act(moment)
+    except SecretopsError as error:
+        pipe.send(str(error))
+        os._exit(int(error.exit_code))
+
+
+def _command(stack: Stack, command: str, name: str, moment: Moment) -> None:
     opened = stack.session("rotator")
     real = open_target
     for module in (sessions, put, tick):
@@ -116,13 +151,9 @@ def _run(  # noqa: PLR0917 - as the process passes them
         journal=opened.journal,
         clock=opened.clock,
     )
-    try:
-        if command == "tick":
-            failed = next((one.error for one in tick.tick(session) if one.error), None)
-            if failed:
-                raise failed
-        else:
-            rotate.rotate(session, name, cut_off=False, say=lambda _: None)
-    except SecretopsError as error:
-        pipe.send(str(error))
-        os._exit(int(error.exit_code))
+    if command == "tick":
+        failed = next((one.error for one in tick.tick(session) if one.error), None)
+        if failed:
+            raise failed
+    else:
+        rotate.rotate(session, name, cut_off=False, say=lambda _: None)

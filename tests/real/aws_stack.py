@@ -1,0 +1,139 @@
+"""A stack in Secrets Manager (a stand-in, tests/real/strict_secrets_manager) over a real broker.
+
+Secrets Manager's part of a rotation is played here: moto calls no function without docker.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from secretops.engine.state import Version
+from secretops.entrypoints import aws_lambda
+from secretops.manifest import AwsStore, Broker, Manifest
+from secretops.operations.session import Session
+from secretops.stores.leases import Timing
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
+from secretops.stores.secrets_manager.api import Api
+from secretops.values import Value
+from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.stack import Stack, make_catalogue
+from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager import SecretsManagerClient
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+
+QUICK = Timing(duration=1, renew=0.2, look=0.1)
+"""A killed holder of the lease costs a test one second."""
+
+
+@dataclass
+class AwsStack(Stack):
+    """A stack of the AWS store, whose Lambda functions are called in this process."""
+
+    aws: Aws = field(default_factory=lambda: Aws(""))
+    drops_pending: bool = False
+    """Whether AWSPENDING goes when its version becomes AWSCURRENT: AWS says that it may."""
+    timing: Timing = QUICK
+
+    @property
+    def place(self) -> AwsStore:
+        assert isinstance(self.manifest.store, AwsStore)
+        return self.manifest.store
+
+    @property
+    def service(self) -> StrictSecretsManager:
+        return StrictSecretsManager(_client(self.aws), current_drops_pending=self.drops_pending)
+
+    def session(self, role: str = "operator") -> Session:
+        api = Api(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
+        store = SecretsManagerVersionStore(self.place, api, loud=role == "rotator", timing=self.timing)
+        return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
+
+    def begin(self, name: str = "mqtt", *, cancelled: bool = False, value: str | None = None) -> str:
+        """RotateSecret: gives the token. `cancelled`: an operator took the label of the one before away first.
+
+        `value` is what the new version holds; AWS makes it empty for a rotation, and does not say for a mere test.
+        """
+        full = self.place.secrets[name]
+        secret = self.service._kept(full)
+        secret.rotation_requested = secret.rotation_enabled = True
+        if cancelled:
+            secret.remove_version_stages_from_old_versions([PENDING])
+        token = str(self.service.rotate_secret(SecretId=full)["VersionId"])
+        if value is not None:
+            secret.versions[token]["secret_string"] = value
+        return token
+
+    def cancel(self, name: str = "mqtt") -> None:
+        """CancelRotateSecret."""
+        self.service._kept(self.place.secrets[name]).rotation_enabled = False
+
+    def event(self, step: str, token: str, name: str = "mqtt") -> dict[str, str]:
+        """What Secrets Manager gives to the function."""
+        arn = self.service.describe_secret(SecretId=self.place.secrets[name])["ARN"]
+        return {"Step": step, "SecretId": arn, "ClientRequestToken": token}
+
+    def step(self, step: str, token: str, name: str = "mqtt") -> None:
+        self.call(self.event(step, token, name))
+
+    def call(self, event: dict[str, str]) -> None:
+        with mock.patch.object(aws_lambda, "_session", lambda: self.session("rotator")):
+            aws_lambda.rotate(event, None)
+
+    def all_steps(self, token: str, name: str = "mqtt") -> None:
+        for step in STEPS:
+            self.step(step, token, name)
+
+    def tick_function(self) -> dict[str, Any]:
+        with mock.patch.object(aws_lambda, "_session", lambda: self.session("rotator")):
+            return aws_lambda.tick({}, None)
+
+    def labels(self, name: str = "mqtt") -> dict[str, set[str]]:
+        """AWS' own, by version."""
+        found = self.service.describe_secret(SecretId=self.place.secrets[name]).get("VersionIdsToStages", {})
+        return {version: {one for one in has if one.startswith("AWS")} for version, has in found.items()}
+
+    def labelled(self, stage: str, name: str = "mqtt") -> Value:
+        found = self.service.get_secret_value(SecretId=self.place.secrets[name], VersionStage=stage)
+        return Value(json.loads(found["SecretString"]))
+
+    def delivered(self) -> Value:
+        """What ECS would give to the server."""
+        return self.labelled(CURRENT)
+
+    def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:  # noqa: ARG002 - AWS deletes them
+        assert [version for version, has in self.labels(name).items() if CURRENT in has] == [current.id]
+
+    def elsewhere(self, port: int) -> AwsStack:
+        """The same stack, whose broker is said to be at another port."""
+        broker = self.manifest.broker.model_copy(update={"port": port})
+        return replace(self, manifest=self.manifest.model_copy(update={"broker": broker}))
+
+
+def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
+    """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret has a value."""
+    prefix, catalogue = aws.prefix(), make_catalogue()
+    names = {secret.name: f"{prefix}/{secret.name}" for secret in catalogue}
+    store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, lease=f"{prefix}/lease")
+    for name in (*names.values(), store.lease):
+        aws.secrets_manager.create_secret(Name=name)
+    manifest = Manifest(
+        project="coreflux-mcp-secrets",
+        stack="test",
+        store=store,
+        broker=broker,
+        secrets=catalogue,
+        grace_seconds=30,
+    )
+    return AwsStack(manifest, environment=aws.environment, aws=aws, drops_pending=drops_pending)
+
+
+@functools.cache
+def _client(aws: Aws) -> SecretsManagerClient:
+    return aws.secrets_manager

@@ -1,0 +1,151 @@
+"""A function as Lambda runs it, as far as that goes here: a stand-in for Lambda, and for nothing in the package.
+
+Its code unpacked, its handler and variables as the stack declares them, a Python that finds nothing else, and one
+process that is kept from call to call. The runtime's own Python need not be here: what is compiled is the package's
+build for this one (`package_for_here`). Neither its role nor its limits are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.real.stack import DEADLINE
+from tools import lambda_package
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+"""What a package is built for that runs here."""
+
+CODE = "/var/task"
+"""Where Lambda unpacks a package."""
+
+_BOOTSTRAP = """
+import importlib, json, logging, os, sys
+sys.path[:0] = [os.environ["LAMBDA_TASK_ROOT"]]
+sys.path += json.loads(os.environ.pop("RUNTIME_BRINGS"))
+logging.basicConfig(level="INFO", stream=sys.stderr)
+module, _, name = os.environ["_HANDLER"].rpartition(".")
+handler = getattr(importlib.import_module(module), name)
+answers, sys.stdout = sys.stdout, sys.stderr
+for line in sys.stdin:
+    call = json.loads(line)
+    try:
+        if call["ahead"]:
+            import datetime
+            session, ahead = importlib.import_module(module)._session(), datetime.timedelta(seconds=call["ahead"])
+            object.__setattr__(session, "clock", lambda ahead=ahead: datetime.datetime.now(datetime.UTC) + ahead)
+        answer = {"result": handler(call["event"], None)}
+    except Exception as error:
+        answer = {"errorType": type(error).__name__, "errorMessage": str(error)}
+    print(json.dumps(answer), file=answers, flush=True)
+"""
+
+
+class FunctionError(Exception):
+    """What AWS is told when a function raises: the name of what it raised, and its text."""
+
+
+@dataclass
+class RunningFunction:
+    """Its process, and what it logs."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def invoke(self, event: Mapping[str, Any], *, ahead: float = 0) -> Any:
+        """Its result, `ahead` seconds from now. Raises FunctionError."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps({"event": event, "ahead": ahead}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"the function's process ended:\n{self.log.read_text()[-2000:]}"
+        answer = json.loads(line)
+        if "errorType" in answer:
+            raise FunctionError(f"{answer['errorType']}: {answer['errorMessage']}")
+        return answer["result"]
+
+
+@contextmanager
+def running(
+    folder: Path,
+    function: Mapping[str, Any],
+    *,
+    package: Path,
+    environment: Mapping[str, str],
+    brings: Sequence[Path] = (),
+) -> Iterator[RunningFunction]:
+    """The function of a stack, a Function resource's outputs, until the end of the block. `folder` is to be new.
+
+    `package` is `package_for_here`, `environment` what Lambda would add of itself, `brings` what its Python has beside
+    the standard library.
+    """
+    task = folder / "task"
+    _lay(function["code"], task, package)
+    variables = (function.get("environment") or {}).get("variables") or {}
+    log = folder / "log"
+    with log.open("w") as logged:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", "-c", _BOOTSTRAP],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=logged,
+            text=True,
+            cwd=task,
+            env={
+                "PATH": os.defpath,
+                **environment,
+                **variables,
+                "LAMBDA_TASK_ROOT": str(task),
+                "_HANDLER": function["handler"],
+                "RUNTIME_BRINGS": json.dumps([str(path) for path in brings]),
+            },
+        )
+    try:
+        yield RunningFunction(process, log)
+    finally:
+        assert process.stdin and process.stdout
+        process.stdin.close()
+        try:
+            process.wait(DEADLINE)
+        finally:
+            process.kill()
+            process.stdout.close()
+
+
+def package_for_here(target: Path) -> Path:
+    """dist/lambda.zip built for this Python. All that is not compiled has to be the same bytes."""
+    lambda_package.build(target, python=PYTHON, architecture=ARCHITECTURE)
+    with zipfile.ZipFile(target) as built, zipfile.ZipFile(lambda_package.ZIP) as declared:
+        assert _plain(built) == _plain(declared)
+    return target
+
+
+def _lay(code: Mapping[str, Any], task: Path, package: Path) -> None:
+    """A function's archive, as Pulumi's state has it, with `package` for dist/lambda.zip, as Lambda unpacks it.
+
+    Where a file of the stack's own names Lambda's folder, it names `task`.
+    """
+    task.mkdir(parents=True)
+    for name, asset in code["assets"].items():
+        if "path" in asset:
+            assert (name, Path(asset["path"])) == (".", lambda_package.ZIP)
+            with zipfile.ZipFile(package) as archive:
+                archive.extractall(task)
+    for name, asset in code["assets"].items():
+        if "text" in asset:
+            (task / name).write_text(asset["text"].replace(CODE, str(task)))
+
+
+def _plain(archive: zipfile.ZipFile) -> dict[str, int]:
+    """The checksum of each file that is not compiled."""
+    return {entry.filename: entry.CRC for entry in archive.infolist() if not entry.filename.endswith(".so")}

@@ -1,0 +1,165 @@
+"""The package of the Lambda functions: the same bytes twice, only what is imported, and a function that works from it.
+
+The runtime's Python need not be here, so what is run is built in the same way for the Python and the machine at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.aws_stack import STEPS, make_aws_stack
+from tests.real.lambda_runtime import ARCHITECTURE, PYTHON
+from tests.real.mosquitto import Mosquitto
+from tests.real.moto import Aws
+from tests.real.stack import DEADLINE
+from tests.real.strict_secrets_manager import strict
+from tools import lambda_package
+from tools.clone import provide_uv
+
+pytestmark = pytest.mark.real
+
+RUNS = 5
+TIMES_BOTO3 = 1.5
+"""How long the function's module may take to import, as times of boto3 alone."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _uv() -> None:
+    provide_uv()
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package for the Python at hand, as Lambda lays it down."""
+    folder = tmp_path_factory.mktemp("lambda")
+    lambda_package.build(folder / "lambda.zip", python=PYTHON, architecture=ARCHITECTURE)
+    task = folder / "task"
+    with zipfile.ZipFile(folder / "lambda.zip") as archive:
+        archive.extractall(task)
+    return task
+
+
+def run(task: Path, code: str, environment: dict[str, str] | None = None) -> str:
+    """Python with the package and its own standard library, and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.insert(0, {str(task)!r})\n{code}"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+        env={"PATH": os.defpath, **(environment or {})},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_package_for_the_runtime_is_the_same_bytes_twice_and_small(tmp_path: Path) -> None:
+    for name in ("one.zip", "two.zip"):
+        lambda_package.build(tmp_path / name)
+    one, two = ((tmp_path / name).read_bytes() for name in ("one.zip", "two.zip"))
+    assert one == two
+    assert len(one) <= 5_000_000
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    assert names == sorted(names)
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {entry.external_attr >> 16 for entry in entries} == {0o100644}
+    assert not [name for name in names if name.endswith(".pyc") or "kubernetes" in name or "cryptography" in name]
+    machine = {"arm64": "aarch64"}.get(lambda_package.ARCHITECTURE, lambda_package.ARCHITECTURE)
+    tag = f"cpython-{lambda_package.PYTHON.replace('.', '')}-{machine}-linux-gnu.so"
+    assert [name for name in names if ".so" in name and not name.endswith(tag)] == []
+    assert any(name.endswith(tag) for name in names)
+
+
+def test_a_rotation_and_a_tick_run_from_the_package_alone(
+    unpacked: Path, mosquitto: Mosquitto, moto_environment: Aws
+) -> None:
+    stack = make_aws_stack(mosquitto.broker(), moto_environment)
+    stack.put("broker-admin", dict(mosquitto.admin))
+    token = stack.begin()
+    events = [stack.event(step, token) for step in STEPS]
+    with strict(moto_environment) as strictly:
+        said = run(
+            unpacked,
+            "import json, os\n"
+            "from secretops.entrypoints import aws_lambda\n"
+            "for event in json.loads(os.environ['EVENTS']): aws_lambda.rotate(event, None)\n"
+            "aws_lambda.tick({}, None)\n"
+            "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))",
+            {
+                **strictly.environment,
+                "SECRETOPS_MANIFEST_JSON": stack.manifest.model_dump_json(),
+                "EVENTS": json.dumps(events),
+            },
+        )
+    assert stack.log_in() == "Success"
+    imported = set(json.loads(said.splitlines()[-1]))
+    tops = {path.name.removesuffix(".py") for path in unpacked.iterdir()} - {"secretops"}
+    assert tops <= imported | {"typing_extensions"}, "in the package, and not imported"
+
+
+def test_the_functions_module_takes_no_longer_to_import_than_half_as_much_again_as_boto3(unpacked: Path) -> None:
+    measured: dict[str, list[float]] = {"boto3": [], "secretops.entrypoints.aws_lambda": []}
+    for _ in range(RUNS):
+        for name, times in measured.items():
+            took = run(
+                unpacked,
+                f"import time; began = time.process_time(); import {name}; print(time.process_time() - began)",
+            )
+            times.append(float(took))
+    boto3, function = (statistics.median(times) for times in measured.values())
+    print(f"boto3 {boto3:.3f} s, the function {function:.3f} s: {function / boto3:.2f} times")
+    assert function <= TIMES_BOTO3 * boto3
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package that is current, of sources that a test may change."""
+    sources = tmp_path / "src"
+    for name, path in lambda_package._ours():
+        (sources / name).parent.mkdir(parents=True, exist_ok=True)
+        (sources / name).write_bytes(path.read_bytes())
+    lock = tmp_path / "uv.lock"
+    lock.write_bytes(lambda_package.LOCK.read_bytes())
+    for name, place in (
+        ("SOURCES", sources),
+        ("LOCK", lock),
+        ("ZIP", tmp_path / "d.zip"),
+        ("NOTE", tmp_path / "d.json"),
+    ):
+        monkeypatch.setattr(lambda_package, name, place)
+    yield sources
+
+
+def test_a_package_is_current_until_what_it_is_made_from_changes(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lambda_package, "ROOT", elsewhere.parent)
+    monkeypatch.setattr(lambda_package, "build", lambda target: target.write_bytes(b"a stand-in for the zip"))
+    assert not lambda_package.is_current(), "there is none"
+    assert lambda_package.main() == 0
+    assert lambda_package.is_current()
+    source = elsewhere / "secretops/engine/rotation.py"
+    text = source.read_text()
+    source.write_text(text + "#\n")
+    assert not lambda_package.is_current()
+    source.write_text(text)
+    assert lambda_package.is_current()
+    lock = lambda_package.LOCK.read_text()
+    lambda_package.LOCK.write_text(lock.replace('name = "rich"\nversion = "', 'name = "rich"\nversion = "9'))
+    assert lambda_package.is_current(), "rich is not in it"
+    lambda_package.LOCK.write_text(lock.replace('name = "boto3"\nversion = "', 'name = "boto3"\nversion = "9'))
+    assert not lambda_package.is_current()
+    lambda_package.LOCK.write_text(lock)
+    lambda_package.ZIP.write_bytes(b"another")
+    assert not lambda_package.is_current()

@@ -1,0 +1,187 @@
+"""dist/lambda.zip: secretops and what it imports in a Lambda function, by the hashes of uv.lock. `make lambda`.
+
+The same bytes from the same lock and sources: entries sorted, one time, one mode, no bytecode (that belongs to one
+minor version of Python, and whoever builds need not have the function's). boto3 comes along although the runtime has
+one: AWS advises it, for the runtime's changes by itself.
+https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tools.steps import ROOT, TOOLS, SetupError, run_step, say, write_whole
+
+PYTHON = "3.13"
+"""The function's runtime is python<this>."""
+
+ARCHITECTURE = "x86_64"
+"""The function's architecture; `arm64` is the other one. What runs here runs there, so tests can prove it."""
+
+PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
+"""As uv names them. The runtime is Amazon Linux 2023, whose glibc is 2.34."""
+
+LARGEST = 5_000_000
+"""Bytes. Lambda itself takes 50 MB; a small package starts sooner and shows at once what came into it by mistake."""
+
+PACKAGES = (
+    "annotated-types",
+    "boto3",
+    "botocore",
+    "jmespath",
+    "paho-mqtt",
+    "pydantic",
+    "pydantic-core",
+    "python-dateutil",
+    "python-dotenv",
+    "s3transfer",
+    "six",
+    "typing-extensions",
+    "typing-inspection",
+    "urllib3",
+)
+"""What the function imports of what secretops may import: a test runs it with nothing else."""
+
+_NAMES = tuple(f'name = "{name}"\n' for name in PACKAGES)
+
+SERVICES = ("secretsmanager",)
+"""Of botocore's 400 services, the ones that the function speaks to."""
+
+LEFT_OUT = ("broker", "cli", "launcher", "operations/doctor", "stores/kubernetes", "trails")
+"""Folders of secretops that no function imports."""
+
+ZIP = ROOT / "dist/lambda.zip"
+NOTE = ROOT / "dist/lambda.json"
+"""Beside it: the digest of what it was made from, and its own."""
+
+SOURCES = ROOT / "secretops/src"
+LOCK = ROOT / "uv.lock"
+
+
+def is_current() -> bool:
+    """Whether dist/lambda.zip is there and made from this lock and these sources. Takes some 10 ms, starts nothing."""
+    try:
+        note = json.loads(NOTE.read_text())
+        return bool(note == {"made_from": made_from(), "sha256": _sha256(ZIP.read_bytes())})
+    except (OSError, ValueError):
+        return False
+
+
+def made_from() -> str:
+    """The digest of everything that decides what is in the package."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for locked in LOCK.read_text().split("[[package]]\n"):
+        if locked.startswith(_NAMES):
+            digest.update(locked.encode())
+    for name, path in _ours():
+        digest.update(f"{name} {_sha256(path.read_bytes())}\n".encode())
+    return digest.hexdigest()
+
+
+def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTURE) -> None:
+    """Make the zip. Raises SetupError, and leaves none that is half-made."""
+    with tempfile.TemporaryDirectory() as folder:
+        installed = Path(folder) / "installed"
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text(_requirements())
+        run_step(
+            f"the packages of the Lambda function, python{python} on {architecture}",
+            [
+                TOOLS / "bin/uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+                "--python-version", python, "--python-platform", PLATFORMS[architecture],
+                "--target", installed, "--requirement", requirements,
+            ],
+            env={"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"},
+            remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run make lambda again",
+        )  # fmt: skip
+        entries = sorted([*_theirs(installed), *_ours()])
+        new = Path(folder) / "lambda.zip"
+        with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, path in entries:
+                entry = zipfile.ZipInfo(name)  # of 1980-01-01
+                entry.create_system, entry.external_attr = 3, 0o100644 << 16  # a plain file that anybody may read
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, path.read_bytes())
+        size = new.stat().st_size
+        if size > LARGEST:
+            raise SetupError(
+                f"{target.name}", f"  it has {size:,} bytes", f"keep it below {LARGEST:,}: PACKAGES and SERVICES"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_suffix(".new")
+        shutil.copyfile(new, beside)
+        beside.replace(target)
+        say(f"- {target.name}: {len(entries)} files, {size / 1e6:.1f} MB")
+
+
+def _requirements() -> str:
+    """The lines of PACKAGES in the lock's export, each with its hashes."""
+    text = run_step(
+        "what uv.lock says of them",
+        [
+            TOOLS / "bin/uv", "export", "--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--no-header",
+            "--no-annotate", "--package", "secretops", "--extra", "aws", "--format", "requirements-txt",
+        ],
+        remedy="make setup",
+    )  # fmt: skip
+    found = {
+        line.partition("==")[0]: line
+        for line in text.replace("\\\n", "").splitlines()
+        if line.partition("==")[0] in PACKAGES
+    }
+    if missing := sorted({*PACKAGES} - found.keys()):
+        raise SetupError("the lock", f"  it has no {', '.join(missing)}", "correct PACKAGES in tools/lambda_package.py")
+    return "\n".join(found.values()) + "\n"
+
+
+def _theirs(installed: Path) -> Iterator[tuple[str, Path]]:
+    for path in installed.rglob("*"):
+        name = path.relative_to(installed)
+        top = name.parts[0]
+        unneeded = (
+            top in ("bin", ".lock")
+            or top.endswith(".dist-info")
+            or "__pycache__" in name.parts
+            or (name.match("botocore/data/*/*/*") and name.parts[2] not in SERVICES)
+        )
+        if path.is_file() and not unneeded:
+            yield name.as_posix(), path
+
+
+def _ours() -> Iterator[tuple[str, Path]]:
+    package = SOURCES / "secretops"
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if not any(name.is_relative_to(folder) for folder in LEFT_OUT):
+            yield path.relative_to(SOURCES).as_posix(), path
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def main() -> int:
+    try:
+        if is_current():
+            say(f"- {ZIP.relative_to(ROOT)} is current")
+            return 0
+        made = made_from()
+        build(ZIP)
+    except SetupError as error:
+        print(f"make lambda: {error}", file=sys.stderr)
+        return 1
+    write_whole(NOTE, json.dumps({"made_from": made, "sha256": _sha256(ZIP.read_bytes())}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
