@@ -26,7 +26,7 @@ server = open_server(
 )
 
 pulumi.export("secretops", store.manifest.model_dump(mode="json"))
-pulumi.export("references", asdict(references))
+pulumi.export("references", vars(references))
 pulumi.export("schedule", asdict(schedule))
 pulumi.export("trail", asdict(trail))
 pulumi.export("gaps", gaps(settings.store.kind))

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -17,25 +18,29 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from components import catalogue, matrix, problems
 from components.catalogue import Catalogue
-from components.contradictions import contradictions
+from components.contradictions import contradictions, doubts
+from components.entries import LogLevel, Name
 from components.naming import PROJECT
 from components.problems import Problem, says_secret
 from components.sections import (
+    AwsStore,
     BrokerSettings,
     CertificateIssuer,
     DeclaredSecret,
+    EcsServer,
     EmbeddedBroker,
     Environment,
+    ExistingTrail,
     KubernetesServer,
-    LogLevel,
-    Name,
+    LoadBalancer,
     OutsideBroker,
     Rotation,
     Section,
     ServerSettings,
     StoreSettings,
+    Vpc,
 )
-from secretops.manifest import HTTP_TOKEN, Secret
+from secretops.manifest import HTTP_TOKEN, Reader, Secret
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "environment": TypeAdapter(Environment),
@@ -59,10 +64,16 @@ def _keys(*models: type[Section], within: problems.Keys | None = None) -> proble
 
 
 _KEYS: Mapping[str, problems.Keys] = {
-    "store": _keys(*get_args(StoreSettings)),
+    "store": _keys(
+        *get_args(StoreSettings),
+        within={"aws.vpc": tuple(Vpc.model_fields), "aws.existing_trail": tuple(ExistingTrail.model_fields)},
+    ),
     "server": _keys(
         *get_args(ServerSettings),
-        within={"kubernetes.certificate_issuer": tuple(CertificateIssuer.model_fields)},
+        within={
+            "kubernetes.certificate_issuer": tuple(CertificateIssuer.model_fields),
+            "ecs.load_balancer": tuple(LoadBalancer.model_fields),
+        },
     ),
     "broker": _keys(*get_args(BrokerSettings)),
     "rotation": _keys(Rotation),
@@ -91,8 +102,17 @@ class Settings:
         if catalogue.CLIENT_CERT in {secret.name for secret in self.catalogue}:
             first = f"secretops put {catalogue.CLIENT_CERT}, then {first}"  # which logs in, and shows it
         tick = "secretops tick"
-        if isinstance(self.server, KubernetesServer):
+        if isinstance(self.server, KubernetesServer | EcsServer):
             first += f", then secretops put {HTTP_TOKEN[0]}"
+        if isinstance(self.server, EcsServer) and self.server.copilot and self.server.reference == "NativeRef":
+            first += ", then secretops put agent-key (a task starts once each of its secrets has a value)"
+        if isinstance(self.store, AwsStore):
+            from components.aws.names import names_of
+
+            function = names_of(self.store, self.stack).plain("tick")
+            tick = f"aws lambda invoke --cli-read-timeout 0 --region {self.store.region} "  # it may take minutes
+            tick += f"--function-name {function} /dev/stdout (or wait for the full hour)"
+        elif isinstance(self.server, KubernetesServer):
             context = f" --context {shlex.quote(self.server.context)}" if self.server.context else ""
             tick = (
                 "kubectl create job first-tick --from=cronjob/coreflux-mcp-rotator "
@@ -102,13 +122,19 @@ class Settings:
 
     @classmethod
     def load(cls) -> Settings:
-        """The settings of the stack that the engine runs. Raises ConfigurationError with all that is wrong."""
+        """The settings of the stack that the engine runs; warns of what may be meant.
+
+        Raises ConfigurationError with all that is wrong.
+        """
         given = pulumi.runtime.config.CONFIG.get()
-        return cls.parse(
+        settings = cls.parse(
             pulumi.get_stack(),
             {key.removeprefix(f"{PROJECT}:"): text for key, text in given.items() if key.startswith(f"{PROJECT}:")},
             encrypted=[key.removeprefix(f"{PROJECT}:") for key in given if pulumi.runtime.is_config_secret(key)],
         )
+        for doubt in doubts(settings.store):
+            pulumi.log.warn(doubt)
+        return settings
 
     @classmethod
     def parse(cls, stack: str, entries: Mapping[str, str], *, encrypted: Collection[str] = ()) -> Settings:
@@ -149,9 +175,14 @@ class Settings:
                 )
             except ValidationError as error:
                 told = [problems.place_of(value) for value in values]
-                found += problems.explain(name, error, _KEYS.get(name, {}), told=told)
+                keys = _KEYS.get(name, {})
+                found += problems.explain(name, error, keys, told=told)
+                rest = problems.without_unknown(_without_values(section) if values else section, error, keys)
+                if rest is not None:
+                    with suppress(ValidationError):  # what is told already would only be told again
+                        parsed[name] = _SECTIONS[name].validate_json(json.dumps(rest))
         environment = parsed.get("environment", _environment_of(stack))
-        found += contradictions(environment, parsed)
+        found += contradictions(stack, environment, parsed)
         if found:
             raise ConfigurationError(stack, found)
         rotation, broker = parsed.get("rotation", Rotation()), parsed["broker"]
@@ -163,7 +194,18 @@ class Settings:
             broker=broker,
             rotation=rotation,
             log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
-            catalogue=Catalogue(tuple(_secrets(stack, rotation, broker, parsed["server"], parsed.get("secrets", {})))),
+            catalogue=Catalogue(
+                tuple(
+                    _secrets(
+                        stack,
+                        rotation=rotation,
+                        broker=broker,
+                        store=parsed["store"],
+                        server=parsed["server"],
+                        declared=parsed.get("secrets", {}),
+                    )
+                )
+            ),
         )
 
 
@@ -211,8 +253,10 @@ def _environment_of(stack: str) -> Environment:
 
 def _secrets(
     stack: str,
+    *,
     rotation: Rotation,
     broker: BrokerSettings,
+    store: StoreSettings,
     server: ServerSettings,
     declared: Mapping[str, DeclaredSecret],
 ) -> Iterator[Secret]:
@@ -220,9 +264,12 @@ def _secrets(
     yield catalogue.mqtt(stack, rotation.mqtt_days)
     yield catalogue.agent_key(rotation.agent_key_days)
     issued = isinstance(server, KubernetesServer) and server.certificate_issuer
-    if isinstance(broker, OutsideBroker) and broker.client_certificate and not issued:
-        yield catalogue.client_cert()
-    if isinstance(server, KubernetesServer) and HTTP_TOKEN[0] not in declared:
+    if isinstance(broker, OutsideBroker) and broker.client_certificate:
+        if not issued:
+            yield catalogue.client_cert()
+        elif isinstance(store, AwsStore):  # its functions have no way to a certificate that lies in a cluster
+            yield catalogue.client_cert(readers=(Reader.ROTATOR,))
+    if isinstance(server, KubernetesServer | EcsServer) and HTTP_TOKEN[0] not in declared:
         yield catalogue.http_token()
     for name, secret in declared.items():
         yield catalogue.declared(name, secret.fields, secret.readers, secret.remind_after_days)

@@ -13,3 +13,5 @@ class Trail:
     gap: str
     policy: str = ""
     """What whoever keeps the records has to be given for it ("" where the stack itself sets it up)."""
+    query: str = ""
+    """What finds in the records who read what ("" where `secretops audit` alone reads them)."""

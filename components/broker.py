@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 
 from components.sections import BrokerSettings, EmbeddedBroker, OutsideBroker
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
@@ -78,5 +80,8 @@ def ca_bundle(path: str) -> str:
 
     Raises OSError, and ValueError where there is no certificate in it.
     """
-    found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    with warnings.catch_warnings():
+        # Of a CA whose serial number is not positive: whoever names a system's bundle can't mend it.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)

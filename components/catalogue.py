@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name
+from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variable_of
 from components.sections import DeclaredSecret
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
@@ -62,13 +62,13 @@ def agent_key(cadence_days: int) -> Secret:
     )
 
 
-def client_cert() -> Secret:
+def client_cert(readers: tuple[Reader, ...] = SERVER_AND_ROTATOR) -> Secret:
     """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop."""
     return Secret(
         name=CLIENT_CERT,
         kind=SecretKind.X509,
         fields=CERTIFICATE_FILES,
-        readers=SERVER_AND_ROTATOR,
+        readers=readers,
         cadence_days=365,
     )
 
@@ -95,8 +95,19 @@ SERVER_VARIABLES = frozenset(
 """What the server reads (the guide, Environment-Specific Configuration; its parse_args) and what the launcher reads; a
 stack's own secrets have other variables."""
 
+_VARIABLES = {
+    SecretKind.MQTT_USER: {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},  # nosec B105 - names of variables
+    SecretKind.AGENT_KEY: {"api-key": "DO_AGENT_API_KEY"},
+    SecretKind.X509: {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
+}
+
 OWN_PREFIX = "SECRETOPS_"
 """Variables that secretops keeps for itself."""
+
+
+def variables_of(secret: Secret) -> dict[str, str]:
+    """field -> the variable that the server reads (the guide, Environment-Specific Configuration)."""
+    return dict(_VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields})
 
 
 def _users(base: str, stack: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What is wrong between sections of a stack file that are each right."""
+"""What is wrong between sections of a stack file that are each right. A platform's own lies in its folder."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components import catalogue, matrix
-from components.broker import ca_bundle
-from components.naming import CERTIFICATE_FILES, variable_of
+from components.naming import variable_of
 from components.problems import Problem
 from components.sections import (
-    BrokerSettings,
+    AwsStore,
     DeclaredSecret,
+    EcsServer,
     EmbeddedBroker,
     Environment,
     KubernetesServer,
-    KubernetesStore,
+    LocalServer,
     OutsideBroker,
+    StoreSettings,
 )
 from secretops.manifest import HTTP_TOKEN, Reader
 
-SHORTEST_GRACE = 180
-"""Seconds, where kubelets bring values: up to two minutes (docs/operations/kubernetes.md), and one to change over."""
 
-
-def contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+def contradictions(stack: str, environment: Environment, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each of them, from the sections that could be read."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
@@ -52,19 +50,20 @@ def contradictions(environment: Environment, parsed: Mapping[str, Any]) -> Itera
             "the grace ends before the next rotation is due",
             "shorten it, or rotate less often",
         )
-    if rotation and rotation.grace_seconds < SHORTEST_GRACE and isinstance(parsed.get("store"), KubernetesStore):
-        yield Problem(
-            f"rotation.grace_seconds: {rotation.grace_seconds} with store kubernetes",
-            f"at least {SHORTEST_GRACE}: a new value takes up to two minutes to reach a pod, which has to change over",
-            "lengthen it, or take it out for its default",
-        )
+    store, server = parsed.get("store"), parsed.get("server")
     yield from _of_names(secrets)
-    if isinstance(server := parsed.get("server"), KubernetesServer):
-        yield from _on_kubernetes(server, broker, secrets)
-    if "store" in parsed and "server" in parsed:
-        refused = matrix.refusal(parsed["store"].kind, parsed["server"].kind)
-        if refused:
-            yield Problem(*refused)
+    yield from _of_platforms(stack, parsed)
+    refused = matrix.refusal(store.kind, server.kind) if store and server else None
+    if refused:
+        yield Problem(*refused)
+
+
+def doubts(store: StoreSettings) -> Iterator[str]:
+    """What is likely a mistake in a stack file, and may be meant: it is warned of, and refused by nobody."""
+    if isinstance(store, AwsStore):
+        from components.aws.contradictions import doubts as of_aws
+
+        yield from of_aws(store)
 
 
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
@@ -98,36 +97,18 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             )
 
 
-def _on_kubernetes(
-    server: KubernetesServer, broker: BrokerSettings | None, secrets: Mapping[str, DeclaredSecret]
-) -> Iterator[Problem]:
-    """What pods can't do, or can't be given."""
-    if isinstance(broker, EmbeddedBroker):
-        yield Problem(
-            "broker.kind: embedded with server kubernetes",
-            "it listens on one machine's loopback, which no pod reaches",
-            "name your broker: kind coreflux or mosquitto, and its host",
-        )
-    if isinstance(broker, OutsideBroker) and broker.ca_file:
-        rule = "a PEM file of CA certificates: it is read here, and becomes a ConfigMap that the pods read"
-        remedy = "put it there, or name another; take it out if a public CA signs the broker's certificate"
-        try:
-            ca_bundle(broker.ca_file)
-        except OSError as error:
-            yield Problem(f"broker.ca_file: {broker.ca_file}: {error.strerror}", rule, remedy)
-        except ValueError:
-            yield Problem(f"broker.ca_file: {broker.ca_file}: no certificate in it", rule, remedy)
-    if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
-        yield Problem(
-            "server.certificate_issuer: without broker.client_certificate",
-            "it signs the certificate that the broker asks the server for",
-            "add client_certificate: true to the broker, or take the issuer out",
-        )
-    for name, secret in secrets.items():
-        for field in secret.fields:
-            if f"{name}.{field}" in CERTIFICATE_FILES:
-                yield Problem(
-                    f"secrets.{name}: its field {field} is the file {name}.{field}",
-                    "in the server's folder that is a file of its client certificate",
-                    "rename the secret or its field",
-                )
+def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the platforms of a stack find themselves, each beside its own limits. Imports a folder when it is asked."""
+    store, server = parsed.get("store"), parsed.get("server")
+    if isinstance(server, KubernetesServer):
+        from components.kubernetes.contradictions import contradictions as on_kubernetes
+
+        yield from on_kubernetes(server, parsed)
+    if isinstance(store, AwsStore) or isinstance(server, EcsServer):
+        from components.aws.contradictions import contradictions as on_aws
+
+        yield from on_aws(stack, parsed)
+    if isinstance(server, LocalServer) and store and not isinstance(store, AwsStore):
+        for key in ("reader", "folder"):
+            if getattr(server, key):
+                yield Problem(f"server.{key}: with store {store.kind}", "it is for store aws", "take it out")

@@ -84,7 +84,7 @@ WHY_NOT: Mapping[StoreKind, str] = MappingProxyType(
 """Why a store goes with no other servers than those in PAIRS."""
 
 BUILT: frozenset[StoreKind | ServerKind] = frozenset(
-    {StoreKind.DOTENV, ServerKind.LOCAL, StoreKind.KUBERNETES, ServerKind.KUBERNETES}
+    {StoreKind.DOTENV, ServerKind.LOCAL, StoreKind.KUBERNETES, ServerKind.KUBERNETES, StoreKind.AWS, ServerKind.ECS}
 )
 """What can be deployed today. The rest is refused with the platform that it arrives with."""
 
@@ -103,6 +103,9 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
             Feature.ENCRYPTION_AT_REST: "it is the cluster's; secretops doctor looks, and asks you where it can't see",
             Feature.READ_TRAIL: "the API server records each read once whoever runs it gives it the audit policy",
             Feature.GRANT: "one Secret holds all that the server reads; the rotator reads every version of each secret",
+        },
+        StoreKind.AWS: {
+            Feature.READ_TRAIL: "CloudTrail has each read, minutes later; in a task or cluster they can be read unseen",
         },
     }
 )
@@ -132,6 +135,11 @@ def refusal(store: str, server: str) -> tuple[str, str, str] | None:
     return None
 
 
+def can_be_deployed(store: StoreKind, server: ServerKind) -> bool:
+    """Whether a pair that works by design can be deployed today."""
+    return {store, server} <= BUILT
+
+
 def gaps(store: str) -> dict[str, str]:
     """What a store cannot do by itself -> the reason and what helps."""
     return {feature.value: why for feature, why in GAPS.get(StoreKind(store), {}).items()}
@@ -145,7 +153,7 @@ def markdown() -> str:
         cells = [
             "–"
             if server not in PAIRS[store]
-            else " or ".join(PAIRS[store][server]) + ("" if {store, server} <= BUILT else " (planned)")
+            else " or ".join(PAIRS[store][server]) + ("" if can_be_deployed(store, server) else " (planned)")
             for server in servers
         ]
         lines.append(f"| {store} | " + " | ".join(cells) + " |")

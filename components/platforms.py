@@ -5,9 +5,17 @@ from __future__ import annotations
 import pulumi
 
 from components.matrix import refusal
-from components.principals import ServiceAccount
-from components.references import Reference
-from components.sections import DotenvStore, KubernetesServer, KubernetesStore, LocalServer, OutsideBroker
+from components.principals import AwsCaller, EcsTask, ServiceAccount, SyncedPods
+from components.references import Fetched, MountedFiles, NativeRef, Reference, SyncedKey
+from components.sections import (
+    AwsStore,
+    DotenvStore,
+    EcsServer,
+    KubernetesServer,
+    KubernetesStore,
+    LocalServer,
+    OutsideBroker,
+)
 from components.server import Identity, McpServer
 from components.store import SecretStore
 from settings import Settings
@@ -15,14 +23,32 @@ from settings import Settings
 
 def open_identity(name: str, settings: Settings) -> Identity:
     """The identity that the stack's server reads secrets with. It is there before the server: grants come first."""
-    match settings.server:
-        case LocalServer():
+    _check_what_lies_here(settings)
+    match settings.server, settings.store:
+        case LocalServer(), DotenvStore():
             return Identity.of_this_account()
-        case KubernetesServer() as server:
-            from components.kubernetes.identity import KubernetesIdentity, check_kubeconfig
+        case LocalServer(reader=str() as arn), AwsStore() as store:
+            from components.aws.identity import AwsIdentity
 
-            check_kubeconfig(server.context)
+            return Identity(AwsCaller(account=AwsIdentity(name, store=store, stack=settings.stack).account, arn=arn))
+        case KubernetesServer() as server, KubernetesStore():
+            from components.kubernetes.identity import KubernetesIdentity
+
             return Identity(KubernetesIdentity(name, server=server, stack=settings.stack).principal)
+        case KubernetesServer(oidc_provider=str() as provider) as server, AwsStore() as store:
+            from components.aws.identity import AwsIdentity
+            from components.kubernetes.identity import KubernetesIdentity
+            from components.kubernetes.names import SYNC, user_of
+
+            cluster = KubernetesIdentity(name, server=server, stack=settings.stack)
+            aws = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack)
+            role = aws.sync(provider, user_of(server.namespace, SYNC))
+            syncs_as = cluster.sync_account(role)
+            return Identity(SyncedPods(account=aws.account, reads=role, syncs_as=syncs_as, pods=cluster.principal))
+        case EcsServer() as server, AwsStore() as store:
+            from components.aws.identity import AwsIdentity
+
+            return Identity(AwsIdentity(name, store=store, stack=settings.stack).task(server))
         case _:
             raise _planned(settings)
 
@@ -45,6 +71,10 @@ def open_store(name: str, settings: Settings, *, identity: Identity) -> SecretSt
             return KubernetesSecretStore(
                 name, store=store, server=server, broker=broker, namespace=one.namespace, settings=settings
             )
+        case AwsStore() as store, server, OutsideBroker() as broker, (EcsTask() | SyncedPods() | AwsCaller()) as reader:
+            from components.aws.store import AwsSecretStore
+
+            return AwsSecretStore(name, store=store, server=server, broker=broker, reader=reader, settings=settings)
         case _:
             raise _planned(settings)
 
@@ -58,19 +88,54 @@ def open_server(
     opts: pulumi.ResourceOptions | None = None,
 ) -> McpServer:
     """The server component that the stack asks for, wired with references."""
-    match settings.server, settings.broker, identity.principal:
-        case LocalServer() as server, _, _:
+    match settings.server, settings.broker, identity.principal, secrets:
+        case LocalServer() as server, _, _, (MountedFiles() | Fetched()) as given:
             from components.dotenv.local import LocalMcpServer
 
-            return LocalMcpServer(name, server=server, settings=settings, secrets=secrets, opts=opts)
-        case KubernetesServer() as server, OutsideBroker() as broker, ServiceAccount() as account:
+            return LocalMcpServer(name, server=server, settings=settings, secrets=given, opts=opts)
+        case (
+            KubernetesServer() as server,
+            OutsideBroker() as broker,
+            (ServiceAccount() as account) | SyncedPods(pods=account),
+            (MountedFiles() | SyncedKey()) as given,
+        ):
             from components.kubernetes.server import KubernetesMcpServer
 
             return KubernetesMcpServer(
-                name, server=server, broker=broker, account=account, settings=settings, secrets=secrets, opts=opts
+                name, server=server, broker=broker, account=account, settings=settings, secrets=given, opts=opts
+            )
+        case (
+            EcsServer() as server,
+            OutsideBroker() as broker,
+            EcsTask() as task,
+            (NativeRef() | Fetched()) as given,
+        ) if isinstance(settings.store, AwsStore):
+            from components.aws.ecs import EcsMcpServer
+
+            return EcsMcpServer(
+                name,
+                store=settings.store,
+                server=server,
+                broker=broker,
+                task=task,
+                settings=settings,
+                secrets=given,
+                opts=opts,
             )
         case _:
             raise _planned(settings)
+
+
+def _check_what_lies_here(settings: Settings) -> None:
+    """What the program needs of this machine. Raises RunError, before any resource is registered."""
+    if isinstance(settings.server, KubernetesServer):
+        from components.kubernetes.identity import check_kubeconfig
+
+        check_kubeconfig(settings.server.context)
+    if isinstance(settings.store, AwsStore):
+        from components.aws.package import check_package
+
+        check_package()
 
 
 def _planned(settings: Settings) -> NotImplementedError:

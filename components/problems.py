@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from components.matrix import ARRIVES_WITH, ServerKind, StoreKind
@@ -25,7 +27,22 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.what}\n    {self.rule}\n    -> {self.remedy}"
+        return "\n".join([self.what, _wrapped(self.rule, "    "), _wrapped(self.remedy, "    -> ")])
+
+
+WIDTH = 76
+"""Columns of a refusal's lines: the engine puts four before them. No word is cut: a longer ARN stays whole."""
+
+
+def _wrapped(text: str, begin: str) -> str:
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=begin,
+        subsequent_indent=" " * len(begin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 _SAYS_SECRET = re.compile(
@@ -109,15 +126,31 @@ def place_of(problem: Problem) -> str:
     return problem.what.partition(": ")[0]
 
 
-def matching(pattern: str, rule: str, remedy: str) -> AfterValidator:
-    """For a setting's type: text that `pattern` describes to a machine, and `rule` to a person."""
+def matching(
+    pattern: str, rule: str, remedy: str, *, meant: Callable[[str], str | None] = lambda _: None
+) -> AfterValidator:
+    """For a setting's type: text that `pattern` describes to a machine, and `rule` to a person.
+
+    `meant` is the remedy for a text that is wrong in a way that many get it wrong.
+    """
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy})
+            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": meant(text) or remedy})
         return text
 
     return AfterValidator(check)
+
+
+def no_number(rule: str, remedy: str) -> BeforeValidator:
+    """For a setting's type: digits that are text. What YAML made of them without quotes is not what the file says."""
+
+    def check(entry: Any) -> Any:
+        if isinstance(entry, int | float) and not isinstance(entry, bool):
+            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy, "shown": "a number"})
+        return entry
+
+    return BeforeValidator(check)
 
 
 def between(low: int, high: int, unit: str) -> AfterValidator:
@@ -127,6 +160,19 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
         if not low <= number <= high:
             rule = f"from {low} to {high} {unit}".rstrip()
             raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": "name a number in that range"})
+        return number
+
+    return AfterValidator(check)
+
+
+def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
+    """For a setting's type: one of `numbers`, of `unit`, which rise. The remedy never names less than was asked."""
+
+    def check(number: int) -> int:
+        if number not in numbers:
+            rule = f"one of {', '.join(map(str, numbers))} {unit}"
+            remedy = f"write {next((known for known in numbers if known > number), numbers[-1])}"
+            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy})
         return number
 
     return AfterValidator(check)
@@ -144,10 +190,14 @@ def network(text: str) -> str:
 
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     """For a setting's type: a list that names nothing twice."""
-    if len(set(entries)) < len(entries):
-        raise PydanticCustomError(
-            "told", "{rule}", {"rule": "each entry once", "remedy": "take out what is there twice"}
-        )
+    twice = next((entry for at, entry in enumerate(entries) if entry in entries[:at]), None)
+    if twice is not None:
+        context = {
+            "rule": "each entry once",
+            "remedy": "take out what is there twice",
+            "shown": f"{_shown(twice)} twice",
+        }
+        raise PydanticCustomError("told", "{rule}", context)
     return entries
 
 
@@ -170,6 +220,24 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
             yield _explained(where, detail, section, keys, kind)
 
 
+def without_unknown(section: Any, error: ValidationError, keys: Keys) -> Any:
+    """The section less its unknown keys, or None where anything else is wrong with it.
+
+    For what is to be told at once and needs the rest: no entry of it is guessed.
+    """
+    rest = copy.deepcopy(section)
+    for detail in error.errors(include_url=False):
+        place = detail["loc"]
+        if detail["type"] != "extra_forbidden":
+            return None
+        *above, key = place[1:] if place[0] in keys else place
+        inner = rest
+        for part in above:
+            inner = inner[part]
+        del inner[key]
+    return rest
+
+
 def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind: str) -> Problem:
     """What is wrong with a section's shape: what is missing, unknown, or of no known kind."""
     key = where.rpartition(".")[2]
@@ -187,7 +255,9 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
             if "." in within and within in keys:
                 kind, of = within, within.rpartition(".")[2]
             known = list(keys[kind])
-            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", did_you_mean(key, known))
+            inner = next((name for name in keys if name.startswith(f"{kind}.") and key in keys[name]), None)
+            remedy = f"did you mean {section}.{inner.partition('.')[2]}.{key}?" if inner else did_you_mean(key, known)
+            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy)
         case _:
             return _wrong_entry(where, detail)
 
@@ -198,7 +268,7 @@ def _wrong_entry(where: str, detail: ErrorDetails) -> Problem:
     shown = "its name" if detail["loc"][-1:] == ("[key]",) else _shown(entry)
     match detail["type"]:
         case "told":
-            rule, remedy = context["rule"], context["remedy"]
+            rule, remedy, shown = context["rule"], context["remedy"], context.get("shown", shown)
         case "literal_error" | "enum":
             known = re.findall(r"'([^']+)'", context["expected"])
             rule, remedy = f"one of {', '.join(known)}", did_you_mean(str(entry), known, otherwise="write one of them")
@@ -260,8 +330,9 @@ def _shown(entry: Any) -> str:
         case list() | tuple():
             return "a list"
     text = json.dumps(entry, ensure_ascii=False)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 4]} ..."
+    half = (_WIDEST - 5) // 2
+    return text if len(text) <= _WIDEST else f"{text[:half]} ... {text[-half:]}"
 
 
-_WIDEST = 60
-"""Characters of an entry that a message repeats."""
+_WIDEST = 120
+"""Characters of an entry that a message repeats; an ARN has about 90. A longer one is cut in its middle."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+import pulumi
 
 
 class ReferenceKind(StrEnum):
@@ -26,17 +29,32 @@ class MountedFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncedKey:
-    """A secret that an operator copies from its store into keys of the platform's own secret.
+    """Secrets that External Secrets copies from their store into keys of the platform's own."""
 
-    Only its tests use it until a store does that is not the cluster's: aws is the first.
-    """
-
-    secret: str
-    remote: str
-    """What the store calls it: an ARN, a path, a name."""
-    keys: Mapping[str, str]
-    """field -> key in the platform's secret."""
+    provider: Mapping[str, Any]
+    """How it reads there: the `provider` of its SecretStore."""
+    secrets: tuple[str, ...]
+    remotes: Mapping[str, str]
+    """secret -> what the store calls it."""
 
 
-Reference = MountedFiles
+@dataclass(frozen=True, kw_only=True)
+class NativeRef:
+    """Secrets that the platform reads and injects as variables when it starts the server."""
+
+    source: str
+    secrets: tuple[str, ...]
+    variables: Mapping[str, pulumi.Output[str]]
+    """variable -> where its value is, as the platform names it, e.g. arn:…:password:: for ECS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """Secrets that the launcher asks the store for. `source` is what it is started with, e.g. "aws-sm:…"."""
+
+    source: str
+    secrets: tuple[str, ...]
+
+
+Reference = MountedFiles | SyncedKey | NativeRef | Fetched
 """The union grows by one member with each platform that brings a kind."""

@@ -11,8 +11,37 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from components.naming import NAME
-from components.problems import between, distinct, matching, network
+from components.entries import (
+    EVERYWHERE,
+    AbsolutePath,
+    Account,
+    CertificateArn,
+    Cluster,
+    Days,
+    Email,
+    Folder,
+    Host,
+    HostName,
+    Image,
+    KubernetesName,
+    LogGroup,
+    Name,
+    Networks,
+    NetworksOrNone,
+    OidcProvider,
+    Operator,
+    Port,
+    Region,
+    Retention,
+    SecurityGroups,
+    Subnets,
+    Topic,
+    TopicArn,
+    TrailArn,
+    VpcId,
+    WayOut,
+)
+from components.problems import between, distinct, matching
 from secretops.manifest import MqttProtocol, Reader
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
@@ -22,48 +51,6 @@ class Section(BaseModel):
     """One section of a stack file. Frozen; an unknown key is an error, and so is a string where a number belongs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-Name = Annotated[
-    str,
-    matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
-]
-Port = Annotated[int, between(1, 65535, "")]
-Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
-_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
-Host = Annotated[
-    str,
-    matching(
-        _HOST,
-        "a host's name or IPv4 address alone: no scheme, port, path or space",
-        "write it like mqtt.example.com; the port goes into broker.port",
-    ),
-]
-HostName = Annotated[
-    str,
-    matching(
-        _HOST,
-        "a host's name or IPv4 address alone, as clients write it: no scheme, port or path",
-        "write it like mcp.example.com",
-    ),
-]
-Network = Annotated[str, AfterValidator(network)]
-Networks = Annotated[tuple[Network, ...], Field(min_length=1), AfterValidator(distinct)]
-NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
-EVERYWHERE = ("0.0.0.0/0", "::/0")
-KubernetesName = Annotated[
-    str,
-    matching(
-        r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
-        "a Kubernetes name: lower-case letters, digits, dashes and dots, a letter or digit at both ends",
-        "write it as kubectl shows it",
-    ),
-]
-AbsolutePath = Annotated[
-    str, matching(r"/[^\x00-\x1f\x7f]*", "an absolute path on this machine", "write the whole path, from / on")
-]
-Topic = Annotated[str, matching(r"[^\x00]+", "a topic filter, for example plant/#", "write one, or take the entry out")]
-LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class Environment(StrEnum):
@@ -78,14 +65,7 @@ class DotenvStore(Section):
     """A folder on this machine, as the guide draws it."""
 
     kind: Literal["dotenv"]
-    root: Annotated[
-        str,
-        matching(
-            r"[^~\x00-\x1f\x7f][^\x00-\x1f\x7f]*",
-            "a path on one line; ~ is not expanded",
-            "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
-        ),
-    ] = ".coreflux-mcp"
+    root: Folder = ".coreflux-mcp"
     """Relative to the project, or absolute, for example /etc/coreflux-mcp."""
     deliver: Literal["variables", "files"] = "variables"
     """Whether config/.env holds the values (MQTT_PASSWORD) or names their files (MQTT_PASSWORD_FILE)."""
@@ -117,11 +97,44 @@ class KubernetesStore(Section):
     """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
 
 
+class Vpc(Section):
+    """Where the rotating functions run, for a broker that only a VPC reaches."""
+
+    subnets: Subnets
+    security_groups: SecurityGroups
+    way_out: WayOut | None = None
+    """How they reach Secrets Manager. Values then go through that endpoint alone, if it is one."""
+
+
+class ExistingTrail(Section):
+    """A CloudTrail trail that somebody keeps, for example the organisation's."""
+
+    arn: TrailArn
+    log_group: LogGroup
+
+
 class AwsStore(Section):
-    """Secrets Manager in one region."""
+    """Secrets Manager in one region of one account."""
 
     kind: Literal["aws"]
-    region: Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region's code", "write it like eu-central-1")]
+    region: Region
+    account: Account
+    """Whatever account the credentials are of: no other is touched."""
+    operators: Annotated[tuple[Operator, ...], Field(min_length=1), AfterValidator(distinct)]
+    """Who may put and read values beside the stack's own roles: everybody else is denied, administrators too."""
+    replicas: Annotated[tuple[Region, ...], AfterValidator(distinct)] = ()
+    """Other regions that have a copy of each secret, under a key of their own."""
+    generation: Annotated[int, between(1, 999, "")] = 1
+    """One more where a destroyed stack is made anew before its secrets' recovery window is over."""
+    vpc: Vpc | None = None
+    retention_days: Retention = 365
+    """Of the trail."""
+    existing_trail: ExistingTrail | None = None
+    object_lock: Literal["governance", "compliance"] = "governance"
+    """How the trail's bucket locks records. Compliance is for good: not even the account's root shortens or ends it."""
+    alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
+    alert_topic: TopicArn | None = None
+    """An SNS topic that exists; None makes one."""
 
 
 class LocalServer(Section):
@@ -130,6 +143,15 @@ class LocalServer(Section):
     kind: Literal["local"]
     source: AbsolutePath | None = None
     """The upstream server's folder; None lets the launcher find or clone it."""
+    reader: Operator | None = None
+    """As which role or user of AWS the launcher reads, for store aws. Its own policies have to let it."""
+    folder: Folder | None = None
+    """Where the client's entry is written, for a store that is no folder. Relative to the project, or absolute."""
+
+    @property
+    def entry_folder(self) -> Path:
+        """That folder, absolute."""
+        return PROJECT_FOLDER / (self.folder or ".coreflux-mcp-local")
 
 
 class CertificateIssuer(Section):
@@ -143,15 +165,7 @@ class KubernetesServer(Section):
     """The MCP server as a Deployment."""
 
     kind: Literal["kubernetes"]
-    image: Annotated[
-        str,
-        matching(
-            r"(?=.*:[\w.-]+$)(?!.*:latest(@|$))([\w.-]+(:\d+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*"
-            r"(:\w[\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
-            "an image by its tag or digest; latest is another one each day",
-            "write it like registry.example.com/coreflux-mcp-secrets:0.1.0",
-        ),
-    ]
+    image: Image
     namespace: Annotated[
         str,
         matching(
@@ -187,12 +201,38 @@ class KubernetesServer(Section):
     """Image pull secrets of the namespace, by name; an operator makes them."""
     certificate_issuer: CertificateIssuer | None = None
     """Who signs the client certificate, by cert-manager; None leaves it to an operator."""
+    oidc_provider: OidcProvider | None = None
+    """By which the account knows the cluster's service accounts, for store aws: External Secrets reads as one."""
+
+
+class LoadBalancer(Section):
+    """An internal one, before the server's tasks."""
+
+    vpc: VpcId
+    security_groups: SecurityGroups
+    certificate: CertificateArn
+    """Of the stack's region, for the first of the server's allowed_hosts."""
 
 
 class EcsServer(Section):
     """The MCP server on ECS Fargate."""
 
     kind: Literal["ecs"]
+    image: Image
+    subnets: Subnets
+    """Private ones, with a way to the broker, the registry and AWS."""
+    security_groups: SecurityGroups
+    cluster: Cluster | None = None
+    replicas: Annotated[int, between(1, 100, "replicas")] = 2
+    """1 with a load balancer."""
+    reference: Literal["NativeRef", "Fetched"] = "NativeRef"
+    """How it reaches secrets: ECS injects them at a task's start and a new version is a new deployment, or the launcher
+    fetches them and takes a new version while it runs."""
+    copilot: bool = True
+    """Whether it asks the Coreflux Copilot: its agent-key then has to have a value before a task can start."""
+    allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
+    """Names that clients call it by."""
+    load_balancer: LoadBalancer | None = None
 
 
 class EmbeddedBroker(Section):

@@ -12,7 +12,7 @@ from components.principals import HostUser, Principal
 class McpServer(pulumi.ComponentResource):
     """What every platform's server component gives."""
 
-    endpoint: str
+    endpoint: pulumi.Input[str]
     """How an MCP client reaches it: a URL, or the path of a client entry."""
 
 

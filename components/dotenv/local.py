@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pulumi
 
 from components.broker import public_variables
 from components.dotenv.folder import Folder
-from components.references import Reference
+from components.references import Fetched, MountedFiles
 from components.sections import DotenvStore, LocalServer
 from components.server import McpServer
 from settings import Settings
@@ -27,30 +28,34 @@ class LocalMcpServer(McpServer):
         *,
         server: LocalServer,
         settings: Settings,
-        secrets: Reference,
+        secrets: MountedFiles | Fetched,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, None, opts)
-        if not isinstance(settings.store, DotenvStore):
-            raise TypeError(f"{settings.store.kind}: Settings lets only dotenv through to a local server today")
-        root = settings.store.folder
+        public = public_variables(settings.broker, log_level=settings.log_level)
+        folders: tuple[str, ...]
+        if isinstance(settings.store, DotenvStore):
+            root, folders, lines, environment = settings.store.folder, (), public, {}
+        else:  # no config/.env that the launcher reads: what is public comes to it with the entry
+            root, folders, lines, environment = server.entry_folder, ("config",), {}, public
         self.endpoint = str(root / CLIENT_ENTRY)
         Folder(
             f"{name}-files",
             root=str(root),
-            files={CLIENT_ENTRY: client_entry(secrets, server)},
-            lines=public_variables(settings.broker, log_level=settings.log_level),
+            folders=folders,
+            files={CLIENT_ENTRY: client_entry(secrets, server, environment)},
+            lines=lines,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"endpoint": self.endpoint})
 
 
-def client_entry(secrets: Reference, server: LocalServer) -> str:
+def client_entry(secrets: MountedFiles | Fetched, server: LocalServer, public: Mapping[str, str]) -> str:
     """An entry for an MCP client, in the shape of the server's own example. It names a place and holds no secret."""
     entry = {
         "command": str(Path(sys.prefix) / "bin" / "secretops"),
         "args": ["run", "--from", secrets.source],
         "description": "Coreflux MQTT broker control, on rotated credentials",
-        "env": {"COREFLUX_SERVER_DIR": server.source} if server.source else {},
+        "env": {**public, **({"COREFLUX_SERVER_DIR": server.source} if server.source else {})},
     }
     return json.dumps({"mcpServers": {"coreflux": entry}}, indent=2) + "\n"

@@ -8,10 +8,11 @@ import pulumi
 
 from components.access_log import Trail
 from components.broker import broker_location
+from components.catalogue import variables_of
 from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
 from components.dotenv.rotation import rotator_files, turn_on
-from components.naming import PROJECT, variable_of
+from components.naming import PROJECT
 from components.principals import HostUser, Principal
 from components.references import MountedFiles
 from components.rotation import Schedule
@@ -22,13 +23,6 @@ from secretops.manifest import Manifest, Reader, Secret, SecretKind
 from settings import Settings
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
-
-_VARIABLES = {
-    SecretKind.MQTT_USER: {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},  # nosec B105 - a variable's name
-    SecretKind.AGENT_KEY: {"api-key": "DO_AGENT_API_KEY"},
-    SecretKind.X509: {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
-}
-"""The names that the server reads (the guide, Environment-Specific Configuration)."""
 
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
@@ -65,7 +59,8 @@ class DotenvSecretStore(SecretStore):
             modes=_GUIDE_MODES,
             opts=self._child,
         )
-        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
+        told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
+        pulumi.log.info(told, self)
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
@@ -112,8 +107,8 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:
     """field -> variable, and field -> path for those that are delivered as a file."""
-    names = _VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields}
+    names = variables_of(secret)
     if secret.kind is SecretKind.X509:
-        return dict(names), dict(_FILES[secret.kind])
+        return names, dict(_FILES[secret.kind])
     paths = _FILES.get(secret.kind) or {field: f"secrets/{secret.name}.{field}-{{version}}" for field in secret.fields}
-    return dict(names), dict(paths) if files else {}
+    return names, dict(paths) if files else {}

@@ -6,9 +6,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes import core, meta
 
-from components.kubernetes.names import SERVER, Place, labels, name_of
+from components.kubernetes.names import SERVER, SYNC, Place, labels, name_of
 from components.kubernetes.network import default_deny
-from components.principals import Namespace, ServiceAccount
+from components.principals import AwsRole, Namespace, ServiceAccount
 from components.sections import KubernetesServer
 from secretops.errors import UsageError
 from secretops.stores.kubernetes.kubeconfig import connect
@@ -67,4 +67,15 @@ class KubernetesIdentity(pulumi.ComponentResource):
             "server-account", metadata=place.metadata(SERVER), automount_service_account_token=False, opts=place.child
         )
         self.principal = ServiceAccount(namespace=self.namespace, name=name_of(account.metadata))
+        self._place = place
         self.register_outputs({"namespace": self.namespace.name})
+
+    def sync_account(self, role: AwsRole) -> pulumi.Output[str]:
+        """The account that External Secrets reads AWS as. Not the server's: EKS gives the role's token to its pods."""
+        account = core.v1.ServiceAccount(
+            "sync-account",
+            metadata=self._place.metadata(SYNC, {"eks.amazonaws.com/role-arn": role.made}),
+            automount_service_account_token=False,
+            opts=self._place.child,
+        )
+        return name_of(account.metadata)

@@ -10,6 +10,7 @@ from pulumi_kubernetes import meta
 
 from components.naming import physical_name
 from components.principals import Namespace
+from secretops.manifest import HTTP_TOKEN, Delivered, Secret, SecretKind
 
 SERVER = "coreflux-mcp-server"
 ROTATOR = "coreflux-mcp-rotator"
@@ -18,6 +19,11 @@ SECRETS = "coreflux-mcp-secrets"
 CERTS = "coreflux-mcp-certs"
 VERSIONS = "coreflux-mcp-versions"
 """For the rotator alone: every version of every secret."""
+SYNCED = f"{SECRETS}-"
+"""What the name of each Secret begins with that External Secrets keeps: one a secret, there once that has a value."""
+STORE = "coreflux-mcp-store"
+SYNC = "coreflux-mcp-sync"
+"""The service account that External Secrets reads a store as. No pod runs as it."""
 CERTIFICATE = "coreflux-mcp-certificate"
 """In the place of CERTS where cert-manager writes it: one writer a Secret."""
 CERTIFICATE_KEYS = {"client.crt": "tls.crt", "client.key": "tls.key", "ca.crt": "ca.crt"}
@@ -33,6 +39,24 @@ INSTANCE = "app.kubernetes.io/instance"
 
 LABEL_LIMIT = 63
 """Characters of a label's value (Kubernetes, Labels and Selectors)."""
+
+
+_KEYS = {
+    SecretKind.MQTT_USER: {"username": "mqtt-user", "password": "mqtt-password"},  # nosec B105 - a key's name
+    SecretKind.AGENT_KEY: {"api-key": "api-key"},
+}
+"""As the guide has them, and the launcher's files: source."""
+
+
+def delivered(secret: Secret) -> Delivered:
+    """The Secret and the keys that the server's pods find `secret` in."""
+    if secret.kind is SecretKind.X509:
+        return Delivered(name=CERTS, keys={field: field for field in secret.fields})
+    token, field = HTTP_TOKEN
+    if secret.name == token:
+        return Delivered(name=SECRETS, keys={field: token})
+    keys = _KEYS.get(secret.kind) or {field: f"{secret.name}.{field}" for field in secret.fields}
+    return Delivered(name=SECRETS, keys=keys)
 
 
 def selector(program: str) -> dict[str, str]:
@@ -64,7 +88,11 @@ class Place:
         child = pulumi.ResourceOptions(parent=component, provider=namespace.provider)
         return cls(namespace=namespace, labels=labels(program, stack), child=child)
 
-    def metadata(self, name: str, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
+    def after(self, *others: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a child that is made after `others`."""
+        return pulumi.ResourceOptions(parent=self.child.parent, provider=self.child.provider, depends_on=list(others))
+
+    def metadata(self, name: str, annotations: Mapping[str, pulumi.Input[str]] | None = None) -> meta.v1.ObjectMetaArgs:
         """Of an object called `name`."""
         return meta.v1.ObjectMetaArgs(
             name=name, namespace=self.namespace.name, labels=self.labels, annotations=annotations

@@ -6,16 +6,28 @@ operator is not installed, `pulumi up` tries for a minute, then says which kind 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+import pulumi
 from pulumi_kubernetes import apiextensions
 
-from components.kubernetes.names import CERTIFICATE, LABEL_LIMIT, SECRETS, Place
+from components.catalogue import Catalogue
+from components.kubernetes.names import (
+    CERTIFICATE,
+    CERTS,
+    LABEL_LIMIT,
+    STORE,
+    SYNCED,
+    Place,
+    delivered,
+)
 from components.naming import physical_name
 from components.references import SyncedKey
 from components.sections import CertificateIssuer
+from secretops.manifest import Secret
 
 LIFE = "2160h"
 """90 days: cert-manager's default, and the guide's for passwords."""
@@ -35,15 +47,15 @@ class OperatorObject:
     name: str
     spec: dict[str, Any]
 
-    def deploy(self, name: str, place: Place) -> apiextensions.CustomResource:
-        """As the resource `name` of the stack."""
+    def deploy(self, name: str, place: Place, *, after: Sequence[pulumi.Resource] = ()) -> apiextensions.CustomResource:
+        """As the resource `name` of the stack, made `after` others."""
         return apiextensions.CustomResource(
             name,
             api_version=self.api_version,
             kind=self.kind,
             metadata=place.metadata(self.name),
             spec=self.spec,
-            opts=place.child,
+            opts=place.after(*after),
         )
 
 
@@ -66,36 +78,46 @@ def client_certificate(issuer: CertificateIssuer, stack: str) -> OperatorObject:
     )
 
 
-def synced_secret(
-    keys: Sequence[SyncedKey], *, store: str, store_kind: Literal["SecretStore", "ClusterSecretStore"]
-) -> OperatorObject:
-    """The Secret SECRETS, copied from another store by External Secrets. `store` is its object that may read there.
+def secret_store(provider: Mapping[str, Any]) -> OperatorObject:
+    """Where External Secrets reads, and as whom. Of the namespace: no other's ExternalSecrets read by it."""
+    return OperatorObject(
+        api_version="external-secrets.io/v1", kind="SecretStore", name=STORE, spec={"provider": dict(provider)}
+    )
 
-    Each secret is read whole, in one request: a user and another version's password would be a torn pair. In between
-    its fields go by `<secret>.<field>`, so that two secrets may have a field of the same name. Only tests call it until
-    a store does that is not the cluster's: aws is the first.
+
+def synced_secret(secret: Secret, remote: str) -> OperatorObject:
+    """The Secret of the namespace that External Secrets copies `secret` into, which its store calls `remote`.
+
+    It is read whole, in one request: a user and another version's password would be a torn pair. Each secret has a
+    Secret of its own: External Secrets writes none before all that goes into it has a value, and not all need one.
     """
-    whole = [
-        {
-            "extract": {"key": key.remote},
-            "rewrite": [{"regexp": {"source": "^(.*)$", "target": f"{key.secret}.$1"}}],
-        }
-        for key in keys
+    place = delivered(secret)
+    renamed = [
+        {"regexp": {"source": f"^{re.escape(field)}$", "target": key}}
+        for field, key in place.keys.items()
+        if field != key
     ]
-    data = {name: f'{{{{ index . "{key.secret}.{field}" }}}}' for key in keys for field, name in key.keys.items()}
+    name = CERTS if place.name == CERTS else f"{SYNCED}{secret.name}"
+    whole: dict[str, Any] = {"extract": {"key": remote}}
     return OperatorObject(
         api_version="external-secrets.io/v1",
         kind="ExternalSecret",
-        name=SECRETS,
+        name=name,
         spec={
             "refreshInterval": SYNC_EVERY,
-            "secretStoreRef": {"name": store, "kind": store_kind},
-            "dataFrom": whole,
-            "target": {
-                "name": SECRETS,
-                "creationPolicy": "Owner",
-                "deletionPolicy": "Retain",
-                "template": {"engineVersion": "v2", "mergePolicy": "Replace", "data": data},
-            },
+            "secretStoreRef": {"name": STORE, "kind": "SecretStore"},
+            "dataFrom": [whole | ({"rewrite": renamed} if renamed else {})],
+            "target": {"name": name, "creationPolicy": "Owner", "deletionPolicy": "Retain"},
         },
     )
+
+
+def sync(secrets: SyncedKey, catalogue: Catalogue, place: Place) -> tuple[str, ...]:
+    """Have External Secrets copy `secrets` into the namespace. Gives the names of the Secrets that it makes."""
+    store = secret_store(secrets.provider).deploy("secret-store", place)
+    made = [
+        synced_secret(secret, secrets.remotes[secret.name]) for secret in catalogue if secret.name in secrets.secrets
+    ]
+    for secret, each in zip(secrets.secrets, made, strict=True):
+        each.deploy(f"synced-{secret}", place, after=[store])
+    return tuple(each.name for each in made)

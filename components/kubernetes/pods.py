@@ -16,6 +16,7 @@ READABLE = 0o440
 FOLDER = "/etc/coreflux-mcp"
 CA_FILE = f"{FOLDER}/stack/ca.crt"
 CERTS_FOLDER = f"{FOLDER}/certs"
+SECRETS_FOLDER = f"{FOLDER}/secrets"
 
 
 def pod_security() -> core.v1.PodSecurityContextArgs:

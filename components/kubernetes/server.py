@@ -8,12 +8,13 @@ import json
 import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
 
-from components.broker import public_variables
-from components.kubernetes.names import PUBLIC, SECRETS, SERVER, Place, name_of, selector
+from components.broker import ca_bundle, public_variables
+from components.kubernetes.names import CERTS, PUBLIC, SECRETS, SERVER, STACK, Place, name_of, selector
 from components.kubernetes.network import allow, from_clients, to_broker, to_copilot, to_dns
-from components.kubernetes.operators import client_certificate
+from components.kubernetes.operators import client_certificate, sync
 from components.kubernetes.pods import (
     CA_FILE,
+    SECRETS_FOLDER,
     certificates,
     container_security,
     pod_security,
@@ -24,7 +25,7 @@ from components.kubernetes.pods import (
     stack_files,
 )
 from components.principals import ServiceAccount
-from components.references import Reference
+from components.references import MountedFiles, SyncedKey
 from components.sections import KubernetesServer, OutsideBroker
 from components.server import McpServer
 from settings import Settings
@@ -59,7 +60,7 @@ class KubernetesMcpServer(McpServer):
         broker: OutsideBroker,
         account: ServiceAccount,
         settings: Settings,
-        secrets: Reference,
+        secrets: MountedFiles | SyncedKey,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, None, opts)
@@ -67,6 +68,12 @@ class KubernetesMcpServer(McpServer):
         self.endpoint = f"http://{SERVER}.{server.namespace}.svc.cluster.local:{PORT}/mcp"
         if server.certificate_issuer:
             client_certificate(server.certificate_issuer, settings.stack).deploy("certificate", place)
+        mounted: tuple[str, ...] = (SECRETS,)
+        if isinstance(secrets, SyncedKey):
+            mounted = sync(secrets, settings.catalogue, place)
+            if broker.ca_file:  # else the rotator's component lays it there, beside what it needs itself
+                bundle = {"ca.crt": ca_bundle(broker.ca_file)}
+                core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=bundle, opts=place.child)
         variables = public_variables(broker, log_level=settings.log_level, ca_file=CA_FILE)
         public = core.v1.ConfigMap("public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
         allow(
@@ -93,7 +100,7 @@ class KubernetesMcpServer(McpServer):
                         # Variables don't change in a running pod: a change of theirs is a new pod.
                         annotations={"coreflux-mcp-secrets/public-sha256": _digest(variables)},
                     ),
-                    spec=_pod(server, broker, account, secrets, name_of(public.metadata)),
+                    spec=_pod(server, broker, account, mounted, name_of(public.metadata)),
                 ),
             ),
             opts=place.child,
@@ -132,11 +139,11 @@ def _pod(
     server: KubernetesServer,
     broker: OutsideBroker,
     account: ServiceAccount,
-    secrets: Reference,
+    secrets: tuple[str, ...],
     public: pulumi.Output[str],
 ) -> core.v1.PodSpecArgs:
-    folder = secrets.source.removeprefix("files:")
-    mounted = [scratch(), secret_files("secrets", folder, secret(SECRETS), *certificates(broker, server))]
+    sources = [secret(name) for name in secrets if name != CERTS]
+    mounted = [scratch(), secret_files("secrets", SECRETS_FOLDER, *sources, *certificates(broker, server))]
     if broker.ca_file:
         mounted.append(stack_files("ca.crt"))
     return core.v1.PodSpecArgs(
@@ -161,7 +168,7 @@ def _pod(
                 name="server",
                 image=server.image,
                 command=["secretops"],
-                args=_arguments(server, secrets),
+                args=_arguments(server),
                 env=[
                     core.v1.EnvVarArgs(
                         name="POD_NAME",
@@ -198,8 +205,8 @@ def _pod(
     )
 
 
-def _arguments(server: KubernetesServer, secrets: Reference) -> list[str]:
-    arguments = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{POD_PORT}"]
+def _arguments(server: KubernetesServer) -> list[str]:
+    arguments = ["run", "--from", f"files:{SECRETS_FOLDER}", "--transport", "http", "--listen", f"0.0.0.0:{POD_PORT}"]
     service = f"{SERVER}.{server.namespace}"
     for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
         arguments += ["--allowed-host", name]

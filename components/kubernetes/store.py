@@ -19,18 +19,17 @@ from components.kubernetes.grants import Grant, grant
 from components.kubernetes.names import (
     CERTIFICATE,
     CERTIFICATE_KEYS,
-    CERTS,
     INSTANCE,
     LEASE,
     ROTATOR,
-    SECRETS,
     SERVER,
     VERSIONS,
     Place,
+    delivered,
     labels,
     user_of,
 )
-from components.kubernetes.pods import FOLDER
+from components.kubernetes.pods import SECRETS_FOLDER
 from components.kubernetes.rotation import KubernetesRotator
 from components.naming import PROJECT
 from components.principals import Namespace, Principal, ServiceAccount
@@ -38,15 +37,9 @@ from components.references import MountedFiles
 from components.rotation import Schedule
 from components.sections import KubernetesServer, KubernetesStore, OutsideBroker
 from components.store import SecretStore
-from secretops.manifest import HTTP_TOKEN, Delivered, Manifest, Reader, Secret, SecretKind
+from secretops.manifest import Delivered, Manifest, Reader
 from secretops.manifest import KubernetesStore as Location
 from settings import Settings
-
-_KEYS = {
-    SecretKind.MQTT_USER: {"username": "mqtt-user", "password": "mqtt-password"},  # nosec B105 - a key's name
-    SecretKind.AGENT_KEY: {"api-key": "api-key"},
-}
-"""As the guide has them, and the launcher's files: source."""
 
 KUBELETS = "system:nodes"
 """The group of those that lay a Secret into a pod's volume."""
@@ -71,9 +64,9 @@ class KubernetesSecretStore(SecretStore):
     ) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, None, opts)
         self._server, self._broker, self._namespace = server, broker, namespace
-        delivered = {secret.name: _delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)}
+        places = {secret.name: delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)}
         issued = Delivered(name=CERTIFICATE, keys=CERTIFICATE_KEYS) if server.certificate_issuer else None
-        self._written = tuple(dict.fromkeys(place.name for place in delivered.values()))
+        self._written = tuple(dict.fromkeys(place.name for place in places.values()))
         self._issued = (issued.name,) if issued else ()
         self._location = Location(
             namespace=server.namespace,
@@ -81,7 +74,7 @@ class KubernetesSecretStore(SecretStore):
             instance=labels(ROTATOR, settings.stack)[INSTANCE],
             versions=VERSIONS,
             lease=LEASE,
-            delivered=delivered,
+            delivered=places,
             issued=issued,
             readers=dict(self._readers(store)),
         )
@@ -99,7 +92,8 @@ class KubernetesSecretStore(SecretStore):
             metadata=Place.of(self, namespace, ROTATOR, settings.stack).metadata(LEASE),
             opts=pulumi.ResourceOptions(parent=self, provider=namespace.provider, ignore_changes=["spec"]),
         )
-        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
+        told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
+        pulumi.log.info(told, self)
         self.register_outputs({"namespace": server.namespace})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
@@ -109,7 +103,7 @@ class KubernetesSecretStore(SecretStore):
                 place = Place.of(self, reader.namespace, SERVER, self.manifest.stack)
                 secrets = (*self._written, *self._issued)
                 grant("server", SERVER, place, reader.name, Grant("", "secrets", secrets, ("get",)))
-                return MountedFiles(source=f"files:{FOLDER}/secrets", secrets=self.read_by_server)
+                return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
             case _:
                 raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
 
@@ -143,14 +137,3 @@ class KubernetesSecretStore(SecretStore):
         for name in self._issued:
             yield name, (server, CERT_MANAGER, KUBELETS, *store.operators)
         yield VERSIONS, (rotator, *store.operators)
-
-
-def _delivered(secret: Secret) -> Delivered:
-    """The Secret and the keys that the server's pods find `secret` in."""
-    if secret.kind is SecretKind.X509:
-        return Delivered(name=CERTS, keys={field: field for field in secret.fields})
-    token, field = HTTP_TOKEN
-    if secret.name == token:
-        return Delivered(name=SECRETS, keys={field: token})
-    keys = _KEYS.get(secret.kind) or {field: f"{secret.name}.{field}" for field in secret.fields}
-    return Delivered(name=SECRETS, keys=keys)

@@ -6,18 +6,24 @@ The mocks stand in for the engine: they prove what is asked of it, and nothing a
 from __future__ import annotations
 
 import asyncio
+import datetime
 import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pulumi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.settings import SETTINGS, set_root_resource
 
 from components.naming import PROJECT
 from components.sections import PROJECT_FOLDER
+from tests.unit.aws_arns import arn_of
 from tests.unit.stack_file import StackFile
 
 
@@ -34,8 +40,12 @@ class Registered:
     inputs: dict[str, Any]
     protected: bool
     """Whether the engine refuses to remove it."""
+    kept: bool
+    """Whether it stays where it is when the engine forgets it."""
     secret_inputs: tuple[str, ...]
     """Inputs, at any depth, that the engine was told to encrypt."""
+    provider: str = ""
+    """Name of the provider that makes it, where the program says which."""
 
 
 @dataclass
@@ -76,6 +86,32 @@ async def _run(name: str, deployed: Deployed) -> None:
     await stack.run_in_stack(start)
 
 
+def texts(entry: Any) -> Iterator[str]:
+    """Every key and text in the inputs of a resource."""
+    match entry:
+        case dict():
+            for key, inner in entry.items():
+                yield key
+                yield from texts(inner)
+        case list():
+            for inner in entry:
+                yield from texts(inner)
+        case str():
+            yield entry
+
+
+def ca_file(folder: Path) -> Path:
+    """A CA's certificate, made for this test."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    path = folder / "ca.crt"
+    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
 def _forget() -> None:
     """What a run leaves behind would make the next one hang."""
     SETTINGS.rpc_manager.clear()
@@ -88,7 +124,8 @@ class _Echo(mocks.Mocks):
         raise AssertionError(f"{args.token}: no look-up belongs in this program")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        return f"{args.name}-id", dict(args.inputs)
+        made = {"arn": arn_of(args.typ, args.name, args.inputs)} if args.typ.startswith("aws:") else {}
+        return f"{args.name}-id", {**made, **args.inputs}
 
 
 class _Recorder(mocks.MockMonitor):
@@ -109,7 +146,9 @@ class _Recorder(mocks.MockMonitor):
                 depends_on=frozenset(map(_name, request.dependencies)),
                 inputs=inputs,
                 protected=request.protect,
+                kept=request.retainOnDelete,
                 secret_inputs=tuple(_secrets("", inputs)),
+                provider=_name(request.provider.rpartition("::")[0]),
             )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 

@@ -427,3 +427,15 @@ def test_no_other_stacks_broker_is_stopped_in_place_of_one_that_is_not_there(sta
     assert done.returncode == 2
     assert "nothere" in done.stderr
     assert "embedded broker" not in done.stdout
+
+
+def test_the_help_of_doctor_says_for_which_stores_something_can_be_confirmed() -> None:
+    command = [sys.executable, "-m", "secretops", "doctor", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert "store kubernetes alone" in re.sub(r"[\s│]+", " ", done.stdout).lower()
+
+
+def test_a_misspelt_transport_is_told_as_every_other_mistake() -> None:
+    command = [sys.executable, "-m", "secretops", "run", "--from", "env:", "--transport", "htpp"]
+    done = subprocess.run(command, capture_output=True, timeout=DEADLINE, check=False)
+    refused(done, 2, "--transport 'htpp'", "stdio, sse, http", "-> did you mean http?")

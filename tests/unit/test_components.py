@@ -10,16 +10,14 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from components.sections import PROJECT_FOLDER
 from secretops.manifest import Broker, BrokerKind, DotenvStore, Manifest, MqttProtocol
 from settings import ConfigurationError
-from tests.unit.harness import Deployed, Registered, deploy
+from tests.unit.harness import Deployed, Registered, deploy, texts
 from tests.unit.stack_file import StackFile
 
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
@@ -81,19 +79,6 @@ def before(deployed: Deployed, resource: Registered) -> set[str]:
     """Whatever the engine makes before `resource`: what it and its parents depend on."""
     wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
     return wanted.union(*(before(deployed, deployed.resources[name]) for name in wanted))
-
-
-def texts(entry: Any) -> Iterator[str]:
-    match entry:
-        case dict():
-            for key, inner in entry.items():
-                yield key
-                yield from texts(inner)
-        case list():
-            for inner in entry:
-                yield from texts(inner)
-        case str():
-            yield entry
 
 
 # The dev program
@@ -450,7 +435,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(root: str, tmp_path: Path) -
         [analyze, "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 
@@ -492,7 +477,7 @@ def imported(program: str, foreign: set[str]) -> str:
         cwd=PROJECT_FOLDER,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
     return done.stdout.strip()

@@ -364,7 +364,7 @@ print(refused(props(Path({root!r}))))
 def refused_as_nobody(root: Path) -> str:
     """What `check` says when an account without rights of its own runs it."""
     code = AS_NOBODY.format(project=str(PROJECT_FOLDER), nobody=NOBODY, root=str(root))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
     return done.stdout.strip()
 
 
@@ -410,11 +410,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", "size=128k,nr_inodes=60,mode=700", "tmpfs", str(place)]
-    done = subprocess.run(mounting, capture_output=True, text=True, timeout=60, check=False) if IS_ROOT else None
+    done = subprocess.run(mounting, capture_output=True, text=True, timeout=600, check=False) if IS_ROOT else None
     if done is None or done.returncode != 0:
         pytest.skip(done.stderr.strip() if done else "only root can mount a small disk")
     yield place
-    subprocess.run(["umount", str(place)], timeout=60, check=True)
+    subprocess.run(["umount", str(place)], timeout=600, check=True)
 
 
 def fill(place: Path) -> None:

@@ -5,7 +5,6 @@ That the API server takes it, and what it then allows, is for tests/stacks/test_
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 import json
 import re
@@ -16,8 +15,7 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.kubernetes.access_log import POLICY
@@ -25,7 +23,7 @@ from components.sections import PROJECT_FOLDER
 from secretops.launcher.listening import Names, parse_listen
 from secretops.launcher.variables import PUBLIC_VARIABLES
 from secretops.manifest import Delivered, KubernetesStore, Manifest
-from tests.unit.harness import Deployed, Registered, deploy
+from tests.unit.harness import Deployed, Registered, ca_file, deploy
 from tests.unit.stack_file import StackFile
 
 NAMESPACE = "coreflux-mcp"
@@ -41,18 +39,6 @@ contexts: [{name: test, context: {cluster: test, user: test}}, {name: other, con
 clusters: [{name: test, cluster: {server: "https://127.0.0.1:6443"}}]
 users: [{name: test, user: {}}]
 """
-
-
-def ca_file(folder: Path) -> Path:
-    """A CA's certificate, made for this test."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    signed = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
-    path = folder / "ca.crt"
-    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,6 +5,8 @@ server that has their definitions. Neither operator runs here.
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -12,9 +14,18 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from components.kubernetes.operators import LIFE, RENEW_BEFORE, OperatorObject, client_certificate, synced_secret
-from components.references import SyncedKey
+from components import catalogue
+from components.kubernetes.operators import (
+    LIFE,
+    RENEW_BEFORE,
+    OperatorObject,
+    client_certificate,
+    secret_store,
+    synced_secret,
+)
+from components.naming import CERTIFICATE_FILES
 from components.sections import CertificateIssuer
+from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
 from tools.gobuild import find_go, module_folder
 from tools.steps import ROOT
@@ -30,23 +41,32 @@ PUBLISHED = {
         "github.com/external-secrets/external-secrets@v1.3.2",
         "config/crds/bases/external-secrets.io_externalsecrets.yaml",
     ),
+    "SecretStore": (
+        "github.com/external-secrets/external-secrets@v1.3.2",
+        "config/crds/bases/external-secrets.io_secretstores.yaml",
+    ),
 }
 """kind -> the Go module that its definition lies in, and where. Fetched once; Go checks and keeps it."""
 
 OBJECTS = [
     client_certificate(CertificateIssuer(kind="ClusterIssuer", name="plant-ca"), "staging"),
     client_certificate(CertificateIssuer(kind="Issuer", name="plant-ca"), "x" * 100),
-    synced_secret(
-        [
-            SyncedKey(secret="mqtt", remote="plant/mqtt", keys={"username": "mqtt-user", "password": "mqtt-password"}),
-            SyncedKey(secret="db", remote="arn:aws:secretsmanager:eu-central-1:1:secret:db", keys={"url": "db.url"}),
-        ],
-        store="plant",
-        store_kind="ClusterSecretStore",
+    secret_store(
+        {
+            "aws": {
+                "service": "SecretsManager",
+                "region": "eu-central-1",
+                "auth": {"jwt": {"serviceAccountRef": {"name": "coreflux-mcp-sync"}}},
+            }
+        }
     ),
+    synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt"),
+    synced_secret(catalogue.client_cert(), "coreflux-mcp/prod/client-cert"),
 ]
 each_object = pytest.mark.parametrize(
-    "made", OBJECTS, ids=["a cluster's issuer", "a namespace's issuer", "a synced secret"]
+    "made",
+    OBJECTS,
+    ids=["a cluster's issuer", "a namespace's issuer", "a store", "a synced secret", "a synced certificate"],
 )
 
 
@@ -130,15 +150,42 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life() -> None:
     assert 1 - hours[RENEW_BEFORE] / hours[LIFE] == pytest.approx(2 / 3)
 
 
-def test_a_synced_secret_is_read_whole_so_that_no_reader_sees_a_torn_pair() -> None:
-    spec = OBJECTS[-1].spec
+@pytest.mark.parametrize(
+    ("secret", "name", "keys"),
+    [
+        (
+            catalogue.mqtt("prod", 90),
+            "coreflux-mcp-secrets-mqtt",
+            {"username": "mqtt-user", "password": "mqtt-password"},
+        ),
+        (catalogue.agent_key(180), "coreflux-mcp-secrets-agent-key", {"api-key": "api-key"}),
+        (catalogue.http_token(), "coreflux-mcp-secrets-http-token", {"token": "http-token"}),
+        (catalogue.client_cert(), "coreflux-mcp-certs", {field: field for field in CERTIFICATE_FILES}),
+        (
+            catalogue.declared("db", ("url", "user"), (Reader.SERVER,), 90),
+            "coreflux-mcp-secrets-db",
+            {"url": "db.url", "user": "db.user"},
+        ),
+    ],
+    ids=lambda given: given.name if isinstance(given, Secret) else "",
+)
+def test_a_secret_is_read_whole_and_its_fields_get_the_names_of_the_launchers_files(
+    secret: Secret, name: str, keys: dict[str, str]
+) -> None:
+    spec = synced_secret(secret, "plant/it").spec
 
-    assert [each["extract"]["key"] for each in spec["dataFrom"]] == [
-        "plant/mqtt",
-        "arn:aws:secretsmanager:eu-central-1:1:secret:db",
-    ]
-    assert spec["target"]["template"]["data"] == {
-        "mqtt-user": '{{ index . "mqtt.username" }}',
-        "mqtt-password": '{{ index . "mqtt.password" }}',
-        "db.url": '{{ index . "db.url" }}',
-    }
+    (whole,) = spec["dataFrom"]
+    assert whole["extract"] == {"key": "plant/it"}, "in one request: no reader sees a torn pair"
+    assert renamed(whole, secret.fields) == keys
+    assert spec["target"] == {"name": name, "creationPolicy": "Owner", "deletionPolicy": "Retain"}
+
+
+def renamed(whole: dict[str, Any], fields: Iterable[str]) -> dict[str, str]:
+    """field -> key, as External Secrets rewrites keys: each rule in turn (its guide, Rewriting Keys)."""
+    keys = {}
+    for field in fields:
+        key = field
+        for rule in whole.get("rewrite", ()):
+            key = re.sub(rule["regexp"]["source"], rule["regexp"]["target"], key)
+        keys[field] = key
+    return keys

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from secretops.errors import UsageError
 from secretops.launcher.guard import LOG_EVERY, Refusals
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
-from secretops.launcher.listening import Address, Names, parse_listen
+from secretops.launcher.listening import Address, Names, listening, parse_listen
 from secretops.launcher.sources import open_source
 from secretops.values import Value
 
@@ -237,3 +237,15 @@ def test_refused_requests_are_one_line_for_many(caplog: pytest.LogCaptureFixture
     assert [("10.9.8.7" in line, "499 more" in line) for line in caplog.messages] == [(True, False), (False, True)]
     assert "a-path" not in caplog.text
     assert "a-query" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("transport", "remedy"),
+    [("htpp", "did you mean http?"), ("SSE", "did you mean sse?"), ("websocket", "stdio is the default")],
+)
+def test_an_unknown_transport_is_refused_with_those_that_there_are(transport: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        listening(transport, "127.0.0.1:0", ())
+    assert caught.value.what == f"--transport {transport!r}"
+    assert "stdio, sse, http" in caught.value.rule
+    assert remedy in caught.value.remedy

@@ -247,14 +247,14 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
         checkout.find_server()
 
 
-def test_a_clone_that_fails_leaves_nothing_and_names_all_three_ways(
+def test_a_clone_that_fails_leaves_nothing_and_names_every_way(
     nowhere: Path, upstream: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkout, "UPSTREAM_REPOSITORY", upstream[0])
     monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", "0" * 40)
     with pytest.raises(SecretopsError) as caught:
         checkout.find_server()
-    for way in ("COREFLUX_SERVER_DIR", "../shared/upstream", "reach the repository"):
+    for way in ("`source` in section `server`", "COREFLUX_SERVER_DIR", "../shared/upstream", "reach the repository"):
         assert way in caught.value.remedy
     assert list((nowhere / "cache" / "coreflux-mcp-secrets").iterdir()) == []
 

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
+import ssl
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 
-from components.sections import PROJECT_FOLDER, DotenvStore, EmbeddedBroker, Environment, OutsideBroker, Rotation
+from components.broker import ca_bundle
+from components.contradictions import doubts
+from components.matrix import PAIRS, StoreKind, can_be_deployed
+from components.problems import WIDTH
+from components.sections import (
+    PROJECT_FOLDER,
+    DotenvStore,
+    EmbeddedBroker,
+    Environment,
+    LocalServer,
+    OutsideBroker,
+    Rotation,
+)
 from settings import ConfigurationError, Settings
+from tests.unit.harness import ca_file
 from tests.unit.stack_file import StackFile
 
 CANARY = f"Canary{secrets.token_hex(8)}"
@@ -65,6 +84,57 @@ def with_image(image: str) -> dict[str, str]:
     return on_kubernetes() | {"server": f"{{kind: kubernetes, image: '{image}'}}"}
 
 
+OPERATOR = "arn:aws:iam::123456789012:role/secrets-operator"
+AWS_STORE = f"{{kind: aws, region: eu-central-1, account: '123456789012', operators: ['{OPERATOR}']}}"
+SUBNET, GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
+
+
+OTHER_SUBNET = "subnet-0123456789abcdef1"
+
+
+def on_aws(store: str = "", server: str = "", *, subnets: str = f"{SUBNET}, {OTHER_SUBNET}") -> dict[str, str]:
+    """The AWS platform's two sections, each with more entries."""
+    network = f"subnets: [{subnets}], security_groups: [{GROUP}]"
+    return {
+        "store": f"{AWS_STORE.removesuffix('}')}{store}}}",
+        "server": f'{{kind: ecs, image: "{IMAGE}", {network}{server}}}',
+    }
+
+
+def balanced(*, place: str = "eu-central-1:123456789012", kind: str = "acm", tasks: str = ", replicas: 1") -> str:
+    """A server's load balancer, and what it asks for."""
+    return (
+        f"{tasks}, allowed_hosts: [mcp.example.com], load_balancer: {{vpc: vpc-0123456789abcdef0, "
+        f"security_groups: [{GROUP}], certificate: 'arn:aws:{kind}:{place}:certificate/0'}}"
+    )
+
+
+READER = "arn:aws:iam::123456789012:role/developer"
+OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
+
+
+def aws_with(server: str) -> dict[str, str]:
+    """The AWS store with another platform's server."""
+    return {"store": AWS_STORE, "server": server}
+
+
+def aws_with_kubernetes(entry: str = f", oidc_provider: '{OIDC}'") -> dict[str, str]:
+    return aws_with(on_kubernetes(entry)["server"])
+
+
+def in_account(account: str) -> dict[str, str]:
+    return on_aws() | {"store": AWS_STORE.replace("'123456789012', ", f"{account}, ", 1)}
+
+
+def operated_by(*operators: str) -> dict[str, str]:
+    return on_aws() | {"store": AWS_STORE.replace(f"['{OPERATOR}']", str(list(operators)))}
+
+
+def in_govcloud() -> str:
+    store = AWS_STORE.replace("arn:aws:", "arn:aws-us-gov:").replace("eu-central-1", "us-gov-west-1")
+    return f"{store.removesuffix('}')}, alert_topic: 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:alarms'}}"
+
+
 ONE_LEVEL = "one of NONE, DEBUG, INFO, WARNING, ERROR, CRITICAL"
 ONE_STORE = "one of dotenv, kubernetes, aws"
 DAYS = "from 1 to 90 days (Secret Management Guide, Rotation)"
@@ -91,8 +161,7 @@ BROKEN = [
     broken(
         "the aws store has no region",
         ("store.region: missing", "no default", "add region"),
-        store="{kind: aws}",
-        server="{kind: ecs}",
+        **on_aws() | {"store": AWS_STORE.replace("region: eu-central-1, ", "")},
     ),
     broken("a declared secret has no fields", ("secrets.db.fields: missing", "no", "add fields"), secrets="{db: {}}"),
     # What nobody knows
@@ -227,11 +296,13 @@ BROKEN = [
     ),
     broken("there are no topics", ("broker.topics: an empty list", "at least one", "add"), broker=broker("topics: []")),
     broken("a topic is empty", ('broker.topics.0: ""', "a topic filter", "write one"), broker=broker("topics: ['']")),
-    broken("a topic is there twice", ("broker.topics: a list", "once", "twice"), broker=broker("topics: [a, a]")),
+    broken("a topic is there twice", ('broker.topics: "a" twice', "once", "take out"), broker=broker("topics: [a, a]")),
     broken(
         "fields are empty", ("secrets.db.fields: an empty list", "at least one", "add"), secrets="{db: {fields: []}}"
     ),
-    broken("a field is there twice", ("secrets.db.fields: a list", "once", "twice"), secrets="{db: {fields: [a, a]}}"),
+    broken(
+        "a field is there twice", ('secrets.db.fields: "a" twice', "once", "take out"), secrets="{db: {fields: [a, a]}}"
+    ),
     # What is malformed
     broken("a host is empty", ('broker.host: ""', A_HOST, "like mqtt.example.com"), broker=host("''")),
     broken(
@@ -273,8 +344,7 @@ BROKEN = [
     broken(
         "a region is a city",
         ('store.region: "Frankfurt"', "an AWS region's code", "like eu-central-1"),
-        store="{kind: aws, region: Frankfurt}",
-        server="{kind: ecs}",
+        **on_aws() | {"store": AWS_STORE.replace("eu-central-1", "Frankfurt", 1)},
     ),
     broken(
         "a secret's name has capitals",
@@ -372,12 +442,13 @@ BROKEN = [
     broken(
         "a pair cannot work",
         ("store dotenv with server ecs: cannot work", "on one machine", "store dotenv goes with server local"),
-        server="{kind: ecs}",
+        server=on_aws()["server"],
     ),
     broken(
         "a pair is planned",
-        ("store aws with server local: arrives with aws", "planned", "store dotenv with server local"),
-        store="{kind: aws, region: eu-central-1}",
+        ("store aws with server swarm: arrives with swarm", "not built yet", "store dotenv with server local"),
+        store=AWS_STORE,
+        server="{kind: swarm}",
     ),
     broken(
         "a store is planned",
@@ -393,7 +464,7 @@ BROKEN = [
         "a pair of planned platforms cannot work",
         ("store azure with server ecs: cannot work", "no Azure identity", "store azure goes with server local"),
         store="{kind: azure, name: x}",
-        server="{kind: ecs}",
+        server=on_aws()["server"],
     ),
     broken(
         "a store is planned and the server unknown",
@@ -647,7 +718,354 @@ BROKEN = [
         **on_kubernetes(),
         secrets="{client: {fields: [key, id]}}",
     ),
+    # What is wrong on AWS
+    broken(
+        "an account is a number",
+        ("store.account: a number", "its twelve digits, in quotes: YAML reads", "put quotes around them"),
+        **in_account("123456789012"),
+    ),
+    broken(
+        "an account is a number that YAML reads as an octal one",
+        ("store.account: a number", "its twelve digits, in quotes: YAML reads", "put quotes around them"),
+        **in_account("012345670123"),
+    ),
+    broken(
+        "an account is cut short",
+        ('store.account: "12345678901"', "twelve digits", "aws sts get-caller-identity"),
+        **in_account("'12345678901'"),
+    ),
+    broken(
+        "a server on ecs has neither image nor network",
+        ("server.image: missing", "no default", "add image"),
+        ("server.subnets: missing", "no default", "add subnets"),
+        ("server.security_groups: missing", "no default", "add security_groups"),
+        **on_aws() | {"server": "{kind: ecs}"},
+    ),
+    broken("nobody operates", ("store.operators: an empty list", "at least one", "add"), **operated_by()),
+    broken(
+        "an operator is a name",
+        ('store.operators.0: "alice"', "the ARN of a role or a user", "write it like arn:aws:iam"),
+        **operated_by("alice"),
+    ),
+    broken(
+        "an operator is everybody",
+        ('store.operators.0: "arn:aws:iam::123456789012:role/*"', "no wildcard", "write it like"),
+        **operated_by("arn:aws:iam::123456789012:role/*"),
+    ),
+    broken(
+        "an operator is of another account",
+        ("store.operators.0: of account 210987654321", "own account, 123456789012", "name a role there"),
+        **operated_by("arn:aws:iam::210987654321:role/ops"),
+    ),
+    broken(
+        "there are more operators than the alarm's filter takes",
+        ("store.operators: 20 of them", "1024 characters", "name one role"),
+        **operated_by(*(f"arn:aws:iam::123456789012:role/operator-{at}" for at in range(20))),
+    ),
+    broken(
+        "a password stands where an operator belongs",
+        (f"store.operators.0: {NOT_SHOWN}", NO_VALUE, "secretops put"),
+        **operated_by(f"https://{LOGIN}@idp.example.com"),
+    ),
+    broken(
+        "a replica is where the secret is",
+        ("store.replicas: eu-central-1", "another region", "take it out"),
+        **on_aws(", replicas: [eu-central-1]"),
+    ),
+    broken(
+        "a replica is a city",
+        ('store.replicas.0: "Dublin"', "an AWS region's code", "like eu-central-1"),
+        **on_aws(", replicas: [Dublin]"),
+    ),
+    broken(
+        "a function in a VPC has no way out",
+        ("store.vpc: neither an endpoint nor a NAT", "only by one of them", "add way_out"),
+        **on_aws(f", vpc: {{subnets: [{SUBNET}], security_groups: [{GROUP}]}}"),
+    ),
+    broken(
+        "a way out is an internet gateway",
+        ('store.vpc.way_out: "igw-0123456789abcdef0"', "or the NAT gateway", "vpce-0123456789abcdef0"),
+        **on_aws(f", vpc: {{subnets: [{SUBNET}], security_groups: [{GROUP}], way_out: igw-0123456789abcdef0}}"),
+    ),
+    broken(
+        "a VPC's key is misspelt",
+        ("store.vpc.subnet: unknown key", "vpc has subnets, security_groups, way_out", "did you mean subnets?"),
+        ("store.vpc.subnets: missing", "no default", "add subnets"),
+        **on_aws(f", vpc: {{subnet: [{SUBNET}], security_groups: [{GROUP}], way_out: nat-0123456789abcdef0}}"),
+    ),
+    broken(
+        "a security group stands for a subnet",
+        (f'server.subnets.0: "{GROUP}"', "the id of a subnet", "like subnet-0123456789abcdef0"),
+        **on_aws(subnets=GROUP),
+    ),
+    broken(
+        "records are kept for a number of days that CloudWatch does not know",
+        ("store.retention_days: 100", "CloudWatch Logs can keep", "write 120"),
+        **on_aws(", retention_days: 100"),
+    ),
+    broken(
+        "records are kept for longer than CloudWatch does",
+        ("store.retention_days: 4000", "CloudWatch Logs can keep", "write 3653"),
+        **on_aws(", retention_days: 4000"),
+    ),
+    broken(
+        "a VPC's key stands beside it",
+        ("store.way_out: unknown key", "a store of kind aws has kind", "did you mean store.vpc.way_out?"),
+        **on_aws(", way_out: nat-0123456789abcdef0"),
+    ),
+    broken(
+        "a subnet is there twice",
+        (f'server.subnets: "{SUBNET}" twice', "each entry once", "take out"),
+        **on_aws(subnets=f"{SUBNET}, {OTHER_SUBNET}, {SUBNET}"),
+    ),
+    broken(
+        "an operator is the session of a role",
+        (
+            'store.operators.0: "arn:aws:sts::123456789012:assumed-role/ops/me"',
+            "the ARN of a role",
+            "write arn:aws:iam::123456789012:role/ops, with its path",
+        ),
+        **operated_by("arn:aws:sts::123456789012:assumed-role/ops/me"),
+    ),
+    broken("a generation is 0", ("store.generation: 0", "from 1 to 999", "range"), **on_aws(", generation: 0")),
+    broken(
+        "an e-mail address is a name",
+        ('store.alert_emails.0: "ops"', "an e-mail address", "like ops@example.com"),
+        **on_aws(", alert_emails: [ops]"),
+    ),
+    broken(
+        "somebody else's topic has the stack's subscribers",
+        ("store.alert_emails: with store.alert_topic", "whoever keeps a topic", "take the topic out"),
+        **on_aws(", alert_emails: [ops@example.com], alert_topic: 'arn:aws:sns:eu-central-1:123456789012:alarms'"),
+    ),
+    broken(
+        "a topic is a name",
+        ('store.alert_topic: "alarms"', "the ARN of an SNS topic", "aws sns list-topics"),
+        **on_aws(", alert_topic: alarms"),
+    ),
+    broken(
+        "a topic is a queue",
+        ('store.alert_topic: "arn:aws:sqs', "the ARN of an SNS topic", "aws sns list-topics"),
+        **on_aws(", alert_topic: 'arn:aws:sqs:eu-central-1:123456789012:alarms'"),
+    ),
+    broken(
+        "a topic is of another region",
+        ("store.alert_topic: of region eu-west-1", "own region, eu-central-1", "name one there"),
+        **on_aws(", alert_topic: 'arn:aws:sns:eu-west-1:123456789012:alarms'"),
+    ),
+    broken(
+        "a topic is of another account",
+        ("store.alert_topic: of account 210987654321", "own account, 123456789012", "name one there"),
+        **on_aws(", alert_topic: 'arn:aws:sns:eu-central-1:210987654321:alarms'"),
+    ),
+    broken(
+        "a trail is a bucket",
+        ('store.existing_trail.arn: "arn:aws:s3', "the ARN of a CloudTrail trail", "describe-trails"),
+        **on_aws(", existing_trail: {arn: 'arn:aws:s3:eu-central-1:123456789012:bucket', log_group: all}"),
+    ),
+    *(
+        broken(
+            f"the region {region} is of another partition",
+            (f'store.region: "{region}"', "of the partition aws or aws-us-gov", "like eu-central-1"),
+            **on_aws() | {"store": AWS_STORE.replace("eu-central-1", region, 1)},
+        )
+        for region in ("cn-north-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "eusc-de-east-1")
+    ),
+    broken(
+        "an operator is of another partition",
+        ("store.operators.0: of partition aws-us-gov", "own partition, aws", "name a role there"),
+        **operated_by("arn:aws-us-gov:iam::123456789012:role/ops"),
+    ),
+    broken(
+        "an operator is of a partition that is not known",
+        ('store.operators.0: "arn:aws-cn:iam', "the ARN of a role or a user", "write it like arn:aws:iam"),
+        **operated_by("arn:aws-cn:iam::123456789012:role/ops"),
+    ),
+    broken(
+        "a replica is of another partition",
+        ("store.replicas: us-gov-west-1 of partition aws-us-gov", "within a partition", "take it out"),
+        **on_aws(", replicas: [us-gov-west-1]"),
+    ),
+    broken(
+        "a bucket is to be locked in a way that S3 does not know",
+        ('store.object_lock: "legal"', "one of governance, compliance", "write one of them"),
+        **on_aws(", object_lock: legal"),
+    ),
+    broken(
+        "a load balancer has one subnet",
+        ("server.subnets: one, with server.load_balancer", "at least two availability zones", "another zone"),
+        **on_aws(server=balanced(), subnets=SUBNET),
+    ),
+    broken(
+        "a load balancer has as many tasks as the default",
+        ("server.replicas: 2 with server.load_balancer", "keep no cookie", "write replicas: 1"),
+        **on_aws(server=balanced(tasks="")),
+    ),
+    broken(
+        "a load balancer's certificate is of another region",
+        ("server.load_balancer.certificate: of region us-east-1", "own region, eu-central-1", "ask ACM"),
+        **on_aws(server=balanced(place="us-east-1:123456789012")),
+    ),
+    broken(
+        "a load balancer's certificate is of another account",
+        ("server.load_balancer.certificate: of account 210987654321", "own account, 123456789012", "ask ACM"),
+        **on_aws(server=balanced(place="eu-central-1:210987654321")),
+    ),
+    broken(
+        "a load balancer's certificate is another service's",
+        ('server.load_balancer.certificate: "arn:aws:sns', "the ARN of a certificate of ACM", "list-certificates"),
+        **on_aws(server=balanced(kind="sns")),
+    ),
+    broken(
+        "a grace is over before a new deployment has brought the new value",
+        ("rotation.grace_seconds: 1019 with reference NativeRef", "at least 1020: a new value waits 120 s", "lengthen"),
+        rotation="{grace_seconds: 1019}",
+        **on_aws(),
+    ),
+    broken(
+        "a grace is over before a launcher has looked",
+        ("rotation.grace_seconds: 239 with reference Fetched", "at least 240: the launcher looks", "lengthen it"),
+        rotation="{grace_seconds: 239}",
+        **on_aws(server=", reference: Fetched"),
+    ),
+    broken(
+        "an existing trail has no log group",
+        ("store.existing_trail.log_group: missing", "no default", "add log_group"),
+        **on_aws(", existing_trail: {arn: 'arn:aws:cloudtrail:eu-central-1:123456789012:trail/org'}"),
+    ),
+    broken(
+        "a reference is misspelt",
+        ('server.reference: "Fetch"', "one of NativeRef, Fetched", "mean Fetched?"),
+        **on_aws(server=", reference: Fetch"),
+    ),
+    broken(
+        "a certificate is to be injected",
+        ("server.reference: NativeRef with broker.client_certificate", "injects variables", "reference: Fetched"),
+        **on_aws(),
+        broker=broker("client_certificate: true"),
+    ),
+    broken(
+        "a secret of the stack's own is to be fetched",
+        ("secrets.db: read by the server, with reference Fetched", "sees no other", "reference: NativeRef"),
+        **on_aws(server=", reference: Fetched"),
+        secrets="{db: {fields: [url]}, licence: {fields: [key], readers: [rotator]}}",
+    ),
+    broken(
+        "a load balancer's certificate is for no name",
+        ("server.load_balancer: without server.allowed_hosts", "which the launcher has to know", "add allowed_hosts"),
+        **on_aws(
+            server=f", replicas: 1, load_balancer: {{vpc: vpc-0123456789abcdef0, security_groups: [{GROUP}], "
+            "certificate: 'arn:aws:acm:eu-central-1:123456789012:certificate/0'}"
+        ),
+    ),
+    broken(
+        "a load balancer's key is unknown",
+        ("server.load_balancer.port: unknown key", "load_balancer has vpc, security_groups, certificate", "take it"),
+        **on_aws(server=balanced().replace("{vpc", "{port: 443, vpc")),
+    ),
+    broken(
+        "a cluster is an ARN",
+        ('server.cluster: "arn:aws:ecs', "a cluster's name", "write x"),
+        **on_aws(server=", cluster: 'arn:aws:ecs:eu-central-1:123456789012:cluster/x'"),
+    ),
+    broken(
+        "a cluster has a space",
+        ('server.cluster: "my x"', "a cluster's name", "the stack makes one"),
+        **on_aws(server=", cluster: my x"),
+    ),
+    broken(
+        "the embedded broker is on another machine than the tasks",
+        ("broker.kind: embedded with server ecs", "no task reaches", "kind coreflux or mosquitto"),
+        **on_aws(),
+        broker="{kind: embedded}",
+    ),
+    broken(
+        "a CA file for the tasks is not there",
+        ("broker.ca_file: /nowhere/ca.crt: No such file", "the tasks and the functions", "put it there"),
+        **on_aws(),
+        broker=broker("ca_file: /nowhere/ca.crt"),
+    ),
+    # What is wrong between AWS and a server elsewhere
+    broken(
+        "nobody is named whom the launcher reads as",
+        ("server.reader: missing with store aws", "the launcher reads as", "add reader: arn:aws:iam"),
+        **aws_with("{kind: local}"),
+    ),
+    broken(
+        "a reader has no ARN",
+        ('server.reader: "developer"', "the ARN of a role or a user", "write it like arn:aws:iam"),
+        **aws_with("{kind: local, reader: developer}"),
+    ),
+    broken(
+        "a reader is of another account",
+        ("server.reader: of account 210987654321", "own account, 123456789012", "name one there"),
+        **aws_with("{kind: local, reader: 'arn:aws:iam::210987654321:user/alice'}"),
+    ),
+    broken(
+        "a folder's store is told of a reader and a place",
+        ("server.reader: with store dotenv", "for store aws", "take it out"),
+        ("server.folder: with store dotenv", "for store aws", "take it out"),
+        server=f"{{kind: local, reader: '{READER}', folder: /srv/mcp}}",
+    ),
+    broken(
+        "a local server's broker is where no function reaches it, and more",
+        ("broker.kind: embedded with store aws", "no function reaches", "kind coreflux or mosquitto"),
+        ("server.reader: missing with store aws", "has to know", "add reader"),
+        broker="{kind: embedded}",
+        **aws_with("{kind: local, folder: /srv/mcp}"),
+    ),
+    broken(
+        "a declared secret is for a server on this machine that fetches",
+        ("secrets.db: read by the server, with store aws and server local", "sees no other", "readers: [rotator]"),
+        secrets="{db: {fields: [url]}}",
+        **aws_with(f"{{kind: local, reader: '{READER}'}}"),
+    ),
+    broken(
+        "the filter of the alarm has no room for the reader",
+        ("store.operators: 10 of them", "1024 characters", "name one role"),
+        **operated_by(*(f"arn:aws:iam::123456789012:role/operator-{at}" for at in range(10)))
+        | {"server": f"{{kind: local, reader: '{READER}'}}"},
+    ),
+    broken(
+        "AWS does not know the cluster's service accounts",
+        ("server.oidc_provider: missing with store aws", "whose tokens AWS has to know", "list-open-id-connect"),
+        **aws_with_kubernetes(""),
+    ),
+    broken(
+        "an OIDC provider is given by its address",
+        ('server.oidc_provider: "https://oidc.eks', "the ARN of the account's OIDC provider", "shows it"),
+        **aws_with_kubernetes(", oidc_provider: 'https://oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF'"),
+    ),
+    broken(
+        "an OIDC provider is of another account",
+        ("server.oidc_provider: of account 210987654321", "own account, 123456789012", "name one there"),
+        **aws_with_kubernetes(f", oidc_provider: '{OIDC.replace('123456789012', '210987654321')}'"),
+    ),
+    broken(
+        "a cluster's own store is told of an OIDC provider",
+        ("server.oidc_provider: with store kubernetes", "for store aws", "take it out"),
+        **on_kubernetes(f", oidc_provider: '{OIDC}'"),
+    ),
+    broken(
+        "a grace is over before a copy is in the pods",
+        ("rotation.grace_seconds: 239 with store aws", "at least 240: a new value takes up to three", "lengthen it"),
+        rotation="{grace_seconds: 239}",
+        **aws_with_kubernetes(),
+    ),
     # All at once
+    broken(
+        "a section has keys of another kind, and lacks what its own needs with the store",
+        ("server.image: unknown key", "a server of kind local has", "take it out"),
+        ("server.subnets: unknown key", "a server of kind local has", "take it out"),
+        ("server.reader: missing with store aws", "the launcher reads as", "add reader: arn:aws:iam"),
+        **aws_with(f"{{kind: local, image: '{IMAGE}', subnets: [{SUBNET}]}}"),
+    ),
+    broken(
+        "a section within a section has a key too many, and contradicts another",
+        ("server.load_balancer.port: unknown key", "load_balancer has vpc", "take it"),
+        ("server.replicas: 2 with server.load_balancer", "keep no cookie", "write replicas: 1"),
+        **on_aws(server=balanced(tasks="").replace("{vpc", "{port: 443, vpc")),
+    ),
     broken(
         "two things are wrong",
         ("broker.port: 0", "from 1 to 65535", "range"),
@@ -697,9 +1115,109 @@ def test_a_broken_stack_file_is_refused_with_value_rule_and_remedy_when(
         assert problem.what.startswith(what)
         assert rule in problem.rule
         assert remedy in problem.remedy
-        assert all(part in text for part in (problem.what, problem.rule, problem.remedy))
+        assert all(part in " ".join(text.split()) for part in (problem.what, problem.rule, problem.remedy))
     assert CANARY not in text
     assert CANARY not in repr(caught.value.problems)
+
+
+@pytest.mark.parametrize(("certificates", "good"), [(40, True), (150, False)])
+def test_a_whole_bundle_of_cas_is_refused_where_it_goes_into_a_task_definition(
+    tmp_path: Path, certificates: int, good: bool
+) -> None:
+    bundle = tmp_path / "bundle.crt"
+    bundle.write_bytes(ca_file(tmp_path).read_bytes() * certificates)
+    file = stack_file(**on_aws(), broker=broker(f"ca_file: {bundle}"))
+
+    if good:
+        file.parse("prod")
+        return
+    with pytest.raises(ConfigurationError, match=r"\d+ bytes of certificates\n +at most 49152(.|\n)*the one CA's"):
+        file.parse("prod")
+
+
+def test_a_whole_bundle_of_cas_is_good_where_it_is_a_file(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.crt"
+    bundle.write_bytes(ca_file(tmp_path).read_bytes() * 150)
+
+    stack_file(**on_kubernetes(), broker=broker(f"ca_file: {bundle}")).parse("prod")
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        (AWS_STORE.replace("eu-central-1", "eu-wset-1"), ["store.region: eu-wset-1", "did you mean eu-west-1?"]),
+        (f"{AWS_STORE.removesuffix('}')}, replicas: [sa-esat-1]}}", ["store.replicas: sa-esat-1", "mean sa-east-1?"]),
+        (in_govcloud().replace("us-gov-west-1", "us-gov-wset-1"), ["us-gov-wset-1", "did you mean us-gov-west-1?"]),
+        (AWS_STORE.replace("eu-central-1", "mx-northwest-9"), ["store.region: mx-northwest-9", "If it is newer"]),
+        (f"{AWS_STORE.removesuffix('}')}, replicas: [eu-west-1]}}", []),
+        (in_govcloud(), []),
+        ("{kind: dotenv}", []),
+    ],
+)
+def test_a_region_that_the_sdk_does_not_know_is_warned_of_and_goes_on(store: str, told: list[str]) -> None:
+    server = {} if "dotenv" in store else {"server": on_aws()["server"]}
+
+    found = list(doubts(stack_file(store=store, **server).parse("prod").store))
+
+    assert len(found) == bool(told)
+    assert all(part in one for one in found for part in told)
+
+
+def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the engine's log."""
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    file = stack_file(**on_aws() | {"store": AWS_STORE.replace("eu-central-1", "eu-wset-1")})
+    before = dict(pulumi.runtime.config.CONFIG.get())
+    pulumi.runtime.set_all_config({f"coreflux-mcp-secrets:{name}": text for name, text in file.entries.items()})
+    try:
+        Settings.load()
+    finally:
+        pulumi.runtime.set_all_config(before, [])
+
+    (one,) = warned
+    assert "did you mean eu-west-1?" in one
+
+
+def test_a_refusal_fits_a_terminal_and_breaks_no_word() -> None:
+    file = stack_file(**on_aws(", colour: red") | {"secrets": "{db: {fields: [url], readers: [x]}}"})
+    with pytest.raises(ConfigurationError) as caught:
+        file.parse("prod")
+
+    lines = str(caught.value).splitlines()
+    assert len(lines) > 7, "the keys of the store need more than one line"
+    assert all(len(line) <= WIDTH for line in lines)
+    for problem in caught.value.problems:
+        assert problem.rule in " ".join(str(problem).split())
+
+
+def test_what_is_wrong_at_the_end_of_an_arn_is_shown() -> None:
+    path = "x" * 40
+    with pytest.raises(ConfigurationError) as caught:
+        stack_file(**operated_by(f"arn:aws:iam::123456789012:role/{path}/secrets-operator*")).parse("prod")
+    assert f"role/{path}/secrets-operator*" in str(caught.value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        stack_file(**operated_by(f"arn:aws:iam::123456789012:role/{'x' * 512}/secrets-operator*")).parse("prod")
+    assert re.search(r'"arn:aws:iam::123456789012:role/x+ \.\.\. x+/secrets-operator\*"', str(caught.value))
+    assert "x" * 100 not in str(caught.value)
+
+
+def test_a_ca_of_an_old_bundle_is_read_without_a_word(tmp_path: Path) -> None:
+    """Its serial number is negative, which RFC 5280 forbids and cryptography warns of."""
+    written = ca_file(tmp_path)
+    der = ssl.PEM_cert_to_DER_cert(written.read_text())
+    version = bytes.fromhex("a003020102")
+    before, after = der.split(version, 1)
+    assert after[0] == 2, "an integer comes next: the serial number, its length and its first byte"
+    old = before + version + after[:2] + bytes([after[2] | 0x80]) + after[3:]
+    written.write_text(ssl.DER_cert_to_PEM_cert(old))
+    with pytest.warns(CryptographyDeprecationWarning):
+        x509.load_pem_x509_certificates(written.read_bytes())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ca_bundle(str(written)).count("BEGIN CERTIFICATE") == 1
 
 
 def test_there_are_at_least_forty_broken_stack_files() -> None:
@@ -739,8 +1257,19 @@ def test_no_message_speaks_as_the_validation_library_does() -> None:
         with_image(f"{IMAGE}@sha256:{'0' * 64}"),
         with_image(f"registry.example.com:5000/a/b-c/mcp@sha256:{'0' * 64}"),
         with_image("mcp:1"),
+        on_aws(
+            ", replicas: [eu-west-1, us-east-1], generation: 2, retention_days: 3653", ", cluster: a-b_c, replicas: 1"
+        ),
+        on_aws(f", vpc: {{subnets: [{SUBNET}], security_groups: [{GROUP}], way_out: nat-0123456789abcdef0}}"),
+        operated_by("arn:aws:iam::123456789012:user/ops/alice@example.com", OPERATOR),
+        on_aws(server=balanced()),
+        on_aws(", object_lock: compliance") | {"rotation": "{grace_seconds: 1020}"},
+        on_aws(server=", reference: Fetched") | {"rotation": "{grace_seconds: 240}"},
+        on_aws() | {"store": in_govcloud()},
         on_kubernetes(", copilot_cidrs: [], client_cidrs: ['::/0'], pull_secrets: [registry.example.com]"),
         on_kubernetes() | {"rotation": "{grace_seconds: 180}"},
+        aws_with_kubernetes() | {"rotation": "{grace_seconds: 240}", "secrets": "{db: {fields: [url]}}"},
+        aws_with(f"{{kind: local, reader: '{READER}', folder: /srv/mcp}}") | {"rotation": "{grace_seconds: 1}"},
     ],
     ids=lambda sections: "; ".join(f"{name}: {text}" for name, text in sections.items()),
 )
@@ -772,25 +1301,44 @@ def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
     store = shipped("dev").parse("dev").store
 
     assert isinstance(store, DotenvStore)
-    assert f"/{store.root}/" in (PROJECT_FOLDER / ".gitignore").read_text().splitlines()
+    ignored = (PROJECT_FOLDER / ".gitignore").read_text().splitlines()
+    assert f"/{store.root}/" in ignored
+    assert f"/{LocalServer(kind='local').entry_folder.relative_to(PROJECT_FOLDER)}/" in ignored
 
 
-def test_the_staging_stack_is_good_but_for_a_file_that_is_your_own() -> None:
+EXAMPLES = sorted((PROJECT_FOLDER / "examples").glob("Pulumi.*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_short_says_what_to_change_and_is_good_but_for_a_file_that_is_your_own(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# Copy it beside Pulumi.yaml; put your ")
+    assert len(text.splitlines()) <= 20
+
     with pytest.raises(ConfigurationError) as caught:
-        shipped("staging").parse("staging")
+        StackFile.read(text).parse(path.name.split(".")[1])
 
-    (problem,) = caught.value.problems
-    assert problem.what.startswith("broker.ca_file: /etc/ssl/certs/staging-ca.crt: ")
-    assert "take it out if a public CA" in problem.remedy
+    assert [problem.what.partition(": ")[0] for problem in caught.value.problems] == ["broker.ca_file"]
 
 
-@pytest.mark.parametrize(("stack", "platform"), [("prod", "aws")])
-def test_a_shipped_stack_is_refused_only_because_its_platform_is_not_built_yet(stack: str, platform: str) -> None:
+def test_there_is_an_example_of_each_pair_that_no_shipped_stack_is() -> None:
+    def pair(path: Path) -> tuple[str, str]:
+        entries = StackFile.read(path.read_text()).entries
+        return json.loads(entries["store"])["kind"], json.loads(entries["server"])["kind"]
+
+    shipped_pairs = {pair(PROJECT_FOLDER / f"Pulumi.{stack}.yaml") for stack in ("dev", "staging", "prod")}
+    wired = {(store, server) for store in StoreKind for server in PAIRS[store] if can_be_deployed(store, server)}
+    assert shipped_pairs | {pair(path) for path in EXAMPLES} == wired
+
+
+@pytest.mark.parametrize("stack", ["staging", "prod"])
+def test_a_shipped_stack_is_good_but_for_a_file_that_is_your_own(stack: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         shipped(stack).parse(stack)
 
     (problem,) = caught.value.problems
-    assert problem.what.endswith(f": arrives with {platform}")
+    assert problem.what.startswith(f"broker.ca_file: /etc/ssl/certs/{stack}-ca.crt: ")
+    assert "take it out if a public CA" in problem.remedy
 
 
 @pytest.mark.parametrize(("stack", "server"), [("staging", "staging"), ("prod", "prod")])

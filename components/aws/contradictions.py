@@ -1,0 +1,214 @@
+"""What is wrong between sections of a stack file whose store or server is in AWS. Refused without the SDK."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.aws import arrival
+from components.aws.access import declared_callers
+from components.aws.names import names_of
+from components.aws.patterns import FILTER_LIMIT, undeclared_read
+from components.aws.task import CA_LIMIT
+from components.broker import ca_bundle
+from components.elsewhere import not_fetched, out_of_reach
+from components.entries import REGION
+from components.problems import Problem, did_you_mean
+from components.sections import (
+    AwsStore,
+    BrokerSettings,
+    DeclaredSecret,
+    EcsServer,
+    KubernetesServer,
+    LocalServer,
+    OutsideBroker,
+    Rotation,
+)
+
+
+def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each of them, from the sections that could be read."""
+    store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
+    secrets, rotation = parsed.get("secrets", {}), parsed.get("rotation")
+    if isinstance(server, EcsServer):
+        yield from _on_ecs(server, broker, secrets)
+        if server.load_balancer:
+            yield from _balanced(server)
+        if rotation:
+            yield from _too_soon(server, rotation)
+    if isinstance(store, AwsStore):
+        yield from _in_aws(store, stack, server.reader if isinstance(server, LocalServer) else None)
+        yield from _of_another_place(store, server)
+        if isinstance(server, LocalServer | KubernetesServer):
+            yield from _read_from_elsewhere(server)
+        if isinstance(server, LocalServer):
+            yield from out_of_reach("store aws", broker, "goes into the functions that rotate")
+            yield from not_fetched(secrets, "store aws and server local", "write readers: [rotator], or take it out")
+
+
+def doubts(store: AwsStore) -> Iterator[str]:
+    """A region of the right form that the SDK does not know. A newer one than the SDK is as good."""
+    from pulumi_aws import Region  # Secrets Manager is in all of them (AWS General Reference), and no one is asked
+
+    every = [str(region.value) for region in Region]
+    for where, region in (("store.region", store.region), *(("store.replicas", one) for one in store.replicas)):
+        if region not in every:
+            names = names_of(store, "")
+            here = [one for one in every if re.fullmatch(REGION, one) and names.at(one).partition == names.partition]
+            meant = did_you_mean(region, here, otherwise="look it up.")
+            yield f"{where}: {region} is no region of AWS, by this program's SDK: {meant} If it is newer, all is well"
+
+
+def _on_ecs(
+    server: EcsServer, broker: BrokerSettings | None, secrets: Mapping[str, DeclaredSecret]
+) -> Iterator[Problem]:
+    """What a task can't do, or can't be given."""
+    yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate")
+    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > CA_LIMIT:
+        yield Problem(
+            f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
+            f"at most {CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
+            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
+        )
+    if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
+        yield Problem(
+            "server.reference: NativeRef with broker.client_certificate",
+            "a certificate is files, and ECS injects variables",
+            "write reference: Fetched",
+        )
+    if server.reference == "Fetched":
+        yield from not_fetched(secrets, "reference Fetched", "write reference: NativeRef, or readers: [rotator]")
+
+
+def _size(path: str) -> int:
+    """Bytes of the certificates in a file; 0 where it can't be read, which is told already."""
+    try:
+        return len(ca_bundle(path))
+    except (OSError, ValueError):
+        return 0
+
+
+def _balanced(server: EcsServer) -> Iterator[Problem]:
+    """What a load balancer asks for."""
+    if not server.allowed_hosts:
+        yield Problem(
+            "server.load_balancer: without server.allowed_hosts",
+            "its certificate is for a name, which the launcher has to know too",
+            "add allowed_hosts: [the name that clients call it by]",
+        )
+    if len(server.subnets) == 1:
+        yield Problem(
+            "server.subnets: one, with server.load_balancer",
+            "a load balancer is in at least two availability zones (AWS, Subnets for your Application Load Balancer)",
+            "add a subnet of another zone",
+        )
+    if server.replicas != 1:
+        yield Problem(
+            f"server.replicas: {server.replicas} with server.load_balancer",
+            "an MCP session lives in one task, and most clients keep no cookie by which a balancer finds that again",
+            "write replicas: 1; ECS starts another task where that one ends",
+        )
+
+
+def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
+    """A grace that is over before a new value is in every task."""
+    least, why = arrival.FETCHED, "the launcher looks for a new value each minute, a look may fail, and it changes over"
+    if server.reference == "NativeRef":
+        least = arrival.REDEPLOYED
+        why = (
+            f"a new value waits {arrival.DELAY + arrival.WINDOW} s for others, and a new deployment then takes up to "
+            f"{arrival.ROLLOUT // 60} minutes"
+        )
+    if rotation.grace_seconds < least:
+        yield Problem(
+            f"rotation.grace_seconds: {rotation.grace_seconds} with reference {server.reference}",
+            f"at least {least}: {why}",
+            "lengthen it, or take it out for its default",
+        )
+
+
+def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem]:
+    """What an account, a region or a trail can't do."""
+    names = names_of(store, stack)
+    if len(undeclared_read(names, declared_callers(store, reader))) > FILTER_LIMIT:
+        yield Problem(
+            f"store.operators: {len(store.operators)} of them",
+            f"the alarm for undeclared readers names each, and CloudWatch's filter has {FILTER_LIMIT} characters",
+            "name one role that all of them may take",
+        )
+    for region in store.replicas:
+        if region == store.region:
+            yield Problem(
+                f"store.replicas: {region}",
+                "a replica is in another region than the secret",
+                "take it out",
+            )
+        elif (partition := names.at(region).partition) != names.partition:
+            yield Problem(
+                f"store.replicas: {region} of partition {partition}",
+                f"secrets are copied within a partition of AWS, here {names.partition}",
+                "name a region there, or take it out",
+            )
+    if store.vpc and not store.vpc.way_out:
+        yield Problem(
+            "store.vpc: neither an endpoint nor a NAT gateway",
+            "a function in a VPC reaches Secrets Manager only by one of them, and would wait until it is ended",
+            "add way_out: the id of the VPC's endpoint of Secrets Manager (vpce-...), or of a NAT gateway (nat-...)",
+        )
+    if store.alert_topic and store.alert_emails:
+        yield Problem(
+            "store.alert_emails: with store.alert_topic",
+            "whoever keeps a topic says who subscribes to it",
+            "subscribe them there, or take the topic out and the stack makes one",
+        )
+
+
+def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
+    """What is named by an ARN and is not where the stack is."""
+    for at, operator in enumerate(store.operators):
+        what = "an operator is a role or a user"
+        yield from _not_here(store, f"store.operators.{at}", operator, what, "name a role there that they may take")
+    if store.alert_topic:
+        what = "alarms tell a topic"
+        yield from _not_here(store, "store.alert_topic", store.alert_topic, what, "name one there", regional=True)
+    match server:
+        case LocalServer(reader=str() as arn):
+            yield from _not_here(store, "server.reader", arn, "the launcher reads as one", "name one there")
+        case KubernetesServer(oidc_provider=str() as arn):
+            yield from _not_here(store, "server.oidc_provider", arn, "it is", "name one there")
+        case EcsServer() if server.load_balancer:
+            where, arn = "server.load_balancer.certificate", server.load_balancer.certificate
+            remedy = "ask ACM for one there, or import it"
+            yield from _not_here(store, where, arn, "a load balancer shows a certificate", remedy, regional=True)
+
+
+def _not_here(
+    store: AwsStore, where: str, arn: str, what: str, remedy: str, *, regional: bool = False
+) -> Iterator[Problem]:
+    """The first part of an ARN that is of another place than the stack's."""
+    _, partition, _, region, account, *_ = arn.split(":")
+    own = names_of(store, "")
+    parts = {"partition": (partition, own.partition), "account": (account, own.account)}
+    if regional:
+        parts["region"] = (region, own.region)
+    for part, (found, wanted) in parts.items():
+        if found != wanted:
+            yield Problem(f"{where}: of {part} {found}", f"{what} of the stack's own {part}, {wanted}", remedy)
+            return
+
+
+def _read_from_elsewhere(server: LocalServer | KubernetesServer) -> Iterator[Problem]:
+    """A server that does not say as whom it reads."""
+    if isinstance(server, LocalServer) and not server.reader:
+        yield Problem(
+            "server.reader: missing with store aws",
+            "the launcher reads as a role or a user of the account, which the store has to know",
+            "add reader: arn:aws:iam::123456789012:role/developer",
+        )
+    if isinstance(server, KubernetesServer) and not server.oidc_provider:
+        yield Problem(
+            "server.oidc_provider: missing with store aws",
+            "External Secrets reads as a service account of the cluster, whose tokens AWS has to know",
+            "add oidc_provider: its ARN (aws iam list-open-id-connect-providers)",
+        )

@@ -1,0 +1,43 @@
+"""A Lambda function: one new deployment of the server for all the new versions that its messages tell of.
+
+Whole in this file: the function's package is nothing else, and its runtime brings boto3.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+A_SECOND = timedelta(seconds=1)
+"""An event's time is cut to seconds; a deployment's is not."""
+
+
+def handle(event: Mapping[str, Any], _context: object, ecs: Any = None) -> dict[str, list[dict[str, str]]]:
+    """Begin a deployment unless one has begun since the newest version came, and say which messages are to come again.
+
+    That is every message until a deployment that has begun since is completed: ECS may roll it back, and tasks then
+    have what they had. One that failed, or that ECS has gone back to, is asked for anew; one under way is waited for.
+    Messages of one rotation may come in several calls; so may the same message twice. Raises what ECS raises, and all
+    of them come again (AWS Lambda, Handling errors for an SQS event source).
+    """
+    if ecs is None:
+        import boto3
+
+        ecs = boto3.client("ecs")
+    cluster, service = os.environ["CLUSTER"], os.environ["SERVICE"]
+    came = {one["messageId"]: datetime.fromisoformat(json.loads(one["body"])["time"]) for one in event["Records"]}
+    (found,) = ecs.describe_services(cluster=cluster, services=[service])["services"]
+    (primary,) = (one for one in found["deployments"] if one["status"] == "PRIMARY")
+    begun, state = primary["createdAt"], primary["rolloutState"]
+    brought = [message for message, time in came.items() if begun >= time + A_SECOND]
+    if len(brought) < len(came) or state == "FAILED":
+        ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
+        told = f"a new deployment, for the version of {max(came.values()):%Y-%m-%d %H:%M:%S}"
+    else:
+        told = f"the deployment that has begun at {begun:%H:%M:%S}, after the new versions, is {state}"
+    done = set(brought) if state == "COMPLETED" else set()
+    print(json.dumps({"level": "INFO", "message": told, "waiting": len(came) - len(done)}))  # noqa: T201 - a log
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in came if message not in done]}

@@ -1,0 +1,128 @@
+"""A function of the stack: Lambda, with a role, a log and a dead-letter queue of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components.aws import policies
+from components.aws.names import Names
+from components.principals import AwsAccount
+from components.sections import Vpc
+from tools.lambda_package import ARCHITECTURE, PYTHON
+
+RUNTIME = f"python{PYTHON}"
+"""What `make lambda` takes compiled packages for, as it does ARCHITECTURE."""
+
+LOG_DAYS = 90
+"""How long a function's log is kept: from one rotation to the next."""
+
+LETTERS_SECONDS = 1209600
+"""14 days, SQS' longest: how long a person has to look at what failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """How an asynchronous call waits for its function, and how often it is made again after the function failed.
+
+    Whoever schedules calls so. Lambda's own defaults are two retries, and six hours of waiting while another call is at
+    work: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    What is given up is a dead letter.
+    """
+
+    retries: int
+    seconds: int
+    """60 to 21600: for how long a call waits, the pauses before retries among it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What a function runs, and for how long at most."""
+
+    archive: pulumi.Archive
+    handler: str
+    seconds: int
+    queue: Queue | None = None
+    """None for a function that only something synchronous calls."""
+    memory: int = 256
+    """MB. Lambda gives CPU in proportion."""
+    environment: Mapping[str, pulumi.Input[str]] | None = None
+
+
+class StackFunction(pulumi.ComponentResource):
+    """One Lambda function, one at a time. Owns its role and what that may, its log and its dead letters."""
+
+    function: aws.lambda_.Function
+    letters: aws.sqs.Queue
+    granted: aws.iam.RolePolicy
+    """What has to be there before somebody calls the function."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        names: Names,
+        account: AwsAccount,
+        code: Code,
+        grants: Sequence[policies.Statement],
+        vpc: Vpc | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:Function", name, None, opts)
+        child = account.under(self)
+        role = aws.iam.Role(
+            f"{name}-role", name=names.role(name), assume_role_policy=policies.trusted("lambda"), opts=child
+        )
+        log = aws.cloudwatch.LogGroup(
+            f"{name}-log", name=f"/aws/lambda/{names.plain(name)}", retention_in_days=LOG_DAYS, opts=child
+        )
+        self.letters = aws.sqs.Queue(
+            f"{name}-letters",
+            name=names.letters(name),
+            message_retention_seconds=LETTERS_SECONDS,
+            sqs_managed_sse_enabled=True,
+            opts=child,
+        )
+        self.granted = aws.iam.RolePolicy(
+            f"{name}-grants",
+            role=role.name,
+            policy=policies.document(
+                policies.own_log(log.arn),
+                policies.allow(("sqs:SendMessage",), [self.letters.arn]),
+                *(policies.in_vpc(names.function_arn(name)) if vpc else []),
+                *grants,
+            ),
+            opts=child,
+        )
+        self.function = aws.lambda_.Function(
+            f"{name}-function",
+            name=names.plain(name),
+            role=role.arn,
+            runtime=RUNTIME,
+            architectures=[ARCHITECTURE],
+            handler=code.handler,
+            code=code.archive,
+            timeout=code.seconds,
+            memory_size=code.memory,
+            reserved_concurrent_executions=1,
+            dead_letter_config={"target_arn": self.letters.arn},
+            logging_config={"log_format": "JSON", "log_group": log.name},
+            environment={"variables": code.environment} if code.environment else None,
+            vpc_config={"subnet_ids": list(vpc.subnets), "security_group_ids": list(vpc.security_groups)}
+            if vpc
+            else None,
+            # Lambda tries the role when it makes the function: dead letters and network have to be granted by then.
+            opts=account.under(self, after=[self.granted]),
+        )
+        if code.queue:
+            aws.lambda_.FunctionEventInvokeConfig(
+                f"{name}-queue",
+                function_name=self.function.name,
+                maximum_retry_attempts=code.queue.retries,
+                maximum_event_age_in_seconds=code.queue.seconds,
+                opts=child,
+            )
+        self.register_outputs({"function": self.function.arn})

@@ -1,0 +1,54 @@
+"""The server's identity on AWS: the account, and the roles that are the server's own."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_aws as aws
+
+from components.aws import policies
+from components.aws.names import names_of
+from components.principals import AwsAccount, AwsRole, EcsTask
+from components.sections import AwsStore, EcsServer
+
+STARTS, RUNS = "task-start", "task"
+SYNC = "sync"
+
+
+class AwsIdentity(pulumi.ComponentResource):
+    """The provider of the one account that the stack file names, and the roles that the server asks for.
+
+    Owns no right to a secret: what the roles may read is for the store to grant.
+    """
+
+    def __init__(self, name: str, *, store: AwsStore, stack: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:Identity", name, None, opts)
+        provider = aws.Provider(
+            "aws",
+            region=store.region,
+            allowed_account_ids=[store.account],  # credentials of another account change nothing
+            default_tags={"tags": {"project": pulumi.get_project(), "stack": stack}},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self._names = names_of(store, stack)
+        self.account = AwsAccount(id=store.account, region=store.region, provider=provider)
+        self.register_outputs({"account": store.account})
+
+    def task(self, server: EcsServer) -> EcsTask:
+        """A task's two roles."""
+        trust = policies.trusted("ecs-tasks", account=self.account.id, source=self._names.arn("ecs", "*"))
+        starts, runs = (self._role(what, trust) for what in (STARTS, RUNS))
+        reads = runs if server.reference == "Fetched" else starts
+        return EcsTask(account=self.account, starts=starts, runs=runs, reads=reads)
+
+    def sync(self, provider: str, service_account: str) -> AwsRole:
+        """The role that a cluster's service account takes, which `provider` knows."""
+        return self._role(SYNC, policies.trusted_of(provider, service_account))
+
+    def _role(self, what: str, trust: pulumi.Output[str]) -> AwsRole:
+        made = aws.iam.Role(
+            f"{what}-role",
+            name=self._names.role(what),
+            assume_role_policy=trust,
+            opts=self.account.under(self),
+        )
+        return AwsRole(name=made.name, arn=self._names.role_arn(what), made=made.arn)

@@ -1,0 +1,106 @@
+"""A new version of an injected secret is a new deployment: tasks have it from their start alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+
+from components.aws import policies
+from components.aws.arrival import DELAY, WINDOW
+from components.aws.functions import LETTERS_SECONDS, Code, StackFunction
+from components.aws.names import Names
+from components.aws.patterns import new_version
+from components.principals import AwsAccount
+
+SECONDS = 30
+"""At most for two requests to ECS."""
+
+SHOWN_AGAIN = 6 * SECONDS + WINDOW
+"""Seconds until a message comes again (AWS, Using Lambda with Amazon SQS): the function looks so often how far a
+deployment is."""
+
+TRIES = 10
+"""Looks, over 40 minutes: two whole deployments, and a person is told before the default grace is over."""
+
+NEW_VERSIONS, AGAIN = "new-versions", "redeploy-service"
+"""The queue, and the function."""
+
+_CODE = Path(__file__).with_name("deploy_again.py")
+
+
+class Redeploy(pulumi.ComponentResource):
+    """Secrets Manager's own event -> a queue that gathers -> a function that asks ECS for a new deployment."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        names: Names,
+        account: AwsAccount,
+        cluster: pulumi.Output[str],
+        service: aws.ecs.Service,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, None, opts)
+        child = account.under(self)
+        rule = aws.cloudwatch.EventRule(
+            "new-version",
+            name=names.plain("new-version"),
+            description="A secret that the server's tasks are started with has a new current version",
+            event_pattern=pulumi.Output.json_dumps(new_version(names)),
+            opts=child,
+        )
+        letters = aws.sqs.Queue(
+            "new-versions-letters",
+            name=names.letters(NEW_VERSIONS),
+            message_retention_seconds=LETTERS_SECONDS,
+            sqs_managed_sse_enabled=True,
+            opts=child,
+        )
+        queue = aws.sqs.Queue(
+            "new-versions",
+            name=names.plain(NEW_VERSIONS),
+            delay_seconds=DELAY,
+            visibility_timeout_seconds=SHOWN_AGAIN,
+            sqs_managed_sse_enabled=True,
+            redrive_policy=pulumi.Output.json_dumps({"deadLetterTargetArn": letters.arn, "maxReceiveCount": TRIES}),
+            opts=child,
+        )
+        sending = aws.sqs.QueuePolicy(
+            "new-versions-policy", queue_url=queue.id, policy=policies.senders(queue.arn, rule.arn), opts=child
+        )
+        aws.cloudwatch.EventTarget(
+            "new-version-queued", rule=rule.name, arn=queue.arn, opts=account.under(self, after=[sending])
+        )
+        function = StackFunction(
+            AGAIN,
+            names=names,
+            account=account,
+            code=Code(
+                archive=pulumi.AssetArchive({_CODE.name: pulumi.StringAsset(_CODE.read_text())}),
+                handler=f"{_CODE.stem}.handle",
+                seconds=SECONDS,
+                memory=128,
+                environment={"CLUSTER": cluster, "SERVICE": service.name},
+            ),
+            grants=[
+                policies.allow(
+                    ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+                    [queue.arn],
+                ),
+                policies.allow(("ecs:DescribeServices", "ecs:UpdateService"), [service.arn]),
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        aws.lambda_.EventSourceMapping(
+            "new-versions-taken",
+            event_source_arn=queue.arn,
+            function_name=function.function.arn,
+            batch_size=100,
+            maximum_batching_window_in_seconds=WINDOW,
+            function_response_types=["ReportBatchItemFailures"],
+            opts=account.under(self, after=[function.granted]),
+        )
+        self.register_outputs({})

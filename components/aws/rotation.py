@@ -1,0 +1,191 @@
+"""The AWS store's rotator: a function for each secret that Secrets Manager rotates, and the hourly tick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_aws as aws
+
+from components.aws import policies
+from components.aws.access import TICK, read_to_rotate, rotated, rotator_of
+from components.aws.functions import Code, Queue, StackFunction
+from components.aws.names import Names
+from components.aws.package import package_of
+from components.principals import AwsAccount
+from components.sections import AwsStore, OutsideBroker
+from secretops.manifest import Manifest, Secret
+
+WINDOW = "3h"
+"""From midnight UTC on the day that a rotation is due: when Secrets Manager begins it."""
+
+STEP_SECONDS = 300
+"""At most for one step: the lease is waited for a minute, a broker that does not answer for less."""
+
+TICK_SECONDS = 600
+
+STEP_QUEUE = Queue(retries=0, seconds=900)
+"""Where Secrets Manager calls asynchronously, of which AWS' pages say nothing: it tries a failed rotation again itself,
+so Lambda's retries would only come between. A step that has waited for long is of an attempt that AWS has given up."""
+
+TICK_QUEUE = Queue(retries=1, seconds=1800)
+"""Again after a minute, which outlasts a broker's restart; for what lasts longer the next tick comes within the hour.
+None waits so long that it meets the next one."""
+
+DELIVERIES = 2
+"""How often EventBridge Scheduler tries again to hand a tick over to Lambda. It calls asynchronously: of a tick that
+then fails it learns nothing, and Lambda's queue decides."""
+
+
+class AwsRotators(pulumi.ComponentResource):
+    """Rotation on AWS' own schedule, and a tick for what Secrets Manager doesn't do: retire, remind, finish.
+
+    Owns the functions, who may call them, and the schedules; never a value. A rotation never begins at once: a secret
+    has no value then, and AWS tests its function with a version that is empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        manifest: Manifest,
+        store: AwsStore,
+        broker: OutsideBroker,
+        names: Names,
+        account: AwsAccount,
+        lease: str,
+        secrets: Mapping[str, aws.secretsmanager.Secret],
+        guards: Mapping[str, pulumi.Resource],
+        keys: Mapping[str, aws.kms.Key],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:Rotators", name, None, opts)
+        self._store, self._names, self._account, self._keys = store, names, account, keys
+        self._lease, self._secrets, self._guards = lease, secrets, guards
+        package = package_of(manifest, broker)
+        self.rotating = {
+            rotator_of(secret.name): self._rotate(
+                secret,
+                read_to_rotate(secret, manifest.secrets, certificate=broker.client_certificate),
+                Code(archive=package, handler=f"{_ENTRY}.rotate", seconds=STEP_SECONDS, queue=STEP_QUEUE),
+            )
+            for secret in rotated(manifest.secrets)
+        }
+        self.tick = self._tick(Code(archive=package, handler=f"{_ENTRY}.tick", seconds=TICK_SECONDS, queue=TICK_QUEUE))
+        self.register_outputs({})
+
+    def _rotate(self, secret: Secret, others: Sequence[str], code: Code) -> StackFunction:
+        """The function of one secret, and its schedule."""
+        what = rotator_of(secret.name)
+        own, lease = self._secrets[secret.name], self._secrets[self._lease]
+        itself = self._names.function_arn(what)
+        made = self._function(
+            what,
+            code,
+            self._values((*policies.READ, *policies.WRITE), [own.arn], rotated_by=itself),
+            self._values((*policies.READ, *policies.WRITE), [lease.arn]),
+            *([self._values(policies.READ, [self._secrets[other].arn for other in others])] if others else []),
+            *self._key_use(_BOTH, (secret.name, self._lease)),
+            *(self._key_use(("kms:Decrypt",), others, regions=[self._store.region]) if others else []),
+        )
+        called = aws.lambda_.Permission(
+            f"{what}-called",
+            action="lambda:InvokeFunction",
+            function=made.function.name,
+            principal="secretsmanager.amazonaws.com",
+            source_account=self._names.account,
+            source_arn=own.arn,
+            opts=self._account.under(self),
+        )
+        aws.secretsmanager.SecretRotation(
+            f"{what}-schedule",
+            secret_id=own.arn,
+            rotation_lambda_arn=made.function.arn,
+            rotate_immediately=False,
+            rotation_rules={"automatically_after_days": secret.cadence_days, "duration": WINDOW},
+            opts=self._account.under(self, after=[called, made.granted, self._guards[secret.name]]),
+        )
+        return made
+
+    def _tick(self, code: Code) -> StackFunction:
+        """The function of the tick, and what calls it each hour."""
+        everything = [secret.arn for secret in self._secrets.values()]
+        made = self._function(
+            TICK,
+            code,
+            self._values((*policies.READ, *policies.WRITE), everything),
+            *self._key_use(_BOTH, tuple(self._secrets)),
+        )
+        name = self._names.plain(TICK)
+        role = aws.iam.Role(
+            "schedule-role",
+            name=self._names.role("schedule"),
+            assume_role_policy=policies.trusted(
+                "scheduler",
+                account=self._names.account,
+                source=self._names.arn("scheduler", "schedule-group/default"),
+            ),
+            opts=self._account.under(self),
+        )
+        granted = aws.iam.RolePolicy(
+            "schedule-grants",
+            role=role.name,
+            policy=policies.document(
+                policies.allow(("lambda:InvokeFunction",), [made.function.arn]),
+                policies.allow(("sqs:SendMessage",), [made.letters.arn]),
+            ),
+            opts=self._account.under(self),
+        )
+        aws.scheduler.Schedule(
+            "schedule",
+            name=name,
+            description=f"secretops tick, stack {self._names.stack}",
+            schedule_expression="rate(1 hour)",
+            flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 5},
+            target={
+                "arn": made.function.arn,
+                "role_arn": role.arn,
+                "dead_letter_config": {"arn": made.letters.arn},
+                "retry_policy": {"maximum_retry_attempts": DELIVERIES, "maximum_event_age_in_seconds": 1800},
+            },
+            opts=self._account.under(self, after=[granted, made.granted, *self._guards.values()]),
+        )
+        return made
+
+    def _function(self, what: str, code: Code, *grants: policies.Statement) -> StackFunction:
+        return StackFunction(
+            what,
+            names=self._names,
+            account=self._account,
+            code=code,
+            grants=grants,
+            vpc=self._store.vpc,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _values(
+        self, actions: Sequence[str], secrets: Sequence[policies.Arn], *, rotated_by: str | None = None
+    ) -> policies.Statement:
+        """Through the VPC's endpoint alone, where there is one."""
+        way_out = self._store.vpc.way_out if self._store.vpc else None
+        endpoint = way_out if way_out and way_out.startswith("vpce-") else None
+        return policies.values(actions, secrets, rotated_by=rotated_by, endpoint=endpoint)
+
+    def _key_use(
+        self, actions: Sequence[str], secrets: Sequence[str], *, regions: Sequence[str] | None = None
+    ) -> list[policies.Statement]:
+        """The key of each region that has a copy: what is written here is written there on the same role's behalf."""
+        return [
+            policies.key_use(
+                actions if region == self._store.region else policies.COPY,
+                key.arn,
+                region,
+                [self._names.at(region).secret_pattern(secret) for secret in secrets],
+            )
+            for region, key in self._keys.items()
+            if regions is None or region in regions
+        ]
+
+
+_ENTRY = "secretops.entrypoints.aws_lambda"
+_BOTH = ("kms:Decrypt", "kms:GenerateDataKey")

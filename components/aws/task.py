@@ -1,0 +1,109 @@
+"""The containers of a task, as ECS' RegisterTaskDefinition has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from components.broker import ca_bundle
+from components.references import Fetched, NativeRef
+from components.sections import OutsideBroker
+
+PORT = 8080
+"""The image's own. Not 8000: there the server's tool verify_lot_snippet looks for a verifier, as on Kubernetes."""
+
+USER = "10001:10001"
+"""As the image has it."""
+
+END_WITHIN = 15
+"""Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md)."""
+
+START_WITHIN = 60
+"""Seconds until a failed health check counts."""
+
+CHECK_EVERY, CHECKS = 30, 5
+"""Seconds between two health checks, and how many have to fail: ECS then replaces a task that did not answer for two
+minutes. A tool may hold the loop that answers for 30 seconds (docs/operations/http.md)."""
+
+CA_LIMIT = 48 * 1024
+"""Bytes of CA certificates: a whole task definition has at most 64 KiB (AWS, Amazon ECS service quotas)."""
+
+STACK = "stack"
+STACK_FOLDER = "/etc/coreflux-mcp/stack"
+CA_FILE = f"{STACK_FOLDER}/ca.crt"
+
+_HEALTH = "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz', timeout=4)"
+"""As docs/operations/image.md has it. Not /readyz: a task that waits for its broker is not to be replaced."""
+
+_LAY_DOWN = f"import os; open('{CA_FILE}', 'w').write(os.environ['CA_BUNDLE'])"
+
+
+def containers(
+    *,
+    image: str,
+    variables: Mapping[str, str],
+    secrets: NativeRef | Fetched,
+    allowed_hosts: Sequence[str],
+    broker: OutsideBroker,
+    log: Mapping[str, pulumi.Input[str]],
+) -> list[dict[str, Any]]:
+    """The server, and before it what lays down the CA certificates of a broker that a private CA signs."""
+    command = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
+    for host in allowed_hosts:
+        command += ["--allowed-host", host]
+    injected = secrets.variables if isinstance(secrets, NativeRef) else {}
+    server: dict[str, Any] = {
+        "name": "server",
+        "image": image,
+        "essential": True,
+        "command": command,
+        "user": USER,
+        "environment": [{"name": name, "value": value} for name, value in sorted(variables.items())],
+        "secrets": [{"name": name, "valueFrom": place} for name, place in sorted(injected.items())],
+        "portMappings": [{"name": "http", "containerPort": PORT, "hostPort": PORT, "protocol": "tcp"}],
+        "healthCheck": {
+            "command": ["CMD", "/opt/secretops/bin/python", "-c", _HEALTH],
+            "interval": CHECK_EVERY,
+            "timeout": 5,
+            "retries": CHECKS,
+            "startPeriod": START_WITHIN,
+        },
+        "stopTimeout": END_WITHIN,
+        **_closed(log, "server"),
+    }
+    if not broker.ca_file:
+        return [server]
+    server["dependsOn"] = [{"containerName": "ca-file", "condition": "SUCCESS"}]
+    server["mountPoints"] = [{"sourceVolume": STACK, "containerPath": STACK_FOLDER, "readOnly": True}]
+    return [server, _ca_file(image, broker.ca_file, log)]
+
+
+def _ca_file(image: str, path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
+    """Writes the certificates, which are public, into a volume of the task. As root: the volume is root's at first."""
+    return {
+        "name": "ca-file",
+        "image": image,
+        "essential": False,
+        "entryPoint": ["/opt/secretops/bin/python", "-c", _LAY_DOWN],
+        "user": "0:0",
+        "environment": [{"name": "CA_BUNDLE", "value": ca_bundle(path)}],
+        "mountPoints": [{"sourceVolume": STACK, "containerPath": STACK_FOLDER, "readOnly": False}],
+        **_closed(log, "ca-file"),
+    }
+
+
+def _closed(log: Mapping[str, pulumi.Input[str]], stream: str) -> dict[str, Any]:
+    return {
+        "readonlyRootFilesystem": True,
+        "linuxParameters": {"capabilities": {"drop": ["ALL"]}, "initProcessEnabled": False},
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": log["group"],
+                "awslogs-region": log["region"],
+                "awslogs-stream-prefix": stream,
+            },
+        },
+    }

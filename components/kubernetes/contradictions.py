@@ -1,0 +1,57 @@
+"""What is wrong between sections of a stack file whose server is in a cluster. Judged without the SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.elsewhere import out_of_reach
+from components.naming import CERTIFICATE_FILES
+from components.problems import Problem
+from components.sections import AwsStore, DeclaredSecret, KubernetesServer, OutsideBroker, Rotation, StoreSettings
+
+TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180)}
+"""Minutes and seconds, by store: kubelets take up to two minutes (docs/operations/kubernetes.md), and External Secrets
+looks each minute. A grace is a minute more, to change over."""
+
+
+def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each of them, from the sections that could be read."""
+    store, broker, rotation = parsed.get("store"), parsed.get("broker"), parsed.get("rotation")
+    yield from out_of_reach("server kubernetes", broker, "becomes a ConfigMap that the pods read")
+    if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
+        yield Problem(
+            "server.certificate_issuer: without broker.client_certificate",
+            "it signs the certificate that the broker asks the server for",
+            "add client_certificate: true to the broker, or take the issuer out",
+        )
+    yield from _of_files(parsed.get("secrets", {}))
+    if store and rotation:
+        yield from _too_soon(store, rotation)
+    if store and not isinstance(store, AwsStore) and server.oidc_provider:
+        yield Problem(f"server.oidc_provider: with store {store.kind}", "it is for store aws", "take it out")
+
+
+def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
+    for name, secret in secrets.items():
+        for field in secret.fields:
+            if f"{name}.{field}" in CERTIFICATE_FILES:
+                yield Problem(
+                    f"secrets.{name}: its field {field} is the file {name}.{field}",
+                    "in the server's folder that is a file of its client certificate",
+                    "rename the secret or its field",
+                )
+
+
+def _too_soon(store: StoreSettings, rotation: Rotation) -> Iterator[Problem]:
+    """A grace that is over before a new value is in every pod."""
+    if store.kind not in TO_A_POD:
+        return
+    minutes, seconds = TO_A_POD[store.kind]
+    if rotation.grace_seconds < seconds + 60:
+        yield Problem(
+            f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
+            f"at least {seconds + 60}: a new value takes up to {minutes} minutes to reach a pod, "
+            "which has to change over",
+            "lengthen it, or take it out for its default",
+        )

@@ -1,0 +1,36 @@
+"""ARNs as AWS would give them, for what the mocks make. A stand-in: AWS' own end of a secret's ARN is random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+ENDING = "AbCdEf"
+"""The six characters after a secret's name."""
+
+_SHAPES = {
+    "secretsmanager/secret:Secret": ("secretsmanager", "secret:{name}-" + ENDING),
+    "kms/key:Key": ("kms", "key/{resource}"),
+    "lambda/function:Function": ("lambda", "function:{name}"),
+    "sqs/queue:Queue": ("sqs", "{name}"),
+    "sns/topic:Topic": ("sns", "{name}"),
+    "cloudwatch/eventRule:EventRule": ("events", "rule/{name}"),
+    "cloudwatch/logGroup:LogGroup": ("logs", "log-group:{name}"),
+    "ecs/cluster:Cluster": ("ecs", "cluster/{name}"),
+    "ecs/service:Service": ("ecs", "service/{cluster}/{name}"),
+    "ecs/taskDefinition:TaskDefinition": ("ecs", "task-definition/{family}:1"),
+}
+
+
+def arn_of(kind: str, resource: str, inputs: Mapping[str, Any]) -> str:
+    """The ARN of a resource called `resource` in the program."""
+    kind = kind.removeprefix("aws:")
+    cluster = str(inputs.get("cluster", "default")).rpartition("/")[2]
+    named = {"name": resource, "family": resource, **inputs, "resource": resource, "cluster": cluster}
+    if kind == "iam/role:Role":
+        return f"arn:aws:iam::{ACCOUNT}:role/{named['name']}"
+    if kind == "s3/bucket:Bucket":
+        return f"arn:aws:s3:::{named['bucket']}"
+    service, shape = _SHAPES.get(kind, (kind.partition("/")[0], "{resource}"))
+    return f"arn:aws:{service}:{inputs.get('region', REGION)}:{ACCOUNT}:{shape.format(**named)}"

@@ -1,0 +1,187 @@
+"""The AWS platform's program under mocks, and what a reviewer is shown of its roles.
+
+python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from components.aws.policies import EVERYWHERE, REASONS
+from components.sections import PROJECT_FOLDER
+from tests.unit.harness import Deployed, ca_file, deploy
+from tests.unit.iam import listed, roles, statements
+from tests.unit.stack_file import StackFile
+
+IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/coreflux-mcp-secrets:0.1.0"
+OPERATOR = "arn:aws:iam::123456789012:role/secrets-operator"
+OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
+READER = "arn:aws:iam::123456789012:user/alice"
+GOLDEN = Path(__file__).with_name("golden") / "aws-roles.txt"
+
+STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: ["{OPERATOR}"]'
+SUBNETS = "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"
+SERVER = f"kind: ecs, subnets: {SUBNETS}, security_groups: [sg-0123456789abcdef0]"
+
+
+@contextmanager
+def a_package(*, current: bool = True) -> Iterator[None]:
+    """As if `make lambda` had just run, or long ago. A stand-in: the mocks open no archive."""
+    with mock.patch("components.aws.package.is_current", return_value=current):
+        yield
+
+
+@contextmanager
+def a_kubeconfig() -> Iterator[None]:
+    """As if there were one. A stand-in: the mocks ask no cluster."""
+    with mock.patch("components.kubernetes.identity.connect"):
+        yield
+
+
+def on_aws(
+    store: str = "",
+    server: str = "",
+    broker: str = "",
+    *,
+    stack: str = "prod",
+    kind: str = SERVER,
+    image: str = IMAGE,
+    package: bool = True,
+    into: Deployed | None = None,
+    **more: str,
+) -> Deployed:
+    """A stack of the AWS store, each section with more entries; `kind` is the server's."""
+    shown = f', image: "{image}"' if image else ""
+    sections = {
+        "store": f"{{{STORE}{store}}}",
+        "server": f"{{{kind}{shown}{server}}}",
+        "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
+        **more,
+    }
+    text = "\n".join(["config:", *(f"  {name}: {text}" for name, text in sections.items())])
+    with a_package(current=package):
+        return deploy(StackFile.read(text), stack, into=into)
+
+
+def for_pods(
+    server: str = "",
+    broker: str = "",
+    *,
+    stack: str = "prod",
+    secrets: str = "{}",
+    package: bool = True,
+    into: Deployed | None = None,
+) -> Deployed:
+    """A stack whose server is in a cluster."""
+    kind = f"kind: kubernetes, oidc_provider: '{OIDC}'"
+    with a_kubeconfig():
+        return on_aws("", server, broker, stack=stack, kind=kind, secrets=secrets, package=package, into=into)
+
+
+def for_this_machine(
+    server: str = "", broker: str = "", *, stack: str = "dev", package: bool = True, into: Deployed | None = None
+) -> Deployed:
+    """A stack whose server an MCP client of this machine starts."""
+    kind = f"kind: local, reader: '{READER}'"
+    return on_aws("", server, broker, stack=stack, kind=kind, image="", package=package, into=into)
+
+
+def with_every_option() -> Deployed:
+    """A stack with each option that adds something."""
+    return on_aws(
+        ", replicas: [eu-west-1], vpc: {subnets: [subnet-0123456789abcdef0], security_groups: [sg-0123456789abcdef1], "
+        "way_out: vpce-0123456789abcdef0}, alert_emails: [ops@example.com]",
+        ", reference: Fetched, replicas: 1, allowed_hosts: [mcp.example.com], load_balancer: {security_groups: "
+        "[sg-0123456789abcdef0], vpc: vpc-0123456789abcdef0, "
+        "certificate: 'arn:aws:acm:eu-central-1:123456789012:certificate/0'}",
+        ", client_certificate: true",
+    )
+
+
+def shipped(ca: Path) -> Deployed:
+    """Pulumi.prod.yaml, with a CA file that is there."""
+    text = (PROJECT_FOLDER / "Pulumi.prod.yaml").read_text().replace("/etc/ssl/certs/prod-ca.crt", str(ca))
+    with a_package():
+        return deploy(StackFile.read(text), "prod")
+
+
+def every_role() -> str:
+    """Each role of every kind of stack: every action, on what, under which condition, and what for."""
+    with tempfile.TemporaryDirectory() as folder:
+        prod = shipped(ca_file(Path(folder)))
+    everything, pods = with_every_option(), for_pods()
+    native = roles(prod)
+    lines = [
+        "What each role of a stack of AWS may, who takes it, and the policy of each secret, key, bucket, topic, queue.",
+        "Made by: python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt",
+        "",
+        "Pulumi.prod.yaml: references NativeRef, no VPC, no replica",
+        *_shown(prod),
+        "",
+        "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate",
+        *_shown(everything),
+        "",
+        "For a server in a cluster, besides those that rotate: the role that External Secrets takes",
+        *_shown(pods, but={*native, *(name for name in pods.resources if name in prod.resources)}),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(deployed: Deployed, *, but: Collection[str] = ()) -> Iterator[str]:
+    """Every role, then every policy of what is guarded by one of its own; `but` are roles and resources left out."""
+    trusts = {role.inputs["name"]: role.inputs["assumeRolePolicy"] for role in deployed.of_type("aws:iam/role:Role")}
+    for role, own in sorted(roles(deployed).items()):
+        if role in but:
+            continue
+        yield ""
+        yield role if own else f"{role}: nothing"
+        for statement in statements(trusts[role]):
+            yield f"  taken by {_principal(statement['Principal'])} ({', '.join(listed(statement['Action']))})"
+            yield from _conditions(statement)
+        for statement in own:
+            actions = listed(statement["Action"])
+            if statement["Effect"] == "Deny":
+                yield "  never:"
+            yield from (f"  {action:<40} {REASONS[action]}" for action in actions)
+            for resource in listed(statement["Resource"]):
+                why = "; ".join(dict.fromkeys(EVERYWHERE[action] for action in actions)) if resource == "*" else ""
+                yield f"    on {resource}" + (f"  ({why})" if why else "")
+            yield from _conditions(statement)
+    for name, resource in sorted(deployed.resources.items()):
+        if name in but or resource.type.startswith("aws:iam/") or "policy" not in resource.inputs:
+            continue
+        yield ""
+        yield f"{name}: its policy"
+        for statement in statements(resource.inputs["policy"]):
+            said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
+            yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
+            yield from (f"    {action}" for action in listed(statement["Action"]))
+            yield from (f"    on {place}" for place in listed(statement["Resource"]) if place != "*")
+            yield from _conditions(statement)
+
+
+def _principal(principal: Any) -> str:
+    """As a reviewer reads it."""
+    if principal == "*":
+        return "everybody"
+    ((kind, named),) = principal.items()
+    return ", ".join(
+        {"AWS": "the account, by the policies of"}.get(kind, "") + f" {one}" for one in listed(named)
+    ).strip()
+
+
+def _conditions(statement: Any) -> Iterator[str]:
+    for operator, keys in sorted(statement.get("Condition", {}).items()):
+        for key, wanted in sorted(keys.items()):
+            another = "and" if "Not" in operator else "or"
+            for at, one in enumerate(listed(wanted)):
+                yield f"    {another if at else 'if'} {key} {operator} {one}"
+
+
+if __name__ == "__main__":
+    print(every_role(), end="")

@@ -1,0 +1,279 @@
+"""The AWS store with a server that is not AWS': in a cluster, by External Secrets; on this machine, by the launcher.
+
+Under mocks. Who may what by the policies is in test_aws_policies.py; that External Secrets' objects are as its
+definitions have them, in test_kubernetes_operators.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.sections import PROJECT_FOLDER
+from secretops.launcher.sources import open_source
+from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
+from secretops.manifest import AwsStore, Manifest
+from tests.unit.aws_stack import OPERATOR, READER, for_pods, for_this_machine, on_aws
+from tests.unit.harness import Deployed, ca_file
+from tests.unit.test_components import SDKS, imported
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
+
+ROTATION = {"rotate-mqtt-schedule", "rotate-broker-admin-schedule", "schedule"}
+SYNC_ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@sync"
+
+
+@pytest.fixture(scope="module")
+def pods() -> Deployed:
+    return for_pods()
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """A broker of a private CA that asks for a certificate, and a secret of the stack's own."""
+    ca = ca_file(tmp_path_factory.mktemp("ca"))
+    return for_pods("", f", client_certificate: true, ca_file: {ca}", secrets="{db: {fields: [url, user]}}")
+
+
+@pytest.fixture(scope="module")
+def issued() -> Deployed:
+    return for_pods(", certificate_issuer: {kind: ClusterIssuer, name: plant-ca}", ", client_certificate: true")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    folder = tmp_path_factory.mktemp("here")
+    return for_this_machine(f", folder: {folder / 'mcp'}", f", ca_file: {ca_file(folder)}")
+
+
+def inputs(deployed: Deployed, name: str) -> Any:
+    return deployed.resources[name].inputs
+
+
+def store_of(deployed: Deployed) -> AwsStore:
+    store = Manifest.model_validate(deployed.exports["secretops"]).store
+    assert isinstance(store, AwsStore)
+    return store
+
+
+def synced(deployed: Deployed) -> dict[str, Any]:
+    """secret -> the spec of its ExternalSecret."""
+    return {
+        name.removeprefix("synced-"): each.inputs["spec"]
+        for name, each in deployed.resources.items()
+        if each.inputs.get("kind") == "ExternalSecret"
+    }
+
+
+def mounted(deployed: Deployed) -> list[Any]:
+    """The Secrets that the server's pods find their files in."""
+    spec = inputs(deployed, "deployment")["spec"]["template"]["spec"]
+    (volume,) = [one for one in spec["volumes"] if one["name"] == "secrets"]
+    return [source["secret"] for source in volume["projected"]["sources"]]
+
+
+def entry(deployed: Deployed) -> Any:
+    """What an MCP client is given."""
+    return json.loads(inputs(deployed, "server-files")["files"]["config/mcp.json"])["mcpServers"]["coreflux"]
+
+
+# Of both
+
+
+@pytest.mark.parametrize("pair", ["pods", "certified", "issued", "here"])
+def test_no_input_and_no_output_is_a_secret_and_no_version_of_one_is_a_resource(
+    pair: str, request: pytest.FixtureRequest
+) -> None:
+    deployed = request.getfixturevalue(pair)
+
+    assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
+    assert deployed.secret_exports == ()
+    kinds = {each.type for each in deployed.resources.values()}
+    assert not {kind for kind in kinds if kind.endswith((":SecretVersion", "core/v1:Secret"))}
+
+
+@pytest.mark.parametrize("pair", ["pods", "here"])
+def test_secrets_rotate_by_functions_of_the_account_and_the_server_comes_after_them(
+    pair: str, request: pytest.FixtureRequest
+) -> None:
+    deployed = request.getfixturevalue(pair)
+
+    assert deployed.resources["server"].depends_on >= ROTATION | {"policy-mqtt", "trail-trail"}
+    assert not [name for name in deployed.resources if "redeploy" in name or "cronjob" in name or "task" in name]
+    assert "aws lambda invoke" in deployed.exports["next"]
+
+
+@pytest.mark.parametrize("pair", ["pods", "here"])
+def test_each_resource_is_made_by_its_own_platforms_provider(pair: str, request: pytest.FixtureRequest) -> None:
+    for each in request.getfixturevalue(pair).resources.values():
+        if each.type.startswith(("aws:", "kubernetes:")):
+            assert each.provider == ("aws" if each.type.startswith("aws:") else "cluster"), each.name
+
+
+def test_in_production_values_keys_records_and_the_namespace_are_protected_and_else_no_more_than_the_namespace(
+    pods: Deployed, here: Deployed
+) -> None:
+    protected = {name for name, each in pods.resources.items() if each.protected}
+
+    assert protected >= {"secret-mqtt", "secret-_lease", "key", "trail-trail", "trail-bucket", "namespace"}
+    assert not [name for name, each in here.resources.items() if each.protected]
+    assert [name for name, each in for_pods(stack="dev").resources.items() if each.protected] == ["namespace"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "sdks"), [("for_this_machine", ["pulumi_aws"]), ("for_pods", ["pulumi_aws", "pulumi_kubernetes"])]
+)
+def test_a_pair_imports_the_sdks_of_its_two_platforms_and_no_other(pair: str, sdks: list[str]) -> None:
+    program = f"from tests.unit import aws_stack; aws_stack.{pair}()"
+
+    assert imported(program, SDKS | {"botocore"}) == str(sdks)
+
+
+@pytest.mark.parametrize("pair", [for_pods, for_this_machine])
+def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(pair: Any) -> None:
+    into = Deployed()
+
+    with pytest.raises(pulumi.RunError, match="make lambda"):
+        pair(package=False, into=into)
+
+    assert into.resources == {}
+
+
+# In a cluster
+
+
+def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed) -> None:
+    account = inputs(pods, "sync-account")["metadata"]
+    provider = inputs(pods, "secret-store")["spec"]["provider"]
+
+    assert (account["name"], account["namespace"]) == ("coreflux-mcp-sync", "coreflux-mcp")
+    assert account["annotations"] == {"eks.amazonaws.com/role-arn": SYNC_ROLE}
+    assert provider == {
+        "aws": {
+            "service": "SecretsManager",
+            "region": "eu-central-1",
+            "auth": {"jwt": {"serviceAccountRef": {"name": "coreflux-mcp-sync"}}},
+        }
+    }
+    assert "annotations" not in inputs(pods, "server-account")["metadata"]
+    assert inputs(pods, "deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "coreflux-mcp-server"
+
+
+def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: Deployed) -> None:
+    names = store_of(pods).secrets
+
+    assert {secret: spec["dataFrom"][0]["extract"] for secret, spec in synced(pods).items()} == {
+        secret: {"key": names[secret]} for secret in ("mqtt", "agent-key", "http-token")
+    }
+    assert {spec["secretStoreRef"]["name"] for spec in synced(pods).values()} == {
+        inputs(pods, "secret-store")["metadata"]["name"]
+    }
+    assert pods.exports["references"]["remotes"] == {
+        secret: names[secret] for secret in ("mqtt", "agent-key", "http-token")
+    }
+
+
+def test_an_account_has_its_role_and_a_copy_its_store_before_it(pods: Deployed) -> None:
+    assert "sync-role" in pods.resources["sync-account"].depends_on
+    assert "sync-account" in pods.resources["secret-store"].depends_on
+    for secret in synced(pods):
+        assert "secret-store" in pods.resources[f"synced-{secret}"].depends_on
+
+
+def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) -> None:
+    found = mounted(pods)
+
+    assert sorted(one["name"] for one in found) == sorted(spec["target"]["name"] for spec in synced(pods).values())
+    assert all(one["optional"] for one in found)
+    arguments = inputs(pods, "deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[:3] == ["run", "--from", "files:/etc/coreflux-mcp/secrets"]
+
+
+def test_a_client_certificate_and_a_secret_of_the_stacks_own_are_copied_too(certified: Deployed) -> None:
+    specs = synced(certified)
+    by_name = {one["name"]: one for one in mounted(certified)}
+
+    assert specs.keys() == {"mqtt", "agent-key", "client-cert", "http-token", "db"}
+    assert specs["db"]["dataFrom"][0]["rewrite"] == [
+        {"regexp": {"source": f"^{field}$", "target": f"db.{field}"}} for field in ("url", "user")
+    ]
+    assert by_name.keys() == {spec["target"]["name"] for spec in specs.values()}
+    files = {item["path"] for item in by_name[specs["client-cert"]["target"]["name"]]["items"]}
+    assert {"client.crt", "client.key"} <= files
+    assert "ca.crt" not in files, "the stack's own wins over it"
+
+
+def test_the_brokers_ca_lies_in_the_cluster_and_in_the_functions(certified: Deployed) -> None:
+    config = inputs(certified, "stack")
+
+    assert config["metadata"]["name"] == "coreflux-mcp-stack"
+    assert config["data"].keys() == {"ca.crt"}
+    packed = inputs(certified, "rotate-mqtt-function")
+    assert "ca.crt" in json.dumps(packed["code"])
+
+
+def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_operators(issued: Deployed) -> None:
+    manifest = Manifest.model_validate(issued.exports["secretops"])
+
+    assert "client-cert" not in synced(issued)
+    assert mounted(issued)[-1]["name"] == inputs(issued, "certificate")["spec"]["secretName"]
+    assert manifest.secret("client-cert").readers == ("rotator",)
+    assert manifest.broker.certificate_secret == "client-cert"
+    assert SYNC_ROLE not in store_of(issued).readers["coreflux-mcp/prod/client-cert"]
+    assert issued.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin")
+
+
+def test_nobody_in_the_cluster_is_granted_a_secret_and_nothing_there_rotates(pods: Deployed) -> None:
+    kinds = {each.inputs.get("kind") for each in pods.resources.values() if each.type.startswith("kubernetes:")}
+
+    assert not {"Role", "RoleBinding", "CronJob", "Lease", "Secret"} & kinds
+
+
+# On this machine
+
+
+def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: Deployed) -> None:
+    given = entry(here)
+    source = "aws-sm:eu-central-1/coreflux-mcp/dev/mqtt+agent-key"
+
+    assert given["args"] == ["run", "--from", source]
+    open_source(source)  # which the launcher understands
+    assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"]}
+    assert given["env"].keys() == {
+        *("MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "LOG_LEVEL")
+    }
+    assert given["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
+    assert not re.search("AWS_|region|profile|credential", json.dumps(given["env"]), re.IGNORECASE)
+
+
+def test_the_entry_lies_in_the_folder_that_the_stack_names_or_in_one_that_git_ignores(here: Deployed) -> None:
+    files = inputs(here, "server-files")
+
+    assert here.exports["server"] == f"{files['root']}/config/mcp.json"
+    assert (Path(files["root"]).name, files["folders"], files["lines"]) == ("mcp", ["config"], {})
+    elsewhere = for_this_machine()
+    assert inputs(elsewhere, "server-files")["root"] == str(PROJECT_FOLDER / ".coreflux-mcp-local")
+
+
+def test_the_launchers_caller_is_a_declared_reader_whom_nothing_is_granted(here: Deployed) -> None:
+    store = store_of(here)
+
+    assert {secret for secret, name in store.secrets.items() if READER in store.readers[name]} == {"mqtt", "agent-key"}
+    assert not [name for name, each in here.resources.items() if name == "server-secrets" or "userPolicy" in each.type]
+
+
+def test_what_the_caller_reads_raises_no_alarm(here: Deployed, pods: Deployed) -> None:
+    assert f'($.userIdentity.arn != "{READER}")' in inputs(here, "filter-undeclared-read")["pattern"]
+    assert READER not in inputs(pods, "filter-undeclared-read")["pattern"]
+
+
+def test_an_operator_who_is_the_caller_too_is_named_once() -> None:
+    both = on_aws(kind=f"kind: local, reader: '{OPERATOR}'", image="", stack="dev")
+
+    assert store_of(both).readers["coreflux-mcp/dev/mqtt"].count(OPERATOR) == 1
+    assert inputs(both, "filter-undeclared-read")["pattern"].count("assumed-role/secrets-operator/*") == 1

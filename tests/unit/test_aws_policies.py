@@ -1,0 +1,549 @@
+"""Who may what in an AWS stack, decided by a small evaluator over the policies that the program really makes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cfnlint  # type: ignore[import-untyped]  # comes with moto[server]
+import pytest
+
+from components.aws.policies import ADMINISTRATION, EVERYWHERE, REASONS
+from tests.unit.aws_stack import (
+    GOLDEN,
+    OIDC,
+    OPERATOR,
+    READER,
+    every_role,
+    for_pods,
+    for_this_machine,
+    shipped,
+    with_every_option,
+)
+from tests.unit.harness import Deployed, Registered, ca_file
+from tests.unit.iam import Request, is_allowed, listed, roles, statements
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
+"""The SDK warns of what nobody here uses."""
+
+ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@{}".format
+STARTS, RUNS, TICK = ROLE("task-start"), ROLE("task"), ROLE("tick")
+MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
+REDEPLOY = ROLE("redeploy-service")
+ADMINISTRATOR = "arn:aws:iam::123456789012:role/Administrator"
+STRANGER = "arn:aws:iam::210987654321:role/Administrator"
+ANYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+"""What an administrator's own policies say; an operator's may say less."""
+
+GET, PUT, MOVE = (f"secretsmanager:{one}" for one in ("GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"))
+DESCRIBE, DELETE = "secretsmanager:DescribeSecret", "secretsmanager:DeleteSecret"
+UPDATE = "secretsmanager:UpdateSecret"
+SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token", "_lease")
+VIA = {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}
+PLAIN_TEXT = {"aws:SecureTransport": "false"}
+
+
+@pytest.fixture(scope="module")
+def prod(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return shipped(ca_file(tmp_path_factory.mktemp("ca")))
+
+
+@pytest.fixture(scope="module")
+def everything() -> Deployed:
+    return with_every_option()
+
+
+def arn(secret: str, region: str = "eu-central-1") -> str:
+    return f"arn:aws:secretsmanager:{region}:123456789012:secret:coreflux-mcp/prod/{secret}-AbCdEf"
+
+
+def rotated_by(secret: str) -> dict[str, str]:
+    """What Secrets Manager says of a secret whose rotation is on."""
+    function = f"arn:aws:lambda:eu-central-1:123456789012:function:coreflux-mcp-prod-rotate-{secret}"
+    return {"secretsmanager:resource/AllowRotationLambdaArn": function}
+
+
+def own(deployed: Deployed, principal: str) -> list[Any]:
+    """A principal's own statements."""
+    name = principal.partition("/")[2]
+    return roles(deployed).get(name, ANYTHING)
+
+
+def of_secret(deployed: Deployed, secret: str) -> list[Any]:
+    return statements(deployed.resources[f"policy-{secret}"].inputs["policy"])
+
+
+def of_key(deployed: Deployed, key: str = "key") -> list[Any]:
+    return statements(deployed.resources[key].inputs["policy"])
+
+
+def may(deployed: Deployed, principal: str, action: str, secret: str, **context: str) -> bool:
+    """Whether Secrets Manager does `action` for `principal`."""
+    keys = {**(rotated_by(secret) if secret in ("mqtt", "broker-admin") else {}), **context}
+    request = Request(principal, action, arn(secret), keys)
+    return is_allowed(request, identity=own(deployed, principal), resource=of_secret(deployed, secret))
+
+
+def opens(deployed: Deployed, principal: str, action: str, context: dict[str, str], key: str = "key") -> bool:
+    """Whether KMS does `action` with the key of the secrets for `principal`."""
+    region = key.removeprefix("key-") if key != "key" else "eu-central-1"
+    request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}", context)
+    return is_allowed(request, identity=own(deployed, principal), resource=of_key(deployed, key))
+
+
+READS = {
+    STARTS: {"mqtt", "agent-key", "http-token"},
+    RUNS: set(),
+    MQTT_ROTATOR: {"mqtt", "broker-admin", "_lease"},
+    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    TICK: set(SECRETS),
+    OPERATOR: set(SECRETS),
+    REDEPLOY: set(),
+    ROLE("schedule"): set(),
+    ROLE("trail"): set(),
+    ADMINISTRATOR: set(),
+    STRANGER: set(),
+}
+WRITES = {
+    **dict.fromkeys(READS, frozenset()),
+    MQTT_ROTATOR: {"mqtt", "_lease"},
+    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    TICK: set(SECRETS),
+    OPERATOR: set(SECRETS),
+}
+
+
+@pytest.mark.parametrize("principal", READS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_is_read_by_its_declared_readers_and_by_no_administrator(
+    prod: Deployed, principal: str, secret: str
+) -> None:
+    assert may(prod, principal, GET, secret) is (secret in READS[principal])
+
+
+@pytest.mark.parametrize("principal", WRITES)
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("action", [PUT, MOVE])
+def test_a_secret_is_written_by_who_rotates_it_and_by_operators(
+    prod: Deployed, principal: str, secret: str, action: str
+) -> None:
+    assert may(prod, principal, action, secret) is (secret in WRITES[principal])
+
+
+@pytest.mark.parametrize("principal", WRITES)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_value_is_written_past_its_label_by_no_administrator_and_no_role_of_the_stack(
+    prod: Deployed, principal: str, secret: str
+) -> None:
+    """UpdateSecret makes a version current at once, under whichever key the caller names."""
+    assert may(prod, principal, UPDATE, secret) is (principal == OPERATOR)
+
+
+@pytest.mark.parametrize("principal", [STARTS, MQTT_ROTATOR, TICK, OPERATOR])
+@pytest.mark.parametrize("action", [GET, PUT, DESCRIBE, UPDATE])
+def test_nothing_is_said_in_plain_text(prod: Deployed, principal: str, action: str) -> None:
+    assert not may(prod, principal, action, "mqtt", **PLAIN_TEXT)
+
+
+def test_whoever_deploys_looks_after_secrets_without_reading_any(prod: Deployed) -> None:
+    deployer = ADMINISTRATOR
+
+    assert may(prod, deployer, DESCRIBE, "mqtt")
+    assert may(prod, deployer, DELETE, "mqtt")
+    assert may(prod, deployer, "secretsmanager:PutResourcePolicy", "mqtt")
+    assert not may(prod, deployer, GET, "mqtt")
+    assert not may(prod, deployer, PUT, "mqtt")
+    assert not may(prod, deployer, UPDATE, "mqtt"), "but a change of description or key is an operator's"
+    assert not may(prod, STRANGER, DESCRIBE, "mqtt")
+
+
+def test_no_role_of_the_stack_may_delete_or_share_a_secret(prod: Deployed) -> None:
+    for role in roles(prod):
+        for action in (
+            "DeleteSecret",
+            "PutResourcePolicy",
+            "RotateSecret",
+            "CreateSecret",
+            "UpdateSecret",
+            "TagResource",
+        ):
+            assert not may(prod, f"arn:aws:iam::123456789012:role/{role}", f"secretsmanager:{action}", "mqtt"), role
+
+
+def test_a_rotator_touches_its_secret_only_while_it_is_the_one_that_rotates_it(prod: Deployed) -> None:
+    assert may(prod, MQTT_ROTATOR, PUT, "mqtt")
+    assert not may(prod, MQTT_ROTATOR, PUT, "mqtt", **rotated_by("other"))
+    assert not may(prod, MQTT_ROTATOR, GET, "mqtt", **rotated_by("broker-admin"))
+
+
+def test_where_a_vpc_has_an_endpoint_rotators_go_by_it_alone(everything: Deployed) -> None:
+    here, elsewhere = {"aws:SourceVpce": "vpce-0123456789abcdef0"}, {"aws:SourceVpce": "vpce-0123456789abcdef1"}
+
+    for principal in (MQTT_ROTATOR, TICK):
+        assert may(everything, principal, GET, "mqtt", **here)
+        assert not may(everything, principal, GET, "mqtt", **elsewhere)
+        assert not may(everything, principal, GET, "mqtt")
+
+
+def test_network_interfaces_are_lambdas_and_not_the_functions_own(everything: Deployed) -> None:
+    function = {"lambda:SourceFunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:coreflux-mcp-prod-tick"}
+    anywhere = "arn:aws:ec2:eu-central-1:123456789012:subnet/subnet-1"
+    of_aws = "CreateNetworkInterface DeleteNetworkInterface DescribeNetworkInterfaces DescribeSubnets"
+    of_aws += " AssignPrivateIpAddresses UnassignPrivateIpAddresses"  # AWSLambdaVPCAccessExecutionRole
+
+    for action in (f"ec2:{one}" for one in of_aws.split()):
+        assert is_allowed(Request(TICK, action, anywhere), identity=own(everything, TICK)), action
+        assert not is_allowed(Request(TICK, action, anywhere, function), identity=own(everything, TICK)), action
+
+
+@pytest.mark.parametrize(
+    ("principal", "reads"),
+    [(RUNS, {"mqtt", "agent-key", "http-token", "client-cert"}), (STARTS, set()), (ADMIN_ROTATOR, {"client-cert"})],
+)
+def test_a_launcher_that_fetches_reads_as_the_task_and_what_starts_it_reads_nothing(
+    everything: Deployed, principal: str, reads: set[str]
+) -> None:
+    endpoint = {"aws:SourceVpce": "vpce-0123456789abcdef0"}
+
+    assert {
+        one
+        for one in ("mqtt", "agent-key", "http-token", "client-cert")
+        if may(everything, principal, GET, one, **endpoint)
+    } == reads
+
+
+# A server that is not AWS'
+
+SYNC, SYNC_ACCOUNT = ROLE("sync"), "system:serviceaccount:coreflux-mcp:coreflux-mcp-sync"
+ISSUER = OIDC.partition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def pods() -> Deployed:
+    return for_pods(", certificate_issuer: {kind: Issuer, name: plant-ca}", ", client_certificate: true")
+
+
+@pytest.fixture(scope="module")
+def here() -> Deployed:
+    return for_this_machine(stack="prod")
+
+
+@pytest.mark.parametrize("secret", [*SECRETS, "client-cert"])
+@pytest.mark.parametrize("principal", [SYNC, OPERATOR, ADMINISTRATOR, STARTS, STRANGER])
+def test_for_pods_the_role_of_external_secrets_reads_what_is_the_servers_and_nobody_else_does(
+    pods: Deployed, principal: str, secret: str
+) -> None:
+    reads = {SYNC: {"mqtt", "agent-key", "http-token"}, OPERATOR: {secret}}.get(principal, set())
+
+    assert may(pods, principal, GET, secret) is (secret in reads)
+    assert opens(pods, principal, "kms:Decrypt", context_of(secret)) is (secret in reads)
+    assert may(pods, principal, PUT, secret) is (principal == OPERATOR)
+
+
+def test_the_role_of_external_secrets_may_nothing_more_than_read_values(pods: Deployed) -> None:
+    for action in (DESCRIBE, DELETE, MOVE, "secretsmanager:ListSecrets", "secretsmanager:GetResourcePolicy"):
+        assert not may(pods, SYNC, action, "mqtt"), action
+    assert not may(pods, SYNC, GET, "mqtt", **PLAIN_TEXT)
+    assert not opens(pods, SYNC, "kms:Decrypt", VIA)
+    assert not opens(pods, SYNC, "kms:GenerateDataKey", context_of("mqtt"))
+
+
+TOKENS: list[tuple[str, str, dict[str, str], bool]] = [
+    (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT, "aud": "sts.amazonaws.com"}, True),
+    (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT, "aud": "https://kubernetes.default.svc"}, False),
+    (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT}, False),
+    (OIDC, "sts:AssumeRoleWithWebIdentity", {"aud": "sts.amazonaws.com"}, False),
+    (OIDC, "sts:AssumeRole", {"sub": SYNC_ACCOUNT, "aud": "sts.amazonaws.com"}, False),
+    (OIDC[:-1] + "0", "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT, "aud": "sts.amazonaws.com"}, False),
+    *(
+        (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": account, "aud": "sts.amazonaws.com"}, False)
+        for account in (
+            "system:serviceaccount:coreflux-mcp:coreflux-mcp-server",
+            "system:serviceaccount:other:coreflux-mcp-sync",
+            "system:serviceaccount:external-secrets:external-secrets",
+        )
+    ),
+]
+"""Who vouches for a token, what is asked with it, what it says of itself, and whether it is taken."""
+
+
+@pytest.mark.parametrize(("provider", "action", "claims", "taken"), TOKENS)
+def test_the_role_of_external_secrets_is_taken_by_a_token_of_its_one_account_alone(
+    pods: Deployed, provider: str, action: str, claims: dict[str, str], *, taken: bool
+) -> None:
+    trust = [{"Resource": "*", **one} for one in statements(pods.resources["sync-role"].inputs["assumeRolePolicy"])]
+    context = {f"{ISSUER}:{claim}": text for claim, text in claims.items()}
+
+    assert is_allowed(Request(provider, action, SYNC, context), resource=trust) is taken
+    assert not is_allowed(Request(ADMINISTRATOR, "sts:AssumeRole", SYNC), resource=trust)
+
+
+@pytest.mark.parametrize("secret", ["broker-admin", "mqtt", "agent-key", "_lease"])
+@pytest.mark.parametrize("principal", [READER, OPERATOR, ADMINISTRATOR, STRANGER])
+def test_on_this_machine_the_caller_that_is_named_reads_what_is_the_servers_if_its_own_policies_let_it(
+    here: Deployed, principal: str, secret: str
+) -> None:
+    reads = {READER: {"mqtt", "agent-key"}, OPERATOR: {secret}}.get(principal, set())
+
+    assert may(here, principal, GET, secret) is (secret in reads)
+    assert opens(here, principal, "kms:Decrypt", context_of(secret)) is (secret in reads)
+    assert may(here, principal, PUT, secret) is (principal == OPERATOR)
+    without = Request(READER, GET, arn(secret))
+    assert not is_allowed(without, resource=of_secret(here, secret)), "the stack grants it nothing"
+
+
+def test_for_this_machine_there_is_no_role_that_reads_for_a_server(here: Deployed) -> None:
+    assert {role.partition("@")[2] for role in roles(here)} == {
+        *("rotate-mqtt", "rotate-broker-admin", "tick", "schedule", "trail")
+    }
+
+
+# The key
+
+
+def context_of(secret: str, **more: str) -> dict[str, str]:
+    return {**VIA, "kms:EncryptionContext:SecretARN": arn(secret), **more}
+
+
+@pytest.mark.parametrize("principal", READS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_key_opens_a_value_for_its_readers_through_secrets_manager(
+    prod: Deployed, principal: str, secret: str
+) -> None:
+    assert opens(prod, principal, "kms:Decrypt", context_of(secret)) is (secret in READS[principal])
+
+
+@pytest.mark.parametrize("principal", WRITES)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_key_encrypts_for_whoever_writes(prod: Deployed, principal: str, secret: str) -> None:
+    assert opens(prod, principal, "kms:GenerateDataKey", context_of(secret)) is (secret in WRITES[principal])
+
+
+@pytest.mark.parametrize("principal", [STARTS, MQTT_ROTATOR, TICK, OPERATOR, ADMINISTRATOR])
+@pytest.mark.parametrize(
+    "context",
+    [
+        {},
+        VIA,
+        {"kms:EncryptionContext:SecretARN": arn("mqtt")},
+        context_of("mqtt", **{"kms:ViaService": "s3.eu-central-1.amazonaws.com"}),
+        context_of("mqtt", **{"kms:EncryptionContext:SecretARN": arn("mqtt").replace("/prod/", "/staging/")}),
+        context_of("mqtt", **{"kms:EncryptionContext:SecretARN": arn("mqtt").replace("mqtt-", "mqtt-x-")}),
+    ],
+    ids=["directly", "of nothing", "past Secrets Manager", "by S3", "of another stack", "of another secret"],
+)
+def test_the_key_opens_nothing(prod: Deployed, principal: str, context: dict[str, str]) -> None:
+    assert not opens(prod, principal, "kms:Decrypt", context)
+
+
+def test_whoever_makes_a_secret_passes_the_check_of_its_key_and_opens_nothing_by_that(prod: Deployed) -> None:
+    check = {"kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
+
+    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+        assert opens(prod, ADMINISTRATOR, action, context_of("mqtt", **check))
+        assert not opens(prod, ADMINISTRATOR, action, context_of("mqtt"))
+        assert not opens(prod, STRANGER, action, context_of("mqtt", **check))
+        assert not opens(prod, STARTS, "kms:GenerateDataKey", context_of("mqtt", **check))
+
+
+def test_nobody_grants_the_key_to_others(prod: Deployed) -> None:
+    for key in ("key", "trail-key"):
+        assert not opens(prod, ADMINISTRATOR, "kms:CreateGrant", VIA, key)
+    assert opens(prod, ADMINISTRATOR, "kms:PutKeyPolicy", {})
+
+
+def test_a_replicas_key_is_its_regions(everything: Deployed) -> None:
+    there = {
+        "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com",
+        "kms:EncryptionContext:SecretARN": arn("mqtt", "eu-west-1"),
+    }
+
+    for writer in (TICK, OPERATOR):
+        for action in ("kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt"):
+            assert opens(everything, writer, action, there, "key-eu-west-1"), action
+    assert not opens(everything, TICK, "kms:GenerateDataKey", context_of("mqtt"), "key-eu-west-1")
+    assert not opens(everything, RUNS, "kms:Decrypt", there, "key-eu-west-1"), "the server reads in its own region"
+
+
+def test_a_copy_is_encrypted_by_who_writes_the_secret_and_by_who_makes_it_while_it_has_no_value(
+    everything: Deployed,
+) -> None:
+    via = {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"}
+    there = {**via, "kms:EncryptionContext:SecretARN": arn("mqtt", "eu-west-1")}
+    check = {**there, "kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
+    copies = "key-eu-west-1", "kms:Encrypt"
+
+    assert opens(everything, MQTT_ROTATOR, copies[1], there, copies[0])
+    assert not opens(everything, ADMIN_ROTATOR, copies[1], there, copies[0]), "it is another's"
+    assert not opens(everything, ADMINISTRATOR, copies[1], there, copies[0])
+    assert opens(everything, ADMINISTRATOR, copies[1], check, copies[0])
+    for context in ({}, via, context_of("mqtt")):
+        assert not opens(everything, OPERATOR, copies[1], context, copies[0])
+    assert not opens(everything, OPERATOR, "kms:Encrypt", context_of("mqtt")), "what is copied is not the first one"
+
+
+# What services may
+
+TRAIL = {"aws:SourceArn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/coreflux-mcp-prod-trail"}
+OWNED = {**TRAIL, "s3:x-amz-acl": "bucket-owner-full-control"}
+ALARM, OTHERS_ALARM = (
+    {"aws:SourceArn": f"arn:aws:cloudwatch:eu-central-1:123456789012:alarm:coreflux-mcp-{stack}-deletion"}
+    for stack in ("prod", "other")
+)
+FAILED, NEW_VERSION, OTHER_RULE = (
+    {"aws:SourceArn": f"arn:aws:events:eu-central-1:123456789012:rule/coreflux-mcp-prod-{rule}"}
+    for rule in ("rotation-failures", "new-version", "other")
+)
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:coreflux-mcp-prod-alerts"
+ENCRYPTED = {"kms:EncryptionContext:aws:sns:topicArn": TOPIC}
+QUEUE = "arn:aws:sqs:eu-central-1:123456789012:coreflux-mcp-prod-new-versions"
+HERE = {"aws:SourceAccount": "123456789012"}
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key"
+OTHER = {"aws:SourceArn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/other"}
+CLOUDTRAIL, CLOUDWATCH, EVENTS = (f"{one}.amazonaws.com" for one in ("cloudtrail", "cloudwatch", "events"))
+
+
+SERVICES = [
+    ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", OWNED, True),
+    ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", TRAIL, False),
+    ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", OWNED | OTHER, False),
+    ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/210987654321/x", OWNED, False),
+    ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", OWNED | PLAIN_TEXT, False),
+    ("trail-bucket-policy", CLOUDTRAIL, "s3:GetObject", "AWSLogs/123456789012/x", OWNED, False),
+    ("trail-bucket-policy", CLOUDTRAIL, "s3:GetBucketAcl", "", TRAIL, True),
+    ("trail-bucket-policy", STRANGER, "s3:GetObject", "AWSLogs/123456789012/x", {}, False),
+    ("alerts-policy", CLOUDWATCH, "sns:Publish", TOPIC, ALARM | HERE, True),
+    ("alerts-policy", CLOUDWATCH, "sns:Publish", TOPIC, ALARM, False),
+    ("alerts-policy", CLOUDWATCH, "sns:Publish", TOPIC, OTHERS_ALARM | HERE, False),
+    ("alerts-policy", EVENTS, "sns:Publish", TOPIC, FAILED, True),
+    ("alerts-policy", EVENTS, "sns:Publish", TOPIC, OTHER_RULE, False),
+    ("alerts-policy", EVENTS, "sns:Publish", TOPIC, FAILED | PLAIN_TEXT, False),
+    ("alerts-policy", "s3.amazonaws.com", "sns:Publish", TOPIC, HERE, False),
+    ("new-versions-policy", EVENTS, "sqs:SendMessage", QUEUE, NEW_VERSION, True),
+    ("new-versions-policy", EVENTS, "sqs:SendMessage", QUEUE, OTHER_RULE, False),
+    ("new-versions-policy", EVENTS, "sqs:ReceiveMessage", QUEUE, NEW_VERSION, False),
+    ("trail-key", CLOUDWATCH, "kms:GenerateDataKey", KEY, HERE | ENCRYPTED, True),
+    ("trail-key", CLOUDWATCH, "kms:GenerateDataKey", KEY, ENCRYPTED, False),
+    ("trail-key", EVENTS, "kms:GenerateDataKey", KEY, ENCRYPTED, True),
+    ("trail-key", EVENTS, "kms:GenerateDataKey", KEY, {}, False),
+    ("trail-key", CLOUDTRAIL, "kms:GenerateDataKey", KEY, {}, False),
+    (
+        "trail-key", CLOUDTRAIL, "kms:GenerateDataKey", KEY,
+        TRAIL | {"kms:EncryptionContext:aws:cloudtrail:arn": TRAIL["aws:SourceArn"]}, True,
+    ),
+    ("key", CLOUDTRAIL, "kms:Decrypt", KEY, {**VIA, "kms:EncryptionContext:SecretARN": arn("mqtt")}, False),
+    ("policy-mqtt", "secretsmanager.amazonaws.com", GET, arn("mqtt"), {}, False),
+]  # fmt: skip
+"""Policy, service, action, resource, condition keys, and whether it is allowed."""
+
+
+@pytest.mark.parametrize("row", SERVICES, ids=lambda row: " ".join(map(str, row[:3])))
+def test_a_service_may_what_the_stack_needs_of_it_and_nothing_else(
+    prod: Deployed, row: tuple[str, str, str, str, dict[str, str], bool]
+) -> None:
+    policy, principal, action, resource, context, allowed = row
+    if action.startswith("s3:"):
+        bucket = f"arn:aws:s3:::{prod.resources['trail-bucket'].inputs['bucket']}"
+        resource = f"{bucket}/{resource}" if resource else bucket
+
+    request = Request(principal, action, resource, context)
+
+    assert is_allowed(request, resource=statements(prod.resources[policy].inputs["policy"])) is allowed
+
+
+@pytest.mark.parametrize(
+    ("role", "service", "context", "taken"),
+    [
+        (
+            "task-start-role",
+            "ecs-tasks",
+            {**HERE, "aws:SourceArn": "arn:aws:ecs:eu-central-1:123456789012:task/x"},
+            True,
+        ),
+        ("task-start-role", "ecs-tasks", {"aws:SourceAccount": "210987654321"}, False),
+        ("task-role", "lambda", HERE, False),
+        ("tick-role", "lambda", {}, True),
+        ("tick-role", "ecs-tasks", HERE, False),
+        ("schedule-role", "scheduler", HERE, False),
+        ("trail-role", "cloudtrail", {**HERE, **TRAIL}, True),
+        ("trail-role", "cloudtrail", {**HERE, **OTHER}, False),
+    ],
+)
+def test_a_role_is_taken_by_its_service_alone(
+    prod: Deployed, role: str, service: str, context: dict[str, str], taken: bool
+) -> None:
+    trust = [{"Resource": "*", **one} for one in statements(prod.resources[role].inputs["assumeRolePolicy"])]
+
+    assert is_allowed(Request(f"{service}.amazonaws.com", "sts:AssumeRole", "role", context), resource=trust) is taken
+
+
+# What a reviewer reads
+
+
+def test_the_golden_file_is_every_role_action_and_resource() -> None:
+    assert GOLDEN.read_text() == every_role(), "look at what changed, then do what its second line says"
+
+
+@pytest.mark.parametrize("which", ["prod", "everything", "pods", "here"])
+def test_a_star_is_there_only_where_aws_takes_nothing_narrower(which: str, request: pytest.FixtureRequest) -> None:
+    found = roles(request.getfixturevalue(which))
+
+    assert found
+    for role, own_statements in found.items():
+        for statement in own_statements:
+            assert set(listed(statement["Action"])) <= REASONS.keys(), role
+            assert not [one for one in listed(statement["Action"]) if "*" in one], role
+            if "*" in listed(statement["Resource"]):
+                assert set(listed(statement["Action"])) <= EVERYWHERE.keys(), role
+
+
+def test_every_policy_that_the_stack_makes_is_in_the_golden_file_for_a_reviewer(prod: Deployed) -> None:
+    shown = GOLDEN.read_text()
+
+    for resource in prod.resources.values():
+        for document in ("policy", "assumeRolePolicy"):
+            if document in resource.inputs and resource.type.startswith("aws:"):
+                assert _titles(resource) & set(shown.splitlines()), resource.name
+
+
+def _titles(resource: Registered) -> set[str]:
+    """What stands above its policy."""
+    if resource.type == "aws:iam/rolePolicy:RolePolicy":
+        return {resource.inputs["role"]}
+    if resource.type == "aws:iam/role:Role":
+        return {resource.inputs["name"], f"{resource.inputs['name']}: nothing"}
+    return {f"{resource.name}: its policy"}
+
+
+def test_the_service_that_is_deployed_again_is_named_by_its_cluster_too(prod: Deployed) -> None:
+    """As ECS names it, in the longer form, which a role's grant has to have."""
+    service = "arn:aws:ecs:eu-central-1:123456789012:service/coreflux-mcp-prod-cluster/coreflux-mcp-prod-server"
+
+    assert is_allowed(Request(REDEPLOY, "ecs:UpdateService", service), identity=own(prod, REDEPLOY))
+    another = service.replace("prod-cluster", "other-cluster")
+    assert not is_allowed(Request(REDEPLOY, "ecs:UpdateService", another), identity=own(prod, REDEPLOY))
+
+
+def test_every_reason_is_given_for_an_action_that_some_role_has(prod: Deployed, everything: Deployed) -> None:
+    had = {
+        action
+        for found in (roles(prod), roles(everything))
+        for own_statements in found.values()
+        for statement in own_statements
+        for action in listed(statement["Action"])
+    }
+
+    assert had == REASONS.keys()
+
+
+def test_actions_are_those_that_aws_knows() -> None:
+    """A misspelt one is no error to AWS: it would allow nothing, unseen. By cfn-lint's copy of AWS' own list."""
+    listed_by_aws = Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json"
+    known = {
+        f"{service}:{action}"
+        for service, one in json.loads(listed_by_aws.read_text()).items()
+        for action in one["Actions"]
+    }
+
+    assert {action.lower() for action in (*REASONS, *ADMINISTRATION)} <= known

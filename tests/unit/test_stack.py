@@ -1,0 +1,68 @@
+"""Which stack a command is about, by the real Pulumi over a backend in a folder: what is said where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from secretops.errors import UsageError
+from secretops.operations.stack import load_manifest
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project without a stack."""
+    folder, state = tmp_path / "project", tmp_path / "state"
+    folder.mkdir()
+    state.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: coreflux-mcp-secrets\nruntime: python\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{state}")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PULUMI_STACK", raising=False)
+    return folder
+
+
+def pulumi(*arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name("pulumi")), *arguments, "--non-interactive"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def told(stack: str | None = None) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        load_manifest(stack, None)
+    return caught.value
+
+
+def test_a_stack_that_was_never_deployed_is_named_with_what_deploys_it(project: Path) -> None:
+    pulumi("stack", "init", "dev")
+    pulumi("stack", "init", "prod")
+    for asked in (None, "prod"):
+        error = told(asked)
+        assert error.what == "prod is not deployed yet"
+        assert "make up STACK=prod" in error.remedy
+    assert told("dev").what == "dev is not deployed yet"
+
+
+def test_an_unknown_stack_is_answered_with_those_that_there_are(project: Path) -> None:
+    pulumi("stack", "init", "dev")
+    pulumi("stack", "init", "prod")
+    error = told("prd")
+    assert "no stack prd" in error.what
+    assert "dev, prod" in error.what
+    assert "did you mean prod?" in error.remedy
+    pulumi("stack", "unselect")
+    error = told()
+    assert "no stack is selected" in error.what
+    assert "dev, prod" in error.what
+
+
+def test_where_there_is_no_stack_at_all_it_is_said_how_one_is_made(project: Path) -> None:
+    error = told()
+    assert "there is none yet" in error.what
+    assert "make up STACK=" in error.remedy
