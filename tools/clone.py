@@ -8,26 +8,33 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tools import kubernetes_parts, pulumi_cli
 from tools.gobuild import WHEELS, make_venv, pinned, pip_install
 from tools.pulumi_cli import PulumiCli
-from tools.steps import ROOT, TOOLS, run_step, say, write_whole
+from tools.standin import choice
+from tools.steps import ROOT, TOOLS, SetupError, run_step, say, write_whole
 
 UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
 TEMPLATE = ROOT / "tools/pulumi-wrapper.sh"
-EXTRAS = ("kubernetes",)
+EXTRAS = ("aws", "kubernetes")
 """The platforms that can be deployed, beside dev: each with the SDKs of its own."""
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
 
 
-def make_ready(stack: str | None = None) -> None:
-    """uv and the environment, Pulumi, and what `stack` asks of it. Raises SetupError at the first missing one."""
+def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
+    """uv and the environment, Pulumi, and what `stack` asks of it. Raises SetupError at the first missing one.
+
+    `deploys`: what comes next changes the stack, so a stand-in will not do.
+    """
     done = [sync_environment(), provide_pulumi(), provide_plugins(stack) if stack else False]
     if any(done):
         say("- this clone is ready")
+    if stack and asks_for("aws", stack):
+        provide_aws(stack, deploys=deploys)
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:
@@ -97,9 +104,7 @@ def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
 
     The official CLI fetches providers by itself, from Pulumi's site; ours has no such site. Raises SetupError.
     """
-    file = root / f"Pulumi.{stack}.yaml"
-    asked = file.exists() and re.search(r"^\s*kind:\s*kubernetes\b", file.read_text(), re.MULTILINE)
-    if not asked or not _built(root / ".venv"):
+    if not asks_for("kubernetes", stack, root=root) or not _built(root / ".venv"):
         return False
     laid = root / f".tools/plugins/resource-kubernetes-v{kubernetes_parts.PROVIDER}" / kubernetes_parts.PLUGIN
     plugin = kubernetes_parts.provider()
@@ -109,6 +114,52 @@ def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
     laid.unlink(missing_ok=True)
     laid.symlink_to(plugin)
     return True
+
+
+def asks_for(kind: str, stack: str, *, root: Path = ROOT) -> bool:
+    """Whether the file of `stack` names a store or server of that kind."""
+    file = root / f"Pulumi.{stack}.yaml"
+    return file.exists() and bool(re.search(rf"^\s*kind:\s*{kind}\b", file.read_text(), re.MULTILINE))
+
+
+def provide_aws(stack: str, *, deploys: bool) -> None:
+    """Pulumi's AWS provider where there are credentials, else the stand-in for it (tools/standin); says which.
+
+    Raises SetupError when the stack is to be deployed and only the stand-in would be there.
+    """
+    python = VENV / "bin/python"
+    ask = [str(python), "-m", "tools.standin.aws.credentials"]
+    found = subprocess.run(
+        ask, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ).stdout
+    try:
+        chosen = choice.choose(found.strip())
+    except choice.UnknownModeError as error:
+        raise SetupError("the provider for AWS", f"  {error}", f"set or unset {choice.VARIABLE}") from error
+    if not chosen.standin:
+        choice.remove(TOOLS / "bin", "aws")
+        say(f"- {stack} runs on Pulumi's own AWS provider: {chosen.reason}")
+        if _built(VENV):
+            run_step(
+                f"Pulumi's AWS provider {aws_version()}",
+                [VENV / "bin/pulumi", "plugin", "install", "resource", "aws", aws_version()],
+                remedy=f"check that this machine reaches get.pulumi.com, or set {choice.VARIABLE}=preview",
+            )
+        return
+    if deploys and not chosen.may_deploy:
+        raise SetupError(
+            f"make up STACK={stack}",
+            f"  {chosen.reason}, and the stand-in for AWS deploys nothing",
+            f"give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, a role); make preview STACK={stack} needs none",
+        )
+    choice.lay(TOOLS / "bin", "aws", aws_version(), clone=ROOT, python=python)
+    say(f"- {stack} runs on the STAND-IN for AWS: {chosen.reason}. It checks inputs and reaches no account")
+
+
+def aws_version() -> str:
+    """The AWS SDK's, as uv.lock pins it: the provider has the same."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    return next(str(one["version"]) for one in packages if one["name"] == "pulumi-aws")
 
 
 def _built(venv: Path) -> bool:

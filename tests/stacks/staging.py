@@ -75,14 +75,19 @@ class StagingStack(Stack):
                 return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
 
-def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
-    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+def lay_provider(home: Path) -> None:
+    """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
     provider = kubernetes_parts.built().get(kubernetes_parts.PLUGIN)
     if provider is None:
         pytest.skip(f"{kubernetes_parts.PLUGIN} is missing: python3 tools/setup.py --parts")
     plugin = home / "home" / "plugins" / f"resource-kubernetes-v{kubernetes_parts.PROVIDER}"
     plugin.mkdir(parents=True)
     (plugin / kubernetes_parts.PLUGIN).symlink_to(provider)
+
+
+def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
+    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    lay_provider(home)
     shipped = yaml.safe_load((ROOT / f"Pulumi.{NAME}.yaml").read_text())["config"]
     config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
     config["server"]["context"] = context

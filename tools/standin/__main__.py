@@ -1,0 +1,23 @@
+"""`python -m tools.standin PACKAGE VERSION [ENGINE]`: how Pulumi starts it (choice.lay)."""
+
+from __future__ import annotations
+
+import sys
+
+from tools.standin.aws.provider import Aws
+from tools.standin.plugin import serve
+
+CLOUDS = {"aws": Aws}
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) < 2 or arguments[0] not in CLOUDS:  # noqa: PLR2004
+        sys.exit(f"usage: python -m tools.standin {'|'.join(CLOUDS)} VERSION [ENGINE]; Pulumi starts it")
+    package, version, *rest = arguments
+    # Flags of the engine may stand among them; its address is the one word without a dash.
+    engine = next((word for word in rest if not word.startswith("-")), "")
+    serve(CLOUDS[package](version), engine)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

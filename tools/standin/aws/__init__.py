@@ -1,0 +1,1 @@
+"""AWS, as far as a stand-in for its provider needs it."""

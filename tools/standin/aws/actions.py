@@ -1,0 +1,46 @@
+"""The actions that AWS' services have, by cfn-lint's copy of AWS' own list (Policies.json of its AdditionalSpecs).
+
+IAM stores a policy whose action no service has: it allows nothing, or denies nothing, unseen. So it is refused here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tools.standin.cloud import RefusedError
+from tools.standin.sdk_types import did_you_mean
+
+_REFERENCE = "AWS' Service Authorization Reference"
+
+
+class KnownAction:
+    """A `Form`: an action that is one. `*` and `?` stand for what they do in IAM."""
+
+    def problem(self, action: Any) -> tuple[str, str] | None:
+        if not isinstance(action, str) or action == "*":
+            return None
+        service, colon, name = action.lower().partition(":")
+        if not colon:
+            return "an action names its service", "write service:Action"
+        if service not in _listed():
+            return "AWS has no service of that prefix", did_you_mean(service, _listed(), listed=_REFERENCE)
+        wanted = re.compile("".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in name))
+        if any(map(wanted.fullmatch, _listed()[service])):
+            return None
+        return f"{service} has no such action", did_you_mean(name, _listed()[service], listed=_REFERENCE)
+
+
+@cache
+def _listed() -> Mapping[str, frozenset[str]]:
+    """Prefix of a service -> its actions, in lower case. Found without importing cfn-lint, which takes long."""
+    package = find_spec("cfnlint")
+    if package is None or package.origin is None:
+        raise RefusedError("cfn-lint is not installed, whose list of actions policies are checked by; run `make setup`")
+    listed = json.loads((Path(package.origin).parent / "data/AdditionalSpecs/Policies.json").read_text())
+    return {service: frozenset(about["Actions"]) for service, about in listed.items()}

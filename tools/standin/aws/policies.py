@@ -1,0 +1,226 @@
+"""IAM policy documents: is it one, and has each statement what its kind needs (IAM user guide, policy grammar).
+
+What a policy allows is no matter of its form; tests evaluate that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tools.standin.aws.actions import KnownAction
+from tools.standin.problems import MISSING, Problem
+from tools.standin.sdk_types import did_you_mean
+from tools.standin.wire import UNKNOWNS, is_unknown
+
+IDENTITY, RESOURCE, TRUST = "identity", "resource", "trust"
+"""What a policy hangs on, by which its statements have a Resource, a Principal and a Resource, or a Principal."""
+
+DOCUMENTS: Mapping[str, Mapping[str, str]] = {
+    "aws:iam/role:Role": {"assumeRolePolicy": TRUST},
+    "aws:iam/rolePolicy:RolePolicy": {"policy": IDENTITY},
+    "aws:iam/policy:Policy": {"policy": IDENTITY},
+    "aws:secretsmanager/secret:Secret": {"policy": RESOURCE},
+    "aws:secretsmanager/secretPolicy:SecretPolicy": {"policy": RESOURCE},
+    "aws:kms/key:Key": {"policy": RESOURCE},
+    "aws:kms/replicaKey:ReplicaKey": {"policy": RESOURCE},
+    "aws:kms/keyPolicy:KeyPolicy": {"policy": RESOURCE},
+    "aws:s3/bucketPolicy:BucketPolicy": {"policy": RESOURCE},
+    "aws:sns/topicPolicy:TopicPolicy": {"policy": RESOURCE},
+    "aws:sqs/queuePolicy:QueuePolicy": {"policy": RESOURCE},
+    "aws:ec2/vpcEndpoint:VpcEndpoint": {"policy": RESOURCE},
+}
+
+SIZES: Mapping[tuple[str, str], int] = {
+    # IAM user guide, IAM and AWS STS quotas. The first is for all inline policies of a role together; one is seen here.
+    ("aws:iam/rolePolicy:RolePolicy", "policy"): 10240,
+    ("aws:iam/policy:Policy", "policy"): 6144,
+    # Secrets Manager user guide, quotas: resource-based policy (and PutResourcePolicy in botocore).
+    ("aws:secretsmanager/secret:Secret", "policy"): 20480,
+    ("aws:secretsmanager/secretPolicy:SecretPolicy", "policy"): 20480,
+    # KMS developer guide, resource quotas: key policy document size.
+    ("aws:kms/key:Key", "policy"): 32768,
+    ("aws:kms/replicaKey:ReplicaKey", "policy"): 32768,
+    ("aws:kms/keyPolicy:KeyPolicy", "policy"): 32768,
+    # S3 user guide, bucket policies: 20 KB.
+    ("aws:s3/bucketPolicy:BucketPolicy", "policy"): 20480,
+    # SQS developer guide, policy quotas.
+    ("aws:sqs/queuePolicy:QueuePolicy", "policy"): 8192,
+}
+"""Bytes that a document has at most. IAM does not count white space (the same page), the others do."""
+
+_TOP = frozenset({"Version", "Id", "Statement"})
+_STATEMENT = frozenset(
+    {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
+)
+
+_PRINCIPALS: Mapping[str, tuple[str, str]] = {
+    "AWS": (
+        r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}|cloudfront):.+",
+        "an account, the ARN of a role or user, or *",
+    ),
+    "Service": (r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", "a service, as lambda.amazonaws.com"),
+    "Federated": (r".+", "a provider of identities"),
+    "CanonicalUser": (r"[0-9a-f]{64}", "64 hexadecimal digits"),
+}
+"""IAM user guide, Principal: who is named by what, and its form."""
+
+_ARN = r"\*|arn:(aws[a-z-]*|\*):[a-z0-9*-]+:[a-z0-9*-]*:(\d{12}|\*|aws|):.+"
+"""IAM user guide, Resource: an ARN, in which a wildcard may stand, or all."""
+
+_COMPARED = ("Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
+_OPERATORS = frozenset(
+    [
+        *(f"String{how}" for how in ("Equals", "NotEquals", "Like", "NotLike")),
+        *("StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"),
+        *(f"{kind}{how}" for kind in ("Numeric", "Date") for how in _COMPARED),
+        *(f"Arn{how}" for how in ("Equals", "NotEquals", "Like", "NotLike")),
+        *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "Null"),
+    ]
+)
+"""IAM user guide, Condition operators. Each but Null may have IfExists behind it, and ForAllValues: or ForAnyValue:."""
+
+
+def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the policies among a resource's inputs."""
+    for name, kind in DOCUMENTS.get(token, {}).items():
+        given = inputs.get(name)
+        if given is None or is_unknown(given):
+            continue
+        if isinstance(given, str):
+            if any(word in given for word in UNKNOWNS):
+                continue
+            yield from _size(given, token, name)
+            try:
+                given = json.loads(given)
+            except ValueError as error:
+                yield Problem(
+                    at=name, value=given, rule=f"a policy is JSON ({error})", remedy="write it with json.dumps"
+                )
+                continue
+        yield from _document(given, kind, name)
+
+
+def _size(text: str, token: str, name: str) -> Iterator[Problem]:
+    counted = re.sub(r"\s", "", text) if token.startswith("aws:iam/") else text
+    size, most = len(counted.encode()), SIZES.get((token, name))
+    if most is not None and size > most:
+        yield Problem(name, f"{size} bytes", f"AWS takes {most} bytes here at most", "say less in it, or in several")
+
+
+def _document(given: Any, kind: str, at: str) -> Iterator[Problem]:
+    if not isinstance(given, Mapping):
+        yield Problem(at, given, "a policy is a JSON object", "give Version and Statement")
+        return
+    yield from _unknown(given, _TOP, at)
+    if given.get("Version") not in ("2012-10-17", "2008-10-17"):
+        yield Problem(
+            f"{at}.Version", given.get("Version", MISSING), "a policy names its language's version", "give 2012-10-17"
+        )
+    statements = given.get("Statement")
+    listed = statements if isinstance(statements, list) else [statements]
+    if not listed:
+        yield Problem(f"{at}.Statement", listed, "a policy has a statement at least", "give one, or no policy")
+    for index, statement in enumerate(listed):
+        place = f"{at}.Statement[{index}]"
+        if isinstance(statement, Mapping):
+            yield from _statement(statement, kind, place)
+        elif not is_unknown(statement):
+            yield Problem(place, statement, "a statement is an object", "give Effect and Action")
+    if kind != RESOURCE:
+        yield from _sids([one for one in listed if isinstance(one, Mapping)], at)
+
+
+def _sids(statements: list[Mapping[str, Any]], at: str) -> Iterator[Problem]:
+    """IAM user guide, Sid: letters and digits, and each once. Services that have policies of their own take more."""
+    times = Counter(str(one.get("Sid", "")) for one in statements)
+    for index, statement in enumerate(statements):
+        sid = str(statement.get("Sid", ""))
+        if not re.fullmatch(r"[A-Za-z0-9]*", sid):
+            yield Problem(f"{at}.Statement[{index}].Sid", sid, "IAM takes letters and digits", "leave others out")
+        elif sid and times[sid] > 1:
+            yield Problem(f"{at}.Statement[{index}].Sid", sid, "it is another statement's, too", "name each once")
+
+
+def _statement(statement: Mapping[str, Any], kind: str, at: str) -> Iterator[Problem]:
+    yield from _unknown(statement, _STATEMENT, at)
+    if statement.get("Effect") not in ("Allow", "Deny"):
+        yield Problem(
+            f"{at}.Effect", statement.get("Effect", MISSING), "a statement allows or denies", "give Allow or Deny"
+        )
+    needed = {"Action": True, "Resource": kind != TRUST, "Principal": kind != IDENTITY}
+    for name, is_needed in needed.items():
+        given = [one for one in (name, f"Not{name}") if one in statement]
+        if is_needed and not given:
+            yield Problem(
+                f"{at}.{name}", MISSING, f"a statement of a policy of this kind ({kind}) has one", f"give {name}"
+            )
+        elif not is_needed and given:
+            yield Problem(
+                f"{at}.{given[0]}", statement[given[0]], f"a policy of this kind ({kind}) has none", "leave it out"
+            )
+        elif len(given) > 1:
+            yield Problem(f"{at}.{given[1]}", statement[given[1]], f"it has {name} already", "leave one out")
+        for one in given:
+            if one.endswith("Principal"):
+                yield from _principal(statement[one], f"{at}.{one}")
+            else:
+                yield from _texts(statement[one], one, kind, f"{at}.{one}")
+    yield from _conditions(statement.get("Condition", {}), f"{at}.Condition")
+
+
+def _texts(given: Any, name: str, kind: str, at: str) -> Iterator[Problem]:
+    """Actions or resources: one, or a list that is not empty."""
+    listed = given if isinstance(given, list) else [given]
+    if not listed or not all(isinstance(one, str) for one in listed):
+        yield Problem(at, given, f"a statement has one {name} or a list of them", "name one at least")
+        return
+    for one in listed:
+        if name in ("Resource", "NotResource") and not re.fullmatch(_ARN, one):
+            yield Problem(at, one, "a resource is an ARN or *", "give its ARN")
+        if name in ("Action", "NotAction") and (wrong := KnownAction().problem(one)):
+            yield Problem(at, one, *wrong)
+        elif name == "Action" and kind == TRUST and not one.lower().startswith("sts:"):
+            yield Problem(at, one, "a trust policy allows actions of STS alone", "give sts:AssumeRole")
+
+
+def _principal(given: Any, at: str) -> Iterator[Problem]:
+    if given == "*":
+        return
+    if not isinstance(given, Mapping) or not given:
+        yield Problem(at, given, "a principal is * or an object", 'write {"AWS": …} or {"Service": …}')
+        return
+    yield from _unknown(given, frozenset(_PRINCIPALS), at)
+    for of, named in given.items():
+        listed = named if isinstance(named, list) and named else [named]
+        form, words = _PRINCIPALS.get(of, (".*", ""))
+        for one in listed:
+            if words and not (isinstance(one, str) and re.fullmatch(form, one)):
+                yield Problem(f"{at}.{of}", one, f"it has to be {words}", "write it in that form")
+
+
+def _conditions(given: Any, at: str) -> Iterator[Problem]:
+    if not isinstance(given, Mapping):
+        yield Problem(at, given, "a condition is an object", "write {operator: {key: value}}")
+        return
+    for operator, keys in given.items():
+        bare = re.sub(r"^(ForAllValues|ForAnyValue):", "", operator)
+        bare = bare if bare == "NullIfExists" else bare.removesuffix("IfExists")
+        if bare not in _OPERATORS:
+            yield Problem(f"{at}.{operator}", keys, "IAM has no such operator", did_you_mean(bare, _OPERATORS))
+        elif not isinstance(keys, Mapping):
+            yield Problem(f"{at}.{operator}", keys, "an operator compares keys with values", "write {key: value}")
+        for key in keys if isinstance(keys, Mapping) else ():
+            if ":" not in key:
+                yield Problem(f"{at}.{operator}.{key}", key, "a key names whose it is", "write aws:… or service:…")
+
+
+def _unknown(given: Mapping[str, Any], known: frozenset[str], at: str) -> Iterator[Problem]:
+    for name in given:
+        if name not in known:
+            yield Problem(
+                f"{at}.{name}", given[name], "the language of policies has no such key", did_you_mean(name, known)
+            )

@@ -1,0 +1,125 @@
+"""AWS for the stand-in: what the engine asks of a provider, answered from tables, and by moto where one is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from tools.standin import choice, sdk_types
+from tools.standin.aws import credentials, identities, replacement, rules, shapes
+from tools.standin.aws.moto import Moto
+from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.problems import Problem
+
+NAMED_OTHERWISE: Mapping[str, str | None] = {
+    "aws:s3/bucket:Bucket": "bucket",
+    "aws:ecs/taskDefinition:TaskDefinition": None,
+}
+"""Types whose name is not in the property `name`, or that get none."""
+
+MOTO = ("STANDIN_MOTO_URL", "AWS_ENDPOINT_URL")
+"""Where a moto listens, the first that is set."""
+
+
+class Aws:
+    """A `Cloud`: service models, a few rules of its own, made-up identities, and moto where one is named."""
+
+    package = "aws"
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self._region = ""
+        self._moto: Moto | None = None
+
+    def configure(self, variables: Inputs) -> None:
+        """Region, and moto. Refuses without a region, as the real one does, and where there are credentials."""
+        if not choice.mode() and (found := credentials.source()):
+            raise RefusedError(
+                f"there are AWS credentials (from {found}), and this is the stand-in, which reaches no account; "
+                f"run `make preview` for Pulumi's own provider, or set {choice.VARIABLE}=preview"
+            )
+        region = variables.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if not region:
+            raise RefusedError(
+                "aws:region: missing; the provider needs a region; give Provider(region=…) or AWS_REGION"
+            )
+        self._region = str(region)
+        url = next(filter(None, map(os.environ.get, MOTO)), None)
+        self._moto = Moto(url) if url else None
+
+    @property
+    def disclaimer(self) -> str:
+        """What it does not prove, and what it makes elsewhere."""
+        made = f". Secrets, keys and roles are made in the moto at {self._moto.url}" if self._moto else ""
+        return (
+            "It does not prove that AWS accepts the stack: no permission, quota, name taken by others or behaviour of "
+            f"a service is seen, and of replacements only those of its own table{made}"
+        )
+
+    def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
+        """By AWS's service models, then by what those do not say."""
+        return chain(shapes.problems(token, inputs), rules.problems(token, inputs))
+
+    def auto_named(self, token: str) -> str | None:
+        return NAMED_OTHERWISE.get(token, "name")
+
+    def replaced_by(self, token: str) -> Collection[str]:
+        return replacement.replaced_by(token, frozenset(sdk_types.input_types(sdk_types.arguments_class(token))))
+
+    def create(self, asked: Asked) -> tuple[str, Inputs]:
+        """In moto what lives there, in Pulumi's state alone what does not."""
+        region = self._region_of(asked)
+        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
+        beyond = {name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given}
+        place = identities.Place(urn=asked.urn, account=self._account, region=region, inputs=asked.inputs)
+        resource_id, computed = identities.computed(asked.token, place, beyond)
+        if self._moto and self._moto.makes(asked.token):
+            resource_id, real = self._moto.create(asked.token, region, asked.inputs)
+            computed = {**computed, **real}
+        return resource_id, computed
+
+    def update(self, asked: Asked, resource_id: str) -> None:
+        if self._moto and self._moto.makes(asked.token):
+            self._moto.update(asked.token, self._region_of(asked), resource_id, asked.inputs)
+
+    def delete(self, asked: Asked, resource_id: str) -> None:
+        if self._moto and self._moto.makes(asked.token):
+            self._moto.delete(asked.token, self._region_of(asked), resource_id, asked.inputs)
+
+    def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
+        if self._moto and self._moto.makes(token):
+            return self._moto.exists(token, outputs.get("region") or self._region, resource_id)
+        return True
+
+    def invoke(self, token: str, arguments: Inputs) -> Inputs:
+        """The functions that tell where one is."""
+        if answer := self._functions().get(token):
+            return answer(arguments)
+        raise RefusedError(f"{token}: the stand-in does not know this function; take one that it knows, or teach it")
+
+    def _functions(self) -> Mapping[str, Callable[[Inputs], dict[str, Any]]]:
+        return {
+            "aws:index/getCallerIdentity:getCallerIdentity": lambda _: self._caller(),
+            "aws:index/getPartition:getPartition": lambda _: {
+                "id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws",
+            },
+            "aws:index/getRegion:getRegion": self._here,
+        }  # fmt: skip
+
+    def _caller(self) -> dict[str, Any]:
+        arn = f"arn:aws:iam::{self._account}:user/standin"
+        return {"id": self._account, "accountId": self._account, "arn": arn, "userId": "STANDIN"}
+
+    def _here(self, arguments: Inputs) -> dict[str, Any]:
+        region = arguments.get("region") or arguments.get("name") or self._region
+        about = {"description": f"{region} (stand-in)", "endpoint": f"ec2.{region}.amazonaws.com"}
+        return {"id": region, "name": region, "region": region, **about}
+
+    @property
+    def _account(self) -> str:
+        return self._moto.account if self._moto else identities.ACCOUNT
+
+    def _region_of(self, asked: Asked) -> str:
+        return str(asked.inputs.get("region") or self._region)

@@ -1,0 +1,65 @@
+"""What a stand-in has to know of one cloud. The rest, the engine's protocol and an SDK's types, is the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tools.standin.problems import Problem
+
+Inputs = Mapping[str, Any]
+
+
+class RefusedError(Exception):
+    """The stand-in will not do it. Its text is for the user: what, why, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A resource as the engine asks for it. `token` is its type, `name` its logical name."""
+
+    urn: str
+    token: str
+    name: str
+    inputs: Inputs
+
+
+class Cloud(Protocol):
+    """One cloud's rules, names and identities. Everything it makes up can be told from the real thing."""
+
+    package: str
+    """Of the Pulumi SDK, e.g. `aws`."""
+    version: str
+    """Of the SDK whose types are checked."""
+
+    @property
+    def disclaimer(self) -> str:
+        """What running on this stand-in does not prove, in a sentence without its full stop. Asked once configured."""
+
+    def configure(self, variables: Inputs) -> None:
+        """Take the provider's own configuration. Raises RefusedError."""
+
+    def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
+        """What the cloud refuses beyond the SDK's types."""
+
+    def auto_named(self, token: str) -> str | None:
+        """The property that gets a name from the resource's logical one when the program gives none."""
+
+    def replaced_by(self, token: str) -> Collection[str]:
+        """The properties whose change makes a new resource. Every other is changed in place."""
+
+    def create(self, asked: Asked) -> tuple[str, Inputs]:
+        """The id and what is computed, outputs beyond the inputs. Raises RefusedError."""
+
+    def update(self, asked: Asked, resource_id: str) -> None:
+        """Change what exists outside of the stand-in, if anything does. Raises RefusedError."""
+
+    def delete(self, asked: Asked, resource_id: str) -> None:
+        """Delete it there. `asked.inputs` are the outputs it had. Raises RefusedError."""
+
+    def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
+        """Whether it is still there; True for what lies in Pulumi's state alone."""
+
+    def invoke(self, token: str, arguments: Inputs) -> Inputs:
+        """Answer a function of the SDK. Raises RefusedError for one that it does not know."""
