@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -50,22 +51,23 @@ def run_step(
     """
     say(f"- {step}")
     with tempfile.TemporaryFile() as output:
+        child: subprocess.Popen[bytes] | None = None
         try:
-            child = subprocess.Popen(
-                [str(word) for word in argv],
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        except OSError as error:
-            raise SetupError(step, f"  {argv[0]}: {error.strerror}", remedy) from error
-        try:
+            with _signals_held_back():
+                child = subprocess.Popen(
+                    [str(word) for word in argv],
+                    cwd=cwd,
+                    env={**os.environ, **(env or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
             with _signs_of_life(output.fileno(), counts):
                 code = child.wait()
+        except OSError as error:
+            raise SetupError(step, f"  {argv[0]}: {error.strerror}", remedy) from error
         finally:
-            if child.poll() is None:
+            if child and child.poll() is None:
                 child.terminate()
                 child.wait()
         output.seek(0)
@@ -74,6 +76,26 @@ def run_step(
         last = text.splitlines()[-LAST_LINES:] or ["(it said nothing)"]
         raise SetupError(f"{step} (exit code {code})", "\n".join(f"  {line}" for line in last), remedy)
     return text
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM wait for the end of the block: between a child's start and its name it could not be ended."""
+    if threading.current_thread() is not threading.main_thread():  # only that one is given signals
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for one in came:
+        signal.raise_signal(one)
 
 
 @contextlib.contextmanager

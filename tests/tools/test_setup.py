@@ -145,6 +145,29 @@ def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None
         os.kill(pid, 0)
 
 
+def test_a_termination_in_the_moment_that_a_step_starts_ends_it_too() -> None:
+    code = """
+import os, signal, subprocess, sys
+from tools import steps
+
+class Started(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        print(self.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Started
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+steps.run_step("a step", ["sleep", "600"], remedy="none")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=DEADLINE, check=False
+    )
+    assert done.returncode == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout.splitlines()[-1]), 0)
+
+
 def _once_written(path: Path) -> str:
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
