@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -80,15 +81,16 @@ class Mosquitto:
         )
 
     def start(self) -> bool:
-        """Start it and wait until it lets clients connect. False when it ends instead: somebody else has its port."""
+        """Start it and wait until it lets clients connect. False when it ends instead: somebody else has a port."""
         program, plugin = find_mosquitto()
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text(_configuration(self, plugin))
         with self.log_file.open("ab") as log:
+            before = log.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(
                 [program, "-c", str(configuration)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        return _lets_connect(self._process, self.port)
+        return _runs(self._process, self.log_file, before)
 
     def client_certificate(self, name: str = "mcp-server") -> dict[str, str]:
         """A new one, as the fields of secret client-cert."""
@@ -176,15 +178,13 @@ def certifying_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
         broker.stop()
 
 
-def _lets_connect(process: subprocess.Popen[bytes], port: int) -> bool:
+def _runs(process: subprocess.Popen[bytes], log_file: Path, before: int) -> bool:
+    """Once it says so in its log after `before`: with its first port it may still end over its second one."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return process.poll() is None
+        if re.search(rb"mosquitto version \S+ running", log_file.read_bytes()[before:]):
+            return True
+        time.sleep(0.02)
     process.kill()
     process.wait()
     return False
