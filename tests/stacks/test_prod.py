@@ -19,20 +19,12 @@ from moto.ecs.models import ecs_backends
 from secretops.values import new_password
 from tests.gates.test_leak import forms
 from tests.real.aws_stack import STEPS
-from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
 from tests.real.strict_secrets_manager import strict
 from tests.stacks.prod import Prod, new_prod
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Its admin is this stack's alone."""
-    made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -34,19 +34,11 @@ from tests.gates.test_leak import forms
 from tests.real.cluster import Cluster
 from tests.real.kubelet import Kubelet
 from tests.real.mcp_client import http_session, tell
-from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.mosquitto import Mosquitto
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.staging import NAMESPACE, ROTATOR, SECRETS, SERVER, Staging, new_staging
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Its admin is this stack's alone."""
-    made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

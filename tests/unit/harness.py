@@ -86,6 +86,13 @@ async def _run(name: str, deployed: Deployed) -> None:
     await stack.run_in_stack(start)
 
 
+def before(deployed: Deployed, name: str) -> set[str]:
+    """Whatever the engine makes before `name`: what it and its parents depend on."""
+    resource = deployed.resources[name]
+    wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
+    return wanted.union(*(before(deployed, each) for each in wanted))
+
+
 def texts(entry: Any) -> Iterator[str]:
     """Every key and text in the inputs of a resource."""
     match entry:

@@ -27,7 +27,7 @@ from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES, SECRET_VARIABLES
 from secretops.manifest import AwsStore, Manifest
 from tests.unit.aws_stack import OPERATOR, on_aws, shipped, with_every_option
-from tests.unit.harness import Deployed, ca_file, texts
+from tests.unit.harness import Deployed, before, ca_file, texts
 from tests.unit.test_components import SDKS, imported
 from tools.lambda_package import ARCHITECTURE, PYTHON
 
@@ -65,13 +65,6 @@ def trial() -> Deployed:
 
 def inputs(deployed: Deployed, name: str) -> Any:
     return deployed.resources[name].inputs
-
-
-def before(deployed: Deployed, name: str) -> set[str]:
-    """Whatever the engine makes before `name`: what it and its parents depend on."""
-    resource = deployed.resources[name]
-    wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
-    return wanted.union(*(before(deployed, each) for each in wanted))
 
 
 def containers(deployed: Deployed) -> dict[str, Any]:

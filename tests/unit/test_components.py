@@ -17,7 +17,7 @@ import pytest
 from components.sections import PROJECT_FOLDER
 from secretops.manifest import Broker, BrokerKind, DotenvStore, Manifest, MqttProtocol
 from settings import ConfigurationError
-from tests.unit.harness import Deployed, Registered, deploy, texts
+from tests.unit.harness import Deployed, before, deploy, texts
 from tests.unit.stack_file import StackFile
 
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
@@ -75,12 +75,6 @@ def delivered(deployed: Deployed) -> set[str]:
     return {name for fields in places for name in fields.values()}
 
 
-def before(deployed: Deployed, resource: Registered) -> set[str]:
-    """Whatever the engine makes before `resource`: what it and its parents depend on."""
-    wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
-    return wanted.union(*(before(deployed, deployed.resources[name]) for name in wanted))
-
-
 # The dev program
 
 
@@ -96,7 +90,7 @@ def test_the_dev_program_is_a_store_a_rotator_and_a_server(dev: Deployed) -> Non
 
 def test_the_folder_is_there_before_anything_is_written_into_it(dev: Deployed) -> None:
     for name in ("rotator", "server-files"):
-        assert "secrets-folder" in before(dev, dev.resources[name])
+        assert "secrets-folder" in before(dev, name)
 
 
 def test_the_server_is_wired_once_its_store_stands(dev: Deployed) -> None:
