@@ -10,16 +10,25 @@ from components.naming import variable_of
 from components.problems import Problem
 from components.sections import (
     AwsStore,
+    AzureStore,
+    ContainerAppServer,
     DeclaredSecret,
     EcsServer,
     EmbeddedBroker,
     Environment,
     KubernetesServer,
-    LocalServer,
     OutsideBroker,
     StoreSettings,
 )
 from secretops.manifest import HTTP_TOKEN, Reader
+
+_FOR_STORES: Mapping[str, tuple[str, ...]] = {
+    "reader": ("aws", "azure"),
+    "folder": ("aws", "azure"),
+    "oidc_provider": ("aws",),
+    "oidc_issuer": ("azure",),
+}
+"""What a server says of a store that is not its own platform's."""
 
 
 def contradictions(stack: str, environment: Environment, parsed: Mapping[str, Any]) -> Iterator[Problem]:
@@ -108,7 +117,11 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
         from components.aws.contradictions import contradictions as on_aws
 
         yield from on_aws(stack, parsed)
-    if isinstance(server, LocalServer) and store and not isinstance(store, AwsStore):
-        for key in ("reader", "folder"):
-            if getattr(server, key):
-                yield Problem(f"server.{key}: with store {store.kind}", "it is for store aws", "take it out")
+    if isinstance(store, AzureStore) or isinstance(server, ContainerAppServer):
+        from components.azure.contradictions import contradictions as in_azure
+
+        yield from in_azure(parsed)
+    for key, stores in _FOR_STORES.items():
+        if store and store.kind not in stores and getattr(server, key, None):
+            why = f"it is for store {' or '.join(stores)}"
+            yield Problem(f"server.{key}: with store {store.kind}", why, "take it out")

@@ -6,14 +6,26 @@ from collections.abc import Iterator, Mapping
 
 from components.broker import ca_bundle
 from components.problems import Problem
-from components.sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBroker
+from components.sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBroker, Rotation
 from secretops.manifest import HTTP_TOKEN, Reader
+
+_WHAT_RUNS: Mapping[str, str] = {
+    "server kubernetes": "pod",
+    "server ecs": "task",
+    "server containerapp": "container",
+    "store aws": "function",
+    "store azure": "container",
+}
+
+FETCHED = 240
+"""Seconds until a launcher has a new value that it fetches: it looks each minute, while looks fail every two minutes
+(secretops.launcher.polled), give or take a tenth; the rest is for changing over."""
 
 
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Iterator[Problem]:
     """A broker of this machine alone, and a CA file that is not there to be read. `becomes` is what is made of it."""
     if isinstance(broker, EmbeddedBroker):
-        what = {"server kubernetes": "pod", "server ecs": "task", "store aws": "function"}[where]
+        what = _WHAT_RUNS[where]
         yield Problem(
             f"broker.kind: embedded with {where}",
             f"it listens on one machine's loopback, which no {what} reaches",
@@ -28,6 +40,32 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Ite
             yield Problem(f"broker.ca_file: {broker.ca_file}: {error.strerror}", rule, remedy)
         except ValueError:
             yield Problem(f"broker.ca_file: {broker.ca_file}: no certificate in it", rule, remedy)
+
+
+def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:
+    """More than `limit` bytes of them in the CA file. One that can't be read is told already."""
+    if not isinstance(broker, OutsideBroker) or not broker.ca_file:
+        return
+    try:
+        size = len(ca_bundle(broker.ca_file))
+    except (OSError, ValueError):
+        return
+    if size > limit:
+        yield Problem(
+            f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
+            f"at most {limit}: {why}",
+            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
+        )
+
+
+def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]:
+    """A grace that is over before a launcher has the new value."""
+    if rotation and rotation.grace_seconds < FETCHED:
+        yield Problem(
+            f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
+            f"at least {FETCHED}: the launcher looks for a new value each minute, a look may fail, and it changes over",
+            "lengthen it, or take it out for its default",
+        )
 
 
 def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from components.naming import NAME
-from components.problems import between, distinct, matching, network, no_number, one_of
+from components.problems import between, distinct, matching, network, no_number, one_of, public_addresses
 
 Name = Annotated[
     str,
@@ -124,6 +124,22 @@ def _name_of_cluster(text: str) -> str | None:
 Cluster = Annotated[
     str, matching(r"[\w-]{1,255}", "a cluster's name", "take it out, and the stack makes one", meant=_name_of_cluster)
 ]
+Caller = Annotated[
+    str,
+    matching(
+        r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "the ARN of a role or a user of AWS, no wildcard, or the object id of a user of Azure",
+        "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user show tells an object id",
+    ),
+]
+Issuer = Annotated[
+    str,
+    matching(
+        r"https://[\w.-]+(/[\w.-]+)*/?",
+        "the URL of the cluster's OIDC issuer, as its tokens have it",
+        "az aks show --query oidcIssuerProfile.issuerUrl shows it",
+    ),
+]
 OidcProvider = Annotated[
     str,
     matching(
@@ -172,6 +188,44 @@ Retention = Annotated[
         "days that CloudWatch Logs can keep a log",
     ),
 ]
+Guid = Annotated[
+    str,
+    matching(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "a GUID in lower case",
+        "az account show has subscription and tenant, az ad signed-in-user show your own object id",
+    ),
+]
+AzureLocation = Annotated[
+    str, matching(r"[a-z]+[a-z0-9]*", "an Azure region's name", "write it like westeurope; az account list-locations")
+]
+ResourceGroup = Annotated[
+    str,
+    matching(r"[\w().-]{0,89}[\w()-]", "a resource group's name", "take it out, and the stack makes one"),
+]
+
+
+def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
+    """A resource id, as Azure writes it. `kind` is its provider and types, with a `*` for each name between."""
+    path = f"{kind}/{name}".replace(".", r"\.").replace("*", r"[^/\s]+")
+    return matching(
+        rf"/subscriptions/[0-9a-f-]{{36}}/resourceGroups/[^/\s]+/providers/{path}",
+        f"the resource id of {what}",
+        "copy it from Azure (Properties, Resource ID); it begins with /subscriptions/",
+    )
+
+
+def _dns_zone(name: str) -> AfterValidator:
+    """Of a private endpoint. Each service has one of a name that Azure gives."""
+    return _arm_id("Microsoft.Network/privateDnsZones", f"the private DNS zone {name}", name)
+
+
+AzureSubnet = Annotated[str, _arm_id("Microsoft.Network/virtualNetworks/*/subnets", "a subnet")]
+VaultDnsZone = Annotated[str, _dns_zone("privatelink.vaultcore.azure.net")]
+BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net")]
+QueueDnsZone = Annotated[str, _dns_zone("privatelink.queue.core.windows.net")]
+Registry = Annotated[str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry")]
+PublicAddresses = Annotated[str, AfterValidator(public_addresses)]
 AbsolutePath = Annotated[
     str, matching(r"/[^\x00-\x1f\x7f]*", "an absolute path on this machine", "write the whole path, from / on")
 ]

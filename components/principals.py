@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -39,20 +39,26 @@ class ServiceAccount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwsAccount:
-    """An AWS account and a region of it, and the provider that talks to both."""
+class Place:
+    """Where resources of a cloud lie: what it is to the engine."""
 
-    id: str
-    region: str
     provider: pulumi.ProviderResource
 
     def under(
         self, component: pulumi.ComponentResource, *, after: Sequence[pulumi.Resource] = (), protect: bool = False
     ) -> pulumi.ResourceOptions:
-        """Options of what lies below `component` in this account, and is made `after` others."""
+        """Options of what lies below `component` in this place, and is made `after` others."""
         return pulumi.ResourceOptions(
             parent=component, provider=self.provider, depends_on=list(after), protect=protect or None
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsAccount(Place):
+    """An AWS account and a region of it, and the provider that talks to both."""
+
+    id: str
+    region: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +85,7 @@ class EcsTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyncedPods:
+class AwsPods:
     """Pods whose secrets are copied into their namespace by what reads as a role of an AWS account."""
 
     account: AwsAccount
@@ -97,5 +103,75 @@ class AwsCaller:
     arn: str
 
 
-Principal = HostUser | ServiceAccount | EcsTask | SyncedPods | AwsCaller
+@dataclass(frozen=True, kw_only=True)
+class AzurePlace(Place):
+    """A resource group of an Azure subscription, and the provider that talks to it."""
+
+    subscription: str
+    tenant: str
+    location: str
+    group: pulumi.Output[str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureIdentity:
+    """A user-assigned identity: what a container that has it is to Azure."""
+
+    name: pulumi.Output[str]
+    id: pulumi.Output[str]
+    """Of the resource, by which containers are given it."""
+    client_id: pulumi.Output[str]
+    """Which of its identities a program in a container asks to be."""
+    object_id: pulumi.Output[str]
+    """By which roles are assigned to it, and by which logs call it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureEnvironment:
+    """A Container Apps environment: where containers of the stack run."""
+
+    id: pulumi.Output[str]
+    made: pulumi.Resource
+    """Itself, for what has to come after it: making one takes minutes, in which Azure comes to believe in new roles."""
+    domain: pulumi.Output[str]
+    """Below which its apps have their names."""
+    platform: AzureIdentity
+    """As whom Container Apps itself pulls images and looks for a reason to start a job. No container gets it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerApp:
+    """A container app before it is there: where it will run, and as whom it reads."""
+
+    place: AzurePlace
+    environment: AzureEnvironment
+    reads: AzureIdentity
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzurePods:
+    """Pods whose secrets are copied into their namespace by what reads as an identity of Azure."""
+
+    place: AzurePlace
+    environment: AzureEnvironment
+    """Where the rotator runs."""
+    reads: AzureIdentity
+    syncs_as: pulumi.Output[str]
+    """The service account of their namespace that Entra takes for the identity."""
+    pods: ServiceAccount
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureUser:
+    """A person, as whom the launcher on this machine reads."""
+
+    place: AzurePlace
+    environment: AzureEnvironment
+    """Where the rotator runs."""
+    object_id: str
+
+
+AzureReader = ContainerApp | AzurePods | AzureUser
+Principal = HostUser | ServiceAccount | EcsTask | AwsPods | AwsCaller | AzureReader
 """The union grows by one member with each platform that brings an identity."""

@@ -188,6 +188,33 @@ def network(text: str) -> str:
     return text
 
 
+_PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+"""RFC 1918."""
+
+_LARGEST, _SMALLEST, _ONE = 8, 30, 32
+"""Prefixes: of the networks that Azure's firewalls take, and of an address (Azure Storage, IP network rules)."""
+
+
+def public_addresses(text: str) -> str:
+    """For a setting's type: an IPv4 address of the internet, or a network of them, its host bits zero."""
+    rule, remedy = (
+        "a public IPv4 address, or a network of them from /8 to /30",
+        "write it like 203.0.113.7 or 203.0.113.0/28",
+    )
+    try:
+        given = ipaddress.IPv4Network(text)
+    except ValueError:
+        raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy}) from None
+    if any(given.subnet_of(one) for one in _PRIVATE):
+        rule, remedy = (
+            "an address of the internet, and this one is a private network's",
+            "name a subnet, or a private endpoint",
+        )
+    elif _LARGEST <= given.prefixlen <= _SMALLEST or (given.prefixlen == _ONE and "/" not in text):
+        return text
+    raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy})
+
+
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     """For a setting's type: a list that names nothing twice."""
     twice = next((entry for at, entry in enumerate(entries) if entry in entries[:at]), None)

@@ -173,7 +173,7 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
         what = "alarms tell a topic"
         yield from _not_here(store, "store.alert_topic", store.alert_topic, what, "name one there", regional=True)
     match server:
-        case LocalServer(reader=str() as arn):
+        case LocalServer(reader=str() as arn) if arn.startswith("arn:"):
             yield from _not_here(store, "server.reader", arn, "the launcher reads as one", "name one there")
         case KubernetesServer(oidc_provider=str() as arn):
             yield from _not_here(store, "server.oidc_provider", arn, "it is", "name one there")
@@ -200,9 +200,9 @@ def _not_here(
 
 def _read_from_elsewhere(server: LocalServer | KubernetesServer) -> Iterator[Problem]:
     """A server that does not say as whom it reads."""
-    if isinstance(server, LocalServer) and not server.reader:
+    if isinstance(server, LocalServer) and not (server.reader or "").startswith("arn:"):
         yield Problem(
-            "server.reader: missing with store aws",
+            f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store aws",
             "the launcher reads as a role or a user of the account, which the store has to know",
             "add reader: arn:aws:iam::123456789012:role/developer",
         )

@@ -21,7 +21,7 @@ from components.aws.redeploy import AGAIN, NEW_VERSIONS
 from components.aws.rotation import AwsRotators
 from components.broker import broker_location
 from components.naming import PROJECT
-from components.principals import AwsCaller, EcsTask, Principal, SyncedPods
+from components.principals import AwsCaller, AwsPods, EcsTask, Principal
 from components.references import Fetched, NativeRef, SyncedKey
 from components.rotation import Schedule
 from components.sections import AwsStore, EcsServer, Environment, OutsideBroker, ServerSettings
@@ -50,7 +50,7 @@ class AwsSecretStore(SecretStore):
         store: AwsStore,
         server: ServerSettings,
         broker: OutsideBroker,
-        reader: EcsTask | SyncedPods | AwsCaller,
+        reader: EcsTask | AwsPods | AwsCaller,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -103,7 +103,7 @@ class AwsSecretStore(SecretStore):
         match reader:
             case AwsCaller():
                 return self._fetched(secrets)
-            case SyncedPods():
+            case AwsPods():
                 self._grant(reader.reads.name, ("secretsmanager:GetSecretValue",), arns)
                 jwt = {"serviceAccountRef": {"name": reader.syncs_as}}
                 provider = {"service": "SecretsManager", "region": self._store.region, "auth": {"jwt": jwt}}

@@ -8,9 +8,9 @@ from typing import Any
 from components.elsewhere import out_of_reach
 from components.naming import CERTIFICATE_FILES
 from components.problems import Problem
-from components.sections import AwsStore, DeclaredSecret, KubernetesServer, OutsideBroker, Rotation, StoreSettings
+from components.sections import DeclaredSecret, KubernetesServer, OutsideBroker, Rotation, StoreSettings
 
-TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180)}
+TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180)}
 """Minutes and seconds, by store: kubelets take up to two minutes (docs/operations/kubernetes.md), and External Secrets
 looks each minute. A grace is a minute more, to change over."""
 
@@ -28,8 +28,6 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
     yield from _of_files(parsed.get("secrets", {}))
     if store and rotation:
         yield from _too_soon(store, rotation)
-    if store and not isinstance(store, AwsStore) and server.oidc_provider:
-        yield Problem(f"server.oidc_provider: with store {store.kind}", "it is for store aws", "take it out")
 
 
 def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes import core, meta
 
 from components.kubernetes.names import SERVER, SYNC, Place, labels, name_of
 from components.kubernetes.network import default_deny
-from components.principals import AwsRole, Namespace, ServiceAccount
+from components.principals import Namespace, ServiceAccount
 from components.sections import KubernetesServer
 from secretops.errors import UsageError
 from secretops.stores.kubernetes.kubeconfig import connect
@@ -70,11 +72,12 @@ class KubernetesIdentity(pulumi.ComponentResource):
         self._place = place
         self.register_outputs({"namespace": self.namespace.name})
 
-    def sync_account(self, role: AwsRole) -> pulumi.Output[str]:
-        """The account that External Secrets reads AWS as. Not the server's: EKS gives the role's token to its pods."""
+    def sync_account(self, annotations: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
+        """The account that External Secrets reads a cloud as, by its `annotations`. Not the server's: the cloud would
+        give that one's token to its pods."""
         account = core.v1.ServiceAccount(
             "sync-account",
-            metadata=self._place.metadata(SYNC, {"eks.amazonaws.com/role-arn": role.made}),
+            metadata=self._place.metadata(SYNC, annotations),
             automount_service_account_token=False,
             opts=self._place.child,
         )

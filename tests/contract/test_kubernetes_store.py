@@ -28,6 +28,7 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Delivered, KubernetesStore
+from secretops.stores import leases
 from secretops.stores.kubernetes import KubernetesVersionStore, kubeconfig
 from secretops.stores.kubernetes.api import Api
 from secretops.stores.kubernetes.kubeconfig import connect
@@ -630,8 +631,8 @@ def test_a_journal_that_cannot_be_kept_hides_no_error_of_a_step(
 
 # The lease
 
-QUICK = Timing(duration=1, renew=0.2, look=0.1)
-DEAD = Timing(duration=1, renew=1000, look=0.1)
+QUICK = Timing(duration=2, renew=0.2, look=0.1)
+DEAD = Timing(duration=2, renew=1000, look=0.1)
 """Of a holder that never renews: as one that is stopped, or cut off from the API server."""
 
 
@@ -646,7 +647,7 @@ def test_a_holder_that_does_not_renew_is_followed_and_writes_no_more(place: Name
         first.mark("it", "v1", verified=NOW)
         began = time.monotonic()
         with second.lease("the second"):
-            assert time.monotonic() - began >= 1, "not before it could have been renewed"
+            assert time.monotonic() - began >= DEAD.duration, "not before it could have been renewed"
             before = place.data(place.VERSIONS)
             acts: list[Callable[[], None]] = [
                 lambda: first.add("it", version("v2"), make()),
@@ -796,6 +797,26 @@ def test_who_was_followed_a_moment_ago_is_told_when_it_asks_whether_the_lease_is
     with store.lease("who was held up"):
         store.confirm()
         take_over(place)
+        with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
+            store.confirm()
+
+
+def test_a_renewal_that_took_so_long_that_it_may_be_over_is_made_again(
+    place: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhurried = Timing(duration=3600, renew=3600, look=0.1)
+    store, write, now = place.open(timing=unhurried), Api.write, [leases.awake_or_not()]
+    monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])
+
+    def slowly_at_first(self: Api, thing: Any, **patience: float) -> Any:
+        done = write(self, thing, **patience)
+        if len(now) == 1:
+            now.append(now[-1] + unhurried.trusted + 1)
+            take_over(place)
+        return done
+
+    with store.lease("slow"):
+        monkeypatch.setattr(Api, "write", slowly_at_first)
         with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
             store.confirm()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 
 from tools.standin.aws.provider import Aws
+from tools.standin.azure.provider import Azure
+from tools.standin.cloud import Cloud
 from tools.standin.plugin import serve
 
-CLOUDS = {"aws": Aws}
+CLOUDS: Mapping[str, Callable[[str], Cloud]] = {"aws": Aws, "azure-native": Azure}
 
 
 def main(arguments: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tools.standin.problems import Problem
@@ -23,6 +23,8 @@ class Asked:
     token: str
     name: str
     inputs: Inputs
+    before: Inputs = field(default_factory=dict)
+    """Of an update: the inputs that it had."""
 
 
 class Cloud(Protocol):
@@ -48,6 +50,9 @@ class Cloud(Protocol):
 
     def replaced_by(self, token: str) -> Collection[str]:
         """The properties whose change makes a new resource. Every other is changed in place."""
+
+    def answered(self, token: str, inputs: Inputs) -> Inputs:
+        """Of a resource's outputs, those that follow from its inputs and take their place, known in a preview, too."""
 
     def create(self, asked: Asked) -> tuple[str, Inputs]:
         """The id and what is computed, outputs beyond the inputs. Raises RefusedError."""

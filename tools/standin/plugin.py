@@ -136,10 +136,12 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             given = sdk_types.input_types(sdk_types.arguments_class(token))
             outputs.update({name: wire.UNKNOWN for name in sdk_types.output_types(token) if name not in given})
+            self._answer(token, request.properties, outputs)
             return provider_pb2.CreateResponse(properties=outputs)
         self._may_deploy()
         resource_id, computed = self._cloud.create(_asked(request.urn, request.properties))
         outputs.update({name: value for name, value in computed.items() if name not in outputs.fields})
+        self._answer(token, request.properties, outputs)
         return provider_pb2.CreateResponse(id=resource_id, properties=outputs)
 
     @refusing
@@ -150,13 +152,10 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         for name in sdk_types.input_types(sdk_types.arguments_class(token)):
             outputs.fields.pop(name, None)
         outputs.MergeFrom(request.news)
-        if "tagsAll" in outputs.fields:
-            outputs.update(
-                {"tagsAll": wire.plain(request.news.fields["tags"]) if "tags" in request.news.fields else {}}
-            )
+        self._answer(token, request.news, outputs)
         if not request.preview:
             self._may_deploy()
-            self._cloud.update(_asked(request.urn, request.news), request.id)
+            self._cloud.update(_asked(request.urn, request.news, request.old_inputs), request.id)
         return provider_pb2.UpdateResponse(properties=outputs)
 
     @refusing
@@ -199,6 +198,12 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
             news.update({name: f"{logical}-{hashlib.sha256(seed).hexdigest()[:NAME_DIGITS]}"})
         news.update({wire.DEFAULTS: [name]})
 
+    def _answer(self, token: str, given: Any, outputs: Any) -> None:
+        """Put into the outputs what follows from the inputs. What was secret in them is secret in it."""
+        hidden = {path.partition(".")[0].partition("[")[0] for path in wire.secret_paths(given)}
+        for name, value in self._cloud.answered(token, wire.inputs(given)).items():
+            outputs.update({name: {wire.SIGNATURE: wire.SECRET, "value": value} if name in hidden else value})
+
     def _keeps_a_given_name(self, token: str, news: Any, changed: set[str]) -> bool:
         """Whether it would get the name that the old one has still: one that the program gave and did not change."""
         name = self._cloud.auto_named(token)
@@ -228,8 +233,9 @@ def _token(urn: str) -> str:
     return urn.split("::")[2].rpartition("$")[2]
 
 
-def _asked(urn: str, properties: Any) -> Asked:
-    return Asked(urn=urn, token=_token(urn), name=urn.split("::", 3)[3], inputs=wire.inputs(properties))
+def _asked(urn: str, properties: Any, before: Any = None) -> Asked:
+    found = wire.inputs(before) if before is not None else {}
+    return Asked(urn=urn, token=_token(urn), name=urn.split("::", 3)[3], inputs=wire.inputs(properties), before=found)
 
 
 def _defaults(struct: Any) -> list[str]:

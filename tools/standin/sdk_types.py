@@ -27,8 +27,9 @@ from pulumi.runtime import rpc
 from tools.standin.problems import MISSING, Problem
 from tools.standin.wire import ARCHIVE, ASSET, SIGNATURE, is_unknown
 
-OPEN_ENUMS = frozenset({"ManagedPolicy", "InstanceType"})
-"""Enums that only list some of what is allowed: a customer's own policy has an ARN, too."""
+OPEN_ENUMS = frozenset({"ManagedPolicy", "InstanceType", "ConditionOperator"})
+"""Enums that only list some of what is allowed: a customer's own policy has an ARN, too. azure-native's
+ConditionOperator is another API's: its members are `gt`, and a ScheduledQueryRule wants GreaterThan."""
 
 _FILES = {ASSET: (pulumi.Asset,), ARCHIVE: (pulumi.Archive,)}
 _ANY_FILE = (pulumi.Asset, pulumi.Archive)

@@ -237,9 +237,8 @@ def computed(token: str, at: Place, output_types: Mapping[str, Any]) -> Made:
         service, kind = token.split(":")[1].partition("/")[0], token.rpartition(":")[2].lower()
         resource_id = f"standin-{kind}-{at.digits(12)}"
         made = {"arn": at.arn(service, f"{kind}/{resource_id}")}
-    tags = {"tagsAll": dict(at.inputs.get("tags") or {})}
     rest = {name: _filler(hint, at) for name, hint in output_types.items()}
-    return resource_id, {name: value for name, value in {**rest, **tags, **made}.items() if name in output_types}
+    return resource_id, {name: value for name, value in {**rest, **made}.items() if name in output_types}
 
 
 def _filler(hint: Any, at: Place) -> Any:

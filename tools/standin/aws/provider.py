@@ -68,6 +68,10 @@ class Aws:
     def replaced_by(self, token: str) -> Collection[str]:
         return replacement.replaced_by(token, frozenset(sdk_types.input_types(sdk_types.arguments_class(token))))
 
+    def answered(self, token: str, inputs: Inputs) -> Inputs:
+        """The tags, with those of the provider: it has none of its own here."""
+        return {"tagsAll": dict(inputs.get("tags") or {})} if "tagsAll" in sdk_types.output_types(token) else {}
+
     def create(self, asked: Asked) -> tuple[str, Inputs]:
         """In moto what lives there, in Pulumi's state alone what does not."""
         region = self._region_of(asked)

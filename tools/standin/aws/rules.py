@@ -8,8 +8,9 @@ from typing import Any
 
 from tools.standin.aws import policies, tasks, together
 from tools.standin.aws.actions import KnownAction
-from tools.standin.aws.forms import ARN, FUNCTION_ARN, Between, Form, Like, OneOf
+from tools.standin.aws.forms import ARN, FUNCTION_ARN
 from tools.standin.aws.schedules import EventSchedule, RotationSchedule
+from tools.standin.forms import Between, Form, Like, OneOf, found
 from tools.standin.problems import Problem
 from tools.standin.sdk_types import snake
 from tools.standin.wire import is_unknown
@@ -101,7 +102,7 @@ ONE_OF: Mapping[str, tuple[tuple[str, ...], ...]] = {
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
     """What AWS refuses of a resource's inputs, beyond types and service models."""
     for path, rule in VALUES.get(token, {}).items():
-        for at, value in _found(inputs, path):
+        for at, value in found(inputs, path):
             if not is_unknown(value) and (broken := rule.problem(value)):
                 yield Problem(at, value, broken[0], broken[1])
     for group in ONE_OF.get(token, ()):
@@ -119,24 +120,6 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
     yield from together.problems(token, inputs)
     if token == tasks.TASK_DEFINITION:
         yield from tasks.problems(inputs)
-
-
-def _found(value: Any, path: str, at: str = "") -> Iterator[tuple[str, Any]]:
-    """What lies at a path; `[]` stands for each entry of a list."""
-    if not path:
-        yield at, value
-        return
-    head, _, rest = path.partition(".")
-    name = head.removesuffix("[]")
-    inner = value.get(name) if isinstance(value, Mapping) else None
-    place = f"{at}.{name}" if at else name
-    if inner is None:
-        return
-    if head.endswith("[]"):
-        for index, item in enumerate(inner if isinstance(inner, list) else []):
-            yield from _found(item, rest, f"{place}[{index}]")
-    else:
-        yield from _found(inner, rest, place)
 
 
 def _tags(inputs: Inputs) -> Iterator[Problem]:

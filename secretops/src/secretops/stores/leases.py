@@ -7,6 +7,7 @@ does it. https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import logging
 import sys
@@ -15,9 +16,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from secretops.errors import LeaseHeldError, SecretopsError, StoreError
+from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
 
 _log = logging.getLogger(__name__)
 
@@ -38,19 +38,6 @@ class Timing:
         return self.duration * 2 / 3
 
 
-class Held(Protocol):
-    """A lease that this process holds, or held: others may have followed us while we could not renew."""
-
-    def confirm(self, *, surely: bool = False) -> None:
-        """Raise StoreError when it is no longer ours. `surely`: do not rest on a renewal that is recent."""
-
-    def renew(self) -> None:
-        """Show that we live. Raises SecretopsError when that can't be done now."""
-
-    def give_back(self) -> None:
-        """Let the next one have it at once. Raises SecretopsError; then it ends with its duration."""
-
-
 def awake_or_not() -> float:
     """What a holder measures by how old its renewal is: seconds that also pass while this machine sleeps, during which
     nothing is renewed. `time.monotonic` stands still then on Linux, and elsewhere is what there is.
@@ -58,6 +45,76 @@ def awake_or_not() -> float:
     Not for who watches another's lease: a holder beside it would have slept too.
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+
+
+TRIES = 2
+"""How often a holder renews before it tells whoever asks that it can't say in time that the lease is its own."""
+
+
+class Held(abc.ABC):
+    """A lease that this process holds, or held: others may have followed us while we could not renew.
+
+    One question at a time, and none once we were followed. How one store renews and gives back is its own.
+    """
+
+    def __init__(self, timing: Timing, *, asked: float) -> None:
+        """`asked`: when what took the lease was sent, as `awake_or_not` has it."""
+        self._timing, self._renewed = timing, asked
+        self._follower = ""
+        """Who has followed us; empty for nobody."""
+        self._turn = threading.Lock()
+
+    def confirm(self, *, surely: bool = False) -> None:
+        """Raise StoreError when it is no longer ours. `surely`: do not rest on a renewal that is recent.
+
+        A renewal that took so long that it is not recent any more is made again; after `TRIES` that is told, by an
+        UnreachableError.
+        """
+        with self._turn:
+            for _ in range(TRIES):
+                if not self._follower and (surely or not self._is_recent):
+                    self._renew_once(patiently=True)
+                    surely = False
+            if self._follower:
+                raise lost_to(self._follower)
+            if not self._is_recent:
+                raise UnreachableError(
+                    f"the lease was renewed {TRIES} times, each more slowly than the {self._timing.trusted:.0f} s that "
+                    "a renewal is trusted for",
+                    rule="who may have been followed since writes nothing",
+                    remedy="nothing to do: what was begun is finished by the next tick",
+                )
+
+    def renew(self) -> None:
+        """Show that we live. Raises SecretopsError when that can't be done now."""
+        with self._turn:
+            self._renew_once(patiently=False)
+
+    def give_back(self) -> None:
+        """Let the next one have it at once. Raises SecretopsError; then it ends with its duration."""
+        with self._turn:
+            if not self._follower:
+                self._release()
+
+    @property
+    def _is_recent(self) -> bool:
+        return awake_or_not() - self._renewed <= self._timing.trusted
+
+    def _renew_once(self, *, patiently: bool) -> None:
+        asked = awake_or_not()
+        if not self._follower and self._renew(patiently=patiently):
+            self._renewed = asked
+
+    @abc.abstractmethod
+    def _renew(self, *, patiently: bool) -> bool:
+        """False when we have been followed, and `_follower` then says by whom. Raises SecretopsError.
+
+        `patiently`: somebody's write waits for the answer. Else it is tried again soon anyway.
+        """
+
+    @abc.abstractmethod
+    def _release(self) -> None:
+        """What is ours is free at once. Raises SecretopsError."""
 
 
 class Fence:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,61 +30,44 @@ class Timing(leases.Timing):
     look: float = 1.0
 
 
-class HeldLease:
-    """`leases.Held` as a Lease."""
+class HeldLease(leases.Held):
+    """A Lease that names us. Whoever waits for an answer waits as long as an API server may be away."""
 
-    def __init__(self, api: Api, lease: Lease, renewed: float, timing: Timing) -> None:
-        self._api, self._lease, self._timing = api, lease, timing
-        self._own, self._renewed, self._follower = _term(lease.spec), renewed, ""
-        self._turn = threading.Lock()
+    def __init__(self, api: Api, lease: Lease, *, asked: float, timing: Timing) -> None:
+        super().__init__(timing, asked=asked)
+        self._api, self._lease, self._own = api, lease, _term(lease.spec)
 
-    def confirm(self, *, surely: bool = False) -> None:
-        with self._turn:
-            stale = leases.awake_or_not() - self._renewed > self._timing.trusted
-            if ((surely or stale) and not self._renew(PATIENCE_SECONDS)) or self._follower:
-                raise leases.lost_to(self._follower or "somebody else")
-
-    def renew(self) -> None:
-        """A renewal that fails is tried again: only a follower ends what is held."""
-        with self._turn:
-            self._renew(0)
-
-    def give_back(self) -> None:
-        def end(spec: LeaseSpec) -> None:
-            spec.holderIdentity, spec.leaseDurationSeconds, spec.renewTime = "", 1, _now()
-
-        with self._turn:
-            self._write(end, 0)
-
-    def _renew(self, patience: float) -> bool:
+    def _renew(self, *, patiently: bool) -> bool:
         def renew(spec: LeaseSpec) -> None:
             spec.renewTime = _now()
 
-        asked = leases.awake_or_not()
-        if self._write(renew, patience):
-            self._renewed = asked
-            return True
-        return False
+        return self._write(renew, PATIENCE_SECONDS if patiently else 0)
+
+    def _release(self) -> None:
+        def end(spec: LeaseSpec) -> None:
+            spec.holderIdentity, spec.leaseDurationSeconds, spec.renewTime = "", 1, _now()
+
+        self._write(end, 0)
 
     def _write(self, change: Callable[[LeaseSpec], None], patience: float) -> bool:
         """Change the Lease while it is ours. Raises StoreError, UnreachableError."""
-        for pause in (*PAUSES, 0.0):
-            if self._follower or self._lease.spec is None:
-                return False
-            change(self._lease.spec)
+        for pause in (*PAUSES, None):
+            spec = self._lease.spec or LeaseSpec()
+            change(spec)
             if done := self._api.write(self._lease, patience=patience):
                 self._lease = done
                 return True
             found = self._api.get(Lease, _name(self._lease), patience=patience)
-            if found and found.spec == self._lease.spec:  # our write, whose answer was lost
+            if found and found.spec == spec:  # our write, whose answer was lost
                 self._lease = found
                 return True
             if found is None or _term(found.spec) != self._own:
                 self._follower = (found and found.spec and found.spec.holderIdentity) or "nobody"
-            else:  # somebody wrote beside the spec: a label
-                self._lease = found
+                return False
+            self._lease = found  # somebody wrote beside the spec: a label
+            if pause:
                 time.sleep(pause)
-        return False
+        raise _in_conflict(self._api, _name(self._lease), "what was begun is finished by the next tick")
 
 
 @contextlib.contextmanager
@@ -128,7 +110,7 @@ def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> He
             check_owner(label, instance, name=name, namespace=api.namespace, server=api.server)
         spec = (found and found.spec) or LeaseSpec()
         if found and tried and spec == tried:  # our write, whose answer was lost
-            return HeldLease(api, found, tried_at, timing)
+            return HeldLease(api, found, asked=tried_at, timing=timing)
         if spec.holderIdentity:
             if seen is None:
                 seen, since = spec, time.monotonic()  # an answer that was long in coming is no older than this
@@ -149,15 +131,19 @@ def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> He
         wanted = found or Lease(metadata=ObjectMeta(name=name, namespace=api.namespace, labels=labels))
         wanted.spec, tried_at = tried, leases.awake_or_not()
         if taken := api.write(wanted):
-            return HeldLease(api, taken, tried_at, timing)
+            return HeldLease(api, taken, asked=tried_at, timing=timing)
         pause = next(pauses, None)
         if pause is None:
-            raise StoreError(
-                f"Lease {name} in namespace {api.namespace}: somebody else changed it {len(PAUSES) + 1} times in a row",
-                rule="one rotation at a time; nothing was begun",
-                remedy=f"find out who writes it: kubectl -n {api.namespace} get lease {name} -o yaml",
-            )
+            raise _in_conflict(api, name, "nothing was begun")
         time.sleep(pause)
+
+
+def _in_conflict(api: Api, name: str, left: str) -> StoreError:
+    return StoreError(
+        f"Lease {name} in namespace {api.namespace}: somebody else changed it {len(PAUSES) + 1} times in a row",
+        rule=f"one rotation at a time; {left}",
+        remedy=f"find out who writes it: kubectl -n {api.namespace} get lease {name} -o yaml",
+    )
 
 
 def _term(spec: LeaseSpec | None) -> tuple[str | None, datetime | None, int | None]:

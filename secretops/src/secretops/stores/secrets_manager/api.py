@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ def connect(region: str) -> SecretsManagerClient:
     import boto3
     from botocore.config import Config
 
+    # At DEBUG it prints what is sent and answered, before anything could know a value in it for one.
+    logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         connect_timeout=CONNECT_SECONDS,

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import logging
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC
 
 from secretops.engine.journal import Entry
-from secretops.errors import SecretopsError
 from secretops.redaction import redact
+from secretops.stores.journal import StoreJournal
 from secretops.stores.secrets_manager.api import Api
 from secretops.stores.secrets_manager.labels import State, last_label
 
-_log = logging.getLogger(__name__)
 
-
-class SecretsManagerJournal:
+class SecretsManagerJournal(StoreJournal):
     """`Journal` over a Lambda's log and labels. `loud`: a rotator's, whose log is all it leaves."""
 
     def __init__(self, api: Api, secrets: Mapping[str, str], *, loud: bool) -> None:
-        self._api, self._secrets, self._loud = api, secrets, loud
-
-    def write(self, entry: Entry) -> None:
-        """Write it down. A step that is done, or failed, is not undone or hidden because its note can't be kept."""
-        if self._loud:
-            time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
-            print(redact(json.dumps({**asdict(entry), "time": time})), file=sys.stderr, flush=True)  # noqa: T201
-        try:
-            self._keep(entry)
-        except SecretopsError as error:
-            _log.warning("%s: the last step is not kept for `secretops status`: %s", entry.secret, error.what)
+        super().__init__(loud=loud)
+        self._api, self._secrets = api, secrets
 
     def last(self, secret: str) -> Entry | None:
         if secret not in self._secrets:

@@ -12,13 +12,12 @@ Giving back leaves the version to the next taker: one is made only when there is
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime
 
 from secretops.errors import SecretopsError, StoreError
-from secretops.stores.leases import Held, Timing, awake_or_not, held_by, lost_to
+from secretops.stores.leases import Held, Timing, awake_or_not, held_by
 from secretops.stores.secrets_manager.api import CURRENT, Api, Labels, where
 from secretops.stores.secrets_manager.labels import NO_VALUE_LABEL
 from secretops.stores.secrets_manager.seat import FREE, Seat, holder_name, last_renewal, since_of, tidy
@@ -27,35 +26,15 @@ TRIES = 5
 """How often somebody else may be quicker, one after the other."""
 
 
-class HeldSecret:
-    """`Held` from a seat that has AWSCURRENT."""
+class HeldSecret(Held):
+    """The lease from a seat that has AWSCURRENT."""
 
     def __init__(self, seat: Seat, *, asked: float, timing: Timing) -> None:
-        self._seat, self._timing, self._renewed = seat, timing, asked
-        self._follower = ""
-        self._turn = threading.Lock()
+        super().__init__(timing, asked=asked)
+        self._seat = seat
 
-    def confirm(self, *, surely: bool = False) -> None:
-        with self._turn:
-            stale = awake_or_not() - self._renewed > self._timing.trusted
-            if surely or stale:
-                self._renew()
-            if self._follower:
-                raise lost_to(self._follower)
-
-    def renew(self) -> None:
-        with self._turn:
-            self._renew()
-
-    def give_back(self) -> None:
-        with self._turn:
-            if not self._follower:
-                self._seat.leave()
-
-    def _renew(self) -> None:
-        if self._follower:
-            return
-        asked, seat = awake_or_not(), self._seat
+    def _renew(self, *, patiently: bool) -> bool:  # noqa: ARG002 - AWS' SDK asks again by itself
+        seat = self._seat
         last, new = seat.renewed, seat.renewal(seat.count + 1)
         seat.move(new, None, seat.version)
         moved = seat.move(last, seat.version, FREE)
@@ -66,9 +45,13 @@ class HeldSecret:
             followers = (version for version in (where(labels, last), current) if version != seat.version)
             self._follower = next(filter(None, (holder_name(labels, one) for one in followers)), "somebody else")
             seat.move(new, seat.version, None)
-            return
-        self._renewed, seat.count = asked, seat.count + 1
+            return False
+        seat.count += 1
         seat.clear_renewals(labels)
+        return True
+
+    def _release(self) -> None:
+        self._seat.leave()
 
 
 @dataclass(frozen=True)

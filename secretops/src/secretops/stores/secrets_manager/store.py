@@ -20,14 +20,16 @@ from secretops.engine.journal import Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
 from secretops.manifest import AwsStore as Location
-from secretops.stores import refusals
+from secretops.stores import document, refusals
 from secretops.stores.leases import Fence, Timing, holding
-from secretops.stores.secrets_manager import document
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, PREVIOUS, Api, where
 from secretops.stores.secrets_manager.journal import SecretsManagerJournal
 from secretops.stores.secrets_manager.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label
 from secretops.stores.secrets_manager.lease import take
 from secretops.values import Value
+
+LIMIT = document.Limit(65_536, "Secrets Manager")
+"""https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
 
 PAUSES = (0.05, 0.1, 0.2, 0.4)
 """Seconds after each conflict but the last. Under the lease nobody else moves a label but a person, now and then."""
@@ -64,7 +66,7 @@ class SecretsManagerVersionStore:
         return value
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        name, text, facts = self._name(secret), document.of(secret, value), facts_label(version)
+        name, text, facts = self._name(secret), document.written(secret, value, LIMIT), facts_label(version)
         state = self._state(secret)
         if state.forgetting:
             self.forget(secret)
@@ -229,7 +231,7 @@ class SecretsManagerVersionStore:
         found = self._api.value(self._name(secret), version)
         if found is None:
             raise refusals.no_value(secret, version)
-        return document.value(secret, found)
+        return document.read(secret, found.version, found.text)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None = None) -> None:
         """Raise StoreError when readers find what somebody else made: somebody's work would be lost.
@@ -248,7 +250,7 @@ class SecretsManagerVersionStore:
         if theirs is None or theirs.text.strip() == "{}":
             return None
         for ours in (versions.current, chosen):
-            if ours and dict(self._value(secret, ours.id)) == document.fields(theirs):
+            if ours and dict(self._value(secret, ours.id)) == document.fields(theirs.text):
                 return None
         what = "retired" if any(version.id == found for version in versions.all) else "none of secretops'"
         return refusals.edited(

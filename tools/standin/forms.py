@@ -1,0 +1,79 @@
+"""What a single value may be. Each says of a wrong one the rule and the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tools.standin.sdk_types import did_you_mean
+
+
+class Form(Protocol):
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        """Rule and remedy, or nothing. A value of another type than it is about is no matter of it."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number in a range; `also` are allowed besides; more than one of them only as a multiple of `step`."""
+
+    least: int
+    most: int
+    also: Collection[int] = ()
+    step: int = 1
+
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        if not isinstance(value, int | float) or value in self.also:
+            return None
+        if self.least <= value <= self.most and value % self.step == 0:
+            return None
+        also = "".join(f"{one} or " for one in self.also)
+        steps = f" in steps of {self.step}" if self.step > 1 else ""
+        return f"it has to be {also}{self.least} to {self.most}{steps}", "stay within that"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few."""
+
+    allowed: tuple[Any, ...]
+
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        if value in self.allowed:
+            return None
+        return f"it has to be {' or '.join(map(str, self.allowed))}", did_you_mean(
+            str(value), [str(one) for one in self.allowed]
+        )
+
+
+@dataclass(frozen=True)
+class Like:
+    """A text of a form, in words."""
+
+    pattern: str
+    words: str
+
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        if isinstance(value, str) and not re.fullmatch(self.pattern, value):
+            return f"it has to be {self.words}", "write it in that form"
+        return None
+
+
+def found(value: Any, path: str, at: str = "") -> Iterator[tuple[str, Any]]:
+    """What lies at a path, and where; `[]` stands for each entry of a list."""
+    if not path:
+        yield at, value
+        return
+    head, _, rest = path.partition(".")
+    name = head.removesuffix("[]")
+    inner = value.get(name) if isinstance(value, Mapping) else None
+    place = f"{at}.{name}" if at else name
+    if inner is None:
+        return
+    if head.endswith("[]"):
+        for index, item in enumerate(inner if isinstance(inner, list) else []):
+            yield from found(item, rest, f"{place}[{index}]")
+    else:
+        yield from found(inner, rest, place)
