@@ -15,6 +15,8 @@ pytest_plugins = [
     "tests.real.launched",
     "tests.real.cluster",
     "tests.real.moto",
+    "tests.real.azure",
+    "tests.real.azurite",
 ]
 
 

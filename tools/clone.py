@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools import kubernetes_parts, pulumi_cli
@@ -20,9 +21,31 @@ from tools.steps import ROOT, TOOLS, SetupError, run_step, say, write_whole
 UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
 TEMPLATE = ROOT / "tools/pulumi-wrapper.sh"
-EXTRAS = ("aws", "kubernetes")
+EXTRAS = ("aws", "azure", "kubernetes")
 """The platforms that can be deployed, beside dev: each with the SDKs of its own."""
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudProvider:
+    """Pulumi's provider for a cloud. `credentials`: how to give them, in words."""
+
+    name: str
+    package: str
+    credentials: str
+
+    @property
+    def version(self) -> str:
+        """The SDK's, as uv.lock pins it: the provider has the same."""
+        packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+        return next(str(one["version"]) for one in packages if one["name"] == f"pulumi-{self.package}")
+
+
+CLOUDS = {
+    "aws": CloudProvider(name="AWS", package="aws", credentials="AWS_PROFILE, AWS_ACCESS_KEY_ID, a role"),
+    "azure": CloudProvider(name="Azure", package="azure-native", credentials="az login, ARM_CLIENT_ID and its like"),
+}
+"""By the kind of the store in a stack file: whose provider has a stand-in."""
 
 
 def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
@@ -33,8 +56,9 @@ def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
     done = [sync_environment(), provide_pulumi(), provide_plugins(stack) if stack else False]
     if any(done):
         say("- this clone is ready")
-    if stack and asks_for("aws", stack):
-        provide_aws(stack, deploys=deploys)
+    for kind in CLOUDS:
+        if stack and asks_for(kind, stack):
+            provide_cloud(kind, stack, deploys=deploys)
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:
@@ -122,44 +146,38 @@ def asks_for(kind: str, stack: str, *, root: Path = ROOT) -> bool:
     return file.exists() and bool(re.search(rf"^\s*kind:\s*{kind}\b", file.read_text(), re.MULTILINE))
 
 
-def provide_aws(stack: str, *, deploys: bool) -> None:
-    """Pulumi's AWS provider where there are credentials, else the stand-in for it (tools/standin); says which.
+def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
+    """Pulumi's provider for a cloud where there are credentials, else the stand-in for it (tools/standin); says which.
 
     Raises SetupError when the stack is to be deployed and only the stand-in would be there.
     """
-    python = VENV / "bin/python"
-    ask = [str(python), "-m", "tools.standin.aws.credentials"]
+    cloud, python = CLOUDS[kind], VENV / "bin/python"
+    ask = [str(python), "-m", f"tools.standin.{kind}.credentials"]
     found = subprocess.run(
         ask, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ).stdout
     try:
         chosen = choice.choose(found.strip())
     except choice.UnknownModeError as error:
-        raise SetupError("the provider for AWS", f"  {error}", f"set or unset {choice.VARIABLE}") from error
+        raise SetupError(f"the provider for {cloud.name}", f"  {error}", f"set or unset {choice.VARIABLE}") from error
     if not chosen.standin:
-        choice.remove(TOOLS / "bin", "aws")
-        say(f"- {stack} runs on Pulumi's own AWS provider: {chosen.reason}")
+        choice.remove(TOOLS / "bin", cloud.package)
+        say(f"- {stack} runs on Pulumi's own {cloud.name} provider: {chosen.reason}")
         if _built(VENV):
             run_step(
-                f"Pulumi's AWS provider {aws_version()}",
-                [VENV / "bin/pulumi", "plugin", "install", "resource", "aws", aws_version()],
+                f"Pulumi's {cloud.name} provider {cloud.version}",
+                [VENV / "bin/pulumi", "plugin", "install", "resource", cloud.package, cloud.version],
                 remedy=f"check that this machine reaches get.pulumi.com, or set {choice.VARIABLE}=preview",
             )
         return
     if deploys and not chosen.may_deploy:
         raise SetupError(
             f"make up STACK={stack}",
-            f"  {chosen.reason}, and the stand-in for AWS deploys nothing",
-            f"give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, a role); make preview STACK={stack} needs none",
+            f"  {chosen.reason}, and the stand-in for {cloud.name} deploys nothing",
+            f"give credentials ({cloud.credentials}); make preview STACK={stack} needs none",
         )
-    choice.lay(TOOLS / "bin", "aws", aws_version(), clone=ROOT, python=python)
-    say(f"- {stack} runs on the STAND-IN for AWS: {chosen.reason}. It checks inputs and reaches no account")
-
-
-def aws_version() -> str:
-    """The AWS SDK's, as uv.lock pins it: the provider has the same."""
-    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    return next(str(one["version"]) for one in packages if one["name"] == "pulumi-aws")
+    choice.lay(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
+    say(f"- {stack} runs on the STAND-IN for {cloud.name}: {chosen.reason}. It checks inputs and reaches no account")
 
 
 def _built(venv: Path) -> bool:

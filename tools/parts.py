@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools import kubernetes_parts
+from tools import azure_parts, kubernetes_parts, kusto_parser
 from tools.steps import SetupError, run_step, say
 
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
     "etcd": "etcd-server",
     "dockerd": "docker.io",
     "mmdebstrap": "mmdebstrap",
+    "npm": "npm",
 }
 """A command, and the Debian package that brings it."""
 
@@ -38,7 +39,7 @@ def missing_parts() -> list[str]:
 
 
 def provide_parts(*, must: bool) -> None:
-    """Make the parts ready that the full tests run against: Debian's packages, then what is built from Go modules.
+    """Make the parts ready that the full tests run against: Debian's packages, what is built from Go, npm's.
 
     What can't be had is said and its tests skip, unless they `must` all run (CI): then it is a SetupError.
     """
@@ -50,6 +51,13 @@ def provide_parts(*, must: bool) -> None:
             if must:
                 raise
             say(f"- without a Kubernetes API server, its tests are skipped: {error}")
+    try:
+        azure_parts.provide_all()
+        kusto_parser.provide()
+    except SetupError as error:
+        if must:
+            raise
+        say(f"- without Azurite, Azure's description of Key Vault and Kusto's parser, their tests are skipped: {error}")
 
 
 def found(command: str) -> str | None:

@@ -1,7 +1,7 @@
 """Where each store's versions and deliveries lie in a test: how to open it, look into it, spoil it and kill it.
 
-The folder, the API server and the kills are real. AWS is not: moto stands in for it. A new store is one more `Place`
-and its row.
+The folder, the API server and the kills are real. AWS and Azure are not: moto stands in for the one, tools/key_vault
+and Azurite for the other. A new store is one more `Place` and its row.
 """
 
 from __future__ import annotations
@@ -21,21 +21,27 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops.access import AccessRecords
-from secretops.manifest import AwsStore, Delivered, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, AzureStore, Delivered, DotenvStore, KubernetesStore
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from tests.real.accidents import in_child, killed_at
+from tests.real.azure import Azure
+from tests.real.azurite import Azurite
 from tests.real.cluster import Cluster
 from tests.real.moto import ACCOUNT, REGION, Aws
 from tests.real.strict_secrets_manager import StrictSecretsManager
 
 if TYPE_CHECKING:  # where an extra is not installed, its row skips
+    from azure.keyvault.secrets import SecretClient
     from lightkube import Client
 
+    from secretops.stores.key_vault import KeyVaultVersionStore
+    from secretops.stores.key_vault.lease import Timing as BlobTiming
     from secretops.stores.kubernetes import KubernetesVersionStore
     from secretops.stores.kubernetes.lease import Timing
     from secretops.stores.leases import Timing as SlowTiming
     from secretops.stores.secrets_manager import SecretsManagerVersionStore
+    from tests.real.azure_clients import AzureClients
 
 FIELDS = ("username", "password", "ca.crt")
 """Of secret "it", which every place delivers."""
@@ -405,6 +411,127 @@ class Account:
         return str(self.client.get_secret_value(SecretId=self.name, VersionId=version)["SecretString"])
 
 
+@dataclass(frozen=True)
+class InVault:
+    """The Azure store's: secrets of a vault of the stand-in, whose lease is a blob's in Azurite."""
+
+    address: str
+    """The vault's URL, the blob's, and the environment of whoever rotates."""
+
+    @classmethod
+    def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
+        azure: Azure = request.getfixturevalue("azure")
+        azurite: Azurite = request.getfixturevalue("azurite")
+        from tools.key_vault.roles import SECRETS_OFFICER
+
+        vault, rotator = azure.vault(), azure.principal("rotator")
+        blob = azurite.new_blob(rotator).url
+        place = cls(json.dumps([vault.url, blob, azure.environment(rotator), azure.authority.tenant]))
+        for name in (*place.location.secrets.values(), *place.location.pending.values()):
+            vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+        return place.address
+
+    @functools.cached_property
+    def clients(self) -> AzureClients:
+        from tests.real.azure_clients import AzureClients
+
+        return AzureClients(json.loads(self.address)[2])
+
+    @functools.cached_property
+    def client(self) -> SecretClient:
+        return self.clients.vault(self.location.vault)
+
+    @property
+    def location(self) -> AzureStore:
+        vault, blob, _, tenant = json.loads(self.address)
+        return AzureStore(
+            tenant=tenant,
+            vault=vault,
+            secrets={secret: secret for secret in ("it", "other")},
+            pending={secret: f"{secret}-pending" for secret in ("it", "other")},
+            fields={"it": FIELDS},
+            due_days={"it": 90},
+            lease=blob,
+        )
+
+    def open(
+        self,
+        location: AzureStore | None = None,
+        *,
+        timing: BlobTiming | None = None,
+        client: SecretClient | None = None,
+    ) -> KeyVaultVersionStore:
+        """Its lease ends as soon as Azure lets one."""
+        from secretops.stores.key_vault import KeyVaultVersionStore
+        from secretops.stores.key_vault.api import Api
+        from secretops.stores.key_vault.lease import LeaseBlob, Timing
+
+        location = location or self.location
+        return KeyVaultVersionStore(
+            location,
+            Api(location.vault, lambda _vault: client or self.client),
+            lambda url: LeaseBlob(url, self.clients.blob),
+            timing=timing or Timing(duration=15, renew=0.5, look=0.25),
+        )
+
+    def delivered(self) -> dict[str, str | None]:
+        from azure.core.exceptions import HttpResponseError
+
+        try:
+            found = json.loads(self.client.get_secret("it").value or "{}")
+        except HttpResponseError as error:
+            assert error.status_code in (403, 404)  # the newest one is disabled; there is none
+            found = {}
+        return {name: found.get(name) for name in FIELDS}
+
+    def keeps(self, text: str) -> list[str]:
+        """Among the versions that are given to anybody: Key Vault deletes none of them alone."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        found = []
+        for name in ("it", "it-pending"):
+            try:
+                for one in list(self.client.list_properties_of_secret_versions(name)):
+                    value = (self.client.get_secret(name, one.version).value or "") if one.enabled else ""
+                    if any(_holds(each.encode(), text) for each in (value, *(one.tags or {}).values())):
+                        found.append(f"{name} {one.version}")
+            except ResourceNotFoundError:
+                continue
+        return found
+
+    def edit(self, old: str, new: str) -> None:
+        """As the portal's "New version" does."""
+        found = self.client.get_secret("it").value or ""
+        assert old in found, "it is not delivered"
+        self.client.set_secret("it", found.replace(old, new))
+
+    def clear(self) -> None:
+        self.client.update_secret_properties("it", self.client.get_secret("it").properties.version, enabled=False)
+
+    def records(self) -> list[dict[str, str]]:
+        return []
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        """Before and after each request that writes: an even moment is before, an odd one after it."""
+        from tests.real.azure_clients import OwnConnections
+
+        def counted() -> None:
+            left = moment
+
+            def around() -> None:
+                nonlocal left
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+
+            OwnConnections.around_write.append(around)
+            work()
+
+        code, answer = in_child(counted)
+        assert code in (0, -signal.SIGKILL), answer
+        return code != 0
+
+
 def _holds(content: bytes, text: str) -> bool:
     """Whether `content` shows `text`, as it is or as JSON."""
     return text.encode() in content or json.dumps(text)[1:-1].encode() in content
@@ -445,6 +572,17 @@ ROWS = [
         gaps={
             Feature.ONE_RECORD_AN_ACCESS: "CloudTrail is the trail: one event a request",
             Feature.DELIVERS_LATER: "readers ask for AWSCURRENT: moving that label is the delivery",
+        },
+    ),
+    Row(
+        "azure (stand-in, azurite)",
+        InVault,
+        InVault.fresh,
+        moments=4,
+        starts_something=True,
+        gaps={
+            Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request",
+            Feature.DELIVERS_LATER: "readers get the newest version: making it is the delivery",
         },
     ),
 ]

@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from unittest import mock
 
 from secretops.engine.state import Version
 from secretops.entrypoints import aws_lambda
-from secretops.manifest import AwsStore, Broker, Manifest
+from secretops.entrypoints.aws_lambda import LambdaError
+from secretops.errors import SecretopsError
+from secretops.manifest import AwsStore, Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
-from secretops.stores.secrets_manager.api import Api
+from secretops.stores.secrets_manager.api import Api, labels_of
+from secretops.stores.secrets_manager.lease import holder_of
 from secretops.values import Value
+from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Attempt, Calls, CloudStack, Event, Stall
 from tests.real.moto import ACCOUNT, REGION, Aws
-from tests.real.stack import Stack, make_catalogue
-from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
+from tests.real.stack import make_catalogue
+from tests.real.strict_secrets_manager import CURRENT, PENDING, PREVIOUS, StrictSecretsManager, strict
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -31,15 +38,26 @@ STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 QUICK = Timing(duration=1, renew=0.2, look=0.1)
 """A killed holder of the lease costs a test one second."""
 
+RETIRED_LABEL = re.compile(r"\.r\d{8}T")
+"""How a label of secretops says when its version was retired."""
+
 
 @dataclass
-class AwsStack(Stack):
+class AwsStack(CloudStack):
     """A stack of the AWS store, whose Lambda functions are called in this process."""
 
     aws: Aws = field(default_factory=lambda: Aws(""))
     drops_pending: bool = False
     """Whether AWSPENDING goes when its version becomes AWSCURRENT: AWS says that it may."""
     timing: Timing = QUICK
+
+    writes: ClassVar[Calls] = (
+        (StrictSecretsManager, "put_secret_value"),
+        (StrictSecretsManager, "update_secret_version_stage"),
+    )
+    reads: ClassVar[Calls] = ((StrictSecretsManager, "get_secret_value"),)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (LambdaError, SecretopsError)
+    lease_is_quick: ClassVar[bool] = False  # a second, and each of the steps takes it by a dozen requests
 
     @property
     def place(self) -> AwsStore:
@@ -94,6 +112,102 @@ class AwsStack(Stack):
         with mock.patch.object(aws_lambda, "_session", lambda: self.session("rotator")):
             return aws_lambda.tick({}, None)
 
+    @property
+    def source(self) -> str:
+        readable = [secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers]
+        start = self.place.secrets["mqtt"].removesuffix("/mqtt")
+        return f"aws-sm:{self.place.region}/{start}/{'+'.join(readable)}"
+
+    def rotation(self, name: str = "mqtt") -> Attempt:
+        """The four steps, under a token with which AWS begins again where they ended in the middle."""
+        token = self.begin(name)
+        events = tuple(self.event(step, token, name) for step in STEPS)
+        return Attempt(events, events, token)
+
+    def at_once(self) -> list[Attempt]:
+        """A rotation and AWS' second attempt at it, the admin's rotation, and the tick."""
+        mqtt = self.rotation()
+        return [mqtt, mqtt, self.rotation("broker-admin"), Attempt((TICK,), (TICK,))]
+
+    @contextmanager
+    def taking_turns(self) -> Iterator[AwsStack]:
+        with strict(self.aws) as strictly:
+            yield replace(self, aws=strictly, environment=strictly.environment)
+
+    def begin_another(self) -> None:
+        self.step("createSecret", self.begin(cancelled=True))
+
+    def play(self, event: Event) -> None:
+        if "Step" in event:
+            self.call(dict(event))
+        elif name := event.get("rotate"):
+            self.rotate(name)
+        else:
+            self.tick_function()
+
+    def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        if named.get("SecretId") == self.place.lease:
+            return None
+        label = str(named.get("VersionStage", ""))
+        if label.startswith("AWS"):
+            return f"{name} {label}"
+        return f"{name} of a retired one" if RETIRED_LABEL.search(label) else name
+
+    def stalls(self) -> dict[str, Stall]:
+        """When it is about to be sent: AWS refuses what is no change from what was seen."""
+        rotate = {"rotate": "mqtt"}
+        return {
+            PREPARED: Stall(rotate, self.writes, "before put_secret_value"),
+            PUBLISHED: Stall(rotate, self.writes, f"before update_secret_version_stage {CURRENT}"),
+            RETIRED: Stall(TICK, self.writes, "before update_secret_version_stage of a retired one"),
+        }
+
+    def is_leased(self) -> bool:
+        return holder_of(labels_of(cast(Any, self.service.describe_secret(SecretId=self.place.lease)))) is not None
+
+    def outlast(self) -> None:
+        """Nothing: who follows waits for as long as it lasts."""
+
+    def share_time(self) -> None:
+        """Nothing: none is skipped."""
+
+    def roll_back(self) -> None:
+        by_label = {label: version for version, labels in self.labels().items() for label in labels}
+        self.service.update_secret_version_stage(
+            SecretId=self.place.secrets["mqtt"],
+            VersionStage=CURRENT,
+            RemoveFromVersionId=by_label[CURRENT],
+            MoveToVersionId=by_label[PREVIOUS],
+        )
+
+    def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
+        """As the console's "Edit" does, and then what moves AWSCURRENT back."""
+        full = self.place.secrets[name]
+        old = self.service.get_secret_value(SecretId=full)
+        made = self.service.put_secret_value(
+            SecretId=full, SecretString=json.dumps({**json.loads(old["SecretString"]), field: text})
+        )
+        moves = {"RemoveFromVersionId": made["VersionId"], "MoveToVersionId": old["VersionId"]}
+
+        def mend() -> None:
+            self.service.update_secret_version_stage(SecretId=full, VersionStage=CURRENT, **moves)
+
+        return mend
+
+    def values(self) -> dict[str, dict[str, str]]:
+        """Of versions with a label: AWS deletes others at any time, and secretops lets go of one by its labels."""
+        found: dict[str, dict[str, str]] = {}
+        for name in self.place.secrets.values():
+            for version in self.service.describe_secret(SecretId=name).get("VersionIdsToStages", {}):
+                with suppress(self.service.exceptions.ResourceNotFoundException):  # it has no value
+                    given = self.service.get_secret_value(SecretId=name, VersionId=version)
+                    found[f"{name} {version}"] = json.loads(given["SecretString"])
+        return found
+
+    def shown(self) -> dict[str, bytes]:
+        names = (*self.place.secrets.values(), self.place.lease)
+        return {name: json.dumps(self.service.describe_secret(SecretId=name), default=str).encode() for name in names}
+
     def labels(self, name: str = "mqtt") -> dict[str, set[str]]:
         """AWS' own, by version."""
         found = self.service.describe_secret(SecretId=self.place.secrets[name]).get("VersionIdsToStages", {})
@@ -131,7 +245,7 @@ def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> 
         secrets=catalogue,
         grace_seconds=30,
     )
-    return AwsStack(manifest, environment=aws.environment, aws=aws, drops_pending=drops_pending)
+    return AwsStack(manifest, environment=aws.environment, reader=aws.environment, aws=aws, drops_pending=drops_pending)
 
 
 @functools.cache

@@ -69,17 +69,14 @@ class Changes:
         await served.takes("agent-key", await anyio.to_thread.run_sync(lambda: self.stack.put("agent-key", value)))
 
     async def wrong_password(self, served: Served) -> None:
-        env, right = self.stack.env, self.stack.credential()["password"]
-        whole = env.read_bytes()
-        env.write_bytes(whole.replace(right.encode(), b"this-is-not-the-password"))
-        await served.refuses("refused the connection")
-        env.write_bytes(whole)
-        await served.recovers()
+        await self._mishap(served, "mqtt", "password", "this-is-not-the-password", "refused the connection")
 
     async def broken_pem(self, served: Served) -> None:
-        key = self.stack.root / "certs" / "client.key"
-        good = key.read_bytes()
-        key.write_bytes(b"-----BEGIN PRIVATE KEY-----\nbroken\n")
-        await served.refuses("they are PEM files")
-        key.write_bytes(good)
+        broken = "-----BEGIN PRIVATE KEY-----\nbroken\n"
+        await self._mishap(served, "client-cert", "client.key", broken, "they are PEM files")
+
+    async def _mishap(self, served: Served, secret: str, field: str, text: str, told: str) -> None:
+        mend = await anyio.to_thread.run_sync(lambda: self.stack.spoil(secret, field, text))
+        await served.refuses(told)
+        await anyio.to_thread.run_sync(mend)
         await served.recovers()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -17,6 +18,7 @@ from dotenv import dotenv_values
 from secretops.engine.state import Replica, Version
 from secretops.replicas import read_reports
 from secretops.values import new_password
+from tests.real.cloud_stack import CloudStack
 from tests.real.launched import command, environment
 from tests.real.load import CLIENTS, DEADLINE, Seat
 from tests.real.mcp_client import http_session, stdio_session
@@ -28,32 +30,69 @@ GRACE = 3600
 
 TOKEN = "MCP_HTTP_TOKEN"
 
+OFTEN = """
+from secretops.launcher.polled import Polled
+plain = Polled.__init__
+Polled.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "every": 0.5})
+from secretops.cli import main
+main()
+"""
+"""secretops whose launcher asks a cloud's store twice a second, instead of once a minute."""
+
 
 def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
     """A stack whose server logs in with a password and a client certificate, and over HTTP asks for a token."""
     stack = make_stack(root, mosquitto.broker(), grace_seconds=GRACE)
     stack.put("broker-admin", dict(mosquitto.admin))
-    more = {"MQTT_PORT": mosquitto.mutual_port, "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5"}
-    more[TOKEN] = new_password()
+    more = {**public(mosquitto), TOKEN: new_password()}
     stack.env.write_text(stack.env.read_text() + "".join(f"{name}={text}\n" for name, text in more.items()))
+    fill(stack, mosquitto)
+    return stack
+
+
+def prepared_cloud_stack(stack: CloudStack, mosquitto: Mosquitto) -> CloudStack:
+    """The same, of a cloud, whose broker-admin has been put. Over HTTP nobody could log in."""
+    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE})
+    fill(stack, mosquitto)
+    return stack
+
+
+def public(mosquitto: Mosquitto) -> dict[str, str]:
+    """What a stack says to its server that is no secret."""
+    return {"MQTT_PORT": str(mosquitto.mutual_port), "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5"}
+
+
+def fill(stack: Stack, mosquitto: Mosquitto) -> None:
     stack.put("client-cert", mosquitto.client_certificate())
     stack.put("agent-key", {"api-key": new_password()})
     stack.rotate()
-    return stack
 
 
 @dataclass
 class ServedByLauncher:
-    """`secretops run` on a stack's folder, and how to wait for what it says. Its log is a file of its own."""
+    """`secretops run` on a stack, and how to wait for what it says. Its log is a file of its own."""
 
     stack: Stack
     folder: Path
     """Its working directory, which has its log."""
     server: Path
+    public: dict[str, str] = field(default_factory=dict)
+    """Its environment's share of the settings. That of a folder's stack has them in config/.env."""
 
     @property
     def token(self) -> str:
-        return str(dotenv_values(self.stack.env)[TOKEN])
+        return "" if isinstance(self.stack, CloudStack) else str(dotenv_values(self.stack.env)[TOKEN])
+
+    @property
+    def command(self) -> list[str]:
+        if isinstance(self.stack, CloudStack):
+            return [sys.executable, "-c", OFTEN, *command(self.stack.source)[3:]]
+        return command(f"dotenv:{self.stack.root}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        reader = self.stack.reader if isinstance(self.stack, CloudStack) else {}
+        return environment(self.server) | self.public | reader
 
     @property
     def log_file(self) -> Path:
@@ -66,23 +105,22 @@ class ServedByLauncher:
     @asynccontextmanager
     async def seats(self, transport: str, clients: int = CLIENTS) -> AsyncIterator[list[Seat]]:
         """Start it and seat its clients, over http with a bearer token; over stdio, which has no more, one."""
-        source = f"dotenv:{self.stack.root}"
         if transport == "stdio":
-            async with stdio_session(command(source), environment(self.server), self.folder, self.log_file) as session:
+            async with stdio_session(self.command, self.environment, self.folder, self.log_file) as session:
                 yield [Seat(session)]
             return
-        async with self.listening(source) as url, AsyncExitStack() as sessions:
+        async with self.listening() as url, AsyncExitStack() as sessions:
             opened = [await sessions.enter_async_context(http_session(url, self.token)) for _ in range(clients)]
             yield [Seat(session) for session in opened]
 
     @asynccontextmanager
-    async def listening(self, source: str) -> AsyncIterator[str]:
+    async def listening(self) -> AsyncIterator[str]:
         """It runs over streamable HTTP and is ready, at this URL. Its end is asked for, and has to be a success."""
         with self.log_file.open("w") as stderr:
             process = subprocess.Popen(
-                [*command(source), "--transport", "http", "--listen", "127.0.0.1:0"],
+                [*self.command, "--transport", "http", "--listen", "127.0.0.1:0"],
                 cwd=self.folder,
-                env=environment(self.server),
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,

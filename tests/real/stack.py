@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,6 +119,22 @@ class Stack:
         found = {str(path.relative_to(self.root)) for path in self.root.glob("secrets/*")}
         assert found == {place.format(version=one) for place in places for one in kept}
         assert [path.name for path in self.root.rglob("*") if path.name.endswith(".new")] == []
+
+    def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
+        """What a mishap does: readers find `text` in one field of a secret. Gives what mends it."""
+        if name == "mqtt":
+            path, old = self.env, self.credential()[field]
+        else:
+            assert isinstance(self.manifest.store, DotenvStore)
+            path = self.root / self.manifest.store.files[name][field]
+            old = path.read_text()
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(old.encode(), text.encode()))
+
+        def mend() -> None:
+            path.write_bytes(whole)
+
+        return mend
 
     def log_in(self, credential: Value | None = None) -> str:
         """ "Success", or how the broker refused. Default: what readers of mqtt are given now."""

@@ -160,12 +160,43 @@ class AwsStore(Model):
     """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
 
 
+class AzureStore(Model):
+    """The Azure store's place: secrets of one Key Vault.
+
+    As whom it is asked is left to azure-identity's own chain (`az login`, AZURE_CLIENT_ID in a container), so that no
+    manifest names a person.
+    """
+
+    kind: Literal["azure"] = "azure"
+    tenant: str
+    """Id (a GUID) of the Entra tenant that the vault is of. A vault's name is one in the world at a time: once it was
+    purged anybody may take it, and a person's login would follow them into their tenant."""
+    vault: str
+    """The vault's URL, `https://<name>.vault.azure.net`."""
+    secrets: dict[str, str]
+    """secret -> name of its secret in the vault. The newest version of that one is what every reader gets."""
+    pending: dict[str, str]
+    """secret -> name of the secret in the vault that holds what is prepared: apart, because Key Vault gives whoever
+    asks without a version the newest one, proven or not. Only the rotator reads it."""
+    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
+    due_days: dict[str, int] = Field(default_factory=dict)
+    """secret -> days from its publication to the expiry that each version of it has in the vault: when the next one is
+    due. A certificate's own end comes before it where it is sooner. None for a secret that is not named here."""
+    lease: str
+    """URL of the blob whose lease whoever rotates holds, `https://<account>.blob.core.windows.net/<container>/<blob>`."""
+    workspace: str = ""
+    """Id (a GUID) of the Log Analytics workspace that the vault's audit log goes to; empty where there is none."""
+    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Name of a secret in the vault -> who is declared to read it: object ids of Entra principals."""
+
+
 class Manifest(Model):
     """Everything secretops needs to know of one stack."""
 
     project: str
     stack: str
-    store: Annotated[DotenvStore | KubernetesStore | AwsStore, Field(discriminator="kind")]
+    store: Annotated[DotenvStore | KubernetesStore | AwsStore | AzureStore, Field(discriminator="kind")]
     broker: Broker
     secrets: tuple[Secret, ...]
     grace_seconds: int

@@ -259,6 +259,14 @@ def _secrets_manager(place: str) -> Source:
     return SecretsManager(place)
 
 
+def _key_vault(place: str) -> Source:
+    try:
+        from secretops.launcher.key_vault import KeyVault
+    except ModuleNotFoundError as error:
+        raise lacking(error, "azure") from None
+    return KeyVault(place)
+
+
 SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
     "dotenv": ("<folder of the store>", DotenvStore),
     "file": ("<path of a .env>", EnvFile),
@@ -266,6 +274,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
     "json": ("<path of a JSON document>", Json),
     "env": ("", Environment),
     "aws-sm": ("<region>/<start of the names>/<secret>[+<secret>…]", _secrets_manager),
+    "azure-kv": ("<vault's host>/<secret>[+<secret>…]", _key_vault),
 }
 """scheme -> what follows it, and the class."""
 

@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import DotenvStore, Manifest
-from secretops.trails import open_trail
+from secretops.trails import ask, open_trail
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access, Trail
 
@@ -130,7 +130,8 @@ def audit(
 ) -> View:
     """The view over `files` ("-" is standard input; gzip is told by its first bytes), in memory that does not grow.
 
-    A dotenv store's own records are taken without naming a file. `reader` may hold *, ? and [...].
+    Without files a dotenv store's own records are taken, and a trail that can be asked is. `reader` may hold *, ? and
+    [...].
 
     Raises UsageError, also when no line of the files is a record: that would pass for "nobody read anything".
     """
@@ -139,9 +140,11 @@ def audit(
         raise UsageError(f"{secret}: not in stack {manifest.stack}", remedy=f"one of {', '.join(trail.known())}")
     view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
     any_record = False
-    for name in _chosen(manifest, files):
+    asking = None if files else ask(manifest, since)
+    found = ((name, _lines(name)) for name in _chosen(manifest, files)) if asking is None else [("the trail", asking)]
+    for name, lines in found:
         broken, records, whole = view.broken, 0, True
-        for line in _lines(name):
+        for line in lines:
             view.lines += 1
             accesses = None if line is None else _accesses(trail, line)
             if accesses is None:
@@ -203,6 +206,7 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         return [str(own)] if own.exists() else []
     if not files:
         whose = {
+            "azure": "the vault's audit log goes to a Log Analytics workspace, and the stack names none",
             "kubernetes": "the API server keeps its audit log where its operator said, or its cloud does",
             "aws": "CloudTrail lays its log into a bucket, which the stack's outputs name, as one file for minutes",
         }

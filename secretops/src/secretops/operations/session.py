@@ -13,7 +13,7 @@ from secretops.engine.journal import Journal
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.manifest import AwsStore, Broker, Manifest, Secret, SecretKind
+from secretops.manifest import AwsStore, AzureStore, Broker, Manifest, Secret, SecretKind
 from secretops.operations.certificate import with_certificate
 from secretops.replicas import read_reports
 from secretops.stores import open_store
@@ -52,7 +52,8 @@ class Session:
     def check_place(self) -> None:
         """Raise UsageError where the credentials of AWS lead to another account than the stack's.
 
-        Its secrets may have the same names. Kubernetes' store tells another stack's cluster by itself.
+        Its secrets may have the same names. The stores of Kubernetes and Azure tell another stack's cluster, and
+        another tenant's vault, by themselves.
         """
         if isinstance(self.manifest.store, AwsStore):
             from secretops.operations.secrets_manager import refuse_another_account
@@ -62,9 +63,9 @@ class Session:
     def left(self) -> tuple[str, ...]:
         """The secrets that left the stack and whose values are still kept, and delivered where they were.
 
-        None in AWS, whose store knows no others than the stack's: doctor finds those by their names.
+        None in AWS and Azure, whose stores know no others than the stack's: doctor finds those by their names.
         """
-        if isinstance(self.manifest.store, AwsStore):
+        if isinstance(self.manifest.store, AwsStore | AzureStore):
             return ()
         return tuple(sorted(set(self.store.kept()) - {secret.name for secret in self.manifest.secrets}))
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from secretops.access import AccessRecords, this_actor
 from secretops.engine.journal import Journal, JournalFile
 from secretops.errors import UsageError
-from secretops.manifest import AwsStore, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
 from secretops.stores.protocol import VersionStore
 
 
-def open_store(location: DotenvStore | KubernetesStore | AwsStore, *, role: str) -> tuple[VersionStore, Journal]:
+def open_store(
+    location: DotenvStore | KubernetesStore | AwsStore | AzureStore, *, role: str
+) -> tuple[VersionStore, Journal]:
     """The store at `location` and the journal kept in it, for a process in `role` ("operator", "rotator").
 
     Touches nothing yet. Raises UsageError when this installation lacks the platform's client.
@@ -39,6 +41,14 @@ def open_store(location: DotenvStore | KubernetesStore | AwsStore, *, role: str)
 
             found = SecretsManagerVersionStore.open(location, role=role)
             return found, found.journal
+        case AzureStore():
+            try:
+                from secretops.stores.key_vault import KeyVaultVersionStore
+            except ModuleNotFoundError as error:
+                raise lacking(error, "azure") from None
+
+            vault = KeyVaultVersionStore.open(location, role=role)
+            return vault, vault.journal
 
 
 def lacking(error: ModuleNotFoundError, extra: str) -> UsageError:

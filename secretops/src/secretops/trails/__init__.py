@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from secretops.manifest import AwsStore, DotenvStore, KubernetesStore, Manifest
+from collections.abc import Iterator
+from datetime import datetime
+
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, Manifest
+from secretops.stores import lacking
 from secretops.trails.protocol import Trail
 
 
@@ -21,3 +25,21 @@ def open_trail(manifest: Manifest) -> Trail:
             from secretops.trails.cloudtrail import CloudTrail
 
             return CloudTrail(manifest.store)
+        case AzureStore():
+            from secretops.trails.log_analytics import LogAnalytics
+
+            return LogAnalytics(manifest.store)
+
+
+def ask(manifest: Manifest, since: datetime | None) -> Iterator[bytes] | None:
+    """What the trail's own place says from `since` on, as lines that `read` takes; None where it can't be asked.
+
+    Asked when the first line is taken. Raises UsageError when this installation lacks the platform's client.
+    """
+    if not isinstance(manifest.store, AzureStore) or not manifest.store.workspace:
+        return None
+    try:
+        from secretops.trails.workspace import Workspace
+    except ModuleNotFoundError as error:
+        raise lacking(error, "azure") from None
+    return Workspace(manifest.store).lines(since)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.manifest import AwsStore, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
 from secretops.operations.doctor.broker import BrokerAnswers
 from secretops.operations.doctor.check import Check, Level, Result, unknown
 from secretops.operations.doctor.stands import NothingLeft, SecretStands
@@ -67,6 +67,19 @@ def checks(session: Session) -> list[Check]:
                 BrokerAnswers(session.manifest.broker),
                 *(SecretStands(session, secret, first=account.reach) for secret in session.manifest.secrets),
             ]  # what left the stack is among the unknown secrets: the store knows no others than the stack's
+        case AzureStore():
+            try:
+                from secretops.operations.doctor.key_vault import Vault
+            except ModuleNotFoundError as error:
+                raise lacking(error, "azure") from None
+            from secretops.operations.doctor.azure import azure_checks
+
+            vault = Vault(store)
+            return [
+                *azure_checks(vault),
+                BrokerAnswers(session.manifest.broker),
+                *(SecretStands(session, secret, first=vault.reach) for secret in session.manifest.secrets),
+            ]
 
 
 def confirm(session: Session, said: Sequence[str]) -> None:

@@ -1,0 +1,83 @@
+"""Key Vault's audit log in Kusto: which table it lies in, and by what names. Pure text, of no SDK.
+
+It comes in one of two layouts: the table AZKVAuditLogs, which the stack's diagnostic setting asks for, or
+AzureDiagnostics, which some workspaces are given all the same. `isfuzzy` passes over a table that is not there yet, and
+column_ifexists over a column: those of AzureDiagnostics that its reference does not list come with the first row that
+has them. The names are held against Azure's own lists (tests/unit/azure_tables.json).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+TABLES = ("AZKVAuditLogs", "AzureDiagnostics")
+
+READ = "SecretGet"
+COPIED = "SecretBackup"
+"""The whole secret in a file, for another vault of the same subscription."""
+GIVES_VALUE = (READ, COPIED)
+
+_MICROSOFT = "http://schemas.microsoft.com/identity/claims/"
+_XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
+CLAIMS = {"oid": ("oid", f"{_MICROSOFT}objectidentifier"), "upn": ("upn", f"{_XMLSOAP}upn"), "appid": ("appid",)}
+"""What AZKVAuditLogs calls who it was: one document."""
+
+CLAIM_COLUMNS = {
+    "oid": (
+        "identity_claim_oid_g",
+        "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g",
+    ),
+    "upn": (
+        "identity_claim_upn_s",
+        "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s",
+    ),
+    "appid": ("identity_claim_appid_g",),
+}
+"""What AzureDiagnostics does: a column a claim."""
+
+Column = tuple[str, str]
+"""What it is in AZKVAuditLogs, and in AzureDiagnostics; "" where it is not."""
+
+
+def _or_none(column: str) -> str:
+    return f'column_ifexists("{column}", "")'
+
+
+STATUS: Column = ("toint(HttpStatusCode)", 'toint(column_ifexists("httpStatusCode_d", real(null)))')
+ADDRESS: Column = ("CallerIpAddress", "CallerIPAddress")
+CLIENT: Column = ("ClientInfo", _or_none("clientInfo_s"))
+ASKED: Column = ("RequestUri", _or_none("requestUri_s"))
+"""The address of a request: a secret is named in its path, with a version after it or none."""
+GIVEN: Column = ("Id", _or_none("id_s"))
+"""The id of what was answered, or of what a notification is about."""
+IDENTITY: Column = ("Identity", "")
+OID: Column = (
+    f'tostring(coalesce(Identity.claim.{CLAIMS["oid"][0]}, Identity.claim["{CLAIMS["oid"][1]}"]))',
+    f"coalesce({', '.join(f'tostring({_or_none(column)})' for column in CLAIM_COLUMNS['oid'])})",
+)
+CLAIMED: Mapping[str, Column] = {
+    column: ("", _or_none(column)) for columns in CLAIM_COLUMNS.values() for column in columns
+}
+
+
+def either(columns: Mapping[str, Column], *, where: str = "", beside: Iterable[str] = ()) -> str:
+    """Rows of whichever table there is, `where` a condition holds there, with these columns, a time and an operation.
+
+    `beside` are other tables to take rows from.
+    """
+    own, shared = TABLES
+    conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
+    branches = list(beside)
+    for number, table in enumerate(TABLES):
+        named = [f"{name} = {each[number]}" for name, each in columns.items() if each[number]]
+        held = " and ".join(filter(None, conditions[table]))
+        branches.append(
+            "\n".join(
+                (
+                    table,
+                    *([f"    | where {held}"] if held else ()),
+                    "    | project " + ",\n        ".join(("TimeGenerated, OperationName", *named)),
+                )
+            )
+        )
+    return "union isfuzzy=true\n" + ",\n".join(f"    ({branch})" for branch in branches)

@@ -1,0 +1,412 @@
+"""`secretops doctor` on a stack in Azure: each check well, and each spoiled on purpose.
+
+A stand-in that keeps to Azure's description is the vault, Azurite the lease's blob; the vault's own audit log is what
+the workspace, which is played, has.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
+
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest._requests_basic import RestRequestsTransportResponse
+from azure.storage.blob import BlobClient
+from requests import Response
+
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
+from secretops.errors import ExitCode, UsageError
+from secretops.manifest import AzureStore, Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
+from secretops.operations.doctor import azure as examining
+from secretops.operations.doctor import checks, doctor, exit_code
+from secretops.operations.doctor import key_vault as doctors
+from secretops.operations.doctor.check import Level, Result
+from secretops.operations.session import Session
+from secretops.stores.key_vault import api, lease
+from secretops.stores.key_vault.lease import Timing
+from secretops.trails import workspace as asking
+from secretops.values import Value, new_password
+from tests.real.azure import Azure
+from tests.real.azure_clients import AzureClients
+from tests.real.azurite import Azurite
+from tests.real.workspace import Played
+from tools.key_vault.faults import Fault
+from tools.key_vault.problems import Refusal
+from tools.key_vault.roles import SECRETS_OFFICER
+
+if TYPE_CHECKING:
+    from tools.key_vault.tokens import Principal
+    from tools.key_vault.vault import Vault
+
+pytestmark = pytest.mark.real
+
+WORKSPACE = "00000000-0000-0000-0000-00000000aaaa"
+
+
+@dataclass
+class Stack:
+    """A stack whose every part is as it should be, until a test spoils one."""
+
+    azure: Azure
+    vault: Vault
+    operator: Principal
+    server: Principal
+    manifest: Manifest
+    workspace: Played
+    patch: pytest.MonkeyPatch
+    exit_code: ExitCode = ExitCode.DONE
+
+    @property
+    def store(self) -> AzureStore:
+        assert isinstance(self.manifest.store, AzureStore)
+        return self.manifest.store
+
+    def become(self, **changes: Any) -> None:
+        """With another store in the manifest."""
+        store = self.store.model_copy(update=changes)
+        self.manifest = self.manifest.model_copy(update={"store": store})
+
+    @property
+    def clients(self) -> AzureClients:
+        return AzureClients(self.azure.environment(self.operator))
+
+    @property
+    def client(self) -> Any:
+        return self.clients.vault(self.vault.url)
+
+    def publish(self, name: str = "mqtt") -> Version:
+        now = datetime.now(UTC)
+        store = Session.open(self.manifest, role="operator").store
+        version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="a")
+        store.add(name, version, Value({"username": "a", "password": new_password()}))
+        store.publish(name, version.id, now)
+        return version
+
+    def look(self) -> dict[str, Result]:
+        found = list(doctor(checks(Session.open(self.manifest, role="operator"))))
+        self.exit_code = exit_code(found)
+        return dict(found)
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """The port of something that takes connections, as a broker does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def stack(
+    request: pytest.FixtureRequest, azure_environment: Principal, listening: int, monkeypatch: pytest.MonkeyPatch
+) -> Stack:
+    azure: Azure = request.getfixturevalue("azure")
+    azurite: Azurite = request.getfixturevalue("azurite")
+    vault: Vault = request.getfixturevalue("vault")
+    vault.clock = itertools.count(time.time() - 3 * 3600).__next__  # nothing is at work any more, no two in one second
+    server = azure.principal("server")
+    vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
+    secret = Secret(
+        name="mqtt",
+        kind=SecretKind.MQTT_USER,
+        fields=("username", "password"),
+        readers=(Reader.SERVER, Reader.ROTATOR),
+        cadence_days=90,
+        users=("a", "b"),
+    )
+    store = AzureStore(
+        tenant=azure.authority.tenant,
+        vault=vault.url,
+        secrets={"mqtt": "mqtt"},
+        pending={"mqtt": "mqtt-pending"},
+        due_days={"mqtt": 90},
+        lease=azurite.new_blob(azure_environment).url,
+        workspace=WORKSPACE,
+        readers={"mqtt": (server.oid, azure_environment.oid), "mqtt-pending": (azure_environment.oid,)},
+    )
+    broker = Broker(kind=BrokerKind.COREFLUX, host="127.0.0.1", port=listening, protocol=MqttProtocol.V5, tls=True)
+    manifest = Manifest(project="p", stack="prod", store=store, broker=broker, secrets=(secret,), grace_seconds=30)
+    played = Played(WORKSPACE, vault.audit)
+    monkeypatch.setattr(asking, "connect", played.client)
+    monkeypatch.setattr(doctors, "Timing", lambda: Timing(duration=15, renew=0.3, look=0.1))
+    monkeypatch.setattr(api, "RETRIES", 0)
+    monkeypatch.setattr(lease, "RETRIES", 0)
+    made = Stack(azure, vault, azure_environment, server, manifest, played, monkeypatch)
+    made.publish()
+    return made
+
+
+def told(result: Result) -> str:
+    return "\n".join((result.value, result.rule, result.remedy))
+
+
+def test_a_stack_that_is_as_it_should_be_is_well(stack: Stack) -> None:
+    before = len(stack.vault.audit)
+    found = stack.look()
+    assert {name: (result.level, told(result)) for name, result in found.items() if result.level is not Level.OK} == {}
+    assert stack.exit_code is ExitCode.DONE
+    assert list(found)[:3] == ["vault", "your rights", "names"]
+    assert not [row for row in stack.vault.audit[before:] if row["OperationName"] == "SecretGet"], "no value is read"
+
+
+def delete(stack: Stack) -> None:
+    stack.client.begin_delete_secret("mqtt").wait()
+
+
+def delete_pending(stack: Stack) -> None:
+    """Its one version is forgotten: that is no deletion of secretops'."""
+    stack.client.begin_delete_secret("mqtt-pending").wait()
+
+
+def leave_pending(stack: Stack) -> None:
+    then = datetime.now(UTC) - timedelta(hours=3)
+    store = Session.open(stack.manifest, role="operator").store
+    version = Version(id=new_token(then), stage=Stage.PENDING, created=then, user="b")
+    store.add("mqtt", version, Value({"username": "b", "password": new_password()}))
+
+
+def leave_a_copy(stack: Stack) -> None:
+    stack.client.set_secret("mqtt-pending", "{}", tags=stack.client.get_secret("mqtt").properties.tags)
+
+
+def disable(stack: Stack) -> None:
+    stack.client.update_secret_properties("mqtt", stack.client.get_secret("mqtt").properties.version, enabled=False)
+
+
+def let_expire(stack: Stack) -> None:
+    version, then = stack.client.get_secret("mqtt").properties.version, datetime.now(UTC) - timedelta(days=1)
+    stack.client.update_secret_properties("mqtt", version, expires_on=then)
+
+
+def enable_a_retired_one(stack: Stack) -> None:
+    first = stack.client.get_secret("mqtt").properties
+    stack.publish()
+    store = Session.open(stack.manifest, role="operator").store
+    store.mark("mqtt", (first.tags or {})["secretops-id"], retired=datetime.now(UTC))
+    stack.client.update_secret_properties("mqtt", first.version, enabled=True)
+
+
+def take_a_grant(stack: Stack) -> None:
+    for each in list(stack.vault.access.assignments):
+        stack.vault.access.revoke(each)
+    stack.vault.access.grant(stack.operator.oid, SECRETS_OFFICER, "mqtt")
+
+
+class NoRole(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
+    """Blob Storage as it answers whoever has no role. A stand-in: Azurite knows of none."""
+
+    def send(self, request: Any, **_: Any) -> Any:
+        answer = Response()
+        answer.status_code, answer.raw = 403, io.BytesIO()
+        answer.headers["x-ms-error-code"] = "AuthorizationPermissionMismatch"
+        made = RestRequestsTransportResponse(request=request, internal_response=answer)  # type: ignore[no-untyped-call]
+        made.read()
+        return made
+
+
+def take_the_role_on_the_lease(stack: Stack) -> None:
+    connected = functools.partial(BlobClient.from_blob_url, transport=NoRole())
+    stack.patch.setattr(lease, "connect", lambda url, tenant: connected(url))  # noqa: ARG005 - it is let in nowhere
+
+
+def hold_the_lease_unsaid(stack: Stack) -> None:
+    """As who renews it and writes nothing does: it is held for longer than a dead holder's can be."""
+    stack.clients.blob(stack.store.lease).acquire_lease(lease_duration=15)
+    stack.patch.setattr(examining, "LONGEST_LEASE", 1)
+
+
+def hold_the_lease_for_ever(stack: Stack) -> None:
+    stack.clients.blob(stack.store.lease).acquire_lease()
+
+
+def lose_the_trail(stack: Stack) -> None:
+    stack.workspace.rows = []
+
+
+def only_tick(stack: Stack) -> None:
+    """A stack whose first values were not put yet: whoever looks lists versions, and nothing else is on record."""
+    stack.look()
+    stack.workspace.rows = [
+        row
+        for row in stack.vault.audit
+        if row["OperationName"] == "SecretListVersions" and row["HttpStatusCode"] == 200
+    ]
+    assert stack.workspace.rows
+
+
+def name_no_workspace(stack: Stack) -> None:
+    stack.become(workspace="")
+
+
+def refuse_the_server(stack: Stack) -> None:
+    with pytest.raises(HttpResponseError):
+        AzureClients(stack.azure.environment(stack.server)).vault(stack.vault.url).get_secret("mqtt")
+
+
+def leave_a_secret(stack: Stack) -> None:
+    stack.client.set_secret("old-key", "{}", tags={"secretops-id": "1", "secretops-created": "2026-01-01T00:00:00Z"})
+    stack.client.set_secret("old-key", '{"api-key": "typed"}')
+    stack.client.set_secret("old-key", '{"api-key": "typed"}', enabled=False)
+    stack.client.set_secret("somebody-elses", "{}")
+
+
+def stop_the_broker(stack: Stack) -> None:
+    broker = stack.manifest.broker.model_copy(update={"port": 1})
+    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "words"),
+    [
+        (delete, "names", ("mqtt: deleted, and is until", "az keyvault secret recover --vault-name kv-test-")),
+        (delete_pending, "names", ("mqtt-pending: deleted, and is until", "--name mqtt-pending")),
+        (leave_pending, "pending", ("mqtt-pending holds version", "secretops tick")),
+        (leave_a_copy, "pending", ("mqtt-pending still gives what is published", "secretops tick")),
+        (disable, "versions", ("the current version", "is disabled", "--enabled true")),
+        (disable, "secret mqtt", ("is disabled, and readers find nothing",)),
+        (let_expire, "versions", ("the current version expired", "secretops rotate")),
+        (enable_a_retired_one, "versions", ("can still be read", "secretops tick")),
+        (take_a_grant, "your rights", ("may not list the versions of mqtt-pending", "Secrets Officer")),
+        (take_the_role_on_the_lease, "your rights", ("may not look at blob lease", "Storage Blob Data Contributor")),
+        (hold_the_lease_unsaid, "lease", ("somebody holds it and does not renew it", "az storage blob lease break")),
+        (hold_the_lease_for_ever, "lease", ("does not renew it", "az storage blob lease break")),
+        (lose_the_trail, "audit", ("no row of this vault in 7 days", "diagnostic")),
+        (name_no_workspace, "audit", ("names no workspace", "pulumi up")),
+        (refuse_the_server, "readers' rights", ("was refused SecretGet of mqtt 1 times", "pulumi up assigns")),
+        (leave_a_secret, "unknown secrets", ("old-key, somebody-elses: with a value", "az keyvault secret delete")),
+        (stop_the_broker, "broker", ("127.0.0.1:1: Connection refused", "start it")),
+    ],
+    ids=lambda one: getattr(one, "__name__", None),
+)
+def test_what_is_not_as_it_should_be_is_found_with_its_remedy(
+    spoil: Callable[[Stack], None], check: str, words: tuple[str, ...], stack: Stack
+) -> None:
+    spoil(stack)
+    found = stack.look()
+    assert found[check].level is Level.ATTENTION, told(found[check])
+    for each in words:
+        assert each in told(found[check])
+    assert stack.exit_code is ExitCode.ATTENTION
+
+
+def publish_while_doctor_looks(stack: Stack) -> None:
+    """Up to where a rotation forgets what it replaced."""
+    stack.vault.clock = itertools.count(time.time() - 3600).__next__
+    enable_a_retired_one(stack)
+    leave_a_copy(stack)
+    (state,) = doctors.Vault(stack.store).states.values()
+    assert {lies_apart for lies_apart, _ in state.surplus} == {True, False}
+
+
+def prove_one(stack: Stack) -> None:
+    now = datetime.now(UTC)
+    store = Session.open(stack.manifest, role="operator").store
+    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="b")
+    store.add("mqtt", version, Value({"username": "b", "password": new_password()}))
+
+
+def refuse_a_stranger(stack: Stack) -> None:
+    """What the alert denied-read is for."""
+    with pytest.raises(HttpResponseError):
+        AzureClients(stack.azure.environment(stack.azure.principal("nobody"))).vault(stack.vault.url).get_secret("mqtt")
+
+
+def forget_a_secret_that_left(stack: Stack) -> None:
+    """Nobody reads it, as of one that the vault does not let go before its retention is over."""
+    stack.client.set_secret("old-key", "{}", enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("happens", "check"),
+    [
+        (take_a_grant, "vault"),
+        (publish_while_doctor_looks, "pending"),
+        (prove_one, "pending"),
+        (publish_while_doctor_looks, "versions"),
+        (only_tick, "audit"),
+        (refuse_a_stranger, "readers' rights"),
+        (forget_a_secret_that_left, "unknown secrets"),
+    ],
+)
+def test_what_is_at_work_is_no_finding(happens: Callable[[Stack], None], check: str, stack: Stack) -> None:
+    happens(stack)
+    found = stack.look()[check]
+    assert found.level is Level.OK, told(found)
+
+
+def test_a_vault_that_another_tenant_took_is_told_and_is_shown_no_login(stack: Stack) -> None:
+    theirs = "00000000-0000-0000-0000-00000000ffff"
+    ours, before = stack.store.tenant, len(stack.vault.audit)
+    stack.become(tenant=theirs)
+    session = Session.open(stack.manifest, role="operator")
+    now = datetime.now(UTC)
+    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="a")
+    with pytest.raises(UsageError, match=f"is of tenant {ours}") as caught:
+        session.store.add("mqtt", version, Value({"username": "a", "password": new_password()}))
+    assert theirs in caught.value.rule and "pulumi up" in caught.value.remedy
+    found = stack.look()["vault"]
+    assert found.level is Level.ATTENTION and f"is of tenant {ours}" in found.value
+    assert not [
+        row for row in stack.vault.audit[before:] if row["Identity"].get("claim") or row["HttpStatusCode"] != 401
+    ]
+
+
+def test_what_the_tick_mends_is_well_after_it(stack: Stack) -> None:
+    enable_a_retired_one(stack)
+    leave_a_copy(stack)
+    Session.open(stack.manifest, role="operator").store.settle("mqtt", datetime.now(UTC))
+    found = stack.look()
+    assert (found["pending"].level, found["versions"].level) == (Level.OK, Level.OK)
+
+
+def test_a_holder_who_renews_the_lease_is_no_dead_one_and_a_dead_ones_ends_by_itself(stack: Stack) -> None:
+    with Session.open(stack.manifest, role="operator").store.lease("who lives"):
+        assert "who lives" in stack.look()["lease"].value
+    stack.clients.blob(stack.store.lease).acquire_lease(lease_duration=15)
+    found = stack.look()["lease"]
+    assert (found.level, found.value) == (Level.OK, "free")
+
+
+def test_what_secretops_deleted_itself_holds_no_name(stack: Stack) -> None:
+    stack.vault.purge_protection = True
+    Session.open(stack.manifest, role="operator").store.forget("mqtt")
+    assert stack.look()["names"].level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda stack: stack.vault.faults.append(
+                Fault(Refusal(403, "Forbidden", "…", "ForbiddenByFirewall"), times=1000)
+            ),
+            ("lets nobody in from here", "network rules"),
+        ),
+        (lambda stack: stack.become(vault="https://no-such-vault.vault.azure.net"), ("can't be reached", "resolve")),
+    ],
+    ids=["firewalled", "unreachable"],
+)
+def test_without_a_vault_that_answers_it_is_said_once_what_is_wrong(
+    spoil: Callable[[Stack], None], words: tuple[str, ...], stack: Stack
+) -> None:
+    spoil(stack)
+    found = stack.look()
+    stack.vault.faults.clear()
+    assert found["vault"].level is Level.ATTENTION
+    for each in words:
+        assert each in told(found["vault"])
+    on_it = ("your rights", "names", "pending", "versions", "unknown secrets", "secret mqtt")
+    assert {found[name].level for name in on_it} == {Level.UNKNOWN}
+    assert {found[name].value for name in on_it} == {found["vault"].value}

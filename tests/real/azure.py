@@ -1,0 +1,186 @@
+"""Azure as far as it can be had here: the Key Vault stand-in, its tokens, and Azurite. A pytest plugin.
+
+    azure    one for each test process: vaults under their names in Azure, TLS, identities, the way there
+    vault    a new, empty one for one test, whose every request is held against Azure's description
+    azurite  Microsoft's own emulator of Storage, beside it (tests/real/azurite)
+
+It proves the client's side. It proves nothing about Azure, whose own words are all that it is made from.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tools import azure_parts
+
+if TYPE_CHECKING:  # this plugin is loaded where the extra `azure` is not installed, too
+    from azure.keyvault.secrets import SecretClient
+
+    from tests.real.azure_hosts import AzureHosts
+    from tests.real.entra import IdentityEndpoint, StandinCredential
+    from tools.key_vault.server import KeyVaults
+    from tools.key_vault.tokens import Authority, Principal
+    from tools.key_vault.vault import Vault
+
+DAYS = 2
+"""How long the certificates are good for."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A server's, its key, and the authority that clients are to trust."""
+
+    file: Path
+    key: Path
+    ca: Path
+
+
+@dataclass(frozen=True)
+class Azure:
+    """How to reach it, and as whom."""
+
+    key_vaults: KeyVaults
+    authority: Authority
+    identities: IdentityEndpoint
+    hosts: AzureHosts
+    certificate: Certificate
+
+    def vault(self, name: str = "", **options: Any) -> Vault:
+        """A new vault, under a name that nobody has used; `options` are those of tools.key_vault.vault.Vault."""
+        made = self.key_vaults.vault(name or f"kv-test-{secrets.token_hex(5)}", **options)
+        self.hosts.ports[made.url.removeprefix("https://")] = self.key_vaults.port
+        return made
+
+    def principal(self, name: str = "somebody") -> Principal:
+        """Somebody new, who may do nothing yet: `vault.access.grant(principal.oid, SECRETS_USER, "its-secret")`."""
+        from tools.key_vault.tokens import Principal
+
+        return Principal(name)
+
+    def credential(self, principal: Principal, **options: Any) -> StandinCredential:
+        """For a client in this process."""
+        from tests.real.entra import StandinCredential
+
+        return StandinCredential(self.authority, principal, **options)
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What an SDK's client in this process takes beside its URL and credential, to find the way and trust it."""
+        return {"connection_verify": str(self.certificate.ca), "proxies": {"https": self.hosts.url}}
+
+    def client(self, vault: Vault, principal: Principal, **options: Any) -> SecretClient:
+        """A SecretClient of somebody; `options` are the SDK's own."""
+        from azure.keyvault.secrets import SecretClient
+
+        return SecretClient(vault.url, self.credential(principal), **{**self.client_options, **options})
+
+    def environment(self, principal: Principal) -> dict[str, str]:
+        """What makes a process of its own find all this by the SDK's own means: proxy, trust, managed identity."""
+        return {
+            "HTTPS_PROXY": self.hosts.url,
+            "https_proxy": self.hosts.url,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            "REQUESTS_CA_BUNDLE": str(self.certificate.ca),
+            **self.identities.environment(principal),
+        }
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    """The one of this process. Each test uses a vault and principals of its own."""
+    pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
+    pytest.importorskip("openapi_schema_validator", reason="openapi-schema-validator is not installed")
+    from tests.real.azure_hosts import AzureHosts
+    from tests.real.entra import IdentityEndpoint
+    from tools.key_vault.description import Description
+    from tools.key_vault.server import KeyVaults
+    from tools.key_vault.tokens import Authority
+
+    described = azure_parts.description()
+    if not described.is_file():
+        pytest.skip("Azure's description of Key Vault is not here: tools/setup.py --parts")
+    certificate = certify(tmp_path_factory.mktemp("azure"), "*.vault.azure.net", "*.blob.core.windows.net")
+    authority = Authority()
+    key_vaults = KeyVaults(authority, Description(described), certificate.file, certificate.key)
+    identities, hosts = IdentityEndpoint(authority), AzureHosts()
+    started = (key_vaults, identities, hosts)
+    for each in started:
+        each.start()
+    try:
+        yield Azure(key_vaults, authority, identities, hosts, certificate)
+    finally:
+        for each in started:
+            each.stop()
+    must_keep_to_the_description(*key_vaults.vaults.values())
+
+
+@pytest.fixture
+def vault(azure: Azure) -> Iterator[Vault]:
+    """A new one. The test fails where a request or an answer breaks Azure's description."""
+    made = azure.vault()
+    yield made
+    must_keep_to_the_description(made)
+
+
+@pytest.fixture
+def azure_environment(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> Principal:
+    """This process' own environment leads there, as a container's leads to Azure; the principal is who it runs as."""
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "MSI_"))]:
+        monkeypatch.delenv(name)
+    principal = azure.principal("this process")
+    for name, value in azure.environment(principal).items():
+        monkeypatch.setenv(name, value)
+    return principal
+
+
+def must_keep_to_the_description(*vaults: Vault) -> None:
+    """Fails the test where a request to one of them, or an answer, breaks Azure's description. Each is told once."""
+    broken = [each for vault in vaults for each in vault.violations]
+    for vault in vaults:
+        vault.violations = []
+    assert not broken, "Azure's description does not allow:\n" + "\n".join(sorted(set(broken)))
+
+
+def certify(folder: Path, *hosts: str) -> Certificate:
+    """A new authority, and a certificate of it for these hosts."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    names = [x509.DNSName(host) for host in hosts]
+    issuer, subject = _name("stand-in for Azure: its authority"), _name("stand-in for Azure")
+    ca = _unsigned(issuer, issuer, ca_key).add_extension(x509.BasicConstraints(True, 0), critical=True)
+    server = _unsigned(subject, issuer, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
+    made = Certificate(folder / "server.crt", folder / "server.key", folder / "ca.crt")
+    pem = serialization.Encoding.PEM
+    made.ca.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    made.file.write_bytes(server.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    made.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return made
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=DAYS))
+    )

@@ -1,0 +1,99 @@
+"""Clients of the stand-ins for Azure that any process makes from what is in an environment, and that survive a fork.
+
+A process that was forked from a test must not speak on its connections: they are encrypted, and each end counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import requests
+from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+from azure.core.pipeline.transport import RequestsTransport
+from azure.keyvault.secrets import SecretClient
+from azure.storage.blob import BlobClient
+
+from secretops.stores.key_vault import api, lease
+
+DEADLINE = 60.0
+
+
+class OwnConnections(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
+    """The SDK's own transport, with connections of its own in each process. Tells of each request that writes."""
+
+    around_write: ClassVar[list[Callable[[], None]]] = []
+    """Called before and after each of them, in whichever process sends it."""
+
+    def __init__(self, ca: str, *, answer_seconds: float) -> None:
+        super().__init__(connection_verify=ca, use_env_settings=False, read_timeout=answer_seconds)
+        self._process = os.getpid()
+
+    def send(self, request: Any, **options: Any) -> Any:
+        if self._process != os.getpid():
+            self.session, self._process = None, os.getpid()
+            self._has_been_opened = False
+            self.open()
+        writes = request.method not in ("GET", "HEAD")
+        for each in list(self.around_write) if writes else ():
+            each()
+        answer = super().send(request, **options)
+        for each in list(self.around_write) if writes else ():
+            each()
+        return answer
+
+
+@dataclass(frozen=True)
+class ByEndpoint:
+    """A TokenCredential: the managed identity that an environment tells of, in whichever process."""
+
+    environment: dict[str, str]
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        info = self.get_token_info(*scopes)
+        return AccessToken(info.token, info.expires_on)
+
+    def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:  # noqa: ARG002
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(
+                self.environment["IDENTITY_ENDPOINT"],
+                params={
+                    "resource": scopes[0].removesuffix("/.default"),
+                    "client_id": self.environment["AZURE_CLIENT_ID"],
+                },
+                headers={"X-IDENTITY-HEADER": self.environment["IDENTITY_HEADER"]},
+                timeout=DEADLINE,
+            ).json()
+        return AccessTokenInfo(answer["access_token"], int(answer["expires_on"]))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True)
+class AzureClients:
+    """Clients of whoever `environment` says (tests.real.azure.Azure.environment). They ask again as the product's."""
+
+    environment: dict[str, str]
+    answer_seconds: float = DEADLINE
+
+    def vault(self, url: str, **options: Any) -> SecretClient:
+        return SecretClient(url, self._credential, **{**api.policies(), **self._options, **options})
+
+    def blob(self, url: str, **options: Any) -> BlobClient:
+        asked = {"credential": self._credential, "retry_policy": lease.patience(), **self._options, **options}
+        return BlobClient.from_blob_url(url, **asked)
+
+    @property
+    def _credential(self) -> ByEndpoint:
+        return ByEndpoint(self.environment)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "transport": OwnConnections(self.environment["REQUESTS_CA_BUNDLE"], answer_seconds=self.answer_seconds),
+            "proxies": {"https": self.environment["HTTPS_PROXY"]},
+        }

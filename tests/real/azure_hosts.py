@@ -1,0 +1,89 @@
+"""The way to Azure's host names, for tests: an HTTP proxy on loopback that leads each name it knows to a stand-in.
+
+So clients use the URLs that they have in Azure, and check certificates and names as they do there. A name that no test
+made leads nowhere: nothing that goes through here leaves this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import socketserver
+import threading
+
+DEADLINE = 60.0
+"""Seconds that a tunnel may be idle."""
+
+QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Where there is one: urllib3 sends to a proxy by Nagle's rule, so an acknowledgement held back costs 40 ms a write."""
+
+
+class AzureHosts(socketserver.ThreadingTCPServer):
+    """A proxy that knows CONNECT, and nothing else."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Tunnel)
+        self.ports: dict[str, int] = {}
+        """A host's name, in lower case, and the port of loopback where its stand-in is."""
+        self.unknown: list[str] = []
+        """What was asked for and is nowhere."""
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join(DEADLINE)
+        self.server_close()
+
+
+class _Tunnel(socketserver.StreamRequestHandler):
+    server: AzureHosts
+    disable_nagle_algorithm = True
+    disable_nagle_algorithm = True  # nor may what it passes on wait for an acknowledgement
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            self._handle()
+
+    def _handle(self) -> None:
+        method, target, _ = self.rfile.readline().decode("latin-1").split(" ", 2)
+        while self.rfile.readline().strip():
+            """The rest of its headers says nothing."""
+        host = target.partition(":")[0].lower()
+        port = self.server.ports.get(host)
+        if method != "CONNECT" or port is None:
+            self.server.unknown.append(host)
+            self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+            return
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as there:
+            there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+            there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            _pump(self.connection, there)
+
+
+def _pump(here: socket.socket, there: socket.socket) -> None:
+    """Until either end closes, or both are silent for too long."""
+    for end in (here, there):
+        end.settimeout(DEADLINE)
+    while True:
+        readable, _, _ = select.select([here, there], [], [], DEADLINE)
+        if not readable:
+            return
+        for end in readable:
+            data = end.recv(65536)
+            if QUICK_ACK is not None:
+                end.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, True)
+            if not data:
+                return
+            (there if end is here else here).sendall(data)

@@ -1,0 +1,239 @@
+"""A stack in Key Vault (a stand-in, tools/key_vault) and a blob of Azurite, over a real broker.
+
+What the stack's job runs is run here, in whichever process: Container Apps only starts it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from azure.keyvault.secrets import SecretClient, SecretProperties
+
+from secretops.engine.state import Version
+from secretops.errors import SecretopsError
+from secretops.manifest import AzureStore, Broker, Manifest, Reader
+from secretops.operations.session import Session
+from secretops.stores import leases
+from secretops.stores.key_vault import KeyVaultVersionStore
+from secretops.stores.key_vault.api import JSON, Api
+from secretops.stores.key_vault.lease import LeaseBlob, Timing
+from secretops.stores.key_vault.tags import ID
+from secretops.values import Value
+from tests.real.azure import Azure
+from tests.real.azure_clients import AzureClients, OwnConnections
+from tests.real.azurite import Ahead, Azurite
+from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Attempt, Calls, CloudStack, Event, Stall
+from tests.real.stack import DEADLINE, make_catalogue
+from tools.key_vault.faults import throttling
+from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
+from tools.key_vault.vault import Vault
+
+SHORTEST_LEASE = 15
+"""Seconds: Azure gives none for fewer."""
+
+QUICK = Timing(duration=SHORTEST_LEASE, renew=1, look=0.1)
+
+_vaults: dict[str, Vault] = {}
+"""By their URLs: the stand-in's own side, in the process that it is in."""
+
+
+@dataclass
+class AzureStack(CloudStack):
+    """A stack of the Azure store. Its rotators hold the blob's lease, whose clock a test may move."""
+
+    ahead: Ahead = field(kw_only=True)
+    """Of the blob, and in a process that `shares_time` of the lease that it holds."""
+    timing: Timing = QUICK
+
+    writes: ClassVar[Calls] = ((SecretClient, "set_secret"), (SecretClient, "update_secret_properties"))
+    reads: ClassVar[Calls] = ((SecretClient, "get_secret"),)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (SecretopsError,)
+
+    @property
+    def place(self) -> AzureStore:
+        assert isinstance(self.manifest.store, AzureStore)
+        return self.manifest.store
+
+    @property
+    def client(self) -> SecretClient:
+        return _client(self.place.vault, tuple(self.environment.items()))
+
+    @property
+    def vault(self) -> Vault:
+        """The stand-in's own side of it. Only where it runs."""
+        return _vaults[self.place.vault]
+
+    @property
+    def blob(self) -> LeaseBlob:
+        return LeaseBlob(self.place.lease, AzureClients(self.environment).blob)
+
+    def session(self, role: str = "operator") -> Session:
+        store = KeyVaultVersionStore(
+            self.place,
+            Api(self.place.vault, lambda _vault: self.client),
+            lambda _url: self.blob,
+            loud=role == "rotator",
+            timing=self.timing,
+        )
+        return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
+
+    @property
+    def source(self) -> str:
+        readable = [secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers]
+        return f"azure-kv:{self.place.vault.removeprefix('https://')}/{'+'.join(readable)}"
+
+    def rotation(self, name: str = "mqtt") -> Attempt:
+        """An operator's command. What it left in the middle the job's next tick ends."""
+        return Attempt(({"rotate": name},), (TICK,))
+
+    def at_once(self) -> list[Attempt]:
+        """Executions of the job, as its schedule, a version near its end and a person start them. All is due."""
+        due = max(timedelta(days=secret.cadence_days or 0) for secret in self.manifest.secrets)
+        self.clock.skip(due.total_seconds())
+        return [Attempt((TICK,), (TICK,))] * 3
+
+    def taking_turns(self) -> AbstractContextManager[AzureStack]:
+        return contextlib.nullcontext(self)
+
+    def begin_another(self) -> None:
+        session = self.session("rotator")
+        with session.lease("rotate mqtt"):
+            session.rotation(session.secret("mqtt")).advance()
+
+    def play(self, event: Event) -> None:
+        if name := event.get("rotate"):
+            self.rotate(name)
+        elif failed := next((one.error for one in self.tick() if one.error), None):
+            raise failed
+
+    def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        if name == "get_secret" and not args[1]:  # which one is the newest is asked where a second made several
+            return None
+        return f"{name} {args[0]}" if hasattr(SecretClient, name) else name
+
+    def stalls(self) -> dict[str, Stall]:
+        """In the pause before Key Vault is asked for the same again: the lease is no condition of its own."""
+
+        def throttled(operation: str, name: str, event: Event) -> Stall:
+            fault = throttling(operation, secret=name)
+            return Stall(event, ((OwnConnections, "sleep"),), "after sleep", lambda: self.vault.faults.append(fault))
+
+        rotate = {"rotate": "mqtt"}
+        return {
+            PREPARED: throttled("SetSecret", self.place.pending["mqtt"], rotate),
+            PUBLISHED: throttled("SetSecret", self.place.secrets["mqtt"], rotate),
+            RETIRED: throttled("UpdateSecret", self.place.secrets["mqtt"], TICK),
+        }
+
+    def is_leased(self) -> bool:
+        return self.blob.look().leased
+
+    def outlast(self) -> None:
+        self.ahead.skip(SHORTEST_LEASE)
+
+    def share_time(self) -> None:
+        """In this process, which is stopped while a test lets the blob's time pass, as much passes for its lease."""
+        here = leases.awake_or_not
+        setattr(leases, "awake_or_not", lambda: here() + self.ahead())  # noqa: B010 - mypy
+
+    def roll_back(self) -> None:
+        """What a person does who makes the newest version of an older one: its value, and all that is written to it."""
+        name, store = self.place.secrets["mqtt"], self.session().store
+        previous = store.versions("mqtt").previous
+        assert previous
+        made = list(self.client.list_properties_of_secret_versions(name))
+        older = next(one for one in made if (one.tags or {}).get(ID) == previous.id)
+        newest = max(one.created_on.timestamp() for one in made if one.created_on)
+        end = time.monotonic() + DEADLINE
+        while time.time() < newest + 1 and time.monotonic() < end:  # Key Vault's times are to the second
+            time.sleep(0.05)
+        value = self.client.get_secret(name, older.version).value or ""
+        self.client.set_secret(name, value, content_type=older.content_type, tags=older.tags)
+
+    def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
+        """As the portal's "New version" does, and then one of the value and the tags that were there."""
+        name = self.place.secrets[name]
+        old = self.client.get_secret(name)
+        self.client.set_secret(name, json.dumps({**json.loads(old.value or ""), field: text}))
+
+        def mend() -> None:
+            self.client.set_secret(name, old.value or "", content_type=JSON, tags=old.properties.tags)
+
+        return mend
+
+    def values(self) -> dict[str, dict[str, str]]:
+        found = [self.client.get_secret(str(one.name), one.version) for one in self._kept() if one.enabled]
+        return {f"{one.name} {one.properties.version}": json.loads(one.value or "{}") for one in found}
+
+    def shown(self) -> dict[str, bytes]:
+        tags = {f"{one.name} {one.version}": one.tags for one in self._kept()}
+        lease = self.blob.client.get_blob_properties().metadata
+        shown = {"the versions": tags, "the lease": lease, "the audit log": self.vault.audit}
+        return {what: json.dumps(found, default=str).encode() for what, found in shown.items()}
+
+    def _kept(self) -> list[SecretProperties]:
+        names = (*self.place.secrets.values(), *self.place.pending.values())
+        return [one for name in names for one in self.client.list_properties_of_secret_versions(name)]
+
+    def delivered(self) -> Value:
+        """What the launcher is given."""
+        return Value(json.loads(self.client.get_secret(self.place.secrets["mqtt"]).value or ""))
+
+    def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
+        found = self.client.get_secret(self.place.secrets[name])
+        assert (found.properties.tags or {})[ID] == current.id
+        for where, versions in ((self.place.secrets[name], kept), (self.place.pending[name], set[str]())):
+            given = list(self.client.list_properties_of_secret_versions(where))
+            assert {(one.tags or {}).get(ID) for one in given if one.enabled} == versions
+
+
+def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurite) -> AzureStack:
+    """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret is there yet."""
+    catalogue, vault = make_catalogue(), azure.vault()
+    rotator, server = azure.principal("rotator"), azure.principal("server")
+    store = AzureStore(
+        tenant=azure.authority.tenant,
+        vault=vault.url,
+        secrets={secret.name: secret.name for secret in catalogue},
+        pending={secret.name: f"{secret.name}-pending" for secret in catalogue},
+        due_days={secret.name: secret.cadence_days for secret in catalogue},
+        lease=azurite.new_blob(rotator).url,
+    )
+    for name in (*store.secrets.values(), *store.pending.values()):
+        vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+    for secret in catalogue:
+        if Reader.SERVER in secret.readers:
+            vault.access.grant(server.oid, SECRETS_USER, store.secrets[secret.name])
+    manifest = Manifest(
+        project="coreflux-mcp-secrets",
+        stack="test",
+        store=store,
+        broker=broker,
+        secrets=catalogue,
+        grace_seconds=30,
+    )
+    file = folder / "secretops.json"
+    file.write_text(manifest.model_dump_json())
+    _vaults[vault.url] = vault
+    return AzureStack(
+        manifest,
+        manifest_file=file,
+        environment=azure.environment(rotator),
+        reader=azure.environment(server),
+        ahead=azurite.ahead,
+    )
+
+
+@functools.cache
+def _client(vault: str, environment: tuple[tuple[str, str], ...]) -> SecretClient:
+    """One for each process and vault."""
+    return AzureClients(dict(environment)).vault(vault)

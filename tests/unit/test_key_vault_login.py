@@ -1,0 +1,113 @@
+"""Whoever asks Key Vault is of the stack's tenant: azure-identity's own chain, over a stand-in for the program `az`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("azure.identity", reason="Azure's SDK is not installed: the extra `azure`")
+
+from azure.core.credentials import TokenRequestOptions
+
+from secretops.errors import UnreachableError, UsageError
+from secretops.manifest import AzureStore
+from secretops.stores.key_vault import api, lease
+from secretops.stores.key_vault.errors import telling
+from secretops.stores.key_vault.lease import LeaseBlob
+from secretops.stores.key_vault.login import Login
+from secretops.trails.workspace import Workspace
+
+OURS, THEIRS = "00000000-0000-0000-0000-00000000AAAA", "00000000-0000-0000-0000-00000000bbbb"
+SCOPE = "https://vault.azure.net/.default"
+STORE = AzureStore(
+    tenant=OURS,
+    vault="https://v.vault.azure.net",
+    secrets={},
+    pending={},
+    lease="https://127.0.0.1:1/container/blob",
+    workspace="00000000-0000-0000-0000-00000000cccc",
+)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `az` was asked, one line a time. It gives a token that is none."""
+    lines, program = tmp_path / "asked", tmp_path / "az"
+    token = json.dumps({"accessToken": "standin", "expires_on": int(time.time()) + 3600, "expiresOn": ""})
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        f"open({str(lines)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
+        f"print({token!r})\n"
+    )
+    program.chmod(0o755)
+    lines.touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    return lines
+
+
+@pytest.fixture
+def another_login(asked: Path) -> None:
+    """A person who is logged in to another tenant alone."""
+    program = asked.with_name("az")
+    told = "ERROR: User does not exist in MSAL token cache. Run `az login`."
+    program.write_text(f"#!{sys.executable}\nimport sys\nsys.exit({told!r})\n")
+
+
+@pytest.mark.usefixtures("another_login")
+def test_who_is_logged_in_to_another_tenant_is_told_the_stacks() -> None:
+    with telling("read", STORE.vault, "mqtt"), pytest.raises(UsageError) as caught:
+        Login(OURS).get_token_info(SCOPE)
+    assert f"az login --tenant {OURS.lower()}" in caught.value.remedy
+    with (
+        pytest.raises(UsageError, match="no Azure login") as told,
+        telling("read", STORE.vault, "mqtt"),
+    ):
+        Login().get_token_info(SCOPE)
+    assert "--tenant" not in told.value.remedy, "the launcher knows none"
+
+
+def ask_the_lease() -> None:
+    LeaseBlob.of(STORE).look()
+
+
+def ask_the_workspace() -> None:
+    Workspace(STORE).newest(datetime.now(UTC))
+
+
+@pytest.mark.parametrize("ask", [ask_the_lease, ask_the_workspace])
+def test_whatever_else_is_asked_of_a_stack_is_asked_as_a_login_of_its_tenant(
+    ask: Callable[[], None], asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "RETRIES", 0)
+    monkeypatch.setattr(lease, "RETRIES", 0)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(UnreachableError):
+        ask()
+    assert f"--tenant {OURS.lower()}" in asked.read_text()
+
+
+@pytest.mark.parametrize("named", [None, OURS, OURS.lower()])
+def test_a_persons_login_is_asked_for_a_token_of_the_stacks_tenant(named: str | None, asked: Path) -> None:
+    options = TokenRequestOptions(tenant_id=named) if named else None
+    assert Login(OURS).get_token_info(SCOPE, options=options).token == "standin"
+    assert f"--tenant {OURS.lower()}" in asked.read_text()
+
+
+def test_a_service_that_names_another_tenant_is_refused_before_a_token_is_asked_for(asked: Path) -> None:
+    with pytest.raises(UsageError, match=rf"https://vault\.azure\.net is of tenant {THEIRS}[\s\S]*{OURS.lower()}"):
+        Login(OURS).get_token_info(SCOPE, options=TokenRequestOptions(tenant_id=THEIRS))
+    assert asked.read_text() == ""
+
+
+def test_the_launcher_follows_the_vault_into_its_tenant(asked: Path) -> None:
+    assert Login().get_token(SCOPE).token == "standin"
+    assert "--tenant" not in asked.read_text()
+    Login().get_token_info(SCOPE, options=TokenRequestOptions(tenant_id=THEIRS))
+    assert f"--tenant {THEIRS}" in asked.read_text()

@@ -1,0 +1,44 @@
+"""What lays public files down in a container that runs first, as the image runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from secretops.entrypoints import lay_files
+from secretops.errors import ExitCode, UsageError
+
+
+def run(*paths: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", lay_files.__name__, *paths], env=variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_each_file_has_its_text_to_the_byte(tmp_path: Path) -> None:
+    texts = {str(tmp_path / "a.json"): '{"é": 1}\n', str(tmp_path / "b.crt"): "x" * lay_files.LIMIT}
+    given = {lay_files.variable(at): text for at, text in enumerate(texts.values())}
+
+    done = run(*texts, **given)
+
+    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.DONE, "", "")
+    assert {path: Path(path).read_bytes().decode() for path in texts} == texts
+
+
+@pytest.mark.parametrize(("paths", "told"), [(["/a", "/b"], "no FILE_1"), ([], "no file to lay down")])
+def test_a_file_without_a_text_is_told_and_none_is_written(paths: list[str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        lay_files.lay_down(paths, {"FILE_0": "text"})
+
+    assert not Path("/a").exists()
+
+
+def test_a_folder_that_is_not_there_is_told_without_a_traceback(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "nowhere" / "a"), FILE_0="text")
+
+    assert done.returncode == ExitCode.USAGE
+    assert "nowhere/a: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr

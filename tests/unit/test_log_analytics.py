@@ -1,0 +1,400 @@
+"""`secretops audit` over Key Vault's audit log: rows of a file in either layout, and those that a workspace gives.
+
+The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". The query API is played by
+a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azure answers so is not proven here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("azure.monitor.query", reason="Azure's SDK is not installed: the extra `azure`")
+
+from azure.core.exceptions import ClientAuthenticationError
+
+from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.manifest import AzureStore, Broker, BrokerKind, Manifest, MqttProtocol
+from secretops.operations.audit import View, audit
+from secretops.stores.key_vault import api
+from secretops.trails import workspace as asking
+from secretops.trails.protocol import ALL
+from tests.real.workspace import NO_OLDER, Played, Somebody
+from tools import kusto_parser
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+VAULT = "https://coreflux-mcp-prod.vault.azure.net"
+WORKSPACE = "00000000-0000-0000-0000-00000000aaaa"
+SERVER, ROTATOR, MALLORY = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in "123")
+STORE = AzureStore(
+    tenant="00000000-0000-0000-0000-00000000bbbb",
+    vault=VAULT,
+    secrets={"mqtt": "mqtt", "broker-admin": "broker-admin"},
+    pending={"mqtt": "mqtt-pending", "broker-admin": "broker-admin-pending"},
+    lease="https://account.blob.core.windows.net/lease/rotator",
+    workspace=WORKSPACE,
+    readers={
+        "mqtt": (SERVER, ROTATOR),
+        **dict.fromkeys(("mqtt-pending", "broker-admin", "broker-admin-pending"), (ROTATOR,)),
+    },
+)
+MANIFEST = Manifest(
+    project="coreflux-mcp-secrets",
+    stack="prod",
+    store=STORE,
+    broker=Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
+    secrets=(),
+    grace_seconds=30,
+)
+
+
+def dedicated(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> dict[str, Any]:
+    """A row of AZKVAuditLogs: a SecretGet that was answered, unless told otherwise."""
+    claim = changes.pop("claim", {"oid": who, "appid": "00000000-0000-0000-0000-0000000000a1"} if who else {})
+    return {
+        "TimeGenerated": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}.1234567Z",
+        "OperationName": "SecretGet",
+        "ResultType": "Success",
+        "HttpStatusCode": 200,
+        "CallerIpAddress": "10.0.0.1",
+        "ClientInfo": "azsdk-python-keyvault-secrets/4.12.0 Python/3.11",
+        "RequestUri": f"{VAULT}/{path}/?api-version=7.5",
+        "Id": f"{VAULT}/{path}/0123456789abcdef0123456789abcdef",
+        "Identity": {"claim": claim},
+        "Type": "AZKVAuditLogs",
+    } | changes
+
+
+def classic(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> dict[str, Any]:
+    """The same as a row of AzureDiagnostics."""
+    return {
+        "TimeGenerated": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}Z",
+        "ResourceProvider": "MICROSOFT.KEYVAULT",
+        "Category": "AuditEvent",
+        "OperationName": "SecretGet",
+        "ResultSignature": "OK",
+        "httpStatusCode_d": 200.0,
+        "CallerIPAddress": "10.0.0.1",
+        "clientInfo_s": "azsdk-python-keyvault-secrets/4.12.0 Python/3.11",
+        "requestUri_s": f"{VAULT}/{path}/?api-version=7.5",
+        "id_s": f"{VAULT}/{path}/0123456789abcdef0123456789abcdef",
+        "identity_claim_oid_g": who,
+        "Type": "AzureDiagnostics",
+    } | changes
+
+
+LAYOUTS = pytest.mark.parametrize("row", [dedicated, classic], ids=["AZKVAuditLogs", "AzureDiagnostics"])
+Row = Callable[..., dict[str, Any]]
+
+
+def view(folder: Path, *documents: Any, **asked: Any) -> View:
+    """Each document is a line."""
+    file = folder / "rows.json"
+    file.write_text("\n".join(json.dumps(each) for each in documents))
+    return audit(MANIFEST, [str(file)], **asked)
+
+
+@LAYOUTS
+def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
+    found = view(tmp_path, row(), row(time=NOW + timedelta(minutes=1)))
+    (one,) = found.rows
+    assert (one.reader, one.secret, one.operation, one.outcome, one.declared) == (
+        *(SERVER, "mqtt", "SecretGet", "got it", True),
+    )
+    assert (one.count, one.last - one.first < timedelta(minutes=1, seconds=1), found.broken) == (2, True, 0)
+    assert one.sources == ["10.0.0.1 azsdk-python-keyvault-secrets/4.12.0"]
+    assert found.exit_code is ExitCode.DONE
+
+
+@LAYOUTS
+def test_rows_come_as_lists_and_as_answers_of_the_query_api_too(row: Row, tmp_path: Path) -> None:
+    names = list(row())
+    table = {"columns": [{"name": name, "type": "string"} for name in names], "rows": [[row()[name] for name in names]]}
+    (one,) = view(tmp_path, row(), [row(), row()], {"tables": [{"name": "PrimaryResult", **table}]}).rows
+    assert one.count == 4
+
+
+@LAYOUTS
+def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(row: Row, tmp_path: Path) -> None:
+    found = view(tmp_path, row(), row(MALLORY, time=NOW - timedelta(days=1)), row(SERVER, "secrets/broker-admin"))
+    assert [(one.reader, one.secret, one.declared) for one in found.rows] == [
+        (SERVER, "broker-admin", False),
+        (MALLORY, "mqtt", False),
+        (SERVER, "mqtt", True),
+    ]
+    assert found.exit_code is ExitCode.ATTENTION
+
+
+@LAYOUTS
+def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
+    changed = {"HttpStatusCode": 403, "Id": ""} if row is dedicated else {"httpStatusCode_d": 403.0, "id_s": ""}
+    found = view(tmp_path, row(MALLORY, **changed))
+    assert [(one.secret, one.outcome, one.declared) for one in found.rows] == [("mqtt", "denied", False)]
+    assert found.exit_code is ExitCode.DONE
+
+
+@LAYOUTS
+@pytest.mark.parametrize(
+    ("operation", "path", "found"),
+    [
+        ("SecretBackup", "secrets/mqtt", ("mqtt", "got it")),
+        ("SecretSet", "secrets/mqtt", ("mqtt", "done")),
+        ("SecretPurge", "deletedsecrets/mqtt", ("mqtt", "done")),
+        ("SecretListVersions", "secrets/mqtt/versions", ("mqtt", "no value")),
+        ("SecretList", "secrets", (ALL, "no value")),
+        ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
+    ],
+)
+def test_only_an_answer_with_the_value_is_a_read(
+    row: Row, operation: str, path: str, found: tuple[str, str], tmp_path: Path
+) -> None:
+    (one,) = view(tmp_path, row(ROTATOR, path, OperationName=operation)).rows
+    assert (one.secret, one.outcome, one.declared) == (*found, True)
+
+
+@LAYOUTS
+def test_a_secret_that_was_restored_is_told_of_though_only_the_id_names_it(row: Row, tmp_path: Path) -> None:
+    uri = "RequestUri" if row is dedicated else "requestUri_s"
+    restore = {"OperationName": "SecretRestore", uri: f"{VAULT}/secrets/restore?api-version=7.5"}
+    (one,) = view(tmp_path, row(MALLORY, **restore)).rows
+    assert (one.secret, one.outcome, one.alarming) == ("mqtt", "done", True)
+
+
+@LAYOUTS
+def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(row: Row, tmp_path: Path) -> None:
+    uri, status = ("RequestUri", "HttpStatusCode") if row is dedicated else ("requestUri_s", "httpStatusCode_d")
+    elsewhere = "https://other.vault.azure.net/secrets/mqtt/"
+    rows = (
+        row(**{uri: elsewhere, "Id": elsewhere, "id_s": elsewhere}),
+        row(path="secrets/of-others"),
+        row(OperationName="VaultGet"),
+        row(OperationName="KeySign", path="keys/key"),
+        row("", OperationName="Authentication", **{status: 401}),
+        row("", **{status: 401}),
+    )
+    found = view(tmp_path, *rows)
+    assert (found.rows, found.broken) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "reader"),
+    [
+        (dedicated(claim={"http://schemas.microsoft.com/identity/claims/objectidentifier": SERVER}), SERVER),
+        (dedicated(Identity=json.dumps({"claim": {"oid": SERVER}})), SERVER),
+        (dedicated(claim={"oid": SERVER, "upn": "ann@example.com"}), "ann@example.com"),
+        (
+            classic(
+                identity_claim_oid_g="",
+                identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g=SERVER.upper(),
+            ),
+            SERVER.upper(),
+        ),
+        (
+            classic(identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s="ann@example.com"),
+            "ann@example.com",
+        ),
+    ],
+    ids=["a long claim", "as text", "a person", "a long column", "a person's column"],
+)
+def test_whoever_it_was_is_known_by_their_object_id_and_a_person_shown_by_name(
+    row: dict[str, Any], reader: str, tmp_path: Path
+) -> None:
+    (one,) = view(tmp_path, row).rows
+    assert (one.reader, one.declared) == (reader, True)
+
+
+def test_a_secret_is_asked_for_by_its_name_of_the_catalogue_with_what_is_pending_of_it(tmp_path: Path) -> None:
+    rows = (dedicated(ROTATOR), dedicated(ROTATOR, "secrets/mqtt-pending"), dedicated(ROTATOR, "secrets/broker-admin"))
+    assert {one.secret for one in view(tmp_path, *rows, secret="mqtt").rows} == {"mqtt", "mqtt-pending"}
+    assert {one.secret for one in view(tmp_path, *rows, secret="mqtt-pending").rows} == {"mqtt-pending"}
+    with pytest.raises(UsageError, match="one of broker-admin, mqtt"):
+        view(tmp_path, *rows, secret="no such")
+
+
+@pytest.mark.parametrize("line", ['"text"', "7", "{}", '{"OperationName": "SecretGet"}', "no json", '{"tables": [{}]}'])
+def test_what_is_no_row_is_counted_as_broken(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(f"{json.dumps(dedicated())}\n{line}\n")
+    found = audit(MANIFEST, [str(file)])
+    assert (found.lines, found.broken, len(found.rows)) == (2, 1, 1)
+
+
+def test_the_rows_that_the_stand_in_for_the_vault_leaves_are_read(tmp_path: Path) -> None:
+    from tools.key_vault.audit import Request, row
+
+    asked = Request("GetSecret", f"{VAULT}/secrets/mqtt/", "7.5", "agent", "10.0.0.1", "", "", {"oid": SERVER})
+    made = row(
+        asked,
+        time=NOW.timestamp(),
+        duration_ms=1,
+        status=200,
+        description="",
+        subject="",
+        assignment="",
+        resource_id="",
+    )
+    (one,) = view(tmp_path, made).rows
+    assert (one.reader, one.given, one.declared, one.first) == (SERVER, True, True, NOW)
+
+
+# Asked of the workspace
+
+
+@pytest.fixture
+def workspace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Played]:
+    def has(rows: list[dict[str, Any]], **options: Any) -> Played:
+        played = Played(WORKSPACE, rows, **options)
+        monkeypatch.setattr(api, "RETRIES", 0)
+        monkeypatch.setattr(asking, "connect", played.client)
+        return played
+
+    return has
+
+
+def test_without_a_file_the_workspace_is_asked_from_since_on(workspace: Callable[..., Played]) -> None:
+    now = datetime.now(UTC)
+    played = workspace([dedicated(time=now - timedelta(days=day), who=MALLORY) for day in range(1, 40)])
+    (one,) = audit(MANIFEST, [], since=now - timedelta(days=20, hours=1)).rows
+    assert (one.reader, one.count, one.declared) == (MALLORY, 20, False)
+    assert len(played.asked) == 3, "a week at a time"
+    assert audit(MANIFEST, []).rows[0].count == 39
+    assert played.tenants == {STORE.tenant}
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_in_halves_and_each_row_is_told_of_once(
+    workspace: Callable[..., Played],
+) -> None:
+    now = datetime.now(UTC)
+    begin = now - timedelta(days=10)
+    bounds = [begin, begin + timedelta(days=3.5), begin + timedelta(days=7)]  # of a week, and of its halves
+    times = [*bounds, *(now - timedelta(hours=13 * number) for number in range(1, 18))]
+    played = workspace([dedicated(TimeGenerated=time.isoformat()) for time in times], most=5)
+    (one,) = audit(MANIFEST, [], since=begin).rows
+    assert one.count == len(times)
+    assert len(played.asked) > 5
+    workspace([dedicated(time=now - timedelta(minutes=1))] * 20, most=10)
+    with pytest.raises(StoreError, match=r"is cut off \(-2133196797\)[\s\S]*secretops audit FILE"):
+        audit(MANIFEST, [], since=now - timedelta(minutes=10))
+
+
+RUNAWAY = {"code": "-2133196796", "message": "Runaway query (E_RUNAWAY_QUERY)", "severity": 2}
+NO_COLUMN = {"code": "-2133196790", "message": "Failed to resolve scalar expression named 'Id'", "severity": 3}
+
+
+def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., Played]) -> None:
+    now = datetime.now(UTC)
+    for says in ((), (NO_OLDER,)):
+        played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
+        (one,) = audit(MANIFEST, [], since=now - timedelta(days=1)).rows
+        assert (one.count, len(played.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, RUNAWAY), (NO_COLUMN,), (NO_OLDER, NO_COLUMN)])
+def test_an_answer_that_lacks_something_is_told_by_its_code_and_is_no_answer(
+    says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]
+) -> None:
+    now = datetime.now(UTC)
+    played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
+    with pytest.raises(StoreError, match=rf"is cut off \({says[-1]['code']}\)") as caught:
+        audit(MANIFEST, [], since=now - timedelta(days=1))
+    assert len(played.asked) == 1
+    assert says[-1]["message"] not in str(caught.value)
+
+
+def lists(time: datetime, status: int = 200) -> dict[str, Any]:
+    return dedicated(ROTATOR, "secrets/mqtt/versions", time=time, OperationName="SecretListVersions") | {
+        "HttpStatusCode": status
+    }
+
+
+def test_lists_that_were_allowed_are_not_asked_for_and_still_show_that_there_is_a_trail(
+    workspace: Callable[..., Played],
+) -> None:
+    now = datetime.now(UTC)
+    elsewhere = dedicated(time=now - timedelta(minutes=1)) | {"RequestUri": "https://another.vault.azure.net/secrets/x"}
+    workspace([lists(now - timedelta(hours=1)), lists(now - timedelta(hours=2), 403), elsewhere | {"Id": ""}])
+    (one,) = audit(MANIFEST, [], since=now - timedelta(days=1)).rows
+    assert (one.operation, one.outcome, one.count) == ("SecretListVersions", "denied", 1)
+    found = asking.Workspace(STORE).newest(now - timedelta(days=1))
+    assert found and abs(found - (now - timedelta(hours=1))) < timedelta(seconds=2)
+    assert asking.Workspace(STORE).newest(now - timedelta(minutes=30)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "kind", "told"),
+    [
+        (
+            *(400, ("BadArgumentError", "SemanticError", "SEM0529"), UsageError),
+            r"has no table AZKVAuditLogs[\s\S]*15 minutes",
+        ),
+        (400, ("BadArgumentError", "SemanticError", "SEM0100"), UsageError, "has no table AZKVAuditLogs"),
+        (
+            *(400, ("BadArgumentError", "SemanticError", "SEM0019"), StoreError),
+            r"does not take the query \(SEM0019\)[\s\S]*secretops audit FILE",
+        ),
+        (400, ("BadArgumentError", "SyntaxError", "SYN0002"), StoreError, r"does not take the query \(SYN0002\)"),
+        (403, ("InsufficientAccessError",), StoreError, "may not ask workspace"),
+        (429, ("Throttled",), UnreachableError, "asks for fewer requests"),
+        (503, ("Unavailable",), UnreachableError, "does not serve"),
+        (0, (), UnreachableError, "can't be reached"),
+    ],
+)
+def test_what_the_workspace_refuses_is_told_with_its_remedy(
+    status: int, codes: tuple[str, ...], kind: type[SecretopsError], told: str, workspace: Callable[..., Played]
+) -> None:
+    workspace([], status=status, codes=codes)
+    with pytest.raises(kind, match=told) as caught:
+        audit(MANIFEST, [], since=datetime.now(UTC) - timedelta(days=1))
+    assert caught.value.remedy and "stand-in" not in str(caught.value)
+
+
+def test_a_login_that_fails_is_told_as_that(workspace: Callable[..., Played], monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace([])
+
+    def fails(*_: object, **__: object) -> None:
+        raise ClientAuthenticationError("said by the stand-in")
+
+    monkeypatch.setattr(Somebody, "get_token_info", fails)
+    with pytest.raises(UsageError, match=r"no Azure login that works here[\s\S]*az login"):
+        audit(MANIFEST, [])
+
+
+def test_without_a_workspace_and_a_file_it_is_said_where_the_log_is() -> None:
+    store = STORE.model_copy(update={"workspace": ""})
+    with pytest.raises(UsageError, match=r"no file named[\s\S]*Log Analytics[\s\S]*docs/operations/azure\.md"):
+        audit(MANIFEST.model_copy(update={"store": store}), [])
+
+
+NEW = (
+    "(TimeGenerated: datetime, OperationName: string, HttpStatusCode: int, CallerIpAddress: string, "
+    "ClientInfo: string, RequestUri: string, Id: string, Identity: dynamic)"
+)
+OLD = "(TimeGenerated: datetime, OperationName: string, Category: string, CallerIPAddress: string)"
+"""Of AzureDiagnostics: what is there before a vault's first row adds its columns."""
+
+
+def test_the_query_is_kusto_and_gives_what_a_row_is_read_by_wherever_the_log_lies() -> None:
+    if not kusto_parser.is_there():
+        pytest.skip("the parser of Kusto is not installed: tools/setup.py --parts")
+    workspaces = {"both": {"AZKVAuditLogs": NEW, "AzureDiagnostics": OLD}}
+    queries = {
+        "accesses": asking.accesses("v.vault.azure.net", NOW, NOW + timedelta(days=1)),
+        "newest": asking.newest("v.vault.azure.net", NOW, NOW + timedelta(days=1)),
+    }
+    for found in kusto_parser.parse(workspaces, queries)["both"].values():
+        assert found.problems == ()
+        assert {"TimeGenerated", "OperationName", "HttpStatusCode", "RequestUri", "Id", "Identity"} <= {*found.columns}
+        assert "identity_claim_oid_g" in found.columns
+
+
+def test_the_query_asks_both_tables_about_this_vault_alone() -> None:
+    text = asking.accesses("coreflux-mcp-prod.vault.azure.net", NOW, NOW + timedelta(days=1))
+    assert "AZKVAuditLogs" in text and "AzureDiagnostics" in text
+    assert 'has "coreflux-mcp-prod.vault.azure.net"' in text
+    for name in ("identity_claim_oid_g", "httpStatusCode_d", "requestUri_s", "id_s"):
+        assert f'column_ifexists("{name}"' in text, "a column that may not be there yet"

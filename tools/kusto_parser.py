@@ -1,0 +1,77 @@
+"""Microsoft's own parser of Kusto, of npm: it knows the language, and each name of a query against the tables' columns.
+
+It parses and evaluates nothing: that a query finds what it should is proven elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.steps import ROOT, TOOLS, SetupError, run_step
+
+SCRIPT = ROOT / "tools/kusto/parse.js"
+
+_LOCKED = ROOT / "tools/kusto"
+_INSTALLED = TOOLS / "kusto"
+_FILES = ("package.json", "package-lock.json")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A query as the parser understood it."""
+
+    problems: tuple[str, ...]
+    columns: Mapping[str, str]
+    """Of the rows that it gives, name -> type."""
+
+
+def is_there() -> bool:
+    """Whether what is installed is what is locked: npm's own lock file is copied last."""
+    locked, installed = _LOCKED / _FILES[-1], _INSTALLED / _FILES[-1]
+    return installed.is_file() and installed.read_bytes() == locked.read_bytes() and shutil.which("node") is not None
+
+
+def provide() -> None:
+    """Install it where it is not there. Raises SetupError."""
+    if is_there():
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        remedy = "install Node.js 20 or newer with npm, or unset CI to skip the tests of Azure"
+        raise SetupError("the parser of Kusto", "  there is no npm", remedy)
+    shutil.rmtree(_INSTALLED, ignore_errors=True)
+    _INSTALLED.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_INSTALLED.parent) as folder:
+        made = Path(folder) / "kusto"
+        made.mkdir()
+        for name in _FILES:
+            shutil.copy(_LOCKED / name, made)
+        argv = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(made)]
+        remedy = "check npm's registry and this machine's network"
+        run_step("the parser of Kusto, of npm (for the full tests)", argv, remedy=remedy)
+        made.rename(_INSTALLED)
+
+
+def parse(workspaces: Mapping[str, Mapping[str, str]], queries: Mapping[str, str]) -> dict[str, dict[str, Parsed]]:
+    """workspace -> query -> how it is understood there. A workspace is its tables, name -> "(column: type, ...)".
+
+    Raises CalledProcessError.
+    """
+    node = shutil.which("node") or "node"
+    asked = json.dumps({"workspaces": workspaces, "queries": queries})
+    argv = [node, str(SCRIPT), str(_INSTALLED)]
+    told = subprocess.run(argv, input=asked, capture_output=True, text=True, check=True, timeout=120)
+    return {
+        workspace: {name: Parsed(tuple(one["problems"]), one["columns"]) for name, one in found.items()}
+        for workspace, found in json.loads(told.stdout).items()
+    }
+
+
+if __name__ == "__main__":
+    provide()
