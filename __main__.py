@@ -25,7 +25,7 @@ server = open_server(
     opts=pulumi.ResourceOptions(depends_on=[store]),
 )
 
-pulumi.export("secretops", store.manifest.model_dump(mode="json"))
+pulumi.export("secretops", store.told)
 pulumi.export("references", vars(references))
 pulumi.export("schedule", asdict(schedule))
 pulumi.export("trail", asdict(trail))

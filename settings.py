@@ -24,20 +24,26 @@ from components.naming import PROJECT
 from components.problems import Problem, says_secret
 from components.sections import (
     AwsStore,
+    AzureStore,
     BrokerSettings,
     CertificateIssuer,
+    ContainerAppServer,
     DeclaredSecret,
+    DnsZones,
     EcsServer,
     EmbeddedBroker,
     Environment,
     ExistingTrail,
     KubernetesServer,
+    KubernetesStore,
     LoadBalancer,
     OutsideBroker,
+    PrivateEndpoint,
     Rotation,
     Section,
     ServerSettings,
     StoreSettings,
+    VaultNetwork,
     Vpc,
 )
 from secretops.manifest import HTTP_TOKEN, Reader, Secret
@@ -66,7 +72,13 @@ def _keys(*models: type[Section], within: problems.Keys | None = None) -> proble
 _KEYS: Mapping[str, problems.Keys] = {
     "store": _keys(
         *get_args(StoreSettings),
-        within={"aws.vpc": tuple(Vpc.model_fields), "aws.existing_trail": tuple(ExistingTrail.model_fields)},
+        within={
+            "aws.vpc": tuple(Vpc.model_fields),
+            "aws.existing_trail": tuple(ExistingTrail.model_fields),
+            "azure.network": tuple(VaultNetwork.model_fields),
+            "azure.network.private_endpoint": tuple(PrivateEndpoint.model_fields),
+            "azure.network.private_endpoint.dns_zones": tuple(DnsZones.model_fields),
+        },
     ),
     "server": _keys(
         *get_args(ServerSettings),
@@ -102,7 +114,7 @@ class Settings:
         if catalogue.CLIENT_CERT in {secret.name for secret in self.catalogue}:
             first = f"secretops put {catalogue.CLIENT_CERT}, then {first}"  # which logs in, and shows it
         tick = "secretops tick"
-        if isinstance(self.server, KubernetesServer | EcsServer):
+        if isinstance(self.server, KubernetesServer | EcsServer | ContainerAppServer):
             first += f", then secretops put {HTTP_TOKEN[0]}"
         if isinstance(self.server, EcsServer) and self.server.copilot and self.server.reference == "NativeRef":
             first += ", then secretops put agent-key (a task starts once each of its secrets has a value)"
@@ -112,13 +124,22 @@ class Settings:
             function = names_of(self.store, self.stack).plain("tick")
             tick = f"aws lambda invoke --cli-read-timeout 0 --region {self.store.region} "  # it may take minutes
             tick += f"--function-name {function} /dev/stdout (or wait for the full hour)"
+        elif isinstance(self.store, AzureStore):
+            from components.azure.names import names_of as names_in_azure
+
+            names = names_in_azure(self.store, self.stack)
+            tick = f"az containerapp job start --subscription {self.store.subscription} -g {names.group} -n {names.job}"
+            tick += " (or wait for the full hour)"
         elif isinstance(self.server, KubernetesServer):
             context = f" --context {shlex.quote(self.server.context)}" if self.server.context else ""
             tick = (
                 "kubectl create job first-tick --from=cronjob/coreflux-mcp-rotator "
                 f"-n {self.server.namespace}{context} (or wait for the full hour)"
             )
-        return f"{first}, then {tick}, then secretops status"
+        last = "secretops status"
+        if isinstance(self.server, ContainerAppServer) and not self.server.bootstrapped:
+            last += ", then bootstrapped: true in the section server, and pulumi up"
+        return f"{first}, then {tick}, then {last}"
 
     @classmethod
     def load(cls) -> Settings:
@@ -267,9 +288,9 @@ def _secrets(
     if isinstance(broker, OutsideBroker) and broker.client_certificate:
         if not issued:
             yield catalogue.client_cert()
-        elif isinstance(store, AwsStore):  # its functions have no way to a certificate that lies in a cluster
+        elif not isinstance(store, KubernetesStore):  # its rotator has no way to a certificate that lies in a cluster
             yield catalogue.client_cert(readers=(Reader.ROTATOR,))
-    if isinstance(server, KubernetesServer | EcsServer) and HTTP_TOKEN[0] not in declared:
+    if isinstance(server, KubernetesServer | EcsServer | ContainerAppServer) and HTTP_TOKEN[0] not in declared:
         yield catalogue.http_token()
     for name, secret in declared.items():
         yield catalogue.declared(name, secret.fields, secret.readers, secret.remind_after_days)

@@ -84,7 +84,12 @@ WHY_NOT: Mapping[StoreKind, str] = MappingProxyType(
 """Why a store goes with no other servers than those in PAIRS."""
 
 BUILT: frozenset[StoreKind | ServerKind] = frozenset(
-    {StoreKind.DOTENV, ServerKind.LOCAL, StoreKind.KUBERNETES, ServerKind.KUBERNETES, StoreKind.AWS, ServerKind.ECS}
+    {
+        *(StoreKind.DOTENV, ServerKind.LOCAL),
+        *(StoreKind.KUBERNETES, ServerKind.KUBERNETES),
+        *(StoreKind.AWS, ServerKind.ECS),
+        *(StoreKind.AZURE, ServerKind.CONTAINERAPP),
+    }
 )
 """What can be deployed today. The rest is refused with the platform that it arrives with."""
 
@@ -106,6 +111,11 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
         },
         StoreKind.AWS: {
             Feature.READ_TRAIL: "CloudTrail has each read, minutes later; in a task or cluster they can be read unseen",
+        },
+        StoreKind.AZURE: {
+            Feature.READ_TRAIL: "Log Analytics has each read, minutes later; "
+            "who may delete or purge its data can take one out",
+            Feature.GRANT: "who may assign roles can assign himself any secret's: an alert tells, nothing forbids it",
         },
     }
 )

@@ -5,10 +5,21 @@ from __future__ import annotations
 import pulumi
 
 from components.matrix import refusal
-from components.principals import AwsCaller, EcsTask, ServiceAccount, SyncedPods
+from components.principals import (
+    AwsCaller,
+    AwsPods,
+    AzurePods,
+    AzureReader,
+    AzureUser,
+    ContainerApp,
+    EcsTask,
+    ServiceAccount,
+)
 from components.references import Fetched, MountedFiles, NativeRef, Reference, SyncedKey
 from components.sections import (
     AwsStore,
+    AzureStore,
+    ContainerAppServer,
     DotenvStore,
     EcsServer,
     KubernetesServer,
@@ -43,12 +54,43 @@ def open_identity(name: str, settings: Settings) -> Identity:
             cluster = KubernetesIdentity(name, server=server, stack=settings.stack)
             aws = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack)
             role = aws.sync(provider, user_of(server.namespace, SYNC))
-            syncs_as = cluster.sync_account(role)
-            return Identity(SyncedPods(account=aws.account, reads=role, syncs_as=syncs_as, pods=cluster.principal))
+            syncs_as = cluster.sync_account({"eks.amazonaws.com/role-arn": role.made})
+            return Identity(AwsPods(account=aws.account, reads=role, syncs_as=syncs_as, pods=cluster.principal))
         case EcsServer() as server, AwsStore() as store:
             from components.aws.identity import AwsIdentity
 
             return Identity(AwsIdentity(name, store=store, stack=settings.stack).task(server))
+        case _, AzureStore() as store:
+            return Identity(_reader_of_azure(name, settings, store))
+        case _:
+            raise _planned(settings)
+
+
+def _reader_of_azure(name: str, settings: Settings, store: AzureStore) -> AzureReader:
+    """Who reads a vault. All of the stack on Azure lies beside it, the rotator too, wherever the server is."""
+    from components.azure.identity import AzureIdentities
+
+    match settings.server:
+        case ContainerAppServer():
+            return AzureIdentities(name, store=store, stack=settings.stack).container_app()
+        case LocalServer(reader=str() as user):
+            azure = AzureIdentities(name, store=store, stack=settings.stack)
+            return AzureUser(place=azure.place, environment=azure.environment, object_id=user)
+        case KubernetesServer(oidc_issuer=str() as issuer) as server:
+            from components.kubernetes.identity import KubernetesIdentity
+            from components.kubernetes.names import SYNC, user_of
+
+            cluster = KubernetesIdentity(name, server=server, stack=settings.stack)
+            azure = AzureIdentities(f"{name}-azure", store=store, stack=settings.stack)
+            reads = azure.sync(issuer, user_of(server.namespace, SYNC))
+            syncs_as = cluster.sync_account(azure.annotations(reads))
+            return AzurePods(
+                place=azure.place,
+                environment=azure.environment,
+                reads=reads,
+                syncs_as=syncs_as,
+                pods=cluster.principal,
+            )
         case _:
             raise _planned(settings)
 
@@ -71,10 +113,20 @@ def open_store(name: str, settings: Settings, *, identity: Identity) -> SecretSt
             return KubernetesSecretStore(
                 name, store=store, server=server, broker=broker, namespace=one.namespace, settings=settings
             )
-        case AwsStore() as store, server, OutsideBroker() as broker, (EcsTask() | SyncedPods() | AwsCaller()) as reader:
+        case AwsStore() as store, server, OutsideBroker() as broker, (EcsTask() | AwsPods() | AwsCaller()) as reader:
             from components.aws.store import AwsSecretStore
 
             return AwsSecretStore(name, store=store, server=server, broker=broker, reader=reader, settings=settings)
+        case (
+            AzureStore() as store,
+            server,
+            OutsideBroker() as broker,
+            (ContainerApp() | AzurePods() | AzureUser()) as reader,
+        ):
+            from components.azure.store import AzureSecretStore
+
+            image = store.image or ("" if isinstance(server, LocalServer | EcsServer) else server.image)
+            return AzureSecretStore(name, store=store, image=image, broker=broker, reader=reader, settings=settings)
         case _:
             raise _planned(settings)
 
@@ -96,7 +148,7 @@ def open_server(
         case (
             KubernetesServer() as server,
             OutsideBroker() as broker,
-            (ServiceAccount() as account) | SyncedPods(pods=account),
+            (ServiceAccount() as account) | AwsPods(pods=account) | AzurePods(pods=account),
             (MountedFiles() | SyncedKey()) as given,
         ):
             from components.kubernetes.server import KubernetesMcpServer
@@ -118,6 +170,24 @@ def open_server(
                 server=server,
                 broker=broker,
                 task=task,
+                settings=settings,
+                secrets=given,
+                opts=opts,
+            )
+        case (
+            ContainerAppServer() as server,
+            OutsideBroker() as broker,
+            ContainerApp() as app,
+            Fetched() as given,
+        ) if isinstance(settings.store, AzureStore):
+            from components.azure.container_app import ContainerAppMcpServer
+
+            return ContainerAppMcpServer(
+                name,
+                store=settings.store,
+                server=server,
+                broker=broker,
+                app=app,
                 settings=settings,
                 secrets=given,
                 opts=opts,

@@ -15,14 +15,20 @@ from components.entries import (
     EVERYWHERE,
     AbsolutePath,
     Account,
+    AzureLocation,
+    AzureSubnet,
+    BlobDnsZone,
+    Caller,
     CertificateArn,
     Cluster,
     Days,
     Email,
     Folder,
+    Guid,
     Host,
     HostName,
     Image,
+    Issuer,
     KubernetesName,
     LogGroup,
     Name,
@@ -31,13 +37,18 @@ from components.entries import (
     OidcProvider,
     Operator,
     Port,
+    PublicAddresses,
+    QueueDnsZone,
     Region,
+    Registry,
+    ResourceGroup,
     Retention,
     SecurityGroups,
     Subnets,
     Topic,
     TopicArn,
     TrailArn,
+    VaultDnsZone,
     VpcId,
     WayOut,
 )
@@ -137,14 +148,76 @@ class AwsStore(Section):
     """An SNS topic that exists; None makes one."""
 
 
+class DnsZones(Section):
+    """Private DNS zones: a virtual network asks them for names, and those of its private endpoints are put there."""
+
+    vault: VaultDnsZone
+    blob: BlobDnsZone
+    queue: QueueDnsZone
+
+
+class PrivateEndpoint(Section):
+    """Where vault and lease have an address in a virtual network. Both: without the lease nobody puts a value."""
+
+    subnet: AzureSubnet
+    """Not the one of the Container Apps environment: that is delegated to it."""
+    dns_zones: DnsZones
+
+
+class VaultNetwork(Section):
+    """From where vault and lease are reached, beside the stack's own containers. From everywhere else they are not:
+    with server kubernetes or local the way out of the cluster or of that machine has to be in it, too."""
+
+    addresses: Annotated[tuple[PublicAddresses, ...], AfterValidator(distinct)] = ()
+    subnets: Annotated[tuple[AzureSubnet, ...], AfterValidator(distinct)] = ()
+    """Each with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
+    private_endpoint: PrivateEndpoint | None = None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether private endpoints are the one way in."""
+        return bool(self.private_endpoint and not self.addresses and not self.subnets)
+
+    def is_way_in(self, own: str | None) -> bool:
+        """Whether anybody is let in but the containers in the stack's `own` subnet."""
+        others = [one for one in self.subnets if one.lower() != (own or "").lower()]
+        return bool(self.addresses or others or self.private_endpoint)
+
+
+class AzureStore(Section):
+    """A key vault in one resource group of one subscription."""
+
+    kind: Literal["azure"]
+    tenant: Guid
+    subscription: Guid
+    location: AzureLocation
+    operators: Annotated[tuple[Guid, ...], Field(min_length=1), AfterValidator(distinct)]
+    """Object ids of users who put and read values. No groups: the trail names who is in one, and not the group."""
+    resource_group: ResourceGroup | None = None
+    """One that exists; None makes one."""
+    subnet: AzureSubnet | None = None
+    """Of the Container Apps environment, delegated to it; None leaves it in Azure's own network."""
+    network: VaultNetwork | None = None
+    """None lets everybody reach the vault whose role lets him read."""
+    image: Image | None = None
+    """The rotator's; None is the server's, where that has one."""
+    registry: Registry | None = None
+    """Whence Container Apps takes the image as an identity of the stack's; None is a registry that asks nobody."""
+    generation: Annotated[int, between(1, 999, "")] = 1
+    """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
+    retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
+    """Of the trail."""
+    alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
+
+
 class LocalServer(Section):
     """The MCP server on this machine, started by an MCP client over stdio."""
 
     kind: Literal["local"]
     source: AbsolutePath | None = None
     """The upstream server's folder; None lets the launcher find or clone it."""
-    reader: Operator | None = None
-    """As which role or user of AWS the launcher reads, for store aws. Its own policies have to let it."""
+    reader: Caller | None = None
+    """As whom the launcher reads: a role or a user of AWS, whose own policies have to let it, or a user of Azure."""
     folder: Folder | None = None
     """Where the client's entry is written, for a store that is no folder. Relative to the project, or absolute."""
 
@@ -201,6 +274,8 @@ class KubernetesServer(Section):
     """Image pull secrets of the namespace, by name; an operator makes them."""
     certificate_issuer: CertificateIssuer | None = None
     """Who signs the client certificate, by cert-manager; None leaves it to an operator."""
+    oidc_issuer: Issuer | None = None
+    """Of the cluster's tokens, for store azure: by which Entra knows the account that External Secrets reads as."""
     oidc_provider: OidcProvider | None = None
     """By which the account knows the cluster's service accounts, for store aws: External Secrets reads as one."""
 
@@ -233,6 +308,20 @@ class EcsServer(Section):
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by."""
     load_balancer: LoadBalancer | None = None
+
+
+class ContainerAppServer(Section):
+    """The MCP server on Azure Container Apps."""
+
+    kind: Literal["containerapp"]
+    image: Image
+    bootstrapped: bool = False
+    """Whether its secrets have their first values. A new revision then has to be ready before it takes over, which none
+    is without them."""
+    ingress: Literal["environment", "network"] = "environment"
+    """Who reaches it: other apps of its environment, or all of the virtual network that the store's subnet is of."""
+    allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
+    """Names that clients call it by, beside the one that Container Apps gives it."""
 
 
 class EmbeddedBroker(Section):
@@ -277,6 +366,6 @@ class DeclaredSecret(Section):
     remind_after_days: Annotated[int, between(1, 366, "days")] = 90
 
 
-StoreSettings = DotenvStore | KubernetesStore | AwsStore
-ServerSettings = LocalServer | KubernetesServer | EcsServer
+StoreSettings = DotenvStore | KubernetesStore | AwsStore | AzureStore
+ServerSettings = LocalServer | KubernetesServer | EcsServer | ContainerAppServer
 BrokerSettings = EmbeddedBroker | OutsideBroker

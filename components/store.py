@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 
@@ -18,6 +20,11 @@ class SecretStore(pulumi.ComponentResource, ABC):
 
     manifest: Manifest
     """What secretops is told."""
+
+    @property
+    def told(self) -> pulumi.Input[Mapping[str, Any]]:
+        """The manifest as the stack's output; what only the platform knows filled in, once it is there."""
+        return self.manifest.model_dump(mode="json")
 
     @property
     def read_by_server(self) -> tuple[str, ...]:

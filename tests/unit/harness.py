@@ -24,6 +24,7 @@ from pulumi.runtime.settings import SETTINGS, set_root_resource
 from components.naming import PROJECT
 from components.sections import PROJECT_FOLDER
 from tests.unit.aws_arns import arn_of
+from tests.unit.azure_ids import made_by_azure
 from tests.unit.stack_file import StackFile
 
 
@@ -60,22 +61,26 @@ class Deployed:
         return [resource for resource in self.resources.values() if resource.type == kind]
 
 
-def deploy(file: StackFile, name: str, *, into: Deployed | None = None) -> Deployed:
-    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for."""
+def deploy(file: StackFile, name: str, *, into: Deployed | None = None, preview: bool = False) -> Deployed:
+    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for.
+
+    A `preview` knows nothing of what is not there yet: no id, no output.
+    """
     config = {f"{PROJECT}:{section}": text for section, text in file.entries.items()}
     deployed = Deployed() if into is None else into
     pulumi.runtime.set_all_config(config, [f"{PROJECT}:{section}" for section in file.encrypted])
     try:
-        asyncio.run(_run(name, deployed))
+        asyncio.run(_run(name, deployed, preview))
     finally:
         _forget()
         pulumi.runtime.set_all_config({}, [])
     return deployed
 
 
-async def _run(name: str, deployed: Deployed) -> None:
+async def _run(name: str, deployed: Deployed, preview: bool) -> None:
     _forget()
-    mocks.set_mocks(_Echo(), project=PROJECT, stack=name, preview=False, monitor=_Recorder(deployed))
+    echo = _Echo(preview)
+    mocks.set_mocks(echo, project=PROJECT, stack=name, preview=preview, monitor=_Recorder(deployed, echo))
 
     await stack.wait_for_rpcs()  # set_mocks has made a stack of its own
     set_root_resource(None)  # type: ignore[arg-type]
@@ -127,17 +132,24 @@ def _forget() -> None:
 
 
 class _Echo(mocks.Mocks):
+    def __init__(self, preview: bool) -> None:
+        self._preview = preview
+
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise AssertionError(f"{args.token}: no look-up belongs in this program")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if self._preview:
+            return "", {}
+        if args.typ.startswith("azure-native:"):
+            return made_by_azure(args.typ, args.name, args.inputs)
         made = {"arn": arn_of(args.typ, args.name, args.inputs)} if args.typ.startswith("aws:") else {}
         return f"{args.name}-id", {**made, **args.inputs}
 
 
 class _Recorder(mocks.MockMonitor):
-    def __init__(self, deployed: Deployed) -> None:
-        super().__init__(_Echo())
+    def __init__(self, deployed: Deployed, echo: _Echo) -> None:
+        super().__init__(echo)
         self._deployed = deployed
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  the engine's name for it

@@ -60,13 +60,29 @@ OBJECTS = [
             }
         }
     ),
+    secret_store(
+        {
+            "azurekv": {
+                "authType": "WorkloadIdentity",
+                "vaultUrl": "https://coreflux-prod-01234567.vault.azure.net",
+                "serviceAccountRef": {"name": "coreflux-mcp-sync"},
+            }
+        }
+    ),
     synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt"),
     synced_secret(catalogue.client_cert(), "coreflux-mcp/prod/client-cert"),
 ]
 each_object = pytest.mark.parametrize(
     "made",
     OBJECTS,
-    ids=["a cluster's issuer", "a namespace's issuer", "a store", "a synced secret", "a synced certificate"],
+    ids=[
+        "a cluster's issuer",
+        "a namespace's issuer",
+        "a store of AWS",
+        "a store of Azure",
+        "a synced secret",
+        "a synced certificate",
+    ],
 )
 
 

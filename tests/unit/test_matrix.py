@@ -34,6 +34,9 @@ BUILT = {
     ("aws", "local"),
     ("aws", "kubernetes"),
     ("aws", "ecs"),
+    ("azure", "local"),
+    ("azure", "kubernetes"),
+    ("azure", "containerapp"),
 }
 
 ONE_MACHINE = "its files lie on one machine and for one account"
@@ -120,7 +123,7 @@ def test_the_readmes_tables_are_those_of_the_matrix() -> None:
 def test_the_readmes_table_marks_what_is_planned() -> None:
     assert "| dotenv | MountedFiles | – | – | – | – |" in markdown()
     assert "| kubernetes | – | – | MountedFiles | – | – |" in markdown()
-    assert "| azure | Fetched (planned) | – | SyncedKey (planned) | – | Fetched (planned) |" in markdown()
+    assert "| azure | Fetched | – | SyncedKey | – | Fetched |" in markdown()
     assert "| aws | Fetched | Fetched (planned) | SyncedKey | NativeRef or Fetched | – |" in markdown()
 
 
@@ -128,5 +131,6 @@ def test_a_built_store_says_of_each_feature_it_lacks_why_and_what_helps() -> Non
     assert gaps("dotenv") == {feature.value: GAPS[StoreKind.DOTENV][feature] for feature in Feature}
     assert gaps("kubernetes").keys() == {"encryption at rest", "trail of every read", "a grant per secret"}
     assert gaps("aws").keys() == {"trail of every read"}
-    assert all(len(why) > 20 for store in ("dotenv", "kubernetes", "aws") for why in gaps(store).values())
-    assert gaps("azure") == {}
+    assert gaps("azure").keys() == {"trail of every read", "a grant per secret"}
+    assert all(len(why) > 20 for store in ("dotenv", "kubernetes", "aws", "azure") for why in gaps(store).values())
+    assert gaps("vault") == {}

@@ -86,6 +86,8 @@ def with_image(image: str) -> dict[str, str]:
 
 OPERATOR = "arn:aws:iam::123456789012:role/secrets-operator"
 AWS_STORE = f"{{kind: aws, region: eu-central-1, account: '123456789012', operators: ['{OPERATOR}']}}"
+GUID = "11111111-2222-3333-4444-555555555555"
+AZURE_STORE = f"{{kind: azure, tenant: {GUID}, subscription: {GUID}, location: westeurope, operators: [{GUID}]}}"
 SUBNET, GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
 
 
@@ -456,14 +458,14 @@ BROKEN = [
         store="{kind: vault}",
     ),
     broken(
-        "a server of a planned platform cannot work with the store",
+        "a server of Azure cannot work with the store",
         ("store dotenv with server containerapp: cannot work", "on one machine", "goes with store azure"),
-        server="{kind: containerapp}",
+        server=f"{{kind: containerapp, image: {IMAGE}}}",
     ),
     broken(
-        "a pair of planned platforms cannot work",
+        "a pair of two clouds cannot work",
         ("store azure with server ecs: cannot work", "no Azure identity", "store azure goes with server local"),
-        store="{kind: azure, name: x}",
+        store=AZURE_STORE,
         server=on_aws()["server"],
     ),
     broken(

@@ -1,0 +1,1 @@
+"""The Azure platform: Key Vault as the store, Container Apps for server and rotator, Azure Monitor as the trail."""

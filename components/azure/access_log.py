@@ -1,0 +1,96 @@
+"""The Azure store's trail: the vault's audit log in a workspace, and what the rotator says beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+from pulumi_azure_native import monitor, operationalinsights
+
+from components.access_log import Trail
+from components.azure import queries, roles
+from components.azure.alerts import Alerts
+from components.azure.names import Names
+from components.matrix import GAPS, Feature, StoreKind
+from components.principals import AzureEnvironment, AzurePlace
+from components.sections import AzureStore
+from secretops.manifest import Secret
+
+
+class AzureTrail(pulumi.ComponentResource):
+    """Owns the workspace, what is sent to it, who may read it, the alerts and whom they tell; never a value."""
+
+    trail: Trail
+    workspace: pulumi.Output[str]
+    """Its id as a query names it, a GUID."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: AzureStore,
+        production: bool,
+        names: Names,
+        place: AzurePlace,
+        environment: AzureEnvironment,
+        vault: pulumi.Output[str],
+        secrets: Sequence[Secret],
+        readers: pulumi.Output[dict[str, tuple[str, ...]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:azure:Trail", name, None, opts)
+        made = operationalinsights.Workspace(
+            "workspace",
+            workspace_name=names.workspace,
+            resource_group_name=place.group,
+            location=place.location,
+            tags=place.tags,
+            sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
+            retention_in_days=store.retention_days,
+            features=operationalinsights.WorkspaceFeaturesArgs(
+                disable_local_auth=True,  # no agent writes here by the workspace's key
+                immediate_purge_data_on30_days=False,
+            ),
+            opts=place.under(self, protect=production),
+        )
+        monitor.DiagnosticSetting(
+            "vault-audit",
+            name="audit",
+            resource_uri=vault,
+            workspace_id=made.id,
+            log_analytics_destination_type="Dedicated",
+            logs=[monitor.DiagnosticsLogSettingsArgs(category_group="audit", enabled=True)],
+            opts=place.under(self, protect=production),
+        )
+        monitor.DiagnosticSetting(
+            "environment-logs",
+            name="logs",
+            resource_uri=environment.id,
+            workspace_id=made.id,
+            logs=[
+                monitor.DiagnosticsLogSettingsArgs(category=f"ContainerApp{kind}Logs", enabled=True)
+                for kind in ("Console", "System")
+            ],
+            opts=place.under(self),
+        )
+        grants = roles.Grants(parent=self, place=place)
+        for operator in store.operators:
+            grants.to_operator(
+                f"operator-{operator}-reads-trail",
+                roles.LOG_READER,
+                operator,
+                scope=made.id,
+                why="secretops audit asks the trail who read what",
+            )
+        alerts = Alerts(parent=self, place=place, names=names, workspace=made.id, emails=store.alert_emails)
+        alerts.of_reads(vault, readers)
+        alerts.of_secrets(vault, secrets)
+        alerts.of_ticks([names.job, names.plain("expiry")])
+        alerts.of_access()
+        self.workspace = made.customer_id
+        self.trail = Trail(
+            records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {names.workspace}",
+            gap=GAPS[StoreKind.AZURE][Feature.READ_TRAIL],
+            query=queries.who_read_what(names.vault_id),
+        )
+        self.register_outputs({"workspace": made.id})

@@ -1,0 +1,60 @@
+"""The storage account of the lease: whoever rotates holds a blob's, because Key Vault has no compare-and-swap."""
+
+from __future__ import annotations
+
+import pulumi
+from pulumi_azure_native import storage
+
+from components.azure.names import LEASE_CONTAINER, Names
+from components.azure.private_endpoint import private_endpoint
+from components.azure.vault import reaching
+from components.principals import AzurePlace
+from components.sections import AzureStore
+
+
+def lease_account(
+    parent: pulumi.ComponentResource, *, store: AzureStore, names: Names, place: AzurePlace
+) -> tuple[storage.StorageAccount, storage.BlobContainer]:
+    """An account without keys, and its container. secretops makes the blob: it holds no value, and nothing else."""
+    account = storage.StorageAccount(
+        "lease-account",
+        account_name=names.storage,
+        resource_group_name=place.group,
+        location=place.location,
+        tags=place.tags,
+        kind=storage.Kind.STORAGE_V2,
+        sku=storage.SkuArgs(name=storage.SkuName.STANDARD_LRS),
+        allow_shared_key_access=False,  # roles alone: there is no key to leak
+        default_to_o_auth_authentication=True,
+        allow_blob_public_access=False,
+        allow_cross_tenant_replication=False,
+        is_local_user_enabled=False,
+        enable_https_traffic_only=True,
+        minimum_tls_version=storage.MinimumTlsVersion.TLS1_2,
+        network_rule_set=_rules(store),
+        opts=place.under(parent),
+    )
+    private_endpoint(parent, "blob", account.id, store=store, names=names, place=place)
+    private_endpoint(parent, "queue", account.id, store=store, names=names, place=place)  # of near_expiry.py
+    container = storage.BlobContainer(
+        "lease-container",
+        account_name=account.name,
+        container_name=LEASE_CONTAINER,
+        resource_group_name=place.group,
+        public_access=storage.PublicAccess.NONE,
+        opts=place.under(parent),
+    )
+    return account, container
+
+
+def _rules(store: AzureStore) -> storage.NetworkRuleSetArgs:
+    if not store.network:
+        return storage.NetworkRuleSetArgs(default_action=storage.DefaultAction.ALLOW, bypass=storage.Bypass.NONE)
+    return storage.NetworkRuleSetArgs(
+        default_action=storage.DefaultAction.DENY,
+        bypass=storage.Bypass.AZURE_SERVICES,  # Event Grid, by the topic's own identity: near_expiry.py
+        ip_rules=[storage.IPRuleArgs(i_p_address_or_range=one) for one in store.network.addresses],
+        virtual_network_rules=[
+            storage.VirtualNetworkRuleArgs(virtual_network_resource_id=one) for one in reaching(store)
+        ],
+    )

@@ -1,0 +1,229 @@
+"""The Azure store: a key vault for the secrets of the catalogue, a lease, and who may read and write which.
+
+No secret is a resource of the stack: azure-native keeps its value in the state as it is (docs/adr).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components import catalogue
+from components.access_log import Trail
+from components.azure import roles
+from components.azure.access_log import AzureTrail
+from components.azure.identity import user_assigned
+from components.azure.lease import lease_account
+from components.azure.names import PENDING, names_of
+from components.azure.rotation import AzureRotator
+from components.azure.vault import vault
+from components.broker import broker_location
+from components.naming import PROJECT
+from components.principals import AzurePods, AzureReader, AzureUser, ContainerApp, Principal
+from components.references import Fetched, SyncedKey
+from components.rotation import Schedule
+from components.sections import AzureStore, Environment, OutsideBroker
+from components.store import SecretStore
+from secretops.manifest import AzureStore as Location
+from secretops.manifest import Manifest
+from settings import Settings
+
+ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
+"""What a reviewer is told of Key Vault Secrets Officer. In production the vault itself lets nobody purge."""
+
+
+class AzureSecretStore(SecretStore):
+    """Key Vault as a store. Owns vault, lease, roles, rotation and trail; never a value."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: AzureStore,
+        image: str,
+        broker: OutsideBroker,
+        reader: AzureReader,
+        settings: Settings,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, None, opts)
+        self._store, self._image, self._broker = store, image, broker
+        self._reader = reader.object_id if isinstance(reader, AzureUser) else reader.reads.object_id
+        self._place, self._environment = reader.place, reader.environment
+        self._names = names_of(store, settings.stack)
+        self._production = settings.environment is Environment.PRODUCTION
+        self._grants = roles.Grants(parent=self, place=self._place)
+        secrets = settings.catalogue.secrets
+        self.manifest = Manifest(
+            project=PROJECT,
+            stack=settings.stack,
+            store=Location(
+                tenant=store.tenant,
+                vault=f"https://{self._names.vault_host}",
+                secrets={secret.name: secret.name for secret in secrets},
+                pending={secret.name: f"{secret.name}{PENDING}" for secret in secrets},
+                fields={secret.name: secret.fields for secret in secrets},
+                due_days={secret.name: secret.cadence_days for secret in secrets},
+                lease=self._names.lease,
+            ),
+            broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
+            secrets=secrets,
+            grace_seconds=settings.rotation.grace_seconds,
+        )
+        self._vault = vault(self, store=store, names=self._names, place=self._place, production=self._production)
+        self._account, self._container = lease_account(self, store=store, names=self._names, place=self._place)
+        self._rotator = user_assigned("rotator-identity", self._names.plain("rotator"), self._place, self)
+        self._workspace: pulumi.Output[str] = pulumi.Output.from_input("")
+        self._grant_operators()
+        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
+        self.register_outputs({"vault": self._names.vault_host})
+
+    @property
+    def told(self) -> pulumi.Output[Mapping[str, Any]]:
+        """With what Entra and Azure Monitor make up: who reads, by object id, and where the trail is."""
+        return pulumi.Output.all(readers=self._readers(), workspace=self._workspace).apply(
+            lambda known: _completed(self.manifest, known)
+        )
+
+    def publish(self, *, reader: Principal) -> Fetched | SyncedKey:
+        """Grant whoever reads for the server each secret of it, and no other: the role is assigned on that one."""
+        secrets = self.read_by_server
+        match reader:
+            case AzurePods():
+                self._let_read(reader.reads.object_id, "External Secrets copies {} into the cluster")
+                return SyncedKey(
+                    provider={
+                        "azurekv": {
+                            "authType": "WorkloadIdentity",
+                            "vaultUrl": f"https://{self._names.vault_host}",
+                            "serviceAccountRef": {"name": reader.syncs_as},
+                        }
+                    },
+                    secrets=secrets,
+                    remotes={secret: secret for secret in secrets},
+                )
+            case ContainerApp():
+                self._let_read(reader.reads.object_id, "the launcher fetches {}")
+            case AzureUser():
+                self._let_read(reader.object_id, "the launcher on somebody's machine fetches {}", person=True)
+            case _:
+                raise TypeError(f"{reader}: has no Azure identity to read with")
+        return Fetched(source=f"azure-kv:{self._names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
+
+    def _let_read(self, object_id: pulumi.Input[str], why: str, *, person: bool = False) -> None:
+        for secret in self.read_by_server:
+            self._grants.assign(
+                f"server-reads-{secret}",
+                roles.SECRETS_USER,
+                object_id,
+                scope=self._secret(secret),
+                why=why.format(secret),
+                person=person,
+            )
+
+    def rotate(self) -> Schedule:
+        """Grant the rotator its secrets and the lease, and have it tick each hour."""
+        for secret in self._stored:
+            self._grants.to_identity(
+                f"rotator-keeps-{secret}",
+                roles.SECRETS_OFFICER,
+                self._rotator.object_id,
+                scope=self._secret(secret),
+                why=f"the rotator reads, writes and disables versions of {secret}; {ALSO}",
+            )
+        self._grants.to_identity(
+            "rotator-leases",
+            roles.BLOB_CONTRIBUTOR,
+            self._rotator.object_id,
+            scope=self._container.id,
+            why="the rotator makes the lease's blob and holds its lease",
+        )
+        AzureRotator(
+            "rotator",
+            manifest=self.manifest,
+            store=self._store,
+            image=self._image,
+            broker=self._broker,
+            names=self._names,
+            place=self._place,
+            environment=self._environment,
+            identity=self._rotator,
+            vault=self._vault.id,
+            account=self._account,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._container]),
+        )
+        return Schedule(every="hour", turn_on="")
+
+    def record_access(self) -> Trail:
+        """The vault's audit log in a workspace, and who is told of what should not happen."""
+        made = AzureTrail(
+            "trail",
+            store=self._store,
+            production=self._production,
+            names=self._names,
+            place=self._place,
+            environment=self._environment,
+            vault=self._vault.id,
+            secrets=self.manifest.secrets,
+            readers=self._readers(),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self._workspace = made.workspace
+        return made.trail
+
+    @property
+    def _stored(self) -> tuple[str, ...]:
+        """Every secret in the vault: the catalogue's, and those of values that are not proven yet."""
+        names = [secret.name for secret in self.manifest.secrets]
+        return (*names, *(f"{name}{PENDING}" for name in names))
+
+    def _secret(self, name: str) -> pulumi.Output[str]:
+        """The scope of one secret. It needs not be there yet: the scope is a path."""
+        return pulumi.Output.concat(self._vault.id, "/secrets/", name)
+
+    def _readers(self) -> pulumi.Output[dict[str, tuple[str, ...]]]:
+        """Name in the vault -> object ids that are declared to read it."""
+        by_server = frozenset(self.read_by_server)
+        return pulumi.Output.all(server=self._reader, rotator=self._rotator.object_id).apply(
+            lambda known: {
+                secret: (
+                    *([known["server"]] if secret in by_server else []),
+                    known["rotator"],
+                    *self._store.operators,
+                )
+                for secret in self._stored
+            }
+        )
+
+    def _grant_operators(self) -> None:
+        """Whoever puts, reads, looks and purges. On the whole vault, which has nothing but the stack's secrets."""
+        for operator in self._store.operators:
+            self._grants.to_operator(
+                f"operator-{operator}-keeps-secrets",
+                roles.SECRETS_OFFICER,
+                operator,
+                scope=self._vault.id,
+                why="an operator puts first values, looks at all of them, and purges deleted ones",
+            )
+            self._grants.to_operator(
+                f"operator-{operator}-looks-at-vault",
+                roles.VAULT_READER,
+                operator,
+                scope=self._vault.id,
+                why="secretops doctor looks at the vault's own settings",
+            )
+            self._grants.to_operator(
+                f"operator-{operator}-leases",
+                roles.BLOB_CONTRIBUTOR,
+                operator,
+                scope=self._container.id,
+                why="secretops put and rotate hold the lease",
+            )
+
+
+def _completed(manifest: Manifest, known: Mapping[str, Any]) -> dict[str, Any]:
+    readers = {secret: tuple(who) for secret, who in known["readers"].items()}
+    store = manifest.store.model_copy(update={"readers": readers, "workspace": known["workspace"]})
+    return manifest.model_copy(update={"store": store}).model_dump(mode="json")

@@ -1,0 +1,67 @@
+"""The vault, and who reaches it. What lies in it is no resource of the stack: its value would be in the state."""
+
+from __future__ import annotations
+
+import pulumi
+from pulumi_azure_native import keyvault
+
+from components.azure.names import Names
+from components.azure.private_endpoint import private_endpoint
+from components.principals import AzurePlace
+from components.sections import AzureStore
+
+RECOVERY_DAYS = {True: 90, False: 7}
+"""In production, and elsewhere: Key Vault's longest and shortest. For so long a deleted vault holds its name. It can't
+be changed of a vault that is there (Azure, Key Vault soft-delete): a stack that becomes production, or no longer is,
+takes another generation."""
+
+
+def vault(
+    parent: pulumi.ComponentResource, *, store: AzureStore, names: Names, place: AzurePlace, production: bool
+) -> keyvault.Vault:
+    """A vault whose secrets are read by role alone, and that nobody can purge before its time."""
+    made = keyvault.Vault(
+        "vault",
+        vault_name=names.vault,
+        resource_group_name=place.group,
+        location=place.location,
+        tags=place.tags,
+        properties=keyvault.VaultPropertiesArgs(
+            tenant_id=place.tenant,
+            sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
+            enable_rbac_authorization=True,
+            enable_soft_delete=True,
+            # Never false: Azure takes only true, and keeps it. A trial has to be removable.
+            enable_purge_protection=True if production else None,
+            soft_delete_retention_in_days=RECOVERY_DAYS[production],
+            enabled_for_deployment=False,
+            enabled_for_disk_encryption=False,
+            enabled_for_template_deployment=False,
+            public_network_access="Disabled" if store.network and store.network.is_private else "Enabled",
+            network_acls=_rules(store),
+        ),
+        opts=place.under(parent, protect=production),
+    )
+    private_endpoint(parent, "vault", made.id, store=store, names=names, place=place)
+    return made
+
+
+def reaching(store: AzureStore) -> tuple[str, ...]:
+    """Subnets that reach what `network` closes by a service endpoint: the stack's own, and those that are named."""
+    if store.network and store.network.is_private:
+        return ()
+    named = store.network.subnets if store.network else ()
+    return tuple(dict.fromkeys([*([store.subnet] if store.subnet else []), *named]))
+
+
+def _rules(store: AzureStore) -> keyvault.NetworkRuleSetArgs:
+    if not store.network:
+        return keyvault.NetworkRuleSetArgs(
+            default_action=keyvault.NetworkRuleAction.ALLOW, bypass=keyvault.NetworkRuleBypassOptions.NONE
+        )
+    return keyvault.NetworkRuleSetArgs(
+        default_action=keyvault.NetworkRuleAction.DENY,
+        bypass=keyvault.NetworkRuleBypassOptions.NONE,
+        ip_rules=[keyvault.IPRuleArgs(value=one) for one in store.network.addresses],
+        virtual_network_rules=[keyvault.VirtualNetworkRuleArgs(id=one) for one in reaching(store)],
+    )

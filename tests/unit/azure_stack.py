@@ -1,0 +1,252 @@
+"""The Azure platform's program under mocks, and what a reviewer is shown of its role assignments.
+
+python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.azure.roles import ROLES
+from components.sections import PROJECT_FOLDER
+from secretops.manifest import AzureStore, Manifest
+from settings import ConfigurationError
+from tests.unit.aws_stack import a_kubeconfig
+from tests.unit.azure_ids import SUBSCRIPTION, TENANT, object_id
+from tests.unit.harness import Deployed, ca_file, deploy
+from tests.unit.stack_file import StackFile
+from tools.standin import sdk_types
+
+IMAGE = "plant.azurecr.io/coreflux-mcp-secrets:0.1.0"
+READER = "99999999-8888-7777-6666-555555555555"
+ISSUER = f"https://westeurope.oic.prod-aks.azure.com/{TENANT}/0123456789abcdef/"
+OPERATOR = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+GOLDEN = Path(__file__).with_name("golden") / "azure-roles.txt"
+
+NETWORK = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
+SUBNET = f"{NETWORK}/virtualNetworks/plant/subnets/containers"
+OFFICE = f"{NETWORK}/virtualNetworks/office/subnets/desks"
+ENDPOINTS = f"{NETWORK}/virtualNetworks/plant/subnets/endpoints"
+ZONES = {
+    "vault": f"{NETWORK}/privateDnsZones/privatelink.vaultcore.azure.net",
+    "blob": f"{NETWORK}/privateDnsZones/privatelink.blob.core.windows.net",
+    "queue": f"{NETWORK}/privateDnsZones/privatelink.queue.core.windows.net",
+}
+ENDPOINT = f'{{subnet: "{ENDPOINTS}", dns_zones: {json.dumps(ZONES)}}}'
+REGISTRY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/Plant"
+
+STORE = (
+    f'kind: azure, tenant: "{TENANT}", subscription: "{SUBSCRIPTION}", location: westeurope, operators: ["{OPERATOR}"]'
+)
+SHIPPED = PROJECT_FOLDER / "examples/Pulumi.prod-azure.yaml"
+
+
+def file_on_azure(
+    store: str = "",
+    server: str = "",
+    broker: str = "",
+    *,
+    kind: str = "kind: containerapp",
+    image: str = IMAGE,
+    **more: str,
+) -> StackFile:
+    """A stack file of the Azure store, each section with more entries; `kind` is the server's."""
+    shown = f', image: "{image}"' if image else ""
+    sections = {
+        "store": f"{{{STORE}{store}}}",
+        "server": f"{{{kind}{shown}{server}}}",
+        "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
+        **more,
+    }
+    return StackFile.read("\n".join(["config:", *(f"  {name}: {text}" for name, text in sections.items())]))
+
+
+def on_azure(
+    store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", preview: bool = False, **more: str
+) -> Deployed:
+    """A stack of the Azure platform, each section with more entries."""
+    return deploy(file_on_azure(store, server, broker, **more), stack, preview=preview)
+
+
+def for_pods(store: str = "", server: str = "", broker: str = "", **more: str) -> Deployed:
+    """A stack whose server is in a cluster."""
+    with a_kubeconfig():
+        return on_azure(store, server, broker, kind=f"kind: kubernetes, oidc_issuer: '{ISSUER}'", preview=False, **more)
+
+
+def for_this_machine(
+    store: str = f", image: '{IMAGE}'", server: str = "", broker: str = "", *, stack: str = "dev", **more: str
+) -> Deployed:
+    """A stack whose server an MCP client of this machine starts."""
+    kind = f"kind: local, reader: '{READER}'"
+    return on_azure(store, server, broker, stack=stack, kind=kind, image="", preview=False, **more)
+
+
+@cache
+def production() -> Deployed:
+    """A stack of production, and nothing more than it needs. Run once: nobody changes what it asked for."""
+    return on_azure()
+
+
+@cache
+def with_every_option(*, preview: bool = False) -> Deployed:
+    """A stack with each option that adds something. Run once."""
+    return on_azure(
+        f', resource_group: plant, subnet: "{SUBNET}", registry: "{REGISTRY}", alert_emails: [ops@example.com], '
+        f'network: {{addresses: [203.0.113.7], subnets: ["{OFFICE}"], '
+        f"private_endpoint: {ENDPOINT}}}",
+        ", ingress: network, allowed_hosts: [mcp.example.com], bootstrapped: true",
+        ", client_certificate: true",
+        secrets="{plant-db: {fields: [url], readers: [rotator]}}",
+        preview=preview,
+    )
+
+
+def shipped(ca: Path) -> Deployed:
+    """The shipped example, with a CA file that is there."""
+    text = SHIPPED.read_text().replace("/etc/ssl/certs/prod-ca.crt", str(ca))
+    return deploy(StackFile.read(text), "prod-azure")
+
+
+def assignments(deployed: Deployed) -> list[Any]:
+    """Every role assignment: what was asked for."""
+    return [one.inputs for one in deployed.of_type("azure-native:authorization:RoleAssignment")]
+
+
+def role_of(assignment: Any) -> str:
+    """The role's name, by its GUID."""
+    guid = assignment["roleDefinitionId"].rpartition("/")[2]
+    return next(role.name for role in ROLES if role.guid == guid)
+
+
+def names_of_principals(deployed: Deployed) -> dict[str, str]:
+    """Object id -> the identity's name in Azure, or the resource's whose own it is."""
+    identities = deployed.of_type("azure-native:managedidentity:UserAssignedIdentity")
+    topics = [one.inputs["systemTopicName"] for one in deployed.of_type("azure-native:eventgrid:SystemTopic")]
+    shown = {object_id(one.inputs["resourceName"]): one.inputs["resourceName"] for one in identities}
+    return {**shown, **{object_id(one): f"the topic {one} itself" for one in topics}}
+
+
+def inputs(deployed: Deployed, name: str) -> Any:
+    """Of the resource of that name."""
+    return deployed.resources[name].inputs
+
+
+def before(deployed: Deployed, name: str) -> set[str]:
+    """Whatever the engine makes before `name`: what it and its parents depend on."""
+    resource = deployed.resources[name]
+    wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
+    return wanted.union(*(before(deployed, each) for each in wanted))
+
+
+def manifest_of(deployed: Deployed) -> Manifest:
+    """What secretops is told."""
+    return Manifest.model_validate(deployed.exports["secretops"])
+
+
+def store_of(manifest: Manifest) -> AzureStore:
+    """The place of it."""
+    assert isinstance(manifest.store, AzureStore)
+    return manifest.store
+
+
+def container(deployed: Deployed, name: str) -> Any:
+    """The one that is meant, and not what runs before it."""
+    (one,) = inputs(deployed, name)["template"]["containers"]
+    return one
+
+
+def variables(one: Any) -> dict[str, str]:
+    """By name."""
+    return {entry["name"]: entry["value"] for entry in one["env"]}
+
+
+def refusals(store: str = "", server: str = "", broker: str = "", **more: str) -> list[str]:
+    """What is wrong with such a stack file, each in one line."""
+    with pytest.raises(ConfigurationError) as refused:
+        file_on_azure(store, server, broker, **more).parse("prod")
+    return [" ".join(str(problem).split()) for problem in refused.value.problems]
+
+
+def texts(entry: Any) -> Iterator[str]:
+    """Every text in it, at any depth."""
+    match entry:
+        case dict():
+            for key, inner in entry.items():
+                yield key
+                yield from texts(inner)
+        case list():
+            for inner in entry:
+                yield from texts(inner)
+        case str():
+            yield entry
+
+
+def whole(entry: Any) -> Any:
+    """As the engine hands numbers over: whole ones are whole again, which the mocks' protocol makes floats of."""
+    match entry:
+        case dict():
+            return {key: whole(inner) for key, inner in entry.items()}
+        case list():
+            return [whole(inner) for inner in entry]
+        case float() if entry.is_integer():
+            return int(entry)
+    return entry
+
+
+def wrong(deployed: Deployed) -> list[str]:
+    """What the SDK's own types say against the inputs of every resource."""
+    return [
+        f"{one.name}: {problem}"
+        for one in deployed.resources.values()
+        if one.type.startswith("azure-native:")
+        for problem in sdk_types.problems(one.type, whole(one.inputs))
+    ]
+
+
+def every_role() -> str:
+    """Each role of both kinds of stack: on what, for what."""
+    with tempfile.TemporaryDirectory() as folder:
+        least = shipped(ca_file(Path(folder)))
+    lines = [
+        "What each identity of a stack of Azure may, as tests/unit/test_azure_grants.py finds it in the program.",
+        "Made by: python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt",
+        "",
+        "examples/Pulumi.prod-azure.yaml",
+        *_shown(least),
+        "",
+        "With every option: a subnet, a registry, a resource group that is there, a client certificate, a secret more",
+        *_shown(with_every_option()),
+        "",
+        "In a cluster, by External Secrets",
+        *_shown(for_pods()),
+        "",
+        "On this machine",
+        *_shown(for_this_machine()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(deployed: Deployed) -> Iterator[str]:
+    names = {**names_of_principals(deployed), OPERATOR: "an operator", READER: "the user of this machine"}
+    found: dict[str, list[Any]] = {}
+    for one in assignments(deployed):
+        found.setdefault(names[one["principalId"]], []).append(one)
+    for principal, theirs in sorted(found.items()):
+        yield ""
+        yield f"{principal} ({theirs[0]['principalType']})"
+        for one in sorted(theirs, key=lambda given: (role_of(given), given["scope"])):
+            yield f"  {role_of(one)}"
+            yield f"    on {one['scope'].partition('/resourceGroups/')[2]}"
+            yield f"    because {one['description']}"
+
+
+if __name__ == "__main__":
+    print(every_role(), end="")

@@ -1,0 +1,119 @@
+"""The Azure store's rotator: jobs of Container Apps, by the hour and near an expiry. Under mocks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from secretops.entrypoints import lay_files
+from secretops.manifest import Manifest
+from tests.unit.azure_ids import client_id, group_id
+from tests.unit.azure_stack import (
+    before,
+    container,
+    inputs,
+    manifest_of,
+    on_azure,
+    store_of,
+    variables,
+)
+from tests.unit.harness import Deployed, ca_file
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ca_file(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def prod(ca: Path) -> Deployed:
+    """A stack of production with a CA file that is there, and nothing more than it needs."""
+    return on_azure(broker=f', ca_file: "{ca}"')
+
+
+def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
+    job = inputs(prod, "job")
+    configuration = job["configuration"]
+
+    assert configuration["triggerType"] == "Schedule"
+    assert configuration["scheduleTriggerConfig"] == {
+        "cronExpression": "0 * * * *",
+        "parallelism": 1,
+        "replicaCompletionCount": 1,
+    }
+    assert configuration["replicaTimeout"] < 3600
+    assert (
+        f"{group_id('coreflux-mcp-prod')}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/coreflux-prod-rotator"
+        in job["identity"]["userAssignedIdentities"]
+    )
+    assert variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
+    assert job["environmentId"].endswith("/managedEnvironments/coreflux-prod-environment")
+
+
+@pytest.mark.parametrize("job", ["job", "job-near-expiry"])
+def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, ca: Path, job: str) -> None:
+    (first,) = inputs(prod, job)["template"]["initContainers"]
+    one = container(prod, job)
+
+    laid = lay_files.texts(first["args"], variables(first))
+    path = one["args"][one["args"].index("--manifest") + 1]
+    inside = Manifest.model_validate_json(laid[path])
+    assert inside.secrets == manifest_of(prod).secrets
+    assert store_of(inside).secrets == store_of(manifest_of(prod)).secrets
+    assert laid[inside.broker.ca_file or ""] == ca.read_text()
+    assert one["args"][:2] == ["tick", "--scheduled"]
+    folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
+    assert folders == {str(Path(path).parent)}
+
+
+def test_what_lays_files_down_writes_them(prod: Deployed, tmp_path: Path) -> None:
+    (first,) = inputs(prod, "job")["template"]["initContainers"]
+    paths = [str(tmp_path / Path(path).name) for path in first["args"]]
+
+    assert first["command"] == ["/opt/secretops/bin/python", "-m", "secretops.entrypoints.lay_files"]
+    laid = subprocess.run(
+        [sys.executable, *first["command"][1:], *paths], env=variables(first), capture_output=True, check=False
+    )
+
+    assert (laid.returncode, laid.stdout, laid.stderr) == (0, b"", b"")
+    assert {path: Path(path).read_text() for path in paths} == lay_files.texts(paths, variables(first))
+
+
+def test_an_expiry_starts_the_rotator_too(prod: Deployed) -> None:
+    events, topic = inputs(prod, "expiry-events"), inputs(prod, "vault-events")
+    trigger = inputs(prod, "job-near-expiry")["configuration"]["eventTriggerConfig"]
+
+    assert topic["source"].endswith(f"/vaults/{inputs(prod, 'vault')['vaultName']}")
+    assert events["systemTopicName"] == topic["systemTopicName"]
+    assert events["filter"]["includedEventTypes"] == [
+        "Microsoft.KeyVault.SecretNearExpiry",
+        "Microsoft.KeyVault.SecretExpired",
+    ]
+    sent = events["deliveryWithResourceIdentity"]
+    queue = inputs(prod, "expiry-queue")
+    assert sent["destination"]["queueName"] == queue["queueName"]
+    assert sent["destination"]["resourceId"].endswith(queue["accountName"])
+    (rule,) = trigger["scale"]["rules"]
+    assert rule["metadata"] == {
+        "accountName": queue["accountName"],
+        "queueName": queue["queueName"],
+        "queueLength": "1",
+    }
+    assert rule["identity"].endswith("/coreflux-prod-platform")
+    assert rule["identity"] in inputs(prod, "job-near-expiry")["identity"]["userAssignedIdentities"]
+    assert trigger["scale"]["maxExecutions"] == 1
+
+
+def test_an_event_is_gone_after_two_looks_because_nobody_takes_it(prod: Deployed) -> None:
+    scale = inputs(prod, "job-near-expiry")["configuration"]["eventTriggerConfig"]["scale"]
+    lies = inputs(prod, "expiry-events")["deliveryWithResourceIdentity"]["destination"]
+
+    assert lies["queueMessageTimeToLiveInSeconds"] == 2 * scale["pollingInterval"]
+
+
+def test_events_are_sent_and_looked_for_once_somebody_may(prod: Deployed) -> None:
+    assert {"events-are-queued", "environment"} <= before(prod, "expiry-events"), "a role is believed in minutes later"
+    assert "platform-looks-into-queue" in before(prod, "job-near-expiry")

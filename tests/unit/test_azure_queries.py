@@ -1,0 +1,420 @@
+"""The trail's queries: parsed by Microsoft's own parser, and run over rows by duckdb-kql, another's translator.
+
+Neither is Log Analytics. Tables have the columns that Azure Monitor's reference lists, and operations are those of Key
+Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy` union and column_ifexists, which
+duckdb-kql does not know, are decided beforehand as Kusto documents them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.azure import queries
+from secretops.engine import decisions
+from secretops.engine.decisions import Facts
+from secretops.engine.journal import Entry
+from secretops.engine.state import Stage, Version, Versions
+from secretops.manifest import Reader, Secret, SecretKind
+from secretops.trails import log_analytics, vault_log
+from tools import kusto_parser
+from tools.key_vault import audit
+from tools.kusto_parser import Parsed
+
+VAULT = "/subscriptions/1/resourceGroups/Plant/providers/Microsoft.KeyVault/vaults/coreflux-prod-0"
+SERVER, ROTATOR, STRANGER = "5E-server", "50-rotator", "57-stranger"
+READERS = {"mqtt": [SERVER, ROTATOR], "mqtt-pending": [ROTATOR]}
+JOBS = ["coreflux-prod-rotator", "coreflux-prod-expiry"]
+
+QUERIES = {
+    "undeclared-read": queries.undeclared_read(VAULT, READERS),
+    "denied-read": queries.denied_read(VAULT),
+    "deletion": queries.deletion(VAULT),
+    "near-expiry": queries.near_expiry(VAULT, ["agent-key"]),
+    "expired": queries.expired(VAULT, ["mqtt", "agent-key"]),
+    "who-read-what": queries.who_read_what(VAULT),
+    "tick-failed": queries.tick_failed(JOBS),
+    "tick-overdue": queries.tick_overdue(JOBS),
+    "tick-missing": queries.tick_lines(JOBS),
+}
+
+PUBLISHED = json.loads(Path(__file__).with_name("azure_tables.json").read_text())
+"""Azure's own lists, whole: not what the queries name."""
+
+Table = Mapping[str, str]
+"""Column -> type, in Kusto's words."""
+
+COLUMNS: Mapping[str, Table] = {name: one["columns"] for name, one in PUBLISHED["tables"].items()}
+OWN, SHARED, CONSOLE = (COLUMNS[name] for name in ("AZKVAuditLogs", "AzureDiagnostics", "ContainerAppConsoleLogs"))
+SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"]}
+"""And with what rows of a vault have added."""
+
+LAYOUTS: Mapping[str, Mapping[str, Table]] = {
+    "both": {"AZKVAuditLogs": OWN, "AzureDiagnostics": SEEN, "ContainerAppConsoleLogs": CONSOLE},
+    "no vault's row yet": {"AZKVAuditLogs": OWN, "AzureDiagnostics": SHARED, "ContainerAppConsoleLogs": CONSOLE},
+    "its own table alone": {"AZKVAuditLogs": OWN, "ContainerAppConsoleLogs": CONSOLE},
+    "the shared table alone": {"AzureDiagnostics": SEEN, "ContainerAppConsoleLogs": CONSOLE},
+    "no row of anything yet": {},
+}
+
+
+# Names, by Azure's lists
+
+
+def test_every_operation_that_is_looked_for_is_one_that_key_vault_logs() -> None:
+    logged = {*PUBLISHED["operations"]["vault"], *PUBLISHED["operations"]["secrets"]}
+    asked = {*queries.DELETED, queries.NEAR, queries.EXPIRED}
+
+    assert asked <= logged
+    assert {*vault_log.GIVES_VALUE, *log_analytics.LISTS, *audit.OPERATIONS.values()} <= logged
+
+
+def test_who_asked_is_looked_for_by_the_claim_of_azures_example_and_by_columns_of_rows_that_were_seen() -> None:
+    assert LONG_CLAIM in PUBLISHED["claims"]["identity"]
+    for query in (QUERIES["undeclared-read"], QUERIES["who-read-what"]):
+        assert f'Identity.claim["{LONG_CLAIM}"]' in query
+        assert set(re.findall(r'column_ifexists\("(\w+)"', query)) <= SEEN.keys()
+
+
+def test_rows_of_the_emulator_have_columns_of_the_table_and_their_types() -> None:
+    types = {str: ("string", "datetime"), int: ("int",), bool: ("bool",), dict: ("dynamic",)}
+
+    assert {name for name, kind in audit.COLUMNS.items() if OWN.get(name) not in types[kind]} == set()
+
+
+# Microsoft's parser
+
+
+BROKEN = {
+    "AZKVAuditLogs | wher Id == 'x'": "Query operator expected",
+    "AZKVAuditLogs | where Idd == 'x'": "The name 'Idd' does not refer",
+    "AZKVAuditLogs | where HttpStatusCode has 'x'": "string",
+}
+
+
+@pytest.fixture(scope="module")
+def parsed() -> dict[str, dict[str, Parsed]]:
+    """Every query in every layout, by one process: it starts for longer than it parses."""
+    if not kusto_parser.is_there():
+        pytest.skip("the parser of Kusto is not installed: tools/setup.py --parts")
+    layouts = {name: {table: as_schema(columns) for table, columns in has.items()} for name, has in LAYOUTS.items()}
+    return kusto_parser.parse(layouts, QUERIES | {broken: broken for broken in BROKEN})
+
+
+def as_schema(columns: Table) -> str:
+    """As the parser takes it."""
+    return f"({', '.join(f'{name}: {kind}' for name, kind in columns.items())})"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_query_is_kusto_and_knows_its_columns_in_each_layout(
+    parsed: dict[str, dict[str, Parsed]], layout: str, query: str
+) -> None:
+    missing = COLUMNS.keys() - LAYOUTS[layout].keys()
+    allowed = tuple(f"Warning: The fuzzy name '{table}' does not refer to any known" for table in missing)
+
+    assert [one for one in parsed[layout][query].problems if not one.startswith(allowed)] == []
+
+
+def test_alerts_tell_apart_by_columns_that_their_queries_give(parsed: dict[str, dict[str, Parsed]]) -> None:
+    for name in ("undeclared-read", "denied-read", "deletion"):
+        assert parsed["both"][name].columns.items() >= {"Who": "string", "Secret": "string"}.items()
+    for name in ("near-expiry", "expired"):
+        assert parsed["both"][name].columns["Secret"] == "string"
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_the_parser_tells_what_is_wrong(parsed: dict[str, dict[str, Parsed]], broken: str) -> None:
+    told = parsed["both"][broken].problems
+
+    assert any(one.startswith("Error") and BROKEN[broken] in one for one in told), told
+
+
+# Over rows
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+Row = dict[str, Any]
+
+
+def event(
+    operation: str = "SecretGet",
+    who: str = SERVER,
+    *,
+    status: int = 200,
+    path: str = "/secrets/mqtt/?api-version=7.5",
+    secret_id: str = "",
+    vault: str = VAULT,
+) -> Row:
+    """What a vault logs of one request, before it is a row of either table."""
+    return {
+        "operation": operation,
+        "who": who,
+        "status": status,
+        "uri": f"https://coreflux-prod-0.vault.azure.net{path}" if path else "",
+        "id": secret_id,
+        "vault": vault,
+    }
+
+
+def own_table(one: Row, claim: str) -> Row:
+    return {
+        "TimeGenerated": NOON,
+        "OperationName": one["operation"],
+        "HttpStatusCode": one["status"],
+        "CallerIpAddress": "203.0.113.7",
+        "Identity": json.dumps({"claim": {claim: one["who"]} if one["who"] else {}}),
+        "RequestUri": one["uri"],
+        "Id": one["id"],
+        "_ResourceId": one["vault"].lower(),
+    }
+
+
+def shared_table(one: Row, claim: str) -> Row:
+    return {
+        "TimeGenerated": NOON,
+        "OperationName": one["operation"],
+        "Category": "AuditEvent",
+        "CallerIPAddress": "203.0.113.7",
+        "_ResourceId": one["vault"].lower(),
+        "httpStatusCode_d": float(one["status"]),
+        claim: one["who"],
+        "requestUri_s": one["uri"],
+        "id_s": one["id"],
+    }
+
+
+LONG_CLAIM = "http://schemas.microsoft.com/identity/claims/objectidentifier"
+LONG_COLUMN = "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g"
+AS_ROWS: Mapping[str, tuple[str, Callable[[Row], Row]]] = {
+    "its own table": ("AZKVAuditLogs", lambda one: own_table(one, "oid")),
+    "its own table, the claim by its long name": ("AZKVAuditLogs", lambda one: own_table(one, LONG_CLAIM)),
+    "the shared table": ("AzureDiagnostics", lambda one: shared_table(one, "identity_claim_oid_g")),
+    "the shared table, the claim by its long name": ("AzureDiagnostics", lambda one: shared_table(one, LONG_COLUMN)),
+}
+_TYPES = {
+    "datetime": "TIMESTAMPTZ", "string": "VARCHAR", "int": "INTEGER", "long": "BIGINT", "real": "DOUBLE",
+    "bool": "BOOLEAN", "dynamic": "JSON", "guid": "VARCHAR",
+}  # fmt: skip
+"""Of DuckDB. A guid is text there, so that an id here may tell who it is."""
+
+
+def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -> list[Row]:
+    """What `query` finds in tables of `layout` that hold `rows`."""
+    duckdb_kql = pytest.importorskip("duckdb_kql", reason="duckdb-kql is not installed")
+    connection = duckdb_kql.connect()
+    for table, columns in LAYOUTS[layout].items():
+        kept = {name.lower(): name for name in columns}.values()  # DuckDB does not tell clientIP_s and clientIp_s apart
+        connection.execute(f"CREATE TABLE {table} ({', '.join(f'{one} {_TYPES[columns[one]]}' for one in kept)})")
+        for row in rows.get(table, ()):
+            assert row.keys() <= columns.keys(), "a row of columns that the table has"
+            marks = ", ".join("?" for _ in kept)
+            connection.execute(f"INSERT INTO {table} VALUES ({marks})", [row.get(one) for one in kept])  # noqa: S608
+    result = duckdb_kql.kql(connection, as_decided(query, LAYOUTS[layout]))
+    return [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
+
+
+def as_decided(query: str, layout: Mapping[str, Table]) -> str:
+    """`query` in that layout: without the branches of tables that are not there, and each column_ifexists is the
+    column, or what stands for it."""
+    union, begins, rest = query.partition("\n| ")
+    first, *branches = union.split("\n    (")
+    there = [one.rstrip(",") for one in branches if one.startswith("datatable") or one.split()[0] in layout]
+    kept = "\n    (".join([first.replace(" isfuzzy=true", ""), ",\n    (".join(there)]) + begins + rest
+    return re.sub(
+        r'column_ifexists\("(\w+)", ((?:[^()]|\(null\))*)\)',
+        lambda match: match[1] if match[1] in layout.get("AzureDiagnostics", ()) else match[2],
+        kept,
+    )
+
+
+def found_in(query: str, event_rows: Sequence[Row], form: str) -> list[Row]:
+    table, row_of = AS_ROWS[form]
+    return found(query, {table: [row_of(one) for one in event_rows]})
+
+
+def told_by(query: str, form: str, *rows: Row) -> set[tuple[str, str]]:
+    """Who and which secret `query` tells of."""
+    return {(row["Who"], row["Secret"]) for row in found_in(QUERIES[query], rows, form)}
+
+
+@pytest.mark.parametrize("form", AS_ROWS)
+def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) -> None:
+    told = told_by(
+        "undeclared-read",
+        form,
+        event(who=STRANGER),
+        event("SecretBackup", "b-stranger", path="/secrets/mqtt/backup?api-version=7.5"),
+        event(path="/secrets/mqtt-pending?api-version=7.5"),
+        event(who=ROTATOR, path="/secrets/another/0123?api-version=7.5"),
+        event(who=""),
+    )
+
+    assert told == {
+        (STRANGER.lower(), "mqtt"),
+        ("b-stranger", "mqtt"),
+        (SERVER.lower(), "mqtt-pending"),
+        (ROTATOR.lower(), "another"),
+        ("", "mqtt"),
+    }
+
+
+@pytest.mark.parametrize("form", AS_ROWS)
+def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(form: str) -> None:
+    told = told_by(
+        "undeclared-read",
+        form,
+        event(),
+        event(who=ROTATOR),
+        event(who=SERVER.upper()),
+        event(who=ROTATOR, path="/secrets/mqtt-pending?api-version=7.5"),
+        event(who=STRANGER, status=403),
+        event(who=STRANGER, status=401),
+        event("SecretListVersions", STRANGER, path="/secrets/mqtt/versions?api-version=7.5"),
+        event(who=STRANGER, vault=VAULT.replace("prod-0", "prod-1")),
+    )
+
+    assert told == set()
+
+
+@pytest.mark.parametrize("form", AS_ROWS)
+def test_a_denied_read_is_found_and_no_first_request_without_a_token(form: str) -> None:
+    told = told_by("denied-read", form, *(event(who=f"s{status}", status=status) for status in (403, 401, 200, 404)))
+
+    assert told == {("s403", "mqtt")}
+
+
+@pytest.mark.parametrize("form", AS_ROWS)
+def test_a_deletion_is_found_whether_it_was_let_or_not(form: str) -> None:
+    told = told_by(
+        "deletion",
+        form,
+        event("SecretDelete", "a"),
+        event("SecretPurge", "b", path="/deletedsecrets/mqtt?api-version=7.5"),
+        event("SecretDelete", "c", status=403),
+        event("VaultDelete", "d", path="/"),
+        event("SecretDelete", "", status=401),
+        event("SecretSet", "e"),
+    )
+
+    assert told == {("a", "mqtt"), ("b", "mqtt"), ("c", "mqtt"), ("d", "")}
+
+
+def notification(kind: str, secret: str) -> Row:
+    """What Key Vault itself logs of a version: nobody asked, so there is no path."""
+    where = f"https://coreflux-prod-0.vault.azure.net/secrets/{secret}/0123456789abcdef"
+    return event(f"Secret{kind}EventGridNotification", "", path="", secret_id=where)
+
+
+@pytest.mark.parametrize("form", AS_ROWS)
+def test_what_a_person_has_to_renew_is_found_and_what_rotates_is_not(form: str) -> None:
+    rows = [notification("NearExpiry", secret) for secret in ("mqtt", "agent-key", "agent-key-pending")]
+
+    assert [row["Secret"] for row in found_in(QUERIES["near-expiry"], rows, form)] == ["agent-key"]
+
+
+@pytest.mark.parametrize("form", AS_ROWS)
+def test_what_is_past_its_expiry_is_found_but_for_what_was_only_prepared(form: str) -> None:
+    rows = [notification("Expired", secret) for secret in ("mqtt", "mqtt-pending", "agent-key")]
+
+    assert sorted(row["Secret"] for row in found_in(QUERIES["expired"], rows, form)) == ["agent-key", "mqtt"]
+
+
+def test_a_column_that_is_not_there_yet_is_passed_over() -> None:
+    rows = {"AZKVAuditLogs": [own_table(event(who=STRANGER), "oid")]}
+
+    assert [row["Who"] for row in found(QUERIES["undeclared-read"], rows, "no vault's row yet")] == [STRANGER.lower()]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_where_no_table_is_there_nothing_is_found_and_nothing_fails(query: str) -> None:
+    """The alert that rings for nothing rings then: no tick has ever run."""
+    assert found(QUERIES[query], {}, "no row of anything yet") == []
+
+
+def test_a_person_is_shown_who_read_what_how_often() -> None:
+    rows = {
+        "AZKVAuditLogs": [own_table(event(), "oid")] * 2,
+        "AzureDiagnostics": [shared_table(event(who=STRANGER, status=403), "identity_claim_oid_g")],
+    }
+
+    shown = {(row["Who"], row["Secret"], row["Status"]): row["Times"] for row in found(QUERIES["who-read-what"], rows)}
+
+    assert shown == {(SERVER.lower(), "mqtt", 200): 2, (STRANGER.lower(), "mqtt", 403): 1}
+
+
+# What the rotator says
+
+
+def said(log: str, *, stream: str = "stdout", group: str = f"{JOBS[0]}-29399", container: str = "rotator") -> Row:
+    return {
+        "TimeGenerated": NOON,
+        "ContainerName": container,
+        "ContainerGroupName": group,
+        "Stream": stream,
+        "Log": log,
+    }
+
+
+def overdue() -> str:
+    """What secretops really says of a rotation that is two days late."""
+    secret = Secret(
+        name="mqtt", kind=SecretKind.MQTT_USER, fields=("username", "password"), readers=(Reader.SERVER,),
+        cadence_days=90, users=("a", "b"),
+    )  # fmt: skip
+    current = Version(id="1", stage=Stage.CURRENT, user="a", created=NOON, verified=NOON, published=NOON)
+    late = NOON + timedelta(days=92)
+    finding = decisions.overdue(Facts(secret=secret, versions=Versions((current,)), grace=timedelta()), late)
+    assert finding is not None
+    return f"mqtt: {finding.message}"
+
+
+def lines(query: str, *rows: Row) -> list[str]:
+    return [row["Log"] for row in found(QUERIES[query], {"ContainerAppConsoleLogs": rows})]
+
+
+def journal(capsys: pytest.CaptureFixture[str]) -> str:
+    """What secretops really writes of a step."""
+    from secretops.stores.key_vault.api import Api
+    from secretops.stores.key_vault.journal import KeyVaultJournal
+
+    KeyVaultJournal(Api("https://coreflux-prod-0.vault.azure.net"), {}, {}, loud=True).write(
+        Entry(time=NOON, secret="mqtt", version="1", step="verify", outcome="done")
+    )
+    return capsys.readouterr().err.rstrip("\n")
+
+
+def test_what_a_tick_says_on_standard_error_is_found_and_nothing_that_others_say(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refused = said("mqtt: the broker refuses", stream="stderr")
+    others = (
+        said(journal(capsys), stream="stderr"),
+        said("mqtt: verified 1"),
+        said("Traceback", stream="stderr", container="files"),
+        said("x", stream="stderr", group="coreflux-prod-server--1"),
+    )
+
+    assert lines("tick-failed", refused, *others) == [refused["Log"]]
+
+
+def test_a_tick_of_either_job_is_one() -> None:
+    of_both = (said("a"), said("b", group=f"{JOBS[1]}-x"), said("c", group="coreflux-prod-server--1"))
+
+    assert sorted(lines("tick-missing", *of_both)) == ["a", "b"]
+
+
+def test_a_rotation_that_is_overdue_is_found_in_secretops_own_words() -> None:
+    late, fine = said(overdue()), said("mqtt: verified 1")
+
+    assert lines("tick-overdue", fine, late) == [late["Log"]]
+
+
+def test_a_name_with_a_quote_stays_a_name() -> None:
+    assert '"a\\"b"' in queries.expired(VAULT, ['a"b'])

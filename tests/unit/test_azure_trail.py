@@ -1,0 +1,115 @@
+"""The Azure store's trail and its alerts. Under mocks; what the queries find is for test_azure_queries.py."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.unit.azure_ids import group_id
+from tests.unit.azure_stack import (
+    inputs,
+    manifest_of,
+    on_azure,
+    production,
+    store_of,
+    with_every_option,
+)
+from tests.unit.harness import Deployed
+
+RULE = "azure-native:monitor:ScheduledQueryRule"
+
+
+@pytest.fixture(scope="module")
+def prod() -> Deployed:
+    """A stack of production, and nothing more than it needs."""
+    return production()
+
+
+@pytest.fixture(scope="module")
+def everything() -> Deployed:
+    """With every option that adds something."""
+    return with_every_option()
+
+
+def test_every_read_is_logged_into_the_stacks_workspace_for_as_long_as_it_says(
+    prod: Deployed, everything: Deployed
+) -> None:
+    audit = inputs(prod, "vault-audit")
+
+    assert audit["logs"] == [{"categoryGroup": "audit", "enabled": True}]
+    assert audit["logAnalyticsDestinationType"] == "Dedicated"
+    assert audit["resourceUri"].endswith(inputs(prod, "vault")["vaultName"])
+    assert audit["workspaceId"].endswith("/workspaces/" + inputs(prod, "workspace")["workspaceName"])
+    assert inputs(prod, "workspace")["retentionInDays"] == 365
+    assert inputs(on_azure(", retention_days: 730"), "workspace")["retentionInDays"] == 730
+
+
+def test_what_containers_say_is_logged_beside_it(prod: Deployed) -> None:
+    logs = inputs(prod, "environment-logs")
+
+    assert {one["category"] for one in logs["logs"]} == {"ContainerAppConsoleLogs", "ContainerAppSystemLogs"}
+    assert logs["resourceUri"] == inputs(prod, "app")["environmentId"]
+
+
+def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
+    rules = {one.name.removeprefix("alert-"): one.inputs for one in prod.of_type(RULE)}
+
+    assert rules.keys() == {
+        *("undeclared-read", "denied-read", "deletion", "near-expiry", "expired"),
+        *("tick-failed", "tick-overdue", "tick-missing"),
+    }
+    (group,) = {tuple(rule["actions"]["actionGroups"]) for rule in rules.values()}
+    assert group[0].endswith("/actionGroups/coreflux-prod-told")
+    for what, rule in rules.items():
+        (condition,) = rule["criteria"]["allOf"]
+        assert rule["scopes"] == [inputs(prod, "vault-audit")["workspaceId"]]
+        found = ("LessThan", 1) if what == "tick-missing" else ("GreaterThan", 0)
+        assert (condition["operator"], condition["threshold"]) == found
+
+
+def test_undeclared_readers_are_all_but_those_that_secretops_is_told_of(prod: Deployed) -> None:
+    (condition,) = inputs(prod, "alert-undeclared-read")["criteria"]["allOf"]
+    declared = {
+        f'"{secret}|{who}"' for secret, readers in store_of(manifest_of(prod)).readers.items() for who in readers
+    }
+
+    listed = re.search(r"!in \((.*)\)", condition["query"])
+    assert listed
+    assert set(listed[1].split(", ")) == declared
+    assert [one["name"] for one in condition["dimensions"]] == ["Who", "Secret"]
+
+
+def test_only_what_a_person_renews_is_told_to_be_near_its_expiry(prod: Deployed) -> None:
+    (near,) = inputs(prod, "alert-near-expiry")["criteria"]["allOf"]
+    (expired,) = inputs(prod, "alert-expired")["criteria"]["allOf"]
+
+    assert 'Secret in ("agent-key", "http-token")' in near["query"]
+    assert 'Secret in ("broker-admin", "mqtt", "agent-key", "http-token")' in expired["query"]
+
+
+def test_changes_of_roles_the_vault_or_the_trail_are_told(prod: Deployed, everything: Deployed) -> None:
+    alert = inputs(prod, "alert-access-change")
+    *_, operations = alert["condition"]["allOf"]
+
+    assert alert["scopes"] == [group_id("coreflux-mcp-prod")]
+    assert inputs(everything, "alert-access-change")["scopes"] == [group_id("plant")]
+    assert operations["anyOf"], "which ones is for test_azure_alerts.py"
+    (told,) = inputs(prod, "alert-deletion")["actions"]["actionGroups"]
+    assert alert["actions"]["actionGroups"] == [{"actionGroupId": told}]
+
+
+def test_alerts_go_to_the_stacks_addresses(everything: Deployed, prod: Deployed) -> None:
+    (receiver,) = inputs(everything, "told")["emailReceivers"]
+
+    assert receiver["emailAddress"] == "ops@example.com"
+    assert len(inputs(everything, "told")["groupShortName"]) <= 12
+    assert inputs(prod, "told")["emailReceivers"] == []
+
+
+def test_the_query_for_who_read_what_is_an_output(prod: Deployed) -> None:
+    query = prod.exports["trail"]["query"]
+
+    assert f"/vaults/{inputs(prod, 'vault')['vaultName']}" in query
+    assert group_id("coreflux-mcp-prod").lower() in query
+    assert prod.exports["trail"]["gap"] == prod.exports["gaps"]["trail of every read"]

@@ -1,0 +1,1 @@
+"""Azure, as far as a stand-in for its provider needs it."""

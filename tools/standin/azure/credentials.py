@@ -1,0 +1,57 @@
+"""Are there Azure credentials on this machine? By environment and files alone, without asking the network.
+
+Run by hand it prints where they are from, or nothing: `python -m tools.standin.azure.credentials`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+NAMES = (
+    "ARM_USE_DEFAULT_AZURE_CREDENTIAL",
+    "ARM_CLIENT_CERTIFICATE_PATH",
+    "ARM_CLIENT_SECRET",
+    "ARM_USE_OIDC",
+    "ARM_USE_MSI",
+)
+"""What makes pulumi-azure-native take another way than Azure's CLI, in its order (its auth_azidentity.go). A switch is
+`true` or off. Without the first no AZURE_ variable counts, and without ARM_USE_OIDC no token."""
+
+
+def source(environment: Mapping[str, str] = os.environ) -> str:
+    """Where credentials would be taken from, e.g. `ARM_CLIENT_SECRET` or `az login`; nothing if there are none.
+
+    The identity of a virtual machine is not seen where nothing says to use it: `STANDIN=never` does.
+    """
+    for name in NAMES:
+        said = environment.get(name, "")
+        if said == "true" or (said and not name.startswith("ARM_USE_")):
+            return name
+    return "az login" if _logged_in(environment) else ""
+
+
+def _logged_in(environment: Mapping[str, str]) -> bool:
+    """Azure's CLI keeps the subscriptions of whoever logged in, and `az logout` takes them out.
+
+    A service principal's login is none: the provider does not work by it (Pulumi, Azure Native Installation &
+    Configuration).
+    """
+    home = environment.get("AZURE_CONFIG_DIR") or Path(environment.get("HOME") or Path.home()) / ".azure"
+    try:
+        profile = json.loads((Path(home) / "azureProfile.json").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+    found = profile.get("subscriptions") if isinstance(profile, dict) else None
+    return any(_is_a_users(one) for one in found or ())
+
+
+def _is_a_users(subscription: object) -> bool:
+    user = subscription.get("user") if isinstance(subscription, dict) else None
+    return not (isinstance(user, dict) and user.get("type") == "servicePrincipal")
+
+
+if __name__ == "__main__":
+    print(source())

@@ -1,0 +1,99 @@
+"""What is made for real in a local Key Vault emulator (tools/key_vault), so that rotators run against what the stack
+made: vaults, and who has which role on which secret.
+
+Only containers and roles: no value is written, read or copied here. Nothing but this machine is spoken to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from tools.standin.azure.identities import ROLE_ASSIGNMENT, VAULT, kind
+from tools.standin.cloud import Inputs, RefusedError
+
+VARIABLE = "STANDIN_KEY_VAULT_URL"
+"""Where an emulator's management listens (tools/key_vault/management.py)."""
+
+DEADLINE = 30.0
+"""Seconds."""
+
+REMEDIES: Mapping[str, str] = {
+    "ConflictError": (
+        "count `generation` up in the stack's store for another name, or take the deleted vault back "
+        "(`az keyvault recover -n {name}`), or purge it where it may be (`az keyvault purge -n {name}`)"
+    ),
+    "RoleAssignmentExists": (
+        "another resource assigns that role to the same principal at the same scope: name it by those three, so that a "
+        "program which lists them in another order still means the same one"
+    ),
+    "VaultAlreadyExists": "somebody has the name: count `generation` up in the stack's store for another",
+}
+"""What helps, by the code of Azure's refusal."""
+
+
+class Emulator:
+    """The objects of one emulator at `url`. Raises RefusedError for an address that is not this machine's."""
+
+    def __init__(self, url: str) -> None:
+        host = urlsplit(url).hostname or ""
+        if not url.startswith("http://") or not _is_loopback(host):
+            raise RefusedError(
+                f"{url}: the stand-in makes vaults only in an emulator on this machine; "
+                f"give an http address of loopback ({VARIABLE}), or none"
+            )
+        self.url = url.rstrip("/")
+        self._opener = build_opener(ProxyHandler({}))  # no proxy of the user's is on the way
+
+    def makes(self, token: str) -> bool:
+        """Whether resources of this type exist there."""
+        return kind(token) in (VAULT, ROLE_ASSIGNMENT)
+
+    def put(self, token: str, resource_id: str, inputs: Inputs) -> None:
+        """Make it, or make it anew as `inputs` say. Azure calls that the same."""
+        properties: Any = inputs.get("properties") if kind(token) == VAULT else inputs
+        self._call("PUT", resource_id, {"properties": dict(properties or {})})
+
+    def delete(self, resource_id: str) -> None:
+        """Delete it; what is gone already is deleted."""
+        self._call("DELETE", resource_id)
+
+    def exists(self, resource_id: str) -> bool:
+        return self._call("GET", resource_id)
+
+    def _call(self, method: str, resource_id: str, body: Mapping[str, Any] | None = None) -> bool:
+        """Whether it was there. Raises RefusedError with what the emulator, and Azure, say, and what helps."""
+        request = Request(  # noqa: S310 - http of loopback
+            self.url + quote(resource_id),
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with self._opener.open(request, timeout=DEADLINE):
+                return True
+        except HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND and method != "PUT":
+                return False
+            said = json.loads(error.read() or b"{}").get("error", {})
+            remedy = REMEDIES.get(said.get("code"), "see what the emulator says").format(
+                name=resource_id.rpartition("/")[2]
+            )
+            raise RefusedError(f"{resource_id}: {said.get('code')}: {said.get('message')}; {remedy}") from error
+        except URLError as error:
+            raise RefusedError(
+                f"{self.url}: the emulator does not answer ({error.reason}); start it, or unset {VARIABLE}"
+            ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

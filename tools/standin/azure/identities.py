@@ -1,0 +1,183 @@
+"""What Azure would compute: ids, object ids, addresses. Made from the names, so that two runs give the same."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tools.standin.wire import UNKNOWN, has_unknown
+
+Inputs = Mapping[str, Any]
+
+STAMP = "2000-01-01T00:00:00Z"
+"""A time that Azure would have set. Fixed, so that two runs give the same."""
+
+API = "standin"
+"""In place of the version of Azure's API: whoever sees it knows that it is a stand-in's."""
+
+PATHS: Mapping[str, str] = {
+    "app:ManagedEnvironment": "Microsoft.App/managedEnvironments/{environmentName}",
+    "app:ContainerApp": "Microsoft.App/containerApps/{containerAppName}",
+    "app:Job": "Microsoft.App/jobs/{jobName}",
+    "eventgrid:SystemTopic": "Microsoft.EventGrid/systemTopics/{systemTopicName}",
+    "eventgrid:SystemTopicEventSubscription": (
+        "Microsoft.EventGrid/systemTopics/{systemTopicName}/eventSubscriptions/{eventSubscriptionName}"
+    ),
+    "keyvault:Vault": "Microsoft.KeyVault/vaults/{vaultName}",
+    "managedidentity:UserAssignedIdentity": "Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}",
+    "managedidentity:FederatedIdentityCredential": (
+        "Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}"
+        "/federatedIdentityCredentials/{federatedIdentityCredentialResourceName}"
+    ),
+    "monitor:ActionGroup": "Microsoft.Insights/actionGroups/{actionGroupName}",
+    "monitor:ActivityLogAlert": "Microsoft.Insights/activityLogAlerts/{activityLogAlertName}",
+    "monitor:ScheduledQueryRule": "Microsoft.Insights/scheduledQueryRules/{ruleName}",
+    "network:PrivateEndpoint": "Microsoft.Network/privateEndpoints/{privateEndpointName}",
+    "network:PrivateDnsZoneGroup": (
+        "Microsoft.Network/privateEndpoints/{privateEndpointName}/privateDnsZoneGroups/{privateDnsZoneGroupName}"
+    ),
+    "operationalinsights:Workspace": "Microsoft.OperationalInsights/workspaces/{workspaceName}",
+    "storage:StorageAccount": "Microsoft.Storage/storageAccounts/{accountName}",
+    "storage:BlobContainer": (
+        "Microsoft.Storage/storageAccounts/{accountName}/blobServices/default/containers/{containerName}"
+    ),
+    "storage:Queue": "Microsoft.Storage/storageAccounts/{accountName}/queueServices/default/queues/{queueName}",
+}
+"""Where a resource lies in its group, by its inputs. The last of them is its name."""
+
+ROLE_ASSIGNMENT, DIAGNOSTICS = "authorization:RoleAssignment", "monitor:DiagnosticSetting"
+GROUP = "resources:ResourceGroup"
+VAULT, IDENTITY = "keyvault:Vault", "managedidentity:UserAssignedIdentity"
+
+NAMED = {GROUP: "resourceGroupName", DIAGNOSTICS: "name"}
+"""Of the rest, the property of the name. A role assignment's is a GUID, and made with its id."""
+
+_PLACEHOLDER = re.compile(r"{(\w+)}")
+
+
+def kind(token: str) -> str:
+    """A token of this SDK or another version of it, without the package: `keyvault:Vault`."""
+    return token.partition(":")[2]
+
+
+def name_of(token: str) -> str | None:
+    """The property that a resource's name is in."""
+    path = PATHS.get(kind(token))
+    return _PLACEHOLDER.findall(path)[-1] if path else NAMED.get(kind(token))
+
+
+def outer(token: str) -> frozenset[str]:
+    """The properties that say where a resource lies: a change makes a new one."""
+    found = {*_PLACEHOLDER.findall(PATHS.get(kind(token), "")), *filter(None, [name_of(token)])}
+    return frozenset(found | {"resourceGroupName", "location"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a resource is: what goes into its id."""
+
+    token: str
+    urn: str
+    subscription: str
+    tenant: str
+    inputs: Inputs
+
+    @property
+    def id(self) -> str:
+        """As Azure would have it."""
+        what, given = kind(self.token), {key: str(value) for key, value in self.inputs.items()}
+        if what == ROLE_ASSIGNMENT:
+            # Of what it says, too: a replacement is there before the one that it replaces goes.
+            name = given.get("roleAssignmentName") or guid(f"assignment {self.urn} {sorted(given.items())}")
+            return f"{given['scope'].rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{name}"
+        if what == DIAGNOSTICS:
+            return f"{given['resourceUri']}/providers/Microsoft.Insights/diagnosticSettings/{given['name']}"
+        group = f"/subscriptions/{self.subscription}/resourceGroups/{given.get('resourceGroupName', '')}"
+        if what == GROUP:
+            return group
+        if what in PATHS:
+            return f"{group}/providers/{PATHS[what].format(**given)}"
+        return f"{group}/providers/Microsoft.Standin/{what.replace(':', '.')}/{guid(self.urn)}"
+
+    @property
+    def computed(self) -> dict[str, Any]:
+        """The outputs that no input has, besides those that are the same for every type."""
+        given, name = self.inputs, self.id.rpartition("/")[2]
+        match kind(self.token):
+            case "managedidentity:UserAssignedIdentity":
+                return {"principalId": object_id(self.id), "clientId": client_id(self.id), "tenantId": self.tenant}
+            case "operationalinsights:Workspace":
+                return {"customerId": guid(f"workspace {self.id}"), "createdDate": STAMP, "modifiedDate": STAMP}
+            case "app:ManagedEnvironment":
+                return {"defaultDomain": f"standin-{digits(self.id, 8)}.{given.get('location')}.azurecontainerapps.io"}
+            case "storage:StorageAccount":
+                hosts = {what: f"https://{name}.{what}.core.windows.net/" for what in ("blob", "queue")}
+                return {"primaryEndpoints": hosts, "primaryLocation": given.get("location", "")}
+            case "eventgrid:SystemTopic":
+                return {"metricResourceId": guid(f"topic {self.id}")}
+        return {}
+
+
+def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs beyond the inputs: those that are known, and for the rest something of the right type."""
+    path = at.id.rpartition("/providers/")[2].split("/")
+    same = {
+        "name": at.id.rpartition("/")[2],
+        "type": "/".join([path[0], *path[1::2]]) if "/providers/" in at.id else "Microsoft.Resources/resourceGroups",
+        "azureApiVersion": API,
+        "provisioningState": "Succeeded",
+    }
+    rest = {name: _filler(hint) for name, hint in output_types.items()}
+    return {name: value for name, value in {**rest, **same, **at.computed}.items() if name in output_types}
+
+
+def answered(token: str, inputs: Inputs) -> dict[str, Any]:
+    """Of the inputs, those that Azure answers in another form: identities as a map, one of its own with its ids, a
+    vault with its address."""
+    changed: dict[str, Any] = {}
+    identity = inputs.get("identity")
+    if isinstance(identity, Mapping) and isinstance(identity.get("userAssignedIdentities"), list):
+        changed["identity"] = {**identity, "userAssignedIdentities": _mapped(identity["userAssignedIdentities"])}
+    if isinstance(identity, Mapping) and identity.get("type") == "SystemAssigned":
+        own = f"{inputs.get('resourceGroupName')}/{token}/{inputs.get(name_of(token) or '')}"
+        changed["identity"] = {**identity, "principalId": object_id(own)}
+    if kind(token) == VAULT and isinstance(inputs.get("properties"), Mapping):
+        uri = f"https://{inputs.get('vaultName')}.vault.azure.net/"
+        changed["properties"] = {**inputs["properties"], "vaultUri": uri, "provisioningState": "Succeeded"}
+    return changed
+
+
+def _mapped(identities: list[Any]) -> object:
+    if has_unknown(identities):
+        return UNKNOWN
+    return {one: {"principalId": object_id(one), "clientId": client_id(one)} for one in identities}
+
+
+def object_id(identity: str) -> str:
+    """What Entra calls a user-assigned identity of that id. A role is assigned to it."""
+    return guid(f"object {identity.lower()}")
+
+
+def client_id(identity: str) -> str:
+    """What a program calls itself that wants to be that identity."""
+    return guid(f"client {identity.lower()}")
+
+
+def guid(text: str) -> str:
+    return str(uuid.UUID(digits(text, 32)))
+
+
+def digits(text: str, count: int) -> str:
+    """Hexadecimal ones, the same for the same text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:count]
+
+
+def _filler(hint: Any) -> Any:
+    fillers: Mapping[Any, Any] = {str: "standin", int: 0, float: 0, bool: False}
+    if hint in fillers:
+        return fillers[hint]
+    return [] if getattr(hint, "__origin__", None) is not None and "Sequence" in str(hint) else {}

@@ -1,0 +1,113 @@
+"""Azure for the stand-in: what the engine asks of a provider, answered from tables, and an emulator where one is
+named."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from tools.standin import choice, sdk_types
+from tools.standin.azure import credentials, emulator, identities, replacement, roles, rules, together
+from tools.standin.azure.emulator import Emulator
+from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.problems import Problem
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""The tenant of whoever names none."""
+
+CALLER = "azure-native:authorization:getClientConfig"
+
+
+class Azure:
+    """A `Cloud`: a few of Azure's rules, made-up identities, and the Key Vault emulator where one is named."""
+
+    package = "azure-native"
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self._subscription = self._tenant = ""
+        self._emulator: Emulator | None = None
+
+    def configure(self, variables: Inputs) -> None:
+        """Subscription, tenant and emulator. Refuses without a subscription, as the real one does, and where there are
+        credentials."""
+        if not choice.mode() and (found := credentials.source()):
+            raise RefusedError(
+                f"there are Azure credentials (from {found}), and this is the stand-in, which reaches no subscription; "
+                f"run `make preview` for Pulumi's own provider, or set {choice.VARIABLE}=preview"
+            )
+        self._subscription = _given(variables, "subscriptionId", "SUBSCRIPTION_ID")
+        if not re.fullmatch(roles.GUID, self._subscription):
+            raise RefusedError(
+                f"azure-native:subscriptionId: {self._subscription or 'missing'}; the provider needs a subscription's "
+                "GUID; give Provider(subscription_id=…) or ARM_SUBSCRIPTION_ID"
+            )
+        self._tenant = _given(variables, "tenantId", "TENANT_ID") or NOBODY
+        url = os.environ.get(emulator.VARIABLE)
+        self._emulator = Emulator(url) if url else None
+
+    @property
+    def disclaimer(self) -> str:
+        """What it does not prove, and what it makes elsewhere."""
+        made = f". Vaults and roles are made in the emulator at {self._emulator.url}" if self._emulator else ""
+        return (
+            "It does not prove that Azure accepts the stack: no permission, quota, policy, name taken by others or "
+            f"behaviour of a service is seen, and of replacements only those of its own table{made}"
+        )
+
+    def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
+        """By what the SDK's types do not say."""
+        return rules.problems(token, inputs)
+
+    def auto_named(self, token: str) -> str | None:
+        return identities.name_of(token)
+
+    def replaced_by(self, token: str) -> Collection[str]:
+        return replacement.replaced_by(token, frozenset(sdk_types.input_types(sdk_types.arguments_class(token))))
+
+    def answered(self, token: str, inputs: Inputs) -> Inputs:
+        return identities.answered(token, inputs)
+
+    def create(self, asked: Asked) -> tuple[str, Inputs]:
+        """In the emulator what lives there, in Pulumi's state alone what does not."""
+        place = identities.Place(
+            token=asked.token,
+            urn=asked.urn,
+            subscription=self._subscription,
+            tenant=self._tenant,
+            inputs=asked.inputs,
+        )
+        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
+        beyond = {name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given}
+        if self._emulator and self._emulator.makes(asked.token):
+            self._emulator.put(asked.token, place.id, asked.inputs)
+        return place.id, identities.computed(place, beyond)
+
+    def update(self, asked: Asked, resource_id: str) -> None:
+        if refused := together.unchangeable(identities.kind(asked.token), asked.before, asked.inputs):
+            raise RefusedError(f"{asked.name}: {refused}")
+        if self._emulator and self._emulator.makes(asked.token):
+            self._emulator.put(asked.token, resource_id, asked.inputs)
+
+    def delete(self, asked: Asked, resource_id: str) -> None:
+        if self._emulator and self._emulator.makes(asked.token):
+            self._emulator.delete(resource_id)
+
+    def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:  # noqa: ARG002
+        if self._emulator and self._emulator.makes(token):
+            return self._emulator.exists(resource_id)
+        return True
+
+    def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
+        """The function that tells where one is."""
+        if token == CALLER:
+            about = {"subscriptionId": self._subscription, "tenantId": self._tenant}
+            return {**about, "clientId": identities.guid("client"), "objectId": identities.guid("object")}
+        raise RefusedError(f"{token}: the stand-in does not know this function; take one that it knows, or teach it")
+
+
+def _given(variables: Inputs, name: str, variable: str) -> str:
+    """Of the provider's own configuration, else of the environment."""
+    return str(variables.get(name) or os.environ.get(f"ARM_{variable}", ""))

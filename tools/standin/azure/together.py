@@ -1,0 +1,191 @@
+"""What Azure refuses of several properties that each may be so: one that needs another, one of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tools.standin.azure import roles
+from tools.standin.azure.identities import DIAGNOSTICS, ROLE_ASSIGNMENT, VAULT
+from tools.standin.forms import found
+from tools.standin.problems import MISSING, Problem
+from tools.standin.wire import has_unknown, is_unknown
+
+Inputs = Mapping[str, Any]
+
+LARGEST_CPU = 4.0
+"""Cores of a container in the consumption profile; each comes with 2 Gi of memory (Container Apps, containers)."""
+
+
+RETENTION = "properties.softDeleteRetentionInDays"
+
+
+def problems(kind: str, inputs: Inputs) -> Iterator[Problem]:
+    """What does not go together among a resource's inputs."""
+    if rule := _RULES.get(kind):
+        yield from rule(inputs)
+
+
+def unchangeable(kind: str, before: Inputs, inputs: Inputs) -> str | None:
+    """Why Azure does not make that of what is there, and what to do; None where it does."""
+    days = [next((one for _, one in found(given, RETENTION)), None) for given in (before, inputs)]
+    if kind == VAULT and None not in days and days[0] != days[1]:
+        return (
+            f"{RETENTION}: {days[1]}; of a vault that is there it stays {days[0]} (Azure, Key Vault soft-delete); "
+            "a stack whose environment changes takes another generation"
+        )
+    return None
+
+
+def _vault(inputs: Inputs) -> Iterator[Problem]:
+    """Vaults - Create Or Update: access by roles, or by policies, which have then to be given."""
+    given = inputs.get("properties")
+    if isinstance(given, Mapping) and not given.get("enableRbacAuthorization") and given.get("accessPolicies") is None:
+        at = "properties.accessPolicies"
+        yield Problem(at, MISSING, "a vault without roles has policies", "give enable_rbac_authorization=True")
+
+
+def _assignment(inputs: Inputs) -> Iterator[Problem]:
+    """A role at the scope of something that it is not about allows nothing."""
+    role, scope = str(inputs.get("roleDefinitionId", "")), str(inputs.get("scope", ""))
+    if not has_unknown([role, scope]) and (wrong := roles.misplaced(role, scope)):
+        yield Problem("scope", scope, *wrong)
+
+
+def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
+    """Diagnostic Settings - Create Or Update: where it goes to, and what: a category or a group of them."""
+    places = ("workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId")
+    if all(inputs.get(place) is None for place in places):
+        yield Problem("workspaceId", MISSING, "a diagnostic setting sends to somewhere", "give workspace_id")
+    if not inputs.get("logs") and not inputs.get("metrics"):
+        yield Problem("logs", MISSING, "a diagnostic setting sends something", "give logs")
+    for at, log in found(inputs, "logs[]"):
+        if isinstance(log, Mapping) and (log.get("category") is None) == (log.get("categoryGroup") is None):
+            yield Problem(at, log, "exactly one of category and category_group is given", "leave one of them")
+
+
+def _query_rule(inputs: Inputs) -> Iterator[Problem]:
+    """Scheduled Query Rules - Create Or Update: of a log alert."""
+    for name, remedy in (("scopes", "give the workspace's id"), ("criteria", "give all_of with a condition")):
+        if not inputs.get(name):
+            yield Problem(name, inputs.get(name, MISSING), "an alert cannot do without it", remedy)
+    for at, condition in found(inputs, "criteria.allOf[]"):
+        if not isinstance(condition, Mapping):
+            continue
+        for name in ("query", "timeAggregation", "operator", "threshold"):
+            if condition.get(name) is None:
+                yield Problem(f"{at}.{name}", MISSING, "a condition of a log cannot do without it", f"give {name}")
+        periods = condition.get("failingPeriods")
+        if isinstance(periods, Mapping):
+            least, of = periods.get("minFailingPeriodsToAlert"), periods.get("numberOfEvaluationPeriods")
+            if isinstance(least, int) and isinstance(of, int) and least > of:
+                place = f"{at}.failingPeriods.minFailingPeriodsToAlert"
+                yield Problem(place, least, f"of {of} periods no more can fail", f"give {of} or less")
+
+
+def _subscription(inputs: Inputs) -> Iterator[Problem]:
+    """System Topic Event Subscriptions - Create Or Update: where events go, by the topic's identity or without."""
+    given = [name for name in ("destination", "deliveryWithResourceIdentity") if inputs.get(name) is not None]
+    if len(given) != 1:
+        rule = "exactly one of destination and delivery_with_resource_identity is given"
+        at = "destination" if given else "deliveryWithResourceIdentity"
+        yield Problem(at, given or MISSING, rule, "give one")
+
+
+def _federation(inputs: Inputs) -> Iterator[Problem]:
+    """Entra, workload identity federation: one audience."""
+    audiences = inputs.get("audiences")
+    if isinstance(audiences, list) and len(audiences) != 1:
+        yield Problem("audiences", audiences, "it has exactly one audience", "give api://AzureADTokenExchange")
+
+
+def _job(inputs: Inputs) -> Iterator[Problem]:
+    """Jobs - Create Or Update: the trigger's own configuration, and no other."""
+    about = inputs.get("configuration")
+    configuration: Mapping[str, Any] = about if isinstance(about, Mapping) else {}
+    own = {"Schedule": "scheduleTriggerConfig", "Event": "eventTriggerConfig", "Manual": "manualTriggerConfig"}
+    wanted = own.get(str(configuration.get("triggerType")))
+    for name in own.values():
+        at, given = f"configuration.{name}", configuration.get(name)
+        if name == wanted and given is None and name != "manualTriggerConfig":
+            yield Problem(at, MISSING, "a job that is started so cannot do without it", "give it")
+        elif wanted and name != wanted and given is not None:
+            yield Problem(at, given, f"the job is started by {configuration['triggerType']}", "leave it out")
+    for at, rule in found(inputs, "configuration.eventTriggerConfig.scale.rules[]"):
+        if isinstance(rule, Mapping):
+            yield from _is_its_own(inputs, rule.get("identity"), f"{at}.identity")
+    yield from _containers(inputs)
+
+
+def _app(inputs: Inputs) -> Iterator[Problem]:
+    """Container Apps - Create Or Update."""
+    scale = next((one for _, one in found(inputs, "template.scale")), None)
+    if isinstance(scale, Mapping):
+        least, most = scale.get("minReplicas"), scale.get("maxReplicas")
+        if isinstance(least, int) and isinstance(most, int) and least > most:
+            yield Problem("template.scale.minReplicas", least, f"no more than {most} run", f"give {most} or less")
+    yield from _containers(inputs)
+
+
+def _containers(inputs: Inputs) -> Iterator[Problem]:
+    """What a job and an app have in common: containers, their identities and volumes."""
+    if not any(True for _ in found(inputs, "template.containers[]")) and not is_unknown(inputs.get("template")):
+        yield Problem("template.containers", MISSING, "there is nothing to run", "give a container")
+    volumes = {one for _, one in found(inputs, "template.volumes[].name")}
+    for which in ("containers", "initContainers"):
+        for at, container in found(inputs, f"template.{which}[]"):
+            if isinstance(container, Mapping):
+                yield from _container(container, at, volumes)
+    secrets = {one for _, one in found(inputs, "configuration.secrets[].name")}
+    for at, name in found(inputs, "template.containers[].env[].secretRef"):
+        if name not in secrets and not is_unknown(name):
+            yield Problem(at, name, "no secret of the configuration is called so", "name one, or give value")
+    for path in ("configuration.registries[]", "configuration.identitySettings[]"):
+        for at, one in found(inputs, path):
+            if isinstance(one, Mapping):
+                yield from _is_its_own(inputs, one.get("identity"), f"{at}.identity")
+
+
+def _container(container: Mapping[str, Any], at: str, volumes: set[Any]) -> Iterator[Problem]:
+    for name in ("name", "image"):
+        if not container.get(name):
+            yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
+    for place, mount in found(container, "volumeMounts[].volumeName", ""):
+        if mount not in volumes and not is_unknown(mount):
+            yield Problem(f"{at}.{place}", mount, "the template has no such volume", "name one of its volumes")
+    for place, variable in found(container, "env[]", ""):
+        if isinstance(variable, Mapping) and not variable.get("name"):
+            yield Problem(f"{at}.{place}.name", MISSING, "a variable has a name", "give name")
+    resources = container.get("resources")
+    if isinstance(resources, Mapping):
+        cpu, memory = resources.get("cpu"), resources.get("memory")
+        if isinstance(cpu, int | float) and isinstance(memory, str) and not is_unknown(memory):
+            yield from _size(float(cpu), memory, f"{at}.resources")
+
+
+def _size(cpu: float, memory: str, at: str) -> Iterator[Problem]:
+    if not 0 < cpu <= LARGEST_CPU or (cpu * 4) % 1:
+        yield Problem(f"{at}.cpu", cpu, "Container Apps takes 0.25 to 4 cores in steps of 0.25", "stay within that")
+    elif memory.removesuffix("Gi") not in (f"{2 * cpu:g}", f"{2 * cpu:.1f}"):
+        yield Problem(f"{at}.memory", memory, f"with {cpu:g} cores Container Apps takes {2 * cpu:g}Gi", "give that")
+
+
+def _is_its_own(inputs: Inputs, identity: Any, at: str) -> Iterator[Problem]:
+    """An identity that something is asked for as is one of those that it has."""
+    if identity is None or identity == "system" or is_unknown(identity):
+        return
+    own = [one for _, one in found(inputs, "identity.userAssignedIdentities[]")]
+    if not has_unknown(own) and identity not in own:
+        yield Problem(at, identity, "it is none of its identities", "put it into user_assigned_identities")
+
+
+_RULES: Mapping[str, Callable[[Inputs], Iterator[Problem]]] = {
+    VAULT: _vault,
+    ROLE_ASSIGNMENT: _assignment,
+    DIAGNOSTICS: _diagnostics,
+    "monitor:ScheduledQueryRule": _query_rule,
+    "eventgrid:SystemTopicEventSubscription": _subscription,
+    "managedidentity:FederatedIdentityCredential": _federation,
+    "app:Job": _job,
+    "app:ContainerApp": _app,
+}
