@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 
 from secretops.manifest import Broker
 from secretops.values import Value
+from tests.real.cloud_stack import CloudStack
 from tests.real.stack import Stack, make_stack
 
 
@@ -32,13 +33,43 @@ def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, V
 
 
 @pytest.fixture
-def stack_on(tmp_path: Path, broker_of: Callable[[str], tuple[Broker, Value]]) -> MakeStack:
-    """A stack on the broker of a target, whose broker-admin has been put."""
+def stack_on(
+    request: pytest.FixtureRequest, tmp_path: Path, broker_of: Callable[[str], tuple[Broker, Value]]
+) -> MakeStack:
+    """A stack on the broker of a target, whose broker-admin has been put: a folder's, or of the store of a cloud."""
 
     def on(target: str, delivery: str = "variables") -> Stack:
         broker, admin = broker_of(target)
-        stack = make_stack(tmp_path / "store", broker, delivery=delivery)
+        if delivery == "aws":
+            stack = aws_stack(tmp_path, broker, request)
+        elif delivery == "azure":
+            stack = azure_stack(tmp_path, broker, request)
+        else:
+            stack = make_stack(tmp_path / "store", broker, delivery=delivery)
         stack.put("broker-admin", dict(admin))
         return stack
 
     return on
+
+
+def aws_stack(folder: Path, broker: Broker, request: pytest.FixtureRequest) -> Stack:
+    aws = request.getfixturevalue("moto_environment")
+    from tests.real.aws_stack import make_aws_stack
+
+    stack = make_aws_stack(broker, aws)
+    stack.manifest_file = folder / "secretops.json"
+    stack.manifest_file.write_text(stack.manifest.model_dump_json())
+    return stack
+
+
+def azure_stack(folder: Path, broker: Broker, request: pytest.FixtureRequest) -> Stack:
+    azure, azurite = request.getfixturevalue("azure"), request.getfixturevalue("azurite")
+    from tests.real.azure_stack import make_azure_stack
+
+    return make_azure_stack(folder, broker, azure, azurite)
+
+
+@pytest.fixture(params=["aws", "azure"])
+def cloud(request: pytest.FixtureRequest, stack_on: MakeStack) -> CloudStack:
+    """A stack of each cloud on a real mosquitto, whose broker-admin has been put."""
+    return cast(CloudStack, stack_on("mosquitto", request.param))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secretops.engine.state import Stage
+from secretops.engine.state import Stage, Versions
 from secretops.values import Value
 from tests.real.stack import Readers, Stack
 
@@ -40,3 +40,13 @@ def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) 
     previous = store.versions(name).previous
     assert previous is None or previous.retired or previous.user not in stack.manifest.secret(name).users
     stack.check_delivery(name, current, {one.id for one in store.versions(name).living})
+
+
+def settled(stack: Stack, name: str = "mqtt") -> Versions:
+    """Nothing is pending, and the current version was proven and is what readers find. Gives the versions there are."""
+    versions = stack.session().store.versions(name)
+    current = versions.current
+    assert versions.pending is None and current and current.verified and current.published
+    stack.check_delivery(name, current, {one.id for one in versions.living})
+    assert stack.log_in(stack.credential(name)) == "Success"
+    return versions

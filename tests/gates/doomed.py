@@ -26,7 +26,7 @@ LOOKS = frozenset({"versions", "read", "lease", "confirm", "verify"})
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(  # passed over where its extra is missing
-    [__name__, "secretops.stores.kubernetes", "tests.gates.test_aws_crash"]
+    [__name__, "secretops.stores.kubernetes", "tests.gates.calls", "tests.real.aws_stack", "tests.real.azure_stack"]
 )
 
 Moment = Callable[[str], None]
@@ -38,6 +38,10 @@ class Watched:
 
     def __init__(self, real: object, kind: str, moment: Moment) -> None:
         self._real, self._kind, self._moment = real, kind, moment
+
+    @property  # type: ignore[misc]  # what asks which store it is finds the real one's class
+    def __class__(self) -> Any:
+        return type(self._real)
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._real, name)
@@ -65,11 +69,11 @@ def begin(
     act: Callable[[Moment], None],
     *,
     kill_at: int | None = None,
-    stop_at: int | None = None,
+    stop_at: int | str | None = None,
     hold_at: Collection[int] = (),
 ) -> Doomed:
-    """Do `act` in a process of its own. At moment number `kill_at` it SIGKILLs itself, at `stop_at` it SIGSTOPs itself
-    with all its threads, at those in `hold_at` it waits.
+    """Do `act` in a process of its own. At moment number `kill_at` it SIGKILLs itself, at `stop_at` (the first one of
+    that name, too) it SIGSTOPs itself with all its threads, at those in `hold_at` it waits.
 
     `act` is pickled: a function of a module, or a partial of one.
     """
@@ -89,7 +93,10 @@ class Doomed:
 
     def next_moment(self) -> str:
         assert self._pipe.poll(DEADLINE)
-        self.moments.append(self._pipe.recv())
+        try:
+            self.moments.append(self._pipe.recv())
+        except EOFError:
+            raise AssertionError(f"it ended after {self.moments}") from None
         return self.moments[-1]
 
     def go_on(self) -> None:
@@ -116,18 +123,19 @@ class Doomed:
 def _run(
     act: Callable[[Moment], None],
     kill_at: int | None,
-    stop_at: int | None,
+    stop_at: int | str | None,
     hold_at: Collection[int],
     pipe: Connection,
 ) -> None:
     count = 0
 
     def moment(what: str) -> None:
-        nonlocal count
+        nonlocal count, stop_at
         pipe.send(what)
         if count == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if count == stop_at:
+        if stop_at in (count, what):
+            stop_at = None
             os.kill(os.getpid(), signal.SIGSTOP)
         if count in hold_at:
             pipe.recv()

@@ -1,7 +1,7 @@
 """A rotation killed at any moment: what readers hold logs in all the while, and one tick later all is well.
 
 SIGKILL before and after each effect of a real rotation on a real broker, and at moments that nobody chose. Two rotators
-at once: one works, the other says who does.
+at once: one works, the other says who does. What clouds have to stand is in test_cloud_crash.py.
 """
 
 from __future__ import annotations
@@ -86,14 +86,15 @@ def test_a_rotation_killed_at_a_random_moment_is_ended_by_one_tick(stack_on: Mak
         )
 
 
-def test_of_two_rotators_one_works_and_the_other_names_it(stack_on: MakeStack) -> None:
-    stack = stack_on("mosquitto")  # the lease is the store's
+@pytest.mark.parametrize("delivery", ["variables", "aws", "azure"])  # the lease is the store's
+def test_of_two_rotators_one_works_and_the_other_names_it(stack_on: MakeStack, delivery: str) -> None:
+    stack = stack_on("mosquitto", delivery)
     stack.rotate()
     before = stack.session().store.versions("mqtt").current
     first = start(stack, "rotate", "mqtt", hold_at=[1])
     for _ in range(2):
         first.next_moment()  # it waits within the rotation
-    for command in (["rotate", "mqtt"], ["tick"], ["rotate", "broker-admin"]):
+    for command in (["tick"], ["rotate", "broker-admin"]):
         second = stack.run(*command)
         assert second.returncode == 4
         assert f"secretops rotate mqtt (pid {first.process.pid} on" in second.stderr

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -19,12 +20,14 @@ from secretops.operations.status import status
 from secretops.targets.connection import Connection
 from secretops.targets.mosquitto import DynamicSecurity
 from secretops.values import Value, new_password
+from tests.gates.conftest import MakeStack
 from tests.real.changes import Changes
+from tests.real.cloud_stack import CloudStack
 from tests.real.launched import command, environment
 from tests.real.load import DEADLINE, Load, OtherClient
 from tests.real.mcp_client import stdio_session, tell
 from tests.real.mosquitto import Mosquitto
-from tests.real.served import ServedByLauncher, prepared_stack
+from tests.real.served import ServedByLauncher, prepared_cloud_stack, prepared_stack, public
 
 pytestmark = pytest.mark.real
 
@@ -33,15 +36,35 @@ LONGEST_SWAP = 1000
 
 
 @pytest.fixture
-def served(tmp_path: Path, mosquitto: Mosquitto, server_folder: Path) -> ServedByLauncher:
-    (tmp_path / "cwd").mkdir()
-    return ServedByLauncher(prepared_stack(tmp_path / "store", mosquitto), tmp_path / "cwd", server_folder)
+def served(
+    request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Mosquitto, server_folder: Path, stack_on: MakeStack
+) -> ServedByLauncher:
+    """By a launcher that reads a folder, or a cloud's store."""
+    cwd = tmp_path / "cwd"
+    cwd.mkdir()
+    if not hasattr(request, "param"):
+        return ServedByLauncher(prepared_stack(tmp_path / "store", mosquitto), cwd, server_folder)
+    stack = prepared_cloud_stack(cast(CloudStack, stack_on("mosquitto", request.param)), mosquitto)
+    said = {"MQTT_BROKER": "localhost", "LOG_LEVEL": "INFO", **public(mosquitto)}
+    return ServedByLauncher(stack, cwd, server_folder, said)
 
 
 @pytest.mark.parametrize(("transport", "rotations", "least_calls"), [("http", 10, 2000), ("stdio", 2, 500)])
 def test_no_call_fails_through_rotations_retirements_certificates_keys_and_broken_versions(
     transport: str, rotations: int, least_calls: int, served: ServedByLauncher, mosquitto: Mosquitto
 ) -> None:
+    hold(served, mosquitto, transport, rotations, least_calls)
+
+
+@pytest.mark.parametrize("served", ["aws", "azure"], indirect=True)
+def test_no_call_fails_through_all_of_them_where_the_launcher_asks_a_clouds_store(
+    served: ServedByLauncher, mosquitto: Mosquitto
+) -> None:
+    hold(served, mosquitto, "stdio", rotations=2, least_calls=500)
+
+
+def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotations: int, least_calls: int) -> None:
+    """Users call, while everything changes."""
     stack = served.stack
 
     async def scenario() -> Load:
@@ -84,7 +107,7 @@ def test_no_call_fails_through_rotations_retirements_certificates_keys_and_broke
     assert statistics.median(swaps) <= LONGEST_SWAP
     assert served.log.count("A new version is not taken") >= 2
     assert "Traceback" not in served.log
-    for value in (stack.credential()["password"], served.token):
+    for value in filter(None, (stack.credential()["password"], served.token)):
         assert value not in served.log
     assert served.reports() == ()  # taken back at the end
 

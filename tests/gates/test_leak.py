@@ -1,7 +1,8 @@
 """Canary values through every command of the real command line: they are where values belong and nowhere else.
 
 Looked for plain, JSON- and repr-escaped, base64 (at any alignment), hex and URL-encoded: in what commands print and
-log, the access records, the journal, the manifest, the broker's log, and in every argv and environment while they run.
+log, the access records, the journal, the manifest, the broker's log, what a cloud shows to who may read no value, and
+in every argv and environment while they run.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import subprocess
 import sys
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from secretops.manifest import Broker
 from secretops.stores.delivery import NAMES
 from secretops.values import PUBLIC_FIELDS, Value, new_password
+from tests.real.cloud_stack import CloudStack
 from tests.real.mosquitto import Mosquitto, free_port, make_ca
 from tests.real.stack import DEADLINE, Stack, make_stack
 
@@ -71,13 +75,12 @@ class Canaries:
         self._values[name] = f"{new_password()}{ending}"
         return self._values[name]
 
-    def learn(self, root: Path) -> None:
-        """All that the store keeps now: what secretops made itself."""
-        for path in root.glob("versions/*/*.json"):
-            if path.name not in ("state.json", NAMES):
-                for field, text in json.loads(path.read_bytes()).items():
-                    if field not in PUBLIC_FIELDS:
-                        self._values[f"{path.parent.name} {path.stem} {field}"] = text
+    def learn(self, values: Mapping[str, Mapping[str, str]]) -> None:
+        """What secretops made itself, by the names of the versions."""
+        for version, value in values.items():
+            for field, text in value.items():
+                if field not in PUBLIC_FIELDS:
+                    self._values[f"{version} {field}"] = text
 
     def found_in(self, content: bytes) -> list[str]:
         """The values that `content` shows, be it without their ends."""
@@ -120,39 +123,67 @@ def watching_processes() -> Iterator[list[bytes]]:
         result.extend(seen)
 
 
+class Place(Protocol):
+    """Where a stack keeps its values."""
+
+    def values(self) -> dict[str, dict[str, str]]:
+        """All that are kept now, by version."""
+
+    def shown(self) -> dict[str, bytes]:
+        """What else there is of it, where no value may be, by what it is."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder's store."""
+
+    root: Path
+
+    def values(self) -> dict[str, dict[str, str]]:
+        found = [path for path in self.root.glob("versions/*/*.json") if path.name not in ("state.json", NAMES)]
+        return {f"{path.parent.name} {path.stem}": json.loads(path.read_bytes()) for path in found}
+
+    def shown(self) -> dict[str, bytes]:
+        places = tuple(f"{self.root}/{place}" for place in PLACES)
+        files = [path for path in self.root.rglob("*") if path.is_file() and not str(path).startswith(places)]
+        return {path.name: path.read_bytes() for path in files}
+
+
 class Watch:
     """Runs commands on a stack and keeps all that anybody could see of them."""
 
-    def __init__(self, stack: Stack, canaries: Canaries) -> None:
-        self.stack, self.canaries = stack, canaries
+    def __init__(self, stack: Stack, canaries: Canaries, place: Place) -> None:
+        self.stack, self.canaries, self.place = stack, canaries, place
         self.outputs: list[tuple[str, bytes]] = []
 
     def run(self, *arguments: str, given: str = "", code: int = 0, stack: Stack | None = None) -> None:
         """Once as it is, and when that fails as it should, once more with every logger at DEBUG."""
         command = (stack or self.stack).command(*arguments)
         for argv in (command, [sys.executable, "-c", LOUD, *command[3:]]) if code else (command,):
-            done = subprocess.run(argv, input=given.encode(), capture_output=True, timeout=DEADLINE, check=False)
-            assert done.returncode == code, (arguments, done.stderr.decode()[-2000:])
-            self.outputs.append((" ".join(arguments), done.stdout + done.stderr))
-            self.canaries.learn(self.stack.root)
+            self._run(argv, arguments, given, code)
 
-    def loud(self, *arguments: str) -> None:
-        command = self.stack.command(*arguments)
-        argv = [sys.executable, "-c", LOUD, *command[3:]]
-        done = subprocess.run(argv, capture_output=True, timeout=DEADLINE, check=False)
-        assert done.returncode == 0, done.stderr.decode()[-2000:]
-        assert b"DEBUG" in done.stderr
-        self.outputs.append((" ".join(arguments), done.stdout + done.stderr))
-        self.canaries.learn(self.stack.root)
+    def loud(self, *arguments: str, given: str = "", code: int = 0) -> None:
+        argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
+        assert b"DEBUG" in self._run(argv, arguments, given, code)
 
     def leaks(self, *more: Path) -> list[str]:
-        """Every place outside PLACES that shows a value."""
-        found = [f"{what}: {name}" for what, text in self.outputs for name in self.canaries.found_in(text)]
-        places = tuple(f"{self.stack.root}/{place}" for place in PLACES)
-        for path in (*self.stack.root.rglob("*"), *more):
-            if path.is_file() and not str(path).startswith(places):
-                found += [f"{path.name}: {name}" for name in self.canaries.found_in(path.read_bytes())]
-        return found
+        """Every place that shows a value and is not for one."""
+        shown = [*self.outputs, *self.place.shown().items(), *((path.name, path.read_bytes()) for path in more)]
+        return [f"{what}: {name}" for what, text in shown for name in self.canaries.found_in(text)]
+
+    def _run(self, argv: list[str], arguments: tuple[str, ...], given: str, code: int) -> bytes:
+        done = subprocess.run(
+            argv,
+            input=given.encode(),
+            capture_output=True,
+            timeout=DEADLINE,
+            check=False,
+            env={**os.environ, **self.stack.environment},
+        )
+        assert done.returncode == code, (arguments, done.stderr.decode()[-2000:])
+        self.outputs.append((" ".join(arguments), done.stdout + done.stderr))
+        self.canaries.learn(self.place.values())
+        return done.stderr
 
 
 def processes_leak(canaries: Canaries, seen: list[bytes]) -> list[str]:
@@ -184,7 +215,7 @@ def test_no_value_leaves_its_place_on_mosquitto(
     broker, admin = broker_of("mosquitto")
     stack = make_stack(tmp_path / "store", broker)
     canaries = Canaries()
-    watch = Watch(stack, canaries)
+    watch = Watch(stack, canaries, Folder(stack.root))
     _, _, certificate = make_ca(tmp_path)
     strange = "/+ =é\"'$${HOME}\\"
     wrong = json.dumps({"username": admin["username"], "password": canaries.make("wrong admin password", strange)})
@@ -236,7 +267,7 @@ def test_no_value_leaves_its_place_on_the_embedded_broker_whose_first_admin_nobo
     broker = broker_of("coreflux")[0].model_copy(update={"home": str(home), "port": free_port()})
     stack = make_stack(tmp_path / "store", broker, delivery="files")
     canaries = Canaries()
-    watch = Watch(stack, canaries)
+    watch = Watch(stack, canaries, Folder(stack.root))
     with watching_processes() as seen:
         try:
             watch.run("broker", "start")
@@ -253,4 +284,29 @@ def test_no_value_leaves_its_place_on_the_embedded_broker_whose_first_admin_nobo
     assert processes_leak(canaries, seen) == []
     assert len(canaries) >= 4
     assert (home / "broker.log").is_file()
+    print(f"{len(canaries)} values, {len(watch.outputs)} commands, {len(seen)} argvs and environments, 0 leaks")
+
+
+def test_no_value_leaves_its_place_in_a_cloud(cloud: CloudStack, mosquitto: Mosquitto) -> None:
+    """With every logger of its SDK at DEBUG, too: those are the ones that show requests."""
+    canaries = Canaries()
+    watch = Watch(cloud, canaries, cloud)
+    strange = "/+ =é\"'$${HOME}\\"
+    wrong = {"username": mosquitto.admin["username"], "password": canaries.make("wrong admin password", strange)}
+    with watching_processes() as seen:
+        watch.loud("put", "broker-admin", given=json.dumps(wrong), code=1)
+        watch.loud("put", "agent-key", given=json.dumps({"api-key": canaries.make("agent key", strange)}))
+        watch.loud("tick")
+        watch.loud("rotate", "mqtt", "--now")
+        watch.run("rotate", "broker-admin", "--json")
+        watch.run("status", "--json")
+        assert cloud.log_in() == "Success"
+        kept = json.dumps(list(cloud.values().values())).encode()
+        assert watch.leaks(cloud.file, mosquitto.log_file) == []
+        watch.loud("purge", "--destroy")
+    assert watch.leaks(cloud.file, mosquitto.log_file) == []
+    assert processes_leak(canaries, seen) == []
+    assert "agent key" in canaries.found_in(kept), "the finder finds nothing"
+    assert "wrong admin password" not in canaries.found_in(kept)
+    assert canaries.found_in(json.dumps(list(cloud.values().values())).encode()) == []
     print(f"{len(canaries)} values, {len(watch.outputs)} commands, {len(seen)} argvs and environments, 0 leaks")

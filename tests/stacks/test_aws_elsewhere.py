@@ -26,7 +26,7 @@ from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.moto import Aws
 from tests.real.strict_secrets_manager import strict
 from tests.real.upstream import SMALL_SERVER, real_server
-from tests.stacks.prod import Prod, new_prod
+from tests.stacks.prod_aws import AwsProd, new_prod
 from tests.stacks.staging import SERVER, lay_provider
 from tests.unit.test_kubernetes_operators import published, renamed
 
@@ -44,13 +44,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
     made.stop()
 
 
-def put_first_values(stack: Prod) -> None:
+def put_first_values(stack: AwsProd) -> None:
     stack.operator("put", "broker-admin", given=json.dumps(dict(stack.broker.admin)))
     stack.operator("put", "agent-key", given=f"canary-{new_password()}/+ %")
     stack.operator("rotate", "mqtt")
 
 
-def value(stack: Prod, name: str) -> dict[str, str]:
+def value(stack: AwsProd, name: str) -> dict[str, str]:
     """What Secrets Manager gives to who asks for the secret of that name."""
     text = stack.moto.secrets_manager.get_secret_value(SecretId=name, VersionStage="AWSCURRENT")["SecretString"]
     found: dict[str, str] = json.loads(text)
@@ -58,7 +58,7 @@ def value(stack: Prod, name: str) -> dict[str, str]:
     return found
 
 
-def nothing_leaked(stack: Prod, *more: str) -> None:
+def nothing_leaked(stack: AwsProd, *more: str) -> None:
     """And a preview finds nothing to do."""
     done = stack.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
     assert done.returncode == 0, done.stdout[-4000:]
@@ -73,17 +73,17 @@ def nothing_leaked(stack: Prod, *more: str) -> None:
 
 
 @pytest.fixture
-def here(moto: Aws, broker: Mosquitto, tmp_path: Path) -> Iterator[Prod]:
+def here(moto: Aws, broker: Mosquitto, tmp_path: Path) -> Iterator[AwsProd]:
     stack = new_prod(tmp_path, broker, moto, "examples/Pulumi.dev-aws-local.yaml")
     stack.config["server"] |= {"folder": str(tmp_path / "mcp"), "source": str(real_server() or SMALL_SERVER)}
     stack.config["rotation"] = {"grace_seconds": 1}
     stack.configure()
     stack.up()
     with strict(moto) as strictly:
-        yield Prod(stack, broker, strictly)
+        yield AwsProd(stack, broker, moto=moto, strict=strictly)
 
 
-async def _publish(stack: Prod, entry: dict[str, Any], folder: Path) -> str:
+async def _publish(stack: AwsProd, entry: dict[str, Any], folder: Path) -> str:
     """As an MCP client of this machine does with the entry."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment = {**kept, **stack.strict.environment, **entry["env"]}
@@ -91,7 +91,7 @@ async def _publish(stack: Prod, entry: dict[str, Any], folder: Path) -> str:
         return await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
 
 
-def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account(here: Prod, tmp_path: Path) -> None:
+def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account(here: AwsProd, tmp_path: Path) -> None:
     written = tmp_path / "mcp" / "config" / "mcp.json"
     assert here.outputs["server"] == str(written)
     entry = json.loads(written.read_text())["mcpServers"]["coreflux"]
@@ -117,7 +117,7 @@ def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account
 @pytest.fixture
 def clustered(
     cluster: Cluster, moto: Aws, broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Prod]:
+) -> Iterator[AwsProd]:
     from lightkube.codecs import from_dict
     from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 
@@ -133,10 +133,10 @@ def clustered(
     stack.configure()
     stack.up()
     with strict(moto) as strictly:
-        yield Prod(stack, broker, strictly)
+        yield AwsProd(stack, broker, moto=moto, strict=strictly)
 
 
-def copy(stack: Prod, cluster: Cluster) -> set[str]:
+def copy(stack: AwsProd, cluster: Cluster) -> set[str]:
     """In External Secrets' stead: make each Secret that one of its objects asks for. Gives their names."""
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.models.meta_v1 import ObjectMeta
@@ -157,7 +157,7 @@ def copy(stack: Prod, cluster: Cluster) -> set[str]:
 
 
 def test_pods_serve_on_what_external_secrets_is_asked_to_copy(
-    clustered: Prod, cluster: Cluster, tmp_path: Path
+    clustered: AwsProd, cluster: Cluster, tmp_path: Path
 ) -> None:
     from lightkube import ApiError
     from lightkube.generic_resource import create_namespaced_resource

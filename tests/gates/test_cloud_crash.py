@@ -1,0 +1,76 @@
+"""What a cloud's rotator does is killed at any effect, while it holds the lease, and the cloud's next call ends it.
+What readers are given logs in all the while.
+
+The same test for AWS (Secrets Manager's four calls of a function; moto with AWS' rules) and for Azure (the commands of
+the job; Key Vault's stand-in and the lease of a blob in Azurite), on a real mosquitto. What only AWS has is in
+test_aws_crash.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Sequence
+
+import pytest
+
+from tests.gates.calls import MESSAGES, play
+from tests.gates.converging import settled
+from tests.gates.doomed import Doomed, begin
+from tests.real.cloud_stack import TICK, Attempt, CloudStack, Event
+from tests.real.stack import Readers
+
+pytestmark = pytest.mark.real
+
+
+def test_a_rotation_killed_at_any_effect_is_ended_by_the_clouds_next_call(cloud: CloudStack) -> None:
+    cloud.rotate()
+    with Readers(cloud) as readers:
+        recorded = played(cloud, next_rotation(cloud, readers).events)
+        assert recorded.end() == 0, recorded.moments
+        moments = recorded.moments
+        for _, effect in (*cloud.writes, *MESSAGES):
+            assert [moment for moment in moments if moment.startswith(f"before {effect}")], effect
+        # Between two effects there is one moment, called after the one and before the other.
+        kills = [at for at, moment in enumerate(moments) if moment.startswith("before")] + [len(moments) - 2]
+        for kill_at in kills:
+            leased = cloud.lease_is_quick or kill_at in (kills[0], kills[-1])
+            attempt = next_rotation(cloud, readers)
+            doomed = played(cloud, attempt.events, leased=leased, kill_at=kill_at)
+            assert doomed.end() == -signal.SIGKILL
+            assert doomed.moments == moments[: kill_at + 1], "not the rotation that was recorded"
+            assert cloud.log_in() == "Success", moments[kill_at]
+            assert cloud.is_leased() is leased, "it was killed while it held the lease"
+            cloud.outlast()
+            if leased:
+                for event in attempt.again:
+                    cloud.play(event)
+            else:
+                again = played(cloud, attempt.again, leased=False)
+                assert again.end() == 0, again.moments
+            current = settled(cloud).current
+            assert current and attempt.version in ("", current.id)
+        assert readers.failures == []
+        print(f"{len(moments)} moments, {len(kills)} kills, {readers.connects} logins meanwhile, 0 failed")
+    cloud.skip_grace()
+    store = cloud.session().store
+    replaced = store.versions("mqtt").previous
+    assert replaced
+    before = store.read("mqtt", replaced.id, purpose="test")
+    cloud.play(TICK)
+    assert cloud.log_in(before) != "Success"
+    assert cloud.log_in() == "Success"
+
+
+def next_rotation(cloud: CloudStack, readers: Readers) -> Attempt:
+    """One that begins when the readers of the last but one version have let it go, and that has that one to retire."""
+    previous = cloud.session().store.versions("mqtt").previous
+    if previous is None or previous.retired:
+        cloud.rotate()
+    readers.caught_up()
+    cloud.skip_grace()
+    return cloud.rotation()
+
+
+def played(cloud: CloudStack, events: Sequence[Event], *, leased: bool = True, kill_at: int | None = None) -> Doomed:
+    return begin(functools.partial(play, cloud, events, leased), kill_at=kill_at)

@@ -1,0 +1,157 @@
+"""A stack of AWS on the stand-in provider and moto: what AWS would call, resolve and run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from secretops.manifest import Manifest
+from secretops.values import Value
+from tests.real.aws_stack import STEPS, AwsStack
+from tests.real.lambda_runtime import RunningFunction, package_for_here, running
+from tests.real.mosquitto import Mosquitto
+from tests.real.moto import Aws
+from tests.stacks.prod import Prod, ProdStack, new_prod_stack
+from tools import lambda_package
+
+NAME = "prod"
+
+
+def new_prod(home: Path, broker: Mosquitto, moto: Aws, file: str = f"Pulumi.{NAME}.yaml") -> ProdStack:
+    """The stack in `home`, of the shipped stack file or another of the AWS store; not deployed yet."""
+    assert lambda_package.main() == 0, "make lambda says why"
+    return new_prod_stack(home, file, broker, {"STANDIN_MOTO_URL": moto.url})
+
+
+@dataclass
+class Rotations(AwsStack):
+    """AWS' calls, which go to the functions that the stack declares."""
+
+    rotates: RunningFunction | None = None
+    ticks: RunningFunction | None = None
+
+    def call(self, event: dict[str, str]) -> None:
+        assert self.rotates
+        self.rotates.invoke(event, ahead=self.clock.ahead.total_seconds())
+
+    def tick_function(self) -> dict[str, Any]:
+        assert self.ticks
+        done: dict[str, Any] = self.ticks.invoke({}, ahead=self.clock.ahead.total_seconds())
+        return done
+
+
+@dataclass(kw_only=True)
+class AwsProd(Prod):
+    """With moto, and beside it one that has AWS' own rules of Secrets Manager, for functions and operators."""
+
+    moto: Aws
+    strict: Aws
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    """What the tick that the stack declares told CloudWatch."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**self.moto.environment, "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.strict.url}
+
+    @property
+    def packed(self) -> dict[str, Any]:
+        packed = self.resource("rotate-mqtt-function")["code"]["assets"]["secretops.json"]["text"]
+        return Manifest.model_validate_json(packed).model_dump(mode="json")
+
+    def holds_nothing(self) -> None:
+        place = self.rotations.place
+        for name in (*place.secrets.values(), place.lease):
+            about = self.moto.secrets_manager.describe_secret(SecretId=name)
+            assert not about.get("VersionIdsToStages"), "no value is written"
+            key = self.moto.client("kms").describe_key(KeyId=about["KmsKeyId"])["KeyMetadata"]
+            assert key["KeyManager"] == "CUSTOMER"
+            assert self.moto.client("kms").get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
+            policy = self.moto.secrets_manager.get_resource_policy(SecretId=name)["ResourcePolicy"]
+            assert {one["Effect"] for one in json.loads(policy)["Statement"]} >= {"Deny"}
+
+    def rotate_mqtt(self, times: int) -> None:
+        """AWS' calls go to the function that the stack declares: its handler, variables and package."""
+        rotations = self.rotations
+        with self.function("rotate-mqtt") as rotations.rotates:
+            for turn in range(times):
+                token = rotations.begin()
+                for step in STEPS:
+                    rotations.step(step, token)
+                    if turn or step == "finishSecret":
+                        assert self.log_in(self.served()) == "Success", step
+                self.history.append(self.served())
+                rotations.skip_grace()
+
+    def served(self) -> Value:
+        given = self.injected()
+        return Value({"username": given["MQTT_USER"], "password": given["MQTT_PASSWORD"]})
+
+    def tick(self) -> str:
+        rotations = self.rotations
+        with self.function("tick") as rotations.ticks:
+            said = str(rotations.tick_function()["mqtt"])
+            self.lines += [
+                json.loads(line) for line in rotations.ticks.log.read_text().splitlines() if '"_aws"' in line
+            ]
+        (counted,) = self.lines
+        alarm = self.resource("alarm-tick-failed")
+        assert alarm["dimensions"] == {"Stack": counted["Stack"]}
+        assert [one["Namespace"] for one in counted["_aws"]["CloudWatchMetrics"]] == [alarm["namespace"]]
+        assert (counted["Failed"], counted["Overdue"]) == (0, 0)
+        return said
+
+    def remains(self) -> None:
+        place = self.rotations.place
+        for name in (*place.secrets.values(), place.lease):
+            about = self.moto.secrets_manager.describe_secret(SecretId=name)
+            assert (about["DeletedDate"] - about["LastChangedDate"]).days >= 29, "30 days to change one's mind"
+
+    @contextmanager
+    def function(self, name: str, *, brings: Sequence[Path] = ()) -> Iterator[RunningFunction]:
+        """A function of the stack by its logical name, running from its own package until the end of the block."""
+        with running(
+            self.stack.home / "functions" / name,
+            self.resource(f"{name}-function"),
+            package=self._package,
+            environment=self.environment,
+            brings=brings,
+        ) as function:
+            try:
+                yield function
+            finally:
+                self.stack.said.append(function.log.read_text())
+
+    @cached_property
+    def _package(self) -> Path:
+        return package_for_here(self.stack.home / "here.zip")
+
+    @cached_property
+    def rotations(self) -> Rotations:
+        """Secrets Manager's part of mqtt's rotation, whose function runs once `rotate` is given."""
+        packed = Manifest.model_validate(self.packed)
+        here = packed.model_copy(update={"broker": self.reached})
+        return Rotations(here, environment=self.moto.environment, aws=self.moto)
+
+    def injected(self) -> dict[str, str]:
+        """What ECS would give to the server's container: each reference of the task definition, resolved in moto.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+        """
+        containers = json.loads(self.resource("task")["containerDefinitions"])
+        (server,) = (one for one in containers if one["name"] == "server")
+        given = {one["name"]: self._resolved(one["valueFrom"]) for one in server["secrets"]}
+        self.values |= {text for name, text in given.items() if name != "MQTT_USER"}
+        return given
+
+    def _resolved(self, reference: str) -> str:
+        *arn, key, stage, version = reference.split(":")
+        assert len(arn) == 7, f"an ARN of a secret, then key, stage and version: {reference}"
+        which = {"VersionStage": stage or "AWSCURRENT"} | ({"VersionId": version} if version else {})
+        found = self.moto.secrets_manager.get_secret_value(SecretId=":".join(arn), **which)
+        text: str = json.loads(found["SecretString"])[key]
+        return text

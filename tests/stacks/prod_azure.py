@@ -1,0 +1,181 @@
+"""A stack of Azure on the stand-in provider, the Key Vault emulator and Azurite: what Azure would run, and as whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from azure.core.exceptions import HttpResponseError
+
+from secretops.entrypoints import lay_files
+from secretops.launcher.sources import open_source
+from secretops.values import Value
+from tests.real.azure import Azure
+from tests.real.container_app import run_job
+from tests.real.mosquitto import Mosquitto
+from tests.stacks.prod import Prod, ProdStack, new_prod_stack
+from tools.key_vault.management import Management
+from tools.key_vault.tokens import Principal
+from tools.standin.azure.emulator import VARIABLE
+
+if TYPE_CHECKING:
+    from azure.keyvault.secrets import SecretClient
+
+    from tools.key_vault.vault import Vault
+
+NAME = "prod-azure"
+
+
+def new_azure(
+    home: Path, broker: Mosquitto, azure: Azure, management: Management, file: str = f"examples/Pulumi.{NAME}.yaml"
+) -> ProdStack:
+    """The stack in `home`, of the shipped example or another of the Azure store, in this tenant, with an operator more;
+    not deployed yet."""
+    stack = new_prod_stack(home, file, broker, {VARIABLE: management.url})
+    store: Any = stack.config["store"]
+    store |= {"tenant": azure.authority.tenant, "operators": [str(uuid.uuid4()), *store["operators"]]}
+    stack.configure()
+    return stack
+
+
+@dataclass(kw_only=True)
+class AzureProd(Prod):
+    """With the stand-ins for Azure. Who may what is what the stack's role assignments say, and nothing else."""
+
+    azure: Azure
+    management: Management
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.azure.environment(self.operators[-1])
+
+    @property
+    def packed(self) -> dict[str, Any]:
+        (first,), (main,) = (self.resource("job")["template"][which] for which in ("initContainers", "containers"))
+        laid = lay_files.texts(first["args"], {one["name"]: one["value"] for one in first["env"]})
+        packed: dict[str, Any] = json.loads(laid[main["args"][main["args"].index("--manifest") + 1]])
+        return packed
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Readers and workspace are for `audit` alone, and known only after what the rotator is told."""
+        told = super().told
+        return {**told, "store": {**told["store"], "readers": {}, "workspace": ""}}
+
+    def holds_nothing(self) -> None:
+        rotator = self.client(self.principal("rotator-identity"))
+        for name in self._stored:
+            assert list(rotator.list_properties_of_secret_versions(name)) == []
+        assert self.vault.retention_days == 90 and self.vault.purge_protection
+
+    def rotate_mqtt(self, times: int) -> None:
+        """By the operator; between two, a tick of the job that an expiry starts retires what was replaced."""
+        for turn in range(times):
+            if turn:
+                assert self.log_in(self.served()) == "Success", "before"
+                self._execute("job-near-expiry")
+            self.operator("rotate", "mqtt")
+            assert self.log_in(self.served()) == "Success", "after"
+            self.history.append(self.served())
+
+    def served(self) -> Value:
+        """By the launcher's own source, with the arguments, variables and identity of the app."""
+        (server,) = self.resource("app")["template"]["containers"]
+        source = server["args"][server["args"].index("--from") + 1]
+        declared = {one["name"]: one["value"] for one in server["env"]}
+        identity = self.azure.environment(self.principal("server-identity"))
+        assert declared["AZURE_CLIENT_ID"] == identity["AZURE_CLIENT_ID"]
+        here = {"MQTT_CA_CERT": str(self.broker.ca_file)}  # in the container it is laid down first
+        assert here.keys() < declared.keys()
+        with mock.patch.dict(os.environ, {**identity, **declared, **here}):
+            settings = open_source(source).read()
+        assert settings.agent_key and settings.http_token
+        self.values |= {settings.agent_key["api-key"], settings.http_token["token"]}
+        return Value(dict(settings.mqtt))
+
+    def tick(self) -> str:
+        said = self._execute("job")
+        lines = said.splitlines()
+        for name in self.told["store"]["secrets"]:
+            assert any(name in line for line in lines), f"the tick says a line for each secret, and none of {name}"
+        return said
+
+    def remains(self) -> None:
+        assert self.management.deleted == {self.vault.name}, "for 90 days it can be recovered"
+        assert not self.vault.access.assignments, "and nobody reads it meanwhile"
+
+    def may_read(self, principal: Principal) -> set[str]:
+        """The secrets of the vault that somebody has leave to read, also where there is nothing to be read now."""
+        client, allowed = self.client(principal), set()
+        for name in self._stored:
+            try:
+                client.get_secret(name)
+            except HttpResponseError as error:
+                assert error.response is not None
+                if "ForbiddenByRbac" in error.response.text():
+                    continue
+                assert "SecretDisabled" in error.response.text() or error.status_code == 404, error.message
+            allowed.add(name)
+        return allowed
+
+    @cached_property
+    def vault(self) -> Vault:
+        return self.management.vaults[self.resource("vault")["name"].lower()]
+
+    def principal(self, identity: str) -> Principal:
+        """An identity of the stack by its logical name, with the ids that the provider gave it."""
+        made = self.resource(identity)
+        return Principal(made["name"], oid=made["principalId"], appid=made["clientId"])
+
+    def _identity(self, resource_id: str) -> Principal:
+        """The same, by what it is to Azure."""
+        names = {self.resource(name)["name"]: name for name in ("rotator-identity", "server-identity")}
+        return self.principal(names[resource_id.rpartition("/")[2]])
+
+    def client(self, principal: Principal) -> SecretClient:
+        return self.azure.client(self.vault, principal)
+
+    @property
+    def _stored(self) -> list[str]:
+        store = self.told["store"]
+        return [*store["secrets"].values(), *store["pending"].values()]
+
+    @cached_property
+    def operators(self) -> list[Principal]:
+        """As they were at first. Who works here is the last of them."""
+        store: Any = self.stack.config["store"]
+        return [Principal(f"operator {at}", oid=oid) for at, oid in enumerate(store["operators"])]
+
+    def _execute(self, name: str) -> str:
+        """One execution of a job, once the grace is over: its command, variables, files, and the identity that it has
+        for its program."""
+        job = _without_grace(self.resource(name))
+        (own,) = (one["identity"] for one in job["configuration"]["identitySettings"] if one["lifecycle"] == "Main")
+        assert own in job["identity"]["userAssignedIdentities"]
+        done = run_job(
+            job,
+            self.stack.home / "executions" / secrets.token_hex(4),
+            identity=self.azure.environment(self._identity(own)),
+            ca=self.azure.certificate.ca,
+        )
+        self.stack.said.append(done.log)
+        assert done.code == 0, done.log
+        return done.log
+
+
+def _without_grace(job: dict[str, Any]) -> dict[str, Any]:
+    """A job that is told of a grace of no time. It is the one thing that is not as the stack declares it: nothing here
+    can turn a container's clock, and no test waits for an hour."""
+    declared = json.dumps(job)
+    shortened, times = re.subn(r'(\\"grace_seconds\\": )\d+', r"\g<1>0", declared)
+    assert times == 1
+    told: dict[str, Any] = json.loads(shortened)
+    return told
