@@ -571,7 +571,7 @@ def lease_labels(place: Account) -> dict[str, list[str]]:
 
 
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
-    held_up = Timing(duration=1, renew=3600, look=0.1)
+    held_up = Timing(duration=3, renew=3600, look=0.1)
     publish(place, token(1))
     first = place.open(timing=held_up)
     with first.lease("who was held up"), place.open(timing=held_up).lease("who followed"):
@@ -608,7 +608,7 @@ def test_who_was_followed_while_the_machine_slept_gives_no_more_values_to_act_on
     place: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(place, token(1))
-    store = place.open(timing=Timing(duration=2, renew=3600, look=0.1))
+    store = place.open(timing=Timing(duration=4, renew=3600, look=0.1))
     with store.lease("asleep"):
         store.read("it", token(1), purpose="test")
         followed(place, "the follower")

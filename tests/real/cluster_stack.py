@@ -33,7 +33,7 @@ SECRETS, CERTS, VERSIONS, LEASE = (
 class ClusterStack(Stack):
     """A stack of the Kubernetes store. In this process its lease lasts a second, so that a killed holder costs one."""
 
-    lease_seconds: int = 1
+    lease_seconds: int = 2
 
     @property
     def kubeconfig(self) -> Path:
