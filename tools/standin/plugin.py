@@ -220,7 +220,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         """Say on which provider this runs. Where the engine cannot be told, nobody can be."""
         said = (
             f"STAND-IN for {self._cloud.package} {self._cloud.version}: no account is reached and nothing is deployed. "
-            f"Inputs are checked against the SDK's types and the cloud's published models. {self._cloud.disclaimer}."
+            f"Inputs are checked against the SDK's types and what the cloud publishes. {self._cloud.disclaimer}."
         )
         if self._engine:
             with grpc.insecure_channel(self._engine) as channel:
