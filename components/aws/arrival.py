@@ -14,6 +14,3 @@ the one before it take about five minutes, and a task that does not start is tri
 
 REDEPLOYED = DELAY + WINDOW + ROLLOUT
 """With NativeRef."""
-
-FETCHED = 240
-"""With Fetched. The launcher looks each minute, and after a look that failed in two; the rest is for changing over."""

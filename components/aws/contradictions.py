@@ -12,7 +12,7 @@ from components.aws.names import names_of
 from components.aws.patterns import FILTER_LIMIT, undeclared_read
 from components.aws.task import CA_LIMIT
 from components.broker import ca_bundle
-from components.elsewhere import not_fetched, out_of_reach
+from components.elsewhere import fetched_too_late, not_fetched, out_of_reach
 from components.entries import REGION
 from components.problems import Problem, did_you_mean
 from components.sections import (
@@ -113,17 +113,14 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
 
 def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
     """A grace that is over before a new value is in every task."""
-    least, why = arrival.FETCHED, "the launcher looks for a new value each minute, a look may fail, and it changes over"
-    if server.reference == "NativeRef":
-        least = arrival.REDEPLOYED
-        why = (
-            f"a new value waits {arrival.DELAY + arrival.WINDOW} s for others, and a new deployment then takes up to "
-            f"{arrival.ROLLOUT // 60} minutes"
-        )
-    if rotation.grace_seconds < least:
+    where = f"reference {server.reference}"
+    if server.reference == "Fetched":
+        yield from fetched_too_late(rotation, where)
+    elif rotation.grace_seconds < arrival.REDEPLOYED:
         yield Problem(
-            f"rotation.grace_seconds: {rotation.grace_seconds} with reference {server.reference}",
-            f"at least {least}: {why}",
+            f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
+            f"at least {arrival.REDEPLOYED}: a new value waits {arrival.DELAY + arrival.WINDOW} s for others, and "
+            f"a new deployment then takes up to {arrival.ROLLOUT // 60} minutes",
             "lengthen it, or take it out for its default",
         )
 

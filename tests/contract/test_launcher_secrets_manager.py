@@ -19,7 +19,7 @@ pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 
 from botocore.exceptions import ClientError
 
-from components.aws.arrival import FETCHED
+from components.elsewhere import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, UnreachableError, UsageError

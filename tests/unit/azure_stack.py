@@ -175,20 +175,6 @@ def refusals(store: str = "", server: str = "", broker: str = "", **more: str) -
     return [" ".join(str(problem).split()) for problem in refused.value.problems]
 
 
-def texts(entry: Any) -> Iterator[str]:
-    """Every text in it, at any depth."""
-    match entry:
-        case dict():
-            for key, inner in entry.items():
-                yield key
-                yield from texts(inner)
-        case list():
-            for inner in entry:
-                yield from texts(inner)
-        case str():
-            yield entry
-
-
 def whole(entry: Any) -> Any:
     """As the engine hands numbers over: whole ones are whole again, which the mocks' protocol makes floats of."""
     match entry:

@@ -15,6 +15,7 @@ from components.sections import AwsStore, EcsServer, ExistingTrail, LoadBalancer
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, statements
+from tests.unit.page import rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 """The SDK warns of what nobody here uses."""
@@ -30,19 +31,9 @@ def prod() -> Deployed:
     return on_aws()
 
 
-def rows(section: str) -> dict[str, str]:
-    """The rest of each row of the table whose first column is headed so, by what is in that column."""
-    table = PAGE.partition(f"| {section} |")[2].partition("\n\n")[0]
-    found: dict[str, str] = {}
-    for row in table.splitlines()[2:]:
-        first, rest = row.strip("| ").split(" | ", 1)
-        found |= dict.fromkeys(re.findall(r"`([\w-]+)`", first), rest)
-    return found
-
-
 @pytest.mark.parametrize(("section", "model"), [("`store`", AwsStore), ("`server`", EcsServer)])
 def test_the_page_has_every_key_of_a_section_with_its_default(section: str, model: type[Section]) -> None:
-    told = rows(section)
+    told = rows(PAGE, section)
     assert told.keys() == model.model_fields.keys()
     for name, field in model.model_fields.items():
         default = told[name].partition("|")[0].strip()
@@ -59,13 +50,13 @@ def test_the_page_has_every_key_of_a_section_with_its_default(section: str, mode
     [("vpc", Vpc), ("existing_trail", ExistingTrail), ("load_balancer", LoadBalancer)],
 )
 def test_the_page_has_every_key_of_a_section_within_a_section(row: str, model: type[Section]) -> None:
-    told = (rows("`store`") | rows("`server`"))[row]
+    told = (rows(PAGE, "`store`") | rows(PAGE, "`server`"))[row]
     assert model.model_fields.keys() <= set(re.findall(r"`(\w+)`", told))
 
 
 def test_the_page_has_every_alarm_and_no_other(prod: Deployed) -> None:
     made = {alarm.inputs["name"] for alarm in prod.of_type("aws:cloudwatch/metricAlarm:MetricAlarm")}
-    assert {f"coreflux-mcp-prod-{name}" for name in rows("alarm")} == made
+    assert {f"coreflux-mcp-prod-{name}" for name in rows(PAGE, "alarm")} == made
 
 
 def test_the_pages_numbers_of_resources_are_the_programs(prod: Deployed) -> None:

@@ -19,12 +19,11 @@ from tests.unit.azure_stack import (
     on_azure,
     shipped,
     store_of,
-    texts,
     whole,
     with_every_option,
     wrong,
 )
-from tests.unit.harness import Deployed, ca_file
+from tests.unit.harness import Deployed, ca_file, texts
 from tests.unit.test_components import SDKS, imported
 from tools.standin import sdk_types
 

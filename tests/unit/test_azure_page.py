@@ -16,6 +16,7 @@ from components.azure.names import names_of
 from components.sections import AzureStore, ContainerAppServer, DnsZones, PrivateEndpoint, Section, VaultNetwork
 from tests.unit.azure_stack import shipped, with_every_option
 from tests.unit.harness import Deployed, ca_file
+from tests.unit.page import rows
 from tests.unit.test_docs import PAGES, commands
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
@@ -31,19 +32,9 @@ def prod(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     return shipped(ca_file(tmp_path_factory.mktemp("ca")))
 
 
-def rows(section: str) -> dict[str, str]:
-    """The rest of each row of the table whose first column is headed so, by what is in that column."""
-    table = PAGE.partition(f"| {section} |")[2].partition("\n\n")[0]
-    found: dict[str, str] = {}
-    for row in table.splitlines()[2:]:
-        first, rest = row.strip("| ").split(" | ", 1)
-        found |= dict.fromkeys(re.findall(r"`([\w-]+)`", first), rest)
-    return found
-
-
 @pytest.mark.parametrize(("section", "model"), [("`store`", AzureStore), ("`server`", ContainerAppServer)])
 def test_the_page_has_every_key_of_a_section_with_its_default(section: str, model: type[Section]) -> None:
-    told = rows(section)
+    told = rows(PAGE, section)
     assert told.keys() == model.model_fields.keys()
     for name, field in model.model_fields.items():
         default = told[name].partition("|")[0].strip()
@@ -65,7 +56,7 @@ def test_the_page_tells_every_key_of_a_section_within_a_section(model: type[Sect
 
 def test_the_page_has_every_alert_and_no_other(prod: Deployed) -> None:
     made = {name.removeprefix("alert-") for name in prod.resources if name.startswith("alert-")}
-    assert rows("alert").keys() == made
+    assert rows(PAGE, "alert").keys() == made
 
 
 def test_the_pages_numbers_of_resources_are_the_programs(prod: Deployed) -> None:

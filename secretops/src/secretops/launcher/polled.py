@@ -32,7 +32,7 @@ WAITING_SECONDS = 10.0
 SLOWER = 2
 """A store that throttles or does not answer is asked this many times less often, and for a secret that it refuses while
 its value is in use. No less: a user that is replaced works on for the grace of the stack alone, which may begin with
-the store's first answer (components/elsewhere.py and components/aws/arrival.py say how long it is at least)."""
+the store's first answer (components/elsewhere.py says how long it is at least)."""
 
 REFUSED_SECONDS = 600.0
 """Between two questions for a secret that is refused and was never given: it may come, since a role takes minutes to
