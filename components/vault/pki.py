@@ -1,0 +1,147 @@
+"""A CA for client certificates in Vault's PKI engine. Each key is made there, as `internal`: no answer has it, so no
+state can.
+
+The intermediate alone signs clients. Its root is a mount of the stack's own, or somebody outside is given the request.
+"""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_vault as vault
+
+from components.broker import ca_bundle
+from components.principals import VaultPlace
+from components.sections import VaultPki
+from components.vault.names import CLIENT, Names
+
+ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
+CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24
+"""A list of what was revoked is good for so long, and made anew so long before."""
+
+_YEAR = 365 * 86400
+_DAY = 86400
+
+
+class VaultCertificates(pulumi.ComponentResource):
+    """Mounts, an intermediate and the role `client`. Owns no certificate of a client, and no key that leaves Vault."""
+
+    csr: pulumi.Output[str]
+    """The intermediate's request, for whoever signs it outside."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pki: VaultPki,
+        names: Names,
+        place: VaultPlace,
+        production: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:vault:Certificates", name, None, opts)
+        self._pki, self._names, self._place = pki, names, place
+        mount, prepared = self._mount("pki", names.pki, INTERMEDIATE_YEARS, production)
+        request = vault.pkisecret.SecretBackendIntermediateCertRequest(
+            "pki-request",
+            backend=mount.path,
+            type="internal",
+            common_name=f"{names.base} clients",
+            key_type="ec",
+            key_bits=256,
+            opts=place.under(self, after=[prepared]),
+        )
+        self.csr = request.csr
+        last: pulumi.Resource = request
+        certificate = self._signed(request.csr, production)
+        if certificate is not None:
+            last = vault.pkisecret.SecretBackendIntermediateSetSigned(
+                "pki-signed", backend=mount.path, certificate=certificate, opts=place.under(self, after=[request])
+            )
+        vault.pkisecret.SecretBackendRole(
+            "pki-client",
+            backend=mount.path,
+            name=CLIENT,
+            allowed_domains=[names.base],
+            allow_bare_domains=True,  # that one name, and none below it
+            allow_subdomains=False,
+            allow_glob_domains=False,
+            allow_any_name=False,
+            allow_localhost=False,
+            allow_ip_sans=False,
+            allow_wildcard_certificates=False,
+            enforce_hostnames=True,
+            require_cn=True,
+            client_flag=True,
+            server_flag=False,
+            code_signing_flag=False,
+            email_protection_flag=False,
+            key_type="ec",
+            key_bits=256,
+            key_usages=["DigitalSignature"],
+            ext_key_usages=["ClientAuth"],
+            ttl=str(pki.days * _DAY),
+            max_ttl=str(pki.days * _DAY),
+            no_store=False,  # what is not stored can't be revoked
+            generate_lease=False,
+            opts=place.under(self, after=[last]),
+        )
+        self.register_outputs({"mount": names.pki})
+
+    def _signed(self, csr: pulumi.Output[str], production: bool) -> pulumi.Input[str] | None:
+        """The intermediate's certificate with its issuer's; None while nobody has signed it."""
+        if self._pki.signed_by == "outside":
+            return ca_bundle(self._pki.certificate_file) if self._pki.certificate_file else None
+        mount, prepared = self._mount("root", self._names.root, ROOT_YEARS, production)
+        root = vault.pkisecret.SecretBackendRootCert(
+            "root-certificate",
+            backend=mount.path,
+            type="internal",
+            common_name=f"{self._names.base} root",
+            ttl=str(ROOT_YEARS * _YEAR),
+            key_type="ec",
+            key_bits=256,
+            opts=self._place.under(self, after=[prepared], protect=production),
+        )
+        signed = vault.pkisecret.SecretBackendRootSignIntermediate(
+            "root-signs",
+            backend=mount.path,
+            csr=csr,
+            common_name=f"{self._names.base} clients",
+            ttl=str(INTERMEDIATE_YEARS * _YEAR),
+            max_path_length=0,  # it signs clients, and no further CA
+            revoke=True,
+            opts=self._place.under(self, after=[root]),
+        )
+        return pulumi.Output.all(signed.certificate, root.certificate).apply(
+            lambda chain: "\n".join(one.strip() for one in chain) + "\n"
+        )
+
+    def _mount(self, name: str, path: str, years: int, production: bool) -> tuple[vault.Mount, pulumi.Resource]:
+        """A PKI mount, and what of it comes last: a server may refuse two changes of one such mount at a time, and
+        only what is signed later says where its issuer and what that revoked are found."""
+        mount = vault.Mount(
+            f"{name}-mount",
+            path=path,
+            type="pki",
+            description="Signs client certificates of the Coreflux MCP server",
+            max_lease_ttl_seconds=years * _YEAR,
+            opts=self._place.under(self, protect=production),
+        )
+        within = f"/{self._place.namespace}" if self._place.namespace else ""
+        at = mount.path.apply(lambda path: f"{self._place.address}/v1{within}/{path}")
+        urls = vault.pkisecret.SecretBackendConfigUrls(
+            f"{name}-urls",
+            backend=mount.path,
+            issuing_certificates=[at.apply(lambda url: f"{url}/ca")],  # asks nobody for a token
+            crl_distribution_points=[at.apply(lambda url: f"{url}/crl")],
+            opts=self._place.under(self),
+        )
+        crl = vault.pkisecret.SecretBackendCrlConfig(
+            f"{name}-crl",
+            backend=mount.path,
+            expiry=f"{CRL_HOURS}h",
+            auto_rebuild=True,
+            auto_rebuild_grace_period=f"{REBUILT_BEFORE_HOURS}h",
+            opts=self._place.under(self, after=[urls]),
+        )
+        return mount, crl

@@ -1,0 +1,83 @@
+"""The Vault store's rotator: `secretops tick`, which logs in by its own role. Vault runs no program of anybody's, so it
+ticks where the server is: by a CronJob in its cluster, or by a systemd user timer beside its client's entry.
+"""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.broker import ca_bundle
+from components.dotenv.folder import Folder
+from components.dotenv.rotation import rotator_files, turn_on
+from components.principals import VaultReader, VaultRole
+from components.rotation import Schedule
+from components.sections import KubernetesServer, OutsideBroker, ServerSettings, VaultStore
+from components.vault.login import LOGIN_FOLDER, home
+from components.vault.reading import CA_FILE
+from secretops.manifest import Manifest
+from secretops.manifest import VaultStore as Location
+
+ROTATOR_FOLDER = "rotator"
+"""Beside that one: the manifest and the units."""
+
+
+def on_this_machine(
+    parent: pulumi.ComponentResource, manifest: Manifest, role: VaultRole, *, server: ServerSettings
+) -> Schedule:
+    """A manifest that `secretops tick` needs no Pulumi for, a timer that calls it, and a folder for what it logs in
+    with, which an operator puts there."""
+    root = home(server)
+    child = pulumi.ResourceOptions(parent=parent)
+    Folder("login", root=str(root / LOGIN_FOLDER), opts=child)
+    own = root / ROTATOR_FOLDER
+    Folder(
+        "rotator",
+        root=str(own),
+        folders=("config", "systemd"),
+        files=rotator_files(own, _by(role, manifest)),
+        opts=child,
+    )
+    return Schedule(every="hour", turn_on=turn_on(own, manifest.stack))
+
+
+def in_cluster(
+    parent: pulumi.ComponentResource,
+    manifest: Manifest,
+    reader: VaultReader,
+    *,
+    server: KubernetesServer,
+    broker: OutsideBroker,
+    store: VaultStore,
+) -> Schedule:
+    """A CronJob beside the server, whose pods log in as its service account; it runs from the first `pulumi up` on."""
+    from components.kubernetes.pods import STACK_FOLDER
+    from components.kubernetes.rotation import KubernetesRotator, StoreElsewhere
+
+    if reader.pods is None:
+        raise TypeError(f"{reader.reads.name}: is no role of a cluster")
+    role = reader.rotates
+    KubernetesRotator(
+        "rotator",
+        manifest=_by(role, manifest, ca_file=f"{STACK_FOLDER}/{CA_FILE}" if store.ca_file else None),
+        secrets=(),
+        server=server,
+        broker=broker,
+        namespace=reader.pods.namespace,
+        elsewhere=StoreElsewhere(
+            address=store.address,
+            audience=role.audience,
+            token=role.login.file,
+            files={CA_FILE: ca_bundle(store.ca_file)} if store.ca_file else {},
+        ),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return Schedule(every="hour", turn_on="")
+
+
+def _by(role: VaultRole, manifest: Manifest, *, ca_file: str | None = None) -> Manifest:
+    """The manifest of who logs in by `role`. Where it runs, the CA's file may have another path."""
+    store = manifest.store
+    if not isinstance(store, Location):
+        raise TypeError(f"{store.kind}: a role of Vault reads no other store")
+    changed = store.model_copy(update={"login": role.login, "ca_file": ca_file or store.ca_file})
+    return manifest.model_copy(update={"store": changed})

@@ -1,0 +1,92 @@
+"""What a policy of Vault grants below a mount, read from its text: HCL's form of it, or JSON.
+
+No more of HCL than a policy is made of: https://openbao.org/docs/concepts/policies/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|(#[^\n]*|//[^\n]*|/\*.*?\*/)', re.DOTALL)
+_RULE = re.compile(r'path\s+"(?P<path>(?:[^"\\]|\\.)*)"\s*\{')
+_CAPABILITIES = re.compile(r"(?:^|[\s,{])\"?capabilities\"?\s*=\s*\[(?P<list>[^\]]*)\]")
+_OLD = re.compile(r"(?:^|[\s,{])\"?policy\"?\s*=\s*\"(?P<word>\w+)\"")
+_TEXT = re.compile(r'"([^"]*)"')
+
+_OLD_WORDS = {
+    "deny": frozenset({"deny"}),
+    "read": frozenset({"read", "list"}),
+    "write": frozenset({"create", "read", "update", "delete", "list"}),
+    "sudo": frozenset({"create", "read", "update", "delete", "list", "sudo"}),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One path of a policy, which may end with * and have + for a part, and what it lets do there."""
+
+    path: str
+    may: frozenset[str]
+
+    def covers(self, path: str) -> bool:
+        """Whether it is about that very path."""
+        return _matches(self.path.split("/"), path.split("/"), whole=True)
+
+    def touches(self, mount: str) -> bool:
+        """Whether it is about anything below that mount."""
+        return _matches(self.path.split("/"), mount.strip("/").split("/"), whole=False)
+
+
+def rules(text: str) -> list[Rule]:
+    """Those of a policy's text that grant something. Raises ValueError where it is neither HCL of one nor JSON."""
+    found = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(text))
+    return [rule for rule in found if rule.may and "deny" not in rule.may]
+
+
+def _of_json(document: Mapping[str, Any]) -> Iterator[Rule]:
+    paths = document.get("path", {})
+    for each in paths if isinstance(paths, list) else [paths]:
+        for path, said in each.items():
+            granted = said[0] if isinstance(said, list) else said
+            yield Rule(path, frozenset(granted.get("capabilities") or _OLD_WORDS.get(granted.get("policy", ""), ())))
+
+
+def _of_hcl(text: str) -> Iterator[Rule]:
+    plain = _COMMENT.sub(lambda match: match[1] or " ", text)
+    for match in _RULE.finditer(plain):
+        body = _block(plain, match.end())
+        if found := _CAPABILITIES.search(body):
+            yield Rule(match["path"], frozenset(_TEXT.findall(found["list"])))
+        elif old := _OLD.search(body):
+            yield Rule(match["path"], _OLD_WORDS.get(old["word"], frozenset({old["word"]})))
+
+
+def _block(text: str, start: int) -> str:
+    """What stands between a brace that was opened before `start` and the one that closes it."""
+    depth, quoted = 1, False
+    for end in range(start, len(text)):
+        letter = text[end]
+        if letter == '"' and text[end - 1] != "\\":
+            quoted = not quoted
+        elif not quoted and letter in "{}":
+            depth += 1 if letter == "{" else -1
+            if depth == 0:
+                return text[start:end]
+    raise ValueError("a brace of the policy is not closed")
+
+
+def _matches(pattern: list[str], path: list[str], *, whole: bool) -> bool:
+    """Part by part. A template, {{…}}, stands for any text."""
+    for index, part in enumerate(path):
+        if index >= len(pattern):
+            return False
+        asked = pattern[index]
+        if index == len(pattern) - 1 and asked.endswith("*"):
+            return "/".join(path[index:]).startswith(asked[:-1]) or (not whole and asked[:-1].startswith(part))
+        if asked not in ("+", part) and "{{" not in asked:
+            return False
+    return len(pattern) == len(path) if whole else len(pattern) > len(path)

@@ -1,0 +1,231 @@
+"""A Vault stack on a real OpenBao as `pulumi up` leaves it, without Pulumi: doctor, audit and the launcher look at it.
+
+Its server and its rotator log in by AppRole, its operator by a password of their own. Their policies are the program's.
+live_vault.py beside it has no stack: a mount, and the store's own tests of it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from components.vault import policies
+from components.vault.names import Names
+from secretops import cli
+from secretops.manifest import (
+    Broker,
+    BrokerKind,
+    Manifest,
+    MqttProtocol,
+    Reader,
+    Secret,
+    SecretKind,
+    VaultLogin,
+    VaultStore,
+)
+from secretops.operations.session import Session
+from tests.real.mosquitto import free_port
+
+if TYPE_CHECKING:
+    import hvac
+
+    from tests.real.openbao import OpenBao
+
+CATALOGUE = {"mqtt": True, "agent-key": True, "http-token": True, "broker-admin": False}
+"""Secret -> whether the server reads it."""
+LEASE = "rotator/lease"
+
+
+@dataclass
+class LiveVault:
+    """A mount with a stack's secrets, and who may what there."""
+
+    openbao: OpenBao
+    folder: Path
+    mount: str
+    own: str = field(default_factory=lambda: f"stack-{secrets.token_hex(4)}")
+    """Begins the name of all that is the stack's beside its mount."""
+
+    @property
+    def root(self) -> hvac.Client:
+        return self.openbao.client()
+
+    @property
+    def approle(self) -> str:
+        return f"{self.own}/approle"
+
+    @property
+    def userpass(self) -> str:
+        return f"{self.own}-people"
+
+    def role(self, name: str) -> str:
+        return f"{self.own}-{name}"
+
+    @property
+    def store(self) -> VaultStore:
+        server, rotator = (f"{self.approle}/{self.role(name)}" for name in ("server", "rotator"))
+        operator = f"{self.userpass}/ann"
+        return VaultStore(
+            address=self.openbao.address,
+            ca_file=str(self.openbao.ca_file),
+            mount=self.mount,
+            secrets={name: name for name in CATALOGUE},
+            pending={name: f"pending/{name}" for name in CATALOGUE},
+            lease=LEASE,
+            readers={
+                **{name: (*((server,) if reads else ()), rotator, operator) for name, reads in CATALOGUE.items()},
+                **{f"pending/{name}": (rotator, operator) for name in CATALOGUE},
+                LEASE: (rotator, operator),
+            },
+        )
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its broker is not there: none of these tests asks it."""
+        both, rotator = (Reader.SERVER, Reader.ROTATOR), (Reader.ROTATOR,)
+        supplied = {"agent-key": "api-key", "http-token": "token"}
+        alternating = {"mqtt": (SecretKind.MQTT_USER, both), "broker-admin": (SecretKind.BROKER_ADMIN, rotator)}
+        return Manifest(
+            project="coreflux-mcp-secrets",
+            stack="test",
+            store=self.store,
+            broker=Broker(
+                kind=BrokerKind.COREFLUX, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True
+            ),
+            grace_seconds=30,
+            secrets=(
+                *(
+                    Secret(
+                        name=name,
+                        kind=kind,
+                        fields=("username", "password"),
+                        readers=readers,
+                        cadence_days=90,
+                        users=(f"{name}-a", f"{name}-b"),
+                    )
+                    for name, (kind, readers) in alternating.items()
+                ),
+                *(
+                    Secret(name=name, kind=SecretKind.SUPPLIED, fields=(text,), readers=both, cadence_days=180)
+                    for name, text in supplied.items()
+                ),
+            ),
+        )
+
+    @property
+    def manifest_file(self) -> Path:
+        file = self.folder / f"{self.own}.json"
+        if not file.exists():
+            file.write_text(self.manifest.model_dump_json())
+        return file
+
+    def server_policy(self) -> str:
+        read = [name for name, reads in CATALOGUE.items() if reads]
+        return policies.document([*policies.of_server(self._names, read, polls=True)])
+
+    def rotator_policy(self) -> str:
+        return policies.document([*policies.of_rotator(self._names, self.manifest.secrets)])
+
+    def operator_policy(self) -> str:
+        logins = [
+            VaultLogin(method="approle", mount=self.approle, role=self.role(name), file="/dev/null")
+            for name in ("server", "rotator")
+        ]
+        return policies.document([*policies.of_operator(self._names, self.manifest.secrets, logins)])
+
+    @property
+    def _names(self) -> Names:
+        return Names(base=self.mount)
+
+    def make(self) -> LiveVault:
+        """Everything but values."""
+        client = self.root
+        for name in ("server", "rotator", "operator"):
+            client.sys.create_or_update_policy(self.role(name), getattr(self, f"{name}_policy")())
+        client.sys.enable_auth_method("approle", path=self.approle)
+        for name in ("server", "rotator"):
+            self.set_role(name)
+        client.sys.enable_auth_method("userpass", path=self.userpass)
+        return self
+
+    def set_role(self, name: str, **changes: object) -> None:
+        """As it should be, but for the changes."""
+        said = {
+            "token_policies": [self.role(name)],
+            "token_no_default_policy": True,
+            "token_ttl": "20m",
+            "token_max_ttl": "24h",
+            "secret_id_ttl": "720h",
+            **changes,
+        }
+        self.root.write_data(f"auth/{self.approle}/role/{self.role(name)}", data=said)
+
+    def role_id(self, name: str = "server") -> str:
+        return str(self.root.read(f"auth/{self.approle}/role/{self.role(name)}/role-id")["data"]["role_id"])
+
+    def secret_id(self, name: str = "server") -> str:
+        return str(self._made(name)["data"]["secret_id"])
+
+    def wrapping_token(self, name: str = "server", ttl: str = "10m") -> str:
+        """Of a fresh secret id."""
+        return str(self._made(name, wrap_ttl=ttl)["wrap_info"]["token"])
+
+    def _made(self, name: str, **more: str) -> dict[str, dict[str, str]]:
+        path = f"auth/{self.approle}/role/{self.role(name)}/secret-id"
+        return cast("dict[str, dict[str, str]]", self.root.write_data(path, data={}, **more))
+
+    def log_in(self, name: str) -> str:
+        """A token of that role."""
+        answer = self.openbao.client("").auth.approle.login(
+            role_id=self.role_id(name), secret_id=self.secret_id(name), mount_point=self.approle
+        )
+        return str(answer["auth"]["client_token"])
+
+    def rotator(self) -> Session:
+        """What the stack's rotator works with, logged in as its role."""
+        file = self.folder / "rotator-secret-id"
+        file.write_text(self.secret_id("rotator"))
+        login = VaultLogin(method="approle", mount=self.approle, role=self.role_id("rotator"), file=str(file))
+        store = self.store.model_copy(update={"login": login})
+        return Session.open(self.manifest.model_copy(update={"store": store}), role="rotator")
+
+    def operator(self, name: str = "ann", policy: str = "") -> str:
+        """A token of a person with the operator's policy, or with another."""
+        password = secrets.token_hex(16)
+        users = self.root.auth.userpass
+        users.create_or_update_user(name, password, [policy or self.role("operator")], mount_point=self.userpass)
+        people = self.openbao.client("").auth.userpass
+        return str(people.login(name, password, mount_point=self.userpass)["auth"]["client_token"])
+
+    def run(self, token: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
+        """The command line in this process, with that token."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(self.manifest_file)])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)), encoding="utf-8"))
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            patch.setenv("VAULT_TOKEN", token)
+            cli.main()
+        texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+        return subprocess.CompletedProcess(arguments, cast(int, end.value.code), *texts)
+
+
+def live_vault(openbao: OpenBao, folder: Path) -> LiveVault:
+    """A stack of its own on a server that others use, too."""
+    return LiveVault(openbao, folder, openbao.mount()).make()
+
+
+def without(path: str, policy: str) -> str:
+    """`policy` without its rule of whatever ends with `path`."""
+    less = re.sub(rf'path "[^"]*{re.escape(path)}" {{[^}}]*}}', "", policy)
+    assert less != policy
+    return less

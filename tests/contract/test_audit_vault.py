@@ -1,0 +1,187 @@
+"""`secretops audit` over the logs of a real OpenBao: every read is there, once, with its reader, without its value."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
+
+from hvac.exceptions import Forbidden
+
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
+from secretops.trails.vault import NOBODY
+from secretops.values import Value
+from tests.contract.live_openbao import LiveVault, live_vault, without
+from tests.real.openbao import OpenBao
+
+pytestmark = pytest.mark.real
+
+
+@dataclass
+class Watched:
+    """A stack with values, who comes to read them, and what is told of it."""
+
+    live: LiveVault
+    canaries: list[str] = field(default_factory=list)
+    began: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    """When it was made: what made it is nobody that the stack declares."""
+
+    def read(self, token: str, path: str = "mqtt") -> object:
+        client = self.live.openbao.client(token)
+        return client.secrets.kv.v2.read_secret_version(
+            path, mount_point=self.live.mount, raise_on_deleted_version=True
+        )
+
+    def publish(self, name: str = "mqtt") -> str:
+        """A new value in the place of the one before, as a rotation does. Its id."""
+        session = self.live.rotator()
+        canary, now = f"canary-{secrets.token_hex(12)}", session.clock()
+        made = Version(id=new_token(now), stage=Stage.PENDING, created=now)
+        with session.lease("test"):
+            session.store.add(name, made, Value({"username": "server-a", "password": canary}))
+            session.store.publish(name, made.id, now)
+        self.canaries.append(canary)
+        return made.id
+
+    def audit(self, *arguments: str, code: int, token: str = "") -> list[dict[str, Any]]:
+        """The rows that it prints, without the summary. No value is among them, or in a log."""
+        done = self.live.run(token, "audit", "--json", "--since", self.began, *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        logs = "".join(file.read_text() for file in self.live.openbao.audit_files)
+        for canary in self.canaries:
+            assert canary not in done.stdout + done.stderr + logs
+        *rows, summary = map(json.loads, done.stdout.splitlines())
+        assert (summary["holding_values"], summary["broken"]) == (0, 0)
+        return rows
+
+    @property
+    def files(self) -> tuple[str, str]:
+        first, second = self.live.openbao.audit_files
+        return str(first), str(second)
+
+
+@pytest.fixture
+def watched(openbao: OpenBao, tmp_path: Path) -> Watched:
+    made = Watched(live_vault(openbao, tmp_path))
+    made.publish()
+    return made
+
+
+def test_a_declared_readers_reads_are_on_record_once_although_two_devices_tell_of_them(watched: Watched) -> None:
+    token = watched.live.log_in("server")
+    for _ in range(3):
+        assert watched.read(token)
+    server = f"{watched.live.approle}/{watched.live.role('server')}"
+    (row,) = watched.audit(*watched.files, "--reader", server, code=0)
+    assert (row["secret"], row["operation"], row["outcome"], row["count"]) == ("mqtt", "read data", "got it", 3)
+    assert row["declared"] and row["sources"] == ["127.0.0.1"]
+    assert watched.audit(watched.files[0], "--reader", server, "--secret", "agent-key", code=0) == []
+
+
+def test_all_that_secretops_itself_does_is_declared(watched: Watched) -> None:
+    watched.publish()
+    rows = watched.audit(*watched.files, "--secret", "mqtt", code=0)
+    assert {row["reader"] for row in rows} == {f"{watched.live.approle}/{watched.live.role('rotator')}"}
+    assert all(row["declared"] for row in rows)
+
+
+def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Watched) -> None:
+    live = watched.live
+    live.root.sys.create_or_update_policy(
+        live.role("wide"), f'path "{live.mount}/*" {{ capabilities = ["read", "list"] }}'
+    )
+    forged = live.openbao.token(
+        live.role("wide"), meta={"role_name": live.role("server")}, display_name=live.approle.replace("/", "-")
+    )
+    bob, nobody = live.operator("bob", live.role("wide")), live.operator("carol", "default")
+    watched.read(forged)
+    watched.read(bob)
+    watched.read(live.operator())
+    with pytest.raises(Forbidden):
+        watched.read(nobody)
+    with pytest.raises(Forbidden):
+        watched.read("not-a-token")
+    live.openbao.client(bob).secrets.kv.v2.list_secrets("", mount_point=live.mount)
+    rows = [row for row in watched.audit(*watched.files, code=3) if live.role("rotator") not in row["reader"]]
+    told = [(row["reader"], row["operation"], row["outcome"], row["declared"]) for row in rows]
+    flat = live.approle.replace("/", "-")
+    assert set(told[:2]) == {
+        (f"token-{flat}/{live.role('server')}", "read data", "got it", False),
+        (f"{live.userpass}-bob", "read data", "got it", False),
+    }
+    assert set(told[2:]) == {
+        (f"{live.userpass}-bob", "list metadata", "no value", False),
+        (f"{live.userpass}-carol", "read data", "denied", False),
+        (NOBODY, "read data", "denied", False),
+        (f"{live.userpass}/ann", "read data", "got it", True),
+    }
+    assert told[-1][-1] is True
+
+
+def test_a_packed_log_and_one_with_a_torn_line_are_read(watched: Watched, tmp_path: Path) -> None:
+    watched.read(watched.live.log_in("server"))
+    text = Path(watched.files[0]).read_bytes()
+    packed, torn = tmp_path / "audit.jsonl.gz", tmp_path / "torn.jsonl"
+    packed.write_bytes(gzip.compress(text))
+    torn.write_bytes(text + text.splitlines()[-1][:60])
+    whole = watched.audit(watched.files[0], code=0)
+    assert watched.audit(str(packed), code=0) == whole
+    done = watched.live.run("", "audit", "--json", str(torn))
+    assert json.loads(done.stdout.splitlines()[-1])["broken"] == 1
+
+
+def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_lies(watched: Watched) -> None:
+    live, stale = watched.live, watched.live.log_in("server")
+    first = watched.canaries[0]
+    watched.read(stale)
+    before = watched.live.rotator().store.versions("mqtt").current
+    watched.publish()
+    current = watched.canaries[-1]
+    other = live.openbao.mount()
+    thief = live.openbao.client()
+    thief.secrets.kv.v2.create_or_update_secret("copy", {"note": current}, mount_point=other)
+    live.root.sys.create_or_update_policy(live.role("thief"), f'path "{other}/data/copy" {{ capabilities = ["read"] }}')
+    bob = live.openbao.client(live.operator("bob", live.role("thief")))
+    bob.secrets.kv.v2.read_secret_version("copy", mount_point=other, raise_on_deleted_version=True)
+    wrapped = live.root.adapter.get(f"/v1/{live.mount}/data/mqtt", wrap_ttl="60s")
+    assert live.openbao.client(wrapped["wrap_info"]["token"]).sys.unwrap()["data"]["data"]["password"] == current
+
+    rows = watched.audit("--given", "mqtt", *watched.files, code=3, token=live.operator())
+    told = {(row["reader"], row["secret"], row["outcome"], row["declared"]) for row in rows}
+    assert (f"{live.userpass}-bob", f"{other}/data/copy", "got it", False) in told
+    assert ("root", "sys/wrapping/unwrap", "got it", False) in told, "whoever unwraps is called as who wrapped it"
+    assert ("root", f"{other}/data/copy", "done", False) in told
+    assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in told}, "it read the one before"
+    assert f"{live.userpass}/ann" in {reader for reader, *_ in told}, "who asks is given it, too"
+
+    assert before
+    rows = watched.audit("--given", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
+    assert f"{live.approle}/{live.role('server')}" in {row["reader"] for row in rows}
+    assert first != current
+
+
+def test_who_may_not_have_a_text_hashed_is_told_which_right_that_takes(watched: Watched) -> None:
+    live = watched.live
+    for missing, told in (("sys/audit", "sudo"), ("sys/audit-hash/*", "audit-hash")):
+        live.root.sys.create_or_update_policy(live.role("less"), without(missing, live.operator_policy()))
+        done = live.run(live.operator("dan", live.role("less")), "audit", "--given", "mqtt", *watched.files)
+        assert done.returncode == 1, done.stderr
+        assert told in done.stderr and "->" in done.stderr
+        assert "Traceback" not in done.stderr and watched.canaries[0] not in done.stderr
+
+
+def test_nobody_is_looked_for_by_a_value_that_is_not_there(watched: Watched) -> None:
+    before = len(watched.live.openbao.audit())
+    done = watched.live.run(watched.live.operator(), "audit", "--given", "agent-key", *watched.files)
+    assert (done.returncode, "no value" in done.stderr) == (5, True)
+    asked = [line["request"]["path"] for line in watched.live.openbao.audit()[before:]]
+    assert asked and not [path for path in asked if path.startswith("sys/audit")]

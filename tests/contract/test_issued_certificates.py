@@ -1,0 +1,227 @@
+"""A client certificate that OpenBao signs and secretops renews, proven at a mosquitto that lets nobody in without one.
+
+Both are real, and whoever rotates has a role that may no more than the stack grants.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from secretops.engine.decisions import renewal_at
+from secretops.engine.state import Version, Versions
+from secretops.errors import SecretopsError, UnreachableError
+from secretops.issuers import Issuer, Signed, open_issuer
+from secretops.operations import session as sessions
+from secretops.operations.status import Standing, status
+from tests.gates.doomed import start
+from tests.real.issued import DAYS, IssuedStack, let, make_issued_stack, trust
+from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.openbao import OpenBao
+from tests.real.stack import Readers
+
+pytestmark = pytest.mark.real
+CERTIFICATE = "client-cert"
+RENEWALS = 3
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    made = start_mosquitto(folder, certifying=True)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, broker: Mosquitto, openbao: OpenBao) -> IssuedStack:
+    """Of which nothing has a value yet."""
+    return make_issued_stack(tmp_path, broker, openbao)
+
+
+@pytest.fixture
+def running(stack: IssuedStack, broker: Mosquitto) -> IssuedStack:
+    """With a certificate, an admin and the server's user."""
+    stack.rotate(CERTIFICATE)
+    stack.put("broker-admin", dict(broker.admin))
+    assert errors(stack) == []
+    return stack
+
+
+def errors(stack: IssuedStack) -> list[str]:
+    """What a tick could not do."""
+    return [str(one.error) for one in stack.tick() if one.error]
+
+
+def versions(stack: IssuedStack) -> Versions:
+    return stack.session().store.versions(CERTIFICATE)
+
+
+def current(stack: IssuedStack) -> Version:
+    found = versions(stack).current
+    assert found
+    return found
+
+
+def due(stack: IssuedStack) -> None:
+    """Let it be the moment at which the current one is due. What OpenBao signs then begins today: it lives for less."""
+    at = renewal_at(current(stack))
+    assert at
+    stack.clock.skip((at - stack.clock()).total_seconds() + 1)
+
+
+def test_the_first_one_is_there_before_anybody_can_log_in(stack: IssuedStack, broker: Mosquitto) -> None:
+    assert [one.secret for one in stack.tick() if one.done] == [CERTIFICATE]
+    stack.put("broker-admin", dict(broker.admin))
+    assert errors(stack) == []
+    assert stack.log_in() == "Success"
+    (row,) = [one for one in status(stack.session()) if one.name == CERTIFICATE]
+    assert row.standing is Standing.VERIFIED
+    assert row.current and row.due == renewal_at(row.current)
+
+
+def test_it_is_for_this_client_alone_and_comes_with_its_chain_and_the_brokers_ca(running: IssuedStack) -> None:
+    found = running.found(CERTIFICATE)
+    own, intermediate = x509.load_pem_x509_certificates(found["client.crt"].encode())
+    assert [one.value for one in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["coreflux-mcp-test"]
+    usages = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    key = own.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    own.verify_directly_issued_by(intermediate)
+    assert own.not_valid_after_utc - own.not_valid_before_utc < timedelta(days=DAYS, hours=1)
+    assert current(running).expires == own.not_valid_after_utc
+    brokers = Path(str(running.manifest.broker.ca_file)).read_bytes()
+    assert x509.load_pem_x509_certificates(found["ca.crt"].encode()) == x509.load_pem_x509_certificates(brokers)
+
+
+def test_renewals_by_the_tick_fail_no_connect_and_forget_each_old_key(running: IssuedStack) -> None:
+    with Readers(running, count=2) as readers:
+        readers.caught_up()
+        seen = {current(running).id}
+        for _ in range(RENEWALS):
+            due(running)
+            assert errors(running) == []
+            seen.add(current(running).id)
+            readers.caught_up()
+        running.skip_grace()
+        readers.caught_up()
+        assert errors(running) == []
+    assert readers.failures == []
+    assert len(seen) == RENEWALS + 1
+    kept = versions(running)
+    assert kept.pending is None and [one.id for one in kept.living] == [current(running).id]
+    print(f"{RENEWALS} renewals: {readers.connects} connects, {len(readers.failures)} failed")
+
+
+def test_a_second_before_it_is_due_nothing_is_asked_for(running: IssuedStack) -> None:
+    before = current(running)
+    at = renewal_at(before)
+    assert at
+    running.clock.skip((at - running.clock()).total_seconds() - 60)
+    assert errors(running) == []
+    assert current(running).id == before.id
+
+
+def test_an_expired_one_is_renewed_though_nobody_can_log_in_by_it(running: IssuedStack) -> None:
+    before = current(running)
+    assert before.expires
+    running.clock.skip((before.expires - running.clock()).total_seconds() - 3600)
+    assert errors(running) == []
+    assert current(running).id != before.id
+
+
+def test_without_the_right_to_sign_it_is_told_and_nothing_is_lost(running: IssuedStack, openbao: OpenBao) -> None:
+    before = current(running)
+    let(openbao, running, sign=False)
+    with pytest.raises(SecretopsError, match=r"may not ask pki-\w+/sign/client .*permission denied"):
+        running.rotate(CERTIFICATE)
+    assert versions(running).pending is None and current(running) == before
+    assert running.log_in() == "Success"
+    let(openbao, running, sign=True)
+    running.rotate(CERTIFICATE)
+    assert current(running).id != before.id
+    assert running.log_in() == "Success"
+
+
+def test_a_server_that_is_sealed_when_it_is_to_sign_costs_nothing(
+    running: IssuedStack, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = current(running)
+
+    class Sealing:
+        def __init__(self, real: Issuer) -> None:
+            self._real = real
+
+        def sign(self, request: str) -> Signed:
+            openbao.seal()
+            return self._real.sign(request)
+
+    due(running)
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, "open_issuer", lambda *named: Sealing(open_issuer(*named)))
+        try:
+            with pytest.raises(UnreachableError, match="is sealed"):
+                running.rotate(CERTIFICATE)
+        finally:
+            openbao.unseal()
+    assert versions(running).pending is None and current(running) == before
+    assert running.log_in() == "Success"
+    assert errors(running) == []
+    assert current(running).id != before.id
+
+
+def test_a_renewal_killed_before_or_after_any_effect_is_ended_by_one_tick(running: IssuedStack) -> None:
+    recorded = start(running, "rotate", CERTIFICATE)
+    assert recorded.end() == 0, recorded.moments
+    moments = recorded.moments
+    assert {"before store.add", "after store.add", "before store.publish", "after store.publish"} <= {*moments}
+    with Readers(running) as readers:
+        for at in range(len(moments)):
+            before = current(running).id
+            doomed = start(running, "rotate", CERTIFICATE, kill_at=at)
+            assert doomed.end() == -signal.SIGKILL
+            pending = versions(running).pending
+            if moments[at] == "after store.add":
+                assert pending
+            assert errors(running) == [], moments[at]
+            after = versions(running)
+            assert after.pending is None and after.current and after.current.published and after.current.verified
+            if pending:
+                assert after.current.id == pending.id, "what was made is finished, and nothing else is made"
+            elif moments.index("after store.publish") > at:
+                assert after.current.id == before
+            assert running.log_in() == "Success", moments[at]
+        readers.caught_up()
+    assert readers.failures == []
+    print(f"{len(moments)} kills, {readers.connects} logins meanwhile, 0 failed")
+
+
+def test_one_that_the_broker_does_not_take_is_never_published(
+    tmp_path: Path, broker: Mosquitto, openbao: OpenBao
+) -> None:
+    stack = make_issued_stack(tmp_path, broker, openbao, trusted=False)
+    with pytest.raises(UnreachableError, match="does the broker run, and trust who signed it") as refused:
+        stack.rotate(CERTIFICATE)
+    pending = versions(stack).pending
+    assert pending and versions(stack).current is None
+    assert pending.id in str(refused.value) and "PRIVATE KEY" not in str(refused.value)
+    trust(broker, stack)
+    assert stack.rotate(CERTIFICATE).id == pending.id == current(stack).id
+
+
+def test_the_key_is_in_the_store_and_nowhere_else(running: IssuedStack, openbao: OpenBao) -> None:
+    key = "".join(running.found(CERTIFICATE)["client.key"].splitlines()[1:-1])
+    said = b"".join(file.read_bytes() for file in (*openbao.audit_files, openbao.log_file))
+    assert b"/sign/client" in said
+    assert key[:40].encode() not in said

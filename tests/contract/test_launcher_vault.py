@@ -1,0 +1,420 @@
+"""The launcher's source `vault:`, against a real OpenBao. Its clock is the test's own.
+
+What it shares with the source of AWS (how often, what goes on meanwhile) is in test_launcher_secrets_manager.py, too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
+
+from components.elsewhere import FETCHED
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
+from secretops.launcher.settings import NotYetError
+from secretops.launcher.sources import open_source
+from secretops.launcher.vault import EVERY_SECONDS, SERVICE_ACCOUNT_TOKEN, Vault, parsed
+from secretops.stores.vault import server
+from secretops.stores.vault.documents import VERSION
+from tests.contract.live_openbao import LiveVault, live_vault, without
+from tests.real.openbao import OpenBao
+
+pytestmark = pytest.mark.real
+
+CHANGING_OVER = 60
+"""Seconds that a launcher has at least to change over to what it fetched, of those that the stack allows it in all."""
+
+
+@dataclass
+class Reads:
+    """The secrets of a server, who reads them, and the hour."""
+
+    live: LiveVault
+    file: Path
+    now: float = 1000.0
+    seen: int = 0
+    published: dict[str, int] = field(default_factory=dict)
+
+    def publish(self, secret: str, **fields: str) -> str:
+        version = f"v-{secrets.token_hex(4)}"
+        self.write(secret, {**{name.replace("_", "-"): text for name, text in fields.items()}, VERSION: version})
+        return version
+
+    def write(self, secret: str, document: dict[str, object]) -> None:
+        self.live.root.secrets.kv.v2.create_or_update_secret(secret, document, mount_point=self.live.mount)
+
+    def show(self, *, wrapped: bool = False) -> None:
+        """Lay down what the server logs in with."""
+        self.file.write_text(self.live.wrapping_token() if wrapped else self.live.secret_id())
+        self.file.chmod(0o600)
+
+    def place(self, names: str = "", *more: str) -> str:
+        host = self.live.openbao.address.removeprefix("https://")
+        said = (
+            f"{host}/{self.live.mount}/data/{names}",
+            f"approle={self.live.role_id()}",
+            f"auth={self.live.approle}",
+            f"file={self.file}",
+            f"ca={self.live.openbao.ca_file}",
+            *more,
+        )
+        return ",".join(said)
+
+    def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> Vault:
+        return Vault(self.place(names, *more), clock=lambda: self.now)
+
+    def asked(self) -> list[str]:
+        """By the server's role, since the last time."""
+        lines = [line for line in self.live.openbao.audit() if line["type"] == "response"]
+        new, self.seen = lines[self.seen :], len(lines)
+        role = self.live.role("server")
+        return [
+            f"{line['request']['operation']} {line['request']['path'].removeprefix(f'{self.live.mount}/')}"
+            for line in new
+            if ((line.get("auth") or {}).get("metadata") or {}).get("role_name") == role
+        ]
+
+    def of_secrets(self) -> list[str]:
+        return [each for each in self.asked() if "auth/" not in each]
+
+
+@pytest.fixture
+def reads(openbao: OpenBao, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reads:
+    monkeypatch.setenv("MQTT_BROKER", "broker.example")
+    monkeypatch.setattr(server, "PAUSES", ())
+    made = Reads(live_vault(openbao, tmp_path), tmp_path / "secret-id")
+    made.show()
+    return made
+
+
+def password() -> str:
+    return secrets.token_hex(20)
+
+
+def test_it_gives_the_settings_that_every_source_gives_and_says_which_version_of_ours_it_is(reads: Reads) -> None:
+    secret, key, bearer = password(), password(), password()
+    version = reads.publish("mqtt", username="server-a", password=secret)
+    reads.publish("agent-key", api_key=key)
+    reads.publish("http-token", token=bearer)
+    source = open_source(f"vault:{reads.place('mqtt+agent-key+http-token')}")
+    settings = source.read()
+    assert dict(settings.mqtt) == {"username": "server-a", "password": secret}
+    assert settings.agent_key and settings.agent_key["api-key"] == key
+    assert settings.http_token and settings.http_token["token"] == bearer
+    assert settings.versions["mqtt"] == version
+    assert source.folders() == frozenset()
+    assert source.may_bring("DO_AGENT_API_KEY")
+
+
+def test_a_value_that_is_not_there_yet_is_waited_for_and_one_that_is_pending_is_not_given(reads: Reads) -> None:
+    source = reads.source("mqtt+agent-key")
+    with pytest.raises(NotYetError) as waiting:
+        source.read()
+    assert waiting.value.secrets == ("mqtt",)
+    reads.publish("pending/mqtt", username="server-b", password=password())
+    reads.now += 2 * WAITING_SECONDS
+    with pytest.raises(NotYetError):
+        source.read()
+    reads.publish("mqtt", username="server-a", password=password())
+    reads.now += 2 * WAITING_SECONDS
+    assert source.read().mqtt["username"] == "server-a"
+
+
+def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(reads: Reads) -> None:
+    first, second = password(), password()
+    reads.publish("mqtt", username="server-a", password=first)
+    reads.publish("agent-key", api_key=password())
+    source = reads.source("mqtt+agent-key")
+    before = source.fingerprint()
+    assert reads.of_secrets() == [f"read {what}/{name}" for name in ("mqtt", "agent-key") for what in LOOK_AND_READ]
+    for _ in range(20):  # the launcher looks every second
+        assert source.fingerprint() == before
+        source.read()
+        reads.now += EVERY_SECONDS / 60
+    assert reads.asked() == []
+    reads.live.root.secrets.kv.v2.update_metadata("mqtt", custom_metadata={"a": "note"}, mount_point=reads.live.mount)
+    reads.now += 1.2 * EVERY_SECONDS
+    assert source.fingerprint() == before
+    assert reads.asked() == ["read metadata/mqtt", "read metadata/agent-key"], "what is only noted of it is not read"
+    reads.publish("mqtt", username="server-b", password=second)
+    reads.now += 1.2 * EVERY_SECONDS
+    assert source.fingerprint() != before
+    assert reads.asked() == ["read metadata/mqtt", "read data/mqtt", "read metadata/agent-key"]
+    assert source.read().mqtt["password"] == second
+    assert first not in before
+
+
+LOOK_AND_READ = ("metadata", "data")
+
+
+def test_while_the_server_is_sealed_the_values_go_on_it_is_asked_less_and_a_new_one_comes_within_the_grace(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    source, looks = reads.source("mqtt"), []
+    before, settings = source.fingerprint(), source.read()
+    attempt = server.Connection._attempt
+
+    def counted(self: server.Connection, *asked: object) -> server.Answer:
+        looks.append(reads.now)
+        return attempt(self, *asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server.Connection, "_attempt", counted)
+    reads.live.openbao.seal()
+    try:
+        started = reads.now
+        with caplog.at_level(logging.WARNING):
+            while reads.now < started + 3600:
+                reads.now += EVERY_SECONDS / 4
+                assert source.fingerprint() == before
+                assert source.read() == settings
+    finally:
+        reads.live.openbao.unseal()
+    gaps = [later - earlier for earlier, later in itertools.pairwise(dict.fromkeys(looks))]
+    assert len(gaps) > 10 and min(gaps) >= 0.9 * (SLOWER - 0.5) * EVERY_SECONDS
+    assert len(re.findall("gave before go(es)? on", caplog.text)) == 1, "said once"
+    assert "is sealed" in caplog.text
+    assert_followed(reads, source)
+
+
+def assert_followed(reads: Reads, source: Vault) -> None:
+    """What the rotator publishes now is read before the replaced user may end, with time left to change over."""
+    reads.publish("mqtt", username="server-b", password=password())
+    published = reads.now
+    while source.read().mqtt["username"] != "server-b":
+        reads.now += 1
+        assert reads.now < published + FETCHED - CHANGING_OVER
+
+
+def test_what_is_asked_of_a_sealed_server_first_is_told_as_it_is(reads: Reads) -> None:
+    source = reads.source("mqtt")
+    reads.live.openbao.seal()
+    try:
+        with pytest.raises(UnreachableError, match="is sealed"):
+            source.read()
+        assert source.fingerprint() == source.fingerprint()
+    finally:
+        reads.live.openbao.unseal()
+
+
+def test_a_token_that_was_revoked_is_got_anew_and_nothing_is_told(
+    reads: Reads, caplog: pytest.LogCaptureFixture
+) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    source = reads.source("mqtt")
+    source.read()
+    reads.live.root.write_data(f"sys/leases/revoke-prefix/auth/{reads.live.approle}", data={})
+    reads.publish("mqtt", username="server-b", password=password())
+    reads.now += 1.2 * EVERY_SECONDS
+    assert source.read().mqtt["username"] == "server-b"
+    assert caplog.text == ""
+
+
+def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobody_begin(
+    reads: Reads, caplog: pytest.LogCaptureFixture
+) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    source = reads.source("mqtt")
+    settings, shown = source.read(), reads.file.read_text()
+    path = f"auth/{reads.live.approle}/role/{reads.live.role('server')}/secret-id/destroy"
+    reads.live.root.write_data(path, data={"secret_id": shown})
+    reads.live.root.write_data(f"sys/leases/revoke-prefix/auth/{reads.live.approle}", data={})
+    reads.now += 1.2 * EVERY_SECONDS
+    with caplog.at_level(logging.WARNING):
+        assert source.read() == settings
+    assert f"does not let us in as {reads.live.role_id()}" in caplog.text
+    with pytest.raises(StoreError, match="does not let us in") as told:
+        reads.source("mqtt").read()
+    assert shown not in caplog.text + str(told.value)
+    reads.show()
+    reads.now += SLOWER * 1.2 * EVERY_SECONDS
+    reads.publish("mqtt", username="server-b", password=password())
+    assert source.read().mqtt["username"] == "server-b", "a new secret id in the file is enough"
+
+
+def test_a_wrapped_secret_id_is_unwrapped_once_and_serves_for_as_long_as_it_runs(reads: Reads) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    reads.show(wrapped=True)
+    source = reads.source("mqtt", "wrapped")
+    source.read()
+    reads.live.root.write_data(f"sys/leases/revoke-prefix/auth/{reads.live.approle}", data={})
+    reads.publish("mqtt", username="server-b", password=password())
+    reads.now += 1.2 * EVERY_SECONDS
+    assert source.read().mqtt["username"] == "server-b"
+
+
+def test_a_wrapping_token_that_somebody_used_before_us_is_told_as_a_theft(
+    reads: Reads, caplog: pytest.LogCaptureFixture
+) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    reads.show(wrapped=True)
+    token = reads.file.read_text()
+    stolen = reads.live.openbao.client(token).sys.unwrap()["data"]["secret_id"]
+    with pytest.raises(StoreError) as told:
+        reads.source("mqtt", "wrapped").read()
+    said = str(told.value) + caplog.text
+    assert "SOMEBODY ELSE HAS THE SECRET ID" in said and "audit log" in said
+    assert token not in said and stolen not in said
+    alike = f"cubbyhole/auth/{reads.live.approle}/role/{reads.live.role('server')}/secret-id"
+    reads.live.root.write_data(alike, data={"secret_id": stolen})
+    for rewrapped in (
+        reads.live.root.adapter.post("/v1/sys/wrapping/wrap", json={"secret_id": stolen}, wrap_ttl="60s"),
+        reads.live.root.adapter.get(f"/v1/{alike}", wrap_ttl="60s"),
+    ):
+        reads.file.write_text(rewrapped["wrap_info"]["token"])
+        source = reads.source("mqtt", "wrapped")
+        with pytest.raises(StoreError, match="stolen"):
+            source.read()
+    reads.show(wrapped=True)
+    reads.now += SLOWER * 1.2 * EVERY_SECONDS
+    assert source.read().mqtt["username"] == "server-a", "a new one in the file is enough"
+
+
+def test_none_of_what_it_shows_and_is_given_is_logged_at_any_level(
+    reads: Reads, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = password()
+    reads.publish("mqtt", username="server-a", password=secret)
+    with caplog.at_level(logging.DEBUG):
+        reads.source("mqtt").read()
+    assert caplog.records, "urllib3 tells what it does"
+    assert secret not in caplog.text and reads.file.read_text() not in caplog.text
+    assert re.search(r"\b[sb]\.[A-Za-z0-9]{20,}", caplog.text) is None
+
+
+@pytest.mark.parametrize("text", ["[7]", "7", '{"deep": "er"}'])
+def test_a_value_that_is_none_is_told_without_its_content(text: str, reads: Reads) -> None:
+    secret = password()
+    reads.write("mqtt", {"username": "server-a", secret: {"[7]": [7], "7": 7}.get(text, {"deep": "er"})})
+    with pytest.raises(StoreError) as told:
+        reads.source("mqtt").read()
+    assert secret not in str(told.value) and told.value.remedy
+
+
+def delete(reads: Reads, secret: str) -> None:
+    reads.live.root.secrets.kv.v2.delete_latest_version_of_secret(secret, mount_point=reads.live.mount)
+
+
+def destroy(reads: Reads, secret: str) -> None:
+    reads.live.root.secrets.kv.v2.destroy_secret_versions(secret, [1], mount_point=reads.live.mount)
+
+
+def remove(reads: Reads, secret: str) -> None:
+    reads.live.root.secrets.kv.v2.delete_metadata_and_all_versions(secret, mount_point=reads.live.mount)
+
+
+def refuse(reads: Reads, secret: str) -> None:
+    kept = without(f"/data/{secret}", without(f"/metadata/{secret}", reads.live.server_policy()))
+    reads.live.root.sys.create_or_update_policy(reads.live.role("server"), kept)
+
+
+def other_fields(reads: Reads, secret: str) -> None:
+    reads.publish(secret, other=password())
+
+
+TAKEN = {
+    delete: "was deleted",
+    destroy: "was destroyed",
+    remove: "removed from the mount",
+    refuse: "may not",
+    other_fields: "mqtt.other",
+}
+
+
+@pytest.mark.parametrize("happens", TAKEN, ids=lambda each: each.__name__)
+def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(
+    happens: object, reads: Reads, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, bearer = password(), password()
+    reads.publish("mqtt", username="server-a", password=first)
+    reads.publish("http-token", token=password())
+    source = reads.source("mqtt+http-token")
+    source.read()
+    happens(reads, "mqtt")  # type: ignore[operator]
+    reads.publish("http-token", token=bearer)
+    reads.now += 2 * EVERY_SECONDS
+    settings = source.read()
+    assert settings.http_token and settings.http_token["token"] == bearer, "the one that leaked is refused"
+    assert settings.mqtt["password"] == first
+    assert TAKEN[happens] in caplog.text  # type: ignore[index]
+    fresh = reads.source("mqtt+http-token")
+    with pytest.raises(NotYetError if happens is remove else SecretopsError):
+        fresh.read()
+
+
+@pytest.mark.parametrize("names", ["", "mqtt+agent-key"], ids=["without names", "with names"])
+def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again(
+    names: str, reads: Reads, caplog: pytest.LogCaptureFixture
+) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    reads.publish("agent-key", api_key=password())
+    refuse(reads, "agent-key")
+    source = reads.source(names)
+    settings = source.read()
+    assert (settings.mqtt["username"], settings.agent_key) == ("server-a", None)
+    assert caplog.text.count("may not look at") == (1 if names else 2), "and client-cert, of which the role has none"
+    reads.asked()
+    reads.now += 2 * EVERY_SECONDS
+    source.read()
+    assert reads.of_secrets() == [f"read metadata/{name}" for name in ("mqtt", *(() if names else ("http-token",)))]
+    reads.live.root.sys.create_or_update_policy(reads.live.role("server"), reads.live.server_policy())
+    reads.now += REFUSED_SECONDS
+    assert source.read().agent_key
+    assert source.may_bring("DO_AGENT_API_KEY")
+
+
+def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
+    place = f"{reads.live.openbao.address.removeprefix('https://')}/{reads.live.mount}/data/mqtt"
+    assert Vault(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
+    with pytest.raises(StoreError, match="does not prove to be it"):
+        Vault(place).read()
+
+
+def test_what_a_source_says_is_read_whole() -> None:
+    found = parsed("v:1/team/kv/data/stack/mqtt+agent-key,kubernetes=server,auth=k8s/one,namespace=a/b,ca=/ca.pem")
+    assert (found.server.address, found.server.namespace, found.server.ca_file) == ("https://v:1", "a/b", "/ca.pem")
+    assert (found.mount, found.start, found.names) == ("team/kv", "stack/", "mqtt+agent-key")
+    assert found.login and (found.login.method, found.login.mount, found.login.role) == (
+        "kubernetes",
+        "k8s/one",
+        "server",
+    )
+    assert (found.login.file, found.login.wrapped) == (SERVICE_ACCOUNT_TOKEN, False)
+    assert parsed("v/kv/data/mqtt").login is None
+    wrapped = parsed("v/kv/data/mqtt,wrapped,file=/id,approle=server").login
+    assert wrapped and (wrapped.wrapped, wrapped.mount) == (True, "approle")
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("v", "vault:<host>"),
+        ("v/kv/mqtt", "vault:<host>"),
+        ("/kv/data/mqtt", "vault:<host>"),
+        ("user:SECRET@v/kv/data/mqtt", "vault:<host>"),
+        ("v/kv/data/mqqt", "did you mean mqtt"),
+        ("v/kv/data/mqtt,aprole=x", "did you mean approle"),
+        ("v/kv/data/mqtt,approle=", "approle=…"),
+        ("v/kv/data/mqtt,secret-id=SECRET", "options are"),
+        ("v/kv/data/mqtt,SECRET", "options are"),
+        ("v/kv/data/mqtt,file=/id", "says how to log in"),
+        ("v/kv/data/mqtt,approle=x,jwt=y,file=/id", "says how to log in"),
+        ("v/kv/data/mqtt,approle=x", "no file"),
+        ("v/kv/data/mqtt,jwt=x,file=/id,wrapped", "wrapped"),
+    ],
+)
+def test_a_mistake_is_told_with_what_is_meant_and_repeats_nothing_that_may_be_a_secret(place: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_source(f"vault:{place}")
+    assert told in str(caught.value) and "->" in str(caught.value)
+    assert "SECRET" not in str(caught.value)

@@ -1,0 +1,192 @@
+"""The Vault store's place: a mount of a real OpenBao, written by a token that may just what an operator may: a
+rotator, and delete what is forgotten."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from secretops.manifest import VaultStore
+from tests.real.accidents import in_child
+from tests.real.openbao import OpenBao, rotators_policy
+
+if TYPE_CHECKING:  # where the extra is not installed, its row skips
+    import hvac
+
+    from secretops.stores.leases import Timing
+    from secretops.stores.vault import VaultVersionStore
+    from secretops.stores.vault.api import Api
+
+FIELDS = ("username", "password", "ca.crt")
+
+
+@dataclass(frozen=True)
+class InMount:
+    """Two secrets of one mount."""
+
+    address: str
+    """A file: the server's address and CA, the mount, the tokens of whoever rotates and of who may all."""
+
+    @classmethod
+    def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:
+        return cls.at(request.getfixturevalue("openbao"), folder).address
+
+    @classmethod
+    def at(cls, server: OpenBao, folder: Path, namespace: str = "", **options: Any) -> InMount:
+        """In a fresh mount of `server`."""
+        folder.mkdir(exist_ok=True)
+        place = cls(str(folder / "place.json"))
+        mount = server.mount(namespace, **options)
+        facts = {"address": server.address, "ca_file": str(server.ca_file), "mount": mount, "root": server.root}
+        facts["namespace"] = namespace
+        Path(place.address).write_text(json.dumps({**facts, "token": ""}))
+        policy = server.policy(rotators_policy(place.location, forgets=True), namespace)
+        token = server.token(policy, namespace=namespace)
+        Path(place.address).write_text(json.dumps({**facts, "token": token}))
+        return place
+
+    @property
+    def facts(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads(Path(self.address).read_text())
+        return found
+
+    @property
+    def location(self) -> VaultStore:
+        facts = self.facts
+        return VaultStore(
+            address=facts["address"],
+            namespace=facts["namespace"],
+            ca_file=facts["ca_file"],
+            mount=facts["mount"],
+            secrets={secret: secret for secret in ("it", "other")},
+            pending={secret: f"pending/{secret}" for secret in ("it", "other")},
+            fields={"it": FIELDS},
+            lease="rotator/lease",
+        )
+
+    def api(self, token: str | None = None) -> Api:
+        """As whoever rotates, or as whose token it is."""
+        from secretops.stores.vault.api import Api
+        from secretops.stores.vault.login import Login
+        from secretops.stores.vault.server import Server
+
+        place = self.location
+        server = Server(place.address, place.namespace, place.ca_file)
+        environment = {"VAULT_TOKEN": self.facts["token"] if token is None else token}
+        return Api(server, place.mount, Login(server, environment=environment))
+
+    def open(
+        self, location: VaultStore | None = None, *, token: str | None = None, timing: Timing | None = None
+    ) -> VaultVersionStore:
+        """Its lease ends sooner than the default, so that a test does."""
+        from secretops.stores.leases import Timing
+        from secretops.stores.vault import VaultVersionStore
+
+        timing = timing or Timing(duration=3, renew=0.5, look=0.25)
+        return VaultVersionStore(location or self.location, self.api(token), timing=timing)
+
+    @functools.cached_property
+    def client(self) -> hvac.Client:
+        """That of who may all."""
+        import hvac
+
+        facts = self.facts
+        return hvac.Client(facts["address"], token=facts["root"], verify=facts["ca_file"], namespace=facts["namespace"])
+
+    @property
+    def mount(self) -> str:
+        return self.facts["mount"]
+
+    def document(self, path: str = "it", number: int | None = None) -> dict[str, str]:
+        """What readers are given, or one of the documents; nothing where nothing is given."""
+        from hvac.exceptions import InvalidPath
+
+        try:
+            found = self.client.secrets.kv.v2.read_secret_version(
+                path, number, mount_point=self.mount, raise_on_deleted_version=True
+            )
+        except InvalidPath:
+            return {}
+        document: dict[str, str] = found["data"]["data"]
+        return document
+
+    def metadata(self, path: str = "it") -> dict[str, Any]:
+        """What is known of a path; nothing where it is not there."""
+        from hvac.exceptions import InvalidPath
+
+        try:
+            found: dict[str, Any] = self.client.secrets.kv.v2.read_secret_metadata(path, self.mount)["data"]
+        except InvalidPath:
+            return {}
+        return found
+
+    def write(self, path: str, document: dict[str, str]) -> int:
+        """As a person does: whatever was there before. Gives its number."""
+        made = self.client.secrets.kv.v2.create_or_update_secret(path, document, mount_point=self.mount)
+        return int(made["data"]["version"])
+
+    def delivered(self) -> dict[str, str | None]:
+        found = self.document()
+        return {name: found.get(name) for name in FIELDS}
+
+    def keeps(self, text: str) -> list[str]:
+        """Among the documents that are given to anybody, and the notes."""
+        found = []
+        for path in ("it", "pending/it", "rotator/lease"):
+            known = self.metadata(path)
+            texts = {"notes": json.dumps(known.get("custom_metadata"), ensure_ascii=False)}
+            texts |= {
+                number: json.dumps(self.document(path, int(number)), ensure_ascii=False)
+                for number in known.get("versions", {})
+            }
+            found += [f"{path} {what}" for what, shown in texts.items() if _holds(shown, text)]
+        return found
+
+    def edit(self, old: str, new: str) -> None:
+        """As the page of the server does, which keeps the other keys."""
+        found = self.document()
+        assert old in found.values(), "it is not delivered"
+        self.write("it", {key: text.replace(old, new) for key, text in found.items()})
+
+    def clear(self) -> None:
+        self.client.secrets.kv.v2.delete_latest_version_of_secret("it", mount_point=self.mount)
+
+    def records(self) -> list[dict[str, str]]:
+        return []
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        """Before and after each request that writes: an even moment is before, an odd one after it."""
+        from secretops.stores.vault.server import Answer, Connection, Request
+
+        def counted() -> None:
+            send, left = Connection._attempt, moment
+
+            def sent(connection: Connection, request: Request, token: str | None) -> Answer:
+                nonlocal left
+                writes = request.method != "GET"
+                if writes and left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                answer = send(connection, request, token)
+                if writes and left == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 2 * writes
+                return answer
+
+            Connection._attempt = sent  # type: ignore[method-assign, assignment]
+            work()
+
+        code, answer = in_child(counted)
+        assert code in (0, -signal.SIGKILL), answer
+        return code != 0
+
+
+def _holds(shown: str, text: str) -> bool:
+    return json.dumps(text, ensure_ascii=False)[1:-1] in shown

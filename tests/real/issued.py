@@ -1,0 +1,181 @@
+"""A stack whose client certificate a real OpenBao signs, over a real mosquitto that lets nobody in without one.
+
+Its rotator logs in by a role that may just what the stack grants it. The PKI is as components/vault/pki.py declares it;
+that the two are the same is for tests/stacks.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from secretops.manifest import Manifest, Reader, Secret, VaultIssuer, VaultLogin, VaultStore
+from secretops.operations.session import Session
+from secretops.stores.leases import Timing
+from secretops.stores.vault import VaultVersionStore
+from secretops.values import Value
+from tests.real.mosquitto import Mosquitto
+from tests.real.openbao import OpenBao, rotators_policy
+from tests.real.stack import Stack, log_in, make_catalogue
+
+QUICK = Timing(duration=6, renew=0.5, look=0.1)
+DAYS = 30
+
+
+@dataclass
+class IssuedStack(Stack):
+    """A stack of the Vault store with a PKI. Its commands are its rotator's."""
+
+    folder: Path = field(kw_only=True)
+    address: str = field(kw_only=True)
+    ca: str = field(kw_only=True)
+    token: str = field(kw_only=True, repr=False)
+    """Of who may all."""
+    policy: str = field(kw_only=True)
+    """Name of the rotator's."""
+
+    @property
+    def place(self) -> VaultStore:
+        assert isinstance(self.manifest.store, VaultStore)
+        return self.manifest.store
+
+    @property
+    def issuer(self) -> VaultIssuer:
+        issuer = self.manifest.secret("client-cert").issuer
+        assert issuer
+        return issuer
+
+    def session(self, role: str = "operator") -> Session:
+        store = VaultVersionStore.open(self.place, role=role, timing=QUICK)
+        return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
+
+    def found(self, name: str) -> dict[str, str]:
+        """What readers get of a secret now."""
+        import hvac
+
+        client = hvac.Client(self.address, token=self.token, verify=self.ca)
+        found = client.secrets.kv.v2.read_secret_version(
+            name, mount_point=self.place.mount, raise_on_deleted_version=True
+        )
+        return dict(found["data"]["data"])
+
+    def delivered(self) -> Value:
+        return Value({key: self.found("mqtt")[key] for key in ("username", "password")})
+
+    def log_in(self, credential: Value | None = None) -> str:
+        """With the certificate that readers get now."""
+        found, folder = self.found("client-cert"), self.folder / secrets.token_hex(4)
+        folder.mkdir()
+        for name in ("client.crt", "client.key"):
+            (folder / name).write_text(found[name])
+        files = {"certificate_file": str(folder / "client.crt"), "key_file": str(folder / "client.key")}
+        return log_in(self.manifest.broker.model_copy(update=files), credential or self.credential())
+
+
+def rights(stack: IssuedStack) -> str:
+    """What its rotator may."""
+    sign = f'path "{stack.issuer.mount}/sign/{stack.issuer.role}" {{ capabilities = ["update"] }}'
+    return f"{rotators_policy(stack.place)}\n{sign}"
+
+
+def make_pki(openbao: OpenBao, common_name: str) -> tuple[str, str]:
+    """A root, an intermediate and the role `client`. Gives the intermediate's mount, and the root as PEM."""
+    client, token = openbao.client(), secrets.token_hex(4)
+    root, mount = f"root-{token}", f"pki-{token}"
+    for path in (root, mount):
+        client.sys.enable_secrets_engine("pki", path=path, config={"max_lease_ttl": "87600h"})
+    elliptic: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
+    made = client.write_data(
+        f"{root}/root/generate/internal", data={"common_name": "test root", "ttl": "87600h", **elliptic}
+    )["data"]["certificate"]
+    asked = client.write_data(
+        f"{mount}/intermediate/generate/internal", data={"common_name": "test clients", **elliptic}
+    )["data"]["csr"]
+    signed = client.write_data(
+        f"{root}/root/sign-intermediate",
+        data={"csr": asked, "common_name": "test clients", "ttl": "43800h", "max_path_length": 0},
+    )["data"]["certificate"]
+    client.write_data(f"{mount}/intermediate/set-signed", data={"certificate": f"{signed}\n{made}\n"})
+    client.write_data(
+        f"{mount}/roles/client",
+        data={
+            "allowed_domains": [common_name],
+            "allow_bare_domains": True,
+            "client_flag": True,
+            "server_flag": False,
+            "key_usage": ["DigitalSignature"],
+            "ext_key_usage": ["ClientAuth"],
+            "max_ttl": f"{DAYS * 24}h",
+            **elliptic,
+        },
+    )
+    return mount, made
+
+
+def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trusted: bool = True) -> IssuedStack:
+    """Nothing is in its mount yet. `trusted`: the broker knows the root already."""
+    name = "coreflux-mcp-test"
+    mount, root = make_pki(openbao, name)
+    issuer = VaultIssuer(mount=mount, role="client", common_name=name, seconds=DAYS * 86400)
+    catalogue = tuple(_issued(one, issuer) for one in make_catalogue())
+    method, who, client = f"approle-{secrets.token_hex(4)}", "rotator", openbao.client()
+    login = VaultLogin(method="approle", mount=method, role=who, file=str(folder / "secret-id"))
+    store = VaultStore(
+        address=openbao.address,
+        ca_file=str(openbao.ca_file),
+        mount=openbao.mount(cas_required=True),
+        secrets={secret.name: secret.name for secret in catalogue},
+        pending={secret.name: f"pending/{secret.name}" for secret in catalogue},
+        fields={secret.name: secret.fields for secret in catalogue if Reader.SERVER in secret.readers},
+        lease="rotator/lease",
+        login=login,
+    )
+    stack = IssuedStack(
+        Manifest(
+            project="coreflux-mcp-secrets",
+            stack="test",
+            store=store,
+            broker=broker.broker().model_copy(
+                update={"certificate_file": None, "key_file": None, "certificate_secret": "client-cert"}
+            ),
+            secrets=catalogue,
+            grace_seconds=30,
+        ),
+        manifest_file=folder / "secretops.json",
+        folder=folder,
+        address=openbao.address,
+        ca=str(openbao.ca_file),
+        token=openbao.root,
+        policy="",
+    )
+    stack.file.write_text(stack.manifest.model_dump_json())
+    stack.policy = openbao.policy(rights(stack))
+    client.sys.enable_auth_method("approle", path=method)
+    client.auth.approle.create_or_update_approle(who, token_policies=[stack.policy], mount_point=method)
+    client.write_data(f"auth/{method}/role/{who}/role-id", data={"role_id": who})
+    made = client.auth.approle.generate_secret_id(who, mount_point=method)["data"]["secret_id"]
+    (folder / "secret-id").touch(mode=0o600)
+    (folder / "secret-id").write_text(made)
+    (folder / "root.crt").write_text(root)
+    if trusted:
+        trust(broker, stack)
+    return stack
+
+
+def trust(broker: Mosquitto, stack: IssuedStack) -> None:
+    """What whoever runs the broker does: a file of CAs is read at the start alone."""
+    broker.ca_file.write_text(broker.ca_file.read_text() + (stack.folder / "root.crt").read_text())
+    broker.stop()
+    assert broker.start()
+
+
+def let(openbao: OpenBao, stack: IssuedStack, *, sign: bool) -> None:
+    """Give the rotator its right to have something signed, or take it away."""
+    text = rights(stack) if sign else rotators_policy(stack.place)
+    openbao.client().sys.create_or_update_policy(stack.policy, text)
+
+
+def _issued(secret: Secret, issuer: VaultIssuer) -> Secret:
+    return secret.model_copy(update={"issuer": issuer}) if secret.name == "client-cert" else secret

@@ -1,0 +1,235 @@
+"""A stack in a mount of a real OpenBao, over a real broker.
+
+Whoever rotates and the server have tokens and logins that may just what the stack grants them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from secretops.engine.state import Version
+from secretops.errors import SecretopsError
+from secretops.manifest import Broker, Manifest, Reader, VaultStore
+from secretops.operations.session import Session
+from secretops.stores.leases import Timing
+from secretops.stores.vault import VaultVersionStore
+from secretops.stores.vault.api import Api
+from secretops.stores.vault.documents import VERSION, fields_of
+from secretops.stores.vault.lease import holder_of
+from secretops.stores.vault.login import Login
+from secretops.stores.vault.server import Connection, Server
+from secretops.values import Value
+from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Attempt, Calls, CloudStack, Event, Stall
+from tests.real.openbao import OpenBao, rotators_policy
+from tests.real.stack import make_catalogue
+
+QUICK = Timing(duration=6, renew=0.5, look=0.1)
+
+
+@dataclass
+class OpenBaoStack(CloudStack):
+    """A stack of the Vault store."""
+
+    root_token: str = field(kw_only=True, repr=False)
+    """That of who may all."""
+    audit_file: Path = field(kw_only=True)
+    audit_start: int = field(kw_only=True)
+    """Where in it the stack's own lines begin: the server is every test's."""
+    source_text: str = field(kw_only=True)
+    timing: Timing = QUICK
+
+    writes: ClassVar[Calls] = ((Api, "write"), (Api, "note"), (Api, "destroy"), (Api, "drop"))
+    reads: ClassVar[Calls] = ((Api, "read"),)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (SecretopsError,)
+    lease_is_quick: ClassVar[bool] = False  # whoever follows waits for as long as it lasts
+
+    @property
+    def place(self) -> VaultStore:
+        assert isinstance(self.manifest.store, VaultStore)
+        return self.manifest.store
+
+    @property
+    def all(self) -> Api:
+        """As who may all."""
+        return self._api({"VAULT_TOKEN": self.root_token})
+
+    def session(self, role: str = "operator") -> Session:
+        api = self._api(self.environment)
+        store = VaultVersionStore(self.place, api, loud=role == "rotator", timing=self.timing)
+        return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
+
+    @property
+    def source(self) -> str:
+        return self.source_text
+
+    def rotation(self, name: str = "mqtt") -> Attempt:
+        """An operator's command. What it left in the middle the next tick ends."""
+        return Attempt(({"rotate": name},), (TICK,))
+
+    def at_once(self) -> list[Attempt]:
+        """Three ticks, when all is due."""
+        due = max(timedelta(days=secret.cadence_days or 0) for secret in self.manifest.secrets)
+        self.clock.skip(due.total_seconds())
+        return [Attempt((TICK,), (TICK,))] * 3
+
+    def taking_turns(self) -> AbstractContextManager[OpenBaoStack]:
+        return contextlib.nullcontext(self)
+
+    def begin_another(self) -> None:
+        session = self.session("rotator")
+        with session.lease("rotate mqtt"):
+            session.rotation(session.secret("mqtt")).advance()
+
+    def play(self, event: Event) -> None:
+        if name := event.get("rotate"):
+            self.rotate(name)
+        elif failed := next((one.error for one in self.tick() if one.error), None):
+            raise failed
+
+    def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        if name == "_attempt":
+            _, _, path = args[0].path.partition("/")
+            about_lease = path.endswith(f"/{self.place.lease}")
+            return None if args[0].method == "GET" or about_lease else f"{args[0].method} {path}"
+        if name not in {call for _, call in (*self.writes, *self.reads)}:
+            return name
+        return None if args[0] == self.place.lease else f"{name} {args[0]}"
+
+    def stalls(self) -> dict[str, Stall]:
+        """When its last question whether it may was answered: what it sends comes late, and is compared and swapped."""
+        rotate, sent = {"rotate": "mqtt"}, ((Connection, "_attempt"),)
+        return {
+            PREPARED: Stall(rotate, sent, f"before POST data/{self.place.pending['mqtt']}"),
+            PUBLISHED: Stall(rotate, sent, f"before POST data/{self.place.secrets['mqtt']}"),
+            RETIRED: Stall(TICK, sent, f"before PATCH metadata/{self.place.secrets['mqtt']}"),
+        }
+
+    def is_leased(self) -> bool:
+        return holder_of(self.all.read(self.place.lease)) is not None
+
+    def outlast(self) -> None:
+        """Nothing: who follows waits for as long as it lasts."""
+
+    def share_time(self) -> None:
+        """Nothing: none is skipped."""
+
+    def roll_back(self) -> None:
+        """What `bao kv rollback` does: the previous document again, as the newest one."""
+        path = self.place.secrets["mqtt"]
+        previous = self.session().store.versions("mqtt").previous
+        assert previous
+        older = next(one for one in self._documents(path) if one[VERSION] == previous.id)
+        self._write(path, older)
+
+    def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
+        """As the page of the server does, which keeps the other keys, and then what `bao kv rollback` does."""
+        path = self.place.secrets[name]
+        old = self.all.read(path)
+        assert old
+        self._write(path, {**old.data, field: text})
+        return lambda: self._write(path, dict(old.data))
+
+    def values(self) -> dict[str, dict[str, str]]:
+        return {
+            f"{path} {document.get(VERSION)}": fields_of(document) or {}
+            for path in (*self.place.secrets.values(), *self.place.pending.values())
+            for document in self._documents(path)
+        }
+
+    def shown(self) -> dict[str, bytes]:
+        paths = (*self.place.secrets.values(), *self.place.pending.values(), self.place.lease)
+        known = {path: repr(self.all.metadata(path)).encode() for path in paths}
+        lease = self.all.read(self.place.lease)
+        known["the lease"] = json.dumps(dict(lease.data) if lease else {}).encode()
+        return {**known, "the audit log": self.audit_file.read_bytes()[self.audit_start :]}
+
+    def delivered(self) -> Value:
+        """What the launcher is given."""
+        found = self.all.read(self.place.secrets["mqtt"])
+        assert found
+        return Value(fields_of(found.data) or {})
+
+    def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
+        path, apart = self.place.secrets[name], self.place.pending[name]
+        found = self.all.read(path)
+        assert found and found.data[VERSION] == current.id
+        assert {document[VERSION] for document in self._documents(path)} == kept
+        assert list(self._documents(apart)) == []
+
+    def _api(self, environment: Mapping[str, str]) -> Api:
+        server = Server(self.place.address, ca_file=self.place.ca_file)
+        return Api(server, self.place.mount, Login(server, environment=environment))
+
+    def _documents(self, path: str) -> Iterator[dict[str, str]]:
+        """All that are given to anybody."""
+        api = self.all
+        known = api.metadata(path)
+        for number in known.versions if known else ():
+            if found := api.read(path, number):
+                yield dict(found.data)
+
+    def _write(self, path: str, document: Mapping[str, str]) -> None:
+        known = self.all.metadata(path)
+        assert known
+        assert self.all.write(path, document, known.current)
+
+
+def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBaoStack:
+    """A stack with a mount and users of its own, as `pulumi up` would leave it: nothing is in the mount yet."""
+    catalogue = make_catalogue()
+    store = VaultStore(
+        address=openbao.address,
+        ca_file=str(openbao.ca_file),
+        mount=openbao.mount(cas_required=True),
+        secrets={secret.name: secret.name for secret in catalogue},
+        pending={secret.name: f"pending/{secret.name}" for secret in catalogue},
+        lease="rotator/lease",
+    )
+    manifest = Manifest(
+        project="coreflux-mcp-secrets",
+        stack="test",
+        store=store,
+        broker=broker,
+        secrets=catalogue,
+        grace_seconds=30,
+    )
+    file = folder / "secretops.json"
+    file.write_text(manifest.model_dump_json())
+    readable = [secret.name for secret in catalogue if Reader.SERVER in secret.readers]
+    token = openbao.token(openbao.policy(rotators_policy(store, forgets=True)))
+    return OpenBaoStack(
+        manifest,
+        manifest_file=file,
+        environment={"VAULT_TOKEN": token},
+        root_token=openbao.root,
+        audit_file=openbao.audit_files[0],
+        audit_start=openbao.audit_files[0].stat().st_size,
+        source_text=f"vault:{openbao.address.removeprefix('https://')}/{store.mount}/data/{'+'.join(readable)},"
+        + _servers_login(folder, openbao, store, readable),
+    )
+
+
+def _servers_login(folder: Path, openbao: OpenBao, store: VaultStore, readable: list[str]) -> str:
+    """A role of its own, whose secret id lies in a file. Gives the launcher's options."""
+    rules = [
+        f'path "{store.mount}/{kind}/{store.secrets[name]}" {{ capabilities = ["read"] }}'
+        for name in readable
+        for kind in ("data", "metadata")
+    ]
+    method, client = f"approle-{secrets.token_hex(4)}", openbao.client()
+    client.sys.enable_auth_method("approle", path=method)
+    role = client.auth.approle
+    role.create_or_update_approle("server", token_policies=[openbao.policy("\n".join(rules))], mount_point=method)
+    role_id = role.read_role_id("server", mount_point=method)["data"]["role_id"]
+    file = folder / "secret-id"
+    file.touch(mode=0o600)
+    file.write_text(role.generate_secret_id("server", mount_point=method)["data"]["secret_id"])
+    return f"approle={role_id},auth={method},file={file},ca={openbao.ca_file}"

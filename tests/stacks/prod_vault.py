@@ -1,0 +1,176 @@
+"""A stack of the Vault store on the stand-in provider, which makes all that it declares in a real OpenBao.
+
+Who deploys has the rights that docs/operations/vault.md names, who operates logs in as himself, and what rotates or
+serves logs in by the roles that the stack made: nobody here is root but whoever runs OpenBao.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from secretops.errors import ExitCode
+from secretops.stores.vault.documents import VERSION
+from secretops.values import new_password
+from tests.real.mosquitto import Mosquitto
+from tests.real.openbao import OpenBao
+from tests.stacks.prod import ProdStack, new_prod_stack
+from tests.stacks.project import BIN, ROOT
+from tools.standin.vault.openbao import VARIABLE
+
+PAGE = ROOT / "docs/operations/vault.md"
+OPERATOR = "userpass/alice"
+
+
+def block(section: str, language: str) -> str:
+    """The first block of a language in a section of the page."""
+    text = PAGE.read_text().partition(f"# {section}\n")[2]
+    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert found, section
+    return found[1]
+
+
+def deployers(openbao: OpenBao, stack: str, auth_mount: str = "kubernetes") -> str:
+    """A token of the policy that the page gives whoever deploys."""
+    text = block("Who needs which right", "hcl").replace("coreflux-mcp-dev-vault-local", f"coreflux-mcp-{stack}")
+    return openbao.token(openbao.policy(text.replace("auth/kubernetes/", f"auth/{auth_mount}/")), ttl="4h")
+
+
+def new_vault(home: Path, file: str, broker: Mosquitto, openbao: OpenBao) -> ProdStack:
+    """The stack in `home`, of a shipped example of the Vault store, in this OpenBao; not deployed yet."""
+    name = Path(file).name.split(".")[1]
+    leads = {**openbao.environment(deployers(openbao, name)), VARIABLE: openbao.address}
+    stack = new_prod_stack(home, file, broker, leads)
+    stack.config["store"] |= {
+        "address": openbao.address,
+        "ca_file": str(openbao.ca_file),
+        "product": "openbao",
+        "operators": [OPERATOR],
+    }
+    return stack
+
+
+@dataclass
+class Said:
+    """How a command ended, and all that it said."""
+
+    code: int
+    text: str
+
+
+@dataclass(kw_only=True)
+class VaultStack:
+    """Such a stack once it is deployed, and its people."""
+
+    stack: ProdStack
+    broker: Mosquitto
+    openbao: OpenBao
+    values: set[str] = field(default_factory=set, repr=False)
+    """Every value, token and secret id seen so far: none of them is to be found anywhere."""
+
+    @property
+    def base(self) -> str:
+        return f"coreflux-mcp-{self.stack.name}"
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        return self.stack.outputs()
+
+    @property
+    def manifest(self) -> Path:
+        """What operators are told, as the stack's output has it."""
+        path = self.stack.home / "secretops.json"
+        path.write_text(json.dumps(self.outputs["secretops"]))
+        return path
+
+    @property
+    def place(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.outputs["secretops"]["store"]
+        return found
+
+    def version(self, secret: str) -> str:
+        """The id of what readers get now, by the operator."""
+        path = self.place["secrets"][secret]
+        found = self.openbao.client(self.operators_token).secrets.kv.v2.read_secret_version(
+            path, mount_point=self.place["mount"], raise_on_deleted_version=True
+        )
+        return str(found["data"]["data"][VERSION])
+
+    def bao(self, script: str, *, folder: Path | None = None, token: str = "") -> str:
+        """Commands of the page, by whoever runs OpenBao or has `token`, in a shell with the real `bao`."""
+        path = f"{self.openbao.program.parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["/bin/sh", "-euc", script],
+            cwd=folder or self.stack.home,
+            env={"PATH": path, "HOME": str(self.stack.home), **self.openbao.environment(token or self.openbao.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def welcome_operator(self) -> None:
+        """Alice, whom userpass knows already, gets the operator's policy by the page's command."""
+        self._password = new_password()
+        client = self.openbao.client()
+        if "userpass/" not in client.sys.list_auth_methods()["data"]:
+            client.sys.enable_auth_method("userpass")
+        client.auth.userpass.create_or_update_user("alice", password=self._password, policies=["default"])
+        self.values |= {self._password, self.openbao.root, self.stack.leads["VAULT_TOKEN"]}
+        self.bao(block("An operator", "sh").replace("coreflux-mcp-dev-vault-local", self.base))
+
+    @cached_property
+    def operators_token(self) -> str:
+        """That alice logged in with."""
+        answered = self.openbao.client("").auth.userpass.login("alice", self._password)
+        token = str(answered["auth"]["client_token"])
+        self.values.add(token)
+        return token
+
+    def run(self, *arguments: str, given: str = "", token: str | None = None, manifest: Path | None = None) -> Said:
+        """`secretops` by an operator, or with whatever token. Gives how it ended."""
+        who = self.openbao.environment(self.operators_token if token is None else token)
+        return self.program(
+            [str(BIN / "secretops"), *arguments, "--manifest", str(manifest or self.manifest)], who, given
+        )
+
+    def program(self, argv: list[str], environment: Mapping[str, str], given: str = "") -> Said:
+        """Whatever runs on this machine, with nothing of whoever runs the tests in its environment."""
+        done = subprocess.run(
+            argv,
+            cwd=self.stack.home,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.stack.home), **environment},
+            input=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        self.stack.said.append(done.stdout)
+        return Said(done.returncode, done.stdout)
+
+    def operator(self, *arguments: str, given: str = "") -> str:
+        """`secretops` by an operator, which has to work."""
+        done = self.run(*arguments, given=given)
+        assert done.code == ExitCode.DONE, done.text
+        return done.text
+
+    def got(self, *files: Path) -> list[dict[str, Any]]:
+        """Who was given what, by `secretops audit` over these files."""
+        done = self.run("audit", "--json", *map(str, files))
+        assert done.code in (ExitCode.DONE, ExitCode.ATTENTION), done.text
+        rows = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")][:-1]
+        return [row for row in rows if row["outcome"] == "got it"]
+
+    def preview_is_empty(self) -> None:
+        """After a refresh, which asks OpenBao for each thing that the stack made."""
+        done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
+        assert done.returncode == 0, done.stdout[-4000:]

@@ -1,0 +1,302 @@
+"""vault+kubernetes end to end: a real API server with Pulumi's real provider, a real OpenBao, a real broker with TLS.
+
+OpenBao has the pods' tokens reviewed by the API server. Pods are run by a stand-in for kubelet; their agents are real,
+and configured by a stand-in for the injector (tests/real/kubelet.py and agent_injector.py say what that proves not).
+Pulumi's Vault provider is the stand-in that makes all in OpenBao.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+from lightkube import ApiError, Client
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import RoleRef, Subject
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.batch_v1 import CronJob, Job
+from lightkube.resources.core_v1 import Namespace, Secret, ServiceAccount
+from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding
+
+from secretops.errors import ExitCode
+from secretops.values import new_password
+from tests.gates.test_leak import forms
+from tests.real.agent_injector import AgentInjector
+from tests.real.cluster import CONTEXT, DEADLINE, Cluster
+from tests.real.kubelet import Kubelet, RunningPod
+from tests.real.mcp_client import http_session, tell
+from tests.real.mosquitto import Mosquitto
+from tests.real.openbao import OpenBao
+from tests.real.upstream import SMALL_SERVER, real_server
+from tests.stacks import vault_rights
+from tests.stacks.prod_vault import VaultStack, block, new_vault
+from tests.stacks.staging import ROTATOR, SERVER, lay_provider
+
+pytestmark = pytest.mark.real
+
+FILE = "examples/Pulumi.prod-vault-kubernetes.yaml"
+NAMESPACE = "on-vault"
+REVIEWER = "vault-reviewer"
+TOLD = "/etc/coreflux-mcp/stack/secretops.json"
+
+
+@dataclass(kw_only=True)
+class ClusterVault(VaultStack):
+    """With its cluster, and who runs its pods."""
+
+    cluster: Cluster
+    kubelet: Kubelet
+    client: Client
+    token: str = field(default="", repr=False)
+    """That MCP clients show."""
+
+    def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
+        """A Job as the CronJob makes it, run to its end; or with other arguments."""
+        cron = self.client.get(CronJob, ROTATOR, namespace=NAMESPACE)
+        assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
+        spec = cron.spec.jobTemplate.spec
+        assert spec.template.spec
+        if arguments:
+            spec.template.spec.containers[0].args = arguments
+        end = time.monotonic() + DEADLINE
+        for turn in itertools.count():
+            job = f"{name}-{turn}"
+            about = ObjectMeta(name=job, labels=cron.spec.jobTemplate.metadata.labels)
+            self.client.create(Job(metadata=about, spec=spec), namespace=NAMESPACE)
+            self.kubelet.until(f"job {job} ends", partial(self._ended, job))
+            (pod,) = self.kubelet.pods(f"{job}-")
+            self.stack.said.append(pod.log)
+            busy = pod.code == ExitCode.BUSY or "holds the lease" in pod.log  # at the full hour the CronJob's own
+            if not busy or time.monotonic() > end:
+                return pod
+        raise AssertionError("it counts for ever")
+
+    def _ended(self, job: str) -> bool:
+        status = self.client.get(Job, job, namespace=NAMESPACE).status
+        return any(one.type in ("Complete", "Failed") for one in (status and status.conditions) or ())
+
+    def servers(self) -> list[RunningPod]:
+        return self.kubelet.pods(f"{SERVER}-")
+
+    def all_log(self, text: str) -> bool:
+        pods = self.servers()
+        return len(pods) == 2 and all(text in pod.log for pod in pods)
+
+    def is_available(self) -> bool:
+        found = self.client.get(Deployment, SERVER, namespace=NAMESPACE)
+        assert found.spec
+        return bool(found.status and found.status.availableReplicas == found.spec.replicas)
+
+    def trust_the_cluster(self) -> None:
+        """As whoever runs OpenBao does: a Kubernetes auth method, and an account that may review tokens."""
+        self.client.create(ServiceAccount(metadata=ObjectMeta(name=REVIEWER)), namespace="default")
+        self.client.create(
+            ClusterRoleBinding(
+                metadata=ObjectMeta(name=REVIEWER),
+                roleRef=RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name="system:auth-delegator"),
+                subjects=[Subject(kind="ServiceAccount", name=REVIEWER, namespace="default")],
+            )
+        )
+        kubeconfig = json.loads(self.cluster.kubeconfig_of("default", REVIEWER).read_text())
+        reviewer = str(kubeconfig["users"][0]["user"]["token"])
+        self.values.add(reviewer)
+        shown = self.stack.home / "reviewer"
+        shown.touch(mode=0o600)
+        shown.write_text(reviewer)
+        files = f"kubernetes_ca_cert=@{self.cluster.ca_file} token_reviewer_jwt=- < {shown}"
+        there = f"kubernetes_host={self.cluster.url} {files}"
+        self.bao(block("In a cluster", "sh").replace("kubernetes_host=https://kubernetes.default.svc", there))
+        shown.unlink()
+
+    def log_in_as(self, account: str, role: str, audience: str = "vault") -> str:
+        """A token of OpenBao's for who shows one of the account's. Raises hvac's VaultError."""
+        from lightkube.models.authentication_v1 import TokenRequestSpec
+        from lightkube.resources.core_v1 import ServiceAccountToken
+
+        wanted = ServiceAccountToken(
+            metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[audience], expirationSeconds=3600)
+        )
+        made = self.client.create(wanted, account, namespace=NAMESPACE)
+        assert made.status and made.status.token
+        shown = {"role": f"{self.base}-{role}", "jwt": made.status.token}
+        answered = self.openbao.client("").write_data("auth/kubernetes/login", data=shown)
+        token = str(answered["auth"]["client_token"])
+        self.values |= {token, made.status.token}
+        return token
+
+    def forget_the_cluster(self) -> None:
+        self.openbao.client().sys.disable_auth_method("kubernetes")
+        self.client.delete(ClusterRoleBinding, REVIEWER)
+        self.client.delete(ServiceAccount, REVIEWER, namespace="default")
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    cluster: Cluster, openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClusterVault]:
+    """After `pulumi up`. No value is anywhere yet."""
+    home = tmp_path_factory.mktemp("vault-kubernetes")
+    stack = new_vault(home, FILE, broker, openbao)
+    lay_provider(home)
+    stack.leads = {**stack.leads, "KUBECONFIG": str(cluster.admin)}
+    stack.config["server"] |= {"namespace": NAMESPACE, "context": CONTEXT}
+    stack.config["log_level"] = "INFO"  # type: ignore[assignment]  # at which a launcher says what it is on
+    stack.configure()
+    injector = AgentInjector(openbao.program)
+    with Kubelet(
+        cluster, NAMESPACE, home / "kubelet", server=real_server() or SMALL_SERVER, injector=injector
+    ) as kubelet:
+        made = ClusterVault(
+            stack=stack, broker=broker, openbao=openbao, cluster=cluster, kubelet=kubelet, client=cluster.client()
+        )
+        made.trust_the_cluster()
+        try:
+            assert "STAND-IN for vault " in stack.up()
+            made.welcome_operator()
+            yield made
+        finally:
+            made.forget_the_cluster()
+
+
+@pytest.fixture(scope="module")
+def serving(deployed: ClusterVault) -> ClusterVault:
+    """With its first values: an operator's, and those that the schedule makes."""
+    deployed.kubelet.until("the pods say what they wait for", lambda: deployed.all_log("Waiting:"))
+    assert not deployed.is_available()
+    admin = dict(deployed.broker.admin)
+    deployed.operator("put", "broker-admin", given=json.dumps(admin))
+    first = deployed.job("first-tick")
+    assert first.code == ExitCode.DONE, first.log
+    deployed.token, key = new_password(), f"canary-{new_password()}/+ %"
+    deployed.operator("put", "http-token", given=deployed.token)
+    deployed.operator("put", "agent-key", given=key)
+    deployed.values |= {admin["password"], deployed.token, key}
+    deployed.kubelet.until("the Deployment is available", deployed.is_available)
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def rotated(serving: ClusterVault) -> ClusterVault:
+    """After three more rotations with the rotator's own login, under the eyes of an MCP client on each pod."""
+    asyncio.run(_rotate_three_times(serving))
+    serving.stack.said += [pod.log for pod in serving.servers()]
+    return serving
+
+
+async def _rotate_three_times(deployed: ClusterVault) -> None:
+    one, other = (pod.url for pod in deployed.servers())
+    async with http_session(one, deployed.token) as first, http_session(other, deployed.token) as second:
+
+        async def both_publish() -> None:
+            for session in (first, second):
+                said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+                assert "publish" in said.lower() and "error" not in said.lower(), said
+
+        await both_publish()
+        for turn in range(3):
+            mine = ["rotate", "mqtt", "--manifest", TOLD]
+            pod = await asyncio.to_thread(deployed.job, f"rotation-{turn}", mine)
+            assert pod.code == ExitCode.DONE, pod.log
+            swapped = f"On version {deployed.version('mqtt')} of mqtt now"
+            await asyncio.to_thread(deployed.kubelet.until, swapped, partial(deployed.all_log, swapped))
+            await both_publish()
+            await asyncio.to_thread(deployed.preview_is_empty)
+
+
+def test_the_first_values_reach_the_pods_by_their_agents_and_no_secret_object(serving: ClusterVault) -> None:
+    assert not list(serving.client.list(Secret, namespace=NAMESPACE)), "no Secret holds a value"
+    for pod in serving.servers():
+        assert pod.code is None
+        assert "Waiting:" in pod.log and "Traceback" not in pod.log
+        for file in (pod.folder / "vault-secrets").glob("*.json"):
+            assert file.stat().st_mode & 0o777 == 0o400, "for the launcher's user alone"
+            assert file.stat().st_uid == 10001
+            assert set(json.loads(file.read_text())) == {file.stem}
+
+
+def test_three_rotations_reach_every_pod_which_goes_on_with_its_clients(rotated: ClusterVault) -> None:
+    assert len(rotated.servers()) == 2, "no other pod was ever made"
+    for pod in rotated.servers():
+        assert pod.code is None
+        assert pod.log.count("of mqtt now") >= 3
+        assert "Traceback" not in pod.log
+
+
+@pytest.mark.parametrize("who", ["server", "rotator"])
+def test_an_account_may_do_what_the_page_says_and_nothing_else(rotated: ClusterVault, who: str) -> None:
+    """Logged in with a token of the account, as its pods are."""
+    place, base = rotated.place, rotated.base
+    current, pending = place["secrets"].values(), place["pending"].values()
+    may = {
+        "server": vault_rights.servers(place["mount"], rotated.outputs["references"]["secrets"], polls=False),
+        "rotator": vault_rights.rotators(place, current, pending),
+    }[who]
+    token = rotated.log_in_as({"server": SERVER, "rotator": ROTATOR}[who], who)
+    paths = vault_rights.everything(base, place, (*current, *pending))
+    assert vault_rights.capabilities(rotated.openbao, token, paths) == may
+    assert vault_rights.not_denied(rotated.openbao, token, paths, may) == []
+
+
+def test_no_other_account_and_no_other_audience_takes_a_role(rotated: ClusterVault) -> None:
+    from hvac.exceptions import VaultError
+
+    for account, role, audience in (
+        (SERVER, "rotator", "vault"),
+        (ROTATOR, "server", "vault"),
+        ("default", "server", "vault"),
+        (SERVER, "server", "another"),
+    ):
+        with pytest.raises(VaultError):
+            rotated.log_in_as(account, role, audience)
+
+
+def test_every_read_is_in_the_audit_file_with_its_reader_and_without_its_value(rotated: ClusterVault) -> None:
+    got = rotated.got(rotated.openbao.audit_files[0])
+    assert not [row["reader"] for row in got if not row["declared"]]
+    server, rotator, operator = rotated.place["readers"]["mqtt"]
+    assert {row["reader"] for row in got} == {server, rotator, operator}
+    reads = sum(row["count"] for row in got if (row["reader"], row["secret"]) == (server, "mqtt"))
+    assert reads >= 2 * 4, "each pod, each value"
+    whole = b"".join(file.read_bytes() for file in rotated.openbao.audit_files)
+    assert not [True for value in rotated.values for form in forms(value) if form in whole]
+
+
+def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhere(rotated: ClusterVault) -> None:
+    stack = rotated.stack
+    done = stack.run("refresh", "--yes")
+    assert done.returncode == 0, done.stdout[-4000:]
+    rotated.preview_is_empty()
+    for pod in rotated.servers():
+        for file in (pod.folder / "vault-secrets").glob("*.json"):
+            (fields,) = json.loads(file.read_text()).values()
+            rotated.values |= {text for name, text in fields.items() if name not in ("username", "version")}
+        rotated.values.add((pod.folder / "vault-home" / ".vault-token").read_text())
+    kept = [*(stack.home / "state").rglob("*"), *rotated.cluster.folder.glob("*.log"), rotated.cluster.audit_file]
+    kept += [rotated.openbao.log_file, *(pod.folder / "agent.log" for pod in rotated.servers())]
+    texts = [path.read_text() for path in kept if path.is_file()]
+    whole = "\0".join([*stack.said, stack.state(), *texts]).encode()
+    assert len(rotated.values) >= 8
+    assert sum(form in whole for value in rotated.values for form in forms(value)) == 0
+    assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"
+
+
+def test_prod_is_destroyed_only_once_somebody_takes_its_protection_away(rotated: ClusterVault) -> None:
+    stack = rotated.stack
+    refused = stack.run("destroy", "--yes")
+    assert refused.returncode != 0
+    assert "protect" in refused.stdout
+    assert rotated.version("mqtt"), "and nothing was taken away"
+    assert stack.run("state", "unprotect", "--all", "--yes", config=False).returncode == 0
+    done = stack.run("destroy", "--yes", "--skip-preview")
+    assert done.returncode == 0, done.stdout[-4000:]
+    with pytest.raises(ApiError, match="not found"):
+        rotated.client.get(Namespace, NAMESPACE)
+    client = rotated.openbao.client()
+    assert f"{rotated.base}/" not in client.sys.list_mounted_secrets_engines()["data"]
+    assert "kubernetes/" in client.sys.list_auth_methods()["data"], "that is not the stack's"

@@ -1,0 +1,465 @@
+"""vault+local end to end: the real engine, CLI and SDK, a real OpenBao, a real broker with TLS, the unmodified server.
+
+Pulumi's Vault provider can't be had: a stand-in checks what is declared against the SDK's types, and makes all of it in
+OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from secretops.errors import ExitCode
+from secretops.launcher.sources import open_source
+from secretops.manifest import Broker, Manifest
+from secretops.operations.session import Session
+from secretops.values import Value, new_password
+from tests.gates.test_leak import forms
+from tests.real.mcp_client import stdio_session, tell
+from tests.real.mosquitto import Mosquitto
+from tests.real.openbao import OpenBao
+from tests.real.served import OFTEN
+from tests.real.stack import DEADLINE, log_in
+from tests.real.upstream import SMALL_SERVER, real_server
+from tests.stacks import vault_rights
+from tests.stacks.prod_vault import PAGE, VaultStack, block, new_vault
+
+pytestmark = pytest.mark.real
+
+FILE = "examples/Pulumi.dev-vault-local.yaml"
+
+
+@dataclass(kw_only=True)
+class LocalVault(VaultStack):
+    """With what the stack wrote for this machine: the client's entry, and the units of the rotator."""
+
+    history: list[Value] = field(default_factory=list, repr=False)
+    """What the server was given of mqtt after each rotation."""
+
+    @property
+    def folder(self) -> Path:
+        return self.stack.home / "mcp"
+
+    @cached_property
+    def tick(self) -> list[str]:
+        """What the timer's service runs."""
+        (unit,) = self.folder.rglob("*.service")
+        (line,) = [one for one in unit.read_text().splitlines() if one.startswith("ExecStart=")]
+        return shlex.split(line.removeprefix("ExecStart=").replace("$$", "$").replace("%%", "%"))
+
+    @property
+    def told(self) -> Path:
+        """The manifest that the rotator is told by."""
+        return Path(self.tick[self.tick.index("--manifest") + 1])
+
+    def rotator(self, *arguments: str) -> str:
+        """`secretops` as the rotator, which has to work: by its own manifest, and so with its own login."""
+        argv = [self.tick[0], *arguments, "--manifest", str(self.told)] if arguments else self.tick
+        done = self.program(argv, {})
+        assert done.code == ExitCode.DONE, done.text
+        return done.text
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(Path(self.outputs["server"]).read_text())["mcpServers"]["coreflux"]
+        return found
+
+    @property
+    def source(self) -> str:
+        args: list[str] = self.entry["args"]
+        return args[args.index("--from") + 1]
+
+    def served(self) -> Value:
+        """What the launcher's own source gives to the server, by the login that its entry names."""
+        public = {name: text for name, text in os.environ.items() if not name.startswith("VAULT_")}
+        with mock.patch.dict(os.environ, {**public, **self.entry["env"]}, clear=True):
+            settings = open_source(self.source).read()
+        self.values.add(settings.mqtt["password"])
+        return Value(dict(settings.mqtt))
+
+    @property
+    def issued(self) -> Path:
+        """Where the certificate is that a server is given now."""
+        folder = self.stack.home / "issued"
+        folder.mkdir(exist_ok=True)
+        client = self.openbao.client(self.operators_token)
+        found = client.secrets.kv.v2.read_secret_version(
+            "client-cert", mount_point=self.place["mount"], raise_on_deleted_version=True
+        )["data"]["data"]
+        self.values.add(found["client.key"])
+        for name in ("client.crt", "client.key"):
+            (folder / name).write_text(found[name])
+        return folder
+
+    @property
+    def reached(self) -> Broker:
+        """The broker with that certificate."""
+        issued = self.issued
+        files = {"certificate_file": str(issued / "client.crt"), "key_file": str(issued / "client.key")}
+        return Broker.model_validate({**self.outputs["secretops"]["broker"], **files, "certificate_secret": None})
+
+    def log_in(self, credential: Value) -> str:
+        """ "Success", or how the broker refused."""
+        return log_in(self.reached, credential)
+
+    def issue(self) -> None:
+        """As the page says; and the broker is to trust the stack's root."""
+        script, _, rotate = block("Client certificates", "sh").partition("secretops ")
+        self.bao(script, token=self.operators_token)
+        own = self.broker.ca_file.read_text()
+        self.broker.ca_file.write_text(own + (self.stack.home / "root.crt").read_text())
+        self.broker.stop()
+        assert self.broker.start()
+        self.operator(*rotate.split())
+
+
+@pytest.fixture(scope="module")
+def deployed(openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> LocalVault:
+    """After `pulumi up`, and with the secret ids that an operator fetched. No value is anywhere yet."""
+    home = tmp_path_factory.mktemp("vault")
+    stack = new_vault(home, FILE, broker, openbao)
+    stack.config["server"] |= {"folder": str(home / "mcp"), "source": str(real_server() or SMALL_SERVER)}
+    store: Any = stack.config["store"]
+    store |= {"pki": {}, "audit_files": [str(home / "first.log"), str(home / "second.log")]}
+    stack.config["broker"] |= {"port": broker.mutual_port, "client_certificate": True}
+    stack.configure()
+    assert "STAND-IN for vault " in stack.up()
+    made = LocalVault(stack=stack, broker=broker, openbao=openbao)
+    made.welcome_operator()
+    made.bao(block("Secret ids", "sh").replace(".coreflux-mcp-local", str(made.folder)), token=made.operators_token)
+    made.values |= {(made.folder / "login" / who).read_text() for who in ("server", "rotator")}
+    return made
+
+
+@pytest.fixture(scope="module")
+def rotated(deployed: LocalVault) -> LocalVault:
+    """With an operator's values and three rotations by the rotator's own role, under the eyes of an MCP client."""
+    deployed.issue()
+    deployed.values.add(deployed.broker.admin["password"])
+    deployed.operator("put", "broker-admin", given=json.dumps(dict(deployed.broker.admin)))
+    key = f"canary-{new_password()}/+ %"
+    deployed.values.add(key)
+    deployed.operator("put", "agent-key", given=key)
+    assert "mqtt" in deployed.rotator()
+    deployed.history.append(deployed.served())
+    deployed.preview_is_empty()
+    asyncio.run(_rotate_twice_more(deployed))
+    return deployed
+
+
+async def _rotate_twice_more(deployed: LocalVault) -> None:
+    """The launcher as the entry starts it, but for how often it looks."""
+    entry, log = deployed.entry, deployed.stack.home / "log"
+    kept = {name: os.environ[name] for name in ("PATH", "HOME")}
+    command = [sys.executable, "-c", OFTEN, *entry["args"]]
+    async with stdio_session(command, {**kept, **entry["env"]}, deployed.stack.home, log) as session:
+
+        async def publishes() -> None:
+            said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+            assert "publish" in said.lower() and "error" not in said.lower(), said + log.read_text()
+
+        await publishes()
+        for _ in range(2):
+            await asyncio.to_thread(deployed.rotator, "rotate", "mqtt")
+            deployed.history.append(await asyncio.to_thread(deployed.served))
+            version = deployed.version("mqtt")
+            async with asyncio.timeout(DEADLINE):
+                while f"On version {version} of mqtt now" not in log.read_text():
+                    await asyncio.sleep(0.1)
+            await publishes()
+            await asyncio.to_thread(deployed.preview_is_empty)
+    text = log.read_text()
+    deployed.stack.said.append(text)
+    assert "Traceback" not in text
+
+
+def test_what_the_stack_made_is_there_without_a_value(deployed: LocalVault) -> None:
+    client, place = deployed.openbao.client(), deployed.place
+    config = client.secrets.kv.v2.read_configuration(mount_point=place["mount"])["data"]
+    assert config["cas_required"] is True and config["max_versions"] == 5
+    assert config["delete_version_after"] == "0s", "no value goes by itself"
+    assert client.list(f"{place['mount']}/metadata") is None, "no path has anything"
+    rotator = client.read(f"auth/{deployed.base}-approle/role/{deployed.base}-rotator")["data"]
+    assert rotator["token_policies"] == [f"{deployed.base}-rotator"] and rotator["token_no_default_policy"] is True
+
+
+def test_three_rotations_alternate_and_the_servers_own_login_finds_what_logs_in(rotated: LocalVault) -> None:
+    (two,) = (one["users"] for one in rotated.outputs["secretops"]["secrets"] if one["name"] == "mqtt")
+    assert [one["username"] for one in rotated.history] == [*two, two[0]]
+    assert rotated.log_in(rotated.served()) == "Success"
+
+
+def test_rotators_and_operators_are_told_the_same_but_for_the_login(deployed: LocalVault) -> None:
+    told, packed = deployed.outputs["secretops"], json.loads(deployed.told.read_text())
+    assert told["store"]["login"] is None, "an operator shows his own token"
+    assert packed["store"].pop("login")["role"] == f"{deployed.base}-rotator"
+    told["store"].pop("login")
+    assert packed == told
+
+
+WHO = ("server", "rotator", "operator")
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_a_role_may_do_what_the_page_says_and_nothing_else(rotated: LocalVault, who: str) -> None:
+    """The server itself is asked: for its capabilities on each path, and for each thing that is not among them."""
+    place, base = rotated.place, rotated.base
+    current, pending = place["secrets"].values(), place["pending"].values()
+    may = {
+        "server": vault_rights.servers(place["mount"], rotated.outputs["references"]["secrets"], polls=True),
+        "rotator": vault_rights.rotators(place, current, pending, signs=f"{base}-pki/sign/client"),
+        "operator": vault_rights.operators(base, place, current, pending),
+    }[who]
+    token = rotated.openbao.token(f"{base}-{who}", no_default_policy=True)
+    paths = vault_rights.everything(base, place, (*current, *pending))
+    assert may.keys() <= paths
+    assert vault_rights.capabilities(rotated.openbao, token, paths) == may
+    assert vault_rights.not_denied(rotated.openbao, token, paths, may) == []
+
+
+def test_a_role_logs_in_to_what_its_policy_says(rotated: LocalVault) -> None:
+    for who in ("server", "rotator"):
+        secret_id = (rotated.folder / "login" / who).read_text()
+        client = rotated.openbao.client("")
+        given = client.auth.approle.login(f"{rotated.base}-{who}", secret_id, mount_point=f"{rotated.base}-approle")
+        rotated.values.add(given["auth"]["client_token"])
+        assert given["auth"]["policies"] == [f"{rotated.base}-{who}"]
+        assert given["auth"]["renewable"]
+
+
+def test_every_read_is_in_both_audit_files_with_its_reader_and_without_its_value(rotated: LocalVault) -> None:
+    bao, mount = rotated.openbao, rotated.place["mount"]
+    stranger = bao.token("root", display_name="stranger")
+    server, *others = rotated.place["readers"]["mqtt"]
+
+    def reads(file: Path) -> int:
+        got = rotated.got(file)
+        return sum(row["count"] for row in got if (row["reader"], row["secret"]) == (server, "mqtt"))
+
+    before = [reads(file) for file in bao.audit_files]
+    bao.client(stranger).secrets.kv.v2.read_secret_version("mqtt", mount_point=mount, raise_on_deleted_version=True)
+    for _ in range(3):
+        rotated.served()
+    assert [reads(file) for file in bao.audit_files] == [known + 3 for known in before]
+    for file in bao.audit_files:
+        got = rotated.got(file)
+        assert {row["reader"] for row in got if not row["declared"]} == {"token-stranger"}
+        assert {row["reader"] for row in got if row["declared"]} == {server, *others}
+    whole = b"".join(file.read_bytes() for file in bao.audit_files)
+    values = {rotated.served()["password"], *rotated.values}
+    assert not [True for value in values for form in forms(value) if form in whole]
+    rotated.values.add(stranger)
+
+
+def test_the_stacks_ca_issues_certificates_for_clients_of_one_name_alone(rotated: LocalVault) -> None:
+    """The broker, which let all of the rotations in by it, lets nobody in without one."""
+    from hvac.exceptions import InvalidRequest
+
+    certificate = x509.load_pem_x509_certificate((rotated.issued / "client.crt").read_bytes())
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc < timedelta(days=31)
+
+    done = rotated.rotator("rotate", "client-cert")
+    assert rotated.version("client-cert") in done, "by the rotator's own role"
+    client, issue = rotated.openbao.client(), f"{rotated.base}-pki/issue/client"
+    for asked in (
+        {"common_name": "broker.example.com"},
+        {"common_name": f"a.{rotated.base}"},
+        {"common_name": rotated.base, "alt_names": "broker.example.com"},
+        {"common_name": rotated.base, "ip_sans": "127.0.0.1"},
+    ):
+        with pytest.raises(InvalidRequest, match="not allowed"):
+            client.write_data(issue, data=asked)
+    long = client.write_data(issue, data={"common_name": rotated.base, "ttl": "8760h"})["data"]
+    rotated.values.add(long["private_key"])
+    assert long["expiration"] - time.time() < timedelta(days=31).total_seconds()
+
+    assert log_in(rotated.reached, rotated.served()) == "Success"
+    broker, context = rotated.reached, ssl.create_default_context(cafile=rotated.reached.ca_file)
+    with (
+        socket.create_connection((broker.host, broker.port), timeout=DEADLINE) as plain,
+        context.wrap_socket(plain, server_hostname=broker.host) as without,
+        pytest.raises(ssl.SSLError, match=r"(?i)certificate.required"),
+    ):
+        without.recv(1)
+
+
+def test_a_sealed_server_is_told_and_the_next_tick_goes_on(rotated: LocalVault) -> None:
+    before = rotated.served()
+    rotated.openbao.seal()
+    try:
+        for done in (rotated.run("rotate", "mqtt"), rotated.run("status"), rotated.program(rotated.tick, {})):
+            assert done.code == ExitCode.FAILED, done.text
+            assert "sealed" in done.text and "Traceback" not in done.text
+    finally:
+        rotated.openbao.unseal()
+    assert rotated.served() == before
+    rotated.rotator()
+    assert rotated.log_in(rotated.served()) == "Success"
+
+
+def test_a_token_that_ended_or_was_revoked_is_told_with_what_to_do(rotated: LocalVault) -> None:
+    policy = f"{rotated.base}-operator"
+    short, revoked = rotated.openbao.token(policy, ttl="1s"), rotated.openbao.token(policy)
+    rotated.openbao.client().auth.token.revoke(revoked)
+    _until("the short one has ended", lambda: not rotated.openbao.client(short).is_authenticated())
+    before = rotated.version("mqtt")
+    for token in (short, revoked):
+        done = rotated.run("rotate", "mqtt", token=token)
+        assert done.code == ExitCode.USAGE, done.text
+        assert "token" in done.text and "log in" in done.text and "Traceback" not in done.text
+    assert rotated.version("mqtt") == before
+
+
+def test_a_secret_id_that_was_taken_away_is_told_and_a_new_one_goes_on(rotated: LocalVault) -> None:
+    file = rotated.folder / "login" / "rotator"
+    role = f"auth/{rotated.base}-approle/role/{rotated.base}-rotator"
+    command = "bao write ROLE/secret-id/destroy secret_id=-"
+    assert f"`{command}`" in PAGE.read_text()
+    rotated.bao(f"{command.replace('ROLE', role)} < {shlex.quote(str(file))}", token=rotated.operators_token)
+    rotated.bao(f"bao token revoke -mode=path auth/{rotated.base}-approle")  # by whoever runs OpenBao
+    done = rotated.program(rotated.tick, {})
+    assert done.code == ExitCode.FAILED, done.text
+    assert "secret id" in done.text and str(file) in done.text and "Traceback" not in done.text
+    given = rotated.openbao.client(rotated.operators_token).write_data(f"{role}/secret-id", data={})
+    file.write_text(given["data"]["secret_id"])
+    rotated.values.add(given["data"]["secret_id"])
+    rotated.rotator()
+    ask = f"bao write -f -wrap-ttl=10m -field=wrapping_token {role}/secret-id"
+    wrapping = rotated.bao(ask, token=rotated.operators_token)
+    rotated.values |= {wrapping, str(rotated.openbao.client(wrapping).sys.unwrap()["data"]["secret_id"])}
+
+
+def test_who_may_not_is_told_which_right_is_missing_and_nothing_was_changed(rotated: LocalVault) -> None:
+    before = rotated.version("mqtt")
+    done = rotated.run("rotate", "mqtt", token=rotated.openbao.token(f"{rotated.base}-server", no_default_policy=True))
+    assert done.code == ExitCode.FAILED, done.text
+    assert "denied" in done.text.lower() and rotated.place["mount"] in done.text and "Traceback" not in done.text
+    assert rotated.version("mqtt") == before
+
+
+def _three_at_once(rotated: LocalVault) -> list[tuple[int, str]]:
+    """By the rotator's own role: how each ended, and what it said."""
+    kept = {"PATH": os.environ["PATH"], "HOME": str(rotated.stack.home)}
+    argv = [rotated.tick[0], "rotate", "mqtt", "--now", "--manifest", str(rotated.told)]
+    running = [
+        subprocess.Popen(argv, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(3)
+    ]
+    said = [process.communicate(timeout=DEADLINE * 2)[0] for process in running]
+    rotated.stack.said += said
+    assert not [text for text in said if "Traceback" in text]
+    return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
+
+
+def test_while_somebody_holds_the_lease_nobody_else_rotates_and_each_says_who_does(rotated: LocalVault) -> None:
+    before = rotated.version("mqtt")
+    public = {name: text for name, text in os.environ.items() if not name.startswith("VAULT_")}
+    told = Manifest.model_validate(rotated.outputs["secretops"])
+    with mock.patch.dict(os.environ, {**public, **rotated.openbao.environment(rotated.operators_token)}, clear=True):
+        session = Session.open(told, role="operator")
+        with session.lease("a long task"):
+            ended = _three_at_once(rotated)
+    assert [code for code, _ in ended] == [ExitCode.BUSY] * 3, ended
+    assert all(f"secretops a long task (pid {os.getpid()} on " in text for _, text in ended), ended
+    assert rotated.version("mqtt") == before
+
+
+def test_of_three_who_rotate_at_once_one_does_and_whoever_does_not_is_told_so(rotated: LocalVault) -> None:
+    """The lease and each write are check-and-set: whoever comes second writes nothing."""
+    ended = _three_at_once(rotated)
+    codes = [code for code, _ in ended]
+    assert set(codes) <= {ExitCode.DONE, ExitCode.BUSY} and ExitCode.DONE in codes, ended
+    assert all("holds the lease" in text for code, text in ended if code == ExitCode.BUSY), ended
+    assert rotated.log_in(rotated.served()) == "Success"
+
+
+def test_the_configuration_that_the_stack_tells_makes_openbao_keep_the_trail(rotated: LocalVault) -> None:
+    """OpenBao's API enables no audit device: its configuration does, once it is told to read it again."""
+    declared = str(rotated.outputs["trail"]["policy"])
+    configuration = rotated.openbao.folder / "openbao.hcl"
+    before = configuration.read_text()
+    configuration.write_text(before + declared)
+    try:
+        rotated.openbao.reload()
+        _until("it has both devices", lambda: len(_devices(rotated)) == 2)
+        rotated.served()
+        for file in _devices(rotated):
+            assert f"{rotated.place['mount']}/data/mqtt" in file.read_text()
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert not [True for value in rotated.values for form in forms(value) if form in file.read_bytes()]
+    finally:
+        configuration.write_text(before)
+        rotated.openbao.reload()
+        _until("it has them no more", lambda: not _devices(rotated))
+
+
+def _devices(rotated: LocalVault) -> list[Path]:
+    """The files of the audit devices that have the stack's name."""
+    devices = rotated.openbao.client().sys.list_enabled_audit_devices()["data"]
+    return [Path(one["options"]["file_path"]) for name, one in devices.items() if name.startswith(rotated.base)]
+
+
+def _until(what: str, check: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not check():
+        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
+        time.sleep(0.1)
+
+
+def test_the_doctor_finds_nothing_wrong_with_the_stack_as_it_was_made(rotated: LocalVault) -> None:
+    done = rotated.run("doctor")
+    assert done.code == ExitCode.DONE, done.text
+
+
+def test_who_was_given_the_current_value_is_told_without_the_value(rotated: LocalVault) -> None:
+    rotated.served()
+    done = rotated.run("audit", "--given", "mqtt", "--json", str(rotated.openbao.audit_files[0]))
+    rows = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")]
+    told = {str(row.get("reader")) for row in rows}
+    assert any("server" in reader for reader in told), done.text[-2000:]
+    assert not any("stranger" in reader for reader in told), "that one was given an older one"
+    assert rotated.served()["password"] not in done.text
+
+
+def test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said(rotated: LocalVault) -> None:
+    rotated.preview_is_empty()
+    stack = rotated.stack
+    kept = [path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file()]
+    log = rotated.openbao.log_file.read_text()
+    whole = "\0".join([*stack.said, stack.state(), log, rotated.told.read_text(), *kept]).encode()
+    assert len(rotated.values) >= 12
+    assert rotated.served()["password"] in rotated.values, "what is looked for can be found"
+    assert sum(form in whole for value in rotated.values for form in forms(value)) == 0
+    assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"
+
+
+def test_destroy_takes_all_of_the_stack_away_and_nothing_else(rotated: LocalVault) -> None:
+    client = rotated.openbao.client()
+    done = rotated.stack.run("destroy", "--yes", "--skip-preview")
+    assert done.returncode == 0, done.stdout[-4000:]
+    named = {
+        *client.sys.list_mounted_secrets_engines()["data"],
+        *client.sys.list_auth_methods()["data"],
+        *client.sys.list_policies()["data"]["policies"],
+    }
+    assert not [name for name in named if name.startswith(rotated.base)]
+    assert "userpass/" in named, "that is not the stack's"

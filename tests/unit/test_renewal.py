@@ -1,0 +1,169 @@
+"""The steps' order of a certificate, on the real store. Issuer and broker are stand-ins that can be told to refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from secretops.engine.renewal import Renewal
+from secretops.engine.state import Version, Versions
+from secretops.errors import RefusedError, StoreError, UnreachableError
+from secretops.issuers import Signed
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.stores.dotenv import DotenvVersionStore
+from secretops.values import Value
+from tests.real.stack import Stack, make_stack
+from tests.unit.signing import NAME, made
+
+LIFE = timedelta(days=30)
+
+
+@dataclass
+class Signer:
+    """A CA in this process, and a broker that takes whatever it signed, but for what either `refuses`."""
+
+    stack: Stack
+    refuses: set[str] = field(default_factory=set)
+    names: str = NAME
+    asked: int = 0
+    shown: list[tuple[str, Value]] = field(default_factory=list)
+
+    def sign(self, request: str) -> Signed:
+        self.asked += 1
+        if "sign" in self.refuses:
+            raise UnreachableError("sealed")
+        key = x509.load_pem_x509_csr(request.encode()).public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        now = self.stack.clock()
+        begins, ends = now - timedelta(seconds=30), now + LIFE
+        root = made("root", ca=True, begins=begins, ends=ends)
+        return Signed(made(self.names, by=root, key=key, begins=begins, ends=ends).pem, (root.pem,))
+
+    def prove(self, version: str, value: Value) -> None:
+        self.shown.append((version, value))
+        if "prove" in self.refuses:
+            raise RefusedError("the broker refuses it")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+    return make_stack(tmp_path / "store", broker)
+
+
+@pytest.fixture
+def signer(stack: Stack) -> Signer:
+    return Signer(stack)
+
+
+def renewal(signer: Signer) -> Renewal:
+    session = signer.stack.session()
+    return Renewal(
+        session.secret("client-cert"),
+        common_name=NAME,
+        store=session.store,
+        issuer=signer,
+        authority=lambda: "the broker's CA",
+        prove=signer.prove,
+        journal=session.journal,
+        clock=signer.stack.clock,
+    )
+
+
+def kept(stack: Stack) -> Versions:
+    return stack.session().store.versions("client-cert")
+
+
+def value(stack: Stack, version: Version) -> Value:
+    return stack.session().store.read("client-cert", version.id, purpose="test")
+
+
+def test_what_was_shown_to_the_broker_is_what_readers_get_and_ends_when_it_says(stack: Stack, signer: Signer) -> None:
+    version = renewal(signer).advance()
+
+    assert signer.shown == [(version.id, value(stack, version))]
+    own = x509.load_pem_x509_certificates(value(stack, version)["client.crt"].encode())[0]
+    assert kept(stack).current and version.expires == own.not_valid_after_utc
+    assert value(stack, version)["ca.crt"] == "the broker's CA"
+
+
+def test_one_that_the_broker_refuses_stays_pending_and_is_shown_again(stack: Stack, signer: Signer) -> None:
+    before = renewal(signer).advance()
+    signer.refuses = {"prove"}
+    with pytest.raises(RefusedError):
+        renewal(signer).advance()
+    pending = kept(stack).pending
+    current = kept(stack).current
+    assert pending and current and current.id == before.id
+    signer.refuses = set()
+
+    assert renewal(signer).advance().id == pending.id
+    assert signer.asked == 2, "nobody is asked for a third one"
+
+
+def test_one_that_was_pending_until_it_was_due_is_thrown_away(stack: Stack, signer: Signer) -> None:
+    signer.refuses = {"prove"}
+    with pytest.raises(RefusedError):
+        renewal(signer).advance()
+    old = kept(stack).pending
+    signer.refuses = set()
+    stack.clock.skip(LIFE.total_seconds() * 2 / 3 + 1)
+
+    version = renewal(signer).advance()
+
+    assert old and version.id != old.id and version.expires and version.expires > stack.clock() + LIFE / 2
+    assert [one.id for one in kept(stack).all] == [version.id]
+
+
+@pytest.mark.parametrize("wrong", ["is sealed", "gives another's"])
+def test_nothing_is_kept_of_an_issuer_that_gives_none_or_a_wrong_one(stack: Stack, signer: Signer, wrong: str) -> None:
+    if wrong == "is sealed":
+        signer.refuses = {"sign"}
+    else:
+        signer.names = "somebody-else"
+    with pytest.raises((UnreachableError, RefusedError)) as told:
+        renewal(signer).advance()
+
+    assert kept(stack).all == () and signer.shown == []
+    last = stack.session().journal.last("client-cert")
+    assert last and last.step == "prepare" and last.outcome == told.value.what
+
+
+def test_whoever_was_followed_asks_nobody_for_a_signature(stack: Stack, signer: Signer) -> None:
+    followed = StoreError("somebody has followed us")
+    with (
+        mock.patch.object(DotenvVersionStore, "confirm", side_effect=followed),
+        pytest.raises(StoreError, match="followed"),
+    ):
+        renewal(signer).advance()
+
+    assert signer.asked == 0
+
+
+def test_after_it_is_retired_the_old_key_is_nowhere(stack: Stack, signer: Signer) -> None:
+    old = renewal(signer).advance()
+    key = value(stack, old)["client.key"]
+    renewal(signer).advance()
+    previous = kept(stack).previous
+    assert previous and previous.id == old.id
+
+    renewal(signer).retire(previous)
+
+    assert [one for one in stack.root.rglob("*") if one.is_file() and key.strip() in one.read_text()] == []
+    assert kept(stack).previous and not any(one.id == old.id for one in kept(stack).living)
+
+
+def test_no_journal_line_and_no_error_holds_the_key(
+    stack: Stack, signer: Signer, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = renewal(signer).advance()
+    key = "".join(value(stack, version)["client.key"].splitlines()[1:-1])
+
+    assert key[:40] not in (stack.root / "log" / "rotation.jsonl").read_text() + caplog.text
+    assert "PRIVATE" not in repr(value(stack, version))

@@ -1,0 +1,102 @@
+"""What a server of Vault or OpenBao says, in our words: each with what to do, and nothing of its own texts.
+
+The texts are those of OpenBao 2.7 and of Vault, which a server here can't be made to say: tests/contract has the rest.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
+
+import requests
+
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.stores.vault import errors, server
+from secretops.stores.vault.documents import VERSION, fields_of, version_of
+from secretops.stores.vault.errors import DeniedError, SealedError
+from secretops.stores.vault.server import Answer, Connection, Request, Server
+
+ADDRESS = "https://vault.example:8200"
+SECRET = secrets.token_hex(8)
+
+
+def meaning(status: int, *texts: str) -> SecretopsError:
+    return errors.refused(
+        status, [*texts, SECRET], address=ADDRESS, action="write", where="m/it", mount="m", namespace="team"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "said"),
+    [
+        (503, "Vault is sealed", SealedError, "vault.example:8200 is sealed"),
+        (503, "error performing token check: Vault is sealed", SealedError, "is sealed"),
+        (500, "local node not active but active cluster node not found", UnreachableError, "is a standby"),
+        (307, "", UnreachableError, "is a standby"),
+        (429, "request path: rate limit quota exceeded", UnreachableError, "asks for fewer requests"),
+        (412, "required index state not present", UnreachableError, "asks for fewer requests"),
+        (500, "internal error", UnreachableError, r"does not serve m/it \(500\)"),
+        (404, "namespace not found", StoreError, "has no namespace 'team'"),
+        (404, 'no handler for route "m/data/it". route entry not found.', StoreError, "there is no mount m"),
+        (405, "unsupported operation", StoreError, "no KV engine of version 2"),
+        (403, "permission denied", DeniedError, r"may not write m/it \(permission denied\)"),
+        (400, "check-and-set parameter required for this call", StoreError, r"refused to write it \(400\)"),
+    ],
+)
+def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[SecretopsError], said: str) -> None:
+    told = meaning(status, text)
+    assert type(told) is kind
+    assert told.rule and told.remedy
+    with pytest.raises(SecretopsError, match=said):
+        raise told
+    assert SECRET not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (requests.exceptions.SSLError(SECRET), StoreError, "does not prove to be it"),
+        (requests.exceptions.ReadTimeout(SECRET), UnreachableError, "does not answer"),
+        (requests.exceptions.ConnectTimeout(SECRET), UnreachableError, "can't be reached"),
+        (requests.exceptions.ProxyError(SECRET), UnreachableError, "can't be reached"),
+        (requests.exceptions.InvalidHeader(SECRET), UsageError, "no address of a server"),
+        (OSError(SECRET), UsageError, "no CA can be read"),
+    ],
+)
+def test_no_answer_is_told_with_what_to_do_and_nothing_of_what_was_sent(
+    error: Exception, kind: type[SecretopsError], said: str
+) -> None:
+    told = errors.unanswered(error, ADDRESS, "/etc/ca.crt")
+    assert type(told) is kind and said in told.what and told.rule and told.remedy
+    assert SECRET not in str(told)
+
+
+def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PAUSES", (0.0, 0.0))
+    answers = [Answer(307, {}), Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {"data": {"a": "b"}})]
+    guarded: list[bool] = []
+    monkeypatch.setattr(Connection, "_attempt", lambda *_: answers.pop(0))
+    found = Connection(Server(ADDRESS)).ask(
+        Request(method="GET", path="m/data/it"), SECRET, before=lambda: guarded.append(True)
+    )
+    assert found.data == {"a": "b"}
+    assert len(guarded) == 3, "before each attempt"
+    answers = [Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {})]
+    with pytest.raises(SealedError):
+        Connection(Server(ADDRESS)).ask(Request(method="GET", path="m/data/it"), SECRET, patiently=False)
+
+
+def test_what_is_asked_and_answered_prints_no_value() -> None:
+    body = {"data": {"password": SECRET}}
+    assert SECRET not in repr(Request(method="POST", path="m/data/it", body=body)) + repr(Answer(200, body))
+
+
+def test_a_document_says_which_version_it_is_or_else_its_number() -> None:
+    ours = {"password": SECRET, VERSION: "20260301"}
+    assert (version_of(ours, 7), fields_of(ours)) == ("20260301", {"password": SECRET})
+    assert version_of({"password": SECRET}, 7) == "7"
+    assert fields_of({"password": 1}) is None
+    assert fields_of({}) == {}

@@ -1,0 +1,300 @@
+"""`secretops audit` over what an audit device of Vault writes: whose read it was, of which path, whether they got it.
+
+The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secretops.errors import ExitCode, UsageError
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, VaultStore
+from secretops.operations.audit import View, audit
+from secretops.trails.protocol import ALL
+from secretops.trails.vault import NOBODY
+from secretops.trails.vault_given import GivenValue
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MOUNT = "coreflux-mcp-prod"
+SERVER, ROTATOR, OPERATOR = "own/approle/server", "kubernetes/rotator", "userpass/ann"
+STORE = VaultStore(
+    address="https://vault.example:8200",
+    mount=MOUNT,
+    secrets={"mqtt": "mqtt", "broker-admin": "broker-admin"},
+    pending={"mqtt": "pending/mqtt", "broker-admin": "pending/broker-admin"},
+    lease="rotator/lease",
+    readers={
+        "mqtt": (SERVER, ROTATOR, OPERATOR, "jwt/server"),
+        "pending/mqtt": (ROTATOR, OPERATOR),
+        "broker-admin": (ROTATOR, OPERATOR),
+        "pending/broker-admin": (ROTATOR, OPERATOR),
+        "rotator/lease": (ROTATOR, OPERATOR),
+    },
+)
+MANIFEST = Manifest(
+    project="coreflux-mcp-secrets",
+    stack="prod",
+    store=STORE,
+    broker=Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
+    secrets=(),
+    grace_seconds=30,
+)
+
+
+def approle(role: str = "server", called: str = "own-approle") -> dict[str, Any]:
+    return {"display_name": called, "policies": ["default", role], "metadata": {"role_name": role}}
+
+
+def account(role: str = "rotator", name: str = "rotator", called: str = "") -> dict[str, Any]:
+    metadata = {"role": role, "service_account_name": name, "service_account_namespace": "prod"}
+    return {"display_name": called or f"kubernetes-prod-{name}", "policies": ["default"], "metadata": metadata}
+
+
+def token(called: str, *policies: str, **metadata: str) -> dict[str, Any]:
+    return {"display_name": called, "policies": list(policies), "metadata": metadata}
+
+
+def entry(who: dict[str, Any] | None = None, path: str = f"{MOUNT}/data/mqtt", **changes: Any) -> dict[str, Any]:
+    """The response to a read that was given, unless told otherwise."""
+    kind, operation = changes.pop("type", "response"), changes.pop("operation", "read")
+    said = {"data": {"password": "hmac-sha256:aa", "username": "hmac-sha256:bb"}, "metadata": {"version": 3}}
+    request = {
+        "id": changes.pop("id", ""),
+        "operation": operation,
+        "namespace": {"id": "root"},
+        "path": path,
+        "remote_address": "10.0.0.1",
+        **changes.pop("request", {}),
+    }
+    found: dict[str, Any] = {
+        "time": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}.864847669Z",
+        "type": kind,
+        "auth": {"policy_results": {"allowed": True}, **(approle() if who is None else who)},
+        "request": request,
+    }
+    if kind == "response":
+        found["response"] = {"data": said} if operation == "read" else {}
+    return found | changes
+
+
+def refused(who: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    error = "1 error occurred:\n\t* permission denied\n\n"
+    return entry({**who, "policy_results": {"allowed": False}}, error=error, response={"data": {}}, **changes)
+
+
+def view(folder: Path, *entries: Any, **asked: Any) -> View:
+    file = folder / "audit.jsonl"
+    file.write_text("\n".join(json.dumps(each) for each in entries))
+    return audit(MANIFEST, [str(file)], **asked)
+
+
+def test_a_request_and_its_response_in_two_devices_logs_are_one_read(tmp_path: Path) -> None:
+    lines = [entry(type="request", id="a"), entry(id="a"), entry(type="request", id="b"), entry(id="b")]
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl.gz"
+    first.write_text("\n".join(map(json.dumps, lines)))
+    second.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    (row,) = audit(MANIFEST, [str(first), str(second)]).rows
+    assert (row.count, row.outcome, row.declared) == (2, "got it", True)
+    assert (row.first.replace(microsecond=0), row.sources) == (NOW, ["10.0.0.1"])
+
+
+def test_a_read_that_was_refused_is_one_too_whether_or_not_its_response_is_on_record(tmp_path: Path) -> None:
+    mallory = token("token-mallory", "default")
+    both = [refused(mallory, type="request", id="a"), refused(mallory, id="a")]
+    (row,) = view(tmp_path, *both, refused(mallory, type="request", id="b")).rows
+    assert (row.count, row.outcome, row.declared, row.alarming) == (2, "denied", False, False)
+    assert row.sources == ["10.0.0.1 (policies default)"]
+
+
+@pytest.mark.parametrize("prefix", ["@cee: ", "<134>Mar  1 12:00:00 host bao[7]: "])
+def test_a_line_behind_a_devices_prefix_is_read(prefix: str, tmp_path: Path) -> None:
+    file = tmp_path / "audit.log"
+    file.write_text(f"{prefix}{json.dumps(entry())}\n{prefix}{json.dumps(entry())}\n")
+    found = audit(MANIFEST, [str(file)])
+    assert (found.rows[0].count, found.broken) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("who", "reader", "declared"),
+    [
+        (approle(), SERVER, True),
+        (approle(called="own-approle-x"), "own-approle-x/server", False),
+        (approle(called="approle"), "approle/server", False),
+        (approle("other"), "own-approle/other", False),
+        (account(), ROTATOR, True),
+        (account(name="other"), "kubernetes/rotator", True),
+        (account(called="kubernetes-x-prod-rotator"), "kubernetes-x/rotator", False),
+        (account("other"), "kubernetes/other", False),
+        (token("userpass-ann", "operator", username="ann"), OPERATOR, True),
+        (token("userpass-bob", "operator", username="bob"), "userpass-bob", False),
+        (token("jwt-somebody", "server", role="server"), "jwt/server", True),
+        (token("token-own-approle", "server", role_name="server"), "token-own-approle/server", False),
+        (token("token", "server"), "token", False),
+        (token("root", "root"), "root", False),
+        ({}, NOBODY, False),
+    ],
+)
+def test_a_login_is_matched_to_the_role_and_the_mount_that_it_is_of(
+    who: dict[str, Any], reader: str, declared: bool, tmp_path: Path
+) -> None:
+    (row,) = view(tmp_path, entry(who)).rows
+    assert (row.reader, row.declared, row.alarming) == (reader, declared, not declared)
+
+
+def test_the_servers_role_is_not_declared_for_what_the_rotator_alone_reads(tmp_path: Path) -> None:
+    for name in ("pending/mqtt", "broker-admin", "rotator/lease"):
+        (row,) = view(tmp_path, entry(path=f"{MOUNT}/data/{name}")).rows
+        assert (row.secret, row.declared, row.alarming) == (name, False, True)
+        (row,) = view(tmp_path, entry(account(), path=f"{MOUNT}/data/{name}")).rows
+        assert row.declared
+
+
+def test_a_secret_is_asked_for_by_its_name_and_has_what_is_prepared_with_it(tmp_path: Path) -> None:
+    lines = [entry(account(), path=f"{MOUNT}/data/{name}") for name in ("mqtt", "pending/mqtt", "broker-admin")]
+    assert {row.secret for row in view(tmp_path, *lines, secret="mqtt").rows} == {"mqtt", "pending/mqtt"}
+    assert {row.secret for row in view(tmp_path, *lines, secret="pending/mqtt").rows} == {"pending/mqtt"}
+    with pytest.raises(UsageError, match="one of broker-admin, mqtt"):
+        view(tmp_path, *lines, secret="nothing")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "other/data/mqtt",
+        f"{MOUNT}/data/another",
+        f"{MOUNT}-2/data/mqtt",
+        f"{MOUNT}/config",
+        f"sys/mounts/{MOUNT}",
+        "auth/approle/login",
+    ],
+)
+def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path: str, tmp_path: Path) -> None:
+    assert view(tmp_path, entry(token("root", "root"), path=path)).rows == []
+
+
+def test_the_same_path_in_another_namespace_is_another_secret(tmp_path: Path) -> None:
+    elsewhere = entry(request={"namespace": {"id": "x", "path": "team/"}})
+    assert view(tmp_path, elsewhere).rows == []
+    theirs = MANIFEST.model_copy(update={"store": STORE.model_copy(update={"namespace": "team"})})
+    file = tmp_path / "audit.jsonl"
+    assert audit(theirs, [str(file)]).rows[0].count == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "path", "outcome"),
+    [
+        ("read", f"{MOUNT}/metadata/mqtt", "no value"),
+        ("read", f"{MOUNT}/subkeys/mqtt", "no value"),
+        ("list", f"{MOUNT}/metadata/", "no value"),
+        ("create", f"{MOUNT}/data/mqtt", "done"),
+        ("patch", f"{MOUNT}/data/mqtt", "done"),
+        ("delete", f"{MOUNT}/data/mqtt", "done"),
+        ("update", f"{MOUNT}/undelete/mqtt", "done"),
+        ("update", f"{MOUNT}/destroy/mqtt", "done"),
+        ("delete", f"{MOUNT}/metadata/mqtt", "done"),
+        ("update", f"{MOUNT}/config", "done"),
+        ("update", f"sys/mounts/{MOUNT}/tune", "done"),
+        ("delete", f"sys/mounts/{MOUNT}", "done"),
+    ],
+)
+def test_what_gives_no_value_is_no_read_and_every_change_by_a_stranger_is_an_alarm(
+    operation: str, path: str, outcome: str, tmp_path: Path
+) -> None:
+    mallory = token("token-mallory", "wide")
+    (row,) = (found := view(tmp_path, entry(mallory, path, operation=operation, response={}))).rows
+    about_all = path.endswith(("/", "config", "tune")) or path.startswith("sys/")
+    assert (row.outcome, row.secret == ALL) == (outcome, about_all)
+    assert (found.exit_code is ExitCode.ATTENTION) is (outcome == "done")
+
+
+def test_a_write_that_check_and_set_refused_changed_nothing(tmp_path: Path) -> None:
+    error = "1 error occurred:\n\t* invalid request\n\n"
+    lost = entry(
+        token("token-mallory", "wide"), operation="update", error=error, response={"data": {"error": "hmac-sha256:ee"}}
+    )
+    (row,) = (found := view(tmp_path, lost)).rows
+    assert (row.outcome, row.allowed, found.exit_code) == ("no value", True, ExitCode.DONE)
+
+
+def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoever_asked(tmp_path: Path) -> None:
+    gone = entry(response={"data": {"http_status_code": 404}})
+    (row,) = view(tmp_path, gone).rows
+    assert row.outcome == "no value"
+    wrapped = entry(request={"wrap_ttl": 60}, response={"wrap_info": {"ttl": 60}})
+    (row,) = view(tmp_path, wrapped).rows
+    assert (row.outcome, row.sources) == ("got it", ["10.0.0.1 wrapped"])
+
+
+@pytest.mark.parametrize(
+    ("side", "operation"), [("response", "read"), ("request", "create")], ids=["what is given", "what is written"]
+)
+def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(
+    side: str, operation: str, tmp_path: Path
+) -> None:
+    raw = {"data": {"data": {"password": "as it is"}}}
+    if side == "request":
+        line = entry(account(), operation=operation, request=raw)
+    else:
+        line = entry(operation=operation, response=raw)
+    times = {"data": {"data": {"since": "2026-03-01T12:00:00+00:00", "holder": "hmac-sha256:dd"}}}
+    assert view(tmp_path, entry(account(), path=f"{MOUNT}/data/rotator/lease", response=times)).bodies == 0
+    found = view(tmp_path, line)
+    assert (found.bodies, found.exit_code) == (1, ExitCode.ATTENTION)
+    assert view(tmp_path, entry()).bodies == 0
+
+
+def test_broken_lines_are_counted_and_what_is_no_log_of_a_device_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text("\n".join([json.dumps(entry()), "torn {", '{"type": "response"}', json.dumps(entry())]))
+    found = audit(MANIFEST, [str(file)])
+    assert (found.lines, found.broken, found.rows[0].count) == (4, 2, 2)
+    file.write_text('{"kind": "Event"}\n')
+    with pytest.raises(UsageError) as caught:
+        audit(MANIFEST, [str(file)])
+    assert "docs/operations/vault.md#who-read-what" in caught.value.remedy
+
+
+def test_without_a_file_it_says_where_the_log_lies() -> None:
+    with pytest.raises(UsageError, match="the server's configuration"):
+        audit(MANIFEST, [])
+
+
+def test_whoever_was_given_a_value_is_found_at_whatever_path_and_on_each_device(tmp_path: Path) -> None:
+    trail = GivenValue(STORE, {"hmac-sha256:aa", "hmac-sha256:a2"})
+    copied = {"data": {"data": {"copy": "hmac-sha256:a2"}, "metadata": {"version": 1}}}
+    unwrapped = {"data": {"data": {"password": "hmac-sha256:aa"}}}
+    other = {"data": {"data": {"password": "hmac-sha256:cc"}}}
+    late = NOW + timedelta(hours=1)
+    found = view(
+        tmp_path,
+        entry(),
+        entry(
+            account(),
+            path=f"{MOUNT}/data/pending/mqtt",
+            operation="create",
+            request={"data": {"data": {"password": "hmac-sha256:aa"}}},
+        ),
+        entry(token("token-eve", "wide"), "kv/data/copy", response=copied, time=late),
+        entry({}, "sys/wrapping/unwrap", operation="update", response=unwrapped),
+        entry(response=other),
+        entry(
+            token("root", "root"),
+            "sys/audit-hash/first",
+            operation="update",
+            request={"data": {"input": "hmac-sha256:aa"}},
+        ),
+        trail=trail,
+    )
+    assert [(row.reader, row.secret, row.operation, row.outcome, row.declared) for row in found.rows] == [
+        ("token-eve", "kv/data/copy", "read", "got it", False),
+        (NOBODY, "sys/wrapping/unwrap", "unwrap", "got it", False),
+        (SERVER, "mqtt", "read data", "got it", True),
+        (ROTATOR, "pending/mqtt", "create data", "done", True),
+    ]
+    assert found.exit_code is ExitCode.ATTENTION

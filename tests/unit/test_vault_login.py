@@ -1,0 +1,125 @@
+"""Whose token it is when a person runs secretops, and what a file may hold; no server is asked."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
+
+from secretops.errors import StoreError, UsageError
+from secretops.manifest import VaultLogin
+from secretops.operations import given
+from secretops.redaction import HIDDEN, redact
+from secretops.stores import leases
+from secretops.stores.vault.api import Api
+from secretops.stores.vault.login import Login
+from secretops.stores.vault.server import Answer, Connection, Request, Server
+
+SERVER = Server("https://127.0.0.1:1")
+METHOD = VaultLogin(method="jwt", mount="jwt", role="server", file="")
+
+
+def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_left(tmp_path: Path) -> None:
+    ours, theirs = secrets.token_hex(12), secrets.token_hex(12)
+    file = tmp_path / ".vault-token"
+    file.write_text(f"{theirs}\n")
+    home = {"HOME": str(tmp_path)}
+    assert Login(SERVER, environment={**home, "VAULT_TOKEN": ours}).token() == ours
+    assert Login(SERVER, environment={**home, "VAULT_TOKEN": ""}).token() == theirs
+    assert redact(f"a log says {theirs}") == f"a log says {HIDDEN}"
+    file.unlink()
+    with pytest.raises(UsageError, match=r"no token[\s\S]*VAULT_TOKEN[\s\S]*bao login"):
+        Login(SERVER, environment=home).token()
+
+
+@pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{} {}", "{}\x00", "{}é"])
+def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
+    text = secrets.token_hex(12)
+    (tmp_path / ".vault-token").write_text(content.replace("{}", text))
+    with pytest.raises(UsageError, match="no token") as told:
+        Login(SERVER, environment={"HOME": str(tmp_path)}).token()
+    assert text not in str(told.value)
+
+
+def test_a_persons_token_is_never_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "ask", lambda *_, **__: pytest.fail("nothing is asked"))
+    login = Login(SERVER, environment={"VAULT_TOKEN": secrets.token_hex(12)})
+    login.token()
+    login.close()
+
+
+class Standin:
+    """Stands in for a server: its TTLs are those of a test. What a server really renews is in tests/contract."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *ttls: float) -> None:
+        self.asked: list[str] = []
+        self._ttls, self._now = list(ttls), 0.0
+        monkeypatch.setattr(Connection, "ask", lambda _, request, *__, **___: self._answer(request))
+        monkeypatch.setattr(leases, "awake_or_not", lambda: self._now)
+
+    def later(self, seconds: float) -> None:
+        self._now += seconds
+
+    def _answer(self, request: Request) -> Answer:
+        self.asked.append(request.path.rpartition("/")[2])
+        if self.asked[-1] == "revoke-self":
+            return Answer(204, {})
+        auth = {"client_token": secrets.token_hex(12), "lease_duration": self._ttls.pop(0), "renewable": True}
+        return Answer(200, {"auth": auth})
+
+
+def test_a_renewal_that_gives_less_than_half_of_the_life_is_followed_by_a_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jwt").write_text(secrets.token_hex(12))
+    server = Standin(monkeypatch, 100, 60, 40, 100)
+    login = Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")}))
+    login.token()
+    server.later(55)
+    login.token()
+    assert server.asked == ["login", "renew-self"]
+    server.later(35)
+    login.token()
+    assert server.asked == ["login", "renew-self", "renew-self", "login", "revoke-self"]
+    server.later(45)
+    login.token()
+    assert len(server.asked) == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "is no server of Vault or OpenBao"),
+        ({"auth": None}, "is no server of Vault or OpenBao"),
+        ({"auth": {"client_token": "", "mfa_requirement": {}}}, "takes the login, and gives no token"),
+    ],
+)
+def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
+    body: dict[str, object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a portal, another server behind the same certificate, or a second factor's question answers."""
+    (tmp_path / "jwt").write_text(secrets.token_hex(12))
+    monkeypatch.setattr(Connection, "ask", lambda *_, **__: Answer(200, body))
+    with pytest.raises(StoreError, match=rf"127\.0\.0\.1:1 {told}"):
+        Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")})).token()
+
+
+def test_a_good_answer_without_a_hash_is_a_message_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "ask", lambda *_, **__: Answer(200, {"data": {}}))
+    text = secrets.token_hex(12)
+    api = Api(SERVER, "kv", Login(SERVER, environment={"VAULT_TOKEN": secrets.token_hex(12)}))
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1 is no server") as caught:
+        given._hash(api, "file/", text)
+    assert text not in str(caught.value)
+
+
+def test_a_token_that_does_not_end_is_never_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "jwt").write_text(secrets.token_hex(12))
+    server = Standin(monkeypatch, 0)
+    login = Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")}))
+    first = login.token()
+    server.later(10_000_000)
+    assert (login.token(), server.asked) == (first, ["login"])

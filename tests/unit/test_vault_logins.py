@@ -1,0 +1,150 @@
+"""How server and rotator log in to Vault: roles, what they are bound to, and how long a token of theirs is good."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from components.sections import PROJECT_FOLDER
+from tests.unit.harness import Deployed
+from tests.unit.vault_stack import (
+    ISSUER,
+    by_agent,
+    by_external_secrets,
+    for_pods,
+    for_this_machine,
+    inputs,
+    on_this_machine,
+    with_every_option,
+)
+
+LOGIN = PROJECT_FOLDER / ".coreflux-mcp-local/login"
+
+
+def roles(deployed: Deployed) -> dict[str, Any]:
+    return {who: inputs(deployed, f"{who}-role") for who in ("server", "rotator")}
+
+
+def rotators_manifest(deployed: Deployed) -> Any:
+    """The rotator's own copy of it: a file beside its timer, or of its pods."""
+    made = deployed.resources
+    text = (
+        made["stack"].inputs["data"]["secretops.json"]
+        if "rotator-cronjob" in made
+        else made["rotator"].inputs["files"]["config/secretops.json"]
+    )
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("deployed", [by_agent, on_this_machine, with_every_option])
+def test_a_token_has_its_own_policy_alone_and_ends_by_itself(deployed: Any) -> None:
+    for who, role in roles(deployed()).items():
+        assert role["tokenPolicies"] == [role["roleName"]]
+        assert role["roleName"].endswith(f"-{who}")
+        assert role["tokenNoDefaultPolicy"] is True
+        assert 0 < role["tokenTtl"] <= role["tokenMaxTtl"] <= 86400
+
+
+def test_pods_log_in_as_their_service_accounts_by_a_method_that_is_there() -> None:
+    found = roles(by_agent())
+
+    assert {one["backend"] for one in found.values()} == {"kubernetes"}
+    assert found["server"]["boundServiceAccountNames"] == ["coreflux-mcp-server"]
+    assert found["rotator"]["boundServiceAccountNames"] == ["coreflux-mcp-rotator"]
+    assert {tuple(one["boundServiceAccountNamespaces"]) for one in found.values()} == {("coreflux-mcp",)}
+    assert {one["audience"] for one in found.values()} == {"vault"}
+    assert by_agent().of_type("vault:index/authBackend:AuthBackend") == []
+
+
+def test_another_mount_and_the_api_servers_own_audience_can_be_named() -> None:
+    found = roles(for_pods(", kubernetes: {mount: clusters/plant, audience: null}"))["server"]
+
+    assert found["backend"] == "clusters/plant"
+    assert "audience" not in found
+
+
+def test_what_external_secrets_reads_is_bound_to_its_account_and_not_to_the_pods() -> None:
+    assert roles(by_external_secrets())["server"]["boundServiceAccountNames"] == ["coreflux-mcp-sync"]
+
+
+def test_a_jwt_is_bound_to_issuer_audience_and_subject() -> None:
+    made = inputs(with_every_option(), "jwt")
+    found = roles(with_every_option())
+
+    assert (made["path"], made["oidcDiscoveryUrl"], made["boundIssuer"]) == ("coreflux-mcp-prod-jwt", ISSUER, ISSUER)
+    assert found["server"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-server"
+    assert found["rotator"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-rotator"
+    assert found["server"]["boundAudiences"] == ["vault"]
+    assert found["server"]["userClaim"] == "sub"
+
+
+def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None:
+    found = roles(on_this_machine())
+
+    assert found["server"]["backend"] == "coreflux-mcp-dev-approle"
+    assert (found["server"]["roleId"], found["rotator"]["roleId"]) == (
+        "coreflux-mcp-dev-server",
+        "coreflux-mcp-dev-rotator",
+    )
+    assert found["server"]["secretIdTtl"] == 90 * 86400
+    folder = on_this_machine().resources["login"].inputs
+    assert (folder["root"], folder["files"], folder["lines"]) == (str(LOGIN), {}, {})
+
+
+def test_secret_ids_can_be_bound_to_networks_and_days() -> None:
+    found = roles(for_this_machine(", approle: {networks: [10.1.0.0/16], days: 7}"))["rotator"]
+
+    assert found["secretIdBoundCidrs"] == found["tokenBoundCidrs"] == ["10.1.0.0/16"]
+    assert found["secretIdTtl"] == 7 * 86400
+
+
+def test_the_rotators_manifest_says_how_it_logs_in_and_the_operators_does_not() -> None:
+    here = rotators_manifest(on_this_machine())["store"]
+    pods = rotators_manifest(by_agent())["store"]
+
+    assert here["login"] == {
+        "method": "approle", "mount": "coreflux-mcp-dev-approle", "role": "coreflux-mcp-dev-rotator",
+        "file": str(LOGIN / "rotator"), "wrapped": False,
+    }  # fmt: skip
+    assert pods["login"] == {
+        "method": "kubernetes", "mount": "kubernetes", "role": "coreflux-mcp-prod-rotator",
+        "file": "/var/run/secrets/vault/token", "wrapped": False,
+    }  # fmt: skip
+    assert on_this_machine().exports["secretops"]["store"]["login"] is None
+
+
+def test_the_launcher_is_told_where_and_how_in_one_word() -> None:
+    deployed = for_this_machine(", namespace: plant, approle: {wrapped: true, server_file: /run/wrapped}")
+
+    assert deployed.exports["references"]["source"] == (
+        "vault:vault.example.com:8200/coreflux-mcp-dev/data/mqtt+agent-key,approle=coreflux-mcp-dev-server,"
+        "auth=coreflux-mcp-dev-approle,file=/run/wrapped,wrapped,namespace=plant"
+    )
+    entry = json.loads(deployed.resources["server-files"].inputs["files"]["config/mcp.json"])
+    assert entry["mcpServers"]["coreflux"]["args"][:2] == ["run", "--from"]
+
+
+def test_a_jwt_of_somebody_elses_is_shown_from_a_file() -> None:
+    deployed = for_this_machine(
+        f', jwt: {{issuer: "{ISSUER}", audience: plant, server: mcp, rotator: ticks, server_file: /run/jwt}}'
+    )
+
+    assert inputs(deployed, "server-role")["boundSubject"] == "mcp"
+    assert (
+        ",jwt=coreflux-mcp-dev-server,auth=coreflux-mcp-dev-jwt,file=/run/jwt"
+        in deployed.exports["references"]["source"]
+    )
+    assert rotators_manifest(deployed)["store"]["login"]["file"] == str(LOGIN / "rotator")
+
+
+def test_the_timer_is_written_and_the_command_that_turns_it_on_is_said() -> None:
+    files = on_this_machine().resources["rotator"].inputs["files"]
+
+    assert set(files) == {
+        "config/secretops.json",
+        "systemd/coreflux-mcp-secrets-dev.service",
+        "systemd/coreflux-mcp-secrets-dev.timer",
+    }
+    assert on_this_machine().exports["schedule"]["turn_on"].startswith("systemctl --user link ")

@@ -1,0 +1,145 @@
+"""Vault's CA for client certificates, as the program asks for it. That it issues them is for tests/stacks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.catalogue import CLIENT_CERT
+from secretops.manifest import Reader, VaultIssuer
+from tests.unit.harness import Deployed, ca_file
+from tests.unit.vault_stack import (
+    by_agent,
+    for_pods,
+    for_this_machine,
+    inputs,
+    manifest_of,
+    vaults,
+    with_every_option,
+    wrong,
+)
+
+ASKS = ", client_certificate: true"
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ca_file(tmp_path_factory.mktemp("pki"))
+
+
+def of_pki(deployed: Deployed) -> list[Any]:
+    return [one for one in vaults(deployed) if one.type.startswith("vault:pkiSecret/")]
+
+
+def test_a_stack_without_one_has_none() -> None:
+    assert of_pki(by_agent()) == []
+
+
+def test_every_key_is_made_in_vault_and_never_leaves_it() -> None:
+    types = {one.name: one.inputs["type"] for one in of_pki(with_every_option()) if "type" in one.inputs}
+
+    assert types == {"pki-request": "internal", "root-certificate": "internal"}
+
+
+def test_the_root_signs_one_intermediate_which_signs_no_further_ca() -> None:
+    made = with_every_option()
+
+    assert inputs(made, "root-mount")["path"] == "coreflux-mcp-prod-root"
+    assert inputs(made, "pki-mount")["path"] == "coreflux-mcp-prod-pki"
+    signs = inputs(made, "root-signs")
+    assert (signs["backend"], signs["maxPathLength"]) == ("coreflux-mcp-prod-root", 0)
+    assert int(signs["ttl"]) < int(inputs(made, "root-certificate")["ttl"])
+    assert "stand-in's certificate" in inputs(made, "pki-signed")["certificate"]
+
+
+def test_a_mount_is_changed_by_one_at_a_time_from_its_urls_to_what_it_signs() -> None:
+    made = with_every_option().resources
+    order = ("root-mount", "root-urls", "root-crl", "root-certificate", "root-signs", "pki-signed", "pki-client")
+    for first, then in [
+        *pairwise(order),
+        ("pki-crl", "pki-request"),
+        ("pki-request", "root-signs"),
+    ]:
+        assert first in made[then].depends_on, (first, then)
+
+
+def test_what_is_issued_is_for_one_client_and_for_no_server() -> None:
+    role = inputs(with_every_option(), "pki-client")
+
+    assert role["allowedDomains"] == ["coreflux-mcp-prod"]
+    assert role["allowBareDomains"] is True
+    for wider in ("Subdomains", "GlobDomains", "AnyName", "Localhost", "IpSans", "WildcardCertificates"):
+        assert role[f"allow{wider}"] is False
+    assert (role["clientFlag"], role["serverFlag"]) == (True, False)
+    assert (role["codeSigningFlag"], role["emailProtectionFlag"]) == (False, False)
+    assert (role["keyUsages"], role["extKeyUsages"]) == (["DigitalSignature"], ["ClientAuth"])
+    assert role["ttl"] == role["maxTtl"] == str(14 * 86400)
+
+
+def test_what_is_revoked_is_on_a_list_that_is_made_anew_by_itself() -> None:
+    for name in ("pki-crl", "root-crl"):
+        crl = inputs(with_every_option(), name)
+        assert (crl["autoRebuild"], crl["expiry"], crl["autoRebuildGracePeriod"]) == (True, "72h", "24h")
+    urls = inputs(with_every_option(), "pki-urls")
+    assert urls["crlDistributionPoints"] == ["https://vault.example.com:8200/v1/plant/coreflux-mcp-prod-pki/crl"]
+    assert urls["issuingCertificates"] == ["https://vault.example.com:8200/v1/plant/coreflux-mcp-prod-pki/ca"]
+
+
+def test_somebody_outside_is_given_the_request_and_then_gives_the_certificate(pem: Path) -> None:
+    waiting = for_pods(", pki: {signed_by: outside}", broker=ASKS)
+    signed = for_pods(f', pki: {{signed_by: outside, certificate_file: "{pem}"}}', broker=ASKS)
+
+    assert "stand-in's request" in waiting.exports["csr"]
+    assert waiting.exports["next"].endswith("name what was signed in store.pki.certificate_file, and pulumi up")
+    assert signed.exports["next"].endswith("then secretops status")
+    assert "pki-signed" not in waiting.resources
+    assert inputs(signed, "pki-signed")["certificate"] == pem.read_text()
+    assert not {"root-mount", "root-certificate", "root-signs"} & (waiting.resources.keys() | signed.resources.keys())
+    assert wrong(waiting) == wrong(signed) == []
+
+
+def test_the_agent_has_the_servers_certificate_made_and_the_rotator_its_own() -> None:
+    deployed = with_every_option()
+    (certificate,) = [one for one in manifest_of(deployed).secrets if one.name == CLIENT_CERT]
+
+    assert certificate.readers == (Reader.ROTATOR,)
+    assert certificate.issuer == VaultIssuer(
+        mount="coreflux-mcp-prod-pki", role="client", common_name="coreflux-mcp-prod", seconds=14 * 86400
+    )
+    template = deployed.exports["references"]["annotations"]["vault.hashicorp.com/agent-inject-template-client-cert"]
+    assert template == (
+        '{{ with pkiCert "coreflux-mcp-prod-pki/issue/client" "common_name=coreflux-mcp-prod" "ttl=336h" }}'
+        '{"client-cert":{"client.crt":{{ .Cert | toJSON }},"client.key":{{ .Key | toJSON }}}}{{ end }}'
+    )
+    assert deployed.exports["next"].startswith("secretops rotate client-cert, then secretops put broker-admin")
+
+
+def test_on_this_machine_secretops_has_the_one_of_server_and_rotator_signed() -> None:
+    deployed = for_this_machine(", pki: {}", broker=ASKS)
+    (certificate,) = [one for one in manifest_of(deployed).secrets if one.name == CLIENT_CERT]
+
+    assert certificate.readers == (Reader.SERVER, Reader.ROTATOR)
+    assert certificate.issuer and certificate.issuer.seconds == 30 * 86400
+    for who in ("rotator", "operator"):
+        policy = inputs(deployed, f"{who}-policy")["policy"]
+        assert "coreflux-mcp-dev-pki/sign/client" in policy and "/issue/" not in policy
+    assert "coreflux-mcp-dev-pki" not in inputs(deployed, "server-policy")["policy"]
+
+
+def test_the_brokers_ca_comes_beside_it_where_the_stack_says_who_that_is(pem: Path) -> None:
+    told, untold = (for_this_machine(", pki: {}", broker=ASKS + more) for more in (f', ca_file: "{pem}"', ""))
+
+    assert manifest_of(told).secret(CLIENT_CERT).fields == ("ca.crt", "client.crt", "client.key")
+    assert manifest_of(untold).secret(CLIENT_CERT).fields == ("client.crt", "client.key")
+
+
+def test_while_nobody_has_signed_the_intermediate_an_operator_supplies_it(pem: Path) -> None:
+    waiting = for_this_machine(", pki: {signed_by: outside}", broker=ASKS)
+    signed = for_this_machine(f', pki: {{signed_by: outside, certificate_file: "{pem}"}}', broker=ASKS)
+
+    assert manifest_of(waiting).secret(CLIENT_CERT).issuer is None
+    assert manifest_of(signed).secret(CLIENT_CERT).issuer
+    assert waiting.exports["next"].startswith("secretops put client-cert")

@@ -1,0 +1,198 @@
+"""The Vault platform's program under mocks, and what a reviewer is shown of its policies.
+
+python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.sections import PROJECT_FOLDER
+from secretops.manifest import Manifest, VaultStore
+from settings import ConfigurationError
+from tests.unit.aws_stack import a_kubeconfig
+from tests.unit.harness import Deployed, ca_file, deploy
+from tests.unit.stack_file import StackFile
+from tools.standin import sdk_types
+
+IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
+ADDRESS = "https://vault.example.com:8200"
+ISSUER = "https://kubernetes.example.com"
+STORE = f'kind: vault, address: "{ADDRESS}", operators: [userpass/alice]'
+GOLDEN = Path(__file__).with_name("golden") / "vault-policies.txt"
+FOR_PODS = PROJECT_FOLDER / "examples/Pulumi.prod-vault-kubernetes.yaml"
+HERE = PROJECT_FOLDER / "examples/Pulumi.dev-vault-local.yaml"
+
+
+def file_on_vault(
+    store: str = "", server: str = "", broker: str = "", *, kind: str = "kind: local", **more: str
+) -> StackFile:
+    """A stack file of the Vault store, each section with more entries; `kind` is the server's."""
+    sections = {
+        "store": f"{{{STORE}{store}}}",
+        "server": f"{{{kind}{server}}}",
+        "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
+        **more,
+    }
+    return StackFile.read("\n".join(["config:", *(f"  {name}: {text}" for name, text in sections.items())]))
+
+
+def for_this_machine(
+    store: str = "", server: str = "", broker: str = "", *, stack: str = "dev", preview: bool = False, **more: str
+) -> Deployed:
+    """A stack whose server an MCP client of this machine starts."""
+    return deploy(file_on_vault(store, server, broker, **more), stack, preview=preview)
+
+
+def for_pods(
+    store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", preview: bool = False, **more: str
+) -> Deployed:
+    """A stack whose server is in a cluster."""
+    kind = f'kind: kubernetes, image: "{IMAGE}"'
+    with a_kubeconfig():
+        return deploy(file_on_vault(store, server, broker, kind=kind, **more), stack, preview=preview)
+
+
+@cache
+def by_agent() -> Deployed:
+    """In a cluster, by Vault's agent, and nothing more than it needs. Run once: nobody changes what it asked for."""
+    return for_pods()
+
+
+@cache
+def by_external_secrets() -> Deployed:
+    """In a cluster, copied by External Secrets."""
+    return for_pods(server=", reference: SyncedKey")
+
+
+@cache
+def on_this_machine() -> Deployed:
+    """Fetched by a launcher of this machine."""
+    return for_this_machine()
+
+
+@cache
+def with_every_option(*, preview: bool = False) -> Deployed:
+    """With each option that adds something."""
+    return for_pods(
+        f', namespace: plant, max_versions: 10, jwt: {{issuer: "{ISSUER}"}}, pki: {{days: 14}}, '
+        "audit_files: [/var/log/vault.log]",
+        ", vault_cidrs: [10.9.0.0/16]",
+        ", client_certificate: true",
+        secrets="{plant-db: {fields: [url], readers: [rotator]}}",
+        preview=preview,
+    )
+
+
+def shipped(example: Path, ca: Path) -> Deployed:
+    """A shipped example, with CA files that are there."""
+    text = re.sub(r"/etc/ssl/certs/[a-z-]+\.crt", str(ca), example.read_text())
+    with a_kubeconfig():
+        return deploy(StackFile.read(text), example.name.split(".")[1])
+
+
+def inputs(deployed: Deployed, name: str) -> Any:
+    """Of the resource of that name."""
+    return _whole(deployed.resources[name].inputs)
+
+
+def vaults(deployed: Deployed) -> list[Any]:
+    """Every resource that is made in Vault."""
+    return [one for one in deployed.resources.values() if one.type.startswith("vault:")]
+
+
+def manifest_of(deployed: Deployed) -> Manifest:
+    """What secretops is told."""
+    return Manifest.model_validate(deployed.exports["secretops"])
+
+
+def store_of(manifest: Manifest) -> VaultStore:
+    """The place of it."""
+    assert isinstance(manifest.store, VaultStore)
+    return manifest.store
+
+
+def policies(deployed: Deployed) -> dict[str, dict[str, list[str]]]:
+    """Name -> path -> capabilities, as Vault would read them."""
+    return {
+        one.inputs["name"]: dict(_paths(one.inputs["policy"])) for one in deployed.of_type("vault:index/policy:Policy")
+    }
+
+
+def _paths(policy: str) -> Iterator[tuple[str, list[str]]]:
+    found = re.findall(r'path ("[^"]+") \{\s+capabilities = (\[[^]]+\])\s+\}', policy)
+    assert len(found) == policy.count("path "), "every rule is understood"
+    for path, may in found:
+        yield json.loads(path), json.loads(may)
+
+
+def refusals(store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", **more: str) -> list[str]:
+    """What is wrong with such a stack file, each in one line."""
+    with pytest.raises(ConfigurationError) as refused:
+        file_on_vault(store, server, broker, **more).parse(stack)
+    return [" ".join(str(problem).split()) for problem in refused.value.problems]
+
+
+def wrong(deployed: Deployed) -> list[str]:
+    """What the SDK's own types say against the inputs of every resource."""
+    return [
+        f"{one.name}: {problem}"
+        for one in vaults(deployed)
+        for problem in sdk_types.problems(one.type, _whole(one.inputs))
+    ]
+
+
+def _whole(entry: Any) -> Any:
+    from tests.unit.azure_stack import whole  # which brings another platform's SDK along
+
+    return whole(entry)
+
+
+def every_policy() -> str:
+    """Each policy of each kind of stack: on what, what, why."""
+    with tempfile.TemporaryDirectory() as folder:
+        least = shipped(FOR_PODS, ca_file(Path(folder)))
+    lines = [
+        "What server, rotator and operator of a stack of Vault may, as tests/unit/test_vault_policies.py finds it.",
+        "Made by: python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt",
+        "",
+        "examples/Pulumi.prod-vault-kubernetes.yaml: an agent reads",
+        *_shown(least),
+        "",
+        "Copied by External Secrets: the same but for",
+        *_shown(by_external_secrets(), only="server"),
+        "",
+        "On this machine: the launcher reads",
+        *_shown(on_this_machine()),
+        "",
+        "With every option: login by jwt, a PKI, a client certificate, a secret more",
+        *_shown(with_every_option()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(deployed: Deployed, *, only: str = "") -> Iterator[str]:
+    for one in deployed.of_type("vault:index/policy:Policy"):
+        if not one.inputs["name"].endswith(only):
+            continue
+        yield from ("", one.inputs["name"])
+        why = ""
+        for line in one.inputs["policy"].splitlines():
+            if line.startswith("# "):
+                why = line.removeprefix("# ")
+            elif line.startswith("path "):
+                yield f"  {json.loads(line.removeprefix('path ').removesuffix(' {'))}"
+            elif "capabilities" in line:
+                yield f"    {', '.join(json.loads(line.partition(' = ')[2]))}: {why}"
+
+
+if __name__ == "__main__":
+    print(every_policy(), end="")

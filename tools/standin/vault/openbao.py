@@ -1,0 +1,168 @@
+"""What is made for real in an OpenBao on this machine, so that rotators and servers run with what the stack made.
+
+Each resource becomes the request that Pulumi's provider would make of it: its place is in places.py,
+its body are the inputs under the API's own names. So refresh, update and destroy are the server's, and what the server
+computes (an accessor, a CSR, a certificate) is its own. Only containers, policies and roles are made: no value is
+written, read or copied here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import json
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
+
+from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.vault import places
+from tools.standin.vault.places import Place
+
+VARIABLE = "STANDIN_VAULT_ADDR"
+"""Where an OpenBao listens, https. VAULT_TOKEN and VAULT_CACERT are found as Pulumi's own provider finds them."""
+
+DEADLINE = 120.0
+"""Seconds."""
+
+TRIES, PAUSE = 10, 0.5
+"""As often as the provider asks again, and seconds in between."""
+
+NOT_YET = "Upgrading from non-versioned to versioned data"
+"""What a KV mount says for a moment after it was made."""
+
+NOT_THERE = ("No secret engine mount at", "No auth engine at", "unable to find PKI issuer", "unable to find PKI key")
+"""What is said of what is gone, with 400 or 500 instead of 404."""
+
+REMEDIES: Mapping[int, str] = {
+    HTTPStatus.FORBIDDEN: "log in as somebody whose policies allow it (VAULT_TOKEN)",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unseal the server",
+}
+
+
+class OpenBao:
+    """The objects of one server at `url`. Raises RefusedError for an address that is not this machine's."""
+
+    def __init__(self, url: str, namespace: str = "") -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not _is_loopback(parts.hostname or ""):
+            raise RefusedError(
+                f"{url}: the stand-in makes mounts, policies and roles only in a server on this machine; "
+                f"give an https address of loopback ({VARIABLE}), or none"
+            )
+        self.url, self._namespace = url.rstrip("/"), namespace
+        context = ssl.create_default_context(cafile=os.environ.get("VAULT_CACERT"))
+        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))  # no proxy of the user's
+
+    def makes(self, token: str) -> bool:
+        """Whether resources of this type exist there."""
+        return token.startswith("vault:")
+
+    def create(self, asked: Asked) -> tuple[str, Inputs]:
+        """The id that Pulumi's provider gives it, and what the server computed. Raises RefusedError."""
+        place, inputs = places.of(asked.token), asked.inputs
+        path, namespace = place.path(place.at, inputs), self._namespaced(inputs)
+        if place.exclusive and self._call("GET", path, namespace) is not None:
+            raise RefusedError(f"{path}: there is one already; import it, or take another name")
+        answered = self._call(place.method, path, namespace, place.body(inputs)) or {}
+        self._follow(place, inputs)
+        computed = {name: answered[api] for name, api in place.answers.items() if api in answered}
+        if place.reads:
+            read = self._call("GET", path, namespace) or {}
+            computed |= {name: read[api] for name, api in place.reads.items() if api in read}
+        return place.path(place.id or place.at, {**inputs, **computed}), computed
+
+    def update(self, asked: Asked, resource_id: str) -> None:
+        """Make it what the inputs say. Raises RefusedError."""
+        place, inputs = places.of(asked.token), asked.inputs
+        if place.once:
+            raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
+        if place.change:
+            where, shaped = place.change
+            self._call("POST", place.path(where, inputs), self._namespaced(inputs), shaped(inputs))
+        else:
+            self._call(place.method, place.path(place.at, inputs), self._namespaced(inputs), place.body(inputs))
+        self._follow(place, inputs)
+
+    def delete(self, asked: Asked) -> None:
+        """Delete it; what is gone already is deleted. What the provider only forgets goes with its mount."""
+        place = places.of(asked.token)
+        if place.deleted is not None:
+            path = place.path(place.deleted or place.at, asked.inputs)
+            self._call("DELETE", path, self._namespaced(asked.inputs))
+
+    def exists(self, token: str, outputs: Inputs) -> bool:
+        """Whether it is still there, by the request that the provider reads it with."""
+        place = places.of(token)
+        if place.found is None:
+            return True
+        return self._call("GET", place.path(place.found or place.at, outputs), self._namespaced(outputs)) is not None
+
+    def _follow(self, place: Place, inputs: Inputs) -> None:
+        if place.then:
+            where, shaped = place.then
+            if body := shaped(inputs):
+                self._call("POST", place.path(where, inputs), self._namespaced(inputs), body)
+
+    def _namespaced(self, inputs: Inputs) -> str:
+        return "/".join(part for part in (self._namespace, str(inputs.get("namespace") or "")) if part)
+
+    def _call(
+        self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """What was answered; None for what is not there. Raises RefusedError with the server's words."""
+        for turn in itertools.count():
+            try:
+                return self._asked(method, path, namespace, body)
+            except HTTPError as error:
+                said = "; ".join(json.loads(error.read() or b"{}").get("errors", ())) or error.reason
+                if method in ("GET", "DELETE") and _is_gone(error.code, said):
+                    return None
+                if turn < TRIES and (NOT_YET in said or _passes(error.code)):
+                    time.sleep(PAUSE)
+                    continue
+                helps = REMEDIES.get(error.code, "see what the server says")
+                raise RefusedError(f"{method} {path}: {error.code}: {said}; {helps}") from error
+            except URLError as error:
+                raise RefusedError(
+                    f"{self.url}: the server does not answer ({error.reason}); start it, or unset {VARIABLE}"
+                ) from error
+        raise AssertionError("it counts for ever")
+
+    def _asked(self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "X-Vault-Request": "true"}
+        headers["X-Vault-Token"] = os.environ.get("VAULT_TOKEN", "")
+        if namespace:
+            headers["X-Vault-Namespace"] = namespace
+        request = Request(  # noqa: S310 - https of loopback
+            f"{self.url}/v1/{quote(path)}",
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers=headers,
+        )
+        with self._opener.open(request, timeout=DEADLINE) as response:
+            answered: dict[str, Any] = json.loads(response.read() or b"{}")
+        found: dict[str, Any] = answered.get("data") or {}
+        return found
+
+
+def _is_gone(code: int, said: str) -> bool:
+    return code == HTTPStatus.NOT_FOUND or any(one in said for one in NOT_THERE)
+
+
+def _passes(code: int) -> bool:
+    """Of these the provider's client thinks so: OpenBao answers 500 where two requests change a mount at once."""
+    return code >= HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.NOT_IMPLEMENTED
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

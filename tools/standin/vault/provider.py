@@ -1,0 +1,96 @@
+"""Vault for the stand-in: what the engine asks of a provider, answered from tables, and made for real in an OpenBao
+where one is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from tools.standin import choice, sdk_types
+from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.problems import Problem
+from tools.standin.vault import credentials, identities, openbao, replacement, rules
+from tools.standin.vault.openbao import OpenBao
+
+
+class Vault:
+    """A `Cloud`: a few of Vault's rules, made-up identities, and a real OpenBao of this machine where one is named."""
+
+    package = "vault"
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self._openbao: OpenBao | None = None
+
+    def configure(self, variables: Inputs) -> None:
+        """Address and server. Refuses without an address, as the real one does, and where there is a token."""
+        if not choice.mode() and (found := credentials.source()):
+            raise RefusedError(
+                f"there is a Vault token (from {found}), and this is the stand-in, which reaches no server; "
+                f"run `make preview` for Pulumi's own provider, or set {choice.VARIABLE}=preview"
+            )
+        address = str(variables.get("address") or os.environ.get("VAULT_ADDR", ""))
+        if not urlsplit(address).hostname:
+            raise RefusedError(
+                f"vault:address: {address or 'missing'}; the provider needs a server's URL; "
+                "give Provider(address=…) or VAULT_ADDR"
+            )
+        namespace, named = str(variables.get("namespace") or ""), os.environ.get("VAULT_NAMESPACE", "").strip("/")
+        if named not in ("", namespace.strip("/")):
+            raise RefusedError(
+                f"vault:namespace: {namespace or 'missing'}; the provider takes VAULT_NAMESPACE, which is {named}, and "
+                "all would be made there; give Provider(namespace=…) or unset the variable"
+            )
+        url = os.environ.get(openbao.VARIABLE)
+        self._openbao = OpenBao(url, namespace) if url else None
+
+    @property
+    def disclaimer(self) -> str:
+        """What it does not prove, and what it makes elsewhere."""
+        made = f". All is made in the OpenBao at {self._openbao.url}" if self._openbao else ""
+        return (
+            "It does not prove that your Vault accepts the stack: no right of whoever deploys, quota, mount of others "
+            f"or behaviour of Pulumi's own provider is seen, and of replacements only those of its own table{made}"
+        )
+
+    def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
+        """By what the SDK's types do not say."""
+        return rules.problems(token, inputs)
+
+    def auto_named(self, token: str) -> str | None:  # noqa: ARG002 - the program gives every name
+        return None
+
+    def replaced_by(self, token: str) -> Collection[str]:
+        return replacement.replaced_by(token, frozenset(sdk_types.input_types(sdk_types.arguments_class(token))))
+
+    def answered(self, token: str, inputs: Inputs) -> Inputs:  # noqa: ARG002 - Vault answers inputs as they are
+        return {}
+
+    def create(self, asked: Asked) -> tuple[str, Inputs]:
+        """In the OpenBao, with what that computes, or in Pulumi's state alone."""
+        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
+        beyond: dict[str, Any] = {
+            name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given
+        }
+        made_up = identities.computed(asked, beyond)
+        if self._openbao and self._openbao.makes(asked.token):
+            resource_id, computed = self._openbao.create(asked)
+            return resource_id, {**made_up, **computed}
+        return identities.identity(asked)[0], made_up
+
+    def update(self, asked: Asked, resource_id: str) -> None:
+        if self._openbao and self._openbao.makes(asked.token):
+            self._openbao.update(asked, resource_id)
+
+    def delete(self, asked: Asked, resource_id: str) -> None:  # noqa: ARG002 - its inputs say where it is
+        if self._openbao and self._openbao.makes(asked.token):
+            self._openbao.delete(asked)
+
+    def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:  # noqa: ARG002
+        return not (self._openbao and self._openbao.makes(token)) or self._openbao.exists(token, outputs)
+
+    def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
+        """None: what a function would tell may be a value."""
+        raise RefusedError(f"{token}: the stand-in answers no function of Vault; take a resource's output")

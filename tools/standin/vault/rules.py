@@ -1,0 +1,177 @@
+"""What Vault refuses, or takes and never does, and the SDK's types do not say. Each rule names where that is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tools.standin.forms import Between, Form, Like, OneOf, found
+from tools.standin.problems import MISSING, Problem
+from tools.standin.vault.identities import kind
+from tools.standin.wire import has_unknown, is_unknown
+
+Inputs = Mapping[str, Any]
+
+CAPABILITIES = ("create", "read", "update", "patch", "delete", "list", "sudo", "deny", "subscribe", "recover")
+"""Vault, Policies. Any other word is refused."""
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+)([smhd]?)")
+
+PATH = Like(r"(?!(sys|auth|cubbyhole|identity)(/|$))[\w.-]+(/[\w.-]+)*", "a mount's path, without slashes at its ends")
+LIFE = Like(r"\d+[smhd]?", "seconds, or a number with s, m, h or d")
+CIDR = Like(r"[0-9a-fA-F.:]+(/\d{1,3})?", "a network in CIDR notation")
+ROLE = Like(r"[\w.-]+", "a role's name, of letters, digits, dots, dashes and underscores")
+
+
+class Capabilities:
+    """A `Form`: a policy of which each path has capabilities that Vault knows."""
+
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        if not isinstance(value, str):
+            return None
+        paths = re.findall(r'^\s*path\s+"([^"]*)"\s*\{', value, re.MULTILINE)
+        lists = re.findall(r"capabilities\s*=\s*\[([^\]]*)\]", value)
+        if not paths or len(lists) != len(paths):
+            return "each path of a policy has its capabilities", 'write path "a/b" { capabilities = ["read"] }'
+        unknown = [word for one in lists for word in re.findall(r'"([^"]*)"', one) if word not in CAPABILITIES]
+        if unknown:
+            return f"{unknown[0]} is no capability", f"there are {', '.join(CAPABILITIES)}"
+        twice = [path for at, path in enumerate(paths) if path in paths[:at]]
+        return (f"{twice[0]} is there twice, and one of both is not taken", "put them together") if twice else None
+
+
+class Passwords:
+    """A `Form`: a password policy, of a length and of rules about characters (Vault, Password policies)."""
+
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        if not isinstance(value, str):
+            return None
+        length = re.search(r"^\s*length\s*=\s*(\d+)", value, re.MULTILINE)
+        if not length or int(length[1]) < 4 or 'rule "charset"' not in value:  # noqa: PLR2004  Vault's least
+            return "it has a length of 4 or more, and a rule about characters", 'write length = 20 and rule "charset"'
+        return None
+
+
+TOKENS: Mapping[str, Form] = {
+    "roleName": ROLE,
+    "tokenTtl": Between(0, 2764800),
+    "tokenMaxTtl": Between(0, 2764800),
+    "tokenType": OneOf(("default", "service", "batch", "default-service", "default-batch")),
+    "tokenBoundCidrs[]": CIDR,
+}
+"""Of every auth method's roles. 32 days are a server's own longest life of a token, where nobody changed it."""
+
+VALUES: Mapping[str, Mapping[str, Form]] = {
+    "index:Mount": {"path": PATH, "options.version": OneOf(("1", "2"))},
+    "kv:SecretBackendV2": {"maxVersions": Between(0, 4294967295), "deleteVersionAfter": Between(0, 4294967295)},
+    # Vault makes small letters of a policy's name: one with others is a change for ever.
+    "index:Policy": {"name": Like(r"(?!root$)[a-z0-9._-]+", "small letters, digits and ._-"), "policy": Capabilities()},
+    "index:PasswordPolicy": {"policy": Passwords()},
+    "index:Audit": {"type": OneOf(("file", "syslog", "socket"))},
+    "index:AuthBackend": {"path": Like(r"[\w.-]+(/[\w.-]+)*", "a path without `auth/` and slashes at its ends")},
+    "jwt:AuthBackend": {"type": OneOf(("jwt", "oidc")), "oidcDiscoveryUrl": Like(r"https?://\S+", "a URL")},
+    "appRole:AuthBackendRole": {**TOKENS, "secretIdTtl": Between(0, 2147483647), "secretIdBoundCidrs[]": CIDR},
+    "jwt:AuthBackendRole": {**TOKENS, "roleType": OneOf(("jwt", "oidc"))},
+    "kubernetes:AuthBackendRole": {**TOKENS, "aliasNameSource": OneOf(("serviceaccount_uid", "serviceaccount_name"))},
+    "pkiSecret:SecretBackendRootCert": {"type": OneOf(("internal", "existing", "kms")), "ttl": LIFE},
+    "pkiSecret:SecretBackendIntermediateCertRequest": {"type": OneOf(("internal", "existing", "kms"))},
+    "pkiSecret:SecretBackendRootSignIntermediate": {"ttl": LIFE, "format": OneOf(("pem", "pem_bundle", "der"))},
+    "pkiSecret:SecretBackendRole": {
+        "ttl": LIFE,
+        "maxTtl": LIFE,
+        "keyType": OneOf(("rsa", "ec", "ed25519", "any")),
+        "allowedDomains[]": Like(r"[\w*{}. -]+", "a domain"),
+    },
+    "pkiSecret:SecretBackendCrlConfig": {"expiry": LIFE, "autoRebuildGracePeriod": LIFE},
+    "pkiSecret:SecretBackendConfigUrls": {
+        "issuingCertificates[]": Like(r"https?://\S+", "a URL"),
+        "crlDistributionPoints[]": Like(r"https?://\S+", "a URL"),
+    },
+}
+"""`exported` is no type here: Vault takes it, and the key of a CA would lie in Pulumi's state."""
+
+
+def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
+    """What Vault refuses of a resource's inputs, beyond types."""
+    what = kind(token)
+    for path, rule in VALUES.get(what, {}).items():
+        for at, value in found(inputs, path):
+            if not has_unknown(value) and (broken := rule.problem(value)):
+                yield Problem(at, value, broken[0], broken[1])
+    if check := _TOGETHER.get(what):
+        yield from check(inputs)
+
+
+def _given(inputs: Inputs, *names: str) -> list[str]:
+    return [name for name in names if inputs.get(name) not in (None, "", [])]
+
+
+def _token(inputs: Inputs) -> Iterator[Problem]:
+    """Vault, Tokens: no life is longer than the longest."""
+    ttl, most = inputs.get("tokenTtl"), inputs.get("tokenMaxTtl")
+    if isinstance(ttl, int | float) and isinstance(most, int | float) and 0 < most < ttl:
+        yield Problem("tokenTtl", ttl, "it is at most token_max_ttl", "shorten it")
+
+
+def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
+    """Vault, Kubernetes auth method (API): names and namespaces, not both of them `*`."""
+    yield from _token(inputs)
+    if not _given(inputs, "boundServiceAccountNamespaces", "boundServiceAccountNamespaceSelector"):
+        yield Problem("boundServiceAccountNamespaces", MISSING, "a role is bound to namespaces", "give them")
+    if inputs.get("boundServiceAccountNames") == ["*"] == inputs.get("boundServiceAccountNamespaces"):
+        yield Problem("boundServiceAccountNames", ["*"], "a role is not bound to everybody", "name the account")
+
+
+def _jwt(inputs: Inputs) -> Iterator[Problem]:
+    """Vault, JWT/OIDC auth method (API): at least one of what a role of type jwt may be bound to."""
+    yield from _token(inputs)
+    bound = ("boundAudiences", "boundSubject", "boundClaims", "tokenBoundCidrs")
+    if inputs.get("roleType") == "jwt" and not _given(inputs, *bound):
+        yield Problem("boundSubject", MISSING, "a role of type jwt is bound to something", "give bound_subject")
+
+
+def _keys(inputs: Inputs) -> Iterator[Problem]:
+    """The same, Configure: exactly one way to the keys that sign tokens."""
+    ways = ("oidcDiscoveryUrl", "jwksUrl", "jwksPairs", "jwtValidationPubkeys")
+    if len(_given(inputs, *ways)) != 1:
+        yield Problem("oidcDiscoveryUrl", inputs.get("oidcDiscoveryUrl", MISSING), "one way to the issuer's keys",
+                      "give one of oidc_discovery_url, jwks_url, jwks_pairs and jwt_validation_pubkeys")  # fmt: skip
+
+
+def _audit(inputs: Inputs) -> Iterator[Problem]:
+    """Vault, File audit device."""
+    options = inputs.get("options")
+    if inputs.get("type") == "file" and isinstance(options, Mapping) and "file_path" not in options:
+        yield Problem("options.file_path", MISSING, "a file device writes somewhere", "give file_path")
+
+
+def _life(inputs: Inputs) -> Iterator[Problem]:
+    """Vault, PKI (API), Create/Update role."""
+    if _seconds(inputs.get("ttl")) > (_seconds(inputs.get("maxTtl")) or float("inf")):
+        yield Problem("ttl", inputs.get("ttl"), "it is at most max_ttl", "shorten it")
+
+
+def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
+    """The same, Set revocation configuration."""
+    grace, expiry = inputs.get("autoRebuildGracePeriod"), inputs.get("expiry")
+    if inputs.get("autoRebuild") and expiry and _seconds(grace) >= _seconds(expiry):
+        yield Problem("autoRebuildGracePeriod", grace, "it is shorter than expiry", "shorten it")
+
+
+def _seconds(text: Any) -> float:
+    """0 of what is no duration, or not known yet."""
+    matched = None if is_unknown(text) else _DURATION.fullmatch(str(text))
+    return int(matched[1]) * _UNITS[matched[2]] if matched else 0
+
+
+_TOGETHER: Mapping[str, Callable[[Inputs], Iterator[Problem]]] = {
+    "appRole:AuthBackendRole": _token,
+    "kubernetes:AuthBackendRole": _kubernetes,
+    "jwt:AuthBackendRole": _jwt,
+    "jwt:AuthBackend": _keys,
+    "index:Audit": _audit,
+    "pkiSecret:SecretBackendRole": _life,
+    "pkiSecret:SecretBackendCrlConfig": _rebuilt,
+}
