@@ -1,11 +1,13 @@
 """A dockerd of a test's own, and a Debian to build on that comes from no registry.
 
 It runs in a process and a mount namespace of its own, on a disk in memory: it ends, with every container and every
-mount, when the test does, however that ends. It makes no network: containers have the machine's or none.
+mount, when the test does, however that ends. It makes no network: containers have the machine's or none, unless its
+user gives it a network namespace, too (tests/real/swarm.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -47,13 +49,13 @@ class Dockerd:
     client: str
     folder: Path
 
-    def start(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run one command of the client; whatever its exit code."""
-        return self._client(arguments, timeout=DEADLINE)
+    def start(self, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one command of the client, with `given` as its input; whatever its exit code."""
+        return self._client(arguments, given=given, timeout=DEADLINE)
 
-    def tell(self, *arguments: str | Path) -> str:
+    def tell(self, *arguments: str | Path, given: str = "") -> str:
         """What a command prints, which has to work."""
-        done = self.start(*arguments)
+        done = self.start(*arguments, given=given)
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
@@ -101,51 +103,110 @@ class Dockerd:
         }
 
 
-@contextmanager
-def running_dockerd(folder: Path) -> Iterator[Dockerd]:
-    """One in `folder`, whose path is short enough for a socket (unix(7)). Skips the test where none can run."""
-    # Debian's client before a newer one, which has no BuildKit unless a plugin is there.
-    path = f"/usr/bin:{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
-    program, client = shutil.which("dockerd", path=path), shutil.which("docker", path=path)
-    if not program or not client:
-        pytest.skip("dockerd is not installed: apt-get install docker.io")
-    if os.geteuid() != 0:
-        pytest.skip("dockerd needs root")
-    disk, log = folder / "disk", folder / "log"
-    disk.mkdir()
-    start = (
-        f'mount -t tmpfs -o size={DISK} dockerd "$2" && exec "$1" --host "unix://$3/docker.sock" --pidfile "$3/pid" '
-        '--data-root "$2/data" --exec-root "$2/exec" --bridge none --iptables=false --ip6tables=false'
-    )
-    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", start, "sh"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *own, program, disk, folder],
-            env={"PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+class Daemon:
+    """The process: dockerd in namespaces that stay while it is stopped, ended or started again, as does its disk."""
+
+    def __init__(self, folder: Path, options: tuple[str, ...], *, own_network: bool) -> None:
+        # Debian's client before a newer one, which has no BuildKit unless a plugin is there.
+        path = f"/usr/bin:{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+        program, client = shutil.which("dockerd", path=path), shutil.which("docker", path=path)
+        if not program or not client:
+            pytest.skip("dockerd is not installed: apt-get install docker.io")
+        if os.geteuid() != 0:
+            pytest.skip("dockerd needs root")
+        self.docker = Dockerd(client, folder)
+        self._folder, self._log = folder, folder / "log"
+        disk = folder / "disk"
+        disk.mkdir()
+        # The first of the namespace starts a daemon for each line that it is given, after one that was killed, too.
+        start = (
+            'PATH="$PATH:/usr/sbin:/sbin"; mount -t tmpfs -o size=$1 dockerd "$2" || exit; shift 2; '
+            'while read -r _; do "$@" || [ $? -eq 137 ] || exit; done'
         )
-    made = Dockerd(client, folder)
-    try:
+        own = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ]
+        own += ["--net"] if own_network else []
+        place: list[str | Path] = ["--host", f"unix://{folder}/docker.sock", "--pidfile", folder / "pid"]
+        place += ["--data-root", disk / "data", "--exec-root", disk / "exec"]
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [*own, "sh", "-c", start, "sh", DISK, disk, program, *place, *options],
+                env={"PATH": os.environ["PATH"]},
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def namespaces(self) -> int:
+        """A process that has the daemon's mounts and network."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Until it answers. Skips the test where no daemon may run."""
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it ended already: its log says why
+            self._process.stdin.write(b"\n")
+            self._process.stdin.flush()
         end, pause = time.monotonic() + DEADLINE, threading.Event()
-        while made.start("info").returncode:
-            if process.poll() is not None or time.monotonic() > end:
-                said = log.read_text(errors="replace")
+        while self.docker.start("info").returncode:
+            if self._process.poll() is not None or time.monotonic() > end:
+                said = self._log.read_text(errors="replace")
                 last = (said.splitlines() or ["it says nothing"])[-1]
                 if any(word in said for word in NOT_ALLOWED):
                     pytest.skip(f"dockerd does not run here: {last}")
                 pytest.fail(f"dockerd did not start: {last}")
             pause.wait(0.1)
-        yield made
-    finally:
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the daemon, and wait until it is gone: SIGTERM as its service manager does, SIGKILL as a crash."""
+        (first,) = _children(self._process.pid)
+        (daemon,) = [child for child in _children(first) if _program(child) == "dockerd"]
+        os.kill(daemon, how)
+        end, pause = time.monotonic() + DEADLINE, threading.Event()
+        while Path(f"/proc/{daemon}").exists():
+            assert time.monotonic() < end, "dockerd did not end"
+            pause.wait(0.05)
+        # Docker refuses to start beside a pid file whose number is some process's, and each namespace counts from 1.
+        (self._folder / "pid").unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """For good, with all that it has."""
         # One by one: the control group of a container that is not removed would outlive the daemon.
-        if left := made.start("ps", "--all", "--quiet").stdout.split():
-            made.start("rm", "--force", *left)
-        if process.poll() is None:
-            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-                os.kill(int(child), signal.SIGKILL)  # the daemon, first of its namespace: the kernel ends the rest
-            process.wait(DEADLINE)
+        if left := self.docker.start("ps", "--all", "--quiet").stdout.split():
+            self.docker.start("rm", "--force", *left)
+        if self._process.poll() is None:
+            for child in _children(self._process.pid):
+                os.kill(child, signal.SIGKILL)  # the first of its namespace: the kernel ends the rest
+            self._process.wait(DEADLINE)
+
+
+@contextmanager
+def running_dockerd(folder: Path) -> Iterator[Dockerd]:
+    """One in `folder`, whose path is short enough for a socket (unix(7)). Skips the test where none can run."""
+    daemon = Daemon(folder, ("--bridge", "none", "--iptables=false", "--ip6tables=false"), own_network=False)
+    try:
+        daemon.start()
+        yield daemon.docker
+    finally:
+        daemon.end()
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _program(process: int) -> str:
+    return Path(f"/proc/{process}/comm").read_text().strip()
 
 
 def import_base(docker: Dockerd) -> str:

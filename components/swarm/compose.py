@@ -1,0 +1,169 @@
+"""The stack as a file for `docker stack deploy`, from its stack file alone: no engine runs, no state, no daemon asked.
+
+    python -m components.swarm.compose Pulumi.<stack>.yaml
+
+For `secretops export`, which prints it as YAML and adds the versions that the service has. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from components.broker import ca_bundle
+from components.sections import OutsideBroker, SwarmServer, SwarmStore
+from components.stack_file import StackFile, StackFileError
+from components.swarm.location import SOURCE, manifest_of
+from components.swarm.names import names_of
+from components.swarm.rotator_shape import rotator_shape
+from components.swarm.server_shape import server_shape
+from components.swarm.shape import TMP, TMP_BYTES, Shape, Update, seconds
+from secretops.errors import ExitCode, UsageError
+from settings import ConfigurationError, Settings
+
+NETWORK = "mcp"
+"""What the file itself calls the stack's own network."""
+
+VERSION = "3.8"
+"""Of the format: the newest that Docker's own client takes without its compose plugin."""
+
+
+def compose(settings: Settings) -> dict[str, Any]:
+    """What `secretops export` is told: the compose file without a secret, its files, and the manifest.
+
+    Raises UsageError for a stack whose server is no Swarm's, or whose values are not.
+    """
+    store, server, broker = settings.store, settings.server, settings.broker
+    if (
+        not isinstance(store, SwarmStore)
+        or not isinstance(server, SwarmServer)
+        or not isinstance(broker, OutsideBroker)
+    ):
+        raise UsageError(
+            f"stack {settings.stack}: store {settings.store.kind} with server {settings.server.kind}",
+            rule="what is exported is a stack whose store and server both are a Docker Swarm",
+            remedy="name another stack file, for example a copy of examples/Pulumi.prod-swarm.yaml",
+        )
+    names = names_of(settings.stack)
+    manifest = manifest_of(names, server, broker, settings)
+    shapes = [server_shape(names, server, broker, settings, source=SOURCE)]
+    if store.rotator == "service":
+        shapes.append(rotator_shape(names, store, server, broker, manifest))
+    labels = dict(names.labels)
+    network = {"name": names.network(server), "driver": "overlay", "attachable": True, "labels": labels}
+    if server.encrypted:
+        network["driver_opts"] = {"encrypted": "true"}
+    others = {each: {"external": True, "name": each} for each in server.networks}
+    files = [(f"{shape.key}-{file.key}", file) for shape in shapes for file in shape.files]
+    return {
+        "name": names.base,
+        "compose": {
+            "version": VERSION,
+            "services": {shape.key: _service(shape) for shape in shapes},
+            "networks": {NETWORK: network, **others},
+            **(
+                {"configs": {key: {"name": one.name, "file": f"./{key}", "labels": labels} for key, one in files}}
+                if files
+                else {}
+            ),
+        },
+        "files": {key: one.text for key, one in files},
+        "timer": {
+            "manifest": manifest.model_dump(mode="json"),
+            "ca": ca_bundle(broker.ca_file) if broker.ca_file else None,
+            "socket": store.socket,
+        },
+        "service": names.of("server"),
+        "registry_login": server.registry_login,
+    }
+
+
+def _service(shape: Shape) -> dict[str, Any]:
+    mounts: list[dict[str, Any]] = [{"type": "tmpfs", "target": TMP, "tmpfs": {"size": TMP_BYTES}}]
+    mounts += [{"type": "bind", "source": path, "target": path} for path in shape.sockets]
+    made: dict[str, Any] = {
+        "image": shape.image,
+        "command": list(shape.args),
+        "user": shape.user,
+        "environment": dict(shape.environment),
+        "labels": dict(shape.labels),
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "init": False,
+        "stop_grace_period": seconds(shape.stop_within),
+        "volumes": mounts,
+        "networks": {NETWORK: {"aliases": list(shape.aliases)}, **{each: {} for each in shape.networks}},
+        "configs": [
+            {"source": f"{shape.key}-{file.key}", "target": file.target, "uid": "0", "gid": "0", "mode": 0o444}
+            for file in shape.files
+        ],
+        "deploy": _deploy(shape),
+    }
+    if shape.command:
+        made["entrypoint"] = list(shape.command)
+    if shape.hostname:
+        made["hostname"] = shape.hostname
+    if shape.health:
+        made["healthcheck"] = {
+            "test": ["CMD", *shape.health.command],
+            "interval": seconds(shape.health.interval),
+            "timeout": seconds(shape.health.timeout),
+            "start_period": seconds(shape.health.start_period),
+            "retries": shape.health.retries,
+        }
+    if shape.publish:
+        port = {"target": shape.target, "protocol": "tcp", "mode": shape.publish}
+        made["ports"] = [port | ({"published": shape.port} if shape.port else {})]
+    if shape.log_driver:
+        made["logging"] = {"driver": shape.log_driver, "options": dict(shape.log_options)}
+    return {key: entry for key, entry in made.items() if entry not in ([], {})}
+
+
+def _deploy(shape: Shape) -> dict[str, Any]:
+    deploy: dict[str, Any] = {
+        "mode": "replicated",
+        "replicas": shape.replicas,
+        "endpoint_mode": shape.endpoint,
+        "labels": dict(shape.labels),
+        "update_config": _update(shape.update),
+        "restart_policy": {"condition": "any", "delay": "5s"},
+        "placement": {
+            "constraints": list(shape.constraints),
+            "preferences": [{"spread": each} for each in shape.spread],
+        },
+        "resources": {
+            "limits": {"cpus": f"{shape.resources.cpu / 1000:g}", "memory": str(shape.resources.memory)},
+            "reservations": {"cpus": f"{shape.reserved.cpu / 1000:g}", "memory": str(shape.reserved.memory)},
+        },
+    }
+    if shape.rollback:
+        deploy["rollback_config"] = _update(shape.rollback)
+    return deploy
+
+
+def _update(update: Update) -> dict[str, Any]:
+    return {
+        "parallelism": 1,
+        "delay": "0s",
+        "order": update.order,
+        "failure_action": update.failure_action,
+        "monitor": seconds(update.monitor),
+        "max_failure_ratio": 0,
+    }
+
+
+def main() -> None:
+    """Print what the file named makes, or end with 2 and what is wrong with it."""
+    try:
+        file = StackFile.read(Path(sys.argv[1]))
+        settings = Settings.parse(file.stack, file.entries, encrypted=file.encrypted)
+        print(json.dumps(compose(settings)))  # noqa: T201 - for secretops
+    except (StackFileError, ConfigurationError, UsageError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for secretops
+        sys.exit(int(ExitCode.USAGE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What secretops and the launcher are told of the Swarm store: the same, whoever deploys it."""
+
+from __future__ import annotations
+
+from components.broker import broker_location
+from components.catalogue import CLIENT_CERT
+from components.naming import PROJECT
+from components.sections import OutsideBroker, SwarmServer
+from components.swarm.names import Names, files_of
+from components.swarm.shape import USER
+from secretops.manifest import Manifest, Reader
+from secretops.manifest import SwarmStore as Location
+from settings import Settings
+
+SOURCE = "env:"
+"""The launcher finds each file by its variable: a folder of secrets is not there before the first of them is."""
+
+
+def manifest_of(names: Names, server: SwarmServer, broker: OutsideBroker, settings: Settings) -> Manifest:
+    """What secretops is told."""
+    uid, _, _ = USER.partition(":")
+    return Manifest(
+        project=PROJECT,
+        stack=settings.stack,
+        store=Location(
+            prefix=names.prefix,
+            book=names.of("book"),
+            instance=names.base,
+            service=names.of("server"),
+            delivered={secret.name: files_of(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)},
+            uid=int(uid),
+            image=server.image,
+            networks=(names.network(server), *server.networks),
+        ),
+        broker=broker_location(broker, certificate_secret=CLIENT_CERT),
+        secrets=settings.catalogue.secrets,
+        grace_seconds=settings.rotation.grace_seconds,
+    )

@@ -1,0 +1,33 @@
+"""The Swarm store's rotator: who starts `secretops tick`, which then runs as a task that has the values attached."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.principals import SwarmPlace
+from components.sections import OutsideBroker, SwarmServer, SwarmStore
+from components.swarm.deployed import service
+from components.swarm.names import Names
+from components.swarm.rotator_shape import rotator_shape
+from secretops.manifest import Manifest
+
+
+class SwarmRotator(pulumi.ComponentResource):
+    """One replica on a manager that starts a tick each hour. Owns a config of the manifest; never a value."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        manifest: Manifest,
+        store: SwarmStore,
+        server: SwarmServer,
+        broker: OutsideBroker,
+        names: Names,
+        place: SwarmPlace,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:swarm:Rotator", name, None, opts)
+        shape = rotator_shape(names, store, server, broker, manifest)
+        service("rotator-service", shape, names=names, place=place, parent=self)
+        self.register_outputs({})

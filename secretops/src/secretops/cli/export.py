@@ -1,0 +1,54 @@
+"""The commands that write a Swarm's stack as files, for whoever runs no Pulumi there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secretops.cli.console import Stack, app, err, out
+
+export = typer.Typer(no_args_is_help=True, help="Write a Docker Swarm's stack as files. They hold no value.")
+app.add_typer(export, name="export")
+
+Folder = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files are written.")]
+
+
+@export.command()
+def compose(
+    to: Folder,
+    first: Annotated[
+        bool, typer.Option("--first", help="For a first deployment: no daemon is asked, the server gets no secret yet.")
+    ] = False,
+    stack: Stack = None,
+) -> int:
+    """The file for docker stack deploy that is what `pulumi up` makes, with the versions that are current now."""
+    from secretops.operations import export as operation
+
+    program = operation.ask(stack)
+    secrets = () if first else operation.delivered(program)
+    operation.lay(to, operation.compose_files(program, secrets))
+    out.print(str(to / operation.COMPOSE), markup=False)
+    err.print(f"-> on a manager: {program.deploy(to / operation.COMPOSE)}", markup=False)
+    return 0
+
+
+@export.command()
+def timer(
+    to: Folder,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="PATH", help="Where they will lie on a manager; /etc/… by default.")
+    ] = None,
+    stack: Stack = None,
+) -> int:
+    """A systemd timer for a manager that starts secretops tick each hour, in the stack's own image."""
+    from secretops.operations import export as operation
+
+    program = operation.ask(stack)
+    operation.lay(to, operation.timer_files(program, at))
+    out.print(str(to), markup=False)
+    err.print("-> on a manager that has that folder:", markup=False)
+    for command in operation.turn_on(program, to, at):
+        err.print(f"   {command}", markup=False)
+    return 0

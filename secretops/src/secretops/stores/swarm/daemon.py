@@ -1,0 +1,141 @@
+"""What Docker's own client knows here: which daemon is asked (DOCKER_HOST, else the context, else the machine's
+socket), and the logins to registries.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import docker.errors
+import requests
+from docker import auth
+from docker.context import ContextAPI
+from docker.credentials.errors import StoreError as HelperError
+from docker.tls import TLSConfig
+
+from secretops import redaction
+from secretops.errors import UnreachableError, UsageError
+
+SOCKET = "/var/run/docker.sock"
+"""Where a daemon listens unless told otherwise."""
+
+ANSWER_SECONDS = 60
+
+_HIDDEN = frozenset({"password", "identitytoken", "registrytoken"})
+"""What of a login to a registry is no line's to show."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A way to one daemon: Docker's client as the HTTP session that it is, and where its API begins."""
+
+    session: requests.Session
+    url: str
+
+
+def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
+    """The way to the daemon that `environment` leads to, which is asked for its version at once.
+
+    Raises UsageError for a context that is not there, UnreachableError where no daemon answers.
+    """
+    host, tls = _address(environment)
+    try:
+        client = docker.APIClient(
+            base_url=host, tls=tls, version="auto", timeout=ANSWER_SECONDS, use_ssh_client=host.startswith("ssh://")
+        )
+    except (docker.errors.DockerException, OSError) as error:
+        raise UnreachableError(
+            f"no Docker daemon answers at {host}",
+            rule=_reason(error, host),
+            remedy="run it on a manager, as one who may use its socket, or lead DOCKER_HOST to one",
+        ) from None
+    return Connection(client, f"{client.base_url}/v{client.api_version}")
+
+
+def address_of(environment: Mapping[str, str] = os.environ) -> str:
+    """The daemon's URL."""
+    return _address(environment)[0]
+
+
+def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The folder of the certificates by which the daemon is spoken to; None where that is not by TLS."""
+    _, tls = _address(environment)
+    if not isinstance(tls, TLSConfig):
+        return None
+    certificate = tls.cert[0] if tls.cert else tls.ca_cert
+    return Path(certificate).parent if certificate else None
+
+
+def socket_of(environment: Mapping[str, str] = os.environ) -> str:
+    """Path of the daemon's socket on its own machine, which a task there mounts."""
+    host, _ = _address(environment)
+    return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
+
+
+def registry_login(image: str) -> str | None:
+    """What nodes pull `image` with: this machine's login to its registry, as a service takes it; None without one.
+
+    From Docker's own configuration (`docker login`), and its helpers. Raises UsageError where that can't be read.
+    """
+    registry = ""
+    try:
+        registry, _ = auth.resolve_repository_name(image)
+        with warnings.catch_warnings(action="ignore"):  # of a helper that is missing: said below
+            found = auth.load_config().resolve_authconfig(registry)
+    except (docker.errors.DockerException, HelperError, OSError, ValueError) as error:
+        raise UsageError(
+            f"the login to {registry or image} can't be read ({type(error).__name__})",
+            rule="Docker's configuration has it, or names a helper that does",
+            remedy=f"docker login {registry}".rstrip(),
+        ) from None
+    if not found:
+        return None
+    for key, text in found.items():
+        if key.lower() in _HIDDEN and text:
+            redaction.remember(str(text))
+    header: str = auth.encode_header(found).decode()
+    redaction.remember(header)
+    return header
+
+
+def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
+    if host := environment.get("DOCKER_HOST"):
+        folder = Path(environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+        if environment.get("DOCKER_TLS_VERIFY") and not host.startswith(("unix://", "ssh://")):
+            ca, certificate, key = (str(folder / f"{name}.pem") for name in ("ca", "cert", "key"))
+            try:
+                return host, TLSConfig(client_cert=(certificate, key), ca_cert=ca, verify=True)
+            except docker.errors.TLSParameterError:
+                raise UsageError(
+                    f"DOCKER_CERT_PATH: no ca.pem, cert.pem and key.pem in {folder}",
+                    rule="DOCKER_TLS_VERIFY asks for the client's certificate and the CA of the daemon's",
+                    remedy="name the folder that has them",
+                ) from None
+        return host, False
+    name = environment.get("DOCKER_CONTEXT")
+    found = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+    if name and found is None:
+        raise UsageError(
+            f"DOCKER_CONTEXT: there is no context {name}",
+            rule="it names one of Docker's contexts",
+            remedy="docker context ls lists them",
+        )
+    host = (found and found.Host) or f"unix://{SOCKET}"
+    return host.replace("http+unix://", "unix://"), (found and found.TLSConfig) or False
+
+
+def _reason(error: Exception, host: str) -> str:
+    """The innermost word of the system's, without what it was about: an address is told already."""
+    seen: BaseException | None = error
+    reason = ""
+    while seen is not None:
+        reason = getattr(seen, "strerror", None) or reason
+        seen = seen.__cause__ or seen.__context__
+    if not reason and host.startswith("ssh://"):
+        return f"ssh ended without an answer; ssh {host.removeprefix('ssh://')} docker version says why"
+    return reason or type(error).__name__

@@ -1,0 +1,303 @@
+"""The Swarm store's place: one service of a real Swarm, whose containers' files are what readers find.
+
+A value is read as in production, by a task that has it attached: there is no other way to one.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import pytest
+
+from secretops.access import AccessRecords
+from secretops.manifest import SwarmFile, SwarmStore
+from tests.real.accidents import in_child
+from tests.real.dockerd import BASE, DEADLINE
+from tests.real.swarm import Swarm
+
+if TYPE_CHECKING:  # where the extra is not installed, its row skips
+    from secretops.stores.leases import Timing
+    from secretops.stores.swarm import SwarmVersionStore
+    from secretops.stores.swarm.api import Api
+
+Answer = TypeVar("Answer")
+
+FILES = {"username": "it_username", "password": "it_password", "ca.crt": "ca.crt"}
+SHOW = 'for each in /run/secrets/*; do [ -e "$each" ] && echo "$(basename "$each") $(base64 -w0 "$each")"; done; true'
+"""What a container's files are, one a line."""
+
+
+@dataclass(frozen=True)
+class InSwarm:
+    """A service of one replica that sleeps, and the secrets that begin with its name."""
+
+    address: str
+    """The daemon's socket, the service's name and a file of access records."""
+
+    read_before: ClassVar[dict[str, str]] = {}
+    """Name of a Swarm secret -> its text, which can't change."""
+
+    @classmethod
+    def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:
+        pytest.importorskip("docker")
+        swarm: Swarm = request.getfixturevalue("swarm")
+        swarm.debian()
+        folder.mkdir(exist_ok=True)
+        place = cls(json.dumps([swarm.host, f"t{secrets.token_hex(3)}", str(folder / "access.jsonl")]))
+        place.make_service()
+        request.addfinalizer(place.remove_service)
+        return place.address
+
+    @property
+    def name(self) -> str:
+        return str(json.loads(self.address)[1])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"DOCKER_HOST": str(json.loads(self.address)[0])}
+
+    @property
+    def location(self) -> SwarmStore:
+        return SwarmStore(
+            prefix=f"{self.name}-",
+            book=f"{self.name}-book",
+            instance=self.name,
+            service=self.name,
+            delivered={"it": {field: SwarmFile(name=file) for field, file in FILES.items()}},
+            uid=10001,
+            image=BASE,
+            networks=("host",),
+        )
+
+    def new_api(self) -> Api:
+        from secretops.stores.swarm.api import Api
+        from secretops.stores.swarm.daemon import open_connection
+
+        return Api(lambda: open_connection(self.environment))
+
+    @functools.cached_property
+    def api(self) -> Api:
+        return self.new_api()
+
+    def open(self, location: SwarmStore | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:
+        """Its lease ends sooner than the default, so that a test does."""
+        from secretops.stores.leases import Timing
+        from secretops.stores.swarm import SwarmVersionStore
+
+        return SwarmVersionStore(
+            location or self.location,
+            self.new_api(),
+            values=ReadByTask(self),
+            records=AccessRecords(self.records_file, "tester"),
+            timing=timing or Timing(duration=3, renew=0.5, look=0.25),
+        )
+
+    @property
+    def records_file(self) -> Path:
+        return Path(json.loads(self.address)[2])
+
+    def make_service(
+        self, *, command: tuple[str, ...] = ("sleep", "infinity"), replicas: int = 1, monitor: float = 0.2
+    ) -> None:
+        """`monitor`: seconds in which a new task that ends takes the service back."""
+        update = {
+            "Parallelism": 1,
+            "Order": "start-first",
+            "FailureAction": "rollback",
+            "Monitor": int(monitor * 1e9),
+        }
+        container = {"Image": BASE, "Command": list(command), "StopSignal": "SIGKILL"}
+        self.api.create(
+            "services",
+            {
+                "Name": self.name,
+                "TaskTemplate": {"ContainerSpec": container, "Networks": [{"Target": "host"}]},
+                "Mode": {"Replicated": {"Replicas": replicas}},
+                "UpdateConfig": update,
+                "RollbackConfig": {**update, "FailureAction": "pause"},
+            },
+        )
+
+    def remove_service(self) -> None:
+        self.api.remove("services", self.name)
+
+    def service(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.get(f"/services/{self.name}")
+        return found
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The service's list of secrets."""
+        return self.service()["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
+
+    def set_list(self, entries: list[dict[str, Any]]) -> None:
+        """As `docker service update` does, and waits as that does."""
+        self.change(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Secrets=entries))
+
+    def change(self, decide: Callable[[dict[str, Any]], object]) -> None:
+        self.send(decide)
+        self.settled()
+
+    def send(self, decide: Callable[[dict[str, Any]], object]) -> None:
+        """As `docker service update --detach` does."""
+        while True:
+            found = self.service()
+            decide(found["Spec"])
+            if self.api.update("services", found, found["Spec"]):
+                break
+
+    def settled(self) -> list[dict[str, Any]]:
+        """The tasks that run, once no update is under way."""
+
+        def look() -> list[dict[str, Any]] | None:
+            if (self.service().get("UpdateStatus") or {}).get("State") in ("updating", "rollback_started"):
+                return None
+            tasks = [each for each in self.tasks() if each["DesiredState"] == "running"]
+            return tasks if all(each["Status"]["State"] == "running" for each in tasks) else None
+
+        return until(look)
+
+    def tasks(self, service: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api.get("/tasks", service=[service or self.name])
+        return found
+
+    def delivered(self) -> dict[str, str | None]:
+        """What the container's own files say."""
+        tasks = self.settled()
+        assert len(tasks) == 1
+        files = self.files(tasks[0]["Status"]["ContainerStatus"]["ContainerID"])
+        return {field: files.get(file) for field, file in FILES.items()}
+
+    def files(self, container: str) -> dict[str, str]:
+        return shown(self.docker("exec", container, "sh", "-c", SHOW))
+
+    def docker(self, *arguments: str) -> str:
+        """The command line client's, as a person uses it."""
+        command = ["/usr/bin/docker", *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
+
+    def named(self) -> dict[str, str]:
+        """Name -> id of every secret that begins as the place's do."""
+        listed = self.api.get("/secrets", name=[f"{self.name}-"])
+        return {each["Spec"]["Name"]: each["ID"] for each in listed}
+
+    def texts(self) -> dict[str, str]:
+        """The secrets of the place and their texts, as a task reads them that has all."""
+        there = self.named()
+        if unknown := {name: id for name, id in there.items() if name not in self.read_before}:
+            self.read_before.update(self._read(unknown))
+        return {name: self.read_before[name] for name in there}
+
+    def keeps(self, text: str) -> list[str]:
+        """In a secret, or in whatever a daemon shows."""
+        found = [name for name, value in self.texts().items() if text in value]
+        labels = (self.api.get(f"/configs/{self.name}-book") or {}).get("Spec", {}).get("Labels", {})
+        shown = {**labels, "service": json.dumps(self.service())}
+        return [*found, *(name for name, value in shown.items() if text and text in value)]
+
+    def edit(self, old: str, new: str) -> None:
+        """As a person does who has made a secret of their own and knows which file to put it in."""
+        texts = self.texts()
+        mine = f"{self.name}-mine-{secrets.token_hex(3)}"
+        (entry,) = (each for each in self.listed() if old in texts[each["SecretName"]])
+        text = texts[entry["SecretName"]].replace(old, new)
+        encoded = base64.b64encode(text.encode()).decode()
+        made = self.api.create("secrets", {"Name": mine, "Data": encoded})
+        others = [each for each in self.listed() if each != entry]
+        self.set_list([*others, {**entry, "SecretID": made, "SecretName": mine}])
+
+    def clear(self) -> None:
+        self.set_list([])
+
+    def records(self) -> list[dict[str, str]]:
+        path = self.records_file
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        """Before and after each request that writes: an even moment is before, an odd one after it."""
+        import requests
+
+        def counted() -> None:
+            send, left = requests.Session.request, moment
+
+            def sent(session: Any, method: str, *arguments: Any, **more: Any) -> Any:
+                nonlocal left
+                writes = method != "GET"
+                if writes and left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                answer = send(session, method, *arguments, **more)
+                if writes and left == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 2 * writes
+                return answer
+
+            requests.Session.request = sent  # type: ignore[method-assign, assignment]
+            work()
+
+        code, answer = in_child(counted)
+        assert code in (0, -signal.SIGKILL), answer
+        return code != 0
+
+    def _read(self, wanted: dict[str, str]) -> dict[str, str]:
+        """By a task that has them all, prints them, and is gone."""
+        reader = f"reader-{secrets.token_hex(4)}"
+        entries = [
+            {"SecretID": id, "SecretName": name, "File": {"Name": name, "UID": "0", "GID": "0", "Mode": 0o400}}
+            for name, id in wanted.items()
+        ]
+        container = {"Image": BASE, "Command": ["sh", "-c", SHOW], "Secrets": entries}
+        template = {
+            "ContainerSpec": container,
+            "RestartPolicy": {"Condition": "none"},
+            "Networks": [{"Target": "host"}],
+            "LogDriver": {"Name": "json-file"},
+        }
+        self.api.create("services", {"Name": reader, "TaskTemplate": template, "Mode": {"Replicated": {"Replicas": 1}}})
+        try:
+            return until(lambda: _all(shown(self.docker("service", "logs", "--raw", reader)), wanted))
+        finally:
+            self.api.remove("services", reader)
+
+
+class ReadByTask:
+    """`Values` of a process that is in no task: each text is fetched by one. Remembers nothing that it wrote."""
+
+    def __init__(self, place: InSwarm) -> None:
+        self._place = place
+
+    def text(self, name: str) -> str | None:
+        return self._place.texts().get(name)
+
+    def keep(self, name: str, text: str) -> None:
+        pass
+
+
+def shown(lines: str) -> dict[str, str]:
+    """File -> its text, of what SHOW printed."""
+    pairs = (line.partition(" ") for line in lines.splitlines())
+    return {name: base64.b64decode(text).decode() for name, _, text in pairs}
+
+
+def until(look: Callable[[], Answer | None]) -> Answer:
+    """What `look` gives once it gives anything."""
+    end, pause = time.monotonic() + DEADLINE, threading.Event()
+    while not (found := look()) and time.monotonic() < end:
+        pause.wait(0.1)
+    assert found, "it never came"
+    return found
+
+
+def _all(found: dict[str, str], wanted: dict[str, str]) -> dict[str, str] | None:
+    """The log may come after the end of the task."""
+    return found if found.keys() >= wanted.keys() else None

@@ -1,0 +1,198 @@
+"""`secretops doctor` on a stack in a real Swarm: each check well, and spoiled on purpose."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
+
+from secretops.errors import ExitCode
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
+from secretops.operations.doctor import checks, doctor, exit_code, manager
+from secretops.operations.doctor.check import Level, Result
+from secretops.operations.doctor.manager import Manager
+from secretops.operations.doctor.swarm import swarm_checks
+from secretops.operations.doctor.swarm_secrets import LeaseFree
+from secretops.operations.job import ENTRYPOINT
+from secretops.operations.session import Session
+from secretops.stores.leases import Timing
+from secretops.stores.swarm import api
+from secretops.stores.swarm.names import INSTANCE, TASK
+from tests.contract.swarm_place import FILES, InSwarm
+from tests.contract.test_stores import NOW, V, make, version
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InSwarm:
+    """With one secret published twice, as a tick leaves it."""
+    place = InSwarm(InSwarm.fresh(request, tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", place.environment["DOCKER_HOST"])
+    for name in V[1:3]:
+        store = place.open()
+        store.add("it", version(name), make())
+        store.publish("it", name, NOW)
+    return place
+
+
+def manifest_of(place: InSwarm) -> Manifest:
+    it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=99999)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=False)
+    return Manifest(
+        project="coreflux-mcp-secrets",
+        stack=place.name,
+        store=place.location,
+        broker=broker,
+        secrets=(it,),
+        grace_seconds=30,
+    )
+
+
+def examined(place: InSwarm) -> dict[str, Result]:
+    return dict(doctor(checks(Session.open(manifest_of(place), role="operator"))))
+
+
+def wrong(place: InSwarm) -> dict[str, Result]:
+    return {name: result for name, result in examined(place).items() if result.level is not Level.OK}
+
+
+def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InSwarm) -> None:
+    found = examined(place)
+    assert {name: result for name, result in found.items() if result.level is not Level.OK} == {}
+    assert exit_code(list(found.items())) is ExitCode.DONE
+    assert "lies beside it" in found["encryption at rest"].value, "where the key is, is said"
+    assert list(found)[-2:] == ["secret it", "secrets that left"]
+
+
+def test_a_service_that_is_gone_and_a_replica_that_does_not_run_are_told(place: InSwarm) -> None:
+    place.remove_service()
+    assert wrong(place)["server"].value == f"no service {place.name}"
+    place.make_service(command=("sh", "-c", "exit 3"))
+    found = wrong(place)
+    assert "of 1 replicas run" in found["server"].value
+    assert found["secret it"].value == "not delivered: secretops tick"
+
+
+def test_updates_that_stop_first_are_told(place: InSwarm) -> None:
+    place.change(lambda spec: spec["UpdateConfig"].update(Order="stop-first"))
+    assert "stop-first" in wrong(place)["server"].value
+
+
+def test_a_lost_book_is_told_and_nobody_is_told_to_remove_what_the_server_uses(place: InSwarm) -> None:
+    place.api.remove("configs", place.location.book)
+    found = wrong(place)
+    assert found["book"].value.startswith(f"no config {place.location.book}, and 8 secrets")
+    orphaned = found["orphaned secrets"]
+    used = {each["SecretName"] for each in place.listed()}
+    assert all(f"{name} is of a book that is gone (service {place.name} uses it)" in orphaned.value for name in used)
+    assert not any(f"docker secret rm {name}" in orphaned.remedy for name in used)
+
+
+def test_a_value_that_somebody_removed_is_told(place: InSwarm) -> None:
+    store = place.open()
+    store.add("it", version(V[3]), make())
+    pending = next(name for name in place.named() if name.endswith("-v3-password"))
+    assert "book" not in wrong(place)
+    for name in place.named():
+        if name.startswith(pending.removesuffix("-password")):
+            place.api.remove("secrets", name)
+    assert wrong(place)["book"].value == "no secret it-v3"
+
+
+def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody_declared(place: InSwarm) -> None:
+    entries = place.listed()
+    spec = {"Name": f"{place.name}-other", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": entries}}}
+    place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
+    try:
+        found = wrong(place)
+        assert set(found) == {"readers"}
+        assert f"service {place.name}-other has " in found["readers"].value
+        assert "secretops rotate it" in found["readers"].remedy
+        for name in V[3:5]:
+            store = place.open()
+            store.add("it", version(name), make())
+            store.publish("it", name, NOW)
+        orphaned = wrong(place)["orphaned secrets"]
+        assert f"-it-v2-password is kept no more (service {place.name}-other uses it)" in orphaned.value
+        assert "docker secret rm" not in orphaned.remedy
+    finally:
+        place.api.remove("services", f"{place.name}-other")
+
+
+def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
+    place: InSwarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = f"{place.name}-task-{'0' * 12}"
+    labels = {INSTANCE: place.name, TASK: task}
+    given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
+    place.api.create("secrets", given)
+    assert wrong(place) == {}, "its service may come yet"
+    for age in ("BEGUN", "YOUNG"):
+        monkeypatch.setattr(manager, age, timedelta(seconds=-10))
+    left = wrong(place)["carried commands"]
+    assert left.value == f"secret {task}-0: left by a command that was killed"
+    container = {"Image": place.location.image, "Command": list(ENTRYPOINT), "Secrets": place.listed()}
+    spec = {"Name": task, "Labels": labels, "TaskTemplate": {"ContainerSpec": container}}
+    place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
+    try:
+        found = wrong(place)
+        assert found["carried commands"].value.startswith(f"service {task}: left")
+        assert f"service {task} has " in found["readers"].value, "nobody is carried for so long"
+        monkeypatch.undo()
+        monkeypatch.setenv("DOCKER_HOST", place.environment["DOCKER_HOST"])
+        assert wrong(place) == {}
+        disguised = place.api.get(f"/services/{task}")
+        disguised["Spec"]["TaskTemplate"]["ContainerSpec"]["Command"] = ["sh"]
+        assert place.api.update("services", disguised, disguised["Spec"])
+        assert set(wrong(place)) == {"readers"}, "labels make no reader a command of the stack's"
+    finally:
+        place.api.remove("services", task)
+
+
+@pytest.mark.parametrize("availability", ["drain", "pause"])
+def test_a_manager_that_takes_no_task_is_told(place: InSwarm, availability: str) -> None:
+    looked = Manager(place.location, api=place.new_api())
+    looked.nodes = [{**node, "Spec": {**node["Spec"], "Availability": availability}} for node in looked.nodes]
+    (check,) = (each for each in swarm_checks(looked) if each.name == "nodes")
+    result = check.look()
+    assert result.level is Level.ATTENTION
+    assert f"is set to {availability}" in result.value
+
+
+def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InSwarm) -> None:
+    def look() -> Result:
+        return LeaseFree(Manager(place.location, api=place.new_api()), look_seconds=0.1).look()
+
+    assert look().value == "free"
+    with place.open().lease("somebody"):
+        assert look().value == "held by somebody, who renews it"
+    with place.open(timing=Timing(duration=1, renew=1000, look=0.1)).lease("a dead one"):
+        assert look().value == "a dead one held it, and does not renew it: the next tick follows"
+
+
+def test_a_daemon_that_is_not_there_is_told_and_nothing_else_is_known(
+    place: InSwarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setattr(api, "PATIENCE_SECONDS", 0.0)
+    found = wrong(place)
+    assert "none.sock" in found["manager"].value
+    assert found["secret it"].level is Level.UNKNOWN
+
+
+def test_a_socket_that_everybody_may_write_to_is_told(place: InSwarm, tmp_path: Path) -> None:
+    path = tmp_path / "open.sock"
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(path))
+        path.chmod(0o666)
+        for host, said in ((f"unix://{path}", "everybody on this machine"), ("tcp://127.0.0.1:2375", "without TLS")):
+            looked = Manager(place.location, api=place.new_api(), environment={"DOCKER_HOST": host})
+            (check,) = (each for each in swarm_checks(looked) if each.name == "socket")
+            result = check.look()
+            assert result.level is Level.ATTENTION
+            assert said in result.value

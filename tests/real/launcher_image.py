@@ -1,0 +1,95 @@
+"""The project's own image in a test's daemon: what its Dockerfile builds, with the modules of this tree.
+
+All but those modules is built once for what goes into it, and kept in the user's cache: a change of `secretops` costs
+seconds. That the Dockerfile itself brings the modules in is tests/tools/test_image.py's to prove.
+"""
+
+from __future__ import annotations
+
+import compileall
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+from tests.real.dockerd import Dockerd
+from tests.real.workshop import PYTHON_VERSION, ROOT, SERVER_FOLDER, open_workshop, server_of_image
+from tools.gobuild import cache_root, only_one
+
+IMAGE = "coreflux-mcp-secrets:test"
+
+KEPT = 1
+"""Archives of earlier trees that stay: two clones of a user do not take each other's away in turn."""
+
+MODULES = f"/opt/secretops/lib/python{PYTHON_VERSION}/site-packages/secretops"
+
+THIS_TREE = f"""
+FROM {IMAGE}
+USER 0:0
+RUN rm -r {MODULES}
+COPY . {MODULES}
+USER 10001:10001
+"""
+
+
+def load_launcher_image(docker: Dockerd) -> str:
+    """Its name in that daemon. Skips the test where none can be built."""
+    docker.tell("load", "--quiet", "--input", _archive())
+    with tempfile.TemporaryDirectory(prefix="modules-") as folder:
+        modules = Path(folder) / "modules"
+        shutil.copytree(ROOT / "secretops/src/secretops", modules, ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(
+            modules,
+            quiet=1,
+            invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+            stripdir=str(modules),
+            prependdir=MODULES,
+        )
+        for path in (modules, *modules.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        given = Path(folder) / "Dockerfile"
+        given.write_text(THIS_TREE)
+        done = docker.build("--network", "none", "--tag", IMAGE, "--file", given, modules)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return IMAGE
+
+
+def _archive() -> Path:
+    """What `docker load` takes: IMAGE as the Dockerfile builds it, from a tree that had the same packages."""
+    made = cache_root() / f"launcher-image-{_key()}.tar"
+    with only_one(cache_root() / "launcher-image.lock", "the launcher's image"):
+        if not made.exists():
+            _build(made)
+            for older in sorted(cache_root().glob("launcher-image-*.tar"), key=_age)[: -KEPT - 1]:
+                older.unlink()
+    return made
+
+
+def _build(made: Path) -> None:
+    for left_by_a_killed_build in made.parent.glob("launcher-image-*.part"):
+        left_by_a_killed_build.unlink()
+    part = made.with_suffix(".part")
+    with tempfile.TemporaryDirectory(prefix="image-") as folder, open_workshop(Path(folder)) as workshop:
+        done = workshop.build("--build-arg", f"UPSTREAM={SERVER_FOLDER}", "--tag", IMAGE)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        workshop.docker.tell("save", "--output", part, IMAGE)
+    part.replace(made)
+
+
+def _key() -> str:
+    key = hashlib.sha256()
+    for path in _sources():
+        key.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return key.hexdigest()[:16]
+
+
+def _sources() -> Iterator[Path]:
+    """What decides on the image, but for what it stands on and the modules of this tree."""
+    yield from (ROOT / name for name in ("Dockerfile", ".dockerignore", "uv.lock", "secretops/pyproject.toml"))
+    yield from sorted(server_of_image().glob("*.py"))
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,0 +1,152 @@
+"""A real Swarm of one manager, in a network namespace of its own. A pytest plugin.
+
+What it can't show on a kernel without IP_VS: virtual addresses and the ingress network. Its services are reached by the
+addresses of their tasks (`dnsrr`), or at a port that a task publishes on the node itself.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.dockerd import DEADLINE, Daemon, Dockerd, import_base
+from tests.real.network_namespace import NetworkNamespace
+
+BROKER_HOST = "broker.test"
+"""What tasks call this machine: the one name that their DNS server knows."""
+
+SUBNET, MACHINE = "10.99.0.0/24", "10.99.0.1"
+"""Of the bridge that leads out of every overlay network; the namespace's own address on it."""
+
+LEADS = ("node", "inspect", "self", "--format", "{{.ManagerStatus.Leader}}")
+OPTIONS = ("--bridge", "none", "--ip6tables=false", "--dns", MACHINE)
+
+
+class Swarm:
+    """A manager that can be stopped, killed and started again, and the ways to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._daemon = Daemon(folder, OPTIONS, own_network=True)
+        self.docker: Dockerd = self._daemon.docker
+        self.socket = folder / "docker.sock"
+        self.host = f"unix://{self.socket}"
+        self._ways: NetworkNamespace | None = None
+        self._reached: dict[int, int] = {}
+        self._led: set[int] = set()
+
+    def begin(self) -> None:
+        """Start the daemon and make it a Swarm. Skips the test where no daemon may run."""
+        self._daemon.start()
+        self._ways = NetworkNamespace(self._daemon.namespaces)  # not before: the process makes it
+        self._network.bring_up_loopback()
+        self._network.answer(BROKER_HOST, MACHINE)
+        # Docker would make the same bridge, with the first subnet that is free.
+        bridge = ("name=docker_gwbridge", "enable_icc=false", "enable_ip_masquerade=true")
+        options = [word for option in bridge for word in ("--opt", f"com.docker.network.bridge.{option}")]
+        self.docker.tell("network", "create", "--subnet", SUBNET, "--gateway", MACHINE, *options, "docker_gwbridge")
+        self.docker.tell("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
+
+    def end(self) -> None:
+        """With all that it has."""
+        self.docker.start("swarm", "leave", "--force")  # its tasks end, and nothing starts others
+        if self._ways:
+            self._ways.close()
+        self._daemon.end()
+
+    @property
+    def _network(self) -> NetworkNamespace:
+        assert self._ways, "it has not begun"
+        return self._ways
+
+    def start(self) -> None:
+        """Until the daemon is a manager again. For one that was stopped or killed."""
+        self._daemon.start()
+        self.wait("the manager leads", lambda: self.docker.tell(*LEADS) == "true")
+
+    def stop(self) -> None:
+        """As the service manager of its machine stops it: its containers end first."""
+        self._daemon.stop()
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self._daemon.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def lead_to(self, port: int) -> int:
+        """Tasks find what listens at `port` of this machine's loopback at BROKER_HOST, at the same port."""
+        if port not in self._led:
+            self._led.add(port)
+            self._network.lead_out(port)
+        return port
+
+    def reach(self, published: int) -> int:
+        """The port of this machine's loopback that leads to one that a task publishes on the node."""
+        if published not in self._reached:
+            self._reached[published] = self._network.lead_in(published)
+        return self._reached[published]
+
+    def debian(self) -> str:
+        """An image with Debian's python3. Skips the test where it can't be made."""
+        return import_base(self.docker)
+
+    def load(self, archive: Path) -> str:
+        """The name of the image in what `docker save` wrote."""
+        return self.docker.tell("load", "--quiet", "--input", archive).rpartition("Loaded image: ")[2].strip()
+
+    def create_secret(self, name: str, value: str) -> None:
+        """One whose value no command line has."""
+        self.docker.tell("secret", "create", name, "-", given=value)
+
+    def inspect(self, kind: str, name: str) -> dict[str, Any]:
+        """What Docker says of one object, which is there: a service, a task, a secret, …"""
+        found: list[dict[str, Any]] = json.loads(self.docker.tell("inspect", "--type", kind, name))
+        return found[0]
+
+    def tasks(self, service: str) -> list[dict[str, Any]]:
+        """Those that the service wants to run."""
+        listing = ("service", "ps", service, "--quiet", "--no-trunc")
+        wanted = self.docker.tell(*listing, "--filter", "desired-state=running")
+        return [self.inspect("task", task) for task in wanted.split()] if wanted else []
+
+    def wait(self, what: str, check: Callable[[], object]) -> None:
+        """Until `check` is true; an answer that the daemon does not give yet is none. Fails the test after DEADLINE."""
+        end, pause, last = time.monotonic() + DEADLINE, threading.Event(), ""
+        while time.monotonic() < end:
+            try:
+                if check():
+                    return
+            except AssertionError as error:
+                last = f": {error}"
+            pause.wait(0.1)
+        pytest.fail(f"not within {DEADLINE} s: {what}{last}")
+
+
+@contextmanager
+def running_swarm() -> Iterator[Swarm]:
+    """One that ends with the block. Skips the test where none can run."""
+    with tempfile.TemporaryDirectory(prefix="swarm-") as short:
+        made = Swarm(Path(short))
+        try:
+            made.begin()
+            yield made
+        finally:
+            made.end()
+
+
+@pytest.fixture(scope="session")
+def swarm() -> Iterator[Swarm]:
+    """One Swarm for all tests of this process: each uses names of its own."""
+    with running_swarm() as made:
+        yield made

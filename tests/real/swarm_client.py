@@ -1,0 +1,200 @@
+"""MCP clients of a service with several replicas, who call without pause while its tasks are replaced.
+
+The clients are the mcp package's own. Between them and the replicas is what a user puts there: a reverse proxy that
+keeps a session with its replica and begins one only at a replica that is ready. It is a stand-in, and no real proxy is
+proven by it. A session whose replica ends is answered with 404, as MCP has it, and its client begins another; the call
+that found it so was not taken and is made again. A call that was taken has to be answered, and answered well.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import anyio
+import anyio.to_thread
+import httpx
+from mcp import ClientSession, McpError
+from mcp.client.streamable_http import streamablehttp_client
+from mcp.types import TextContent
+
+from tests.real.load import DEADLINE, OtherClient
+
+CLIENTS = 4
+"""Two for each of two replicas."""
+
+LOOK_SECONDS = 0.1
+"""Between two looks for a replica that is ready."""
+
+NAME = "http://coreflux-mcp.localhost"
+"""What the clients call; the proxy knows where it leads."""
+
+ENDED = "Session terminated"
+"""What mcp's client says of a session whose server answers 404."""
+
+
+class Proxy(httpx.AsyncBaseTransport):
+    """Hands each request on to the replica of its session."""
+
+    def __init__(self, replicas: Callable[[], list[str]]) -> None:
+        self._replicas = replicas
+        self._turns = itertools.count()
+        self._homes: dict[str, str] = {}
+        self._onward = httpx.AsyncHTTPTransport()
+        """Of its own: each client of a session closes what it was given at its end."""
+
+    async def end(self) -> None:
+        await self._onward.aclose()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        session = request.headers.get("mcp-session-id")
+        if session is None:
+            return await self._begin(request)
+        try:
+            answer = await self._hand_on(request, self._homes[session])
+        except httpx.TransportError:
+            return httpx.Response(404, request=request)  # it is gone, and has said nothing
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            return answer
+        await answer.aclose()  # it ends, and has taken nothing
+        return httpx.Response(404, request=request)
+
+    async def _begin(self, request: httpx.Request) -> httpx.Response:
+        with anyio.fail_after(DEADLINE):
+            while True:
+                home = await self._ready()
+                try:
+                    answer = await self._hand_on(request, home)
+                except httpx.TransportError:
+                    continue
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    self._homes[answer.headers.get("mcp-session-id", "")] = home
+                    return answer
+                await answer.aclose()
+
+    async def _ready(self) -> str:
+        """A replica that says it is ready; another one each time."""
+        while True:
+            ready = [url for url in await anyio.to_thread.run_sync(self._replicas) if await self._is_ready(url)]
+            if ready:
+                return ready[next(self._turns) % len(ready)]
+            await anyio.sleep(LOOK_SECONDS)
+
+    async def _is_ready(self, url: str) -> bool:
+        try:
+            answer = await self._onward.handle_async_request(httpx.Request("GET", f"{url}/readyz"))
+        except httpx.TransportError:
+            return False
+        await answer.aclose()
+        return answer.status_code == httpx.codes.OK
+
+    async def _hand_on(self, request: httpx.Request, home: str) -> httpx.Response:
+        there = httpx.URL(home)
+        headers = {**request.headers, "host": there.netloc.decode()}
+        url = request.url.copy_with(host=there.host, port=there.port)
+        onward = httpx.Request(
+            request.method, url, headers=headers, stream=request.stream, extensions=request.extensions
+        )
+        return await self._onward.handle_async_request(onward)
+
+
+@dataclass
+class ReplicaLoad:
+    """What CLIENTS clients' calls came to. Each publishes numbered messages, which `other` sees arrive."""
+
+    replicas: Callable[[], list[str]]
+    """URLs of the tasks that there are now, ready or not."""
+    token: str = field(repr=False)
+    other: OtherClient
+    calls: int = 0
+    sessions: int = 0
+    failures: list[str] = field(default_factory=list)
+    said: set[int] = field(default_factory=set)
+    """Numbers of the messages whose publishing was answered with success."""
+    answered: list[int] = field(default_factory=lambda: [0] * CLIENTS)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _stopping: bool = False
+
+    async def run(self) -> None:
+        """All clients at once, until `stop`."""
+        proxy = Proxy(self.replicas)
+        async with anyio.create_task_group() as tasks:
+            for client in range(CLIENTS):
+                tasks.start_soon(self._client, client, proxy)
+        await proxy.end()
+
+    def stop(self) -> None:
+        """Each client ends the call that it is at."""
+        self._stopping = True
+
+    async def all_answered(self, times: int = 2) -> None:
+        """From now on every client has had good answers."""
+        before = list(self.answered)
+        with anyio.fail_after(DEADLINE):
+            while any(now < had + times for now, had in zip(self.answered, before, strict=True)):
+                await anyio.sleep(0.02)
+
+    def lost(self) -> set[int]:
+        """What was answered with success and has not arrived."""
+        return self.said - set(self.other.seen)
+
+    def done_twice(self) -> list[int]:
+        """What was done although its client was told that it was not."""
+        return [number for number, times in self.other.seen.items() if times > 1]
+
+    async def _client(self, client: int, proxy: Proxy) -> None:
+        number: int | None = None
+        while number is not None or not self._stopping:
+            async with self._session(proxy) as session:
+                self.sessions += 1
+                while number is not None or not self._stopping:
+                    number = next(self._numbers) if number is None else number
+                    if not await self._publish(session, client, number):
+                        break
+                    number = None
+
+    async def _publish(self, session: ClientSession, client: int, number: int) -> bool:
+        """Whether the session still stands, and so whether the call was taken."""
+        message = {"topic": f"said/{number}", "message": json.dumps({"n": number}), "qos": 1 + number % 2}
+        try:
+            answer = await session.call_tool("mqtt_publish", message)
+        except McpError as error:
+            if error.error.message == ENDED:
+                return False
+            self.calls += 1
+            self.failures.append(f"{number}: {error}")
+            return True
+        self.calls += 1
+        text = "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
+        if answer.isError or "ERROR" in text or "not connected" in text:
+            self.failures.append(f"{number}: {text}")
+        else:
+            self.said.add(number)
+            self.answered[client] += 1
+        return True
+
+    @asynccontextmanager
+    async def _session(self, proxy: Proxy) -> AsyncIterator[ClientSession]:
+        headers = {"Authorization": f"Bearer {self.token}"}
+
+        def client_of(
+            headers: dict[str, str] | None = None,
+            timeout: httpx.Timeout | None = None,
+            auth: httpx.Auth | None = None,
+        ) -> httpx.AsyncClient:
+            return httpx.AsyncClient(headers=headers, timeout=timeout, auth=auth, transport=proxy)
+
+        async with (
+            streamablehttp_client(f"{NAME}/mcp", headers=headers, timeout=DEADLINE, httpx_client_factory=client_of) as (
+                read,
+                write,
+                _,
+            ),
+            ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
+        ):
+            await session.initialize()
+            yield session

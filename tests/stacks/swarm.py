@@ -1,0 +1,320 @@
+"""The shipped stack of a Docker Swarm on a real one, with a real broker: its deployer and its operators."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from secretops.errors import ExitCode
+from secretops.manifest import Manifest, SwarmStore, version_file
+from secretops.values import PUBLIC_FIELDS, Value
+from tests.real.mosquitto import Mosquitto
+from tests.real.stack import log_in
+from tests.real.swarm import BROKER_HOST, Swarm
+from tests.stacks.project import BIN, PREFIX, ROOT, Stack
+from tools import docker_provider
+
+NAME = "prod-swarm"
+DEADLINE = 600
+"""Seconds for what has to happen at some time: a service's update replaces one task after the other."""
+
+ENDED = ("complete", "failed", "rejected", "shutdown", "orphaned", "remove")
+"""States of a task that does not run any more."""
+
+REPLICAS = 2
+"""Of the server, as the shipped file has it."""
+
+
+@dataclass
+class SwarmProject(Stack):
+    """examples/Pulumi.prod-swarm.yaml with this machine's broker, image and Swarm in place of the example's."""
+
+    host: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(self.home / "docker")}
+
+    @property
+    def manifest(self) -> Path:
+        """What secretops is told, as the stack's output has it."""
+        return self.home / "secretops.json"
+
+    def up(self) -> str:
+        said = super().up()
+        self.manifest.write_text(json.dumps(self.outputs()["secretops"]))
+        return said
+
+    def command(self, *arguments: str) -> list[str]:
+        """`secretops` on what the stack told of itself."""
+        return [str(BIN / "secretops"), *arguments, "--manifest", str(self.manifest)]
+
+    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        command = self.command(*arguments)
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, input=given or "", capture_output=True, text=True, check=False
+        )
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
+
+
+def lay_provider(home: Path) -> None:
+    """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
+    provider = docker_provider.built()
+    if provider is None:
+        pytest.skip(f"{docker_provider.PLUGIN} is missing: python3 tools/setup.py --parts")
+    plugin = home / "home" / "plugins" / f"resource-docker-v{docker_provider.PROVIDER}"
+    plugin.mkdir(parents=True)
+    (plugin / docker_provider.PLUGIN).symlink_to(provider)
+
+
+def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
+    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    lay_provider(home)
+    shipped = yaml.safe_load((ROOT / f"examples/Pulumi.{NAME}.yaml").read_text())["config"]
+    config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
+    config["server"] |= {"image": image, "publish": "host"}  # the ingress network takes a kernel with IP_VS
+    config["store"] |= {"socket": str(swarm.socket)}
+    port = swarm.lead_to(broker.port)
+    config["broker"] |= {"kind": "mosquitto", "host": BROKER_HOST, "port": port, "ca_file": str(broker.ca_file)}
+    stack = SwarmProject(NAME, home, config, swarm.host)
+    stack.create()
+    return stack
+
+
+@dataclass
+class Deployed:
+    """The stack once it is deployed, all that was said meanwhile, and every value that was seen."""
+
+    stack: SwarmProject
+    swarm: Swarm
+    broker: Mosquitto
+    said: list[str] = field(default_factory=list)
+    values: set[str] = field(default_factory=set, repr=False)
+    processes: list[bytes] = field(default_factory=list, repr=False)
+    """argv and environment of what ran while a value was put."""
+    _urls: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def told(self) -> Manifest:
+        """What the stack says to secretops."""
+        return Manifest.model_validate_json(self.stack.manifest.read_text())
+
+    @property
+    def store(self) -> SwarmStore:
+        store = self.told.store
+        assert isinstance(store, SwarmStore)
+        return store
+
+    def operator(self, *arguments: str, given: str | None = None, code: ExitCode = ExitCode.DONE) -> str:
+        """`secretops` by an operator, which ends with `code`."""
+        done = self.stack.secretops(*arguments, given=given)
+        self.said.append(done.stdout)
+        assert done.returncode == code, f"{arguments}: {done.stdout[-4000:]}"
+        assert "Traceback" not in done.stdout
+        self.learn()
+        return done.stdout
+
+    def export(self, what: str, folder: Path, *options: str) -> None:
+        """`secretops export` in a project like this one, whose stack file is the test's."""
+        project = self.stack.home / "exporting"
+        if not project.exists():
+            project.mkdir()
+            for name in ("components", "settings.py", "Pulumi.yaml"):
+                (project / name).symlink_to(ROOT / name)
+        (project / f"Pulumi.{NAME}.yaml").write_text(self.stack.configure().read_text())
+        command = [str(BIN / "secretops"), "export", what, "--stack", NAME, "--to", str(folder), *options]
+        done = subprocess.run(
+            command, cwd=project, env=self.stack.environment, capture_output=True, text=True, check=False
+        )
+        self.said.append(done.stdout + done.stderr)
+        assert done.returncode == ExitCode.DONE, self.said[-1]
+
+    def units(self) -> Path:
+        """The folder of what a manager's timer is made of. It lies where its units say that it does."""
+        folder = self.stack.home / "timer"
+        if not folder.exists():
+            self.export("timer", folder, "--at", str(folder))
+        return folder
+
+    def timer_ticks(self) -> str:
+        """What the timer's service runs, word for word: a container that starts a tick."""
+        (unit,) = self.units().glob("*.service")
+        lines = unit.read_text().replace("\\\n", " ").splitlines()
+        (line,) = [each for each in lines if each.startswith("ExecStart=")]
+        command = shlex.split(line.removeprefix("ExecStart=").replace("%H", platform.node()))
+        environment = docker_environment(self.swarm)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        self.said.append(done.stdout + done.stderr)
+        assert done.returncode == ExitCode.DONE, self.said[-1][-4000:]
+        assert "Traceback" not in self.said[-1]
+        return self.said[-1]
+
+    def preview_is_empty(self) -> None:
+        """Also after a look at the Swarm; and everything the engine says is kept."""
+        done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
+        self.said.append(done.stdout)
+        assert done.returncode == 0, done.stdout[-6000:]
+
+    def inspect(self, kind: str, *ids: str) -> list[dict[str, Any]]:
+        """What Docker shows of objects of a kind."""
+        ask = ("inspect", "--type", kind) if kind == "task" else (kind, "inspect")
+        found: list[dict[str, Any]] = json.loads(self.swarm.docker.tell(*ask, *ids)) if ids else []
+        return found
+
+    def service(self) -> dict[str, Any]:
+        """The server's."""
+        (found,) = self.inspect("service", self.store.service)
+        return found
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Those of the server that are to run and do."""
+        return [
+            task
+            for task in self._tasks(self.store.service)
+            if task["DesiredState"] == "running" and task["Status"]["State"] == "running"
+        ]
+
+    def replicas(self) -> list[str]:
+        """Where each of them is reached from here."""
+        told = [each for task in self.tasks() for each in task["Status"]["PortStatus"].get("Ports", ())]
+        ports = list(dict.fromkeys(each["PublishedPort"] for each in told))  # by IPv4 and IPv6 it is the same
+        for port in ports:
+            if port not in self._urls:
+                self._urls[port] = f"http://127.0.0.1:{self.swarm.reach(port)}"
+        return [self._urls[port] for port in ports]
+
+    def ready(self) -> int:
+        """How many of them say that they are."""
+        return sum(_is_ready(url) for url in self.replicas())
+
+    def version(self, secret: str = "mqtt") -> int:
+        """The number of the version that new tasks are given."""
+        (number,) = {int(found[1]) for name in self.attached() if (found := re.search(rf"_{secret}-v(\d+)-", name))}
+        return number
+
+    def version_id(self) -> str:
+        """That which a task has of mqtt, by the name that secretops gives it."""
+        return self.read(self.tasks()[0], version_file("mqtt"))
+
+    def log_in(self) -> str:
+        """As the server does, with what it has: "Success", or how the broker refused."""
+        return log_in(self.broker.broker(), Value(self.given()))
+
+    def attached(self) -> list[str]:
+        """Names of the Swarm secrets that the service gives to a new task."""
+        return attached(self.service()["Spec"]["TaskTemplate"])
+
+    def secrets(self) -> list[str]:
+        """Names of the stack's secrets in the Swarm."""
+        names = self.swarm.docker.tell("secret", "ls", "--format", "{{.Name}}").split()
+        return sorted(name for name in names if name.startswith(self.store.prefix))
+
+    def services(self) -> list[str]:
+        """Names of the stack's services: the server's, and those that a tick is carried by."""
+        names = self.swarm.docker.tell("service", "ls", "--format", "{{.Name}}").split()
+        return sorted(name for name in names if name.startswith(self.store.prefix))
+
+    def at_work(self) -> list[str]:
+        """Names of those that carry a command which has not ended. What is left of a killed one's stays for minutes."""
+        names = [name for name in self.services() if name.startswith(f"{self.store.prefix}task-")]
+        return [name for name in names if not all(task["Status"]["State"] in ENDED for task in self._tasks(name))]
+
+    def _tasks(self, service: str) -> list[dict[str, Any]]:
+        return self.inspect("task", *self.swarm.docker.tell("service", "ps", "--quiet", "--no-trunc", service).split())
+
+    def read(self, task: dict[str, Any], name: str) -> str:
+        """A file in /run/secrets of a task, by its own user. Only inside of a container a value can be had."""
+        container = task["Status"]["ContainerStatus"]["ContainerID"]
+        return self.swarm.docker.tell("exec", container, "cat", f"/run/secrets/{name}")
+
+    def given(self, name: str = "mqtt") -> dict[str, str]:
+        """What a task of the server has of a secret."""
+        task = self.tasks()[0]
+        return {field: self.read(task, file.name) for field, file in self.store.delivered[name].items()}
+
+    def learn(self) -> None:
+        """Take note of each value that a task of the server has."""
+        if self.store.service not in self.services():
+            return
+        places = {
+            file.name
+            for fields in self.store.delivered.values()
+            for field, file in fields.items()
+            if field not in PUBLIC_FIELDS
+        }
+        for task in self.tasks():
+            there = {one["File"]["Name"] for one in task["Spec"]["ContainerSpec"].get("Secrets") or ()}
+            for file in places & there:
+                container = task["Status"]["ContainerStatus"]["ContainerID"]
+                done = self.swarm.docker.start("exec", container, "cat", f"/run/secrets/{file}")
+                if done.returncode == 0:  # it may have ended meanwhile
+                    self.values.add(done.stdout)
+
+    def until(self, what: str, check: Callable[[], object]) -> None:
+        """Return once `check` is true. Fails the test after DEADLINE."""
+        end, pause = time.monotonic() + DEADLINE, threading.Event()
+        while not check():
+            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}\n{self.log()[-3000:]}"
+            pause.wait(0.2)
+
+    def log_of(self, service: str) -> str:
+        """What the containers of a service said that Docker still has."""
+        label = f"label=com.docker.swarm.service.name={service}"
+        return self._logs(*self.swarm.docker.tell("ps", "-aq", "--filter", label).split())
+
+    def log(self) -> str:
+        """What every container said that Docker still has. Not by the service's: that may wait for one that is gone."""
+        return self._logs(*self.swarm.docker.tell("ps", "-aq").split())
+
+    def _logs(self, *containers: str) -> str:
+        done = [self.swarm.docker.start("logs", one) for one in containers]
+        return "\n".join(each.stdout + each.stderr for each in done)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=60).is_success
+    except httpx.TransportError:
+        return False
+
+
+def attached(spec: dict[str, Any]) -> list[str]:
+    """Names of the Swarm secrets of a task, or of what a service makes its tasks by."""
+    return sorted(one["SecretName"] for one in spec["ContainerSpec"].get("Secrets") or ())
+
+
+def docker_environment(swarm: Swarm) -> dict[str, str]:
+    """For whoever types `docker` on the manager: the client that the daemon came with, and nothing of the user's."""
+    path = f"{Path(swarm.docker.client).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "DOCKER_HOST": swarm.host, "DOCKER_CONFIG": str(swarm.docker.folder)}
+
+
+@contextmanager
+def events(swarm: Swarm, *filters: str) -> Iterator[Iterator[dict[str, Any]]]:
+    """The daemon's own, from now on, as they come; they end with it, or after DEADLINE."""
+    command = ["docker", "events", "--format", "{{json .}}", "--since", str(time.time())]
+    command += [word for each in filters for word in ("--filter", each)]
+    with subprocess.Popen(command, env=docker_environment(swarm), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        last = threading.Timer(DEADLINE, process.kill)
+        last.start()
+        try:
+            yield (json.loads(line) for line in process.stdout)
+        finally:
+            last.cancel()
+            process.kill()

@@ -1,0 +1,69 @@
+"""The Swarm platform's program under mocks. No daemon is asked: what a service has now is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from components.sections import PROJECT_FOLDER
+from components.swarm import deployer, service
+from secretops.stores.swarm.attached import Attached
+from settings import ConfigurationError
+from tests.unit.harness import Deployed, deploy
+from tests.unit.stack_file import StackFile
+
+IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
+NETWORK = "abcdefghijklmnopqrstuvwxy"
+SHIPPED = PROJECT_FOLDER / "examples/Pulumi.prod-swarm.yaml"
+SERVER, ROTATOR = "service", "rotator-service"
+
+V3 = Attached(
+    secret_id="s" * 25,
+    secret_name="coreflux-mcp-prod_mqtt-v3-password",  # nosec B106 - a secret's name
+    file_name="mqtt_password",
+    uid="10001",
+    gid="10001",
+    mode=0o400,
+)
+
+
+def file_on_swarm(store: str = "", server: str = "", broker: str = "", **more: str) -> StackFile:
+    """A stack file of the Swarm platform, each section with more entries."""
+    sections = {
+        "store": f"{{kind: swarm{store}}}",
+        "server": f'{{kind: swarm, image: "{IMAGE}"{server}}}',
+        "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
+        **more,
+    }
+    return StackFile.read("\n".join(["config:", *(f"  {name}: {text}" for name, text in sections.items())]))
+
+
+def on_swarm(
+    store: str = "",
+    server: str = "",
+    broker: str = "",
+    *,
+    stack: str = "prod",
+    preview: bool = False,
+    attached: Sequence[Attached] = (),
+    **more: str,
+) -> Deployed:
+    """A stack of it, whose service has `attached` now."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "attached", lambda _name: tuple(attached))
+        patch.setattr(deployer, "ask_manager", lambda: None)
+        return deploy(file_on_swarm(store, server, broker, **more), stack, preview=preview)
+
+
+def spec(deployed: Deployed, name: str) -> Any:
+    """What a service's containers are made of."""
+    return deployed.resources[name].inputs["taskSpec"]["containerSpec"]
+
+
+def refusals(store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", **more: str) -> list[str]:
+    """What is wrong with such a stack file, each in one line."""
+    with pytest.raises(ConfigurationError) as refused:
+        file_on_swarm(store, server, broker, **more).parse(stack)
+    return [" ".join(str(problem).split()) for problem in refused.value.problems]

@@ -1,0 +1,229 @@
+"""`secretops export`: the Swarm's stack as files. That Docker takes them is for tests/stacks/test_swarm.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.sections import PROJECT_FOLDER
+from secretops import cli
+from secretops.errors import UnreachableError, UsageError
+from secretops.manifest import Manifest
+from secretops.operations import export
+from secretops.stores.swarm import attached
+from tests.unit.harness import ca_file
+from tests.unit.swarm_stack import IMAGE, NETWORK, V3, file_on_swarm, on_swarm, spec
+
+STORE, SERVER = ", rotator: service", f", networks: [{NETWORK}], spread: [node.labels.rack], publish: host"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This project, with the test's own stack files in place of its own."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("components", "settings.py", "Pulumi.yaml"):
+        (folder / name).symlink_to(PROJECT_FOLDER / name)
+    ca = ca_file(folder)
+    file = file_on_swarm(STORE, SERVER, f', ca_file: "{ca}"')
+    sections = {f"coreflux-mcp-secrets:{name}": yaml.safe_load(text) for name, text in file.entries.items()}
+    (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": sections}))
+    (folder / "Pulumi.dev.yaml").write_text((PROJECT_FOLDER / "Pulumi.dev.yaml").read_text())
+    wrong = sections | {"coreflux-mcp-secrets:server": {"kind": "swarm"}}
+    (folder / "Pulumi.wrong.yaml").write_text(yaml.safe_dump({"config": wrong}))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+
+
+@pytest.fixture(scope="module")
+def program(project: Path) -> export.Program:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        return export.ask("prod")
+
+
+def document(files: dict[str, str]) -> Any:
+    return yaml.safe_load(files[export.COMPOSE])
+
+
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The command line's code, and what it says."""
+    monkeypatch.setattr(sys, "argv", ["secretops", "export", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out + err
+
+
+def test_the_compose_file_says_of_each_service_what_the_program_says(program: export.Program, project: Path) -> None:
+    made = document(export.compose_files(program, ()))
+    deployed = on_swarm(STORE, SERVER, f', ca_file: "{project}/ca.crt"')
+
+    for key, name in (("server", "service"), ("rotator", "rotator-service")):
+        one, service = made["services"][key], deployed.resources[name].inputs
+        container = spec(deployed, name)
+        assert f"{program.name}_{key}" == service["name"], "as docker stack deploy calls it"
+        assert (one["image"], one["user"], one.get("command", [])) == (IMAGE, container["user"], container["args"])
+        assert one.get("entrypoint", []) == container["commands"]
+        assert one["environment"] == container["env"]
+        assert one.get("hostname") == container.get("hostname")
+        assert (one["read_only"], one["cap_drop"]) == (container["readOnly"], container["capDrops"])
+        assert one["stop_grace_period"] == container["stopGracePeriod"]
+        assert one["deploy"]["replicas"] == service["mode"]["replicated"]["replicas"]
+        assert one["deploy"]["endpoint_mode"] == service["endpointSpec"]["mode"]
+        assert one["deploy"]["update_config"]["order"] == service["updateConfig"]["order"]
+        assert one["deploy"]["update_config"]["failure_action"] == service["updateConfig"]["failureAction"]
+        assert one["deploy"]["placement"]["constraints"] == service["taskSpec"]["placement"].get("constraints", [])
+        limits = service["taskSpec"]["resources"]["limits"]
+        assert int(one["deploy"]["resources"]["limits"]["memory"]) == limits["memoryBytes"]
+        assert float(one["deploy"]["resources"]["limits"]["cpus"]) * 1e9 == limits["nanoCpus"]
+        assert [each["target"] for each in one["configs"]] == [each["fileName"] for each in container["configs"]]
+        named = [made["configs"][each["source"]]["name"] for each in one["configs"]]
+        assert named == [each["configName"] for each in container["configs"]]
+    check, asked = made["services"]["server"]["healthcheck"], spec(deployed, "service")["healthcheck"]
+    assert (check["test"], check["interval"], check["retries"]) == (asked["tests"], asked["interval"], asked["retries"])
+    assert made["services"]["server"]["ports"] == [{"target": 8080, "protocol": "tcp", "mode": "host"}]
+    assert made["networks"]["mcp"]["name"] == deployed.resources["network"].inputs["name"]
+    options = deployed.resources["network"].inputs["options"]
+    assert made["networks"]["mcp"]["driver_opts"].items() <= options.items()
+    assert made["networks"][NETWORK] == {"external": True, "name": NETWORK}
+
+
+def test_nodes_pull_with_the_deployers_login_where_the_stack_says_so(program: export.Program) -> None:
+    told = export.compose_files(program, ())[export.COMPOSE]
+    assert "docker stack deploy --compose-file compose.yaml coreflux-mcp-prod" in told
+
+    behind = program.model_copy(update={"registry_login": True})
+    told = export.compose_files(behind, ())[export.COMPOSE]
+    assert "docker stack deploy --with-registry-auth --compose-file compose.yaml coreflux-mcp-prod" in told
+
+
+def test_its_files_lie_beside_it_and_it_holds_no_secret(program: export.Program) -> None:
+    files = export.compose_files(program, ())
+    made = document(files)
+
+    assert {f"./{name}" for name in files if name != export.COMPOSE} == {
+        config["file"] for config in made["configs"].values()
+    }
+    assert "secrets" not in made
+    assert Manifest.model_validate_json(files["rotator-manifest"]).stack == "prod"
+
+
+def test_the_versions_of_now_are_secrets_that_are_there_already(program: export.Program) -> None:
+    made = document(export.compose_files(program, [V3]))
+
+    assert made["secrets"] == {V3.secret_name: {"external": True}}
+    assert made["services"]["server"]["secrets"] == [
+        {"source": V3.secret_name, "target": "mqtt_password", "uid": "10001", "gid": "10001", "mode": 0o400}
+    ]
+    assert "secrets" not in made["services"]["rotator"]
+
+
+def test_docker_takes_no_word_of_it_for_a_variable(program: export.Program) -> None:
+    priced = program.model_copy(update={"compose": program.compose | {"x-price": "$HOME"}})
+
+    assert document(export.compose_files(priced, ()))["x-price"] == "$$HOME"
+
+
+def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(program: export.Program) -> None:
+    files = export.timer_files(program, None)
+
+    unit = files["coreflux-mcp-prod-tick.service"]
+    assert f"{IMAGE} tick --scheduled --manifest /etc/coreflux-mcp-prod/secretops.json" in unit
+    assert "--volume /var/run/docker.sock:/var/run/docker.sock" in unit
+    assert "--cap-drop ALL" in unit
+    assert "--hostname %H" in unit, "the access records name it"
+    assert "OnCalendar=hourly" in files["coreflux-mcp-prod-tick.timer"]
+    manifest = Manifest.model_validate_json(files["secretops.json"])
+    assert manifest.broker.ca_file == "/etc/coreflux-mcp-prod/ca.crt"
+    assert files["ca.crt"].startswith("-----BEGIN CERTIFICATE-----")
+    assert export.turn_on(program, Path("my units"), None) == (
+        "sudo cp -rT 'my units' /etc/coreflux-mcp-prod",
+        "sudo systemctl link /etc/coreflux-mcp-prod/coreflux-mcp-prod-tick.service",
+        "sudo systemctl enable --now /etc/coreflux-mcp-prod/coreflux-mcp-prod-tick.timer",
+    )
+
+
+@pytest.mark.parametrize("at", ["secrets", "/a b", "/a:b", "/50%", "/$HOME", ""])
+def test_a_folder_that_a_unit_can_not_name_is_refused(program: export.Program, at: str) -> None:
+    if at == "":
+        assert "/etc/coreflux-mcp-prod/" in export.timer_files(program, at)["coreflux-mcp-prod-tick.service"]
+        return
+    with pytest.raises(UsageError, match="an absolute path on the manager"):
+        export.timer_files(program, at)
+
+
+def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="those of dev, prod, wrong"):
+        export.ask("production")
+    with pytest.raises(UsageError, match=r"which stack\?"):
+        export.ask(None)
+
+
+def test_a_stack_of_another_platform_is_refused_and_one_that_is_wrong_told_what_is() -> None:
+    with pytest.raises(UsageError, match="store dotenv with server local"):
+        export.ask("dev")
+    with pytest.raises(UsageError, match=r"server\.image: missing"):
+        export.ask("wrong")
+
+
+def test_the_command_writes_the_folder_and_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "out"
+    code, told = said(monkeypatch, capsys, "compose", "--stack", "prod", "--first", "--to", str(to))
+
+    assert code == 0
+    assert f"docker stack deploy --compose-file {to}/compose.yaml coreflux-mcp-prod" in told
+    assert sorted(path.name for path in to.iterdir()) == ["compose.yaml", "rotator-ca", "rotator-manifest", "server-ca"]
+
+
+def test_a_command_that_can_not_ask_which_versions_are_current_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
+) -> None:
+    def away(_service: str) -> None:
+        raise UnreachableError("no Docker daemon answers", rule="it has to", remedy="start it")
+
+    monkeypatch.setattr(export, "ask", lambda _stack: program)
+    monkeypatch.setattr(attached, "attached", away)
+    code, told = said(monkeypatch, capsys, "compose", "--stack", "prod", "--to", str(tmp_path / "out"))
+
+    assert (code, "no Docker daemon answers" in told) == (UnreachableError.exit_code, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_timers_command_says_how_it_is_turned_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
+) -> None:
+    monkeypatch.setattr(export, "ask", lambda _stack: program)
+    code, told = said(monkeypatch, capsys, "timer", "--stack", "prod", "--to", str(tmp_path), "--at", "/srv/mcp")
+
+    assert code == 0
+    lines = told.splitlines()
+    copied = lines.index(f"   sudo cp -rT {tmp_path} /srv/mcp")
+    assert lines[copied + 1] == "   sudo systemctl link /srv/mcp/coreflux-mcp-prod-tick.service"
+    assert "/srv/mcp/ca.crt" in (tmp_path / "secretops.json").read_text()
+
+
+def test_files_that_are_where_they_will_lie_are_not_to_be_copied(program: export.Program, tmp_path: Path) -> None:
+    first, *_ = export.turn_on(program, tmp_path, str(tmp_path))
+    assert first.startswith("sudo systemctl link ")
+
+
+def test_a_folder_that_can_not_be_written_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
+) -> None:
+    monkeypatch.setattr(export, "ask", lambda _stack: program)
+    (tmp_path / "file").write_text("")
+    code, told = said(monkeypatch, capsys, "timer", "--stack", "prod", "--to", str(tmp_path / "file"))
+
+    assert code == 2
+    assert "Traceback" not in told
+    assert "name one that you may write to" in told

@@ -1,0 +1,173 @@
+"""What a Docker daemon refuses, in our words. The answers are played, in the words of moby's and swarmkit's sources."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
+
+from secretops.errors import StoreError, UnreachableError
+from secretops.stores.swarm import api as asking
+from secretops.stores.swarm.api import Api, LockedError, NoManagerError
+from secretops.stores.swarm.daemon import Connection
+
+NOT_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node.'
+LOCKED = 'Swarm is encrypted and needs to be unlocked before it can be used. Please use "docker swarm unlock".'
+NO_LEADER = "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few are online."
+STALE = "rpc error: code = Unknown desc = update out of sequence"
+
+
+class Played(requests.Session):
+    """A session that answers what it is told to, in order; the last one for ever."""
+
+    def __init__(self, *answers: tuple[int, Any] | Exception) -> None:
+        super().__init__()
+        self.answers, self.asked = list(answers), 0
+        self.sent: list[dict[str, Any]] = []
+
+    def request(self, *_: Any, **content: Any) -> requests.Response:
+        self.asked += 1
+        self.sent.append(content)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        made = requests.Response()
+        said = {"message": answer[1]} if isinstance(answer[1], str) else answer[1]
+        made.status_code, made._content = answer[0], json.dumps(said).encode()
+        return made
+
+
+def api(*answers: tuple[int, Any] | Exception) -> tuple[Api, Played]:
+    played = Played(*answers)
+    return Api(lambda: Connection(played, "http://played")), played
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A daemon that stays away is given up at once."""
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(asking, "_LOOK_AGAIN", 0.01)
+    yield
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said"),
+    [
+        ((503, NOT_MANAGER), NoManagerError, "docker node ls"),
+        ((503, LOCKED), LockedError, "docker swarm unlock"),
+        ((500, NO_LEADER), UnreachableError, "more than half of its managers"),
+        ((400, "rpc error: code = InvalidArgument desc = invalid name"), StoreError, "refused it: invalid name"),
+        (requests.ConnectionError("socket"), UnreachableError, "systemctl status docker"),
+    ],
+)
+def test_each_refusal_is_told_with_what_mends_it(answer: Any, error: type[Exception], said: str) -> None:
+    asked, _ = api(answer)
+    with pytest.raises(error, match=said):
+        asked.create("secrets", {"Name": "x"})
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that comes back is waited for, on a slow machine too."""
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 120.0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_daemon_that_comes_back_is_waited_for_and_one_that_is_no_manager_is_not() -> None:
+    asked, played = api(requests.ConnectionError(), (500, NO_LEADER), (200, "here"))
+    assert asked.get("/info") == {"message": "here"}
+    assert played.asked == 3
+    asked, played = api((503, NOT_MANAGER))
+    with pytest.raises(NoManagerError):
+        asked.get("/secrets")
+    assert played.asked == 1
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_daemon_that_was_never_there_is_told_at_once_and_one_that_goes_away_is_waited_for_aloud(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    played = Played((200, "here"), requests.ConnectionError(), (200, "again"))
+    tries = iter([False, True, False, True])
+
+    def connect() -> Connection:
+        if next(tries):
+            return Connection(played, "http://played")
+        raise UnreachableError("no Docker daemon answers at unix:///none.sock")
+
+    asked = Api(connect)
+    with pytest.raises(UnreachableError):
+        asked.get("/info")
+    assert not caplog.messages
+    assert asked.get("/info") == {"message": "here"}
+    assert asked.get("/info") == {"message": "again"}
+    assert caplog.messages == ["the Docker daemon does not answer (ConnectionError); waiting for it, at most 120 s"]
+    assert next(tries, None) is None
+
+
+def test_what_only_looks_waits_for_nothing() -> None:
+    played = Played(requests.ConnectionError())
+    with pytest.raises(UnreachableError):
+        Api(lambda: Connection(played, "http://played"), patient=False).get("/info")
+    assert played.asked == 1
+
+
+def test_without_patience_nothing_is_waited_for() -> None:
+    asked, played = api(requests.ConnectionError())
+    with asked.impatient(), pytest.raises(UnreachableError):
+        asked.get("/info")
+    assert played.asked == 1
+
+
+def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
+    found = {"ID": "1", "Version": {"Index": 7}}
+    for answer in ((500, STALE), (404, "config 1 not found")):
+        asked, _ = api(answer)
+        assert asked.update("configs", found, {}) is False
+
+
+def test_a_secret_that_a_service_uses_is_not_removed_and_one_that_is_gone_is() -> None:
+    used, _ = api((400, "rpc error: code = InvalidArgument desc = secret 's' is in use by the following service: x"))
+    assert used.remove("secrets", "s") is False
+    gone, _ = api((404, "secret s not found"))
+    assert gone.remove("secrets", "s") is True
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_was_made_though_its_answer_was_lost_is_ours_and_another_of_that_name_is_not() -> None:
+    ours = {"Name": "x", "Labels": {"of": "us"}}
+    taken = (409, "rpc error: code = AlreadyExists desc = secret x already exists")
+    lost, _ = api(requests.ConnectionError(), taken, (200, {"ID": "7", "Spec": ours}))
+    assert lost.create("secrets", ours) == "7"
+    for theirs in ({"Name": "x", "Labels": {"of": "them"}}, {"Name": "x", "Labels": {}}):
+        theirs_alone, _ = api(taken, (200, {"ID": "8", "Spec": theirs}))
+        assert theirs_alone.create("secrets", ours) is None
+    nobodys, _ = api(taken, (200, {"ID": "8", "Spec": {"Name": "x"}}))
+    assert nobodys.create("secrets", {"Name": "x"}) is None, "without a label nothing says that it is ours"
+
+
+def test_a_login_to_a_registry_is_a_header_of_the_one_request_and_in_no_spec() -> None:
+    asked, played = api((200, {"ID": "1"}))
+    login = secrets.token_hex(8)
+    asked.create("services", {"Name": "x"}, login=login)
+    asked.create("secrets", {"Name": "y"})
+    first, second = played.sent
+    assert first["headers"] == {"X-Registry-Auth": login}
+    assert login not in str(first["json"])
+    assert login not in str(second)
+
+
+def test_a_container_that_has_ended_is_told_to_end_and_one_that_cannot_be_is_not_silent() -> None:
+    for answer in ((204, ""), (404, "No such container"), (409, "container is not running")):
+        asked, played = api(answer)
+        asked.interrupt("c")
+        assert played.sent[0]["params"] == {"signal": "SIGTERM"}
+    refused, _ = api((500, "cannot kill container: permission denied"))
+    with pytest.raises(StoreError, match="permission denied"):
+        refused.interrupt("c")

@@ -1,0 +1,165 @@
+"""What the program takes from the deployer's own Docker client: the manager's address, and a login at a registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.swarm import deployer
+from secretops.stores.swarm.api import check_manager
+from secretops.stores.swarm.daemon import address_of
+from tests.unit.harness import Deployed, deploy
+from tests.unit.swarm_stack import SERVER, file_on_swarm, on_swarm
+
+
+def test_pulumi_and_secretops_talk_to_one_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://manager.example.com")
+
+    assert on_swarm().resources["swarm"].inputs["host"] == address_of() == "ssh://manager.example.com"
+
+
+def test_a_context_that_is_not_there_is_told_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONTEXT", "no-such-context")
+
+    with pytest.raises(pulumi.RunError, match="there is no context no-such-context"):
+        on_swarm()
+
+
+def test_an_up_without_a_manager_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    deployed = Deployed()
+
+    with pytest.raises(pulumi.RunError, match=r"no Docker daemon answers at .*none\.sock\n[\s\S]*-> run it on"):
+        deploy(file_on_swarm(), "prod", into=deployed)
+    assert not deployed.resources
+
+
+def test_an_up_by_a_daemon_that_is_no_manager_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def worker() -> None:
+        check_manager({"Swarm": {"LocalNodeState": "active", "ControlAvailable": False}})
+
+    monkeypatch.setattr(deployer, "ask_manager", worker)
+    deployed = Deployed()
+
+    with pytest.raises(pulumi.RunError, match=r"no manager of a Swarm[\s\S]*docker node ls"):
+        deploy(file_on_swarm(), "prod", into=deployed)
+    assert not deployed.resources
+
+
+def test_a_preview_without_a_manager_shows_what_is_to_be_made_and_says_that_none_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+
+    assert SERVER in deploy(file_on_swarm(), "prod", preview=True).resources
+    (said,) = warned
+    assert said.startswith("no manager was asked, and `up` needs one\nno Docker daemon answers at")
+
+
+def test_a_context_with_tls_is_refused_with_the_variables_that_lead_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pulumi's provider would speak to that port without TLS."""
+    for name in ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "prod")
+    (tmp_path / "config.json").write_text("{}")
+    folder = tls_context(tmp_path, "prod", "tcp://manager.example.com:2376")
+
+    with pytest.raises(pulumi.RunError, match="without TLS") as refused:
+        on_swarm()
+    remedy = str(refused.value).partition("export ")[2].partition(", or")[0]
+    assert str(folder) in remedy
+    monkeypatch.delenv("DOCKER_CONTEXT")
+    for word in remedy.split():
+        monkeypatch.setenv(*word.split("=", 1))
+    assert on_swarm().resources["swarm"].inputs["host"] == "tcp://manager.example.com:2376"
+
+
+def tls_context(config: Path, name: str, host: str) -> Path:
+    """As `docker context create` lays one down; the folder of its certificates."""
+    key = hashlib.sha256(name.encode()).hexdigest()
+    meta, folder = config / "contexts/meta" / key, config / "contexts/tls" / key / "docker"
+    meta.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    endpoints = {"docker": {"Host": host, "SkipTLSVerify": False}}
+    (meta / "meta.json").write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": endpoints}))
+    for each in ("ca.pem", "cert.pem", "key.pem"):
+        (folder / each).write_text("")
+    return folder
+
+
+def test_tls_by_the_default_folder_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """secretops looks there, and the provider does not."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://manager.example.com:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.delenv("DOCKER_CERT_PATH", raising=False)
+    (tmp_path / ".docker").mkdir()
+    for name in ("ca", "cert", "key"):
+        (tmp_path / f".docker/{name}.pem").write_text("")
+
+    with pytest.raises(pulumi.RunError, match=f"DOCKER_CERT_PATH={tmp_path}/.docker"):
+        on_swarm()
+
+
+# A registry behind a login
+
+
+@pytest.fixture
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a deployer who has logged in nowhere yet."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for name in ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "config.json"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"auths": {"registry.example.com": {}}},
+        {"auths": {"https://registry.example.com/v1/": {}}},
+        {"credHelpers": {"registry.example.com": "pass"}},
+    ],
+)
+def test_the_provider_is_told_the_registrys_name_and_no_login(docker_config: Path, config: dict[str, Any]) -> None:
+    docker_config.write_text(json.dumps(config))
+
+    deployed = on_swarm(server=", registry_login: true")
+    assert json.loads(deployed.resources["swarm"].inputs["registryAuth"]) == [{"address": "registry.example.com"}]
+
+
+def test_unless_told_otherwise_no_registry_is_logged_in_to() -> None:
+    assert "registryAuth" not in on_swarm().resources["swarm"].inputs
+
+
+@pytest.mark.parametrize("config", ["", "[]", "{}", '{"auths": {"other.example.com": {}}}'])
+def test_who_has_no_login_there_is_told_how_to(docker_config: Path, config: str) -> None:
+    if config:
+        docker_config.write_text(config)
+
+    with pytest.raises(pulumi.RunError, match=r"no login at[\s\S]*docker login registry\.example\.com"):
+        on_swarm(server=", registry_login: true")
+
+
+def test_a_login_by_the_providers_own_variables_is_refused(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker_config.write_text('{"auths": {"registry.example.com": {}}}')
+    monkeypatch.setenv("DOCKER_REGISTRY_PASS", "not-shown")
+
+    with pytest.raises(pulumi.RunError, match="DOCKER_REGISTRY_PASS is set") as refused:
+        on_swarm(server=", registry_login: true")
+    assert "not-shown" not in str(refused.value)

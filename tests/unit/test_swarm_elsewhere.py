@@ -1,0 +1,141 @@
+"""A server in a Swarm whose secrets are elsewhere: the launcher asks, and shows what an operator made. Under mocks."""
+
+from __future__ import annotations
+
+import pulumi
+import pytest
+
+from components.sections import PROJECT_FOLDER
+from components.swarm import deployer, service
+from secretops.errors import UsageError
+from secretops.launcher.sources import open_source
+from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
+from secretops.manifest import AwsStore, Manifest
+from secretops.stores.swarm.attached import Attached
+from settings import ConfigurationError
+from tests.unit.aws_stack import a_package
+from tests.unit.harness import Deployed, ca_file, deploy
+from tests.unit.stack_file import StackFile
+from tests.unit.swarm_stack import SERVER, refusals, spec
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
+
+SHIPPED = (PROJECT_FOLDER / "examples/Pulumi.prod-aws-swarm.yaml").read_text()
+READER = "arn:aws:iam::123456789012:user/coreflux-mcp-server"
+
+
+def login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
+    """As the Swarm has it."""
+    return Attached(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The shipped example, with a CA file that is there and a Swarm that has the login."""
+    text = SHIPPED.replace("/etc/ssl/certs/prod-ca.crt", str(ca_file(tmp_path_factory.mktemp("ca"))))
+    with pytest.MonkeyPatch.context() as patch, a_package():
+        patch.setattr(service, "named", login)
+        patch.setattr(deployer, "ask_manager", lambda: None)
+        return deploy(StackFile.read(text), "prod-aws-swarm")
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The shipped example of Vault, with CA files that are there and a Swarm that has the login."""
+    text = (PROJECT_FOLDER / "examples/Pulumi.prod-vault-swarm.yaml").read_text()
+    for which in ("prod", "vault"):
+        ca = ca_file(tmp_path_factory.mktemp(which))
+        text = text.replace(f"/etc/ssl/certs/{which}-ca.crt", str(ca))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "named", login)
+        patch.setattr(deployer, "ask_manager", lambda: None)
+        return deploy(StackFile.read(text), "prod-vault-swarm")
+
+
+def refused(text: str) -> str:
+    text = text.replace("    ca_file: /etc/ssl/certs/prod-ca.crt\n", "")
+    with pytest.raises(ConfigurationError) as found:
+        StackFile.read(text).parse("prod-aws-swarm")
+    return " ".join(str(found.value).split())
+
+
+def test_the_launcher_asks_the_store_and_the_service_is_given_its_login_alone(aws: Deployed) -> None:
+    server = spec(aws, SERVER)
+    source = server["args"][server["args"].index("--from") + 1]
+
+    assert source == "aws-sm:eu-central-1/coreflux-mcp/prod-aws-swarm/mqtt+agent-key+http-token"
+    open_source(source)
+    assert [(one["secretName"], one["fileName"], one["fileMode"]) for one in server["secrets"]] == [
+        ("coreflux-mcp-login", "/run/secrets/login/server", 0o400)
+    ]
+    assert server["env"]["AWS_SHARED_CREDENTIALS_FILE"] == server["secrets"][0]["fileName"]
+    assert server["env"].keys() - {"AWS_SHARED_CREDENTIALS_FILE"} <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
+
+
+def test_the_launcher_knows_the_vault_by_a_config_and_logs_in_by_what_the_service_is_given(vault: Deployed) -> None:
+    server = spec(vault, SERVER)
+    source = server["args"][server["args"].index("--from") + 1]
+    laid = {one["fileName"]: one["configName"] for one in server["configs"]}
+
+    options = dict(option.partition("=")[::2] for option in source.split(",")[1:])
+    assert options["file"] == server["secrets"][0]["fileName"]
+    assert options["ca"] in laid
+    assert vault.resources["server-vault-ca"].inputs["name"] == laid[options["ca"]]
+    assert server["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
+    assert "coreflux-mcp-login" in vault.exports["next"]
+
+
+def test_its_list_of_secrets_is_the_programs_own_and_ignored_by_nobody(aws: Deployed) -> None:
+    assert aws.resources[SERVER].ignored == ()
+
+
+def test_what_rotates_is_aws_and_who_reads_is_declared(aws: Deployed) -> None:
+    manifest = Manifest.model_validate(aws.exports["secretops"])
+
+    assert isinstance(manifest.store, AwsStore)
+    assert READER in manifest.store.readers["coreflux-mcp/prod-aws-swarm/mqtt"]
+    assert READER not in manifest.store.readers["coreflux-mcp/prod-aws-swarm/broker-admin"]
+    assert "rotator-service" not in aws.resources
+    assert aws.exports["next"].startswith("secretops put broker-admin, then secretops put http-token, then aws lambda")
+
+
+def test_a_login_that_nobody_made_ends_the_program_with_the_command_that_makes_it() -> None:
+    def missing(secret: str, **_: str) -> Attached:
+        raise UsageError(f"there is no secret {secret} in the Swarm", remedy=f"docker secret create {secret} FILE")
+
+    text = SHIPPED.replace("    ca_file: /etc/ssl/certs/prod-ca.crt\n", "")
+    with pytest.MonkeyPatch.context() as patch, a_package():
+        patch.setattr(service, "named", missing)
+        patch.setattr(deployer, "ask_manager", lambda: None)
+        with pytest.raises(pulumi.RunError, match="docker secret create coreflux-mcp-login FILE"):
+            deploy(StackFile.read(text), "prod-aws-swarm")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("    login: coreflux-mcp-login\n", "server.login: missing with store aws"),
+        (f"    reader: {READER}\n", "server.reader: missing with store aws"),
+        (f"    reader: {READER}\n", f"add reader: {READER}"),
+    ],
+)
+def test_without_a_login_or_a_reader_it_is_refused(line: str, told: str) -> None:
+    assert line in SHIPPED
+    assert told in refused(SHIPPED.replace(line, ""))
+
+
+def test_a_reader_of_another_account_is_refused() -> None:
+    other = READER.replace("123456789012", "210987654321")
+
+    assert "server.reader: of account 210987654321" in refused(SHIPPED.replace(READER, other))
+
+
+def test_a_secret_that_only_a_program_of_the_servers_would_read_is_refused() -> None:
+    text = SHIPPED + "  coreflux-mcp-secrets:secrets: {db: {fields: [url]}}\n"
+
+    assert "secrets.db: read by the server, with store aws and server swarm" in refused(text)
+
+
+def test_with_the_swarms_own_store_nobody_logs_in() -> None:
+    assert any("server.login: with store swarm" in one for one in refusals(server=", login: coreflux-mcp-login"))
+    assert any("server.reader: with store swarm" in one for one in refusals(server=f', reader: "{READER}"'))

@@ -1,0 +1,109 @@
+"""What a stack file of the Swarm platform may not say, each refused before anything is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from settings import ConfigurationError
+from tests.unit.swarm_stack import file_on_swarm, refusals
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        (", publish: ingress", ("server.port: missing", "one port of every node", "add port")),
+        (
+            ", publish: ingress, port: 8000",
+            ("server.replicas: 2", "an MCP session lives in one replica", "write replicas: 1"),
+        ),
+        (", publish: host, port: 8000", ("server.port: 8000", "two can't listen on one port", "take port out")),
+        (", port: 8000", ("server.port: 8000", "no port of a node is the server's", "take port out")),
+        (", networks: [plant]", ("server.networks", "the id of an overlay network", "docker network inspect")),
+        (
+            ", constraints: [zone]",
+            ("server.constraints", "a placement constraint", "write it like node.labels.zone==a"),
+        ),
+        (", spread: [zone]", ("server.spread", "spread over", "write it like node.labels.zone")),
+        (", log_driver: {name: none}", ("server.log_driver.name", "one of local", "")),
+        (", log_driver: {nam: local}", ("server.log_driver.nam", "unknown", "did you mean name")),
+        (
+            ", registry_login: true, image: coreflux/mcp-secrets:0.1.0",
+            ("server.registry_login", "the registry that the image's name begins with", "docker.io/coreflux/mcp-se"),
+        ),
+        (", replicas: 0", ("server.replicas: 0", "", "")),
+    ],
+)
+def test_a_server_is_refused(server: str, told: tuple[str, str, str]) -> None:
+    assert any(all(part in one for part in told) for one in refusals(server=server))
+
+
+def test_a_credential_of_a_log_driver_is_refused_and_not_repeated() -> None:
+    found = refusals(server=", log_driver: {name: gelf, options: {gelf-token: not-shown}}")
+
+    assert found
+    assert not any("not-shown" in one for one in found)
+
+
+def test_the_socket_of_the_rotator_is_an_absolute_path() -> None:
+    assert any("store.socket" in one for one in refusals(", socket: docker.sock"))
+
+
+def test_a_grace_that_ends_before_the_last_replica_is_replaced_is_refused() -> None:
+    (told,) = refusals(rotation="{grace_seconds: 200}")
+
+    assert told == (
+        "rotation.grace_seconds: 200 with 2 replicas at least 210: a new version is a new container, and replicas "
+        "follow one after another -> lengthen it, or take it out for its default"
+    )
+    file_on_swarm(rotation="{grace_seconds: 210}").parse("prod")
+
+
+def test_a_broker_of_this_machine_alone_is_refused() -> None:
+    file = file_on_swarm(environment="development")
+    file.entries["broker"] = '{"kind": "embedded"}'
+
+    with pytest.raises(ConfigurationError, match="loopback, which no container reaches"):
+        file.parse("dev")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "mqtt.localhost"])
+def test_a_brokers_host_that_is_each_containers_own_is_refused(host: str) -> None:
+    file = file_on_swarm()
+    file.entries["broker"] = f'{{"kind": "coreflux", "host": "{host}"}}'
+
+    with pytest.raises(ConfigurationError, match=rf"broker\.host: {host} with server swarm\n .* own loopback"):
+        file.parse("prod")
+
+
+def test_a_ca_file_is_read_here_and_told_of(tmp_path: Path) -> None:
+    (told,) = refusals(broker=f', ca_file: "{tmp_path}/none.crt"')
+
+    assert "becomes a config that the containers read" in told
+
+
+def test_a_secret_whose_name_a_swarm_does_not_take_is_refused_with_how_much_too_long() -> None:
+    found = refusals(secrets="{a-connection-string-of-the-plant: {fields: [and-its-field]}}")
+
+    assert any(
+        "which takes 64 characters" in one and "shorten the secret's or the field's name by" in one for one in found
+    )
+
+
+@pytest.mark.parametrize("name", ["api", "db"])
+def test_two_secrets_that_would_be_one_file_are_refused(name: str) -> None:
+    declared = {
+        "api": "{api: {fields: [key]}}",
+        "db": "{db: {fields: [the-url]}, db-the: {fields: [url]}}",
+    }[name]
+
+    assert any("a container has one file of a name" in one for one in refusals(secrets=declared))
+
+
+def test_a_secret_that_the_server_does_not_read_is_no_file() -> None:
+    file_on_swarm(secrets="{api: {fields: [key], readers: [rotator]}}").parse("prod")
+
+
+def test_what_is_said_of_another_stores_server_is_unknown_here() -> None:
+    assert any("server.namespace" in one for one in refusals(server=", namespace: mcp"))

@@ -1,0 +1,96 @@
+"""A server in a Swarm whose secrets are in Vault: the launcher asks, and shows what an operator made. Under mocks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.sections import PROJECT_FOLDER
+from components.swarm import deployer, service
+from components.swarm.server_shape import LOGIN_FILE, VAULT_CA_FILE
+from components.vault.login import IN_A_CONTAINER
+from tests.unit.harness import Deployed, ca_file
+from tests.unit.swarm_stack import IMAGE, SERVER, spec
+from tests.unit.test_swarm_elsewhere import login
+from tests.unit.vault_stack import inputs, manifest_of, policies, refusals, shipped, store_of, wrong
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
+
+EXAMPLE = PROJECT_FOLDER / "examples/Pulumi.prod-vault-swarm.yaml"
+KIND = f"kind: swarm, image: '{IMAGE}', login: coreflux-mcp-login"
+BASE = "coreflux-mcp-prod-vault-swarm"
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """The shipped example, with CA files that are there and a Swarm that has the login."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "named", login)
+        patch.setattr(deployer, "ask_manager", lambda: None)
+        return shipped(EXAMPLE, ca_file(tmp_path_factory.mktemp("ca")))
+
+
+def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> None:
+    assert wrong(deployed) == []
+
+
+def test_the_launcher_asks_vault_and_logs_in_with_what_the_swarm_lays_down(deployed: Deployed) -> None:
+    server = spec(deployed, SERVER)
+    source = server["args"][server["args"].index("--from") + 1]
+
+    assert source == (
+        f"vault:vault.example.com:8200/{BASE}/data/mqtt+agent-key+http-token,approle={BASE}-server,"
+        f"auth={BASE}-approle,file={LOGIN_FILE},ca={VAULT_CA_FILE}"
+    )
+    assert LOGIN_FILE == IN_A_CONTAINER
+    assert [(one["secretName"], one["fileName"]) for one in server["secrets"]] == [("coreflux-mcp-login", LOGIN_FILE)]
+
+
+def test_the_ca_of_vault_lies_where_the_source_says(deployed: Deployed) -> None:
+    assert VAULT_CA_FILE in [one["fileName"] for one in spec(deployed, SERVER)["configs"]]
+
+
+def test_the_servers_role_reads_its_secrets_alone(deployed: Deployed) -> None:
+    paths = policies(deployed)[f"{BASE}-server"]
+
+    assert {path for path in paths if path.startswith(BASE)} == {
+        f"{BASE}/{kind}/{secret}" for kind in ("data", "metadata") for secret in ("mqtt", "agent-key", "http-token")
+    }
+
+
+def test_ticks_are_started_on_this_machine_and_log_in_by_a_role_of_their_own(deployed: Deployed) -> None:
+    folder = PROJECT_FOLDER / ".coreflux-mcp-rotator"
+    files = deployed.resources["rotator"].inputs["files"]
+    rotators = json.loads(files["config/secretops.json"])["store"]
+
+    assert rotators["login"]["file"] == str(folder / "login/rotator")
+    assert rotators["login"]["role"] == f"{BASE}-rotator"
+    assert Path(rotators["ca_file"]).exists()
+    assert "rotator-service" not in deployed.resources
+    assert store_of(manifest_of(deployed)).login is None
+
+
+def test_next_is_that_vault_takes_the_secret_id_that_the_swarm_has(deployed: Deployed) -> None:
+    role, told = f"auth/{BASE}-approle/role/{BASE}", deployed.exports["next"]
+
+    assert f"then vault write -field=secret_id_accessor {role}-server/custom-secret-id secret_id=@FILE" in told
+    assert f"vault write -f -field=secret_id {role}-rotator/secret-id > " in told
+    assert policies(deployed)[f"{BASE}-operator"][f"{role}-server/custom-secret-id"] == ["create", "update"]
+    assert inputs(deployed, "server-role")["roleId"] == f"{BASE}-server"
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        (", jwt: {issuer: 'https://a.example', server: a, rotator: b}", "store.jwt: with server swarm"),
+        (", approle: {server_file: /a}", "store.approle.server_file: with server swarm"),
+        (", approle: {wrapped: true}", "store.approle.wrapped: with server swarm"),
+        (", kubernetes: {}", "store.kubernetes: with a server outside of a cluster"),
+    ],
+)
+def test_what_containers_of_a_swarm_cannot_log_in_with_is_refused(store: str, told: str) -> None:
+    (found,) = refusals(store, kind=KIND)
+
+    assert found.startswith(told)
