@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args
 import pulumi
 from pydantic import Field, TypeAdapter, ValidationError
 
-from components import catalogue, matrix, problems
+from components import catalogue, problems
 from components.catalogue import Catalogue
 from components.contradictions import contradictions, doubts
 from components.entries import LogLevel, Name
@@ -37,16 +37,24 @@ from components.sections import (
     KubernetesServer,
     KubernetesStore,
     LoadBalancer,
+    LocalServer,
+    LogDriver,
     OutsideBroker,
     PrivateEndpoint,
     Rotation,
     Section,
     ServerSettings,
     StoreSettings,
+    SwarmServer,
+    VaultAppRole,
+    VaultJwt,
+    VaultKubernetes,
     VaultNetwork,
+    VaultPki,
+    VaultStore,
     Vpc,
 )
-from secretops.manifest import HTTP_TOKEN, Reader, Secret
+from secretops.manifest import HTTP_TOKEN, Reader, Secret, VaultIssuer
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "environment": TypeAdapter(Environment),
@@ -78,6 +86,10 @@ _KEYS: Mapping[str, problems.Keys] = {
             "azure.network": tuple(VaultNetwork.model_fields),
             "azure.network.private_endpoint": tuple(PrivateEndpoint.model_fields),
             "azure.network.private_endpoint.dns_zones": tuple(DnsZones.model_fields),
+            "vault.approle": tuple(VaultAppRole.model_fields),
+            "vault.jwt": tuple(VaultJwt.model_fields),
+            "vault.kubernetes": tuple(VaultKubernetes.model_fields),
+            "vault.pki": tuple(VaultPki.model_fields),
         },
     ),
     "server": _keys(
@@ -85,6 +97,7 @@ _KEYS: Mapping[str, problems.Keys] = {
         within={
             "kubernetes.certificate_issuer": tuple(CertificateIssuer.model_fields),
             "ecs.load_balancer": tuple(LoadBalancer.model_fields),
+            "swarm.log_driver": tuple(LogDriver.model_fields),
         },
     ),
     "broker": _keys(*get_args(BrokerSettings)),
@@ -111,10 +124,15 @@ class Settings:
     def next_step(self) -> str:
         """What a person does once `pulumi up` is through."""
         first = "secretops broker start" if isinstance(self.broker, EmbeddedBroker) else "secretops put broker-admin"
-        if catalogue.CLIENT_CERT in {secret.name for secret in self.catalogue}:
-            first = f"secretops put {catalogue.CLIENT_CERT}, then {first}"  # which logs in, and shows it
+        for secret in self.catalogue:
+            if secret.name == catalogue.CLIENT_CERT:  # whoever logs in shows it
+                first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"
         tick = "secretops tick"
-        if isinstance(self.server, KubernetesServer | EcsServer | ContainerAppServer):
+        if isinstance(self.store, VaultStore) and isinstance(self.server, LocalServer | SwarmServer):
+            from components.vault.login import before_a_tick
+
+            tick = f"{before_a_tick(self.store, self.server, self.stack)}, then {tick}"
+        if isinstance(self.server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer):
             first += f", then secretops put {HTTP_TOKEN[0]}"
         if isinstance(self.server, EcsServer) and self.server.copilot and self.server.reference == "NativeRef":
             first += ", then secretops put agent-key (a task starts once each of its secrets has a value)"
@@ -137,6 +155,8 @@ class Settings:
                 f"-n {self.server.namespace}{context} (or wait for the full hour)"
             )
         last = "secretops status"
+        if isinstance(self.store, VaultStore) and self.store.waits_for_a_signature:
+            last += ", then sign the output csr, name what was signed in store.pki.certificate_file, and pulumi up"
         if isinstance(self.server, ContainerAppServer) and not self.server.bootstrapped:
             last += ", then bootstrapped: true in the section server, and pulumi up"
         return f"{first}, then {tick}, then {last}"
@@ -170,13 +190,12 @@ class Settings:
             for name in _REQUIRED
             if not entries.get(name)
         ]  # fmt: skip
-        planned = list(_planned(entries))
-        found += planned
         parsed: dict[str, Any] = {}
+        kinds: dict[str, Any] = {}
         for name, text in entries.items():
             section = _decoded(text)
-            if planned and name in ("store", "server") and not any(problems.values_in(name, section)):
-                continue  # there is no model of it yet
+            if isinstance(section, Mapping) and isinstance(kind := section.get("kind"), str):
+                kinds[name] = kind
             if name in encrypted or (name in _REQUIRED and not text):
                 continue  # told already
             values = list(problems.values_in(name, section, secret=name not in _SECTIONS and says_secret(name)))
@@ -203,7 +222,7 @@ class Settings:
                     with suppress(ValidationError):  # what is told already would only be told again
                         parsed[name] = _SECTIONS[name].validate_json(json.dumps(rest))
         environment = parsed.get("environment", _environment_of(stack))
-        found += contradictions(stack, environment, parsed)
+        found += contradictions(stack, environment, parsed, kinds)
         if found:
             raise ConfigurationError(stack, found)
         rotation, broker = parsed.get("rotation", Rotation()), parsed["broker"]
@@ -228,21 +247,6 @@ class Settings:
                 )
             ),
         )
-
-
-def _planned(entries: Mapping[str, str]) -> Iterator[Problem]:
-    """The refusal of a pair of which one side has no settings yet, by the table that refuses every other pair."""
-    store, server = (
-        section.get("kind") if isinstance(section := _decoded(entries.get(name, "")), Mapping) else None
-        for name in ("store", "server")
-    )
-    words = isinstance(store, str) and isinstance(server, str)
-    if not words or store not in set(matrix.StoreKind) or server not in set(matrix.ServerKind):
-        return
-    if store not in _KEYS["store"] or server not in _KEYS["server"]:
-        refused = matrix.refusal(store, server)
-        if refused:
-            yield Problem(*refused)
 
 
 def _decoded(text: str) -> Any:
@@ -284,16 +288,29 @@ def _secrets(
     yield catalogue.broker_admin(stack, rotation.broker_admin_days)
     yield catalogue.mqtt(stack, rotation.mqtt_days)
     yield catalogue.agent_key(rotation.agent_key_days)
-    issued = isinstance(server, KubernetesServer) and server.certificate_issuer
+    issued = (isinstance(server, KubernetesServer) and server.certificate_issuer) or (
+        isinstance(store, VaultStore) and store.issues_to(server)
+    )
     if isinstance(broker, OutsideBroker) and broker.client_certificate:
+        by, authority = _issuer(store, stack), broker.ca_file is not None
         if not issued:
-            yield catalogue.client_cert()
+            yield catalogue.client_cert(issuer=by, authority=authority)
         elif not isinstance(store, KubernetesStore):  # its rotator has no way to a certificate that lies in a cluster
-            yield catalogue.client_cert(readers=(Reader.ROTATOR,))
-    if isinstance(server, KubernetesServer | EcsServer | ContainerAppServer) and HTTP_TOKEN[0] not in declared:
+            yield catalogue.client_cert((Reader.ROTATOR,), issuer=by, authority=authority)
+    of_other_machines = isinstance(server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer)
+    if of_other_machines and HTTP_TOKEN[0] not in declared:
         yield catalogue.http_token()
     for name, secret in declared.items():
         yield catalogue.declared(name, secret.fields, secret.readers, secret.remind_after_days)
+
+
+def _issuer(store: StoreSettings, stack: str) -> VaultIssuer | None:
+    """Who signs the client certificate of the store's secret; None leaves it to an operator."""
+    if not isinstance(store, VaultStore):
+        return None
+    from components.vault.issuing import issuer_of
+
+    return issuer_of(store, stack)
 
 
 class ConfigurationError(pulumi.RunError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variable_of
 from components.sections import DeclaredSecret
-from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
+from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind, VaultIssuer
 
 CLIENT_CERT = "client-cert"
 SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
@@ -62,14 +62,21 @@ def agent_key(cadence_days: int) -> Secret:
     )
 
 
-def client_cert(readers: tuple[Reader, ...] = SERVER_AND_ROTATOR) -> Secret:
-    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop."""
+def client_cert(
+    readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: VaultIssuer | None = None, authority: bool = True
+) -> Secret:
+    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop.
+
+    `authority`: whether the stack says who that CA is. One that is issued has none beside it otherwise, and its readers
+    trust the system's.
+    """
     return Secret(
         name=CLIENT_CERT,
         kind=SecretKind.X509,
-        fields=CERTIFICATE_FILES,
+        fields=tuple(field for field in CERTIFICATE_FILES if field != "ca.crt" or authority or not issuer),
         readers=readers,
         cadence_days=365,
+        issuer=issuer,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components import catalogue, matrix
+from components.matrix import ServerKind, StoreKind
 from components.naming import variable_of
 from components.problems import Problem
 from components.sections import (
@@ -19,20 +20,25 @@ from components.sections import (
     KubernetesServer,
     OutsideBroker,
     StoreSettings,
+    SwarmServer,
+    SwarmStore,
+    VaultStore,
 )
 from secretops.manifest import HTTP_TOKEN, Reader
 
 _FOR_STORES: Mapping[str, tuple[str, ...]] = {
     "reader": ("aws", "azure"),
-    "folder": ("aws", "azure"),
+    "folder": ("aws", "azure", "vault"),
     "oidc_provider": ("aws",),
     "oidc_issuer": ("azure",),
 }
 """What a server says of a store that is not its own platform's."""
 
 
-def contradictions(stack: str, environment: Environment, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each of them, from the sections that could be read."""
+def contradictions(
+    stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Each of them, from the sections that could be read; of the others `kinds` alone."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
         yield Problem(
@@ -59,10 +65,10 @@ def contradictions(stack: str, environment: Environment, parsed: Mapping[str, An
             "the grace ends before the next rotation is due",
             "shorten it, or rotate less often",
         )
-    store, server = parsed.get("store"), parsed.get("server")
     yield from _of_names(secrets)
     yield from _of_platforms(stack, parsed)
-    refused = matrix.refusal(store.kind, server.kind) if store and server else None
+    store, server = kinds.get("store"), kinds.get("server")
+    refused = matrix.refusal(store, server) if store in set(StoreKind) and server in set(ServerKind) else None
     if refused:
         yield Problem(*refused)
 
@@ -121,6 +127,14 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
         from components.azure.contradictions import contradictions as in_azure
 
         yield from in_azure(parsed)
+    if isinstance(store, SwarmStore) or isinstance(server, SwarmServer):
+        from components.swarm.contradictions import contradictions as in_a_swarm
+
+        yield from in_a_swarm(stack, parsed)
+    if isinstance(store, VaultStore):
+        from components.vault.contradictions import contradictions as in_vault
+
+        yield from in_vault(store, parsed)
     for key, stores in _FOR_STORES.items():
         if store and store.kind not in stores and getattr(server, key, None):
             why = f"it is for store {' or '.join(stores)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 
 from components.broker import ca_bundle
@@ -13,6 +14,7 @@ _WHAT_RUNS: Mapping[str, str] = {
     "server kubernetes": "pod",
     "server ecs": "task",
     "server containerapp": "container",
+    "server swarm": "container",
     "store aws": "function",
     "store azure": "container",
 }
@@ -31,6 +33,12 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Ite
             f"it listens on one machine's loopback, which no {what} reaches",
             "name your broker: kind coreflux or mosquitto, and its host",
         )
+    if isinstance(broker, OutsideBroker) and where == "server swarm" and _is_loopback(broker.host):
+        yield Problem(
+            f"broker.host: {broker.host} with {where}",
+            f"it is a {_WHAT_RUNS[where]}'s own loopback, where no broker listens",
+            "name it as its clients on the Swarm's network do",
+        )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
         rule = f"a PEM file of CA certificates: it is read here, and {becomes}"
         remedy = "put it there, or name another; take it out if a public CA signs the broker's certificate"
@@ -40,6 +48,15 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Ite
             yield Problem(f"broker.ca_file: {broker.ca_file}: {error.strerror}", rule, remedy)
         except ValueError:
             yield Problem(f"broker.ca_file: {broker.ca_file}: no certificate in it", rule, remedy)
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:

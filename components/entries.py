@@ -226,6 +226,81 @@ BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net")]
 QueueDnsZone = Annotated[str, _dns_zone("privatelink.queue.core.windows.net")]
 Registry = Annotated[str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry")]
 PublicAddresses = Annotated[str, AfterValidator(public_addresses)]
+VaultAddress = Annotated[
+    str,
+    matching(
+        rf"https://{_HOST}(:\d{{1,5}})?",
+        "the server's URL: https, a host, a port unless it is 443, and no path",
+        "write it like https://vault.example.com:8200; values travel by TLS alone",
+    ),
+]
+VaultPath = Annotated[
+    str,
+    matching(
+        r"[\w.-]+(/[\w.-]+)*",
+        "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends",
+        "write it as vault auth list shows it, without the slash at its end",
+    ),
+]
+VaultNamespace = Annotated[
+    str,
+    matching(
+        r"[\w.-]+(/[\w.-]+)*",
+        "a namespace's path, no slash at its ends",
+        "take it out for the root namespace",
+    ),
+]
+VaultReader = Annotated[
+    str,
+    matching(
+        r"[\w.-]+(/[\w.@-]+)+",
+        "an auth method's mount and a name there, as the audit log has them",
+        "write it like userpass/alice",
+    ),
+]
+JwtIssuer = Annotated[
+    str,
+    matching(
+        r"https://[\w.-]+(:\d{1,5})?(/[\w.-]+)*/?",
+        "the URL of who signs the tokens, below which Vault finds .well-known/openid-configuration",
+        "kubectl get --raw /.well-known/openid-configuration shows a cluster's",
+    ),
+]
+Subject = Annotated[str, matching(r"\S+", "the claim sub of a token, without spaces", "write it as the token has it")]
+AuditFile = Annotated[
+    str,
+    matching(
+        r"stdout|/[\w./-]+",
+        "a path on the Vault server, or stdout",
+        "write the whole path, from / on; the server's account has to be able to write there",
+    ),
+]
+SwarmNetwork = Annotated[
+    str,
+    matching(
+        r"[a-z0-9]{25}",
+        "the id of an overlay network of the Swarm; by its name the provider would make the service anew",
+        "docker network inspect --format '{{.Id}}' NAME shows it",
+    ),
+]
+SwarmSecret = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?",
+        "the name of a secret of the Swarm that an operator made",
+        "docker secret ls lists them",
+    ),
+]
+_OF_NODES = r"node\.(id|hostname|role|platform\.(os|arch)|labels\.[\w.-]+)|engine\.labels\.[\w.-]+"
+Constraint = Annotated[
+    str,
+    matching(
+        rf"({_OF_NODES}) ?[!=]= ?[\w.-]+",
+        "a placement constraint as docker service create takes it",
+        "write it like node.labels.zone==a",
+    ),
+]
+Spread = Annotated[str, matching(_OF_NODES, "what replicas are spread over", "write it like node.labels.zone")]
 AbsolutePath = Annotated[
     str, matching(r"/[^\x00-\x1f\x7f]*", "an absolute path on this machine", "write the whole path, from / on")
 ]

@@ -64,7 +64,7 @@ PAIRS: Mapping[StoreKind, Mapping[ServerKind, tuple[ReferenceKind, ...]]] = Mapp
         StoreKind.VAULT: {
             ServerKind.LOCAL: (FETCHED,),
             ServerKind.SWARM: (FETCHED,),
-            ServerKind.KUBERNETES: (FILES,),
+            ServerKind.KUBERNETES: (FILES, SYNCED),
             ServerKind.ECS: (FETCHED,),
         },
     }
@@ -83,18 +83,13 @@ WHY_NOT: Mapping[StoreKind, str] = MappingProxyType(
 )
 """Why a store goes with no other servers than those in PAIRS."""
 
-BUILT: frozenset[StoreKind | ServerKind] = frozenset(
+LATER: Mapping[tuple[StoreKind, ServerKind], str] = MappingProxyType(
     {
-        *(StoreKind.DOTENV, ServerKind.LOCAL),
-        *(StoreKind.KUBERNETES, ServerKind.KUBERNETES),
-        *(StoreKind.AWS, ServerKind.ECS),
-        *(StoreKind.AZURE, ServerKind.CONTAINERAPP),
+        (StoreKind.VAULT, ServerKind.ECS): "a task has but its AWS role to log in by: OpenBao has no such auth method, "
+        "and all others take a secret id or a token that somebody has to lay into the task",
     }
 )
-"""What can be deployed today. The rest is refused with the platform that it arrives with."""
-
-ARRIVES_WITH: Mapping[str, str] = MappingProxyType({ServerKind.ECS: "aws", ServerKind.CONTAINERAPP: "azure"})
-"""The platform of a kind that has another name than its platform."""
+"""Pairs that work by design and are not built: why."""
 
 GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
     {
@@ -103,6 +98,12 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
             Feature.READ_TRAIL: "secretops and the launcher record each access; another program's read is not seen",
             Feature.GRANT: "one account owns the folder: the server could read what is meant for the rotator alone",
             Feature.SCHEDULE: "a systemd user timer is written, and runs once you enable it",
+        },
+        StoreKind.SWARM: {
+            Feature.ENCRYPTION_AT_REST: "managers encrypt what they keep; with autolock off the key lies beside it",
+            Feature.READ_TRAIL: "a Swarm records no read: launcher and ticks record their own, another's is not seen",
+            Feature.GRANT: "whoever may use a manager's socket can give any secret to a container of his own",
+            Feature.SCHEDULE: "a systemd timer is written, and runs once a manager has it enabled; or a service runs",
         },
         StoreKind.KUBERNETES: {
             Feature.ENCRYPTION_AT_REST: "it is the cluster's; secretops doctor looks, and asks you where it can't see",
@@ -117,9 +118,15 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
             "who may delete or purge its data can take one out",
             Feature.GRANT: "who may assign roles can assign himself any secret's: an alert tells, nothing forbids it",
         },
+        StoreKind.VAULT: {
+            Feature.READ_TRAIL: "each request is in the audit log of the Vault server, which whoever runs it keeps; "
+            "what an agent has laid into a pod is read there unseen",
+            Feature.GRANT: "who may write policies or roles, as root may, can let himself read any; the log has it",
+            Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
+        },
     }
 )
-"""What a built store cannot do by itself, with the reason: in each stack's output `gaps` and in the README."""
+"""What a store cannot do by itself, with the reason: in each stack's output `gaps` and in the README."""
 
 
 def refusal(store: str, server: str) -> tuple[str, str, str] | None:
@@ -134,20 +141,15 @@ def refusal(store: str, server: str) -> tuple[str, str, str] | None:
             WHY_NOT[kind],
             f"store {store} goes with server {works}; server {server} goes with store {others}",
         )
-    missing = [part for part in (kind, where) if part not in BUILT]
-    if missing:
-        platform = ARRIVES_WITH.get(missing[0], missing[0].value)
-        return (
-            f"{pair}: arrives with {platform}",
-            f"the pair is planned, and the {platform} platform is not built yet",
-            "until then: store dotenv with server local",
-        )
+    if (kind, where) in LATER:
+        now = ", ".join(other for other in PAIRS[kind] if can_be_deployed(kind, other))
+        return f"{pair}: is not built", LATER[kind, where], f"today store {store} goes with server {now}"
     return None
 
 
 def can_be_deployed(store: StoreKind, server: ServerKind) -> bool:
-    """Whether a pair that works by design can be deployed today."""
-    return {store, server} <= BUILT
+    """Whether a pair works, and is built."""
+    return server in PAIRS[store] and (store, server) not in LATER
 
 
 def gaps(store: str) -> dict[str, str]:

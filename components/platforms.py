@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pulumi
 
 from components.matrix import refusal
 from components.principals import (
     AwsCaller,
     AwsPods,
+    AwsReader,
     AzurePods,
     AzureReader,
     AzureUser,
     ContainerApp,
     EcsTask,
     ServiceAccount,
+    SwarmService,
+    VaultReader,
 )
 from components.references import Fetched, MountedFiles, NativeRef, Reference, SyncedKey
 from components.sections import (
@@ -26,6 +31,9 @@ from components.sections import (
     KubernetesStore,
     LocalServer,
     OutsideBroker,
+    SwarmServer,
+    SwarmStore,
+    VaultStore,
 )
 from components.server import Identity, McpServer
 from components.store import SecretStore
@@ -38,16 +46,40 @@ def open_identity(name: str, settings: Settings) -> Identity:
     match settings.server, settings.store:
         case LocalServer(), DotenvStore():
             return Identity.of_this_account()
-        case LocalServer(reader=str() as arn), AwsStore() as store:
-            from components.aws.identity import AwsIdentity
-
-            return Identity(AwsCaller(account=AwsIdentity(name, store=store, stack=settings.stack).account, arn=arn))
         case KubernetesServer() as server, KubernetesStore():
             from components.kubernetes.identity import KubernetesIdentity
 
             return Identity(KubernetesIdentity(name, server=server, stack=settings.stack).principal)
-        case KubernetesServer(oidc_provider=str() as provider) as server, AwsStore() as store:
-            from components.aws.identity import AwsIdentity
+        case SwarmServer() as server, SwarmStore():
+            return Identity(_swarm(name, server, settings))
+        case _, AwsStore() as store:
+            return Identity(_reader_of_aws(name, settings, store))
+        case _, AzureStore() as store:
+            return Identity(_reader_of_azure(name, settings, store))
+        case _, VaultStore() as store:
+            return Identity(_reader_of_vault(name, settings, store))
+        case _:
+            raise _not_built(settings)
+
+
+def _swarm(name: str, server: SwarmServer, settings: Settings) -> SwarmService:
+    """The service that is to be, and the Swarm that it will lie in."""
+    from components.swarm.identity import SwarmIdentity
+
+    return SwarmIdentity(name, server=server, stack=settings.stack).principal
+
+
+def _reader_of_aws(name: str, settings: Settings, store: AwsStore) -> AwsReader:
+    """Who reads in an account: tasks of ECS, what copies into a cluster, or somebody who is there already."""
+    from components.aws.identity import AwsIdentity
+
+    match settings.server:
+        case LocalServer(reader=str() as arn):
+            return AwsCaller(account=AwsIdentity(name, store=store, stack=settings.stack).account, arn=arn)
+        case SwarmServer(reader=str() as arn) as server:
+            account = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack).account
+            return AwsCaller(account=account, arn=arn, swarm=_swarm(name, server, settings))
+        case KubernetesServer(oidc_provider=str() as provider) as server:
             from components.kubernetes.identity import KubernetesIdentity
             from components.kubernetes.names import SYNC, user_of
 
@@ -55,15 +87,11 @@ def open_identity(name: str, settings: Settings) -> Identity:
             aws = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack)
             role = aws.sync(provider, user_of(server.namespace, SYNC))
             syncs_as = cluster.sync_account({"eks.amazonaws.com/role-arn": role.made})
-            return Identity(AwsPods(account=aws.account, reads=role, syncs_as=syncs_as, pods=cluster.principal))
-        case EcsServer() as server, AwsStore() as store:
-            from components.aws.identity import AwsIdentity
-
-            return Identity(AwsIdentity(name, store=store, stack=settings.stack).task(server))
-        case _, AzureStore() as store:
-            return Identity(_reader_of_azure(name, settings, store))
+            return AwsPods(account=aws.account, reads=role, syncs_as=syncs_as, pods=cluster.principal)
+        case EcsServer() as server:
+            return AwsIdentity(name, store=store, stack=settings.stack).task(server)
         case _:
-            raise _planned(settings)
+            raise _not_built(settings)
 
 
 def _reader_of_azure(name: str, settings: Settings, store: AzureStore) -> AzureReader:
@@ -92,7 +120,28 @@ def _reader_of_azure(name: str, settings: Settings, store: AzureStore) -> AzureR
                 pods=cluster.principal,
             )
         case _:
-            raise _planned(settings)
+            raise _not_built(settings)
+
+
+def _reader_of_vault(name: str, settings: Settings, store: VaultStore) -> VaultReader:
+    """Who reads a Vault: the server's pods, what copies into their namespace, or a launcher elsewhere."""
+    from components.vault.identity import VaultIdentities
+
+    match settings.server:
+        case KubernetesServer() as server:
+            from components.kubernetes.identity import KubernetesIdentity
+
+            cluster = KubernetesIdentity(name, server=server, stack=settings.stack)
+            identities = VaultIdentities(f"{name}-vault", store=store, server=server, stack=settings.stack)
+            copied = cluster.sync_account({}) if server.reference == "SyncedKey" else None
+            return identities.reader(pods=cluster.principal, syncs_as=copied)
+        case LocalServer():
+            return VaultIdentities(name, store=store, server=settings.server, stack=settings.stack).reader()
+        case SwarmServer() as server:
+            identities = VaultIdentities(f"{name}-vault", store=store, server=server, stack=settings.stack)
+            return replace(identities.reader(), swarm=_swarm(name, server, settings))
+        case _:
+            raise _not_built(settings)
 
 
 def open_store(name: str, settings: Settings, *, identity: Identity) -> SecretStore:
@@ -127,8 +176,16 @@ def open_store(name: str, settings: Settings, *, identity: Identity) -> SecretSt
 
             image = store.image or ("" if isinstance(server, LocalServer | EcsServer) else server.image)
             return AzureSecretStore(name, store=store, image=image, broker=broker, reader=reader, settings=settings)
+        case VaultStore() as store, _, broker, VaultReader() as reader:
+            from components.vault.store import VaultSecretStore
+
+            return VaultSecretStore(name, store=store, broker=broker, reader=reader, settings=settings)
+        case SwarmStore() as store, SwarmServer() as server, OutsideBroker() as broker, SwarmService() as one:
+            from components.swarm.store import SwarmSecretStore
+
+            return SwarmSecretStore(name, store=store, server=server, broker=broker, place=one.place, settings=settings)
         case _:
-            raise _planned(settings)
+            raise _not_built(settings)
 
 
 def open_server(
@@ -148,7 +205,10 @@ def open_server(
         case (
             KubernetesServer() as server,
             OutsideBroker() as broker,
-            (ServiceAccount() as account) | AwsPods(pods=account) | AzurePods(pods=account),
+            (ServiceAccount() as account)
+            | AwsPods(pods=account)
+            | AzurePods(pods=account)
+            | VaultReader(pods=ServiceAccount() as account),
             (MountedFiles() | SyncedKey()) as given,
         ):
             from components.kubernetes.server import KubernetesMcpServer
@@ -192,8 +252,28 @@ def open_server(
                 secrets=given,
                 opts=opts,
             )
+        case (
+            SwarmServer() as server,
+            OutsideBroker() as broker,
+            (SwarmService() as account)
+            | AwsCaller(swarm=SwarmService() as account)
+            | VaultReader(swarm=SwarmService() as account),
+            (MountedFiles() | Fetched()) as given,
+        ):
+            from components.swarm.service import SwarmMcpServer, given_to
+
+            return SwarmMcpServer(
+                name,
+                server=server,
+                broker=broker,
+                account=account,
+                settings=settings,
+                secrets=given,
+                given=given_to(server, account, settings),
+                opts=opts,
+            )
         case _:
-            raise _planned(settings)
+            raise _not_built(settings)
 
 
 def _check_what_lies_here(settings: Settings) -> None:
@@ -202,12 +282,20 @@ def _check_what_lies_here(settings: Settings) -> None:
         from components.kubernetes.identity import check_kubeconfig
 
         check_kubeconfig(settings.server.context)
+    if isinstance(settings.server, SwarmServer):
+        from components.swarm.deployer import check_manager
+
+        check_manager()
     if isinstance(settings.store, AwsStore):
         from components.aws.package import check_package
 
         check_package()
+    if isinstance(settings.store, VaultStore):
+        from components.vault.identity import check_namespace
+
+        check_namespace(settings.store)
 
 
-def _planned(settings: Settings) -> NotImplementedError:
-    """Not met by a user: Settings refuses what is planned."""
+def _not_built(settings: Settings) -> NotImplementedError:
+    """Not met by a user: Settings refuses such a pair."""
     return NotImplementedError(refusal(settings.store.kind, settings.server.kind))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import pulumi
 
+from secretops.manifest import VaultLogin
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostUser:
@@ -101,6 +103,8 @@ class AwsCaller:
 
     account: AwsAccount
     arn: str
+    swarm: SwarmService | None = None
+    """Whose containers read as it, where the server is in a Swarm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +176,58 @@ class AzureUser:
     object_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class VaultPlace(Place):
+    """A Vault server, or a namespace of one, and the provider that talks to it."""
+
+    address: str
+    namespace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultRole:
+    """A role of an auth method: whoever logs in by it has the policy of its name."""
+
+    place: VaultPlace
+    name: str
+    login: VaultLogin
+    """How a program takes the role: the method, and the file that it shows."""
+    audience: str | None
+    """Whom a token is for that is shown; None is a cluster's API server, or no token at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultReader:
+    """Whoever reads for the server, and beside it who rotates: Vault runs nobody's programs, so both are elsewhere."""
+
+    reads: VaultRole
+    rotates: VaultRole
+    pods: ServiceAccount | None = None
+    """What the server's pods run as, where it runs in a cluster."""
+    syncs_as: pulumi.Output[str] | None = None
+    """The service account that reads in place of the pods', to copy secrets into their namespace."""
+    swarm: SwarmService | None = None
+    """Whose containers log in as it, where the server is in a Swarm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmPlace(Place):
+    """A Docker Swarm, by the provider that talks to a manager of it."""
+
+    network: pulumi.Output[str]
+    """Id of the stack's own overlay network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmService:
+    """A service before it is there. It is nobody: what it is given is attached to it."""
+
+    place: SwarmPlace
+    base: str
+    """What all names of the stack in the Swarm begin with."""
+
+
 AzureReader = ContainerApp | AzurePods | AzureUser
-Principal = HostUser | ServiceAccount | EcsTask | AwsPods | AwsCaller | AzureReader
+AwsReader = EcsTask | AwsPods | AwsCaller
+Principal = HostUser | ServiceAccount | AwsReader | AzureReader | VaultReader | SwarmService
 """The union grows by one member with each platform that brings an identity."""

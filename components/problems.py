@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from components.matrix import ARRIVES_WITH, ServerKind, StoreKind
+from components.matrix import ServerKind, StoreKind
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,15 @@ _SECRET_OF = (
     (re.compile(r"broker|mqtt|pass", re.IGNORECASE), "mqtt"),
 )
 
+_OPENS_VAULT = (
+    (
+        re.compile(r"^store\.(approle|jwt)\."),
+        "lay the new one where server or rotator looks for it, as the stack's output next says",
+    ),
+    (re.compile(r"^store\."), "log in with the new one: bao login or vault login, or VAULT_TOKEN"),
+)
+"""Where what opens a Vault goes. None of it is a secret of the stack: `secretops put` would hand it to a server."""
+
 
 _NAMES = frozenset({"pull_secrets"})
 """Keys that say secret, and whose entries are names."""
@@ -83,19 +92,20 @@ def says_secret(key: str) -> bool:
     return key not in _NAMES and bool(_SAYS_SECRET.search(key))
 
 
-def values_in(where: str, entry: Any, *, secret: bool = False) -> Iterator[Problem]:
+def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = None) -> Iterator[Problem]:
     """A problem for each entry below `where` that looks like a secret's value. What it says is never repeated.
 
-    `secret` is what the key above says of it.
+    `secret` is what the key above says of it, and `kind` what the whole section is of.
     """
     if isinstance(entry, Mapping):
+        kind = kind or entry.get("kind")
         for name, inner in entry.items():
-            yield from values_in(f"{where}.{name}", inner, secret=says_secret(name))
+            yield from values_in(f"{where}.{name}", inner, secret=says_secret(name), kind=kind)
     elif isinstance(entry, list):
         for at, inner in enumerate(entry):
-            yield from values_in(f"{where}.{at}", inner, secret=secret)
+            yield from values_in(f"{where}.{at}", inner, secret=secret, kind=kind)
     elif entry not in (None, "") and (secret or (isinstance(entry, str) and _looks_secret(where, entry))):
-        yield _value(where, "what looks like a secret's value (not shown)", pem="-----BEGIN " in str(entry))
+        yield _value(where, "what looks like a secret's value (not shown)", pem="-----BEGIN " in str(entry), kind=kind)
 
 
 def _looks_secret(where: str, text: str) -> bool:
@@ -107,7 +117,10 @@ def encrypted(section: str) -> Problem:
     return _value(section, "a secure: entry")
 
 
-def _value(where: str, found: str, *, pem: bool = False) -> Problem:
+def _value(where: str, found: str, *, pem: bool = False, kind: object = None) -> Problem:
+    goes = next((way for pattern, way in _OPENS_VAULT if kind == "vault" and pattern.search(where)), None)
+    if goes and pem:
+        goes = "name the file that has the new one"
     match where.split("."):
         case ["secrets", declared, _, *_]:
             name = declared
@@ -117,7 +130,8 @@ def _value(where: str, found: str, *, pem: bool = False) -> Problem:
     return Problem(
         f"{where}: {found}",
         "no value is configuration, encrypted or not: Pulumi would keep it in its state",
-        f"take it out, change it if it was ever committed, and give the new one to: secretops put {name}",
+        "take it out, change it if it was ever committed, and "
+        + (goes or f"give the new one to: secretops put {name}"),
     )
 
 
@@ -228,6 +242,8 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     return entries
 
 
+A_SECTION = "a section: keys, each with its entry"
+
 Keys = Mapping[str, Iterable[str]]
 """kind -> the keys of a section of that kind; the kind is "" for a section that has none. kind.key: of one within."""
 
@@ -275,7 +291,7 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "missing":
-            return Problem(f"{where}: missing", "it has no default", f"add {key}")
+            return Problem(f"{where}: missing", "it has no default", f"add {_written(kind, key)}")
         case "extra_forbidden":
             of = f"a {section} of kind {kind}" if kind else {"secrets": "a declared secret"}.get(section, section)
             within = ".".join(map(str, detail["loc"][:-1]))
@@ -286,10 +302,26 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
             remedy = f"did you mean {section}.{inner.partition('.')[2]}.{key}?" if inner else did_you_mean(key, known)
             return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy)
         case _:
-            return _wrong_entry(where, detail)
+            return _wrong_entry(where, detail, kind)
 
 
-def _wrong_entry(where: str, detail: ErrorDetails) -> Problem:
+def _written(kind: str, key: str) -> str:
+    """The key, and how its entry is written where that is not to be guessed."""
+    return f"{key}: {_FORMS[kind, key]}" if (kind, key) in _FORMS else key
+
+
+_FORMS = {
+    ("vault", "address"): "https://vault.example.com:8200",
+    ("vault", "operators"): "[userpass/alice]",
+    ("vault", "pki"): "{}",
+    ("vault", "approle"): "{}",
+    ("vault", "kubernetes"): "{}",
+    ("vault", "audit_files"): "[]",
+}
+"""Of a section's kind and its key."""
+
+
+def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
     entry, context = detail["input"], detail.get("ctx", {})
     key = where.rpartition(".")[2]
     shown = "its name" if detail["loc"][-1:] == ("[key]",) else _shown(entry)
@@ -303,7 +335,9 @@ def _wrong_entry(where: str, detail: ErrorDetails) -> Problem:
                 remedy = f'write it in quotes: "{entry}"'
         case "model_type" | "model_attributes_type" | "dict_type":
             shown = "text" if isinstance(entry, str) else shown  # not what it says: nobody knows what that is
-            rule, remedy = "a section: keys, each with its entry", f"put keys below {key}:"
+            rule, remedy = A_SECTION, f"put keys below {key}:"
+            if (kind, key) in _FORMS:
+                remedy = f"write {_written(kind, key)}, or {remedy}"
         case "bool_type":
             rule, remedy = "true or false", "write true or false, without quotes"
         case "int_type" | "int_from_float":
@@ -312,8 +346,12 @@ def _wrong_entry(where: str, detail: ErrorDetails) -> Problem:
             rule, remedy = "text", "fill it in, or take it out" if entry is None else "if it is meant, put it in quotes"
         case "tuple_type":
             rule, remedy = "a list", f"write it as a list: {key}: [...]"
+            if entry is False and _FORMS.get((kind, key)) == "[]":
+                remedy += f"; for none {_written(kind, key)}"
         case "too_short":
-            shown, rule, remedy = "an empty list", "at least one entry", "add one"
+            form = _FORMS.get((kind, key))
+            shown, rule = "an empty list", "at least one entry"
+            remedy = f"add one: {key}: {form}" if form else "add one"
         case _:
             rule, remedy = detail["msg"][0].lower() + detail["msg"][1:], "correct it"
     return Problem(f"{where}: {shown}", rule, remedy)
@@ -323,13 +361,6 @@ def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
     axes: dict[str, type[StoreKind] | type[ServerKind]] = {"store": StoreKind, "server": ServerKind}
     where, rule = f"{section}.kind", f"one of {', '.join(known)}"
     for axis, kinds in axes.items() if isinstance(kind, str) and section in axes else ():
-        if kind in set(kinds) and axis == section:
-            platform = ARRIVES_WITH.get(kind, kind)
-            return Problem(
-                f"{where}: {kind} arrives with {platform}",
-                f"the {platform} platform is not built yet",
-                "until then: store dotenv with server local",
-            )
         if kind in set(kinds) and kind not in set(axes[section]):
             return Problem(f"{where}: {kind} is a {axis}, not a {section}", rule, "name one of them")
     return Problem(f"{where}: {_shown(kind)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))

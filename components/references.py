@@ -28,6 +28,18 @@ class MountedFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InjectedFiles(MountedFiles):
+    """Secrets that an agent of their store lays into files. Each pod asks an injector to put it beside the server."""
+
+    annotations: Mapping[str, str]
+    """Of each pod: what the agent reads, as whom, and into which files."""
+    files: Mapping[str, str]
+    """Public files beside the pods' own that the agent needs: name -> text."""
+    token_for: str | None
+    """Whom the token is for that the agent logs in with; None is the cluster's API server."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SyncedKey:
     """Secrets that External Secrets copies from their store into keys of the platform's own."""
 
@@ -36,6 +48,8 @@ class SyncedKey:
     secrets: tuple[str, ...]
     remotes: Mapping[str, str]
     """secret -> what the store calls it."""
+    version: str = ""
+    """The key, beside a secret's fields, that says which version it is; empty where the store has none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,14 @@ from components.entries import (
     EVERYWHERE,
     AbsolutePath,
     Account,
+    AuditFile,
     AzureLocation,
     AzureSubnet,
     BlobDnsZone,
     Caller,
     CertificateArn,
     Cluster,
+    Constraint,
     Days,
     Email,
     Folder,
@@ -29,6 +31,7 @@ from components.entries import (
     HostName,
     Image,
     Issuer,
+    JwtIssuer,
     KubernetesName,
     LogGroup,
     Name,
@@ -44,11 +47,19 @@ from components.entries import (
     ResourceGroup,
     Retention,
     SecurityGroups,
+    Spread,
+    Subject,
     Subnets,
+    SwarmNetwork,
+    SwarmSecret,
     Topic,
     TopicArn,
     TrailArn,
+    VaultAddress,
     VaultDnsZone,
+    VaultNamespace,
+    VaultPath,
+    VaultReader,
     VpcId,
     WayOut,
 )
@@ -210,6 +221,101 @@ class AzureStore(Section):
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
 
 
+class VaultAppRole(Section):
+    """Log in by AppRole, for a server and a rotator outside of any platform that vouches for them. Vault makes each
+    secret id when an operator asks for one: a secret id is a value, and none is here."""
+
+    server_file: AbsolutePath | None = None
+    """Where the server finds its own; None is below the folder of the client's entry."""
+    rotator_file: AbsolutePath | None = None
+    wrapped: bool = False
+    """Whether the server's file has a wrapping token, which is good for one start."""
+    networks: NetworksOrNone = ()
+    """From where a secret id is taken; from everywhere if there is none."""
+    days: Annotated[int, between(1, 366, "days")] = 90
+    """For which a secret id is good."""
+
+
+class VaultJwt(Section):
+    """Log in by a token that somebody else signed: a cluster, or whoever gives workloads identities."""
+
+    issuer: JwtIssuer
+    ca_file: AbsolutePath | None = None
+    """PEM bundle that signs the issuer's certificate; None trusts the Vault server's own."""
+    audience: Name = "vault"
+    server: Subject | None = None
+    """The claim sub of the server's token; a cluster's is known."""
+    rotator: Subject | None = None
+    server_file: AbsolutePath | None = None
+    """Where that token lies; None is below the folder of the client's entry."""
+    rotator_file: AbsolutePath | None = None
+
+
+class VaultKubernetes(Section):
+    """Log in as a service account, by a Kubernetes auth method that whoever runs Vault has enabled: enabling it may
+    take a reviewer's token, which is a value."""
+
+    mount: VaultPath = "kubernetes"
+    audience: Name | None = "vault"
+    """Of the pods' tokens; None is the API server's own, for a method without a reviewer's token."""
+
+
+class VaultPki(Section):
+    """A CA for client certificates. Its keys are made in Vault and never leave it."""
+
+    signed_by: Literal["stack", "outside"] = "stack"
+    """Who signs the intermediate: a root of the stack's own, or whoever has the stack's output `csr`."""
+    certificate_file: AbsolutePath | None = None
+    """Outside alone, once signed: PEM of the intermediate and of who signed it."""
+    days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
+    """For which a client's certificate is good."""
+
+
+class VaultStore(Section):
+    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi's own token is in VAULT_TOKEN, and nowhere here."""
+
+    kind: Literal["vault"]
+    address: VaultAddress
+    operators: Annotated[tuple[VaultReader, ...], Field(min_length=1), AfterValidator(distinct)]
+    """Who is declared to read beside server and rotator. Whoever runs Vault gives them the operator's policy."""
+    product: Literal["vault", "openbao"] = "vault"
+    """OpenBao's API enables no audit device: its configuration does."""
+    namespace: VaultNamespace | None = None
+    ca_file: AbsolutePath | None = None
+    """PEM bundle that signs the server's certificate; None trusts the system's."""
+    approle: VaultAppRole | None = None
+    jwt: VaultJwt | None = None
+    kubernetes: VaultKubernetes | None = None
+    """How server and rotator log in: one of the three. With none of them a cluster's do by `kubernetes`, others by
+    `approle`."""
+    max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
+    """Of each secret, its current one included."""
+    audit_files: Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None = None
+    """Where the server writes its audit log; None is /vault/audit and standard output. It has all requests of all
+    stacks: an empty list leaves audit devices to another one, or to whoever runs Vault."""
+    pki: VaultPki | None = None
+
+    @property
+    def waits_for_a_signature(self) -> bool:
+        """Whether the intermediate has been asked for, and nobody has signed it yet."""
+        return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
+
+    def issues_to(self, server: ServerSettings) -> bool:
+        """Whether Vault's agent has the server's client certificate made, beside it, and renews it."""
+        return bool(self.pki) and isinstance(server, KubernetesServer) and server.reference != "SyncedKey"
+
+
+class SwarmStore(Section):
+    """Secrets of the Docker Swarm that DOCKER_HOST is a manager of, or the current context."""
+
+    kind: Literal["swarm"]
+    rotator: Literal["timer", "service"] = "timer"
+    """Who starts ticks: a systemd timer that an operator lays down on a manager, or a service of the stack there, which
+    holds the daemon's socket for as long as it lives."""
+    socket: AbsolutePath = "/var/run/docker.sock"
+    """Of the managers' daemons, for that service."""
+
+
 class LocalServer(Section):
     """The MCP server on this machine, started by an MCP client over stdio."""
 
@@ -276,6 +382,11 @@ class KubernetesServer(Section):
     """Who signs the client certificate, by cert-manager; None leaves it to an operator."""
     oidc_issuer: Issuer | None = None
     """Of the cluster's tokens, for store azure: by which Entra knows the account that External Secrets reads as."""
+    reference: Literal["MountedFiles", "SyncedKey"] | None = None
+    """How it reaches the secrets of store vault: files of Vault's agent, whose injector the cluster has (the default),
+    or Secrets of External Secrets."""
+    vault_cidrs: Networks = EVERYWHERE
+    """Where Vault's addresses lie, for store vault."""
     oidc_provider: OidcProvider | None = None
     """By which the account knows the cluster's service accounts, for store aws: External Secrets reads as one."""
 
@@ -324,6 +435,45 @@ class ContainerAppServer(Section):
     """Names that clients call it by, beside the one that Container Apps gives it."""
 
 
+class LogDriver(Section):
+    """Where a container's log goes, which has the launcher's own access records."""
+
+    name: Literal["local", "json-file", "journald", "syslog", "gelf", "fluentd"]
+    options: dict[str, str] = Field(default_factory=dict)
+
+
+class SwarmServer(Section):
+    """The MCP server as a service of a Docker Swarm."""
+
+    kind: Literal["swarm"]
+    image: Image
+    replicas: Annotated[int, between(1, 100, "replicas")] = 2
+    """1 where ingress publishes it."""
+    publish: Literal["none", "ingress", "host"] = "none"
+    """Who reaches it: containers on its overlay network alone, for example a reverse proxy; by one port of every node;
+    or each replica by a port of its node that Docker chooses, for a balancer that finds them."""
+    port: Port | None = None
+    """Of every node, with publish ingress."""
+    allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
+    """Names that clients call it by, beside those on its network."""
+    encrypted: bool = True
+    """Whether its overlay network encrypts what goes from node to node (IPsec, which the nodes' kernels must have)."""
+    networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()
+    """Further overlay networks that server and rotator join, for example the broker's. Another one makes the service
+    anew."""
+    constraints: Annotated[tuple[Constraint, ...], AfterValidator(distinct)] = ()
+    spread: Annotated[tuple[Spread, ...], AfterValidator(distinct)] = ()
+    log_driver: LogDriver | None = None
+    """None is the daemons' own."""
+    registry_login: bool = False
+    """Whether nodes pull the image with the login that whoever deploys has by `docker login`."""
+    reader: Operator | None = None
+    """As whom the launcher reads, for store aws: a role or a user that is there, whose own policies have to let it."""
+    login: SwarmSecret | None = None
+    """Secret of the Swarm that an operator made, by which the launcher logs in to another store: an AWS shared
+    credentials file, or what Vault's method asks for."""
+
+
 class EmbeddedBroker(Section):
     """`secretops broker`: on this machine, for development. amqtt speaks MQTT 3.1.1 only."""
 
@@ -366,6 +516,6 @@ class DeclaredSecret(Section):
     remind_after_days: Annotated[int, between(1, 366, "days")] = 90
 
 
-StoreSettings = DotenvStore | KubernetesStore | AwsStore | AzureStore
-ServerSettings = LocalServer | KubernetesServer | EcsServer | ContainerAppServer
+StoreSettings = DotenvStore | KubernetesStore | AwsStore | AzureStore | VaultStore | SwarmStore
+ServerSettings = LocalServer | KubernetesServer | EcsServer | ContainerAppServer | SwarmServer
 BrokerSettings = EmbeddedBroker | OutsideBroker

@@ -17,6 +17,8 @@ pytest_plugins = [
     "tests.real.moto",
     "tests.real.azure",
     "tests.real.azurite",
+    "tests.real.swarm",
+    "tests.real.openbao",
 ]
 
 

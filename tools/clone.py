@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import kubernetes_parts, pulumi_cli
+from tools import docker_provider, kubernetes_parts, pulumi_cli
 from tools.gobuild import WHEELS, make_venv, pinned, pip_install
 from tools.pulumi_cli import PulumiCli
 from tools.standin import choice
@@ -21,7 +21,7 @@ from tools.steps import ROOT, TOOLS, SetupError, run_step, say, write_whole
 UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
 TEMPLATE = ROOT / "tools/pulumi-wrapper.sh"
-EXTRAS = ("aws", "azure", "kubernetes")
+EXTRAS = ("aws", "azure", "kubernetes", "swarm", "vault")
 """The platforms that can be deployed, beside dev: each with the SDKs of its own."""
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
 
@@ -44,8 +44,13 @@ class CloudProvider:
 CLOUDS = {
     "aws": CloudProvider(name="AWS", package="aws", credentials="AWS_PROFILE, AWS_ACCESS_KEY_ID, a role"),
     "azure": CloudProvider(name="Azure", package="azure-native", credentials="az login, ARM_CLIENT_ID and its like"),
+    "vault": CloudProvider(name="Vault", package="vault", credentials="VAULT_TOKEN, vault login"),
 }
 """By the kind of the store in a stack file: whose provider has a stand-in."""
+
+
+PROVIDERS = (("kubernetes", "kubernetes", kubernetes_parts), ("swarm", "docker", docker_provider))
+"""A kind of a stack file, the package of Pulumi's provider for it, and what builds the real one."""
 
 
 def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
@@ -124,14 +129,22 @@ def provide_pulumi(venv: Path = VENV) -> bool:
 
 
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
-    """Pulumi's provider for the platform of `stack`, beside our own build of Pulumi; whether anything had to be done.
+    """Pulumi's providers for the platforms of `stack`, beside our own build of Pulumi; whether anything had to be done.
 
     The official CLI fetches providers by itself, from Pulumi's site; ours has no such site. Raises SetupError.
     """
-    if not asks_for("kubernetes", stack, root=root) or not _built(root / ".venv"):
+    if not _built(root / ".venv"):
         return False
-    laid = root / f".tools/plugins/resource-kubernetes-v{kubernetes_parts.PROVIDER}" / kubernetes_parts.PLUGIN
-    plugin = kubernetes_parts.provider()
+    done = [
+        _lay_plugin(root / f".tools/plugins/resource-{package}-v{parts.PROVIDER}" / parts.PLUGIN, parts.provider())
+        for kind, package, parts in PROVIDERS
+        if asks_for(kind, stack, root=root)
+    ]
+    return any(done)
+
+
+def _lay_plugin(laid: Path, plugin: Path) -> bool:
+    """Make `laid` a link to `plugin`; whether it was not there."""
     if laid.is_symlink() and laid.readlink() == plugin:
         return False
     laid.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tools.steps import SHOW_EVERY, TOOLS, SetupError, run_step, say
 
@@ -138,13 +139,25 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
+class Lender(Protocol):
+    """What a build needs beside a folder's own files, and the repository does not keep: laid there for it alone."""
+
+    def files(self, go: Path, module: Path) -> dict[Path, Path]:
+        """Where in the folder `module` each file is to be seen, and where it is. Raises SetupError."""
+
+
 @dataclass(frozen=True)
 class Lent:
-    """Files that `main` embeds and that another module has in `folder`: laid beside it for the build alone."""
+    """Files that `main` embeds and that another module has in `folder`."""
 
     module: str
     folder: str
     names: tuple[str, ...]
+
+    def files(self, go: Path, module: Path) -> dict[Path, Path]:
+        """Each beside `main`."""
+        source = module_folder(go, module, self.module) / self.folder
+        return {module / name: source / name for name in self.names}
 
 
 def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Path:
@@ -157,7 +170,7 @@ def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Pat
     return cache_root() / f"{name}-{key.hexdigest()[:16]}" / name
 
 
-def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent: Lent | None = None) -> Path:
+def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent: Lender | None = None) -> Path:
     """The program `name`, built from `package` of the Go module in the folder `module`, or as it was built before.
 
     Built aside and renamed into place, under a lock: nobody ever sees half a program. Raises SetupError.
@@ -177,7 +190,7 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent
             fresh.mkdir()
             flags = ["-trimpath", "-mod=readonly", "-buildvcs=false", f"-ldflags={ldflags}"]
             if lent:
-                flags.append(f"-overlay={_overlay(go, module, lent, Path(work))}")
+                flags.append(f"-overlay={write_overlay(go, module, lent, Path(work))}")
             run_step(
                 f"{name} from Go modules (some minutes, once for this user)",
                 [go, "build", "-v", "-p", "2", *flags, "-o", fresh / name, package],
@@ -191,7 +204,12 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent
 
 
 def module_folder(go: Path, module: Path, wanted: str) -> Path:
-    """Where Go keeps the sources of the module `wanted`, which `module` requires; fetched if need be. SetupError."""
+    """Where Go keeps the sources of the module `wanted`; fetched if need be. Raises SetupError."""
+    return Path(downloaded(go, module, wanted)["Dir"])
+
+
+def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
+    """What Go tells of the module `wanted`, a path or path@version: its Dir, its Sum. Raises SetupError."""
     said = run_step(
         f"the sources of {wanted}",
         [go, "mod", "download", "-json", wanted],
@@ -199,12 +217,13 @@ def module_folder(go: Path, module: Path, wanted: str) -> Path:
         env=GO_SETTINGS,
         remedy="check that this machine reaches a Go module proxy (GOPROXY)",
     )
-    return Path(json.loads(said[said.index("{") :])["Dir"])
+    told: dict[str, str] = json.loads(said[said.index("{") :])
+    return told
 
 
-def _overlay(go: Path, module: Path, lent: Lent, work: Path) -> Path:
-    """The file for `go build -overlay` that lays the lent files into `module`."""
-    source = module_folder(go, module, lent.module) / lent.folder
-    overlay = work / "overlay.json"
-    overlay.write_text(json.dumps({"Replace": {str(module / name): str(source / name) for name in lent.names}}))
+def write_overlay(go: Path, module: Path, lent: Lender, folder: Path) -> Path:
+    """The file, in `folder`, for Go's option -overlay that lays the lent files into `module`. Raises SetupError."""
+    overlay = folder / "overlay.json"
+    files = {str(seen): str(path) for seen, path in lent.files(go, module).items()}
+    overlay.write_text(json.dumps({"Replace": files}))
     return overlay

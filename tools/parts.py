@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools import azure_parts, kubernetes_parts, kusto_parser
+from tools import azure_parts, docker_provider, kubernetes_parts, kusto_parser
 from tools.steps import SetupError, run_step, say
 
 PARTS = {
@@ -51,6 +51,13 @@ def provide_parts(*, must: bool) -> None:
             if must:
                 raise
             say(f"- without a Kubernetes API server, its tests are skipped: {error}")
+    if found("dockerd"):
+        try:
+            docker_provider.provider()
+        except SetupError as error:
+            if must:
+                raise
+            say(f"- without Pulumi's provider for Docker, the Swarm stacks' tests are skipped: {error}")
     try:
         azure_parts.provide_all()
         kusto_parser.provide()

@@ -24,6 +24,7 @@ from components.sections import (
     LocalServer,
     OutsideBroker,
     Rotation,
+    SwarmServer,
 )
 
 
@@ -38,9 +39,9 @@ def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
         if rotation:
             yield from _too_soon(server, rotation)
     if isinstance(store, AwsStore):
-        yield from _in_aws(store, stack, server.reader if isinstance(server, LocalServer) else None)
+        yield from _in_aws(store, stack, server.reader if isinstance(server, LocalServer | SwarmServer) else None)
         yield from _of_another_place(store, server)
-        if isinstance(server, LocalServer | KubernetesServer):
+        if isinstance(server, LocalServer | KubernetesServer | SwarmServer):
             yield from _read_from_elsewhere(server)
         if isinstance(server, LocalServer):
             yield from out_of_reach("store aws", broker, "goes into the functions that rotate")
@@ -170,7 +171,7 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
         what = "alarms tell a topic"
         yield from _not_here(store, "store.alert_topic", store.alert_topic, what, "name one there", regional=True)
     match server:
-        case LocalServer(reader=str() as arn) if arn.startswith("arn:"):
+        case LocalServer(reader=str() as arn) | SwarmServer(reader=str() as arn) if arn.startswith("arn:"):
             yield from _not_here(store, "server.reader", arn, "the launcher reads as one", "name one there")
         case KubernetesServer(oidc_provider=str() as arn):
             yield from _not_here(store, "server.oidc_provider", arn, "it is", "name one there")
@@ -195,13 +196,14 @@ def _not_here(
             return
 
 
-def _read_from_elsewhere(server: LocalServer | KubernetesServer) -> Iterator[Problem]:
+def _read_from_elsewhere(server: LocalServer | KubernetesServer | SwarmServer) -> Iterator[Problem]:
     """A server that does not say as whom it reads."""
-    if isinstance(server, LocalServer) and not (server.reader or "").startswith("arn:"):
+    if isinstance(server, LocalServer | SwarmServer) and not (server.reader or "").startswith("arn:"):
+        who = "user/coreflux-mcp-server" if isinstance(server, SwarmServer) else "role/developer"  # its login is a key
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store aws",
             "the launcher reads as a role or a user of the account, which the store has to know",
-            "add reader: arn:aws:iam::123456789012:role/developer",
+            f"add reader: arn:aws:iam::123456789012:{who}",
         )
     if isinstance(server, KubernetesServer) and not server.oidc_provider:
         yield Problem(

@@ -12,7 +12,7 @@ import pulumi
 from components.broker import public_variables
 from components.dotenv.folder import Folder
 from components.references import Fetched, MountedFiles
-from components.sections import DotenvStore, LocalServer
+from components.sections import DotenvStore, LocalServer, VaultStore
 from components.server import McpServer
 from settings import Settings
 
@@ -34,10 +34,12 @@ class LocalMcpServer(McpServer):
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, None, opts)
         public = public_variables(settings.broker, log_level=settings.log_level)
         folders: tuple[str, ...]
+        # What a store's own rotator and logins have in the folder of the entry.
+        beside = ("login", "rotator") if isinstance(settings.store, VaultStore) else ()
         if isinstance(settings.store, DotenvStore):
             root, folders, lines, environment = settings.store.folder, (), public, {}
         else:  # no config/.env that the launcher reads: what is public comes to it with the entry
-            root, folders, lines, environment = server.entry_folder, ("config",), {}, public
+            root, folders, lines, environment = server.entry_folder, ("config", *beside), {}, public
         self.endpoint = str(root / CLIENT_ENTRY)
         Folder(
             f"{name}-files",

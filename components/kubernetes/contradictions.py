@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.elsewhere import out_of_reach
+from components.entries import EVERYWHERE
 from components.naming import CERTIFICATE_FILES
 from components.problems import Problem
 from components.sections import DeclaredSecret, KubernetesServer, OutsideBroker, Rotation, StoreSettings
 
-TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180)}
+TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
 """Minutes and seconds, by store: kubelets take up to two minutes (docs/operations/kubernetes.md), and External Secrets
 looks each minute. A grace is a minute more, to change over."""
+
+BY_AN_AGENT = ("six", 360)
+"""Vault's agent looks every 30 s, and not at all in the pauses that it makes while a secret of the server's has no
+value yet: they grow to five minutes (OpenBao 2.7; docs/adr/0032-vaults-agent-lays-a-document-a-secret.md)."""
 
 
 def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
@@ -26,8 +31,14 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
             "add client_certificate: true to the broker, or take the issuer out",
         )
     yield from _of_files(parsed.get("secrets", {}))
+    if store and store.kind != "vault":
+        if server.reference:
+            rule = "it is for store vault; every other store goes with a cluster in one way"
+            yield Problem(f"server.reference: {server.reference} with store {store.kind}", rule, "take it out")
+        if server.vault_cidrs != EVERYWHERE:
+            yield Problem(f"server.vault_cidrs: with store {store.kind}", "it is for store vault", "take it out")
     if store and rotation:
-        yield from _too_soon(store, rotation)
+        yield from _too_soon(server, store, rotation)
 
 
 def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
@@ -41,11 +52,12 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
                 )
 
 
-def _too_soon(store: StoreSettings, rotation: Rotation) -> Iterator[Problem]:
+def _too_soon(server: KubernetesServer, store: StoreSettings, rotation: Rotation) -> Iterator[Problem]:
     """A grace that is over before a new value is in every pod."""
     if store.kind not in TO_A_POD:
         return
-    minutes, seconds = TO_A_POD[store.kind]
+    by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"
+    minutes, seconds = BY_AN_AGENT if by_an_agent else TO_A_POD[store.kind]
     if rotation.grace_seconds < seconds + 60:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
 
 from pulumi_kubernetes import meta, networking
 
@@ -72,13 +73,13 @@ def to_dns() -> Egress:
 
 def to_broker(broker: OutsideBroker, server: KubernetesServer) -> Egress:
     """The broker's port: at its addresses, or in the namespace that its Service's name says."""
-    inside = re.fullmatch(r"[^.]+\.([^.]+)\.svc(\..+)?", broker.host)
-    if inside:
-        by_name = {"kubernetes.io/metadata.name": inside[1]}
-        to = [Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=by_name))]
-    else:
-        to = _blocks(server.broker_cidrs)
-    return Egress(to=to, ports=[Port(port=broker.listening_port, protocol="TCP")])
+    return Egress(to=_at(broker.host, server.broker_cidrs), ports=[Port(port=broker.listening_port, protocol="TCP")])
+
+
+def to_vault(address: str, server: KubernetesServer) -> Egress:
+    """The port of a Vault server, in the same way."""
+    at = urlsplit(address)
+    return Egress(to=_at(at.hostname or "", server.vault_cidrs), ports=[Port(port=at.port or 443, protocol="TCP")])
 
 
 def to_api_server(server: KubernetesServer) -> Egress:
@@ -106,6 +107,14 @@ def to_copilot(server: KubernetesServer) -> list[Egress]:
 def from_clients(server: KubernetesServer, port: str) -> Ingress:
     """Any pod of the cluster, and who is none: the bearer token decides. Kubelets' probes need no rule."""
     return Ingress(from_=[_ANY_POD, *_blocks(server.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
+
+
+def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:
+    inside = re.fullmatch(r"[^.]+\.([^.]+)\.svc(\..+)?", host)
+    if not inside:
+        return _blocks(cidrs)
+    by_name = {"kubernetes.io/metadata.name": inside[1]}
+    return [Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=by_name))]
 
 
 def _blocks(cidrs: Iterable[str]) -> list[Peer]:

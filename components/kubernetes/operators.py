@@ -85,17 +85,17 @@ def secret_store(provider: Mapping[str, Any]) -> OperatorObject:
     )
 
 
-def synced_secret(secret: Secret, remote: str) -> OperatorObject:
+def synced_secret(secret: Secret, remote: str, version: str = "") -> OperatorObject:
     """The Secret of the namespace that External Secrets copies `secret` into, which its store calls `remote`.
 
     It is read whole, in one request: a user and another version's password would be a torn pair. Each secret has a
     Secret of its own: External Secrets writes none before all that goes into it has a value, and not all need one.
+    `version` is the key there that says which version it is.
     """
     place = delivered(secret)
+    keys = {**place.keys, **({version: f"{secret.name}-version"} if version else {})}
     renamed = [
-        {"regexp": {"source": f"^{re.escape(field)}$", "target": key}}
-        for field, key in place.keys.items()
-        if field != key
+        {"regexp": {"source": f"^{re.escape(field)}$", "target": key}} for field, key in keys.items() if field != key
     ]
     name = CERTS if place.name == CERTS else f"{SYNCED}{secret.name}"
     whole: dict[str, Any] = {"extract": {"key": remote}}
@@ -116,7 +116,9 @@ def sync(secrets: SyncedKey, catalogue: Catalogue, place: Place) -> tuple[str, .
     """Have External Secrets copy `secrets` into the namespace. Gives the names of the Secrets that it makes."""
     store = secret_store(secrets.provider).deploy("secret-store", place)
     made = [
-        synced_secret(secret, secrets.remotes[secret.name]) for secret in catalogue if secret.name in secrets.secrets
+        synced_secret(secret, secrets.remotes[secret.name], secrets.version)
+        for secret in catalogue
+        if secret.name in secrets.secrets
     ]
     for secret, each in zip(secrets.secrets, made, strict=True):
         each.deploy(f"synced-{secret}", place, after=[store])

@@ -14,9 +14,14 @@ READABLE = 0o440
 """Mode of a value's file: root's, and the pod's group's by fsGroup."""
 
 FOLDER = "/etc/coreflux-mcp"
-CA_FILE = f"{FOLDER}/stack/ca.crt"
+STACK_FOLDER = f"{FOLDER}/stack"
+CA_FILE = f"{STACK_FOLDER}/ca.crt"
 CERTS_FOLDER = f"{FOLDER}/certs"
 SECRETS_FOLDER = f"{FOLDER}/secrets"
+
+
+TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
+"""Of the token that Vault is shown."""
 
 
 def pod_security() -> core.v1.PodSecurityContextArgs:
@@ -61,7 +66,25 @@ def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs
             name=STACK, items=[core.v1.KeyToPathArgs(key=key, path=key) for key in keys]
         ),
     )
-    return volume, core.v1.VolumeMountArgs(name="stack", mount_path=f"{FOLDER}/stack", read_only=True)
+    return volume, core.v1.VolumeMountArgs(name="stack", mount_path=STACK_FOLDER, read_only=True)
+
+
+def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeArgs:
+    """A token of the pod's service account, for who `audience` is; None is the API server. Kubelets renew it."""
+    token = core.v1.ServiceAccountTokenProjectionArgs(path=file, audience=audience, expiration_seconds=3600)
+    return core.v1.VolumeArgs(
+        name=name,
+        projected=core.v1.ProjectedVolumeSourceArgs(
+            default_mode=READABLE, sources=[core.v1.VolumeProjectionArgs(service_account_token=token)]
+        ),
+    )
+
+
+def shown_token(path: str, audience: str | None) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
+    """Such a token as the file `path`."""
+    folder, _, file = path.rpartition("/")
+    mount = core.v1.VolumeMountArgs(name=TOKEN, mount_path=folder, read_only=True)
+    return token_volume(TOKEN, file, audience), mount
 
 
 def secret_files(

@@ -1,7 +1,11 @@
-"""The Kubernetes store's rotator: `secretops tick` by a CronJob, as an account that may get and update its Secrets."""
+"""The rotator in a cluster: `secretops tick` by a CronJob, as an account that may get and update the Secrets of the
+Kubernetes store, or that logs in to a store elsewhere and may do nothing in the cluster.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -10,7 +14,7 @@ from pulumi_kubernetes import batch, core, meta
 from components.broker import broker_location, ca_bundle
 from components.kubernetes.grants import Grant, grant
 from components.kubernetes.names import LEASE, ROTATOR, STACK, Place, name_of
-from components.kubernetes.network import allow, to_api_server, to_broker, to_dns
+from components.kubernetes.network import allow, to_api_server, to_broker, to_dns, to_vault
 from components.kubernetes.pods import (
     CA_FILE,
     CERTS_FOLDER,
@@ -21,6 +25,7 @@ from components.kubernetes.pods import (
     pull_secrets,
     scratch,
     secret_files,
+    shown_token,
     stack_files,
 )
 from components.principals import Namespace
@@ -41,6 +46,19 @@ FAILED_KEPT = 24
 """Ticks that failed, with their logs: a day of them."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoreElsewhere:
+    """A Vault that the rotator logs in to with a token of its service account."""
+
+    address: str
+    audience: str | None
+    """Whom that token is for; None is the API server."""
+    token: str
+    """Path of the token in the pod."""
+    files: Mapping[str, str]
+    """Public files that it needs for that, by name."""
+
+
 class KubernetesRotator(pulumi.ComponentResource):
     """An hourly tick. Owns its account, its grant, its manifest and its network; never a value.
 
@@ -56,6 +74,7 @@ class KubernetesRotator(pulumi.ComponentResource):
         server: KubernetesServer,
         broker: OutsideBroker,
         namespace: Namespace,
+        elsewhere: StoreElsewhere | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, None, opts)
@@ -63,16 +82,21 @@ class KubernetesRotator(pulumi.ComponentResource):
         account = core.v1.ServiceAccount(
             "rotator-account", metadata=place.metadata(ROTATOR), automount_service_account_token=False, opts=place.child
         )
-        grant(
-            "rotator",
-            ROTATOR,
-            place,
-            name_of(account.metadata),
-            Grant("", "secrets", secrets, ("get", "update")),
-            Grant("coordination.k8s.io", "leases", (LEASE,), ("get", "update")),
-        )
-        allow("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), to_api_server(server)])
+        if elsewhere:
+            store = to_vault(elsewhere.address, server)
+        else:
+            grant(
+                "rotator",
+                ROTATOR,
+                place,
+                name_of(account.metadata),
+                Grant("", "secrets", secrets, ("get", "update")),
+                Grant("coordination.k8s.io", "leases", (LEASE,), ("get", "update")),
+            )
+            store = to_api_server(server)
+        allow("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), store])
         files = {MANIFEST: _in_pod(manifest, broker, server).model_dump_json(indent=1) + "\n"}
+        files |= elsewhere.files if elsewhere else {}
         if broker.ca_file:
             files["ca.crt"] = ca_bundle(broker.ca_file)
         core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=files, opts=place.child)
@@ -92,7 +116,7 @@ class KubernetesRotator(pulumi.ComponentResource):
                         active_deadline_seconds=LONGEST_TICK,
                         template=core.v1.PodTemplateSpecArgs(
                             metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
-                            spec=_pod(server, broker, name_of(account.metadata), tuple(files)),
+                            spec=_pod(server, broker, name_of(account.metadata), tuple(files), elsewhere),
                         ),
                     ),
                 ),
@@ -103,14 +127,20 @@ class KubernetesRotator(pulumi.ComponentResource):
 
 
 def _pod(
-    server: KubernetesServer, broker: OutsideBroker, account: pulumi.Output[str], files: tuple[str, ...]
+    server: KubernetesServer,
+    broker: OutsideBroker,
+    account: pulumi.Output[str],
+    files: tuple[str, ...],
+    elsewhere: StoreElsewhere | None,
 ) -> core.v1.PodSpecArgs:
     mounted = [scratch(), stack_files(*files)]
-    if server.certificate_issuer:  # secretops takes any other from the store itself
+    if elsewhere:
+        mounted.append(shown_token(elsewhere.token, elsewhere.audience))
+    elif server.certificate_issuer:  # secretops takes any other from the store itself
         mounted.append(secret_files("certs", CERTS_FOLDER, *certificates(broker, server)))
     return core.v1.PodSpecArgs(
         service_account_name=account,
-        automount_service_account_token=True,  # it writes the Secrets by it
+        automount_service_account_token=elsewhere is None,  # it writes the Secrets by it
         enable_service_links=False,
         image_pull_secrets=pull_secrets(server),
         restart_policy="Never",
@@ -134,13 +164,14 @@ def _pod(
 
 def _in_pod(manifest: Manifest, broker: OutsideBroker, server: KubernetesServer) -> Manifest:
     """The stack's manifest as it reads inside the cluster: other paths, and no kubeconfig."""
+    store = manifest.store
+    in_cluster = isinstance(store, Location)
     here = broker_location(
         broker,
-        certificates=Path(CERTS_FOLDER) if server.certificate_issuer else None,
+        certificates=Path(CERTS_FOLDER) if server.certificate_issuer and in_cluster else None,
         certificate_secret=manifest.broker.certificate_secret,
         ca_file=CA_FILE if broker.ca_file else None,
     )
-    store = manifest.store
-    if not isinstance(store, Location):
-        raise TypeError(f"{store.kind}: a CronJob keeps the Secrets of its own namespace")
-    return manifest.model_copy(update={"broker": here, "store": store.model_copy(update={"context": None})})
+    if isinstance(store, Location):
+        store = store.model_copy(update={"context": None})
+    return manifest.model_copy(update={"broker": here, "store": store})

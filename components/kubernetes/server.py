@@ -6,15 +6,16 @@ import hashlib
 import json
 
 import pulumi
-from pulumi_kubernetes import apps, core, meta, policy
+from pulumi_kubernetes import apps, core, meta, networking, policy
 
 from components.broker import ca_bundle, public_variables
 from components.kubernetes.names import CERTS, PUBLIC, SECRETS, SERVER, STACK, Place, name_of, selector
-from components.kubernetes.network import allow, from_clients, to_broker, to_copilot, to_dns
+from components.kubernetes.network import allow, from_clients, to_broker, to_copilot, to_dns, to_vault
 from components.kubernetes.operators import client_certificate, sync
 from components.kubernetes.pods import (
     CA_FILE,
     SECRETS_FOLDER,
+    TOKEN,
     certificates,
     container_security,
     pod_security,
@@ -23,10 +24,11 @@ from components.kubernetes.pods import (
     secret,
     secret_files,
     stack_files,
+    token_volume,
 )
 from components.principals import ServiceAccount
-from components.references import MountedFiles, SyncedKey
-from components.sections import KubernetesServer, OutsideBroker
+from components.references import InjectedFiles, MountedFiles, SyncedKey
+from components.sections import KubernetesServer, OutsideBroker, VaultStore
 from components.server import McpServer
 from settings import Settings
 
@@ -71,7 +73,8 @@ class KubernetesMcpServer(McpServer):
         mounted: tuple[str, ...] = (SECRETS,)
         if isinstance(secrets, SyncedKey):
             mounted = sync(secrets, settings.catalogue, place)
-            if broker.ca_file:  # else the rotator's component lays it there, beside what it needs itself
+            if broker.ca_file and settings.store.kind != "vault":  # else the rotator's component lays it there, beside
+                # what it needs itself
                 bundle = {"ca.crt": ca_bundle(broker.ca_file)}
                 core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=bundle, opts=place.child)
         variables = public_variables(broker, log_level=settings.log_level, ca_file=CA_FILE)
@@ -80,7 +83,7 @@ class KubernetesMcpServer(McpServer):
             "server-network",
             SERVER,
             place,
-            egress=[to_dns(), to_broker(broker, server), *to_copilot(server)],
+            egress=[to_dns(), to_broker(broker, server), *to_copilot(server), *_to_store(settings, secrets, server)],
             ingress=[from_clients(server, "http")],
         )
         apps.v1.Deployment(
@@ -98,15 +101,27 @@ class KubernetesMcpServer(McpServer):
                     metadata=meta.v1.ObjectMetaArgs(
                         labels=place.labels,
                         # Variables don't change in a running pod: a change of theirs is a new pod.
-                        annotations={"coreflux-mcp-secrets/public-sha256": _digest(variables)},
+                        annotations={
+                            "coreflux-mcp-secrets/public-sha256": _digest(variables),
+                            **(secrets.annotations if isinstance(secrets, InjectedFiles) else {}),
+                        },
                     ),
-                    spec=_pod(server, broker, account, mounted, name_of(public.metadata)),
+                    spec=_pod(server, broker, account, name_of(public.metadata), secrets=secrets, mounts=mounted),
                 ),
             ),
             opts=place.child,
         )
         _reachable(place)
         self.register_outputs({"endpoint": self.endpoint})
+
+
+def _to_store(
+    settings: Settings, secrets: MountedFiles | SyncedKey, server: KubernetesServer
+) -> list[networking.v1.NetworkPolicyEgressRuleArgs]:
+    """Where the agent in the server's pods asks."""
+    if isinstance(secrets, InjectedFiles) and isinstance(settings.store, VaultStore):
+        return [to_vault(settings.store.address, server)]
+    return []
 
 
 def _reachable(place: Place) -> None:
@@ -139,13 +154,22 @@ def _pod(
     server: KubernetesServer,
     broker: OutsideBroker,
     account: ServiceAccount,
-    secrets: tuple[str, ...],
     public: pulumi.Output[str],
+    *,
+    secrets: MountedFiles | SyncedKey,
+    mounts: tuple[str, ...],
 ) -> core.v1.PodSpecArgs:
-    sources = [secret(name) for name in secrets if name != CERTS]
-    mounted = [scratch(), secret_files("secrets", SECRETS_FOLDER, *sources, *certificates(broker, server))]
-    if broker.ca_file:
-        mounted.append(stack_files("ca.crt"))
+    mounted = [scratch()]
+    tokens: list[core.v1.VolumeArgs] = []
+    files = ["ca.crt"] if broker.ca_file else []
+    if isinstance(secrets, InjectedFiles):  # the folder is the injector's, and the token the agent's alone
+        tokens.append(token_volume(TOKEN, "token", secrets.token_for))
+        files += secrets.files
+    else:
+        sources = [secret(name) for name in mounts if name != CERTS]
+        mounted.append(secret_files("secrets", SECRETS_FOLDER, *sources, *certificates(broker, server)))
+    if files:
+        mounted.append(stack_files(*files))
     return core.v1.PodSpecArgs(
         service_account_name=account.name,
         automount_service_account_token=False,
@@ -162,13 +186,15 @@ def _pod(
             )
             for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ],
-        volumes=[volume for volume, _ in mounted],
+        volumes=[*(volume for volume, _ in mounted), *tokens],
         containers=[
             core.v1.ContainerArgs(
                 name="server",
                 image=server.image,
                 command=["secretops"],
-                args=_arguments(server),
+                args=_arguments(
+                    server, secrets.source if isinstance(secrets, MountedFiles) else f"files:{SECRETS_FOLDER}"
+                ),
                 env=[
                     core.v1.EnvVarArgs(
                         name="POD_NAME",
@@ -205,8 +231,8 @@ def _pod(
     )
 
 
-def _arguments(server: KubernetesServer) -> list[str]:
-    arguments = ["run", "--from", f"files:{SECRETS_FOLDER}", "--transport", "http", "--listen", f"0.0.0.0:{POD_PORT}"]
+def _arguments(server: KubernetesServer, source: str) -> list[str]:
+    arguments = ["run", "--from", source, "--transport", "http", "--listen", f"0.0.0.0:{POD_PORT}"]
     service = f"{SERVER}.{server.namespace}"
     for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
         arguments += ["--allowed-host", name]

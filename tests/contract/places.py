@@ -1,7 +1,7 @@
 """Where each store's versions and deliveries lie in a test: how to open it, look into it, spoil it and kill it.
 
-The folder, the API server and the kills are real. AWS and Azure are not: moto stands in for the one, tools/key_vault
-and Azurite for the other. A new store is one more `Place` and its row.
+The folder, the API server, OpenBao and the kills are real. AWS and Azure are not: moto stands in for the one,
+tools/key_vault and Azurite for the other. A new store is one more `Place` and its row.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from secretops.access import AccessRecords
 from secretops.manifest import AwsStore, AzureStore, Delivered, DotenvStore, KubernetesStore
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
+from tests.contract.swarm_place import InSwarm
+from tests.contract.vault_place import InMount
 from tests.real.accidents import in_child, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
@@ -53,6 +55,7 @@ class Feature(StrEnum):
     ONE_RECORD_AN_ACCESS = "one access record of its own for every read and write"
     DELIVERS_LATER = "a version can be current before its readers find it"
     WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
+    EMPTY_TEXT = "a field may be empty"
 
 
 class Place(Protocol):
@@ -95,6 +98,8 @@ class Row:
     moments: int = 10
     """How many a publish has at least: fewer seen means that some are missed."""
     gaps: dict[Feature, str] = field(default_factory=dict)
+    examples: int = 40
+    """How many values are tried: fewer where each is a restart of what reads it."""
     starts_something: bool = False
 
 
@@ -583,6 +588,29 @@ ROWS = [
         gaps={
             Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request",
             Feature.DELIVERS_LATER: "readers get the newest version: making it is the delivery",
+        },
+    ),
+    Row(
+        "vault",
+        InMount,
+        InMount.fresh,
+        moments=8,
+        starts_something=True,
+        gaps={
+            Feature.ONE_RECORD_AN_ACCESS: "the server's audit devices are the trail: two lines a request",
+            Feature.DELIVERS_LATER: "readers get the newest document: writing it is the delivery",
+        },
+    ),
+    Row(
+        "swarm",
+        InSwarm,
+        InSwarm.fresh,
+        moments=6,
+        examples=8,
+        starts_something=True,
+        gaps={
+            Feature.ONE_RECORD_AN_ACCESS: "a tick compares names and reads no value to do it: test_swarm_records",
+            Feature.EMPTY_TEXT: "a Swarm keeps no empty secret",
         },
     ),
 ]

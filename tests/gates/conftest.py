@@ -44,6 +44,8 @@ def stack_on(
             stack = aws_stack(tmp_path, broker, request)
         elif delivery == "azure":
             stack = azure_stack(tmp_path, broker, request)
+        elif delivery == "vault":
+            stack = openbao_stack(tmp_path, broker, request)
         else:
             stack = make_stack(tmp_path / "store", broker, delivery=delivery)
         stack.put("broker-admin", dict(admin))
@@ -69,7 +71,14 @@ def azure_stack(folder: Path, broker: Broker, request: pytest.FixtureRequest) ->
     return make_azure_stack(folder, broker, azure, azurite)
 
 
-@pytest.fixture(params=["aws", "azure"])
+def openbao_stack(folder: Path, broker: Broker, request: pytest.FixtureRequest) -> Stack:
+    openbao = request.getfixturevalue("openbao")
+    from tests.real.openbao_stack import make_openbao_stack
+
+    return make_openbao_stack(folder, broker, openbao)
+
+
+@pytest.fixture(params=["aws", "azure", "vault"])
 def cloud(request: pytest.FixtureRequest, stack_on: MakeStack) -> CloudStack:
-    """A stack of each cloud on a real mosquitto, whose broker-admin has been put."""
+    """A stack of each cloud, and of Vault, on a real mosquitto, whose broker-admin has been put."""
     return cast(CloudStack, stack_on("mosquitto", request.param))

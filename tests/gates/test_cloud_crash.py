@@ -1,9 +1,9 @@
 """What a cloud's rotator does is killed at any effect, while it holds the lease, and the cloud's next call ends it.
 What readers are given logs in all the while.
 
-The same test for AWS (Secrets Manager's four calls of a function; moto with AWS' rules) and for Azure (the commands of
-the job; Key Vault's stand-in and the lease of a blob in Azurite), on a real mosquitto. What only AWS has is in
-test_aws_crash.py.
+The same test for AWS (Secrets Manager's four calls of a function; moto with AWS' rules), for Azure (the commands of the
+job; Key Vault's stand-in and the lease of a blob in Azurite) and for Vault (the same commands; a real OpenBao), on a
+real mosquitto. What only AWS has is in test_aws_crash.py.
 """
 
 from __future__ import annotations

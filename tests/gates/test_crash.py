@@ -86,7 +86,7 @@ def test_a_rotation_killed_at_a_random_moment_is_ended_by_one_tick(stack_on: Mak
         )
 
 
-@pytest.mark.parametrize("delivery", ["variables", "aws", "azure"])  # the lease is the store's
+@pytest.mark.parametrize("delivery", ["variables", "aws", "azure", "vault"])  # the lease is the store's
 def test_of_two_rotators_one_works_and_the_other_names_it(stack_on: MakeStack, delivery: str) -> None:
     stack = stack_on("mosquitto", delivery)
     stack.rotate()

@@ -56,7 +56,7 @@ def test_no_call_fails_through_rotations_retirements_certificates_keys_and_broke
     hold(served, mosquitto, transport, rotations, least_calls)
 
 
-@pytest.mark.parametrize("served", ["aws", "azure"], indirect=True)
+@pytest.mark.parametrize("served", ["aws", "azure", "vault"], indirect=True)
 def test_no_call_fails_through_all_of_them_where_the_launcher_asks_a_clouds_store(
     served: ServedByLauncher, mosquitto: Mosquitto
 ) -> None:

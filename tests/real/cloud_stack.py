@@ -1,5 +1,5 @@
 """What a stack of any cloud can have done to it: how the cloud calls its rotator, where that can be stopped, what a
-person changes by hand. The suites of tests/gates know no more of AWS and Azure than this."""
+person changes by hand. The suites of tests/gates know no more of AWS, Azure and Vault than this."""
 
 from __future__ import annotations
 

@@ -10,11 +10,14 @@ a changed Secret into a volume (up to some 90 s; here a fraction of one). It res
 asks no liveness or startup probe. A container that listens on 0.0.0.0 is made to listen on a free port of 127.0.0.1
 instead; to the cluster each pod has an address of its own, on which nobody listens (an EndpointSlice takes no loopback
 address).
+
+With an `injector` a pod that is annotated for it also gets a `bao agent` of its own (tests/real/agent_injector.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 import signal
 import subprocess
@@ -33,6 +36,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Node, Pod, PodBinding, PodStatus
 
 from tests.real import pod_process
+from tests.real.agent_injector import AgentInjector
 from tests.real.cluster import DEADLINE, Cluster
 from tests.real.mosquitto import free_port
 from tests.real.pod_spec import as_container, container_of
@@ -51,6 +55,10 @@ class RunningPod:
     port: int
     waiting: str = "its volumes"
     process: subprocess.Popen[bytes] | None = None
+    first: subprocess.Popen[bytes] | None = None
+    """What has to end with 0 before it starts."""
+    agent: subprocess.Popen[bytes] | None = None
+    """What runs beside it."""
     started: str = ""
     ready: bool = False
     ending: float | None = None
@@ -75,15 +83,25 @@ class RunningPod:
         """The exit code, once it ended."""
         return self.process.poll() if self.process else None
 
+    def kill(self) -> None:
+        """End whatever of it runs, at once."""
+        for process in (self.process, self.first, self.agent):
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
+
 
 class Kubelet:
     """The one node of a namespace. Runs its pods while the block does, and ends them with it."""
 
-    def __init__(self, cluster: Cluster, namespace: str, folder: Path, *, server: Path) -> None:
+    def __init__(
+        self, cluster: Cluster, namespace: str, folder: Path, *, server: Path, injector: AgentInjector | None = None
+    ) -> None:
         """`server` is the folder with the MCP server that the image would bring."""
         pod_process.check_possible()
         self.node = f"node-{secrets.token_hex(4)}"
         self._cluster, self._namespace, self._folder, self._server = cluster, namespace, folder, server
+        self._injector = injector
         self._client = cluster.client(cluster.kubeconfig_for(f"system:node:{self.node}", ("system:nodes",)))
         self._scheduler = cluster.client(cluster.kubeconfig_for("system:kube-scheduler"))
         self._pods: dict[str, RunningPod] = {}
@@ -102,9 +120,7 @@ class Kubelet:
         self._stopping.set()
         self._thread.join(DEADLINE)
         for running in self._pods.values():
-            if running.process and running.process.poll() is None:
-                running.process.kill()
-                running.process.wait()
+            running.kill()
         self._cluster.client().delete(Node, self.node)
 
     def pods(self, name: str = "") -> list[RunningPod]:
@@ -158,10 +174,7 @@ class Kubelet:
                 self._keep(running)
             self._report(running)
         for uid in self._pods.keys() - there.keys():
-            process = self._pods[uid].process
-            if process and process.poll() is None:
-                process.kill()
-                process.wait()
+            self._pods[uid].kill()
             with self._changed:
                 self._ended.append(self._pods.pop(uid))
 
@@ -189,6 +202,15 @@ class Kubelet:
         }
         log = running.folder / "log"
         container = as_container(running.volumes, self._client, own=own, port=running.port, log=log)
+        if self._injector and self._injector.wants(running.pod):
+            injected = self._injector.inject(running.volumes, running.folder)
+            if injected.first:
+                running.first = running.first or pod_process.run(injected.first, running.folder / "root-init")
+                if running.first.poll() != 0:
+                    running.waiting = f"its agent, which lays its files first: {injected.first.log.read_text()[-500:]}"
+                    return
+            running.agent = pod_process.run(injected.agent, running.folder / "root-agent")
+            container = dataclasses.replace(container, mounts=[*container.mounts, injected.files])
         running.process = pod_process.run(container, running.folder / "root")
         running.started = _now()
 
@@ -204,6 +226,7 @@ class Kubelet:
             elif now > running.ending:
                 process.kill()
             return
+        running.kill()
         with _unless_gone():
             self._client.delete(Pod, running.name, namespace=self._namespace, grace_period=0)
 

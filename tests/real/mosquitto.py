@@ -37,7 +37,7 @@ START_SECONDS = 60.0
 class Mosquitto:
     """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
 
-    With TLS its certificate names one host and no address; `certifying`: it asks clients for a certificate, too.
+    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
     """
 
     folder: Path
@@ -144,11 +144,14 @@ def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.Ellipt
     return certificate, key, path
 
 
-def start_mosquitto(folder: Path, *, certified: str | None = "localhost", certifying: bool = False) -> Mosquitto:
-    """Start one in `folder` with a certificate for the host `certified`, or without TLS if None."""
+def start_mosquitto(
+    folder: Path, *, certified: str | None = "localhost", also: tuple[str, ...] = (), certifying: bool = False
+) -> Mosquitto:
+    """Start one in `folder` with a certificate for the host `certified` and the names in `also`, or without TLS if
+    None."""
     find_mosquitto()
     if certified:
-        _certify(folder, certified)
+        _certify(folder, certified, also)
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
@@ -246,15 +249,15 @@ def _dynamic_security(admin: Value) -> dict[str, object]:
     }
 
 
-def _certify(folder: Path, host: str) -> None:
+def _certify(folder: Path, host: str, also: tuple[str, ...]) -> None:
     ca, ca_key, _ = make_ca(folder)
     signing = ca_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     (folder / "ca.key").write_bytes(signing)
-    for whose, name in (("server", host), ("client", "test client")):
+    for whose, name, names in (("server", host, also), ("client", "test client", ())):
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _certificate(name, key, issuer=(ca, ca_key))
+        made = _certificate(name, key, issuer=(ca, ca_key), also=names)
         plain = serialization.NoEncryption()
         (folder / f"{whose}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
         (folder / f"{whose}.key").write_bytes(
@@ -263,7 +266,10 @@ def _certify(folder: Path, host: str) -> None:
 
 
 def _certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+    also: tuple[str, ...] = (),
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -295,5 +301,6 @@ def _certificate(
         )
     )
     if issuer:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        names = x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *also)])
+        builder = builder.add_extension(names, critical=False)
     return builder.sign(signer, hashes.SHA256())

@@ -77,7 +77,7 @@ class Workshop:
 @contextmanager
 def open_workshop(folder: Path) -> Iterator[Workshop]:
     """One that ends with the block. Skips the test where no dockerd runs."""
-    server = real_server() or SMALL_SERVER
+    server = server_of_image()
     server_files = {path.name: path.read_bytes() for path in (*server.glob("*.py"), *server.glob("LICENSE"))}
     canary = secrets.token_hex(20)
     with tempfile.TemporaryDirectory(prefix="dockerd-") as short, running_dockerd(Path(short)) as docker:
@@ -89,6 +89,11 @@ def open_workshop(folder: Path) -> Iterator[Workshop]:
             done = docker.build("--tag", PYTHON, "-", given=given)
             assert done.returncode == 0, done.stderr
             yield Workshop(docker, folder / "tree", f"{url}/server", commit, server_files, canary)
+
+
+def server_of_image() -> Path:
+    """The folder of the MCP server that a built image has: upstream's, or the small one where that is not to be had."""
+    return real_server() or SMALL_SERVER
 
 
 def files_of(archive: bytes) -> dict[str, bytes]:

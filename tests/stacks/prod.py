@@ -26,7 +26,7 @@ from tests.stacks.project import BIN, PREFIX, ROOT, Stack
 from tools.clone import CLOUDS
 from tools.standin import choice
 
-OF_CLOUDS = ("AWS_", "AZURE_", "ARM_", "IDENTITY_", "MSI_", "STANDIN")
+OF_CLOUDS = ("AWS_", "AZURE_", "ARM_", "IDENTITY_", "MSI_", "VAULT_", "BAO_", "STANDIN")
 """How variables begin that lead to an account. Those of whoever runs the tests must not matter, nor be in reach."""
 
 

@@ -161,11 +161,12 @@ def layers_of(archive: bytes) -> list[list[tarfile.TarInfo]]:
 
 @real
 def test_both_roles_have_what_they_import_and_no_more(workshop: Workshop, image: str) -> None:
-    asked = ("boto3", "lightkube", "mcp", "prometheus_client", "requests", "watchfiles", "amqtt", "pulumi", "pip", "uv")
+    needed = ("boto3", "docker", "hvac", "lightkube", "mcp", "prometheus_client", "requests", "watchfiles", "yaml")
+    asked = (*needed, "amqtt", "pulumi", "pip", "uv")
     code = f"import importlib.util as u; print(*[name for name in {asked} if u.find_spec(name)])"
     python = ("--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python", image)
     there = workshop.docker.tell("run", *python, "-c", code)
-    assert there.split() == ["boto3", "lightkube", "mcp", "prometheus_client", "requests", "watchfiles"]
+    assert there.split() == list(needed)
     assert "Live with the secrets" in workshop.docker.tell("run", "--rm", "--network", "none", image, "--help")
     by_name = ("--rm", "--network", "none", "--entrypoint", "secretops", image)  # as the stack's pods start it
     assert "What the schedule calls" in workshop.docker.tell("run", *by_name, "tick", "--help")

@@ -250,13 +250,15 @@ def test_parts_that_cannot_be_installed_are_named_and_are_an_error_only_where_th
 
 
 @pytest.mark.parametrize(
-    ("kind", "built", "laid"), [("kubernetes", True, True), ("kubernetes", False, False), ("dotenv", True, False)]
+    ("kind", "built", "laid"),
+    [("kubernetes", True, True), ("kubernetes", False, False), ("swarm", True, True), ("dotenv", True, False)],
 )
 def test_the_provider_is_laid_for_a_stack_that_asks_for_it_where_pulumi_is_our_own_build(
     kind: str, built: bool, laid: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = program(tmp_path / "cache/provider", "#!/bin/sh\n")
-    monkeypatch.setattr("tools.kubernetes_parts.provider", lambda: provider)  # it takes minutes to build
+    for parts_of_it in ("kubernetes_parts", "docker_provider"):
+        monkeypatch.setattr(f"tools.{parts_of_it}.provider", lambda: provider)  # it takes minutes to build
     cli = pulumi_cli.expected_build() if built else Path("/somewhere/pulumi")
     program(tmp_path / ".venv/.set-up-pulumi", f"key\n{cli}")
     program(tmp_path / "Pulumi.some.yaml", f"config:\n  coreflux-mcp-secrets:store:\n    kind: {kind}\n")

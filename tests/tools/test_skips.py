@@ -1,4 +1,4 @@
-"""What a skip means with CI=true: the hook of tests/conftest.py in a pytest of its own."""
+"""What a skip means with CI=true: the hook of tests/conftest.py in a pytest of its own, and what a Swarm's reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import MAY_BE_MISSING
+from tests.real.swarm import running_swarm
 
 ROOT = Path(__file__).resolve().parents[2]
 REASON = "the part is not installed"
@@ -58,3 +61,27 @@ def test_a_skip_is_an_error_in_ci_and_elsewhere_a_skip(tmp_path: Path) -> None:
 
 def test_what_may_be_missing_is_a_skip_in_ci_too(tmp_path: Path) -> None:
     assert f"\n{len(MAY_BE_MISSING)} skipped in" in told(tmp_path, ALLOWED, "true")
+
+
+@pytest.mark.parametrize(
+    ("program", "user", "reason"),
+    [
+        (None, 0, "dockerd is not installed: apt-get install docker.io"),
+        ("/bin/false", 1000, "dockerd needs root"),
+        ("/bin/false", 0, "dockerd does not run here: unshare"),
+    ],
+    ids=["not installed", "not root", "not allowed"],
+)
+def test_a_swarm_that_cannot_be_had_is_a_skip_that_ci_allows(
+    program: str | None, user: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = tmp_path / "setpriv"
+    refusing.write_text("#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted'\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("tests.real.dockerd.shutil.which", lambda *_, **__: program)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(pytest.skip.Exception) as skipped, running_swarm():
+        """Not reached."""
+    assert str(skipped.value).startswith(reason)
+    assert str(skipped.value).startswith(tuple(MAY_BE_MISSING))

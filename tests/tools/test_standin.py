@@ -86,6 +86,7 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, St
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path / "nobody"))
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))  # where Vault's own command leaves a token
     made = {"aws": Standin(StandinAws("7.51.1")), "azure-native": Standin(StandinAzure("3.29.0"))}
     for package, given in (("aws", {"region": REGION}), ("azure-native", SUBSCRIPTION)):
         made[package].Configure(provider_pb2.ConfigureRequest(args=wire.struct(given)), Context())
@@ -437,8 +438,9 @@ def test_a_word_that_the_variable_does_not_know_is_refused(monkeypatch: pytest.M
 CREDENTIALS = {
     "aws": {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
     "azure": {"ARM_CLIENT_ID": "a", "ARM_CLIENT_SECRET": "b"},
+    "vault": {"VAULT_TOKEN": "a"},
 }
-FROM = {"aws": "env", "azure": "ARM_CLIENT_SECRET"}
+FROM = {"aws": "env", "azure": "ARM_CLIENT_SECRET", "vault": "VAULT_TOKEN"}
 
 
 @dataclass

@@ -26,6 +26,7 @@ from components.sections import PROJECT_FOLDER
 from tests.unit.aws_arns import arn_of
 from tests.unit.azure_ids import made_by_azure
 from tests.unit.stack_file import StackFile
+from tests.unit.vault_ids import made_by_vault
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Registered:
     """Inputs, at any depth, that the engine was told to encrypt."""
     provider: str = ""
     """Name of the provider that makes it, where the program says which."""
+    ignored: tuple[str, ...] = ()
+    """Paths of inputs that the engine is told to leave as they are."""
 
 
 @dataclass
@@ -143,6 +146,8 @@ class _Echo(mocks.Mocks):
             return "", {}
         if args.typ.startswith("azure-native:"):
             return made_by_azure(args.typ, args.name, args.inputs)
+        if args.typ.startswith("vault:"):
+            return made_by_vault(args.typ, args.name, args.inputs)
         made = {"arn": arn_of(args.typ, args.name, args.inputs)} if args.typ.startswith("aws:") else {}
         return f"{args.name}-id", {**made, **args.inputs}
 
@@ -168,6 +173,7 @@ class _Recorder(mocks.MockMonitor):
                 kept=request.retainOnDelete,
                 secret_inputs=tuple(_secrets("", inputs)),
                 provider=_name(request.provider.rpartition("::")[0]),
+                ignored=tuple(request.ignoreChanges),
             )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 

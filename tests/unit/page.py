@@ -11,5 +11,5 @@ def rows(page: str, section: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in table.splitlines()[2:]:
         first, rest = row.strip("| ").split(" | ", 1)
-        found |= dict.fromkeys(re.findall(r"`([\w-]+)`", first), rest)
+        found |= dict.fromkeys(re.findall(r"`([\w.-]+)`", first), rest)
     return found

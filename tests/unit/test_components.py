@@ -482,6 +482,7 @@ SDKS = {
     "pulumi_azure_native",
     "pulumi_kubernetes",
     "pulumi_docker",
+    "pulumi_vault",
     "boto3",
     "azure",
     "kubernetes",

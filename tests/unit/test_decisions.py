@@ -7,9 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from secretops.engine.decisions import Action, Facts, Reason, decide, due_at, findings, left_by_operator
+from secretops.engine.decisions import (
+    RENEW_AT,
+    SPREAD,
+    Action,
+    Facts,
+    Reason,
+    decide,
+    due_at,
+    findings,
+    left_by_operator,
+    renewal_at,
+)
 from secretops.engine.state import Replica, Stage, Version, Versions
-from secretops.manifest import Reader, Secret, SecretKind
+from secretops.manifest import Reader, Secret, SecretKind, VaultIssuer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -48,6 +59,8 @@ class Case:
     tells: list[str] = field(default_factory=list)
     """Parts of what a person is told."""
     replicas: tuple[Replica, ...] = ()
+    issued: bool = False
+    """Whether somebody is named who signs it."""
 
 
 def server(version: Version, *, says: str | None = None) -> Replica:
@@ -150,6 +163,30 @@ TABLE = [
         Reason.EXPIRED], kind=X509, tells=["expired 2026-03-01 12:00"]),
     Case("a certificate a second before its end is only near it", (certificate(30 * DAY, SECOND),), None, [
         Reason.NEAR_EXPIRY], kind=X509),
+    Case("a certificate that somebody signs is made when there is none", (), Action.ROTATE, [Reason.NEVER_ROTATED],
+         kind=X509, issued=True),
+    Case("it is left alone before a thirtieth short of two thirds of its life",
+         (certificate(19 * DAY - SECOND, 11 * DAY + SECOND),), None, [], kind=X509, issued=True),
+    Case("at two thirds of its life it is renewed", (certificate(20 * DAY, 10 * DAY),), Action.ROTATE, [Reason.DUE],
+         kind=X509, issued=True, tells=["due since 2026-02-28"]),
+    Case("a day late a person is told", (certificate(21 * DAY, 9 * DAY),), Action.ROTATE, [
+        Reason.DUE, Reason.OVERDUE], kind=X509, issued=True),
+    Case("of one that lives for a day a person is told well before its end",
+         (certificate(21 * HOUR, 3 * HOUR),), Action.ROTATE, [Reason.DUE, Reason.OVERDUE], kind=X509, issued=True),
+    Case("one that has expired is renewed, and a person is told", (certificate(30 * DAY, timedelta()),), Action.ROTATE,
+         [Reason.DUE, Reason.EXPIRED, Reason.OVERDUE], kind=X509, issued=True, tells=["expired 2026-03-01 12:00"]),
+    Case("one that lives for years is renewed by its cadence", (certificate(CADENCE, 1000 * DAY),), Action.ROTATE,
+         [Reason.DUE], kind=X509, issued=True),
+    Case("one left pending is finished", (version(Stage.PENDING, None), certificate(DAY, 29 * DAY)), Action.RESUME,
+         [Reason.PENDING_LEFT_BEHIND], kind=X509, issued=True),
+    Case("the key of the one before is let go of after the grace",
+         (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(DAY, 29 * DAY)), Action.RETIRE,
+         [Reason.RETIRE_DUE], kind=X509, issued=True),
+    Case("the key of the one before is kept for the last second of grace",
+         (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(GRACE - SECOND, 30 * DAY)), None,
+         [], kind=X509, issued=True),
+    Case("the key of a supplied one before is an operator's to let go of",
+         (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(DAY, 29 * DAY)), None, [], kind=X509),
 ]  # fmt: skip
 
 
@@ -161,6 +198,7 @@ def facts(case: Case) -> Facts:
         readers=(Reader.ROTATOR,) if case.kind is ADMIN else (Reader.SERVER, Reader.ROTATOR),
         cadence_days=CADENCE.days,
         users=("a", "b") if case.kind.alternates else (),
+        issuer=VaultIssuer(mount="pki", role="client", common_name="it", seconds=1) if case.issued else None,
     )
     return Facts(secret=secret, versions=Versions(case.versions), grace=GRACE, replicas=case.replicas)
 
@@ -208,3 +246,15 @@ def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:
     assert due_at(facts(Case("", (), None, []))) is None
     assert due_at(facts(Case("", (current(DAY),), None, []))) == NOW - DAY + CADENCE
     assert due_at(facts(Case("", (UNDELIVERED,), None, []))) == NOW - 50 * DAY + CADENCE
+
+
+def test_certificates_that_were_made_together_are_due_apart_and_each_always_at_one_time() -> None:
+    ends = NOW + 30 * DAY
+    made = [Version(id=f"{n}", stage=Stage.CURRENT, created=NOW, expires=ends) for n in range(100)]
+    times = [renewal_at(one) for one in made]
+    shares = [(at - NOW) / (30 * DAY) for at in times if at]
+
+    assert times == [renewal_at(one) for one in made]
+    assert all(RENEW_AT - SPREAD <= share <= RENEW_AT for share in shares)
+    assert max(shares) - min(shares) > 0.8 * SPREAD
+    assert renewal_at(current()) is None, "what has no end"

@@ -69,6 +69,44 @@ OBJECTS = [
             }
         }
     ),
+    secret_store(
+        {
+            "vault": {
+                "server": "https://vault.example.com:8200",
+                "path": "coreflux-mcp-prod",
+                "version": "v2",
+                "namespace": "plant",
+                "caBundle": "bm8gY2VydGlmaWNhdGU=",
+                "auth": {
+                    "kubernetes": {
+                        "mountPath": "kubernetes",
+                        "role": "coreflux-mcp-prod-server",
+                        "serviceAccountRef": {"name": "coreflux-mcp-sync", "audiences": ["vault"]},
+                    }
+                },
+            }
+        }
+    ),
+    secret_store(
+        {
+            "vault": {
+                "server": "https://vault.example.com:8200",
+                "path": "coreflux-mcp-prod",
+                "version": "v2",
+                "auth": {
+                    "jwt": {
+                        "path": "coreflux-mcp-prod-jwt",
+                        "role": "coreflux-mcp-prod-server",
+                        "kubernetesServiceAccountToken": {
+                            "serviceAccountRef": {"name": "coreflux-mcp-sync"},
+                            "audiences": ["vault"],
+                            "expirationSeconds": 600,
+                        },
+                    }
+                },
+            }
+        }
+    ),
     synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt"),
     synced_secret(catalogue.client_cert(), "coreflux-mcp/prod/client-cert"),
 ]
@@ -80,6 +118,8 @@ each_object = pytest.mark.parametrize(
         "a namespace's issuer",
         "a store of AWS",
         "a store of Azure",
+        "a store of Vault",
+        "a store of Vault by jwt",
         "a synced secret",
         "a synced certificate",
     ],

@@ -179,7 +179,7 @@ def test_an_agent_key_that_is_not_there_yet_does_not_keep_the_server(tmp_path: P
     assert read(tmp_path, DO_AGENT_API_KEY_FILE=f"{tmp_path}/none").agent_key is None
 
 
-@pytest.mark.parametrize("source", ["", "dotenv:", "vault:somewhere", "/a/path"])
+@pytest.mark.parametrize("source", ["", "dotenv:", "consul:somewhere", "/a/path"])
 def test_an_unknown_source_is_refused_with_the_known_ones(source: str) -> None:
     with pytest.raises(UsageError, match=r"dotenv:.*file:"):
         open_source(source).read()

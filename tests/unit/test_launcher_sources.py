@@ -192,7 +192,61 @@ def test_a_document_that_is_none_is_told_without_its_content(
     assert "->" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "dotenv:", "env:x", "vault:somewhere", "/a/path"])
+def test_the_documents_of_a_folder_are_one_and_what_is_being_written_there_is_none_of_them(
+    clean_environment: None, tmp_path: Path
+) -> None:
+    source = open_source(f"json:{tmp_path}")
+    with pytest.raises(NotYetError):
+        source.read()
+    assert source.folders() == {tmp_path}
+    mqtt = {"username": "server-a", "password": PASSWORD, "version": "v-1"}
+    (tmp_path / "mqtt.json").write_text(json.dumps({"mqtt": mqtt}))
+    (tmp_path / "mqtt.json.tmp1").write_text('{"mqtt": {')
+    (tmp_path / ".mqtt.json").write_text('{"mqtt": {')
+    before, settings = source.fingerprint(), source.read()
+    assert (settings.mqtt["password"], settings.versions["mqtt"], settings.agent_key) == (PASSWORD, "v-1", None)
+    (tmp_path / "agent-key.json").write_text(json.dumps({"agent-key": {"api-key": KEY}}))
+    assert source.fingerprint() != before
+    found = source.read().agent_key
+    assert found and found["api-key"] == KEY
+
+
+def test_a_folder_that_is_not_there_yet_is_waited_for_where_a_slash_says_that_it_is_one(
+    clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(f"json:{tmp_path}/laid/")
+    with pytest.raises(NotYetError, match=r"laid: nobody has laid this folder[\s\S]*injector") as waiting:
+        source.read()
+    assert waiting.value.secrets == ("mqtt",)
+    assert source.folders() == {tmp_path / "laid"}
+    with pytest.raises(UsageError, match="does not exist"):
+        open_source(f"json:{tmp_path}/laid").read()
+    before = source.fingerprint()
+    (tmp_path / "laid").mkdir()
+    with pytest.raises(NotYetError) as waiting:
+        source.read()
+    assert "injector" not in str(waiting.value), "it was there, and lays down what there is"
+    (tmp_path / "laid" / "mqtt.json").write_text(json.dumps({"mqtt": {"username": "server-a", "password": PASSWORD}}))
+    assert source.fingerprint() != before
+    assert source.read().mqtt["password"] == PASSWORD
+    with pytest.raises(UsageError, match="Not a directory"):
+        open_source(f"json:{tmp_path}/laid/mqtt.json/").read()
+    monkeypatch.delenv("MQTT_BROKER")
+    with pytest.raises(UsageError, match="MQTT_BROKER is missing"):
+        open_source(f"json:{tmp_path}/never/").read()
+
+
+def test_a_secret_in_two_documents_of_a_folder_is_a_mistake_that_names_both(
+    clean_environment: None, tmp_path: Path
+) -> None:
+    for name in ("mqtt.json", "old.json"):
+        (tmp_path / name).write_text(json.dumps({"mqtt": {"username": "server-a", "password": PASSWORD}}))
+    with pytest.raises(UsageError, match=r"old\.json: mqtt stands in mqtt\.json, too") as caught:
+        open_source(f"json:{tmp_path}").read()
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "dotenv:", "env:x", "consul:somewhere", "/a/path"])
 def test_an_unknown_source_is_refused_with_those_there_are(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_source(text)
@@ -213,3 +267,23 @@ def test_a_folder_that_the_account_may_not_look_into_is_a_message_and_no_traceba
 
     said = as_nobody(look)[1]
     assert said.startswith(f"{folder}: Permission denied")
+
+
+def test_a_version_may_be_said_by_a_file_that_comes_with_the_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in PUBLIC.items():
+        monkeypatch.setenv(name, text)
+    for variable, file in (("MQTT_USER", "mqtt_user"), ("MQTT_PASSWORD", "mqtt_password")):
+        monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / file))
+    monkeypatch.setenv("SECRETOPS_VERSION_MQTT_FILE", str(tmp_path / "mqtt-version"))
+    source = open_source("env:")
+
+    with pytest.raises(NotYetError):
+        source.read()
+    before = source.fingerprint()
+    for file, text in (("mqtt_user", "server-a"), ("mqtt_password", PASSWORD), ("mqtt-version", "v-1\n")):
+        (tmp_path / file).write_text(text)
+
+    assert source.read().versions["mqtt"] == "v-1"
+    assert source.fingerprint() != before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from secretops.engine.rotation import GraceError, Rotation, new_token
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import RefusedError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.stores.dotenv import DotenvVersionStore
@@ -207,3 +207,46 @@ def test_a_user_that_does_not_retire_is_tried_again(stack: Stack) -> None:
     with pytest.raises(RefusedError):
         rotation(stack, target).retire(previous)
     assert stack.session().store.versions("mqtt").previous == previous
+
+
+def undelivered(stack: Stack, target: StandInTarget, monkeypatch: pytest.MonkeyPatch) -> Rotation:
+    """A rotation whose current version no reader has got. Only this fact is played."""
+    made = rotation(stack, target)
+    made.advance()
+    target.asked.clear()
+    kept = DotenvVersionStore.versions
+
+    def versions(self: DotenvVersionStore, secret: str) -> Versions:
+        return Versions(tuple(replace(each, published=None) for each in kept(self, secret).all))
+
+    monkeypatch.setattr(DotenvVersionStore, "versions", versions)
+    return made
+
+
+def test_a_version_that_no_reader_has_yet_is_set_anew_where_the_target_refuses_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = StandInTarget()
+    made = undelivered(stack, target, monkeypatch)
+    target.refuses.add("verify")
+    with pytest.raises(RefusedError):
+        made.accept_again()
+    assert target.asked == [("verify", "a"), ("apply", "a"), ("verify", "a")]
+
+
+def test_a_version_that_logs_in_is_not_set_anew_for_that_would_end_its_sessions(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = StandInTarget()
+    assert not undelivered(stack, target, monkeypatch).accept_again()
+    assert target.asked == [("verify", "a")]
+
+
+def test_a_version_that_readers_have_is_never_set_anew(stack: Stack) -> None:
+    target = StandInTarget()
+    made = rotation(stack, target)
+    made.advance()
+    target.asked.clear()
+    target.refuses.add("verify")
+    assert not made.accept_again()
+    assert target.asked == []

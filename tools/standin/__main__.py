@@ -9,8 +9,9 @@ from tools.standin.aws.provider import Aws
 from tools.standin.azure.provider import Azure
 from tools.standin.cloud import Cloud
 from tools.standin.plugin import serve
+from tools.standin.vault.provider import Vault
 
-CLOUDS: Mapping[str, Callable[[str], Cloud]] = {"aws": Aws, "azure-native": Azure}
+CLOUDS: Mapping[str, Callable[[str], Cloud]] = {"aws": Aws, "azure-native": Azure, "vault": Vault}
 
 
 def main(arguments: list[str]) -> None:

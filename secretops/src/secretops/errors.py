@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     FAILED = 1  # it was tried and did not work; nothing was lost
     USAGE = 2  # the command line or the stack file is wrong
     ATTENTION = 3  # everything ran, and something needs a person
-    BUSY = 4  # somebody else holds the lease
+    BUSY = 4  # somebody else holds the lease, or came first
     WAITING = 5  # a value has to be supplied first
 
 

@@ -44,6 +44,18 @@ class Reader(StrEnum):
     ROTATOR = "rotator"
 
 
+class VaultIssuer(Model):
+    """Who signs a certificate: a role of a PKI engine, in the Vault that is the stack's store and by the same login."""
+
+    kind: Literal["vault"] = "vault"
+    mount: str
+    role: str
+    common_name: str
+    """Of the client: the one name that the role signs."""
+    seconds: int
+    """For how long a certificate is asked to be good. The role may say less."""
+
+
 class Secret(Model):
     """One named entry of the catalogue. Not a value."""
 
@@ -55,6 +67,13 @@ class Secret(Model):
     """After how many days a new value is due (alternating kinds), or a person is reminded (the others)."""
     users: tuple[str, ...] = ()
     """The two broker users that take turns; empty for kinds that do not alternate."""
+    issuer: VaultIssuer | None = None
+    """Who signs its certificates, which secretops has made and renews; None: an operator supplies them."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether secretops makes its values by itself."""
+        return self.kind.alternates or self.issuer is not None
 
 
 class BrokerKind(StrEnum):
@@ -191,12 +210,101 @@ class AzureStore(Model):
     """Name of a secret in the vault -> who is declared to read it: object ids of Entra principals."""
 
 
+class VaultLogin(Model):
+    """How a program that nobody started logs in to Vault. Public: a role's name, never a secret id or a token."""
+
+    method: Literal["approle", "jwt", "kubernetes"]
+    mount: str
+    """Where the method is enabled, without `auth/`."""
+    role: str
+    """The role's name; for approle its role id, which Vault does not keep secret."""
+    file: str
+    """Path of what it shows there: a secret id (or the wrapping token of one), a JWT, a service account's token."""
+    wrapped: bool = False
+    """approle: whether the file has a wrapping token, which is good for one login."""
+
+
+class VaultStore(Model):
+    """The place of a Vault or OpenBao store: one KV v2 mount.
+
+    As whom an operator asks is left to Vault's own chain (VAULT_TOKEN, ~/.vault-token), so that no manifest names a
+    person. What runs by itself has a `login`.
+    """
+
+    kind: Literal["vault"] = "vault"
+    address: str
+    """The server's URL, https."""
+    namespace: str = ""
+    """Of Vault Enterprise or OpenBao; empty is the root."""
+    ca_file: str | None = None
+    """PEM bundle that signs the server's certificate; None trusts the system's."""
+    mount: str
+    secrets: dict[str, str]
+    """secret -> path in the mount of what every reader gets: the newest version there is the current one."""
+    pending: dict[str, str]
+    """secret -> path in the mount of what is prepared: apart, because KV gives whoever asks without a version the
+    newest one, proven or not. Only the rotator reads it."""
+    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """secret -> fields that its readers are to find: keys of the document."""
+    lease: str
+    """Path in the mount of the document that says who rotates, changed by check-and-set. It never holds a value."""
+    login: VaultLogin | None = None
+    """None: the token of whoever runs secretops."""
+    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Path in the mount -> its declared readers as the audit log tells them: `<mount>/<role>` of an auth method."""
+
+
+class SwarmFile(Model):
+    """The file in the server's containers that has one field of a secret."""
+
+    name: str
+    """Below /run/secrets, as the Secret Management Guide names it."""
+    mode: int = 0o400
+
+
+SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
+"""Label of all that a stack has in a Swarm: whose it is, as SwarmStore.instance has it."""
+
+
+def version_file(secret: str) -> str:
+    """The file, beside those of the fields, that says which version they are of; the launcher reads it."""
+    return f"{secret}-version"
+
+
+class SwarmStore(Model):
+    """The place of a Docker Swarm store: the secrets of one Swarm, which only its containers can read.
+
+    Which daemon is asked is left to Docker's own chain (DOCKER_HOST, the current context); a manager's.
+    """
+
+    kind: Literal["swarm"] = "swarm"
+    prefix: str
+    """Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`."""
+    book: str
+    """Name of the config whose labels say which versions there are, which is current, and who rotates: changed by
+    check-and-set on its index. It never holds a value."""
+    instance: str
+    """The stack's label on all that is made: a book with another is of another stack."""
+    service: str
+    """The server's service, whose list of secrets is the delivery; the rotator moves it, start-first."""
+    delivered: dict[str, dict[str, SwarmFile]] = Field(default_factory=dict)
+    """secret -> field -> its file in the server's containers. All fields of a version come with one update."""
+    uid: int
+    """The launcher's, whose files they are."""
+    image: str
+    """What a tick runs in: no daemon gives a value back, so whoever needs one runs as a task that has it."""
+    networks: tuple[str, ...] = ()
+    """Those of that task: where it reaches the broker."""
+
+
 class Manifest(Model):
     """Everything secretops needs to know of one stack."""
 
     project: str
     stack: str
-    store: Annotated[DotenvStore | KubernetesStore | AwsStore | AzureStore, Field(discriminator="kind")]
+    store: Annotated[
+        DotenvStore | KubernetesStore | AwsStore | AzureStore | VaultStore | SwarmStore, Field(discriminator="kind")
+    ]
     broker: Broker
     secrets: tuple[Secret, ...]
     grace_seconds: int

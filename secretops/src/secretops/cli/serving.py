@@ -19,7 +19,10 @@ app.add_typer(broker_app, name="broker")
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Option("--from", help="dotenv:, file:, files:, json:, aws-sm: and a place, or env:.")],
+    source: Annotated[
+        str,
+        typer.Option("--from", help="dotenv:, file:, files:, json:, aws-sm:, azure-kv:, vault: and a place, or env:."),
+    ],
     transport: Annotated[
         str,
         typer.Option(

@@ -16,12 +16,20 @@ from rich.table import Table
 
 from secretops import redaction
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
+from secretops.engine.state import Version
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
 from secretops.manifest import Secret
+from secretops.operations import carrying
+from secretops.operations.session import Session
 from secretops.values import PUBLIC_FIELDS, Value
 
 PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
 """Fields whose final newline belongs to them."""
+
+
+def options(**chosen: bool) -> tuple[str, ...]:
+    """The options of these names that were chosen, for a command that runs elsewhere."""
+    return tuple(f"--{name}" for name, is_chosen in chosen.items() if is_chosen)
 
 
 def _age(when: datetime | None, now: datetime) -> str:
@@ -92,6 +100,10 @@ def put(  # noqa: PLR0917 - typer calls it by name
         )
     session = open_session(stack, manifest)
     value = _supplied(session.secret(name), file or [])
+    if carrying.is_needed(session.manifest):
+        operation.check_fields(session.secret(name), value)
+        command = ("put", name, *options(now=now, json=as_json))
+        return carrying.carry(session.manifest, command, given=value)
     version = operation.put(session, name, value, cut_off=now)
     if as_json:
         print_json(asdict(version))
@@ -164,13 +176,20 @@ def rotate(
     from secretops.operations import rotate as operation
 
     session = open_session(stack, manifest)
+    if carrying.is_needed(session.manifest):
+        return carrying.carry(session.manifest, ("rotate", name, *options(now=now, json=as_json)))
     say: Callable[[str], None] = lambda text: err.print(f"{name}: {text}", markup=False)  # noqa: E731
     version = operation.rotate(session, name, cut_off=now, say=say)
     if as_json:
         print_json(asdict(version))
     else:
-        out.print(f"{name}: user {version.user} logged in, published as {version.id}", markup=False)
+        proven = f"user {version.user} logged in" if version.user else f"the broker takes it, {_until(version)}"
+        out.print(f"{name}: {proven}, published as {version.id}", markup=False)
     return ExitCode.DONE
+
+
+def _until(version: Version) -> str:
+    return f"good until {version.expires:%Y-%m-%d %H:%M} UTC" if version.expires else "for good"
 
 
 @app.command()
@@ -184,8 +203,11 @@ def tick(
     as_json: AsJson = False,
 ) -> int:
     """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
+    session = open_session(stack, manifest, role="rotator")
+    if carrying.is_needed(session.manifest):
+        return carrying.carry(session.manifest, ("tick", *options(scheduled=scheduled, json=as_json)))
     try:
-        code = _tick(stack, manifest, as_json)
+        code = _tick(session, as_json)
     except LeaseHeldError as error:
         if not scheduled:
             raise
@@ -194,10 +216,10 @@ def tick(
     return ExitCode.DONE if scheduled and code not in (ExitCode.FAILED, ExitCode.USAGE) else code
 
 
-def _tick(stack: str | None, manifest: Path | None, as_json: bool) -> ExitCode:
+def _tick(session: Session, as_json: bool) -> ExitCode:
     from secretops.operations import tick as operation
 
-    outcomes = operation.tick(open_session(stack, manifest, role="rotator"))
+    outcomes = operation.tick(session)
     if as_json:
         print_json(
             [

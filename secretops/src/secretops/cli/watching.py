@@ -69,6 +69,14 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     since: Annotated[str | None, typer.Option("--since", help="24h, 7d, 90min, or an ISO 8601 time (UTC).")] = None,
     secret: Annotated[str | None, typer.Option("--secret", help="Only this secret, or the place it lies in.")] = None,
     reader: Annotated[str | None, typer.Option("--reader", help="Only this reader; * and ? stand for others.")] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            "--given",
+            metavar="SECRET[@VERSION]",
+            help="Store vault alone: whoever was given this value, at whatever path, or brought it there.",
+        ),
+    ] = None,
     stack: Stack = None,
     manifest: ManifestFile = None,
     as_json: AsJson = False,
@@ -77,8 +85,14 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import audit as operation
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
-    found = load_manifest(stack, manifest)
-    view = operation.audit(found, files or (), since=begin, secret=secret, reader=reader)
+    if given:
+        from secretops.operations.given import given as trail_of
+
+        session = open_session(stack, manifest)
+        found, trail = session.manifest, trail_of(session, given)
+    else:
+        found, trail = load_manifest(stack, manifest), None
+    view = operation.audit(found, files or (), since=begin, secret=secret, reader=reader, trail=trail)
     if as_json:
         for row in view.rows:
             print_json({**asdict(row), "outcome": row.outcome}, indent=None)

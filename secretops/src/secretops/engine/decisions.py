@@ -6,6 +6,7 @@ finding that asks for an action; `findings` gives them all, for a person to read
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,8 @@ OVERDUE_AFTER = timedelta(days=1)
 RENEW_AT = 2 / 3
 """The share of its life after which a certificate is due, as cert-manager renews by default."""
 
+SPREAD = 1 / 30
+"""The share of its life by which one that secretops renews may be due sooner: not all of a plant ask on one day."""
 
 UNKNOWN = "unknown"
 """What a server reports as its version when its source does not say one."""
@@ -109,7 +112,7 @@ def grace_over(version: Version, facts: Facts) -> datetime | None:
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
     """Only an operator can supply the first value of a kind that secretops does not make."""
-    if facts.secret.kind is SecretKind.MQTT_USER or facts.versions.current:
+    if facts.secret.kind is SecretKind.MQTT_USER or facts.secret.issuer or facts.versions.current:
         return None
     name = facts.secret.name
     return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: secretops put {name}")
@@ -126,7 +129,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
     """The readers of the previous version have all said that they let it go, or have had their time."""
     previous = facts.versions.previous
-    if previous is None or previous.retired or not facts.secret.kind.alternates:
+    if previous is None or previous.retired or not facts.secret.is_made:
         return None
     over = grace_over(previous, facts)
     if over is None:
@@ -165,17 +168,31 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
     """The first value of a kind that secretops makes is made by the first rotation."""
-    if facts.secret.kind is not SecretKind.MQTT_USER or facts.versions.current:
+    by_itself = facts.secret.kind is SecretKind.MQTT_USER or facts.secret.issuer
+    if not by_itself or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 
 
+def renewal_at(version: Version) -> datetime | None:
+    """When a certificate that secretops renews is due: at two thirds of its life, or sooner by what its id says.
+
+    None for what does not end by itself.
+    """
+    if version.expires is None:
+        return None
+    sooner = SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32
+    return version.created + (version.expires - version.created) * (RENEW_AT - sooner)
+
+
 def due_at(facts: Facts) -> datetime | None:
-    """When the next value is due by the cadence. None before there is a first one."""
+    """When the next value is due by the cadence, or by the end of what is renewed. None before there is a first one."""
     current = facts.versions.current
     if current is None:
         return None
-    return (current.published or current.created) + timedelta(days=facts.secret.cadence_days)
+    by_cadence = (current.published or current.created) + timedelta(days=facts.secret.cadence_days)
+    by_its_end = renewal_at(current) if facts.secret.issuer else None
+    return min(by_cadence, by_its_end or by_cadence)
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
@@ -183,17 +200,23 @@ def due(facts: Facts, now: datetime) -> Finding | None:
     at = due_at(facts)
     if at is None or now < at:
         return None
-    if facts.secret.kind.alternates:
+    if facts.secret.is_made:
         return Finding(Reason.DUE, Action.ROTATE, f"due since {at:%Y-%m-%d}")
     return Finding(Reason.DUE, Action.TELL, f"due since {at:%Y-%m-%d}: secretops put {facts.secret.name}")
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
-    """A value that is valid only until a day (a certificate) is replaced at two thirds of its life."""
+    """A value that is valid only until a day (a certificate) is replaced at two thirds of its life.
+
+    One that secretops renews is due by then, and here only when it came to its end.
+    """
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
     name = facts.secret.name
+    if facts.secret.issuer:
+        ended = f"expired {current.expires:%Y-%m-%d %H:%M}: is the schedule on?"
+        return Finding(Reason.EXPIRED, Action.TELL, ended) if now >= current.expires else None
     if now >= current.expires:
         return Finding(Reason.EXPIRED, Action.TELL, f"expired {current.expires:%Y-%m-%d %H:%M}: secretops put {name}")
     if now < current.created + (current.expires - current.created) * RENEW_AT:
@@ -203,10 +226,15 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:
     """Due for so long that something is wrong with the schedule or the rotation."""
-    at = due_at(facts)
-    if at is None or now < at + OVERDUE_AFTER or not facts.secret.kind.alternates:
+    at, current = due_at(facts), facts.versions.current
+    if at is None or current is None or not facts.secret.is_made:
         return None
-    return Finding(Reason.OVERDUE, Action.TELL, f"overdue since {at + OVERDUE_AFTER:%Y-%m-%d}: is the schedule on?")
+    patience = OVERDUE_AFTER
+    if facts.secret.issuer and current.expires:  # of a short life there is less than a day left
+        patience = min(patience, max(timedelta(), (current.expires - at) / 2))
+    if now < at + patience:
+        return None
+    return Finding(Reason.OVERDUE, Action.TELL, f"overdue since {at + patience:%Y-%m-%d}: is the schedule on?")
 
 
 DECISIONS: tuple[Decision, ...] = (

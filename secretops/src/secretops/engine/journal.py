@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from secretops import lines
-from secretops.errors import StoreError
+from secretops.errors import SecretopsError, StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,21 @@ class Journal(Protocol):
 
     def last(self, secret: str) -> Entry | None:
         """The newest entry about a secret. Raises StoreError."""
+
+
+@contextmanager
+def written(journal: Journal, clock: Callable[[], datetime], *, secret: str, version: str, step: str) -> Iterator[None]:
+    """Write down how a step ended, whichever way."""
+
+    def entry(outcome: str) -> Entry:
+        return Entry(time=clock(), secret=secret, version=version, step=step, outcome=outcome)
+
+    try:
+        yield
+    except SecretopsError as error:
+        journal.write(entry(error.what))
+        raise
+    journal.write(entry("done"))
 
 
 class JournalFile:

@@ -11,12 +11,12 @@ followed us: the user that was idle when we looked may have become the one in us
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from secretops.engine.decisions import Facts, grace_of, grace_over, left_by_operator
-from secretops.engine.journal import Entry, Journal
+from secretops.engine.journal import Journal, written
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, SecretopsError
 from secretops.manifest import Secret
@@ -163,6 +163,27 @@ class Rotation:
         with self._written(version.id, "publish"):
             self._store.publish(self._secret.name, version.id, self._clock())
 
+    def accept_again(self) -> bool:
+        """Make the target take the current version anew, where it refuses it and no reader has it. Whether it had to.
+
+        Somebody changed that user's password between its proof and its delivery: readers that were to change over could
+        not log in, and kept the version before, which has the other user. Nobody else uses this one.
+        """
+        version = self._facts().versions.current
+        if version is None or version.published or version.user not in self._secret.users:
+            return False
+        value = self._value(version, "verify")
+        try:
+            self._target.verify(value)
+        except RefusedError:
+            with self._written(version.id, "apply"):
+                admin = self._admin()
+                self._store.confirm()
+                self._target.apply(admin, value)
+            self.verify(version)
+            return True
+        return False
+
     def retire(self, version: Version) -> None:
         """Make the previous version's password worthless.
 
@@ -184,16 +205,5 @@ class Rotation:
     def _value(self, version: Version, purpose: str) -> Value:
         return self._store.read(self._secret.name, version.id, purpose=purpose)
 
-    @contextmanager
-    def _written(self, version: str, step: str) -> Iterator[None]:
-        """Write down how a step ended, whichever way."""
-
-        def entry(outcome: str) -> Entry:
-            return Entry(time=self._clock(), secret=self._secret.name, version=version, step=step, outcome=outcome)
-
-        try:
-            yield
-        except SecretopsError as error:
-            self._journal.write(entry(error.what))
-            raise
-        self._journal.write(entry("done"))
+    def _written(self, version: str, step: str) -> AbstractContextManager[None]:
+        return written(self._journal, self._clock, secret=self._secret.name, version=version, step=step)

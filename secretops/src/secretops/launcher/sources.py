@@ -7,21 +7,20 @@ module of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from secretops.access import AccessRecords, this_actor
 from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.launcher.json_document import JsonDocument, places
+from secretops.launcher.json_document import JsonDocument
 from secretops.launcher.settings import ServerSettings, read_settings
 from secretops.launcher.variables import (
     CARRIERS,
     OWN_VARIABLES,
     PUBLIC_VARIABLES,
     SECRET_VARIABLES,
+    VERSION_VARIABLES,
     folders,
     keyed_digest,
     material,
@@ -91,7 +90,7 @@ class EnvFile(_OfVariables):
         self.where = str(self._path)
 
     def variables(self) -> Mapping[str, str]:
-        text = _text(self._path, "run `pulumi up` to lay it down, or name another place with --from")
+        text = text_of(self._path, "run `pulumi up` to lay it down, or name another place with --from")
         return {name: value for name, value in env_file.values(text).items() if value is not None}
 
     def folders(self) -> frozenset[Path]:
@@ -126,19 +125,27 @@ class Environment(_OfVariables):
     """`env:`: this process's own variables, and the files that they name.
 
     A value given in a variable is taken out of `os.environ`, so that no child inherits it; what the kernel shows of
-    this process's start stays. It can't change either: only the files can.
+    this process's start stays. It can't change either: only the files can. A variable that says a version may have its
+    text in a file, too: a Swarm gives a container files, and never another variable.
     """
 
     where = "the environment"
 
     def __init__(self, _place: str = "") -> None:
         self._variables = _public_environment(*CARRIERS, "MQTT_USER")
+        self._versions = _named(f"{name}_FILE" for name in VERSION_VARIABLES)
         for name in SECRET_VARIABLES:
             if value := os.environ.pop(name, None):
                 self._variables[name] = value
 
     def variables(self) -> Mapping[str, str]:
-        return self._variables
+        return self._variables | dict(self._said())
+
+    def _said(self) -> Iterator[tuple[str, str]]:
+        for name, place in self._versions.items():
+            path = Path(place)
+            if path.exists():  # it comes with the first value
+                yield name.removesuffix("_FILE"), text_of(path, "mount it again").strip()
 
     def may_bring(self, variable: str) -> bool:
         return f"{variable}_FILE" in self._variables
@@ -179,7 +186,7 @@ class Files(_OfVariables):
             found.setdefault("MQTT_USE_TLS", "true")
         for secret in ("mqtt", "agent-key", "client-cert", "http-token"):
             if path := file(f"{secret}-version"):
-                found[version_variable(secret)] = _text(path, "write it again").strip()
+                found[version_variable(secret)] = text_of(path, "write it again").strip()
         return found
 
     def folders(self) -> frozenset[Path]:
@@ -222,33 +229,10 @@ class OfDocument(_OfVariables):
         return path
 
 
-class Json(OfDocument):
-    """`json:<path>`: {"mqtt": {"username": …, "password": …}, "agent-key": {"api-key": …}, "client-cert": {…}}.
+def _json(place: str) -> Source:
+    from secretops.launcher.json_source import Json
 
-    Secrets by the names and fields of the catalogue, as every store keeps them, and not flat variables: that would be
-    a second .env. Each may say its "version".
-    """
-
-    def __init__(self, place: str) -> None:
-        super().__init__()
-        self._path = Path(place).expanduser()
-        self.where = str(self._path)
-
-    def variables(self) -> Mapping[str, str]:
-        try:
-            document = JsonDocument.model_validate_json(
-                _text(self._path, "write it, or name another place with --from")
-            )
-        except ValidationError as error:
-            raise UsageError(
-                f"{self._path}: not as it should be: {places(error)}",
-                rule='one JSON object of secrets and their fields, {"mqtt": {"username": …, "password": …}, …}',
-                remedy="write it again, whole",
-            ) from None
-        return self.variables_of(document)
-
-    def folders(self) -> frozenset[Path]:
-        return frozenset({self._path.parent})
+    return Json(place)
 
 
 def _secrets_manager(place: str) -> Source:
@@ -267,14 +251,23 @@ def _key_vault(place: str) -> Source:
     return KeyVault(place)
 
 
+def _vault(place: str) -> Source:
+    try:
+        from secretops.launcher.vault import Vault
+    except ModuleNotFoundError as error:
+        raise lacking(error, "vault") from None
+    return Vault(place)
+
+
 SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
     "dotenv": ("<folder of the store>", DotenvStore),
     "file": ("<path of a .env>", EnvFile),
     "files": ("<folder with one file a field>", Files),
-    "json": ("<path of a JSON document>", Json),
+    "json": ("<path of a JSON document, or of a folder of them>", _json),
     "env": ("", Environment),
     "aws-sm": ("<region>/<start of the names>/<secret>[+<secret>…]", _secrets_manager),
     "azure-kv": ("<vault's host>/<secret>[+<secret>…]", _key_vault),
+    "vault": ("<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]", _vault),
 }
 """scheme -> what follows it, and the class."""
 
@@ -295,11 +288,15 @@ def open_source(text: str) -> Source:
 
 def _public_environment(*more: str) -> dict[str, str]:
     """Taken when a source is opened: upstream's own are set anew for its import."""
-    names = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more))
+    return _named({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
+
+
+def _named(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
-def _text(path: Path, remedy: str) -> str:
+def text_of(path: Path, remedy: str) -> str:
+    """What stands in a file. Raises UsageError, with `remedy` where there is none."""
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:

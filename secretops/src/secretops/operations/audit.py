@@ -127,15 +127,16 @@ def audit(
     since: datetime | None = None,
     secret: str | None = None,
     reader: str | None = None,
+    trail: Trail | None = None,
 ) -> View:
     """The view over `files` ("-" is standard input; gzip is told by its first bytes), in memory that does not grow.
 
     Without files a dotenv store's own records are taken, and a trail that can be asked is. `reader` may hold *, ? and
-    [...].
+    [...]. `trail` reads the lines another way than the stack's own.
 
     Raises UsageError, also when no line of the files is a record: that would pass for "nobody read anything".
     """
-    trail, asked = open_trail(manifest), None
+    trail, asked = trail or open_trail(manifest), None
     if secret is not None and not (asked := trail.names(secret) | {ALL}) - {ALL}:
         raise UsageError(f"{secret}: not in stack {manifest.stack}", remedy=f"one of {', '.join(trail.known())}")
     view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
@@ -208,6 +209,8 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         whose = {
             "azure": "the vault's audit log goes to a Log Analytics workspace, and the stack names none",
             "kubernetes": "the API server keeps its audit log where its operator said, or its cloud does",
+            "swarm": "a daemon keeps no log of its events, and secretops' own records are on the log of whoever ran it",
+            "vault": "an audit device writes where the server's configuration says, on the server's own machine",
             "aws": "CloudTrail lays its log into a bucket, which the stack's outputs name, as one file for minutes",
         }
         raise UsageError(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
-from secretops.errors import WaitingError
-from secretops.manifest import Broker, Delivered, KubernetesStore, Manifest
+from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
+from secretops.manifest import Broker, Delivered, KubernetesStore, Manifest, SecretKind
 from secretops.stores import files
 from secretops.stores.protocol import VersionStore
-from secretops.values import Value
+from secretops.targets.connection import Connection
+from secretops.values import Value, new_password
 
 _laid: dict[str, Path] = {}
 """Version -> the folder of this process that its files are in."""
@@ -22,11 +25,67 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
     """
     broker, location = manifest.broker, manifest.store
     if broker.certificate_secret is not None:
-        folder = _kept(broker, broker.certificate_secret, store)
+        folder = _kept(manifest, broker.certificate_secret, store)
     elif isinstance(location, KubernetesStore) and location.issued and broker.certificate_file is None:
         folder = _issued(location, location.issued)
     else:
         return broker
+    return _showing(broker, folder)
+
+
+def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
+    """Show the broker a certificate that nobody uses yet, and log in beside it as whoever the store knows.
+
+    Where it knows nobody yet, any answer to a login will do: the broker speaks MQTT to no certificate that it does not
+    take. Raises RefusedError, UnreachableError.
+    """
+    broker = _showing(manifest.broker, _laid.get(version) or _lay(version, value))
+    refused: RefusedError | None = None
+    known = list(_credentials(manifest, store))
+    nobody = Value({"username": f"nobody-{secrets.token_hex(4)}", "password": new_password()})
+    for credential in known or [nobody]:
+        try:
+            with Connection(broker, credential):
+                return
+        except RefusedError as error:  # of the password; the next one's may be good
+            refused = error
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"{error.what}, showing certificate {version}",
+                rule="a new certificate is published once the broker has taken it; until then it is pending",
+                remedy="does the broker run, and trust who signed it? The next tick shows it again",
+            ) from error
+    if known and refused:
+        raise refused
+
+
+def authority_of(broker: Broker) -> str:
+    """Who signs the broker's own certificate, as a reader of client-cert is told. Raises UsageError."""
+    rule = "the PEM file of who signs the broker's certificate, for whoever reads ca.crt"
+    if broker.ca_file is None:
+        raise UsageError(
+            "the stack does not say who signs the broker's certificate",
+            rule=rule,
+            remedy="name it in broker.ca_file, then pulumi up",
+        )
+    from secretops.certificates import certificates_in  # a function of AWS has no cryptography, and no issuer
+
+    try:
+        return certificates_in(Path(broker.ca_file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no certificate in it"
+        raise UsageError(f"{broker.ca_file}: {why}", rule=rule, remedy="put it there") from None
+
+
+def _credentials(manifest: Manifest, store: VersionStore) -> Iterator[Value]:
+    """The current ones of the broker's users, the server's first."""
+    for kind in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN):
+        secret = manifest.of_kind(kind)
+        if secret and (current := store.versions(secret.name).current):
+            yield store.read(secret.name, current.id, purpose="prove a client certificate")
+
+
+def _showing(broker: Broker, folder: Path) -> Broker:
     authority = folder / "ca.crt"
     return broker.model_copy(
         update={
@@ -37,13 +96,14 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
     )
 
 
-def _kept(broker: Broker, secret: str, store: VersionStore) -> Path:
+def _kept(manifest: Manifest, secret: str, store: VersionStore) -> Path:
     current = store.versions(secret).current
     if current is None:
+        issued = any(one.issuer for one in manifest.secrets if one.name == secret)
         raise WaitingError(
             f"{secret}: the client certificate is not there yet",
-            rule=f"{broker.host}:{broker.port} is shown a certificate before anybody logs in",
-            remedy=f"secretops put {secret}",
+            rule=f"{manifest.broker.host}:{manifest.broker.port} is shown a certificate before anybody logs in",
+            remedy=f"secretops {'rotate' if issued else 'put'} {secret}",
         )
     if folder := _laid.get(current.id):
         return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from secretops.engine.state import Version
 from secretops.errors import UsageError
-from secretops.manifest import SecretKind
+from secretops.manifest import Manifest, SecretKind, SwarmStore
 from secretops.operations import broker
 from secretops.operations.session import Session
 
@@ -13,7 +13,8 @@ def purge(session: Session, only: str | None = None, *, destroy: bool) -> dict[s
     """Every version of every secret that the store keeps, or of `only` one; with `destroy` gone, delivered ones too.
 
     A broker's users stay as they are: without the values nobody can log in as them. The embedded broker goes whole,
-    for its admin could never be found again. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
+    for its admin could never be found again. So does what commands were carried in, and the value that one of them had
+    of its operator. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
         kept = session.store.kept()
@@ -23,9 +24,18 @@ def purge(session: Session, only: str | None = None, *, destroy: bool) -> dict[s
         if destroy:
             if only is None:
                 broker.remove(session.manifest)
+                _clear(session.manifest)
             for name in found:
                 session.store.forget(name)
         return found
+
+
+def _clear(manifest: Manifest) -> None:
+    """Before the values go: a task that has one attached keeps it."""
+    if isinstance(manifest.store, SwarmStore):
+        from secretops.operations.tasks import Tasks
+
+        Tasks(manifest.store).clear()
 
 
 def _check(session: Session, name: str, kept: tuple[str, ...]) -> None:

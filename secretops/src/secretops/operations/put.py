@@ -30,7 +30,7 @@ def put(session: Session, name: str, value: Value, *, cut_off: bool = False) -> 
     LeaseHeldError.
     """
     secret = session.secret(name)
-    _check_fields(secret, value)
+    check_fields(secret, value)
     expires = _expiry(secret, value) if secret.kind is SecretKind.X509 else None
     with session.lease(f"put {name}"):
         if secret.kind.alternates:
@@ -88,7 +88,8 @@ def _make_way(session: Session, secret: Secret, value: Value, *, cut_off: bool) 
         rotation.retire(previous)
 
 
-def _check_fields(secret: Secret, value: Value) -> None:
+def check_fields(secret: Secret, value: Value) -> None:
+    """Raise UsageError for fields that do not fit, or hold what their readers can't be given."""
     if missing := [field for field in secret.fields if not value.get(field)]:
         raise UsageError(
             f"{secret.name}: no {', '.join(missing)}",

@@ -34,15 +34,18 @@ def rotate(
     version. Raises what the steps raise, WaitingError, LeaseHeldError.
     """
     secret = session.secret(name)
-    if not secret.kind.alternates:
+    if not secret.is_made:
         raise UsageError(
             f"{name}: secretops does not make values of kind {secret.kind}",
             rule="its values are supplied",
             remedy=f"secretops put {name}",
         )
     with session.lease(f"rotate {name}"):
+        if secret.issuer:  # the old certificate and the new one are good side by side: nobody is waited for
+            session.settle(secret)
+            return session.renewal(secret).advance()
         session.await_admin(secret)
-        session.store.settle(name, session.clock())
+        session.settle(secret)
         rotation = session.rotation(secret)
         if not cut_off and session.facts(secret).versions.pending is None:
             _await_grace(session, secret, rotation, say, sleep)

@@ -7,19 +7,24 @@ import socket
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from secretops.engine.decisions import Facts, left_by_operator
 from secretops.engine.journal import Journal
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica
-from secretops.errors import SecretopsError, UsageError, WaitingError
+from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
+from secretops.issuers import open_issuer
 from secretops.manifest import AwsStore, AzureStore, Broker, Manifest, Secret, SecretKind
-from secretops.operations.certificate import with_certificate
+from secretops.operations.certificate import authority_of, prove, with_certificate
 from secretops.replicas import read_reports
 from secretops.stores import open_store
 from secretops.stores.protocol import VersionStore
 from secretops.targets import open_target
 from secretops.values import Value
+
+if TYPE_CHECKING:
+    from secretops.engine.renewal import Renewal
 
 REPORT_SECONDS = 5.0
 """How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
@@ -140,6 +145,31 @@ class Session:
         """The acting broker admin's credential. Raises WaitingError."""
         secret, version = self._current_admin()
         return self.store.read(secret, version, purpose="act as broker admin")
+
+    def settle(self, secret: Secret) -> None:
+        """Finish what a crash cut short. Where readers can't be brought to a version because the broker refuses it,
+        the broker is made to take it first. Raises StoreError, and what the steps raise."""
+        try:
+            self.store.settle(secret.name, self.clock())
+        except StoreError:
+            if not secret.kind.alternates or not self.rotation(secret).accept_again():
+                raise
+            self.store.settle(secret.name, self.clock())
+
+    def renewal(self, secret: Secret) -> Renewal:
+        """How `secret` moves. Only for one that somebody issues. Raises UsageError."""
+        from secretops.engine.renewal import Renewal  # a function of AWS has no cryptography, and no issuer
+
+        return Renewal(
+            secret,
+            common_name=secret.issuer.common_name if secret.issuer else "",
+            store=self.store,
+            issuer=open_issuer(self.manifest, secret),
+            authority=lambda: authority_of(self.manifest.broker),
+            prove=lambda version, value: prove(self.manifest, self.store, version, value),
+            journal=self.journal,
+            clock=self.clock,
+        )
 
     def rotation(self, secret: Secret, *, admin: Value | None = None) -> Rotation:
         """How `secret` moves. Only for kinds that alternate. `admin` acts instead of the one in the store."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from secretops.engine.decisions import Action, Finding, Reason, decide, findings
 from secretops.engine.journal import Entry
-from secretops.engine.state import Replica
+from secretops.engine.state import Replica, Version
 from secretops.errors import ExitCode, RefusedError, SecretopsError
 from secretops.manifest import AwsStore, Secret, SecretKind
 from secretops.operations.session import Session
@@ -41,15 +41,20 @@ class Outcome:
 
 
 def tick(session: Session, *, scheduled: Collection[str] = ()) -> list[Outcome]:
-    """One round over all secrets, admins first, since they set the others' passwords.
+    """One round over all secrets: what is shown to the broker before a login, then admins, since they set the others'
+    passwords.
 
     What is due of those in `scheduled` somebody else begins, Secrets Manager's own schedule: only what that has missed,
     so that it is overdue, is begun here, and told. One secret's failure does not stop the next one's. Raises
     LeaseHeldError when another rotation is under way.
     """
     with session.lease("tick"):
-        ordered = sorted(session.manifest.secrets, key=lambda secret: secret.kind is not SecretKind.BROKER_ADMIN)
+        ordered = sorted(session.manifest.secrets, key=_turn)
         return [_look_after(session, secret, begins=secret.name not in scheduled) for secret in ordered]
+
+
+def _turn(secret: Secret) -> int:
+    return 0 if secret.issuer else 1 if secret.kind is SecretKind.BROKER_ADMIN else 2
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
@@ -64,7 +69,7 @@ def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
     reported: tuple[Replica, ...] = ()
     missed: list[Finding] = []
     try:
-        session.store.settle(secret.name, session.clock())
+        session.settle(secret)
         done += _free(session, secret)
         for _ in range(MOST_ACTIONS):
             facts = session.facts_for_retiring(secret)
@@ -115,19 +120,29 @@ def _unexpected(name: str, error: Exception) -> SecretopsError:
 
 
 def _act(session: Session, secret: Secret, action: Action) -> str:
+    if secret.issuer:
+        renewal = session.renewal(secret)
+        if action is not Action.RETIRE:
+            return f"published {renewal.advance().id}"
+        renewal.retire(previous := _previous(session, secret))
+        return f"retired {previous.id}"
     if not secret.kind.alternates:
         return f"published {_finish(session, secret)}"
     session.await_admin(secret)
     rotation = session.rotation(secret)
     if action is Action.RETIRE:
-        previous = session.facts(secret).versions.previous
-        if previous is None:
-            raise SecretopsError(f"{secret.name}: nothing to retire")
-        rotation.retire(previous)
+        rotation.retire(previous := _previous(session, secret))
         return f"retired {previous.id}" + (
             "" if previous.user in secret.users else f" ({previous.user} is yours: kept)"
         )
     return f"published {rotation.advance().id}"
+
+
+def _previous(session: Session, secret: Secret) -> Version:
+    previous = session.facts(secret).versions.previous
+    if previous is None:
+        raise SecretopsError(f"{secret.name}: nothing to retire")
+    return previous
 
 
 def _finish(session: Session, secret: Secret) -> str:

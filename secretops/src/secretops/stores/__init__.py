@@ -7,12 +7,12 @@ from pathlib import Path
 from secretops.access import AccessRecords, this_actor
 from secretops.engine.journal import Journal, JournalFile
 from secretops.errors import UsageError
-from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultStore
 from secretops.stores.protocol import VersionStore
 
 
 def open_store(
-    location: DotenvStore | KubernetesStore | AwsStore | AzureStore, *, role: str
+    location: DotenvStore | KubernetesStore | AwsStore | AzureStore | SwarmStore | VaultStore, *, role: str
 ) -> tuple[VersionStore, Journal]:
     """The store at `location` and the journal kept in it, for a process in `role` ("operator", "rotator").
 
@@ -49,6 +49,22 @@ def open_store(
 
             vault = KeyVaultVersionStore.open(location, role=role)
             return vault, vault.journal
+        case SwarmStore():
+            try:
+                from secretops.stores.swarm import SwarmVersionStore
+            except ModuleNotFoundError as error:
+                raise lacking(error, "swarm") from None
+
+            swarm = SwarmVersionStore.open(location, role=role)
+            return swarm, swarm.journal
+        case VaultStore():
+            try:
+                from secretops.stores.vault import VaultVersionStore
+            except ModuleNotFoundError as error:
+                raise lacking(error, "vault") from None
+
+            mount = VaultVersionStore.open(location, role=role)
+            return mount, mount.journal
 
 
 def lacking(error: ModuleNotFoundError, extra: str) -> UsageError:

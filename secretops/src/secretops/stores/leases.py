@@ -173,10 +173,18 @@ def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
     )
 
 
-def lost_to(follower: str) -> StoreError:
+class LostError(StoreError):
+    """The lease was ours. Who has followed us is `follower`."""
+
+    follower = ""
+
+
+def lost_to(follower: str) -> LostError:
     """That somebody has followed us."""
-    return StoreError(
+    error = LostError(
         f"the lease is not ours any more: {follower} has changed it",
         rule="who has not renewed it for its whole duration is followed, and writes no more",
         remedy="nothing to do: what was begun is finished by the next tick",
     )
+    error.follower = follower
+    return error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, Manifest
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, Manifest, SwarmStore, VaultStore
 from secretops.stores import lacking
 from secretops.trails.protocol import Trail
 
@@ -29,6 +29,14 @@ def open_trail(manifest: Manifest) -> Trail:
             from secretops.trails.log_analytics import LogAnalytics
 
             return LogAnalytics(manifest.store)
+        case VaultStore():
+            from secretops.trails.vault import VaultAuditLog
+
+            return VaultAuditLog(manifest.store)
+        case SwarmStore():
+            from secretops.trails.swarm import SwarmEvents
+
+            return SwarmEvents(manifest.store, manifest.secrets)
 
 
 def ask(manifest: Manifest, since: datetime | None) -> Iterator[bytes] | None:

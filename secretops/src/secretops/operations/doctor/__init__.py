@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultStore
 from secretops.operations.doctor.broker import BrokerAnswers
 from secretops.operations.doctor.check import Check, Level, Result, unknown
 from secretops.operations.doctor.stands import NothingLeft, SecretStands
@@ -79,6 +79,34 @@ def checks(session: Session) -> list[Check]:
                 *azure_checks(vault),
                 BrokerAnswers(session.manifest.broker),
                 *(SecretStands(session, secret, first=vault.reach) for secret in session.manifest.secrets),
+            ]
+        case SwarmStore():
+            try:
+                from secretops.operations.doctor.manager import Manager
+            except ModuleNotFoundError as error:
+                raise lacking(error, "swarm") from None
+            from secretops.operations.doctor.swarm import swarm_checks
+
+            manager = Manager(store)
+            return [
+                *swarm_checks(manager),
+                *(SecretStands(session, secret, first=manager.reach) for secret in session.manifest.secrets),
+                NothingLeft(session, first=manager.reach),
+            ]  # the broker is asked by each tick, from where the server is: an operator's machine need not reach it
+        case VaultStore():
+            try:
+                from secretops.operations.doctor.vault_server import VaultServer
+            except ModuleNotFoundError as error:
+                raise lacking(error, "vault") from None
+            from secretops.operations.doctor.vault import vault_checks
+
+            issuers = [secret.issuer for secret in session.manifest.secrets if secret.issuer]
+            server = VaultServer(store, signs=[f"{one.mount}/sign/{one.role}" for one in issuers])
+            return [
+                *vault_checks(server),
+                BrokerAnswers(session.manifest.broker),
+                *(SecretStands(session, secret, first=server.reach) for secret in session.manifest.secrets),
+                NothingLeft(session, first=server.reach),
             ]
 
 
