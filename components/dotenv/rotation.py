@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from secretops.manifest import Manifest
+from secretops.systemd import TIMER
 
 MANIFEST = "config/secretops.json"
 
@@ -23,19 +24,6 @@ UMask=0077
 LimitCORE=0
 """
 
-_TIMER = """\
-[Unit]
-Description=Every hour: secretops tick, stack {stack}
-
-[Timer]
-OnCalendar=hourly
-RandomizedDelaySec=5min
-Persistent=yes
-
-[Install]
-WantedBy=timers.target
-"""
-
 
 def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
     """path below the root -> text: the manifest, and the two units."""
@@ -47,7 +35,7 @@ def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
     return {
         MANIFEST: manifest.model_dump_json(indent=1) + "\n",
         f"systemd/{_unit(manifest.stack)}.service": _SERVICE.format(**words),
-        f"systemd/{_unit(manifest.stack)}.timer": _TIMER.format(**words),
+        f"systemd/{_unit(manifest.stack)}.timer": TIMER.format(**words),
     }
 
 

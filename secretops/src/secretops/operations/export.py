@@ -19,6 +19,7 @@ from secretops.errors import UsageError
 from secretops.manifest import Manifest
 from secretops.operations.stack import project_folder
 from secretops.stores import lacking
+from secretops.systemd import TIMER
 
 if TYPE_CHECKING:
     from secretops.stores.swarm.attached import Attached
@@ -39,19 +40,6 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
     --security-opt no-new-privileges --volume {socket}:{socket} --env DOCKER_HOST=unix://{socket} \\
     --volume {folder}:{folder}:ro \\
     {image} tick --scheduled --manifest {folder}/{manifest}
-"""
-
-_TIMER = """\
-[Unit]
-Description=Every hour: secretops tick, stack {stack}
-
-[Timer]
-OnCalendar=hourly
-RandomizedDelaySec=5min
-Persistent=yes
-
-[Install]
-WantedBy=timers.target
 """
 
 
@@ -181,7 +169,7 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
     files = {
         MANIFEST: manifest.model_dump_json(indent=1) + "\n",
         f"{name}.service": _SERVICE.format(**words),
-        f"{name}.timer": _TIMER.format(**words),
+        f"{name}.timer": TIMER.format(**words),
     }
     return files | ({CA_FILE: program.timer.ca} if program.timer.ca else {})
 
