@@ -5,14 +5,11 @@ What the stack's job runs is run here, in whichever process: Container Apps only
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +28,7 @@ from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients, OwnConnections
 from tests.real.azurite import Ahead, Azurite
-from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Attempt, Calls, CloudStack, Event, Stall
+from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Calls, Event, Stall, TickedStack
 from tests.real.stack import DEADLINE, make_catalogue
 from tools.key_vault.faults import throttling
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
@@ -47,7 +44,7 @@ _vaults: dict[str, Vault] = {}
 
 
 @dataclass
-class AzureStack(CloudStack):
+class AzureStack(TickedStack):
     """A stack of the Azure store. Its rotators hold the blob's lease, whose clock a test may move."""
 
     ahead: Ahead = field(kw_only=True)
@@ -90,30 +87,6 @@ class AzureStack(CloudStack):
     def source(self) -> str:
         readable = [secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers]
         return f"azure-kv:{self.place.vault.removeprefix('https://')}/{'+'.join(readable)}"
-
-    def rotation(self, name: str = "mqtt") -> Attempt:
-        """An operator's command. What it left in the middle the job's next tick ends."""
-        return Attempt(({"rotate": name},), (TICK,))
-
-    def at_once(self) -> list[Attempt]:
-        """Executions of the job, as its schedule, a version near its end and a person start them. All is due."""
-        due = max(timedelta(days=secret.cadence_days or 0) for secret in self.manifest.secrets)
-        self.clock.skip(due.total_seconds())
-        return [Attempt((TICK,), (TICK,))] * 3
-
-    def taking_turns(self) -> AbstractContextManager[AzureStack]:
-        return contextlib.nullcontext(self)
-
-    def begin_another(self) -> None:
-        session = self.session("rotator")
-        with session.lease("rotate mqtt"):
-            session.rotation(session.secret("mqtt")).advance()
-
-    def play(self, event: Event) -> None:
-        if name := event.get("rotate"):
-            self.rotate(name)
-        elif failed := next((one.error for one in self.tick() if one.error), None):
-            raise failed
 
     def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
         if name == "get_secret" and not args[1]:  # which one is the newest is asked where a second made several

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from tests.real.stack import Stack
@@ -116,3 +117,32 @@ class CloudStack(Stack, ABC):
     @abstractmethod
     def shown(self) -> dict[str, bytes]:
         """What the cloud shows to who may read no value: names, labels, tags, its log; by what it is."""
+
+
+@dataclass
+class TickedStack(CloudStack, ABC):
+    """One whose rotator is `secretops tick`, whatever starts it."""
+
+    def rotation(self, name: str = "mqtt") -> Attempt:
+        """An operator's command. What it left in the middle the next tick ends."""
+        return Attempt(({"rotate": name},), (TICK,))
+
+    def at_once(self) -> list[Attempt]:
+        """Three ticks, as a schedule, a version near its end and a person start them. All is due."""
+        due = max(timedelta(days=secret.cadence_days or 0) for secret in self.manifest.secrets)
+        self.clock.skip(due.total_seconds())
+        return [Attempt((TICK,), (TICK,))] * 3
+
+    def taking_turns(self) -> AbstractContextManager[Self]:
+        return nullcontext(self)
+
+    def begin_another(self) -> None:
+        session = self.session("rotator")
+        with session.lease("rotate mqtt"):
+            session.rotation(session.secret("mqtt")).advance()
+
+    def play(self, event: Event) -> None:
+        if name := event.get("rotate"):
+            self.rotate(name)
+        elif failed := next((one.error for one in self.tick() if one.error), None):
+            raise failed

@@ -5,13 +5,10 @@ Whoever rotates and the server have tokens and logins that may just what the sta
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +24,7 @@ from secretops.stores.vault.lease import holder_of
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.server import Connection, Server
 from secretops.values import Value
-from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Attempt, Calls, CloudStack, Event, Stall
+from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Calls, Stall, TickedStack
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.stack import make_catalogue
 
@@ -35,7 +32,7 @@ QUICK = Timing(duration=6, renew=0.5, look=0.1)
 
 
 @dataclass
-class OpenBaoStack(CloudStack):
+class OpenBaoStack(TickedStack):
     """A stack of the Vault store."""
 
     root_token: str = field(kw_only=True, repr=False)
@@ -69,30 +66,6 @@ class OpenBaoStack(CloudStack):
     @property
     def source(self) -> str:
         return self.source_text
-
-    def rotation(self, name: str = "mqtt") -> Attempt:
-        """An operator's command. What it left in the middle the next tick ends."""
-        return Attempt(({"rotate": name},), (TICK,))
-
-    def at_once(self) -> list[Attempt]:
-        """Three ticks, when all is due."""
-        due = max(timedelta(days=secret.cadence_days or 0) for secret in self.manifest.secrets)
-        self.clock.skip(due.total_seconds())
-        return [Attempt((TICK,), (TICK,))] * 3
-
-    def taking_turns(self) -> AbstractContextManager[OpenBaoStack]:
-        return contextlib.nullcontext(self)
-
-    def begin_another(self) -> None:
-        session = self.session("rotator")
-        with session.lease("rotate mqtt"):
-            session.rotation(session.secret("mqtt")).advance()
-
-    def play(self, event: Event) -> None:
-        if name := event.get("rotate"):
-            self.rotate(name)
-        elif failed := next((one.error for one in self.tick() if one.error), None):
-            raise failed
 
     def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
         if name == "_attempt":
