@@ -8,6 +8,7 @@ in every argv and environment while they run.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -97,21 +98,22 @@ def watching_processes() -> Iterator[list[bytes]]:
     result: list[bytes] = []
     over = threading.Event()
 
-    def parent(pid: str) -> str:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    def parents() -> dict[str, str]:
+        found = {}
+        for pid in (path.name for path in Path("/proc").iterdir() if path.name.isdigit()):
+            with contextlib.suppress(OSError, IndexError):  # it has ended
+                found[pid] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        return found
 
     def look() -> None:
         me = str(os.getpid())
         while not over.wait(0.02):
-            mine = {me}
-            for pid in sorted((path.name for path in Path("/proc").iterdir() if path.name.isdigit()), key=int):
-                try:
-                    if parent(pid) in mine:
-                        mine.add(pid)
-                        for part in ("cmdline", "environ"):
+            above = parents()
+            for pid in above:
+                if me in _ancestors(pid, above):
+                    for part in ("cmdline", "environ"):
+                        with contextlib.suppress(OSError):
                             seen.add(Path(f"/proc/{pid}/{part}").read_bytes())
-                except (OSError, IndexError):
-                    continue
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -121,6 +123,14 @@ def watching_processes() -> Iterator[list[bytes]]:
         over.set()
         thread.join()
         result.extend(seen)
+
+
+def _ancestors(pid: str, parents: dict[str, str]) -> Iterator[str]:
+    """A number says nothing of age: they begin anew once they are used up."""
+    seen = {pid}
+    while (pid := parents.get(pid, "")) and pid not in seen:
+        seen.add(pid)
+        yield pid
 
 
 class Place(Protocol):

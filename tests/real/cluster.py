@@ -85,6 +85,18 @@ class Cluster:
         self.client().create(Namespace(metadata=ObjectMeta(name=name)))
         return name
 
+    def define(self, definition: dict[str, Any]) -> None:
+        """Have objects of a kind that some operator brings; returns once the API serves them."""
+        from lightkube.codecs import from_dict
+        from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
+
+        client, name, end = self.client(), definition["metadata"]["name"], time.monotonic() + DEADLINE
+        client.apply(from_dict(definition), force=True)
+        # Asked again and again: a watch from the version just written is refused where the server's cache lags behind.
+        while not _is_established(client.get(CustomResourceDefinition, name).to_dict()):
+            assert time.monotonic() < end, f"{name} is not established"
+            time.sleep(0.05)
+
     def audit(self) -> list[dict[str, Any]]:
         """The audit log so far. An event is written after its answer was sent: for one just caused, `audited`."""
         if not self.audit_file.exists():
@@ -99,6 +111,11 @@ class Cluster:
             assert time.monotonic() < end, f"{len(found)} of {count} events are in the audit log"
             time.sleep(0.05)
         return found
+
+
+def _is_established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or []
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 @dataclass(frozen=True)

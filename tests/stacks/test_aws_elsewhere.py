@@ -118,14 +118,8 @@ def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account
 def clustered(
     cluster: Cluster, moto: Aws, broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[AwsProd]:
-    from lightkube.codecs import from_dict
-    from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
-
-    client = cluster.client()
     for kind in ("SecretStore", "ExternalSecret"):
-        definition = published(kind)
-        client.apply(from_dict(definition), force=True)
-        client.wait(CustomResourceDefinition, definition["metadata"]["name"], for_conditions=["Established"])
+        cluster.define(published(kind))
     monkeypatch.setenv("KUBECONFIG", str(cluster.admin))
     stack = new_prod(tmp_path, broker, moto, "examples/Pulumi.prod-aws-kubernetes.yaml")
     lay_provider(tmp_path)

@@ -38,6 +38,8 @@ class _Asked(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.partition("?")[0].endswith("/services"):
             self._say(200, [])
+        elif self.path.endswith("/info"):
+            self._say(200, {"Swarm": {"LocalNodeState": "active", "ControlAvailable": True}})
         elif self.path.endswith("/version"):
             self._say(200, {"ApiVersion": "1.41", "MinAPIVersion": "1.12", "Version": "20.10.24"})
         elif "/networks/" in self.path:

@@ -333,9 +333,9 @@ def test_a_token_that_ended_or_was_revoked_is_told_with_what_to_do(rotated: Loca
 def test_a_secret_id_that_was_taken_away_is_told_and_a_new_one_goes_on(rotated: LocalVault) -> None:
     file = rotated.folder / "login" / "rotator"
     role = f"auth/{rotated.base}-approle/role/{rotated.base}-rotator"
-    command = "bao write ROLE/secret-id/destroy secret_id=-"
+    command = "bao write $ROLE/secret-id/destroy secret_id=-"
     assert f"`{command}`" in PAGE.read_text()
-    rotated.bao(f"{command.replace('ROLE', role)} < {shlex.quote(str(file))}", token=rotated.operators_token)
+    rotated.bao(f"{command.replace('$ROLE', role)} < {shlex.quote(str(file))}", token=rotated.operators_token)
     rotated.bao(f"bao token revoke -mode=path auth/{rotated.base}-approle")  # by whoever runs OpenBao
     done = rotated.program(rotated.tick, {})
     assert done.code == ExitCode.FAILED, done.text

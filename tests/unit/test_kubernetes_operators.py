@@ -175,15 +175,12 @@ def test_a_real_api_server_that_has_the_definitions_takes_each_object_and_no_fie
     own_cluster: OwnCluster,
 ) -> None:
     from lightkube import ApiError
-    from lightkube.codecs import from_dict
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.models.meta_v1 import ObjectMeta
-    from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 
     client = own_cluster.client()
     for kind in PUBLISHED:
-        client.apply(from_dict(published(kind)))
-        client.wait(CustomResourceDefinition, published(kind)["metadata"]["name"], for_conditions=["Established"])
+        own_cluster.define(published(kind))
     for made in OBJECTS:
         group, _, version = made.api_version.partition("/")
         resource = create_namespaced_resource(

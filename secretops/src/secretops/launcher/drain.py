@@ -6,12 +6,13 @@ Left alone, uvicorn waits for open streams without end, and sse-starlette cuts t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,12 @@ STREAM_SECONDS = 1
 LAST_SECONDS = 4.5
 """After these the process ends, whatever it does: several of the server's tools block its event loop for seconds."""
 
-_ON_ITS_WAY = 0.1
-"""Seconds from a handler's return to its answer on the wire: a few turns of the event loop."""
+ANSWER_SECONDS = 0.3
+"""How long the answers of calls that were given up may take."""
+
+_TURN, _QUIET_TURNS = 0.01, 10
+"""Seconds between two looks, and how often in a row nothing is to be seen before it is over: what was posted becomes a
+call some turns of the event loop later, and an answer is on the wire some turns after its handler returned."""
 
 
 class CallsUnderWay:
@@ -44,10 +49,20 @@ class CallsUnderWay:
 
     def __init__(self) -> None:
         self._open: set[anyio.CancelScope] = set()
+        self._posted = 0
         self.draining = False
 
+    @contextlib.contextmanager
+    def posted(self) -> Iterator[None]:
+        """A POST while it lasts: until its call is answered, or over SSE until it is handed on."""
+        self._posted += 1
+        try:
+            yield
+        finally:
+            self._posted -= 1
+
     def watch(self, mcp: FastMCP) -> None:
-        """Know of every request that `mcp` handles. Over SSE no HTTP request is open meanwhile, so here, not there."""
+        """Know of every request that `mcp` handles. Over SSE no HTTP request is open meanwhile, so here, too."""
         handlers = mcp._mcp_server.request_handlers
         for kind, handler in handlers.items():
             handlers[kind] = self._known(handler)
@@ -68,13 +83,20 @@ class CallsUnderWay:
         """Let no new call in; return when each is answered. One that takes more than CALL_SECONDS is told so."""
         self.draining = True
         with anyio.move_on_after(CALL_SECONDS):
-            while self._open:
-                await anyio.sleep(0.05)
+            await self._quiet()
+            return
         if self._open:
             log.warning("Calls given up after %s s: %s.", CALL_SECONDS, len(self._open))
         for scope in self._open:
             scope.cancel()
-        await anyio.sleep(_ON_ITS_WAY)
+        with anyio.move_on_after(ANSWER_SECONDS):
+            await self._quiet()
+
+    async def _quiet(self) -> None:
+        turns = 0
+        while turns < _QUIET_TURNS:
+            await anyio.sleep(_TURN)
+            turns = 0 if self._open or self._posted else turns + 1
 
 
 class DrainingServer(uvicorn.Server):

@@ -125,8 +125,9 @@ class Service:
         if scope["path"] == "/mcp":  # else starlette redirects to the URL with a slash, by a scheme that a proxy hides
             scope = {**scope, "path": "/mcp/"}
         answer = _Answer(send)
-        await self._mcp(scope, receive, answer.send)
-        await answer.complete()
+        with self.calls.posted() if scope["method"] == "POST" else contextlib.nullcontext():
+            await self._mcp(scope, receive, answer.send)
+            await answer.complete()
 
     async def _healthz(self, _request: Request) -> Response:
         return PlainTextResponse("alive\n")
