@@ -9,6 +9,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from secretops.errors import SecretopsError
 from secretops.launcher import drain
 from secretops.launcher.drain import CallsUnderWay
 
@@ -61,7 +62,7 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(monkeypatch: pyt
             with calls.posted():
                 try:
                     await handler()
-                except drain.SecretopsError as error:
+                except SecretopsError as error:
                     told.append(error.what)
 
         async with anyio.create_task_group() as tasks:
