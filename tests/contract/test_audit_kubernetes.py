@@ -24,6 +24,9 @@ from tests.real.cluster import Cluster
 
 pytestmark = pytest.mark.real
 
+ANY = "0"
+"""The resource version of whatever the API server has at hand. For the newest one it may have to wait, and refuses."""
+
 _GRANTS = f"""
 apiVersion: v1
 kind: ServiceAccount
@@ -148,11 +151,15 @@ def _list(client: Client, namespace: str) -> object:
 
 
 def _watch(client: Client, namespace: str) -> object:
-    return list(zip(range(1), client.watch(Secret, namespace=namespace, server_timeout=1), strict=False))
+    return _first(client.watch(Secret, namespace=namespace, server_timeout=1, resource_version=ANY))
 
 
 def _watch_one(client: Client, namespace: str) -> object:
-    events = client.watch(Secret, namespace=namespace, fields={"metadata.name": CERTS}, server_timeout=1)
+    one: Any = {"metadata.name": CERTS}
+    return _first(client.watch(Secret, namespace=namespace, fields=one, server_timeout=1, resource_version=ANY))
+
+
+def _first(events: Iterator[object]) -> object:
     return list(zip(range(1), events, strict=False))
 
 

@@ -31,9 +31,10 @@ from typing import Any
 
 import msgspec
 from lightkube import ApiError
+from lightkube.core.decoders import decode_list
 from lightkube.models.core_v1 import NodeSpec, ObjectReference
-from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Node, Pod, PodBinding, PodStatus
+from lightkube.models.meta_v1 import ObjectMeta, Status
+from lightkube.resources.core_v1 import ConfigMap, Node, Pod, PodBinding, PodStatus, Secret, ServiceAccountToken
 
 from tests.real import pod_process
 from tests.real.agent_injector import AgentInjector
@@ -43,6 +44,10 @@ from tests.real.pod_spec import as_container, container_of
 from tests.real.pod_volumes import NotThereError, Volumes, metadata
 
 EVERY_SECONDS = 0.25
+
+DECODED = (Pod, Node, PodBinding, PodStatus, ConfigMap, Secret, ServiceAccountToken, Status)
+"""What a node is answered with. msgspec learns a type when it first decodes one, and the process ends by SIGSEGV where
+two threads learn at once (msgspec 0.22 on CPython 3.11): a node knows all of its own before its thread begins."""
 
 
 @dataclass
@@ -99,6 +104,9 @@ class Kubelet:
     ) -> None:
         """`server` is the folder with the MCP server that the image would bring."""
         pod_process.check_possible()
+        for kind in DECODED:
+            msgspec.json.Decoder(kind)
+        decode_list(b'{"items": []}', Pod)
         self.node = f"node-{secrets.token_hex(4)}"
         self._cluster, self._namespace, self._folder, self._server = cluster, namespace, folder, server
         self._injector = injector

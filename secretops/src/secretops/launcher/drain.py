@@ -36,7 +36,7 @@ STREAM_SECONDS = 1
 LAST_SECONDS = 4.5
 """After these the process ends, whatever it does: several of the server's tools block its event loop for seconds."""
 
-ANSWER_SECONDS = 0.3
+ANSWER_SECONDS = 0.2
 """How long the answers of calls that were given up may take."""
 
 _TURN, _QUIET_TURNS = 0.01, 10
@@ -50,6 +50,7 @@ class CallsUnderWay:
     def __init__(self) -> None:
         self._open: set[anyio.CancelScope] = set()
         self._posted = 0
+        self._given_up = False
         self.draining = False
 
     @contextlib.contextmanager
@@ -70,6 +71,8 @@ class CallsUnderWay:
     def _known(self, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def known(*arguments: Any) -> Any:
             with anyio.CancelScope() as scope:
+                if self._given_up:
+                    scope.cancel()
                 self._open.add(scope)
                 try:
                     return await handler(*arguments)
@@ -85,8 +88,8 @@ class CallsUnderWay:
         with anyio.move_on_after(CALL_SECONDS):
             await self._quiet()
             return
-        if self._open:
-            log.warning("Calls given up after %s s: %s.", CALL_SECONDS, len(self._open))
+        log.warning("Calls given up after %s s: %s.", CALL_SECONDS, max(len(self._open), self._posted))
+        self._given_up = True
         for scope in self._open:
             scope.cancel()
         with anyio.move_on_after(ANSWER_SECONDS):
