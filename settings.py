@@ -23,6 +23,8 @@ from components.entries import LogLevel, Name
 from components.naming import PROJECT
 from components.problems import Problem, says_secret
 from components.sections import (
+    AgentSettings,
+    AwsPrivateCa,
     AwsStore,
     AzureStore,
     BrokerSettings,
@@ -34,12 +36,15 @@ from components.sections import (
     EmbeddedBroker,
     Environment,
     ExistingTrail,
+    IssuerSettings,
     KubernetesServer,
     KubernetesStore,
     LoadBalancer,
     LocalServer,
     LogDriver,
     OutsideBroker,
+    OwnedAgent,
+    PrivateCa,
     PrivateEndpoint,
     Rotation,
     Section,
@@ -54,13 +59,15 @@ from components.sections import (
     VaultStore,
     Vpc,
 )
-from secretops.manifest import HTTP_TOKEN, Reader, Secret, VaultIssuer
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, Issuer, PrivateCaIssuer, Reader, Secret
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "environment": TypeAdapter(Environment),
     "store": TypeAdapter(Annotated[StoreSettings, Field(discriminator="kind")]),
     "server": TypeAdapter(Annotated[ServerSettings, Field(discriminator="kind")]),
     "broker": TypeAdapter(Annotated[BrokerSettings, Field(discriminator="kind")]),
+    "agent": TypeAdapter(Annotated[AgentSettings, Field(discriminator="kind")]),
+    "issuer": TypeAdapter(Annotated[IssuerSettings, Field(discriminator="kind")]),
     "rotation": TypeAdapter(Rotation),
     "secrets": TypeAdapter(dict[Name, DeclaredSecret]),
     "log_level": TypeAdapter(LogLevel),
@@ -101,6 +108,8 @@ _KEYS: Mapping[str, problems.Keys] = {
         },
     ),
     "broker": _keys(*get_args(BrokerSettings)),
+    "agent": _keys(*get_args(AgentSettings)),
+    "issuer": _keys(*get_args(IssuerSettings)),
     "rotation": _keys(Rotation),
     "secrets": _keys(DeclaredSecret),
 }
@@ -117,6 +126,7 @@ class Settings:
     server: ServerSettings
     broker: BrokerSettings
     rotation: Rotation
+    agent: AgentSettings | None
     log_level: str
     catalogue: Catalogue
 
@@ -125,23 +135,26 @@ class Settings:
         """What a person does once `pulumi up` is through."""
         first = "secretops broker start" if isinstance(self.broker, EmbeddedBroker) else "secretops put broker-admin"
         for secret in self.catalogue:
-            if secret.name == catalogue.CLIENT_CERT:  # whoever logs in shows it
+            by_tick = isinstance(secret.issuer, AwsPrivateCaIssuer)
+            if secret.name == catalogue.CLIENT_CERT and not by_tick:  # whoever logs in shows it
                 first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"
+                if isinstance(secret.issuer, PrivateCaIssuer):
+                    made = f"secretops rotate {secret.issuer.secret}"
+                    first = f"{made}, then have the broker trust what secretops trust prints, then {made}, then {first}"
         tick = "secretops tick"
         if isinstance(self.store, VaultStore) and isinstance(self.server, LocalServer | SwarmServer):
             from components.vault.login import before_a_tick
 
             tick = f"{before_a_tick(self.store, self.server, self.stack)}, then {tick}"
-        if isinstance(self.server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer):
-            first += f", then secretops put {HTTP_TOKEN[0]}"
-        if isinstance(self.server, EcsServer) and self.server.copilot and self.server.reference == "NativeRef":
-            first += ", then secretops put agent-key (a task starts once each of its secrets has a value)"
+        first = ", then secretops put ".join((first, *self._put_once))
         if isinstance(self.store, AwsStore):
             from components.aws.names import names_of
 
             function = names_of(self.store, self.stack).plain("tick")
             tick = f"aws lambda invoke --cli-read-timeout 0 --region {self.store.region} "  # it may take minutes
             tick += f"--function-name {function} /dev/stdout (or wait for the full hour)"
+            if any(isinstance(secret.issuer, AwsPrivateCaIssuer) for secret in self.catalogue):
+                first = f"{tick}, which has the client certificate signed, then {first}"
         elif isinstance(self.store, AzureStore):
             from components.azure.names import names_of as names_in_azure
 
@@ -160,6 +173,16 @@ class Settings:
         if isinstance(self.server, ContainerAppServer) and not self.server.bootstrapped:
             last += ", then bootstrapped: true in the section server, and pulumi up"
         return f"{first}, then {tick}, then {last}"
+
+    @property
+    def _put_once(self) -> Iterator[str]:
+        """What an operator supplies beside the broker's own, and why where it is not plain."""
+        if isinstance(self.server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer):
+            yield HTTP_TOKEN[0]
+        if isinstance(self.agent, OwnedAgent):
+            yield AGENT_ADMIN[0]
+        elif isinstance(self.server, EcsServer) and self.server.copilot and self.server.reference == "NativeRef":
+            yield "agent-key (a task starts once each of its secrets has a value)"
 
     @classmethod
     def load(cls) -> Settings:
@@ -233,6 +256,7 @@ class Settings:
             server=parsed["server"],
             broker=broker,
             rotation=rotation,
+            agent=parsed.get("agent"),
             log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
             catalogue=Catalogue(
                 tuple(
@@ -242,6 +266,8 @@ class Settings:
                         broker=broker,
                         store=parsed["store"],
                         server=parsed["server"],
+                        issuer=parsed.get("issuer"),
+                        agent=parsed.get("agent"),
                         declared=parsed.get("secrets", {}),
                     )
                 )
@@ -283,16 +309,22 @@ def _secrets(
     broker: BrokerSettings,
     store: StoreSettings,
     server: ServerSettings,
+    issuer: IssuerSettings | None,
+    agent: AgentSettings | None,
     declared: Mapping[str, DeclaredSecret],
 ) -> Iterator[Secret]:
     yield catalogue.broker_admin(stack, rotation.broker_admin_days)
     yield catalogue.mqtt(stack, rotation.mqtt_days)
-    yield catalogue.agent_key(rotation.agent_key_days)
+    yield catalogue.agent_key(stack, rotation.agent_key_days, agent)
+    if isinstance(agent, OwnedAgent):
+        yield catalogue.agent_admin()
     issued = (isinstance(server, KubernetesServer) and server.certificate_issuer) or (
         isinstance(store, VaultStore) and store.issues_to(server)
     )
     if isinstance(broker, OutsideBroker) and broker.client_certificate:
-        by, authority = _issuer(store, stack), broker.ca_file is not None
+        by, authority = _issuer(store, stack, issuer), broker.ca_file is not None
+        if isinstance(issuer, PrivateCa):
+            yield catalogue.client_ca(issuer)
         if not issued:
             yield catalogue.client_cert(issuer=by, authority=authority)
         elif not isinstance(store, KubernetesStore):  # its rotator has no way to a certificate that lies in a cluster
@@ -304,8 +336,10 @@ def _secrets(
         yield catalogue.declared(name, secret.fields, secret.readers, secret.remind_after_days)
 
 
-def _issuer(store: StoreSettings, stack: str) -> VaultIssuer | None:
+def _issuer(store: StoreSettings, stack: str, section: IssuerSettings | None) -> Issuer | None:
     """Who signs the client certificate of the store's secret; None leaves it to an operator."""
+    if isinstance(section, PrivateCa | AwsPrivateCa):
+        return catalogue.issuer_of(section, stack)
     if not isinstance(store, VaultStore):
         return None
     from components.vault.issuing import issuer_of

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
-from components.sections import BrokerSettings, EmbeddedBroker, OutsideBroker
+from components.sections import AgentSettings, BrokerSettings, EmbeddedBroker, OutsideBroker
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 
 
@@ -18,14 +18,15 @@ def broker_location(
     *,
     home: Path | None = None,
     certificates: Path | None = None,
+    authority: bool = True,
     certificate_secret: str | None = None,
     ca_file: str | None = None,
 ) -> Broker:
     """Where the broker is and what it speaks. `home` is the embedded one's folder, on this machine alone.
 
     A broker that asks the server for a certificate asks secretops as well: `certificates` is the folder where its files
-    lie for secretops, `certificate_secret` the secret to take it from where there is none. `ca_file` is where the
-    stack's own lies for secretops, if not where the stack file has it.
+    lie for secretops (`authority`: with who signs the broker's), `certificate_secret` the secret to take it from where
+    there is none. `ca_file` is where the stack's own lies for secretops, if not where the stack file has it.
     """
     match settings:
         case EmbeddedBroker():
@@ -46,7 +47,7 @@ def broker_location(
                 port=settings.listening_port,
                 protocol=settings.protocol,
                 tls=settings.tls,
-                ca_file=ca_file or settings.ca_file or (str(shown / "ca.crt") if shown else None),
+                ca_file=ca_file or settings.ca_file or (str(shown / "ca.crt") if shown and authority else None),
                 certificate_file=str(shown / "client.crt") if shown else None,
                 key_file=str(shown / "client.key") if shown else None,
                 certificate_secret=certificate_secret if settings.client_certificate and not shown else None,
@@ -54,10 +55,13 @@ def broker_location(
             )
 
 
-def public_variables(settings: BrokerSettings, *, log_level: str, ca_file: str | None = None) -> dict[str, str]:
+def public_variables(
+    settings: BrokerSettings, *, log_level: str, agent: AgentSettings | None, ca_file: str | None = None
+) -> dict[str, str]:
     """The server's variables that are no secret (the guide, Environment-Specific Configuration).
 
-    `ca_file` is where the stack's own lies for the server, if not where the stack file has it.
+    `agent` is whom the server asks for LOT code, where that is not the Copilot that it knows; `ca_file` where the
+    stack's own lies for the server, if not where the stack file has it.
     """
     match settings:
         case EmbeddedBroker() as broker:
@@ -72,7 +76,8 @@ def public_variables(settings: BrokerSettings, *, log_level: str, ca_file: str |
             }
             if broker.ca_file:
                 where["MQTT_CA_CERT"] = ca_file or broker.ca_file
-    return {**where, "LOG_LEVEL": log_level}
+    asks = {"DO_AGENT_URL": agent.url} if agent and agent.url else {}
+    return {**where, **asks, "LOG_LEVEL": log_level}
 
 
 def ca_bundle(path: str) -> str:

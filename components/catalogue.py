@@ -6,10 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variable_of
-from components.sections import DeclaredSecret
-from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind, VaultIssuer
+from components.sections import AgentSettings, AwsPrivateCa, DeclaredSecret, OwnedAgent, PrivateCa
+from secretops import manifest
+from secretops.manifest import (
+    AGENT_ADMIN,
+    HTTP_TOKEN,
+    Agent,
+    AwsPrivateCaIssuer,
+    ExternalAgent,
+    Issuer,
+    PrivateCaIssuer,
+    Reader,
+    Secret,
+    SecretKind,
+)
 
 CLIENT_CERT = "client-cert"
+CLIENT_CA = "client-ca"
+LONGEST_NAME = 50
+"""Characters of the client's name: its CA's name is that and 12 more, and a common name has 64 at most (RFC 5280)."""
+_DAY = 86400
 SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
 
 
@@ -51,19 +67,34 @@ def broker_admin(stack: str, cadence_days: int) -> Secret:
     )
 
 
-def agent_key(cadence_days: int) -> Secret:
-    """The Coreflux Copilot (DigitalOcean agent) API key."""
+def agent_key(stack: str, cadence_days: int, section: AgentSettings | None) -> Secret:
+    """The API key of the Coreflux Copilot, or of another agent of DigitalOcean's."""
     return Secret(
         name="agent-key",
         kind=SecretKind.AGENT_KEY,
         fields=("api-key",),
         readers=SERVER_AND_ROTATOR,
         cadence_days=cadence_days,
+        agent=_agent(stack, section),
     )
 
 
+def _agent(stack: str, section: AgentSettings | None) -> Agent:
+    if isinstance(section, OwnedAgent):
+        prefix = physical_name("coreflux-mcp", stack, limit=LONGEST_NAME)
+        return manifest.OwnedAgent(url=section.url, id=section.id, prefix=prefix)
+    return ExternalAgent(url=section.url) if section and section.url else ExternalAgent()
+
+
+def agent_admin() -> Secret:
+    """The token of DigitalOcean's API that the rotator makes agent keys with. Supplied; the server never reads it."""
+    name, field = AGENT_ADMIN
+    reminder = DeclaredSecret.model_fields["remind_after_days"].default
+    return declared(name, (field,), (Reader.ROTATOR,), reminder)
+
+
 def client_cert(
-    readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: VaultIssuer | None = None, authority: bool = True
+    readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: Issuer | None = None, authority: bool = True
 ) -> Secret:
     """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop.
 
@@ -80,6 +111,25 @@ def client_cert(
     )
 
 
+def client_ca(section: PrivateCa) -> Secret:
+    """The stack's own CA of client certificates. The rotator signs by it; the server never reads it."""
+    return Secret(
+        name=CLIENT_CA,
+        kind=SecretKind.CA,
+        fields=("ca.crt", "ca.key"),
+        readers=(Reader.ROTATOR,),
+        cadence_days=section.ca_days,
+    )
+
+
+def issuer_of(section: PrivateCa | AwsPrivateCa, stack: str) -> PrivateCaIssuer | AwsPrivateCaIssuer:
+    """Who signs, and for whom: the one client of the stack."""
+    name, seconds = physical_name("coreflux-mcp", stack, limit=LONGEST_NAME), section.days * _DAY
+    if isinstance(section, AwsPrivateCa):
+        return AwsPrivateCaIssuer(arn=section.arn, common_name=name, seconds=seconds)
+    return PrivateCaIssuer(secret=CLIENT_CA, common_name=name, seconds=seconds, ca_seconds=section.ca_days * _DAY)
+
+
 def http_token() -> Secret:
     """What an MCP client shows to a server that other machines reach. Supplied, with a declared secret's reminder."""
     name, field = HTTP_TOKEN
@@ -91,13 +141,13 @@ def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], re
     return Secret(name=name, kind=SecretKind.SUPPLIED, fields=fields, readers=readers, cadence_days=remind_after_days)
 
 
-GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", CLIENT_CERT})
+GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", AGENT_ADMIN[0], CLIENT_CERT, CLIENT_CA})
 """Names that a stack can't declare."""
 
 SERVER_VARIABLES = frozenset(
     {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY"}
     | {"MQTT_USER", "MQTT_PASSWORD", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY", "DO_AGENT_API_KEY_FILE", "LOG_LEVEL"}
-    | {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
+    | {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR", "DO_AGENT_URL"}
 )
 """What the server reads (the guide, Environment-Specific Configuration; its parse_args) and what the launcher reads; a
 stack's own secrets have other variables."""

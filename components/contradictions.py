@@ -10,6 +10,7 @@ from components.matrix import ServerKind, StoreKind
 from components.naming import variable_of
 from components.problems import Problem
 from components.sections import (
+    AwsPrivateCa,
     AwsStore,
     AzureStore,
     ContainerAppServer,
@@ -17,8 +18,10 @@ from components.sections import (
     EcsServer,
     EmbeddedBroker,
     Environment,
+    IssuerSettings,
     KubernetesServer,
     OutsideBroker,
+    PrivateCa,
     StoreSettings,
     SwarmServer,
     SwarmStore,
@@ -65,6 +68,7 @@ def contradictions(
             "the grace ends before the next rotation is due",
             "shorten it, or rotate less often",
         )
+    yield from _of_issuer(parsed)
     yield from _of_names(secrets)
     yield from _of_platforms(stack, parsed)
     store, server = kinds.get("store"), kinds.get("server")
@@ -81,12 +85,48 @@ def doubts(store: StoreSettings) -> Iterator[str]:
         yield from of_aws(store)
 
 
+def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """A section issuer whose certificate nobody asks for, or that somebody else signs."""
+    issuer: IssuerSettings | None = parsed.get("issuer")
+    broker, store, server = parsed.get("broker"), parsed.get("store"), parsed.get("server")
+    if issuer is None:
+        return
+    if broker and not getattr(broker, "client_certificate", False):
+        yield Problem(
+            f"issuer.kind: {issuer.kind}, and the broker asks for no client certificate",
+            "an issuer signs what the broker asks for",
+            "add broker.client_certificate: true, or take out the section issuer",
+        )
+    others = {
+        "store.pki": isinstance(store, VaultStore) and store.pki,
+        "server.certificate_issuer": isinstance(server, KubernetesServer) and server.certificate_issuer,
+    }
+    for other in (name for name, there in others.items() if there):
+        yield Problem(
+            f"issuer.kind: {issuer.kind}, and {other}",
+            "the client certificate has one issuer",
+            f"take out {other}, or the section issuer",
+        )
+    if isinstance(issuer, AwsPrivateCa) and store and not isinstance(store, AwsStore):
+        yield Problem(
+            f"issuer.kind: {issuer.kind} with store {store.kind}",
+            "it is asked as an identity of AWS, and the rotator of store aws alone has one",
+            "write kind: private-ca, or take out the section issuer",
+        )
+    if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
+        yield Problem(
+            f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
+            "a CA is replaced at two thirds of its life, and what it signs ends before it does",
+            f"write {3 * issuer.days} or more, or fewer days",
+        )
+
+
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     """Declared secrets that have another thing's name, or whose field is another thing's variable."""
     for name in sorted(catalogue.GUIDE & set(secrets)):
         yield Problem(
             f"secrets.{name}: declared",
-            "the guide's own secrets are in every stack",
+            "a secret of the stack's own is called so; the guide's are in every stack",
             "take it out, or give it another name",
         )
     name, field = HTTP_TOKEN

@@ -172,6 +172,14 @@ CertificateArn = Annotated[
         "aws acm list-certificates shows it",
     ),
 ]
+PrivateCaArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:acm-pca:[a-z0-9-]+:\d{{12}}:certificate-authority/[\w-]+",
+        "the ARN of a CA of AWS Private CA, of any region and account",
+        "aws acm-pca list-certificate-authorities shows it",
+    ),
+]
 TrailArn = Annotated[
     str,
     matching(
@@ -194,6 +202,23 @@ Guid = Annotated[
         r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         "a GUID in lower case",
         "az account show has subscription and tenant, az ad signed-in-user show your own object id",
+    ),
+]
+AgentId = Annotated[
+    str,
+    matching(
+        r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
+        "the UUID of a DigitalOcean agent",
+        "its page in the control panel shows it, and doctl genai agent list",
+    ),
+    AfterValidator(str.lower),
+]
+AgentUrl = Annotated[
+    str,
+    matching(
+        rf"https://{_HOST}(:\d{{1,5}})?/?",
+        "the agent's endpoint: https, a host, and no path",
+        "write it like https://example.agents.do-ai.run, as the control panel shows it",
     ),
 ]
 AzureLocation = Annotated[

@@ -293,7 +293,9 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
         case "missing":
             return Problem(f"{where}: missing", "it has no default", f"add {_written(kind, key)}")
         case "extra_forbidden":
-            of = f"a {section} of kind {kind}" if kind else {"secrets": "a declared secret"}.get(section, section)
+            article = "an" if section[0] in "aeiou" else "a"
+            one = {"secrets": "a declared secret"}.get(section, section)
+            of = f"{article} {section} of kind {kind}" if kind else one
             within = ".".join(map(str, detail["loc"][:-1]))
             if "." in within and within in keys:
                 kind, of = within, within.rpartition(".")[2]

@@ -15,6 +15,8 @@ from components.entries import (
     EVERYWHERE,
     AbsolutePath,
     Account,
+    AgentId,
+    AgentUrl,
     AuditFile,
     AzureLocation,
     AzureSubnet,
@@ -40,6 +42,7 @@ from components.entries import (
     OidcProvider,
     Operator,
     Port,
+    PrivateCaArn,
     PublicAddresses,
     QueueDnsZone,
     Region,
@@ -508,6 +511,32 @@ class Rotation(Section):
     grace_seconds: Annotated[int, between(0, 604800, "seconds: a week at most")] = 3600
 
 
+class ExternalIssuer(Section):
+    """Whoever signs the client certificate gives it to an operator, who puts it. secretops watches when it ends."""
+
+    kind: Literal["external"]
+
+
+class PrivateCa(Section):
+    """A CA of the stack's own, for the one name of its client. Its key is a secret that only the rotator reads."""
+
+    kind: Literal["private-ca"]
+    days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
+    """For which a client's certificate is good."""
+    ca_days: Annotated[int, between(30, 3650, "days")] = 1825
+    """For which the CA is. The next one is made at two thirds of it, and a person has the broker trust it."""
+
+
+class AwsPrivateCa(Section):
+    """A CA of AWS Private CA that is there. The tick asks it, and may have it sign for clients alone."""
+
+    kind: Literal["aws-private-ca"]
+    arn: PrivateCaArn
+    """Another account's is shared with this one, by a permission for that template."""
+    days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
+    """For which a client's certificate is good: 7 at most where the CA is one for short-lived certificates."""
+
+
 class DeclaredSecret(Section):
     """A secret of the stack's own, for example a connection string; supplied by an operator."""
 
@@ -516,6 +545,23 @@ class DeclaredSecret(Section):
     remind_after_days: Annotated[int, between(1, 366, "days")] = 90
 
 
+class ExternalAgent(Section):
+    """An agent whose keys somebody else gives out: the Coreflux Copilot, unless its `url` is said."""
+
+    kind: Literal["external"]
+    url: AgentUrl | None = None
+
+
+class OwnedAgent(Section):
+    """An agent of the operator's own DigitalOcean account, whose keys secretops makes and deletes."""
+
+    kind: Literal["owned"]
+    id: AgentId
+    url: AgentUrl
+
+
+AgentSettings = ExternalAgent | OwnedAgent
 StoreSettings = DotenvStore | KubernetesStore | AwsStore | AzureStore | VaultStore | SwarmStore
 ServerSettings = LocalServer | KubernetesServer | EcsServer | ContainerAppServer | SwarmServer
 BrokerSettings = EmbeddedBroker | OutsideBroker
+IssuerSettings = ExternalIssuer | PrivateCa | AwsPrivateCa

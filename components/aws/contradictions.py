@@ -16,6 +16,7 @@ from components.elsewhere import fetched_too_late, not_fetched, out_of_reach
 from components.entries import REGION
 from components.problems import Problem, did_you_mean
 from components.sections import (
+    AwsPrivateCa,
     AwsStore,
     BrokerSettings,
     DeclaredSecret,
@@ -38,9 +39,17 @@ def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _balanced(server)
         if rotation:
             yield from _too_soon(server, rotation)
+    if isinstance(server, EcsServer) and not server.copilot and (agent := parsed.get("agent")):
+        yield Problem(
+            f"server.copilot: false with agent.kind {agent.kind}",
+            "without the Copilot no task is given an agent key, and nobody reads those of an agent",
+            "take copilot out, or the section agent",
+        )
     if isinstance(store, AwsStore):
         yield from _in_aws(store, stack, server.reader if isinstance(server, LocalServer | SwarmServer) else None)
         yield from _of_another_place(store, server)
+        if isinstance(issuer := parsed.get("issuer"), AwsPrivateCa):
+            yield from _of_another_partition(store, issuer)
         if isinstance(server, LocalServer | KubernetesServer | SwarmServer):
             yield from _read_from_elsewhere(server)
         if isinstance(server, LocalServer):
@@ -179,6 +188,17 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
             where, arn = "server.load_balancer.certificate", server.load_balancer.certificate
             remedy = "ask ACM for one there, or import it"
             yield from _not_here(store, where, arn, "a load balancer shows a certificate", remedy, regional=True)
+
+
+def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
+    """A CA that no role of the stack can be let ask. One of another account or region can be."""
+    own, found = names_of(store, "").partition, issuer.arn.split(":")[1]
+    if found != own:
+        yield Problem(
+            f"issuer.arn: of partition {found}",
+            f"the tick's role is of the stack's own partition, {own}",
+            "name one there",
+        )
 
 
 def _not_here(

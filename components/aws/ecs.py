@@ -67,7 +67,9 @@ class EcsMcpServer(McpServer):
             container_definitions=pulumi.Output.json_dumps(
                 containers(
                     image=server.image,
-                    variables=public_variables(broker, log_level=settings.log_level, ca_file=CA_FILE),
+                    variables=public_variables(
+                        broker, log_level=settings.log_level, agent=settings.agent, ca_file=CA_FILE
+                    ),
                     secrets=secrets,
                     allowed_hosts=server.allowed_hosts,
                     broker=broker,

@@ -13,6 +13,8 @@ from typing import Any
 
 import pulumi
 
+from secretops.manifest import AwsPrivateCaIssuer
+
 Arn = pulumi.Input[str]
 Statement = dict[str, Any]
 """One statement of a document, as IAM writes it."""
@@ -37,6 +39,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "sqs:ReceiveMessage": "Lambda takes what tells of a new version from the queue",
         "sqs:DeleteMessage": "Lambda takes what tells of a new version from the queue",
         "sqs:GetQueueAttributes": "Lambda asks the queue how to poll it",
+        "acm-pca:IssueCertificate": "have a client certificate signed, by a key that stays in the function",
+        "acm-pca:GetCertificate": "the certificate that was signed",
+        "acm-pca:DescribeCertificateAuthority": "the kind of the CA's key, which says how it signs",
         "lambda:InvokeFunction": "the hourly tick",
         "ecs:DescribeServices": "whether a deployment is newer than the new version already",
         "ecs:UpdateService": "a new deployment of the one service",
@@ -143,6 +148,14 @@ def key_use(actions: Sequence[str], key: Arn, region: str, secrets: Sequence[Arn
         [key],
         {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}, **_of(secrets)},
     )
+
+
+def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
+    """By one CA, and for clients alone: by another template it would sign a server's certificate, or a CA's."""
+    return [
+        allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": issuer.template}}),
+        allow(("acm-pca:GetCertificate", "acm-pca:DescribeCertificateAuthority"), [issuer.arn]),
+    ]
 
 
 def own_log(group: Arn) -> Statement:

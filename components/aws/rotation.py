@@ -14,7 +14,7 @@ from components.aws.names import Names
 from components.aws.package import package_of
 from components.principals import AwsAccount
 from components.sections import AwsStore, OutsideBroker
-from secretops.manifest import Manifest, Secret
+from secretops.manifest import AwsPrivateCaIssuer, Manifest, Secret
 
 WINDOW = "3h"
 """From midnight UTC on the day that a rotation is due: when Secrets Manager begins it."""
@@ -71,7 +71,10 @@ class AwsRotators(pulumi.ComponentResource):
             )
             for secret in rotated(manifest.secrets)
         }
-        self.tick = self._tick(Code(archive=package, handler=f"{_ENTRY}.tick", seconds=TICK_SECONDS, queue=TICK_QUEUE))
+        self.tick = self._tick(
+            Code(archive=package, handler=f"{_ENTRY}.tick", seconds=TICK_SECONDS, queue=TICK_QUEUE),
+            [one.issuer for one in manifest.secrets if isinstance(one.issuer, AwsPrivateCaIssuer)],
+        )
         self.register_outputs({})
 
     def _rotate(self, secret: Secret, others: Sequence[str], code: Code) -> StackFunction:
@@ -107,14 +110,15 @@ class AwsRotators(pulumi.ComponentResource):
         )
         return made
 
-    def _tick(self, code: Code) -> StackFunction:
-        """The function of the tick, and what calls it each hour."""
+    def _tick(self, code: Code, issuers: Sequence[AwsPrivateCaIssuer]) -> StackFunction:
+        """The function of the tick, which has certificates signed by `issuers`, and what calls it each hour."""
         everything = [secret.arn for secret in self._secrets.values()]
         made = self._function(
             TICK,
             code,
             self._values((*policies.READ, *policies.WRITE), everything),
             *self._key_use(_BOTH, tuple(self._secrets)),
+            *(statement for issuer in issuers for statement in policies.signature(issuer)),
         )
         name = self._names.plain(TICK)
         role = aws.iam.Role(

@@ -79,6 +79,7 @@ class AwsSecretStore(SecretStore):
                 secrets={secret.name: self._names.secret(secret.name) for secret in secrets},
                 fields={secret.name: secret.fields for secret in secrets},
                 lease=self._names.secret(LEASE),
+                alerts=store.alert_topic or self._names.arn("sns", self._names.plain("alerts")),
                 readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),

@@ -99,7 +99,7 @@ class Alerts:
 
     def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret]) -> None:
         """What becomes of secrets: deleted, near their expiry with nobody to rotate them, or past it."""
-        supplied = [secret.name for secret in secrets if not secret.kind.alternates]
+        supplied = [secret.name for secret in secrets if not secret.is_made]
         everything = [secret.name for secret in secrets]
         by = ("Secret",)
         self._rule(

@@ -52,7 +52,9 @@ class ContainerAppMcpServer(McpServer):
         host = pulumi.Output.concat(physical, f".{inside}", environment.domain)
         self.endpoint = pulumi.Output.concat("https://", host, "/mcp")
         files = containers.Files({containers.CA_FILE: ca_bundle(broker.ca_file)} if broker.ca_file else {})
-        public = public_variables(broker, log_level=settings.log_level, ca_file=containers.CA_FILE)
+        public = public_variables(
+            broker, log_level=settings.log_level, agent=settings.agent, ca_file=containers.CA_FILE
+        )
         container_apps.ContainerApp(
             "app",
             container_app_name=physical,

@@ -26,10 +26,13 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from secretops.errors import StoreError
-from secretops.stores import env_file, files
+from secretops.errors import StoreError, UsageError
+from secretops.stores import env_file, files, whose
 
 ENV = Path("config") / ".env"
+UNTRACKED = Path(".gitignore")
+"""Keeps a folder of values out of git, whatever it is called. Stays as long as anything else below the root does."""
+EVERYTHING = "*\n"
 HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
 
 
@@ -40,13 +43,15 @@ class FolderProvider(ResourceProvider):
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse, before anything is changed, what `create` or `update` could not do, or would do harm with."""
-        reasons = [*_left_behind(olds, news), *unfit(news)]
+        reasons = [*_anothers(olds, news), *_left_behind(olds, news), *unfit(news)]
         return CheckResult(news, [CheckFailure("root", reason) for reason in reasons])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """A new root is a new folder; anything else, drift on disk included, is an update in place."""
         moved = olds["root"] != news["root"]
-        changed = moved or any(olds.get(key) != news.get(key) for key in ("folders", "files", "lines", "modes"))
+        changed = moved or any(
+            olds.get(key) != news.get(key) for key in ("folders", "files", "lines", "modes", "stack")
+        )
         return DiffResult(changes=changed or any(drift(news)), replaces=["root"] if moved else [])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -70,7 +75,7 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
     """Public content below one root, made by `FolderProvider`.
 
     `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for a file that others write) are
-    relative to `root`; `lines` are variables of config/.env.
+    relative to `root`; `lines` are variables of config/.env. `stack` is the one whose values lie there, if any do.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
         files: Mapping[str, str] | None = None,
         lines: Mapping[str, str] | None = None,
         modes: Mapping[str, str] | None = None,
+        stack: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -90,8 +96,23 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
             "files": dict(files or {}),
             "lines": dict(lines or {}),
             "modes": dict(modes or {}),
+            "stack": stack,
         }
         super().__init__(FolderProvider(), name, props, opts)
+
+
+def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
+    """A folder of two stacks would have the values of one for the other's server.
+
+    One that this stack's own state has under the name in it is its own: the stack was renamed.
+    """
+    root, stack = Path(news["root"]), news.get("stack")
+    renamed = olds.get("root") == news["root"] and olds.get("stack") == whose.stack_of(root)
+    if stack and not renamed:
+        try:
+            whose.refuse_another_stack(root, stack)
+        except UsageError as error:
+            yield f"{error.what}: {error.rule}. -> {error.remedy}"
 
 
 def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
@@ -173,6 +194,8 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
     for folder in (".", *props["folders"]) if props["folders"] else ():
         if _mode(root / folder) != files.FOLDER:
             yield folder
+    if props["folders"] and _text(root / UNTRACKED) != EVERYTHING:
+        yield str(UNTRACKED)
     for path, text in props["files"].items():
         if _text(root / path) != text or _mode(root / path) != files.PUBLIC:
             yield path
@@ -193,6 +216,8 @@ def make(props: Mapping[str, Any]) -> None:
             (root / folder).mkdir(mode=files.FOLDER, exist_ok=True)
             (root / folder).chmod(files.FOLDER)
     with files.lock(root):
+        if props["folders"] and _text(root / UNTRACKED) != EVERYTHING:
+            files.write(root / UNTRACKED, EVERYTHING.encode(), files.PUBLIC)
         for path, text in props["files"].items():
             if _text(root / path) != text or _mode(root / path) != files.PUBLIC:
                 files.write(root / path, text.encode(), files.PUBLIC)
@@ -219,7 +244,7 @@ def unmake(props: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
         for folder in reversed(props["folders"]):
             with suppress(OSError):  # not empty: it holds values, or what others made
                 (root / folder).rmdir()
-        if {path.name for path in root.iterdir()} <= {".lock", ".lease"}:
+        if {path.name for path in root.iterdir()} <= {".lock", ".lease", str(UNTRACKED)}:
             shutil.rmtree(root)
 
 

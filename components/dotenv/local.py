@@ -32,7 +32,7 @@ class LocalMcpServer(McpServer):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, None, opts)
-        public = public_variables(settings.broker, log_level=settings.log_level)
+        public = public_variables(settings.broker, log_level=settings.log_level, agent=settings.agent)
         folders: tuple[str, ...]
         # What a store's own rotator and logins have in the folder of the entry.
         beside = ("login", "rotator") if isinstance(settings.store, VaultStore) else ()
@@ -47,6 +47,7 @@ class LocalMcpServer(McpServer):
             folders=folders,
             files={CLIENT_ENTRY: client_entry(secrets, server, environment)},
             lines=lines,
+            stack=settings.stack,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"endpoint": self.endpoint})

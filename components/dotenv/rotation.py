@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from secretops.manifest import Manifest
+from secretops.stores.whose import MANIFEST
 from secretops.systemd import TIMER
-
-MANIFEST = "config/secretops.json"
 
 _SERVICE = """\
 [Unit]
@@ -33,7 +32,7 @@ def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
         "manifest": _quoted(root / MANIFEST).replace("$", "$$"),  # the program itself takes no variables
     }
     return {
-        MANIFEST: manifest.model_dump_json(indent=1) + "\n",
+        str(MANIFEST): manifest.model_dump_json(indent=1) + "\n",
         f"systemd/{_unit(manifest.stack)}.service": _SERVICE.format(**words),
         f"systemd/{_unit(manifest.stack)}.timer": TIMER.format(**words),
     }

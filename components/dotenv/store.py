@@ -44,11 +44,17 @@ class DotenvSecretStore(SecretStore):
         super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, None, opts)
         self._root = store.folder
         self._child = pulumi.ResourceOptions(parent=self)
+        certificate = next((one for one in settings.catalogue if one.kind is SecretKind.X509), None)
         self.manifest = Manifest(
             project=PROJECT,
             stack=settings.stack,
             store=_location(self._root, store, settings),
-            broker=broker_location(settings.broker, home=self._root / "broker", certificates=self._root / "certs"),
+            broker=broker_location(
+                settings.broker,
+                home=self._root / "broker",
+                certificates=self._root / "certs",
+                authority=certificate is not None and "ca.crt" in certificate.fields,
+            ),
             secrets=settings.catalogue.secrets,
             grace_seconds=settings.rotation.grace_seconds,
         )
@@ -57,6 +63,7 @@ class DotenvSecretStore(SecretStore):
             root=str(self._root),
             folders=FOLDERS,
             modes=_GUIDE_MODES,
+            stack=settings.stack,
             opts=self._child,
         )
         told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
@@ -77,6 +84,7 @@ class DotenvSecretStore(SecretStore):
             "rotator",
             root=str(self._root),
             files=rotator_files(self._root, self.manifest),
+            stack=self.manifest.stack,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self._folder]),
         )
         return Schedule(every="hour", turn_on=turn_on(self._root, self.manifest.stack))
@@ -94,7 +102,7 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
     for secret in settings.catalogue.for_reader(Reader.SERVER):
         names, places = _delivery(secret, files=store.deliver == "files")
         if isinstance(settings.broker, OutsideBroker) and settings.broker.ca_file and secret.kind is SecretKind.X509:
-            names.pop("ca.crt")  # Pulumi's line names the operator's file
+            names.pop("ca.crt", None)  # Pulumi's line names the operator's file
         variables[secret.name] = {field: name for field, name in names.items() if field not in places}
         paths[secret.name] = places
         file_variables[secret.name] = {
@@ -109,6 +117,7 @@ def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str,
     """field -> variable, and field -> path for those that are delivered as a file."""
     names = variables_of(secret)
     if secret.kind is SecretKind.X509:
-        return names, dict(_FILES[secret.kind])
+        paths = {field: path for field, path in _FILES[secret.kind].items() if field in secret.fields}
+        return {field: name for field, name in names.items() if field in paths}, paths
     paths = _FILES.get(secret.kind) or {field: f"secrets/{secret.name}.{field}-{{version}}" for field in secret.fields}
     return names, dict(paths) if files else {}

@@ -9,7 +9,7 @@ from components.elsewhere import out_of_reach
 from components.entries import EVERYWHERE
 from components.naming import CERTIFICATE_FILES
 from components.problems import Problem
-from components.sections import DeclaredSecret, KubernetesServer, OutsideBroker, Rotation, StoreSettings
+from components.sections import DeclaredSecret, KubernetesServer, OutsideBroker, OwnedAgent, Rotation, StoreSettings
 
 TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
 """Minutes and seconds, by store: kubelets take up to two minutes (docs/operations/kubernetes.md), and External Secrets
@@ -37,6 +37,13 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
             yield Problem(f"server.reference: {server.reference} with store {store.kind}", rule, "take it out")
         if server.vault_cidrs != EVERYWHERE:
             yield Problem(f"server.vault_cidrs: with store {store.kind}", "it is for store vault", "take it out")
+    if isinstance(parsed.get("agent"), OwnedAgent) and server.copilot_cidrs == ():
+        yield Problem(
+            "server.copilot_cidrs: [] with agent.kind owned",
+            "the rotator makes keys at api.digitalocean.com and tries them at the agent, which both have no fixed "
+            "addresses",
+            "take copilot_cidrs out, or name the addresses of a proxy",
+        )
     if store and rotation:
         yield from _too_soon(server, store, rotation)
 

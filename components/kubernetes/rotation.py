@@ -14,7 +14,7 @@ from pulumi_kubernetes import batch, core, meta
 from components.broker import broker_location, ca_bundle
 from components.kubernetes.grants import Grant, grant
 from components.kubernetes.names import LEASE, ROTATOR, STACK, Place, name_of
-from components.kubernetes.network import allow, to_api_server, to_broker, to_dns, to_vault
+from components.kubernetes.network import allow, to_api_server, to_broker, to_copilot, to_dns, to_vault
 from components.kubernetes.pods import (
     CA_FILE,
     CERTS_FOLDER,
@@ -31,7 +31,7 @@ from components.kubernetes.pods import (
 from components.principals import Namespace
 from components.sections import KubernetesServer, OutsideBroker
 from secretops.manifest import KubernetesStore as Location
-from secretops.manifest import Manifest
+from secretops.manifest import Manifest, OwnedAgent
 
 MANIFEST = "secretops.json"
 
@@ -94,7 +94,9 @@ class KubernetesRotator(pulumi.ComponentResource):
                 Grant("coordination.k8s.io", "leases", (LEASE,), ("get", "update")),
             )
             store = to_api_server(server)
-        allow("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), store])
+        makes_keys = any(isinstance(secret.agent, OwnedAgent) for secret in manifest.secrets)
+        agent = to_copilot(server) if makes_keys else []
+        allow("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), store, *agent])
         files = {MANIFEST: _in_pod(manifest, broker, server).model_dump_json(indent=1) + "\n"}
         files |= elsewhere.files if elsewhere else {}
         if broker.ca_file:

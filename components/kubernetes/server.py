@@ -77,7 +77,7 @@ class KubernetesMcpServer(McpServer):
                 # what it needs itself
                 bundle = {"ca.crt": ca_bundle(broker.ca_file)}
                 core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=bundle, opts=place.child)
-        variables = public_variables(broker, log_level=settings.log_level, ca_file=CA_FILE)
+        variables = public_variables(broker, log_level=settings.log_level, agent=settings.agent, ca_file=CA_FILE)
         public = core.v1.ConfigMap("public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
         allow(
             "server-network",
@@ -199,7 +199,9 @@ def _pod(
                     core.v1.EnvVarArgs(
                         name="POD_NAME",
                         value_from=core.v1.EnvVarSourceArgs(
-                            field_ref=core.v1.ObjectFieldSelectorArgs(field_path="metadata.name")
+                            # The version that the API server would add: an `up` after the state was lost applies
+                            # this field anew, and is refused one that is not the same.
+                            field_ref=core.v1.ObjectFieldSelectorArgs(api_version="v1", field_path="metadata.name")
                         ),
                     ),
                     # The launcher adds a part of its own. Together about 45 characters: MQTT 3.1.1 promises 23, and

@@ -75,7 +75,7 @@ def server_shape(names: Names, server: SwarmServer, broker: OutsideBroker, setti
 
 def _variables(broker: OutsideBroker, settings: Settings) -> dict[str, str]:
     """What is public, and where each value's file is: there once the secret has a value."""
-    variables = public_variables(broker, log_level=settings.log_level, ca_file=CA_FILE)
+    variables = public_variables(broker, log_level=settings.log_level, agent=settings.agent, ca_file=CA_FILE)
     # The launcher adds a part of its own, by which two replicas of a slot that overlap are told apart.
     variables["MQTT_CLIENT_ID"] = "coreflux-mcp-{{.Task.Slot}}"
     match settings.store:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from components.vault.names import CLIENT, LEASE, PENDING, ROTATOR, Names
-from secretops.manifest import Secret, VaultLogin
+from secretops.manifest import Secret, VaultIssuer, VaultLogin
 
 KEEPS = ("create", "read", "update")
 """Of data. The first value of a path is a create, and each next one an update."""
@@ -98,7 +98,7 @@ def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -
             yield Right(path=f"{mount}/data/{path}", may=KEEPS, why=f"{secret.name}: {what}")
             yield Right(path=f"{mount}/metadata/{path}", may=(*NOTES, *gone), why="what secretops notes of versions")
         yield Right(path=f"{mount}/destroy/{secret.name}", may=("update",), why="older versions are destroyed")
-        if secret.issuer:
+        if isinstance(secret.issuer, VaultIssuer):
             path = f"{secret.issuer.mount}/sign/{secret.issuer.role}"
             yield Right(path=path, may=("update",), why=f"{secret.name}: have it signed, by a key that stays here")
     yield Right(path=f"{mount}/data/{LEASE}", may=KEEPS, why="one rotation at a time")

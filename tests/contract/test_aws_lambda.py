@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from secretops.entrypoints import aws_lambda
 from secretops.entrypoints.aws_lambda import LambdaError
-from secretops.errors import UsageError
+from secretops.errors import AttentionError, UsageError
 from secretops.manifest import DotenvStore
 from secretops.operations.purge import purge
 from secretops.operations.put import put
@@ -28,8 +28,9 @@ from secretops.operations.tick import tick
 from secretops.stores.secrets_manager.api import connect
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
-from tests.real.mosquitto import Mosquitto, free_port
+from tests.real.mosquitto import Mosquitto, free_port, start_mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.own_ca import AUTHORITY, in_secrets_manager
 
 pytestmark = pytest.mark.real
 
@@ -430,6 +431,29 @@ def stray_notes(stack: AwsStack) -> list[str]:
     """The versions that are noted as pending and nobody's."""
     found = stack.service.describe_secret(SecretId=stack.place.secrets["mqtt"])["VersionIdsToStages"]
     return [version for version, has in found.items() if any(label.startswith("secretops-stray.") for label in has)]
+
+
+def test_a_ca_that_the_broker_does_not_take_yet_is_counted_as_a_persons_and_not_as_a_failure(
+    tmp_path: Path, moto_environment: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "broker"
+    (folder / "trusts").mkdir(parents=True)
+    broker = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
+    try:
+        place = in_secrets_manager(tmp_path, broker, moto_environment)
+        stack = cast(AwsStack, place.stack)
+        assert "the broker takes no certificate of" in str(stack.tick_function()[AUTHORITY])
+        place.trust()
+        assert "published" in str(stack.tick_function()[AUTHORITY])
+        stack.put("broker-admin", dict(broker.admin))
+        with pytest.raises(AttentionError):
+            stack.rotate(AUTHORITY)
+        capsys.readouterr()
+        assert "the broker takes no certificate of" in str(stack.tick_function()[AUTHORITY])
+        said = _metrics(capsys)
+        assert (said["Failed"], said["Attention"]) == (0, 1)
+    finally:
+        broker.stop()
 
 
 def _metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,8 +25,13 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
+from secretops.engine.journal import Entry
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
 from secretops.manifest import Delivered
 from secretops.operations.doctor.kubernetes import OLDEST
+from secretops.operations.session import Session
+from secretops.values import Value
 from tests.contract.live_namespace import (
     CANARY,
     CERTS,
@@ -115,6 +120,42 @@ class Fault:
     check: str
     words: str
     plant: Callable[[LiveNamespace], object]
+    mended: str = ""
+    """How the words of the repair begin that makes all well again; empty where only a person, or Pulumi, can."""
+
+
+def _left_pending(stack: LiveNamespace) -> None:
+    """A `put` that was killed before it published."""
+    then = datetime.now(UTC) - timedelta(hours=3)
+    version = Version(id=new_token(then), stage=Stage.PENDING, created=then)
+    Session.open(stack.manifest, role="operator").store.add("agent-key", version, Value({"api-key": CANARY}))
+
+
+def _made_tomorrow(stack: LiveNamespace) -> None:
+    """By a machine whose clock is a day ahead."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    version = Version(id=new_token(tomorrow), stage=Stage.PENDING, created=tomorrow)
+    store = Session.open(stack.manifest, role="operator").store
+    store.add("agent-key", version, Value({"api-key": CANARY}))
+    store.publish("agent-key", version.id, tomorrow)
+
+
+def _held_by_the_dead(stack: LiveNamespace) -> None:
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000001Z}"
+    spec = {"holderIdentity": "one that was killed", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
+    stack.merge(Lease, ROTATOR, {"spec": spec})
+
+
+def _failed(stack: LiveNamespace) -> None:
+    """What a tick writes down when the API server did not answer it."""
+    entry = Entry(
+        time=datetime.now(UTC) + timedelta(seconds=1),
+        secret="agent-key",
+        version="v",
+        step="publish",
+        outcome="no answer",
+    )
+    Session.open(stack.manifest, role="operator").journal.write(entry)
 
 
 def _bound(subject: str, verbs: str, resource: str = "secrets") -> Callable[[LiveNamespace], object]:
@@ -140,6 +181,8 @@ def _gone(kind: Any, name: str) -> Callable[[LiveNamespace], object]:
 _LABEL = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
 _ACCOUNT = "{{kind: ServiceAccount, name: {}}}"
 _GROUP = "{{kind: Group, apiGroup: rbac.authorization.k8s.io, name: {}}}"
+
+TICK = "secretops tick"
 
 FAULTS = (
     Fault(
@@ -195,6 +238,11 @@ FAULTS = (
         _bound(_GROUP.format("system:authenticated"), "get"),
     ),
     Fault("any pod may read", "others' rights", "default service account", _bound(_ACCOUNT.format("default"), "get")),
+    Fault("the Secret of the agent key is gone", "secrets", SECRETS, _gone(Secret, SECRETS), TICK),
+    Fault("a put was killed half-way", "secret agent-key", "was left pending", _left_pending, TICK),
+    Fault("the last tick failed", "secret agent-key", "publish failed 20", _failed),
+    Fault("a version is of tomorrow", "secret agent-key", "clocks are apart", _made_tomorrow),
+    Fault("the lease is held by the dead", "lease", "by one that was killed, who did not", _held_by_the_dead, TICK),
     Fault(
         "what is delivered was edited",
         "secret agent-key",
@@ -205,7 +253,10 @@ FAULTS = (
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
-def test_a_planted_fault_is_found_by_its_check(own: OwnCluster, stack: LiveNamespace, fault: Fault) -> None:
+def test_a_planted_fault_is_found_by_its_check_and_mended_where_secretops_can(
+    own: OwnCluster, stack: LiveNamespace, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(own.admin))
     fault.plant(stack)
     examined = doctor(stack.manifest_file, own.admin, code=3)
     found = examined[fault.check]
@@ -215,8 +266,14 @@ def test_a_planted_fault_is_found_by_its_check(own: OwnCluster, stack: LiveNames
     assert found["remedy"]
     others = set(not_ok(examined)) - {fault.check}
     assert others <= {"server's rights", "rotator's rights", "secret agent-key"}, examined
-    if fault.check in ("server", "rotator", "namespace", "lease", "secrets"):
+    if fault.check in ("server", "rotator", "namespace", "lease") or fault.what == "the certificates' Secret is gone":
         assert not others, examined
+    assert (found["repair"] or "").startswith(fault.mended) and bool(found["repair"]) is bool(fault.mended), found
+    if fault.mended:
+        done = run(stack.manifest_file, "doctor", "--repair", "--yes", "--json", kubeconfig=own.admin)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert CANARY not in done.stdout + done.stderr
+        assert not_ok({one["check"]: one for one in json.loads(done.stdout)["now"]}) == {}
 
 
 def test_missing_secrets_are_made_by_what_doctor_says(own: OwnCluster, stack: LiveNamespace) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
-from secretops.errors import ExitCode
+from secretops.engine.journal import Entry
+from secretops.errors import ExitCode, LeaseHeldError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
-from secretops.operations.doctor import checks, doctor, exit_code, manager
+from secretops.operations.doctor import checks, doctor, exit_code, manager, mend
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.doctor.manager import Manager
 from secretops.operations.doctor.swarm import swarm_checks
@@ -120,8 +121,27 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
         orphaned = wrong(place)["orphaned secrets"]
         assert f"-it-v2-password is kept no more (service {place.name}-other uses it)" in orphaned.value
         assert "docker secret rm" not in orphaned.remedy
+        assert orphaned.repair is None, "nothing that a service uses is removed"
     finally:
         place.api.remove("services", f"{place.name}-other")
+    orphaned = wrong(place)["orphaned secrets"]
+    assert orphaned.repair and orphaned.repair.words.startswith("remove the Swarm secrets that are kept no more")
+    with place.open().lease("somebody who rotates"):
+        held = mend(orphaned.repair)
+        assert isinstance(held, LeaseHeldError) and "somebody who rotates" in held.what
+    mend(orphaned.repair)
+    assert wrong(place) == {}
+    assert not any("-it-v2-" in name for name in place.named())
+
+
+def test_what_the_last_tick_could_not_do_is_told_where_the_broker_is_not_asked_from_here(place: InSwarm) -> None:
+    session = Session.open(manifest_of(place), role="operator")
+    refused = "the broker refuses user a"
+    session.journal.write(Entry(time=datetime.now(UTC), secret="it", version=V[2], step="verify", outcome=refused))
+    found = wrong(place)
+    assert set(found) == {"secret it"}
+    assert found["secret it"].value.startswith("verify failed 20") and refused in found["secret it"].value
+    assert found["secret it"].repair is None, "its value is an operator's"
 
 
 def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
@@ -136,6 +156,10 @@ def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
         monkeypatch.setattr(manager, age, timedelta(seconds=-10))
     left = wrong(place)["carried commands"]
     assert left.value == f"secret {task}-0: left by a command that was killed"
+    assert left.repair
+    mend(left.repair)
+    assert wrong(place) == {}
+    place.api.create("secrets", given)
     container = {"Image": place.location.image, "Command": list(ENTRYPOINT), "Secrets": place.listed()}
     spec = {"Name": task, "Labels": labels, "TaskTemplate": {"ContainerSpec": container}}
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
@@ -172,7 +196,9 @@ def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InSwarm) -
     with place.open().lease("somebody"):
         assert look().value == "held by somebody, who renews it"
     with place.open(timing=Timing(duration=1, renew=1000, look=0.1)).lease("a dead one"):
-        assert look().value == "a dead one held it, and does not renew it: the next tick follows"
+        dead = look()
+        assert (dead.level, dead.value) == (Level.ATTENTION, "held by a dead one, who did not renew it for 1 s")
+        assert "secretops tick follows it" in dead.remedy
 
 
 def test_a_daemon_that_is_not_there_is_told_and_nothing_else_is_known(

@@ -5,12 +5,12 @@ What a running server can't be made to show is played, and said so: too few audi
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,16 +21,22 @@ from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode
 from secretops.manifest import Manifest, Reader, Secret, SecretKind
-from secretops.operations.doctor import checks, doctor, exit_code, vault
+from secretops.operations.doctor import checks, doctor, exit_code, vault, vault_server
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.doctor.vault_policy import Rule, rules
 from secretops.operations.doctor.vault_server import VaultServer
+from secretops.operations.put import put
+from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
+from secretops.stores.vault import store as storing
 from secretops.stores.vault.api import Api
 from secretops.stores.vault.lease import take
+from secretops.targets import open_target
 from secretops.values import Value, new_password
+from tests.contract.doctor_fault import Fault, prove
 from tests.contract.live_openbao import LEASE, LiveVault, live_vault, without
+from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 
 pytestmark = pytest.mark.real
@@ -43,6 +49,7 @@ class Stack:
     """A stack whose every part is as it should be, until a test spoils one."""
 
     live: LiveVault
+    mosquitto: Mosquitto
     operator: str
     manifest: Manifest
     exit_code: ExitCode = ExitCode.DONE
@@ -85,32 +92,23 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def listening() -> Iterator[int]:
-    """The port of something that takes connections, as a broker does."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def well(openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory, listening: int) -> Stack:
+def well(openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto) -> Stack:
     live = live_vault(openbao, tmp_path_factory.mktemp("stack"))
     for name in ("server", "rotator"):
         live.secret_id(name)
     session = live.rotator()
-    with session.lease("test"):
-        now = session.clock()
-        made = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="mqtt-a")
-        session.store.add("mqtt", made, Value({"username": "mqtt-a", "password": new_password()}))
-        session.store.publish("mqtt", made.id, now)
-    manifest = live.manifest
-    broker = manifest.broker.model_copy(update={"host": "127.0.0.1", "port": listening})
-    return Stack(live, live.operator(), manifest.model_copy(update={"broker": broker}))
+    manifest = session.manifest.model_copy(update={"broker": mosquitto.broker()})
+    session = dataclasses.replace(session, manifest=manifest)
+    put(session, "broker-admin", mosquitto.admin)
+    rotate(session, "mqtt", cut_off=True, say=lambda _: None)
+    stack = live.manifest.model_copy(update={"broker": mosquitto.broker()})
+    return Stack(live, mosquitto, live.operator(), stack)
 
 
 @pytest.fixture
 def stack(well: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("VAULT_TOKEN", well.operator)
-    made = Stack(well.live, well.operator, well.manifest)
+    made = Stack(well.live, well.mosquitto, well.operator, well.manifest)
     yield made
     for mend in made.mending:
         mend()
@@ -263,7 +261,7 @@ def test_secret_ids_that_are_missing_or_end_within_days_are_told(stack: Stack) -
     live.set_role("lonely")
     entry = f"{live.approle}/{live.role('lonely')}"
     stack.become(readers={"mqtt": (entry,), LEASE: ()})
-    found = Stack(live, live.openbao.root, stack.manifest)
+    found = Stack(live, stack.mosquitto, live.openbao.root, stack.manifest)
     os.environ["VAULT_TOKEN"] = live.openbao.root  # the operator's policy does not name this role
     assert f"{entry} has none" in found.finds("secret ids").value
     live.root.write_data(f"{path}/secret-id", data={"ttl": "1h"})
@@ -386,7 +384,7 @@ def test_what_left_the_stack_is_purged_by_an_operator_whose_policy_names_it_no_m
 
     monkeypatch.setenv("VAULT_TOKEN", stack.operator)
     assert name in stack.finds("secrets that left").value
-    done = live.run(stack.operator, "purge", name, "--destroy")
+    done = live.run(stack.operator, "purge", name, "--destroy", "--yes")
     assert done.returncode == ExitCode.DONE, done.stderr
     for path in (name, f"pending/{name}"):
         assert live.root.read(f"{live.mount}/metadata/{path}") is None
@@ -410,9 +408,63 @@ def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: 
     finally:
         ended.set()
         renewing.join()
-    assert vault.LeaseFree(server).look().value == "left by somebody, who is gone: the next one takes it"
+    dead = vault.LeaseFree(server).look()
+    assert (dead.level, dead.value) == (Level.ATTENTION, "held by somebody, who did not renew it for 1 s")
     held._release()
     assert vault.LeaseFree(server).look().value == "free"
+
+
+def leave_pending(stack: Stack) -> None:
+    """A rotation that was killed after its first step."""
+    then = datetime.now(UTC) - timedelta(hours=3)
+    store = Session.open(stack.manifest, role="operator").store
+    current = store.versions("mqtt").current
+    idle = "mqtt-b" if current and current.user == "mqtt-a" else "mqtt-a"
+    version = Version(id=new_token(then), stage=Stage.PENDING, created=then, user=idle)
+    store.add("mqtt", version, Value({"username": idle, "password": new_password()}))
+
+
+def change_the_password(stack: Stack) -> None:
+    """At the broker, behind our back."""
+    current = Session.open(stack.manifest, role="operator").store.versions("mqtt").current
+    assert current and current.user
+    changed = Value({"username": current.user, "password": new_password()})
+    open_target(stack.manifest.broker, SecretKind.MQTT_USER).apply(stack.mosquitto.admin, changed)
+
+
+def leave_the_lease(stack: Stack) -> None:
+    """Whoever held it was killed: nobody renews it, and nobody gives it back."""
+    take(Api.of(stack.live.store), LEASE, "one that was killed", QUICK)
+
+
+def take_the_current_one_away(stack: Stack) -> None:
+    """As somebody does who wants it to be read no more; that is theirs to undo."""
+    kv, mount = stack.live.root.secrets.kv.v2, stack.live.mount
+    number = kv.read_secret_metadata("mqtt", mount)["data"]["current_version"]
+    kv.delete_secret_versions("mqtt", [number], mount_point=mount)
+    stack.mending.append(lambda: kv.undelete_secret_versions("mqtt", [number], mount_point=mount))
+
+
+TICK = "secretops tick"
+
+FAULTS: tuple[Fault[Stack], ...] = (
+    Fault(leave_pending, "secret mqtt", ("left pending", "secretops tick"), TICK),
+    Fault(
+        change_the_password, "login mqtt", ("the broker refuses user mqtt-", "find out who"), "secretops rotate mqtt"
+    ),
+    Fault(leave_the_lease, "lease", ("held by one that was killed, who did not renew it", "half-done"), TICK),
+    Fault(take_the_current_one_away, "secret mqtt", ("the current one, was deleted",)),
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_what_is_half_done_is_found_and_mended_where_secretops_can(
+    fault: Fault[Stack], stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (vault_server, storing):
+        monkeypatch.setattr(module, "Timing", lambda: QUICK)
+    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": 0})
+    prove(fault, stack)
 
 
 def test_a_certificate_near_its_end_and_clocks_apart_are_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

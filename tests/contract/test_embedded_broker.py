@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,17 +16,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from amqtt.contexts import Action, ListenerConfig  # type: ignore[import-untyped]
+from amqtt.session import Session  # type: ignore[import-untyped]
 
 from secretops import broker
 from secretops.broker.process import LOG_FILE, PID_FILE
-from secretops.broker.users import USERS_FILE
-from secretops.errors import RefusedError, StoreError, UnreachableError, UsageError
+from secretops.broker.server import EmbeddedBroker
+from secretops.broker.users import USERS_FILE, Users
+from secretops.errors import RefusedError, SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.operations.broker import start
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import ANSWERS, COMMANDS, Commands, CorefluxTarget
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
 from tests.real.mosquitto import free_port
+from tests.real.stack import make_stack
 
 pytestmark = pytest.mark.real
 
@@ -93,6 +100,37 @@ def test_a_foreign_listener_is_left_alone(home: Path) -> None:
         assert broker.start(home, "localhost", port) is broker.Listener.FOREIGN
         assert broker.running(home) is None
         assert broker.stop(home) is False
+
+
+def test_a_broker_that_outlived_its_folder_is_found_by_what_the_refusal_says(tmp_path: Path) -> None:
+    home = tmp_path / "store" / "broker"
+    described = Broker(
+        kind=BrokerKind.COREFLUX,
+        host="localhost",
+        port=free_port(),
+        protocol=MqttProtocol.V311,
+        tls=False,
+        embedded=True,
+        home=str(home),
+    )
+    stack = make_stack(tmp_path / "store", described)
+    start(stack.session())
+    found = broker.running(home)
+    assert found is not None
+    try:
+        shutil.rmtree(tmp_path / "store")
+        again = make_stack(tmp_path / "store", described)
+        with pytest.raises(SecretopsError) as refusal:
+            start(again.session())
+        command, _, rest = refusal.value.remedy.partition(":")
+        assert str(home) in rest
+        shown = subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout
+        assert [line.split()[0] for line in shown.splitlines() if str(home) in line] == [str(found.pid)]
+    finally:
+        os.kill(found.pid, signal.SIGTERM)
+        os.waitpid(found.pid, 0)
+    start(again.session())
+    broker.stop(home)
 
 
 def test_one_home_has_one_broker(home: Path) -> None:
@@ -245,6 +283,65 @@ def test_a_command_without_the_right_is_dropped_and_the_session_lives(embedded_b
         server.subscribe("plant/a")
         server.publish("plant/a", "still here")
         assert server.receive(lambda message: message.payload) == b"still here"
+
+
+def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_broker: Embedded) -> None:
+    theirs, others = fresh(embedded_broker), fresh(embedded_broker)
+    target = CorefluxTarget(embedded_broker.broker(), admin=False)
+    with Connection(embedded_broker.broker(), theirs) as live, Connection(embedded_broker.broker(), others) as other:
+        target.retire(embedded_broker.admin, theirs["username"])
+        with pytest.raises((UnreachableError, RefusedError)):
+            live.receive(lambda _: None, within=DEADLINE)
+        other.publish("plant/live", "here")
+
+
+def test_each_session_that_ends_with_its_password_is_told_once_and_a_refused_login_is_none(
+    embedded_broker: Embedded,
+) -> None:
+    theirs = fresh(embedded_broker)
+    target = CorefluxTarget(embedded_broker.broker(), admin=False)
+    with (
+        pytest.raises(RefusedError),
+        Connection(embedded_broker.broker(), Value({**theirs, "password": new_password()})),
+    ):
+        pass
+    with Connection(embedded_broker.broker(), theirs) as live:
+        target.retire(embedded_broker.admin, theirs["username"])
+        with pytest.raises((UnreachableError, RefusedError)):
+            live.receive(lambda _: None, within=DEADLINE)
+    fresh(embedded_broker)
+    log = (embedded_broker.home / LOG_FILE).read_text()
+    assert log.count(f"{theirs['username']}: a session ended") == 1
+
+
+def test_a_refused_login_with_the_client_id_of_a_living_session_changes_nothing_of_whose_it_is(tmp_path: Path) -> None:
+    """amqtt hands over that very session, with the name and the password that the newcomer gave."""
+    admin = broker.first_admin(tmp_path)
+    assert admin
+    users = Users.load(tmp_path)
+    users.add("server", password := new_password())
+
+    async def both() -> tuple[bool, ...]:
+        embedded, session = EmbeddedBroker(users, "localhost", free_port()), Session()
+
+        async def logs_in(name: str, given: str) -> bool:
+            session.username, session.password = name, given
+            return await embedded._authenticate(session, ListenerConfig())
+
+        async def may(action: Action, topic: str) -> bool:
+            return await embedded._topic_filtering(session, topic, action)
+
+        return (
+            await may(Action.PUBLISH, "plant/a"),
+            await logs_in("server", password),
+            await logs_in(admin["username"], "wrong"),
+            await may(Action.PUBLISH, "plant/a"),
+            await may(Action.PUBLISH, COMMANDS),
+            await logs_in(admin["username"], admin["password"]),
+            await may(Action.PUBLISH, COMMANDS),
+        )
+
+    assert asyncio.run(both()) == (False, True, False, True, False, True, True)
 
 
 def test_another_dollar_topic_ends_nobodys_session(embedded_broker: Embedded) -> None:

@@ -22,7 +22,8 @@ from secretops.issuers import Issuer, Signed, open_issuer
 from secretops.operations import session as sessions
 from secretops.operations.status import Standing, status
 from tests.gates.doomed import start
-from tests.real.issued import DAYS, IssuedStack, let, make_issued_stack, trust
+from tests.real.certified import Connecting
+from tests.real.issued import DAYS, IssuedStack, let, make_another_ca, make_issued_stack, sign_by, trust
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.stack import Readers
@@ -30,6 +31,8 @@ from tests.real.stack import Readers
 pytestmark = pytest.mark.real
 CERTIFICATE = "client-cert"
 RENEWALS = 3
+LOADED = 5
+"""Renewals under load, before one by a new CA."""
 
 
 @pytest.fixture
@@ -122,6 +125,45 @@ def test_renewals_by_the_tick_fail_no_connect_and_forget_each_old_key(running: I
     kept = versions(running)
     assert kept.pending is None and [one.id for one in kept.living] == [current(running).id]
     print(f"{RENEWALS} renewals: {readers.connects} connects, {len(readers.failures)} failed")
+
+
+def test_renewals_and_a_new_ca_under_load_fail_no_connect(
+    running: IssuedStack, broker: Mosquitto, openbao: OpenBao
+) -> None:
+    """The broker's restarts, which end every session, are before the load and after it."""
+    first = root_of(running)
+    another = make_another_ca(openbao, running)
+    trust(broker, running)  # both, before the new one signs anything
+    with Connecting(
+        running.manifest.broker, running.folder, lambda: (running.found(CERTIFICATE), running.delivered())
+    ) as load:
+        for renewal in range(LOADED + 1):
+            if renewal == LOADED:
+                assert root_of(running) == first, "the one before signs on"
+                sign_by(openbao, running, another)
+            load.caught_up()
+            due(running)
+            assert errors(running) == []
+        load.caught_up()
+    assert load.failures == []
+    assert len(load.certificates) == LOADED + 2, "each was connected with"
+    assert root_of(running) != first
+    broker.ca_file.write_text(authority_alone(broker) + (running.folder / "root.crt").read_text())
+    broker.stop()
+    assert broker.start()
+    assert running.log_in() == "Success", "the old CA may leave the broker's bundle"
+    print(f"{LOADED} renewals and a new CA: {load.connects} connects, {len(load.failures)} failed")
+
+
+def root_of(stack: IssuedStack) -> str:
+    """Who signed whoever signed the current certificate."""
+    return x509.load_pem_x509_certificates(stack.found(CERTIFICATE)["client.crt"].encode())[-1].issuer.rfc4514_string()
+
+
+def authority_alone(broker: Mosquitto) -> str:
+    """The broker's own CA, which its bundle begins with."""
+    own, _, _ = broker.ca_file.read_text().partition("-----END CERTIFICATE-----\n")
+    return f"{own}-----END CERTIFICATE-----\n"
 
 
 def test_a_second_before_it_is_due_nothing_is_asked_for(running: IssuedStack) -> None:

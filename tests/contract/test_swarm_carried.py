@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,15 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from cryptography import x509
 
 from secretops.access import this_actor
 from secretops.errors import ExitCode
-from secretops.manifest import Manifest, SwarmFile, SwarmStore
+from secretops.manifest import Manifest, SecretKind, SwarmFile, SwarmStore
 from secretops.operations import carrying
+from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.contract.swarm_place import InSwarm, until
 from tests.real.launcher_image import load_launcher_image
 from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.own_ca import certified
 from tests.real.stack import DEADLINE, log_in, make_catalogue
 from tests.real.swarm import BROKER_HOST, Swarm
 
@@ -165,6 +169,43 @@ def test_put_tick_and_rotate_run_as_tasks_that_have_the_values_and_leave_nothing
     assert carried.delivered() == second
 
 
+def test_a_ca_of_the_stacks_own_is_made_in_a_task_and_trust_prints_its_certificate_alone(
+    carried: Carried, tmp_path: Path
+) -> None:
+    carried.file.write_text(
+        carried.manifest.model_copy(update={"secrets": certified(carried.manifest)}).model_dump_json()
+    )
+    code, out, err = carried.run("rotate", "client-ca")
+    assert code == ExitCode.DONE, out + err
+    code, printed, err = carried.run("trust")
+    assert code == ExitCode.DONE, err
+    (authority,) = x509.load_pem_x509_certificates(printed.encode())
+    assert printed.startswith("-----BEGIN CERTIFICATE-----") and "PRIVATE" not in printed + err
+    code, out, err = carried.run("trust", "--to", str(tmp_path / "clients"))
+    assert code == ExitCode.DONE, err
+    (laid,) = (tmp_path / "clients").iterdir()
+    assert x509.load_pem_x509_certificate(laid.read_bytes()) == authority
+    assert carried.carrying() == []
+
+
+def test_a_password_that_somebody_changed_is_told_by_doctor_and_mended_by_a_task(carried: Carried) -> None:
+    assert carried.run("put", "broker-admin", given=carried.broker.admin)[0] == ExitCode.DONE
+    assert carried.run("tick")[0] == ExitCode.DONE
+    before = carried.delivered()
+    changed = Value({"username": before["username"], "password": new_password()})
+    open_target(carried.broker.broker(), SecretKind.MQTT_USER).apply(carried.broker.admin, changed)
+    assert carried.run("tick")[0] == ExitCode.FAILED
+    code, out, _ = carried.run("doctor", "--repair", "--yes", "--json")
+    said = json.loads(out)  # what the task prints goes elsewhere
+    (found,) = (one for one in said["found"] if one["check"] == "secret mqtt")
+    assert f"the broker refuses user {before['username']}" in found["value"]
+    assert [one["repair"].partition(":")[0] for one in said["repairs"] if one["done"]] == ["secretops rotate mqtt"]
+    (now,) = (one for one in said["now"] if one["check"] == "secret mqtt")
+    assert (code, now["level"]) == (ExitCode.DONE, "ok"), said["now"]
+    after = carried.delivered()
+    assert after["username"] != before["username"] and log_in(carried.broker.broker(), after) == "Success"
+
+
 def test_no_value_is_in_what_a_daemon_shows_or_a_command_prints(carried: Carried) -> None:
     process = carried.start("put", "broker-admin")
     assert process.stdin
@@ -181,6 +222,45 @@ def test_no_value_is_in_what_a_daemon_shows_or_a_command_prints(carried: Carried
     shown += process.stdout.read() + process.stderr.read() + json.dumps(carried.place.api.get("/configs"))
     assert f"{carried.place.name}-task-" in shown
     assert carried.broker.admin["password"] not in shown
+
+
+def test_a_compromise_runs_as_a_task_and_its_incident_is_kept_where_it_was_asked_for(
+    carried: Carried, tmp_path: Path
+) -> None:
+    """Killed on its way, it is gone on with from the file: the task ends what it is at by itself."""
+    assert carried.run("put", "broker-admin", given=carried.broker.admin)[0] == ExitCode.DONE
+    assert carried.run("tick")[0] == ExitCode.DONE
+    old, folder = carried.delivered(), tmp_path / "incidents"
+    folder.mkdir()
+    command = ("compromise", "mqtt", "--yes", "--to", str(folder))
+    began = time.monotonic()
+    process = carried.start(*command)
+    until(lambda: log_in(carried.broker.broker(), old) != "Success")
+    refused = time.monotonic() - began
+    process.kill()
+    process.communicate()
+    code, out, err = carried.run(*command)
+    while code == ExitCode.BUSY:  # the first task is at it still
+        code, out, err = carried.run(*command)
+    assert code == ExitCode.ATTENTION, out + err
+    assert "left to do: find out who read it" in out, "nobody keeps docker's events"
+    (path,) = folder.glob("incident-mqtt-*.json")
+    incident = json.loads(path.read_text())
+    assert incident["ended"]
+    assert set(incident["left"]) <= {"trail", "proof"}
+    new = carried.delivered()
+    assert log_in(carried.broker.broker(), new) == "Success"
+    assert log_in(carried.broker.broker(), old) != "Success"
+    for value in (old, new):
+        assert value["password"] not in out + err + path.read_text() + path.with_suffix(".md").read_text()
+    records = tmp_path / "records"
+    records.write_text("".join(f"{line}\n" for line in err.splitlines() if line.startswith("{")))
+    code, out, err = carried.run(*command, "--trail", str(records))
+    assert code == ExitCode.DONE, out + err
+    assert " accesses of " in out, "the records of the go before"
+    assert log_in(carried.broker.broker(), new) != "Success"
+    assert log_in(carried.broker.broker(), carried.delivered()) == "Success"
+    print(f"swarm: refused {refused:.1f} s after the command began")
 
 
 def test_how_the_task_ends_is_how_the_command_ends(carried: Carried) -> None:
@@ -316,7 +396,7 @@ def test_what_never_started_and_a_value_that_no_task_came_for_are_removed_in_tim
     leave()
     code, _, err = carried.run("purge")
     assert (code, len(carried.carrying())) == (ExitCode.DONE, 3), err
-    code, _, err = carried.run("purge", "--destroy")
+    code, _, err = carried.run("purge", "--destroy", "--yes")
     assert (code, carried.carrying()) == (ExitCode.DONE, []), err
 
 

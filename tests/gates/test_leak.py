@@ -23,6 +23,7 @@ from typing import Protocol
 
 import pytest
 
+from secretops.errors import ExitCode
 from secretops.manifest import Broker
 from secretops.stores.delivery import NAMES
 from secretops.values import PUBLIC_FIELDS, Value, new_password
@@ -86,6 +87,9 @@ class Canaries:
     def found_in(self, content: bytes) -> list[str]:
         """The values that `content` shows, be it without their ends."""
         return [name for name, text in self._values.items() if any(form[4:-4] in content for form in forms(text))]
+
+    def names(self) -> set[str]:
+        return set(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -176,12 +180,17 @@ class Watch:
         argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
         assert b"DEBUG" in self._run(argv, arguments, given, code)
 
+    def any(self, *arguments: str, given: str = "") -> None:
+        """With every logger at DEBUG, whatever there is to log, and whether or not it leaves something to a person."""
+        argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
+        self._run(argv, arguments, given, ExitCode.DONE, ExitCode.ATTENTION)
+
     def leaks(self, *more: Path) -> list[str]:
         """Every place that shows a value and is not for one."""
         shown = [*self.outputs, *self.place.shown().items(), *((path.name, path.read_bytes()) for path in more)]
         return [f"{what}: {name}" for what, text in shown for name in self.canaries.found_in(text)]
 
-    def _run(self, argv: list[str], arguments: tuple[str, ...], given: str, code: int) -> bytes:
+    def _run(self, argv: list[str], arguments: tuple[str, ...], given: str, *codes: int) -> bytes:
         done = subprocess.run(
             argv,
             input=given.encode(),
@@ -190,7 +199,7 @@ class Watch:
             check=False,
             env={**os.environ, **self.stack.environment},
         )
-        assert done.returncode == code, (arguments, done.stderr.decode()[-2000:])
+        assert done.returncode in codes, (arguments, done.returncode, done.stderr.decode()[-2000:])
         self.outputs.append((" ".join(arguments), done.stdout + done.stderr))
         self.canaries.learn(self.place.values())
         return done.stderr
@@ -231,8 +240,8 @@ def test_no_value_leaves_its_place_on_mosquitto(
     wrong = json.dumps({"username": admin["username"], "password": canaries.make("wrong admin password", strange)})
     right = json.dumps(dict(admin))
     key = json.dumps({"api-key": canaries.make("agent key", strange)})
-    certs = {name: certificate.read_text() for name in ("ca.crt", "client.crt")}
-    certs["client.key"] = canaries.make("client key", "\nsecond line\n")
+    certs = mosquitto.client_certificate()
+    canaries.learn({"put": certs})
     down = elsewhere(stack, port=free_port())
     plain = elsewhere(stack, tls=False)
     untrusted = elsewhere(stack, ca_file=str(certificate))
@@ -245,6 +254,8 @@ def test_no_value_leaves_its_place_on_mosquitto(
         watch.run("put", "agent-key", given=canaries.make("with NUL", "\0"), code=2)
         watch.run("put", "agent-key", given="{" + canaries.make("broken JSON"), code=2)
         watch.run("put", "client-cert", given=json.dumps({**certs, "client.crt": canaries.make("no PEM")}), code=2)
+        no_key = canaries.make("client key", "\nsecond line\n")
+        watch.run("put", "client-cert", given=json.dumps({**certs, "client.key": no_key}), code=2)
         watch.run("put", "mqtt", given=json.dumps({"username": "u", "password": canaries.make("no user")}), code=1)
         watch.run("put", "agent-key", given=key)
         watch.run("put", "client-cert", "--json", given=json.dumps(certs))
@@ -261,10 +272,10 @@ def test_no_value_leaves_its_place_on_mosquitto(
     assert watch.leaks(mosquitto.log_file) == []
     assert processes_leak(canaries, seen) == []
     kept = b"".join(path.read_bytes() for path in stack.root.rglob("*") if path.is_file())
-    assert {"agent key", "client key"} <= set(canaries.found_in(kept)), "the finder finds nothing"
+    assert {"agent key", "put client.key"} <= set(canaries.found_in(kept)), "the finder finds nothing"
     assert "wrong admin password" not in canaries.found_in(kept)
     assert stack.log_in() == "Success"
-    watch.run("purge", "--destroy")
+    watch.run("purge", "--destroy", "--yes")
     left = [path for path in stack.root.rglob("*") if path.is_file() and canaries.found_in(path.read_bytes())]
     assert left == []
     print(f"{len(canaries)} values, {len(watch.outputs)} commands, {len(seen)} argvs and environments, 0 leaks")
@@ -313,7 +324,7 @@ def test_no_value_leaves_its_place_in_a_cloud(cloud: CloudStack, mosquitto: Mosq
         assert cloud.log_in() == "Success"
         kept = json.dumps(list(cloud.values().values())).encode()
         assert watch.leaks(cloud.file, mosquitto.log_file) == []
-        watch.loud("purge", "--destroy")
+        watch.loud("purge", "--destroy", "--yes")
     assert watch.leaks(cloud.file, mosquitto.log_file) == []
     assert processes_leak(canaries, seen) == []
     assert "agent key" in canaries.found_in(kept), "the finder finds nothing"

@@ -44,7 +44,7 @@ class IssuedStack(Stack):
     @property
     def issuer(self) -> VaultIssuer:
         issuer = self.manifest.secret("client-cert").issuer
-        assert issuer
+        assert isinstance(issuer, VaultIssuer)
         return issuer
 
     def session(self, role: str = "operator") -> Session:
@@ -80,24 +80,14 @@ def rights(stack: IssuedStack) -> str:
     return f"{rotators_policy(stack.place)}\n{sign}"
 
 
+ELLIPTIC: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
+
+
 def make_pki(openbao: OpenBao, common_name: str) -> tuple[str, str]:
     """A root, an intermediate and the role `client`. Gives the intermediate's mount, and the root as PEM."""
-    client, token = openbao.client(), secrets.token_hex(4)
-    root, mount = f"root-{token}", f"pki-{token}"
-    for path in (root, mount):
-        client.sys.enable_secrets_engine("pki", path=path, config={"max_lease_ttl": "87600h"})
-    elliptic: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
-    made = client.write_data(
-        f"{root}/root/generate/internal", data={"common_name": "test root", "ttl": "87600h", **elliptic}
-    )["data"]["certificate"]
-    asked = client.write_data(
-        f"{mount}/intermediate/generate/internal", data={"common_name": "test clients", **elliptic}
-    )["data"]["csr"]
-    signed = client.write_data(
-        f"{root}/root/sign-intermediate",
-        data={"csr": asked, "common_name": "test clients", "ttl": "43800h", "max_path_length": 0},
-    )["data"]["certificate"]
-    client.write_data(f"{mount}/intermediate/set-signed", data={"certificate": f"{signed}\n{made}\n"})
+    client, mount = openbao.client(), f"pki-{secrets.token_hex(4)}"
+    client.sys.enable_secrets_engine("pki", path=mount, config={"max_lease_ttl": "87600h"})
+    made, _ = _make_intermediate(openbao, mount)
     client.write_data(
         f"{mount}/roles/client",
         data={
@@ -108,10 +98,50 @@ def make_pki(openbao: OpenBao, common_name: str) -> tuple[str, str]:
             "key_usage": ["DigitalSignature"],
             "ext_key_usage": ["ClientAuth"],
             "max_ttl": f"{DAYS * 24}h",
-            **elliptic,
+            **ELLIPTIC,
         },
     )
     return mount, made
+
+
+def _make_intermediate(openbao: OpenBao, mount: str) -> tuple[str, str]:
+    """One more in `mount`, under a root of its own. Gives the root as PEM, and the intermediate's id there."""
+    client = openbao.client()
+    root, made = make_root(openbao)
+    asked = client.write_data(
+        f"{mount}/intermediate/generate/internal", data={"common_name": f"test clients of {root}", **ELLIPTIC}
+    )["data"]["csr"]
+    signed = signed_by_root(openbao, root, asked, common_name=f"test clients of {root}")
+    kept = client.write_data(f"{mount}/intermediate/set-signed", data={"certificate": f"{signed}\n{made}\n"})["data"]
+    return made, next(id for id, key in kept["mapping"].items() if key)
+
+
+def make_root(openbao: OpenBao) -> tuple[str, str]:
+    """In a mount of its own, whose name it gives, and itself as PEM."""
+    client, root = openbao.client(), f"root-{secrets.token_hex(4)}"
+    client.sys.enable_secrets_engine("pki", path=root, config={"max_lease_ttl": "87600h"})
+    made = client.write_data(
+        f"{root}/root/generate/internal", data={"common_name": f"test {root}", "ttl": "87600h", **ELLIPTIC}
+    )
+    return root, str(made["data"]["certificate"])
+
+
+def signed_by_root(openbao: OpenBao, root: str, asked: str, *, common_name: str) -> str:
+    """An intermediate's certificate, as PEM."""
+    data = {"csr": asked, "common_name": common_name, "ttl": "43800h", "max_path_length": 0}
+    return str(openbao.client().write_data(f"{root}/root/sign-intermediate", data=data)["data"]["certificate"])
+
+
+def make_another_ca(openbao: OpenBao, stack: IssuedStack) -> str:
+    """One beside the one that signs, under a root of its own that is in root.crt from now on. Gives its id."""
+    root, id = _make_intermediate(openbao, stack.issuer.mount)
+    (stack.folder / "root.crt").write_text(root)
+    return id
+
+
+def sign_by(openbao: OpenBao, stack: IssuedStack, ca: str) -> None:
+    """What whoever runs the server does once the broker trusts both: the new one signs from now on."""
+    openbao.client().write_data(f"{stack.issuer.mount}/config/issuers", data={"default": ca})
 
 
 def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trusted: bool = True) -> IssuedStack:
@@ -166,7 +196,7 @@ def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trus
 
 def trust(broker: Mosquitto, stack: IssuedStack) -> None:
     """What whoever runs the broker does: a file of CAs is read at the start alone."""
-    broker.ca_file.write_text(broker.ca_file.read_text() + (stack.folder / "root.crt").read_text())
+    broker.ca_file.write_text(f"{broker.ca_file.read_text().rstrip()}\n{(stack.folder / 'root.crt').read_text()}")
     broker.stop()
     assert broker.start()
 

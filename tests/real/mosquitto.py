@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -31,6 +32,9 @@ from secretops.values import Value, new_password
 PLUGIN = "mosquitto_dynamic_security.so"
 PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
 START_SECONDS = 60.0
+YEARS = 3650
+"""Days for which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
+of what others renew."""
 
 
 @dataclass
@@ -47,6 +51,10 @@ class Mosquitto:
     certifying: bool = False
     mutual_port: int = 0
     """Where, with TLS, it lets only clients with a certificate of its CA in, on top of their password."""
+    trusts: Path | None = None
+    """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
+    crl_file: Path | None = None
+    """Of clients' certificates that were revoked."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -92,19 +100,39 @@ class Mosquitto:
             )
         return _runs(self._process, self.log_file, before)
 
-    def client_certificate(self, name: str = "mcp-server") -> dict[str, str]:
-        """A new one, as the fields of secret client-cert."""
-        pem = serialization.Encoding.PEM
-        ca = x509.load_pem_x509_certificate(self.ca_file.read_bytes())
+    @property
+    def authority(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        """Its CA, which signs its own certificate and clients'."""
         ca_key = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
         assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+        return x509.load_pem_x509_certificate(self.ca_file.read_bytes()), ca_key
+
+    def client_certificate(self, name: str = "mcp-server") -> dict[str, str]:
+        """A new one, as the fields of secret client-cert."""
+        certificate, private = self._signed(name)
+        return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private}
+
+    def lay_next_certificate(self) -> None:
+        """What whoever runs it does: a new certificate of its own where the old one lies. It is told later."""
+        certificate, private = self._signed("localhost")
+        (self.folder / "server.crt").write_text(certificate)
+        (self.folder / "server.key").write_text(private)
+
+    def _signed(self, name: str) -> tuple[str, str]:
+        pem = serialization.Encoding.PEM
         key = ec.generate_private_key(ec.SECP256R1())
         private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return {
-            "ca.crt": self.ca_file.read_text(),
-            "client.crt": _certificate(name, key, issuer=(ca, ca_key)).public_bytes(pem).decode(),
-            "client.key": private.decode(),
-        }
+        return _certificate(name, key, issuer=self.authority).public_bytes(pem).decode(), private.decode()
+
+    def reload(self) -> None:
+        """What an operator does once a file of its certificate is another one: SIGHUP. Returns when it has begun."""
+        assert self._process
+        before = len(self.log_file.read_bytes())
+        self._process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + START_SECONDS
+        while b"Reloading config" not in self.log_file.read_bytes()[before:]:
+            assert time.monotonic() < end, "it is deaf"
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """End it if it runs."""
@@ -138,14 +166,20 @@ def free_port() -> int:
 def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, Path]:
     """A certificate authority and the PEM file of its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(f"test {name}", key, issuer=None)
+    certificate = _certificate(f"test {name}", key, issuer=None, days=YEARS)
     path = folder / f"{name}.crt"
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return certificate, key, path
 
 
 def start_mosquitto(
-    folder: Path, *, certified: str | None = "localhost", also: tuple[str, ...] = (), certifying: bool = False
+    folder: Path,
+    *,
+    certified: str | None = "localhost",
+    also: tuple[str, ...] = (),
+    certifying: bool = False,
+    trusts: Path | None = None,
+    crl_file: Path | None = None,
 ) -> Mosquitto:
     """Start one in `folder` with a certificate for the host `certified` and the names in `also`, or without TLS if
     None."""
@@ -155,7 +189,10 @@ def start_mosquitto(
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
-        made = Mosquitto(folder, free_port(), bool(certified), admin, certifying, free_port() if certified else 0)
+        made = Mosquitto(
+            folder, free_port(), bool(certified), admin, certifying, free_port() if certified else 0, trusts
+        )
+        made.crl_file = crl_file
         if made.start():
             return made
     pytest.fail(f"mosquitto did not start: {made.log_file.read_text()[-2000:]}")
@@ -196,6 +233,8 @@ def _runs(process: subprocess.Popen[bytes], log_file: Path, before: int) -> bool
 def _configuration(broker: Mosquitto, plugin: str) -> str:
     tls = [f"certfile {broker.folder}/server.crt", f"keyfile {broker.folder}/server.key"]
     certified = [f"cafile {broker.ca_file}", "require_certificate true"]
+    certified += [f"capath {broker.trusts}"] if broker.trusts else []
+    certified += [f"crlfile {broker.crl_file}"] if broker.crl_file else []
     lines = [
         "per_listener_settings false",
         "allow_anonymous false",
@@ -257,7 +296,7 @@ def _certify(folder: Path, host: str, also: tuple[str, ...]) -> None:
     (folder / "ca.key").write_bytes(signing)
     for whose, name, names in (("server", host, also), ("client", "test client", ())):
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _certificate(name, key, issuer=(ca, ca_key), also=names)
+        made = _certificate(name, key, issuer=(ca, ca_key), also=names, days=YEARS if whose == "server" else 2)
         plain = serialization.NoEncryption()
         (folder / f"{whose}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
         (folder / f"{whose}.key").write_bytes(
@@ -270,6 +309,7 @@ def _certificate(
     key: ec.EllipticCurvePrivateKey,
     issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
     also: tuple[str, ...] = (),
+    days: int = 2,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -281,7 +321,7 @@ def _certificate(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)

@@ -7,13 +7,16 @@ import json
 import stat
 import urllib.parse
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
-from secretops.values import new_password
+from secretops.manifest import Manifest
+from secretops.values import Value, new_password
 from tests.real.mosquitto import free_port
+from tests.real.stack import log_in
 from tests.stacks.project import Stack, new_stack
 
 pytestmark = pytest.mark.real
@@ -53,7 +56,7 @@ def test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_want
     said = stack.up()
     said += stack.secretops("broker", "start").stdout
     key = f"canary-{new_password()}/+ %"
-    said += stack.secretops("put", "agent-key", given=key).stdout
+    said += stack.secretops("put", "agent-key", "--untested", given=key).stdout
     for _ in range(3):
         done = stack.secretops("rotate", "mqtt")
         assert done.returncode == 0, done.stdout
@@ -80,7 +83,7 @@ def test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_want
 
 def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: Stack) -> None:
     stack.up()
-    stack.secretops("put", "agent-key", given="a-key-of-the-operator")
+    stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
     env = stack.root / "config" / ".env"
     env.write_text(env.read_text().replace("LOG_LEVEL=DEBUG", "LOG_LEVEL=ERROR") + "# mine\nMINE=1\n")
     env.chmod(0o644)
@@ -99,9 +102,29 @@ def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: S
     stack.preview_is_empty()
 
 
+def test_a_compromised_password_is_refused_within_ten_seconds_and_no_preview_sees_a_change(
+    stack: Stack, tmp_path: Path
+) -> None:
+    stack.up()
+    stack.secretops("broker", "start")
+    assert stack.secretops("rotate", "mqtt").returncode == 0
+    broker = Manifest.model_validate_json((stack.root / "config" / "secretops.json").read_bytes()).broker
+    variables = dotenv_values(stack.root / "config" / ".env")
+    old = Value({"username": variables["MQTT_USER"] or "", "password": variables["MQTT_PASSWORD"] or ""})
+    assert log_in(broker, old) == "Success"
+    done = stack.secretops("compromise", "mqtt", "--yes", "--to", str(tmp_path))
+    assert done.returncode == 0, done.stdout
+    assert log_in(broker, old) != "Success"
+    (path,) = tmp_path.glob("incident-mqtt-*.json")
+    moments = {each["step"]: each for each in json.loads(path.read_text())["moments"]}
+    began, ended = moments["freeze"]["began"], moments["replace"]["ended"]
+    assert (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds() < 10
+    stack.preview_is_empty()
+
+
 def test_destroy_takes_what_it_made_and_leaves_every_value_which_purge_takes_but_for_the_trail(stack: Stack) -> None:
     stack.up()
-    stack.secretops("put", "agent-key", given="a-key-of-the-operator")
+    stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
     done = stack.run("destroy", "--yes")
     assert done.returncode == 0, done.stdout
 
@@ -117,12 +140,13 @@ def test_destroy_takes_what_it_made_and_leaves_every_value_which_purge_takes_but
     dry = stack.secretops("purge")
     assert "would be removed" in dry.stdout
     assert "DO_AGENT_API_KEY" in dotenv_values(stack.root / "config" / ".env")
-    assert stack.secretops("purge", "--destroy").returncode == 0
+    assert stack.secretops("purge", "--destroy", "--yes").returncode == 0
     assert stack.run("destroy", "--yes").returncode == 0
     assert {path.relative_to(stack.root).parts[0] for path in stack.root.rglob("*") if path.is_file()} <= {
         "log",
         ".lock",
         ".lease",
+        ".gitignore",
     }
 
 
@@ -133,6 +157,31 @@ def test_a_file_in_the_stores_place_is_refused_at_preview_without_a_traceback(st
     assert "is a file; a folder belongs there" in done.stdout
     assert "Traceback" not in done.stdout
     assert stack.root.read_text() == "not a folder"
+
+
+def test_another_stack_is_refused_the_folder_at_preview_and_up_and_the_own_one_keeps_it_under_a_new_name(
+    stack: Stack,
+) -> None:
+    stack.up()
+    stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
+    before = {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()}
+    other = Stack("dev-plant", stack.home, stack.config)
+    other.create()
+    for arguments in (["preview"], ["up", "--yes", "--skip-preview"]):
+        done = other.run(*arguments)
+        assert done.returncode != 0
+        assert "is the store of stack dev-test, and this is stack dev-plant" in done.stdout, done.stdout
+        assert "Traceback" not in done.stdout
+    assert {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()} == before
+
+    done = stack.run("stack", "rename", "dev-factory", config=False)
+    assert done.returncode == 0, done.stdout
+    renamed = Stack("dev-factory", stack.home, stack.config)
+    renamed.configure()
+    renamed.up()
+    assert json.loads((stack.root / "config" / "secretops.json").read_text())["stack"] == "dev-factory"
+    assert dotenv_values(stack.root / "config" / ".env")["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
+    renamed.preview_is_empty()
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def rotated(deployed: Prod) -> Prod:
     deployed.values.add(admin["password"])
     deployed.operator("put", "broker-admin", given=json.dumps(admin))
     deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
     deployed.rotate_mqtt(3)
     users = deployed.outputs["secretops"]["secrets"]
     (two,) = (one["users"] for one in users if one["name"] == "mqtt")

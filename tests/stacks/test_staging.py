@@ -65,7 +65,7 @@ def serving(deployed: Staging, broker: Mosquitto) -> Staging:
     first = deployed.job("first-tick")
     assert first.code == ExitCode.DONE, first.log
     deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
     deployed.kubelet.until("the Deployment is available", deployed.is_available)
     return deployed
 

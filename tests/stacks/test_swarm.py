@@ -87,7 +87,7 @@ def serving(deployed: Deployed) -> Deployed:
         deployed.operator("put", "broker-admin", given=json.dumps(dict(deployed.broker.admin)))
     deployed.processes += seen
     deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
     deployed.operator("tick")
     deployed.until("both replicas are ready", lambda: deployed.ready() == REPLICAS)
     return deployed
@@ -389,6 +389,6 @@ def test_purge_leaves_nothing_and_nothing_was_said_of_a_value(composed: Deployed
     assert leaks(composed, *(text.encode() for text in (*composed.said, composed.log()))) == 0
     docker.tell("stack", "rm", _stack(composed))
     composed.until("its tasks are gone", lambda: not composed.services())
-    composed.operator("purge", "--destroy")
+    composed.operator("purge", "--destroy", "--yes")
     assert composed.secrets() == []
     assert store.book not in docker.tell("config", "ls", "--format", "{{.Name}}").split()

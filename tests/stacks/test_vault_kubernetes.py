@@ -175,7 +175,7 @@ def serving(deployed: ClusterVault) -> ClusterVault:
     assert first.code == ExitCode.DONE, first.log
     deployed.token, key = new_password(), f"canary-{new_password()}/+ %"
     deployed.operator("put", "http-token", given=deployed.token)
-    deployed.operator("put", "agent-key", given=key)
+    deployed.operator("put", "agent-key", "--untested", given=key)
     deployed.values |= {admin["password"], deployed.token, key}
     deployed.kubelet.until("the Deployment is available", deployed.is_available)
     return deployed

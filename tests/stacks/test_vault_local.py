@@ -157,7 +157,7 @@ def rotated(deployed: LocalVault) -> LocalVault:
     deployed.operator("put", "broker-admin", given=json.dumps(dict(deployed.broker.admin)))
     key = f"canary-{new_password()}/+ %"
     deployed.values.add(key)
-    deployed.operator("put", "agent-key", given=key)
+    deployed.operator("put", "agent-key", "--untested", given=key)
     assert "mqtt" in deployed.rotator()
     deployed.history.append(deployed.served())
     deployed.preview_is_empty()

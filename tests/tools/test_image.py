@@ -36,7 +36,8 @@ SLOW_MACHINE = 10
 
 ALLOWED = (
     r"pyproject\.toml|uv\.lock|secretops/pyproject\.toml|secretops/src/secretops/[a-z0-9_/]+\.py|"
-    r"secretops/src/secretops/py\.typed|tools/wheels/uv\.txt|\.tools/server/([a-z_]+\.py|LICENSE)"
+    r"secretops/src/secretops/py\.typed|secretops/src/secretops/report/page\.(css|html)|"
+    r"tools/wheels/uv\.txt|\.tools/server/([a-z_]+\.py|LICENSE)"
 )
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 """And no --tmpfs: there is nowhere at all to write to, where a test mounts nothing."""

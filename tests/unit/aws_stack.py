@@ -22,6 +22,8 @@ IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/coreflux-mcp-secrets:0.
 OPERATOR = "arn:aws:iam::123456789012:role/secrets-operator"
 OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
 READER = "arn:aws:iam::123456789012:user/alice"
+CA = "arn:aws:acm-pca:eu-west-1:210987654321:certificate-authority/01234567-89ab-cdef-0123-456789abcdef"
+"""Of another account and region, which shares it."""
 GOLDEN = Path(__file__).with_name("golden") / "aws-roles.txt"
 
 STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: ["{OPERATOR}"]'
@@ -100,6 +102,7 @@ def with_every_option() -> Deployed:
         "[sg-0123456789abcdef0], vpc: vpc-0123456789abcdef0, "
         "certificate: 'arn:aws:acm:eu-central-1:123456789012:certificate/0'}",
         ", client_certificate: true",
+        issuer=f"{{kind: aws-private-ca, arn: '{CA}'}}",
     )
 
 
@@ -123,7 +126,7 @@ def every_role() -> str:
         "Pulumi.prod.yaml: references NativeRef, no VPC, no replica",
         *_shown(prod),
         "",
-        "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate",
+        "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate of a CA",
         *_shown(everything),
         "",
         "For a server in a cluster, besides those that rotate: the role that External Secrets takes",

@@ -20,10 +20,13 @@ from typing import Any
 
 import pytest
 
+from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import Broker, BrokerKind, Delivered, KubernetesStore, Manifest, MqttProtocol
-from secretops.operations.audit import LONGEST_LINE, MOST_SOURCES, View, audit, moment
+from secretops.operations.audit import MOST_ROWS, MOST_SOURCES, OTHERS, View, audit, moment
+from secretops.operations.reading import LONGEST_LINE
 from secretops.trails.kubernetes import CONTROL_PLANE, MOST_OPEN, KubernetesAuditLog
+from secretops.values import Value
 from tests.real.mosquitto import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
 from tests.unit.test_cli import run
@@ -248,6 +251,17 @@ def test_a_line_without_end_is_broken_and_never_held_whole(tmp_path: Path) -> No
     assert (found.lines, found.broken, len(found.rows)) == (2, 1, 1)
 
 
+def test_names_without_end_take_no_memory_without_end_and_hide_nobody_who_got_a_value(tmp_path: Path) -> None:
+    asked = 2 * MOST_ROWS
+    names = (event(f"nobody-{number}", id=f"{number}", code=403) for number in range(asked))
+    nodes = (event(f"system:node:{number}", id=f"n{number}", groups=["system:nodes"]) for number in range(7))
+    found = view(tmp_path, [*names, event(SERVER, id="s"), *nodes, event("mallory", id="m"), event("john", id="j")])
+    assert [row.reader for row in found.rows[:2]] in (["mallory", "john"], ["john", "mallory"])
+    others = {row.reader: row.count for row in found.rows if row.reader in OTHERS.values()}
+    assert others == {OTHERS[False]: asked - MOST_ROWS, OTHERS[True]: 8}
+    assert len(found.rows) == MOST_ROWS + 4
+
+
 def test_files_of_which_no_line_is_a_record_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none of 2 lines is a record"):
         view(tmp_path, [b"I1125 klog", b"I1125 klog"])
@@ -381,16 +395,31 @@ def on_a_terminal(command: list[str], columns: int) -> str:
 
 
 @pytest.mark.parametrize("columns", [80, 132])
-def test_a_terminal_that_calls_itself_dumb_is_given_every_column(stack: Stack, columns: int) -> None:
-    where = "host-" + "x" * 60
+def test_a_terminal_is_given_every_column_and_nothing_wider_than_itself(stack: Stack, columns: int) -> None:
+    where, user = "host-" + "x" * 40, "coreflux-admin-production-europe-a"
     record = {"time": NOW.isoformat(), "actor": f"server:app@{where}", "operation": "read", "secret": "mqtt"}
     (stack.root / "log" / "access.jsonl").write_text(json.dumps(record) + "\n")
-    for name, words in (("audit", ("from", where)), ("status", ("secret", "servers"))):
-        told = on_a_terminal(stack.command(name), columns)
-        piped = run(stack, name).stdout.decode()
-        assert told == piped
+    session = stack.session()
+    version = Version(id="v1", stage=Stage.PENDING, created=session.clock(), user=user)
+    session.store.add("broker-admin", version, Value({"username": user, "password": "p" * 12}))
+    session.store.publish("broker-admin", "v1", session.clock())
+    stack.put("agent-key", {"api-key": "k" * 20})
+    for name, words in (
+        ("audit", ("declared", "outcome", "first (UTC)", "from", where)),
+        ("status", ("secret", "standing", "next", user)),
+        ("doctor", ("a read by another program",)),
+        ("compromise", ("replace: ",)),
+    ):
+        arguments = (name, "agent-key", "--dry-run") if name == "compromise" else (name,)
+        told = on_a_terminal(stack.command(*arguments), columns)
+        lines = told.splitlines()
+        assert [line for line in lines if len(line) > columns and len(line.split()) > 1] == []
+        assert [line for line in lines if line != line.rstrip()] == []
         for word in words:
-            assert word in told, told
+            assert word in " ".join(told.split()), told
+        piped = run(stack, *arguments).stdout.decode()
+        assert len(piped.splitlines()) <= len(lines), "what programs read is not folded"
+        assert name != "doctor" or told.split() == piped.split(), "and what is folded has all of it"
 
 
 def test_what_can_not_be_read_whole_is_named_on_standard_error(stack: Stack, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from components.aws.policies import ADMINISTRATION, EVERYWHERE, REASONS
 from tests.unit.aws_stack import (
+    CA,
     GOLDEN,
     OIDC,
     OPERATOR,
@@ -184,6 +185,32 @@ def test_where_a_vpc_has_an_endpoint_rotators_go_by_it_alone(everything: Deploye
         assert may(everything, principal, GET, "mqtt", **here)
         assert not may(everything, principal, GET, "mqtt", **elsewhere)
         assert not may(everything, principal, GET, "mqtt")
+
+
+CLIENTS_ALONE = "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
+
+
+@pytest.mark.parametrize(
+    ("role", "template", "ca", "allowed"),
+    [
+        (TICK, CLIENTS_ALONE, CA, True),
+        (TICK, CLIENTS_ALONE.replace("ClientAuth", "ServerAuth"), CA, False),
+        (TICK, "arn:aws:acm-pca:::template/SubordinateCACertificate_PathLen0/V1", CA, False),
+        (TICK, CLIENTS_ALONE, CA.replace("0123", "4567"), False),
+        (MQTT_ROTATOR, CLIENTS_ALONE, CA, False),
+        (RUNS, CLIENTS_ALONE, CA, False),
+    ],
+)
+def test_the_tick_alone_has_certificates_signed_by_that_ca_and_for_clients_alone(
+    everything: Deployed, role: str, template: str, ca: str, allowed: bool
+) -> None:
+    asked = Request(role, "acm-pca:IssueCertificate", ca, {"acm-pca:TemplateArn": template})
+    assert is_allowed(asked, identity=roles(everything)[role.rpartition("/")[2]]) is allowed
+
+
+def test_without_a_ca_of_aws_no_role_asks_one(prod: Deployed) -> None:
+    said = [listed(one["Action"]) for own in roles(prod).values() for one in own]
+    assert not [action for actions in said for action in actions if action.startswith("acm-pca:")]
 
 
 def test_network_interfaces_are_lambdas_and_not_the_functions_own(everything: Deployed) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from components import catalogue
 from components.catalogue import Catalogue
 from components.sections import PROJECT_FOLDER
-from secretops.manifest import Reader, Secret, SecretKind
+from secretops.certifying import new_authority
+from secretops.manifest import PrivateCaIssuer, Reader, Secret, SecretKind
 from settings import Settings
 from tests.unit.stack_file import StackFile
 
@@ -112,7 +114,29 @@ def test_a_certificate_that_cert_manager_keeps_is_none_of_secretops_secrets() ->
 
 
 def test_every_secret_that_a_stack_cannot_declare_is_one_that_it_can_have() -> None:
-    assert {secret.name for secret in full()} - {"db", "licence"} == catalogue.GUIDE
+    agent = "{kind: owned, id: 01234567-89ab-cdef-0123-456789abcdef, url: 'https://it.agents.do-ai.run'}"
+    full = StackFile.read(f"{FULL}  issuer: {{kind: private-ca}}\n  agent: {agent}\n").parse("plant-7").catalogue
+    assert {secret.name for secret in full} - {"db", "licence"} == catalogue.GUIDE
+
+
+def test_a_ca_of_the_stacks_own_is_made_by_secretops_and_read_by_the_rotator_alone() -> None:
+    text = f"{FULL}  issuer: {{kind: private-ca, days: 10, ca_days: 100}}\n"
+    found = {secret.name: secret for secret in StackFile.read(text).parse("plant-7").catalogue}
+    authority, certificate = found["client-ca"], found["client-cert"]
+    assert (authority.kind, authority.readers, authority.is_made) == (SecretKind.CA, (Reader.ROTATOR,), True)
+    assert certificate.issuer == PrivateCaIssuer(
+        secret="client-ca", common_name="coreflux-mcp-plant-7", seconds=10 * 86400, ca_seconds=100 * 86400
+    )
+    assert certificate.readers == (Reader.SERVER, Reader.ROTATOR)
+    assert "ca.crt" not in certificate.fields, "nobody says who signs the broker's: the system's are trusted"
+
+
+def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
+    text = f"{FULL}  issuer: {{kind: private-ca}}\n"
+    found = StackFile.read(text).parse(f"plant-{'x' * 80}").catalogue
+    (issuer,) = [secret.issuer for secret in found if secret.issuer]
+    certificate, _, _ = new_authority(issuer.common_name, seconds=60, now=datetime(2026, 3, 1, tzinfo=UTC))
+    assert issuer.common_name.startswith("coreflux-mcp-plant-xxx") and "BEGIN CERTIFICATE" in certificate
 
 
 def test_the_servers_variables_are_those_that_the_components_write() -> None:

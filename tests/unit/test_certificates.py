@@ -72,7 +72,7 @@ def test_a_wrong_one_is_refused_with_what_is_wrong_and_without_the_key(words: st
 def test_a_chain_whose_end_is_signed_by_a_client_is_none() -> None:
     client = made("clients", by=ROOT)
 
-    with pytest.raises(RefusedError, match="is not signed by the chain"):
+    with pytest.raises(RefusedError, match="is signed by what is no CA"):
         look(made(by=client, key=KEY), (client.pem, ROOT.pem))
 
 

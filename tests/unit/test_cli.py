@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -179,13 +180,20 @@ def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stac
     assert "canary-pass" not in done.stderr.decode()
 
 
+def test_an_embedded_broker_that_is_down_is_told_with_the_command_that_starts_it(stack: Stack) -> None:
+    broker = stack.manifest.broker.model_copy(update={"embedded": True, "home": str(stack.root / "broker")})
+    stack.file.write_text(stack.manifest.model_copy(update={"broker": broker}).model_dump_json())
+    done = run(stack, "put", "broker-admin", given=b'{"username": "u", "password": "some-password"}')
+    refused(done, 1, "cannot connect", "-> secretops broker start\n")
+
+
 def test_the_help_lists_every_exit_code_and_every_command(stack: Stack) -> None:
     done = subprocess.run([*stack.command()[:3], "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     for part in ("0 done", "1 failed", "2 usage", "3 needs attention", "4 lease held", "5 waiting"):
         assert part in text
-    for command in ("status", "put", "rotate", "tick", "run", "purge", "broker"):
+    for command in ("status", "put", "rotate", "tick", "compromise", "run", "purge", "broker"):
         assert command in text
 
 
@@ -207,7 +215,7 @@ def test_every_command_prints_valid_json(stack: Stack) -> None:
         (["status", "--json"], 0),
         (["tick", "--json"], 5),
         (["purge", "--json"], 0),
-        (["purge", "--destroy", "--json"], 0),
+        (["purge", "--destroy", "--yes", "--json"], 0),
         (["status", "--json"], 0),
     ):
         done = run(stack, *arguments)
@@ -295,7 +303,7 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     done = run(stack, "purge", "client-cert")
     assert b"client-cert" in done.stdout and b"agent-key" not in done.stdout
     assert run(stack, "status").returncode == 3, "a dry run takes nothing"
-    assert run(stack, "purge", "client-cert", "--destroy").returncode == 0
+    assert run(stack, "purge", "client-cert", "--destroy", "--yes").returncode == 0
     assert not (stack.root / "certs" / "client.key").exists()
     assert run(stack, "status").returncode == 0
     assert "still-wanted" in stack.env.read_text()
@@ -305,6 +313,63 @@ def test_a_purge_of_a_name_that_has_no_value_is_refused(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "some"})
     refused(run(stack, "purge", "agent-kee", "--destroy"), 2, "agent-kee: no value of it is kept", "one of agent-key")
     assert run(stack, "status").returncode == 0
+
+
+def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    for name in ([], ["agent-key"]):
+        refused(run(stack, "purge", *name, "--destroy"), 2, "nobody to ask", "--yes")
+    assert stack.session().store.kept() == ("agent-key",)
+    assert run(stack, "purge", "--destroy", "--yes").returncode == 0
+    assert stack.session().store.kept() == ()
+
+
+@pytest.mark.parametrize(("typed", "code"), [("prod", 2), ("test", 0)])
+def test_a_purge_on_a_terminal_asks_for_the_stacks_name(typed: str, code: int, stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        stack.command("purge", "--destroy"), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as asked:
+        os.write(ours, f"{typed}\n".encode())
+        _, told = asked.communicate(timeout=DEADLINE)
+    os.close(ours)
+    os.close(theirs)
+    assert asked.returncode == code, told
+    assert b"This removes every value that stack test keeps of agent-key, for good." in told
+    assert stack.session().store.kept() == (("agent-key",) if code else ())
+
+
+COMMANDS = (
+    ["status"],
+    ["tick"],
+    ["put", "agent-key"],
+    ["rotate", "mqtt"],
+    ["audit"],
+    ["doctor"],
+    ["purge"],
+    ["broker", "start"],
+    ["broker", "stop"],
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_another_stacks_folder_is_neither_shown_nor_changed(command: list[str], stack: Stack, tmp_path: Path) -> None:
+    stack.put("agent-key", {"api-key": "of-theirs"})
+    theirs = stack.manifest.model_copy(update={"stack": "theirs"})
+    stack.manifest_file = tmp_path / "ours.json"
+    stack.file.write_text(stack.manifest.model_dump_json())
+    (stack.root / "config" / "secretops.json").write_text(theirs.model_dump_json())
+    before = {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()}
+    name = stack.manifest.stack
+    refused(
+        run(stack, *command, given=b"of-ours"),
+        2,
+        f"is the store of stack theirs, and this is stack {name}",
+        "a folder holds the values of one stack",
+        f"root: .coreflux-mcp-{name}",
+    )
+    assert {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()} == before
 
 
 def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:

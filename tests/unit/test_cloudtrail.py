@@ -17,6 +17,7 @@ import pytest
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations import audit as operation
+from secretops.operations import reading
 from secretops.operations.audit import View, audit
 from secretops.trails import open_trail
 from secretops.trails.protocol import ALL
@@ -250,7 +251,7 @@ def test_a_torn_first_line_hides_none_of_those_after_it(tmp_path: Path) -> None:
 def test_a_document_past_the_bound_is_read_by_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "trail.json"
     file.write_text(json.dumps({"Records": [event()] * 9}, indent=1) + f"\n{json.dumps(event())}\n")
-    monkeypatch.setattr(operation, "LONGEST_LINE", 4000)
+    monkeypatch.setattr(reading, "LONGEST_LINE", 4000)
     found = audit(MANIFEST, [str(file)])
     assert (found.broken == found.lines - 1, found.rows[0].count) == (True, 1)
 

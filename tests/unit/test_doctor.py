@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode, StoreError
+from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
-from secretops.operations.doctor import doctor, exit_code
-from secretops.operations.doctor.check import Level, Result, ok
+from secretops.operations.doctor import doctor, exit_code, mend
+from secretops.operations.doctor.check import Level, Repair, Result, ok
 from secretops.operations.doctor.folder import FolderClosed
+from secretops.operations.doctor.repairs import ticks
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import refused, run
@@ -57,6 +59,9 @@ def test_a_healthy_stack_is_well(stack: Stack) -> None:
         "folder",
         "audit",
         "broker",
+        "login broker-admin",
+        "login mqtt",
+        "certificates",
         "secret broker-admin",
         "secret mqtt",
         "secret agent-key",
@@ -144,6 +149,31 @@ def test_a_folder_of_another_account_is_told(stack: Stack, monkeypatch: pytest.M
     result = FolderClosed(stack.root).look()
     assert result.level is Level.ATTENTION
     assert "and this is uid 12345" in result.value
+    assert result.repair is None, "whose it is, chmod does not change"
+
+
+def test_beside_what_is_anothers_ones_own_is_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.env.chmod(0o644)
+    own, real = stack.env, Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        found = list(real(path))
+        found[stat.ST_UID] = found[stat.ST_UID] if path == own else 12345
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    check = FolderClosed(stack.root)
+    repair = check.look().repair
+    assert repair and mend(repair) == "1 of them closed"
+    assert stack.env.stat().st_mode & 0o777 == 0o600
+    after = check.look()
+    assert (after.level, after.repair) == (Level.ATTENTION, None)
+
+
+def test_what_a_tick_leaves_for_a_person_is_told_with_what_it_did(stack: Stack) -> None:
+    _left_pending(stack)
+    came = mend(ticks(stack.session()))
+    assert came == "agent-key: published v9; left for a person: mqtt: there is no broker-admin yet"
 
 
 def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stack: Stack, tmp_path: Path) -> None:
@@ -152,8 +182,10 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     stack.manifest_file = manifest
     stack.root.rename(tmp_path / "away")
     examined = examine(stack, 3)
-    assert len(examined) == 8
+    assert len(examined) == 11
     assert examined["folder"]["value"].endswith("is not there")
+    assert {name for name, one in examined.items() if one["level"] == "ok"} == {"broker"}
+    assert "lost-store.md" in examined["secret mqtt"]["remedy"]
 
 
 def test_nothing_of_a_dotenv_store_is_a_persons_word(stack: Stack) -> None:
@@ -201,3 +233,14 @@ def test_a_check_that_fails_stops_no_other_and_is_not_taken_for_well(caplog: pyt
     assert CANARY not in str(examined)
     assert exit_code(examined) == ExitCode.ATTENTION
     assert exit_code(examined[2:]) == ExitCode.DONE
+
+
+def test_a_repair_that_fails_stops_no_other_and_shows_no_text_of_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> str:
+        raise KeyError(CANARY)
+
+    with caplog.at_level(logging.CRITICAL):
+        came = [mend(Repair("one", fail)), mend(Repair("another", lambda: "done"))]
+    assert isinstance(came[0], SecretopsError) and came[0].what == "an unexpected KeyError" and came[0].remedy
+    assert CANARY not in str(came[0])
+    assert came[1] == "done"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -527,3 +528,81 @@ def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None
     assert "mv " in failure.reason
     (tmp_path / "old").rename(tmp_path / "new")
     assert FolderProvider().check(old, new).failures == [], "moved as asked"
+
+
+# Whose it is
+
+
+def store_of(root: Path, stack: str) -> dict[str, Any]:
+    """What `stack` says of its store's folder, with the manifest in it."""
+    return props(root, stack=stack, files={"config/secretops.json": json.dumps({"stack": stack})})
+
+
+def test_a_folder_of_another_stack_is_refused_with_a_root_of_its_own(root: Path) -> None:
+    make(store_of(root, "dev"))
+
+    (reason,) = refused(store_of(root, "plant"))
+
+    assert "is the store of stack dev, and this is stack plant" in reason
+    assert "a folder holds the values of one stack" in reason
+    assert "Pulumi.plant.yaml, at store: root: .coreflux-mcp-plant" in reason
+    (root / "config/secretops.json").unlink()
+    assert refused(store_of(root, "plant")) == [], "what the remedy says of a stack that is no more"
+
+
+def test_a_stack_is_refused_another_ones_folder_also_when_it_moves_there(tmp_path: Path) -> None:
+    theirs, before = store_of(tmp_path / "theirs", "dev"), store_of(tmp_path / "own", "plant")
+    make(theirs)
+    make(before)
+    moved = store_of(tmp_path / "theirs", "plant")
+    assert len(PROVIDER.check(before, moved).failures) == 1
+
+
+def test_a_stack_that_was_renamed_keeps_its_folder_under_each_new_name(root: Path) -> None:
+    state = dict(PROVIDER.create(store_of(root, "dev")).outs or {})
+    for name in ("plant", "factory"):
+        news = store_of(root, name)
+        assert PROVIDER.check(state, news).failures == []
+        assert changes(state, news)
+        state = dict(PROVIDER.update(str(root), state, news).outs or {})
+        assert len(PROVIDER.check({}, store_of(root, "dev")).failures) == 1
+
+
+def test_a_stack_of_before_the_check_keeps_its_folder(root: Path) -> None:
+    make(store_of(root, "dev"))
+    olds = {key: told for key, told in store_of(root, "dev").items() if key != "stack"}
+    assert PROVIDER.check(olds, store_of(root, "dev")).failures == []
+
+
+def test_what_a_destroyed_stack_left_is_taken_over(root: Path) -> None:
+    state = dict(PROVIDER.create(store_of(root, "dev")).outs or {})
+    lived_in(root)
+    PROVIDER.delete(str(root), state)
+    assert refused(store_of(root, "again")) == []
+
+
+# Git
+
+
+def test_git_sees_nothing_of_a_folder_of_any_name_while_a_value_is_left(tmp_path: Path) -> None:
+    root = tmp_path / "any-name"
+    git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    state = dict(PROVIDER.create(props(root)).outs or {})
+    lived_in(root)
+
+    def seen() -> bytes:
+        return subprocess.run([*git, "add", "-An"], check=True, capture_output=True).stdout
+
+    assert seen() == b""
+    PROVIDER.delete(str(root), state)
+    assert (root / "versions").is_dir()
+    assert seen() == b""
+
+
+def test_a_rule_for_git_that_somebody_took_away_is_laid_again(root: Path, made: dict[str, Any]) -> None:
+    (root / ".gitignore").unlink()
+    assert changes(made, made)
+    PROVIDER.update(str(root), made, made)
+    assert (root / ".gitignore").read_text() == "*\n"
+    assert not changes(made, made)

@@ -34,6 +34,46 @@ def test_the_newest_entry_of_each_secret_is_found(path: Path) -> None:
     assert journal.last("agent-key") is None
 
 
+def test_what_was_read_is_not_read_again_and_what_came_since_is(path: Path) -> None:
+    journal = JournalFile(path)
+    for one in (entry("mqtt", "first"), entry("broker-admin")):
+        JournalFile(path).write(one)
+    assert journal.last("mqtt") == entry("mqtt", "first")
+    path.write_bytes(path.read_bytes().replace(b"first", b"other"))
+    assert journal.last("mqtt") == entry("mqtt", "first")
+    JournalFile(path).write(entry("mqtt", "second"))
+    assert journal.last("mqtt") == entry("mqtt", "second")
+    assert journal.last("broker-admin") == entry("broker-admin")
+
+
+def test_a_line_that_is_being_written_is_read_once_it_is_whole(path: Path) -> None:
+    journal = JournalFile(path)
+    for one in (entry(outcome="first"), entry(outcome="second")):
+        journal.write(one)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    reading = JournalFile(path)
+    assert reading.last("mqtt") == entry(outcome="first")
+    with path.open("ab") as file:
+        file.write(whole[-9:])
+    assert reading.last("mqtt") == entry(outcome="second")
+
+
+def test_a_file_that_took_its_place_or_lost_lines_is_read_anew(path: Path) -> None:
+    journal, new = JournalFile(path), path.with_name("new")
+    for outcome in ("first", "second"):
+        journal.write(entry(outcome=outcome))
+    assert journal.last("mqtt") == entry(outcome="second")
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert journal.last("mqtt") == entry(outcome="first")
+    for _ in range(3):
+        JournalFile(new).write(entry(outcome="third"))
+    new.replace(path)
+    assert journal.last("mqtt") == entry(outcome="third")
+    path.unlink()
+    assert journal.last("mqtt") is None
+
+
 def test_an_entry_is_one_line_of_json_with_its_time_in_utc(path: Path) -> None:
     there = timezone(timedelta(hours=5))
     JournalFile(path).write(entry(outcome="two\nlines", time=TIME.astimezone(there)))

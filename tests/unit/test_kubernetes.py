@@ -423,7 +423,7 @@ def test_the_public_variables_are_the_guides_and_of_those_that_the_launcher_take
 
 def test_each_replicas_client_id_has_its_pods_name(staging: Deployed) -> None:
     assert container(server_pod(staging))["env"] == [
-        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
         {"name": "MQTT_CLIENT_ID", "value": "$(POD_NAME)"},
     ]
 

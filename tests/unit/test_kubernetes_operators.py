@@ -211,7 +211,7 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life() -> None:
             "coreflux-mcp-secrets-mqtt",
             {"username": "mqtt-user", "password": "mqtt-password"},
         ),
-        (catalogue.agent_key(180), "coreflux-mcp-secrets-agent-key", {"api-key": "api-key"}),
+        (catalogue.agent_key("prod", 180, None), "coreflux-mcp-secrets-agent-key", {"api-key": "api-key"}),
         (catalogue.http_token(), "coreflux-mcp-secrets-http-token", {"token": "http-token"}),
         (catalogue.client_cert(), "coreflux-mcp-certs", {field: field for field in CERTIFICATE_FILES}),
         (

@@ -58,7 +58,9 @@ def test_every_variable_arrives_where_it_belongs(tmp_path: Path) -> None:
         MQTT_CLIENT_ID="line-3",
         DO_AGENT_API_KEY=f"{PASSWORD}key",
         LOG_LEVEL="warning",
+        DO_AGENT_URL="https://it.agents.do-ai.run",
     )
+    assert settings.agent_url == "https://it.agents.do-ai.run"
     assert settings.port == 9001
     assert settings.protocol is MqttProtocol.V311
     assert settings.tls
@@ -120,6 +122,8 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     ("variables", "told"),
     [
         ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
+        ({"DO_AGENT_URL": "http://agent.example"}, "DO_AGENT_URL='http://agent.example'"),
+        ({"DO_AGENT_URL": "https://agent.example/api/v1"}, "no path"),
         ({"MQTT_BROKER": "mqtt://broker"}, "not a URL"),
         ({"MQTT_BROKER": "a..b"}, "MQTT_BROKER='a..b'"),
         ({"MQTT_PORT": "0"}, "1 to 65535"),

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import ssl
+import subprocess
 import warnings
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ A_HOST = "a host's name or IPv4 address alone"
 A_NAME = "lower-case letters, digits and dashes, at most 40"
 AN_IMAGE = "an image by its tag or digest"
 A_SECTION = "a section: keys, each with its entry"
-ALL_SECTIONS = "one of environment, store, server, broker, rotation, secrets, log_level"
+ALL_SECTIONS = "one of environment, store, server, broker, agent, issuer, rotation, secrets, log_level"
 
 BROKEN = [
     # What is not there
@@ -676,6 +677,48 @@ BROKEN = [
         ("server.replica: unknown key", "a server of kind kubernetes has kind, image", "did you mean replicas?"),
         **on_kubernetes(", certificate_issuer: {kind: Issuer, name: ca}, replica: 3"),
         broker=broker("client_certificate: true"),
+    ),
+    broken(
+        "a CA of the stack's own signs a certificate that no broker asks for",
+        (
+            "issuer.kind: private-ca, and the broker asks for no client certificate",
+            "an issuer signs what the broker asks for",
+            "add broker.client_certificate: true",
+        ),
+        issuer="{kind: private-ca}",
+    ),
+    broken(
+        "a CA of the stack's own signs beside cert-manager",
+        (
+            "issuer.kind: private-ca, and server.certificate_issuer",
+            "the client certificate has one issuer",
+            "take out server.certificate_issuer, or the section issuer",
+        ),
+        **on_kubernetes(", certificate_issuer: {kind: Issuer, name: ca}"),
+        broker=broker("client_certificate: true"),
+        issuer="{kind: private-ca}",
+    ),
+    broken(
+        "a CA ends before what it signs",
+        (
+            "issuer.ca_days: 200, with days 90",
+            "a CA is replaced at two thirds of its life",
+            "write 270 or more, or fewer days",
+        ),
+        broker=broker("client_certificate: true"),
+        issuer="{kind: private-ca, days: 90, ca_days: 200}",
+    ),
+    broken(
+        "a certificate is good for longer than the guide lets a secret be",
+        ("issuer.days: 91", "from 1 to 90 days", "a number in that range"),
+        broker=broker("client_certificate: true"),
+        issuer="{kind: private-ca, days: 91}",
+    ),
+    broken(
+        "a private CA's kind is misspelt",
+        ('issuer.kind: "privat-ca"', "one of external, private-ca", "did you mean private-ca?"),
+        broker=broker("client_certificate: true"),
+        issuer="{kind: privat-ca}",
     ),
     broken(
         "an issuer signs a certificate that no broker asks for",
@@ -1299,9 +1342,10 @@ def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
     store = shipped("dev").parse("dev").store
 
     assert isinstance(store, DotenvStore)
-    ignored = (PROJECT_FOLDER / ".gitignore").read_text().splitlines()
-    assert f"/{store.root}/" in ignored
-    assert f"/{LocalServer(kind='local').entry_folder.relative_to(PROJECT_FOLDER)}/" in ignored
+    laid = [store.root, str(LocalServer(kind="local").entry_folder.relative_to(PROJECT_FOLDER))]
+    asked = ["git", "-C", str(PROJECT_FOLDER), "check-ignore", *(f"{folder}/any" for folder in laid)]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert told.split() == [f"{folder}/any" for folder in laid]
 
 
 EXAMPLES = sorted((PROJECT_FOLDER / "examples").glob("Pulumi.*.yaml"))

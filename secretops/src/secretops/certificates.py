@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
 from secretops.errors import RefusedError
+from secretops.flaws import Flaw, is_readable, of_chain, of_client, of_strength, of_time
 from secretops.issuers.protocol import Signed
 
 
@@ -22,9 +23,13 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 def request_of(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
     """What an issuer is asked with: the name, the public key, and the proof that we have its other half."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    asked = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    asked = x509.CertificateSigningRequestBuilder().subject_name(name_of(common_name)).sign(key, hashes.SHA256())
     return asked.public_bytes(Encoding.PEM).decode()
+
+
+def name_of(common_name: str) -> x509.Name:
+    """A subject that is a common name alone."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
@@ -34,7 +39,12 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
 
 def certificates_in(text: str) -> str:
     """The certificates of a PEM text, and nothing that lies beside them. Raises ValueError where there is none."""
-    return _pem(x509.load_pem_x509_certificates(text.encode()))
+    return pem(*x509.load_pem_x509_certificates(text.encode()))
+
+
+def pem(*found: x509.Certificate) -> str:
+    """Certificates as text, one below the other."""
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
 def checked(
@@ -48,60 +58,31 @@ def checked(
         own = x509.load_pem_x509_certificate(signed.certificate.encode())
         chain = [x509.load_pem_x509_certificate(one.encode()) for one in signed.chain]
     except ValueError:
-        raise _refused("is no certificate", "PEM, and who signed it beside it") from None
-    _of_ours(own, key, common_name)
-    _in_time(own, "it", now)
+        raise _refused(Flaw("is no certificate", "PEM, and who signed it beside it")) from None
+    if not all(is_readable(one) for one in (own, *chain)):
+        raise _refused(Flaw("can't be read, or its chain can't", "names and extensions are as in RFC 5280"))
+    for flaw in (
+        *_of_ours(own, key, common_name),
+        *of_client(own, alone=True),
+        *of_time(own, "it", now),
+        *of_strength(own, "it"),
+    ):
+        raise _refused(flaw)
     if not chain:
-        raise _refused("comes without who signed it", "a broker is shown the chain up to the root that it trusts")
-    for below, above in zip((own, *chain), chain, strict=False):
-        if below == above:  # a root, told twice
-            continue
-        if not _signed_by(below, above):
-            raise _refused("is not signed by the chain that came with it", "each is signed by the next, which is a CA")
-        _in_time(above, "a CA of its chain", now)
+        rule = "a broker is shown the chain up to the root that it trusts"
+        raise _refused(Flaw("comes without who signed it", rule))
+    for flaw in of_chain(own, chain, now):
+        raise _refused(flaw)
     shown = [own, *(one for one in chain if one.subject != one.issuer)]
-    return _pem(shown), min(one.not_valid_after_utc for one in (own, *chain))
+    return pem(*shown), min(one.not_valid_after_utc for one in (own, *chain))
 
 
-def _of_ours(own: x509.Certificate, key: ec.EllipticCurvePrivateKey, common_name: str) -> None:
+def _of_ours(own: x509.Certificate, key: ec.EllipticCurvePrivateKey, common_name: str) -> Iterator[Flaw]:
     if _public(own.public_key()) != _public(key.public_key()):
-        raise _refused("is for another key", "it certifies the key that the request was signed with")
+        yield Flaw("is for another key", "it certifies the key that the request was signed with")
     names = [one.value for one in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [common_name]:
-        raise _refused("is for another name", f"its common name is {common_name}, and no other")
-    if _is_ca(own):
-        raise _refused("is a CA's", "a client signs nothing")
-    try:
-        usages = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
-    if list(usages) != [ExtendedKeyUsageOID.CLIENT_AUTH]:
-        raise _refused("is not for clients alone", "extended key usage: clientAuth, by which no server can be played")
-
-
-def _in_time(one: x509.Certificate, which: str, now: datetime) -> None:
-    begins, ends = one.not_valid_before_utc, one.not_valid_after_utc
-    if ends <= now:
-        raise _refused(f"has ended: {which} was good until {ends:%Y-%m-%d %H:%M} UTC", "it is good now")
-    if begins > now:
-        raise _refused(
-            f"is not good yet: {which} is from {begins:%Y-%m-%d %H:%M} UTC on", "the clocks of both sides agree"
-        )
-
-
-def _signed_by(below: x509.Certificate, above: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return _is_ca(above)
-
-
-def _is_ca(one: x509.Certificate) -> bool:
-    try:
-        return one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+        yield Flaw("is for another name", f"its common name is {common_name}, and no other")
 
 
 def _public(key: object) -> bytes:
@@ -110,13 +91,9 @@ def _public(key: object) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _pem(found: list[x509.Certificate]) -> str:
-    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
-
-
-def _refused(what: str, rule: str) -> RefusedError:
+def _refused(flaw: Flaw) -> RefusedError:
     return RefusedError(
-        f"the certificate that was issued {what}",
-        rule=f"{rule}; nothing was published",
+        f"the certificate that was issued {flaw.what}",
+        rule=f"{flaw.rule}; nothing was published",
         remedy="see the issuer's role and its chain; the next tick asks again",
     )

@@ -41,6 +41,12 @@ class WaitingError(SecretopsError):
     exit_code = ExitCode.WAITING
 
 
+class AttentionError(SecretopsError):
+    """It goes on once a person has done their part; until then all is as it was, and works."""
+
+    exit_code = ExitCode.ATTENTION
+
+
 class LeaseHeldError(SecretopsError):
     """Somebody else is rotating this store's secrets right now."""
 

@@ -25,6 +25,7 @@ class SecretKind(StrEnum):
     BROKER_ADMIN = "broker-admin"  # two broker admins, alternating; the first one by the operator
     AGENT_KEY = "agent-key"  # a DigitalOcean agent API key
     X509 = "x509"  # CA certificate, client certificate, client key
+    CA = "ca"  # the stack's own CA of client certificates; made by secretops
     SUPPLIED = "supplied"  # by the operator, always
 
     @property
@@ -56,6 +57,79 @@ class VaultIssuer(Model):
     """For how long a certificate is asked to be good. The role may say less."""
 
 
+class AwsPrivateCaIssuer(Model):
+    """Who signs a certificate: a CA of AWS Private CA, which whoever runs it has made. Asked by boto3's own chain."""
+
+    kind: Literal["aws-private-ca"] = "aws-private-ca"
+    arn: str
+    """The CA's. It says the region to ask, which need not be the store's."""
+    common_name: str
+    """Of the client. The CA signs any name: it is the request that has this one."""
+    seconds: int
+    """For how long a certificate is asked to be good, whole days. A CA for short-lived ones signs for 7 at most."""
+
+    @property
+    def region(self) -> str:
+        """The CA's."""
+        return self.arn.split(":")[3]
+
+    @property
+    def template(self) -> str:
+        """What is asked for: no CA, good to log in as a client, and of the request's extensions none.
+
+        https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
+        """
+        return f"arn:{self.arn.split(':')[1]}:acm-pca:::template/EndEntityClientAuthCertificate/V1"
+
+
+class PrivateCaIssuer(Model):
+    """Who signs a certificate: secretops itself, by a CA whose key is a secret that only the rotator reads."""
+
+    kind: Literal["private-ca"] = "private-ca"
+    secret: str
+    """The CA: a secret of kind ca."""
+    common_name: str
+    """Of the client: the name that the CA may certify, and none that does not begin with it."""
+    seconds: int
+    """For how long a certificate is good."""
+    ca_seconds: int
+    """For how long the CA is."""
+
+
+Issuer = Annotated[VaultIssuer | AwsPrivateCaIssuer | PrivateCaIssuer, Field(discriminator="kind")]
+"""Who signs the certificates of a secret."""
+
+
+COPILOT = "https://xtov5ljwjkydusw2zpus4yxe.agents.do-ai.run"
+"""The Coreflux Copilot, which upstream's server asks unless it is led elsewhere (its server.py has this address)."""
+
+
+class ExternalAgent(Model):
+    """An agent whose keys somebody else gives out: of the Copilot, the Coreflux dashboard."""
+
+    kind: Literal["external"] = "external"
+    url: str = COPILOT
+    """Where a key is tested before it is published: https, without a path."""
+
+
+class OwnedAgent(Model):
+    """An agent of the operator's own DigitalOcean account: secretops makes its keys, and deletes them."""
+
+    kind: Literal["owned"] = "owned"
+    url: str
+    id: str
+    """The agent's UUID."""
+    prefix: str
+    """Begins the name of each key that secretops makes there. What has another name is never touched."""
+
+
+Agent = Annotated[ExternalAgent | OwnedAgent, Field(discriminator="kind")]
+"""What an agent key opens."""
+
+AGENT_ADMIN = ("agent-admin", "token")
+"""The secret, and its one field, with which keys of an owned agent are made: a token of DigitalOcean's API."""
+
+
 class Secret(Model):
     """One named entry of the catalogue. Not a value."""
 
@@ -67,13 +141,25 @@ class Secret(Model):
     """After how many days a new value is due (alternating kinds), or a person is reminded (the others)."""
     users: tuple[str, ...] = ()
     """The two broker users that take turns; empty for kinds that do not alternate."""
-    issuer: VaultIssuer | None = None
+    issuer: Issuer | None = None
     """Who signs its certificates, which secretops has made and renews; None: an operator supplies them."""
+    agent: Agent | None = None
+    """What an agent key opens. None of every other kind, and where nobody says it: then no key is tested."""
 
     @property
     def is_made(self) -> bool:
         """Whether secretops makes its values by itself."""
-        return self.kind.alternates or self.issuer is not None
+        return self.kind.alternates or self.is_issued or isinstance(self.agent, OwnedAgent)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it makes the first one, too: the first admin is an operator's."""
+        return self.is_made and self.kind is not SecretKind.BROKER_ADMIN
+
+    @property
+    def is_issued(self) -> bool:
+        """Whether it is a certificate that secretops has made: it ends by itself, and is renewed before."""
+        return self.issuer is not None or self.kind is SecretKind.CA
 
 
 class BrokerKind(StrEnum):
@@ -175,6 +261,8 @@ class AwsStore(Model):
     """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
     lease: str
     """Name of the secret whose staging labels say who rotates. It never holds a credential."""
+    alerts: str = ""
+    """ARN of the topic that the stack's alarms tell; empty where the manifest does not say."""
     readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
 

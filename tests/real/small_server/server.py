@@ -46,6 +46,7 @@ logger.addHandler(logging.FileHandler("small_server.log"))
 logger.addHandler(logging.StreamHandler(sys.stderr))
 logger.propagate = False
 
+requests: Any = None  # upstream asks the agent by it; this server asks none
 mcp = FastMCP("Small server", dependencies=["paho-mqtt"])
 mqtt_client: mqtt.Client | None = None
 connection_status: dict[str, Any] = {

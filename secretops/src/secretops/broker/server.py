@@ -14,12 +14,16 @@ from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler  # type: ig
 from amqtt.session import Session  # type: ignore[import-untyped]
 
 from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands
-from secretops.broker.users import Flag, User, Users
+from secretops.broker.users import Flag, Scrypt, User, Users
 
 ACTIONS = "$SYS/Coreflux/Actions/"
 """Where a Coreflux broker describes its actions. The MCP server subscribes there at every connect."""
 
 SHUTDOWN_SECONDS = 5.0
+
+PROVEN = "secretops.login"
+"""Where a session keeps whose it is, and against which password that was proven. What else amqtt keeps of that in it,
+anybody changes who begins a login with its client id."""
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ def may(user: User | None, action: Action, topic: str) -> bool:
 
 
 class EmbeddedBroker(Broker):  # type: ignore[misc]
-    """amqtt with four of its private methods replaced, which is why its version is pinned exactly.
+    """amqtt with four of its private methods replaced, and its table of sessions read: its version is pinned exactly.
 
     - Its plugins can deny a publish on a $-topic but not take one: it hangs on to the client and stops listening to it.
     - Its topic plugins suspend a broadcast half-way through the table of subscriptions. A client that subscribes in
@@ -60,14 +64,19 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
         self._one_command = asyncio.Lock()
 
     async def _authenticate(self, session: Session, _: ListenerConfig) -> bool:
-        password, session.password = session.password, None  # a session is printed in debug records
-        known = await asyncio.to_thread(self._users.authenticate, session.username, password)
-        if not known:
+        """A refused one changes nothing: the session may be one that lives, whose client id somebody else gave."""
+        name, password = session.username, session.password
+        session.password = None  # a session is printed in debug records
+        against = self._password_of(name)
+        known = await asyncio.to_thread(self._users.authenticate, name, password)
+        if not known or self._password_of(name) is not against:
             log.info("login refused")
-        return known
+            return False
+        session.attributes[PROVEN] = name, against
+        return True
 
     async def _topic_filtering(self, session: Session, topic: str, action: Action) -> bool:
-        return may(self._users.get(session.username), action, topic)
+        return may(self._users.get(_proven(session)[0]), action, topic)
 
     async def _handle_message_delivery(
         self, client_session: Session, handler: BrokerProtocolHandler, wait_deliver: asyncio.Future[Any]
@@ -76,20 +85,37 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
         if message is None or not message.topic or not message.topic.startswith("$"):
             goes_on: bool = await super()._handle_message_delivery(client_session, handler, wait_deliver)
             return goes_on
-        if not may(self._users.get(client_session.username), Action.PUBLISH, message.topic):
-            log.info("%s: a message on a $-topic dropped", client_session.username)
+        name, _ = _proven(client_session)
+        if not may(self._users.get(name), Action.PUBLISH, message.topic):
+            log.info("%s: a message on a $-topic dropped", name)
             return True
         async with self._one_command:
             text = bytes(message.data).decode(errors="replace")
-            answer = await asyncio.to_thread(self._commands.run, client_session.username or "", text)
+            answer = await asyncio.to_thread(self._commands.run, name or "", text)
         await self.internal_message_broadcast(OUTPUT_TOPIC, answer.encode())
+        for session, session_handler in list(self._sessions.values()):
+            user, against = _proven(session)
+            if session.transitions.is_connected() and self._password_of(user) is not against:
+                log.info("%s: a session ended, whose password is no more", user)
+                session.attributes[PROVEN] = user, self._password_of(user)  # told once; what waits for it is kept
+                await session_handler.handle_connection_closed()
         return True
+
+    def _password_of(self, name: str | None) -> Scrypt | None:
+        user = self._users.get(name)
+        return user.password if user else None
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
     ) -> None:
         if any(subscriber is session for subscriber, _ in self._subscriptions.get(subscription[0], [])):
             await super()._publish_retained_messages_for_subscription(subscription, session)
+
+
+def _proven(session: Session) -> tuple[str | None, Scrypt | None]:
+    """Whose a session is, and against which password that was proven. Nobody's, where no login succeeded."""
+    found: tuple[str | None, Scrypt | None] = session.attributes.get(PROVEN, (None, None))
+    return found
 
 
 async def run(users: Users, host: str, port: int, *, listening: asyncio.Event) -> None:

@@ -10,14 +10,25 @@ import traceback
 import typer
 
 from secretops import redaction
-from secretops.cli import export, serving, values, watching
+from secretops.cli import examining, export, incident, purging, serving, trust, values, watching
 from secretops.cli.console import app, err
 from secretops.errors import ExitCode, SecretopsError
 
 INTERRUPTED = 130
 """What typer makes of a KeyboardInterrupt."""
 
-__all__ = ["app", "export", "main", "serving", "values", "watching"]
+__all__ = [
+    "app",
+    "examining",
+    "export",
+    "incident",
+    "main",
+    "purging",
+    "serving",
+    "trust",
+    "values",
+    "watching",
+]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, open_session, out, print_json
 from secretops.errors import ExitCode, UsageError
 from secretops.operations.stack import load_manifest, project_folder
+from secretops.stores.whose import AnotherStackError
 
 DEFAULT_STACK = "dev"
 """The one whose broker lies in the project's default place."""
@@ -63,7 +64,7 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     try:
         found = load_manifest(stack, manifest)
     except UsageError as error:
-        if stack not in (None, DEFAULT_STACK):
+        if isinstance(error, AnotherStackError) or stack not in (None, DEFAULT_STACK):
             raise
         return _tell(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
     return _tell(operation.stop(found), as_json)

@@ -11,16 +11,28 @@ from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from secretops import redaction
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
+from secretops.cli.console import (
+    AsJson,
+    ManifestFile,
+    Stack,
+    app,
+    err,
+    open_session,
+    out,
+    print_json,
+    print_table,
+    tell,
+)
+from secretops.engine.decisions import due_at
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
-from secretops.manifest import Secret
+from secretops.manifest import Secret, SecretKind
 from secretops.operations import carrying
 from secretops.operations.session import Session
+from secretops.targets.agents import NamedKey
 from secretops.values import PUBLIC_FIELDS, Value
 
 PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
@@ -30,6 +42,13 @@ PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
 def options(**chosen: bool) -> tuple[str, ...]:
     """The options of these names that were chosen, for a command that runs elsewhere."""
     return tuple(f"--{name}" for name, is_chosen in chosen.items() if is_chosen)
+
+
+def _user(kind: str, version: Version | None) -> str:
+    """Whom a version is for: of an agent's key, its id."""
+    if version is None or not version.user:
+        return "-"
+    return NamedKey.of(version.user).id if kind == SecretKind.AGENT_KEY else version.user
 
 
 def _age(when: datetime | None, now: datetime) -> str:
@@ -53,26 +72,28 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         print_json([asdict(one) for one in statuses])
         return operation.exit_code(statuses)
     now = session.clock()
-    table = Table(title=f"{session.manifest.project}/{session.manifest.stack}", title_justify="left", box=None)
-    for heading in ("secret", "standing", "user", "age", "verified", "next", "servers"):
-        table.add_column(heading, no_wrap=True)
+    headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Text]]()
     colours = {"verified": "green", "attention": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
         colour = colours.get(one.standing, "")
-        table.add_row(
-            escape(one.name),
-            f"[{colour}]{one.standing}[/]" if colour else one.standing,
-            escape((current and current.user) or "-"),
+        row: list[str | Text] = [
+            one.name,
+            Text(one.standing, style=colour),
+            _user(one.kind, current),
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
             f"{one.due:%Y-%m-%d}" if one.due else "-",
             one.told_replicas,
-        )
-    out.print(table)
+        ]
+        rows.append(row)
+    if all(row[-1] == "-" for row in rows):  # no server reports
+        headings, rows = headings[:-1], [row[:-1] for row in rows]
+    tell(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
+    print_table(headings, rows)
     for one in statuses:
         for note in one.notes:
-            out.print(f"  {one.name}: {note}", markup=False)
+            tell(f"  {one.name}: {note}")
     return operation.exit_code(statuses)
 
 
@@ -82,6 +103,9 @@ def put(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     now: Annotated[
         bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+    ] = False,
+    untested: Annotated[
+        bool, typer.Option("--untested", help="Publish a key or certificate though nobody here can try it.")
     ] = False,
     file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,
     stack: Stack = None,
@@ -99,21 +123,25 @@ def put(  # noqa: PLR0917 - typer calls it by name
             "if it was the value, it is known now: replace it",
         )
     session = open_session(stack, manifest)
-    value = _supplied(session.secret(name), file or [])
+    value = supplied(session.secret(name), file or [])
     if carrying.is_needed(session.manifest):
         operation.check_fields(session.secret(name), value)
-        command = ("put", name, *options(now=now, json=as_json))
+        if untested:
+            operation.check_untested(session.manifest, session.secret(name))
+        command = ("put", name, *options(now=now, untested=untested, json=as_json))
         return carrying.carry(session.manifest, command, given=value)
-    version = operation.put(session, name, value, cut_off=now)
+    version = operation.put(session, name, value, cut_off=now, untested=untested)
     if as_json:
         print_json(asdict(version))
     else:
-        tested = "logged in, " if version.verified else ""
+        tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
         out.print(f"{name}: {tested}published as {version.id}", markup=False)
+    if version.expires and (due := due_at(session.facts(session.secret(name)))):
+        err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}", markup=False)
     return ExitCode.DONE
 
 
-def _supplied(secret: Secret, from_files: list[str]) -> Value:
+def supplied(secret: Secret, from_files: list[str]) -> Value:
     """A value from files, prompts or standard input. Never from the command line."""
     fields: dict[str, str] = {}
     for entry in from_files:
@@ -163,10 +191,13 @@ def _supplied(secret: Secret, from_files: list[str]) -> Value:
 
 
 @app.command()
-def rotate(
+def rotate(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
     now: Annotated[
         bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+    ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Make none, and let go of a new CA that the broker does not trust yet.")
     ] = False,
     stack: Stack = None,
     manifest: ManifestFile = None,
@@ -177,13 +208,22 @@ def rotate(
 
     session = open_session(stack, manifest)
     if carrying.is_needed(session.manifest):
-        return carrying.carry(session.manifest, ("rotate", name, *options(now=now, json=as_json)))
+        return carrying.carry(session.manifest, ("rotate", name, *options(now=now, discard=discard, json=as_json)))
+    if discard:
+        version = operation.discard(session, name)
+        if as_json:
+            print_json(asdict(version))
+        else:
+            out.print(f"{name}: {version.id} is let go of; nothing was signed by it", markup=False)
+        return ExitCode.DONE
     say: Callable[[str], None] = lambda text: err.print(f"{name}: {text}", markup=False)  # noqa: E731
     version = operation.rotate(session, name, cut_off=now, say=say)
     if as_json:
         print_json(asdict(version))
     else:
         proven = f"user {version.user} logged in" if version.user else f"the broker takes it, {_until(version)}"
+        if session.secret(name).agent:
+            proven = f"the agent answers to key {_user(SecretKind.AGENT_KEY, version)}"
         out.print(f"{name}: {proven}, published as {version.id}", markup=False)
     return ExitCode.DONE
 
@@ -242,29 +282,3 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
         if one.error:
             err.print(f"{one.secret}: {redaction.redact(str(one.error))}", markup=False)
     return operation.exit_code(outcomes)
-
-
-@app.command()
-def purge(
-    name: Annotated[str | None, typer.Argument(help="This secret's alone, also of one that left the stack.")] = None,
-    destroy: Annotated[bool, typer.Option("--destroy", help="Really remove them.")] = False,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
-) -> int:
-    """Remove every value of the stack, or of one secret, for good. Without --destroy: say which."""
-    from secretops.operations import purge as operation
-
-    session = open_session(stack, manifest)
-    found = operation.purge(session, name, destroy=destroy)
-    if as_json:
-        print_json({secret: [asdict(version) for version in versions] for secret, versions in found.items()})
-        return ExitCode.DONE
-    for secret, versions in found.items():
-        for version in versions:
-            out.print(f"{secret}: {version.id} ({version.stage}) {'removed' if destroy else 'would be removed'}")
-    if not found:
-        out.print("no values")
-    elif not destroy:
-        out.print("nothing was removed; --destroy removes them for good")
-    return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""The commands that look: whether everything is as it should be, and who read and changed what."""
+"""The command that looks back: who read and changed what."""
 
 from __future__ import annotations
 
@@ -7,57 +7,15 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json, print_table
 from secretops.operations.stack import load_manifest
+from secretops.printable import printable
 from secretops.trails.protocol import ALL
 
 LONGEST = 200
 """Characters that are shown of a name or a source that somebody else chose."""
-
-
-@app.command()
-def doctor(
-    confirm: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--confirm",
-            metavar="CHECK=WORDS",
-            help="Store kubernetes alone: audit=WORDS or encryption-at-rest=WORDS records that you have seen to it.",
-        ),
-    ] = None,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
-) -> int:
-    """Look at everything that the stack lives on, and say what is not as it should be. Changes nothing."""
-    from secretops.operations import doctor as operation
-    from secretops.operations.doctor.check import Level
-
-    session = open_session(stack, manifest)
-    if confirm:
-        operation.confirm(session, confirm)
-    examined, told, skipped = [], set[tuple[str, str, str]](), list[str]()
-    colours = {"ok": "green", "attention": "red", "unknown": "yellow"}
-    for name, result in operation.doctor(operation.checks(session)):
-        examined.append((name, result))
-        if as_json:
-            continue
-        if result.level is Level.UNKNOWN and result.told in told:  # the same that kept another from looking
-            skipped.append(name)
-            continue
-        told.add(result.told)
-        out.print(f"[{colours[result.level]}]{result.level:<9}[/] {escape(name)}: {escape(printable(result.value))}")
-        for text in (result.rule, result.remedy and f"-> {result.remedy}"):
-            if text:
-                out.print(f"          {printable(text)}", markup=False)
-    if skipped:
-        out.print(f"[yellow]{Level.UNKNOWN:<9}[/] not looked at: {escape(', '.join(skipped))}")
-    if as_json:
-        print_json([{"check": name, **asdict(result)} for name, result in examined])
-    return operation.exit_code(examined)
 
 
 @app.command()
@@ -105,33 +63,23 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         }
         print_json(summary, indent=None)
         return view.exit_code
-    table = Table(box=None)
-    for heading in (
-        "declared",
-        "reader",
-        "secret",
-        "operation",
-        "outcome",
-        "times",
-        "first (UTC)",
-        "last (UTC)",
-        "from",
-    ):
-        table.add_column(heading, no_wrap=True)
-    for row in view.rows:
-        table.add_row(
-            "yes" if row.declared else f"[{'red' if row.alarming else 'yellow'}]NO[/]",
-            escape(printable(row.reader)[:LONGEST]),
-            "* (all)" if row.secret == ALL else escape(printable(row.secret)),
+    headings = ("declared", "reader", "secret", "operation", "outcome", "times", "first (UTC)", "last (UTC)", "from")
+    rows: list[tuple[str | Text, ...]] = [
+        (
+            "yes" if row.declared else Text("NO", style="red" if row.alarming else "yellow"),
+            printable(row.reader)[:LONGEST],
+            "* (all)" if row.secret == ALL else printable(row.secret),
             row.operation,
             row.outcome,
             str(row.count),
             f"{row.first:%Y-%m-%d %H:%M:%S}",
             f"{row.last:%Y-%m-%d %H:%M:%S}",
-            escape(printable("; ".join(row.sources))[:LONGEST]),
+            printable("; ".join(row.sources))[:LONGEST],
         )
-    if view.rows:
-        out.print(table)
+        for row in view.rows
+    ]
+    if rows:
+        print_table(headings, rows)
     else:
         out.print("no access to the stack's secrets is on record here")
     if view.broken:
@@ -152,8 +100,3 @@ def audit(  # noqa: PLR0917 - typer calls it by name
             "-> take the stack's policy (level Metadata), then rotate what was read; guard or remove this log"
         )
     return view.exit_code
-
-
-def printable(text: str) -> str:
-    """`text` without what would move a terminal's cursor: whoever sends a request chooses some of it."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

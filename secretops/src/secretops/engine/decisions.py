@@ -39,6 +39,7 @@ class Reason(StrEnum):
     DUE = "due"
     NEAR_EXPIRY = "near-expiry"
     EXPIRED = "expired"
+    DISTRUSTED = "distrusted"
     OVERDUE = "overdue"
 
 
@@ -60,6 +61,8 @@ class Facts:
     grace: timedelta
     replicas: tuple[Replica, ...] = ()
     """What running servers report of this secret, where that has been asked for."""
+    let_go: bool = False
+    """Of a CA, where that has been looked at: nothing living is signed by its previous version."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def grace_over(version: Version, facts: Facts) -> datetime | None:
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
     """Only an operator can supply the first value of a kind that secretops does not make."""
-    if facts.secret.kind is SecretKind.MQTT_USER or facts.secret.issuer or facts.versions.current:
+    if facts.secret.is_begun or facts.versions.current:
         return None
     name = facts.secret.name
     return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: secretops put {name}")
@@ -123,7 +126,10 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
     pending = facts.versions.pending
     if pending is None:
         return None
-    return Finding(Reason.PENDING_LEFT_BEHIND, Action.RESUME, f"version {pending.id} was left pending")
+    what = "was left pending"
+    if facts.secret.kind is SecretKind.CA:
+        what = "is pending until the broker trusts it: give it what `secretops trust` prints"
+    return Finding(Reason.PENDING_LEFT_BEHIND, Action.RESUME, f"version {pending.id} {what}")
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
@@ -131,6 +137,9 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
+    if facts.secret.kind is SecretKind.CA:
+        signed = f"version {previous.id}: no living certificate is signed by it"
+        return Finding(Reason.RETIRE_DUE, Action.RETIRE, signed) if facts.let_go else None
     over = grace_over(previous, facts)
     if over is None:
         return None
@@ -168,8 +177,7 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
     """The first value of a kind that secretops makes is made by the first rotation."""
-    by_itself = facts.secret.kind is SecretKind.MQTT_USER or facts.secret.issuer
-    if not by_itself or facts.versions.current:
+    if not facts.secret.is_begun or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 
@@ -186,18 +194,32 @@ def renewal_at(version: Version) -> datetime | None:
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """When the next value is due by the cadence, or by the end of what is renewed. None before there is a first one."""
+    """When the next value is due by the cadence, or by the end of what ends. None before there is a first one."""
     current = facts.versions.current
     if current is None:
         return None
-    by_cadence = (current.published or current.created) + timedelta(days=facts.secret.cadence_days)
-    by_its_end = renewal_at(current) if facts.secret.issuer else None
+    by_cadence = _by_cadence(current, facts.secret)
+    by_its_end = renewal_at(current) if facts.secret.is_issued else _near_end(current)
     return min(by_cadence, by_its_end or by_cadence)
 
 
+def _by_cadence(current: Version, secret: Secret) -> datetime:
+    return (current.published or current.created) + timedelta(days=secret.cadence_days)
+
+
+def _near_end(version: Version) -> datetime | None:
+    """When a person is told to put the next one. All by one time: nobody is asked by it."""
+    if version.expires is None:
+        return None
+    return version.created + (version.expires - version.created) * RENEW_AT
+
+
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """The cadence is over."""
-    at = due_at(facts)
+    """The cadence is over, or for what secretops renews two thirds of a life are."""
+    current = facts.versions.current
+    if current is None:
+        return None
+    at = due_at(facts) if facts.secret.is_made else _by_cadence(current, facts.secret)
     if at is None or now < at:
         return None
     if facts.secret.is_made:
@@ -214,12 +236,12 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
     if current is None or current.expires is None:
         return None
     name = facts.secret.name
-    if facts.secret.issuer:
+    if facts.secret.is_issued:
         ended = f"expired {current.expires:%Y-%m-%d %H:%M}: is the schedule on?"
         return Finding(Reason.EXPIRED, Action.TELL, ended) if now >= current.expires else None
     if now >= current.expires:
         return Finding(Reason.EXPIRED, Action.TELL, f"expired {current.expires:%Y-%m-%d %H:%M}: secretops put {name}")
-    if now < current.created + (current.expires - current.created) * RENEW_AT:
+    if now < (_near_end(current) or now):
         return None
     return Finding(Reason.NEAR_EXPIRY, Action.TELL, f"expires {current.expires:%Y-%m-%d}: secretops put {name}")
 
@@ -229,8 +251,10 @@ def overdue(facts: Facts, now: datetime) -> Finding | None:
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
+    if facts.secret.kind is SecretKind.CA and facts.versions.pending:  # the schedule has done its part
+        return None
     patience = OVERDUE_AFTER
-    if facts.secret.issuer and current.expires:  # of a short life there is less than a day left
+    if facts.secret.is_issued and current.expires:  # of a short life there is less than a day left
         patience = min(patience, max(timedelta(), (current.expires - at) / 2))
     if now < at + patience:
         return None

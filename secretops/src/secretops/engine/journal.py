@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from secretops import lines
 from secretops.errors import SecretopsError, StoreError
@@ -50,10 +51,13 @@ def written(journal: Journal, clock: Callable[[], datetime], *, secret: str, ver
 
 
 class JournalFile:
-    """A journal as an append-only file of JSON lines, mode 600."""
+    """A journal as an append-only file of JSON lines, mode 600. What was read of it is not read again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: tuple[int, int] | None = None
+        self._end = 0
+        self._last: dict[str, Entry] = {}
 
     def write(self, entry: Entry) -> None:
         time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
@@ -68,7 +72,8 @@ class JournalFile:
 
     def last(self, secret: str) -> Entry | None:
         try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
+            with self._path.open("rb") as file:
+                self._read_on(file)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -77,11 +82,18 @@ class JournalFile:
                 rule="the journal says how the last rotation went",
                 remedy="run it as the account that owns the folder",
             ) from error
-        for line in reversed(text.splitlines()):
-            try:
-                entry = json.loads(line)
-                if entry["secret"] == secret:
-                    return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})
-            except (ValueError, KeyError, TypeError):  # a line cut short by a full disk
-                continue
-        return None
+        return self._last.get(secret)
+
+    def _read_on(self, file: BinaryIO) -> None:
+        """Take in the lines that are new, or all where another file lies there. One that is being written is left."""
+        found = os.fstat(file.fileno())
+        if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
+            self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}
+        file.seek(self._end)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            self._end += len(line)
+            with suppress(ValueError, KeyError, TypeError):  # a line cut short by a full disk
+                entry = json.loads(line.decode(errors="replace"))
+                self._last[entry["secret"]] = Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})

@@ -42,7 +42,7 @@ class Renewal:
         self._secret, self._common_name, self._store, self._issuer = secret, common_name, store, issuer
         self._authority, self._prove, self._journal, self._clock = authority, prove, journal, clock
 
-    def advance(self) -> Version:
+    def advance(self, *, cut_off: bool = False) -> Version:  # noqa: ARG002 - the two are good side by side
         """Finish the pending version, or have a new one made, and publish it. Gives the one that is now current.
 
         A pending one that is due already is not worth it. Raises RefusedError, UnreachableError, StoreError.

@@ -28,13 +28,14 @@ Clock = Callable[[], datetime]
 
 
 class GraceError(SecretopsError):
-    """The idle user may still be in use: re-keying it now would drop its readers' sessions."""
+    """What was replaced may still be in use: to take it away now would cut its readers off."""
 
-    def __init__(self, secret: str, version: Version, until: datetime) -> None:
+    def __init__(self, secret: str, old: str, until: datetime, *, rule: str) -> None:
+        """`old` is what was replaced, as an operator knows it."""
         self.until = until
         super().__init__(
-            f"{secret}: user {version.user} was replaced, and may be in use until {until:%H:%M:%S} UTC",
-            rule="a user is never given a new password while its readers may still hold the old one",
+            f"{secret}: {old} was replaced, and may be in use until {until:%H:%M:%S} UTC",
+            rule=rule,
             remedy=f"wait until {until:%Y-%m-%d %H:%M:%S} UTC, or cut its readers off with --now",
         )
 
@@ -121,7 +122,12 @@ class Rotation:
             return
         until = grace_over(previous, facts) or now + grace_of(facts)
         if now < until:
-            raise GraceError(self._secret.name, previous, until)
+            raise GraceError(
+                self._secret.name,
+                f"user {previous.user}",
+                until,
+                rule="a user is never given a new password while its readers may still hold the old one",
+            )
 
     def apply(self, version: Version, *, cut_off: bool = False) -> None:
         """Make the target accept it.

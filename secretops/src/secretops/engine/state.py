@@ -27,7 +27,7 @@ class Version:
     stage: Stage
     created: datetime
     user: str | None = None
-    """The broker user it is for, where there is one."""
+    """The broker user it is for, or the id of its key at an agent of ours (AGENT/KEY), where there is one."""
     published: datetime | None = None
     """Since when readers can see it. None on a current version: the move is done, its delivery is not."""
     verified: datetime | None = None

@@ -201,10 +201,10 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
     from secretops.engine.decisions import Reason
 
     manifest = session.manifest
-    failed = sum(one.error is not None and one.error.exit_code is not ExitCode.WAITING for one in outcomes)
+    told = (ExitCode.WAITING, ExitCode.ATTENTION)
     counts = (
-        failed,
-        sum(bool(one.attention) for one in outcomes),
+        sum(one.error is not None and one.error.exit_code not in told for one in outcomes),
+        sum(bool(one.attention) or one.exit_code is ExitCode.ATTENTION for one in outcomes),
         sum(Reason.OVERDUE in one.reasons for one in outcomes),
     )
     directive = {

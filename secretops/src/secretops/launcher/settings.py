@@ -1,6 +1,7 @@
 """What the server runs on: variables as the Secret Management Guide has them, checked, from whatever source.
 
-The variables are upstream's own, so that a .env works for both. Ours are MQTT_PROTOCOL and SECRETOPS_VERSION_*.
+The variables are upstream's own, so that a .env works for both. Ours are MQTT_PROTOCOL, DO_AGENT_URL and
+SECRETOPS_VERSION_*.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from secretops.errors import SecretopsError, UsageError, WaitingError
 from secretops.launcher.variables import LOG_LEVELS, content_or_error, keyed_digest
 from secretops.manifest import MqttProtocol
 from secretops.stores.delivery import version_variable
+from secretops.targets.https import check_url
 from secretops.values import Value
 
 _PORTS = range(1, 65536)
@@ -70,6 +72,8 @@ class ServerSettings:
     lot_verifier_url: str | None
     mqtt: Value
     """Fields `username` and `password`."""
+    agent_url: str | None = None
+    """Where the agent is asked, without a path; None leaves it to the server, which knows the Coreflux Copilot's."""
     agent_key: Value | None
     """Field `api-key`; None until there is one, which only the tool request_lot_code needs."""
     http_token: Value | None = None
@@ -132,6 +136,7 @@ class _Reading:
             client_id_prefix=self._variables.get("MQTT_CLIENT_ID", "coreflux-mcp"),
             log_level=self._choice("LOG_LEVEL", LOG_LEVELS, "INFO"),
             lot_verifier_url=self._variables.get("LOT_VERIFIER_API_URL"),
+            agent_url=self._agent_url(),
             mqtt=Value({"username": user or "", "password": password or ""}),
             agent_key=Value({"api-key": api_key}) if api_key else None,
             http_token=Value({"token": token}) if token else None,
@@ -158,6 +163,15 @@ class _Reading:
                 f"MQTT_BROKER={host!r}", "it is a hostname or an address, not a URL", "leave out scheme, port and path"
             )
         return host
+
+    def _agent_url(self) -> str | None:
+        url = self._variables.get("DO_AGENT_URL")
+        if url:
+            try:
+                check_url(url)
+            except UsageError as error:
+                self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy)
+        return url
 
     def _port(self, default: int) -> int:
         text = self._variables.get("MQTT_PORT", str(default))

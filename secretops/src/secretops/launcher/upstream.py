@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urlsplit
 
 import dotenv
 import paho.mqtt.client as mqtt
@@ -42,6 +43,7 @@ class UpstreamServer(Protocol):
     logger: logging.Logger
     mcp: FastMCP
     mqtt: Any
+    requests: Any
     mqtt_client: mqtt.Client | None
     connection_status: dict[str, Any]
     mqtt_subscriptions: dict[str, dict[str, Any]]
@@ -105,7 +107,8 @@ def hand_over(settings: ServerSettings, args: argparse.Namespace) -> None:
 
 
 def hand_over_rest(settings: ServerSettings, server: UpstreamServer) -> None:
-    """Put what is no connection where the server looks at each call: the agent key, the verifier, the log level."""
+    """Put what is no connection where the server looks at each call: agent and key, the verifier, the log level."""
+    server.requests = AgentRequests(settings.agent_url)
     server.args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
     if settings.lot_verifier_url:
         server.args.lot_verifier_api_url = settings.lot_verifier_url
@@ -115,6 +118,27 @@ def hand_over_rest(settings: ServerSettings, server: UpstreamServer) -> None:
         logger.setLevel(level)
     for handler in server.logger.handlers:
         handler.setLevel(level)
+
+
+class AgentRequests:
+    """In place of the module `requests` in the server, which has one agent's address in its source: leads what is meant
+    for that one to the agent at `url`. All else is the module's own."""
+
+    PATH = "/api/v1/chat/completions"
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module("requests"), name)
+
+    def post(self, url: str, **given: Any) -> Any:
+        """As `requests.post`. No redirect is followed: the key is for the agent alone."""
+        requests = importlib.import_module("requests")
+        if urlsplit(url).path != self.PATH:
+            return requests.post(url, **given)  # nosec B113 - how long is its caller's to say
+        at = self._url.rstrip("/") + self.PATH if self._url else url
+        return requests.post(at, **{**given, "allow_redirects": False})  # nosec B113 - the same
 
 
 class _NoFile(logging.NullHandler):

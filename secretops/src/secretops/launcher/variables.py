@@ -23,7 +23,7 @@ CARRIERS = ("MQTT_USER_FILE", *(f"{name}_FILE" for name in SECRET_VARIABLES))
 """Variables that name the file with a value, which upstream does not know."""
 
 VERSION_VARIABLES = tuple(map(version_variable, ("mqtt", "agent-key", "client-cert", "http-token")))
-OWN_VARIABLES = ("MQTT_PROTOCOL", *VERSION_VARIABLES)
+OWN_VARIABLES = ("MQTT_PROTOCOL", "DO_AGENT_URL", *VERSION_VARIABLES)
 
 FILE_VARIABLES = frozenset({"MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY", *CARRIERS})
 KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *CARRIERS, *OWN_VARIABLES})

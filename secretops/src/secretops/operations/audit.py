@@ -4,29 +4,18 @@ come first."""
 from __future__ import annotations
 
 import contextlib
-import gzip
 import re
-import sys
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import DotenvStore, Manifest
+from secretops.operations.reading import STDIN, records_of
 from secretops.trails import ask, open_trail
-from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access, Trail
-
-STDIN = "-"
-
-LONGEST_LINE = 64 * 2**20
-"""Bytes. A record without bodies is a few kilobytes, and a file of CloudTrail one line of all its records, some of them
-tens of megabytes. A longer line is broken, and never held in memory whole. A file that is one document on many lines
-may be as long, and takes some eight times its length of memory; a longer one is read line by line."""
 
 MOST_SOURCES = 5
 """How many different sources of one row are kept, so that memory does not grow with the log."""
@@ -35,10 +24,15 @@ MOST_EVENTS = 200_000
 """How many of the stack's accesses are remembered at least, and twice as many at most (some 40 MB), to count one that
 two files tell of once. One that comes again later than that counts again: too much is told rather than too little."""
 
+MOST_ROWS = 20_000
+"""How many rows are told apart, and as many of undeclared readers who got a value or changed something: readers choose
+some of their name. All others are one row for what they did (some 35 MB at most)."""
+
+OTHERS = {True: "(other declared readers)", False: "(other undeclared readers)"}
+
 MOST_FILES = 3
 """How many files of a kind are named where there may be hundreds."""
 
-_GZIP = b"\x1f\x8b"
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -142,7 +136,9 @@ def audit(
     view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
     any_record = False
     asking = None if files else ask(manifest, since)
-    found = ((name, _lines(name)) for name in _chosen(manifest, files)) if asking is None else [("the trail", asking)]
+    found = (
+        ((name, records_of(name)) for name in _chosen(manifest, files)) if asking is None else [("the trail", asking)]
+    )
     for name, lines in found:
         broken, records, whole = view.broken, 0, True
         for line in lines:
@@ -238,74 +234,17 @@ def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
         return None
 
 
-def _lines(name: str) -> Iterator[bytes | None]:
-    """What is to be read of a file: its lines but for empty ones, or the whole of one that is JSON on many lines. None
-    stands for what can't be unpacked or is too long."""
-    with contextlib.ExitStack() as opened:
-        try:
-            file = sys.stdin.buffer if name == STDIN else opened.enter_context(Path(name).open("rb"))
-        except OSError:  # gone since it was looked at
-            yield None
-            return
-        lines = _told_apart(file)
-        first = next(lines, b"")
-        if first and first.lstrip().startswith(b"{") and not _is_json(first):
-            yield from _together(first, lines)
-        elif first != b"":
-            yield first
-        yield from lines
-
-
-def _told_apart(packed: BinaryIO) -> Iterator[bytes | None]:
-    try:
-        file = _unpacked(packed)
-        while line := file.readline(LONGEST_LINE):
-            if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                    pass
-                yield None
-            elif line.strip():
-                yield line
-    except (OSError, EOFError, zlib.error):  # cut short, or no gzip after all
-        yield None
-
-
-def _together(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """What begins with a line that is no document by itself: all of it, if that is JSON, else its lines.
-
-    Where the next line is a document, the first is a torn one of a log.
-    """
-    held, length = [first], len(first)
-    for line in lines:
-        if line is None or length + len(line) > LONGEST_LINE or (len(held) == 1 and _is_json(line)):
-            yield from held
-            yield line
-            return
-        held.append(line)
-        length += len(line)
-    whole = b"".join(held)
-    yield from [whole] if _is_json(whole) else held
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        documents(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _unpacked(file: BinaryIO) -> BinaryIO:
-    peeked = file.peek(len(_GZIP))[: len(_GZIP)] if hasattr(file, "peek") else b""
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if peeked == _GZIP else file
-
-
 def _count(rows: dict[_Key, Row], access: Access) -> None:
-    key = (access.reader, access.secret, access.operation, access.allowed, access.given, access.done)
-    row = rows.get(key)
+    did = (access.secret, access.operation, access.allowed, access.given, access.done)
+    reader = access.reader
+    row = rows.get((reader, *did))
+    alarming = (access.given or access.done) and not access.declared
+    if row is None and len(rows) >= (2 * MOST_ROWS if alarming else MOST_ROWS):
+        reader = OTHERS[access.declared]
+        row = rows.get((reader, *did))
     if row is None:
-        row = rows[key] = Row(
-            reader=access.reader,
+        row = rows[reader, *did] = Row(
+            reader=reader,
             secret=access.secret,
             operation=access.operation,
             allowed=access.allowed,

@@ -25,7 +25,7 @@ def start(session: Session) -> str:
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
         if accepts(broker.host, broker.port):  # before an admin is made: nobody else is to be told its password
-            raise _foreign(address)
+            raise _foreign(address, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
             made = first_admin(home, username=secret.users[0], keep=keep)
@@ -37,18 +37,20 @@ def start(session: Session) -> str:
                 )
     match start(home, broker.host, broker.port):
         case Listener.FOREIGN:
-            raise _foreign(address)
+            raise _foreign(address, home)
         case Listener.STARTED:
             return f"the embedded broker listens at {address}"
         case _:
             return f"the embedded broker listens at {address} already"
 
 
-def _foreign(address: str) -> SecretopsError:
+def _foreign(address: str, home: Path) -> SecretopsError:
     return SecretopsError(
         f"something else listens at {address}; nothing was started",
         rule="the embedded broker needs this address, and secrets are given to no stranger",
-        remedy="give the stack another broker.port, or make it a stack of that broker: kind, host, port",
+        remedy=f"pgrep -af secretops.broker: where it shows {home}, that is this stack's own, whose folder is gone: "
+        "kill its number, then try again; else give the stack another broker.port, or make it a stack of that broker: "
+        "kind, host, port",
     )
 
 
@@ -70,11 +72,14 @@ def _stop(home: Path) -> str:
     return "the embedded broker is stopped" if stop(home) else "the embedded broker was not running"
 
 
-def remove(manifest: Manifest) -> None:
-    """Stop the embedded broker and forget its users and its log. No-op for any other."""
-    if manifest.broker.embedded:
-        stop(manifest)
-        shutil.rmtree(_home(manifest), ignore_errors=True)
+def remove(manifest: Manifest) -> bool:
+    """Stop the embedded broker and forget its users and its log. False where there is none of either."""
+    if not manifest.broker.embedded:
+        return False
+    there = _home(manifest).is_dir()
+    stop(manifest)
+    shutil.rmtree(_home(manifest), ignore_errors=True)
+    return there
 
 
 def _home(manifest: Manifest) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -53,10 +53,13 @@ def carry(
     command: Sequence[str],
     *,
     given: Value | None = None,
+    also: Mapping[str, bytes] | None = None,
     out: IO[bytes] | None = None,
     err: IO[bytes] | None = None,
 ) -> int:
     """Run `secretops` with `command` as a task, and give its exit code; what it prints goes to `out` and `err`.
+
+    `also`: further files of the task, by their paths; whoever may ask the daemon can read them.
 
     Raises StoreError where no such task can run, UnreachableError, UsageError.
     """
@@ -75,6 +78,8 @@ def carry(
     api = Api(was_there="--scheduled" in command)  # the rotator begins when its daemon does, and waits for it
     tasks = Tasks(manifest.store, api, out=out, err=err)
     tasks.clean()
+    if also:
+        load = replace(load, configs={**load.configs, **also})
     with tasks.running(load, command) as job:
         return job.follow()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,15 +34,29 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
     return _showing(broker, folder)
 
 
+def is_asked_for(broker: Broker) -> bool:
+    """Whether the broker is shown a certificate of the stack's before anybody logs in."""
+    return bool(broker.certificate_file or broker.certificate_secret)
+
+
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
     """Show the broker a certificate that nobody uses yet, and log in beside it as whoever the store knows.
 
     Where it knows nobody yet, any answer to a login will do: the broker speaks MQTT to no certificate that it does not
     take. Raises RefusedError, UnreachableError.
     """
-    broker = _showing(manifest.broker, _laid.get(version) or _lay(version, value))
+    before = _laid.get(version)
+    folder = before or _lay(version, value)
+    try:
+        _proven(_showing(manifest.broker, folder), list(_credentials(manifest, store)), version)
+    finally:
+        if before is None:  # nobody shows it for now, or ever: a probe's key is kept by nobody
+            del _laid[version]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _proven(broker: Broker, known: list[Value], version: str) -> None:
     refused: RefusedError | None = None
-    known = list(_credentials(manifest, store))
     nobody = Value({"username": f"nobody-{secrets.token_hex(4)}", "password": new_password()})
     for credential in known or [nobody]:
         try:
@@ -52,8 +67,8 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
         except UnreachableError as error:
             raise UnreachableError(
                 f"{error.what}, showing certificate {version}",
-                rule="a new certificate is published once the broker has taken it; until then it is pending",
-                remedy="does the broker run, and trust who signed it? The next tick shows it again",
+                rule="a new certificate is published once the broker has taken it",
+                remedy="does the broker run, and trust who signed it? What is pending the next tick shows again",
             ) from error
     if known and refused:
         raise refused
@@ -68,7 +83,7 @@ def authority_of(broker: Broker) -> str:
             rule=rule,
             remedy="name it in broker.ca_file, then pulumi up",
         )
-    from secretops.certificates import certificates_in  # a function of AWS has no cryptography, and no issuer
+    from secretops.certificates import certificates_in  # it takes long to load, and a rotation needs none
 
     try:
         return certificates_in(Path(broker.ca_file).read_text(encoding="utf-8"))
@@ -87,9 +102,12 @@ def _credentials(manifest: Manifest, store: VersionStore) -> Iterator[Value]:
 
 def _showing(broker: Broker, folder: Path) -> Broker:
     authority = folder / "ca.crt"
+    named, shown = broker.ca_file, broker.certificate_file
+    if named and shown and Path(named).parent == Path(shown).parent:  # the secret's own, of the version before
+        named = None
     return broker.model_copy(
         update={
-            "ca_file": broker.ca_file or (str(authority) if authority.exists() else None),
+            "ca_file": named or (str(authority) if authority.exists() else broker.ca_file),
             "certificate_file": str(folder / "client.crt"),
             "key_file": str(folder / "client.key"),
         }

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from secretops.engine.state import Version
-from secretops.errors import UsageError
-from secretops.manifest import Manifest, SecretKind, SwarmStore
+from secretops.errors import SecretopsError, UsageError
+from secretops.manifest import Manifest, OwnedAgent, SecretKind, SwarmStore
 from secretops.operations import broker
 from secretops.operations.session import Session
+from secretops.targets.agents import NamedKey
 
 
-def purge(session: Session, only: str | None = None, *, destroy: bool) -> dict[str, tuple[Version, ...]]:
+def purge(
+    session: Session, only: str | None = None, *, destroy: bool, say: Callable[[str], None] = lambda _: None
+) -> dict[str, tuple[Version, ...]]:
     """Every version of every secret that the store keeps, or of `only` one; with `destroy` gone, delivered ones too.
 
     A broker's users stay as they are: without the values nobody can log in as them. The embedded broker goes whole,
     for its admin could never be found again. So does what commands were carried in, and the value that one of them had
-    of its operator. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
+    of its operator. Keys of an agent of ours are deleted there; `say` is told of those that could not be, which work
+    on. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
         kept = session.store.kept()
@@ -23,11 +29,28 @@ def purge(session: Session, only: str | None = None, *, destroy: bool) -> dict[s
         found = {name: session.store.versions(name).all for name in kept if only in (None, name)}
         if destroy:
             if only is None:
-                broker.remove(session.manifest)
+                if broker.remove(session.manifest):
+                    say("the embedded broker was stopped, and its users and its log are removed")
                 _clear(session.manifest)
+            _end_agent_keys(session, found, say)
             for name in found:
                 session.store.forget(name)
         return found
+
+
+def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], say: Callable[[str], None]) -> None:
+    """Before the values go: without the store nobody knows which keys of the agent those are."""
+    secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
+    for version in found.get(secret.name, ()) if secret else ():
+        if secret is None or not version.user or version.retired:
+            continue
+        try:
+            if not isinstance(secret.agent, OwnedAgent):
+                raise UsageError("the stack's agent is not your own any more")
+            session.agent_key(secret, secret.agent).retire(version)
+        except SecretopsError as error:
+            key = NamedKey.of(version.user)
+            say(f"{secret.name}: key {key.id} of agent {key.agent} works on, delete it at DigitalOcean ({error.what})")
 
 
 def _clear(manifest: Manifest) -> None:

@@ -2,40 +2,93 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
+import uuid
 from datetime import datetime
 
-from cryptography import x509
-
+from secretops import flaws
 from secretops.engine.decisions import retire_due
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.operations.certificate import is_asked_for, prove
 from secretops.operations.session import Session
 from secretops.stores import env_file
-from secretops.targets import open_target
+from secretops.targets import open_agent, open_target
+from secretops.targets.agents import NamedKey
 from secretops.values import Value
 
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
 """Kinds whose fields travel in a header or a command, and whose libraries quote what does not fit in their errors."""
 
 
-def put(session: Session, name: str, value: Value, *, cut_off: bool = False) -> Version:
-    """Make `value` the current version of `name`. Nothing is kept when it does not log in or does not parse.
+def put(session: Session, name: str, value: Value, *, cut_off: bool = False, untested: bool = False) -> Version:
+    """Make `value` the current version of `name`. Nothing is kept when it does not log in or is not what it has to be.
 
-    With `cut_off` the readers of the version before the current one have no grace: its user is retired now.
+    With `cut_off` the readers of the version before the current one have no grace: its user is retired now. `untested`
+    is for an agent, or a broker that asks for a certificate, which is not reached from here: what it would be shown is
+    published all the same.
 
     Raises UsageError for fields that do not fit, RefusedError, UnreachableError, StoreError, GraceError, WaitingError,
     LeaseHeldError.
     """
     secret = session.secret(name)
+    if secret.kind is SecretKind.CA:
+        raise UsageError(
+            f"{name}: nobody supplies it",
+            rule="a CA of the stack's own is made by secretops, and its key is nowhere else",
+            remedy=f"secretops rotate {name} makes the next one",
+        )
+    if isinstance(secret.agent, OwnedAgent):
+        raise UsageError(
+            f"{name}: nobody supplies it",
+            rule="keys of an agent of one's own are made by secretops, which deletes them once they are replaced",
+            remedy=f"secretops rotate {name} makes the next one",
+        )
+    if untested:
+        check_untested(session.manifest, secret)
     check_fields(secret, value)
-    expires = _expiry(secret, value) if secret.kind is SecretKind.X509 else None
     with session.lease(f"put {name}"):
-        if secret.kind.alternates:
-            _make_way(session, secret, value, cut_off=cut_off)
-        return publish(session, secret, value, verified=secret.kind.alternates, expires=expires)
+        return supply(session, secret, value, cut_off=cut_off, untested=untested)
+
+
+def supply(session: Session, secret: Secret, value: Value, *, cut_off: bool = False, untested: bool = False) -> Version:
+    """As `put` does it, with fields that fit, under a lease that the caller holds."""
+    expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
+    proven = not untested and (_taken(session, secret, value) or _answered_to(session, secret, value))
+    if secret.kind.alternates:
+        _make_way(session, secret, value, cut_off=cut_off)
+    return publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
+
+
+def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
+    """Have an agent answer to its key, or DigitalOcean to the token that keys are made with. False for what is neither.
+
+    Raises RefusedError, UnreachableError.
+    """
+    from secretops.targets.digitalocean import verify
+
+    key = session.manifest.of_kind(SecretKind.AGENT_KEY)
+    agent = key.agent if key else None
+    try:
+        if secret.agent:
+            verify(secret.agent.url, value)
+        elif secret.name == AGENT_ADMIN[0] and isinstance(agent, OwnedAgent):
+            keys = open_agent(agent, lambda: value)
+            keys.listed()
+            with contextlib.suppress(UnreachableError):  # there is no such key: only a refusal tells
+                keys.delete(NamedKey(agent.id, str(uuid.uuid4()), ""))
+        else:
+            return False
+    except UnreachableError as error:
+        raise UnreachableError(
+            f"{secret.name} could not be tested: {error.what}",
+            rule="it is published once it was answered to; the current one was not touched",
+            remedy=f"try again; {_way_round(secret)}",
+        ) from error
+    return True
 
 
 def publish(
@@ -108,7 +161,8 @@ def check_fields(secret: Secret, value: Value) -> None:
         check_token(value["token"])
     for field, text in value.items():
         env_file.check_text(f"{secret.name}.{field}", text)
-        if secret.kind in ONE_LINE and any(unicodedata.category(each) == "Cc" for each in text):
+        one_line = secret.kind in ONE_LINE or (secret.name, field) == AGENT_ADMIN
+        if one_line and any(unicodedata.category(each) == "Cc" for each in text):
             raise UsageError(
                 f"{secret.name}.{field}: a control character, such as the newline at the end of a file",
                 rule="it is one line: what carries it would refuse it, and quote it in its error",
@@ -116,13 +170,44 @@ def check_fields(secret: Secret, value: Value) -> None:
             )
 
 
-def _expiry(secret: Secret, value: Value) -> datetime:
-    """When the first certificate of client.crt ends: that is the one the client shows."""
-    try:
-        return x509.load_pem_x509_certificates(value["client.crt"].encode())[0].not_valid_after_utc
-    except ValueError:
+def check_untested(manifest: Manifest, secret: Secret) -> None:
+    """Raise UsageError where a value of `secret` can't be published untested."""
+    tried = frozenset({SecretKind.X509, SecretKind.AGENT_KEY})
+    if secret.kind in tried or secret.name == AGENT_ADMIN[0]:
+        return
+    known = [one.name for one in manifest.secrets if one.kind in tried and not one.is_made]
+    raise UsageError(
+        f"{secret.name}: --untested",
+        rule="it is for what an agent is asked about, or a broker is shown: a login is tried always",
+        remedy=f"leave it out; it is for {', '.join(known)}" if known else "leave it out",
+    )
+
+
+def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
+    """When the certificate ends, or the first of its chain. Raises UsageError with everything that is wrong with it."""
+    if found := list(flaws.of_supplied(value, now)):
         raise UsageError(
-            f"{secret.name}: client.crt holds no certificate",
-            rule="PEM, the client's own certificate first, then its chain",
-            remedy="give the file that your CA gave you: --file client.crt=PATH",
-        ) from None
+            f"{secret.name}: {'; '.join(flaw.what for flaw in found)}",
+            rule="\n".join(dict.fromkeys(flaw.rule for flaw in found)),
+            remedy="give what your CA gave you: --file client.crt=PATH --file client.key=PATH; nothing was published",
+        )
+    return min(one.not_valid_after_utc for one in flaws.certificates(value["client.crt"]))
+
+
+def _way_round(secret: Secret) -> str:
+    return f"from where no answer can be had, secretops put {secret.name} --untested"
+
+
+def _taken(session: Session, secret: Secret, value: Value) -> bool:
+    """Have the broker take a certificate. False for what is none, or where the broker asks for none.
+
+    Raises RefusedError, UnreachableError.
+    """
+    broker = session.manifest.broker
+    if secret.kind is not SecretKind.X509 or not is_asked_for(broker):
+        return False
+    try:
+        prove(session.manifest, session.store, new_token(session.clock()), value)
+    except UnreachableError as error:
+        raise UnreachableError(error.what, rule=error.rule, remedy=f"{error.remedy}; {_way_round(secret)}") from error
+    return True

@@ -9,7 +9,7 @@ from secretops.engine.decisions import retire_due
 from secretops.engine.rotation import GraceError, Rotation
 from secretops.engine.state import Version
 from secretops.errors import UsageError
-from secretops.manifest import Secret
+from secretops.manifest import Secret, SecretKind
 from secretops.operations.session import Session
 
 LONGEST_WAIT = 60.0
@@ -41,9 +41,9 @@ def rotate(
             remedy=f"secretops put {name}",
         )
     with session.lease(f"rotate {name}"):
-        if secret.issuer:  # the old certificate and the new one are good side by side: nobody is waited for
+        if not secret.kind.alternates:  # the old one and the new one are good side by side: nobody is waited for
             session.settle(secret)
-            return session.renewal(secret).advance()
+            return session.mover(secret).advance(cut_off=cut_off)
         session.await_admin(secret)
         session.settle(secret)
         rotation = session.rotation(secret)
@@ -54,6 +54,24 @@ def rotate(
         if previous and not previous.retired and over:  # the store forgets it with the next version
             rotation.retire(previous)
         return rotation.advance(cut_off=cut_off)
+
+
+def discard(session: Session, name: str) -> Version:
+    """Let go of a CA that is pending, and make none: the one that signs goes on. Gives the one that is no more.
+
+    Raises UsageError for what is no CA, and where none is pending beside one that signs; StoreError, LeaseHeldError.
+    """
+    secret = session.secret(name)
+    with session.lease(f"rotate {name} --discard"):
+        versions = session.store.versions(name)
+        if secret.kind is not SecretKind.CA or not versions.pending or not versions.current:
+            raise UsageError(
+                f"{name}: there is nothing to let go of",
+                rule="a new CA waits until the broker trusts it; until then the one before signs, and it may go",
+                remedy="secretops status says what is pending; what else is pending the next tick finishes",
+            )
+        session.store.discard(name, versions.pending.id)
+    return versions.pending
 
 
 def _await_grace(

@@ -61,9 +61,7 @@ def take_stray_pending(session: Session, location: AwsStore, secret: Secret) -> 
         return None
     api, name, now = api_of(session), location.secrets[secret.name], session.clock()
     labels = api.labels(name)
-    stray = where(labels, PENDING)
-    if stray and (CURRENT in labels[stray] or State(labels).versions.pending):
-        stray = None
+    stray = stray_pending(labels)
     noted: tuple[str, datetime] | None = None
     for version, label, since in _notes(labels):
         if version == stray:
@@ -80,6 +78,20 @@ def take_stray_pending(session: Session, location: AwsStore, secret: Secret) -> 
         return None
     api.move(name, label, stray, None)
     return f"AWSPENDING taken off version {stray}, which nobody has filled since {since:%Y-%m-%d %H:%M} UTC"
+
+
+def stray_pending(labels: Labels) -> str | None:
+    """The version that has AWSPENDING, is not current, and has no facts of ours: it is empty, or somebody else's."""
+    found = where(labels, PENDING)
+    return None if found is None or CURRENT in labels[found] or State(labels).versions.pending else found
+
+
+def free(api: Api, name: str, version: str) -> bool:
+    """Take AWSPENDING off `version` at once, if it is a stray one still. To be called under the lease.
+
+    AWS' steps give the lease back in between: what one of them has filled meanwhile is left as it is.
+    """
+    return stray_pending(api.labels(name)) == version and api.move(name, PENDING, version, None)
 
 
 def _notes(labels: Labels) -> Iterator[tuple[str, str, datetime]]:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from secretops.engine.decisions import Facts, left_by_operator
 from secretops.engine.journal import Journal
+from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica
 from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
 from secretops.issuers import open_issuer
-from secretops.manifest import AwsStore, AzureStore, Broker, Manifest, Secret, SecretKind
+from secretops.manifest import AGENT_ADMIN, AwsStore, AzureStore, Broker, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.certificate import authority_of, prove, with_certificate
+from secretops.operations.trust import relied_on, signing
 from secretops.replicas import read_reports
 from secretops.stores import open_store
 from secretops.stores.protocol import VersionStore
-from secretops.targets import open_target
+from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
 if TYPE_CHECKING:
+    from secretops.engine.agent_key import AgentKey
+    from secretops.engine.authority import Authority
     from secretops.engine.renewal import Renewal
 
 REPORT_SECONDS = 5.0
@@ -113,11 +117,13 @@ class Session:
         return tuple(report for report in reports if report.secret == secret.name)
 
     def facts_for_retiring(self, secret: Secret) -> Facts:
-        """The facts, with what servers report where there is somebody to retire."""
+        """The facts, with what servers report, or what a CA has signed, where there is one before to retire."""
         facts = self.facts(secret)
         previous = facts.versions.previous
         if previous is None or previous.retired:
             return facts
+        if secret.kind is SecretKind.CA:
+            return replace(facts, let_go=not relied_on(self.manifest, self.store, secret, previous, self.clock()))
         return self.facts(secret, self.replicas(secret) or ())
 
     def await_admin(self, secret: Secret) -> None:
@@ -156,16 +162,67 @@ class Session:
                 raise
             self.store.settle(secret.name, self.clock())
 
+    def mover(self, secret: Secret) -> Mover:
+        """What moves `secret`. Raises WaitingError while what it needs for that is missing, UsageError."""
+        if secret.kind is SecretKind.CA:
+            return self.authority(secret)
+        if secret.issuer:
+            return self.renewal(secret)
+        if isinstance(secret.agent, OwnedAgent):
+            return self.agent_key(secret, secret.agent)
+        if secret.kind.alternates:
+            self.await_admin(secret)
+            return self.rotation(secret)
+        return Handover(secret, store=self.store, clock=self.clock)
+
     def renewal(self, secret: Secret) -> Renewal:
         """How `secret` moves. Only for one that somebody issues. Raises UsageError."""
-        from secretops.engine.renewal import Renewal  # a function of AWS has no cryptography, and no issuer
+        from secretops.engine.renewal import Renewal  # it takes long to load, and a rotation needs none
 
         return Renewal(
             secret,
             common_name=secret.issuer.common_name if secret.issuer else "",
             store=self.store,
-            issuer=open_issuer(self.manifest, secret),
+            issuer=open_issuer(self.manifest, secret, self.store, self.clock),
             authority=lambda: authority_of(self.manifest.broker),
+            prove=lambda version, value: prove(self.manifest, self.store, version, value),
+            journal=self.journal,
+            clock=self.clock,
+        )
+
+    def agent_key(self, secret: Secret, agent: OwnedAgent) -> AgentKey:
+        """How the key of an agent of ours moves. Raises WaitingError while there is no token to make keys with."""
+        from secretops.engine.agent_key import AgentKey
+
+        admin, _ = AGENT_ADMIN
+        versions = self.store.versions(admin)
+        current = versions.current
+        if current is None:
+            raise WaitingError(
+                f"there is no {admin} yet",
+                rule="keys of an agent are made with a token of its owner's, who supplies that",
+                remedy=f"secretops put {admin}",
+            )
+        return AgentKey(
+            secret,
+            prefix=agent.prefix,
+            agent=open_agent(agent, lambda: self.store.read(admin, current.id, purpose="make agent keys")),
+            admins=(current.id, *(version.id for version in versions.all if version is not current)),
+            store=self.store,
+            journal=self.journal,
+            clock=self.clock,
+            grace=timedelta(seconds=self.manifest.grace_seconds),
+        )
+
+    def authority(self, secret: Secret) -> Authority:
+        """How `secret` moves. Only for a CA of the stack's own."""
+        from secretops.engine.authority import Authority  # it takes long to load, and a rotation needs none
+
+        return Authority(
+            secret,
+            signing(self.manifest, secret)[1],
+            store=self.store,
+            relied_on=lambda version: relied_on(self.manifest, self.store, secret, version, self.clock()),
             prove=lambda version, value: prove(self.manifest, self.store, version, value),
             journal=self.journal,
             clock=self.clock,

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from secretops.errors import UsageError
-from secretops.manifest import Manifest
+from secretops.manifest import DotenvStore, Manifest
+from secretops.stores.whose import refuse_another_stack
 
 OUTPUT = "secretops"
 """The stack output that holds the manifest."""
@@ -33,7 +34,17 @@ def project_folder() -> Path:
 
 
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:
-    """The manifest in `file`, else the output of `stack`, else of the selected stack. Raises UsageError."""
+    """The manifest in `file`, else the output of `stack`, else of the selected stack.
+
+    Raises UsageError, also where its store is a folder that is another stack's.
+    """
+    found = _load(stack, file)
+    if isinstance(found.store, DotenvStore):
+        refuse_another_stack(Path(found.store.root), found.stack)
+    return found
+
+
+def _load(stack: str | None, file: Path | None) -> Manifest:
     if file is not None:
         try:
             return _parse(file.read_bytes(), str(file))

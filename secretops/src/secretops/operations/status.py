@@ -8,9 +8,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from secretops.engine.decisions import due_at, findings
+from secretops.engine.journal import Entry
 from secretops.engine.state import Replica, Version
 from secretops.errors import ExitCode
 from secretops.manifest import Secret
+from secretops.operations import watched
 from secretops.operations.session import Session
 
 LEFT = "left"
@@ -53,17 +55,27 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Every secret of the stack, and what is still kept of those that left it. Raises StoreError, UsageError."""
+    """Every secret of the stack, what is still kept of those that left it, and what others' certificates need a person
+    for. Raises StoreError, UsageError.
+    """
     session.check_place()
     return [
         *(_status(session, secret) for secret in session.manifest.secrets),
         *(_left(session, name) for name in session.left()),
+        *_watched(session),
     ]
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
     """ATTENTION when a secret needs a person, else DONE."""
     return ExitCode.ATTENTION if any(one.standing is Standing.ATTENTION for one in statuses) else ExitCode.DONE
+
+
+def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
+    """How the last step of `secret` ended, if that was badly and nothing of its current version succeeded since."""
+    last = session.journal.last(secret.name)
+    good = [when for when in (current.published, current.verified) if when] if current else []
+    return last if last and last.outcome != "done" and not any(when > last.time for when in good) else None
 
 
 def _left(session: Session, name: str) -> SecretStatus:
@@ -77,19 +89,28 @@ def _left(session: Session, name: str) -> SecretStatus:
     )
 
 
+def _watched(session: Session) -> list[SecretStatus]:
+    found = watched.findings(session)
+    notes = tuple(one.message for one in found)
+    row = SecretStatus(
+        name=watched.NAME, kind=watched.NAME, standing=Standing.ATTENTION, current=None, due=None, notes=notes
+    )
+    return [row] if found else []
+
+
 def _status(session: Session, secret: Secret) -> SecretStatus:
     replicas = session.replicas(secret)
     facts = session.facts(secret, replicas or ())
     current = facts.versions.current
     found = findings(facts, session.clock())
     notes = [finding.message for finding in found]
-    last = session.journal.last(secret.name)
-    good = [when for when in (current.published, current.verified) if when] if current else []
-    failed = last is not None and last.outcome != "done" and not any(when > last.time for when in good)
-    if last and failed:
-        notes.append(f"{last.step} failed {last.time:%Y-%m-%d %H:%M}: {last.outcome}")
+    failed = last_failure(session, secret, current)
+    if failed:
+        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
     if astray := session.store.astray(secret.name):
         notes.append(astray)
+    if secret.agent and current and not current.verified:
+        notes.append("the agent was never shown this key: it was put with --untested")
     if any(finding.needs_a_person for finding in found) or failed or astray:
         standing = Standing.ATTENTION
     elif current is None:

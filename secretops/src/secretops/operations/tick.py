@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from secretops.engine.decisions import Action, Finding, Reason, decide, findings
 from secretops.engine.journal import Entry
+from secretops.engine.rotation import GraceError
 from secretops.engine.state import Replica, Version
-from secretops.errors import ExitCode, RefusedError, SecretopsError
-from secretops.manifest import AwsStore, Secret, SecretKind
+from secretops.errors import AttentionError, ExitCode, RefusedError, SecretopsError
+from secretops.manifest import AwsStore, OwnedAgent, Secret, SecretKind
+from secretops.operations import watched
 from secretops.operations.session import Session
 from secretops.targets import open_target
 
@@ -41,8 +43,8 @@ class Outcome:
 
 
 def tick(session: Session, *, scheduled: Collection[str] = ()) -> list[Outcome]:
-    """One round over all secrets: what is shown to the broker before a login, then admins, since they set the others'
-    passwords.
+    """One round over all secrets: a CA before what it signs, what is shown to the broker before a login, then admins,
+    since they set the others' passwords.
 
     What is due of those in `scheduled` somebody else begins, Secrets Manager's own schedule: only what that has missed,
     so that it is overdue, is begun here, and told. One secret's failure does not stop the next one's. Raises
@@ -50,11 +52,25 @@ def tick(session: Session, *, scheduled: Collection[str] = ()) -> list[Outcome]:
     """
     with session.lease("tick"):
         ordered = sorted(session.manifest.secrets, key=_turn)
-        return [_look_after(session, secret, begins=secret.name not in scheduled) for secret in ordered]
+        outcomes = [_look_after(session, secret, begins=secret.name not in scheduled) for secret in ordered]
+    return [*outcomes, *_watched(session)]
 
 
 def _turn(secret: Secret) -> int:
-    return 0 if secret.issuer else 1 if secret.kind is SecretKind.BROKER_ADMIN else 2
+    if secret.kind is SecretKind.CA:
+        return 0
+    return 1 if secret.issuer else 2 if secret.kind is SecretKind.BROKER_ADMIN else 3
+
+
+def _watched(session: Session) -> list[Outcome]:
+    """One for all certificates that others renew, where one of them needs a person."""
+    try:
+        found = watched.findings(session)
+    except Exception as error:  # of what others made; what was done for the secrets is told all the same
+        _log.exception("%s: unexpected", watched.NAME)
+        return [Outcome(watched.NAME, error=_unexpected(watched.NAME, error))]
+    told, reasons = tuple(one.message for one in found), tuple(one.reason for one in found)
+    return [Outcome(watched.NAME, attention=told, reasons=reasons)] if found else []
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
@@ -82,7 +98,7 @@ def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
                 if not missed:
                     break
             done.append(_act(session, secret, finding.action))
-        if secret.kind.alternates and not any(text.startswith("published") for text in done):
+        if not any(text.startswith("published") for text in done):
             done += _verify_current(session, secret)
         left = findings(session.facts(secret, reported), session.clock())
     except SecretopsError as error:
@@ -120,22 +136,12 @@ def _unexpected(name: str, error: Exception) -> SecretopsError:
 
 
 def _act(session: Session, secret: Secret, action: Action) -> str:
-    if secret.issuer:
-        renewal = session.renewal(secret)
-        if action is not Action.RETIRE:
-            return f"published {renewal.advance().id}"
-        renewal.retire(previous := _previous(session, secret))
-        return f"retired {previous.id}"
-    if not secret.kind.alternates:
-        return f"published {_finish(session, secret)}"
-    session.await_admin(secret)
-    rotation = session.rotation(secret)
-    if action is Action.RETIRE:
-        rotation.retire(previous := _previous(session, secret))
-        return f"retired {previous.id}" + (
-            "" if previous.user in secret.users else f" ({previous.user} is yours: kept)"
-        )
-    return f"published {rotation.advance().id}"
+    mover = session.mover(secret)
+    if action is not Action.RETIRE:
+        return f"published {mover.advance().id}"
+    mover.retire(previous := _previous(session, secret))
+    kept = secret.kind.alternates and previous.user not in secret.users
+    return f"retired {previous.id}" + (f" ({previous.user} is yours: kept)" if kept else "")
 
 
 def _previous(session: Session, secret: Secret) -> Version:
@@ -145,24 +151,38 @@ def _previous(session: Session, secret: Secret) -> Version:
     return previous
 
 
-def _finish(session: Session, secret: Secret) -> str:
-    """Publish a supplied value whose `put` was cut short: it was tested before it became pending."""
-    pending = session.facts(secret).versions.pending
-    if pending is None:
-        raise SecretopsError(f"{secret.name}: nothing to finish")
-    session.store.publish(secret.name, pending.id, session.clock())
-    return pending.id
-
-
 def _verify_current(session: Session, secret: Secret) -> list[str]:
-    """Log in as the current version: a password changed behind our back is found within the hour."""
+    """Log in as the current version: a password changed behind our back is found within the hour.
+
+    For a key of an agent of ours it is looked whether it is there still: an answer to it would be paid for each time.
+    Where it is not, readers hold one that opens nothing, and get the next at once.
+    """
     current = session.facts(secret).versions.current
     if current is None:
+        return []
+    if isinstance(secret.agent, OwnedAgent):
+        mover = session.agent_key(secret, secret.agent)
+        if lost := mover.tidy():
+            try:
+                version = mover.advance()
+            except GraceError as error:
+                raise RefusedError(
+                    f"{secret.name}: {lost}; {error.what}", rule=error.rule, remedy=error.remedy
+                ) from error
+            raise AttentionError(
+                f"{secret.name}: {lost}; published {version.id}",
+                rule="readers are given a key that the agent takes; secretops deletes its own once they are replaced",
+                remedy="who deleted it, if nobody changed the stack's agent or brought back a backup? The agent's own "
+                "records tell",
+            )
+        return []
+    if not secret.kind.alternates:
         return []
     value = session.store.read(secret.name, current.id, purpose="verify")
     try:
         open_target(session.broker, secret.kind).verify(value)
     except RefusedError as error:
+        mends = "put" if secret.kind is SecretKind.BROKER_ADMIN else "rotate"  # what is refused rotates nobody
         outcome = f"the broker refuses user {current.user}"
         session.journal.write(
             Entry(time=session.clock(), secret=secret.name, version=current.id, step="verify", outcome=outcome)
@@ -170,7 +190,7 @@ def _verify_current(session: Session, secret: Secret) -> list[str]:
         raise RefusedError(
             f"{secret.name}: the broker refuses the current credential (user {current.user})",
             rule=error.what,
-            remedy=f"secretops rotate {secret.name}, and find out who changed it at the broker",
+            remedy=f"secretops {mends} {secret.name}, and find out who changed it at the broker",
         ) from error
     session.store.mark(secret.name, current.id, verified=session.clock())
     return [f"verified {current.id}"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from secretops.errors import UsageError
-from secretops.manifest import Broker, BrokerKind, SecretKind
+from secretops.manifest import Broker, BrokerKind, OwnedAgent, SecretKind
+from secretops.targets.agents import AgentKeys
 from secretops.targets.coreflux import CorefluxTarget
 from secretops.targets.mosquitto import MosquittoTarget
 from secretops.targets.protocol import Target
+from secretops.values import Value
 
 
 def open_target(broker: Broker, kind: SecretKind) -> Target:
@@ -27,3 +30,10 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
             return CorefluxTarget(broker, admin=admin)
         case _:
             assert_never(broker.kind)
+
+
+def open_agent(agent: OwnedAgent, admin: Callable[[], Value]) -> AgentKeys:
+    """The keys of an agent; `admin` gives the token that they are made with. Touches nothing yet."""
+    from secretops.targets.digitalocean import DigitalOceanAgent
+
+    return DigitalOceanAgent(agent, admin=admin)

@@ -137,7 +137,9 @@ class Connection:
         except (OSError, ValueError) as error:  # ValueError: a host that is no host
             raise UnreachableError(
                 f"{self.address}: cannot connect: {getattr(error, 'strerror', None) or error or 'no answer'}",
-                remedy="start the broker, or correct its host and port in the stack file",
+                remedy="secretops broker start"
+                if self._broker.embedded
+                else "start the broker, or correct its host and port in the stack file",
             ) from error
         reason = self._wait(lambda: self._connack, "logging in")
         if reason.value < _FAILURE:

@@ -39,6 +39,13 @@ def open_trail(manifest: Manifest) -> Trail:
             return SwarmEvents(manifest.store, manifest.secrets)
 
 
+def can_be_asked(manifest: Manifest) -> bool:
+    """Whether the stack's trail is read where no file of it is named: a store's own records are beside it."""
+    return isinstance(manifest.store, DotenvStore) or (
+        isinstance(manifest.store, AzureStore) and bool(manifest.store.workspace)
+    )
+
+
 def ask(manifest: Manifest, since: datetime | None) -> Iterator[bytes] | None:
     """What the trail's own place says from `since` on, as lines that `read` takes; None where it can't be asked.
 

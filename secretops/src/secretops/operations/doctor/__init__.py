@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultStore
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultIssuer, VaultStore
+from secretops.operations.doctor.agent import agent_checks
 from secretops.operations.doctor.broker import BrokerAnswers
-from secretops.operations.doctor.check import Check, Level, Result, unknown
+from secretops.operations.doctor.certificates import CertificatesLast
+from secretops.operations.doctor.check import Check, Level, Repair, Result, unknown
+from secretops.operations.doctor.logins import login_checks
+from secretops.operations.doctor.repairs import ticks
 from secretops.operations.doctor.stands import NothingLeft, SecretStands
 from secretops.operations.session import Session
 from secretops.stores import lacking
@@ -25,6 +31,27 @@ def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
         yield check.name, _look(check)
 
 
+def repairs(examined: Sequence[Examined]) -> list[Repair]:
+    """What doctor can mend of what was found, each once, in the order in which it was found."""
+    found = (result.repair for _, result in examined if result.repair)
+    return list(dict.fromkeys(found))
+
+
+def mend(repair: Repair) -> str | SecretopsError:
+    """Do it, and say what was done, or why not. One that fails stops no other."""
+    try:
+        return repair.run()
+    except SecretopsError as error:
+        return error
+    except Exception as error:  # a defect of this repair alone; its text may hold anything, the log is redacted
+        _log.exception("%s: unexpected", repair.words)
+        return SecretopsError(
+            f"an unexpected {type(error).__name__}",
+            rule="a repair says what it did; that it could not is a defect of its own",
+            remedy="secretops doctor says how it stands now; report it with the traceback in the log",
+        )
+
+
 def exit_code(examined: Sequence[Examined]) -> ExitCode:
     """DONE only when everything is known to be well: what nobody could look at needs a person too."""
     return ExitCode.DONE if all(result.level is Level.OK for _, result in examined) else ExitCode.ATTENTION
@@ -35,13 +62,17 @@ def checks(session: Session) -> list[Check]:
     store = session.manifest.store
     match store:
         case DotenvStore():
-            from secretops.operations.doctor.folder import dotenv_checks
+            from secretops.operations.doctor.folder import dotenv_checks, reach
 
+            there = functools.partial(reach, Path(store.root))
             return [
                 *dotenv_checks(store),
-                BrokerAnswers(session.manifest.broker),
-                *(SecretStands(session, secret) for secret in session.manifest.secrets),
-                NothingLeft(session),
+                BrokerAnswers(session),
+                *login_checks(session, there),
+                *agent_checks(session, there),
+                CertificatesLast(session, there),
+                *(SecretStands(session, secret, first=there) for secret in session.manifest.secrets),
+                NothingLeft(session, first=there),
             ]
         case KubernetesStore():
             from secretops.operations.doctor.cluster import Cluster
@@ -49,8 +80,11 @@ def checks(session: Session) -> list[Check]:
 
             cluster = Cluster(store)
             return [
-                *kubernetes_checks(cluster),
-                BrokerAnswers(session.manifest.broker),
+                *kubernetes_checks(cluster, session),
+                BrokerAnswers(session),
+                *login_checks(session, cluster.reach),
+                *agent_checks(session, cluster.reach),
+                CertificatesLast(session, first=cluster.reach),
                 *(SecretStands(session, secret, first=cluster.reach) for secret in session.manifest.secrets),
                 NothingLeft(session, first=cluster.reach),
             ]
@@ -63,8 +97,11 @@ def checks(session: Session) -> list[Check]:
 
             account = Account(store)
             return [
-                *aws_checks(account, session.manifest.secrets),
-                BrokerAnswers(session.manifest.broker),
+                *aws_checks(account, session),
+                BrokerAnswers(session),
+                *login_checks(session, account.reach),
+                *agent_checks(session, account.reach),
+                CertificatesLast(session, first=account.reach),
                 *(SecretStands(session, secret, first=account.reach) for secret in session.manifest.secrets),
             ]  # what left the stack is among the unknown secrets: the store knows no others than the stack's
         case AzureStore():
@@ -76,8 +113,11 @@ def checks(session: Session) -> list[Check]:
 
             vault = Vault(store)
             return [
-                *azure_checks(vault),
-                BrokerAnswers(session.manifest.broker),
+                *azure_checks(vault, session),
+                BrokerAnswers(session),
+                *login_checks(session, vault.reach),
+                *agent_checks(session, vault.reach),
+                CertificatesLast(session, first=vault.reach),
                 *(SecretStands(session, secret, first=vault.reach) for secret in session.manifest.secrets),
             ]
         case SwarmStore():
@@ -89,7 +129,8 @@ def checks(session: Session) -> list[Check]:
 
             manager = Manager(store)
             return [
-                *swarm_checks(manager),
+                *swarm_checks(manager, ticks(session)),
+                CertificatesLast(session, first=manager.reach),
                 *(SecretStands(session, secret, first=manager.reach) for secret in session.manifest.secrets),
                 NothingLeft(session, first=manager.reach),
             ]  # the broker is asked by each tick, from where the server is: an operator's machine need not reach it
@@ -100,11 +141,14 @@ def checks(session: Session) -> list[Check]:
                 raise lacking(error, "vault") from None
             from secretops.operations.doctor.vault import vault_checks
 
-            issuers = [secret.issuer for secret in session.manifest.secrets if secret.issuer]
+            issuers = [one.issuer for one in session.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
             server = VaultServer(store, signs=[f"{one.mount}/sign/{one.role}" for one in issuers])
             return [
-                *vault_checks(server),
-                BrokerAnswers(session.manifest.broker),
+                *vault_checks(server, ticks(session)),
+                BrokerAnswers(session),
+                *login_checks(session, server.reach),
+                *agent_checks(session, server.reach),
+                CertificatesLast(session, first=server.reach),
                 *(SecretStands(session, secret, first=server.reach) for secret in session.manifest.secrets),
                 NothingLeft(session, first=server.reach),
             ]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -48,6 +49,8 @@ class Account:
         self.location = location
         self._failure: SecretopsError | None = None
         """Why AWS can't be asked who we are: every check rests on that, and none waits for it again."""
+        self.said_at: datetime | None = None
+        """AWS' own time when it said who we are."""
 
     def client(self, service: str) -> Any:
         """A client of any service, by boto3's own chain of credentials and endpoints."""
@@ -68,6 +71,8 @@ class Account:
         except SecretopsError as error:
             self._failure = error
             raise
+        if date := found["ResponseMetadata"]["HTTPHeaders"].get("date"):
+            self.said_at = parsedate_to_datetime(date)
         return Identity(found["Account"], found["Arn"])
 
     def reach(self) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from secretops.errors import SecretopsError
-from secretops.manifest import Secret
 from secretops.operations.doctor.account import Account
-from secretops.operations.doctor.check import Check, Level, Result, attention, ok
+from secretops.operations.doctor.aws_region import AlarmsTold, ClockTogether, KeysServe
+from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
 from secretops.operations.doctor.cloudtrail import TrailOn
 from secretops.operations.doctor.iam import OwnRights, ReadersRights, RotatorsRights
-from secretops.operations.secrets_manager import STUCK_AFTER
+from secretops.operations.doctor.repairs import ticks
+from secretops.operations.secrets_manager import STUCK_AFTER, api_of, free
+from secretops.operations.session import Session
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, where
 from secretops.stores.secrets_manager.labels import State
@@ -24,22 +26,27 @@ LATE = timedelta(days=1)
 """AWS rotates within the window of hours that the stack gives it."""
 
 
-def aws_checks(account: Account, secrets: Iterable[Secret]) -> list[Check]:
+def aws_checks(account: Account, session: Session) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     rotated = {
-        secret.name: account.location.secrets.get(secret.name, "") for secret in secrets if secret.kind.alternates
+        secret.name: account.location.secrets.get(secret.name, "")
+        for secret in session.manifest.secrets
+        if secret.kind.alternates
     }
     return [
         Credentials(account),
+        ClockTogether(account),
         SecretsThere(account),
         NoStrangers(account),
-        LeaseMoves(account),
-        NothingPending(account),
+        KeysServe(account),
+        LeaseMoves(account, follow=ticks(session)),
+        NothingPending(account, session, rotated.values()),
         RotationOn(account, rotated),
         OwnRights(account),
         ReadersRights(account),
         RotatorsRights(account, tuple(name for name in rotated.values() if name)),
         TrailOn(account),
+        AlarmsTold(account),
     ]
 
 
@@ -80,8 +87,15 @@ class SecretsThere:
                 "until then AWS keeps the values and gives them to nobody, and lets nobody make another of that name",
                 f"aws secretsmanager restore-secret --region {region} --secret-id {next(iter(leaving))}, then pulumi "
                 "up (CloudTrail says who deleted it); or begin anew under other names: count store.generation up",
+                Repair(f"restore-secret: take back {', '.join(leaving)}", lambda: self._restore(tuple(leaving))),
             )
         return ok(f"{len(found)} in {region}")
+
+    def _restore(self, names: tuple[str, ...]) -> str:
+        with self.account.told("secretsmanager:RestoreSecret"):
+            for name in names:
+                self.account.client("secretsmanager").restore_secret(SecretId=name)
+        return f"{', '.join(names)}: taken back"
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,8 @@ class LeaseMoves:
 
     account: Account
     timing: Timing = field(default_factory=Timing)
+    follow: Repair | None = None
+    """What follows a holder that was killed."""
     name: str = "lease"
 
     def look(self) -> Result:
@@ -133,6 +149,7 @@ class LeaseMoves:
             "have left a rotation half-done",
             "secretops tick follows it, and finishes what was begun; if it comes again, the log of the function that "
             "was killed says why (its time, its memory)",
+            self.follow,
         )
 
 
@@ -141,10 +158,13 @@ class NothingPending:
     """No AWSPENDING is left on a version that nobody is proving any more: AWS would rotate no more."""
 
     account: Account
+    session: Session
+    rotated: Collection[str]
+    """The full names of the secrets whose values secretops alone makes: of others it may be a value somebody staged."""
     name: str = "pending"
 
     def look(self) -> Result:
-        wrong, remedies, under_way = [], [], []
+        wrong, remedies, under_way, strays, repair = [], [], [], dict[str, str](), None
         for name in self.account.names:
             labels = self.account.labels(name)
             pending = where(labels, PENDING)
@@ -159,27 +179,43 @@ class NothingPending:
             elif ours:
                 wrong.append(f"{name}: AWSPENDING is left on version {pending} since {_told(made)}")
                 remedies.append("secretops tick finishes it; its log says why it could not")
+                repair = ticks(self.session)
             else:
                 wrong.append(
                     f"{name}: AWSPENDING is on version {pending} since {_told(made)}, empty or not of secretops"
                 )
                 remedies.append(self._take_away(name, pending))
+                if name in self.rotated:
+                    strays[name] = pending
+        if strays:
+            repair = Repair(f"take AWSPENDING off {', '.join(strays)}", lambda: self._free(strays))
         if wrong:
             return attention(
                 "; ".join(wrong),
                 "AWS makes an empty one, which the stack's function fills; while it is there, and not AWSCURRENT too, "
                 "AWS refuses the next rotation, as of one that has not ended",
                 "; ".join(dict.fromkeys(remedies)),
+                repair,
             )
         return ok(f"under way: {', '.join(under_way)}" if under_way else "none is left behind")
 
+    def _free(self, strays: Mapping[str, str]) -> str:
+        """Under the lease, when no step is at work."""
+        with self.session.lease("doctor --repair"):
+            freed = [name for name, version in strays.items() if free(api_of(self.session), name, version)]
+        return f"AWSPENDING taken off {', '.join(freed) or 'none: it had moved on'}"
+
     def _take_away(self, name: str, version: str) -> str:
         region = self.account.location.region
+        away = (
+            f"aws secretsmanager update-secret-version-stage --region {region} --secret-id {name} "
+            f"--version-stage AWSPENDING --remove-from-version-id {version}"
+        )
+        if name not in self.rotated:
+            return f"CloudTrail says who staged it; if nobody wants its value, which then is gone: {away}"
         return (
-            "the function's log says why it put nothing in; take it away: aws secretsmanager "
-            f"update-secret-version-stage --region {region} --secret-id {name} --version-stage AWSPENDING "
-            f"--remove-from-version-id {version}; then: aws secretsmanager rotate-secret --region {region} "
-            f"--secret-id {name}"
+            f"the function's log says why it put nothing in; take it away: {away}; then: aws secretsmanager "
+            f"rotate-secret --region {region} --secret-id {name}"
         )
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Result, attention, ok
+from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
 from secretops.operations.doctor.key_vault import Vault
+from secretops.operations.doctor.repairs import ticks
+from secretops.operations.session import Session
 from secretops.stores.key_vault.lease import LONGEST_LEASE
 from secretops.stores.key_vault.tags import FORGETTING, Copy, State
 
@@ -22,15 +24,19 @@ ON_RECORD = timedelta(days=7)
 
 REFUSED_SINCE = timedelta(days=1)
 
+SKEW = timedelta(seconds=60)
+"""How far this machine's clock may be from the vault's: versions are named by their time, and logins end."""
 
-def azure_checks(vault: Vault) -> list[Check]:
+
+def azure_checks(vault: Vault, session: Session) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     return [
         VaultAnswers(vault),
+        ClockTogether(vault),
         OwnRights(vault),
-        NamesFree(vault),
-        NothingPending(vault),
-        VersionsServe(vault),
+        NamesFree(vault, session),
+        NothingPending(vault, finish=ticks(session)),
+        VersionsServe(vault, finish=ticks(session)),
         LeaseFree(vault),
         TrailOn(vault),
         ReadersRights(vault),
@@ -54,6 +60,29 @@ class VaultAnswers:
 
 
 @dataclass(frozen=True)
+class ClockTogether:
+    """This machine and the vault agree on the time."""
+
+    vault: Vault
+    name: str = "clock"
+
+    def look(self) -> Result:
+        self.vault.reach()
+        said = self.vault.said_at
+        if said is None:
+            return ok("not seen: the vault's answer has no date")
+        ahead = datetime.now(UTC) - said
+        if abs(ahead) > SKEW:
+            return attention(
+                f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > SKEW else 'behind'} "
+                "the vault",
+                f"within {SKEW.seconds} s: versions are named by their time, and logins end",
+                "let this machine take its time from NTP",
+            )
+        return ok("as the vault's")
+
+
+@dataclass(frozen=True)
 class OwnRights:
     """Whoever runs this may look at every secret, and at the lease. What they may write shows when they do."""
 
@@ -71,6 +100,7 @@ class NamesFree:
     """No deleted secret holds a name of the stack, but for those that secretops deleted and brings back itself."""
 
     vault: Vault
+    session: Session
     name: str = "names"
 
     def look(self) -> Result:
@@ -83,8 +113,15 @@ class NamesFree:
                 "a deleted secret gives its values to nobody, and nothing can be written under its name",
                 f"az keyvault secret recover --vault-name {self.vault.short_name} --name {first}; "
                 "who deleted it: secretops audit",
+                Repair(f"recover {', '.join(held)} from what is deleted", lambda: self._recover(tuple(held))),
             )
         return ok(f"{len(self.vault.names)}, none held by a deleted secret")
+
+    def _recover(self, names: tuple[str, ...]) -> str:
+        with self.session.lease("doctor --repair"):
+            for name in names:
+                self.vault.api.recover(name)
+        return f"{', '.join(names)}: recovered with all versions"
 
 
 @dataclass(frozen=True)
@@ -92,6 +129,7 @@ class NothingPending:
     """No prepared value is left that nobody is proving any more, and no copy of one that is published."""
 
     vault: Vault
+    finish: Repair | None = None
     name: str = "pending"
 
     def look(self) -> Result:
@@ -110,6 +148,7 @@ class NothingPending:
                 "; ".join(stray),
                 "a prepared value is proven and published, or forgotten, within two ticks",
                 "secretops tick finishes it; the log of the stack's job says why it could not",
+                self.finish,
             )
         return ok(f"under way: {', '.join(under_way)}" if under_way else "none is left behind")
 
@@ -119,15 +158,19 @@ class VersionsServe:
     """The current version of each secret is enabled and not past its expiry, and no retired one can be read."""
 
     vault: Vault
+    finish: Repair | None = None
+    """What forgets what is retired. Who disabled a version may have had a reason, and is asked."""
     name: str = "versions"
 
     def look(self) -> Result:
         if wrong := list(self._wrong()):
+            left = any(not apart for state in self.vault.states.values() for apart, _ in _left_over(state))
             return attention(
                 "; ".join(wrong),
                 "readers find the newest version while it is enabled, and what is retired is given to nobody",
                 "secretops tick disables what is retired; secretops rotate, or put, makes a new one; "
                 "az keyvault secret set-attributes --enabled true gives one back",
+                self.finish if left else None,
             )
         return ok("each current one is enabled and not expired")
 

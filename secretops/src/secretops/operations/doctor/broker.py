@@ -5,27 +5,30 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from secretops.manifest import Broker
-from secretops.operations.doctor.check import Result, attention, ok
+from secretops.operations import broker as embedded
+from secretops.operations.doctor.check import Repair, Result, attention, ok
+from secretops.operations.session import Session
 
 ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class BrokerAnswers:
-    """Something listens at the broker's address. Whether it lets the current user in is what a tick finds out."""
+    """Something listens at the broker's address. Whether it lets the current user in is another check's."""
 
-    broker: Broker
+    session: Session
     name: str = "broker"
 
     def look(self) -> Result:
-        address = f"{self.broker.host}:{self.broker.port}"
+        broker = self.session.manifest.broker
+        address = f"{broker.host}:{broker.port}"
         try:
-            socket.create_connection((self.broker.host, self.broker.port), ANSWER_SECONDS).close()
+            socket.create_connection((broker.host, broker.port), ANSWER_SECONDS).close()
         except OSError as error:
             return attention(
                 f"{address}: {error.strerror or type(error).__name__}",
                 "put, rotate and tick log in at the broker from where they run",
-                "secretops broker start" if self.broker.embedded else "start it, or let this machine reach it",
+                "secretops broker start" if broker.embedded else "start it, or let this machine reach it",
+                Repair("secretops broker start", lambda: embedded.start(self.session)) if broker.embedded else None,
             )
         return ok(f"{address} takes connections")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from secretops.errors import StoreError
 from secretops.manifest import DotenvStore
-from secretops.operations.doctor.check import Check, Result, attention, ok
+from secretops.operations.doctor.check import Check, Repair, Result, attention, ok
 from secretops.stores import files
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log")
@@ -19,6 +20,18 @@ RECORDS = Path("log") / "access.jsonl"
 
 MOST_NAMED = 5
 """How many of the paths that are wrong are named."""
+
+
+def reach(root: Path) -> None:
+    """Raise StoreError where the folder is gone: then nothing can be said of what was in it."""
+    with files.told(root):
+        there = root.is_dir()
+    if not there:
+        raise StoreError(
+            f"{root} is not there",
+            rule="every value is in that folder; a server that runs goes on with what it has",
+            remedy="start no server again; docs/operations/lost-store.md says what to do first",
+        )
 
 
 def dotenv_checks(location: DotenvStore) -> list[Check]:
@@ -38,24 +51,41 @@ class FolderClosed:
         with files.told(self.root):
             if not self.root.is_dir():
                 return attention(f"{self.root} is not there", "`pulumi up` makes the store's folder", "pulumi up")
-            wrong = list(self._wrong())
+            wrong, open_to_others = dict(self._wrong()), list(self._open())
         if wrong:
-            named = "; ".join(wrong[:MOST_NAMED]) + ("; …" if len(wrong) > MOST_NAMED else "")
+            named = "; ".join([*wrong.values()][:MOST_NAMED]) + ("; …" if len(wrong) > MOST_NAMED else "")
             return attention(
                 named,
                 "folders have mode 700, files with values 600, and all belong to the account that uses them",
                 "pulumi up sets the modes of what it made; chmod and chown the rest",
+                Repair("chmod: take the rights of others off the store's folders and files", self._close)
+                if open_to_others
+                else None,
             )
         return ok(f"{self.root}: only uid {os.geteuid()} may read it")
 
-    def _wrong(self) -> Iterator[str]:
+    def _wrong(self) -> Iterator[tuple[Path, str]]:
+        for path in (self.root, *self._parts()):
+            owner = path.lstat().st_uid
+            if owner != os.geteuid():
+                yield path, f"{path} belongs to uid {owner}, and this is uid {os.geteuid()}"
+        for path in self._open():
+            yield path, f"{path} has mode {stat.S_IMODE(path.lstat().st_mode):o}"
+
+    def _open(self) -> Iterator[Path]:
+        """What of our own others may use: its mode is ours to change."""
         for path in (self.root, *self._parts()):
             found = path.lstat()
-            mode = stat.S_IMODE(found.st_mode)
-            if found.st_uid != os.geteuid():
-                yield f"{path} belongs to uid {found.st_uid}, and this is uid {os.geteuid()}"
-            elif mode & ~(files.FOLDER if stat.S_ISDIR(found.st_mode) else self._most(path)):
-                yield f"{path} has mode {mode:o}"
+            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & ~self._most(path):
+                yield path
+
+    def _close(self) -> str:
+        """Only ever narrower, and nothing of another account."""
+        with files.told(self.root):
+            closing = list(self._open())
+            for path in closing:
+                path.chmod(stat.S_IMODE(path.lstat().st_mode) & self._most(path))
+        return f"{len(closing)} of them closed"
 
     def _parts(self) -> Iterator[Path]:
         for folder in FOLDERS:
@@ -66,6 +96,8 @@ class FolderClosed:
 
     def _most(self, path: Path) -> int:
         """The widest mode it may have: what holds no value may be read."""
+        if path.is_dir():
+            return files.FOLDER
         private = path.suffix != ".crt" and (path.name == ".env" or path.parent != self.root / "config")
         return files.PRIVATE if private else files.PUBLIC
 
@@ -78,6 +110,7 @@ class RecordsKept:
     name: str = "audit"
 
     def look(self) -> Result:
+        reach(self.root)
         path = self.root / RECORDS
         with files.told(path):
             there = path.exists()
@@ -87,4 +120,5 @@ class RecordsKept:
                 "every access is recorded before it happens, and one that can't be is refused",
                 f"chown {os.geteuid()} {path}, and chmod 600",
             )
-        return ok(f"{path}; a read by another program of this account is not seen (see the README's gaps)")
+        where = path if there else f"{path} (no record yet)"
+        return ok(f"{where}; a read by another program of this account is not seen (see the README's gaps)")

@@ -5,9 +5,15 @@ A value is read only to tell which of two versions of one second readers find (`
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline import PipelineResponse
 
 from secretops.errors import SecretopsError
 from secretops.manifest import AzureStore
@@ -42,6 +48,20 @@ class Vault:
         """Raise SecretopsError while it does not answer us, or does not know us."""
         if self._answer:
             raise self._answer
+
+    @functools.cached_property
+    def said_at(self) -> datetime | None:
+        """The vault's own time, by the date of an answer; None where it has none."""
+
+        def note(response: PipelineResponse[Any, Any]) -> None:
+            if date := response.http_response.headers.get("Date"):
+                dates.append(parsedate_to_datetime(date))
+
+        dates: list[datetime] = []
+        name = next(iter(self.location.secrets.values()), "none")
+        with contextlib.suppress(HttpResponseError):
+            list(self.api.client.list_properties_of_secret_versions(name, raw_response_hook=note))
+        return dates[-1] if dates else None
 
     @property
     def short_name(self) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from secretops.errors import SecretopsError, StoreError
-from secretops.operations.doctor.check import Check, Level, Result, attention, ok
+from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
 from secretops.operations.doctor.cluster import METADATA, Cluster, ForbiddenError
 from secretops.operations.doctor.evidence import AuditOn, EncryptedAtRest, Evidence
+from secretops.operations.doctor.repairs import ticks
 from secretops.operations.doctor.rights import OthersRights, OwnRights, rotator_rights, server_rights
+from secretops.operations.session import Session
 from secretops.stores.kubernetes.api import MAKES_SECRETS
+from secretops.stores.kubernetes.lease import Timing
 
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 """What the program calls its Deployment and its CronJob, and the service accounts that they run as."""
@@ -33,7 +37,7 @@ CERT_MANAGER = "coreflux-mcp-certificate"
 """The Secret that cert-manager writes, in a stack whose certificate it issues."""
 
 
-def kubernetes_checks(cluster: Cluster) -> list[Check]:
+def kubernetes_checks(cluster: Cluster, session: Session) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     evidence = Evidence(cluster)
     found: list[Check] = [
@@ -41,8 +45,8 @@ def kubernetes_checks(cluster: Cluster) -> list[Check]:
         ApiServer(cluster),
         ClockTogether(cluster),
         RestrictedNamespace(cluster),
-        SecretsThere(cluster),
-        LeaseThere(cluster),
+        SecretsThere(cluster, session),
+        LeaseThere(cluster, follow=ticks(session)),
         OwnRights(cluster),
         server_rights(cluster, SERVER),
         rotator_rights(cluster, ROTATOR),
@@ -152,6 +156,7 @@ class SecretsThere:
     """The Secrets of the stack are there. They are no resources of it; an operator's commands make them."""
 
     cluster: Cluster
+    session: Session
     name: str = "secrets"
 
     def look(self) -> Result:
@@ -162,15 +167,25 @@ class SecretsThere:
                 f"no Secret {', '.join(missing)}",
                 "the rotator may not create any: an operator's command that writes does",
                 f"as somebody who may create Secrets: {MAKES_SECRETS}",
+                ticks(self.session) if self._kept(missing) else None,
             )
         return ok(", ".join(names))
+
+    def _kept(self, missing: list[str]) -> bool:
+        """Whether a tick has something for each of them. A value that nobody has supplied yet is a person's."""
+        delivered = self.cluster.location.delivered
+        has = {place.name for name, place in delivered.items() if self.session.store.versions(name).current}
+        return has.issuperset(missing)
 
 
 @dataclass(frozen=True)
 class LeaseThere:
-    """The Lease is there, and this stack's: without it nobody may rotate."""
+    """The Lease is there, this stack's, and free or held by somebody who lives: without it nobody may rotate."""
 
     cluster: Cluster
+    follow: Repair | None = None
+    """What follows a holder that was killed."""
+    look_seconds: float = Timing.look
     name: str = "lease"
 
     def look(self) -> Result:
@@ -183,8 +198,21 @@ class LeaseThere:
             return Result.of(error, Level.ATTENTION)
         if found is None:
             return attention(f"no Lease {lease}", "whoever rotates holds it; `pulumi up` makes it", "pulumi up")
-        holder = (found.get("spec") or {}).get("holderIdentity")
-        return ok(f"held by {holder}" if holder else "free")
+        spec = found.get("spec") or {}
+        if not (holder := spec.get("holderIdentity")):
+            return ok("free")
+        began, duration = time.monotonic(), spec.get("leaseDurationSeconds") or Timing.duration
+        while time.monotonic() - began < duration:
+            time.sleep(self.look_seconds)
+            now = (self.cluster.lease() or {}).get("spec") or {}
+            if now != spec:
+                return ok(f"held by {now['holderIdentity']}" if now.get("holderIdentity") else "free")
+        return attention(
+            f"held by {holder}, who did not renew it for {duration} s",
+            "who lives renews it: this one was killed, or has no network, and may have left a rotation half-done",
+            "secretops tick follows it, and finishes what was begun",
+            self.follow,
+        )
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from secretops.manifest import SwarmStore
 from secretops.operations.job import ENTRYPOINT, OF_JOBS
+from secretops.operations.tasks import Tasks
+from secretops.stores.leases import Timing
 from secretops.stores.swarm.api import Api, check_manager
 from secretops.stores.swarm.book import Book, Shelf
 from secretops.stores.swarm.inventory import Found, Inventory
+from secretops.stores.swarm.lease import hold
 from secretops.stores.swarm.names import INSTANCE, TASK
 
 YOUNG = timedelta(hours=3)
@@ -78,6 +83,19 @@ class Manager:
                 if each["Spec"]["Labels"][TASK] not in names and self._age(each) > BEGUN
             ),
         ]
+
+    def clean(self) -> str:
+        """Remove what is left, but for what runs."""
+        Tasks(self.location, self._api, out=sys.stderr.buffer, begun=BEGUN).clean()
+        return "what runs no more is removed"
+
+    def sweep(self) -> str:
+        """Under the lease, remove the versions that the book keeps no more and no service uses."""
+        with hold(self._shelf, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
+            book = self._shelf.read()
+            for secret in book.secrets:
+                Inventory(self._api, self.location).sweep(book, secret)
+        return "what no service uses is removed"
 
     def tasks(self, service: dict[str, Any]) -> list[dict[str, Any]]:
         return self._api.get("/tasks", service=[service["ID"]]) or []

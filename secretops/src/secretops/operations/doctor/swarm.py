@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Result, attention, ok
+from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
 from secretops.operations.doctor.manager import Manager
 from secretops.operations.doctor.swarm_secrets import (
     BookThere,
@@ -25,7 +25,7 @@ SKEW_SECONDS = 60.0
 """How far this machine's clock may be from the daemon's: versions are named by their time."""
 
 
-def swarm_checks(manager: Manager) -> list[Check]:
+def swarm_checks(manager: Manager, tick: Repair | None = None) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     return [
         ManagerAnswers(manager),
@@ -36,7 +36,7 @@ def swarm_checks(manager: Manager) -> list[Check]:
         EncryptedAtRest(manager),
         ServiceRuns(manager),
         BookThere(manager),
-        LeaseFree(manager),
+        LeaseFree(manager, follow=tick),
         NothingOrphaned(manager),
         NothingLeft(manager),
         NoOtherReaders(manager),

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Level, Result, attention, ok
+from secretops.operations.doctor.check import Level, Repair, Result, attention, ok
 from secretops.operations.doctor.manager import Manager
 from secretops.stores.leases import Timing
+from secretops.stores.swarm.inventory import Found
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,11 @@ class BookThere:
 
 @dataclass(frozen=True)
 class LeaseFree:
-    """Nobody holds the lease, or somebody who lives; who does not is followed by the next tick."""
+    """Nobody holds the lease, or somebody who lives."""
 
     manager: Manager
+    follow: Repair | None = None
+    """What follows a holder that was killed."""
     name: str = "lease"
     look_seconds: float = Timing.look
 
@@ -69,7 +72,12 @@ class LeaseFree:
             if found != term:
                 return ok(f"held by {found.holder}, who renews it")
             time.sleep(self.look_seconds)
-        return ok(f"{term.holder} held it, and does not renew it: the next tick follows")
+        return attention(
+            f"held by {term.holder}, who did not renew it for {term.duration:.0f} s",
+            "who lives renews it: this one was killed, and may have left a rotation half-done",
+            "secretops tick follows it, and finishes what was begun",
+            self.follow,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,22 +94,38 @@ class NothingOrphaned:
                 "; ".join(found),
                 "current and previous are kept, what is older goes once no service uses it",
                 "; ".join(dict.fromkeys(remedies)),
+                Repair("remove the Swarm secrets that are kept no more and that no service uses", self.manager.sweep)
+                if any(not self.manager.users(each) for each in self._kept_no_more())
+                else None,
             )
         return ok("none")
 
-    def _wrong(self) -> Iterator[tuple[str, str]]:
+    def _kept_no_more(self) -> list[Found]:
         book = self.manager.book
+        pages = {found.secret: book.page(found.secret) for found in self.manager.secrets}
+        return [
+            found
+            for found in self.manager.secrets
+            if found.book == book.id
+            and found.number < pages[found.secret].next
+            and found.number not in pages[found.secret].living
+        ]
+
+    def _wrong(self) -> Iterator[tuple[str, str]]:
+        for found in self._kept_no_more():
+            yield (
+                f"{found.name} is kept no more" + _used(self.manager.users(found)),
+                "secretops tick removes it once it is unused",
+            )
         for found in self.manager.secrets:
             users = self.manager.users(found)
-            if found.book != book.id:
+            if found.book != self.manager.book.id:
                 yield (
                     f"{found.name} is of a book that is gone" + _used(users),
                     "leave it: the server has it until the next version is delivered"
                     if users
                     else f"docker secret rm {found.name}, once the server has what it needs",
                 )
-            elif found.number < book.page(found.secret).next and found.number not in book.page(found.secret).living:
-                yield (f"{found.name} is kept no more" + _used(users), "secretops tick removes it once it is unused")
 
 
 @dataclass(frozen=True)
@@ -117,6 +141,7 @@ class NothingLeft:
                 f"{', '.join(left)}: left by a command that was killed",
                 "whoever starts a command removes what it is carried with; a value that was supplied may be among it",
                 "secretops tick removes it",
+                Repair("remove what killed commands were carried in and with", self.manager.clean),
             )
         return ok("nothing is left of one")
 

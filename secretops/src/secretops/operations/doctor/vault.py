@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Result, attention, ok, unknown
+from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok, unknown
 from secretops.operations.doctor.vault_rights import (
     OthersRights,
     ReadersRights,
@@ -38,7 +38,7 @@ TOKEN_LEFT = timedelta(minutes=10)
 DEVICES_WANTED = 2
 
 
-def vault_checks(server: VaultServer) -> list[Check]:
+def vault_checks(server: VaultServer, tick: Repair | None = None) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     return [
         ServerAnswers(server),
@@ -53,7 +53,7 @@ def vault_checks(server: VaultServer) -> list[Check]:
         ReadersRights(server),
         RotatorsRights(server),
         OthersRights(server),
-        LeaseFree(server),
+        LeaseFree(server, follow=tick),
         NoStrangers(server),
     ]
 
@@ -234,6 +234,8 @@ class LeaseFree:
     """Nobody holds the lease, or somebody who lives: whoever was killed with it is followed after its duration."""
 
     server: VaultServer
+    follow: Repair | None = None
+    """What follows a holder that was killed."""
     name: str = "lease"
 
     def look(self) -> Result:
@@ -248,7 +250,12 @@ class LeaseFree:
                 if held := holder_of(found):
                     return ok(f"held by {held[0]}, who renews it")
         if held:
-            return ok(f"left by {held[0]}, who is gone: the next one takes it")
+            return attention(
+                f"held by {held[0]}, who did not renew it for {timing.duration:.0f} s",
+                "who lives renews it: this one was killed, and may have left a rotation half-done",
+                "secretops tick follows it, and finishes what was begun",
+                self.follow,
+            )
         return ok("free")
 
 

@@ -91,6 +91,9 @@ _BY_CODE: dict[str, Told] = {
         f"{_LOOK}; if it has a DeletedDate: aws secretsmanager restore-secret, then pulumi up",
     ),
 }
+STRANGERS = frozenset(code for code, told in _BY_CODE.items() if told in (_EXPIRED, _STRANGER))
+"""What AWS answers to credentials that are none, whatever they ask for."""
+
 _TAKE_AWAY = (
     "aws secretsmanager update-secret-version-stage --region {region} --secret-id {name} --version-stage LABEL "
     f"--remove-from-version-id VERSION; {_LOOK} lists both"

@@ -1,0 +1,46 @@
+"""The command that says whom the broker has to trust."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secretops.cli.console import ManifestFile, Stack, app, err, open_session, out
+from secretops.errors import ExitCode
+from secretops.operations import carrying
+
+
+@app.command()
+def trust(
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FOLDER", help="Write each CA into a file of its own there (mosquitto's capath)."),
+    ] = None,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+) -> int:
+    """The CAs of the stack's own that the broker has to trust now, as PEM. Public: for whoever runs the broker."""
+    from secretops.operations import trust as operation
+
+    session = open_session(stack, manifest)
+    if carrying.is_needed(session.manifest):
+        printed = io.BytesIO()
+        code = carrying.carry(session.manifest, ("trust",), out=printed)
+        if code != ExitCode.DONE:
+            return code
+        text = printed.getvalue().decode()
+    else:
+        text = operation.bundle(session)
+    if to is None:
+        typer.echo(text, nl=False)
+        return ExitCode.DONE
+    laid = operation.lay(session.manifest, to, text)
+    for path in laid.trusted:
+        out.print(str(path), markup=False)
+    for path in laid.gone:
+        err.print(f"removed {path}: nothing is signed by it any more", markup=False)
+    err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder", markup=False)
+    return ExitCode.DONE

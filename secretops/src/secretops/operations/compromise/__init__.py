@@ -1,0 +1,182 @@
+"""A secret is in wrong hands: end what they have, prove it, say who read it, and keep a file of all that.
+
+What needs values runs under the store's lease (`containment`); in a Swarm as a task, which tells the incident as it
+stands, a line a change. Whoever asked keeps the incident's files, reads the trail, and goes on with what was cut short.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from secretops.errors import ExitCode, SecretopsError, WaitingError
+from secretops.manifest import Secret
+from secretops.operations import audit, carrying
+from secretops.operations.compromise.containment import contain
+from secretops.operations.compromise.incident import (
+    Incident,
+    Out,
+    Read,
+    Record,
+    Step,
+    files_of,
+    in_folder,
+    unfinished,
+)
+from secretops.operations.compromise.plan import cost, plan
+from secretops.operations.put import check_fields
+from secretops.operations.session import Session
+from secretops.values import Value
+
+__all__ = ["Incident", "Outcome", "Step", "begun", "compromise", "cost", "files_of", "in_folder", "in_task", "plan"]
+
+INCIDENT_FILE = "/etc/coreflux-mcp/incident.json"
+"""Where the task finds the incident that it works at."""
+
+Ask = Callable[[Secret], Value]
+"""Gives the value that an operator supplies."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An incident as it stands after a command, and how that ended."""
+
+    incident: Incident
+    exit_code: ExitCode
+
+
+def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew: bool = False) -> Incident:
+    """The incident of `name` in the folder `to` that is not ended yet, else a new one, which is kept nowhere.
+
+    `anew`: a new one in any case: what was made for the other may be out, too. `since`: from when on the trail is
+    looked at, by default a day before the incident.
+
+    Raises UsageError, and WaitingError where there is nothing that anybody could have.
+    """
+    secret, now = session.secret(name), session.clock()
+    if not anew and (found := unfinished(session.manifest, secret, to, now)):
+        return found if since is None else found.model_copy(update={"since": since})
+    session.check_place()
+    versions = session.store.versions(name)
+    if versions.current is None:
+        raise WaitingError(
+            f"{name}: it has no value, which nobody can have",
+            remedy=f"secretops put {name}, or rotate; after a first `put` that was cut short, secretops tick",
+        )
+    users = {version.user for version in versions.all}
+    living = {version.user for version in versions.living}
+    return Incident(
+        project=session.manifest.project,
+        stack=session.manifest.stack,
+        store=session.manifest.store.kind,
+        secret=name,
+        kind=secret.kind,
+        began=now,
+        since=since or now - timedelta(days=1),
+        known=tuple(version.id for version in versions.all),
+        out=tuple(Out(id=one.id, stage=one.stage, user=one.user) for one in versions.living),
+        kept=tuple(sorted(user for user in users - living - {*secret.users} if user and secret.kind.alternates)),
+        taken_over=secret.users if users.isdisjoint(secret.users) else (),
+    )
+
+
+def compromise(
+    session: Session,
+    incident: Incident,
+    *,
+    to: Path,
+    files: Sequence[str] = (),
+    ask: Ask | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome:
+    """Go through with `incident`, from wherever it stands, and keep its files in the folder `to`.
+
+    `files` are those of a trail that can't be asked. `ask` gives the value of a secret that is supplied. Raises what
+    `contain` raises; StoreError where no file can be kept.
+    """
+    secret, record = session.secret(incident.secret), in_folder(to)
+    given = _supplied(session, secret, incident, ask)
+    record(incident)
+    if carrying.is_needed(session.manifest):
+        progress = _Progress(incident, record)
+        code = carrying.carry(
+            session.manifest,
+            ("compromise", secret.name, "--yes"),
+            given=given,
+            also={INCIDENT_FILE: incident.model_dump_json().encode()},
+            out=progress,
+        )
+        incident = progress.incident
+        if code != ExitCode.DONE:
+            return Outcome(incident, ExitCode(code))
+    else:
+        incident = contain(session, incident, given=given, record=record, sleep=sleep)
+    incident = incident.begin(Step.TRAIL, session.clock())
+    record(incident)
+    incident = _with_reads(session, incident, files)
+    incident = incident.model_copy(update={"ended": session.clock()})
+    record(incident)
+    return Outcome(incident, ExitCode.ATTENTION if incident.to_do else ExitCode.DONE)
+
+
+def in_task(session: Session, tell: Callable[[str], None], ask: Ask) -> None:
+    """The part that needs values, in the task of a Swarm: each change of the incident is told as a line of JSON."""
+    incident = Incident.model_validate_json(Path(INCIDENT_FILE).read_bytes())
+    given = _supplied(session, session.secret(incident.secret), incident, ask)
+    contain(session, incident, given=given, record=lambda changed: tell(changed.model_dump_json()))
+
+
+class _Progress(io.BytesIO):
+    """What a task prints: the incident as it stands, a line a change."""
+
+    def __init__(self, incident: Incident, record: Record) -> None:
+        super().__init__()
+        self.incident, self._record = incident, record
+
+    def flush(self) -> None:
+        """Called when there is more. Half a line waits for the rest."""
+        whole, _, _ = self.getvalue().rpartition(b"\n")
+        if whole:
+            incident = Incident.model_validate_json(whole.rpartition(b"\n")[2])
+            if incident != self.incident:
+                self.incident = incident
+                self._record(incident)
+
+
+def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
+    """The new value of a secret that secretops does not make, unless it has one already."""
+    versions = session.store.versions(secret.name)
+    new = [version for version in (versions.current, versions.pending) if version and version.id not in incident.known]
+    if secret.is_made or new or ask is None:
+        return None
+    value = ask(secret)
+    check_fields(secret, value)
+    return value
+
+
+def _with_reads(session: Session, incident: Incident, files: Sequence[str]) -> Incident:
+    """With what the trail says. What it can't say is left to a person, and keeps nothing from its end."""
+    manifest, left = session.manifest, list[str]()
+    try:
+        view = audit.audit(manifest, files, since=incident.since, secret=incident.secret)
+    except SecretopsError as error:
+        by_hand = f"secretops audit FILE --secret {incident.secret} --since {incident.since:%Y-%m-%dT%H:%M}"
+        told = f"not read: {error.what}"
+        unread = f"find out who read it: {by_hand} ({error.rule or error.what})"
+        return incident.end(Step.TRAIL, session.clock(), told, left=(unread,))
+    if view.not_whole:
+        left.append(f"get {audit.named(view.not_whole)} again: it could not be read whole")
+    if view.bodies:
+        left.append(f"guard or remove the trail's log: {view.bodies} of its records hold a value")
+    left += [
+        f"find out who {row.reader} is: {row.outcome} {row.count} times, last {row.last:%Y-%m-%d %H:%M:%S} UTC"
+        for row in view.rows
+        if row.alarming
+    ]
+    told = f"{sum(row.count for row in view.rows)} accesses of {len({row.reader for row in view.rows})} readers"
+    incident = incident.model_copy(update={"reads": tuple(Read.of(row) for row in view.rows)})
+    return incident.end(Step.TRAIL, session.clock(), told, left=tuple(left))

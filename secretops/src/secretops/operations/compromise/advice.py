@@ -1,0 +1,201 @@
+"""What can't be done from here about a compromised value, and who can; and what is tried where there is no login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from secretops.errors import RefusedError, SecretopsError, UnreachableError, WaitingError
+from secretops.manifest import (
+    AGENT_ADMIN,
+    HTTP_TOKEN,
+    AwsPrivateCaIssuer,
+    ExternalAgent,
+    OwnedAgent,
+    PrivateCaIssuer,
+    Secret,
+    SecretKind,
+    VaultIssuer,
+)
+from secretops.operations.certificate import is_asked_for, prove
+from secretops.operations.session import Session
+from secretops.targets import open_agent
+from secretops.values import Value
+
+if TYPE_CHECKING:
+    from secretops.operations.compromise.incident import Incident
+
+OF_THE_ADMIN = (
+    "whoever had the broker's admin may have made users, or given rights: look through those that the broker has"
+)
+
+OF_AGENT_ADMIN = "whoever had the token may have made keys of the agent: look through those that it has"
+
+UNTRIED = "nothing of this stack can tell whether what was out is refused"
+
+ASK_AGAIN = (2.0, 4.0, 8.0, 16.0)
+"""Pauses before a deleted key is tried again that the agent still takes: two services have to know of it."""
+
+
+def end_of(secret: Secret) -> str:
+    """What becomes of a replaced value that is no broker user's."""
+    if secret.kind is SecretKind.CA:
+        return "its key is destroyed"
+    if secret.kind is SecretKind.X509:
+        return "its key is forgotten; its certificate is good until it ends, or is revoked"
+    return "the agent's key is deleted" if isinstance(secret.agent, OwnedAgent) else "its value is forgotten"
+
+
+def can_be_tried(secret: Secret) -> bool:
+    """Whether somebody can be shown the old value, to refuse it. It is read only then."""
+    return secret.kind.alternates or secret.kind is SecretKind.X509 or secret.agent is not None
+
+
+def serial_of(pem: str) -> str | None:
+    """Of the first certificate, as it is revoked by; None where there is none."""
+    from cryptography import x509  # a function of AWS may have none
+
+    try:
+        return f"{x509.load_pem_x509_certificates(pem.encode())[0].serial_number:x}"
+    except ValueError:
+        return None
+
+
+def elsewhere(secret: Secret, incident: Incident) -> list[str]:
+    """What a person does where the value was made, or is accepted."""
+    match secret.kind:
+        case SecretKind.MQTT_USER:
+            return _own_users(secret, incident)
+        case SecretKind.BROKER_ADMIN:
+            return [OF_THE_ADMIN, *_own_users(secret, incident)]
+        case SecretKind.X509:
+            return [_revoke(secret, serial) for serial in _serials(incident)]
+        case SecretKind.CA:
+            return [
+                "have the certificates that it signed replaced: secretops compromise client-cert",
+                "then give the broker what secretops trust prints, which is without it, and restart the broker",
+            ]
+        case SecretKind.AGENT_KEY if secret.is_made:
+            theirs = ["delete the key that secretops did not make"] if any(not one.user for one in incident.out) else []
+            return [*theirs, "look at what the agent was used for meanwhile, in DigitalOcean's console"]
+        case _:
+            return _given_out(secret)
+
+
+def _given_out(secret: Secret) -> list[str]:
+    if (secret.name, *secret.fields) == HTTP_TOKEN:
+        from secretops.launcher.http_token import OVERLAP
+
+        return [
+            "give clients the new token",
+            f"start each server again once it has the new token: it takes the one before for {OVERLAP} s more",
+        ]
+    made = [OF_AGENT_ADMIN] if secret.name == AGENT_ADMIN[0] else []
+    return [f"take the old {secret.name} back where it was given out: until then it is good", *made]
+
+
+def _own_users(secret: Secret, incident: Incident) -> list[str]:
+    users = dict.fromkeys(one.user for one in incident.out if one.user and one.user not in secret.users)
+    scrambled = [f"{user} is a user of yours, and has a password that nobody knows then: give it one" for user in users]
+    kept = [
+        f"{user} is a user of yours that was left as it is, and its password lay in the store: give it another"
+        for user in incident.kept
+    ]
+    taken = " and ".join(incident.taken_over)
+    new = f"{taken} are taken over, if the broker has them: another stack that uses them has to make its own"
+    return [*scrambled, *kept, *([new] if taken else [])]
+
+
+def made_with(session: Session, secret: Secret) -> list[str]:
+    """What whoever had `secret` may have made with it, where that can be asked."""
+    key = session.manifest.of_kind(SecretKind.AGENT_KEY)
+    if key is None or secret.name != AGENT_ADMIN[0] or not isinstance(key.agent, OwnedAgent):
+        return []
+    store = session.store
+    current = store.versions(secret.name).current
+    if current is None:
+        return []
+    agent = open_agent(key.agent, lambda: store.read(secret.name, current.id, purpose="list the agent's keys"))
+    ours = " ".join(version.user or "" for version in store.versions(key.name).all)
+    try:
+        theirs = [f"{one.name or 'without a name'} ({one.id})" for one in agent.listed() if one.id not in ours]
+    except (RefusedError, UnreachableError) as error:
+        return [f"the agent's keys could not be listed: {error.what}"]
+    return [f"delete this key of the agent, if nobody knows it; secretops did not make it: {one}" for one in theirs]
+
+
+def _serials(incident: Incident) -> list[str]:
+    return [f"serial {one.serial}" for one in incident.out if one.serial] or ["the one before"]
+
+
+def _revoke(secret: Secret, which: str) -> str:
+    """Who signs can revoke, and the broker has to hear of it. To revoke takes a right that secretops does not have."""
+    what = f"revoke certificate {which}"
+    match secret.issuer:
+        case VaultIssuer():
+            how = f"as who may: vault write {secret.issuer.mount}/revoke serial_number=…"
+        case AwsPrivateCaIssuer():
+            how = f"aws acm-pca revoke-certificate --certificate-authority-arn {secret.issuer.arn} …"
+        case PrivateCaIssuer():
+            return f"certificate {which} is good until it ends; a new CA ends it: secretops compromise client-ca"
+        case None:
+            how = "at whoever signed it"
+    return f"{what} ({how}), and give the broker the list of what is revoked"
+
+
+def tried(
+    session: Session, secret: Secret, version: str, value: Value, *, sleep: Callable[[float], None]
+) -> tuple[str, bool]:
+    """What became of a value that ended, and whether that is known.
+
+    Raises SecretopsError where an agent of one's own still takes a key that was deleted, UnreachableError.
+    """
+    if secret.kind is SecretKind.X509:
+        return _tried_certificate(session, secret, version, value)
+    if secret.agent:
+        return _tried_key(secret, secret.agent, value, sleep)
+    return UNTRIED, True
+
+
+def _tried_certificate(session: Session, secret: Secret, version: str, value: Value) -> tuple[str, bool]:
+    """A broker that speaks to nobody refuses nothing: it has to take the new one in the same moment."""
+    manifest, store = session.manifest, session.store
+    if not is_asked_for(manifest.broker):
+        return "the broker asks for no certificate, so nothing can tell", True
+    try:
+        prove(manifest, store, version, value)
+    except RefusedError as error:
+        return f"not tried: {error.what}", False
+    except (UnreachableError, WaitingError) as refused:
+        current = store.versions(secret.name).current
+        if current is None:
+            return f"not tried: {refused.what}", False
+        new = store.read(secret.name, current.id, purpose="try whether it is accepted")
+        try:
+            prove(manifest, store, current.id, new)
+        except (RefusedError, UnreachableError, WaitingError) as error:
+            return f"not tried: the broker does not take the new one either: {error.what}", False
+        return "the broker takes the certificate no more, and takes the new one", True
+    return "the broker takes the certificate until it ends, or is revoked", True
+
+
+def _tried_key(
+    secret: Secret, agent: ExternalAgent | OwnedAgent, value: Value, sleep: Callable[[float], None]
+) -> tuple[str, bool]:
+    from secretops.targets.digitalocean import verify
+
+    for pause in (*ASK_AGAIN, 0.0):
+        try:
+            verify(agent.url, value)
+        except RefusedError:
+            return "the agent refuses the key", True
+        except UnreachableError as error:
+            return f"not tried: {error.what}", False
+        if isinstance(agent, ExternalAgent):
+            return "the agent takes the key until it is deleted where it was given out", True
+        sleep(pause)
+    raise SecretopsError(
+        f"{secret.name}: the agent still takes a key that was deleted",
+        rule="a compromised credential is refused before its incident ends",
+        remedy=f"see in DigitalOcean's console that it is gone; secretops compromise {secret.name} goes on",
+    )

@@ -1,0 +1,297 @@
+"""What ends a compromised value: a new one in its place, its own end, and the proof of both. All under one lease.
+
+What replaces and ends is looked at in each go, and rests on which versions the store has: one that is known to the
+incident is out, any other was made since. So it may be cut short anywhere, and done again. A proof that fails makes all
+that was made until then known, so that the next go replaces it anew. What was proven, or waited for, is not done again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+
+from secretops.engine.decisions import behind
+from secretops.engine.state import Version
+from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, WaitingError
+from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
+from secretops.operations.compromise import advice
+from secretops.operations.compromise.advice import serial_of
+from secretops.operations.compromise.incident import Incident, Out, Record, Step
+from secretops.operations.put import supply
+from secretops.operations.rotate import ASK_AGAIN, LONGEST_WAIT
+from secretops.operations.session import Session
+from secretops.targets import open_target
+from secretops.targets.connection import Connection, logs_in
+from secretops.values import Value
+
+DROPPED_WITHIN = 5.0
+"""Seconds that a broker has to end the sessions of a user whose password is another one now."""
+
+EACH_GO = frozenset({Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS})
+"""Steps that are looked at again when an incident is gone on with. There is nothing to do in them that was done."""
+
+
+def contain(
+    session: Session,
+    incident: Incident,
+    *,
+    given: Value | None,
+    record: Record,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Incident:
+    """Do what is not done yet. `given` is the new value of a secret that an operator supplies.
+
+    What keeps a step from its end is on record, and raised: LeaseHeldError, WaitingError, what the steps of a rotation
+    raise, SecretopsError where the old value is accepted still.
+    """
+    secret = session.secret(incident.secret)
+    work = _Containment(session, secret, incident, given=given, record=record, sleep=sleep)
+    with session.lease(f"compromise {secret.name}"):
+        for step, act in work.steps():
+            if step in EACH_GO or step not in work.incident.done:
+                work.go(step, act)
+    return work.incident
+
+
+class _Containment:
+    def __init__(
+        self,
+        session: Session,
+        secret: Secret,
+        incident: Incident,
+        *,
+        given: Value | None,
+        record: Record,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.incident = incident
+        self._session, self._secret, self._given = session, secret, given
+        self._record, self._sleep = record, sleep
+        self._old: dict[str, Value] = {}
+        """What was out, by its version, as far as the store still has it."""
+        self._left: list[str] = []
+        self._scrambled: set[str] = set()
+        """The operator's own users whose password this go has scrambled."""
+
+    def steps(self) -> Iterator[tuple[Step, Callable[[], str]]]:
+        yield Step.FREEZE, self._freeze
+        yield Step.REPLACE, self._replace
+        if self._secret.kind.alternates:
+            yield Step.BOTH_SLOTS, self._both_slots
+        yield Step.PROOF, self._prove
+        yield Step.READERS, self._await_readers
+
+    def go(self, step: Step, act: Callable[[], str]) -> None:
+        """One step, on record before and after."""
+        now, kept = self._session.clock, step in EACH_GO
+        self._left = list(self.incident.left.get(step, ())) if kept else []
+        self._keep(self.incident.begin(step, now()))
+        try:
+            told = act()
+        except SecretopsError as error:
+            self._keep(self.incident.end(step, now(), f"failed: {error.what}", left=self._all_left, done=False))
+            raise
+        self._keep(self.incident.end(step, now(), told, left=self._all_left))
+
+    @property
+    def _all_left(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._left))
+
+    def _keep(self, incident: Incident) -> None:
+        self.incident = incident
+        self._record(incident)
+
+    def _freeze(self) -> str:
+        """The lease is held. What is about to end is read now: later the store has forgotten it."""
+        secret, store = self._secret, self._session.store
+        self._session.settle(secret)
+        if self.incident.servers is None and Step.REPLACE not in self.incident.done:
+            reported = self._session.replicas(secret)
+            self.incident = self.incident.model_copy(update={"servers": None if reported is None else len(reported)})
+        if advice.can_be_tried(secret):
+            kept = (one.id for one in store.versions(secret.name).living if self._is_known(one))
+            for version in dict.fromkeys((*(one.id for one in self.incident.out), *kept)):
+                with suppress(NotFoundError):
+                    self._old[version] = store.read(secret.name, version, purpose="try whether it is refused")
+            out = tuple(self._with_serial(one) for one in self.incident.out)
+            self.incident = self.incident.model_copy(update={"out": out})
+        return "the lease is held: every other rotation answers that it is busy"
+
+    def _with_serial(self, one: Out) -> Out:
+        certificate = self._old[one.id].get("client.crt") if one.id in self._old else None
+        return one.model_copy(update={"serial": serial_of(certificate)}) if certificate else one
+
+    def _replace(self) -> str:
+        """Until the current version is a new one, and the one before it has ended."""
+        self._left += advice.elsewhere(self._secret, self.incident)
+        store, name, told = self._session.store, self._secret.name, list[str]()
+        pending = store.versions(name).pending
+        if pending and self._is_known(pending) and not self._is_accepted_already:
+            store.discard(name, pending.id)
+        while True:
+            versions = store.versions(name)
+            previous, current = versions.previous, versions.current
+            if previous and not previous.retired and self._is_known(previous):
+                told.append(self._end(previous))
+            if current and not self._is_known(current):
+                break
+            self._advance()
+        if Step.REPLACE not in self.incident.done:  # later the operator may have given it another
+            told += [self._end_user(one.user, one.id) for one in self.incident.out if one.user and self._is_theirs(one)]
+        self._left += advice.made_with(self._session, self._secret)
+        return "; ".join((f"{current.id} is the current version", *told))
+
+    @property
+    def _is_accepted_already(self) -> bool:
+        """Whether what is pending is accepted already: then it is published, and so comes to an end as any other."""
+        return self._secret.kind is SecretKind.AGENT_KEY and self._secret.is_made
+
+    def _is_known(self, version: Version) -> bool:
+        return version.id in self.incident.known
+
+    def _is_theirs(self, one: Out) -> bool:
+        """Whether it is of an operator's own user that is to be scrambled still."""
+        current = self._session.store.versions(self._secret.name).current
+        in_use = current is not None and current.user == one.user
+        alternates = self._secret.kind.alternates
+        return alternates and not in_use and one.user not in {*self._secret.users, *self._scrambled}
+
+    def _advance(self) -> None:
+        secret, versions = self._secret, self._session.store.versions(self._secret.name)
+        self.incident = self.incident.undone(Step.PROOF, Step.READERS)
+        if secret.is_made or versions.pending:
+            self._session.mover(secret).advance(cut_off=True)
+        elif self._given:
+            supply(self._session, secret, self._given, cut_off=True)
+        else:
+            raise WaitingError(
+                f"{secret.name}: no new value",
+                rule="secretops does not make values of this secret: its operator has them made, and supplies them",
+                remedy=f"secretops compromise {secret.name}, with the new value as for secretops put",
+            )
+
+    def _end(self, version: Version) -> str:
+        if not self._secret.kind.alternates or version.user is None:
+            self._session.mover(self._secret).retire(version)
+            return f"{version.id}: {advice.end_of(self._secret)}"
+        told = self._end_user(version.user, version.id)
+        self._session.mover(self._secret).retire(version)
+        return told
+
+    def _end_user(self, user: str, version: str) -> str:
+        """Scramble `user`, and see whether the broker ends the sessions that it has by this version."""
+        current, live = self._session.store.versions(self._secret.name).current, None
+        if current and current.user == user:
+            return f"user {user} has a new password"
+        with ExitStack() as opened:
+            if value := self._old.get(version):
+                with suppress(RefusedError, UnreachableError):
+                    live = opened.enter_context(Connection(self._session.broker, value))
+            self._scramble(user)
+            ended = live is not None and _is_over(live)
+        told = f"user {user} has a password that nobody knows"
+        if ended:
+            return f"{told}, and its sessions were ended"
+        broker = self._session.manifest.broker
+        if live is None and (broker.kind is BrokerKind.MOSQUITTO or broker.embedded):
+            return f"{told}, with which the broker ends its sessions"
+        where = f"{broker.host}:{broker.port}"
+        seen = f"{where} did not end the sessions" if live else f"whether {where} ended the sessions"
+        unseen = "" if live else " was not seen, for none could be opened"
+        self._left.append(f"{seen} that {user} had{unseen}: end them there, or restart it")
+        return told
+
+    def _scramble(self, user: str) -> None:
+        """An operator's own user, too, which no rotation touches: its password was out as well."""
+        admin = self._session.admin()
+        self._session.store.confirm()
+        open_target(self._session.broker, self._secret.kind).retire(admin, user)
+        self._scrambled.add(user)
+
+    def _both_slots(self) -> str:
+        """Both have a value that was made since, which is also how a login proves that no other is good."""
+        previous = self._session.store.versions(self._secret.name).previous
+        if previous is None or previous.retired or self._is_known(previous):
+            self._advance()
+        current = self._session.store.versions(self._secret.name).current
+        return f"{current.id if current else 'nothing'} is the current version: both users have new passwords"
+
+    def _await_readers(self) -> str:
+        session, secret, before = self._session, self._secret, self.incident.servers
+        if Reader.SERVER not in secret.readers:
+            return "only the rotator reads it, and does so anew each time"
+        if secret.kind is not SecretKind.MQTT_USER:
+            self._left.append("see that each server works: what it reports says nothing of this secret")
+            return "servers take the new version by themselves, and none reports it"
+        if before is None:
+            self._left.append("see that each server works: which version they use could not be asked")
+            return "nobody could be asked which version servers used, so none is waited for"
+        if not before:
+            return "no server reported which version it uses, so none is waited for"
+        limit = max(session.manifest.grace_seconds, LONGEST_WAIT)
+        until = session.clock() + timedelta(seconds=limit)
+        while True:
+            facts = session.facts(secret, session.replicas(secret) or ())
+            on = len(facts.replicas) - len(behind(facts))
+            if on >= before and not behind(facts):
+                return f"{on} of {before} servers report the new version"
+            if session.clock() >= until:
+                break
+            self._sleep(ASK_AGAIN)
+        self._left.append(
+            f"{on} of {before} servers report the new version after {limit:.0f} s: see the others' logs, restart them"
+        )
+        return f"{on} of {before} servers report the new version, the others are not waited for"
+
+    def _prove(self) -> str:
+        """By a login, or by what comes nearest, with each value that was out."""
+        if not advice.can_be_tried(self._secret):
+            return advice.UNTRIED
+        return "; ".join([self._try(one) for one in self.incident.out]) or "no version was good any more"
+
+    def _try(self, one: Out) -> str:
+        value = self._old.get(one.id)
+        if self._secret.kind.alternates:
+            if value:
+                return self._logged_in(one, value, is_good=False)
+            versions = self._session.store.versions(self._secret.name).living
+            new = next((each for each in versions if each.user == one.user and not self._is_known(each)), None)
+            if new:
+                value = self._session.store.read(self._secret.name, new.id, purpose="try whether it is accepted")
+                return self._logged_in(one, value, is_good=True)
+        elif value:
+            told, is_known = advice.tried(self._session, self._secret, one.id, value, sleep=self._sleep)
+            if not is_known:
+                self._left.append(f"whether {one.id} is refused is not known: {told}")
+            return f"{one.id}: {told}"
+        tries = [each for each in self.incident.moments if each.step is Step.PROOF and each.ended]
+        last = "".join(f"; at {each.ended:%H:%M:%S} UTC {each.told}" for each in tries[-1:])
+        self._left.append(f"whether {one.id} is refused is not known: the store has forgotten its value{last}")
+        return f"{one.id}: not tried, since the store has forgotten its value"
+
+    def _logged_in(self, one: Out, value: Value, *, is_good: bool) -> str:
+        """Try `value`: the one that was out, or (`is_good`) the one that was made since for the same user."""
+        if logs_in(self._session.broker, value) is not is_good:
+            kept = self._session.store.versions(self._secret.name).all
+            self.incident = self.incident.again(*(version.id for version in kept))
+            raise SecretopsError(
+                f"{one.id}: user {one.user} {'does not log in by the one made since' if is_good else 'still logs in'}",
+                rule="a compromised credential is refused before its incident ends",
+                remedy="find out who may change users at the broker; "
+                f"secretops compromise {self._secret.name} goes on, with new passwords for all",
+            )
+        if is_good:
+            return (
+                f"{one.id}: the store has forgotten its value; its user {one.user} logs in by a new one, so not by it"
+            )
+        return f"{one.id}: the broker refuses it"
+
+
+def _is_over(connection: Connection) -> bool:
+    try:
+        connection.receive(lambda _: None, within=DROPPED_WITHIN)
+    except (RefusedError, UnreachableError):
+        return True
+    return False

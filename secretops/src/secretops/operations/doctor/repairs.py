@@ -1,0 +1,69 @@
+"""What doctor can mend, whatever the store: each is a command that an operator has anyway."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from secretops.errors import ExitCode, SecretopsError
+from secretops.operations import carrying
+from secretops.operations.doctor.check import Repair
+from secretops.operations.session import Session
+from secretops.operations.tick import Outcome, tick
+
+A_PERSONS = (ExitCode.WAITING, ExitCode.ATTENTION)
+"""What a tick ends with when the next step is a person's: it did its own."""
+
+
+def ticks(session: Session) -> Repair:
+    """Finish, deliver, let go and rotate, as the schedule does every hour."""
+    return Repair("secretops tick: finish, deliver and retire what is left over", lambda: _tick(session))
+
+
+def rotates(session: Session, name: str) -> Repair:
+    """Publish a new version on the user that is idle, which leaves the one that is refused as it is."""
+    words = f"secretops rotate {name}: a new password for the idle user, proven, then published"
+    return Repair(words, lambda: _rotate(session, name))
+
+
+def _tick(session: Session) -> str:
+    if carrying.is_needed(session.manifest):
+        return _carried(session, ("tick",), well=(ExitCode.DONE, *A_PERSONS))
+    outcomes = tick(session)
+    done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
+    failed = [one for one in outcomes if one.error and one.error.exit_code not in A_PERSONS]
+    if failed:
+        raise SecretopsError(
+            "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error),
+            rule=f"a tick looks after each secret by itself; of the others it did: {done or 'nothing'}",
+            remedy="secretops tick says it in full",
+        )
+    left = "; ".join(f"{one.secret}: {', '.join(told)}" for one in outcomes if (told := _left(one)))
+    return "; ".join(filter(None, (done, left and f"left for a person: {left}"))) or "nothing was left to do"
+
+
+def _left(outcome: Outcome) -> tuple[str, ...]:
+    """What of a tick's outcome a person has to do."""
+    return (outcome.error.what,) if outcome.error else outcome.attention
+
+
+def _rotate(session: Session, name: str) -> str:
+    if carrying.is_needed(session.manifest):
+        return _carried(session, ("rotate", name), well=(ExitCode.DONE,))
+    from secretops.operations.rotate import rotate
+
+    version = rotate(session, name, cut_off=False, say=lambda _: None)
+    return f"{name}: published {version.id}"
+
+
+def _carried(session: Session, command: Sequence[str], *, well: Sequence[ExitCode]) -> str:
+    """In the Swarm, where values can be read. What it prints goes beside what doctor prints."""
+    code = carrying.carry(session.manifest, command, out=sys.stderr.buffer)
+    if code not in well:
+        raise SecretopsError(
+            f"secretops {' '.join(command)} ended with {code}",
+            rule="it ran as a task of the Swarm, and said why",
+            remedy="mend what it said, then look again",
+        )
+    left = "" if code == ExitCode.DONE else ", and says what is left for a person"
+    return f"secretops {' '.join(command)} ran as a task of the Swarm{left}"

@@ -1,0 +1,126 @@
+"""Which CAs of its own a stack has the broker trust: public, and for a person to give to the broker."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secretops.errors import StoreError, UsageError, WaitingError
+from secretops.manifest import Manifest, PrivateCaIssuer, Secret, SecretKind
+from secretops.stores import files
+from secretops.stores.protocol import VersionStore
+
+if TYPE_CHECKING:
+    from secretops.engine.state import Version
+    from secretops.operations.session import Session
+
+_SERIAL = 16
+"""Hexadecimal digits of a CA's serial number in the name of its file."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What `lay` left in a folder, and what it took out of it."""
+
+    trusted: tuple[Path, ...]
+    gone: tuple[Path, ...]
+
+
+def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
+    """Whose certificates a CA of the stack's signs, and how. Raises UsageError where that is nobody."""
+    for secret in manifest.secrets:
+        if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
+            return secret, secret.issuer
+    raise UsageError(
+        f"{authority.name}: it signs for nobody",
+        rule="a CA of the stack's own is there for one certificate",
+        remedy="pulumi up: the manifest is not as the program makes it",
+    )
+
+
+def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
+    """Whether somebody may still show a certificate that is signed by this version of a CA.
+
+    Those whose key is kept say it themselves. Within the grace of the current one a reader may have one that is older
+    than those: of two renewals in one grace the store keeps the last two.
+    """
+    from secretops.certifying import has_signed  # it takes long to load, and a rotation needs none
+
+    secret, _ = signing(manifest, authority)
+    current = store.versions(secret.name).current
+    if current and current.published and now < current.published + timedelta(seconds=manifest.grace_seconds):
+        return True
+    above = store.read(authority.name, version.id, purpose="see what it signed")["ca.crt"]
+    return any(
+        has_signed(above, store.read(secret.name, one.id, purpose="see who signed it")["client.crt"])
+        for one in store.versions(secret.name).living
+    )
+
+
+def bundle(session: Session) -> str:
+    """The CAs that the broker has to trust now, as PEM: the one that signs, the one to come, and the one before for as
+    long as anything is signed by it. Raises UsageError where the stack has none of its own, WaitingError."""
+    session.check_place()
+    secret = session.manifest.of_kind(SecretKind.CA)
+    if secret is None:
+        raise UsageError(
+            "this stack has no CA of its own",
+            rule="the broker trusts whoever signs the stack's client certificate",
+            remedy="issuer: {kind: private-ca} in the stack file makes one",
+        )
+    found = [
+        (one.id, session.store.read(secret.name, one.id, purpose="tell the broker whom to trust")["ca.crt"])
+        for one in session.store.versions(secret.name).living
+    ]
+    if not found:
+        raise WaitingError(
+            f"{secret.name}: there is no CA yet",
+            rule="the first tick makes it, and waits until the broker trusts it",
+            remedy=f"secretops rotate {secret.name}",
+        )
+    return "".join(_whole(text, f"{secret.name}: {version}") for version, text in found)
+
+
+def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
+    """Each CA in a file of its own, as OpenSSL's `rehash` wants a folder to be; one of this stack's that is trusted no
+    more goes. Other stacks' CAs may lie beside them. Raises StoreError, before anything goes, and UsageError.
+    """
+    from cryptography import x509
+
+    from secretops.certificates import pem
+
+    secret = manifest.of_kind(SecretKind.CA)
+    ours = f"client-ca-{signing(manifest, secret)[1].common_name}-" if secret else ""
+    found = x509.load_pem_x509_certificates(_whole(text, "what was printed").encode())
+    wanted = {folder / f"{ours}{f'{one.serial_number:040x}'[:_SERIAL]}.crt": pem(one) for one in found}
+    with files.told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for path, one in wanted.items():
+        if not path.exists():
+            files.write(path, one.encode(), files.PUBLIC)
+    of_ours = re.compile(rf"{re.escape(ours)}[0-9a-f]{{{_SERIAL}}}\.crt")
+    gone = tuple(path for path in sorted(folder.iterdir()) if of_ours.fullmatch(path.name) and path not in wanted)
+    for path in gone:
+        with files.told(path):
+            path.unlink()
+    return Laid(tuple(wanted), gone)
+
+
+def _whole(text: str, which: str) -> str:
+    """The certificates of a text of which each can be read: one that lacks is one that a broker would trust no more.
+
+    Raises StoreError.
+    """
+    from secretops.certificates import certificates_in
+
+    try:
+        return certificates_in(text)
+    except ValueError:
+        raise StoreError(
+            f"{which} holds no CA that can be read",
+            rule="a broker is given all CAs of the stack or none: whose CA is left out is locked out",
+            remedy="who changed it in the store? Until that is mended the broker stays as it is",
+        ) from None

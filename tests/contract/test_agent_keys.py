@@ -1,0 +1,293 @@
+"""The keys of an agent, by a server that speaks DigitalOcean's documented API: what is asked, waited for, told."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from secretops.certificates import private_pem
+from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
+from secretops.manifest import OwnedAgent
+from secretops.targets.agents import LostError, NamedKey
+from secretops.targets.digitalocean import API_VARIABLE, DigitalOceanAgent
+from secretops.targets.https import TRIES, Client, Patience, check_url
+from secretops.values import Value, new_password
+from tests.real.digitalocean import DigitalOcean, Fault, digitalocean
+from tests.unit.signing import DAY, SERVER, made
+
+pytestmark = pytest.mark.real
+
+LOST = [Fault.BROKEN_AFTER, Fault.DROPPED_AFTER, Fault.SLOW_AFTER, Fault.GARBAGE_AFTER, Fault.OTHER_AFTER]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
+    with digitalocean() as made:
+        monkeypatch.setenv(API_VARIABLE, made.url)
+        yield made
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def agent(account: DigitalOcean, slept: list[float]) -> DigitalOceanAgent:
+    known = OwnedAgent(url=account.url, id=account.agent, prefix="it")
+    return DigitalOceanAgent(known, admin=lambda: account.admin, sleep=slept.append, patience=Patience(each=5))
+
+
+def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalOceanAgent) -> None:
+    key, value = agent.create("it-1")
+    agent.verify(value)
+    assert agent.listed() == (key,) and key.name == "it-1"
+
+    agent.delete(key)
+    agent.delete(key)
+
+    assert agent.listed() == ()
+    with pytest.raises(RefusedError):
+        agent.verify(value)
+
+
+def test_two_keys_are_good_side_by_side_even_of_one_name(agent: DigitalOceanAgent) -> None:
+    (one, first), (other, second) = agent.create("it"), agent.create("it")
+    agent.verify(first)
+    agent.delete(one)
+    agent.verify(second)
+    assert agent.listed() == (other,)
+
+
+def test_the_keys_of_all_pages_are_listed(account: DigitalOcean, agent: DigitalOceanAgent) -> None:
+    account.most_on_a_page = 2
+    names = {account.add(f"it-{number}").name for number in range(5)}
+    assert {key.name for key in agent.listed()} == names
+    assert account.asked.count("list") == 3
+
+
+def test_a_list_that_is_left_out_is_empty_where_the_total_says_so(
+    account: DigitalOcean, agent: DigitalOceanAgent
+) -> None:
+    account.leaves_out = True
+    assert agent.listed() == ()
+
+
+@pytest.mark.parametrize(("fault", "seconds"), [(Fault.LIMITED, (3, 3)), (Fault.LIMITED_UNTIL, (17, 20))])
+def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
+    account: DigitalOcean, agent: DigitalOceanAgent, slept: list[float], fault: Fault, seconds: tuple[float, float]
+) -> None:
+    account.fail("create", fault)
+    key, _ = agent.create("it")
+    assert agent.listed() == (key,)
+    assert len(slept) == 1 and seconds[0] <= slept[0] <= seconds[1]
+
+
+def test_whoever_is_told_to_wait_for_an_hour_leaves_it_to_another_tick(
+    account: DigitalOcean, agent: DigitalOceanAgent, slept: list[float]
+) -> None:
+    account.fail("create", Fault.LIMITED_FOR_LONG)
+    with pytest.raises(UnreachableError, match=r"HTTP 429.* wait 3600 s") as told:
+        agent.create("it")
+    assert not isinstance(told.value, LostError), "nothing was made"
+    assert slept == [] and account.asked == ["create"]
+
+
+def test_a_limit_that_does_not_end_is_given_up(account: DigitalOcean, agent: DigitalOceanAgent) -> None:
+    account.fail("list", *[Fault.LIMITED] * TRIES)
+    with pytest.raises(UnreachableError, match="429"):
+        agent.listed()
+
+
+def test_a_key_that_was_shown_is_one_whatever_the_success_is_called(
+    account: DigitalOcean, agent: DigitalOceanAgent
+) -> None:
+    account.fail("create", Fault.CREATED)
+    key, value = agent.create("it")
+    agent.verify(value)
+    assert agent.listed() == (key,)
+
+
+def test_all_questions_about_one_thing_have_one_end(account: DigitalOcean, slept: list[float]) -> None:
+    known = OwnedAgent(url=account.url, id=account.agent, prefix="it")
+    agent = DigitalOceanAgent(known, admin=lambda: account.admin, sleep=slept.append, patience=Patience(left=8))
+    account.fail("list", Fault.LIMITED, Fault.LIMITED)
+    agent.listed()
+    account.fail("create", Fault.LIMITED)
+    with pytest.raises(UnreachableError, match="429") as told:
+        agent.create("it")
+    assert slept == [3, 3] and not isinstance(told.value, LostError), "nothing was made"
+
+    spent = DigitalOceanAgent(known, admin=lambda: account.admin, patience=Patience(left=0))
+    with pytest.raises(UnreachableError, match="not asked") as told:
+        spent.create("it")
+    assert not isinstance(told.value, LostError) and account.names() == []
+
+
+def test_what_stays_on_this_machine_is_shown_to_no_proxy(
+    account: DigitalOcean, agent: DigitalOceanAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with digitalocean() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        agent.listed()
+        assert proxy.asked == [] and account.asked == ["list"]
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_key_is_asked_for_once_and_whoever_got_none_says_that_it_may_be_there(
+    account: DigitalOcean, agent: DigitalOceanAgent, fault: Fault
+) -> None:
+    account.fail("create", fault)
+    with pytest.raises(LostError):
+        agent.create("it")
+    assert account.asked == ["create"] and account.names() == ["it"]
+
+
+def test_an_answer_that_comes_too_late_is_none(account: DigitalOcean, slept: list[float]) -> None:
+    account.fail("list", *[Fault.SLOW_AFTER] * TRIES)
+    client = Client(account.url, account.token, sleep=slept.append, patience=Patience(each=0.5))
+    with pytest.raises(UnreachableError, match="timed out"):
+        client.ask("GET", f"/v2/gen-ai/agents/{account.agent}/api_keys?page=1&per_page=1")
+    assert slept == [1, 2]
+
+
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.DROPPED_AFTER])
+def test_what_may_be_asked_again_is(
+    account: DigitalOcean, agent: DigitalOceanAgent, slept: list[float], fault: Fault
+) -> None:
+    key, value = agent.create("it")
+    for operation in ("list", "complete", "delete"):
+        account.fail(operation, fault)
+    assert agent.listed() == (key,)
+    agent.verify(value)
+    agent.delete(key)
+    assert slept == [1, 1, 1] and account.names() == []
+
+
+@pytest.mark.parametrize("fault", [Fault.GARBAGE_AFTER, Fault.OTHER_AFTER, Fault.MOVED])
+def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(
+    account: DigitalOcean, agent: DigitalOceanAgent, fault: Fault
+) -> None:
+    account.add("it")
+    account.fail("list", *[fault] * TRIES)
+    with pytest.raises(UnreachableError):
+        agent.listed()
+
+
+@pytest.mark.parametrize("fault", [Fault.GARBAGE_AFTER, Fault.OTHER_AFTER, Fault.MOVED])
+def test_an_answer_that_is_no_completion_proves_no_key(
+    account: DigitalOcean, agent: DigitalOceanAgent, fault: Fault
+) -> None:
+    _, value = agent.create("it")
+    account.fail("complete", fault)
+    with pytest.raises(UnreachableError, match="no completion"):
+        agent.verify(value)
+
+
+def refused(account: DigitalOcean, agent: DigitalOceanAgent) -> list[SecretopsError]:
+    other = account.add("another")
+    asks: tuple[Callable[[], object], ...] = (
+        agent.listed,
+        lambda: agent.create("it"),
+        lambda: agent.delete(NamedKey(account.agent, other.id, other.name)),
+    )
+    found: list[SecretopsError] = []
+    for ask in asks:
+        with pytest.raises(RefusedError) as told:
+            ask()
+        assert account.token not in str(told.value)
+        found.append(told.value)
+    return found
+
+
+def test_a_token_without_a_scope_or_of_somebody_else_is_refused_with_what_it_has_to_have(
+    account: DigitalOcean, agent: DigitalOceanAgent
+) -> None:
+    account.scopes = set()
+    for error in refused(account, agent):
+        assert "HTTP 403" in error.what and "genai:delete" in error.rule and error.remedy == "secretops put agent-admin"
+    account.token = new_password()
+    other = DigitalOceanAgent(
+        OwnedAgent(url=account.url, id=account.agent, prefix="it"), admin=lambda: Value({"token": "dop_v1_other"})
+    )
+    for error in refused(account, other):
+        assert "HTTP 401" in error.what and "dop_v1_other" not in str(error)
+
+
+def test_an_agent_of_another_account_is_told_by_its_id(account: DigitalOcean) -> None:
+    other = OwnedAgent(url=account.url, id="00000000-0000-4000-8000-000000000000", prefix="it")
+    with pytest.raises(RefusedError, match="00000000-0000-4000-8000-000000000000") as told:
+        DigitalOceanAgent(other, admin=lambda: account.admin).listed()
+    assert "agent.id" in told.value.remedy
+
+
+def test_a_key_that_the_agent_echoes_in_its_refusal_is_in_no_error(agent: DigitalOceanAgent) -> None:
+    canary = new_password()
+    with pytest.raises(RefusedError) as told:
+        agent.verify(Value({"api-key": canary}))
+    assert canary not in str(told.value) + repr(told.value) + str(told.value.__context__)
+
+
+@pytest.mark.parametrize("token", ["two words", "two\nlines", "tokén", "a\0b"])
+def test_a_token_that_no_header_carries_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(UsageError) as told:
+        Client("https://example.com", token)
+    assert token not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com",
+        "http://127.0.0.1.example.com",
+        "https://",
+        "https://example.com/path",
+        "https://example.com?x=1",
+        "https://user@example.com",
+        "https://example.com:port",
+        "ftp://localhost",
+        "example.com",
+        "",
+    ],
+)
+def test_a_token_goes_to_a_server_over_tls_alone_or_stays_on_this_machine(url: str) -> None:
+    with pytest.raises(UsageError, match="not the URL of a server"):
+        check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com", "https://example.com/", "https://[::1]:8443", "http://[::1]:80"]
+)
+def test_urls_that_a_token_may_go_to(url: str) -> None:
+    check_url(url)
+
+
+def test_a_server_whose_certificate_nobody_signed_gets_no_token(tmp_path: Path, slept: list[float]) -> None:
+    now = datetime.now(UTC)
+    itself = made("localhost", usages=(SERVER,), begins=now - DAY, ends=now + DAY)
+    (tmp_path / "its.pem").write_text(itself.pem + private_pem(itself.key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "its.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        seen: list[bytes] = []
+
+        def accept() -> None:
+            for _ in range(TRIES):
+                connection, _ = listening.accept()
+                with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as shown:
+                    seen.append(shown.recv(1000))
+
+        threading.Thread(target=accept, daemon=True).start()
+        client = Client(f"https://localhost:{listening.getsockname()[1]}", new_password(), sleep=slept.append)
+        with pytest.raises(UnreachableError, match="certificate verify failed"):
+            client.ask("GET", "/v2/gen-ai/agents/x/api_keys")
+    assert not any(seen)

@@ -1,0 +1,87 @@
+"""`secretops compromise` as an operator types it, on each store that this machine has, over a real broker.
+
+Whether the old credential still works is asked by logins that are not secretops' own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from secretops.errors import ExitCode
+from tests.contract.drills import STEPS, Drill, drill
+from tests.gates.conftest import aws_stack, azure_stack, openbao_stack
+from tests.real.cloud_stack import CloudStack
+from tests.real.cluster_stack import make_cluster_stack
+from tests.real.mosquitto import Mosquitto
+from tests.real.stack import Stack, make_stack
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(params=["dotenv", "kubernetes", "aws", "azure", "vault"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
+    mosquitto: Mosquitto = request.getfixturevalue("mosquitto")
+    broker = mosquitto.broker()
+    match request.param:
+        case "kubernetes":
+            stack: Stack = make_cluster_stack(tmp_path, broker, request.getfixturevalue("cluster"))
+        case "aws":
+            stack = aws_stack(tmp_path, broker, request)
+        case "azure":
+            stack = azure_stack(tmp_path, broker, request)
+        case "vault":
+            stack = openbao_stack(tmp_path, broker, request)
+        case _:
+            stack = make_stack(tmp_path / "store", broker)
+    stack.put("broker-admin", dict(mosquitto.admin))
+    return drill(stack, tmp_path)
+
+
+def test_what_was_out_is_refused_its_sessions_are_ended_and_an_incident_is_kept(
+    any_store: Drill, request: pytest.FixtureRequest
+) -> None:
+    """The one it replaces, and the one before that whose grace is not over."""
+    refused = any_store.is_gone_through_with()
+    print(f"{request.node.callspec.id}: refused {refused:.1f} s after the command began")
+
+
+@pytest.mark.parametrize("any_store", ["dotenv", "kubernetes"], indirect=True)
+def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
+    stack = any_store.stack
+    stack.rotate()
+    before, versions = stack.credential(), stack.session().store.versions("mqtt")
+    done = any_store.compromise("mqtt", "--dry-run")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    told = [line.partition(": ")[0] for line in done.stdout.splitlines() if ": " in line]
+    assert told == ["incident", *STEPS, "cost"]
+    assert [user for user in stack.manifest.secret("mqtt").users if user not in done.stdout] == []
+    assert list(any_store.folder.iterdir()) == []
+    assert stack.session().store.versions("mqtt") == versions
+    assert stack.log_in(before) == "Success"
+
+
+def test_a_rotation_of_aws_own_schedule_that_was_half_way_publishes_nothing_of_what_was_out(
+    tmp_path: Path, mosquitto: Mosquitto, request: pytest.FixtureRequest
+) -> None:
+    """Its token is of a version that lay in the store: AWS tries it again for a day."""
+    stack = cast(CloudStack, aws_stack(tmp_path, mosquitto.broker(), request))
+    stack.put("broker-admin", dict(mosquitto.admin))
+    stack.rotate()
+    old, attempt = stack.credential(), stack.rotation()
+    for event in attempt.events[:2]:
+        stack.play(event)
+    prepared = stack.session().store.read("mqtt", attempt.version, purpose="test")
+    assert stack.log_in(prepared) == "Success"
+    its = drill(stack, tmp_path)
+    assert its.compromise("mqtt", "--yes").returncode == ExitCode.ATTENTION, "its trail lies in a bucket"
+    new = stack.credential()
+    for event in attempt.again:
+        with pytest.raises(stack.refusals, match="is not the pending one"):
+            stack.play(event)
+    assert stack.credential() == new
+    assert stack.log_in(new) == "Success"
+    for each in (old, prepared):
+        assert stack.log_in(each) != "Success"

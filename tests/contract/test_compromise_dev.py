@@ -1,0 +1,295 @@
+"""`secretops compromise` as an operator types it, on a dev stack: what is told, and what is gone on with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from secretops.errors import ExitCode
+from secretops.operations.compromise import begun, compromise, in_folder
+from secretops.operations.compromise.incident import Step
+from secretops.targets import open_target
+from secretops.values import Value, new_password
+from tests.contract.drills import Drill, dev_drill, drill, environment_of, servers
+from tests.real.embedded import Embedded, start_embedded
+from tests.real.mosquitto import Mosquitto
+from tests.real.stack import DEADLINE, PAUSE, make_stack
+
+pytestmark = pytest.mark.real
+
+ON_DEV = 10.0
+"""Seconds from the command until the old credential is refused."""
+
+GOES = 3
+
+
+@pytest.fixture
+def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
+    return dev_drill(tmp_path, embedded_broker)
+
+
+def test_an_old_password_is_refused_within_ten_seconds_of_the_command(dev: Drill) -> None:
+    """The machine may have other work: of three goes one has to be in time."""
+    took: list[float] = []
+    while len(took) < GOES and (not took or took[-1] >= ON_DEV):
+        took.append(dev.is_gone_through_with())
+        print(f"dev: refused {took[-1]:.1f} s after the command began")
+        for path in dev.folder.iterdir():
+            path.unlink()
+    assert took[-1] < ON_DEV, took
+
+
+def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> None:
+    dev.stack.rotate()
+    old = dev.stack.credential()
+    done = dev.compromise("mqtt")
+    assert done.returncode == ExitCode.USAGE
+    assert "--yes" in done.stderr
+    assert "--dry-run" in done.stderr
+    assert list(dev.folder.iterdir()) == []
+    assert dev.stack.log_in(old) == "Success"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["nothing", "--yes"], ExitCode.USAGE, "no such secret"),
+        (["mqtt", "--yes", "--since", "yesterday"], ExitCode.USAGE, "neither a duration nor a time"),
+        (["mqtt", "--yes"], ExitCode.WAITING, "it has no value, which nobody can have"),
+        (["broker-admin", "--yes", "--to", "/nowhere/at/all"], ExitCode.FAILED, "no such folder"),
+    ],
+    ids=["an unknown secret", "no time", "no value", "no folder"],
+)
+def test_a_mistake_is_told_before_anything_is_begun(
+    dev: Drill, arguments: list[str], code: ExitCode, told: str
+) -> None:
+    before = dev.stack.credential("broker-admin")
+    done = dev.stack.run("compromise", "--to", str(dev.folder), *arguments)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(dev.folder.iterdir()) == []
+    assert dev.stack.credential("broker-admin") == before
+
+
+def test_every_server_that_reported_before_is_waited_for_and_one_that_stays_behind_is_told(
+    dev: Drill, server_folder: Path
+) -> None:
+    stack = dev.stack
+    stack.rotate()
+    with servers(dev, server_folder, 2) as (_, slow):
+        slow.send_signal(signal.SIGSTOP)
+        session = stack.session()
+        incident = begun(session, "mqtt", since=None, to=dev.folder)
+
+        def passes(seconds: float) -> None:
+            time.sleep(PAUSE)
+            stack.clock.skip(seconds * 5)
+
+        outcome = compromise(session, incident, to=dev.folder, sleep=passes)
+        slow.send_signal(signal.SIGCONT)
+    assert outcome.exit_code == ExitCode.ATTENTION
+    assert outcome.incident.servers == 2
+    assert outcome.incident.left[Step.READERS][0].startswith("1 of 2 servers report the new version after 60 s")
+
+
+def test_two_of_two_servers_on_the_new_version_leave_nothing_to_do(dev: Drill, server_folder: Path) -> None:
+    dev.stack.rotate()
+    with servers(dev, server_folder, 2):
+        done = dev.compromise("mqtt", "--yes", "--json")
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    assert json.loads(done.stdout) == dev.incident()
+    assert dev.told("readers") == "2 of 2 servers report the new version"
+
+
+def test_who_is_undeclared_in_the_trail_comes_first_and_is_left_to_find_out(dev: Drill) -> None:
+    stack = dev.stack
+    stack.rotate()
+    now = stack.clock()
+    record = {"operation": "read", "secret": "mqtt", "version": "v", "purpose": "|<b>`x`"}
+    theirs = [
+        {**record, "time": (now - timedelta(hours=hours)).isoformat(), "actor": f"{who}:somebody@there"}
+        for who, hours in (("server", 1), ("stra|nger", 2), ("long-ago", 30))
+    ]
+    log = dev.folder / "trail.jsonl"
+    log.write_text("".join(f"{json.dumps(each)}\n" for each in theirs))
+    done = dev.compromise("mqtt", "--yes", "--trail", str(log))
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
+    reads = dev.incident()["reads"]
+    assert [(each["reader"], each["declared"]) for each in reads] == [
+        ("stra|nger:somebody", False),
+        ("server:somebody", True),
+    ]
+    assert "stra|nger:somebody" in dev.incident()["left"]["trail"][0]
+    assert "find out who stra|nger:somebody is: got it 1 times" in done.stdout
+    assert "| NO | stra\\|nger:somebody |" in dev.page()
+
+
+def test_an_incident_that_is_ended_is_not_gone_onenvironment_of(dev: Drill) -> None:
+    dev.stack.rotate()
+    assert dev.compromise("mqtt", "--yes").returncode == ExitCode.DONE
+    first = dev.stack.credential()
+    dev.stack.clock.skip(2)
+    incident = begun(dev.stack.session(), "mqtt", since=None, to=dev.folder)
+    assert incident.moments == ()
+    assert compromise(dev.stack.session(), incident, to=dev.folder).exit_code == ExitCode.DONE
+    assert dev.stack.log_in(first) != "Success"
+    assert len(list(dev.folder.glob("incident-*.json"))) == 2
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, anew: bool) -> None:
+    stack = dev.stack
+    stack.rotate()
+    in_folder(dev.folder)(begun(stack.session(), "mqtt", since=None, to=dev.folder))
+    stack.rotate()
+    since = stack.credential()
+    done = dev.compromise("mqtt", "--yes", *(["--anew"] if anew else []))
+    assert done.returncode == ExitCode.DONE, done.stderr
+    assert ("going on with" in done.stderr) is not anew
+    assert (stack.log_in(since) == "Success") is not anew
+
+
+def test_what_was_pending_is_not_published(dev: Drill) -> None:
+    """It was in the store: whoever read that has it."""
+    stack = dev.stack
+    stack.rotate()
+    session = stack.session()
+    pending = session.rotation(session.secret("mqtt")).prepare(cut_off=True)
+    value = session.store.read("mqtt", pending.id, purpose="test")
+    session.rotation(session.secret("mqtt")).apply(pending, cut_off=True)
+    assert stack.log_in(value) == "Success"
+    assert dev.compromise("mqtt", "--yes").returncode == ExitCode.DONE
+    assert stack.log_in(value) != "Success"
+    assert pending.id in dev.incident()["known"]
+    assert pending.id not in {one.id for one in session.store.versions("mqtt").all}
+    records = [json.loads(line) for line in (stack.root / "log" / "access.jsonl").read_text().splitlines()]
+    assert [one["purpose"] for one in records if one["version"] == pending.id and one["operation"] != "read"] == [
+        "keep as pending",
+        "discard",
+    ]
+
+
+def test_an_operators_own_user_is_scrambled_too_and_told(dev: Drill, embedded_broker: Embedded) -> None:
+    stack = dev.stack
+    theirs = Value({"username": f"theirs-{new_password()[:6]}", "password": new_password()})
+    secret = stack.manifest.secret("mqtt")
+    open_target(stack.manifest.broker, secret.kind).apply(embedded_broker.admin, theirs)
+    stack.put("mqtt", theirs)
+    done = dev.compromise("mqtt", "--yes")
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
+    assert stack.log_in(theirs) != "Success"
+    assert dev.incident()["left"]["replace"] == [
+        f"{theirs['username']} is a user of yours, and has a password that nobody knows then: give it one",
+        (
+            f"{' and '.join(secret.users)} are taken over, if the broker has them: another stack that uses them has to "
+            "make its own"
+        ),
+    ]
+
+
+def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_has_put(tmp_path: Path) -> None:
+    """On a broker of its own, whose first admin is known to nobody then."""
+    embedded = start_embedded(tmp_path)
+    try:
+        stack = make_stack(tmp_path / "store", embedded.broker())
+        stack.put("broker-admin", dict(embedded.admin))
+        stack.rotate("broker-admin")
+        old, its = stack.credential("broker-admin"), drill(stack, tmp_path)
+        done = its.compromise("broker-admin", "--yes")
+        assert done.returncode == ExitCode.ATTENTION, done.stderr
+        for each in (old, embedded.admin):
+            assert stack.log_in(each) != "Success"
+        assert "may have made users" in done.stdout
+        assert f"{embedded.admin['username']} is a user of yours, and has a password that nobody knows" in done.stdout
+        assert stack.log_in(stack.credential("broker-admin")) == "Success"
+        assert its.told("readers") == "only the rotator reads it, and does so anew each time"
+    finally:
+        embedded.stop()
+
+
+def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Drill) -> None:
+    stack = dev.stack
+    stack.put("agent-key", {"api-key": (old := new_password())})
+    done = dev.compromise("agent-key", "--yes", given=(new := new_password()))
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
+    assert "take the old agent-key back where it was given out" in done.stdout
+    session = stack.session()
+    versions = session.store.versions("agent-key")
+    assert versions.current
+    assert session.store.read("agent-key", versions.current.id, purpose="test") == {"api-key": new}
+    assert versions.previous
+    assert versions.previous.retired
+    assert not [path for path in stack.root.rglob("*") if path.is_file() and old in path.read_text(errors="replace")]
+    for text in (old, new):
+        assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
+
+
+def test_a_supplied_secret_without_a_new_value_is_refused_before_anything_is_begun(dev: Drill) -> None:
+    dev.stack.put("agent-key", {"api-key": new_password()})
+    done = dev.compromise("agent-key", "--yes")
+    assert done.returncode == ExitCode.USAGE
+    assert "no api-key" in done.stderr
+    assert list(dev.folder.iterdir()) == []
+
+
+def test_a_certificate_is_given_anew_and_its_serial_is_told_to_whoever_revokes(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    stack = make_stack(tmp_path / "store", mosquitto.broker())
+    stack.put("broker-admin", dict(mosquitto.admin))
+    cert = drill(stack, tmp_path)
+    first, second = mosquitto.client_certificate("first"), mosquitto.client_certificate("second")
+    stack.put("client-cert", first)
+    done = cert.compromise("client-cert", "--yes", given=json.dumps(dict(second)))
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
+    (serial,) = [one["serial"] for one in cert.incident()["out"]]
+    assert f"revoke certificate serial {serial} (at whoever signed it)" in done.stdout
+    assert cert.told("proof").endswith("the broker asks for no certificate, so nothing can tell")
+    for text in (first["client.key"], second["client.key"]):
+        assert text not in json.dumps(cert.incident()) + cert.page()
+
+
+def test_without_an_admin_that_the_broker_takes_it_says_so_keeps_that_and_goes_on_later(
+    dev: Drill, embedded_broker: Embedded
+) -> None:
+    stack = dev.stack
+    stack.rotate()
+    old = stack.credential()
+    secret = stack.manifest.secret("broker-admin")
+    stack.rotate("broker-admin")
+    in_use = stack.credential("broker-admin")["username"]
+    open_target(stack.manifest.broker, secret.kind).retire(embedded_broker.admin, in_use)
+    done = dev.compromise("mqtt", "--yes", "--json")
+    assert done.returncode == ExitCode.FAILED
+    assert json.loads(done.stdout) == dev.incident()
+    assert "secretops compromise mqtt goes on from there" in done.stderr
+    assert dev.incident()["moments"][-1]["told"].startswith("failed: ")
+    stack.put("broker-admin", dict(embedded_broker.admin))
+    done = dev.compromise("mqtt", "--yes")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    assert stack.log_in(old) != "Success"
+    assert len(list(dev.folder.glob("incident-*.json"))) == 1
+
+
+def test_meanwhile_every_other_rotation_is_told_who_is_at_work(dev: Drill, server_folder: Path) -> None:
+    stack = dev.stack
+    stack.rotate()
+    with servers(dev, server_folder, 1) as (stopped,):
+        stopped.send_signal(signal.SIGSTOP)  # so that it is waited for
+        command = [*stack.command("compromise", "mqtt", "--yes", "--to", str(dev.folder))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment_of(stack)) as it:
+            dev.until("readers")
+            for other in (["tick"], ["rotate", "broker-admin"], ["compromise", "broker-admin", "--yes"]):
+                busy = dev.compromise(*other[1:]) if other[0] == "compromise" else stack.run(*other)
+                assert busy.returncode == ExitCode.BUSY, busy.stderr
+                assert "secretops compromise mqtt" in busy.stderr
+            it.terminate()
+            it.communicate(timeout=DEADLINE)
+        stopped.send_signal(signal.SIGCONT)

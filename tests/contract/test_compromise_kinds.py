@@ -1,0 +1,170 @@
+"""`secretops compromise` of what is no broker user: an agent's key, a certificate, and the CA that signed it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secretops.errors import ExitCode, SecretopsError, WaitingError
+from secretops.operations.compromise import begun, compromise
+from secretops.operations.compromise.advice import tried
+from secretops.targets.digitalocean import API_VARIABLE
+from secretops.values import Value, new_password
+from tests.real.agent_stack import external_stack, owned_stack
+from tests.real.digitalocean import DigitalOcean, digitalocean
+from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified
+from tests.real.stack import Stack
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
+    with digitalocean() as made:
+        monkeypatch.setenv(API_VARIABLE, made.url)
+        yield made
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Iterator[Certified]:
+    """A CA that the broker trusts, a certificate, an admin and the server's user."""
+    folder = tmp_path / "broker"
+    (folder / "trusts").mkdir(parents=True)
+    broker: Mosquitto = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
+    try:
+        stack = make_certified(tmp_path, broker)
+        with pytest.raises(WaitingError):
+            stack.stack.rotate(AUTHORITY)
+        stack.trust()
+        stack.stack.rotate(AUTHORITY)
+        stack.stack.rotate(CERTIFICATE)
+        stack.stack.put("broker-admin", dict(broker.admin))
+        assert stack.errors() == {}
+        yield stack
+    finally:
+        broker.stop()
+
+
+def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:
+    """Exit code, all that was said, and the latest incident. No value is in any of it."""
+    done = stack.run("compromise", name, "--yes", "--to", str(folder), given=given)
+    path = max(folder.glob(f"incident-{name}-*.json"))
+    said = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()
+    store = stack.session().store
+    for version in store.versions(name).living:
+        value = store.read(name, version.id, purpose="test")
+        assert not [field for field in ("api-key", "client.key", "ca.key") if value.get(field, "-" * 9) in said]
+    return done.returncode, done.stdout + done.stderr, json.loads(path.read_text())
+
+
+def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_all_that_is_left(
+    tmp_path: Path, account: DigitalOcean
+) -> None:
+    """The one in use, and the one before it, whose grace is not over; and the agent hears of it a moment later."""
+    stack = owned_stack(tmp_path / "store", account)
+    stack.tick()
+    first = stack.key()
+    stack.rotate("agent-key")
+    second = stack.key()
+    assert account.takes(first)
+    assert account.takes(second)
+    account.still = 1
+    code, said, incident = compromised(stack, "agent-key", tmp_path)
+    assert code == ExitCode.ATTENTION, said
+    assert [account.takes(value) for value in (first, second, stack.key())] == [False, False, True]
+    assert len(account.names()) == 1
+    assert said.count("the agent refuses the key") == 2
+    assert list(incident["left"]) == ["replace", "readers"]
+    assert incident["ended"]
+
+
+def test_a_deleted_key_that_the_agent_goes_on_to_take_is_never_said_to_be_refused(
+    tmp_path: Path, account: DigitalOcean
+) -> None:
+    stack = owned_stack(tmp_path / "store", account)
+    stack.tick()
+    account.still = 100
+    session = stack.session()
+    incident = begun(session, "agent-key", since=None, to=tmp_path)
+    with pytest.raises(SecretopsError, match="still takes a key that was deleted"):
+        compromise(session, incident, to=tmp_path, sleep=lambda _: None)
+    code, said, told = compromised(stack, "agent-key", tmp_path)
+    assert code == ExitCode.ATTENTION, said
+    assert "is refused is not known" in told["left"]["proof"][0]
+    assert "the agent still takes a key that was deleted" in told["left"]["proof"][0]
+
+
+def test_whoever_had_the_token_of_the_agents_owner_may_have_made_keys_which_are_told(
+    tmp_path: Path, account: DigitalOcean
+) -> None:
+    stack = owned_stack(tmp_path / "store", account)
+    stack.tick()
+    account.add("a-stranger")
+    account.token = f"dop_v1_{new_password()}"  # as its owner makes another one
+    code, said, incident = compromised(stack, "agent-admin", tmp_path, given=account.token)
+    assert code == ExitCode.ATTENTION, said
+    told = [text for text in incident["left"]["replace"] if "secretops did not make it" in text]
+    assert [text.partition(": ")[2].partition(" (")[0] for text in told] == ["a-stranger"]
+
+
+def test_a_key_that_somebody_gives_out_is_asked_for_tested_and_told_to_be_taken_back(
+    tmp_path: Path, account: DigitalOcean
+) -> None:
+    stack = external_stack(tmp_path / "store", account)
+    stack.put("agent-key", {"api-key": account.add("old").secret})
+    old = stack.key()
+    code, said, _ = compromised(stack, "agent-key", tmp_path, given=new_password())
+    assert code == ExitCode.FAILED
+    assert stack.key() == old, "what the agent does not take is not published"
+    code, said, incident = compromised(stack, "agent-key", tmp_path, given=account.add("new").secret)
+    assert code == ExitCode.ATTENTION, said
+    assert "the agent takes the key until it is deleted where it was given out" in said
+    assert "take the old agent-key back where it was given out" in incident["left"]["replace"][0]
+    assert account.takes(stack.key())
+    assert stack.key() != old
+    assert len(list(tmp_path.glob("incident-*.json"))) == 1, "the second go went on with the first"
+
+
+def test_a_certificate_of_the_stacks_own_ca_is_replaced_and_a_new_ca_ends_what_was_out(
+    certified: Certified, tmp_path: Path
+) -> None:
+    """As a person does it who had both stolen: the CA first, since the broker has to be told."""
+    stack, folder = certified.stack, tmp_path / "incidents"
+    folder.mkdir()
+    out: Value = certified.read(CERTIFICATE)
+    code, said, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, said
+    assert "secretops trust" in said
+    assert not incident["ended"], "the broker does not trust the new one yet"
+    assert certified.takes(out)
+    certified.trust()
+    code, said, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, said
+    assert incident["ended"]
+    assert "secretops compromise client-cert" in incident["left"]["replace"][0]
+    code, said, incident = compromised(stack, CERTIFICATE, folder)
+    assert code == ExitCode.ATTENTION, said
+    assert incident["out"][0]["serial"] in incident["left"]["replace"][0]
+    assert certified.read(CERTIFICATE) != out
+    assert "its certificate is good until it ends" in said
+    assert "has ended" not in said
+    assert "the broker takes the certificate until it ends" in said
+    assert certified.log_in() == "Success"
+    session, certificate = stack.session(), stack.manifest.secret(CERTIFICATE)
+    certified.trust()
+    certified.broker.stop()
+    assert certified.broker.start()
+    assert not certified.takes(out)
+    assert certified.log_in() == "Success"
+    told = functools.partial(tried, session, certificate, "what-was-out", out, sleep=lambda _: None)
+    assert told() == ("the broker takes the certificate no more, and takes the new one", True)
+    certified.broker.stop()
+    what, is_known = told()
+    assert what.startswith("not tried: the broker does not take the new one either")
+    assert not is_known, "who speaks to nobody refuses nothing"

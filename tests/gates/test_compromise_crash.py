@@ -1,0 +1,145 @@
+"""A compromise killed at any moment, and typed again: what was out is refused, what readers hold logs in, one incident.
+
+SIGKILL before and after each effect at the store, at a real broker, and on the incident's own files.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secretops.engine.state import Stage
+from secretops.operations import compromise
+from secretops.operations import session as sessions
+from secretops.operations.compromise import containment
+from secretops.operations.compromise.advice import OF_THE_ADMIN
+from secretops.operations.compromise.incident import Incident, Step
+from secretops.operations.session import Session
+from secretops.targets import open_target
+from secretops.values import Value
+from tests.gates.conftest import MakeStack
+from tests.gates.doomed import Doomed, Moment, Watched, begin
+from tests.real.stack import Stack
+
+pytestmark = pytest.mark.real
+
+
+AT_THE_BROKER = ("before target.", "before incident.")
+MOVES = ("before store.add", "before store.publish", "before store.mark")
+
+
+@pytest.mark.parametrize(("name", "at"), [("mqtt", (*AT_THE_BROKER, *MOVES)), ("broker-admin", ("before target.",))])
+def test_a_compromise_killed_before_or_after_any_effect_is_gone_on_with_to_its_end(
+    stack_on: MakeStack, tmp_path: Path, name: str, at: tuple[str, ...]
+) -> None:
+    """After one effect is before the next."""
+    stack = stack_on("mosquitto")
+    for each in ("broker-admin", "mqtt"):
+        stack.rotate(each)
+    out, folder = prepare(stack, tmp_path / "recorded", name)
+    recorded = start(stack, name, folder)
+    assert recorded.end() == 0, recorded.moments
+    converged(stack, name, out, folder)
+    moments = recorded.moments
+    assert {"after store.add", "after target.apply", "before store.publish", "after target.retire"} <= {*moments}
+    assert moments.count("after incident.record") == 2 * len(steps(folder)) + 1
+    kills = [number for number, moment in enumerate(moments) if moment.startswith(at)]
+    for kill_at in kills:
+        moment = moments[kill_at]
+        out, folder = prepare(stack, tmp_path / str(kill_at), name)
+        doomed = start(stack, name, folder, kill_at=kill_at)
+        assert doomed.end() == -signal.SIGKILL, moment
+        assert stack.log_in(stack.credential(name)) == "Success", moment
+        again = start(stack, name, folder)
+        assert again.end() == 0, (moment, again.moments)
+        converged(stack, name, out, folder)
+    print(f"{name}: {len(kills)} kills, all gone on from")
+
+
+def test_a_tick_between_the_kill_and_the_next_go_takes_nothing_from_it(stack_on: MakeStack, tmp_path: Path) -> None:
+    stack = stack_on("mosquitto")
+    for each in ("broker-admin", "mqtt"):
+        stack.rotate(each)
+    out, folder = prepare(stack, tmp_path / "recorded", "mqtt")
+    moments = start(stack, "mqtt", folder)
+    moments.end()
+    for moment in ("after store.add", "before store.publish", "before target.retire"):
+        out, folder = prepare(stack, tmp_path / moment.replace(" ", "-"), "mqtt")
+        assert start(stack, "mqtt", folder, kill_at=moments.moments.index(moment)).end() == -signal.SIGKILL
+        assert [one.error for one in stack.tick() if one.error] == []
+        assert start(stack, "mqtt", folder).end() == 0
+        converged(stack, "mqtt", out, folder)
+
+
+def prepare(stack: Stack, folder: Path, name: str) -> tuple[list[Value], Path]:
+    """Two values that are good, the second of them within the grace of the first."""
+    folder.mkdir()
+    stack.skip_grace()
+    stack.tick()
+    first = stack.credential(name)
+    stack.rotate(name)
+    return [first, stack.credential(name)], folder
+
+
+def start(stack: Stack, name: str, folder: Path, *, kill_at: int | None = None) -> Doomed:
+    return begin(functools.partial(_compromise, stack, name, folder), kill_at=kill_at)
+
+
+def steps(folder: Path) -> list[dict[str, Any]]:
+    (path,) = folder.glob("incident-*.json")
+    found: list[dict[str, Any]] = json.loads(path.read_text())["moments"]
+    return found
+
+
+def converged(stack: Stack, name: str, out: list[Value], folder: Path) -> None:
+    """What `out` was is refused, what readers hold logs in, and the one incident is ended."""
+    (path,) = folder.glob("incident-*.json")
+    incident = Incident.model_validate_json(path.read_bytes())
+    assert incident.ended
+    assert {*incident.left} <= {Step.REPLACE, Step.TRAIL}, "each is proven, also what the store has forgotten"
+    assert incident.left.get(Step.REPLACE, ()) in ((), (OF_THE_ADMIN,))
+    assert path.with_suffix(".md").exists()
+    versions = stack.session().store.versions(name)
+    assert versions.pending is None
+    assert [one.stage for one in versions.all].count(Stage.CURRENT) == 1
+    assert not {one.id for one in versions.living} & set(incident.known)
+    assert stack.log_in(stack.credential(name)) == "Success"
+    for value in out:
+        assert stack.log_in(value) != "Success"
+        assert value["password"] not in "".join(each.read_text() for each in folder.iterdir() if each.is_file())
+    assert [one.error for one in stack.tick() if one.error] == []
+    current = stack.session().store.versions(name).current
+    assert current
+    stack.check_delivery(name, current, {one.id for one in stack.session().store.versions(name).living})
+
+
+def _compromise(stack: Stack, name: str, folder: Path, moment: Moment) -> None:
+    opened, real = stack.session(), open_target
+    for module in (sessions, containment):
+        setattr(module, "open_target", lambda *args: Watched(real(*args), "target", moment))  # noqa: B010 - mypy
+    keep = compromise.in_folder
+
+    def watched(folder: Path) -> Any:
+        record = keep(folder)
+
+        def recorded(incident: Incident) -> None:
+            moment("before incident.record")
+            record(incident)
+            moment("after incident.record")
+
+        return recorded
+
+    setattr(compromise, "in_folder", watched)  # noqa: B010 - mypy
+    session = Session(
+        manifest=opened.manifest,
+        store=Watched(opened.store, "store", moment),
+        journal=opened.journal,
+        clock=opened.clock,
+    )
+    incident = compromise.begun(session, name, since=None, to=folder)
+    compromise.compromise(session, incident, to=folder)

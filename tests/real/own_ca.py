@@ -1,0 +1,201 @@
+"""A stack whose client certificate its own CA signs, over a real mosquitto that lets nobody in without one.
+
+Its people are an operator, who gives the broker what `secretops trust` prints, a schedule, and readers, who find what
+the store has as current.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from secretops.engine.state import Versions
+from secretops.errors import WaitingError
+from secretops.manifest import AwsStore, Broker, Manifest, PrivateCaIssuer, Reader, Secret, SecretKind
+from secretops.operations.trust import bundle, lay
+from secretops.values import Value
+from tests.real.cluster import Cluster
+from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.moto import Aws
+from tests.real.openbao import OpenBao, rotators_policy
+from tests.real.stack import DEADLINE, Stack, log_in, make_stack
+
+NAME = "coreflux-mcp-test"
+CERTIFICATE, AUTHORITY = "client-cert", "client-ca"
+NOBODYS_CONNECT = bytes([0x10, 12, 0, 4, *b"MQTT", 4, 2, 0, 60, 0, 0])
+"""MQTT 3.1.1, without a user: a broker that lets nobody in answers it all the same, with a refusal."""
+SECONDS = 600
+"""For which a certificate is good: renewals come soon enough that a broker's real clock takes each."""
+
+
+@dataclass
+class Certified:
+    """A stack with a CA of its own, and its people."""
+
+    stack: Stack
+    broker: Mosquitto
+    folder: Path
+    """For what a client of a test's own shows."""
+
+    def trust(self) -> None:
+        """What whoever runs the broker does: it looks into the folder when a client of a new CA comes."""
+        assert self.broker.trusts
+        lay(self.stack.manifest, self.broker.trusts, bundle(self.stack.session()))
+        rehash(self.broker.trusts)
+
+    def trusted(self) -> list[str]:
+        """Serial numbers of the CAs that the broker was given."""
+        assert self.broker.trusts
+        found = sorted(self.broker.trusts.glob("*.crt"))
+        return [f"{x509.load_pem_x509_certificate(one.read_bytes()).serial_number:x}" for one in found]
+
+    def errors(self) -> dict[str, str]:
+        """What a tick could not do, by secret."""
+        return {one.secret: str(one.error) for one in self.stack.tick() if one.error}
+
+    def versions(self, name: str = CERTIFICATE) -> Versions:
+        return self.stack.session().store.versions(name)
+
+    def current(self, name: str = CERTIFICATE) -> str:
+        found = self.versions(name).current
+        assert found
+        return found.id
+
+    def read(self, name: str, version: str | None = None) -> Value:
+        """A version, the current one by default."""
+        return self.stack.session().store.read(name, version or self.current(name), purpose="test")
+
+    def log_in(self, shown: Mapping[str, str] | None = None, credential: Value | None = None) -> str:
+        """With the certificate and the credential that readers get now, or others."""
+        shown, credential = shown or self.read(CERTIFICATE), credential or self.read("mqtt")
+        folder = self.folder / secrets.token_hex(4)
+        folder.mkdir()
+        files = {}
+        for name, key in (("client.crt", "certificate_file"), ("client.key", "key_file")):
+            (folder / name).write_text(shown[name])
+            files[key] = str(folder / name)
+        return log_in(self.stack.manifest.broker.model_copy(update=files), credential)
+
+    def takes(self, shown: Mapping[str, str]) -> bool:
+        return takes(self.broker, self.folder, shown)
+
+
+def takes(broker: Mosquitto, folder: Path, shown: Mapping[str, str]) -> bool:
+    """Whether a broker speaks MQTT to whoever shows this: it answers a login, well or not. Lays it into `folder`."""
+    made = folder / secrets.token_hex(4)
+    made.mkdir()
+    for name in ("client.crt", "client.key"):
+        (made / name).write_text(shown[name])
+    context = ssl.create_default_context(cafile=str(broker.ca_file))
+    context.load_cert_chain(made / "client.crt", made / "client.key")
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("localhost", broker.port), DEADLINE) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(NOBODYS_CONNECT)
+        return bool(connection.recv(1))
+    return False
+
+
+def rehash(folder: Path) -> None:
+    """Name its certificates as OpenSSL looks for them."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+
+
+def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) -> Certified:
+    """A stack at `asking(broker)` whose certificate its own CA signs, by default of a folder. Nothing has a value yet,
+    and the broker can't know the CA."""
+    made = stack or make_stack(folder / "store", asking(broker))
+    made.manifest = made.manifest.model_copy(update={"secrets": certified(made.manifest)})
+    made.file.write_text(made.manifest.model_dump_json())
+    (folder / "clients").mkdir()
+    return Certified(made, broker, folder / "clients")
+
+
+@contextlib.contextmanager
+def trusting_broker(folder: Path) -> Iterator[Mosquitto]:
+    """One that lets nobody in without a certificate, and trusts the CAs of a folder."""
+    (folder / "trusts").mkdir(parents=True)
+    started = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def begun(stack: Certified) -> Certified:
+    """With a CA that the broker trusts, a certificate, an admin and the server's user."""
+    with pytest.raises(WaitingError):
+        stack.stack.rotate(AUTHORITY)
+    stack.trust()
+    stack.stack.rotate(AUTHORITY)
+    stack.stack.rotate(CERTIFICATE)
+    stack.stack.put("broker-admin", dict(stack.broker.admin))
+    assert stack.errors() == {}
+    return stack
+
+
+def asking(broker: Mosquitto) -> Broker:
+    """How a stack would describe it whose certificate lies in the store alone."""
+    shown = {"certificate_file": None, "key_file": None, "certificate_secret": CERTIFICATE}
+    return broker.broker().model_copy(update=shown)
+
+
+def in_openbao(folder: Path, broker: Mosquitto, openbao: OpenBao) -> Certified:
+    from tests.real.openbao_stack import make_openbao_stack
+
+    stack = make_openbao_stack(folder, asking(broker), openbao)
+    names = [AUTHORITY, *stack.place.secrets]
+    place = stack.place.model_copy(
+        update={"secrets": {one: one for one in names}, "pending": {one: f"pending/{one}" for one in names}}
+    )
+    stack.manifest = stack.manifest.model_copy(update={"store": place})
+    stack.environment = {"VAULT_TOKEN": openbao.token(openbao.policy(rotators_policy(place, forgets=True)))}
+    return make_certified(folder, broker, stack)
+
+
+def in_secrets_manager(folder: Path, broker: Mosquitto, aws: Aws) -> Certified:
+    from tests.real.aws_stack import make_aws_stack
+
+    stack = make_aws_stack(asking(broker), aws)
+    place = stack.manifest.store
+    assert isinstance(place, AwsStore)
+    name = place.lease.replace("/lease", f"/{AUTHORITY}")
+    aws.secrets_manager.create_secret(Name=name)
+    place = place.model_copy(update={"secrets": {**place.secrets, AUTHORITY: name}})
+    stack.manifest = stack.manifest.model_copy(update={"store": place})
+    stack.manifest_file = folder / "secretops.json"
+    return make_certified(folder, broker, stack)
+
+
+def in_a_cluster(folder: Path, broker: Mosquitto, cluster: Cluster) -> Certified:
+    from tests.real.cluster_stack import make_cluster_stack
+
+    return make_certified(folder, broker, make_cluster_stack(folder, asking(broker), cluster))
+
+
+def certified(manifest: Manifest, *, seconds: int = SECONDS, ca_seconds: int = 90 * 86400) -> tuple[Secret, ...]:
+    """The secrets of a stack, its certificate signed by a CA of its own."""
+    issuer = PrivateCaIssuer(secret=AUTHORITY, common_name=NAME, seconds=seconds, ca_seconds=ca_seconds)
+    authority = Secret(
+        name=AUTHORITY,
+        kind=SecretKind.CA,
+        fields=("ca.crt", "ca.key"),
+        readers=(Reader.ROTATOR,),
+        cadence_days=ca_seconds // 86400,
+    )
+    others = (one.model_copy(update={"issuer": issuer}) if one.name == CERTIFICATE else one for one in manifest.secrets)
+    return (authority, *others)

@@ -1,0 +1,238 @@
+"""A stand-in: AWS Private CA as moto plays it, and the rules of AWS that moto does not keep.
+
+moto signs for real, and says itself that it takes neither validity nor token. The rules are AWS' own words (API
+reference of IssueCertificate and GetCertificate; User Guide, Template definitions). That AWS does keep them is not
+proven here; a test against a real account would. Nothing is proven about rights: moto asks for none.
+
+    a client's template gives a digitalSignature, clientAuth, and no CA           moto puts no extension in
+    a certificate is good from an hour ago, for as long as was asked              moto: for 365 days
+    none outlives its CA, and a CA that is disabled signs nothing                 moto looks at neither
+    the algorithm is of the CA's kind of key                                      moto's keys are all RSA
+    the same token within five minutes is the same certificate                    moto signs again
+    what is signed is ready a moment later, with its chain up to the root         moto: at once, with the CA alone
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from secretops.manifest import AwsPrivateCaIssuer
+from tests.real.aws_stack import AwsStack, make_aws_stack
+from tests.real.mosquitto import Mosquitto
+from tests.real.moto import ACCOUNT, REGION, Aws
+
+if TYPE_CHECKING:
+    from moto.acmpca.models import CertificateAuthority
+
+CERTIFICATE = "client-cert"
+NAME = "coreflux-mcp-test"
+DAYS = 30
+CLIENTS_ALONE = "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
+
+
+@dataclass
+class StrictPrivateCa:
+    """A CA that a root of its own has signed."""
+
+    arn: str
+    root: str
+    """PEM: what a broker trusts."""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    """Each IssueCertificate."""
+    late: int = 0
+    """How often GetCertificate says of the next ones that they are not ready yet."""
+    fails_with: str = ""
+    """What each IssueCertificate is refused with, where it says so."""
+    _made: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> CertificateAuthority:
+        """moto's own: its server is in this process (tests/real/moto)."""
+        from moto.acmpca.models import acmpca_backends
+
+        return acmpca_backends[ACCOUNT][REGION].certificate_authorities[self.arn]
+
+    def disable(self) -> None:
+        self.kept.status = "DISABLED"
+
+    def issue(self, asked: dict[str, Any]) -> str:
+        """The ARN of a certificate, which is signed by then."""
+        self.asked.append(asked)
+        if self.fails_with:
+            raise _refused(self.fails_with)
+        ca = self.kept
+        if ca.status != "ACTIVE":
+            raise _refused("InvalidStateException")
+        if (token := asked.get("IdempotencyToken")) and token in self._made:
+            return self._made[token]
+        request = x509.load_pem_x509_csr(base64.b64decode(asked["Csr"]))
+        if not request.is_signature_valid:
+            raise _refused("MalformedCSRException")
+        kind = ca.certificate_authority_configuration["KeyAlgorithm"].partition("_")[0]
+        if not asked["SigningAlgorithm"].endswith({"EC": "ECDSA", "RSA": "RSA"}[kind]):
+            raise _refused("ValidationException")
+        assert asked["TemplateArn"] == CLIENTS_ALONE, "the one that this stand-in knows"
+        assert asked["Validity"]["Type"] == "DAYS"
+        now = datetime.now(UTC)
+        ends = now + timedelta(days=asked["Validity"]["Value"])
+        own = ca.certificate
+        assert own
+        if ends > own.not_valid_after_utc:
+            raise _refused("ValidationException")
+        arn = f"{self.arn}/certificate/{uuid.uuid4().hex}"
+        key: Any = ca.key
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(request.subject)
+            .issuer_name(own.subject)
+            .public_key(request.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key()), critical=False)
+            .add_extension(_usage(signs=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        ca.issued_certificates[arn] = made.public_bytes(Encoding.PEM)
+        if token:
+            self._made[token] = arn
+        return arn
+
+    def get(self, arn: str) -> dict[str, str]:
+        if arn not in self.kept.issued_certificates:
+            raise _refused("ResourceNotFoundException")
+        if self.late:
+            self.late -= 1
+            raise _refused("RequestInProgressException")
+        chain = self.kept.certificate_bytes.decode() + self.root
+        return {"Certificate": self.kept.issued_certificates[arn].decode().strip(), "CertificateChain": chain.strip()}
+
+
+def issuer_of(ca: StrictPrivateCa, *, days: int = DAYS) -> AwsPrivateCaIssuer:
+    """As a stack's manifest names it."""
+    return AwsPrivateCaIssuer(arn=ca.arn, common_name=NAME, seconds=days * 86400)
+
+
+def make_signed_stack(broker: Mosquitto, aws: Aws, ca: StrictPrivateCa) -> AwsStack:
+    """A stack whose certificate the CA signs, and whose broker lets nobody in without one. Nothing has a value yet."""
+    broker.ca_file.write_text(broker.ca_file.read_text() + ca.root)  # what whoever runs it does
+    broker.stop()
+    assert broker.start()
+    shown = {"certificate_file": None, "key_file": None, "certificate_secret": CERTIFICATE}
+    stack = make_aws_stack(broker.broker().model_copy(update=shown), aws)
+    secrets = tuple(
+        one.model_copy(update={"issuer": issuer_of(ca)}) if one.name == CERTIFICATE else one
+        for one in stack.manifest.secrets
+    )
+    stack.manifest = stack.manifest.model_copy(update={"secrets": secrets})
+    return stack
+
+
+@contextmanager
+def strict_private_ca(moto: Aws, *, key: str = "EC_prime256v1", days: int = 3650) -> Iterator[StrictPrivateCa]:
+    """One whose key is of that kind, and whose certificate is good for `days`."""
+    from moto.acmpca.responses import ACMPCAResponse
+
+    made = _make(moto, key, days)
+
+    def issue(response: ACMPCAResponse) -> str:
+        asked = json.loads(response.body)
+        if asked["CertificateAuthorityArn"] != made.arn:
+            raise _refused("ResourceNotFoundException")
+        return json.dumps({"CertificateArn": made.issue(asked)})
+
+    def get(response: ACMPCAResponse) -> str:
+        return json.dumps(made.get(json.loads(response.body)["CertificateArn"]))
+
+    with (
+        mock.patch.object(ACMPCAResponse, "issue_certificate", issue),
+        mock.patch.object(ACMPCAResponse, "get_certificate", get),
+    ):
+        yield made
+
+
+def _make(moto: Aws, key: str, days: int) -> StrictPrivateCa:
+    client = moto.client("acm-pca")
+    about = {"KeyAlgorithm": key, "SigningAlgorithm": "SHA256WITHECDSA", "Subject": {"CommonName": "test clients"}}
+    arn = client.create_certificate_authority(
+        CertificateAuthorityConfiguration=about, CertificateAuthorityType="SUBORDINATE"
+    )["CertificateAuthorityArn"]
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
+    root = _ca(named, root_key.public_key(), named, root_key, days + 1, depth=1)
+    made = StrictPrivateCa(arn, root.public_bytes(Encoding.PEM).decode())
+    own: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = made.kept.key
+    if not key.startswith("RSA"):
+        own = ec.generate_private_key(ec.SECP256R1())
+        made.kept.private_bytes = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        made.kept.password = None  # type: ignore[assignment]
+    certificate = _ca(made.kept.issuer, own.public_key(), named, root_key, days, depth=0)
+    client.import_certificate_authority_certificate(
+        CertificateAuthorityArn=arn,
+        Certificate=certificate.public_bytes(Encoding.PEM),
+        CertificateChain=root.public_bytes(Encoding.PEM),
+    )
+    return made
+
+
+def _ca(
+    name: x509.Name,
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    days: int,
+    *,
+    depth: int,
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=depth), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .add_extension(_usage(signs=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _refused(code: str) -> Exception:
+    from moto.core.exceptions import JsonRESTError
+
+    return JsonRESTError(code, "as AWS says it, which nobody is shown")

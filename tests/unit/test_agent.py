@@ -1,0 +1,173 @@
+"""The section agent: whose keys they are, what each platform's server is told, and who may reach what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from components import catalogue
+from secretops.launcher.variables import OWN_VARIABLES
+from secretops.manifest import COPILOT, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
+from settings import ConfigurationError
+from tests.real.upstream import real_server
+from tests.unit.aws_stack import a_kubeconfig, on_aws
+from tests.unit.azure_stack import on_azure
+from tests.unit.harness import Deployed, deploy, texts
+from tests.unit.stack_file import StackFile
+from tests.unit.swarm_stack import on_swarm
+from tests.unit.vault_stack import for_pods, for_this_machine
+
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+URL = "https://plant.agents.do-ai.run"
+OWNED = f"{{kind: owned, id: {UUID}, url: '{URL}'}}"
+
+
+def file(agent: str = "", **sections: str) -> StackFile:
+    """A stack file with a section agent, or without."""
+    lines = {"store": "{kind: dotenv}", "server": "{kind: local}", "broker": "{kind: embedded}", **sections}
+    lines |= {"agent": agent} if agent else {}
+    return StackFile.read("\n".join(["config:", *(f"  {name}: {text}" for name, text in lines.items())]))
+
+
+def on_kubernetes(server: str = "", **more: str) -> Deployed:
+    sections = {
+        "store": "{kind: kubernetes}",
+        "server": f'{{kind: kubernetes, image: "registry.example.com/it:1"{server}}}',
+        "broker": "{kind: coreflux, host: mqtt.example.com}",
+    }
+    with a_kubeconfig():
+        return deploy(file(**sections, **more), "staging")
+
+
+def secrets_of(agent: str, stack: str = "dev") -> dict[str, Secret]:
+    return {secret.name: secret for secret in file(agent, environment="development").parse(stack).catalogue}
+
+
+def refusals(agent: str, **sections: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        file(agent, **sections).parse("dev")
+    return [" ".join(str(problem).split()) for problem in refused.value.problems]
+
+
+def test_without_the_section_the_key_is_the_copilots_and_an_operator_supplies_it() -> None:
+    found = secrets_of("")
+    assert found["agent-key"].agent == ExternalAgent(url=COPILOT)
+    assert not found["agent-key"].is_made and "agent-admin" not in found
+    assert file().parse("dev").agent is None
+
+
+def test_the_copilots_address_is_the_one_that_upstreams_server_has() -> None:
+    folder = real_server()
+    if folder is None:
+        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
+    assert f'"{COPILOT}/api/v1/chat/completions"' in (folder / "server.py").read_text()
+
+
+def test_another_agent_of_somebody_else_is_where_its_keys_are_tried() -> None:
+    assert secrets_of(f"{{kind: external, url: '{URL}'}}")["agent-key"].agent == ExternalAgent(url=URL)
+    assert secrets_of("{kind: external}")["agent-key"].agent == ExternalAgent(url=COPILOT)
+
+
+def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator_alone_reads() -> None:
+    found = secrets_of(OWNED, "plant-7")
+    key, admin = found["agent-key"], found["agent-admin"]
+    assert key.agent == OwnedAgent(url=URL, id=UUID, prefix="coreflux-mcp-plant-7") and key.is_made and key.is_begun
+    assert (admin.kind, admin.fields, admin.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.ROTATOR,))
+    assert file(OWNED).parse("dev").next_step == (
+        "secretops broker start, then secretops put agent-admin, then secretops tick, then secretops status"
+    )
+
+
+def test_the_prefix_of_a_long_stacks_keys_leaves_their_names_room() -> None:
+    agent = secrets_of(OWNED, f"plant-{'x' * 90}")["agent-key"].agent
+    assert isinstance(agent, OwnedAgent) and len(agent.prefix) <= catalogue.LONGEST_NAME
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [
+        ("{kind: mine}", ['agent.kind: "mine" one of external, owned -> name one of them']),
+        ("{kind: owned}", ["agent.id: missing", "agent.url: missing"]),
+        (f"{{kind: owned, id: Plant, url: '{URL}'}}", ['agent.id: "Plant" the UUID of a DigitalOcean agent']),
+        (f"{{kind: owned, id: {UUID}, url: '{URL}/api/v1'}}", ["and no path -> write it like https://"]),
+        ("{kind: external, url: 'http://plant.example'}", ["the agent's endpoint: https"]),
+        (f"{{kind: external, id: {UUID}}}", ["agent.id: unknown key an agent of kind external has kind, url"]),
+        (f"{OWNED[:-1]}, token: it-is-secret}}", ["what looks like a secret's value (not shown)"]),
+    ],
+)
+def test_a_wrong_section_is_refused_with_value_rule_and_remedy(agent: str, told: list[str]) -> None:
+    found = refusals(agent)
+    assert len(found) == len(told)
+    for problem, text in zip(found, told, strict=True):
+        assert text in problem and "it-is-secret" not in problem
+
+
+def test_an_id_in_capitals_and_an_address_with_a_slash_are_taken_as_browsers_copy_them() -> None:
+    agent = secrets_of(f"{{kind: owned, id: {UUID.upper()}, url: '{URL}/'}}")["agent-key"].agent
+    assert isinstance(agent, OwnedAgent) and agent.id == UUID and agent.url == f"{URL}/"
+
+
+def test_no_stack_declares_the_tokens_secret_or_takes_the_agents_variable() -> None:
+    assert "secrets.agent-admin: declared" in refusals("", secrets="{agent-admin: {fields: [token]}}")[0]
+    assert "DO_AGENT_URL" in refusals("", secrets="{do: {fields: [agent-url]}}")[0]
+
+
+def test_a_rotator_in_a_cluster_that_may_reach_no_public_host_can_make_no_keys() -> None:
+    sections = {
+        "store": "{kind: kubernetes}",
+        "server": '{kind: kubernetes, image: "registry.example.com/it:1", copilot_cidrs: []}',
+        "broker": "{kind: coreflux, host: mqtt.example.com}",
+    }
+    (problem,) = refusals(OWNED, **sections)
+    assert "server.copilot_cidrs: [] with agent.kind owned" in problem
+
+
+@pytest.mark.parametrize("agent", [OWNED, f"{{kind: external, url: '{URL}'}}"])
+def test_tasks_that_ask_no_agent_have_none(agent: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        on_aws(server=", copilot: false", agent=agent)
+    assert any("server.copilot: false with agent.kind" in " ".join(str(one).split()) for one in refused.value.problems)
+
+
+def egress(deployed: Deployed) -> list[Any]:
+    found: list[Any] = deployed.resources["rotator-network"].inputs["spec"]["egress"]
+    return [[port["port"] for port in rule["ports"]] for rule in found]
+
+
+def test_the_rotators_pods_reach_public_hosts_only_where_they_make_keys() -> None:
+    assert egress(on_kubernetes())[3:] == []
+    assert egress(on_kubernetes(agent=OWNED))[3:] == [[443]]
+    assert egress(for_pods(agent=OWNED))[3:] == [[443]]
+
+
+PLATFORMS: dict[str, Callable[..., Deployed]] = {
+    "local": lambda **more: deploy(file(**more), "dev"),
+    "kubernetes": on_kubernetes,
+    "ecs": on_aws,
+    "containerapp": on_azure,
+    "swarm": on_swarm,
+    "vault": for_this_machine,
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_platforms_server_is_told_where_the_stacks_agent_is(platform: str) -> None:
+    def said(deployed: Deployed) -> str:
+        everything = " ".join(text for one in deployed.resources.values() for text in texts(one.inputs))
+        return everything + json.dumps(deployed.exports)
+
+    with_one = said(PLATFORMS[platform](agent=f"{{kind: external, url: '{URL}'}}"))
+    assert "DO_AGENT_URL" in with_one and URL in with_one
+    assert "DO_AGENT_URL" not in said(PLATFORMS[platform]())
+    assert "DO_AGENT_URL" in OWN_VARIABLES, "the launcher takes it from each source"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_platforms_rotator_is_told_of_the_agent_and_no_server_is_given_the_token(platform: str) -> None:
+    deployed = PLATFORMS[platform](agent=OWNED)
+    told = Manifest.model_validate(deployed.exports["secretops"])
+    assert isinstance(told.secret("agent-key").agent, OwnedAgent) and told.secret("agent-admin")
+    assert "agent-admin" not in json.dumps(deployed.exports["references"])

@@ -1,0 +1,94 @@
+"""A stack whose client certificate a CA of AWS Private CA signs: what its file says, and what is made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.catalogue import CLIENT_CERT
+from secretops.manifest import AwsPrivateCaIssuer
+from settings import ConfigurationError, Settings
+from tests.unit.aws_stack import CA, SERVER, STORE
+from tests.unit.stack_file import StackFile
+
+ISSUER = f"kind: aws-private-ca, arn: '{CA}'"
+FETCHED = f"{SERVER}, image: 'registry.example.com/mcp:1.0.0', reference: Fetched"
+
+
+def parse(
+    issuer: str = ISSUER, *, store: str = STORE, server: str = FETCHED, asks: bool = True, stack: str = "prod"
+) -> Settings:
+    asked = ", client_certificate: true" if asks else ""
+    text = "\n".join(
+        [
+            "config:",
+            f"  store: {{{store}}}",
+            f"  server: {{{server}}}",
+            f"  broker: {{kind: coreflux, host: mqtt.example.com{asked}}}",
+            f"  issuer: {{{issuer}}}",
+        ]
+    )
+    return StackFile.read(text).parse(stack)
+
+
+def refused(**sections: object) -> str:
+    with pytest.raises(ConfigurationError) as found:
+        parse(**sections)  # type: ignore[arg-type]
+    return str(found.value)
+
+
+def issuer_of(settings: Settings) -> AwsPrivateCaIssuer:
+    (issuer,) = [secret.issuer for secret in settings.catalogue if secret.name == CLIENT_CERT]
+    assert isinstance(issuer, AwsPrivateCaIssuer)
+    return issuer
+
+
+def test_the_certificate_is_for_the_stacks_client_and_thirty_days() -> None:
+    issuer = issuer_of(parse())
+    assert issuer == AwsPrivateCaIssuer(arn=CA, common_name="coreflux-mcp-prod", seconds=30 * 86400)
+    assert issuer.region == "eu-west-1", "the CA's own"
+    assert issuer.template == "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
+
+
+def test_a_ca_for_short_lived_certificates_is_asked_for_a_week() -> None:
+    assert issuer_of(parse(f"{ISSUER}, days: 7")).seconds == 7 * 86400
+
+
+def test_a_long_name_of_a_stack_stays_one_that_a_certificate_can_have() -> None:
+    assert len(issuer_of(parse(stack="prod-" + "x" * 80)).common_name) <= 64
+
+
+def test_the_first_tick_has_it_signed_since_its_role_may_and_an_operator_need_not() -> None:
+    step = parse().next_step
+    assert "secretops rotate client-cert" not in step
+    assert step.index("-tick /dev/stdout") < step.index("secretops put broker-admin")
+    assert "has the client certificate signed" in step
+
+
+@pytest.mark.parametrize(
+    ("sections", "says"),
+    [
+        ({"issuer": "kind: aws-private-ca"}, ("issuer.arn: missing",)),
+        (
+            {"issuer": "kind: aws-private-ca, arn: 'arn:aws:acm:eu-west-1:123456789012:certificate/0'"},
+            ("the ARN of a CA of AWS Private CA", "aws acm-pca list-certificate-authorities shows it"),
+        ),
+        ({"issuer": f"{ISSUER}, days: 91"}, ("issuer.days: 91", "1 to 90")),
+        ({"asks": False}, ("the broker asks for no client certificate", "client_certificate: true")),
+        (
+            {"issuer": ISSUER.replace("arn:aws:", "arn:aws-us-gov:")},
+            ("issuer.arn: of partition aws-us-gov", "the stack's own partition, aws"),
+        ),
+        (
+            {"store": "kind: dotenv", "server": "kind: local"},
+            ("issuer.kind: aws-private-ca with store dotenv", "write kind: private-ca"),
+        ),
+    ],
+    ids=["no CA", "another service's", "too long", "nobody asks", "another partition", "another store"],
+)
+def test_what_does_not_fit_is_told_with_its_rule_and_what_to_do(
+    sections: dict[str, object], says: tuple[str, ...]
+) -> None:
+    message = refused(**sections)
+    assert "1 error" in message
+    for text in says:
+        assert text in message

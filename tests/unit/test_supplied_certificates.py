@@ -1,0 +1,193 @@
+"""What an operator puts as a client certificate is looked at first: each thing that is wrong has its words, and all are
+told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from secretops.certificates import new_key, private_pem
+from secretops.errors import UsageError
+from secretops.flaws import of_supplied
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.values import new_password
+from tests.real.stack import Stack, make_stack
+from tests.unit.signing import CLIENT, DAY, NOW, SERVER, Holder, made
+
+ROOT = made("root", ca=True, ends=NOW + 3000 * DAY)
+INTERMEDIATE = made("clients", by=ROOT, ca=True, ends=NOW + 1000 * DAY)
+STRANGER = made("clients", ca=True, ends=NOW + 1000 * DAY)
+ENDED = made("clients", by=ROOT, ca=True, ends=NOW - DAY)
+GOOD = made(by=INTERMEDIATE)
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+RSA = rsa.generate_private_key(65537, 2048)
+SHA256_WITH_RSA, SHA1_WITH_RSA = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+"""Object identifiers (RFC 8017, A.2.4), of one length."""
+
+
+def fields(own: Holder | str, *chain: Holder, key: str | None = None, ca: str = ROOT.pem) -> dict[str, str]:
+    """A value of client-cert."""
+    text = own if isinstance(own, str) else own.pem
+    other = "" if isinstance(own, str) else private_pem(own.key)
+    return {"ca.crt": ca, "client.crt": text + "".join(one.pem for one in chain), "client.key": key or other}
+
+
+def of_key(key: Key, *, signer: Key = INTERMEDIATE.key, sha1: bool = False) -> dict[str, str]:
+    """A certificate for a key of another kind, or signed in another way.
+
+    `sha1`: as if, for nobody can be made to sign so any more; the signature fits nothing then.
+    """
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(GOOD.certificate.subject)
+        .issuer_name(INTERMEDIATE.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + 30 * DAY)
+        .sign(signer, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    if sha1:
+        certificate = x509.load_der_x509_certificate(
+            certificate.public_bytes(Encoding.DER).replace(SHA256_WITH_RSA, SHA1_WITH_RSA)
+        )
+    return fields(certificate.public_bytes(Encoding.PEM).decode(), key=private)
+
+
+def encrypted() -> str:
+    form = BestAvailableEncryption(new_password().encode())
+    return GOOD.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, form).decode()
+
+
+def with_extension(extension: x509.ExtensionType) -> Holder:
+    """One with an extension more, which may be nonsense."""
+    key = new_key()
+    builder = x509.CertificateBuilder(GOOD.certificate.subject, INTERMEDIATE.certificate.subject, key.public_key(), 5)
+    builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).add_extension(extension, critical=False)
+    return Holder(builder.sign(INTERMEDIATE.key, hashes.SHA256()), key)
+
+
+KEY_AGREEMENT = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=True,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+ODD = [
+    x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex(der))
+    for der in ("3003020105", "3004a3023000")
+]
+"""Alternative names that are no names, and one of a kind that nobody reads."""
+
+WRONG = {
+    "client.crt holds no certificate": fields("no PEM", key=private_pem(GOOD.key)),
+    "client.crt has ended: it was good until 2026-03-01 12:00 UTC": fields(made(by=INTERMEDIATE, ends=NOW)),
+    "client.crt is not good yet: it is from 2026-03-02 12:00 UTC on": fields(made(by=INTERMEDIATE, begins=NOW + DAY)),
+    "client.crt is not for clients": fields(made(by=INTERMEDIATE, usages=(SERVER,))),
+    "client.crt is a CA's": fields(INTERMEDIATE, ROOT),
+    "client.crt is not signed by the chain that came with it": fields(made(by=INTERMEDIATE), STRANGER),
+    "client.crt is not signed by the chain that came with it ": fields(made(by=INTERMEDIATE), ROOT),
+    "client.crt is signed by what is no CA": fields(made(by=GOOD), GOOD, INTERMEDIATE),
+    "client.crt is not for signatures": fields(with_extension(KEY_AGREEMENT)),
+    **{
+        "client.crt holds a certificate that can't be read" + " " * at: fields(with_extension(odd))
+        for at, odd in enumerate(ODD)
+    },
+    "client.crt has ended: a CA of its chain was good until 2026-02-28 12:00 UTC": fields(made(by=ENDED), ENDED),
+    "client.crt is weak: it has an RSA key of 1024 bits": of_key(rsa.generate_private_key(65537, 1024)),  # noqa: S505 - refused
+    "client.crt is weak: it has a key on secp224r1": of_key(ec.generate_private_key(ec.SECP224R1())),
+    "client.crt is weak: it is signed by way of SHA1": of_key(new_key(), signer=RSA, sha1=True),
+    "client.key is no private key": fields(GOOD, key="no PEM"),
+    "client.key is no private key ": fields(GOOD, key=GOOD.pem),
+    "client.key is encrypted": fields(GOOD, key=encrypted()),
+    "client.key is another certificate's": fields(GOOD, key=private_pem(new_key())),
+    "ca.crt holds no certificate": fields(GOOD, ca="no PEM"),
+    "ca.crt has ended: no certificate in it is good any more": fields(GOOD, ca=ENDED.pem),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_wrong_one_is_told_with_what_is_wrong_and_nothing_else(words: str) -> None:
+    assert [flaw.what for flaw in of_supplied(WRONG[words], NOW)] == [words.strip()]
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        fields(GOOD),
+        fields(GOOD, INTERMEDIATE),
+        fields(GOOD, INTERMEDIATE, ROOT),
+        fields(made(by=INTERMEDIATE, usages=(CLIENT, SERVER))),
+        fields(made(by=INTERMEDIATE, usages=None)),
+        fields(made()),
+        fields(GOOD, ca=ENDED.pem + ROOT.pem),
+        {name: text for name, text in fields(GOOD).items() if name != "ca.crt"},
+        of_key(RSA),
+        of_key(ec.generate_private_key(ec.SECP384R1())),
+    ],
+    ids=["alone", "with who signed it", "with the root", "of a server too", "for any use", "of its own", "of two CAs",
+         "of the system's CAs", "RSA 2048", "P-384"],
+)  # fmt: skip
+def test_a_good_one_has_no_flaw(good: dict[str, str]) -> None:
+    assert list(of_supplied(good, NOW)) == []
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """Whose broker asks for no certificate: nobody is connected to."""
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
+    return make_stack(tmp_path / "store", broker)
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_kept_or_quoted(stack: Stack) -> None:
+    key = private_pem(new_key())
+    value = fields(made(ends=NOW, usages=(SERVER,)), STRANGER, key=key, ca="no PEM")
+    with pytest.raises(UsageError) as refused:
+        stack.put("client-cert", value)
+
+    assert refused.value.what.startswith("client-cert: client.crt is not for clients; client.crt has ended: ")
+    for part in ("not signed by the chain", "client.key is another certificate's", "ca.crt holds no certificate"):
+        assert part in refused.value.what
+    assert "nothing was published" in refused.value.remedy
+    assert "PRIVATE" not in str(refused.value) and key.splitlines()[1] not in str(refused.value)
+    assert stack.session().store.versions("client-cert").all == ()
+
+
+def test_it_is_said_until_when_one_is_good_and_when_the_next_is_due(stack: Stack) -> None:
+    now = stack.clock()
+    soon = made(begins=now - DAY, ends=now + 9 * DAY)
+    ca = made("root", ca=True, begins=now - DAY, ends=now + 90 * DAY)
+    paths = {name: stack.root / f"given-{name}" for name in ("ca.crt", "client.crt", "client.key")}
+    for name, text in fields(soon, ca=ca.pem).items():
+        paths[name].write_text(text)
+    given = [part for name, path in paths.items() for part in ("--file", f"{name}={path}")]
+    done = stack.run("put", "client-cert", *given)
+
+    assert done.returncode == 0, done.stderr
+    assert f"good until {now + 9 * DAY:%Y-%m-%d}" in done.stderr
+    assert f"the next one is due {now + 6 * DAY:%Y-%m-%d}" in done.stderr
+
+
+def test_the_chain_is_watched_too_by_the_time_at_which_its_first_ends(stack: Stack) -> None:
+    now = stack.clock()
+    ca = made("clients", ca=True, begins=now - DAY, ends=now + 40 * DAY)
+    own = made(by=ca, begins=now - DAY, ends=now + 90 * DAY)
+    version = stack.put("client-cert", fields(own, ca, ca=ca.pem))
+
+    assert version.expires == ca.certificate.not_valid_after_utc
