@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools import azure_parts, docker_provider, kubernetes_parts, kusto_parser
+from tools import axe, azure_parts, docker_provider, kubernetes_parts, kusto_parser
 from tools.steps import SetupError, run_step, say
 
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "dockerd": "docker.io",
     "mmdebstrap": "mmdebstrap",
     "npm": "npm",
+    "chromium": "chromium",
 }
 """A command, and the Debian package that brings it."""
 
@@ -65,6 +66,12 @@ def provide_parts(*, must: bool) -> None:
         if must:
             raise
         say(f"- without Azurite, Azure's description of Key Vault and Kusto's parser, their tests are skipped: {error}")
+    try:
+        axe.provide()
+    except SetupError as error:
+        if must:
+            raise
+        say(f"- without axe-core, the report's test in a browser is skipped: {error}")
 
 
 def found(command: str) -> str | None:

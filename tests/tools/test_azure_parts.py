@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tools import azure_parts
+from tools import npm as npm_files
 from tools.steps import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,9 +40,11 @@ class Npm:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
         self.described = b"{}"
-        monkeypatch.setattr("tools.azure_parts.shutil.which", lambda name: f"/bin/{name}")
+        monkeypatch.setattr("tools.npm.shutil.which", lambda name: f"/bin/{name}")
         monkeypatch.setattr(azure_parts, "run_step", self)
-        monkeypatch.setattr(azure_parts, "SHA256", azure_parts._checksum(self.described))
+        monkeypatch.setattr(npm_files, "run_step", self)
+        ours = replace(azure_parts.DESCRIPTION, sha256=hashlib.sha256(self.described).hexdigest())
+        monkeypatch.setattr(azure_parts, "DESCRIPTION", ours)
 
     def __call__(self, _step: str, argv: Sequence[str], **_: Any) -> str:
         self.calls.append(argv[1])
@@ -50,7 +55,7 @@ class Npm:
             script.touch()
         else:
             with tarfile.open(folder / "package.tgz", "w:gz") as archive:
-                member = tarfile.TarInfo(azure_parts.MEMBER)
+                member = tarfile.TarInfo(azure_parts.DESCRIPTION.member)
                 member.size = len(self.described)
                 archive.addfile(member, io.BytesIO(self.described))
         return ""

@@ -10,7 +10,7 @@ import traceback
 import typer
 
 from secretops import redaction
-from secretops.cli import examining, export, incident, purging, serving, trust, values, watching
+from secretops.cli import examining, export, incident, purging, report, serving, trust, values, watching
 from secretops.cli.console import app, err
 from secretops.errors import ExitCode, SecretopsError
 
@@ -24,6 +24,7 @@ __all__ = [
     "incident",
     "main",
     "purging",
+    "report",
     "serving",
     "trust",
     "values",

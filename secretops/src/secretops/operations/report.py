@@ -1,0 +1,263 @@
+"""All that a person answers for, at one time: how old each secret is, what was done, who read, what is open.
+
+Changes nothing and holds no value. Where something can't be known, the report says so in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from secretops.engine.journal import Entry
+from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.operations import doctor, watched
+from secretops.operations.audit import View, audit, named
+from secretops.operations.doctor.check import Level
+from secretops.operations.doctor.stands import NothingLeft
+from secretops.operations.history import history
+from secretops.operations.reading import STDIN
+from secretops.operations.session import Session
+from secretops.operations.status import LEFT, SecretStatus, Standing, status
+from secretops.operations.watched import Watched
+from secretops.trails.protocol import ALL
+
+DAY = timedelta(days=1)
+
+OPEN_DAYS = 30 * DAY
+"""How long a read by somebody undeclared is an open finding, where nobody says since when. The reads still tell it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aged:
+    """One secret against its policy. Times are UTC."""
+
+    name: str
+    kind: str
+    standing: Standing
+    version: str | None
+    since: datetime | None
+    """From when its time runs: since readers see its current value; of a certificate, since it was given or made."""
+    age_days: float | None
+    cadence_days: int | None
+    """The policy; None for what left the stack."""
+    used: float | None
+    """The share that has passed of the time until the next value is due. 1 is due, more is late."""
+    due: datetime | None
+    expires: datetime | None
+    """When the value ends by itself (a certificate)."""
+    servers: str
+    """How many servers report which version."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coming:
+    """What has a day: a secret's next value, or the end of a value or of somebody's certificate."""
+
+    name: str
+    source: str
+    """Where a certificate was seen that is no secret of the stack; else empty."""
+    due: datetime | None
+    ends: datetime | None
+
+    @property
+    def first(self) -> datetime:
+        return min(time for time in (self.due, self.ends) if time)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """Something that is not as it should be, or that nobody could look at."""
+
+    where: str
+    """A check of doctor's, or a secret."""
+    level: Level
+    what: str
+    rule: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """What the trail says. Without a view it could not be read, and `lacking` says why."""
+
+    view: View | None
+    lacking: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What there is to say of a stack at `made`."""
+
+    project: str
+    stack: str
+    store: str
+    made: datetime
+    since: datetime | None
+    """From when on reads and steps are told; None: all that is kept."""
+    findings: tuple[Open, ...]
+    examined: bool
+    """Whether doctor looked, too."""
+    secrets: tuple[Aged, ...]
+    """The one that is nearest to its time, or over it, first."""
+    certificates: tuple[Watched, ...]
+    """Those in sight that others renew."""
+    steps: tuple[Entry, ...]
+    """What was done, oldest first."""
+    steps_lacking: str
+    """What of it was not read, or left out, in words; empty where it is the whole journal."""
+    reads: Reads
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the first one of those that are in time is due."""
+        return min((one.due for one in self.secrets if one.due and one.due > self.made), default=None)
+
+    @property
+    def coming(self) -> tuple[Coming, ...]:
+        """All that has a day, the first first."""
+        found = [
+            *(Coming(name=one.name, source="", due=one.due, ends=one.expires) for one in self.secrets),
+            *(Coming(name=one.name, source=one.source, due=None, ends=one.ends) for one in self.certificates),
+        ]
+        dated = [one for one in found if one.due or one.ends]
+        return tuple(sorted(dated, key=lambda one: (one.first, one.name)))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """ATTENTION while anything is open, else DONE."""
+        return ExitCode.ATTENTION if self.findings else ExitCode.DONE
+
+
+def report(
+    session: Session,
+    *,
+    since: datetime | None = None,
+    trail: Sequence[str] = (),
+    journal: Sequence[str] = (),
+    examine: bool = True,
+) -> Report:
+    """The report of now. `trail` and `journal` are files; `examine`: doctor looks, too.
+
+    Raises UsageError, also where a file that was named can't be read, StoreError, UnreachableError.
+    """
+    if STDIN in trail and STDIN in journal:
+        raise UsageError(
+            "trail and journal: both from standard input", rule="it is read once", remedy="name a file for one of them"
+        )
+    statuses = status(session)
+    done = history(session, journal, since)
+    reads = _reads(session, trail, since)
+    now = session.clock()
+    seen, unseen = _certificates(session)
+    cadences = {secret.name: secret.cadence_days for secret in session.manifest.secrets}
+    aged = (_aged(one, cadences.get(one.name), now) for one in statuses if one.kind != watched.NAME)
+    return Report(
+        project=session.manifest.project,
+        stack=session.manifest.stack,
+        store=session.manifest.store.kind,
+        made=now,
+        since=since,
+        findings=tuple(_findings(session, statuses, unseen, examine=examine))
+        + tuple(_open_reads(reads.view, since or now - OPEN_DAYS) if reads.view else ()),
+        examined=examine,
+        secrets=tuple(sorted(aged, key=lambda one: (-(one.used if one.used is not None else -1.0), one.name))),
+        certificates=seen,
+        steps=done.entries,
+        steps_lacking=done.lacking,
+        reads=reads,
+    )
+
+
+def _aged(one: SecretStatus, cadence_days: int | None, now: datetime) -> Aged:
+    current = one.current
+    since = (current.created if current.expires else current.published or current.created) if current else None
+    age = max(now - since, timedelta()) if since else None
+    return Aged(
+        name=one.name,
+        kind=one.kind,
+        standing=one.standing,
+        version=current.id if current else None,
+        since=since,
+        age_days=age / DAY if age is not None else None,
+        cadence_days=cadence_days,
+        used=_used(since, one.due, now) if since and one.due else None,
+        due=one.due,
+        expires=current.expires if current else None,
+        servers=one.told_replicas,
+        notes=one.notes,
+    )
+
+
+def _used(since: datetime, due: datetime, now: datetime) -> float:
+    """The share of that time which has passed. What was due before it began is late, by no number."""
+    return max(now - since, timedelta()) / (due - since) if due > since else 1.0
+
+
+def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Reads:
+    """Who read. A trail that was named must be readable; of another one the report says why it could not be."""
+    try:
+        return Reads(view=audit(session.manifest, trail, since=since))
+    except SecretopsError as error:
+        if trail:
+            raise
+        return Reads(view=None, lacking=str(error).replace("secretops audit FILE…", "secretops report --trail FILE"))
+
+
+def _certificates(session: Session) -> tuple[tuple[Watched, ...], SecretopsError | None]:
+    """Those that others renew, or why they can't be seen."""
+    try:
+        return watched.watched(session), None
+    except SecretopsError as error:
+        return (), error
+
+
+def _findings(
+    session: Session,
+    statuses: Sequence[SecretStatus],
+    unseen: SecretopsError | None,
+    *,
+    examine: bool,
+) -> Iterator[Open]:
+    """What doctor tells, then what it does not: of one thing there is one finding."""
+    told = set[str]()
+    for name, result in doctor.doctor(doctor.checks(session) if examine else []):
+        if result.level is not Level.OK:
+            told.add(name)
+            yield Open(where=name, level=result.level, what=result.value, rule=result.rule, remedy=result.remedy)
+    for one in statuses:
+        where = {LEFT: NothingLeft.name, watched.NAME: watched.NAME}.get(one.kind, f"secret {one.name}")
+        if one.standing is Standing.ATTENTION and where not in told:
+            yield Open(where=where, level=Level.ATTENTION, what="; ".join(one.notes))
+    if unseen and watched.NAME not in told:
+        yield Open(where=watched.NAME, level=Level.UNKNOWN, what=unseen.what, rule=unseen.rule, remedy=unseen.remedy)
+
+
+def _open_reads(view: View, since: datetime) -> Iterator[Open]:
+    for row in view.rows:
+        if row.alarming and row.last >= since:
+            did = f"{row.operation} of {'every secret' if row.secret == ALL else row.secret}, {row.outcome}"
+            yield Open(
+                where="reads",
+                level=Level.ATTENTION,
+                what=f"{row.reader}: {did}; {row.count} in all, the last {row.last:%Y-%m-%d %H:%M}",
+                rule="only readers that the stack declares get a value",
+                remedy="find out who it was; declare them, or replace what they read",
+            )
+    if view.not_whole:
+        yield Open(
+            where="reads",
+            level=Level.UNKNOWN,
+            what=f"could not be read whole: {named(view.not_whole)}",
+            rule="what is missing may be what matters",
+            remedy="get it again, then report on all of them together",
+        )
+    if view.bodies:
+        yield Open(
+            where="reads",
+            level=Level.ATTENTION,
+            what=f"{view.bodies} records of the trail hold a value: whoever reads it can read them",
+            rule="a trail says who and what, never the value",
+            remedy="take the stack's policy (level Metadata), then rotate what was read; guard or remove this log",
+        )

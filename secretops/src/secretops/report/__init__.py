@@ -1,0 +1,67 @@
+"""The report as one page of HTML that needs nothing beside it: no script, no font, no request.
+
+What others chose, such as a reader's name in a log, is text: the template escapes it, and signs that would turn or hide
+what stands beside them are shown as their codes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from secretops.operations.report import Report
+from secretops.printable import printable
+from secretops.report.charts import charts
+
+MOST_ROWS = 1_000
+"""Rows of what was done and who read that the page has; the JSON has all."""
+
+SHORT = 12
+"""Rows of a table that is open at once."""
+
+
+def page(report: Report) -> str:
+    """The page. Its own policy forbids the browser everything but its one style sheet."""
+    folder = resources.files(__package__)
+    style = folder.joinpath("page.css").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
+    environment.filters["day"] = _day
+    environment.filters["minute"] = _minute
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return environment.from_string(
+        folder.joinpath("page.html").read_text(encoding="utf-8")
+    ).render(
+        report=report,
+        charts=charts(report),
+        style=Markup(style),  # noqa: S704  # nosec B704 - our own file
+        digest=digest,
+        steps=report.steps[-MOST_ROWS:][::-1],
+        rows=report.reads.view.rows[:MOST_ROWS] if report.reads.view else (),
+        short=SHORT,
+    )
+
+
+def _shown(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _day(time: datetime | None) -> Markup:
+    return _time(time, "%Y-%m-%d")
+
+
+def _minute(time: datetime | None) -> Markup:
+    return _time(time, "%Y-%m-%d %H:%M")
+
+
+def _time(time: datetime | None, form: str) -> Markup:
+    if time is None:
+        return Markup("–")
+    return Markup('<time datetime="{}">{}</time>').format(f"{time:%Y-%m-%dT%H:%M:%SZ}", f"{time:{form}}")

@@ -1,0 +1,406 @@
+"""What a report says, and that whoever chose a name in a log can put nothing into its page."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import stat
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from secretops.engine.journal import Entry, JournalFile
+from secretops.engine.state import Stage, Version
+from secretops.errors import ExitCode, UsageError
+from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol, PrivateCaIssuer
+from secretops.operations.doctor.check import Level
+from secretops.operations.history import history
+from secretops.operations.report import report
+from secretops.operations.session import Session
+from secretops.operations.status import Standing
+from secretops.report import MOST_ROWS, page
+from secretops.report.drawing import short
+from secretops.values import Value
+from tests.real.mosquitto import free_port
+from tests.real.stack import Stack, make_stack
+from tests.unit.report_data import HOSTILE, NOW, made
+from tests.unit.test_cli import refused, run
+
+CANARY = "canary-of-this-test-only"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """A stack whose broker nobody started."""
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    return make_stack(tmp_path / "store", broker)
+
+
+def published(stack: Stack, name: str, value: dict[str, str], *, days_ago: float = 0) -> Version:
+    """A current version of `name`, as a rotation of that day would have left it."""
+    then = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days_ago)
+    session = stack.session()
+    version = Version(id=f"v-{days_ago}", stage=Stage.PENDING, created=then)
+    session.store.add(name, version, Value(value))
+    session.store.publish(name, version.id, then)
+    return version
+
+
+def shown(text: str) -> str:
+    """The words of a page, without its style."""
+    words: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            words.append(data)
+
+    Reader().feed(re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL))
+    return " ".join(" ".join(words).split())
+
+
+def test_a_report_has_the_age_of_each_secret_against_its_policy_the_latest_first(stack: Stack) -> None:
+    published(stack, "client-cert", {"ca.crt": "a", "client.crt": "b", "client.key": CANARY}, days_ago=10)
+    published(stack, "agent-key", {"api-key": CANARY}, days_ago=198)
+    first, second, *others = report(stack.session(), examine=False).secrets
+    assert (first.name, first.cadence_days, round(first.used or 0, 2), first.standing) == (
+        "agent-key",
+        180,
+        1.1,
+        Standing.ATTENTION,
+    )
+    assert (second.name, round(second.age_days or 0)) == ("client-cert", 10)
+    assert [one.used for one in others] == [None, None]
+
+
+def test_a_certificate_that_was_due_before_its_readers_saw_it_is_late_and_not_by_millions(stack: Stack) -> None:
+    now = datetime.now(UTC)
+    begun, ends = now - timedelta(days=7), now + timedelta(hours=6)
+    session = stack.session()
+    issuer = PrivateCaIssuer(secret="client-ca", common_name="server", seconds=7 * 86400, ca_seconds=86400)
+    secrets = [
+        one.model_copy(update={"issuer": issuer}) if one.name == "client-cert" else one
+        for one in session.manifest.secrets
+    ]
+    issued = replace(session, manifest=session.manifest.model_copy(update={"secrets": tuple(secrets)}))
+    version = Version(id="v1", stage=Stage.PENDING, created=begun, expires=ends)
+    session.store.add("client-cert", version, Value({"ca.crt": "a", "client.crt": "b", "client.key": CANARY}))
+    session.store.publish("client-cert", "v1", now - timedelta(hours=6))
+    found = report(issued, examine=False)
+    (one,) = [one for one in found.secrets if one.name == "client-cert"]
+    assert 1 < (one.used or 0) < 2
+    assert "client-cert x509 attention 7 365 147%" in shown(page(found))
+
+
+def test_a_supplied_certificate_that_has_ended_is_over_its_time(stack: Stack) -> None:
+    now = datetime.now(UTC)
+    session = stack.session()
+    version = Version(id="v1", stage=Stage.PENDING, created=now - timedelta(days=16), expires=now - timedelta(days=11))
+    session.store.add("client-cert", version, Value({"ca.crt": "a", "client.crt": "b", "client.key": CANARY}))
+    session.store.publish("client-cert", "v1", version.created)
+    found = report(stack.session(), examine=False)
+    assert (found.secrets[0].name, (found.secrets[0].used or 0) > 4) == ("client-cert", True)
+    assert "Over their time: 1 of 1." in shown(page(found))
+
+
+def test_what_stands_badly_is_an_open_finding_and_asks_for_a_person(stack: Stack) -> None:
+    assert report(stack.session(), examine=False).exit_code is ExitCode.DONE
+    published(stack, "agent-key", {"api-key": CANARY}, days_ago=198)
+    found = report(stack.session(), examine=False)
+    assert found.exit_code is ExitCode.ATTENTION
+    (one,) = found.findings
+    assert one.where == "secret agent-key" and "secretops put agent-key" in one.what
+
+
+def test_what_doctor_tells_of_a_secret_is_not_told_twice(stack: Stack) -> None:
+    published(stack, "agent-key", {"api-key": CANARY}, days_ago=198)
+    found = report(stack.session()).findings
+    assert [one.where for one in found].count("secret agent-key") == 1
+    assert "broker" in {one.where for one in found}  # nobody started it
+
+
+def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack: Stack) -> None:
+    version = published(stack, "agent-key", {"api-key": CANARY}, days_ago=2)
+    then = version.created
+    stack.session().journal.write(
+        Entry(time=then + timedelta(seconds=1), secret="agent-key", version=version.id, step="publish", outcome="done")
+    )
+    refusal = Entry(time=then - timedelta(days=1), secret="mqtt", version="v0", step="verify", outcome="refused")
+    stack.session().journal.write(refusal)
+    found = history(stack.session())
+    assert found.lacking == ""
+    assert [(one.secret, one.step) for one in found.entries] == [
+        ("mqtt", "verify"),
+        ("agent-key", "prepare"),
+        ("agent-key", "publish"),
+    ]
+    assert [one.step for one in history(stack.session(), since=then - timedelta(hours=1)).entries] == [
+        "prepare",
+        "publish",
+    ]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The journal of a store that keeps each secret's newest entry."""
+
+    entry: Entry
+
+    def write(self, entry: Entry) -> None:
+        raise AssertionError(entry)
+
+    def last(self, secret: str) -> Entry | None:
+        return self.entry if secret == self.entry.secret else None
+
+
+@pytest.fixture
+def elsewhere(stack: Stack) -> Session:
+    """A stack whose store keeps no journal, and whose trail can't be asked. Its values lie in a folder here."""
+    store = KubernetesStore(namespace="ns", versions="versions", lease="lease")
+    opened = stack.session()
+    return replace(opened, manifest=opened.manifest.model_copy(update={"store": store}))
+
+
+def test_logs_of_a_rotator_are_a_journal_whatever_stands_around_its_lines(elsewhere: Session, tmp_path: Path) -> None:
+    log = tmp_path / "rotator.log"
+    entry = Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done")
+    JournalFile(log).write(entry)
+    line = log.read_text().strip()
+    log.write_text(f'INFO starting\n2026-11-26T06:00:00Z {line}\n{{"level": "info"}}\n{{"time": "2026"\n\n{line}\n')
+    packed = tmp_path / "rotator.log.gz"
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    assert "secretops report --journal FILE" in history(elsewhere).lacking
+    for file in (log, packed):
+        found = history(elsewhere, [str(file)])
+        assert found.entries == (entry,)
+        assert "begin 2026-11-26 06:00 UTC and tell of 1 of 4 secrets" in found.lacking
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["the newest", "one before it, too"])
+def test_a_failure_that_log_and_store_tell_of_is_told_once(elsewhere: Session, tmp_path: Path, times: int) -> None:
+    """The store has microseconds, and an outcome that it cut; the log has milliseconds."""
+    log = tmp_path / "rotator.log"
+    first = Entry(
+        time=NOW.replace(microsecond=721431), secret="mqtt", version="v1", step="verify", outcome="refused: at length"
+    )
+    failures = [replace(first, time=first.time + timedelta(hours=turn)) for turn in range(times)]
+    for failure in failures:
+        JournalFile(log).write(failure)
+    session = replace(elsewhere, journal=Newest(replace(failures[-1], outcome="refused")))
+    found = history(session, [str(log)]).entries
+    assert [(one.time.microsecond, one.outcome) for one in found] == [(721000, "refused: at length")] * times
+    later = replace(first, time=first.time + timedelta(days=1))
+    assert later in history(replace(elsewhere, journal=Newest(later)), [str(log)]).entries
+
+
+def test_a_folder_without_its_journal_does_not_pass_for_a_whole_one(stack: Stack) -> None:
+    published(stack, "agent-key", {"api-key": CANARY})
+    stack.session().journal.write(Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done"))
+    assert report(stack.session(), examine=False).steps_lacking == ""
+    (stack.root / "log/rotation.jsonl").unlink()
+    found = report(stack.session(), examine=False)
+    assert [one.step for one in found.steps] == ["prepare", "publish"]
+    assert "The folder has no journal" in shown(page(found))
+
+
+def test_what_a_log_tells_of_another_stack_is_left_out_and_that_is_said(elsewhere: Session, tmp_path: Path) -> None:
+    log = tmp_path / "rotator.log"
+    ours = Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done")
+    JournalFile(log).write(replace(ours, secret="of-another"))
+    with pytest.raises(UsageError, match="of this stack's secrets"):
+        history(elsewhere, [str(log)])
+    JournalFile(log).write(ours)
+    found = history(elsewhere, [str(log)])
+    assert found.entries == (ours,)
+    assert "what the logs tell of of-another" in found.lacking
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("no entry\n", "no entry of a journal"), (None, "No such file")], ids=["another", "missing"]
+)
+def test_a_log_without_an_entry_is_refused(elsewhere: Session, tmp_path: Path, content: str | None, words: str) -> None:
+    log = tmp_path / "some.log"
+    if content:
+        log.write_text(content)
+    with pytest.raises(UsageError, match=words):
+        history(elsewhere, [str(log)])
+
+
+def test_where_the_trail_cannot_be_asked_the_page_says_why_and_what_to_give_it(elsewhere: Session) -> None:
+    found = report(elsewhere, examine=False)
+    assert found.reads.view is None
+    words = shown(page(found))
+    assert "The trail was not read. no file named." in words
+    assert "secretops report --trail FILE" in words
+    assert "secretops report --journal FILE" in words
+    assert "Doctor was not asked" in words
+
+
+def test_a_trail_that_was_named_and_cannot_be_read_is_refused(elsewhere: Session) -> None:
+    with pytest.raises(UsageError, match="nowhere"):
+        report(elsewhere, trail=["/nowhere"], examine=False)
+
+
+def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
+    """A trail in which that one got a value once."""
+    record = {
+        "time": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(),
+        "actor": f"{name}@host",
+        "operation": "read",
+        "secret": "mqtt",
+        "version": "v1",
+        "purpose": "to see",
+    }
+    trail = folder / "access.jsonl"
+    trail.write_text(json.dumps(record) + "\n")
+    return trail
+
+
+def test_an_old_read_is_an_open_finding_for_a_month_or_as_long_as_one_asks_and_is_told_always(
+    stack: Stack, tmp_path: Path
+) -> None:
+    trail = [str(read_by("mallory", tmp_path, days_ago=40))]
+    found = report(stack.session(), trail=trail, examine=False)
+    assert (found.findings, found.exit_code) == ((), ExitCode.DONE)
+    assert "mallory" in shown(page(found))
+    asked = report(stack.session(), trail=trail, since=datetime.now(UTC) - timedelta(days=50), examine=False)
+    assert [one.where for one in asked.findings] == ["reads"]
+
+
+def test_an_undeclared_reader_is_an_open_finding_and_what_its_name_holds_stays_text(
+    stack: Stack, tmp_path: Path
+) -> None:
+    trail = read_by(HOSTILE, tmp_path, days_ago=25)
+    to = tmp_path / "report.html"
+    done = run(stack, "report", "--to", str(to), "--json", "--trail", str(trail), "--skip-doctor")
+    assert done.returncode == ExitCode.ATTENTION
+    document = json.loads(done.stdout)
+    (row,) = document["reads"]["view"]["rows"]
+    assert (row["reader"], row["outcome"], row["declared"]) == (HOSTILE, "got it", False)
+    assert HOSTILE in document["findings"][0]["what"]
+    text = to.read_text()
+    assert not re.search(r"<(script|img)", text)
+    assert shown(text).count("<script>alert(1)</script>\\u202e\"><img src=x onerror='alert(2)'>{{ 7 * 7 }}") >= 2
+
+
+def test_no_value_is_in_a_page_or_its_json(stack: Stack, tmp_path: Path) -> None:
+    published(stack, "agent-key", {"api-key": CANARY})
+    published(stack, "mqtt", {"username": "somebody", "password": CANARY})
+    to = tmp_path / "report.html"
+    done = run(stack, "report", "--to", str(to), "--json")
+    assert CANARY.encode() not in done.stdout + done.stderr
+    assert CANARY not in to.read_text()
+    assert json.loads(done.stdout)["secrets"][0]["version"]
+
+
+def test_the_json_has_all_that_a_page_leaves_out_and_the_page_says_so() -> None:
+    long = made(secrets=30, readers=MOST_ROWS + 7, rotations=10)
+    assert len(long.steps) > MOST_ROWS
+    words = shown(page(long))
+    assert f"The table has the newest 1,000 of {len(long.steps):,} steps" in words
+    assert "The table has the first 1,000 of 1,007 rows" in words
+    assert "Drawn: the first 25 of 30." in words
+
+
+def test_the_tables_have_what_the_charts_draw() -> None:
+    some = made()
+    text = page(some)
+    words = shown(text)
+    assert text.count("<svg") == 8  # four charts, for a wide page and for a phone
+    for one in some.secrets:
+        assert one.name in words
+    assert "connection-2 mqtt-user attention 438 365 120%" in words
+    assert "2027-01-30 06:00 what broker.example:8883 shows" in words
+    assert "2 of 90 lines are no record" in words
+
+
+def test_a_stack_without_anything_has_a_page_too() -> None:
+    empty = replace(made(secrets=0, readers=0), secrets=(), certificates=(), steps=(), findings=())
+    text = page(empty)
+    assert "Nothing is open." in text
+    assert "<svg" not in text
+
+
+def test_the_browser_is_forbidden_everything_but_the_pages_own_style() -> None:
+    text = page(made())
+    assert "default-src 'none'; style-src 'sha256-" in text
+    assert not re.search(r"(src|href|action)=\"(?!#)", text)
+    assert not re.search(r"url\(|@import|<script|<link|style=\"| on\w+=\"", text.replace("onerror=&#39;", ""))
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_looked_at(stack: Stack, tmp_path: Path) -> None:
+    folder = tmp_path / "report.html"
+    folder.mkdir()
+    nothing = ("--journal", str(tmp_path / "nothing"))
+    refused(run(stack, "report", "--to", str(folder), *nothing), 2, "Is a directory", "-> ")
+    refused(run(stack, "report", "--to", str(tmp_path / "no/such/folder.html"), *nothing), 2, "No such file")
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_report_is_its_writers_own_and_follows_no_link(stack: Stack, tmp_path: Path) -> None:
+    to, other = tmp_path / "report.html", tmp_path / "other"
+    other.write_text("somebody's")
+    for link in (to, tmp_path / ".report.html.new"):
+        link.symlink_to(other)
+    assert run(stack, "report", "--to", str(to), "--skip-doctor").returncode == ExitCode.DONE
+    assert (stat.S_IMODE(to.lstat().st_mode), to.is_symlink(), other.read_text()) == (0o600, False, "somebody's")
+
+
+def test_standard_input_is_not_taken_for_two_logs(stack: Stack) -> None:
+    both = ("--trail", "-", "--journal", "-")
+    refused(run(stack, "report", "--json", *both), 2, "both from standard input", "name a file for one of them")
+
+
+def test_a_report_to_nowhere_is_refused(stack: Stack) -> None:
+    refused(run(stack, "report"), 2, "--to FILE", "secretops report --to report.html")
+
+
+def test_without_its_extra_the_page_is_refused_with_what_to_install_and_the_json_is_not(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("secretops.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    refused(run(stack, "report", "--to", str(tmp_path / "r.html")), 2, "no vl_convert", "install secretops[report]")
+    assert run(stack, "report", "--json", "--skip-doctor").returncode == ExitCode.DONE
+
+
+def test_a_long_name_loses_its_middle_and_keeps_its_end() -> None:
+    name = "arn:aws:sts::123456789012:assumed-role/coreflux-mcp-task/0123456789"
+    assert short(name, 32) == "arn:aws:st…p-task/0123456789"[:11] + name[-21:]
+    assert len(short(name, 32)) == 32
+    assert short("mqtt", 32) == "mqtt"
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_words_and_marks_stand_out_in_light_in_dark_and_on_paper() -> None:
+    """As WCAG 2.1 wants it: 4.5 for words, 3 for marks. In drawings no checker looks."""
+    style = resources.files("secretops.report").joinpath("page.css").read_text()
+    schemes = [dict(re.findall(r"(--\w+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)]
+    assert len(schemes) == 3
+    for scheme in schemes:
+        for word in ("--ink", "--muted", "--link", "--alarm", "--warn"):
+            for ground in ("--page", "--raised"):
+                assert contrast(scheme[word], scheme[ground]) >= 4.5, (word, ground, scheme)
+        assert contrast(scheme["--calm"], scheme["--page"]) >= 3
+
+
+def test_unknown_is_told_apart_from_attention_by_a_word() -> None:
+    words = shown(page(made()))
+    assert f"{Level.UNKNOWN} alarm" in words
+    assert f"{Level.ATTENTION} reads" in words

@@ -1,0 +1,33 @@
+"""axe-core, which looks for what keeps people from using a page; a test runs it on the report in a browser.
+
+It is npm's (MPL-2.0). Its one file is fetched, and not in the repository.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools import npm
+from tools.steps import TOOLS
+
+FILE = npm.PackedFile(
+    words="axe-core",
+    package="axe-core@4.14.1",
+    member="package/axe.min.js",
+    sha256="29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c",
+)
+
+
+def script() -> Path:
+    """It is there or would be."""
+    return TOOLS / "axe/axe.min.js"
+
+
+def provide() -> None:
+    """Fetch it where it is not there. Raises SetupError."""
+    if not FILE.is_at(script()):
+        FILE.fetch(script(), npm.find("the report"))
+
+
+if __name__ == "__main__":
+    provide()
