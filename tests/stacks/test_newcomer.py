@@ -7,8 +7,6 @@ import json
 import os
 import re
 import secrets
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ from queue import Queue
 
 import paho.mqtt.client as mqtt
 import pytest
-from dotenv import dotenv_values
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
@@ -26,62 +23,34 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.real.mosquitto import free_port
 from tests.real.upstream import SMALL_SERVER, real_server
+from tests.stacks.runbook import ROOT, Clone, blocks, new_clone
 
 pytestmark = pytest.mark.real
 
-ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60
 NOT_RUN_HERE = {"make test"}
 """Commands of the README that this test is itself part of."""
+UNTRIED_HERE = {"secretops put agent-key": "secretops put agent-key --untested"}
+"""The Copilot takes no key of a test: test_runbooks.py has another agent take one."""
 
 
 @dataclass
-class Clone:
+class Newcomer(Clone):
     """A fresh clone, and the first `make up` in it."""
 
-    folder: Path
-    said: str
-    seconds: float
-
-    def sh(self, *lines: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Run lines as a person does in the clone, with the environment active once it is there."""
-        activate = ". .venv/bin/activate" if (self.folder / ".venv").exists() else ":"
-        script = "\n".join(["set -e", activate, *lines])
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI", "VIRTUAL_ENV"))}
-        return subprocess.run(
-            ["bash", "-c", script], cwd=self.folder, env=kept, input=given, capture_output=True, text=True, check=False
-        )
-
-    @property
-    def store(self) -> Path:
-        return self.folder / ".coreflux-mcp"
-
-    def variables(self) -> dict[str, str | None]:
-        return dotenv_values(self.store / "config" / ".env")
+    said: str = ""
+    seconds: float = 0
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """The files as they would be committed now, in a repository of their own, with a free port for the broker."""
-    folder = tmp_path_factory.mktemp("clone") / "coreflux-mcp-secrets"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    stack_file = folder / "Pulumi.dev.yaml"
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """With a free port for the broker."""
+    stack_file = (ROOT / "Pulumi.dev.yaml").read_text()
     kind = "    kind: embedded\n"
-    assert kind in stack_file.read_text()
-    stack_file.write_text(stack_file.read_text().replace(kind, f"{kind}    port: {free_port()}\n"))
-    author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    for arguments in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "clone"]):
-        subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
-    made = Clone(folder, "", 0)
+    assert kind in stack_file
+    folder = tmp_path_factory.mktemp("clone") / "coreflux-mcp-secrets"
+    stack_file = stack_file.replace(kind, f"{kind}    port: {free_port()}\n")
+    made = Newcomer(new_clone(folder, {"Pulumi.dev.yaml": stack_file}).folder)
     started = time.monotonic()
     done = made.sh("make up")
     made.said, made.seconds = done.stdout + done.stderr, time.monotonic() - started
@@ -92,7 +61,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         made.sh("make down")
 
 
-def test_make_up_ends_with_the_mqtt_secret_verified(clone: Clone) -> None:
+def test_make_up_ends_with_the_mqtt_secret_verified(clone: Newcomer) -> None:
     print(f"first make up: {clone.seconds:.1f} s")
     done = clone.sh("secretops status --json")
     assert done.returncode == 0, done.stderr
@@ -102,7 +71,7 @@ def test_make_up_ends_with_the_mqtt_secret_verified(clone: Clone) -> None:
     assert "\x1b[" not in clone.said, "no colour where there is no terminal"
 
 
-def test_a_second_make_up_does_no_work_twice(clone: Clone) -> None:
+def test_a_second_make_up_does_no_work_twice(clone: Newcomer) -> None:
     password = clone.variables()["MQTT_PASSWORD"]
     started = time.monotonic()
     done = clone.sh("make up")
@@ -116,7 +85,7 @@ def test_a_second_make_up_does_no_work_twice(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("server", ["upstream", "small"])
-def test_an_mcp_client_started_from_the_written_entry_lists_tools_and_publishes(clone: Clone, server: str) -> None:
+def test_an_mcp_client_started_from_the_written_entry_lists_tools_and_publishes(clone: Newcomer, server: str) -> None:
     source = real_server() if server == "upstream" else SMALL_SERVER
     if source is None:
         pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
@@ -168,7 +137,7 @@ async def _publish(clone: Clone, entry: dict[str, object], source: Path, topic: 
         witness.disconnect()
 
 
-def test_a_preview_wants_no_changes_after_ten_rotations(clone: Clone) -> None:
+def test_a_preview_wants_no_changes_after_ten_rotations(clone: Newcomer) -> None:
     seen = {clone.variables()["MQTT_PASSWORD"]}
     for _ in range(10):
         done = clone.sh("secretops rotate mqtt")
@@ -179,27 +148,20 @@ def test_a_preview_wants_no_changes_after_ten_rotations(clone: Clone) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def blocks() -> list[list[str]]:
-    """The README's shell blocks, each as its lines."""
-    return [
-        block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    ]
-
-
-def test_every_command_of_the_readme_works_in_its_order_and_leaves_only_the_trail(clone: Clone) -> None:
+def test_every_command_of_the_readme_works_in_its_order_and_leaves_only_the_trail(clone: Newcomer) -> None:
     ran = 0
-    for block in blocks():
-        lines = [line for line in block if line not in NOT_RUN_HERE]
-        done = clone.sh(*lines, given="an-agent-key-of-the-test\n")
+    for block in blocks(ROOT / "README.md"):
+        lines = [UNTRIED_HERE.get(line, line) for line in block.splitlines() if line not in NOT_RUN_HERE]
+        done = clone.sh(*lines, given="a-key-of-the-newcomer\n")
         assert done.returncode == 0, (lines, done.stdout + done.stderr)
         ran += len(lines)
     assert ran >= 12, "the README still has its commands"
     left = {path.relative_to(clone.store).parts[0] for path in clone.store.rglob("*") if path.is_file()}
-    assert left <= {"log", "broker", ".lock", ".lease"}
+    assert left <= {"log", "broker", ".lock", ".lease", ".gitignore"}
     assert clone.sh("git status --porcelain").stdout == ""
 
 
-def test_after_the_end_make_down_has_nothing_to_do_and_make_up_begins_anew(clone: Clone) -> None:
+def test_after_the_end_make_down_has_nothing_to_do_and_make_up_begins_anew(clone: Newcomer) -> None:
     assert clone.sh("make down").returncode == 0
     done = clone.sh("make up")
     assert done.returncode == 0, done.stdout + done.stderr

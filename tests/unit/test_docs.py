@@ -14,9 +14,10 @@ import pytest
 from botocore import xform_name
 from typer.main import get_command
 
-from components.sections import BrokerSettings, ServerSettings, StoreSettings
+from components.sections import AgentSettings, BrokerSettings, IssuerSettings, ServerSettings, StoreSettings
 from secretops.cli import app
 from secretops.errors import ExitCode
+from tests.stacks.runbook import OPERATIONS, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -28,6 +29,15 @@ OF_EVERY_COMMAND = {"region", "output", "query", "profile", "cli-read-timeout"}
 """Options that the AWS CLI takes anywhere."""
 
 
+RUN_BY = {
+    "agent-key.md": "tests/contract/test_agent_key_page.py",
+    "certificates.md": "tests/contract/test_certificates_page.py",
+    "doctor.md": "tests/contract/test_doctor_dotenv.py",
+    "report.md": "tests/contract/test_report_page.py",
+}
+"""What runs the shell blocks of a runbook, where tests/stacks/test_runbooks.py does not."""
+
+
 def commands(page: Path, program: str) -> Iterator[list[str]]:
     """Every use of `program` on a page, in a shell block or in a line of code, as the shell splits it."""
     text = page.read_text()
@@ -35,7 +45,7 @@ def commands(page: Path, program: str) -> Iterator[list[str]]:
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
     for line in lines:
-        if program not in line or not re.match(rf"(.*[|(]\s*)?{program}\s", line):
+        if program not in line or not re.match(rf"(.*[|(]\s*|\s+)?{program}\s", line):
             continue
         words: list[str] = []
         split = shlex.shlex(line, posix=True, punctuation_chars="|<>")
@@ -97,6 +107,22 @@ def test_every_aws_command_on_a_page_is_an_operation_and_its_options_are_its_par
         assert given <= parameters | OF_EVERY_COMMAND, rest
 
 
+RUNBOOKS = re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text().partition("\n\nOf a store")[0])
+
+
+@pytest.mark.parametrize("page", ["README.md", *RUNBOOKS])
+def test_every_shell_block_of_a_runbook_is_run_by_a_test(page: str) -> None:
+    """One that the index names. What runs a page runs all of it, or fails."""
+    if blocks(OPERATIONS / page):
+        runs = (ROOT / RUN_BY.get(page, "tests/stacks/test_runbooks.py")).read_text()
+        assert re.search(rf'(Page\([\w.]+, |blocks\(OPERATIONS / )"{re.escape(page)}"\)', runs)
+
+
+def test_every_page_of_operations_is_in_the_index() -> None:
+    pages = {path.name for path in OPERATIONS.glob("*.md")} - {"README.md"}
+    assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text()))
+
+
 def test_the_readme_lists_every_command_and_exit_code() -> None:
     text = (ROOT / "README.md").read_text()
     for name in get_command(app).commands:  # type: ignore[attr-defined]
@@ -104,7 +130,10 @@ def test_the_readme_lists_every_command_and_exit_code() -> None:
     assert re.findall(r"^\| (\d) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
 
 
-SECTIONS = {"store": StoreSettings, "server": ServerSettings, "broker": BrokerSettings}
+SECTIONS = {
+    **{"store": StoreSettings, "server": ServerSettings, "broker": BrokerSettings},
+    **{"agent": AgentSettings, "issuer": IssuerSettings},
+}
 
 
 @pytest.mark.parametrize("section", SECTIONS)

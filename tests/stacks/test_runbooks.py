@@ -1,0 +1,320 @@
+"""The runbooks of docs/operations, followed word for word, one after another, on a stack that lives through all of it.
+
+Its store is a folder, its broker a mosquitto with TLS whose admin the operator keeps elsewhere, too, and its agent a
+server that speaks DigitalOcean's API. Between two blocks a test does what the page has happened, or asks of a person.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secretops.manifest import Manifest
+from secretops.targets import open_target
+from secretops.values import Value, new_password
+from tests.real.digitalocean import DigitalOcean, digitalocean
+from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.stack import DEADLINE, Stack, log_in
+from tests.stacks.runbook import Clone, Page, new_clone
+
+pytestmark = pytest.mark.real
+
+NAME = "plant"
+"""What the pages call a stack."""
+
+PREFIX = "coreflux-mcp-secrets"
+
+
+@dataclass
+class Plant:
+    """The stack, and what people keep elsewhere."""
+
+    clone: Clone
+    mosquitto: Mosquitto
+    agent: DigitalOcean
+
+    @property
+    def stack(self) -> Stack:
+        """As a test looks at it, and as somebody who knows its admin changes it."""
+        manifest = Manifest.model_validate_json((self.clone.store / "config/secretops.json").read_text())
+        return Stack(manifest)
+
+    def new_key(self) -> str:
+        return self.agent.add("by its owner").secret
+
+    def key(self) -> str | None:
+        """The agent key that the server is given."""
+        return self.clone.variables()["DO_AGENT_API_KEY"]
+
+    def admin(self) -> str:
+        """Who secretops is at the broker."""
+        return self.stack.session().admin()["username"]
+
+    def somebody_changes(self, name: str) -> Value:
+        """Who knows an admin gives the current user of a secret another password. Gives the credential that was."""
+        stack = self.stack
+        before = stack.credential(name)
+        changed = Value({**before, "password": new_password()})
+        secret = stack.manifest.secret(name)
+        open_target(stack.manifest.broker, secret.kind).apply(self.mosquitto.admin, changed)
+        assert stack.log_in(before) != "Success"
+        return before
+
+    def loses_state(self) -> None:
+        shutil.rmtree(self.clone.folder / ".state")
+
+    def outlives_grace(self) -> None:
+        """Until nobody may use what was replaced last."""
+        end = time.monotonic() + DEADLINE
+        while not any("past its grace" in note for each in self.status() for note in each["notes"]):
+            assert time.monotonic() < end
+
+    def is_well(self) -> None:
+        """What each page promises for its end."""
+        assert self.stack.log_in() == "Success", "the server logs in with what it is given"
+        standing = {each["name"]: each["standing"] for each in self.status()}
+        assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
+        assert self.admin() in self.stack.manifest.secret("broker-admin").users
+        assert self.key() in {key.secret for key in self.agent.keys.values()}
+
+    def status(self) -> list[dict[str, Any]]:
+        done = self.clone.sh("secretops status --json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+
+def as_json(credential: Value) -> str:
+    return json.dumps(dict(credential))
+
+
+def trusted(ca_file: Path) -> Path:
+    """This CA, and whom this machine trusts: set-up asks a package registry."""
+    known = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    bundle = ca_file.with_name("trusted.pem")
+    bundle.write_text("\n".join(Path(each).read_text() for each in (known, ca_file) if each))
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    mosquitto = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
+    folder = tmp_path_factory.mktemp("clone") / PREFIX
+    try:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(mosquitto.folder / "server.crt", mosquitto.folder / "server.key")
+        with digitalocean(tls) as agent:
+            sections = {
+                "store": {"kind": "dotenv"},
+                "server": {"kind": "local"},
+                "broker": {
+                    **{"kind": "mosquitto", "host": "localhost"},
+                    **{"port": mosquitto.port, "ca_file": str(mosquitto.ca_file)},
+                },
+                "agent": {"kind": "external", "url": agent.url},
+                "rotation": {"grace_seconds": 3},
+            }
+            file = json.dumps({"config": {f"{PREFIX}:{name}": section for name, section in sections.items()}})
+            clone = new_clone(folder, {f"Pulumi.{NAME}.yaml": file})
+            clone.environment |= {"STACK": NAME, "SSL_CERT_FILE": str(trusted(mosquitto.ca_file))}
+            yield Plant(clone, mosquitto, agent)
+    finally:
+        mosquitto.stop()
+
+
+@pytest.fixture
+def running(plant: Plant) -> Plant:
+    """The stack, once it was bootstrapped."""
+    plant.is_well()
+    return plant
+
+
+def test_bootstrap_ends_with_a_server_that_is_ready_and_with_copies_that_hold_no_value(plant: Plant) -> None:
+    page = Page(plant.clone, "bootstrap.md")
+    page.follow("make preview")
+    assert not plant.clone.store.exists(), "a preview makes nothing"
+    page.follow("make up")
+    page.follow("secretops put broker-admin", given=as_json(plant.mosquitto.admin))
+    page.follow("secretops rotate broker-admin")
+    page.follow("secretops tick")
+    page.follow("secretops put agent-key", given=plant.new_key())
+    assert "systemctl" in page.follow("stack output schedule")
+    page.follow("stack export")
+    page.follow("secretops doctor")
+    page.is_followed_to_its_end()
+
+    plant.is_well()
+    assert log_in(plant.stack.manifest.broker, plant.mosquitto.admin) == "Success", "the operator's stays as it is"
+    copies = "".join((plant.clone.folder / name).read_text() for name in ("state.json", "manifest.json"))
+    given = plant.clone.variables()
+    assert not [name for name in ("MQTT_PASSWORD", "DO_AGENT_API_KEY") if str(given[name]) in copies]
+    assert plant.clone.sh("secretops status --manifest manifest.json").returncode == 0
+
+
+def test_the_indexs_shell_is_of_the_stack(running: Plant) -> None:
+    page = Page(running.clone, "README.md")
+    page.follow(f"export STACK={NAME}")
+    page.is_followed_to_its_end()
+
+
+def test_rotation_by_hand_after_a_standstill_and_back_to_a_value_that_was(running: Plant) -> None:
+    page, first = Page(running.clone, "rotation.md"), running.stack.credential()
+    page.follow("secretops rotate mqtt")
+    assert running.stack.credential() != first
+    good = running.new_key()
+    page.follow("secretops put agent-key", given=good)
+    page.follow("secretops tick")
+    assert running.key() == good
+
+    running.somebody_changes("mqtt")
+    assert running.clone.sh("secretops tick").returncode == 1
+    assert "the broker refuses user" in page.follow("secretops status", code=3)
+    page.follow("secretops rotate mqtt")
+    running.is_well()
+
+    done = running.clone.sh("secretops put agent-key", given=running.new_key())
+    assert done.returncode == 0, done.stderr
+    assert running.key() != good
+    page.follow("OLD=")
+    assert running.key() == good
+    assert "operator:" in page.follow("secretops audit --since 1h")
+    page.is_followed_to_its_end()
+    running.is_well()
+
+
+def test_another_admin_takes_the_place_of_one_that_the_broker_refuses_and_then_one_that_was_laid_into_its_file(
+    running: Plant,
+) -> None:
+    page = Page(running.clone, "broker-admin-lost.md")
+    running.somebody_changes("broker-admin")
+    done = running.clone.sh("secretops tick")
+    assert done.returncode == 1
+    assert "-> secretops put broker-admin" in done.stderr, "the admin that is refused rotates nobody"
+    page.follow("secretops put broker-admin", given=as_json(running.mosquitto.admin))
+    page.follow("secretops rotate broker-admin")
+    assert running.clone.sh("secretops tick").returncode == 0
+    running.is_well()
+
+    running.somebody_changes("broker-admin")
+    others = running.stack.credential()
+    rescue = Value({"username": "rescue", "password": new_password()})
+    running.mosquitto.stop()
+    page.follow("export DYNSEC=")
+    running.clone.environment["DYNSEC"] = str(running.mosquitto.folder / "dynamic-security.json")
+    page.follow("mosquitto_ctrl dynsec init", given=f"{rescue['password']}\n" * 2)
+    page.follow("merged.json")
+    assert running.mosquitto.start(), running.mosquitto.log_file.read_text()[-2000:]
+    as_above = Page(running.clone, "broker-admin-lost.md")
+    as_above.follow("secretops put broker-admin", given=as_json(rescue))
+    as_above.follow("secretops rotate broker-admin")
+    page.follow("rm rescue.json")
+    page.follow("secretops doctor")
+    page.is_followed_to_its_end()
+
+    running.is_well()
+    assert running.stack.credential() == others, "nobody else was touched"
+    assert log_in(running.stack.manifest.broker, rescue) == "Success", "and the way back is kept"
+
+
+def test_a_lost_state_comes_back_from_its_copy_or_from_the_folder_and_no_value_changes(running: Plant) -> None:
+    page, before = Page(running.clone, "lost-state.md"), running.stack.credential()
+    running.loses_state()
+    page.follow("--manifest .coreflux-mcp/config/secretops.json")
+    assert running.clone.sh("secretops status").returncode != 0, "without the manifest it knows no stack"
+    page.follow("pulumi stack import --file state.json")
+    running.is_well()
+    assert running.clone.sh("pulumi preview --expect-no-changes").returncode == 0
+
+    running.loses_state()
+    page.follow("make up")
+    running.is_well()
+
+    running.loses_state()
+    page.follow("pulumi preview --import-file import.json")
+    listed = json.loads((running.clone.folder / "import.json").read_text())["resources"]
+    assert {"secrets-folder", "server-files", "rotator"} <= {each["name"] for each in listed}
+    assert running.clone.sh("make up STACK=$STACK YES=1").returncode == 0
+    page.follow("pulumi preview --expect-no-changes")
+    page.is_followed_to_its_end()
+    running.is_well()
+    assert running.stack.credential() == before
+
+
+def test_a_lost_store_is_made_anew_or_comes_back_from_an_old_backup(running: Plant, tmp_path: Path) -> None:
+    page, backup = Page(running.clone, "lost-store.md"), tmp_path / "backup"
+    shutil.copytree(running.clone.store, backup)
+    stolen = running.stack.credential(), running.stack.credential("broker-admin")
+    shutil.rmtree(running.clone.store)
+    page.follow("make up")
+    page.follow("secretops put broker-admin", given=as_json(running.mosquitto.admin))
+    page.follow("secretops put agent-key", given=running.new_key())
+    refused = running.clone.sh("secretops tick")
+    assert refused.returncode == 1
+    assert "there is a user" in refused.stderr
+    page.follow("secretops rotate mqtt --now")
+    page.follow("secretops rotate broker-admin --now")
+    page.follow("secretops tick")
+    running.is_well()
+    assert "Success" not in [log_in(running.stack.manifest.broker, each) for each in stolen]
+
+    shutil.rmtree(running.clone.store)
+    running.clone.environment["BACKUP"] = str(backup)
+    said = page.follow("cp -a")
+    assert "-> secretops put broker-admin" in said, "the backup is older than the broker"
+    link = Page(running.clone, "broker-admin-lost.md")
+    link.follow("secretops put broker-admin", given=as_json(running.mosquitto.admin))
+    link.follow("secretops rotate broker-admin")
+    page.follow("secretops rotate mqtt --now")
+    page.follow("secretops doctor")
+    page.is_followed_to_its_end()
+    running.is_well()
+
+
+def test_a_value_in_wrong_hands_is_worthless_at_the_end_of_its_page_and_the_files_hold_none(running: Plant) -> None:
+    page, known = Page(running.clone, "incident.md"), running.stack.credential()
+    page.follow("secretops compromise mqtt --dry-run")
+    assert running.stack.log_in(known) == "Success"
+    page.follow("secretops compromise mqtt --yes")
+    page.is_followed_to_its_end()
+    assert running.stack.log_in(known) != "Success"
+    running.is_well()
+    files = sorted(running.clone.folder.glob("incident-mqtt-*"))
+    assert [path.suffix for path in files] == [".json", ".md"]
+    values = {known["password"], running.stack.credential()["password"]}
+    assert not [path.name for path in files if any(value in path.read_text() for value in values)]
+
+
+def test_what_somebody_knew_is_worthless_after_he_left_and_of_a_project_that_is_left_only_the_records_stay(
+    running: Plant,
+) -> None:
+    page, broker = Page(running.clone, "leaving.md"), running.stack.manifest.broker
+    known = running.stack.credential(), running.stack.credential("broker-admin")
+    page.follow("make up")
+    assert "operator:" in page.follow("secretops audit --since 26w --reader 'operator:*'")
+    page.follow("secretops rotate broker-admin")
+    page.follow("secretops put agent-key", given=running.new_key())
+    running.outlives_grace()
+    page.follow("secretops tick")
+    page.follow("secretops status")
+    running.is_well()
+    assert "Success" not in [log_in(broker, each) for each in known]
+
+    last = running.stack.credential()
+    assert "would be removed" in page.follow("secretops purge")
+    page.follow("pulumi stack rm")
+    left = page.follow("ls -A")
+    page.is_followed_to_its_end()
+    assert "access.jsonl" in left
+    kept = {path.relative_to(running.clone.store).parts[0] for path in running.clone.store.rglob("*") if path.is_file()}
+    assert kept <= {"log", ".lock", ".lease", ".gitignore"}
+    assert last["password"] not in "".join(path.read_text() for path in running.clone.store.rglob("*.jsonl"))
+    assert "coreflux-mcp" not in running.clone.sh("pulumi stack ls --json").stdout
