@@ -20,8 +20,8 @@ from secretops.values import Value, new_password
 from tests.gates.test_leak import Canaries, Folder, Watch, processes_leak, watching_processes
 from tests.real.agent_stack import PREFIX
 from tests.real.digitalocean import DigitalOcean, digitalocean
-from tests.real.mosquitto import Mosquitto, start_mosquitto
-from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified, rehash
+from tests.real.mosquitto import Mosquitto
+from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified, rehash, trusting_broker
 
 pytestmark = pytest.mark.real
 
@@ -34,13 +34,8 @@ def account() -> Iterator[DigitalOcean]:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    (folder / "trusts").mkdir(parents=True)
-    started = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
-    try:
+    with trusting_broker(tmp_path / "broker") as started:
         yield started
-    finally:
-        started.stop()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 
 from secretops import certificates, certifying
-from secretops.engine.decisions import renewal_at
 from secretops.engine.journal import Journal, written
+from secretops.engine.mover import pending_in_time
 from secretops.engine.rotation import Clock, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import AttentionError, RefusedError, SecretopsError, UnreachableError, WaitingError
@@ -49,12 +49,7 @@ class Authority:
         Raises WaitingError, for the first one, and AttentionError while the broker takes no certificate of it, or while
         the CA before is relied on; StoreError.
         """
-        version = self._store.versions(self._secret.name).pending
-        due = renewal_at(version) if version else None
-        if version and due and due <= self._clock():
-            self._store.discard(self._secret.name, version.id)
-            version = None
-        version = version or self.prepare()
+        version = pending_in_time(self._store, self._secret.name, self._clock()) or self.prepare()
         self.verify(version)
         self.publish(version)
         return version

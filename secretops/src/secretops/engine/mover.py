@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError
 from secretops.manifest import Secret
@@ -48,3 +49,13 @@ class Handover:
     def retire(self, version: Version) -> None:
         """Forget its value. Whoever supplied it takes it back where it is accepted."""
         self._store.mark(self._secret.name, version.id, retired=self._clock())
+
+
+def pending_in_time(store: VersionStore, secret: str, now: datetime) -> Version | None:
+    """The pending version of what ends by itself, or None. One that is due already is not worth it: it is discarded."""
+    version = store.versions(secret).pending
+    due = renewal_at(version) if version else None
+    if version and due and due <= now:
+        store.discard(secret, version.id)
+        return None
+    return version

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from secretops import certificates
-from secretops.engine.decisions import renewal_at
 from secretops.engine.journal import Journal, written
+from secretops.engine.mover import pending_in_time
 from secretops.engine.rotation import Clock, new_token
 from secretops.engine.state import Stage, Version
 from secretops.issuers.protocol import Issuer
@@ -47,12 +47,7 @@ class Renewal:
 
         A pending one that is due already is not worth it. Raises RefusedError, UnreachableError, StoreError.
         """
-        version = self._store.versions(self._secret.name).pending
-        due = renewal_at(version) if version else None
-        if version and due and due <= self._clock():
-            self._store.discard(self._secret.name, version.id)
-            version = None
-        version = version or self.prepare()
+        version = pending_in_time(self._store, self._secret.name, self._clock()) or self.prepare()
         self.verify(version)
         self.publish(version)
         return version
