@@ -1,0 +1,49 @@
+"""A function's variables say where things are, and are no credential: whoever sees its settings sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from policies.containers import of_a_value
+from policies.looking import at, judge
+from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+
+FUNCTION = "aws:lambda/function:Function"
+
+
+def _applies(plan: Plan) -> bool:
+    return any(plan.of_type(FUNCTION))
+
+
+def _names(variables: Any) -> Any:
+    """Of variables; their texts may be known later, as the name of a service is."""
+    if variables is UNKNOWN:
+        return UNKNOWN
+    return sorted(variables or ()) if variables is None or isinstance(variables, Mapping) else None
+
+
+def _look(plan: Plan) -> Iterator[Finding]:
+    for function in plan.of_type(FUNCTION):
+        variables = at(function.properties, "environment", "variables")
+        wrong = "are no names and texts that could be looked at; write them so"
+        yield from judge(function, _names(variables), lambda told: told is not None, "its variables", wrong)
+        for name, text in sorted(variables.items()) if isinstance(variables, Mapping) else ():
+            if of_a_value(name) or "PRIVATE KEY-----" in str(text):
+                wrong = f"its variable {name} is a credential's: everybody who sees its settings reads it"
+                yield Finding(function.urn, f"{wrong}; have it read the secret by its ARN")
+
+
+RULE = Rule(
+    name="aws-functions-hold-no-value",
+    says="No variable of a function is a credential's.",
+    controls=(
+        Control(Framework.SOC_2, "CC6.1", "credentials are kept in one store"),
+        Control(Framework.PCI_DSS, "8.6.2", "no password in a configuration"),
+        Control(Framework.HIPAA, "164.312(a)(1)", "a value is read by whoever may read its secret"),
+        Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
+    ),
+    shows_not="What a variable of another name holds: the leak gate of the tests looks for real values.",
+    applies=_applies,
+    look=_look,
+)

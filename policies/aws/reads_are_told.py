@@ -1,0 +1,43 @@
+"""A read by somebody who is not declared, and one that was denied, is told to the alerts' topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policies.aws.alarms import told_of_event
+from policies.beside import lacking
+from policies.rule import Control, Finding, Framework, Plan, Rule
+
+STORE = "coreflux-mcp-secrets:aws:SecretStore"
+READ = '"GetSecretValue"'
+WATCHED = {
+    "reads that nobody declared": (READ, "userIdentity.arn !="),
+    "reads that were denied": (READ, '"AccessDenied'),
+}
+
+
+def _applies(plan: Plan) -> bool:
+    return any(plan.of_type(STORE))
+
+
+def _look(plan: Plan) -> Iterator[Finding]:
+    for store in plan.of_type(STORE):
+        for what, words in WATCHED.items():
+            found = told_of_event(plan, *words)
+            yield from lacking(store, found, f"alarm on {what}", "add a filter over the trail's log and its alarm")
+
+
+RULE = Rule(
+    name="aws-reads-are-told",
+    says="Somebody is told of a read by who is not declared to, and of one that was denied.",
+    controls=(
+        Control(Framework.SOC_2, "CC7.2", "anomalies are looked for"),
+        Control(Framework.PCI_DSS, "10.2.1.4", "invalid attempts are recorded"),
+        Control(Framework.PCI_DSS, "10.4.1.1", "records are reviewed by a mechanism"),
+        Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
+        Control(Framework.GDPR, "32(1)(d)", "whether access is as declared is looked at again and again"),
+    ),
+    shows_not="That somebody hears it, or that the pattern matches: tests run it over records as AWS documents them.",
+    applies=_applies,
+    look=_look,
+)

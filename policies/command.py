@@ -1,0 +1,108 @@
+"""`python -m policies [--json FILE] PREVIEW …`: the rules over previews that the CLI wrote, and the evidence of it.
+
+Exit code 0: every rule is kept, or can't be judged yet. 1: one is broken. 2: what was given is no preview.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from policies.evidence import Judgement, Verdict, evidence, judge
+from policies.plan import NoPlanError, plan_of_preview
+from policies.rule import Enforcement, Plan
+
+WIDTH = 80
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Judge, tell, and write the evidence if it is asked for."""
+    asked = _parser().parse_args(arguments)
+    plans = []
+    for given in asked.preview:
+        try:
+            plans.append(plan_of_preview(sys.stdin.read() if given == "-" else Path(given).read_text()))
+        except (NoPlanError, OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            sys.stderr.write(f"{given}: {reason or 'no text'}\n")
+            return 2
+    told = [(plan, judge(plan)) for plan in plans]
+    # Evidence on the standard output is all that is on it.
+    out = sys.stderr if asked.json == "-" else sys.stdout
+    for plan, judgements in told:
+        out.write("\n".join([*text(plan, judgements), ""]))
+    if asked.json:
+        made = evidence(
+            plans,
+            source="preview",
+            at=asked.at,
+            commit=asked.commit,
+            tools={"python": platform.python_version(), "pulumi-sdk": version("pulumi")},
+        )
+        written = json.dumps(made, indent=2, sort_keys=True) + "\n"
+        sys.stdout.write(written) if asked.json == "-" else Path(asked.json).write_text(written)
+    return 1 if any(_fails(one) for _, judgements in told for one in judgements) else 0
+
+
+def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
+    """What is broken first, then what is not known yet, then how many are kept of each platform."""
+    counts = Counter(one.verdict for one in judgements)
+    yield (
+        f"{plan.stack} ({plan.environment}): {counts[Verdict.BROKEN]} broken, "
+        f"{counts[Verdict.UNKNOWN]} not known yet, {counts[Verdict.KEPT]} kept"
+    )
+    for one in judgements:
+        if one.verdict is Verdict.BROKEN:
+            yield from _broken(one)
+    later = [one.rule.name for one in judgements if one.verdict is Verdict.UNKNOWN]
+    if later:
+        yield from _wrapped(f"judged after pulumi up: {', '.join(later)}", "  ")
+    kept = Counter(one.rule.name.partition("-")[0] for one in judgements if one.verdict is Verdict.KEPT)
+    if kept:
+        yield from _wrapped(f"kept: {', '.join(f'{name} {count}' for name, count in sorted(kept.items()))}", "  ")
+
+
+def _broken(judgement: Judgement) -> Iterator[str]:
+    rule = judgement.rule
+    advice = " (advice)" if rule.enforcement is Enforcement.ADVISORY else ""
+    yield from _wrapped(f"BROKEN {rule.name}{advice}: {rule.says}", "  ")
+    for finding in judgement.findings:
+        if not finding.unknown:
+            yield from _wrapped(f"{finding.resource.rpartition('::')[2]}: {finding.message}", "    ")
+    yield from _wrapped("; ".join(f"{control.framework} {control.id}" for control in rule.controls), "    ")
+
+
+def _wrapped(line: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _fails(judgement: Judgement) -> bool:
+    return judgement.verdict is Verdict.BROKEN and judgement.rule.enforcement is Enforcement.MANDATORY
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m policies",
+        description="Judge previews by the rules of this project. A preview is the event stream of "
+        "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json",
+        epilog="exit code 0: all rules are kept, or can't be judged yet; 1: one is broken; 2: not a preview",
+    )
+    parser.add_argument("preview", nargs="+", help="a file with a preview's events, - for the standard input")
+    parser.add_argument("--json", metavar="FILE", default="", help="write the evidence there, - for standard output")
+    parser.add_argument("--at", metavar="TIME", default="", help="when it was, as the evidence says it")
+    parser.add_argument("--commit", metavar="COMMIT", default="", help="of what it is, as the evidence says it")
+    return parser

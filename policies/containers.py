@@ -1,0 +1,43 @@
+"""What is asked alike of containers, whatever runs them: a cluster or a Swarm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from policies.looking import judge, listed
+from policies.rule import UNKNOWN, Finding, Resource
+
+_OF_A_VALUE = frozenset({"PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIALS", "CREDENTIAL"})
+"""Words of a variable's name that make its text a value, unless that is a path."""
+
+
+def pinned(image: Any) -> bool:
+    """Whether an image has a digest, or a tag that is not another image each day."""
+    if not isinstance(image, str):
+        return False
+    tag = re.search(r":([\w.-]+)$", image.partition("@")[0])
+    return "@sha256:" in image or (tag is not None and tag[1] != "latest")
+
+
+def drops_all(drops: Any) -> bool:
+    """Whether no capability is left of those that a runtime gives."""
+    return any(one in ("ALL", "CAP_ALL") for one in listed(drops))
+
+
+def of_a_value(name: Any) -> bool:
+    """Whether a variable is a credential's, by its name."""
+    return isinstance(name, str) and bool(_OF_A_VALUE & set(name.upper().split("_")))
+
+
+def carries_value(of: Resource, container: str, name: Any, text: Any) -> Iterator[Finding]:
+    """A variable that by its name has a value in it, where a path belongs."""
+    if name is UNKNOWN or of_a_value(name):
+        yield from judge(
+            of,
+            (name, text),
+            lambda pair: pair[1] is None or (isinstance(pair[1], str) and pair[1].startswith("/")),
+            f"{container}: the variable {name}",
+            "has a value in it: others of the container's host can read it; give it a path, as NAME_FILE",
+        )

@@ -1,0 +1,92 @@
+"""What the rules say of a plan, and the record of it that an auditor is given. It has names, and no value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from policies.catalogue import rules
+from policies.rule import Finding, Plan, Rule
+
+FORM = 1
+"""Of the evidence; a reader of another form refuses it."""
+
+
+class Verdict(StrEnum):
+    """Of one rule on one stack."""
+
+    KEPT = "kept"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+    """Nothing is broken, and something can't be judged before the provider has made it."""
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one rule says of one plan."""
+
+    rule: Rule
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+
+
+def judge(plan: Plan) -> tuple[Judgement, ...]:
+    """By every rule there is, in the order of their names."""
+    return tuple(judge_by(rule, plan) for rule in rules())
+
+
+def judge_by(rule: Rule, plan: Plan) -> Judgement:
+    """By one rule."""
+    try:
+        if not rule.applies(plan):
+            return Judgement(rule, Verdict.NOT_APPLICABLE)
+        found = tuple(rule.look(plan))
+    except Exception as error:
+        # What kind of error it is, and not what it says: that may repeat a property.
+        message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
+        found = (Finding(plan.urn, message),)
+    if any(not finding.unknown for finding in found):
+        return Judgement(rule, Verdict.BROKEN, found)
+    return Judgement(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)
+
+
+def evidence(plans: Iterable[Plan], *, source: str, at: str, commit: str, tools: Mapping[str, str]) -> dict[str, Any]:
+    """What was found in each plan, by every rule. `source` says where plans came from; who asks says when it was."""
+    return {
+        "form": FORM,
+        "source": source,
+        "at": at,
+        "commit": commit,
+        "tools": dict(tools),
+        "rules": {
+            rule.name: {
+                "says": rule.says,
+                "controls": [f"{control.framework} {control.id}" for control in rule.controls],
+                "shows not": rule.shows_not,
+                "enforcement": str(rule.enforcement),
+            }
+            for rule in rules()
+        },
+        "stacks": [_of_stack(plan) for plan in plans],
+    }
+
+
+def _of_stack(plan: Plan) -> dict[str, Any]:
+    judgements = judge(plan)
+    return {
+        "project": plan.project,
+        "stack": plan.stack,
+        "environment": str(plan.environment),
+        "verdicts": {one.rule.name: str(one.verdict) for one in judgements},
+        "findings": {
+            one.rule.name: {
+                "broken": sorted({finding.resource for finding in one.findings if not finding.unknown}),
+                "unknown": sorted({finding.resource for finding in one.findings if finding.unknown}),
+            }
+            for one in judgements
+            if one.findings
+        },
+    }

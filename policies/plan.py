@@ -1,0 +1,162 @@
+"""A plan, from whatever shows what a program asked for: the engine's analyzer, a preview's JSON, mocks.
+
+All of them write a property alike: a marker for what is encrypted, another for what is not known yet. It is read here
+and nowhere else, and a value behind a marker is dropped as it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from policies.rule import CONCEALED, UNKNOWN, Environment, Plan, Resource
+
+PROJECT = "coreflux-mcp-secrets"
+"""This project's name, and where its components' types begin."""
+
+STACK = "pulumi:pulumi:Stack"
+"""The type of the stack itself."""
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+"""The key that says what kind of thing a mapping is."""
+_CONCEALS = "1b47061264138c4ac30d75fd1eb44270"
+"""What it says of one that is encrypted."""
+_OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+_UNKNOWNS = frozenset(
+    {
+        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
+        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
+        "04da6b54-80e4-46f7-96ec-b56ff0331ba9",
+        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
+        "030794c1-ac77-496b-92df-f27374a8bd58",
+        "e48ece36-62e2-4504-bad9-02848725956a",
+        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
+    }
+)
+"""The engine's words for what it does not know, one for each type."""
+
+_STREAM = "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json"
+
+
+class NoPlanError(Exception):
+    """What was given is no preview that shows a whole stack."""
+
+
+def judged(entry: Any) -> Any:
+    """A property as the engine writes it, in the form that rules judge. What the engine adds for itself is left out."""
+    match entry:
+        case str() if entry in _UNKNOWNS:
+            return UNKNOWN
+        case float() if entry.is_integer():
+            return int(entry)
+        case Mapping():
+            return _mapping(entry)
+        case list() | tuple():
+            return [judged(inner) for inner in entry]
+    return entry
+
+
+def _mapping(entry: Mapping[str, Any]) -> Any:
+    match entry.get(_SIGNATURE):
+        case None:
+            return {key: judged(inner) for key, inner in entry.items() if not key.startswith("__")}
+        case signature if signature == _CONCEALS or entry.get("secret"):
+            return CONCEALED
+        case signature if signature == _OUTPUT:
+            return judged(entry["value"]) if "value" in entry else UNKNOWN
+    # A file or an archive of files: where from and named how. A preview elides what is in it, so no rule looks there.
+    return {key: judged(inner) for key, inner in entry.items() if key in ("path", "uri", "assets")}
+
+
+def resource(
+    urn: str, inputs: Mapping[str, Any], *, parent: str = "", protect: bool = False, provider: str = ""
+) -> Resource:
+    """One of a plan, by its URN. The stack is nobody's parent here, an engine's own provider nobody's provider."""
+    name = urn.rpartition("::")[2]
+    return Resource(
+        type=type_of(urn),
+        name=name,
+        urn=urn,
+        properties=judged(inputs),
+        parent="" if type_of(parent) == STACK else parent,
+        protect=protect,
+        provider="" if provider.startswith("default") else provider,
+    )
+
+
+def type_of(urn: str) -> str:
+    """The type that a URN names, without the types of its parents. Nothing for nothing."""
+    return urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
+
+
+def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, project: str, stack: str) -> Plan:
+    """What was asked for, by the order of URNs: the engine's is another each time. Its own providers are left out."""
+    asked = sorted((one for one in resources if not _own(one)), key=lambda one: one.urn)
+    return Plan(
+        project=project,
+        stack=stack,
+        environment=_environment(outputs),
+        resources=tuple(one for one in asked if _is_ours(one, project)),
+        beside=tuple(one for one in asked if not _is_ours(one, project)),
+        outputs=outputs,
+    )
+
+
+def _is_ours(one: Resource, project: str) -> bool:
+    """Whether it is this project's, or below a component of this project's: the URN has the types of all above it."""
+    return project == PROJECT or f"{PROJECT}:" in one.urn.split("::")[2]
+
+
+def _own(one: Resource) -> bool:
+    """Whether the engine made it for itself."""
+    return one.type == STACK or (one.type.startswith("pulumi:providers:") and one.name.startswith("default"))
+
+
+def _environment(outputs: Mapping[str, Any]) -> Environment:
+    """As the stack tells it; one that tells nothing is production, the strictest."""
+    told = outputs.get("environment")
+    return Environment(told) if told in tuple(Environment) else Environment.PRODUCTION
+
+
+def plan_of_preview(text: str) -> Plan:
+    """Of the event stream of a preview, one JSON object a line. Raises NoPlanError."""
+    found: dict[str, Resource] = {}
+    outputs: Mapping[str, Any] | None = None
+    urn = ""
+    for event in _events(text):
+        kind, new = event
+        if type_of(new["urn"]) == STACK:
+            urn = new["urn"]
+            if kind == "resOutputsEvent":
+                outputs = new.get("outputs") or outputs
+        elif kind == "resourcePreEvent":
+            found[new["urn"]] = resource(
+                new["urn"],
+                new.get("inputs") or {},
+                parent=new.get("parent") or "",
+                protect=bool(new.get("protect")),
+                provider=(new.get("provider") or "").rpartition("::")[0].rpartition("::")[2],
+            )
+    if not urn or outputs is None:
+        raise NoPlanError(f"a preview that got through is judged, by its events: {_STREAM}")
+    stack, project = urn.split(":", 3)[2], urn.split("::")[1]
+    return plan_from(found.values(), judged(outputs), project=project, stack=stack)
+
+
+def _events(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What a preview says of a resource that there is to be: what kind of event, and the resource.
+
+    Lines that are no events are the CLI's own words, and left out.
+    """
+    for line in text.splitlines():
+        if not line.startswith("{"):
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError:
+            raise NoPlanError(f"no event of a preview in a line that begins as one: {_STREAM}") from None
+        for kind in ("resourcePreEvent", "resOutputsEvent"):
+            new = event.get(kind, {}).get("metadata", {}).get("new") if isinstance(event.get(kind), Mapping) else None
+            if isinstance(new, Mapping) and isinstance(new.get("urn"), str):
+                yield kind, new

@@ -1,0 +1,1 @@
+"""Rules over a stack as a whole, whatever its platform."""

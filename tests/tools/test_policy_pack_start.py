@@ -1,0 +1,52 @@
+"""The pack started as Pulumi's own language host for policies does, and ended as the CLI does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
+from pulumi.runtime.proto import analyzer_pb2_grpc
+
+from policies.catalogue import rules
+from policies.pack import LATER, NAME
+from tools.steps import ROOT
+
+pytestmark = pytest.mark.real
+
+DEADLINE = 300.0
+"""Seconds; for a slow machine, and waited for by nobody else."""
+
+
+@pytest.fixture
+def started() -> Iterator[subprocess.Popen[str]]:
+    """What pulumi-analyzer-policy-python runs, in the pack's folder. No engine is asked anything before a stack is."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", "."],
+        cwd=ROOT / "policies",
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_the_official_cli_gets_a_port_and_every_rule_and_ends_the_pack_by_its_signal(
+    started: subprocess.Popen[str],
+) -> None:
+    assert started.stdout
+    port = int(started.stdout.readline())
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        told = analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo(Empty(), timeout=DEADLINE)
+
+    assert told.name == NAME
+    assert [one.name for one in told.policies] == [*(rule.name for rule in rules()), LATER]
+
+    started.terminate()
+    assert started.wait(DEADLINE) == -signal.SIGTERM

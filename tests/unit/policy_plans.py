@@ -1,0 +1,257 @@
+"""Plans for the tests of policies: the program under mocks, and the same with one thing broken.
+
+A table of such breaks is what shows that a rule can fail. Each module `test_policies_<platform>.py` has one, `BREAKS`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.runtime import rpc
+
+from components.naming import PROJECT
+from components.sections import PROJECT_FOLDER
+from components.swarm import deployer, service
+from policies.catalogue import rules
+from policies.evidence import Verdict, judge, judge_by
+from policies.plan import judged, plan_from, resource
+from policies.rule import CONCEALED, UNKNOWN, Environment, Plan, Resource, Rule
+from secretops.stores.swarm.attached import Attached
+from tests.unit.aws_stack import a_kubeconfig, a_package
+from tests.unit.harness import Deployed, ca_file, deploy
+from tests.unit.stack_file import StackFile
+
+STACK_FILES: Mapping[str, Path] = {
+    path.name.split(".")[1]: path
+    for path in sorted([*PROJECT_FOLDER.glob("Pulumi.*.yaml"), *(PROJECT_FOLDER / "examples").glob("Pulumi.*.yaml")])
+}
+"""Stack name -> its file, of all that are shipped."""
+
+SECRET = {rpc._special_sig_key: rpc._special_secret_sig}
+"""The mark of what the engine encrypts."""
+
+Change = Callable[[Plan], Plan]
+"""What makes of a plan another."""
+
+
+@cache
+def shipped(stack: str, *, preview: bool = False) -> Plan:
+    """The plan of a shipped stack file. A `preview` is one before anything is made."""
+    return planned(STACK_FILES[stack].read_text(), stack, preview=preview)
+
+
+def planned(text: str, stack: str, *, preview: bool = False) -> Plan:
+    """The plan of any stack file."""
+    with stood_in(text) as shown:
+        return plan_of(deploy(StackFile.read(shown), stack, preview=preview), stack)
+
+
+@contextmanager
+def stood_in(text: str) -> Iterator[str]:
+    """A stack file with CA files, a kubeconfig, a package for AWS and a Swarm's manager stood in for."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(service, "attached", lambda _name: ())
+        patch.setattr(service, "named", _login)
+        patch.setattr(deployer, "ask_manager", lambda: None)
+        warnings.filterwarnings("ignore", ".*has been deprecated", DeprecationWarning)
+        with a_kubeconfig(), a_package():
+            yield re.sub(r"/etc/ssl/certs/[a-z-]+\.crt", str(ca_file(Path(folder))), text)
+
+
+def _login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
+    """What an operator has made in the Swarm."""
+    return Attached(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
+
+
+def plan_of(deployed: Deployed, stack: str, environment: Environment | None = None) -> Plan:
+    """What a run of the program asked for; `environment` in place of what the stack tells."""
+    resources = [
+        resource(
+            _urn(stack, _chain(deployed, one.name), one.name),
+            one.inputs,
+            parent=_urn(stack, _chain(deployed, one.parent), one.parent) if one.parent else "",
+            protect=one.protected,
+            provider=one.provider,
+        )
+        for one in deployed.resources.values()
+    ]
+    plan = plan_from(resources, judged(deployed.exports), project=PROJECT, stack=stack)
+    return replace(plan, environment=environment) if environment else plan
+
+
+def _chain(deployed: Deployed, name: str) -> str:
+    """The types of a resource and of what it lies in, as a URN has them."""
+    one = deployed.resources[name]
+    return f"{_chain(deployed, one.parent)}${one.type}" if one.parent else one.type
+
+
+def _urn(stack: str, kind: str, name: str) -> str:
+    return f"urn:pulumi:{stack}::{PROJECT}::{kind}::{name}"
+
+
+def wire(entry: Any) -> Any:
+    """As the engine writes a property."""
+    match entry:
+        case dict():
+            return {key: wire(inner) for key, inner in entry.items()}
+        case list():
+            return [wire(inner) for inner in entry]
+    return rpc.UNKNOWN if entry is UNKNOWN else {**SECRET, "value": "kept"} if entry is CONCEALED else entry
+
+
+def events(plan: Plan) -> Iterator[str]:
+    """A preview of the plan, as the CLI streams it."""
+    for one in plan.resources:
+        new = {"urn": one.urn, "parent": one.parent or plan.urn, "inputs": wire(one.properties), "protect": one.protect}
+        new["provider"] = f"urn:pulumi:s::p::pulumi:providers:x::{one.provider or 'default'}::{rpc.UNKNOWN}"
+        yield json.dumps({"sequence": 1, "resourcePreEvent": {"metadata": {"op": "create", "new": new}}})
+    new = {"urn": plan.urn, "outputs": wire(plan.outputs)}
+    yield json.dumps({"sequence": 2, "resOutputsEvent": {"metadata": {"op": "create", "new": new}}})
+
+
+def changed(at: str, *path: str | int, to: Any) -> Change:
+    """One property of one resource: `at` is its name, or the type of which the first is meant; "" is the outputs.
+
+    The path goes into JSON texts, too. A key that is not there is added; `to` may be a function of what is there.
+    """
+
+    def change(plan: Plan) -> Plan:
+        if not at:
+            return replace(plan, outputs=_set(plan.outputs, path, to))
+        found = _found(plan, at)
+        return _replaced(plan, found, replace(found, properties=_set(found.properties, path, to)))
+
+    return change
+
+
+def without(at: str) -> Change:
+    """Every resource of that name or type is gone."""
+
+    def change(plan: Plan) -> Plan:
+        _found(plan, at)
+        return replace(plan, resources=tuple(one for one in plan.resources if at not in (one.name, one.type)))
+
+    return change
+
+
+def unprotected(at: str) -> Change:
+    """The engine may remove it."""
+
+    def change(plan: Plan) -> Plan:
+        found = _found(plan, at)
+        assert found.protect, f"{at}: not protected before either"
+        return _replaced(plan, found, replace(found, protect=False))
+
+    return change
+
+
+def added(kind: str, properties: Mapping[str, Any], *, name: str = "added", protect: bool = False) -> Change:
+    """One resource more."""
+
+    def change(plan: Plan) -> Plan:
+        urn = _urn(plan.stack, kind, name)
+        one = Resource(type=kind, name=name, urn=urn, properties=properties, protect=protect)
+        return replace(plan, resources=(*plan.resources, one))
+
+    return change
+
+
+def broken(plan: Plan, at: str, path: tuple[str | int, ...], value: Any) -> Plan:
+    """The plan with one property changed."""
+    return changed(at, *path, to=value)(plan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Break:
+    """One thing broken in a plan that is kept."""
+
+    rule: str
+    plan: Callable[[], Plan]
+    change: Change
+    unknown: Change | None = None
+    """The same place, not known yet; None where the rule looks at nothing that can be unknown."""
+    also: frozenset[str] = frozenset()
+    """Other rules that this breaks as well."""
+
+
+def row(
+    rule: str, plan: Callable[[], Plan], at: str, *path: str | int, to: Any, unknown: bool = True, also: str = ""
+) -> Break:
+    """One property broken; that it is not known yet is a row of its own. `also`: names of rules, by a blank."""
+    return Break(
+        rule=rule,
+        plan=plan,
+        change=changed(at, *path, to=to),
+        unknown=changed(at, *path, to=UNKNOWN) if unknown else None,
+        also=frozenset(also.split()),
+    )
+
+
+def named(rule: str) -> Rule:
+    """The rule of that name."""
+    (found,) = (one for one in rules() if one.name == rule)
+    return found
+
+
+def verdicts(plan: Plan) -> dict[str, str]:
+    """Rule -> kept | broken | unknown, of all rules that apply."""
+    return {one.rule.name: str(one.verdict) for one in judge(plan) if one.verdict is not Verdict.NOT_APPLICABLE}
+
+
+def holds(break_: Break) -> None:
+    """Fails the test unless the break breaks its rule, and no other but those it names; and the unknown is told."""
+    plan, rule = break_.plan(), named(break_.rule)
+    before = _before(plan)
+    assert before.get(rule.name) in ("kept", "unknown"), f"{rule.name} before anything is broken"
+    after = verdicts(break_.change(plan))
+    assert after.get(rule.name) == "broken"
+    fell = {name for name, said in after.items() if said == "broken" and before.get(name) != "broken"}
+    assert sorted(fell) == sorted({rule.name} | break_.also), "no other rule is broken"
+    for finding in rule.look(break_.change(plan)):
+        assert finding.resource.startswith(f"urn:pulumi:{plan.stack}::{PROJECT}::"), "a finding has a URN"
+    if break_.unknown:
+        assert judge_by(rule, break_.unknown(plan)).verdict is Verdict.UNKNOWN, "what is not known yet is not kept"
+
+
+def _before(plan: Plan) -> dict[str, str]:
+    """Its verdicts, which many rows ask for."""
+    _, found = _JUDGED.setdefault(id(plan), (plan, {}))
+    found.update(found or verdicts(plan))
+    return found
+
+
+_JUDGED: dict[int, tuple[Plan, dict[str, str]]] = {}
+"""By the plan's identity, which lasts as long as it is kept here."""
+
+
+def _found(plan: Plan, at: str) -> Resource:
+    found = [one for one in plan.resources if at in (one.name, one.type)]
+    assert found, f"{at}: no resource of that name or type; there are {sorted(one.name for one in plan.resources)}"
+    return found[0]
+
+
+def _replaced(plan: Plan, old: Resource, new: Resource) -> Plan:
+    return replace(plan, resources=tuple(new if one is old else one for one in plan.resources))
+
+
+def _set(entry: Any, path: tuple[str | int, ...], to: Any) -> Any:
+    if not path:
+        return to(entry) if callable(to) else to
+    step, *rest = path
+    if isinstance(entry, str) and entry[:1] in "{[":
+        return json.dumps(_set(json.loads(entry), path, to)) if to is not UNKNOWN else UNKNOWN
+    if isinstance(entry, list):
+        assert isinstance(step, int)
+        return [_set(inner, tuple(rest), to) if at == step else inner for at, inner in enumerate(entry)]
+    inside = {} if entry is None else entry
+    return {**inside, step: _set(inside.get(step), tuple(rest), to)}

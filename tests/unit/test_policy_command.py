@@ -1,0 +1,124 @@
+"""`python -m policies`: what it says of previews, in which order, and the evidence that it writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from policies import command
+from policies.catalogue import rules
+from policies.rule import Enforcement
+from secretops.values import new_password
+from tests.unit.policy_plans import SECRET, broken, changed, events, shipped
+
+BROKER = "secretops", "broker", "tls"
+
+
+def ran(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = command.main([str(one) for one in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    path = tmp_path / "kept.json"
+    path.write_text("\n".join(events(shipped("prod"))))
+    return path
+
+
+@pytest.fixture
+def torn(tmp_path: Path) -> Path:
+    """With a rule broken."""
+    path = tmp_path / "torn.json"
+    path.write_text("\n".join(events(broken(shipped("staging"), "", BROKER, False))))
+    return path
+
+
+def test_the_command_says_first_what_is_broken_then_what_is_judged_later_then_what_is_kept(
+    torn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    early = tmp_path / "early.json"
+    early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("staging", preview=True)))))
+
+    code, out, err = ran(capsys, early)
+
+    assert (code, err) == (1, "")
+    found = [out.index(told) for told in ("1 broken", "BROKEN stack-speaks-tls", "judged after pulumi up:", "kept: ")]
+    assert found == sorted(found)
+    assert max(map(len, out.splitlines())) <= command.WIDTH
+    assert "coreflux-mcp-secrets-staging: " in out
+    assert "set broker.tls" in " ".join(out.split())
+
+
+def test_several_previews_are_judged_and_one_broken_rule_is_enough(
+    kept: Path, torn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ran(capsys, kept)[0] == 0
+    code, out, _ = ran(capsys, kept, torn)
+
+    assert code == 1
+    assert out.splitlines()[0].startswith("prod (production): 0 broken, 0 not known yet, ")
+    assert "\nstaging (staging): 1 broken" in out
+
+
+def test_advice_that_is_not_followed_is_told_and_fails_nothing(
+    torn: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advised = tuple(replace(rule, enforcement=Enforcement.ADVISORY) for rule in rules())
+    monkeypatch.setattr("policies.evidence.rules", lambda: advised)
+
+    code, out, _ = ran(capsys, torn)
+
+    assert code == 0
+    assert "BROKEN stack-speaks-tls-to-the-broker (advice): " in " ".join(out.split())
+
+
+def test_what_is_no_preview_is_told_by_its_name_and_is_no_verdict(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "digest.json").write_text('{\n  "steps": []\n}\n')
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    for name in ("digest.json", "bytes.json", "absent.json"):
+        code, out, err = ran(capsys, kept, tmp_path / name)
+        assert (code, out) == (2, "")
+        assert err.startswith(str(tmp_path / name))
+        assert len(err.splitlines()) == 1
+
+
+def test_the_evidence_is_whole_as_asked_for_and_alone_on_the_standard_output(
+    torn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = ran(capsys, "--json", "-", "--at", "2026-11-26T10:00:00Z", "--commit", "0123abc", torn)
+
+    made = json.loads(out)
+    assert code == 1
+    assert "BROKEN" in err
+    assert (made["at"], made["commit"], made["source"]) == ("2026-11-26T10:00:00Z", "0123abc", "preview")
+    assert set(made["tools"]) == {"python", "pulumi-sdk"}
+    (stack,) = made["stacks"]
+    assert set(stack["verdicts"]) == {rule.name for rule in rules()} == set(made["rules"])
+    assert stack["verdicts"]["stack-speaks-tls-to-the-broker"] == "broken"
+    assert stack["verdicts"]["aws-keys-rotate"] == "not applicable"
+    assert stack["findings"]["stack-speaks-tls-to-the-broker"]["broken"] == [
+        "urn:pulumi:staging::coreflux-mcp-secrets::pulumi:pulumi:Stack::coreflux-mcp-secrets-staging"
+    ]
+    assert "SOC 2 CC6.7" in made["rules"]["stack-speaks-tls-to-the-broker"]["controls"]
+
+
+def test_no_value_gets_into_the_evidence_or_onto_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = new_password()
+    plan = broken(shipped("staging"), "kubernetes:core/v1:ConfigMap", ("data", "motd"), value)
+    plan = broken(plan, "namespace", ("metadata", "annotations", "api-token"), {**SECRET, "value": value})
+    (tmp_path / "leaks.json").write_text("\n".join(events(plan)))
+
+    code, out, err = ran(capsys, "--json", tmp_path / "evidence.json", tmp_path / "leaks.json")
+
+    assert code == 1
+    assert "stack-holds-no-value" in out
+    assert value not in out + err + (tmp_path / "evidence.json").read_text()
