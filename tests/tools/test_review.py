@@ -1,0 +1,329 @@
+"""A review from a preview's events to the comment: what it tells, in which order, and what can't get into it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tools.review import stream
+from tools.review.comment import MARK, comment
+from tools.review.replacing import replacing
+from tools.review.review import (
+    MOST_BYTES,
+    Against,
+    Broken,
+    Change,
+    NoReviewError,
+    Op,
+    Provider,
+    StackReview,
+    read,
+    written,
+)
+from tools.review.risk import Risk, risk
+
+KEY, ROLE, SERVICE = "aws:kms/key:Key", "aws:iam/rolePolicy:RolePolicy", "aws:ecs/service:Service"
+
+
+def event(op: str, type: str, name: str, old: Any = None, new: Any = None, **more: Any) -> dict[str, Any]:
+    """What the CLI writes of a resource before it would do something to it."""
+    urn = f"urn:pulumi:prod::coreflux-mcp-secrets::coreflux-mcp-secrets:aws:SecretStore${type}::{name}"
+    states = {
+        side: None if inputs is None else {"type": type, "urn": urn, "inputs": inputs, "protect": more.get("protect")}
+        for side, inputs in (("old", old), ("new", new))
+    }
+    told = {key: more[key] for key in ("diffs", "keys", "detailedDiff") if key in more}
+    return {"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": type, **states, **told}, "planning": True}}
+
+
+def a_stream(*events: Mapping[str, Any], result: str = "succeeded") -> str:
+    ends: Mapping[str, Any] = {"summaryEvent": {"isPreview": True, "result": result}}
+    return "".join(json.dumps(one) + "\n" for one in (*events, ends))
+
+
+def reviewed(*changes: Change, **more: Any) -> StackReview:
+    given: dict[str, Any] = {"stack": "prod", "provider": Provider.OWN, "against": Against.DEPLOYED, **more}
+    return StackReview(changes=changes, **given)
+
+
+def of(*events: Mapping[str, Any]) -> StackReview:
+    changes, unchanged = stream.changes(stream.preview(a_stream(*events)))
+    return reviewed(*changes, unchanged=unchanged)
+
+
+def rows(text: str) -> list[str]:
+    """Of the table of changes."""
+    table = text.partition("|---|---|---|---|\n")[2].partition("\n\n")[0]
+    return [line for line in table.splitlines() if line.startswith("| ")]
+
+
+def test_what_is_replaced_or_deleted_comes_first_and_of_that_what_holds_something() -> None:
+    told = of(
+        event("create", "aws:sqs/queue:Queue", "new-queue", new={}),
+        event("update", SERVICE, "service", old={}, new={}, diffs=["desiredCount"]),
+        event("update", ROLE, "grants", old={}, new={}, diffs=["policy"]),
+        event("delete", "aws:ecs/taskDefinition:TaskDefinition", "task", old={}),
+        event("delete", KEY, "key", old={}),
+        event("replace", "aws:ecs/cluster:Cluster", "cluster", old={}, new={}, keys=["name"], protect=True),
+    )
+    names = ["cluster", "key", "task", "grants", "service", "new-queue"]
+    found = rows(comment([told]))
+    assert [name for row in found for name in names if f"`{name}`" in row] == names
+    assert [row.startswith("| **") for row in found] == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("type", "properties", "wanted"),
+    [
+        (KEY, ("policy",), Risk.GRANTS),
+        (KEY, ("description",), Risk.CHANGES),
+        (ROLE, (), Risk.GRANTS),
+        ("aws:cloudwatch/eventTarget:EventTarget", ("arn",), Risk.GRANTS),
+        ("aws:cloudwatch/logMetricFilter:LogMetricFilter", ("pattern",), Risk.GRANTS),
+        ("aws:cloudwatch/metricAlarm:MetricAlarm", ("threshold",), Risk.GRANTS),
+        ("aws:sns/topic:Topic", ("name",), Risk.GRANTS),
+        ("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", ("rules",), Risk.GRANTS),
+        ("aws:s3/bucketVersioning:BucketVersioning", ("versioningConfiguration",), Risk.GRANTS),
+        ("aws:secretsmanager/secretRotation:SecretRotation", ("rotationRules",), Risk.GRANTS),
+        ("aws:secretsmanager/secret:Secret", ("kmsKeyId",), Risk.GRANTS),
+        ("aws:sqs/queue:Queue", ("messageRetentionSeconds",), Risk.GRANTS),
+        (SERVICE, ("desiredCount",), Risk.CHANGES),
+        ("kubernetes:apps/v1:Deployment", ("spec",), Risk.CHANGES),
+        ("kubernetes:rbac.authorization.k8s.io/v1:Role", ("rules",), Risk.GRANTS),
+    ],
+)
+def test_an_update_of_who_may_or_who_hears_is_above_other_updates(
+    type: str, properties: tuple[str, ...], wanted: Risk
+) -> None:
+    assert risk(Change(op=Op.UPDATE, type=type, name="x", properties=properties)) is wanted
+
+
+def test_nothing_changes_is_said_only_where_all_was_looked_at() -> None:
+    none = reviewed(stack="one", provider=Provider.NONE, against=Against.NOTHING)
+    assert comment([reviewed()]).splitlines()[1] == "### Preview: nothing changes"
+    assert comment([none]).splitlines()[1] == "### Preview: 1 stack not previewed"
+    assert comment([none, none, reviewed()]).splitlines()[1] == "### Preview: 2 stacks not previewed"
+
+
+def test_the_three_events_of_a_replacement_are_one_row() -> None:
+    told = of(
+        event("create-replacement", KEY, "key", old={}, new={}, keys=["multiRegion"]),
+        event("replace", KEY, "key", old={}, new={}, keys=["multiRegion"]),
+        event("delete-replaced", KEY, "key", old={}),
+    )
+    assert told.changes == (Change(op=Op.REPLACE, type=KEY, name="key", properties=("multiRegion",)),)
+
+
+def test_of_a_refreshed_resource_what_is_done_to_it_counts() -> None:
+    told = of(
+        event("refresh", KEY, "key", old={}, new={}),
+        event("update", KEY, "key", old={}, new={}, diffs=["policy"]),
+        event("refresh", ROLE, "grants", old={}, new={}),
+        event("same", ROLE, "grants", old={}, new={}),
+    )
+    assert [change.op for change in told.changes] == [Op.UPDATE]
+    assert told.unchanged == 1
+
+
+def test_two_previews_tell_what_a_stack_like_the_base_would_lose_gain_and_change() -> None:
+    base = stream.preview(
+        a_stream(
+            event("create", KEY, "key", new={"multiRegion": False, "tags": {"a": 1}}),
+            event("create", SERVICE, "service", new={"desiredCount": 1, "tags": {"a": 1}}),
+            event("create", ROLE, "gone", new={}),
+            event("create", ROLE, "same", new={"policy": "p"}),
+            event("create", ROLE, "named", new={"name": "named-0a1b2c3"}),
+        )
+    )
+    head = stream.preview(
+        a_stream(
+            event("create", KEY, "key", new={"multiRegion": True, "tags": {"a": 1}}),
+            event("create", SERVICE, "service", new={"desiredCount": 2, "tags": {"a": 2}}),
+            event("create", ROLE, "new", new={}),
+            event("create", ROLE, "same", new={"policy": "p"}),
+            event("create", ROLE, "named", new={"name": "named-3c2b1a0"}),
+        )
+    )
+    changes, unchanged = stream.compared(base, head, replacing)
+    assert [(one.op, one.name, one.properties) for one in changes] == [
+        (Op.REPLACE, "key", ("multiRegion",)),
+        (Op.UPDATE, "service", ("desiredCount", "tags")),
+        (Op.CREATE, "new", ()),
+        (Op.DELETE, "gone", ()),
+    ]
+    assert unchanged == 2, "a name that the engine made up is no change"
+
+
+def test_a_stack_that_was_not_previewed_or_failed_or_ran_on_a_stand_in_is_told_as_that() -> None:
+    text = comment(
+        [
+            reviewed(stack="one", provider=Provider.NONE, against=Against.NOTHING),
+            reviewed(stack="two", failed=True),
+            reviewed(stack="three", provider=Provider.STANDIN, against=Against.BASE),
+        ]
+    )
+    one, two, three = (
+        next(line for line in text.splitlines() if f"`{name}`" in line) for name in ("one", "two", "three")
+    )
+    assert "**not previewed**" in one
+    assert "**failed" in two
+    assert "**stand-in**" in three
+    assert "1 preview failed" in text.splitlines()[1]
+
+
+def test_broken_rules_stand_before_all_else() -> None:
+    text = comment(
+        [reviewed(Change(op=Op.DELETE, type=KEY, name="key"), broken=(Broken(rule="keys-rotate", name="k"),))]
+    )
+    assert text.startswith(f"{MARK}\n### Preview: 1 rule broken, 1 resource")
+    assert text.index("`keys-rotate`") < text.index("| stack |") < text.index("`key`")
+
+
+def test_a_comment_has_at_most_sixty_lines_and_counts_what_it_leaves_out() -> None:
+    changes = [Change(op=Op.UPDATE, type=KEY, name=f"key-{n}", properties=("policy",) * 30) for n in range(1000)]
+    broken = tuple(Broken(rule=f"rule-{n}", name="x") for n in range(100))
+    text = comment([reviewed(*changes, stack=f"stack-{n}", broken=broken) for n in range(30)])
+    assert len(text.splitlines()) <= 60
+    assert len(text) < 60_000, "GitHub takes 65,536"
+    for more in ("and 2994 more", "and 29976 more", "and 20 more"):
+        assert more in text
+
+
+def test_no_value_gets_from_a_preview_into_a_review_wherever_it_is() -> None:
+    canaries = [f"canary{secrets.token_hex(8)}" for _ in range(12)]
+    a, b, c, d, e, f, g, h, i, j, k, m = canaries
+    deep = {"policy": json.dumps({"Statement": [{"Sid": a}]}), "tags": {b: c}, "list": [{"x": [d]}], "data": e}
+    events = (
+        {"preludeEvent": {"config": {"coreflux-mcp-secrets:store": f}}},
+        {"diagnosticEvent": {"severity": "error", "message": g, "prefix": h, "urn": i}},
+        {"stdoutEvent": {"message": j}},
+        event(
+            "update",
+            SERVICE,
+            "service",
+            old=deep,
+            new={"data": k, "tags": {m: 1}},
+            diffs=[f'tags["{b}"]', f"list[0].{d}"],
+            detailedDiff={f"data.{e}": {"kind": "update"}, f'tags["{m}"].x': {"kind": "add"}},
+        ),
+        event("create", ROLE, "new", new=deep),
+        event("delete", KEY, "old", old=deep),
+    )
+    found = stream.preview(a_stream(*events, result="failed"))
+    before = stream.preview(a_stream(event("create", SERVICE, "service", new={"data": a, "tags": {c: c}})))
+    for changes, unchanged in (stream.changes(found), stream.compared(before, found, replacing)):
+        told = (reviewed(*changes, unchanged=unchanged, failed=found.failed),)
+        text = written(told) + comment(told)
+        assert '"data"' in text
+        assert '"tags"' in text
+        forms = [
+            form for one in canaries for form in (one, one.encode().hex(), base64.b64encode(one.encode()).decode())
+        ]
+        assert not [form for form in forms if form in text]
+    assert not [one for one in canaries if one in repr(list(found.resources.values()))], "nor a traceback's words"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "@everyone",
+        "<img src=x onerror=alert(1)>",
+        "a`b|c\n# d",
+        "[x](http://example.com)",
+        "-->",
+        "&lt;b&gt;",
+        "!\u202egnp.x",
+        "#1",
+        "**x**",
+        "",
+        "x" * 5000,
+    ],
+)
+def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
+    told = of(
+        event("create", KEY, hostile, new={}), event("update", f"aws:{hostile}", "x", old={}, new={}, diffs=[hostile])
+    )
+    text = comment(read(written((told,))))
+    assert not set("@<>[]&\u202e") & set("".join(rows(text)))
+    assert "".join(rows(text)).count("|") == 2 * 5
+    assert max(map(len, rows(text))) < 400
+
+
+def test_rules_that_are_not_judged_yet_are_said_beside_those_that_are_kept() -> None:
+    told = reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",)), rules=22, later=17)
+
+    assert "| 22, 17 not known yet |" in comment(read(written((told,))))
+
+
+def test_a_review_is_read_back_as_it_was_written() -> None:
+    told = (
+        reviewed(
+            Change(op=Op.REPLACE, type=KEY, name="key", properties=("policy",), protected=True),
+            rules=3,
+            later=2,
+            broken=(Broken(rule="r", name="n"),),
+        ),
+    )
+    assert read(written(told)) == told
+
+
+def broken_files() -> list[tuple[str, str]]:
+    """What a pull request's code might leave in the place of a review, each in one way wrong."""
+    good = json.loads(written((reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",))),)))
+
+    def but(*path: Any, to: Any) -> str:
+        copy = json.loads(json.dumps(good))
+        at = copy
+        for step in path[:-1]:
+            at = at[step]
+        at[path[-1]] = to
+        return json.dumps(copy)
+
+    change = ("stacks", 0, "changes", 0)
+    return [
+        ("no JSON", "{"),
+        ("nested without end", "[" * 100_000),
+        ("a list", "[]"),
+        ("another form", but("form", to=2)),
+        ("a key more", but("more", to=1)),
+        ("a stack with a key more", but("stacks", 0, "number", to=7)),
+        ("a name of spaces", but(*change, "name", to="  ")),
+        ("a mention", but(*change, "name", to="@everyone")),
+        ("HTML", but(*change, "type", to="<b>")),
+        ("a line's end", but("stacks", 0, "stack", to="a\n# b")),
+        ("a trailing line's end", but("stacks", 0, "stack", to="a\n")),
+        ("an unknown op", but(*change, "op", to="explode")),
+        ("a property that is a sentence", but(*change, "properties", to=["hello world"])),
+        ("a property that is none", but(*change, "properties", to=[1])),
+        ("properties that are a text", but(*change, "properties", to="policy")),
+        ("too many", but(*change, "properties", to=["a"] * 5001)),
+        ("a count below nothing", but("stacks", 0, "unchanged", to=-1)),
+        ("a count that is true", but("stacks", 0, "unchanged", to=True)),
+        ("a truth that is a word", but("stacks", 0, "failed", to="yes")),
+        ("a name that is a number", but(*change, "name", to=5)),
+        ("a name without end", but(*change, "name", to="x" * 121)),
+        ("too large", json.dumps(good) + " " * MOST_BYTES),
+    ]
+
+
+@pytest.mark.parametrize("text", [text for _, text in broken_files()], ids=[what for what, _ in broken_files()])
+def test_what_is_not_of_the_form_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(NoReviewError) as refused:
+        read(text)
+    assert "everyone" not in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["not json\n", "[]\n"])
+def test_what_is_no_event_stream_is_refused(text: str) -> None:
+    with pytest.raises(stream.NoStreamError):
+        stream.preview(text)
+
+
+def test_a_stream_that_breaks_off_is_a_failed_preview() -> None:
+    assert stream.preview(json.dumps(event("create", KEY, "key", new={})) + "\n").failed

@@ -1,0 +1,191 @@
+"""What the jobs call beside the preview and the comment: an approved plan, and the CA of a broker."""
+
+from __future__ import annotations
+
+import json
+import random
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.review import __main__ as command
+from tools.review import authorities, previews
+from tools.review.review import Against, Broken, Change, Op, Provider, StackReview, written
+from tools.steps import SetupError
+
+
+def review(folder: Path, op: Op, unchanged: int = 0) -> str:
+    change = Change(op=op, type="aws:kms/key:Key", name="key")
+    told = StackReview(
+        stack="prod", provider=Provider.OWN, against=Against.DEPLOYED, changes=(change,), unchanged=unchanged
+    )
+    file = folder / f"{op}-{unchanged}.json"
+    file.write_text(written((told,)))
+    return str(file)
+
+
+def test_what_was_approved_goes_on_and_whatever_else_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["plan", review(tmp_path, Op.UPDATE)]) == 0
+    approved = capsys.readouterr().out.strip()
+    assert command.main(["plan", "--approved", approved, review(tmp_path, Op.UPDATE, unchanged=9)]) == 0
+    assert command.main(["plan", "--approved", approved, review(tmp_path, Op.REPLACE)]) == 1
+    assert "not what was approved" in capsys.readouterr().err
+    assert command.main(["plan", "--approved", "", review(tmp_path, Op.UPDATE)]) == 1, "nor what nobody approved"
+
+
+def test_the_same_changes_in_another_order_are_the_same_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine goes through resources side by side, and tells of them as it comes to them."""
+    changes = [Change(op=Op.CREATE, type=f"aws:kms/key:Key{n % 3}", name=f"key-{n}") for n in range(20)]
+    broken = [Broken(rule="keys-rotate", name=f"key-{n}") for n in range(5)]
+    plans = set()
+    for _ in range(5):
+        random.shuffle(changes)
+        random.shuffle(broken)
+        told = StackReview(
+            stack="prod", provider=Provider.OWN, against=Against.NOTHING, changes=tuple(changes), broken=tuple(broken)
+        )
+        (tmp_path / "review.json").write_text(written((told,)))
+        assert command.main(["plan", str(tmp_path / "review.json")]) == 0
+        plans.add(capsys.readouterr().out)
+    assert len(plans) == 1
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Its stack file names a CA that is not on this machine."""
+    root = tmp_path / "clone"
+    root.mkdir()
+    (root / "Pulumi.prod.yaml").write_text(f"config:\n  x:broker:\n    ca_file: {tmp_path}/certs/prod.crt # the CA\n")
+    return root
+
+
+def test_the_repositorys_ca_is_laid_where_the_stack_file_has_it_and_what_is_there_stays(clone: Path) -> None:
+    place = clone.parent / "certs/prod.crt"
+    with pytest.raises(SetupError, match=r"commit the CA's certificate"):
+        authorities.lay(clone, "prod")
+    (clone / ".ci/ca").mkdir(parents=True)
+    (clone / ".ci/ca/prod.crt").write_text("the CA\n")
+    authorities.lay(clone, "prod")
+    assert (place.read_text(), stat.S_IMODE(place.stat().st_mode)) == ("the CA\n", 0o644)
+    place.write_text("another\n")
+    assert authorities.lay(clone, "prod") == f"{place} is there"
+    assert place.read_text() == "another\n"
+
+
+def test_a_preview_takes_the_repositorys_ca_or_makes_one_up_and_leaves_one_that_is_there(clone: Path) -> None:
+    text = (clone / "Pulumi.prod.yaml").read_text()
+    homes = [clone.parent / name for name in ("head", "base")]
+    made_up = {authorities.with_its_own(text, clone, "prod", home) for home in homes}
+    assert made_up == {text.replace("certs/prod.crt", "made-up-ca.crt")}, "one for both, or it would be a change"
+    assert "BEGIN CERTIFICATE" in (clone.parent / "made-up-ca.crt").read_text()
+    (clone / ".ci/ca").mkdir(parents=True)
+    (clone / ".ci/ca/prod.crt").write_text("the CA\n")
+    assert f"ca_file: {clone}/.ci/ca/prod.crt" in authorities.with_its_own(text, clone, "prod", homes[0])
+    authorities.lay(clone, "prod")
+    assert authorities.with_its_own(text, clone, "prod", homes[0]) == text
+
+
+def test_beside_a_state_no_ca_is_made_up_for_it_would_be_a_change(clone: Path) -> None:
+    text = (clone / "Pulumi.prod.yaml").read_text()
+    with pytest.raises(SetupError, match=r"commit the CA's certificate"):
+        authorities.with_its_own(text, clone, "prod", clone.parent / "head", beside_a_state=True)
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_of_a_stack_with_two_cas_the_brokers_is_laid_and_vaults_stays(clone: Path, quoted: bool) -> None:
+    place = f"{clone.parent}/the broker's.crt" if quoted else f"{clone.parent}/broker.crt"
+    text = (
+        f"config:\n  x:store:\n    kind: vault\n    ca_file: {clone.parent}/vault.crt\n"
+        f"  x:broker:\n    host: a\n# its CA\n\n    ca_file: {json.dumps(place) if quoted else place} # the broker's\n"
+        "  x:server:\n    kind: none\n"
+    )
+    (clone / "Pulumi.prod.yaml").write_text(text)
+    (clone / ".ci/ca").mkdir(parents=True)
+    (clone / ".ci/ca/prod.crt").write_text("the CA\n")
+    changed = authorities.with_its_own(text, clone, "prod", clone.parent / "head")
+    assert f"ca_file: {clone.parent}/vault.crt\n" in changed
+    assert f"ca_file: {clone}/.ci/ca/prod.crt # the broker's\n" in changed
+    authorities.lay(clone, "prod")
+    assert Path(place).read_text() == "the CA\n"
+    assert not (clone.parent / "vault.crt").exists()
+
+
+class Answering(previews.Clone):
+    """A clone whose Pulumi and `make` are not asked: it answers as each test says."""
+
+    STREAM = json.dumps({"summaryEvent": {"result": "succeeded"}}) + "\n"
+
+    def make_ready(self, *_: Any) -> None:
+        if "BROKEN" in self.environment:
+            raise SetupError("make setup", "  it failed", "see its log")
+
+    def knows(self, *_: Any) -> bool:
+        if "UNREAD" in self.environment:
+            raise SetupError("the stacks of the chosen state", "  it can't be read", "see its log")
+        return "KNOWN" in self.environment
+
+    def preview(self, *_: Any, **__: Any) -> str:
+        return self.STREAM
+
+    def provider(self, *_: Any) -> Provider:
+        return Provider.STANDIN if "STANDIN" in self.environment else Provider.OWN
+
+    def judged(self, *_: Any) -> tuple[int, int, tuple[Broken, ...]]:
+        return 7, 0, ()
+
+
+CHOSEN = {"PULUMI_BACKEND_URL": "s3://state"}
+
+
+def answering(clone: Path, **environment: str) -> Answering:
+    return Answering(root=clone, home=clone.parent / "home", environment=environment)
+
+
+def test_a_state_that_cant_be_read_is_told_and_the_base_is_taken_instead(clone: Path) -> None:
+    told = previews.review("prod", answering(clone, UNREAD="", **CHOSEN), answering(clone))
+    assert (told.against, told.failed, told.rules) == (Against.INSTEAD, False, 7)
+
+
+def test_what_fails_of_the_base_takes_nothing_from_what_was_found(clone: Path) -> None:
+    told = previews.review("prod", answering(clone), answering(clone, BROKEN=""))
+    assert (told.against, told.failed, told.rules) == (Against.NOTHING, False, 7)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {**CHOSEN, "UNREAD": ""}, {**CHOSEN, "STANDIN": ""}, {**CHOSEN, "CLUSTER": "none"}],
+    ids=["no state", "a state that can't be read", "a stand-in", "no cluster"],
+)
+def test_before_a_deployment_what_could_not_be_deployed_from_here_is_refused(
+    clone: Path, environment: dict[str, str]
+) -> None:
+    if "CLUSTER" in environment:
+        (clone / "Pulumi.prod.yaml").write_text("config:\n  x:server:\n    kind: kubernetes\n")
+    asked = answering(clone, KUBECONFIG=str(clone / "none"), **environment)
+    with pytest.raises(SetupError):
+        previews.review("prod", asked, None, deploys=True)
+    assert previews.review("prod", asked, None).failed is False, "where it is only looked at it is none"
+
+
+def test_what_can_be_deployed_from_here_is_previewed(clone: Path) -> None:
+    told = previews.review("prod", answering(clone, KNOWN="", **CHOSEN), None, deploys=True)
+    assert (told.provider, told.against) == (Provider.OWN, Against.DEPLOYED)
+
+
+def test_a_stack_of_a_cluster_that_is_not_here_is_not_previewed(clone: Path) -> None:
+    (clone / "Pulumi.prod.yaml").write_text("config:\n  x:server:\n    kind: kubernetes\n")
+    told = previews.review("prod", answering(clone, KUBECONFIG=str(clone / "none")), None)
+    assert (told.provider, told.changes) == (Provider.NONE, ())
+
+
+@pytest.mark.parametrize("given", [[], ["unknown"], ["preview"], ["preview", "--to", "x"]])
+def test_wrong_arguments_are_a_usage_error(given: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(given)
+    assert ended.value.code == 2

@@ -1,0 +1,189 @@
+"""The comment on a pull request: which one, whose comment is written over, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tools.played_github import Played, comment, playing
+from tools.review.comment import MARK
+from tools.review.github import OURS, GitHub, post
+from tools.review.review import Against, Change, Op, Provider, StackReview, read, written
+from tools.steps import ROOT, SetupError
+
+COMMIT = "c" * 40
+REVIEW = written(
+    (
+        StackReview(
+            stack="prod",
+            provider=Provider.STANDIN,
+            against=Against.BASE,
+            changes=(Change(op=Op.DELETE, type="aws:kms/key:Key", name="key"),),
+        ),
+    )
+)
+
+
+def zipped(text: str, name: str = "review.json") -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text)
+    return made.getvalue()
+
+
+def pull(number: int, *, owner: str = "stranger", repository: int = 77, sha: str = COMMIT) -> dict[str, Any]:
+    return {"number": number, "head": {"user": owner, "ref": "a/branch", "sha": sha, "repo": {"id": repository}}}
+
+
+EVENT: dict[str, Any] = {
+    "repository": {"id": 1},
+    "workflow_run": {
+        "id": 9,
+        "event": "pull_request",
+        "head_sha": COMMIT,
+        "head_branch": "a/branch",
+        "head_repository": {"id": 77, "owner": {"login": "stranger"}},
+        "pull_requests": [],  # of a fork it is empty
+    },
+}
+
+
+@pytest.fixture
+def played() -> Iterator[Played]:
+    with playing() as made:
+        made.artifact = zipped(REVIEW)
+        yield made
+
+
+def github(played: Played) -> GitHub:
+    return GitHub(url=played.url, repository="owner/project", token=played.token)
+
+
+def test_a_first_review_comments_and_a_second_one_writes_that_comment_anew(played: Played) -> None:
+    played.pulls = [pull(4)]
+    assert post(github(played), EVENT) == "#4 has a comment"
+    played.artifact = zipped(REVIEW.replace('"key"', '"other"'))
+    assert post(github(played), EVENT) == "the comment on #4 is written anew"
+    (one,) = played.comments
+    assert one["number"] == 4
+    assert "`other`" in one["body"]
+    assert COMMIT[:12] in one["body"]
+
+
+def test_a_comment_of_ours_far_down_is_found_and_anybody_elses_with_the_mark_is_his(played: Played) -> None:
+    played.pulls = [pull(4)]
+    played.comments = [comment(n, 4, "somebody", f"{MARK}\nmine") for n in range(1, 150)]
+    played.comments.append(comment(150, 4, OURS, f"{MARK}\nold"))
+    played.comments.append(comment(151, 4, OURS, "another workflow's"))
+    post(github(played), EVENT)
+    assert len(played.comments) == 151
+    assert [one["id"] for one in played.comments if "`key`" in one["body"]] == [150]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pull(4, sha="d" * 40),
+        pull(4, repository=78),
+        pull(4, owner="another"),
+        pull(4) | {"head": {**pull(4)["head"], "repo": None}},
+    ],
+    ids=["moved on", "another repository", "another's branch", "its fork is gone"],
+)
+def test_where_no_pull_request_is_at_the_commit_that_was_previewed_nothing_is_said(
+    played: Played, other: dict[str, Any]
+) -> None:
+    played.pulls = [other]
+    assert "nothing to say" in post(github(played), EVENT)
+    assert played.comments == []
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        b"not a zip",
+        zipped("@everyone"),
+        zipped(REVIEW, "../review.json"),
+        zipped(REVIEW.replace('"key"', '"@everyone"')),
+        zipped(" " * 50_000_000),
+        os.urandom(4_100_000),
+        zipped(REVIEW).replace(b"review.json", b"review.jsoN", 1),
+    ],
+    ids=["no zip", "no review", "another's path", "a mention", "a bomb", "too large", "two names"],
+)
+def test_an_artifact_that_is_no_review_is_refused_and_nothing_of_it_is_said(played: Played, artifact: bytes) -> None:
+    played.pulls, played.artifact = [pull(4)], artifact
+    with pytest.raises(SetupError) as refused:
+        post(github(played), EVENT)
+    assert "everyone" not in str(refused.value)
+    assert played.comments == []
+
+
+def test_the_token_is_not_sent_on_to_where_the_artifact_lies_and_is_in_no_error(played: Played) -> None:
+    played.pulls = [pull(4)]
+    api = github(played)
+    post(api, EVENT)
+    assert played.told_storage == [None]
+    assert played.token not in repr(api)
+    with pytest.raises(SetupError) as refused:
+        post(GitHub(url=played.url, repository="owner/project", token="wrong-token"), EVENT)  # nosec B106
+    assert "401" in str(refused.value)
+    assert "wrong-token" not in str(refused.value)
+
+
+def test_the_run_of_another_event_is_refused(played: Played) -> None:
+    with pytest.raises(SetupError, match="no run of a pull request"):
+        post(github(played), {**EVENT, "workflow_run": {**EVENT["workflow_run"], "event": "push"}})
+
+
+@pytest.mark.parametrize(("repository", "fork"), [(77, False), (1, True)], ids=["ours", "a fork"])
+def test_what_a_forks_run_claims_of_providers_and_rules_is_not_said_as_if_it_were_known(
+    played: Played, repository: int, fork: bool
+) -> None:
+    claims = replace(read(REVIEW)[0], provider=Provider.OWN, rules=300)
+    played.pulls, played.artifact = [pull(4)], zipped(written((claims,)))
+    post(github(played), {**EVENT, "repository": {"id": repository}})
+    body = played.comments[0]["body"]
+    assert ("as the fork's own run says" in body) == fork
+    assert ("Pulumi's own" in body) != fork
+    assert ("300 (it says)" in body) == fork
+
+
+def test_a_run_that_left_no_review_is_no_second_failure(played: Played) -> None:
+    played.pulls, played.left = [pull(4)], False
+    assert "left no review" in post(github(played), EVENT)
+    assert played.comments == []
+
+
+def test_the_jobs_own_command_comments_by_the_runners_variables_with_the_standard_library_alone(
+    played: Played, tmp_path: Path
+) -> None:
+    played.pulls = [pull(4)]
+    (tmp_path / "event.json").write_text(json.dumps(EVENT))
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "tools.review", "post"],  # without site-packages
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "GITHUB_API_URL": played.url,
+            "GITHUB_REPOSITORY": "owner/project",
+            "GITHUB_TOKEN": played.token,
+            "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "#4 has a comment"), done.stderr
+    assert played.token not in done.stdout + done.stderr

@@ -1,0 +1,268 @@
+"""The workflows: by actionlint, by the rules of this repository, and by running what their steps run.
+
+No step is run on GitHub. The scripts are taken from the YAML and run by bash as a runner would, with a HOME and files
+of their own, where stand-ins for `make`, `sudo`, Python and `secretops` say what they were asked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tools import workflows
+from tools.steps import ROOT
+
+FILES = sorted(workflows.WORKFLOWS.glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github/actions").rglob("action.yml"))
+NOT_RUN = {
+    "apt-get": "it installs into this machine",
+    ".ci/run": "it is the gate, which this test is part of",
+    "git fetch": "it asks GitHub for the server's source",
+    "git config --global": "it is for the uid of a container of GitHub's",
+}
+"""What of the steps is not run here, by words in it, and why."""
+
+ASKED = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$ASKED"
+case "$*" in
+    *"tools.review plan"*) echo 0123abc ;;
+esac
+"""
+
+
+def document(path: Path) -> Any:
+    # `on:` is a truth in YAML 1.1, which GitHub does not read it as.
+    return yaml.safe_load(re.sub(r"^on:", '"on":', path.read_text(), flags=re.MULTILINE))
+
+
+def jobs() -> Iterator[tuple[str, Any]]:
+    for path in FILES:
+        for name, job in document(path)["jobs"].items():
+            yield f"{path.stem}.{name}", job
+
+
+def scripts() -> Iterator[tuple[str, str, dict[str, str]]]:
+    for name, job in jobs():
+        for number, step in enumerate(job["steps"]):
+            if "run" in step:
+                yield f"{name}.{number}", step["run"], step.get("env", {})
+    for path in ACTIONS:
+        for number, step in enumerate(document(path)["runs"]["steps"]):
+            if "run" in step:
+                yield f"{path.parent.name}.{number}", step["run"], {}
+
+
+@pytest.mark.real
+def test_actionlint_has_nothing_to_say() -> None:
+    done = workflows.actionlint()
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.real
+def test_actionlint_tells_a_broken_workflow(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text(
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: echo ${{ nobody.x }}\n"
+    )
+    done = workflows.actionlint(broken)
+    assert done.returncode == 1
+    assert 'undefined variable "nobody"' in done.stdout
+
+
+def test_every_action_is_ours_or_pinned_to_one_commit_of_the_release_that_the_page_names() -> None:
+    used = {found for path in (*FILES, *ACTIONS) for found in re.findall(r"uses: (\S+)(?: # (\S+))?", path.read_text())}
+    for action, _ in used:
+        if action.startswith("./"):
+            assert (ROOT / action / "action.yml").exists()
+        else:
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
+    theirs = sorted((action.partition("@")[0], release) for action, release in used if not action.startswith("./"))
+    page = " ".join((ROOT / "docs/operations/pull-requests.md").read_text().split())
+    named = page.partition("pinned to the commits of their releases: ")[2].partition(". ")[0]
+    assert theirs == sorted(re.findall(r"`([\w/-]+)` (v[\d.]+)", named))
+
+
+def test_no_script_has_an_expression_in_it_for_what_it_holds_may_be_anybodys_words() -> None:
+    assert [name for name, script, _ in scripts() if "${{" in script] == []
+
+
+def test_no_script_is_a_program() -> None:
+    long = [name for name, script, _ in scripts() if len(script.strip().splitlines()) > 2]
+    assert long == ["ci.gate.4"], "that one fetches the server's source at the commit that the code names"
+
+
+def test_no_workflow_has_a_secret_and_no_checkout_keeps_its_token() -> None:
+    for path in FILES:
+        assert "secrets." not in path.read_text(), path
+    kept = [
+        name
+        for name, job in jobs()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("actions/checkout@") and step["with"]["persist-credentials"]
+    ]
+    assert kept == []
+
+
+def test_what_runs_a_pull_requests_code_may_write_nothing_and_what_writes_runs_none_of_it() -> None:
+    for path in FILES:
+        read = document(path)
+        assert "pull_request_target" not in read["on"], path
+        if "pull_request" in read["on"]:
+            for name, job in read["jobs"].items():
+                granted = {**(read["permissions"] or {}), **job.get("permissions", {})}
+                assert {key for key, word in granted.items() if word == "write"} <= {"id-token"}, (path, name)
+    writers = [name for name, job in jobs() if job.get("permissions", {}).get("pull-requests") == "write"]
+    assert writers == ["review.comment"]
+    (job,) = document(workflows.WORKFLOWS / "review.yml")["jobs"].values()
+    (checkout,) = [step for step in job["steps"] if "uses" in step]
+    assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["python3 -m tools.review post"]
+
+
+def test_a_forks_job_has_no_environment_no_token_and_no_variable() -> None:
+    both = document(workflows.WORKFLOWS / "preview.yml")["jobs"]
+    ours, theirs = both["ours"], both["theirs"]
+    assert theirs["permissions"] == {"contents": "read"}
+    assert not {"environment", "env"} & theirs.keys()
+    assert "vars." not in yaml.safe_dump(theirs)
+    assert ours["environment"] == "preview"
+    assert "head.repo.full_name == github.repository &&" in ours["if"]
+    assert "head.repo.full_name != github.repository ||" in theirs["if"]
+    runs = [[step["run"] for step in one["steps"] if "run" in step] for one in (ours, theirs)]
+    assert runs[0] == runs[1], "both preview alike"
+
+
+def test_whoever_takes_a_token_for_a_cloud_is_held_by_an_environment() -> None:
+    takes = {name: job.get("environment") for name, job in jobs() if "id-token" in job.get("permissions", {})}
+    assert takes == {
+        "preview.ours": "preview",
+        "deploy.preview": "preview",
+        "deploy.deploy": "${{ inputs.stack }}",
+        "drift.drift": "preview",
+        "drift.audit": "audit",
+    }
+
+
+def test_nothing_is_deployed_before_it_was_previewed_judged_and_approved() -> None:
+    deploy = document(workflows.WORKFLOWS / "deploy.yml")["jobs"]
+    assert deploy["preview"]["if"] == "github.ref == 'refs/heads/main'"
+    assert deploy["deploy"]["needs"] == "preview"
+    words = ("tools.review preview", "plan --approved", "make up")
+    runs = [step.get("run", "") for step in deploy["deploy"]["steps"]]
+    places = [next(n for n, run in enumerate(runs) if word in run) for word in words]
+    assert places == sorted(places)
+    assert not any("continue-on-error" in step for step in deploy["deploy"]["steps"][: places[-1] + 1])
+
+
+def runnable() -> list[Any]:
+    return [
+        pytest.param(script, environment, id=name)
+        for name, script, environment in scripts()
+        if not any(words in script for words in NOT_RUN)
+    ]
+
+
+def test_each_reason_for_not_running_a_script_is_still_wanted() -> None:
+    assert all(any(words in script for _, script, _ in scripts()) for words in NOT_RUN)
+
+
+@pytest.mark.parametrize(("script", "environment"), runnable())
+def test_a_script_runs_in_the_runners_shell_and_asks_for_what_there_is(
+    script: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As `bash -e` on a runner: every name that it reads is set there, and each command has its arguments whole."""
+    for place in ("bin/make", "bin/sudo", "bin/python3", "work/.venv/bin/python", "work/.venv/bin/secretops"):
+        program = tmp_path / place
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(ASKED)
+        program.chmod(0o755)
+    (tmp_path / "script").write_text(script)
+    output = tmp_path / "output"
+    output.touch()
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-euo", "pipefail", str(tmp_path / "script")],
+        cwd=tmp_path / "work",
+        env={
+            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(tmp_path / "home"),
+            "ASKED": str(tmp_path / "asked"),
+            "RUNNER_TEMP": str(tmp_path / "temp of the runner"),
+            "GITHUB_OUTPUT": str(output),
+            "STACK": "prod",
+            "STACKS": "dev staging prod",
+            **dict.fromkeys(environment, "given"),
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    command = asked.removeprefix("sudo python3 ").removeprefix("python3 ").removeprefix("python ")
+    if command.startswith("-m tools.review"):
+        (does,) = re.findall(r"^-m tools\.review (\w+)", command)
+        known = subprocess.run(
+            [sys.executable, "-m", "tools.review", does, "--help"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert set(re.findall(r"--[a-z]+", command)) <= set(re.findall(r"--[a-z]+", known))
+    else:
+        assert re.match(r"make (setup|scan|up STACK=prod YES=1)$|secretops (doctor|audit) ", command), command
+    if "GITHUB_OUTPUT" in script:
+        assert output.read_text() == "plan=0123abc\n"
+
+
+def test_each_environment_but_the_one_that_opens_nothing_has_main_alone_and_the_page_says_so() -> None:
+    page = (ROOT / "docs/operations/pull-requests.md").read_text()
+    stacks = document(workflows.WORKFLOWS / "deploy.yml")["on"]["workflow_dispatch"]["inputs"]["stack"]["options"]
+    named = {job["environment"] for _, job in jobs() if "environment" in job} - {"${{ inputs.stack }}"} | set(stacks)
+    branches = dict(re.findall(r"^\| `(\w+)` \| (any|main alone)\b", page, re.MULTILINE))
+    assert branches == {name: "any" if name == "preview" else "main alone" for name in named}
+    for name in named - {"preview"}:
+        assert f"`repo:OWNER/REPOSITORY:environment:{name}`" in page, name
+
+
+def test_what_was_deployed_is_judged_once_more_and_a_rule_broken_then_fails_the_run() -> None:
+    steps = document(workflows.WORKFLOWS / "deploy.yml")["jobs"]["deploy"]["steps"]
+    (up,) = (at for at, step in enumerate(steps) if "make up" in step.get("run", ""))
+    (after,) = (step for step in steps[up:] if "tools.review preview" in step.get("run", ""))
+    assert "continue-on-error" not in after
+
+
+def test_a_deployment_previews_only_what_can_be_deployed_from_there() -> None:
+    runs = [step.get("run", "") for name, job in jobs() if name.startswith("deploy.") for step in job["steps"]]
+    previews = [run for run in runs if "tools.review preview" in run]
+    assert len(previews) == 3
+    assert all("--deploys" in run for run in previews)
+
+
+def test_a_comment_follows_only_a_run_that_came_to_an_end() -> None:
+    condition = document(workflows.WORKFLOWS / "review.yml")["jobs"]["comment"]["if"]
+    assert """contains(fromJSON('["success", "failure"]'), github.event.workflow_run.conclusion)""" in condition
+
+
+@pytest.mark.real
+def test_drift_of_a_stack_that_no_state_has_fails_and_its_page_says_that_it_was_not_previewed(tmp_path: Path) -> None:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
+    done = subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "tools.review", "drift", "dev"],
+        cwd=ROOT,
+        env={**kept, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "nothing changes" not in (tmp_path / "summary").read_text()
+    assert "1 stack not previewed" in (tmp_path / "summary").read_text()

@@ -1,0 +1,76 @@
+"""The CA of a stack's broker on a machine that does not have it: the file that a stack file names as `ca_file`.
+
+A CA's certificate is public. It may lie in the repository, as `.ci/ca/STACK.crt`; where it does not, a preview that is
+compared with another one goes on with one that is made here and signs nothing. Beside a state it would be a change.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tools.steps import SetupError, run_step, say, write_whole
+
+_CA_FILE = re.compile(
+    r"""^(([ ]+)[\w-]+:broker:[^\n]*\n(?:\2[ ]+[^\n]*\n|[ ]*(?:\#[^\n]*)?\n)*?\2[ ]+ca_file:[ ]*)"""
+    r"""("[^"\n]*"|'[^'\n]*'|[^\s\#](?:[^\n\#]*[^\s\#])?)""",
+    re.MULTILINE,
+)
+"""The broker's: a stack may have another one, of its Vault. Read without YAML, which a job's first Python has not."""
+FOLDER = ".ci/ca"
+
+
+def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_state: bool = False) -> str:
+    """A stack file's text, with a certificate that is there in the place of one that is not. Raises SetupError."""
+    named = _CA_FILE.search(text)
+    if not named or _place(named).exists():
+        return text
+    own = root / FOLDER / f"{stack}.crt"
+    if not own.exists() and beside_a_state:
+        raise _nowhere(stack, _place(named))
+    if not own.exists():
+        own = _made_up(folder.parent)
+        say(f"- {stack}: its ca_file is not on this machine, nor {FOLDER}/{stack}.crt: one is made up")
+    return _CA_FILE.sub(lambda found: f"{found[1]}{own}", text)
+
+
+def _made_up(folder: Path) -> Path:
+    """One for all clones of a review, or it would be a change."""
+    made = folder / "made-up-ca.crt"
+    if not made.exists():
+        options = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=made up for a preview", "-days", "2"]
+        run_step(
+            "a certificate that signs nothing",
+            ["openssl", "req", "-x509", *options, "-keyout", "/dev/null", "-out", made],
+            remedy=f"install openssl, or put the CA's certificate into {FOLDER}",
+        )
+    return made
+
+
+def lay(root: Path, stack: str) -> str:
+    """Put `.ci/ca/STACK.crt` where the stack file has it; what was done, in words. Raises SetupError."""
+    named = _CA_FILE.search((root / f"Pulumi.{stack}.yaml").read_text())
+    if not named:
+        return f"{stack} names no ca_file"
+    place, own = _place(named), root / FOLDER / f"{stack}.crt"
+    if place.exists():
+        return f"{place} is there"
+    if not own.exists():
+        raise _nowhere(stack, place)
+    try:
+        write_whole(place, own.read_text())
+    except OSError as error:
+        raise SetupError(f"the CA of {stack}'s broker", f"  {place}: {error.strerror}", "run this with sudo") from error
+    return f"{place} is written, from {own.relative_to(root)}"
+
+
+def _place(named: re.Match[str]) -> Path:
+    return Path(named[3].strip("\"'"))
+
+
+def _nowhere(stack: str, place: Path) -> SetupError:
+    return SetupError(
+        f"the CA of {stack}'s broker",
+        f"  {place} is not on this machine, nor {FOLDER}/{stack}.crt in the repository",
+        f"commit the CA's certificate, which is public, as {FOLDER}/{stack}.crt",
+    )

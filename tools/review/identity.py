@@ -1,0 +1,51 @@
+"""Who a job of GitHub's is: a token of its own that a cloud trades for a role's rights, in a file that only it reads.
+
+The file is what boto3 and Pulumi's providers look for. No key is kept anywhere; without a role, or where GitHub gives
+no token, as to a fork, nothing is taken and a preview runs on a stand-in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from tools.steps import SetupError, say
+
+LAID = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME")
+"""The variables that lead to it."""
+AUDIENCE = "sts.amazonaws.com"
+SECONDS = 30
+
+
+def take(environment: dict[str, str], folder: Path) -> bool:
+    """Lay the token for AWS_ROLE_ARN and name it in `environment`; whether there was one. Raises SetupError.
+
+    A token lives for minutes: it is taken anew before each command that logs in by it.
+    """
+    role = environment.get("AWS_ROLE_ARN")
+    url = environment.get("ACTIONS_ID_TOKEN_REQUEST_URL")
+    bearer = environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    if not (role and url and bearer):
+        return False
+    asked = urllib.request.Request(f"{url}&audience={urllib.parse.quote(AUDIENCE)}")  # noqa: S310 - GitHub's own
+    asked.add_unredirected_header("Authorization", f"Bearer {bearer}")
+    try:
+        with urllib.request.urlopen(asked, timeout=SECONDS) as answer:  # noqa: S310  # nosec B310
+            token = str(json.loads(answer.read(100_000))["value"])
+    except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
+        raise SetupError(
+            "a token of GitHub's for this job", f"  {type(error).__name__}", "give the job `id-token: write`"
+        ) from None
+    file = folder / "github-token"
+    folder.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(token)
+    environment["AWS_WEB_IDENTITY_TOKEN_FILE"] = str(file)
+    environment["AWS_ROLE_SESSION_NAME"] = f"github-{environment.get('GITHUB_RUN_ID', 'run')}"
+    say(f"- logged in as {role}, by a token of GitHub's")
+    return True

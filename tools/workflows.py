@@ -1,0 +1,38 @@
+"""actionlint over the workflows: `python -m tools.workflows`. Built from its Go module, once for this user.
+
+Exit code 0: it has nothing to say. 1: it has, or it can't be had.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.gobuild import cached_binary
+from tools.steps import ROOT, SetupError
+
+ACTIONLINT = ("actionlint", ROOT / "tools/actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
+WORKFLOWS = ROOT / ".github/workflows"
+
+
+def actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
+    """What it says of files, or of all workflows. Without shellcheck and pyflakes, which a machine may have or not."""
+    chosen = files or tuple(sorted(WORKFLOWS.glob("*.yml")))
+    command: list[str | Path] = [cached_binary(*ACTIONLINT), "-no-color", "-shellcheck=", "-pyflakes=", *chosen]
+    return subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def main() -> int:
+    """The command. Returns its exit code."""
+    try:
+        done = actionlint()
+    except SetupError as error:
+        sys.stderr.write(f"workflows: {error}\n")
+        return 1
+    sys.stdout.write(done.stdout + done.stderr)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
