@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import gc
 
-import pulumi
+# What the imports below make is there to stay: to look through it again and again takes a tenth of a preview.
+gc.set_threshold(50_000)
 
-from components.matrix import gaps
-from components.platforms import open_identity, open_server, open_store
-from settings import Settings
+import pulumi  # noqa: E402
+
+from components.here import check_what_lies_here  # noqa: E402
+from components.program import open_stack  # noqa: E402
+from settings import Settings  # noqa: E402
 
 settings = Settings.load()  # every error of the stack file at once, an impossible pair included
+check_what_lies_here(settings)
 
-identity = open_identity("identity", settings)
-store = open_store("secrets", settings, identity=identity)
-references = store.publish(reader=identity.principal)
-schedule = store.rotate()
-trail = store.record_access()
-server = open_server(
-    "server",
-    settings,
-    identity=identity,
-    secrets=references,
-    opts=pulumi.ResourceOptions(depends_on=[store]),
-)
-
-pulumi.export("secretops", store.told)
-pulumi.export("references", vars(references))
-pulumi.export("schedule", asdict(schedule))
-pulumi.export("trail", asdict(trail))
-pulumi.export("gaps", gaps(settings.store.kind))
-pulumi.export("server", server.endpoint)
-pulumi.export("next", settings.next_step)
+for name, told in open_stack(settings).items():
+    pulumi.export(name, told)

@@ -195,24 +195,47 @@ class Settings:
             pulumi.get_stack(),
             {key.removeprefix(f"{PROJECT}:"): text for key, text in given.items() if key.startswith(f"{PROJECT}:")},
             encrypted=[key.removeprefix(f"{PROJECT}:") for key in given if pulumi.runtime.is_config_secret(key)],
+            others=[key for key in given if not key.startswith(f"{PROJECT}:")],
         )
-        for doubt in doubts(settings.store):
-            pulumi.log.warn(doubt)
-        return settings
+        return settings._with_doubts_told()
 
     @classmethod
-    def parse(cls, stack: str, entries: Mapping[str, str], *, encrypted: Collection[str] = ()) -> Settings:
+    def given(cls, by: str, entries: Mapping[str, str]) -> Settings:
+        """The settings that the code of another program gives a stack, in the same form; warns of what may be meant.
+
+        Raises ConfigurationError with all that is wrong, which names `by`.
+        """
+        return cls.parse(pulumi.get_stack(), entries, by=by)._with_doubts_told()
+
+    def _with_doubts_told(self) -> Settings:
+        for doubt in doubts(self.store):
+            pulumi.log.warn(doubt)
+        return self
+
+    @classmethod
+    def parse(
+        cls,
+        stack: str,
+        entries: Mapping[str, str],
+        *,
+        encrypted: Collection[str] = (),
+        others: Collection[str] = (),
+        by: str | None = None,
+    ) -> Settings:
         """Settings from the engine's form: section name -> text, JSON where it is more than a word.
 
-        `encrypted` names the sections with a `secure:` entry. Raises ConfigurationError.
+        `encrypted` names the sections with a `secure:` entry, `others` what the file says under the names of other
+        programs, with those: one of them may be this one's, misspelt. `by` is who says all that, if no file does.
+        Raises ConfigurationError.
         """
         found = [problems.encrypted(section) for section in encrypted]
         found += [
             Problem(f"{name}: missing", "a stack file says where secrets live, where the server runs, and which broker",
-                    f"add a section {name} with a kind")
+                    _how_to_add(name, others))
             for name in _REQUIRED
             if not entries.get(name)
         ]  # fmt: skip
+        found += _misspelt(others, told=[name for name in _REQUIRED if not entries.get(name)])
         parsed: dict[str, Any] = {}
         kinds: dict[str, Any] = {}
         for name, text in entries.items():
@@ -224,7 +247,7 @@ class Settings:
             values = list(problems.values_in(name, section, secret=name not in _SECTIONS and says_secret(name)))
             found += values
             if name not in _SECTIONS:
-                found += [] if values else [problems.unknown_section(name, _SECTIONS)]
+                found += [] if values else [problems.unknown_section(name, _SECTIONS, _KEYS)]
                 continue
             if values and not isinstance(section, Mapping):
                 continue
@@ -247,7 +270,7 @@ class Settings:
         environment = parsed.get("environment", _environment_of(stack))
         found += contradictions(stack, environment, parsed, kinds)
         if found:
-            raise ConfigurationError(stack, found)
+            raise ConfigurationError(by or f"Pulumi.{stack}.yaml", found)
         rotation, broker = parsed.get("rotation", Rotation()), parsed["broker"]
         return cls(
             stack=stack,
@@ -275,11 +298,37 @@ class Settings:
         )
 
 
+def kept_encrypted() -> Iterator[tuple[str, Any]]:
+    """Each entry of the configuration that the engine keeps encrypted, as a program gets it: open, and unmarked."""
+    for key, text in pulumi.runtime.config.CONFIG.get().items():
+        if pulumi.runtime.is_config_secret(key):
+            entry = _decoded(text)
+            yield key, entry if isinstance(entry, Mapping | list) else text  # digits are a text, too
+
+
+def _how_to_add(name: str, others: Iterable[str]) -> str:
+    misspelt = next((key for key in others if key.partition(":")[2] == name), None)
+    return f"write {PROJECT}:{name} for {misspelt}" if misspelt else f"add a section {name} with a kind"
+
+
+def _misspelt(others: Iterable[str], *, told: Collection[str]) -> Iterator[Problem]:
+    """Each key whose project is nearly this one's, which would be passed over in silence. aws: is others' business."""
+    for key in others:
+        project, _, section = key.partition(":")
+        meant = problems.did_you_mean(project, [PROJECT], otherwise="")
+        if meant and section not in told:
+            yield Problem(
+                f"{key}: of another project",
+                f"a section of this one has {PROJECT}: before it",
+                meant.replace(PROJECT, f"{PROJECT}:{section}"),
+            )
+
+
 def _decoded(text: str) -> Any:
     """A section as the engine hands it over: JSON for what is more than a word."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # or JSON so deep that nobody meant it
         return text
 
 
@@ -348,9 +397,9 @@ def _issuer(store: StoreSettings, stack: str, section: IssuerSettings | None) ->
 
 
 class ConfigurationError(pulumi.RunError):
-    """Everything that is wrong with a stack file. A RunError: the engine shows it without a traceback."""
+    """Everything that is wrong with a stack file, or what says the same. A RunError: shown without a traceback."""
 
-    def __init__(self, stack: str, found: list[Problem]) -> None:
+    def __init__(self, where: str, found: list[Problem]) -> None:
         self.problems = found
         count = "1 error" if len(found) == 1 else f"{len(found)} errors"
-        super().__init__("\n  ".join([f"Pulumi.{stack}.yaml has {count}; nothing was changed:", *map(str, found)]))
+        super().__init__("\n  ".join([f"{where} has {count}; nothing was changed:", *map(str, found)]))

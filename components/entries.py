@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from components.naming import NAME
-from components.problems import between, distinct, matching, network, no_number, one_of, public_addresses
+from components.problems import (
+    between,
+    distinct,
+    matching,
+    network,
+    network_of_clients,
+    no_number,
+    one_of,
+    public_addresses,
+)
 
 Name = Annotated[
     str,
@@ -35,6 +44,7 @@ HostName = Annotated[
 ]
 Network = Annotated[str, AfterValidator(network)]
 Networks = Annotated[tuple[Network, ...], Field(min_length=1), AfterValidator(distinct)]
+ClientNetworks = Annotated[tuple[Annotated[str, AfterValidator(network_of_clients)], ...], AfterValidator(distinct)]
 NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 Folder = Annotated[
@@ -75,13 +85,17 @@ Region = Annotated[
 _IN = "arn:aws(-us-gov)?"
 
 
-def _id_of(kind: str) -> AfterValidator:
-    return matching(rf"{kind}-[0-9a-f]{{8,17}}", f"the id of a {kind}", f"write it like {kind}-0123456789abcdef0")
+def _id_of(kind: str, called: str = "") -> AfterValidator:
+    return matching(
+        rf"{kind}-[0-9a-f]{{8,17}}", f"the id of a {called or kind}", f"write it like {kind}-0123456789abcdef0"
+    )
 
 
 Subnets = Annotated[tuple[Annotated[str, _id_of("subnet")], ...], Field(min_length=1), AfterValidator(distinct)]
-SecurityGroups = Annotated[tuple[Annotated[str, _id_of("sg")], ...], Field(min_length=1), AfterValidator(distinct)]
-VpcId = Annotated[str, _id_of("vpc")]
+SecurityGroups = Annotated[
+    tuple[Annotated[str, _id_of("sg", "security group")], ...], Field(min_length=1), AfterValidator(distinct)
+]
+VpcId = Annotated[str, _id_of("vpc", "VPC")]
 WayOut = Annotated[
     str,
     matching(

@@ -1,6 +1,6 @@
 """Which store goes with which server, and what a store cannot do. The only module that knows both axes.
 
-The README's tables are printed from here: python -m components.matrix
+The README's tables are written from here (tools/pages.py).
 """
 
 from __future__ import annotations
@@ -172,7 +172,3 @@ def markdown() -> str:
     lines += ["", "| store | what it does not do by itself | |", "|---|---|---|"]
     lines += [f"| {store} | {feature} | {why} |" for store, gaps in GAPS.items() for feature, why in gaps.items()]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")  # noqa: T201

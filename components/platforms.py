@@ -40,76 +40,77 @@ from components.store import SecretStore
 from settings import Settings
 
 
-def open_identity(name: str, settings: Settings) -> Identity:
+def open_identity(name: str, settings: Settings, *, opts: pulumi.ResourceOptions | None = None) -> Identity:
     """The identity that the stack's server reads secrets with. It is there before the server: grants come first."""
-    _check_what_lies_here(settings)
     match settings.server, settings.store:
         case LocalServer(), DotenvStore():
             return Identity.of_this_account()
         case KubernetesServer() as server, KubernetesStore():
             from components.kubernetes.identity import KubernetesIdentity
 
-            return Identity(KubernetesIdentity(name, server=server, stack=settings.stack).principal)
+            return Identity(KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts).principal)
         case SwarmServer() as server, SwarmStore():
-            return Identity(_swarm(name, server, settings))
+            return Identity(_swarm(name, server, settings, opts))
         case _, AwsStore() as store:
-            return Identity(_reader_of_aws(name, settings, store))
+            return Identity(_reader_of_aws(name, settings, store, opts))
         case _, AzureStore() as store:
-            return Identity(_reader_of_azure(name, settings, store))
+            return Identity(_reader_of_azure(name, settings, store, opts))
         case _, VaultStore() as store:
-            return Identity(_reader_of_vault(name, settings, store))
+            return Identity(_reader_of_vault(name, settings, store, opts))
         case _:
             raise _not_built(settings)
 
 
-def _swarm(name: str, server: SwarmServer, settings: Settings) -> SwarmService:
+def _swarm(name: str, server: SwarmServer, settings: Settings, opts: pulumi.ResourceOptions | None) -> SwarmService:
     """The service that is to be, and the Swarm that it will lie in."""
     from components.swarm.identity import SwarmIdentity
 
-    return SwarmIdentity(name, server=server, stack=settings.stack).principal
+    return SwarmIdentity(name, server=server, stack=settings.stack, opts=opts).principal
 
 
-def _reader_of_aws(name: str, settings: Settings, store: AwsStore) -> AwsReader:
+def _reader_of_aws(name: str, settings: Settings, store: AwsStore, opts: pulumi.ResourceOptions | None) -> AwsReader:
     """Who reads in an account: tasks of ECS, what copies into a cluster, or somebody who is there already."""
     from components.aws.identity import AwsIdentity
 
     match settings.server:
         case LocalServer(reader=str() as arn):
-            return AwsCaller(account=AwsIdentity(name, store=store, stack=settings.stack).account, arn=arn)
+            return AwsCaller(account=AwsIdentity(name, store=store, stack=settings.stack, opts=opts).account, arn=arn)
         case SwarmServer(reader=str() as arn) as server:
-            account = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack).account
-            return AwsCaller(account=account, arn=arn, swarm=_swarm(name, server, settings))
+            account = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack, opts=opts).account
+            return AwsCaller(account=account, arn=arn, swarm=_swarm(name, server, settings, opts))
         case KubernetesServer(oidc_provider=str() as provider) as server:
             from components.kubernetes.identity import KubernetesIdentity
             from components.kubernetes.names import SYNC, user_of
 
-            cluster = KubernetesIdentity(name, server=server, stack=settings.stack)
-            aws = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack)
+            cluster = KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts)
+            aws = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack, opts=opts)
             role = aws.sync(provider, user_of(server.namespace, SYNC))
             syncs_as = cluster.sync_account({"eks.amazonaws.com/role-arn": role.made})
             return AwsPods(account=aws.account, reads=role, syncs_as=syncs_as, pods=cluster.principal)
         case EcsServer() as server:
-            return AwsIdentity(name, store=store, stack=settings.stack).task(server)
+            return AwsIdentity(name, store=store, stack=settings.stack, opts=opts).task(server)
         case _:
             raise _not_built(settings)
 
 
-def _reader_of_azure(name: str, settings: Settings, store: AzureStore) -> AzureReader:
+def _reader_of_azure(
+    name: str, settings: Settings, store: AzureStore, opts: pulumi.ResourceOptions | None
+) -> AzureReader:
     """Who reads a vault. All of the stack on Azure lies beside it, the rotator too, wherever the server is."""
     from components.azure.identity import AzureIdentities
 
     match settings.server:
         case ContainerAppServer():
-            return AzureIdentities(name, store=store, stack=settings.stack).container_app()
+            return AzureIdentities(name, store=store, stack=settings.stack, opts=opts).container_app()
         case LocalServer(reader=str() as user):
-            azure = AzureIdentities(name, store=store, stack=settings.stack)
+            azure = AzureIdentities(name, store=store, stack=settings.stack, opts=opts)
             return AzureUser(place=azure.place, environment=azure.environment, object_id=user)
         case KubernetesServer(oidc_issuer=str() as issuer) as server:
             from components.kubernetes.identity import KubernetesIdentity
             from components.kubernetes.names import SYNC, user_of
 
-            cluster = KubernetesIdentity(name, server=server, stack=settings.stack)
-            azure = AzureIdentities(f"{name}-azure", store=store, stack=settings.stack)
+            cluster = KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts)
+            azure = AzureIdentities(f"{name}-azure", store=store, stack=settings.stack, opts=opts)
             reads = azure.sync(issuer, user_of(server.namespace, SYNC))
             syncs_as = cluster.sync_account(azure.annotations(reads))
             return AzurePods(
@@ -123,7 +124,9 @@ def _reader_of_azure(name: str, settings: Settings, store: AzureStore) -> AzureR
             raise _not_built(settings)
 
 
-def _reader_of_vault(name: str, settings: Settings, store: VaultStore) -> VaultReader:
+def _reader_of_vault(
+    name: str, settings: Settings, store: VaultStore, opts: pulumi.ResourceOptions | None
+) -> VaultReader:
     """Who reads a Vault: the server's pods, what copies into their namespace, or a launcher elsewhere."""
     from components.vault.identity import VaultIdentities
 
@@ -131,26 +134,28 @@ def _reader_of_vault(name: str, settings: Settings, store: VaultStore) -> VaultR
         case KubernetesServer() as server:
             from components.kubernetes.identity import KubernetesIdentity
 
-            cluster = KubernetesIdentity(name, server=server, stack=settings.stack)
-            identities = VaultIdentities(f"{name}-vault", store=store, server=server, stack=settings.stack)
+            cluster = KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts)
+            identities = VaultIdentities(f"{name}-vault", store=store, server=server, stack=settings.stack, opts=opts)
             copied = cluster.sync_account({}) if server.reference == "SyncedKey" else None
             return identities.reader(pods=cluster.principal, syncs_as=copied)
         case LocalServer():
-            return VaultIdentities(name, store=store, server=settings.server, stack=settings.stack).reader()
+            return VaultIdentities(name, store=store, server=settings.server, stack=settings.stack, opts=opts).reader()
         case SwarmServer() as server:
-            identities = VaultIdentities(f"{name}-vault", store=store, server=server, stack=settings.stack)
-            return replace(identities.reader(), swarm=_swarm(name, server, settings))
+            identities = VaultIdentities(f"{name}-vault", store=store, server=server, stack=settings.stack, opts=opts)
+            return replace(identities.reader(), swarm=_swarm(name, server, settings, opts))
         case _:
             raise _not_built(settings)
 
 
-def open_store(name: str, settings: Settings, *, identity: Identity) -> SecretStore:
+def open_store(
+    name: str, settings: Settings, *, identity: Identity, opts: pulumi.ResourceOptions | None = None
+) -> SecretStore:
     """The store component that the stack asks for; one of the server's own platform lies beside the identity."""
     match settings.store, settings.server, settings.broker, identity.principal:
         case DotenvStore() as store, _, _, _:
             from components.dotenv.store import DotenvSecretStore
 
-            return DotenvSecretStore(name, store=store, settings=settings)
+            return DotenvSecretStore(name, store=store, settings=settings, opts=opts)
         case (
             KubernetesStore() as store,
             KubernetesServer() as server,
@@ -160,12 +165,14 @@ def open_store(name: str, settings: Settings, *, identity: Identity) -> SecretSt
             from components.kubernetes.store import KubernetesSecretStore
 
             return KubernetesSecretStore(
-                name, store=store, server=server, broker=broker, namespace=one.namespace, settings=settings
+                name, store=store, server=server, broker=broker, namespace=one.namespace, settings=settings, opts=opts
             )
         case AwsStore() as store, server, OutsideBroker() as broker, (EcsTask() | AwsPods() | AwsCaller()) as reader:
             from components.aws.store import AwsSecretStore
 
-            return AwsSecretStore(name, store=store, server=server, broker=broker, reader=reader, settings=settings)
+            return AwsSecretStore(
+                name, store=store, server=server, broker=broker, reader=reader, settings=settings, opts=opts
+            )
         case (
             AzureStore() as store,
             server,
@@ -175,15 +182,19 @@ def open_store(name: str, settings: Settings, *, identity: Identity) -> SecretSt
             from components.azure.store import AzureSecretStore
 
             image = store.image or ("" if isinstance(server, LocalServer | EcsServer) else server.image)
-            return AzureSecretStore(name, store=store, image=image, broker=broker, reader=reader, settings=settings)
+            return AzureSecretStore(
+                name, store=store, image=image, broker=broker, reader=reader, settings=settings, opts=opts
+            )
         case VaultStore() as store, _, broker, VaultReader() as reader:
             from components.vault.store import VaultSecretStore
 
-            return VaultSecretStore(name, store=store, broker=broker, reader=reader, settings=settings)
+            return VaultSecretStore(name, store=store, broker=broker, reader=reader, settings=settings, opts=opts)
         case SwarmStore() as store, SwarmServer() as server, OutsideBroker() as broker, SwarmService() as one:
             from components.swarm.store import SwarmSecretStore
 
-            return SwarmSecretStore(name, store=store, server=server, broker=broker, place=one.place, settings=settings)
+            return SwarmSecretStore(
+                name, store=store, server=server, broker=broker, place=one.place, settings=settings, opts=opts
+            )
         case _:
             raise _not_built(settings)
 
@@ -274,26 +285,6 @@ def open_server(
             )
         case _:
             raise _not_built(settings)
-
-
-def _check_what_lies_here(settings: Settings) -> None:
-    """What the program needs of this machine. Raises RunError, before any resource is registered."""
-    if isinstance(settings.server, KubernetesServer):
-        from components.kubernetes.identity import check_kubeconfig
-
-        check_kubeconfig(settings.server.context)
-    if isinstance(settings.server, SwarmServer):
-        from components.swarm.deployer import check_manager
-
-        check_manager()
-    if isinstance(settings.store, AwsStore):
-        from components.aws.package import check_package
-
-        check_package()
-    if isinstance(settings.store, VaultStore):
-        from components.vault.identity import check_namespace
-
-        check_namespace(settings.store)
 
 
 def _not_built(settings: Settings) -> NotImplementedError:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from components.matrix import ServerKind, StoreKind
+from secretops.printable import printable
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        return "\n".join([self.what, _wrapped(self.rule, "    "), _wrapped(self.remedy, "    -> ")])
+        what, rule, remedy = (printable(text) for text in (self.what, self.rule, self.remedy))
+        return "\n".join([_wrapped(what, ""), _wrapped(rule, "    "), _wrapped(remedy, "    -> ")])
 
 
 WIDTH = 76
@@ -37,9 +39,9 @@ WIDTH = 76
 def _wrapped(text: str, begin: str) -> str:
     return textwrap.fill(
         text,
-        WIDTH,
+        WIDTH if begin else WIDTH - 2,  # what is wrong comes after two more
         initial_indent=begin,
-        subsequent_indent=" " * len(begin),
+        subsequent_indent=" " * (len(begin) or 4),
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -54,8 +56,8 @@ _SAYS_SECRET = re.compile(
 
 _IS_SECRET = re.compile(
     r"-----BEGIN "  # PEM
-    r"|[a-z][a-z0-9+.-]*://\S*@"  # somebody's name and password before a host
-    r"|\b(do[opr]_v1_|gh[pousr]_|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,}\.)",  # tokens by their makers' prefixes
+    r"|(?<!\S)(?>\S*?[a-z0-9+.-]://)\S*@"  # somebody's name and password before a host; of a long text looked for once
+    r"|\b(do[opr]_v1_|gh[pousr]_|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,4096}\.)",  # tokens by their makers' prefixes
     re.IGNORECASE,
 )
 """Text that is a value, wherever it stands."""
@@ -104,12 +106,22 @@ def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = No
     elif isinstance(entry, list):
         for at, inner in enumerate(entry):
             yield from values_in(f"{where}.{at}", inner, secret=secret, kind=kind)
-    elif entry not in (None, "") and (secret or (isinstance(entry, str) and _looks_secret(where, entry))):
+    elif entry not in (None, "") and (
+        (secret and not _measures(where, entry)) or (isinstance(entry, str) and _looks_secret(where, entry))
+    ):
         yield _value(where, "what looks like a secret's value (not shown)", pem="-----BEGIN " in str(entry), kind=kind)
 
 
 def _looks_secret(where: str, text: str) -> bool:
     return bool(_IS_SECRET.search(text) or (_IS_LOGIN.search(text) and not where.startswith(_USERS)))
+
+
+_MEASURE = re.compile(r"_(days|hours|minutes|seconds)$")
+
+
+def _measures(where: str, entry: Any) -> bool:
+    """A number of days is none of a secret, whatever its key calls them: password_days."""
+    return isinstance(entry, int) and not isinstance(entry, bool) and bool(_MEASURE.search(where))
 
 
 def encrypted(section: str) -> Problem:
@@ -202,6 +214,22 @@ def network(text: str) -> str:
     return text
 
 
+_LARGEST_OF_CLIENTS = 8
+"""Prefix: whoever has so many addresses owns all of them."""
+
+
+def network_of_clients(text: str) -> str:
+    """For a setting's type: a network as above, which is not everybody's. Two halves of all addresses are all."""
+    rule = "a network in CIDR notation, its host bits zero, and not everybody's: from /8 on"
+    try:
+        everybody = ipaddress.ip_network(text).prefixlen < _LARGEST_OF_CLIENTS
+    except ValueError:
+        everybody = True
+    if everybody:
+        raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": "write it like 10.20.0.0/16"})
+    return text
+
+
 _PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 """RFC 1918."""
 
@@ -290,6 +318,9 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
             return Problem(f"{where}.kind: missing", "it has no default", f"add kind: one of {', '.join(kinds)}")
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
+        case "json_invalid":
+            rule = "Unicode, and no more than a hundred sections within one another"
+            return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it")
         case "missing":
             return Problem(f"{where}: missing", "it has no default", f"add {_written(kind, key)}")
         case "extra_forbidden":
@@ -301,10 +332,22 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
                 kind, of = within, within.rpartition(".")[2]
             known = list(keys[kind])
             inner = next((name for name in keys if name.startswith(f"{kind}.") and key in keys[name]), None)
-            remedy = f"did you mean {section}.{inner.partition('.')[2]}.{key}?" if inner else did_you_mean(key, known)
+            remedy = (
+                f"did you mean {section}.{inner.partition('.')[2]}.{key}?"
+                if inner
+                else did_you_mean(key, known, otherwise=_by_its_secret(key, known))
+            )
             return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy)
         case _:
             return _wrong_entry(where, detail, kind)
+
+
+def _by_its_secret(key: str, known: Iterable[str]) -> str:
+    """The remedy for a key that calls a secret otherwise than here: password_days is mqtt_days."""
+    called, _, measure = key.rpartition("_")
+    secret = next((name for pattern, name in _SECRET_OF if called and pattern.search(called)), "")
+    meant = f"{secret.replace('-', '_')}_{measure}"
+    return f"did you mean {meant}?" if meant in known else "take it out"
 
 
 def _written(kind: str, key: str) -> str:
@@ -345,7 +388,7 @@ def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
         case "int_type" | "int_from_float":
             rule, remedy = "a whole number", "write digits alone, without quotes"
         case "string_type":
-            rule, remedy = "text", "fill it in, or take it out" if entry is None else "if it is meant, put it in quotes"
+            rule, remedy = "text", "write one text" if isinstance(entry, Mapping | list) else _IN_QUOTES
         case "tuple_type":
             rule, remedy = "a list", f"write it as a list: {key}: [...]"
             if entry is False and _FORMS.get((kind, key)) == "[]":
@@ -356,7 +399,11 @@ def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
             remedy = f"add one: {key}: {form}" if form else "add one"
         case _:
             rule, remedy = detail["msg"][0].lower() + detail["msg"][1:], "correct it"
-    return Problem(f"{where}: {shown}", rule, remedy)
+    return Problem(f"{where}: {shown}", rule, _FILL_IN if detail["type"] in _TYPES and entry is None else remedy)
+
+
+_IN_QUOTES, _FILL_IN = "if it is meant, put it in quotes", "fill it in, or take it out"
+_TYPES = ("string_type", "int_type", "bool_type")
 
 
 def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
@@ -368,9 +415,14 @@ def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
     return Problem(f"{where}: {_shown(kind)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
 
 
-def unknown_section(name: str, known: Iterable[str]) -> Problem:
-    """A section that no stack file has."""
-    return Problem(f"{name}: unknown section", f"one of {', '.join(known)}", did_you_mean(name, known))
+def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
+    """A section that no stack file has. It may be a key of one that there is: `keys` has those."""
+    key = name.rpartition(".")[2]
+    above = next(
+        (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""
+    )
+    remedy = f"put {key} below {above}:" if above else did_you_mean(name, known)
+    return Problem(f"{name}: unknown section", f"one of {', '.join(known)}", remedy)
 
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "take it out") -> str:
@@ -378,7 +430,13 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "take it o
     folded = {candidate.casefold(): candidate for candidate in known}
     near = [name for name in folded if word and name.startswith(word.casefold())]
     near += difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
-    return f"did you mean {folded[near[0]]}?" if near else otherwise
+    return f"did you mean {folded[near[0]]}?{_foreign(word)}" if near else otherwise
+
+
+def _foreign(text: str) -> str:
+    """Which of its letters are none of English's: some look as if they were, and others don't show at all."""
+    found = dict.fromkeys(letter for letter in text if not letter.isascii())
+    return f" (it has U+{', U+'.join(f'{ord(letter):04X}' for letter in [*found][:3])})" if found else ""
 
 
 def _shown(entry: Any) -> str:
@@ -391,7 +449,7 @@ def _shown(entry: Any) -> str:
             return "a list"
     text = json.dumps(entry, ensure_ascii=False)
     half = (_WIDEST - 5) // 2
-    return text if len(text) <= _WIDEST else f"{text[:half]} ... {text[-half:]}"
+    return (text if len(text) <= _WIDEST else f"{text[:half]} ... {text[-half:]}") + _foreign(text)
 
 
 _WIDEST = 120

@@ -23,6 +23,7 @@ from components.entries import (
     BlobDnsZone,
     Caller,
     CertificateArn,
+    ClientNetworks,
     Cluster,
     Constraint,
     Days,
@@ -69,7 +70,11 @@ from components.entries import (
 from components.problems import between, distinct, matching
 from secretops.manifest import MqttProtocol, Reader
 
-PROJECT_FOLDER = Path(__file__).resolve().parents[1]
+_ABOVE = Path(__file__).resolve().parents[1]
+
+PROJECT_FOLDER = _ABOVE if (_ABOVE / "Pulumi.yaml").is_file() else Path.cwd()
+"""This clone; or, where the components are installed, the folder of the program that uses them: the engine runs it
+there. What a section calls relative to the project lies below it."""
 
 
 class Section(BaseModel):
@@ -110,7 +115,7 @@ class KubernetesStore(Section):
             Annotated[
                 str,
                 matching(
-                    r"\S|\S[^\x00-\x1f\x7f]*\S",
+                    r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?",
                     "a user or a group as the API server names it",
                     "kubectl auth whoami shows yours; or take the entry out",
                 ),
@@ -159,7 +164,7 @@ class AwsStore(Section):
     """How the trail's bucket locks records. Compliance is for good: not even the account's root shortens or ends it."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     alert_topic: TopicArn | None = None
-    """An SNS topic that exists; None makes one."""
+    """An SNS topic that exists; without it one is made."""
 
 
 class DnsZones(Section):
@@ -208,15 +213,15 @@ class AzureStore(Section):
     operators: Annotated[tuple[Guid, ...], Field(min_length=1), AfterValidator(distinct)]
     """Object ids of users who put and read values. No groups: the trail names who is in one, and not the group."""
     resource_group: ResourceGroup | None = None
-    """One that exists; None makes one."""
+    """One that exists; without it one is made."""
     subnet: AzureSubnet | None = None
-    """Of the Container Apps environment, delegated to it; None leaves it in Azure's own network."""
+    """Of the Container Apps environment, delegated to it; without it they are in Azure's own network."""
     network: VaultNetwork | None = None
-    """None lets everybody reach the vault whose role lets him read."""
+    """Without it everybody reaches the vault whose role lets him read."""
     image: Image | None = None
-    """The rotator's; None is the server's, where that has one."""
+    """The rotator's; without it the server's, where that has one."""
     registry: Registry | None = None
-    """Whence Container Apps takes the image as an identity of the stack's; None is a registry that asks nobody."""
+    """Whence Container Apps takes the image as an identity of the stack's; without it, of one that asks nobody."""
     generation: Annotated[int, between(1, 999, "")] = 1
     """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
@@ -229,7 +234,7 @@ class VaultAppRole(Section):
     secret id when an operator asks for one: a secret id is a value, and none is here."""
 
     server_file: AbsolutePath | None = None
-    """Where the server finds its own; None is below the folder of the client's entry."""
+    """Where the server finds its own; without it, below the folder of the client's entry."""
     rotator_file: AbsolutePath | None = None
     wrapped: bool = False
     """Whether the server's file has a wrapping token, which is good for one start."""
@@ -244,13 +249,13 @@ class VaultJwt(Section):
 
     issuer: JwtIssuer
     ca_file: AbsolutePath | None = None
-    """PEM bundle that signs the issuer's certificate; None trusts the Vault server's own."""
+    """PEM bundle that signs the issuer's certificate; without it the Vault server's own are trusted."""
     audience: Name = "vault"
     server: Subject | None = None
     """The claim sub of the server's token; a cluster's is known."""
     rotator: Subject | None = None
     server_file: AbsolutePath | None = None
-    """Where that token lies; None is below the folder of the client's entry."""
+    """Where that token lies; without it, below the folder of the client's entry."""
     rotator_file: AbsolutePath | None = None
 
 
@@ -260,7 +265,7 @@ class VaultKubernetes(Section):
 
     mount: VaultPath = "kubernetes"
     audience: Name | None = "vault"
-    """Of the pods' tokens; None is the API server's own, for a method without a reviewer's token."""
+    """Of the pods' tokens; without it the API server's own, for a method without a reviewer's token."""
 
 
 class VaultPki(Section):
@@ -285,7 +290,7 @@ class VaultStore(Section):
     """OpenBao's API enables no audit device: its configuration does."""
     namespace: VaultNamespace | None = None
     ca_file: AbsolutePath | None = None
-    """PEM bundle that signs the server's certificate; None trusts the system's."""
+    """PEM bundle that signs the server's certificate; without it the system's are trusted."""
     approle: VaultAppRole | None = None
     jwt: VaultJwt | None = None
     kubernetes: VaultKubernetes | None = None
@@ -294,7 +299,7 @@ class VaultStore(Section):
     max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
     """Of each secret, its current one included."""
     audit_files: Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None = None
-    """Where the server writes its audit log; None is /vault/audit and standard output. It has all requests of all
+    """Where the server writes its audit log; without it /vault/audit and standard output. It has all requests of all
     stacks: an empty list leaves audit devices to another one, or to whoever runs Vault."""
     pki: VaultPki | None = None
 
@@ -324,7 +329,7 @@ class LocalServer(Section):
 
     kind: Literal["local"]
     source: AbsolutePath | None = None
-    """The upstream server's folder; None lets the launcher find or clone it."""
+    """The upstream server's folder; without it the launcher finds or clones it."""
     reader: Caller | None = None
     """As whom the launcher reads: a role or a user of AWS, whose own policies have to let it, or a user of Azure."""
     folder: Folder | None = None
@@ -367,7 +372,7 @@ class KubernetesServer(Section):
         ]
         | None
     ) = None
-    """None is the current one."""
+    """Of the kubeconfig; without it the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those of its Service: an ingress's."""
@@ -376,13 +381,13 @@ class KubernetesServer(Section):
     api_server_cidrs: Networks = EVERYWHERE
     """Where the API server's addresses lie: only the rotator reaches them."""
     copilot_cidrs: NetworksOrNone | None = None
-    """Where the server reaches the Coreflux Copilot by HTTPS; None is every public address, empty is nowhere."""
-    client_cidrs: NetworksOrNone = ()
+    """Where the server reaches the Coreflux Copilot by HTTPS; without it every public address, empty is nowhere."""
+    client_cidrs: ClientNetworks = ()
     """Clients beside the cluster's pods: load balancers, and ingress controllers on a node's own network."""
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
     """Image pull secrets of the namespace, by name; an operator makes them."""
     certificate_issuer: CertificateIssuer | None = None
-    """Who signs the client certificate, by cert-manager; None leaves it to an operator."""
+    """Who signs the client certificate, by cert-manager; without it an operator does."""
     oidc_issuer: Issuer | None = None
     """Of the cluster's tokens, for store azure: by which Entra knows the account that External Secrets reads as."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
@@ -467,7 +472,7 @@ class SwarmServer(Section):
     constraints: Annotated[tuple[Constraint, ...], AfterValidator(distinct)] = ()
     spread: Annotated[tuple[Spread, ...], AfterValidator(distinct)] = ()
     log_driver: LogDriver | None = None
-    """None is the daemons' own."""
+    """Without it the daemons' own."""
     registry_login: bool = False
     """Whether nodes pull the image with the login that whoever deploys has by `docker login`."""
     reader: Operator | None = None

@@ -2,13 +2,18 @@
 
 A word stays a word, a structure becomes JSON, nothing becomes "". A `secure:` entry stays encrypted, and is refused by
 `Settings`.
+
+    python -m components.stack_file Pulumi.<stack>.yaml
+
+says where a file is no YAML, for `make`: the engine's own reader would repeat what stands there, which may be a value.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,52 +21,83 @@ from typing import Any
 import yaml
 
 from components.naming import PROJECT
+from components.problems import Problem
+from secretops.errors import ExitCode
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the engine's parser has it: only true and false are truth values, only digits are numbers."""
+    """YAML as the engine's parser has it: each key once, only true and false are truth values, only digits are
+    numbers, and not 1:30."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.tag == "tag:yaml.org,2002:null" or key.value in seen:
+                    raise yaml.MarkedYAMLError(problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":bool", ":timestamp"))]
+    first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":bool", ":int", ":timestamp", ":value"))]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
+
+_RULE = "YAML in UTF-8 that becomes JSON: indented by spaces, each key once, a text with : # @ * & ! or % in quotes"
+_SECTIONS = f"its sections are keys below config:, once each, with {PROJECT}: before them"
+_REMEDY = "write it as the files in examples/ are"
 
 
 class StackFileError(Exception):
-    """No stack file: what is wrong, in words."""
+    """No stack file: what is wrong, the rule, the remedy."""
+
+    def __init__(self, what: str, rule: str) -> None:
+        self.problem = Problem(what, rule, _REMEDY)
+        super().__init__(str(self.problem))
 
 
 @dataclass(frozen=True)
 class StackFile:
-    """`Pulumi.<stack>.yaml`: its stack, section -> text, and the sections with a `secure:` entry."""
+    """`Pulumi.<stack>.yaml`: its stack, section -> text, the sections with a `secure:` entry, other programs' keys."""
 
     stack: str
     entries: dict[str, str]
     encrypted: list[str]
+    others: list[str]
 
     @classmethod
     def read(cls, path: Path) -> StackFile:
-        """Raises StackFileError."""
+        """Raises StackFileError. It says where, and repeats nothing of the file: what is no YAML may be a value."""
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
-            raise StackFileError(f"{path.name}: a stack file is called Pulumi.<stack>.yaml")
+            raise StackFileError(f"{path.name}: no stack file's name", "a stack file is called Pulumi.<stack>.yaml")
         try:
-            sections = sections_of(path.read_text(encoding="utf-8"))
+            config = _config_of(path.read_text(encoding="utf-8"))
+            sections = _own(config)
+            return cls(
+                stack=named[1],
+                entries={name: handed_over(entry) for name, entry in sections.items()},
+                encrypted=encrypted_of(sections),
+                others=[str(key) for key in config if not _is_own(str(key))],
+            )
         except OSError as error:
-            raise StackFileError(f"{path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            raise StackFileError(f"{path}: no YAML") from None
+            raise StackFileError(f"{path}: {error.strerror}", "a file that this account may read") from None
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+            # Not read, or not fit for JSON: a date, bytes, what contains itself.
+            mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+            where = f"{path}, line {mark.line + 1}" if mark else str(path)
+            raise StackFileError(f"{where}: not readable", _RULE) from None
         except StackFileError as error:
-            raise StackFileError(f"{path}: {error}") from None
-        return cls(
-            stack=named[1],
-            entries={name: handed_over(entry) for name, entry in sections.items()},
-            encrypted=encrypted_of(sections),
-        )
+            raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule) from None
 
 
 def sections_of(text: str) -> dict[str, Any]:
@@ -69,15 +105,26 @@ def sections_of(text: str) -> dict[str, Any]:
 
     Raises StackFileError, yaml.YAMLError.
     """
+    return _own(_config_of(text))
+
+
+def _config_of(text: str) -> dict[Any, Any]:
     given = yaml.load(text, _Loader)  # noqa: S506 # nosec B506 - a SafeLoader
     config = given.get("config") if isinstance(given, dict) else None
     if not isinstance(config, dict):
-        raise StackFileError("it has no config:")
-    return {
-        str(key).removeprefix(f"{PROJECT}:"): entry
-        for key, entry in config.items()
-        if ":" not in str(key) or str(key).startswith(f"{PROJECT}:")
-    }
+        raise StackFileError("it has no config:", _SECTIONS)
+    return config
+
+
+def _own(config: Mapping[Any, Any]) -> dict[str, Any]:
+    sections = {str(key).removeprefix(f"{PROJECT}:"): entry for key, entry in config.items() if _is_own(str(key))}
+    if len(sections) < len([key for key in config if _is_own(str(key))]):
+        raise StackFileError("a section is there twice", _SECTIONS)
+    return sections
+
+
+def _is_own(key: str) -> bool:
+    return ":" not in key or key.startswith(f"{PROJECT}:")
 
 
 def encrypted_of(sections: Mapping[str, Any]) -> list[str]:
@@ -102,3 +149,17 @@ def _secure(entry: Any) -> Iterator[bool]:
         case list():
             for inner in entry:
                 yield from _secure(inner)
+
+
+def main() -> None:
+    """End with 2 if the file named is no YAML. What it says is the program's to judge, once the engine has read it."""
+    try:
+        StackFile.read(Path(sys.argv[1]))
+    except StackFileError as error:
+        if error.problem.rule == _RULE:
+            print(error, file=sys.stderr)  # noqa: T201 - for make
+            sys.exit(int(ExitCode.USAGE))
+
+
+if __name__ == "__main__":
+    main()

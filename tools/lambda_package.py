@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools.steps import ROOT, TOOLS, SetupError, run_step, say, write_whole
 
@@ -66,17 +66,24 @@ LEFT_OUT = (
     "operations/compromise",
     "operations/doctor",
     "report",
+    "stores/kubeconfig.py",
     "stores/kubernetes",
     "trails",
 )
-"""Folders of secretops that no function imports."""
+"""What of secretops no function imports."""
 
-ZIP = ROOT / "dist/lambda.zip"
-NOTE = ROOT / "dist/lambda.json"
+CLONE = (ROOT / "Pulumi.yaml").is_file()
+"""Whether this is the clone's; installed into another program it makes that one's package, from what is installed."""
+
+MAKE = "make lambda" if CLONE else f"{shlex.quote(sys.executable)} -m {__package__}.lambda_package"
+
+ZIP = (ROOT if CLONE else Path.cwd()) / "dist/lambda.zip"
+NOTE = ZIP.with_suffix(".json")
 """Beside it: the digest of what it was made from, and its own."""
 
-SOURCES = ROOT / "secretops/src"
+SOURCES = ROOT / "secretops/src" if CLONE else ROOT.parent
 LOCK = ROOT / "uv.lock"
+"""Where it is installed, the part of the clone's that is about PACKAGES."""
 
 
 def is_current() -> bool:
@@ -91,12 +98,15 @@ def is_current() -> bool:
 def made_from() -> str:
     """The digest of everything that decides what is in the package."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for locked in LOCK.read_text().split("[[package]]\n"):
-        if locked.startswith(_NAMES):
-            digest.update(locked.encode())
+    digest.update(locked().encode())
     for name, path in _ours():
         digest.update(f"{name} {_sha256(path.read_bytes())}\n".encode())
     return digest.hexdigest()
+
+
+def locked() -> str:
+    """What the lock says of PACKAGES, in its own words."""
+    return "".join(f"[[package]]\n{one}" for one in LOCK.read_text().split("[[package]]\n") if one.startswith(_NAMES))
 
 
 def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTURE) -> None:
@@ -108,12 +118,13 @@ def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTUR
         run_step(
             f"the packages of the Lambda function, python{python} on {architecture}",
             [
-                TOOLS / "bin/uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+                TOOLS / "bin/uv" if CLONE else "uv",
+                "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
                 "--python-version", python, "--python-platform", PLATFORMS[architecture],
                 "--target", installed, "--requirement", requirements,
             ],
             env={"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"},
-            remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run make lambda again",
+            remedy=f"check that uv is there and reaches a package index (UV_DEFAULT_INDEX), and run {MAKE} again",
         )  # fmt: skip
         entries = sorted([*_theirs(installed), *_ours()])
         new = Path(folder) / "lambda.zip"
@@ -136,19 +147,12 @@ def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTUR
 
 
 def _requirements() -> str:
-    """The lines of PACKAGES in the lock's export, each with its hashes."""
-    text = run_step(
-        "what uv.lock says of them",
-        [
-            TOOLS / "bin/uv", "export", "--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--no-header",
-            "--no-annotate", "--package", "secretops", "--extra", "aws", "--format", "requirements-txt",
-        ],
-        remedy="make setup",
-    )  # fmt: skip
+    """A line for each of PACKAGES, with the hashes of all its wheels."""
     found = {
-        line.partition("==")[0]: line
-        for line in text.replace("\\\n", "").splitlines()
-        if line.partition("==")[0] in PACKAGES
+        one["name"]: " ".join(
+            [f"{one['name']}=={one['version']}", *(f"--hash={each['hash']}" for each in one["wheels"])]
+        )
+        for one in tomllib.loads(locked())["package"]
     }
     if missing := sorted({*PACKAGES} - found.keys()):
         raise SetupError("the lock", f"  it has no {', '.join(missing)}", "correct PACKAGES in tools/lambda_package.py")
@@ -184,12 +188,12 @@ def _sha256(content: bytes) -> str:
 def main() -> int:
     try:
         if is_current():
-            say(f"- {ZIP.relative_to(ROOT)} is current")
+            say(f"- dist/{ZIP.name} is current")
             return 0
         made = made_from()
         build(ZIP)
     except SetupError as error:
-        print(f"make lambda: {error}", file=sys.stderr)
+        print(f"{MAKE}: {error}", file=sys.stderr)
         return 1
     write_whole(NOTE, json.dumps({"made_from": made, "sha256": _sha256(ZIP.read_bytes())}, indent=1))
     return 0

@@ -12,6 +12,9 @@ from secretops.manifest import Reader, Secret, SecretKind
 TICK = "tick"
 """The function of the hourly tick: it finishes what a rotation left, retires users, and looks at every secret."""
 
+LEASE = "_lease"
+"""The secret whose labels say who rotates. No secret of a catalogue has such a name."""
+
 
 def rotator_of(secret: str) -> str:
     """The function that rotates a secret."""

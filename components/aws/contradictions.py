@@ -10,6 +10,7 @@ from components.aws import arrival
 from components.aws.access import declared_callers
 from components.aws.names import names_of
 from components.aws.patterns import FILTER_LIMIT, undeclared_read
+from components.aws.room import ROLE_LIMIT, characters_of_tick, secrets_of
 from components.aws.task import CA_LIMIT
 from components.broker import ca_bundle
 from components.elsewhere import fetched_too_late, not_fetched, out_of_reach
@@ -48,6 +49,8 @@ def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(store, AwsStore):
         yield from _in_aws(store, stack, server.reader if isinstance(server, LocalServer | SwarmServer) else None)
         yield from _of_another_place(store, server)
+        if server and broker:
+            yield from _too_many(store, stack, parsed)
         if isinstance(issuer := parsed.get("issuer"), AwsPrivateCa):
             yield from _of_another_partition(store, issuer)
         if isinstance(server, LocalServer | KubernetesServer | SwarmServer):
@@ -168,6 +171,21 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
             "store.alert_emails: with store.alert_topic",
             "whoever keeps a topic says who subscribes to it",
             "subscribe them there, or take the topic out and the stack makes one",
+        )
+
+
+def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """More secrets than a role can be let use."""
+    declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
+    secrets = secrets_of(parsed["server"], parsed["broker"], parsed.get("agent"), issuer, declared)
+    size = characters_of_tick(store, names_of(store, stack), secrets, issuer)
+    if size > ROLE_LIMIT:
+        remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]
+        yield Problem(
+            f"secrets: {len(declared)} of them" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
+            "the role of the hourly tick names each secret twice, and once more for each replica; IAM takes "
+            f"{ROLE_LIMIT:,} characters of a role's policies, and these are {size:,}",
+            ", or ".join((["take a replica out"] if store.replicas else []) + remedies),
         )
 
 

@@ -7,7 +7,7 @@ import pulumi
 from components.broker import ca_bundle
 from components.sections import OutsideBroker
 from secretops.manifest import Manifest
-from tools.lambda_package import ZIP, is_current
+from tools.lambda_package import MAKE, ZIP, is_current
 
 CODE = "/var/task"
 """Where Lambda unpacks a function's package."""
@@ -22,7 +22,7 @@ def check_package() -> None:
         state = "is not of these sources" if ZIP.exists() else "is not there"
         raise pulumi.RunError(
             f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
-            "\n    -> make lambda"
+            f"\n    -> {MAKE}"
         )
 
 

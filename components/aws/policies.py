@@ -7,6 +7,7 @@ is another one when it is made anew under its name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -19,9 +20,14 @@ Arn = pulumi.Input[str]
 Statement = dict[str, Any]
 """One statement of a document, as IAM writes it."""
 
+VERSION = "2012-10-17"
+"""Of IAM's language."""
+
 READ = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
 WRITE = ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
-COPY = ("kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt")
+USE = ("kms:Decrypt", "kms:GenerateDataKey")
+"""With the key of the stack's own region."""
+COPY = (*USE, "kms:Encrypt")
 """With a replica's key: what is written is written there too (AWS, ReplicateSecretToRegions)."""
 
 REASONS: Mapping[str, str] = MappingProxyType(
@@ -82,8 +88,19 @@ ADMINISTRATION = (
 
 
 def document(*statements: Statement) -> pulumi.Output[str]:
-    """A policy of `statements`."""
-    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)}, sort_keys=True)
+    """A policy of `statements`. One known whole is written at once: Pulumi would make a task of each of its texts."""
+    whole = {"Version": VERSION, "Statement": list(statements)}
+    if not _has_outputs(whole):
+        return pulumi.Output.from_input(json.dumps(whole, sort_keys=True))
+    return pulumi.Output.json_dumps(whole, sort_keys=True)
+
+
+def _has_outputs(entry: object) -> bool:
+    if isinstance(entry, Mapping):
+        return any(map(_has_outputs, entry.values()))
+    if isinstance(entry, list | tuple):
+        return any(map(_has_outputs, entry))
+    return isinstance(entry, pulumi.Output)
 
 
 def allow(
@@ -160,7 +177,8 @@ def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
 
 def own_log(group: Arn) -> Statement:
     """Streams of one log group."""
-    return allow(("logs:CreateLogStream", "logs:PutLogEvents"), [pulumi.Output.concat(group, ":*")])
+    streams = f"{group}:*" if isinstance(group, str) else pulumi.Output.concat(group, ":*")
+    return allow(("logs:CreateLogStream", "logs:PutLogEvents"), [streams])
 
 
 def in_vpc(function: Arn) -> list[Statement]:

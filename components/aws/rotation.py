@@ -88,7 +88,7 @@ class AwsRotators(pulumi.ComponentResource):
             self._values((*policies.READ, *policies.WRITE), [own.arn], rotated_by=itself),
             self._values((*policies.READ, *policies.WRITE), [lease.arn]),
             *([self._values(policies.READ, [self._secrets[other].arn for other in others])] if others else []),
-            *self._key_use(_BOTH, (secret.name, self._lease)),
+            *self._key_use(policies.USE, (secret.name, self._lease)),
             *(self._key_use(("kms:Decrypt",), others, regions=[self._store.region]) if others else []),
         )
         called = aws.lambda_.Permission(
@@ -117,7 +117,7 @@ class AwsRotators(pulumi.ComponentResource):
             TICK,
             code,
             self._values((*policies.READ, *policies.WRITE), everything),
-            *self._key_use(_BOTH, tuple(self._secrets)),
+            *self._key_use(policies.USE, tuple(self._secrets)),
             *(statement for issuer in issuers for statement in policies.signature(issuer)),
         )
         name = self._names.plain(TICK)
@@ -192,4 +192,3 @@ class AwsRotators(pulumi.ComponentResource):
 
 
 _ENTRY = "secretops.entrypoints.aws_lambda"
-_BOTH = ("kms:Decrypt", "kms:GenerateDataKey")

@@ -13,7 +13,7 @@ import pulumi_aws as aws
 from components import catalogue
 from components.access_log import Trail
 from components.aws import policies
-from components.aws.access import TICK, Access, access_of, declared_callers, rotated, rotator_of
+from components.aws.access import LEASE, TICK, Access, access_of, declared_callers, rotated, rotator_of
 from components.aws.access_log import AwsTrail
 from components.aws.names import names_of
 from components.aws.package import ca_file_in_package
@@ -29,9 +29,6 @@ from components.store import SecretStore
 from secretops.manifest import AwsStore as Location
 from secretops.manifest import Manifest, Reader, Secret, SecretKind
 from settings import Settings
-
-LEASE = "_lease"
-"""The secret whose labels say who rotates. No secret of a catalogue has such a name."""
 
 RECOVERY_DAYS = 30
 """AWS' longest: how long a deleted secret can be had back in production."""

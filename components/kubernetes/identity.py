@@ -13,7 +13,7 @@ from components.kubernetes.network import default_deny
 from components.principals import Namespace, ServiceAccount
 from components.sections import KubernetesServer
 from secretops.errors import UsageError
-from secretops.stores.kubernetes.kubeconfig import connect
+from secretops.stores.kubeconfig import chosen
 
 POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -32,7 +32,7 @@ def check_kubeconfig(context: str | None) -> None:
     Left to itself a preview against no cluster at all finds nothing wrong.
     """
     try:
-        connect(context)
+        chosen(context)
     except UsageError as error:
         raise pulumi.RunError(str(error)) from None
 

@@ -158,7 +158,7 @@ def main() -> None:
     """Print what the file named makes, or end with 2 and what is wrong with it."""
     try:
         file = StackFile.read(Path(sys.argv[1]))
-        settings = Settings.parse(file.stack, file.entries, encrypted=file.encrypted)
+        settings = Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)
         print(json.dumps(compose(settings)))  # noqa: T201 - for secretops
     except (StackFileError, ConfigurationError, UsageError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - for secretops

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,18 @@ class Deployed:
         return [resource for resource in self.resources.values() if resource.type == kind]
 
 
-def deploy(file: StackFile, name: str, *, into: Deployed | None = None, preview: bool = False) -> Deployed:
+def _this_program() -> None:
+    runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
+
+
+def deploy(
+    file: StackFile,
+    name: str,
+    *,
+    into: Deployed | None = None,
+    preview: bool = False,
+    program: Callable[[], None] = _this_program,
+) -> Deployed:
     """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for.
 
     A `preview` knows nothing of what is not there yet: no id, no output.
@@ -73,25 +84,21 @@ def deploy(file: StackFile, name: str, *, into: Deployed | None = None, preview:
     deployed = Deployed() if into is None else into
     pulumi.runtime.set_all_config(config, [f"{PROJECT}:{section}" for section in file.encrypted])
     try:
-        asyncio.run(_run(name, deployed, preview))
+        asyncio.run(_run(name, deployed, preview, program))
     finally:
         _forget()
         pulumi.runtime.set_all_config({}, [])
     return deployed
 
 
-async def _run(name: str, deployed: Deployed, preview: bool) -> None:
+async def _run(name: str, deployed: Deployed, preview: bool, program: Callable[[], None]) -> None:
     _forget()
     echo = _Echo(preview)
     mocks.set_mocks(echo, project=PROJECT, stack=name, preview=preview, monitor=_Recorder(deployed, echo))
 
     await stack.wait_for_rpcs()  # set_mocks has made a stack of its own
     set_root_resource(None)  # type: ignore[arg-type]
-
-    def start() -> None:
-        runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
-
-    await stack.run_in_stack(start)
+    await stack.run_in_stack(program)
 
 
 def before(deployed: Deployed, name: str) -> set[str]:

@@ -172,7 +172,8 @@ def test_the_provider_goes_into_the_state_by_its_name_alone(dev: Deployed) -> No
 def test_outputs_are_locators_schedules_and_the_next_step(dev: Deployed) -> None:
     root = PROJECT_FOLDER / ".coreflux-mcp"
 
-    assert dev.exports.keys() == {"secretops", "references", "schedule", "trail", "gaps", "server", "next"}
+    told = {"environment", "secretops", "references", "schedule", "trail", "gaps", "server", "next"}
+    assert dev.exports.keys() == told
     assert dev.exports["references"] == {"source": f"dotenv:{root}", "secrets": ["mqtt", "agent-key"]}
     assert dev.exports["server"] == str(root / "config" / "mcp.json")
     assert dev.exports["trail"]["records"] == str(root / "log" / "access.jsonl")

@@ -56,6 +56,9 @@ def test_an_unknown_stack_is_answered_with_those_that_there_are(project: Path) -
     assert "no stack prd" in error.what
     assert "dev, prod" in error.what
     assert "did you mean prod?" in error.remedy
+    assert "write Pulumi.prd.yaml" in error.remedy, "make up would refuse it without"
+    (project / "Pulumi.prd.yaml").touch()
+    assert "write" not in told("prd").remedy
     pulumi("stack", "unselect")
     error = told()
     assert "no stack is selected" in error.what
@@ -66,3 +69,26 @@ def test_where_there_is_no_stack_at_all_it_is_said_how_one_is_made(project: Path
     error = told()
     assert "there is none yet" in error.what
     assert "make up STACK=" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ('"name": shop\nplugins:\n  providers:\n    - name: coreflux-mcp-secrets\n', False),
+        ("name: coreflux-mcp-secrets-shop\n", False),
+        ("description: the clone\nname: 'coreflux-mcp-secrets'  # ours\n", True),
+    ],
+    ids=["has-the-plugin", "begins-so", "quoted"],
+)
+def test_a_project_is_the_clones_by_its_whole_name_alone(project: Path, text: str, own: bool) -> None:
+    (project / "Pulumi.yaml").write_text(f"{text}runtime: python\n")
+    (project / "Pulumi.prod.yaml").touch()
+    assert told("prod").remedy.startswith("make up STACK=prod" if own else "pulumi up --stack prod")
+
+
+def test_another_program_is_told_its_own_way(project: Path) -> None:
+    (project / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+    pulumi("stack", "init", "prod")
+    error = told()
+    assert error.what == "prod is not deployed yet"
+    assert error.remedy.startswith("pulumi up --stack prod, by a program that exports the output secretops")

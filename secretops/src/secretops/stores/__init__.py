@@ -7,6 +7,7 @@ from pathlib import Path
 from secretops.access import AccessRecords, this_actor
 from secretops.engine.journal import Journal, JournalFile
 from secretops.errors import UsageError
+from secretops.installed import how_to_install
 from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultStore
 from secretops.stores.protocol import VersionStore
 
@@ -72,5 +73,5 @@ def lacking(error: ModuleNotFoundError, extra: str) -> UsageError:
     return UsageError(
         f"this installation of secretops has no {error.name}",
         rule="each platform's client comes with its extra",
-        remedy=f"install secretops[{extra}]",
+        remedy=how_to_install(extra),
     )

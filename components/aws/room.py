@@ -1,0 +1,71 @@
+"""How many secrets a stack may have: the role of the tick names each of them, and IAM takes so much text and no more.
+
+No other role, and no key, names as many: tests hold all of them to AWS' quotas, and this count to the tick's own text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from components import catalogue
+from components.aws import policies
+from components.aws.access import LEASE, TICK
+from components.aws.names import Names
+from components.sections import (
+    AwsPrivateCa,
+    AwsStore,
+    BrokerSettings,
+    IssuerSettings,
+    LocalServer,
+    OutsideBroker,
+    OwnedAgent,
+    PrivateCa,
+)
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer
+
+ROLE_LIMIT = 10_240
+"""Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
+
+_KEY = "12345678-1234-1234-1234-123456789012"
+"""A key's id is as long as this."""
+
+
+def secrets_of(server: Any, broker: BrokerSettings, agent: Any, issuer: Any, declared: Sequence[str]) -> list[str]:
+    """The names of all that a stack has in AWS."""
+    named = ["broker-admin", "mqtt", "agent-key", LEASE]
+    if isinstance(agent, OwnedAgent):
+        named.append(AGENT_ADMIN[0])
+    if isinstance(broker, OutsideBroker) and broker.client_certificate:
+        named += [catalogue.CLIENT_CERT, *([catalogue.CLIENT_CA] if isinstance(issuer, PrivateCa) else [])]
+    if not isinstance(server, LocalServer):
+        named.append(HTTP_TOKEN[0])
+    return list(dict.fromkeys((*named, *declared)))
+
+
+def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSettings | None) -> int:
+    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own."""
+    endpoint = store.vpc.way_out if store.vpc else None
+    asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
+    statements = [
+        policies.own_log(names.arn("logs", f"log-group:/aws/lambda/{names.plain(TICK)}")),
+        policies.allow(("sqs:SendMessage",), [names.arn("sqs", names.letters(TICK))]),
+        *(policies.in_vpc(names.function_arn(TICK)) if store.vpc else []),
+        policies.values(
+            (*policies.READ, *policies.WRITE),
+            [names.secret_pattern(secret) for secret in secrets],
+            endpoint=endpoint if endpoint and endpoint.startswith("vpce-") else None,
+        ),
+        *(
+            policies.key_use(
+                policies.USE if region == store.region else policies.COPY,
+                names.at(region).arn("kms", f"key/{_KEY}"),
+                region,
+                [names.at(region).secret_pattern(secret) for secret in secrets],
+            )
+            for region in (store.region, *store.replicas)
+        ),
+        *(policies.signature(asked) if isinstance(asked, AwsPrivateCaIssuer) else []),
+    ]
+    return len(json.dumps({"Version": policies.VERSION, "Statement": statements}, separators=(",", ":")))

@@ -1,0 +1,289 @@
+"""The component, in a program that is about something else, under mocks: a stack's resources, all of them below it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+import pytest
+import yaml
+
+from components import component
+from components.component import CorefluxSecrets, CorefluxSecretsArgs
+from components.naming import PROJECT
+from components.sections import PROJECT_FOLDER
+from settings import ConfigurationError
+from tests.unit.aws_stack import a_package
+from tests.unit.harness import Deployed, deploy
+from tests.unit.policy_plans import STACK_FILES, stood_in
+from tests.unit.stack_file import StackFile
+
+COMPONENT = "coreflux-mcp-secrets:index:CorefluxSecrets"
+NOTHING = StackFile({}, [])
+DEV: dict[str, Any] = {"store": {"kind": "dotenv"}, "server": {"kind": "local"}, "broker": {"kind": "embedded"}}
+
+
+def sections_of(text: str) -> dict[str, Any]:
+    """The sections of a stack file, as a program says them."""
+    return {key.removeprefix(f"{PROJECT}:"): entry for key, entry in yaml.safe_load(text)["config"].items()}
+
+
+def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: Deployed | None = None) -> Deployed:
+    """A program that has nothing but the component, its outputs exported."""
+
+    def program() -> None:
+        made = CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, sections))
+        for name in CorefluxSecrets.__annotations__:
+            pulumi.export(name, getattr(made, name))
+
+    return deploy(NOTHING, stack, program=program, into=into)
+
+
+@pytest.mark.parametrize("stack", STACK_FILES)
+def test_a_stack_file_and_a_component_that_says_the_same_make_the_same(stack: str) -> None:
+    with stood_in(STACK_FILES[stack].read_text()) as text:
+        sections = sections_of(text)
+        alone = deploy(StackFile.read(yaml.safe_dump({"config": sections})), stack)
+        below = below_a_component(sections, stack)
+
+    whole = below.resources.pop("mcp")
+    assert (whole.type, whole.parent) == (COMPONENT, "")
+    assert below.resources.keys() == alone.resources.keys()
+    for name, made in alone.resources.items():
+        assert below.resources[name].parent == (made.parent or "mcp")
+        assert below.resources[name].inputs == made.inputs
+        assert below.resources[name].protected == made.protected
+        assert below.resources[name].depends_on == made.depends_on
+    assert below.exports == alone.exports
+
+
+def refused(sections: Mapping[str, Any], stack: str = "dev") -> tuple[str, list[str]]:
+    """How it begins, and each error in one line. Nothing was registered."""
+    into = Deployed()
+    with pytest.raises(ConfigurationError) as error:
+        below_a_component(sections, stack, into=into)
+    assert into.resources == {}
+    return str(error.value).splitlines()[0], [" ".join(str(problem).split()) for problem in error.value.problems]
+
+
+def test_everything_that_is_wrong_with_the_arguments_is_told_at_once_and_nothing_is_registered() -> None:
+    head, found = refused({**DEV, "store": {"kind": "dotenv", "rooot": "/x"}, "log_level": "LOUD", "stroe": {}})
+
+    assert head == "CorefluxSecrets mcp has 3 errors; nothing was changed:"
+    assert [what.split(":")[0] for what in found] == ["store.rooot", "log_level", "stroe"]
+
+
+def test_an_impossible_pair_is_refused_with_the_pairs_that_work() -> None:
+    _, (told,) = refused({**DEV, "store": {"kind": "swarm"}})
+
+    assert told.startswith("store swarm with server local: cannot work")
+    assert "store swarm goes with server swarm" in told
+
+
+def test_a_value_among_the_arguments_is_refused_and_not_repeated() -> None:
+    value = secrets.token_urlsafe(24)
+
+    head, (told,) = refused({**DEV, "server": {"kind": "local", "password": value}})
+
+    assert "secretops put" in told
+    assert value not in head + told
+
+
+@pytest.mark.parametrize("make", [pulumi.Output.from_input, pulumi.Output.secret])
+def test_an_output_among_the_arguments_is_refused_and_not_shown(make: Any) -> None:
+    value = secrets.token_urlsafe(24)
+
+    def program() -> None:
+        sections = {**DEV, "secrets": {"db": {"fields": ["url", make(value)]}}}
+        CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, sections))
+
+    with pytest.raises(ConfigurationError) as error:
+        deploy(NOTHING, "dev", program=program)
+
+    (told,) = error.value.problems
+    assert told.what == "secrets.db.fields.1: an output"
+    assert value not in str(error.value)
+
+
+def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[Deployed, str]:
+    """What a program is told that gives the component what its encrypted entries say, and what it registered."""
+    into = Deployed()
+
+    def program() -> None:
+        texts = {key: entry if isinstance(entry, str) else json.dumps(entry) for key, entry in config.items()}
+        pulumi.runtime.set_all_config(texts, list(texts))  # the run's own, which forgets it
+        CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, sections))
+
+    with pytest.raises(ConfigurationError) as error:
+        deploy(NOTHING, "dev", program=program, into=into)
+    return into, str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kept", "given"),
+    [
+        ({"shop:mcp": DEV}, DEV),
+        ({"shop:all": {"mcp": DEV}}, DEV),
+        ({"shop:broker": DEV["broker"]}, DEV),
+        ({"shop:host": "hidden.example"}, {**DEV, "broker": {"kind": "coreflux", "host": "hidden.example"}}),
+        ({"shop:digits": "123456789012"}, {**DEV, "broker": {"kind": "coreflux", "host": "123456789012"}}),
+    ],
+    ids=["all-of-it", "below-a-key", "a-section", "a-text", "digits"],
+)
+def test_an_encrypted_entry_of_the_programs_configuration_is_refused_and_not_repeated(
+    kept: dict[str, Any], given: dict[str, Any]
+) -> None:
+    into, said = encrypted(kept, given)
+
+    assert into.resources == {}
+    (key,) = kept
+    assert f"{key}: a secure: entry" in said
+    assert "hidden" not in said
+
+
+def test_an_encrypted_entry_that_the_component_is_not_given_is_the_programs_own() -> None:
+    config = {"shop:database": json.dumps({"kind": "local", "fields": ["url"], "more": {}}), "shop:key": "kept"}
+
+    def program() -> None:
+        pulumi.runtime.set_all_config(config, list(config))
+        CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, {**DEV, "secrets": {"db": {"fields": ["url"]}}}))
+
+    assert "mcp" in deploy(NOTHING, "dev", program=program).resources
+
+
+def test_a_section_that_is_left_open_has_its_default() -> None:
+    below = below_a_component({**DEV, "agent": None, "log_level": None})
+
+    assert below.exports["environment"] == "development"
+
+
+def test_a_second_component_of_a_stack_is_refused_in_words() -> None:
+    def program() -> None:
+        CorefluxSecrets("one", cast(CorefluxSecretsArgs, DEV))
+        CorefluxSecrets("two", cast(CorefluxSecretsArgs, DEV))
+
+    with pytest.raises(pulumi.RunError, match="CorefluxSecrets two: the stack has one already") as error:
+        deploy(NOTHING, "dev", program=program)
+    assert "-> " in str(error.value)
+
+
+class Shop(pulumi.ComponentResource):
+    def __init__(self, kind: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(f"shop:index:{kind}", kind, None, opts)
+
+
+def test_a_second_component_is_refused_also_of_the_same_name_below_another_parent() -> None:
+    def program() -> None:
+        for kind in ("Shop", "Branch"):
+            CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, DEV), pulumi.ResourceOptions(parent=Shop(kind)))
+
+    with pytest.raises(pulumi.RunError, match="CorefluxSecrets mcp: the stack has one already, mcp"):
+        deploy(NOTHING, "dev", program=program)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        lambda provider: pulumi.ResourceOptions(provider=provider),
+        lambda provider: pulumi.ResourceOptions(providers=[provider]),
+    ],
+    ids=["provider", "providers"],
+)
+def test_a_provider_is_refused_where_it_would_change_nothing(
+    options: Callable[[pulumi.ProviderResource], pulumi.ResourceOptions],
+) -> None:
+    into = Deployed()
+
+    def program() -> None:
+        provider = pulumi.ProviderResource("aws", "elsewhere", {"region": "us-east-1"})
+        CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, DEV), options(provider))
+
+    with pytest.raises(pulumi.RunError, match=r"CorefluxSecrets mcp: given a provider(.|\n)*-> "):
+        deploy(NOTHING, "dev", program=program, into=into)
+    assert into.resources.keys() == {"elsewhere"}
+
+
+WITHOUT = """
+import sys
+sys.modules["pulumi_azure_native"] = None
+import pulumi
+from tests.unit.harness import Deployed
+from tests.unit.policy_plans import STACK_FILES, stood_in
+from tests.unit.test_component import below_a_component, sections_of
+into = Deployed()
+with stood_in(STACK_FILES["dev-azure-local"].read_text()) as text:
+    try:
+        below_a_component(sections_of(text), into=into)
+    except pulumi.RunError as error:
+        print(error, sorted(into.resources))
+"""
+
+
+def test_a_platform_that_is_not_installed_is_told_with_what_installs_it_and_nothing_of_it_is_made() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=PROJECT_FOLDER, check=True, capture_output=True, text=True
+    )
+
+    assert "CorefluxSecrets mcp: this installation has no pulumi_azure_native" in told.stdout
+    assert "-> make setup" in told.stdout
+    assert told.stdout.endswith(("[]\n", "['mcp']\n"))
+
+
+def test_each_platforms_sdk_comes_with_the_extra_that_the_remedy_names() -> None:
+    extras = tomllib.loads((PROJECT_FOLDER / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {
+        given[0].partition("==")[0].replace("-", "_"): extra for extra, given in extras.items()
+    } == component._EXTRAS
+
+
+@pytest.mark.parametrize("given", [None, "dotenv", [("store", {"kind": "dotenv"})]])
+def test_arguments_that_are_no_mapping_are_refused_in_words(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"CorefluxSecrets mcp has 1 error(.|\n)*a mapping"):
+        below_a_component(given)
+
+
+def test_a_key_that_no_stack_file_could_have_is_refused() -> None:
+    _, (told,) = refused({**DEV, "secrets": {("a", "b"): {"fields": ["url"]}}})
+
+    assert told.startswith("secrets: a key that is a tuple")
+
+
+def test_what_is_missing_on_this_machine_is_told_before_anything_is_registered() -> None:
+    sections = sections_of(STACK_FILES["prod"].read_text())
+    del sections["broker"]["ca_file"]
+    into = Deployed()
+
+    with a_package(current=False), pytest.raises(pulumi.RunError, match=r"dist/lambda.zip"):
+        below_a_component(sections, "prod", into=into)
+
+    assert into.resources == {}
+
+
+def test_what_protects_the_component_protects_all_of_it() -> None:
+    def program() -> None:
+        CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, DEV), pulumi.ResourceOptions(protect=True))
+
+    assert all(made.protected for made in deploy(NOTHING, "dev", program=program).resources.values())
+
+
+@pytest.mark.parametrize(("port", "right"), [(1883.0, True), (1883.5, False)])
+def test_a_whole_number_is_one_also_where_the_engine_makes_it_a_fraction(port: float, right: bool) -> None:
+    sections = {**DEV, "broker": {"kind": "embedded", "port": port}}
+    if right:
+        assert below_a_component(sections).exports["secretops"]["broker"]["port"] == 1883
+    else:
+        _, (told,) = refused(sections)
+        assert told.startswith("broker.port: 1883.5")
+
+
+def test_an_entry_that_no_stack_file_could_have_is_refused_by_its_type() -> None:
+    _, (told,) = refused({**DEV, "store": {"kind": "dotenv", "root": Path("/etc/coreflux-mcp")}})
+
+    assert told.startswith("store.root: a PosixPath")

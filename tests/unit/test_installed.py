@@ -1,0 +1,34 @@
+"""What is told of a part that is missing: never to install PyPI's package of our name, which is somebody else's."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from secretops import installed
+
+SOURCES = Path(installed.__file__).parent
+
+
+def test_no_text_of_secretops_names_an_extra_of_a_package_that_is_somebody_elses() -> None:
+    assert [path.name for path in SOURCES.rglob("*.py") if "secretops[" in path.read_text()] == []
+
+
+def test_in_the_clone_its_own_command_is_the_remedy() -> None:
+    assert installed.how_to_install("aws").startswith("make setup")
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"), [("aws", "coreflux-mcp-secrets[aws] @"), ("report", "coreflux-mcp-secrets @")]
+)
+def test_in_another_program_it_is_the_wheel_with_the_extras_that_it_has(extra: str, named: str, tmp_path: Path) -> None:
+    """As it lies there: beside the package of the component."""
+    (tmp_path / "coreflux_mcp_secrets").mkdir()
+    (tmp_path / "secretops").mkdir()
+    there = shutil.copy(Path(installed.__file__), tmp_path / "secretops")
+    told = runpy.run_path(str(there))["how_to_install"](extra)
+    assert told.startswith(f'pip install "{named} git+')
+    assert "docs/operations/component.md" in told
