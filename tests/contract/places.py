@@ -26,6 +26,7 @@ from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
+from tests.gates.year.place import StandInPlace
 from tests.real.accidents import in_child, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
@@ -612,5 +613,12 @@ ROWS = [
             Feature.ONE_RECORD_AN_ACCESS: "a tick compares names and reads no value to do it: test_swarm_records",
             Feature.EMPTY_TEXT: "a Swarm keeps no empty secret",
         },
+    ),
+    Row(
+        "memory (stand-in of the simulated year)",
+        StandInPlace,
+        StandInPlace.fresh,
+        moments=6,
+        gaps={Feature.ONE_RECORD_AN_ACCESS: "nobody reads the records of a simulated year: it keeps none"},
     ),
 ]

@@ -384,7 +384,7 @@ def test_without_a_manifest_or_with_one_of_another_store_the_remedy_is_said(
     elsewhere = stack.manifest.model_copy(update={"store": DotenvStore(root=str(tmp_path))})
     monkeypatch.setattr(aws_lambda, "_session", aws_lambda._session.__wrapped__)
     monkeypatch.setenv(aws_lambda.MANIFEST, "{}" if store == "none" else elsewhere.model_dump_json())
-    with pytest.raises(LambdaError, match="make lambda, then pulumi up") as told:
+    with pytest.raises(LambdaError, match="make its package anew, then pulumi up") as told:
         function(event, None)
     assert ("the manifest's store is dotenv" in str(told.value)) is (store == "dotenv")
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -122,10 +123,13 @@ def test_a_broker_that_outlived_its_folder_is_found_by_what_the_refusal_says(tmp
         again = make_stack(tmp_path / "store", described)
         with pytest.raises(SecretopsError) as refusal:
             start(again.session())
-        command, _, rest = refusal.value.remedy.partition(":")
-        assert str(home) in rest
-        shown = subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout
+        told = refusal.value.remedy
+        command = re.search(r"pgrep -af \S+", told)
+        assert command and str(home) in told
+        assert told.index("make down") < command.start(), "the commonest case first"
+        shown = subprocess.run(command[0].split(), capture_output=True, text=True, check=True).stdout
         assert [line.split()[0] for line in shown.splitlines() if str(home) in line] == [str(found.pid)]
+        assert all(len(line) <= 80 for line in str(refusal.value).replace(str(home), "").splitlines())
     finally:
         os.kill(found.pid, signal.SIGTERM)
         os.waitpid(found.pid, 0)

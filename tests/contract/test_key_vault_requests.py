@@ -300,7 +300,7 @@ for act in (
     try:
         act()
     except UsageError as error:
-        assert "install secretops[azure]" in str(error), error
+        assert "make setup" in str(error), error
     else:
         raise SystemExit("it was not refused")
 """

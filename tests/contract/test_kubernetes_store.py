@@ -28,8 +28,8 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Delivered, KubernetesStore
-from secretops.stores import leases
-from secretops.stores.kubernetes import KubernetesVersionStore, kubeconfig
+from secretops.stores import kubeconfig, leases
+from secretops.stores.kubernetes import KubernetesVersionStore
 from secretops.stores.kubernetes.api import Api
 from secretops.stores.kubernetes.kubeconfig import connect
 from secretops.stores.kubernetes.lease import INSTANCE, Timing

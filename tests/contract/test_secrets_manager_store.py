@@ -787,7 +787,7 @@ for act in (
     try:
         act()
     except UsageError as error:
-        assert "install secretops[aws]" in str(error), error
+        assert "make setup" in str(error), error
     else:
         raise SystemExit("it was not refused")
 """

@@ -78,7 +78,7 @@ def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
         report = json.loads(message.payload)
         since = datetime.fromisoformat(report["since"])
         secret, version = str(report["secret"]), str(report["version"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return
     user, client_id = map(unquote, levels)
     found[message.topic] = Replica(

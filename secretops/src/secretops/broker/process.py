@@ -26,6 +26,7 @@ from pathlib import Path
 from secretops import redaction
 from secretops.broker.users import Users
 from secretops.errors import SecretopsError, UsageError
+from secretops.installed import how_to_install
 from secretops.stores import files
 
 PID_FILE = "broker.pid"
@@ -82,7 +83,7 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
         raise UsageError(
             f"{error.name} is not installed",
             rule="the embedded broker is an extra of secretops",
-            remedy='pip install "secretops[broker]"',
+            remedy=how_to_install("broker"),
         ) from error
     users = Users.load(home)
 

@@ -45,7 +45,8 @@ def main() -> None:
         err.print(redaction.redact(str(error)), markup=False)
         code = error.exit_code
     except typer.TyperException as error:
-        err.print(f"{error.format_message()}\n-> secretops --help", markup=False)
+        if said := error.format_message():  # nothing where it has shown its help
+            err.print(f"{said}\n-> secretops --help; an option comes after its command", markup=False)
         code = ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED

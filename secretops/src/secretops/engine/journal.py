@@ -25,6 +25,13 @@ class Entry:
     step: str
     outcome: str
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what was not written by us: a time with no zone, or no text where one belongs."""
+        if self.time.utcoffset() is None:
+            raise ValueError("a time with no zone")
+        if not all(isinstance(text, str) for text in (self.secret, self.version, self.step, self.outcome)):
+            raise ValueError("no text")
+
 
 class Journal(Protocol):
     """Where entries are kept."""
@@ -94,6 +101,6 @@ class JournalFile:
             if not line.endswith(b"\n"):
                 break
             self._end += len(line)
-            with suppress(ValueError, KeyError, TypeError):  # a line cut short by a full disk
+            with suppress(ValueError, KeyError, TypeError, RecursionError):  # a line cut short by a full disk
                 entry = json.loads(line.decode(errors="replace"))
                 self._last[entry["secret"]] = Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})

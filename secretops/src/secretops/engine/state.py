@@ -37,6 +37,12 @@ class Version:
     expires: datetime | None = None
     """Until when it is valid by itself (a certificate)."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a time that could be compared with no other: it was not written by us."""
+        for time in (self.created, self.published, self.verified, self.retired, self.expires):
+            if time is not None and time.utcoffset() is None:
+                raise ValueError("a time with no zone")
+
     def at(self, **changes: datetime | Stage | None) -> Version:
         """A copy with other times or another stage."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
@@ -49,7 +55,10 @@ class Versions:
     all: tuple[Version, ...] = ()
 
     def in_stage(self, stage: Stage) -> Version | None:
-        return next((version for version in self.all if version.stage is stage), None)
+        for version in self.all:  # asked at each decision: a generator would cost more than what it looks at
+            if version.stage is stage:
+                return version
+        return None
 
     @property
     def pending(self) -> Version | None:

@@ -249,7 +249,7 @@ def _location(session: Session) -> AwsStore:
         raise UsageError(
             f"the manifest's store is {location.kind}",
             rule="this function is for the AWS store",
-            remedy="make lambda, then pulumi up, on a stack whose store is aws",
+            remedy="make its package anew, then pulumi up, on a stack whose store is aws",
         )
     return location
 
@@ -268,5 +268,5 @@ def _session() -> Session:
         raise UsageError(
             f"no manifest of this version of secretops in ${MANIFEST} or {file}",
             rule="the program and the function's package are of one version",
-            remedy="make lambda, then pulumi up",
+            remedy="make its package anew, then pulumi up",
         ) from None

@@ -193,7 +193,7 @@ def read(name: str, version: str, text: str) -> Given | None:
     """The text of a version as a value. None for the empty one that stands where none is yet. Raises StoreError."""
     try:
         found = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(field, str) for field in found.values()):
         raise StoreError(

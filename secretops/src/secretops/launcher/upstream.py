@@ -23,6 +23,7 @@ import dotenv
 import paho.mqtt.client as mqtt
 
 from secretops.errors import SecretopsError
+from secretops.installed import how_to_install
 from secretops.launcher.checkout import UPSTREAM_COMMIT
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.variables import PUBLIC_VARIABLES, SECRET_VARIABLES
@@ -61,7 +62,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
         importlib.import_module("requests")
     except ImportError as error:
         raise SecretopsError(
-            f"{error.name} is not installed", rule="the server imports it", remedy='pip install "secretops[server]"'
+            f"{error.name} is not installed", rule="the server imports it", remedy=how_to_install("server")
         ) from error
     _public_environment(settings)
     try:
@@ -71,7 +72,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
         raise SecretopsError(
             f"{folder}/server.py does not import: {type(error).__name__}: {error}",
             rule=f"the launcher runs upstream's commit {UPSTREAM_COMMIT} on the packages that it imports with",
-            remedy='pip install "secretops[server]", and use that commit',
+            remedy=f"use that commit; {how_to_install('server')}",
         ) from error
     missing = [name for name in UpstreamServer.__annotations__ if not hasattr(module, name)]
     if missing:

@@ -230,7 +230,7 @@ def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
     """What a line tells of, None when it is broken."""
     try:
         return list(trail.read(line))
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):  # of a time at an end of the calendar, of JSON that is too deep
         return None
 
 

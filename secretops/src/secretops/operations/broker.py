@@ -48,9 +48,17 @@ def _foreign(address: str, home: Path) -> SecretopsError:
     return SecretopsError(
         f"something else listens at {address}; nothing was started",
         rule="the embedded broker needs this address, and secrets are given to no stranger",
-        remedy=f"pgrep -af secretops.broker: where it shows {home}, that is this stack's own, whose folder is gone: "
-        "kill its number, then try again; else give the stack another broker.port, or make it a stack of that broker: "
-        "kind, host, port",
+        remedy="\n   ".join(
+            [
+                "another clone's or stack's broker is ended there: make down, or",
+                "secretops broker stop",
+                "any other: give this stack another broker.port, or make it a stack of that",
+                "broker: kind, host, port",
+                "this stack's own, if its folder was removed: kill the number that",
+                "pgrep -af secretops.broker shows before",
+                str(home),
+            ]
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from secretops.stores.whose import refuse_another_stack
 
 OUTPUT = "secretops"
 """The stack output that holds the manifest."""
+
+_OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""", re.MULTILINE)
+"""Of a Pulumi.yaml: the clone's, which has a Makefile."""
 
 
 def project_folder() -> Path:
@@ -54,13 +58,15 @@ def _load(stack: str | None, file: Path | None) -> Manifest:
     beside = Path(sys.executable).with_name("pulumi")
     pulumi = str(beside) if beside.exists() else shutil.which("pulumi")
     if pulumi is None:
-        raise UsageError("pulumi is not on PATH", remedy="make setup, or give --manifest FILE")
+        raise UsageError(
+            "pulumi is not on PATH", remedy="put it there (in a clone: make setup), or give --manifest FILE"
+        )
     command = [pulumi, "stack", "output", OUTPUT, "--json", "--non-interactive", "--cwd", str(project)]
     command += ["--stack", stack] if stack else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
-        raise _not_found(stack, said.removeprefix("error: "), _stacks(pulumi, project))
+        raise _not_found(stack, said.removeprefix("error: "), _stacks(pulumi, project), project)
     return _parse(done.stdout.encode(), f"output {OUTPUT} of the stack")
 
 
@@ -74,7 +80,7 @@ def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
         return {}
 
 
-def _not_found(stack: str | None, said: str, stacks: dict[str, bool]) -> UsageError:
+def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: Path) -> UsageError:
     """Why there is no manifest, where Pulumi `said` so: no such stack, none selected, or one never deployed."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     there = f"there are {', '.join(stacks)}" if stacks else "there is none yet"
@@ -82,26 +88,45 @@ def _not_found(stack: str | None, said: str, stacks: dict[str, bool]) -> UsageEr
         return UsageError(
             f"no stack is selected; {there}",
             rule="secretops speaks of the selected stack unless told another",
-            remedy="pulumi stack select NAME, or give --stack NAME" if stacks else "make up STACK=NAME",
+            remedy="pulumi stack select NAME, or give --stack NAME" if stacks else _up(project, "NAME"),
         )
     if stack and "no stack named" in said:
         nearest = difflib.get_close_matches(stack, stacks, n=1)
         return UsageError(
             f"there is no stack {stack}; {there}",
             rule="--stack names a stack of this project and this backend",
-            remedy=(f"did you mean {nearest[0]}? " if nearest else "") + f"make up STACK={stack} makes it",
+            remedy=(f"did you mean {nearest[0]}? " if nearest else "") + _how_to_make(project, stack),
         )
     if name and "does not have output property" in said:
         return UsageError(
             f"{name} is not deployed yet",
             rule="a stack has outputs once `pulumi up` has run on it",
-            remedy=f"make up STACK={name}, or --stack NAME for another",
+            remedy=f"{_up(project, name)}, or --stack NAME for another",
         )
     return UsageError(
         f"stack {name or '(the selected one)'}: {said}",
         rule="a stack has outputs once `pulumi up` has run on it",
-        remedy=f"make up STACK={name or 'NAME'}, or pulumi stack select NAME, or give --stack NAME",
+        remedy=f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or give --stack NAME",
     )
+
+
+def _is_own(project: Path) -> bool:
+    """Whether it is the clone, and no other program."""
+    return bool(_OWN_PROJECT.search((project / "Pulumi.yaml").read_text(encoding="utf-8", errors="replace")))
+
+
+def _how_to_make(project: Path, stack: str) -> str:
+    file = f"Pulumi.{stack}.yaml"
+    made = f"{_up(project, stack)} makes it"
+    lacking = _is_own(project) and not (project / file).exists()
+    return f"write {file}, like those of examples/; then {made}" if lacking else made
+
+
+def _up(project: Path, stack: str) -> str:
+    """What deploys `stack`: this project's own command, or another program's, which has the component."""
+    if _is_own(project):
+        return f"make up STACK={stack}"
+    return f"pulumi up --stack {stack}, by a program that exports the output {OUTPUT} of its component"
 
 
 def _parse(text: bytes, where: str) -> Manifest:

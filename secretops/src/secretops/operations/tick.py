@@ -47,8 +47,9 @@ def tick(session: Session, *, scheduled: Collection[str] = ()) -> list[Outcome]:
     since they set the others' passwords.
 
     What is due of those in `scheduled` somebody else begins, Secrets Manager's own schedule: only what that has missed,
-    so that it is overdue, is begun here, and told. One secret's failure does not stop the next one's. Raises
-    LeaseHeldError when another rotation is under way.
+    so that it is overdue, is begun here. What needed a person is told, also where the tick has ended it: no schedule
+    ran for a day, or a server was cut off. One secret's failure does not stop the next one's. Raises LeaseHeldError
+    when another rotation is under way.
     """
     with session.lease("tick"):
         ordered = sorted(session.manifest.secrets, key=_turn)
@@ -83,7 +84,7 @@ def exit_code(outcomes: list[Outcome]) -> ExitCode:
 def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
     done: list[str] = []
     reported: tuple[Replica, ...] = ()
-    missed: list[Finding] = []
+    late: list[Finding] = []
     try:
         session.settle(secret)
         done += _free(session, secret)
@@ -93,10 +94,10 @@ def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
             finding = decide(facts, session.clock())
             if finding is None:
                 break
-            if finding.reason is Reason.DUE and not begins:
-                missed = [one for one in findings(facts, session.clock()) if one.reason is Reason.OVERDUE]
-                if not missed:
-                    break
+            found = findings(facts, session.clock())
+            if finding.reason is Reason.DUE and not begins and all(one.reason is not Reason.OVERDUE for one in found):
+                break
+            late += [one for one in found if one.needs_a_person]  # it may be so no more once that is acted on
             done.append(_act(session, secret, finding.action))
         if not any(text.startswith("published") for text in done):
             done += _verify_current(session, secret)
@@ -106,7 +107,7 @@ def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
     except Exception as error:  # of this secret alone; its text may hold anything, the log is redacted
         _log.exception("%s: unexpected", secret.name)
         return Outcome(secret.name, tuple(done), _unexpected(secret.name, error))
-    late = [*missed, *(one for one in left if one.needs_a_person)]
+    late = list(dict.fromkeys([*late, *(one for one in left if one.needs_a_person)]))
     return Outcome(
         secret.name,
         tuple(done),

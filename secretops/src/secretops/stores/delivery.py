@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from secretops.errors import StoreError
 from secretops.manifest import DotenvStore as Location
 from secretops.stores import env_file, files
 from secretops.values import PUBLIC_FIELDS, Value
@@ -31,6 +32,16 @@ class Names(BaseModel):
     variables: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     """With "{version}" in the name where each version has a file of its own."""
+
+    @field_validator("files")
+    @classmethod
+    def _below_the_root(cls, names: frozenset[str]) -> frozenset[str]:
+        """What is named here is removed: nothing that lies elsewhere, or that a pattern would find, was named by us."""
+        for name in names:
+            path = Path(name.replace("{version}", "1"))
+            if path.is_absolute() or ".." in path.parts or not path.parts or set("*?[{}\0") & set(str(path)):
+                raise ValueError("no name of a file below the root")
+        return names
 
 
 class Content:
@@ -156,8 +167,16 @@ class Delivery:
             ]
 
     def _names(self, secret: str) -> Names:
-        text = _text(self._root / "versions" / secret / NAMES)
-        return Names.model_validate_json(text) if text else Names()
+        path = self._root / "versions" / secret / NAMES
+        text = _text(path)
+        try:
+            return Names.model_validate_json(text) if text else Names()
+        except ValueError:
+            raise StoreError(
+                f"{path} does not read as what is delivered",
+                rule="this file is written by secretops alone, and what it names is removed once it is not needed",
+                remedy="restore it from a backup; or remove it, and look for files that no version needs any more",
+            ) from None
 
     def _keep(self, secret: str, names: Names) -> None:
         files.write(self._root / "versions" / secret / NAMES, names.model_dump_json().encode(), files.PRIVATE)

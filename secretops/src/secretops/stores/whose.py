@@ -18,7 +18,7 @@ def stack_of(root: Path) -> str | None:
     """The stack that keeps its values below `root`. None where no manifest says so: new, or a destroyed stack's."""
     try:
         found = json.loads((root / MANIFEST).read_bytes())["stack"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 

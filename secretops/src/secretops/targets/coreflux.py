@@ -137,7 +137,7 @@ class Commands:
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
             try:
                 envelope = dict(json.loads(message.payload))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 return None
             return envelope if envelope.get("requestId") == token else None
 
@@ -164,7 +164,8 @@ class Commands:
 
 def _reason(envelope: dict[str, Any]) -> str:
     errors = envelope.get("errors")
-    texts = [str(each["message"]) for each in errors if isinstance(each, dict) and "message" in each] if errors else []
+    told = errors if isinstance(errors, list) else []
+    texts = [str(each["message"]) for each in told if isinstance(each, dict) and "message" in each]
     return "; ".join(texts) or str(envelope.get("message") or "no reason given")
 
 

@@ -60,7 +60,7 @@ class Answer:
         """The object in it; an empty one where there is none."""
         try:
             found = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -55,10 +55,10 @@ class MosquittoTarget:
             if client is None:
                 security.run("createClient", username=username, password=credential["password"], roles=roles)
                 return
-            found = client["client"]
+            found = _client(client)
             if not known:
                 security.run("setClientPassword", username=username, password=credential["password"])
-            if [each["rolename"] for each in found.get("roles", [])] != [role]:
+            if found.get("roles") != [role]:
                 security.run("modifyClient", username=username, roles=roles)
             if found.get("disabled"):
                 security.run("enableClient", username=username)
@@ -136,9 +136,10 @@ class DynamicSecurity:
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
             try:
                 answers = json.loads(message.payload)["responses"]
-                return next((dict(each) for each in answers if each.get("correlationData") == token), None)
-            except (ValueError, KeyError, TypeError, AttributeError):  # not an answer to a command
+                answer = next((dict(each) for each in answers if each.get("correlationData") == token), None)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not an answer to a command
                 return None
+            return answer if answer and isinstance(answer.get("data") or {}, dict) else None
 
         self._connection.publish(COMMANDS, json.dumps(request))
         if (answer := self._connection.receive(mine)) is None:
@@ -156,6 +157,16 @@ class DynamicSecurity:
             f"{self._connection.address}: refused {command} for {about}: {redact(error)}",
             remedy=f"check what {self._connection.username} may do: mosquitto_ctrl dynsec getClient",
         )
+
+
+def _client(data: dict[str, Any]) -> dict[str, Any]:
+    """What getClient tells of one, its roles by their names. What reads otherwise is a client without any."""
+    found = data.get("client")
+    if not isinstance(found, dict):
+        return {}
+    roles = found.get("roles")
+    named = [each.get("rolename") for each in roles if isinstance(each, dict)] if isinstance(roles, list) else []
+    return {**found, "roles": named}
 
 
 def _refuse_self(admin: Value, username: str) -> None:

@@ -32,10 +32,10 @@ class OwnRecords:
             time = datetime.fromisoformat(record["time"]).astimezone(UTC)
             who, _, host = reader.rpartition("@")
             role = who.partition(":")[0]
+            done = operation in CHANGES
+            allowed = (Reader.ROTATOR,) if done else self._readers.get(secret, (Reader.ROTATOR,))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not an access record") from error
-        done = operation in CHANGES
-        allowed = (Reader.ROTATOR,) if done else self._readers.get(secret, (Reader.ROTATOR,))
         yield Access(
             time=time,
             reader=who,

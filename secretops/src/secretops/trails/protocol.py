@@ -36,6 +36,11 @@ class Access:
     holds_value: bool = False
     """Whether the record itself holds the value: a trail that does has to be guarded as the store is."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what a log has something else for: rows are told apart by these, and shown."""
+        if not all(isinstance(text, str) for text in (self.reader, self.operation, self.secret, self.source)):
+            raise ValueError("no text where a name belongs")
+
 
 class Trail(Protocol):
     """One log format. A new one is one module and one arm in `open_trail`."""

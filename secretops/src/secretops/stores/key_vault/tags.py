@@ -315,14 +315,18 @@ def _entry(secret: str, text: str | None) -> Entry | None:
         time, version, step, outcome = json.loads(text or "")
         outcome = unquote(outcome, errors="replace")
         return Entry(time=datetime.fromisoformat(time), secret=secret, version=version, step=step, outcome=outcome)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 
 def _number(kept: Kept) -> int:
     """0 for a version that somebody else made."""
     text = kept.tags.get(NUMBER, "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else 0
+
+
+_DIGITS = 19
+"""Of a number that nobody reaches; Python reads no more than some thousands."""
 
 
 def _written(time: datetime) -> str:
@@ -332,5 +336,5 @@ def _written(time: datetime) -> str:
 def _time(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text).astimezone(UTC) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

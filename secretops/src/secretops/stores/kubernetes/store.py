@@ -15,11 +15,11 @@ from secretops.engine.journal import Journal
 from secretops.engine.state import Stage, Version, Versions
 from secretops.manifest import KubernetesStore as Location
 from secretops.stores import env_file, refusals
+from secretops.stores.kubeconfig import in_a_pod
 from secretops.stores.kubernetes.api import Api
 from secretops.stores.kubernetes.book import Book
 from secretops.stores.kubernetes.delivery import Content, Delivery, merged
 from secretops.stores.kubernetes.journal import KubernetesJournal
-from secretops.stores.kubernetes.kubeconfig import in_a_pod
 from secretops.stores.kubernetes.lease import Timing, hold
 from secretops.stores.kubernetes.secrets import Secrets, Sheet
 from secretops.stores.leases import Fence

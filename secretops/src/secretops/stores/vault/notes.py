@@ -222,7 +222,7 @@ def last_entry(secret: str, metadata: Metadata) -> Entry | None:
             step=str(said["step"]),
             outcome=str(said["outcome"]),
         )
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -246,7 +246,7 @@ def _read(name: str, text: str) -> Noted | None:
             planned=int(said["planned"]) if "planned" in said else None,
             copies=tuple(int(number) for number in said.get("copies", ())),
         )
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -22,7 +22,7 @@ class Register:
         known = self._api.metadata(self._lease) or NONE
         found = {}
         for key, text in known.notes.items():
-            with contextlib.suppress(ValueError):  # somebody else's note
+            with contextlib.suppress(ValueError, TypeError, RecursionError):  # somebody else's note
                 if key.startswith(KEPT):
                     path, apart = json.loads(text)
                     found[key.removeprefix(KEPT)] = (str(path), str(apart))

@@ -1,0 +1,89 @@
+"""What listens where a broker should be, and sends anything: a target says that it is refused, or not reached.
+
+A socket of this machine plays it, with real packets that are spoiled and with bytes of no protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secretops.errors import RefusedError, UnreachableError
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.targets.connection import REFUSALS, Connection
+from secretops.values import Value
+from tests.unit.fuzz import BOUNDED
+
+pytestmark = pytest.mark.real
+
+CREDENTIAL = Value({"username": "mcp-a", "password": "not-shown-0123456789"})
+ENDS = 0.5
+"""Seconds of silence after which a target gives up: what is sent here is sent at once."""
+
+
+@contextlib.contextmanager
+def sending(answer: bytes) -> Iterator[int]:
+    """Listens once, reads what a client begins with, sends `answer` and hangs up. The port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                client, _ = listening.accept()
+                with client:
+                    client.recv(4096)
+                    client.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+    thread.join()
+
+
+def outcome(answer: bytes, protocol: MqttProtocol) -> str:
+    """ "in", "refused" or "unreachable"; any other exception is the test's failure."""
+    with sending(answer) as port:
+        broker = Broker(kind=BrokerKind.MOSQUITTO, host="127.0.0.1", port=port, protocol=protocol, tls=False)
+        try:
+            with Connection(broker, CREDENTIAL, deadline=ENDS) as connection:
+                connection.subscribe("a")
+                return "in"
+        except RefusedError as error:
+            said, how = str(error), "refused"
+        except UnreachableError as error:
+            said, how = str(error), "unreachable"
+    assert CREDENTIAL["password"] not in said
+    assert "\n-> " in said, "a person is told what to do"
+    return how
+
+
+def connack(code: int, protocol: MqttProtocol) -> bytes:
+    """The answer to a login: of MQTT 5 with no properties, of 3.1.1 without any."""
+    return bytes([0x20, 3, 0, code, 0]) if protocol is MqttProtocol.V5 else bytes([0x20, 2, 0, code])
+
+
+@pytest.mark.parametrize("protocol", list(MqttProtocol))
+def test_only_a_code_that_judges_the_client_is_a_refusal(protocol: MqttProtocol) -> None:
+    """MQTT 5, 3.2.2.2 and 3.1.1, 3.2.2.3: every code there is, and those that are not."""
+    judged = REFUSALS if protocol is MqttProtocol.V5 else {2, 4, 5}
+
+    refused = {code for code in range(1, 256) if outcome(connack(code, protocol), protocol) == "refused"}
+
+    assert refused == judged
+
+
+@pytest.mark.parametrize("protocol", list(MqttProtocol))
+def test_what_is_no_broker_is_told_as_one_that_is_not_reached(protocol: MqttProtocol) -> None:
+    begun = st.sampled_from([b"", connack(0, protocol), b"\x90\x03\x00\x01\x80", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+
+    @settings(BOUNDED, max_examples=60)
+    @given(begun, st.binary(max_size=40), st.integers(0, 40))
+    def holds(begun: bytes, rest: bytes, cut: int) -> None:
+        assert outcome((begun + rest)[: cut + 1], protocol) in ("unreachable", "refused", "in")
+
+    holds()

@@ -1,0 +1,236 @@
+"""The reliability gates of every shipped stack: which tests prove each, and what of it is not proven, with the reason.
+
+The one place where this is said. docs/reliability.md is made of it, and tests/unit/test_gates.py holds it to the files:
+a stack that is shipped has every cell, and a test that is named exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+GATES: Mapping[str, str] = {
+    "leak": "canary values are nowhere but where values belong: not in state, previews, logs, arguments, environments",
+    "revert": "after rotations a preview finds nothing to do, so that no `pulumi up` takes one back",
+    "crash": "a rotation that is killed at any effect is ended by the next tick, and readers can log in all the while",
+    "load": "clients that go on through rotations fail no call",
+    "bad input": "broken stack files, documents, log lines and answers are told of in words, never by a traceback",
+    "clock": "a clock that jumps rotates nothing twice, retires nobody too early, and holds no lease for ever",
+    "year": "a simulated year of ticks under random faults breaks no invariant",
+}
+"""Gate -> what it shows."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One gate of one stack. `gap` is what is not proven there, and why; a cell with neither proves nothing."""
+
+    proofs: tuple[str, ...] = ()
+    """Tests, as FILE::NAME."""
+    gap: str = ""
+
+
+NEWCOMER, DEV, STAGING, PROD = (f"tests/stacks/test_{name}.py" for name in ("newcomer", "dev_stack", "staging", "prod"))
+AWS, SWARM = "tests/stacks/test_aws_elsewhere.py", "tests/stacks/test_swarm.py"
+VAULT, PODS = "tests/stacks/test_vault_local.py", "tests/stacks/test_vault_kubernetes.py"
+LEAK, CRASH, CLOUD = "tests/gates/test_leak.py", "tests/gates/test_crash.py", "tests/gates/test_cloud_crash.py"
+
+KEEPS_RULES = "tests/unit/test_policy_pack.py::test_each_stack_that_is_shipped_keeps_every_rule"
+"""Among them that no input of any resource is a value: so there is nothing to leak by the state, and to revert."""
+
+NOTHING_AND_NOWHERE = "test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhere"
+IN_A_CLOUD = f"{LEAK}::test_no_value_leaves_its_place_in_a_cloud"
+CLOUD_CRASH = f"{CLOUD}::test_a_rotation_killed_at_any_effect_is_ended_by_the_clouds_next_call"
+SWAP = "tests/gates/test_hot_swap.py"
+FETCHED = f"{SWAP}::test_no_call_fails_through_all_of_them_where_the_launcher_asks_a_clouds_store"
+FILES = f"{SWAP}::test_no_call_fails_through_rotations_retirements_certificates_keys_and_broken_versions"
+
+NO_DEPLOYMENT = (
+    "no test deploys this pair: its store, rotator and trail are those of {store}, its server is that of {server}"
+)
+
+LOADS: Mapping[str, Cell] = {
+    "Pulumi.dev.yaml": Cell(
+        (FILES, "tests/gates/test_load.py::test_ten_rotations_under_four_reconnecting_threads_fail_no_connect")
+    ),
+    "Pulumi.staging.yaml": Cell(
+        (f"{STAGING}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
+        "the pods are run by a stand-in for the kubelet",
+    ),
+    "Pulumi.prod.yaml": Cell(
+        (f"{PROD}::test_three_new_versions_in_a_minute_are_one_deployment", FETCHED),
+        "with reference NativeRef clients change over when ECS replaces the tasks, and no ECS can be had here",
+    ),
+    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps can be had here: the launcher runs beside"),
+    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_through_five_rotations_of_two_replicas",)),
+    "examples/Pulumi.prod-vault-kubernetes.yaml": Cell(
+        (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
+        "the pods are run by a stand-in for the kubelet",
+    ),
+    "examples/Pulumi.prod-aws-kubernetes.yaml": Cell(
+        (FILES,), "no External Secrets runs here: what it copies is laid down by the test, once"
+    ),
+    "examples/Pulumi.prod-azure-kubernetes.yaml": Cell(
+        (FILES,), "no External Secrets runs here: the launcher's part is proven on files"
+    ),
+    **{
+        f"examples/Pulumi.{name}.yaml": Cell((FETCHED,))
+        for name in ("dev-aws-local", "dev-azure-local", "dev-vault-local")
+    },
+    **{
+        f"examples/Pulumi.{name}.yaml": Cell(
+            (FETCHED,), "not as replicas of a Swarm: these follow by the same launcher, each by itself"
+        )
+        for name in ("prod-aws-swarm", "prod-vault-swarm")
+    },
+}
+"""By its stack file."""
+
+LEAKS: Mapping[str, Cell] = {
+    "Pulumi.dev.yaml": Cell(
+        (
+            f"{LEAK}::test_no_value_leaves_its_place_on_the_embedded_broker_whose_first_admin_nobody_sees",
+            f"{DEV}::test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_wants_to_change_them",
+            (
+                "tests/gates/test_leak_incident.py"
+                "::test_no_value_leaves_its_place_when_a_stack_is_looked_at_mended_shown_and_compromised"
+            ),
+        )
+    ),
+    "Pulumi.staging.yaml": Cell((f"{STAGING}::{NOTHING_AND_NOWHERE}",)),
+    "Pulumi.prod.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
+    "examples/Pulumi.prod-azure.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
+    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_where_somebody_could_see_it",)),
+    "examples/Pulumi.prod-vault-kubernetes.yaml": Cell((f"{PODS}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
+    "examples/Pulumi.dev-vault-local.yaml": Cell(
+        (f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said", IN_A_CLOUD)
+    ),
+    "examples/Pulumi.dev-aws-local.yaml": Cell(
+        (f"{AWS}::test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account", IN_A_CLOUD)
+    ),
+    "examples/Pulumi.prod-aws-kubernetes.yaml": Cell(
+        (f"{AWS}::test_pods_serve_on_what_external_secrets_is_asked_to_copy", IN_A_CLOUD)
+    ),
+    "examples/Pulumi.dev-azure-local.yaml": Cell(
+        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod-azure", server="dev-vault-local")
+    ),
+    "examples/Pulumi.prod-azure-kubernetes.yaml": Cell(
+        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod-azure", server="prod-aws-kubernetes")
+    ),
+    "examples/Pulumi.prod-aws-swarm.yaml": Cell(
+        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod", server="prod-swarm")
+    ),
+    "examples/Pulumi.prod-vault-swarm.yaml": Cell(
+        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="dev-vault-local", server="prod-swarm")
+    ),
+}
+
+REVERTS: Mapping[str, Cell] = {
+    **{stack: Cell(tuple(one for one in cell.proofs if one != IN_A_CLOUD), cell.gap) for stack, cell in LEAKS.items()},
+    "Pulumi.dev.yaml": Cell((f"{NEWCOMER}::test_a_preview_wants_no_changes_after_ten_rotations",)),
+    "examples/Pulumi.prod-swarm.yaml": Cell(
+        (f"{SWARM}::test_after_rotations_no_task_is_on_an_old_version_and_no_secret_is_left",)
+    ),
+}
+"""The tests that look for values after three rotations look for a preview with nothing to do, too."""
+
+CLOUD_CRASHES = (
+    CLOUD_CRASH,
+    (
+        "tests/gates/test_cloud_followed.py"
+        "::test_who_stalled_and_was_followed_meanwhile_changes_no_user_that_is_in_use_by_now"
+    ),
+    "tests/gates/test_agent_key_stores.py::test_an_agents_key_is_made_replaced_and_deleted_whatever_the_store",
+)
+LAMBDA_CRASH = (
+    "tests/gates/test_aws_crash.py::test_a_rotation_killed_within_a_step_or_after_it_is_ended_by_another_token"
+)
+
+CRASHES: Mapping[str, Cell] = {
+    "Pulumi.dev.yaml": Cell(
+        (
+            f"{CRASH}::test_a_rotation_killed_before_or_after_any_effect_is_ended_by_one_tick",
+            f"{CRASH}::test_a_rotation_killed_at_a_random_moment_is_ended_by_one_tick",
+            (
+                "tests/gates/test_agent_key_crash.py"
+                "::test_a_rotation_killed_before_or_after_any_effect_is_ended_by_one_tick"
+            ),
+            (
+                "tests/gates/test_compromise_crash.py"
+                "::test_a_compromise_killed_before_or_after_any_effect_is_gone_on_with_to_its_end"
+            ),
+        )
+    ),
+    "Pulumi.staging.yaml": Cell(
+        (
+            "tests/gates/test_kubernetes.py::test_a_rotation_killed_between_any_two_effects_is_ended_by_one_tick",
+            "tests/gates/test_kubernetes.py::test_an_api_server_that_restarts_twice_in_mid_rotation_only_delays_it",
+        )
+    ),
+    "examples/Pulumi.prod-swarm.yaml": Cell(
+        (
+            f"{SWARM}::test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_comes_back_with_it",
+            f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick",
+        ),
+        "killed at moments of its own choosing, and not before and after each effect",
+    ),
+}
+
+
+def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
+    yield "leak", LEAKS[stack]
+    yield "revert", REVERTS[stack]
+    on_aws = stack == "Pulumi.prod.yaml" or "-aws-" in stack
+    yield "crash", CRASHES.get(stack, Cell((*CLOUD_CRASHES, LAMBDA_CRASH) if on_aws else CLOUD_CRASHES))
+    yield "load", LOADS[stack]
+    yield (
+        "bad input",
+        Cell(
+            (
+                "tests/unit/test_random_stack_files.py::test_a_shipped_stack_file_with_anything_in_one_place_is_told_of_in_words",
+                "tests/unit/test_broken_stack_files.py::test_a_broken_stack_file_is_refused_with_all_that_is_wrong_with_it_where",
+                "tests/unit/test_random_documents.py::test_a_document_of_anything_is_read_passed_over_or_told_of_in_words_where_it_is",
+                "tests/unit/test_random_audit_lines.py::test_a_line_of_anything_is_counted_or_refused_in_the_log_of",
+                "tests/unit/test_random_replies.py::test_mosquittos_plugin_may_answer_anything",
+                (
+                    "tests/gates/test_audit_stream.py"
+                    "::test_a_million_records_are_counted_in_the_memory_that_a_thousand_take"
+                ),
+            )
+        ),
+    )
+    yield (
+        "clock",
+        Cell(
+            (
+                "tests/gates/test_clock_jumps.py::test_back_after_a_rotation_nothing_is_rotated_again",
+                "tests/gates/test_clock_jumps.py::test_forward_beyond_the_patience_it_is_rotated_once_and_a_person_is_told",
+            ),
+            ""
+            if stack == "Pulumi.dev.yaml"
+            else "the decisions are the same for all stores and are proven on a folder; the clocks of the store's own "
+            "servers do not jump in any test",
+        ),
+    )
+    yield (
+        "year",
+        Cell(
+            ("tests/gates/test_simulated_year.py::test_in_a_thousand_years_of_faults_no_invariant_is_broken",),
+            "engine, tick and decisions are every stack's; store, broker and agent are stand-ins in memory; "
+            "an age counts from publication, and told is what the last tick's exit code or `secretops status` says",
+        ),
+    )
+
+
+TABLE: Mapping[str, Mapping[str, Cell]] = {stack: dict(_cells(stack)) for stack in LEAKS}
+"""Stack file -> gate -> what proves it."""
+
+
+def files() -> list[str]:
+    """Every file that is named, once."""
+    named = {proof.partition("::")[0] for cells in TABLE.values() for cell in cells.values() for proof in cell.proofs}
+    return sorted(named)
+
+
+if __name__ == "__main__":
+    print(*files())

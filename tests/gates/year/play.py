@@ -1,0 +1,109 @@
+"""Plays the year of a seed: opens the stand-ins where the product opens the real ones, and draws all chance anew."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from secretops import certifying, values
+from secretops.engine import agent_key
+from secretops.manifest import SecretKind
+from secretops.operations import put, tick
+from secretops.operations import session as sessions
+from tests.gates.year.judge import Violation
+from tests.gates.year.plan import Blow, Kind, Plan, drawn
+from tests.gates.year.systems import StandInAgent, StandInTarget, prove, signed
+from tests.gates.year.world import World
+
+
+def play(plan: Plan, *, every_minute: bool = False) -> World:
+    """The year, to its end. Raises Violation."""
+    world = World(plan, every_minute=every_minute)
+    with _chance(world), _stand_ins(world):
+        world.run()
+    return world
+
+
+@dataclass(frozen=True)
+class Played:
+    """What is told of one year, from one process to another."""
+
+    violation: str | None
+    ticks: int
+    seconds: float
+    """Of a processor."""
+    befell: Counter[str]
+    """How often what befell: kinds of events, blows, and versions that were published."""
+
+
+def played(seed: int) -> Played:
+    """The year of a seed, whatever comes of it."""
+    begun, found, befell = time.process_time(), None, Counter[str]()
+    try:
+        world = play(drawn(seed))
+        befell.update(_kind(text) for _, text in world.history)
+        ticks = world.ticks
+    except Violation as error:
+        found, ticks = str(error), 0
+    return Played(found, ticks, time.process_time() - begun, befell)
+
+
+_KNOWN = {*map(str, Kind), *map(str, Blow)}
+
+
+def _kind(text: str) -> str:
+    """Which kind of line of a history it is; of an effect, what it does to which secret or system."""
+    first, _, last = text.partition(": ")
+    return next((known for known in (first, last) if known in _KNOWN), " ".join(text.split()[:3]))
+
+
+@contextmanager
+def _chance(world: World) -> Iterator[None]:
+    """Tokens and passwords follow from the seed, and from how far the year has come: what a try that changed nothing
+    has drawn is drawn again by the next one. What is due when rests on a version's id, too."""
+
+    def token_hex(size: int) -> str:
+        return hashlib.sha256(world.drawing().encode()).hexdigest()[: 2 * size]
+
+    def choice(options: Sequence[str]) -> str:
+        return options[int(token_hex(4), 16) % len(options)]
+
+    with (
+        mock.patch.object(secrets, "token_hex", token_hex),
+        mock.patch.object(secrets, "choice", choice),
+        mock.patch.object(values, "remember", lambda _text: None),  # no log is written that could hold one
+    ):
+        yield
+
+
+@contextmanager
+def _stand_ins(world: World) -> Iterator[None]:
+    def target(_broker: object, _kind: SecretKind) -> StandInTarget:
+        return StandInTarget(world.broker, world)
+
+    def agent(_agent: object, admin: Callable[[], Any]) -> StandInAgent:
+        return StandInAgent(world.account, world, admin)
+
+    def reports(_broker: object, value: Any, users: tuple[str, ...], *, deadline: float) -> Any:
+        StandInTarget(world.broker, world).verify(value)
+        return world.reports(users)
+
+    with ExitStack() as patches:
+        for module in (sessions, put, tick):
+            patches.enter_context(mock.patch.object(module, "open_target", target))
+        for module in (sessions, put):
+            patches.enter_context(mock.patch.object(module, "open_agent", agent))
+        patches.enter_context(mock.patch.object(sessions, "read_reports", reports))
+        patches.enter_context(
+            mock.patch.object(sessions, "prove", lambda _m, _s, _v, value: prove(world.broker, world, value))
+        )
+        patches.enter_context(mock.patch.object(certifying, "has_signed", signed))  # the same two are asked about often
+        patches.enter_context(mock.patch.object(agent_key, "FIRST_SECONDS", (0.0,)))
+        yield

@@ -1,0 +1,96 @@
+"""One run of a command in the simulated year: how it reaches the store, what it leaves, and how it dies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from secretops.engine.journal import Entry
+from secretops.operations.tick import Outcome
+from tests.gates.year.plan import Blow
+from tests.gates.year.store import AGAIN, Kept, StandInStore
+
+if TYPE_CHECKING:
+    from tests.gates.year.world import World
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+UNCOUNTED = ("lease", AGAIN)
+"""Writes that every tick makes, and that nothing follows from."""
+
+
+class Killed(BaseException):
+    """SIGKILL: no handler of the product's sees it, and who is killed does nothing any more."""
+
+
+@dataclass
+class Process:
+    """One run of a command."""
+
+    name: str
+    store: StandInStore
+    dead: bool = False
+
+
+@dataclass
+class Journal:
+    """The engine's, in memory."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    def write(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def last(self, secret: str) -> Entry | None:
+        return next((entry for entry in reversed(self.entries) if entry.secret == secret), None)
+
+
+class Desk:
+    """`Medium`: the store as one process reaches it, or an oracle."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def load(self, _what: str) -> Kept:
+        world = self._world
+        world.look("store")
+        if world.acting:
+            world.seen(world.acting.store.token)
+        return world.kept
+
+    def save(self, kept: Kept, what: str) -> None:
+        def act() -> None:
+            self._world.kept = kept
+
+        if what.startswith(UNCOUNTED):
+            self._world.look("store")
+            act()
+        else:
+            self._world.effect("store", what, act)
+
+
+@dataclass
+class Blows:
+    """What is to befall effects: one after the other, each at its own number of effects after the one before."""
+
+    armed: list[tuple[Blow, int]] = field(default_factory=list)
+
+    def deal(self) -> Blow | None:
+        """What befalls the effect that is about to be."""
+        if not self.armed:
+            return None
+        blow, left = self.armed.pop(0)
+        if left:
+            self.armed.insert(0, (blow, left - 1))
+            return None
+        return blow
+
+
+def minutes_at(moment: datetime) -> int:
+    return -int((EPOCH - moment).total_seconds() // 60)
+
+
+def summary(outcome: Outcome) -> str:
+    """What does not change by the mere time that it is told at."""
+    error = type(outcome.error).__name__ if outcome.error else ""
+    return " ".join([outcome.exit_code.name, error, *outcome.reasons]).strip()

@@ -1,0 +1,224 @@
+"""A stand-in: a store in memory, so that a year of it takes a tenth of a second. No store of the product.
+
+It is one row of tests/contract/test_stores.py, with the same sentences as each real one. As the dotenv store and
+Kubernetes' do, it delivers after it has moved *current*, so that a crash comes between the two. Its lease is as those
+over a network: of a holder that is not seen to live, and then whoever follows is the only one whose writes it takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from secretops.engine.state import Stage, Version, Versions
+from secretops.stores import env_file, refusals
+from secretops.stores.leases import held_by, lost_to
+from secretops.values import Value
+
+_numbers = itertools.count()
+
+AGAIN = "verify again"
+"""What a write is called that says no more than that a version still logs in."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What the readers of a secret find."""
+
+    version: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has the lease."""
+
+    token: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """All that there is of a stack in the store. Replaced as a whole: no write is half-done."""
+
+    versions: dict[str, Versions] = field(default_factory=dict)
+    values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    """secret -> version -> its fields."""
+    delivered: dict[str, Delivered] = field(default_factory=dict)
+    holder: Holder | None = None
+
+
+class Medium(Protocol):
+    """Where it is kept. May raise what a store raises."""
+
+    def load(self, what: str) -> Kept: ...
+
+    def save(self, kept: Kept, what: str) -> None: ...
+
+
+class StandInStore:
+    """`VersionStore` over a medium. `fields` says of which secrets readers find what."""
+
+    def __init__(self, medium: Medium, fields: Mapping[str, tuple[str, ...]], lives: Callable[[str], bool]) -> None:
+        """`lives` says whether the holder of a lease, by its token, was seen to live of late."""
+        self._medium, self._fields, self._lives = medium, fields, lives
+        self.token = f"{os.getpid()}:{next(_numbers)}"
+        self._holds = False
+
+    def versions(self, secret: str) -> Versions:
+        return self._medium.load("versions").versions.get(secret, Versions())
+
+    def read(self, secret: str, version: str, *, purpose: str) -> Value:  # noqa: ARG002 - it keeps no records
+        return _value(self._medium.load("read"), secret, version)
+
+    def add(self, secret: str, version: Version, value: Value) -> None:
+        for name, text in value.items():
+            env_file.check_text(f"{secret}.{name}", text)
+        kept = self._load("add")
+        versions = kept.versions.get(secret, Versions())
+        if any(one.id == version.id for one in versions.all):
+            return
+        values = {**kept.values.get(secret, {}), version.id: dict(value)}
+        self._save(_with(kept, secret, versions.with_pending(version), values), f"add {secret} {version.id}")
+
+    def publish(self, secret: str, version: str, now: datetime) -> None:
+        kept = self._load("publish")
+        versions = kept.versions.get(secret, Versions())
+        chosen = versions.known(secret, version)
+        if chosen.stage is not Stage.CURRENT:
+            self._refuse_edits(kept, secret, chosen)
+            if versions.current and versions.current.published is None:
+                self._deliver(secret, now)
+                kept = self._load("publish")
+            promoted = kept.versions[secret].promoted(chosen)
+            self._save(_with(kept, secret, promoted), f"publish {secret} {version}")
+        self._deliver(secret, now)
+
+    def settle(self, secret: str, now: datetime) -> None:
+        kept = self._load("settle")
+        current = kept.versions.get(secret, Versions()).current
+        if current is None:
+            return
+        self._refuse_edits(kept, secret)
+        self._deliver(secret, now)
+        value = _value(kept, secret, current.id)
+        if lacking := [name for name in self._fields.get(secret, ()) if name not in value]:
+            raise refusals.lacking(secret, lacking)
+
+    def astray(self, secret: str) -> str | None:
+        kept = self._medium.load("astray")
+        current = kept.versions.get(secret, Versions()).current
+        if current is None or secret not in self._fields:
+            return None
+        if self._edited(kept, secret):
+            return f"{secret}: what is delivered was changed by hand"
+        there = kept.delivered.get(secret)
+        return None if there and there.version == current.id else "not delivered: secretops tick"
+
+    def mark(
+        self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
+    ) -> None:
+        kept = self._load("mark")
+        versions = kept.versions.get(secret, Versions())
+        before = versions.known(secret, version)
+        what = "retired" if retired else AGAIN if before.verified else "verified"
+        changed = versions.changed(version, verified=verified, retired=retired)
+        self._save(_with(kept, secret, changed), f"{what} {secret} {version}")
+
+    def discard(self, secret: str, version: str) -> None:
+        kept = self._load("discard")
+        before = kept.versions.get(secret, Versions())
+        left = before.without_pending(version)
+        if left != before:
+            self._save(_with(kept, secret, left), f"discard {secret} {version}")
+
+    def kept(self) -> tuple[str, ...]:
+        return tuple(sorted(self._medium.load("kept").versions))
+
+    def forget(self, secret: str) -> None:
+        kept = self._load("forget")
+        without: dict[str, Any] = {
+            name: {key: one for key, one in getattr(kept, name).items() if key != secret}
+            for name in ("versions", "values", "delivered")
+        }
+        self._save(replace(kept, **without), f"forget {secret}")
+
+    @contextlib.contextmanager
+    def lease(self, holder: str) -> Iterator[None]:
+        kept = self._medium.load("lease")
+        if kept.holder and self._lives(kept.holder.token):
+            raise held_by(kept.holder.told, None)
+        self._medium.save(replace(kept, holder=Holder(self.token, holder)), "lease")
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+            kept = self._medium.load("lease")
+            if kept.holder and kept.holder.token == self.token:
+                self._medium.save(replace(kept, holder=None), "lease")
+
+    def confirm(self) -> None:
+        self._load("confirm")
+
+    def _load(self, what: str) -> Kept:
+        """What a write begins from. Refused to whoever was followed."""
+        kept = self._medium.load(what)
+        if self._holds and (kept.holder is None or kept.holder.token != self.token):
+            raise lost_to(kept.holder.told if kept.holder else "somebody")
+        return kept
+
+    def _save(self, kept: Kept, what: str) -> None:
+        self._medium.save(kept, what)
+
+    def _deliver(self, secret: str, now: datetime) -> None:
+        kept = self._load("deliver")
+        current = kept.versions[secret].current
+        if current is None:
+            return
+        given = self._given(kept, secret, current.id)
+        if given and kept.delivered.get(secret) != given:
+            kept = replace(kept, delivered={**kept.delivered, secret: given})
+            self._save(kept, f"deliver {secret} {current.id}")
+            kept = self._load("deliver")
+        if current.published is None:
+            changed = kept.versions[secret].changed(current.id, published=now)
+            self._save(_with(kept, secret, changed), f"delivered {secret} {current.id}")
+
+    def _given(self, kept: Kept, secret: str, version: str) -> Delivered | None:
+        wanted, value = self._fields.get(secret, ()), kept.values[secret][version]
+        return Delivered(version, {name: value[name] for name in wanted if name in value}) if wanted else None
+
+    def _edited(self, kept: Kept, secret: str, chosen: Version | None = None) -> bool:
+        there = kept.delivered.get(secret)
+        if there is None:
+            return False
+        ours = [
+            self._given(kept, secret, one.id)
+            for one in kept.versions.get(secret, Versions()).living
+            if one is chosen or one.stage is not Stage.PENDING
+        ]
+        return there.fields not in [one.fields for one in ours if one]
+
+    def _refuse_edits(self, kept: Kept, secret: str, chosen: Version | None = None) -> None:
+        if self._edited(kept, secret, chosen):
+            raise refusals.edited(secret, f"{secret}: what is delivered was changed by hand", "it")
+
+
+def _value(kept: Kept, secret: str, version: str) -> Value:
+    try:
+        return Value(kept.values[secret][version])
+    except KeyError:
+        raise refusals.no_value(secret, version) from None
+
+
+def _with(kept: Kept, secret: str, versions: Versions, values: Mapping[str, dict[str, str]] | None = None) -> Kept:
+    """With the versions of a secret, and the values of those that live."""
+    all_values = kept.values.get(secret, {}) if values is None else values
+    living = {one.id: all_values[one.id] for one in versions.living}
+    return replace(kept, versions={**kept.versions, secret: versions}, values={**kept.values, secret: living})

@@ -1,0 +1,79 @@
+"""What the tests of random input share: JSON of any form, and documents that are right but for one place.
+
+The same examples on each run, here and in CI, and no deadline: whether a test holds is no matter of the machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+BOUNDED = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+
+SPITEFUL: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        None, True, False, 0, -1, 0.5, 10**30, 10**400, float("nan"), float("inf"), "", " ", "\0", "\ud800", "é" * 300,
+        "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-02-30T00:00:00Z", "2026-03-01", "1e999",
+        "2026-03-01T12:00:00",
+        [], {}, [[]], [None], {"": None}, {"kind": None}, [{}], ["a"], {"a": ["b"]},
+    ]
+)  # fmt: skip
+"""What programs trip over where they expect something else."""
+
+JSON = st.recursive(
+    SPITEFUL | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+"""Anything that Python's reader of JSON takes."""
+
+
+def paths(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The place of everything in `document`, itself included."""
+    yield above
+    if isinstance(document, dict | list):
+        for key, inner in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from paths(inner, (*above, key))
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, documents: tuple[Any, ...]) -> Any:
+    """One of `documents` with something else, or nothing, in one or two of its places."""
+    found = copy.deepcopy(draw(st.sampled_from(documents)))
+    for _ in range(draw(st.integers(1, 2))):
+        *above, key = draw(st.sampled_from(list(paths(found)))) or (None,)
+        if key is None:
+            return copy.deepcopy(draw(SPITEFUL | JSON))
+        place = found
+        for part in above:
+            place = place[part]
+        if draw(st.booleans()):
+            place[key] = copy.deepcopy(draw(SPITEFUL | JSON))
+        else:
+            del place[key]
+    return found
+
+
+def texts(documents: tuple[Any, ...]) -> st.SearchStrategy[bytes]:
+    """What may lie where a program looks for one of `documents`: spoiled, cut short, something else, any bytes."""
+    whole = st.sampled_from([json.dumps(each).encode() for each in documents])
+    cut = st.tuples(whole, st.integers(0, 2000)).map(lambda both: both[0][: both[1] % (len(both[0]) + 1)])
+    return st.one_of(
+        spoiled(documents).map(lambda document: json.dumps(document).encode()),
+        spoiled(documents).map(lambda document: json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")),
+        cut,
+        JSON.map(lambda document: json.dumps(document).encode()),
+        st.binary(max_size=64),
+        st.sampled_from([b"", b"[" * 20_000, b'{"a":' * 20_000, b"\xff\xfe{}", b"9" * 5000, b"NaN", b"{}{}", b"null"]),
+    )

@@ -1,0 +1,286 @@
+"""What secretops wrote and reads again, when it lies there cut short, foreign, or with something else in one place.
+
+Each reader gives what it can rest on (texts are texts, times are aware), passes over what is not its own where it says
+so, or tells a person in words. Never another exception.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from pydantic import BaseModel
+
+from secretops.access import AccessRecords
+from secretops.broker.users import USERS_FILE, Users
+from secretops.engine.journal import Entry, JournalFile
+from secretops.engine.state import Stage, Version, Versions
+from secretops.errors import SecretopsError
+from secretops.launcher import polled
+from secretops.launcher.json_source import Json
+from secretops.manifest import Manifest
+from secretops.operations import stack as manifests
+from secretops.operations.compromise import incident
+from secretops.operations.history import _entries as entries_of_a_log
+from secretops.stores import document, whose
+from secretops.stores.delivery import NAMES
+from secretops.stores.dotenv import DotenvVersionStore
+from secretops.stores.key_vault import tags
+from secretops.stores.key_vault.api import Kept
+from secretops.stores.kubernetes.book import Book as KubernetesBook
+from secretops.stores.kubernetes.secrets import Sheet
+from secretops.stores.swarm.book import Book as SwarmBook
+from secretops.stores.vault import notes
+from secretops.stores.vault.api import Metadata
+from secretops.stores.vault.register import KEPT, Register
+from tests.unit import test_swarm_events
+from tests.unit.fuzz import BOUNDED, texts
+
+NOW = "2026-03-01T12:00:00+00:00"
+VERSION = {"id": "v1", "stage": "current", "created": NOW, "user": "mcp-a", "published": NOW, "expires": None}
+ENTRY = {"time": NOW, "secret": "mqtt", "version": "v1", "step": "publish", "outcome": "done"}
+INCIDENT = json.loads(
+    incident.Incident(
+        project="coreflux-mcp-secrets",
+        stack="prod",
+        store="swarm",
+        secret="mqtt",
+        kind="mqtt-user",
+        began=datetime(2026, 3, 1, tzinfo=UTC),
+        since=datetime(2026, 3, 1, tzinfo=UTC),
+        known=("v1",),
+        out=(incident.Out(id="v1", stage="current", user="mcp-a"),),
+    ).model_dump_json()
+)
+TERM = {"holder": "rotator:0@task", "token": "t", "since": NOW, "duration": 30.0, "renewals": 2}
+PAGE = {"kept": [{"version": VERSION, "number": 3, "fields": ["username", "password"]}], "next": 4}
+
+Read = Callable[[bytes], object]
+Reader = Callable[[Path], Read]
+
+
+def of_file(name: str, read: Callable[[Path], object]) -> Reader:
+    """Reads a file called `name`, whose folder `read` is given."""
+
+    def opened(folder: Path) -> Read:
+        path = folder / name
+
+        def reader(text: bytes) -> object:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text)
+            return read(folder)
+
+        return reader
+
+    return opened
+
+
+def of_text(read: Callable[[str], object]) -> Reader:
+    """Reads a text that a server gave: UTF-8, whatever it says."""
+    return lambda _: lambda text: read(text.decode(errors="replace"))
+
+
+def of_bytes(read: Read) -> Reader:
+    return lambda _: read
+
+
+def dotenv(folder: Path) -> DotenvVersionStore:
+    location = (
+        test_swarm_events.STORE
+        and Manifest.model_validate(
+            {
+                **test_swarm_events.MANIFEST.model_dump(),
+                "store": {"kind": "dotenv", "root": str(folder), "variables": {"mqtt": {"password": "MQTT_PASSWORD"}}},
+            }
+        ).store
+    )
+    assert location.kind == "dotenv"
+    (folder / "log").mkdir(exist_ok=True)
+    return DotenvVersionStore(location, AccessRecords(folder / "log" / "access.jsonl", "operator:me@here"))
+
+
+def swarm(label: str, text: str) -> SwarmBook:
+    return SwarmBook("book", {f"coreflux-mcp-secrets.{label}": text})
+
+
+def kubernetes(note: str, text: str) -> KubernetesBook:
+    sheet = Sheet(None)
+    sheet.notes[f"coreflux-mcp-secrets/{note}"] = text
+    return KubernetesBook("versions", sheet)
+
+
+def kubernetes_value(text: bytes) -> object:
+    sheet = Sheet(None)
+    sheet.data["mqtt.v1"] = text
+    return dict(KubernetesBook("versions", sheet).value("mqtt", "v1"))
+
+
+def vault(note: str, text: str) -> Metadata:
+    return Metadata(1, {}, {note: text}, 0)
+
+
+class OnePath:
+    """What `Register` asks of a server: stands in for Vault's API, which gives notes as they were written."""
+
+    def __init__(self, found: Metadata) -> None:
+        self._found = found
+
+    def metadata(self, _path: str) -> Metadata:
+        return self._found
+
+
+def key_vault(**tagged: str) -> tags.State:
+    """One version in a vault that has these tags, each as Key Vault gives it: any text."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
+    return tags.State((Kept("0", True, now, None, {**told, **tagged}),), ())
+
+
+def last_of_a_journal(folder: Path) -> Entry | None:
+    path = folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes() + b"\n")  # a line that is whole: another is left until it is
+    return JournalFile(path).last("mqtt")
+
+
+DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
+    "a folder's versions": (
+        ([VERSION],),
+        of_file("versions/mqtt/state.json", lambda folder: dotenv(folder).versions("mqtt")),
+    ),
+    "a folder's value": (
+        ({"username": "a", "password": "b"},),
+        of_file("versions/mqtt/v1.json", lambda folder: dict(dotenv(folder).read("mqtt", "v1", purpose="test"))),
+    ),
+    "what a folder delivers": (
+        ({"variables": ["MQTT_PASSWORD"], "files": ["secrets/x"]},),
+        of_file(f"versions/mqtt/{NAMES}", lambda folder: dotenv(folder).forget("mqtt")),
+    ),
+    "a journal": (
+        (ENTRY,),
+        of_file("journal.jsonl", last_of_a_journal),
+    ),
+    "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
+    "a manifest": (
+        (json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
+        of_bytes(lambda text: manifests._parse(text, "it")),
+    ),
+    "whose a folder is": (
+        ({"stack": "prod"},),
+        of_file("config/secretops.json", whose.stack_of),
+    ),
+    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
+    "a cloud's value": (
+        ({"username": "a", "password": "b"},),
+        of_text(lambda text: dict(document.read("mqtt", "v1", text))),
+    ),
+    "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions("mqtt"))),
+    "a cluster's value": (({"username": "a", "password": "b"},), of_bytes(kubernetes_value)),
+    "what a cluster delivers": (
+        ({"coreflux-mcp-secrets": ["mqtt-password"]},),
+        of_text(lambda text: kubernetes("delivered.mqtt", text).names("mqtt")),
+    ),
+    "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry("mqtt"))),
+    "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).page("mqtt"))),
+    "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).term)),
+    "a Swarm's journal": ((ENTRY,), of_text(lambda text: swarm("journal.mqtt", text).last_entry("mqtt"))),
+    "a Vault's note of a version": (
+        ({"created": NOW, "published": NOW, "user": "mcp-a", "numbers": [1, 2], "planned": 3, "copies": [2]},),
+        of_text(lambda text: notes.noted(vault(f"{notes.NAMED}v1", text))),
+    ),
+    "a Vault's journal": ((ENTRY,), of_text(lambda text: notes.last_entry("mqtt", vault(notes.LAST, text)))),
+    "a Vault's register": (
+        (["mqtt", "pending/mqtt"],),
+        of_text(lambda text: Register(OnePath(vault(f"{KEPT}mqtt", text)), "lease").paths()),  # type: ignore[arg-type]
+    ),
+    "a key vault's journal": (
+        ([NOW, "v1", "publish", "done"],),
+        of_text(lambda text: key_vault(**{tags.LAST: text}).last("mqtt")),
+    ),
+    "a key vault's time": (
+        (NOW,),
+        of_text(lambda text: key_vault(**{f"{tags.PREFIX}published": text.strip('"')}).versions),
+    ),
+    "a key vault's number": ((7,), of_text(lambda text: key_vault(**{tags.NUMBER: text}).versions)),
+    "a launcher's document": (
+        ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
+        of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables())),
+    ),
+    "what a launcher fetched": (
+        ({"username": "a", "password": "b"},),
+        of_text(lambda text: bool(polled.read("mqtt", "v1", text))),
+    ),
+    "the embedded broker's users": (
+        ({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [], "groups": []}}},),
+        of_file(USERS_FILE, lambda folder: "root" in Users.load(folder)),
+    ),
+}
+
+
+def told(found: object) -> Iterator[object]:
+    """Every time and text in what was read, however deep."""
+    if isinstance(found, BaseModel):
+        found = {name: getattr(found, name) for name in type(found).model_fields}
+    elif dataclasses.is_dataclass(found) and not isinstance(found, type):
+        found = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    if isinstance(found, Mapping):
+        found = list(found.values())
+    if isinstance(found, list | tuple | frozenset):
+        for inner in found:
+            yield from told(inner)
+    else:
+        yield found
+
+
+def can_be_rested_on(found: object) -> bool:
+    """Whether no time of it is naive, and an entry of a journal, or a version, has texts where texts belong."""
+    entries = [found] if isinstance(found, Entry) else found if isinstance(found, list) else []
+    versions = found.all if isinstance(found, Versions) else ()
+    named = [text for each in entries if isinstance(each, Entry) for text in (each.secret, each.version, each.outcome)]
+    named += [each.id for each in versions] + [each.user or "" for each in versions]
+    times = [each for each in told(found) if isinstance(each, datetime)]
+    return all(isinstance(text, str) for text in named) and all(each.utcoffset() is not None for each in times)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_of_anything_is_read_passed_over_or_told_of_in_words_where_it_is(name: str, tmp_path: Path) -> None:
+    documents, reader = DOCUMENTS[name]
+    read = reader(tmp_path)
+    read(json.dumps(documents[0]).encode())  # as secretops writes it
+
+    @BOUNDED
+    @given(texts(documents))
+    def holds(text: bytes) -> None:
+        try:
+            found = read(text)
+        except SecretopsError as error:
+            assert error.what and error.remedy, "a person is told what to do"
+            return
+        assert can_be_rested_on(found), found
+
+    holds()
+
+
+def test_a_time_without_a_zone_is_none_of_a_version() -> None:
+    """It could be compared with no other, which is a traceback in the middle of a rotation."""
+    with pytest.raises(ValueError, match="no zone"):
+        Version(id="v1", stage=Stage.CURRENT, created=datetime(2026, 3, 1))
+
+
+@pytest.mark.parametrize("named", ["../mine", "/etc/passwd", "secrets/*", "", "{x}", "secrets/../../mine"])
+def test_what_a_foreign_note_names_outside_of_a_store_is_not_removed(named: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    root = tmp_path / "store"
+    (root / "versions" / "mqtt").mkdir(parents=True)
+    (root / "versions" / "mqtt" / NAMES).write_text(json.dumps({"files": [named]}))
+
+    with pytest.raises(SecretopsError, match="does not read as what is delivered"):
+        dotenv(root).forget("mqtt")
+
+    assert mine.read_text() == "mine"

@@ -1,0 +1,136 @@
+"""Brokers and readers that answer with anything: a target takes it as an answer, or as none, and never trips over it.
+
+The session is played here, and gives what it is told to. What comes over a wire: tests/contract/test_random_packets.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.client import MQTTMessage
+
+from secretops.engine.state import Replica
+from secretops.errors import RefusedError
+from secretops.replicas import REPORTS, _collect
+from secretops.targets.connection import Connection
+from secretops.targets.coreflux import Commands
+from secretops.targets.mosquitto import DynamicSecurity, _client
+from tests.unit.fuzz import BOUNDED, JSON, SPITEFUL, texts
+
+TOKEN = "0011223344556677"
+"""Stands for the one that a question carries, until it is asked."""
+
+
+class Session:
+    """Plays a logged-in `Connection`: each question is answered with `replies`, as if they had come meanwhile."""
+
+    address, username = "broker:8883", "admin"
+
+    def __init__(self, replies: list[bytes]) -> None:
+        self._replies, self._token = replies, b""
+
+    def subscribe(self, _topic: str) -> None: ...
+
+    def publish(self, _topic: str, payload: str) -> None:
+        self._token = re.findall(rb"\b[0-9a-f]{16}\b", payload.encode())[-1]
+
+    def receive(self, wanted: Callable[[MQTTMessage], Any], **_: Any) -> Any:
+        for reply in self._replies:
+            message = MQTTMessage()
+            message.payload = reply.replace(TOKEN.encode(), self._token)
+            if (found := wanted(message)) is not None:
+                return found
+        return None
+
+
+def connection(replies: list[bytes]) -> Connection:
+    return cast(Connection, Session(replies))
+
+
+DYNSEC = (
+    {"responses": [{"command": "getClient", "correlationData": TOKEN, "data": {"client": {"username": "a"}}}]},
+    {"responses": [{"command": "getClient", "correlationData": TOKEN, "error": "Client not found"}]},
+    {"responses": [{"command": "getClient", "correlationData": TOKEN, "error": None, "data": None}]},
+)
+COREFLUX = (
+    {"requestId": TOKEN, "success": True, "message": "ok", "errors": []},
+    {"requestId": TOKEN, "success": False, "message": "no", "errors": [{"message": "Permission denied"}]},
+    {"requestId": TOKEN, "success": False, "errors": ["User 'a' already exists"]},
+)
+
+
+@BOUNDED
+@given(st.lists(texts(DYNSEC), max_size=3))
+def test_mosquittos_plugin_may_answer_anything(replies: list[bytes]) -> None:
+    for ask in ("run", "find"):
+        security = DynamicSecurity(connection(replies))
+        try:
+            found = security.run("getClient") if ask == "run" else security.find("getClient", "Client not found")
+        except RefusedError as error:
+            assert error.what and error.remedy
+            continue
+        assert found is None or isinstance(found, dict)
+
+
+@BOUNDED
+@given(JSON | SPITEFUL)
+def test_a_client_that_reads_otherwise_has_no_role(said: Any) -> None:
+    for found in (
+        _client({"client": said}),
+        _client({"client": {"roles": said}}),
+        _client({"client": {"roles": [said]}}),
+    ):
+        assert isinstance(found.get("roles", []), list)
+
+
+@BOUNDED
+@given(st.lists(texts(COREFLUX), max_size=3))
+def test_a_coreflux_broker_may_answer_anything(replies: list[bytes]) -> None:
+    try:
+        answer = Commands(connection(replies)).ask("addUser", "a", "x")
+    except RefusedError as error:
+        assert error.what and error.remedy
+        return
+    assert isinstance(answer.success, bool) and isinstance(answer.message, str)
+
+
+@BOUNDED
+@given(JSON | SPITEFUL)
+def test_only_true_is_yes(said: Any) -> None:
+    """Neither "true" nor 1: a credential rests on it."""
+    replies = [json.dumps({"requestId": TOKEN, "success": said}).encode()]
+
+    assert Commands(connection(replies)).ask("addUser", "a", "x").success == (said is True)
+
+
+REPORT = ({"secret": "mqtt", "version": "v1", "since": "2026-03-01T12:00:00+00:00"},)
+
+
+@BOUNDED
+@given(texts(REPORT), st.sampled_from([f"{REPORTS}/mcp-a/id", f"{REPORTS}/%ff/%", f"{REPORTS}/a", f"{REPORTS}/a/b/c"]))
+def test_anybody_may_report_anything_as_a_replica(payload: bytes, topic: str) -> None:
+    message = MQTTMessage(topic=topic.encode())
+    message.payload = payload
+    found: dict[str, Replica] = {}
+
+    _collect(message, found)
+
+    for replica in found.values():
+        assert replica.since.utcoffset() is not None
+        assert all(isinstance(text, str) for text in (replica.id, replica.user, replica.secret, replica.version))
+
+
+@pytest.mark.parametrize("deep", [b"[" * 100_000, b'{"responses":' * 50_000, b"9" * 10_000])
+def test_an_answer_so_deep_or_long_that_json_is_not_read_is_none(deep: bytes) -> None:
+    for ask in (
+        lambda: DynamicSecurity(connection([deep])).run("listRoles"),
+        lambda: Commands(connection([deep])).run("listUserGroups", "admin"),
+    ):
+        with pytest.raises(RefusedError):
+            ask()

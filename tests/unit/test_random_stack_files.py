@@ -1,0 +1,50 @@
+"""Every stack file that is shipped, with something else, or nothing, in one or two of its places."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.problems import WIDTH
+from components.sections import PROJECT_FOLDER
+from components.stack_file import encrypted_of, handed_over, sections_of
+from settings import ConfigurationError, Settings
+from tests.unit.fuzz import BOUNDED, spoiled
+
+SHIPPED = sorted([*PROJECT_FOLDER.glob("Pulumi.*.yaml"), *(PROJECT_FOLDER / "examples").glob("Pulumi.*.yaml")])
+CANARY = f"Canary{secrets.token_hex(8)}"
+LOGIN = f"user:{CANARY}"
+VALUES = ({"password": CANARY}, {"a": {"api_key": CANARY}}, [f"mqtts://{LOGIN}@mqtt.example.com"])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_shipped_stack_file_with_anything_in_one_place_is_told_of_in_words(path: Path) -> None:
+    stack = path.name.split(".")[1]
+    sections = sections_of(path.read_text())
+
+    @BOUNDED
+    @given(spoiled((sections,)), st.sampled_from(VALUES), st.booleans())
+    def holds(found: Any, value: Any, pasted: bool) -> None:
+        given_sections = found if isinstance(found, dict) else {"store": found}
+        if pasted:
+            given_sections = {**given_sections, "mqtt": value}
+        entries = {name: handed_over(entry) for name, entry in given_sections.items()}
+        try:
+            Settings.parse(stack, entries, encrypted=encrypted_of(given_sections))
+        except ConfigurationError as error:
+            text, problems = str(error), error.problems
+        else:
+            assert not pasted
+            return
+        assert CANARY not in text
+        assert all(problem.what and problem.rule and problem.remedy for problem in problems)
+        assert all(line.isprintable() for line in text.splitlines())
+        wide = [line for line in text.splitlines() if len(line) > WIDTH]
+        assert not [line for line in wide if " " in line.strip().removeprefix("-> ")]
+
+    holds()
