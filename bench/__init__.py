@@ -1,1 +1,1 @@
-"""What the launcher costs and what it spares, measured beside the upstream server alone. `make bench` runs it."""
+"""What the project costs, measured: previews, rotations, the launcher. `make bench` runs it."""

@@ -1,116 +1,72 @@
-"""Measures the launcher beside the bare upstream server, and writes the figures to docs/performance.md.
+"""Measures, and writes the figures to docs/performance.md: all parts, or those that are named.
 
-    .venv/bin/python -m bench
+    .venv/bin/python -m bench [PART ...]
 
-Progress goes to standard error. Exit code 0: done. 1: done, and the launcher did not keep a promise. 2: a part that it
-needs is not here. What it measures and how is said in docs/performance.md.
+Progress goes to standard error. A part's figures are written as soon as it has ended, so that one that failed is
+measured again alone. Exit code 0: done. 1: a promise was not kept, or a part failed. 2: what a part needs is not here,
+or there is no such part. What is measured and how is said in docs/performance.md.
 """
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import hot_swap, overhead, page
-from secretops.errors import SecretopsError
-from secretops.launcher.checkout import UPSTREAM_COMMIT, find_server
-from tests.real.mosquitto import installed_mosquitto, start_mosquitto
+from bench import growth, lambda_cost, launcher, make_up, page, previews, rotation
+from bench.measured import ROOT, Measured, PartMissingError, RunFailedError, machine
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 
-LONGEST_SWAP = 100
-"""Milliseconds, for the median."""
+PARTS: Mapping[str, Callable[[Path, Callable[[str], None]], Measured]] = {
+    "preview": previews.measure,
+    "secrets": growth.measure,
+    "make-up": make_up.measure,
+    "rotation": rotation.measure,
+    "lambda": lambda_cost.measure,
+    "launcher": launcher.measure,
+}
+"""By its name: what measures it, in an empty folder, saying where it is."""
 
 DONE, PROMISE_BROKEN, PART_MISSING = 0, 1, 2
 
 
-def main() -> int:
-    """Run everything and write the page."""
+def main(asked: list[str]) -> int:
+    """Measure and write each part, and say at the end what was not kept or not there."""
     began = time.monotonic()
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - began:4.0f} s {line}", file=sys.stderr, flush=True)
 
-    if sys.platform != "linux" or not (installed := installed_mosquitto()):
-        say("it needs Linux, and mosquitto with its dynamic security plugin")
+    if unknown := [name for name in asked if name not in PARTS]:
+        say(f"{unknown[0]}: no part; there are {', '.join(PARTS)}")
         return PART_MISSING
-    try:
-        server = find_server().folder
-    except SecretopsError as error:
-        print(error, file=sys.stderr)
+    if sys.platform != "linux":
+        say("it needs Linux: what a process takes is read from /proc")
         return PART_MISSING
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        for part in ("broker", "launcher", "bare"):
-            (folder / part).mkdir()
-        mosquitto = start_mosquitto(folder / "broker")
-        try:
-            say("cost while nothing changes")
-            costs = overhead.measure(folder / "overhead", mosquitto, server, say)
-            say("users through every change: the launcher over HTTP")
-            launcher = hot_swap.launcher(folder / "launcher", mosquitto, server, say)
-            say("users through every change: the bare server, restarted")
-            bare = hot_swap.bare(folder / "bare", mosquitto, server, say)
-        finally:
-            mosquitto.stop()
-    page.write(PAGE, page.render(machine(installed[0]), launcher, bare, costs))
-    say(f"written: {PAGE.relative_to(ROOT)}")
-    broken = broken_promises(launcher)
-    for promise in broken:
-        say(f"NOT KEPT: {promise}")
-    return PROMISE_BROKEN if broken else DONE
-
-
-def broken_promises(launcher: hot_swap.Run) -> list[str]:
-    """What the launcher's users were not spared."""
-    swap = statistics.median(launcher.swaps)
-    checks = {
-        f"{launcher.failed} of {launcher.calls} calls failed": launcher.failed > 0,
-        f"{launcher.calls} calls are too few": launcher.calls < hot_swap.LEAST_CALLS,
-        f"{launcher.lost} acknowledged publishes never arrived": launcher.lost > 0,
-        f"{launcher.unread} messages to subscribed topics are lost": launcher.unread > 0,
-        f"swaps take {swap:.0f} ms, more than {LONGEST_SWAP}": swap > LONGEST_SWAP,
-    }
-    return [told for told, is_broken in checks.items() if is_broken]
-
-
-def machine(mosquitto: str) -> str:
-    """When, where and with what it was measured."""
-    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    help_text = subprocess.run([mosquitto, "-h"], capture_output=True, text=True, check=False).stdout
-    broker = help_text.partition("\n")[0].replace(" version", "")
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mcp", "paho-mqtt"))
-    return (
-        f"{today}, commit {_commit()}; upstream server {UPSTREAM_COMMIT[:12]}. "
-        f"{os.cpu_count()} cores ({_processor()}), "
-        f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}, {packages}, "
-        f"{broker} with TLS and client certificates, all on this one machine. Median (least–most)."
-    )
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    changed = [line for line in git("status", "--porcelain").splitlines() if not line.endswith("docs/performance.md")]
-    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" and changes" if changed else "")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody who works with a clone compiles it each time
+    broken, missing = [], []
+    for name in asked or PARTS:
+        say(name)
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            try:
+                measured = PARTS[name](Path(folder), lambda line: say(f"  {line}"))
+            except PartMissingError as error:
+                missing.append(f"MISSING for {name}: {error}")
+                continue
+            except RunFailedError as error:
+                broken.append(f"FAILED: {name}: {error}")
+                continue
+        page.write(PAGE, name, f"{machine(measured.parts)}\n\n{measured.text}")
+        say(f"written: {name} in {PAGE.relative_to(ROOT)}")
+        broken += [f"NOT KEPT: {promise}" for promise in measured.broken]
+    for line in (*broken, *missing):
+        say(line)
+    return PART_MISSING if missing else PROMISE_BROKEN if broken else DONE
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

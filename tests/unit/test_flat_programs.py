@@ -1,0 +1,111 @@
+"""The flat programs that `make bench` measures against register what the shipped stacks do, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from bench.flat import COMPONENT, flat_program
+from bench.places import Place
+from bench.programs import STACKS, stack_file
+from tests.unit.aws_stack import a_kubeconfig, a_package
+from tests.unit.harness import Deployed, Registered, deploy
+from tests.unit.stack_file import StackFile
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
+
+
+@dataclass(frozen=True)
+class Both:
+    """What a stack registers, and what its flat program does, each as `up` (False) and as `preview` (True)."""
+
+    stack: dict[bool, Deployed]
+    flat: dict[bool, Deployed]
+
+
+@pytest.fixture(scope="module", params=[(stack, secrets) for stack in STACKS for secrets in (0, 5)], ids=str)
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
+    stack, secrets = request.param
+    folder = tmp_path_factory.mktemp("flat")
+    file = StackFile.read(stack_file(stack, Place(folder), secrets))
+    with a_package(), a_kubeconfig():
+        ours = {preview: deploy(file, stack, preview=preview) for preview in (False, True)}
+    (folder / "__main__.py").write_text(flat_program(ours[False], ours[True]))
+    with mock.patch("tests.unit.harness.PROJECT_FOLDER", folder):
+        return Both(ours, {preview: deploy(file, stack, preview=preview) for preview in (False, True)})
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
+def test_it_registers_the_same_resources_with_the_same_inputs(both: Both, preview: bool) -> None:
+    wanted = {name: told(one) for name, one in custom(both.stack[preview]).items()}
+    assert {name: told(one) for name, one in both.flat[preview].resources.items()} == wanted
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
+def test_it_exports_the_same(both: Both, preview: bool) -> None:
+    assert opened(both.flat[preview].exports) == opened(both.stack[preview].exports)
+
+
+def test_it_has_no_component(both: Both) -> None:
+    assert [name for name, one in both.flat[False].resources.items() if one.type.startswith(COMPONENT)] == []
+    assert {one.parent for one in both.flat[False].resources.values()} == {""}
+
+
+def test_nothing_is_made_earlier_than_in_the_stack(both: Both) -> None:
+    """Whatever a resource waits for in the stack, by itself or because a component that it lies in does."""
+    kept = custom(both.stack[False])
+    for name in kept:
+        assert waits_for(name, both.stack[False]) & kept.keys() <= waits_for(name, both.flat[False]), name
+
+
+def custom(deployed: Deployed) -> dict[str, Registered]:
+    return {name: one for name, one in deployed.resources.items() if not one.type.startswith(COMPONENT)}
+
+
+def told(one: Registered) -> tuple[object, ...]:
+    """All that the engine is told of a resource but its parent."""
+    inputs = {key: opened(value) for key, value in one.inputs.items() if key != "__provider"}
+    return one.type, inputs, one.provider, one.protected, one.kept, one.ignored, one.secret_inputs
+
+
+def opened(value: Any) -> Any:
+    """JSON documents as what they say: how one is spaced is nothing that a cloud sees."""
+    match value:
+        case str() if value.startswith(("{", "[")):
+            try:
+                return opened(json.loads(value))
+            except ValueError:
+                return value
+        case dict():
+            return {key: opened(one) for key, one in value.items()}
+        case list():
+            return [opened(one) for one in value]
+    return value
+
+
+def waits_for(name: str, deployed: Deployed) -> set[str]:
+    """All that is made before."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        one = deployed.resources[left.pop()]
+        new = (one.depends_on | ({one.parent} if one.parent else set())) - found
+        found |= new
+        left += new
+    return found
+
+
+def test_a_reference_that_no_dependency_has_is_no_flat_program(tmp_path: Path) -> None:
+    """Rather none than one that is quicker because it leaves something out."""
+    file = StackFile.read(stack_file("staging", Place(tmp_path)))
+    with a_kubeconfig():
+        known, previewed = (deploy(file, "staging", preview=preview) for preview in (False, True))
+    one = known.resources["server-account"]
+    one.inputs["metadata"]["namespace"] = "of nothing"
+    with pytest.raises(ValueError, match="server-account"):
+        flat_program(known, previewed)
