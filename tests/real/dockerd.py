@@ -63,7 +63,7 @@ class Dockerd:
         """The bytes that a command prints: an archive."""
         return subprocess.run(
             [self.client, *arguments],
-            env=self._environment(),
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,
@@ -86,7 +86,7 @@ class Dockerd:
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.client, *arguments],
-            env=self._environment() | {"DOCKER_BUILDKIT": str(int(buildkit))},
+            env=self.environment | {"DOCKER_BUILDKIT": str(int(buildkit))},
             input=given,
             capture_output=True,
             text=True,
@@ -94,8 +94,9 @@ class Dockerd:
             check=False,
         )
 
-    def _environment(self) -> dict[str, str]:
-        """Nothing of the user's Docker, nor of the user."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """For its client: nothing of the user's Docker, nor of the user."""
         return {
             "PATH": os.environ["PATH"],
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",

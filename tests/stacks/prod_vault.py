@@ -119,18 +119,18 @@ class VaultStack:
 
     def welcome_operator(self) -> None:
         """Alice, whom userpass knows already, gets the operator's policy by the page's command."""
-        self._password = new_password()
+        self.password = new_password()
         client = self.openbao.client()
         if "userpass/" not in client.sys.list_auth_methods()["data"]:
             client.sys.enable_auth_method("userpass")
-        client.auth.userpass.create_or_update_user("alice", password=self._password, policies=["default"])
-        self.values |= {self._password, self.openbao.root, self.stack.leads["VAULT_TOKEN"]}
+        client.auth.userpass.create_or_update_user("alice", password=self.password, policies=["default"])
+        self.values |= {self.password, self.openbao.root, self.stack.leads["VAULT_TOKEN"]}
         self.bao(block("An operator", "sh").replace("coreflux-mcp-dev-vault-local", self.base))
 
     @cached_property
     def operators_token(self) -> str:
         """That alice logged in with."""
-        answered = self.openbao.client("").auth.userpass.login("alice", self._password)
+        answered = self.openbao.client("").auth.userpass.login("alice", self.password)
         token = str(answered["auth"]["client_token"])
         self.values.add(token)
         return token

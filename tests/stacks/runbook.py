@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -11,14 +12,29 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from tests.stacks.pages import NOT_RUN
+
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = ROOT / "docs/operations"
 
 
 def blocks(page: Path) -> list[str]:
     """The shell blocks of a page, in their order, as they are copied from a list's step, too."""
-    found = re.findall(r"^( *)```sh\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^( *)```(?:sh|bash)\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE).strip() for indent, block in found]
+
+
+def without(block: str, words: str) -> str:
+    """A block without its commands that begin so, each to its end: a line goes on after a backslash."""
+    return re.sub(rf"^{re.escape(words)}.*(?:(?<=\\)\n.*)*\n?", "", block, flags=re.MULTILINE).strip()
+
+
+def run_of(page: Path) -> list[str]:
+    """What a test is to run of a page: its blocks, without the commands that the table NOT_RUN names."""
+    found = blocks(page)
+    for words in NOT_RUN.get(str(page.relative_to(ROOT)), {}):
+        found = [without(block, words) for block in found]
+    return [block for block in found if block]
 
 
 @dataclass
@@ -27,21 +43,34 @@ class Clone:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    """How variables of this process begin that they don't find there."""
 
-    def sh(self, *lines: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Run lines as a person does in the clone, with the environment active once it is there."""
-        activate = ". .venv/bin/activate" if (self.folder / ".venv").exists() else ":"
+    def sh(self, *lines: str, given: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Run lines as a person does in the clone, with the environment active once it is there.
+
+        `given` comes by a pipe, `typed` at a terminal.
+        """
+        activate = ". .venv/bin/activate" if (self.folder / ".venv/bin/activate").exists() else ":"
         script = "\n".join(["set -e", activate, *lines])
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI", "VIRTUAL_ENV"))}
-        return subprocess.run(
-            ["bash", "-c", script],
-            cwd=self.folder,
-            env={**kept, **self.environment},
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        out = ("PULUMI", "VIRTUAL_ENV", *self.without)
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(out)}
+        terminal, shells = pty.openpty()
+        try:
+            os.write(terminal, typed.encode())
+            return subprocess.run(
+                ["bash", "-c", script],
+                cwd=self.folder,
+                env={**kept, **self.environment},
+                stdin=shells if typed else None,
+                input=None if typed else given,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            os.close(terminal)
+            os.close(shells)
 
     @property
     def store(self) -> Path:
@@ -71,19 +100,33 @@ def new_clone(folder: Path, files: dict[str, str]) -> Clone:
     return Clone(folder)
 
 
+def desk(folder: Path, stack_file: Path) -> Clone:
+    """A folder that is this clone, its environment too, for whoever sits before a stack that a test has deployed."""
+    folder.mkdir()
+    for path in ROOT.iterdir():
+        if not re.match(r"\.(git|state|coreflux)|Pulumi\.\w", path.name) or path.name == "Pulumi.yaml":
+            (folder / path.name).symlink_to(path)
+    shutil.copy(stack_file, folder)
+    return Clone(folder)
+
+
 class Page:
-    """A page that is followed: its blocks one after another, none left out."""
+    """A page that is followed: its blocks one after another, none left out but what NOT_RUN names."""
 
     def __init__(self, clone: Clone, name: str) -> None:
         self._clone, self._name = clone, name
-        self._left = blocks(OPERATIONS / name)
+        self._left = run_of(OPERATIONS / name)
 
-    def follow(self, words: str, *, given: str = "", code: int = 0) -> str:
-        """Run the next block, which has `words` in it. Gives what it said."""
+    def follow(self, words: str, *, given: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
+        """Run the next block, which has `words` in it; or what stands `before` a line of it. Gives what it said."""
         assert self._left, f"{self._name} has no block {words!r} any more"
         block = self._left.pop(0)
+        if before:
+            block, then, rest = block.partition(f"\n{before}")
+            assert then, f"the next block of {self._name} has no line {before!r}"
+            self._left.insert(0, before + rest)
         assert words in block, f"the next block of {self._name} is {block!r}"
-        done = self._clone.sh(block, given=given)
+        done = self._clone.sh(block, given=given, typed=typed)
         assert done.returncode == code, f"{self._name}: {block}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

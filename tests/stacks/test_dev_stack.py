@@ -7,7 +7,6 @@ import json
 import stat
 import urllib.parse
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -102,9 +101,8 @@ def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: S
     stack.preview_is_empty()
 
 
-def test_a_compromised_password_is_refused_within_ten_seconds_and_no_preview_sees_a_change(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_a_compromised_password_is_refused_and_no_preview_sees_a_change(stack: Stack, tmp_path: Path) -> None:
+    """How soon, tests/contract/test_compromise_dev.py measures."""
     stack.up()
     stack.secretops("broker", "start")
     assert stack.secretops("rotate", "mqtt").returncode == 0
@@ -115,10 +113,7 @@ def test_a_compromised_password_is_refused_within_ten_seconds_and_no_preview_see
     done = stack.secretops("compromise", "mqtt", "--yes", "--to", str(tmp_path))
     assert done.returncode == 0, done.stdout
     assert log_in(broker, old) != "Success"
-    (path,) = tmp_path.glob("incident-mqtt-*.json")
-    moments = {each["step"]: each for each in json.loads(path.read_text())["moments"]}
-    began, ended = moments["freeze"]["began"], moments["replace"]["ended"]
-    assert (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds() < 10
+    assert len(list(tmp_path.glob("incident-mqtt-*.json"))) == 1
     stack.preview_is_empty()
 
 

@@ -23,13 +23,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.real.mosquitto import free_port
 from tests.real.upstream import SMALL_SERVER, real_server
-from tests.stacks.runbook import ROOT, Clone, blocks, new_clone
+from tests.stacks.runbook import ROOT, Clone, new_clone, run_of
 
 pytestmark = pytest.mark.real
 
 DEADLINE = 60
-NOT_RUN_HERE = {"make test"}
-"""Commands of the README that this test is itself part of."""
 UNTRIED_HERE = {"secretops put agent-key": "secretops put agent-key --untested"}
 """The Copilot takes no key of a test: test_runbooks.py has another agent take one."""
 
@@ -150,8 +148,8 @@ def test_a_preview_wants_no_changes_after_ten_rotations(clone: Newcomer) -> None
 
 def test_every_command_of_the_readme_works_in_its_order_and_leaves_only_the_trail(clone: Newcomer) -> None:
     ran = 0
-    for block in blocks(ROOT / "README.md"):
-        lines = [UNTRIED_HERE.get(line, line) for line in block.splitlines() if line not in NOT_RUN_HERE]
+    for block in run_of(ROOT / "README.md"):
+        lines = [UNTRIED_HERE.get(line, line) for line in block.splitlines()]
         done = clone.sh(*lines, given="a-key-of-the-newcomer\n")
         assert done.returncode == 0, (lines, done.stdout + done.stderr)
         ran += len(lines)

@@ -40,7 +40,10 @@ from tests.real.served import OFTEN
 from tests.real.stack import DEADLINE, log_in
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks import vault_rights
+from tests.stacks.prod import OF_CLOUDS
 from tests.stacks.prod_vault import PAGE, VaultStack, block, new_vault
+from tests.stacks.runbook import Clone, Page, desk
+from tools.gobuild import cache_root
 
 pytestmark = pytest.mark.real
 
@@ -452,10 +455,52 @@ def test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said(rotat
     assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"
 
 
-def test_destroy_takes_all_of_the_stack_away_and_nothing_else(rotated: LocalVault) -> None:
-    client = rotated.openbao.client()
-    done = rotated.stack.run("destroy", "--yes", "--skip-preview")
-    assert done.returncode == 0, done.stdout[-4000:]
+@pytest.fixture
+def at_the_desk(rotated: LocalVault) -> Clone:
+    """Where the page's people sit, one after another, with no token but what each logs in with.
+
+    Who deploys has his in VAULT_TOKEN, too, while it is his turn: the stand-in looks nowhere else.
+    """
+    stack = rotated.stack
+    clone = desk(stack.home / "desk", stack.configure())
+    (clone.folder / ".coreflux-mcp-local").symlink_to(rotated.folder)
+    path = f"{rotated.openbao.program.parent}{os.pathsep}{stack.environment['PATH']}"
+    openbao = {name: text for name, text in stack.environment.items() if name not in ("VAULT_TOKEN", "BAO_TOKEN")}
+    clone.without = OF_CLOUDS
+    clone.environment |= openbao | {"PATH": path, "PULUMI_SKIP_CONFIRMATIONS": "true"}
+    clone.environment |= {"HOME": str(stack.home), "XDG_CACHE_HOME": str(cache_root().parent)}
+    return clone
+
+
+def test_the_page_is_followed_word_for_word_and_its_end_takes_away_all_of_the_stack_and_nothing_else(
+    rotated: LocalVault, at_the_desk: Clone
+) -> None:
+    page, client = Page(at_the_desk, "vault.md"), rotated.openbao.client()
+
+    def log_in(with_token: str) -> None:
+        done = at_the_desk.sh("bao login -no-print", typed=f"{with_token}\n")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    page.follow("export VAULT_ADDR=")
+    deployers = {"VAULT_TOKEN": rotated.stack.leads["VAULT_TOKEN"]}
+    with mock.patch.dict(at_the_desk.environment, deployers):
+        said = page.follow("bao login", typed=f"{deployers['VAULT_TOKEN']}\n")
+    assert str(rotated.stack.outputs()["next"]) in said
+    page.follow("-method=userpass username=alice", typed=f"{rotated.password}\n")
+    page.follow("secretops put broker-admin", given=json.dumps(dict(rotated.broker.admin)))
+    page.follow("secretops tick")
+    log_in(rotated.openbao.root)
+    page.follow("token_policies=")
+    log_in(rotated.operators_token)
+    page.follow("secret-id")
+    rotated.rotator()
+    page.follow("secretops rotate client-cert")
+    assert (at_the_desk.folder / "root.crt").read_text() == (rotated.stack.home / "root.crt").read_text()
+
+    page.follow("secretops purge --destroy", typed=f"{rotated.stack.name}\n", before="pulumi destroy")
+    with mock.patch.dict(at_the_desk.environment, deployers):
+        page.follow("pulumi destroy")
+    page.is_followed_to_its_end()
     named = {
         *client.sys.list_mounted_secrets_engines()["data"],
         *client.sys.list_auth_methods()["data"],

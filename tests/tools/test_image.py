@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import re
 import secrets
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import make_stack
 from tests.real.workshop import PYTHON, PYTHON_VERSION, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop, until
+from tests.stacks.runbook import Clone, Page
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
@@ -41,6 +44,15 @@ ALLOWED = (
 )
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 """And no --tmpfs: there is nowhere at all to write to, where a test mounts nothing."""
+
+ON_THE_MACHINES_NETWORK = """#!/bin/sh
+if [ "$1" = build ]; then
+    shift
+    set -- build --network host "$@"
+fi
+exec {client} "$@"
+"""
+"""The client of a daemon that makes no network of its own."""
 
 real = pytest.mark.real
 
@@ -124,6 +136,26 @@ def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop
     assert names == {"PATH", "COREFLUX_SERVER_DIR", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
     history = workshop.docker.tell("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
     assert not re.search("password|secret[^so]|token|api.key", history, re.IGNORECASE)
+
+
+@real
+@pytest.mark.usefixtures("image")
+def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Workshop, tmp_path: Path) -> None:
+    """By `make` in a clone that lies beside the server's; the base is this workshop's."""
+    shutil.copy(ROOT / "Makefile", workshop.tree)
+    shutil.copytree(workshop.tree / SERVER_FOLDER, workshop.tree.parent / "its-clone")
+    (workshop.tree / ".git/config").unlink()  # it is none
+    (tmp_path / "docker").write_text(ON_THE_MACHINES_NETWORK.format(client=workshop.docker.client))
+    (tmp_path / "docker").chmod(0o755)
+    environment = workshop.docker.environment | {"PYTHON_IMAGE": PYTHON, "DOCKER_BUILDKIT": "0"}
+    clone = Clone(workshop.tree, environment | {"PATH": f"{tmp_path}{os.pathsep}{environment['PATH']}"})
+    page = Page(clone, "image.md")
+    page.follow("make image UPSTREAM=../its-clone")
+    said = page.follow("docker inspect")
+    page.is_followed_to_its_end()
+    assert f'"User":"{USER}:{USER}"' in said
+    assert "Live with the secrets" in said
+    assert hashlib.sha256(workshop.server_files["server.py"]).hexdigest() in said
 
 
 @real

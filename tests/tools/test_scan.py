@@ -17,6 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.stacks.runbook import OPERATIONS, Clone, run_of
+
 ROOT = Path(__file__).resolve().parents[2]
 SCAN = ROOT / "tools/scan.py"
 ALL = ("detect-secrets", "bandit", "bandit-b106", "gitleaks", "trufflehog", "git-secrets")
@@ -234,6 +236,21 @@ def test_the_baseline_lets_through_what_was_audited_and_nothing_else(repository:
     broken = scan(repository.folder, "detect-secrets")
     assert broken.returncode == 2
     assert ".secrets.baseline is not a baseline" in broken.stdout
+
+
+@pytest.mark.real
+def test_the_pages_commands_make_a_baseline_and_judge_what_is_in_it(repository: Repository) -> None:
+    anew, again = run_of(OPERATIONS / "scanning.md")[::-1]
+    repository.commit("app.py", f'broker_password = "{password()}"\n')
+    (repository.folder / ".venv").symlink_to(sys.prefix)
+    clone = Clone(repository.folder, environment(), without=tuple(GIT_OF_A_HOOK))
+    for answer, is_secret in {"n": True, "y": False}.items():
+        assert f"{answer}: {'a secret' if is_secret else 'harmless'}" in again
+        done = clone.sh(anew, again, given=f"{answer}\n")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (entry,) = json.loads((repository.folder / ".secrets.baseline").read_text())["results"]["app.py"]
+        assert entry["is_secret"] is is_secret
+        assert scan(repository.folder, "detect-secrets").returncode == int(is_secret)
 
 
 @pytest.mark.real

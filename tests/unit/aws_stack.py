@@ -26,7 +26,7 @@ CA = "arn:aws:acm-pca:eu-west-1:210987654321:certificate-authority/01234567-89ab
 """Of another account and region, which shares it."""
 GOLDEN = Path(__file__).with_name("golden") / "aws-roles.txt"
 
-STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: ["{OPERATOR}"]'
+STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: {[OPERATOR]}'
 SUBNETS = "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"
 SERVER = f"kind: ecs, subnets: {SUBNETS}, security_groups: [sg-0123456789abcdef0]"
 
@@ -41,7 +41,7 @@ def a_package(*, current: bool = True) -> Iterator[None]:
 @contextmanager
 def a_kubeconfig() -> Iterator[None]:
     """As if there were one. A stand-in: the mocks ask no cluster."""
-    with mock.patch("components.kubernetes.identity.connect"):
+    with mock.patch("components.kubernetes.identity.chosen"):
         yield
 
 
@@ -54,13 +54,14 @@ def on_aws(
     kind: str = SERVER,
     image: str = IMAGE,
     package: bool = True,
+    operators: tuple[str, ...] = (OPERATOR,),
     into: Deployed | None = None,
     **more: str,
 ) -> Deployed:
     """A stack of the AWS store, each section with more entries; `kind` is the server's."""
     shown = f', image: "{image}"' if image else ""
     sections = {
-        "store": f"{{{STORE}{store}}}",
+        "store": f"{{{STORE.replace(str([OPERATOR]), str(list(operators)))}{store}}}",
         "server": f"{{{kind}{shown}{server}}}",
         "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
         **more,

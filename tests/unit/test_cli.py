@@ -74,6 +74,14 @@ def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) ->
 PLACEHOLDER = "canary-of-this-test-only"
 
 
+@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--stack", "dev", "status"], "comes after its command")])
+def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(typed: list[str], told: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "secretops", *typed], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert bool(done.stderr) is bool(told)
+
+
 @pytest.mark.parametrize(
     ("arguments", "given", "code", "words"),
     [
@@ -449,7 +457,7 @@ def test_an_installation_without_a_platforms_client_says_which_extra_brings_it(m
     for name in [name for name in sys.modules if name.startswith("secretops.stores.kubernetes")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "lightkube", None)
-    with pytest.raises(UsageError, match=r"no lightkube(?s:.*)secretops\[kubernetes\]"):
+    with pytest.raises(UsageError, match=r"no lightkube(?s:.*)make setup"):
         open_store(KubernetesStore(namespace="some", versions="v", lease="l"), role="operator")
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import botocore.session
 import pytest
+import yaml
 from botocore import xform_name
 from typer.main import get_command
 
-from components.sections import AgentSettings, BrokerSettings, IssuerSettings, ServerSettings, StoreSettings
 from secretops.cli import app
 from secretops.errors import ExitCode
-from tests.stacks.runbook import OPERATIONS, blocks
+from settings import _SECTIONS, Settings
+from tests.stacks.pages import NOT_RUN, RUN_BY
+from tests.stacks.runbook import OPERATIONS, blocks, run_of
+from tools.settings_page import OF_KINDS
+from tools.site_pages import as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,15 +33,6 @@ NO_API = {"configure", "s3", "sso"}
 
 OF_EVERY_COMMAND = {"region", "output", "query", "profile", "cli-read-timeout"}
 """Options that the AWS CLI takes anywhere."""
-
-
-RUN_BY = {
-    "agent-key.md": "tests/contract/test_agent_key_page.py",
-    "certificates.md": "tests/contract/test_certificates_page.py",
-    "doctor.md": "tests/contract/test_doctor_dotenv.py",
-    "report.md": "tests/contract/test_report_page.py",
-}
-"""What runs the shell blocks of a runbook, where tests/stacks/test_runbooks.py does not."""
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
@@ -62,7 +59,7 @@ def commands(page: Path, program: str) -> Iterator[list[str]]:
 def slugs(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {as_github_does(heading, "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -107,15 +104,79 @@ def test_every_aws_command_on_a_page_is_an_operation_and_its_options_are_its_par
         assert given <= parameters | OF_EVERY_COMMAND, rest
 
 
+WITH_SHELL = [str(page.relative_to(ROOT)) for page in PAGES if blocks(page)]
 RUNBOOKS = re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text().partition("\n\nOf a store")[0])
 
 
-@pytest.mark.parametrize("page", ["README.md", *RUNBOOKS])
-def test_every_shell_block_of_a_runbook_is_run_by_a_test(page: str) -> None:
-    """One that the index names. What runs a page runs all of it, or fails."""
-    if blocks(OPERATIONS / page):
-        runs = (ROOT / RUN_BY.get(page, "tests/stacks/test_runbooks.py")).read_text()
-        assert re.search(rf'(Page\([\w.]+, |blocks\(OPERATIONS / )"{re.escape(page)}"\)', runs)
+@pytest.mark.parametrize("page", WITH_SHELL)
+def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_names(page: str) -> None:
+    """What runs a page runs all of it, or fails."""
+    if run_of(ROOT / page):
+        followed = "tests/stacks/test_runbooks.py" if Path(page).name in ("README.md", *RUNBOOKS) else None
+        test = RUN_BY.get(page, followed)
+        assert test, "no test runs it: say in tests/stacks/pages.py which one does, or what that would take"
+        runs = (ROOT / test).read_text()
+        assert re.search(rf'"({re.escape(page)}|{re.escape(Path(page).name)})"', runs), test
+        assert re.search(r"\b(Page|blocks|run_of)\(", runs), test
+    else:
+        assert page not in RUN_BY, "nothing of it is run"
+
+
+def test_every_command_of_the_table_stands_on_its_page_with_a_reason() -> None:
+    assert {*RUN_BY, *NOT_RUN} <= set(WITH_SHELL)
+    for page, entries in NOT_RUN.items():
+        text = "\n".join(blocks(ROOT / page))
+        for words, reason in entries.items():
+            assert re.search(rf"^{re.escape(words)}", text, re.MULTILINE), (page, words)
+            assert len(reason) > 5
+
+
+FENCES = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+BLOCKS = [
+    pytest.param(language, textwrap.dedent(text), id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, (_, language, text) in enumerate(FENCES.findall(page.read_text()))
+]
+
+
+@pytest.mark.parametrize(("language", "text"), BLOCKS)
+def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> None:
+    """Whether it does what its page says is another test's to show: of commands, RUN_BY names it."""
+    match language:
+        case "sh" | "bash":
+            done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+        case "json":
+            json.loads(text)
+        case "yaml":
+            assert isinstance(yaml.safe_load(text), dict)
+        case "python":
+            compile(text, "a page", "exec")
+        case _:
+            assert language in ("hcl", "mermaid", "text"), "a block says what it is; commands are `sh`"
+
+
+def test_a_program_and_a_policy_stand_only_where_a_test_takes_them_from_the_page() -> None:
+    """tests/stacks/test_component_package.py deploys the one, tests/stacks/prod_vault.py by the rights of the other."""
+    pages = {(language, page.name) for page in PAGES for _, language, _ in FENCES.findall(page.read_text())}
+    assert {found for found in pages if found[0] in ("python", "hcl")} == {
+        ("python", "component.md"),
+        ("hcl", "vault.md"),
+    }
+
+
+def sections(text: str) -> dict[str, str]:
+    """Those of a stack that a block of YAML declares, below a key of a program's, or as properties."""
+    document = yaml.safe_load(text)
+    found = document.get("config") or document["resources"]["mcp"]["properties"]
+    if "store" not in found:
+        (found,) = found.values()
+    return {name: entry if isinstance(entry, str) else json.dumps(entry) for name, entry in found.items()}
+
+
+@pytest.mark.parametrize("text", [block.values[1] for block in BLOCKS if block.values[0] == "yaml"])
+def test_every_stack_that_a_page_declares_is_one_that_the_program_takes(text: str) -> None:
+    Settings.parse("dev", sections(text))
 
 
 def test_every_page_of_operations_is_in_the_index() -> None:
@@ -130,21 +191,13 @@ def test_the_readme_lists_every_command_and_exit_code() -> None:
     assert re.findall(r"^\| (\d) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
 
 
-SECTIONS = {
-    **{"store": StoreSettings, "server": ServerSettings, "broker": BrokerSettings},
-    **{"agent": AgentSettings, "issuer": IssuerSettings},
-}
-
-
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_readme_has_every_key_of_a_section(section: str) -> None:
-    table = (ROOT / "README.md").read_text().partition("| section | keys")[2]
-    rows = re.search(rf"^\| `{section}` \|.*\n(\| \|.*\n)*", table, re.MULTILINE)
-    assert rows, section
-    for model in get_args(SECTIONS[section]):
-        (kind, *_) = get_args(model.model_fields["kind"].annotation)
-        (row,) = [row for row in rows[0].splitlines() if f"`kind: {kind}`" in row]
-        assert model.model_fields.keys() - {"kind"} <= set(re.findall(r"`(\w+)`", row)), kind
+def test_the_readme_names_every_section_of_a_stack_file_and_its_kinds() -> None:
+    table = (ROOT / "README.md").read_text().partition("| section | kinds | says |")[2].partition("\n\n")[0]
+    rows = {row[0]: row[1] for row in re.findall(r"^\| (.+?) \| (.*?) ?\| .+ \|$", table, re.MULTILINE)}
+    for section, union in OF_KINDS.items():
+        kinds = {kind for model in get_args(union) for kind in get_args(model.model_fields["kind"].annotation)}
+        assert set(rows[f"`{section}`"].split(", ")) == kinds, section
+    assert {name for cell in rows for name in re.findall(r"`(\w+)`", cell)} == set(_SECTIONS)
 
 
 @pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])

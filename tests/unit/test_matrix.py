@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from components.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, markdown, refusal
 from components.references import ReferenceKind
-from components.sections import PROJECT_FOLDER
 
 DESIGNED = {
     ("dotenv", "local"): "MountedFiles",
@@ -104,14 +101,6 @@ def test_every_kind_of_reference_is_used_by_a_pair() -> None:
     used = {kind for servers in PAIRS.values() for kinds in servers.values() for kind in kinds}
 
     assert used == set(ReferenceKind)
-
-
-def test_the_readmes_tables_are_those_of_the_matrix() -> None:
-    readme = (PROJECT_FOLDER / "README.md").read_text()
-
-    shown = re.findall(r"<!-- matrix -->\n+(.*?)\n*<!-- /matrix -->", readme, re.DOTALL)
-
-    assert shown == [markdown().rstrip("\n")], "print them with: python -m components.matrix"
 
 
 def test_the_readmes_table_marks_what_is_planned() -> None:

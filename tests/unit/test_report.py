@@ -366,7 +366,7 @@ def test_without_its_extra_the_page_is_refused_with_what_to_install_and_the_json
     for name in [name for name in sys.modules if name.startswith("secretops.report")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    refused(run(stack, "report", "--to", str(tmp_path / "r.html")), 2, "no vl_convert", "install secretops[report]")
+    refused(run(stack, "report", "--to", str(tmp_path / "r.html")), 2, "no vl_convert", "make setup")
     assert run(stack, "report", "--json", "--skip-doctor").returncode == ExitCode.DONE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from settings import ConfigurationError
+from tests.unit.stack_file import StackFile
 from tests.unit.swarm_stack import file_on_swarm, refusals
 
 
@@ -28,15 +29,28 @@ from tests.unit.swarm_stack import file_on_swarm, refusals
         (", spread: [zone]", ("server.spread", "spread over", "write it like node.labels.zone")),
         (", log_driver: {name: none}", ("server.log_driver.name", "one of local", "")),
         (", log_driver: {nam: local}", ("server.log_driver.nam", "unknown", "did you mean name")),
-        (
-            ", registry_login: true, image: coreflux/mcp-secrets:0.1.0",
-            ("server.registry_login", "the registry that the image's name begins with", "docker.io/coreflux/mcp-se"),
-        ),
         (", replicas: 0", ("server.replicas: 0", "", "")),
     ],
 )
 def test_a_server_is_refused(server: str, told: tuple[str, str, str]) -> None:
     assert any(all(part in one for part in told) for one in refusals(server=server))
+
+
+def test_a_login_to_a_registry_that_the_image_does_not_name_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        StackFile.read(
+            """
+config:
+  store: {kind: swarm}
+  server: {kind: swarm, image: "coreflux/mcp-secrets:0.1.0", registry_login: true}
+  broker: {kind: coreflux, host: mqtt.example.com}
+"""
+        ).parse("prod")
+
+    (problem,) = caught.value.problems
+    assert problem.what.startswith("server.registry_login: ")
+    assert "the registry that the image's name begins with" in problem.rule
+    assert problem.remedy == "write docker.io/coreflux/mcp-secrets:0.1.0"
 
 
 def test_a_credential_of_a_log_driver_is_refused_and_not_repeated() -> None:

@@ -1,7 +1,7 @@
 """docs/operations/vault.md against the program: its keys, its rights, and each command of `bao` and its options.
 
-That blocks of the page do what it says is shown by tests/stacks, which run those of RUN on a real OpenBao, and deploy
-with the rights of the page's policy. The rest of its commands nobody runs here.
+That its blocks do what it says is shown by tests/stacks, which run them on a real OpenBao, and deploy with the rights
+of the page's policy. What nobody runs here, and why, is in tests/stacks/pages.py.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def test_the_blocks_that_tests_run_are_there_once() -> None:
 
 
 KNOWN = {
-    "login": {"-method"},
+    "login": {"-method", "-no-print"},
     "read": {"-field"},
     "write": {"-f", "-field", "-wrap-ttl"},
     "auth": set[str](),  # enable
     "token": {"-mode"},
 }
-"""Commands of bao and the options that the page gives them. Tests run all but `login`."""
+"""Commands of bao and the options that the page gives them. Tests run all of them."""
 
 
 def test_every_bao_command_on_the_page_is_a_known_one() -> None:

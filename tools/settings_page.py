@@ -1,0 +1,154 @@
+"""docs/settings.md: every key that a stack file may have, from the models that read it.
+
+What an entry may be is asked of the model itself: it is given something that it refuses, and the rule is what a person
+would be told.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from components.entries import LogLevel
+from components.problems import explain
+from components.sections import (
+    AgentSettings,
+    BrokerSettings,
+    DeclaredSecret,
+    Environment,
+    IssuerSettings,
+    Rotation,
+    Section,
+    ServerSettings,
+    StoreSettings,
+)
+
+OF_KINDS = {
+    "store": StoreSettings,
+    "server": ServerSettings,
+    "broker": BrokerSettings,
+    "agent": AgentSettings,
+    "issuer": IssuerSettings,
+}
+OF_ONE: dict[str, type[Section]] = {"rotation": Rotation, "secrets.NAME": DeclaredSecret}
+
+REFUSED: tuple[Any, ...] = ("\x00\x00", 10**9, ["\x00\x00"], [], {"\x00\x00": 1})
+"""Something of each shape that no key takes."""
+
+OF_A_SHAPE = {"int_type", "string_type", "tuple_type", "model_type", "model_attributes_type", "dict_type"}
+"""Errors that tell of an entry's shape alone: another sample may be told more."""
+
+HEAD = """# Settings
+
+Every key of a stack file, `Pulumi.<stack>.yaml`, from the models that read it (`make docs` writes this page). Each
+section lies under `config:`, its name after `coreflux-mcp-secrets:`. What a file does not say has the default; a key
+without one has to be there, a nested one if its section is. A wrong file is refused with all that is wrong in it: the
+value, the rule, the remedy. Which store goes with which server, and why, is in [the
+README](../README.md#a-stack-file).
+"""
+
+
+def render() -> str:
+    """The page."""
+    parts = [HEAD]
+    for section, union in OF_KINDS.items():
+        parts.append(f"## {section}\n")
+        for model in get_args(union):
+            kinds = " or ".join(f"`{kind}`" for kind in get_args(model.model_fields["kind"].annotation))
+            parts += [f"### {section}, kind {kinds}\n", f"{_first(model)}\n", _table(model)]
+    for section, model in OF_ONE.items():
+        parts += [f"## {section}\n", f"{_first(model)}\n", _table(model)]
+    levels = ", ".join(f"`{level}`" for level in get_args(getattr(LogLevel, "__value__", LogLevel)))
+    parts.append(f"## log_level\n\nOne of {levels}; by the environment if it is not said: DEBUG, INFO, WARNING.\n")
+    places = ", ".join(f"`{place.value}`" for place in Environment)
+    parts.append(
+        f"## environment\n\nOne of {places}; by the first word of the stack's name if it is not said: dev…, stag…, "
+        "and any other is production.\n"
+    )
+    return "\n".join(parts)
+
+
+def _first(model: type[BaseModel]) -> str:
+    return " ".join(inspect.getdoc(model).split()) if inspect.getdoc(model) else ""  # type: ignore[union-attr]
+
+
+def _table(model: type[Section]) -> str:
+    rows = list(_rows(model))
+    if not rows:
+        return "It has no other key.\n"
+    head = "| key | default | may be | |\n|---|---|---|---|\n"
+    return head + "\n".join(f"| `{key}` | {default} | {rule} | {told} |" for key, default, rule, told in rows) + "\n"
+
+
+def _rows(model: type[Section], within: str = "") -> Iterator[tuple[str, str, str, str]]:
+    words = _words(model)
+    for key, field in model.model_fields.items():
+        if key == "kind" and not within:
+            continue
+        inner = next(
+            (one for one in _parts(field.annotation) if isinstance(one, type) and issubclass(one, Section)), None
+        )
+        rule = "a section" if inner else rule_of(field)
+        yield f"{within}{key}", _default(field), rule.replace("|", "\\|"), words.get(key, "").replace("|", "\\|")
+        if inner:
+            yield from _rows(inner, f"{within}{key}.")
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "–"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    match value:
+        case None:
+            return "none"
+        case StrEnum():
+            return f'`"{value.value}"`' if value.value.isdigit() else f"`{value.value}`"
+        case str():
+            return f"`{value}`"
+        case tuple():
+            return f"`[{', '.join(str(getattr(entry, 'value', entry)) for entry in value)}]`"
+        case _:
+            return f"`{json.dumps(value)}`"
+
+
+def rule_of(field: FieldInfo) -> str:
+    """What a person is told who writes something wrong at this key."""
+    adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation(), config={"strict": True})
+    told: list[tuple[bool, str]] = []
+    for sample in REFUSED:
+        try:
+            adapter.validate_json(json.dumps(sample))
+        except ValidationError as error:
+            (detail, *_) = error.errors(include_url=False)
+            (problem, *_) = explain("it", error, {})
+            many = "a list, each: " if detail["loc"] else ""
+            told.append((detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule))
+    return min(told, key=lambda one: one[0])[1]
+
+
+def _words(model: type[BaseModel]) -> dict[str, str]:
+    """What the source says below each key. Pydantic would read it at each start of the program; here it is once."""
+    found = {}
+    lines = [
+        line for one in ast.parse(textwrap.dedent(inspect.getsource(model))).body for line in getattr(one, "body", ())
+    ]
+    for entry, after in pairwise(lines):
+        match entry, after:
+            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str() as text)):
+                found[key] = " ".join(text.split())
+    return found
