@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         out.write("\n".join([*text(plan, judgements), ""]))
     if asked.json:
         made = evidence(
-            plans,
+            told,
             source="preview",
             at=asked.at,
             commit=asked.commit,

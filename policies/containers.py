@@ -1,4 +1,4 @@
-"""What is asked alike of containers, whatever runs them: a cluster or a Swarm."""
+"""What is asked alike of containers, whatever runs them: a cluster, a Swarm or a cloud."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def drops_all(drops: Any) -> bool:
 def of_a_value(name: Any) -> bool:
     """Whether a variable is a credential's, by its name."""
     return isinstance(name, str) and bool(_OF_A_VALUE & set(name.upper().split("_")))
+
+
+def in_plain_sight(name: Any, text: Any) -> bool:
+    """Whether a variable is a credential's by its name, or has a private key in it. One not known yet has none."""
+    return of_a_value(name) or "PRIVATE KEY-----" in str(text)
 
 
 def carries_value(of: Resource, container: str, name: Any, text: Any) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -53,8 +53,10 @@ def judge_by(rule: Rule, plan: Plan) -> Judgement:
     return Judgement(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)
 
 
-def evidence(plans: Iterable[Plan], *, source: str, at: str, commit: str, tools: Mapping[str, str]) -> dict[str, Any]:
-    """What was found in each plan, by every rule. `source` says where plans came from; who asks says when it was."""
+def evidence(
+    told: Iterable[tuple[Plan, Sequence[Judgement]]], *, source: str, at: str, commit: str, tools: Mapping[str, str]
+) -> dict[str, Any]:
+    """What `judge` told of each plan. `source` says where plans came from; who asks says when it was."""
     return {
         "form": FORM,
         "source": source,
@@ -70,12 +72,11 @@ def evidence(plans: Iterable[Plan], *, source: str, at: str, commit: str, tools:
             }
             for rule in rules()
         },
-        "stacks": [_of_stack(plan) for plan in plans],
+        "stacks": [_of_stack(plan, judgements) for plan, judgements in told],
     }
 
 
-def _of_stack(plan: Plan) -> dict[str, Any]:
-    judgements = judge(plan)
+def _of_stack(plan: Plan, judgements: Sequence[Judgement]) -> dict[str, Any]:
     return {
         "project": plan.project,
         "stack": plan.stack,

@@ -7,14 +7,15 @@ from functools import cache
 from typing import Any
 
 from policies.compliance import page
-from policies.evidence import evidence
+from policies.evidence import evidence, judge
 
 
 @cache
 def _evidence() -> dict[str, Any]:
     from tests.unit.policy_plans import STACK_FILES, shipped  # the mocks are the tests'
 
-    return evidence((shipped(stack) for stack in STACK_FILES), source="mocks", at="", commit="", tools={})
+    plans = [shipped(stack) for stack in STACK_FILES]
+    return evidence(((plan, judge(plan)) for plan in plans), source="mocks", at="", commit="", tools={})
 
 
 def render_evidence() -> str:

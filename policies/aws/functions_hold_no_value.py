@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.containers import of_a_value
+from policies.containers import in_plain_sight
 from policies.looking import at, judge
 from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
 
@@ -29,7 +29,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
         wrong = "are no names and texts that could be looked at; write them so"
         yield from judge(function, _names(variables), lambda told: told is not None, "its variables", wrong)
         for name, text in sorted(variables.items()) if isinstance(variables, Mapping) else ():
-            if of_a_value(name) or "PRIVATE KEY-----" in str(text):
+            if in_plain_sight(name, text):
                 wrong = f"its variable {name} is a credential's: everybody who sees its settings reads it"
                 yield Finding(function.urn, f"{wrong}; have it read the secret by its ARN")
 

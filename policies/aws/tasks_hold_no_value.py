@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.aws.tasks_closed import TASK, containers, no_containers
-from policies.containers import of_a_value
+from policies.containers import in_plain_sight
 from policies.looking import at, judge, listed
 from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
 
@@ -32,7 +32,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 def _judged(task: Resource, one: Any, of: str) -> Iterator[Finding]:
     for variable in listed(at(one, "environment")):
         name, text = at(variable, "name"), at(variable, "value")
-        if of_a_value(name) or "PRIVATE KEY-----" in str(text):
+        if in_plain_sight(name, text):
             yield Finding(task.urn, f"{of} {name} is a value in plain sight; inject it by secrets and valueFrom")
     for variable in listed(at(one, "secrets")):
         what = f"{of} {at(variable, 'name')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.containers import of_a_value
+from policies.containers import in_plain_sight
 from policies.looking import at, each, judge
 from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
 
@@ -18,7 +18,7 @@ def _applies(plan: Plan) -> bool:
 
 def _public(pair: Any) -> bool:
     name, text = pair
-    return not (of_a_value(name) or "PRIVATE KEY-----" in text)
+    return not in_plain_sight(name, text)
 
 
 def _referred(secret: Any) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import paho.mqtt.client as mqtt
 from dotenv import dotenv_values
@@ -282,31 +283,25 @@ class MqttSession:
         self._answered.set()
 
 
-class Readers:
-    """Threads that read the credential from config/.env and log in with it, over and over, each on its own.
+class Turning:
+    """`count` threads that try something over and over, each on its own; `_try` says how it went."""
 
-    A reader's promise is to let go of a replaced credential within the grace. `caught_up` is how a test keeps that
-    promise on a machine of any speed: it moves the clock only after each reader has begun anew. A broker admin has no
-    grace: its reader, the rotator, reads it under the lease. Here, without one, a login with a value that has been
-    replaced meanwhile is no failure.
-    """
-
-    def __init__(self, stack: Stack, name: str = "mqtt", *, count: int = 1) -> None:
-        self._stack, self._name = stack, name
-        self._stopping = threading.Event()
-        self._turned = threading.Condition()
-        self._begun = [0] * count
-        self._ended = [0] * count
+    def __init__(self, count: int) -> None:
+        self._stopping, self._turned = threading.Event(), threading.Condition()
+        self._begun, self._ended = [0] * count, [0] * count
         self.failures: list[str] = []
-        self.passwords: list[set[str]] = [set() for _ in range(count)]
-        """The distinct passwords each reader logged in with, told by a number that reveals none."""
-        self._threads = [threading.Thread(target=self._read, args=(index,), daemon=True) for index in range(count)]
+        self._threads = [threading.Thread(target=self._run, args=(index,), daemon=True) for index in range(count)]
+
+    def _try(self, index: int) -> str:
+        """One turn of one thread: "Success", or what went wrong. It may raise."""
+        raise NotImplementedError
 
     @property
     def connects(self) -> int:
+        """How many came to an end, well or not."""
         return sum(self._ended)
 
-    def __enter__(self) -> Readers:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -318,12 +313,42 @@ class Readers:
             assert not thread.is_alive()
 
     def caught_up(self) -> None:
-        """Return when every reader has ended a login that it began, reading the credential first, after this call."""
+        """Return when each has ended a turn that it began, reading what it is given first, after this call."""
         with self._turned:
             wanted = [begun + 1 for begun in self._begun]
             assert self._turned.wait_for(
                 lambda: all(ended >= want for ended, want in zip(self._ended, wanted, strict=True)), DEADLINE
-            ), "a reader hangs"
+            ), f"one of {type(self).__name__} hangs"
+
+    def _run(self, index: int) -> None:
+        while not self._stopping.wait(PAUSE):
+            with self._turned:
+                self._begun[index] += 1
+            try:
+                outcome = self._try(index)
+            except Exception as error:
+                outcome = f"{type(error).__name__}: {error}"
+            with self._turned:
+                if outcome != "Success":
+                    self.failures.append(outcome)
+                self._ended[index] += 1
+                self._turned.notify_all()
+
+
+class Readers(Turning):
+    """Threads that read the credential from config/.env and log in with it, over and over, each on its own.
+
+    A reader's promise is to let go of a replaced credential within the grace. `caught_up` is how a test keeps that
+    promise on a machine of any speed: it moves the clock only after each reader has begun anew. A broker admin has no
+    grace: its reader, the rotator, reads it under the lease. Here, without one, a login with a value that has been
+    replaced meanwhile is no failure.
+    """
+
+    def __init__(self, stack: Stack, name: str = "mqtt", *, count: int = 1) -> None:
+        super().__init__(count)
+        self._stack, self._name = stack, name
+        self.passwords: list[set[str]] = [set() for _ in range(count)]
+        """The distinct passwords each reader logged in with, told by a number that reveals none."""
 
     def _kept(self) -> str | None:
         """The version that a reader without a grace is about to read."""
@@ -332,22 +357,15 @@ class Readers:
         current = self._stack.session().store.versions(self._name).current
         return current.id if current else None
 
-    def _read(self, index: int) -> None:
-        while not self._stopping.wait(PAUSE):
-            with self._turned:
-                self._begun[index] += 1
-            before = self._kept()
-            try:
-                credential = self._stack.credential(self._name)
-                outcome = self._stack.log_in(credential)
-                if outcome == "Success":
-                    self.passwords[index].add(str(hash(credential["password"])))
-            except Exception as error:
-                outcome = f"{type(error).__name__}: {error}"
-            if outcome != "Success" and before != self._kept():
-                outcome = "Success"
-            with self._turned:
-                if outcome != "Success":
-                    self.failures.append(outcome)
-                self._ended[index] += 1
-                self._turned.notify_all()
+    def _try(self, index: int) -> str:
+        before = self._kept()
+        try:
+            credential = self._stack.credential(self._name)
+            outcome = self._stack.log_in(credential)
+            if outcome == "Success":
+                self.passwords[index].add(str(hash(credential["password"])))
+        except Exception as error:
+            outcome = f"{type(error).__name__}: {error}"
+        if outcome != "Success" and before != self._kept():
+            return "Success"
+        return outcome

@@ -9,14 +9,15 @@ import pytest
 
 from policies.catalogue import rules
 from policies.compliance import main, page
-from policies.evidence import evidence
+from policies.evidence import evidence, judge
 from policies.rule import Framework, Plan
 from tests.unit.policy_plans import broken, shipped, unprotected
 
 
 def made(*plans: Plan, at: str = "", commit: str = "") -> str:
     """The page of these plans."""
-    return page(evidence(plans or (shipped("dev"),), source="mocks", at=at, commit=commit, tools={}))
+    told = [(plan, judge(plan)) for plan in plans or (shipped("dev"),)]
+    return page(evidence(told, source="mocks", at=at, commit=commit, tools={}))
 
 
 def test_each_rule_has_its_place_with_what_it_does_not_show() -> None:
@@ -73,7 +74,7 @@ def test_when_and_of_what_it_is_are_said_where_the_evidence_has_them() -> None:
 def test_the_command_makes_the_page_of_evidence_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = broken(shipped("staging"), "", ("secretops", "broker", "tls"), False)
     (tmp_path / "evidence.json").write_text(
-        json.dumps(evidence([plan], source="preview", at="", commit="", tools={"pulumi": "3"}))
+        json.dumps(evidence([(plan, judge(plan))], source="preview", at="", commit="", tools={"pulumi": "3"}))
     )
 
     assert main([str(tmp_path / "evidence.json")]) == 0

@@ -216,7 +216,9 @@ def test_a_program_that_made_nothing_is_not_judged() -> None:
 
 def test_evidence_of_the_same_plans_is_the_same_each_time() -> None:
     plans = [shipped("dev"), shipped("staging")]
-    made = [evidence(plans, source="mocks", at="", commit="", tools={}) for _ in range(2)]
+    made = [
+        evidence([(plan, judge(plan)) for plan in plans], source="mocks", at="", commit="", tools={}) for _ in range(2)
+    ]
 
     assert json.dumps(made[0]) == json.dumps(made[1])
 
