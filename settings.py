@@ -16,12 +16,13 @@ from typing import Annotated, Any, get_args
 import pulumi
 from pydantic import Field, TypeAdapter, ValidationError
 
-from components import catalogue, problems
+from components import catalogue, misfits
 from components.catalogue import Catalogue
 from components.contradictions import contradictions, doubts
 from components.entries import LogLevel, Name
 from components.naming import PROJECT
-from components.problems import Problem, says_secret
+from components.plain_values import encrypted_entry, says_secret, values_in
+from components.problems import Problem, did_you_mean, place_of
 from components.sections import (
     AgentSettings,
     AwsPrivateCa,
@@ -75,7 +76,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
 _REQUIRED = ("store", "server", "broker")
 
 
-def _keys(*models: type[Section], within: problems.Keys | None = None) -> problems.Keys:
+def _keys(*models: type[Section], within: misfits.Keys | None = None) -> misfits.Keys:
     """The keys of each kind of section; `within`, those of a section inside one."""
     found: dict[str, Iterable[str]] = dict(within or {})
     for model in models:
@@ -84,7 +85,7 @@ def _keys(*models: type[Section], within: problems.Keys | None = None) -> proble
     return found
 
 
-_KEYS: Mapping[str, problems.Keys] = {
+_KEYS: Mapping[str, misfits.Keys] = {
     "store": _keys(
         *get_args(StoreSettings),
         within={
@@ -228,7 +229,7 @@ class Settings:
         programs, with those: one of them may be this one's, misspelt. `by` is who says all that, if no file does.
         Raises ConfigurationError.
         """
-        found = [problems.encrypted(section) for section in encrypted]
+        found = [encrypted_entry(section) for section in encrypted]
         found += [
             Problem(f"{name}: missing", "a stack file says where secrets live, where the server runs, and which broker",
                     _how_to_add(name, others))
@@ -244,10 +245,10 @@ class Settings:
                 kinds[name] = kind
             if name in encrypted or (name in _REQUIRED and not text):
                 continue  # told already
-            values = list(problems.values_in(name, section, secret=name not in _SECTIONS and says_secret(name)))
+            values = list(values_in(name, section, secret=name not in _SECTIONS and says_secret(name)))
             found += values
             if name not in _SECTIONS:
-                found += [] if values else [problems.unknown_section(name, _SECTIONS, _KEYS)]
+                found += [] if values else [misfits.unknown_section(name, _SECTIONS, _KEYS)]
                 continue
             if values and not isinstance(section, Mapping):
                 continue
@@ -260,10 +261,10 @@ class Settings:
                     json.dumps(_without_values(section) if values else section)
                 )
             except ValidationError as error:
-                told = [problems.place_of(value) for value in values]
+                told = [place_of(value) for value in values]
                 keys = _KEYS.get(name, {})
-                found += problems.explain(name, error, keys, told=told)
-                rest = problems.without_unknown(_without_values(section) if values else section, error, keys)
+                found += misfits.explain(name, error, keys, told=told)
+                rest = misfits.without_unknown(_without_values(section) if values else section, error, keys)
                 if rest is not None:
                     with suppress(ValidationError):  # what is told already would only be told again
                         parsed[name] = _SECTIONS[name].validate_json(json.dumps(rest))
@@ -315,7 +316,7 @@ def _misspelt(others: Iterable[str], *, told: Collection[str]) -> Iterator[Probl
     """Each key whose project is nearly this one's, which would be passed over in silence. aws: is others' business."""
     for key in others:
         project, _, section = key.partition(":")
-        meant = problems.did_you_mean(project, [PROJECT], otherwise="")
+        meant = did_you_mean(project, [PROJECT], otherwise="")
         if meant and section not in told:
             yield Problem(
                 f"{key}: of another project",
@@ -337,7 +338,7 @@ def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _without_values(entry) if isinstance(entry, Mapping) else entry
         for key, entry in section.items()
-        if isinstance(entry, Mapping) or not any(problems.values_in(key, entry, secret=says_secret(key)))
+        if isinstance(entry, Mapping) or not any(values_in(key, entry, secret=says_secret(key)))
     }
 
 

@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 import pulumi
 
 from components.here import check_what_lies_here
-from components.problems import Problem, encrypted
+from components.plain_values import encrypted_entry
+from components.problems import Problem
 from components.program import open_stack
 from components.stack_file import handed_over
 from secretops.installed import how_to_install
@@ -143,7 +144,7 @@ def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
     given = list(_mappings(sections)), list(_texts(sections))
     for key, kept in kept_encrypted():
         if any(one in given[0] for one in _mappings(kept)) or kept in given[1]:
-            yield encrypted(key)
+            yield encrypted_entry(key)
 
 
 def _mappings(entry: Any) -> Iterator[Mapping[str, Any]]:

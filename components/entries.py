@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from components.naming import NAME
-from components.problems import (
+from components.constraints import (
     between,
     distinct,
     matching,
@@ -18,6 +17,7 @@ from components.problems import (
     one_of,
     public_addresses,
 )
+from components.naming import NAME
 
 Name = Annotated[
     str,

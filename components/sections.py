@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from components.constraints import between, distinct, matching
 from components.entries import (
     EVERYWHERE,
     AbsolutePath,
@@ -67,7 +68,6 @@ from components.entries import (
     VpcId,
     WayOut,
 )
-from components.problems import between, distinct, matching
 from secretops.manifest import MqttProtocol, Reader
 
 _ABOVE = Path(__file__).resolve().parents[1]

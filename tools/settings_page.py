@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from components.entries import LogLevel
-from components.problems import explain
+from components.misfits import explain
 from components.sections import (
     AgentSettings,
     BrokerSettings,

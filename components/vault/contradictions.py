@@ -7,7 +7,8 @@ from typing import Any
 
 from components.broker import ca_bundle
 from components.elsewhere import fetched_too_late, not_fetched
-from components.problems import A_SECTION, Problem
+from components.misfits import A_SECTION
+from components.problems import Problem
 from components.sections import (
     EmbeddedBroker,
     KubernetesServer,
