@@ -5,6 +5,7 @@ Nothing stands in for anything here but on the row `coreflux`: its broker is the
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import secrets
@@ -262,6 +263,20 @@ def test_no_thread_outlives_a_job(row: Row) -> None:
     target.verify(credential)
     target.retire(row.admin, credential["username"])
     assert threading.active_count() == before
+
+
+def test_a_connection_that_is_closed_holds_no_descriptor(row: Row) -> None:
+    """Not until the collector comes by: a process that connects often, with a large heap, else has a thousand open."""
+    credential = Value({"username": "nobody-at-all", "password": new_password()})
+    gc.disable()
+    try:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            assert not logs_in(row.broker, credential)
+            assert logs_in(row.broker, row.admin)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    finally:
+        gc.enable()
 
 
 def test_passwords_appear_in_no_log_no_error_and_no_argv(row: Row, caplog: pytest.LogCaptureFixture) -> None:

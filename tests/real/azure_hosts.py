@@ -7,7 +7,7 @@ made leads nowhere: nothing that goes through here leaves this machine.
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import socketserver
 import threading
@@ -76,14 +76,15 @@ def _pump(here: socket.socket, there: socket.socket) -> None:
     """Until either end closes, or both are silent for too long."""
     for end in (here, there):
         end.settimeout(DEADLINE)
-    while True:
-        readable, _, _ = select.select([here, there], [], [], DEADLINE)
-        if not readable:
-            return
-        for end in readable:
-            data = end.recv(65536)
-            if QUICK_ACK is not None:
-                end.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, True)
-            if not data:
-                return
-            (there if end is here else here).sendall(data)
+    with selectors.DefaultSelector() as ends:
+        ends.register(here, selectors.EVENT_READ, (here, there))
+        ends.register(there, selectors.EVENT_READ, (there, here))
+        while readable := ends.select(DEADLINE):
+            for key, _ in readable:
+                end, other = key.data
+                data = end.recv(65536)
+                if QUICK_ACK is not None:
+                    end.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, True)
+                if not data:
+                    return
+                other.sendall(data)

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import select
+import selectors
 import socket
 import socketserver
 import struct
@@ -122,15 +122,18 @@ class _Passing(socketserver.BaseRequestHandler):
 
 def _pump(here: socket.socket, there: socket.socket) -> None:
     """Until both ends have closed, or one failed: a half-closed connection still brings what the other end says."""
-    to = {here: there, there: here}
-    while to:
-        readable, _, _ = select.select(list(to), [], [])
-        for end in readable:
-            data = end.recv(65536)
-            if data:
-                to[end].sendall(data)
-            else:
-                to.pop(end).shutdown(socket.SHUT_WR)
+    with selectors.DefaultSelector() as ends:
+        ends.register(here, selectors.EVENT_READ, (here, there))
+        ends.register(there, selectors.EVENT_READ, (there, here))
+        while ends.get_map():
+            for key, _ in ends.select():
+                end, other = key.data
+                data = end.recv(65536)
+                if data:
+                    other.sendall(data)
+                else:
+                    ends.unregister(end)
+                    other.shutdown(socket.SHUT_WR)
 
 
 class _Names(socketserver.ThreadingUDPServer):

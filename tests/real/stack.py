@@ -271,6 +271,7 @@ class MqttSession:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_connect = self._client.on_disconnect = None  # else it keeps two sockets open until a collection
 
     def publishes(self, topic: str = "test/alive") -> bool:
         """Whether the broker still acknowledges what this session says."""

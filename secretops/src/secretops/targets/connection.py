@@ -120,6 +120,10 @@ class Connection:
         if (socket := self._client.socket()) is not None:
             with suppress(OSError):
                 socket.close()
+        # The client closes two more sockets when it goes. While it calls this object, which holds it, that is when
+        # Python next collects cycles; and select(2), by which it waits, takes no descriptor from 1024 on.
+        self._client.on_connect = self._client.on_disconnect = None
+        self._client.on_subscribe = self._client.on_publish = self._client.on_message = None
 
     def _open(self) -> None:
         if self._broker.tls:
