@@ -26,10 +26,12 @@ fi
 if [ $built = yes ]; then
     # The folder of plugins is what a registry gave us; there is no site to download others from.
     export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION="${PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION:-true}"
+    # Where Pulumi would look by itself, what is laid below $HOME need not be found.
+    export PULUMI_HOME="${PULUMI_HOME:-${HOME:-}/.pulumi}"
     # The providers that set-up has built for a stack; on PATH they would do, with a warning at each run.
     for plugin in "$clone"/.tools/plugins/*/*; do
         folder="${plugin%/*}"
-        home="${PULUMI_HOME:-${HOME:-}/.pulumi}/plugins/${folder##*/}"
+        home="$PULUMI_HOME/plugins/${folder##*/}"
         if [ -e "$plugin" ] && [ ! -e "$home" ]; then
             mkdir -p "$home"
             ln -sf "$plugin" "$home/"

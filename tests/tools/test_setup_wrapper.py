@@ -71,7 +71,6 @@ def test_the_clones_own_state_opens_with_the_empty_passphrase_whatever_the_shell
 @pytest.mark.parametrize("by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME"])
 def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: str, wrapper: Wrapper) -> None:
     environment = {"PULUMI_CONFIG_PASSPHRASE": "mine"}
-    home: str | None
     match by:
         case "login":
             log_in(wrapper.home / ".pulumi", "https://api.pulumi.com")
@@ -80,10 +79,10 @@ def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: 
             home = environment["PULUMI_HOME"] = str(wrapper.home / "elsewhere")
             log_in(wrapper.home / "elsewhere", "s3://states")
         case _:
-            home, environment[by] = None, "s3://states"
+            home, environment[by] = str(wrapper.home / ".pulumi"), "s3://states"
     given = wrapper.run(**environment)
     assert given.get("PULUMI_BACKEND_URL") == environment.get("PULUMI_BACKEND_URL")
-    assert given.get("PULUMI_HOME") == home
+    assert given["PULUMI_HOME"] == home
     assert given["PULUMI_CONFIG_PASSPHRASE"] == "mine"
     assert not (wrapper.clone / ".state").exists()
 
@@ -120,10 +119,15 @@ def test_a_provider_that_set_up_has_built_is_an_installed_plugin_in_pulumis_home
     plugin = wrapper.clone / ".tools/plugins/resource-some-v1.2.3/pulumi-resource-some"
     plugin.parent.mkdir(parents=True)
     plugin.touch()
-    for home in (wrapper.clone / ".state/pulumi-home", wrapper.home / "another"):
-        given = {"PULUMI_HOME": str(home)} if home.name == "another" else {}
+    homes = {
+        wrapper.clone / ".state/pulumi-home": {},
+        wrapper.home / "another": {"PULUMI_HOME": str(wrapper.home / "another")},
+        wrapper.home / ".pulumi": {"PULUMI_BACKEND_URL": "s3://states"},
+    }
+    for home, given in homes.items():
         wrapper.run("up", **given)
-        wrapper.run("up", **given)
+        seen = wrapper.run("up", **given)
+        assert seen["PULUMI_HOME"] == str(home), "by itself Pulumi asks the user database, and not HOME"
         laid = home / "plugins/resource-some-v1.2.3"
         assert laid.is_dir() and not laid.is_symlink(), "the CLI takes folders alone"
         assert [path.resolve() for path in laid.iterdir()] == [plugin]
