@@ -109,7 +109,12 @@ class InSwarm:
         return Path(json.loads(self.address)[2])
 
     def make_service(
-        self, *, command: tuple[str, ...] = ("sleep", "infinity"), replicas: int = 1, monitor: float = 0.2
+        self,
+        *,
+        command: tuple[str, ...] = ("sleep", "infinity"),
+        replicas: int = 1,
+        monitor: float = 0.2,
+        image: str = BASE,
     ) -> None:
         """`monitor`: seconds in which a new task that ends takes the service back."""
         update = {
@@ -118,7 +123,7 @@ class InSwarm:
             "FailureAction": "rollback",
             "Monitor": int(monitor * 1e9),
         }
-        container = {"Image": BASE, "Command": list(command), "StopSignal": "SIGKILL"}
+        container = {"Image": image, "Command": list(command), "StopSignal": "SIGKILL"}
         self.api.create(
             "services",
             {

@@ -6,8 +6,11 @@ import functools
 import itertools
 import json
 import logging
+import secrets
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +28,7 @@ from secretops.stores.swarm.book import Shelf
 from secretops.values import Value
 from tests.contract.swarm_place import FILES, InSwarm
 from tests.contract.test_stores import HOUR, NOW, V, make, version
+from tests.real.dockerd import BASE
 
 pytestmark = pytest.mark.real
 
@@ -66,6 +70,35 @@ def test_an_update_that_goes_back_is_told_readers_keep_what_works_and_the_next_v
     assert place.delivered() == dict(mended)
     assert {one.id: one.stage for one in store.versions("it").all} == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
     assert place.keeps(good["password"]) == []
+
+
+def test_an_update_whose_container_the_daemon_does_not_start_is_sent_again(
+    place: InSwarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Docker does not start some that have secrets (moby/moby, issue 48783): here, until the image is another."""
+    image, archive = f"coreflux-mcp-server:{secrets.token_hex(3)}", tmp_path / "empty.tar"
+    place.docker("tag", BASE, image)
+    place.remove_service()
+    place.make_service(image=image, monitor=6)
+    place.settled()
+    good = publish(place, V[1])
+    tarfile.open(archive, "w").close()
+    place.docker("import", str(archive), image)
+    sent, update = 0, Api.update
+
+    def updated(api: Api, *arguments: Any) -> bool:
+        nonlocal sent
+        sent += (service := arguments[0] == "services")
+        if service and sent == 2:
+            assert place.delivered() == dict(good), "readers keep what works"
+            place.docker("tag", BASE, image)
+        return update(api, *arguments)
+
+    with monkeypatch.context() as counting:
+        counting.setattr(Api, "update", updated)
+        value = publish(place, V[2])
+    assert sent == 2
+    assert place.delivered() == dict(value)
 
 
 def test_an_update_that_is_paused_is_told_and_the_next_version_goes_on_from_there(

@@ -11,13 +11,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from secretops.errors import UsageError
 from secretops.manifest import Manifest, SwarmStore
 from secretops.stores import lacking
 from secretops.task import is_task
 from secretops.values import Value
+
+if TYPE_CHECKING:
+    from secretops.operations.tasks import Tasks
 
 MANIFEST_FILE = "/etc/coreflux-mcp/secretops.json"
 GIVEN = "given"
@@ -66,6 +69,7 @@ def carry(
     try:
         from secretops.operations.tasks import Tasks
         from secretops.stores.swarm.api import Api
+        from secretops.stores.swarm.rollout import STARTS
     except ModuleNotFoundError as error:
         raise lacking(error, "swarm") from None
     if not isinstance(manifest.store, SwarmStore):
@@ -80,8 +84,20 @@ def carry(
     tasks.clean()
     if also:
         load = replace(load, configs={**load.configs, **also})
+    return _carried(tasks, load, command, starts=STARTS)
+
+
+def _carried(tasks: Tasks, load: Load, command: Sequence[str], *, starts: int) -> int:
+    from secretops.operations.job import NotStartedError
+
     with tasks.running(load, command) as job:
-        return job.follow()
+        try:
+            return job.follow()
+        except NotStartedError as error:
+            if starts == 1:
+                raise
+            job.say(f"{error.what}; nothing was begun, it is started again")
+    return _carried(tasks, load, command, starts=starts - 1)
 
 
 def load_of(manifest: Manifest, given: Value | None) -> Load:

@@ -13,6 +13,7 @@ from secretops.manifest import SwarmStore
 from secretops.operations.carrying import ENDED, LOOK, MANIFEST_FILE, START_SECONDS, STOP_SECONDS, Load
 from secretops.stores.swarm.api import Api, Kind, encoded
 from secretops.stores.swarm.names import INSTANCE, TASK
+from secretops.stores.swarm.rollout import NEVER_RAN
 from secretops.task import STARTER, VARIABLE, starter
 
 ENTRYPOINT = ("python", "-m", "secretops.entrypoints.carried")
@@ -30,6 +31,10 @@ _HEADER = 8
 
 _OUT, _ERR, _DAEMON = 1, 2, 3
 """The streams of a log. The last is the daemon's own word, on what it can't read of the others."""
+
+
+class NotStartedError(StoreError):
+    """The daemon did not get the task's container started: nothing was begun, and another try may do."""
 
 
 class Job:
@@ -91,7 +96,10 @@ class Job:
         self._own(self.name, self._api.create("services", spec, login=login))
 
     def follow(self) -> int:
-        """Pass on what it prints until it ends, and give its exit code. Raises StoreError, UnreachableError."""
+        """Pass on what it prints until it ends, and give its exit code.
+
+        Raises NotStartedError, StoreError, UnreachableError.
+        """
         began = time.monotonic()
         while True:
             task = self._look()
@@ -159,10 +167,12 @@ class Job:
         code = (status.get("ContainerStatus") or {}).get("ExitCode")
         if status["State"] == "complete":
             return ExitCode.DONE
-        if status["State"] == "failed" and code in set(ExitCode):
+        why = str(status.get("Err") or status.get("Message") or "no reason given")
+        never_ran = why.startswith(NEVER_RAN)
+        if status["State"] == "failed" and code in set(ExitCode) and not never_ran:
             return int(code)
-        raise StoreError(
-            f"task {self.name} {status['State']}: {status.get('Err') or status.get('Message') or 'no reason given'}",
+        raise (NotStartedError if never_ran else StoreError)(
+            f"task {self.name} {status['State']}: {why}",
             rule=f"it runs image {self._location.image}, as whom the daemon's socket belongs to",
             remedy="mend that (an image that needs a login: docker login where the command is typed), then try again; "
             "what was begun is finished by the next tick",

@@ -6,6 +6,7 @@ sees a torn pair. The update goes as the service itself declares it: start-first
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,7 @@ from secretops.stores import refusals
 from secretops.stores.swarm.api import PAUSES, Api
 from secretops.stores.swarm.book import Kept
 from secretops.stores.swarm.inventory import Inventory
-from secretops.stores.swarm.rollout import Entry, Rollout, Service, list_of, place, state_of
+from secretops.stores.swarm.rollout import STARTS, Entry, NeverRanError, Rollout, Service, list_of, place, state_of
 from secretops.stores.swarm.values import Values
 
 
@@ -66,11 +67,20 @@ class Delivery:
 
         None where there is no service, else whether anything had to be done. `before` is asked right before a write.
         An update that is under way, whoever's, is let end first: see `Rollout`.
-        Of a version that no task was ever seen to run with, one has to be.
+        Of a version that no task was ever seen to run with, one has to be. One whose container the daemon does not get
+        started is tried again.
 
         Raises UpdateFailedError when the tasks have the version before; StoreError when what they find is somebody's;
         UnreachableError when the update takes longer than anybody waits.
         """
+        for _ in range(STARTS - 1):
+            with contextlib.suppress(NeverRanError):
+                return self._bring(secret, current, ours, before=before)
+        return self._bring(secret, current, ours, before=before)
+
+    def _bring(
+        self, secret: str, current: Kept | None, ours: Sequence[Kept], *, before: Callable[[], None]
+    ) -> bool | None:
         wanted = self._wanted(secret, current) if current else []
         is_new = current is not None and current.version.published is None and bool(wanted)
         rested: object = None

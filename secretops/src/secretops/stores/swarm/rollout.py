@@ -36,8 +36,20 @@ GOING_BACK = frozenset({"rollback_started", "rollback_paused", "rollback_complet
 _FAILED = frozenset({"failed", "rejected", "orphaned"})
 
 
+NEVER_RAN = "starting container failed"
+"""How a daemon's reason begins where it is its own, and nothing of the image ran."""
+
+STARTS = 3
+"""How often is tried what the daemon does not get to run. Docker fails about one start in a hundred with "unable to
+remount dir as readonly … busy" where a container has secrets or configs (moby/moby, issue 48783)."""
+
+
 class UpdateFailedError(StoreError):
     """The service's update was paused or went back: its tasks have the version before, which works."""
+
+
+class NeverRanError(UpdateFailedError):
+    """It did because the daemon did not get a container started: another try may do."""
 
 
 class Rollout:
@@ -120,7 +132,7 @@ class Rollout:
         # A task that is given up because it never got healthy ends by itself, without an error of its own.
         silent = f"no new task became healthy ({told})" if told else "no new task stayed"
         why = next((error for error in self._errors(service) if error), silent)
-        return UpdateFailedError(
+        return (NeverRanError if why.startswith(NEVER_RAN) else UpdateFailedError)(
             f"service {self._name}: the update to the new version {how}: {why}",
             rule="new tasks have to run and be healthy; till then readers keep the version before, which works",
             remedy=f"docker service ps --no-trunc {self._name}, and logs, say why; the next tick tries again",
