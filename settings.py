@@ -17,49 +17,33 @@ import pulumi
 from pydantic import Field, TypeAdapter, ValidationError
 
 from components import catalogue, misfits
+from components.aws.sections import AwsPrivateCa, AwsStore, EcsServer, ExistingTrail, LoadBalancer, Vpc
+from components.azure.sections import AzureStore, ContainerAppServer, DnsZones, PrivateEndpoint, VaultNetwork
 from components.catalogue import Catalogue
 from components.contradictions import contradictions, doubts
+from components.dotenv.sections import LocalServer
 from components.entries import LogLevel, Name
+from components.kubernetes.sections import CertificateIssuer, KubernetesServer, KubernetesStore
 from components.naming import PROJECT
 from components.plain_values import encrypted_entry, says_secret, values_in
 from components.problems import Problem, did_you_mean, place_of
+from components.section import Section
 from components.sections import (
     AgentSettings,
-    AwsPrivateCa,
-    AwsStore,
-    AzureStore,
     BrokerSettings,
-    CertificateIssuer,
-    ContainerAppServer,
     DeclaredSecret,
-    DnsZones,
-    EcsServer,
     EmbeddedBroker,
     Environment,
-    ExistingTrail,
     IssuerSettings,
-    KubernetesServer,
-    KubernetesStore,
-    LoadBalancer,
-    LocalServer,
-    LogDriver,
     OutsideBroker,
     OwnedAgent,
     PrivateCa,
-    PrivateEndpoint,
     Rotation,
-    Section,
     ServerSettings,
     StoreSettings,
-    SwarmServer,
-    VaultAppRole,
-    VaultJwt,
-    VaultKubernetes,
-    VaultNetwork,
-    VaultPki,
-    VaultStore,
-    Vpc,
 )
+from components.swarm.sections import LogDriver, SwarmServer
+from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultPki, VaultStore
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, Issuer, PrivateCaIssuer, Reader, Secret
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {

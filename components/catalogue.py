@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.aws.sections import AwsPrivateCa
 from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variable_of
-from components.sections import AgentSettings, AwsPrivateCa, DeclaredSecret, OwnedAgent, PrivateCa
+from components.sections import AgentSettings, DeclaredSecret, OwnedAgent, PrivateCa
 from secretops import manifest
 from secretops.manifest import (
     AGENT_ADMIN,

@@ -6,27 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components import catalogue, matrix
+from components.aws.sections import AwsPrivateCa, AwsStore, EcsServer
+from components.azure.sections import AzureStore, ContainerAppServer
+from components.kubernetes.sections import KubernetesServer
 from components.matrix import ServerKind, StoreKind
 from components.naming import variable_of
 from components.problems import Problem
 from components.sections import (
-    AwsPrivateCa,
-    AwsStore,
-    AzureStore,
-    ContainerAppServer,
     DeclaredSecret,
-    EcsServer,
     EmbeddedBroker,
     Environment,
     IssuerSettings,
-    KubernetesServer,
     OutsideBroker,
     PrivateCa,
     StoreSettings,
-    SwarmServer,
-    SwarmStore,
-    VaultStore,
 )
+from components.swarm.sections import SwarmServer, SwarmStore
+from components.vault.sections import VaultStore
 from secretops.manifest import HTTP_TOKEN, Reader
 
 _FOR_STORES: Mapping[str, tuple[str, ...]] = {

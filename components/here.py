@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from components.sections import AwsStore, KubernetesServer, SwarmServer, VaultStore
+from components.aws.sections import AwsStore
+from components.kubernetes.sections import KubernetesServer
+from components.swarm.sections import SwarmServer
+from components.vault.sections import VaultStore
 from settings import Settings
 
 

@@ -6,6 +6,10 @@ from dataclasses import replace
 
 import pulumi
 
+from components.aws.sections import AwsStore, EcsServer
+from components.azure.sections import AzureStore, ContainerAppServer
+from components.dotenv.sections import DotenvStore, LocalServer
+from components.kubernetes.sections import KubernetesServer, KubernetesStore
 from components.matrix import refusal
 from components.principals import (
     AwsCaller,
@@ -21,22 +25,11 @@ from components.principals import (
     VaultReader,
 )
 from components.references import Fetched, MountedFiles, NativeRef, Reference, SyncedKey
-from components.sections import (
-    AwsStore,
-    AzureStore,
-    ContainerAppServer,
-    DotenvStore,
-    EcsServer,
-    KubernetesServer,
-    KubernetesStore,
-    LocalServer,
-    OutsideBroker,
-    SwarmServer,
-    SwarmStore,
-    VaultStore,
-)
+from components.sections import OutsideBroker
 from components.server import Identity, McpServer
 from components.store import SecretStore
+from components.swarm.sections import SwarmServer, SwarmStore
+from components.vault.sections import VaultStore
 from settings import Settings
 
 

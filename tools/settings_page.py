@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from components.entries import LogLevel
 from components.misfits import explain
+from components.section import Section
 from components.sections import (
     AgentSettings,
     BrokerSettings,
@@ -27,7 +28,6 @@ from components.sections import (
     Environment,
     IssuerSettings,
     Rotation,
-    Section,
     ServerSettings,
     StoreSettings,
 )

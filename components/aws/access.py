@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from components.aws.names import Names
-from components.sections import AwsStore
+from components.aws.sections import AwsStore
 from secretops.manifest import Reader, Secret, SecretKind
 
 TICK = "tick"

@@ -13,9 +13,9 @@ from components.aws import policies
 from components.aws.alarms import Alarms
 from components.aws.names import Names
 from components.aws.patterns import rotation_failed, who_read_what
+from components.aws.sections import AwsStore
 from components.matrix import GAPS, Feature, StoreKind
 from components.principals import AwsAccount
-from components.sections import AwsStore
 
 KEY_RECOVERY_DAYS = 30
 """KMS' longest: without this key nobody reads the records."""

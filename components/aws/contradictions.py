@@ -8,26 +8,19 @@ from typing import Any
 
 from components.aws import arrival
 from components.aws.access import declared_callers
+from components.aws.entries import REGION
 from components.aws.names import names_of
 from components.aws.patterns import FILTER_LIMIT, undeclared_read
 from components.aws.room import ROLE_LIMIT, characters_of_tick, secrets_of
+from components.aws.sections import AwsPrivateCa, AwsStore, EcsServer
 from components.aws.task import CA_LIMIT
 from components.broker import ca_bundle
+from components.dotenv.sections import LocalServer
 from components.elsewhere import fetched_too_late, not_fetched, out_of_reach
-from components.entries import REGION
+from components.kubernetes.sections import KubernetesServer
 from components.problems import Problem, did_you_mean
-from components.sections import (
-    AwsPrivateCa,
-    AwsStore,
-    BrokerSettings,
-    DeclaredSecret,
-    EcsServer,
-    KubernetesServer,
-    LocalServer,
-    OutsideBroker,
-    Rotation,
-    SwarmServer,
-)
+from components.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
+from components.swarm.sections import SwarmServer
 
 
 def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:

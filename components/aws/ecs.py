@@ -11,11 +11,12 @@ from components.aws import policies
 from components.aws.functions import LOG_DAYS
 from components.aws.names import Names, names_of
 from components.aws.redeploy import Redeploy
+from components.aws.sections import AwsStore, EcsServer, LoadBalancer
 from components.aws.task import CA_FILE, PORT, STACK, START_WITHIN, containers
 from components.broker import public_variables
 from components.principals import EcsTask
 from components.references import Fetched, NativeRef
-from components.sections import AwsStore, EcsServer, Environment, LoadBalancer, OutsideBroker
+from components.sections import Environment, OutsideBroker
 from components.server import McpServer
 from settings import Settings
 

@@ -10,8 +10,8 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.names import Names
+from components.aws.sections import Vpc
 from components.principals import AwsAccount
-from components.sections import Vpc
 from tools.lambda_package import ARCHITECTURE, PYTHON
 
 RUNTIME = f"python{PYTHON}"

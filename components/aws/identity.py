@@ -7,8 +7,8 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.names import names_of
+from components.aws.sections import AwsStore, EcsServer
 from components.principals import AwsAccount, AwsRole, EcsTask
-from components.sections import AwsStore, EcsServer
 
 STARTS, RUNS = "task-start", "task"
 SYNC = "sync"

@@ -6,8 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 
+from components.aws.sections import AwsStore
 from components.naming import physical_name
-from components.sections import AwsStore
 
 BASE = "coreflux-mcp"
 

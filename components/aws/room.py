@@ -13,16 +13,9 @@ from components import catalogue
 from components.aws import policies
 from components.aws.access import LEASE, TICK
 from components.aws.names import Names
-from components.sections import (
-    AwsPrivateCa,
-    AwsStore,
-    BrokerSettings,
-    IssuerSettings,
-    LocalServer,
-    OutsideBroker,
-    OwnedAgent,
-    PrivateCa,
-)
+from components.aws.sections import AwsPrivateCa, AwsStore
+from components.dotenv.sections import LocalServer
+from components.sections import BrokerSettings, IssuerSettings, OutsideBroker, OwnedAgent, PrivateCa
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer
 
 ROLE_LIMIT = 10_240

@@ -12,8 +12,9 @@ from components.aws.access import TICK, read_to_rotate, rotated, rotator_of
 from components.aws.functions import Code, Queue, StackFunction
 from components.aws.names import Names
 from components.aws.package import package_of
+from components.aws.sections import AwsStore
 from components.principals import AwsAccount
-from components.sections import AwsStore, OutsideBroker
+from components.sections import OutsideBroker
 from secretops.manifest import AwsPrivateCaIssuer, Manifest, Secret
 
 WINDOW = "3h"

@@ -19,12 +19,13 @@ from components.aws.names import names_of
 from components.aws.package import ca_file_in_package
 from components.aws.redeploy import AGAIN, NEW_VERSIONS
 from components.aws.rotation import AwsRotators
+from components.aws.sections import AwsStore, EcsServer
 from components.broker import broker_location
 from components.naming import PROJECT
 from components.principals import AwsCaller, AwsPods, EcsTask, Principal
 from components.references import Fetched, NativeRef, SyncedKey
 from components.rotation import Schedule
-from components.sections import AwsStore, EcsServer, Environment, OutsideBroker, ServerSettings
+from components.sections import Environment, OutsideBroker, ServerSettings
 from components.store import SecretStore
 from secretops.manifest import AwsStore as Location
 from secretops.manifest import Manifest, Reader, Secret, SecretKind

@@ -11,9 +11,9 @@ from components.access_log import Trail
 from components.azure import queries, roles
 from components.azure.alerts import Alerts
 from components.azure.names import Names
+from components.azure.sections import AzureStore
 from components.matrix import GAPS, Feature, StoreKind
 from components.principals import AzureEnvironment, AzurePlace
-from components.sections import AzureStore
 from secretops.manifest import Secret
 
 

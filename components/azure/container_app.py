@@ -10,10 +10,11 @@ from pulumi_azure_native import app as container_apps
 
 from components.azure import containers
 from components.azure.names import names_of
+from components.azure.sections import AzureStore, ContainerAppServer
 from components.broker import ca_bundle, public_variables
 from components.principals import ContainerApp
 from components.references import Fetched
-from components.sections import AzureStore, ContainerAppServer, OutsideBroker
+from components.sections import OutsideBroker
 from components.server import McpServer
 from settings import Settings
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import app
 
+from components.azure.sections import AzureStore
 from components.principals import AzureEnvironment, AzureIdentity
-from components.sections import AzureStore
 from secretops.entrypoints import lay_files
 
 PROFILE = "Consumption"

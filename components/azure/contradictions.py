@@ -8,9 +8,12 @@ from typing import Any
 
 from components import catalogue
 from components.azure.names import PENDING
+from components.azure.sections import AzureStore, ContainerAppServer
+from components.dotenv.sections import LocalServer
 from components.elsewhere import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from components.kubernetes.sections import KubernetesServer
 from components.problems import Problem
-from components.sections import AzureStore, ContainerAppServer, DeclaredSecret, KubernetesServer, LocalServer
+from components.sections import DeclaredSecret
 from secretops.entrypoints import lay_files
 from secretops.manifest import HTTP_TOKEN
 

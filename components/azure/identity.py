@@ -7,9 +7,9 @@ import pulumi_azure_native as azure
 
 from components.azure import roles
 from components.azure.names import names_of
+from components.azure.sections import AzureStore
 from components.naming import PROJECT
 from components.principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
-from components.sections import AzureStore
 
 
 class AzureIdentities(pulumi.ComponentResource):

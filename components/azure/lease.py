@@ -7,9 +7,9 @@ from pulumi_azure_native import storage
 
 from components.azure.names import LEASE_CONTAINER, Names
 from components.azure.private_endpoint import private_endpoint
+from components.azure.sections import AzureStore
 from components.azure.vault import reaching
 from components.principals import AzurePlace
-from components.sections import AzureStore
 
 
 def lease_account(

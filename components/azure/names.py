@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from components.sections import AzureStore
+from components.azure.sections import AzureStore
 
 BASE = "coreflux"
 

@@ -8,8 +8,8 @@ import pulumi
 from pulumi_azure_native import network
 
 from components.azure.names import Names
+from components.azure.sections import AzureStore
 from components.principals import AzurePlace
-from components.sections import AzureStore
 
 
 def private_endpoint(

@@ -10,9 +10,10 @@ from pulumi_azure_native import app, storage
 from components.azure import containers
 from components.azure.names import Names
 from components.azure.near_expiry import NearExpiry
+from components.azure.sections import AzureStore
 from components.broker import ca_bundle
 from components.principals import AzureEnvironment, AzureIdentity, AzurePlace
-from components.sections import AzureStore, OutsideBroker
+from components.sections import OutsideBroker
 from secretops.manifest import Manifest
 
 LONGEST_TICK = 1800

@@ -18,13 +18,14 @@ from components.azure.identity import user_assigned
 from components.azure.lease import lease_account
 from components.azure.names import PENDING, names_of
 from components.azure.rotation import AzureRotator
+from components.azure.sections import AzureStore
 from components.azure.vault import vault
 from components.broker import broker_location
 from components.naming import PROJECT
 from components.principals import AzurePods, AzureReader, AzureUser, ContainerApp, Principal
 from components.references import Fetched, SyncedKey
 from components.rotation import Schedule
-from components.sections import AzureStore, Environment, OutsideBroker
+from components.sections import Environment, OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import AzureStore as Location
 from secretops.manifest import Manifest

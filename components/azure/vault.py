@@ -7,8 +7,8 @@ from pulumi_azure_native import keyvault
 
 from components.azure.names import Names
 from components.azure.private_endpoint import private_endpoint
+from components.azure.sections import AzureStore
 from components.principals import AzurePlace
-from components.sections import AzureStore
 
 RECOVERY_DAYS = {True: 90, False: 7}
 """In production, and elsewhere: Key Vault's longest and shortest. For so long a deleted vault holds its name. It can't

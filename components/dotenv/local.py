@@ -11,9 +11,10 @@ import pulumi
 
 from components.broker import public_variables
 from components.dotenv.folder import Folder
+from components.dotenv.sections import DotenvStore, LocalServer
 from components.references import Fetched, MountedFiles
-from components.sections import DotenvStore, LocalServer, VaultStore
 from components.server import McpServer
+from components.vault.sections import VaultStore
 from settings import Settings
 
 CLIENT_ENTRY = "config/mcp.json"

@@ -12,11 +12,12 @@ from components.catalogue import variables_of
 from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
 from components.dotenv.rotation import rotator_files, turn_on
+from components.dotenv.sections import DotenvStore
 from components.naming import PROJECT
 from components.principals import HostUser, Principal
 from components.references import MountedFiles
 from components.rotation import Schedule
-from components.sections import DotenvStore, OutsideBroker
+from components.sections import OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Manifest, Reader, Secret, SecretKind

@@ -7,9 +7,10 @@ from typing import Any
 
 from components.elsewhere import out_of_reach
 from components.entries import EVERYWHERE
+from components.kubernetes.sections import KubernetesServer
 from components.naming import CERTIFICATE_FILES
 from components.problems import Problem
-from components.sections import DeclaredSecret, KubernetesServer, OutsideBroker, OwnedAgent, Rotation, StoreSettings
+from components.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation, StoreSettings
 
 TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
 """Minutes and seconds, by store: kubelets take up to two minutes (docs/operations/kubernetes.md), and External Secrets

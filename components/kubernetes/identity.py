@@ -10,8 +10,8 @@ from pulumi_kubernetes import core, meta
 
 from components.kubernetes.names import SERVER, SYNC, Place, labels, name_of
 from components.kubernetes.network import default_deny
+from components.kubernetes.sections import KubernetesServer
 from components.principals import Namespace, ServiceAccount
-from components.sections import KubernetesServer
 from secretops.errors import UsageError
 from secretops.stores.kubeconfig import chosen
 

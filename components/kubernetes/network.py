@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pulumi_kubernetes import meta, networking
 
 from components.kubernetes.names import DEFAULT_DENY, Place, selector
-from components.sections import KubernetesServer, OutsideBroker
+from components.kubernetes.sections import KubernetesServer
+from components.sections import OutsideBroker
 
 Egress = networking.v1.NetworkPolicyEgressRuleArgs
 Ingress = networking.v1.NetworkPolicyIngressRuleArgs

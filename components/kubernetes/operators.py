@@ -24,9 +24,9 @@ from components.kubernetes.names import (
     Place,
     delivered,
 )
+from components.kubernetes.sections import CertificateIssuer
 from components.naming import physical_name
 from components.references import SyncedKey
-from components.sections import CertificateIssuer
 from secretops.manifest import Secret
 
 LIFE = "2160h"

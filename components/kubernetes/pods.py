@@ -5,7 +5,8 @@ from __future__ import annotations
 from pulumi_kubernetes import core
 
 from components.kubernetes.names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK
-from components.sections import KubernetesServer, OutsideBroker
+from components.kubernetes.sections import KubernetesServer
+from components.sections import OutsideBroker
 
 USER = 10001
 """uid and gid, as the image has them. Above 10000, so that it is nobody's on a node."""

@@ -28,8 +28,9 @@ from components.kubernetes.pods import (
     shown_token,
     stack_files,
 )
+from components.kubernetes.sections import KubernetesServer
 from components.principals import Namespace
-from components.sections import KubernetesServer, OutsideBroker
+from components.sections import OutsideBroker
 from secretops.manifest import KubernetesStore as Location
 from secretops.manifest import Manifest, OwnedAgent
 

@@ -26,10 +26,12 @@ from components.kubernetes.pods import (
     stack_files,
     token_volume,
 )
+from components.kubernetes.sections import KubernetesServer
 from components.principals import ServiceAccount
 from components.references import InjectedFiles, MountedFiles, SyncedKey
-from components.sections import KubernetesServer, OutsideBroker, VaultStore
+from components.sections import OutsideBroker
 from components.server import McpServer
+from components.vault.sections import VaultStore
 from settings import Settings
 
 PORT = 8000

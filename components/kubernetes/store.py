@@ -31,11 +31,12 @@ from components.kubernetes.names import (
 )
 from components.kubernetes.pods import SECRETS_FOLDER
 from components.kubernetes.rotation import KubernetesRotator
+from components.kubernetes.sections import KubernetesServer, KubernetesStore
 from components.naming import PROJECT
 from components.principals import Namespace, Principal, ServiceAccount
 from components.references import MountedFiles
 from components.rotation import Schedule
-from components.sections import KubernetesServer, KubernetesStore, OutsideBroker
+from components.sections import OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import Delivered, Manifest, Reader
 from secretops.manifest import KubernetesStore as Location

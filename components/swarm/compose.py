@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from components.broker import ca_bundle
-from components.sections import OutsideBroker, SwarmServer, SwarmStore
+from components.sections import OutsideBroker
 from components.stack_file import StackFile, StackFileError
 from components.swarm.location import SOURCE, manifest_of
 from components.swarm.names import names_of
 from components.swarm.rotator_shape import rotator_shape
+from components.swarm.sections import SwarmServer, SwarmStore
 from components.swarm.server_shape import server_shape
 from components.swarm.shape import TMP, TMP_BYTES, Shape, Update, seconds
 from secretops.errors import ExitCode, UsageError

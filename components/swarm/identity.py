@@ -8,9 +8,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.principals import SwarmPlace, SwarmService
-from components.sections import SwarmServer
 from components.swarm.deployer import logged_in, manager
 from components.swarm.names import Names, names_of, registry_of
+from components.swarm.sections import SwarmServer
 
 LEAST_VXLAN, VXLANS = 2**20, 2**24
 VXLAN = "com.docker.network.driver.overlay.vxlanid_list"

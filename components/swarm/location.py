@@ -5,8 +5,9 @@ from __future__ import annotations
 from components.broker import broker_location
 from components.catalogue import CLIENT_CERT
 from components.naming import PROJECT
-from components.sections import OutsideBroker, SwarmServer
+from components.sections import OutsideBroker
 from components.swarm.names import Names, files_of
+from components.swarm.sections import SwarmServer
 from components.swarm.shape import USER
 from secretops.manifest import Manifest, Reader
 from secretops.manifest import SwarmStore as Location

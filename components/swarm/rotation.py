@@ -5,10 +5,11 @@ from __future__ import annotations
 import pulumi
 
 from components.principals import SwarmPlace
-from components.sections import OutsideBroker, SwarmServer, SwarmStore
+from components.sections import OutsideBroker
 from components.swarm.deployed import service
 from components.swarm.names import Names
 from components.swarm.rotator_shape import rotator_shape
+from components.swarm.sections import SwarmServer, SwarmStore
 from secretops.manifest import Manifest
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from components.broker import broker_location, ca_bundle
-from components.sections import OutsideBroker, SwarmServer, SwarmStore
+from components.sections import OutsideBroker
 from components.swarm.names import Names
+from components.swarm.sections import SwarmServer, SwarmStore
 from components.swarm.server_shape import CA_FILE, MEBIBYTE, PYTHON
 from components.swarm.shape import PublicFile, Resources, Shape, Update
 from secretops.manifest import Manifest

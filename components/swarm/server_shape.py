@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.aws.sections import AwsStore
 from components.broker import ca_bundle, public_variables
-from components.sections import AwsStore, OutsideBroker, StoreSettings, SwarmServer, SwarmStore, VaultStore
+from components.sections import OutsideBroker, StoreSettings
 from components.swarm.names import Names, variables_to
+from components.swarm.sections import SwarmServer, SwarmStore
 from components.swarm.shape import USER, Health, PublicFile, Resources, Shape, Update
+from components.vault.sections import VaultStore
 from secretops.manifest import Reader
 from settings import Settings
 

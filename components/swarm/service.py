@@ -8,10 +8,11 @@ import pulumi
 
 from components.principals import SwarmService
 from components.references import Fetched, MountedFiles
-from components.sections import OutsideBroker, SwarmServer, SwarmStore
+from components.sections import OutsideBroker
 from components.server import McpServer
 from components.swarm.deployed import service
 from components.swarm.names import Names
+from components.swarm.sections import SwarmServer, SwarmStore
 from components.swarm.server_shape import LOGIN_FILE, PORT, server_shape
 from components.swarm.shape import USER
 from secretops.errors import SecretopsError

@@ -11,12 +11,13 @@ from components.access_log import Trail
 from components.principals import Principal, SwarmPlace, SwarmService
 from components.references import MountedFiles
 from components.rotation import Schedule
-from components.sections import OutsideBroker, SwarmServer, SwarmStore
+from components.sections import OutsideBroker
 from components.store import SecretStore
 from components.swarm.access_log import trail_of
 from components.swarm.location import SOURCE, manifest_of
 from components.swarm.names import Names, names_of
 from components.swarm.rotation import SwarmRotator
+from components.swarm.sections import SwarmServer, SwarmStore
 from settings import Settings
 
 

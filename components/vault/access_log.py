@@ -13,8 +13,8 @@ import pulumi_vault as vault
 from components.access_log import Trail
 from components.matrix import GAPS, Feature, StoreKind
 from components.principals import VaultPlace
-from components.sections import VaultStore
 from components.vault.names import Names
+from components.vault.sections import VaultStore
 
 STDOUT = "stdout"
 

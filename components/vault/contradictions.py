@@ -6,17 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.broker import ca_bundle
+from components.dotenv.sections import LocalServer
 from components.elsewhere import fetched_too_late, not_fetched
+from components.kubernetes.sections import KubernetesServer
 from components.misfits import A_SECTION
 from components.problems import Problem
-from components.sections import (
-    EmbeddedBroker,
-    KubernetesServer,
-    LocalServer,
-    OutsideBroker,
-    SwarmServer,
-    VaultStore,
-)
+from components.sections import EmbeddedBroker, OutsideBroker
+from components.swarm.sections import SwarmServer
+from components.vault.sections import VaultStore
 
 METHODS = ("approle", "jwt", "kubernetes")
 

@@ -13,10 +13,12 @@ import pulumi
 import pulumi_vault as vault
 
 from components.broker import ca_bundle
+from components.kubernetes.sections import KubernetesServer
 from components.principals import ServiceAccount, VaultPlace, VaultReader, VaultRole
-from components.sections import KubernetesServer, ServerSettings, VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
+from components.sections import ServerSettings
 from components.vault.login import METHODS, Who, login_file, login_of
 from components.vault.names import ROTATOR, SERVER, names_of
+from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
 from secretops.errors import UsageError
 from secretops.manifest import VaultLogin
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from components.sections import VaultStore
 from components.vault.names import CLIENT, names_of
+from components.vault.sections import VaultStore
 from secretops.manifest import VaultIssuer
 
 _DAY = 86400

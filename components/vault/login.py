@@ -6,18 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Literal
 
-from components.sections import (
-    PROJECT_FOLDER,
-    KubernetesServer,
-    LocalServer,
-    ServerSettings,
-    SwarmServer,
-    VaultAppRole,
-    VaultJwt,
-    VaultKubernetes,
-    VaultStore,
-)
+from components.dotenv.sections import LocalServer
+from components.kubernetes.sections import KubernetesServer
+from components.section import PROJECT_FOLDER
+from components.sections import ServerSettings
+from components.swarm.sections import SwarmServer
 from components.vault.names import ROTATOR, SERVER, names_of
+from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
 
 Who = Literal["server", "rotator"]
 

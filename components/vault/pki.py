@@ -11,8 +11,8 @@ import pulumi_vault as vault
 
 from components.broker import ca_bundle
 from components.principals import VaultPlace
-from components.sections import VaultPki
 from components.vault.names import CLIENT, Names
+from components.vault.sections import VaultPki
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
 CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24

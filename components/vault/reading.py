@@ -12,8 +12,8 @@ from components.broker import ca_bundle
 from components.catalogue import CLIENT_CERT
 from components.principals import VaultReader, VaultRole
 from components.references import Fetched, InjectedFiles, SyncedKey
-from components.sections import VaultPki
 from components.vault.names import CLIENT, Names
+from components.vault.sections import VaultPki
 from secretops.manifest import Secret
 
 VERSION = "secretops-version"

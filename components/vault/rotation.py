@@ -9,11 +9,13 @@ import pulumi
 from components.broker import ca_bundle
 from components.dotenv.folder import Folder
 from components.dotenv.rotation import rotator_files, turn_on
+from components.kubernetes.sections import KubernetesServer
 from components.principals import VaultReader, VaultRole
 from components.rotation import Schedule
-from components.sections import KubernetesServer, OutsideBroker, ServerSettings, VaultStore
+from components.sections import OutsideBroker, ServerSettings
 from components.vault.login import LOGIN_FOLDER, home
 from components.vault.reading import CA_FILE
+from components.vault.sections import VaultStore
 from secretops.manifest import Manifest
 from secretops.manifest import VaultStore as Location
 

@@ -14,24 +14,20 @@ import pulumi_vault as vault
 from components import catalogue
 from components.access_log import Trail
 from components.broker import broker_location
+from components.dotenv.sections import LocalServer
+from components.kubernetes.sections import KubernetesServer
 from components.naming import PROJECT
 from components.principals import Principal, VaultReader
 from components.references import Fetched, InjectedFiles, SyncedKey
 from components.rotation import Schedule
-from components.sections import (
-    BrokerSettings,
-    Environment,
-    KubernetesServer,
-    LocalServer,
-    OutsideBroker,
-    VaultStore,
-)
+from components.sections import BrokerSettings, Environment, OutsideBroker
 from components.store import SecretStore
 from components.vault import policies, reading
 from components.vault.access_log import record_access
 from components.vault.names import LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
 from components.vault.pki import VaultCertificates
 from components.vault.rotation import in_cluster, on_this_machine
+from components.vault.sections import VaultStore
 from secretops.manifest import Manifest, Reader, Secret
 from secretops.manifest import VaultStore as Location
 from settings import Settings

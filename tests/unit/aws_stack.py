@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from components.aws.policies import EVERYWHERE, REASONS
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.iam import listed, roles, statements
 from tests.unit.stack_file import StackFile

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from components.azure.roles import ROLES
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops.manifest import AzureStore, Manifest
 from settings import ConfigurationError
 from tests.unit.aws_stack import a_kubeconfig

@@ -22,7 +22,7 @@ from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.settings import SETTINGS, set_root_resource
 
 from components.naming import PROJECT
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from tests.unit.aws_arns import arn_of
 from tests.unit.azure_ids import made_by_azure
 from tests.unit.stack_file import StackFile

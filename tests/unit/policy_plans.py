@@ -20,7 +20,7 @@ import pytest
 from pulumi.runtime import rpc
 
 from components.naming import PROJECT
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from components.swarm import deployer, service
 from policies.catalogue import rules
 from policies.evidence import Verdict, judge, judge_by

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from components.swarm import deployer, service
 from secretops.stores.swarm.attached import Attached
 from settings import ConfigurationError

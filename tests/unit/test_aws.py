@@ -20,7 +20,8 @@ from components.aws import arrival, deploy_again
 from components.aws.names import Names
 from components.aws.patterns import FILTER_LIMIT
 from components.elsewhere import FETCHED
-from components.sections import PROJECT_FOLDER, Rotation
+from components.section import PROJECT_FOLDER
+from components.sections import Rotation
 from secretops.launcher.listening import Names as HostNames
 from secretops.launcher.listening import parse_listen
 from secretops.launcher.secrets_manager import EVERY_SECONDS

@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import AwsStore, Manifest

@@ -11,7 +11,8 @@ import cfnlint  # type: ignore[import-untyped]  # comes with moto[server]
 import pytest
 
 from components.aws.policies import READ, WRITE
-from components.sections import AwsStore, EcsServer, ExistingTrail, LoadBalancer, Section, Vpc
+from components.aws.sections import AwsStore, EcsServer, ExistingTrail, LoadBalancer, Vpc
+from components.section import Section
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, statements

@@ -13,7 +13,8 @@ import pytest
 
 from components.azure import alerts
 from components.azure.names import names_of
-from components.sections import AzureStore, ContainerAppServer, DnsZones, PrivateEndpoint, Section, VaultNetwork
+from components.azure.sections import AzureStore, ContainerAppServer, DnsZones, PrivateEndpoint, VaultNetwork
+from components.section import Section
 from tests.unit.azure_stack import shipped, with_every_option
 from tests.unit.harness import Deployed, ca_file
 from tests.unit.page import rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.problems import WIDTH, Problem
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from components.stack_file import StackFile, StackFileError
 from secretops.errors import ExitCode
 from secretops.printable import printable

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from components import catalogue
 from components.catalogue import Catalogue
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops.certifying import new_authority
 from secretops.manifest import PrivateCaIssuer, Reader, Secret, SecretKind
 from settings import Settings

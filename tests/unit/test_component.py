@@ -18,7 +18,7 @@ import yaml
 from components import component
 from components.component import CorefluxSecrets, CorefluxSecretsArgs
 from components.naming import PROJECT
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from settings import ConfigurationError
 from tests.unit.aws_stack import a_package
 from tests.unit.harness import Deployed, deploy

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops.manifest import Broker, BrokerKind, DotenvStore, Manifest, MqttProtocol
 from settings import ConfigurationError
 from tests.unit.harness import Deployed, before, deploy, texts

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops import cli
 from secretops.errors import UnreachableError, UsageError
 from secretops.manifest import Manifest

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from components.dotenv.folder import FolderProvider, make
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops.errors import StoreError
 from secretops.stores import env_file, files
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from tests.gates.table import GATES, TABLE, files
 from tools.reliability_page import render
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.kubernetes.access_log import POLICY
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops.launcher.listening import Names, parse_listen
 from secretops.launcher.variables import PUBLIC_VARIABLES
 from secretops.manifest import Delivered, KubernetesStore, Manifest

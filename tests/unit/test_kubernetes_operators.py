@@ -23,8 +23,8 @@ from components.kubernetes.operators import (
     secret_store,
     synced_secret,
 )
+from components.kubernetes.sections import CertificateIssuer
 from components.naming import CERTIFICATE_FILES
-from components.sections import CertificateIssuer
 from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
 from tools.gobuild import find_go, module_folder

@@ -6,7 +6,10 @@ from typing import get_args
 
 import pytest
 
-from components.sections import AwsStore, KubernetesServer, OutsideBroker, SwarmServer
+from components.aws.sections import AwsStore
+from components.kubernetes.sections import KubernetesServer
+from components.sections import OutsideBroker
+from components.swarm.sections import SwarmServer
 from settings import _SECTIONS
 from tools.pages import PAGES, ROOT
 from tools.settings_page import OF_KINDS, OF_ONE, render, rule_of

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from components import sections
 from components.naming import PROJECT
+from components.section import Section
 from policies.evidence import Verdict, judge
 from policies.rule import Plan
 from settings import _SECTIONS
@@ -20,11 +20,7 @@ from tests.unit.policy_options import SAID, Said
 from tests.unit.policy_plans import STACK_FILES, planned
 from tests.unit.stack_file import StackFile
 
-MODELS = {
-    one
-    for one in vars(sections).values()
-    if isinstance(one, type) and issubclass(one, sections.Section) and one is not sections.Section
-}
+MODELS = set(Section.__subclasses__())
 """Of everything that a section says."""
 
 

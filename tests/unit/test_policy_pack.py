@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped
 from pulumi.runtime.proto import analyzer_pb2
 
 import policies
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from policies import pack
 from policies.catalogue import rules
 from policies.controls import CONTROLS

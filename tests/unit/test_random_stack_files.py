@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.problems import WIDTH
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from components.stack_file import encrypted_of, handed_over, sections_of
 from settings import ConfigurationError, Settings
 from tests.unit.fuzz import BOUNDED, spoiled

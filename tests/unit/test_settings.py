@@ -18,17 +18,11 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from components.broker import ca_bundle
 from components.contradictions import doubts
+from components.dotenv.sections import DotenvStore, LocalServer
 from components.matrix import PAIRS, StoreKind, can_be_deployed
 from components.problems import WIDTH
-from components.sections import (
-    PROJECT_FOLDER,
-    DotenvStore,
-    EmbeddedBroker,
-    Environment,
-    LocalServer,
-    OutsideBroker,
-    Rotation,
-)
+from components.section import PROJECT_FOLDER
+from components.sections import EmbeddedBroker, Environment, OutsideBroker, Rotation
 from settings import ConfigurationError, Settings
 from tests.unit.harness import ca_file
 from tests.unit.stack_file import StackFile

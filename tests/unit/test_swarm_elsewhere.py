@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from components.swarm import deployer, service
 from secretops.errors import UsageError
 from secretops.launcher.sources import open_source

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from components.sections import LogDriver, Section, SwarmServer, SwarmStore
+from components.section import Section
 from components.swarm import deployer
 from components.swarm.names import BASE_LIMIT, variables_to
+from components.swarm.sections import LogDriver, SwarmServer, SwarmStore
 from components.swarm.server_shape import HEALTH
 from secretops.manifest import Manifest, Secret, SecretKind
 from tests.unit.harness import Deployed, ca_file, deploy

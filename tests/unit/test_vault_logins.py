@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from tests.unit.harness import Deployed
 from tests.unit.vault_stack import (
     ISSUER,

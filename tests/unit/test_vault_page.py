@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from components.sections import Section, VaultAppRole, VaultJwt, VaultKubernetes, VaultPki, VaultStore
+from components.section import Section
+from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultPki, VaultStore
 from tests.unit.page import rows
 from tests.unit.test_docs import commands
 

@@ -154,7 +154,7 @@ def test_pods_reach_vault_and_no_more_than_before() -> None:
 
 def test_a_vault_in_the_cluster_is_named_by_its_namespace() -> None:
     from components.kubernetes.network import to_vault
-    from components.sections import KubernetesServer
+    from components.kubernetes.sections import KubernetesServer
 
     server = KubernetesServer(kind="kubernetes", image="registry.example.com/a:1")
     rule: Any = to_vault("https://vault.vault.svc:8200", server)

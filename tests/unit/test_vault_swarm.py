@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from components.swarm import deployer, service
 from components.swarm.server_shape import LOGIN_FILE, VAULT_CA_FILE
 from components.vault.login import IN_A_CONTAINER

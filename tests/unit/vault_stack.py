@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from components.sections import PROJECT_FOLDER
+from components.section import PROJECT_FOLDER
 from secretops.manifest import Manifest, VaultStore
 from settings import ConfigurationError
 from tests.unit.aws_stack import a_kubeconfig

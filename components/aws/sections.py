@@ -1,0 +1,107 @@
+"""The sections of a stack file about AWS: what they may say, and the default for what they do not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from components.aws.entries import (
+    Account,
+    CertificateArn,
+    Cluster,
+    LogGroup,
+    Operator,
+    PrivateCaArn,
+    Region,
+    Retention,
+    SecurityGroups,
+    Subnets,
+    TopicArn,
+    TrailArn,
+    VpcId,
+    WayOut,
+)
+from components.constraints import between, distinct
+from components.entries import Email, HostName, Image
+from components.section import Section
+
+
+class Vpc(Section):
+    """Where the rotating functions run, for a broker that only a VPC reaches."""
+
+    subnets: Subnets
+    security_groups: SecurityGroups
+    way_out: WayOut | None = None
+    """How they reach Secrets Manager. Values then go through that endpoint alone, if it is one."""
+
+
+class ExistingTrail(Section):
+    """A CloudTrail trail that somebody keeps, for example the organisation's."""
+
+    arn: TrailArn
+    log_group: LogGroup
+
+
+class AwsStore(Section):
+    """Secrets Manager in one region of one account."""
+
+    kind: Literal["aws"]
+    region: Region
+    account: Account
+    """Whatever account the credentials are of: no other is touched."""
+    operators: Annotated[tuple[Operator, ...], Field(min_length=1), AfterValidator(distinct)]
+    """Who may put and read values beside the stack's own roles: everybody else is denied, administrators too."""
+    replicas: Annotated[tuple[Region, ...], AfterValidator(distinct)] = ()
+    """Other regions that have a copy of each secret, under a key of their own."""
+    generation: Annotated[int, between(1, 999, "")] = 1
+    """One more where a destroyed stack is made anew before its secrets' recovery window is over."""
+    vpc: Vpc | None = None
+    retention_days: Retention = 365
+    """Of the trail."""
+    existing_trail: ExistingTrail | None = None
+    object_lock: Literal["governance", "compliance"] = "governance"
+    """How the trail's bucket locks records. Compliance is for good: not even the account's root shortens or ends it."""
+    alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
+    alert_topic: TopicArn | None = None
+    """An SNS topic that exists; without it one is made."""
+
+
+class LoadBalancer(Section):
+    """An internal one, before the server's tasks."""
+
+    vpc: VpcId
+    security_groups: SecurityGroups
+    certificate: CertificateArn
+    """Of the stack's region, for the first of the server's allowed_hosts."""
+
+
+class EcsServer(Section):
+    """The MCP server on ECS Fargate."""
+
+    kind: Literal["ecs"]
+    image: Image
+    subnets: Subnets
+    """Private ones, with a way to the broker, the registry and AWS."""
+    security_groups: SecurityGroups
+    cluster: Cluster | None = None
+    replicas: Annotated[int, between(1, 100, "replicas")] = 2
+    """1 with a load balancer."""
+    reference: Literal["NativeRef", "Fetched"] = "NativeRef"
+    """How it reaches secrets: ECS injects them at a task's start and a new version is a new deployment, or the launcher
+    fetches them and takes a new version while it runs."""
+    copilot: bool = True
+    """Whether it asks the Coreflux Copilot: its agent-key then has to have a value before a task can start."""
+    allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
+    """Names that clients call it by."""
+    load_balancer: LoadBalancer | None = None
+
+
+class AwsPrivateCa(Section):
+    """A CA of AWS Private CA that is there. The tick asks it, and may have it sign for clients alone."""
+
+    kind: Literal["aws-private-ca"]
+    arn: PrivateCaArn
+    """Another account's is shared with this one, by a permission for that template."""
+    days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
+    """For which a client's certificate is good: 7 at most where the CA is one for short-lived certificates."""

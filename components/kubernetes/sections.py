@@ -1,0 +1,92 @@
+"""The sections of a stack file about Kubernetes: what they may say, and the default for what they do not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from components.aws.entries import OidcProvider
+from components.constraints import between, distinct, matching
+from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone
+from components.kubernetes.entries import Issuer, KubernetesName
+from components.section import Section
+
+
+class KubernetesStore(Section):
+    """Secrets of the server's namespace."""
+
+    kind: Literal["kubernetes"]
+    operators: Annotated[
+        tuple[
+            Annotated[
+                str,
+                matching(
+                    r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?",
+                    "a user or a group as the API server names it",
+                    "kubectl auth whoami shows yours; or take the entry out",
+                ),
+            ],
+            ...,
+        ],
+        AfterValidator(distinct),
+    ] = ()
+    """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
+
+
+class CertificateIssuer(Section):
+    """An issuer of cert-manager's."""
+
+    kind: Literal["Issuer", "ClusterIssuer"]
+    name: KubernetesName
+
+
+class KubernetesServer(Section):
+    """The MCP server as a Deployment."""
+
+    kind: Literal["kubernetes"]
+    image: Image
+    namespace: Annotated[
+        str,
+        matching(
+            r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+            "a namespace of its own, which the stack makes: a DNS label, not default, not kube-...",
+            "name it like coreflux-mcp",
+        ),
+    ] = "coreflux-mcp"
+    context: (
+        Annotated[
+            str,
+            matching(
+                r"[^\x00-\x1f\x7f]+",
+                "the name of a context of the kubeconfig",
+                "kubectl config get-contexts lists them; take it out for the current one",
+            ),
+        ]
+        | None
+    ) = None
+    """Of the kubeconfig; without it the current one."""
+    replicas: Annotated[int, between(1, 100, "replicas")] = 2
+    allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
+    """Names that clients call it by, beside those of its Service: an ingress's."""
+    broker_cidrs: Networks = EVERYWHERE
+    """Where the broker's addresses lie: pods reach no other on its port."""
+    api_server_cidrs: Networks = EVERYWHERE
+    """Where the API server's addresses lie: only the rotator reaches them."""
+    copilot_cidrs: NetworksOrNone | None = None
+    """Where the server reaches the Coreflux Copilot by HTTPS; without it every public address, empty is nowhere."""
+    client_cidrs: ClientNetworks = ()
+    """Clients beside the cluster's pods: load balancers, and ingress controllers on a node's own network."""
+    pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
+    """Image pull secrets of the namespace, by name; an operator makes them."""
+    certificate_issuer: CertificateIssuer | None = None
+    """Who signs the client certificate, by cert-manager; without it an operator does."""
+    oidc_issuer: Issuer | None = None
+    """Of the cluster's tokens, for store azure: by which Entra knows the account that External Secrets reads as."""
+    reference: Literal["MountedFiles", "SyncedKey"] | None = None
+    """How it reaches the secrets of store vault: files of Vault's agent, whose injector the cluster has (the default),
+    or Secrets of External Secrets."""
+    vault_cidrs: Networks = EVERYWHERE
+    """Where Vault's addresses lie, for store vault."""
+    oidc_provider: OidcProvider | None = None
+    """By which the account knows the cluster's service accounts, for store aws: External Secrets reads as one."""

@@ -1,0 +1,34 @@
+"""What the entries of Docker Swarm's sections may be, in a stack file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from components.constraints import matching
+
+SwarmNetwork = Annotated[
+    str,
+    matching(
+        r"[a-z0-9]{25}",
+        "the id of an overlay network of the Swarm; by its name the provider would make the service anew",
+        "docker network inspect --format '{{.Id}}' NAME shows it",
+    ),
+]
+SwarmSecret = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?",
+        "the name of a secret of the Swarm that an operator made",
+        "docker secret ls lists them",
+    ),
+]
+_OF_NODES = r"node\.(id|hostname|role|platform\.(os|arch)|labels\.[\w.-]+)|engine\.labels\.[\w.-]+"
+Constraint = Annotated[
+    str,
+    matching(
+        rf"({_OF_NODES}) ?[!=]= ?[\w.-]+",
+        "a placement constraint as docker service create takes it",
+        "write it like node.labels.zone==a",
+    ),
+]
+Spread = Annotated[str, matching(_OF_NODES, "what replicas are spread over", "write it like node.labels.zone")]
