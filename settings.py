@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 import pulumi
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from components import catalogue, misfits
 from components.aws.sections import AwsPrivateCa, AwsStore, EcsServer, ExistingTrail, LoadBalancer, Vpc
@@ -46,18 +46,26 @@ from components.swarm.sections import LogDriver, SwarmServer
 from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultPki, VaultStore
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, Issuer, PrivateCaIssuer, Reader, Secret
 
+_ASKED = ConfigDict(defer_build=True)
+"""A stack file has a few of the sections, and a preview ends soon."""
+
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
-    "environment": TypeAdapter(Environment),
-    "store": TypeAdapter(Annotated[StoreSettings, Field(discriminator="kind")]),
-    "server": TypeAdapter(Annotated[ServerSettings, Field(discriminator="kind")]),
-    "broker": TypeAdapter(Annotated[BrokerSettings, Field(discriminator="kind")]),
-    "agent": TypeAdapter(Annotated[AgentSettings, Field(discriminator="kind")]),
-    "issuer": TypeAdapter(Annotated[IssuerSettings, Field(discriminator="kind")]),
+    "environment": TypeAdapter(Environment, config=_ASKED),
+    "store": TypeAdapter(Annotated[StoreSettings, Field(discriminator="kind")], config=_ASKED),
+    "server": TypeAdapter(Annotated[ServerSettings, Field(discriminator="kind")], config=_ASKED),
+    "broker": TypeAdapter(Annotated[BrokerSettings, Field(discriminator="kind")], config=_ASKED),
+    "agent": TypeAdapter(Annotated[AgentSettings, Field(discriminator="kind")], config=_ASKED),
+    "issuer": TypeAdapter(Annotated[IssuerSettings, Field(discriminator="kind")], config=_ASKED),
     "rotation": TypeAdapter(Rotation),
-    "secrets": TypeAdapter(dict[Name, DeclaredSecret]),
-    "log_level": TypeAdapter(LogLevel),
+    "secrets": TypeAdapter(dict[Name, DeclaredSecret], config=_ASKED),
+    "log_level": TypeAdapter(LogLevel, config=_ASKED),
 }
 _REQUIRED = ("store", "server", "broker")
+_MODELS: Mapping[str, Mapping[str, type[Section]]] = {
+    name: {kind: model for model in get_args(union) for kind in get_args(model.model_fields["kind"].annotation)}
+    for name, union in (("store", StoreSettings), ("server", ServerSettings), ("broker", BrokerSettings))
+}
+"""By their kinds."""
 
 
 def _keys(*models: type[Section], within: misfits.Keys | None = None) -> misfits.Keys:
@@ -241,9 +249,7 @@ class Settings:
                 found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
                 continue
             try:
-                parsed[name] = _SECTIONS[name].validate_json(
-                    json.dumps(_without_values(section) if values else section)
-                )
+                parsed[name] = _read(name, _without_values(section) if values else section, kinds.get(name))
             except ValidationError as error:
                 told = [place_of(value) for value in values]
                 keys = _KEYS.get(name, {})
@@ -251,7 +257,7 @@ class Settings:
                 rest = misfits.without_unknown(_without_values(section) if values else section, error, keys)
                 if rest is not None:
                     with suppress(ValidationError):  # what is told already would only be told again
-                        parsed[name] = _SECTIONS[name].validate_json(json.dumps(rest))
+                        parsed[name] = _read(name, rest, kinds.get(name))
         environment = parsed.get("environment", _environment_of(stack))
         found += contradictions(stack, environment, parsed, kinds)
         if found:
@@ -281,6 +287,15 @@ class Settings:
                 )
             ),
         )
+
+
+def _read(name: str, section: Any, kind: str | None) -> Any:
+    """Raises ValidationError. What is right is read without building the models of other kinds."""
+    text = json.dumps(section)
+    if model := _MODELS.get(name, {}).get(kind or ""):
+        with suppress(ValidationError):
+            return model.model_validate_json(text)
+    return _SECTIONS[name].validate_json(text)
 
 
 def kept_encrypted() -> Iterator[tuple[str, Any]]:

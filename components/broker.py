@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+import re
+import ssl
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.utils import CryptographyDeprecationWarning
 
 from components.sections import AgentSettings, BrokerSettings, EmbeddedBroker, OutsideBroker
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
@@ -80,13 +77,21 @@ def public_variables(
     return {**where, **asks, "LOG_LEVEL": log_level}
 
 
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
 def ca_bundle(path: str) -> str:
     """The certificates in the PEM file `path` and nothing else: they are public, what lies beside them may not be.
 
-    Raises OSError, and ValueError where there is no certificate in it.
+    Read by OpenSSL, as whoever is given them will; `cryptography` would take a sixtieth of a preview to import.
+
+    Raises OSError, and ValueError where there is no certificate in it, or one that is none.
     """
-    with warnings.catch_warnings():
-        # Of a CA whose serial number is not positive: whoever names a system's bundle can't mend it.
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
-    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)
+    found = [ssl.PEM_cert_to_DER_cert(each) for each in _CERTIFICATE.findall(Path(path).read_text("latin-1"))]
+    if not found:
+        raise ValueError("no certificate")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"".join(found))
+    except ssl.SSLError as error:
+        raise ValueError(f"not a certificate: {error.reason}") from None
+    return "".join(map(ssl.DER_cert_to_PEM_cert, found))

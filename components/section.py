@@ -16,4 +16,4 @@ there. What a section calls relative to the project lies below it."""
 class Section(BaseModel):
     """One section of a stack file. Frozen; an unknown key is an error, and so is a string where a number belongs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
