@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import ssl
 from pathlib import Path
@@ -77,21 +78,36 @@ def public_variables(
     return {**where, **asks, "LOG_LEVEL": log_level}
 
 
-_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN = re.compile("-----BEGIN (?:X509 )?CERTIFICATE-----")
+_CERTIFICATE = re.compile(rf"{_BEGIN.pattern}\s([A-Za-z0-9+/=\s]+)-----END (?:X509 )?CERTIFICATE-----")
 
 
 def ca_bundle(path: str) -> str:
     """The certificates in the PEM file `path` and nothing else: they are public, what lies beside them may not be.
 
-    Read by OpenSSL, as whoever is given them will; `cryptography` would take a sixtieth of a preview to import.
+    Read by OpenSSL, one by one, as whoever is given them will; to import `cryptography` would take a sixtieth of a
+    preview.
 
     Raises OSError, and ValueError where there is no certificate in it, or one that is none.
     """
-    found = [ssl.PEM_cert_to_DER_cert(each) for each in _CERTIFICATE.findall(Path(path).read_text("latin-1"))]
-    if not found:
-        raise ValueError("no certificate")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"".join(found))
-    except ssl.SSLError as error:
-        raise ValueError(f"not a certificate: {error.reason}") from None
+    text = Path(path).read_text("latin-1")
+    bodies = _CERTIFICATE.findall(text)
+    if not bodies or len(bodies) != len(_BEGIN.findall(text)):
+        raise ValueError("no certificate, or one without its end")
+    found = [base64.b64decode("".join(body.split()), validate=True) for body in bodies]
+    known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for certificate in found:
+        try:
+            known.load_verify_locations(cadata=certificate)
+        except ssl.SSLError as error:
+            raise ValueError(f"not a certificate: {error.reason}") from None
+        if len(certificate) != _length(certificate):
+            raise ValueError("not a certificate: something follows it")
     return "".join(map(ssl.DER_cert_to_PEM_cert, found))
+
+
+def _length(der: bytes) -> int:
+    """Bytes that a DER element says it has, its header included (X.690, 8.1.3); OpenSSL overlooks what follows one."""
+    first = der[1]
+    more = first & 0x7F if first & 0x80 else 0
+    return 2 + more + (int.from_bytes(der[2 : 2 + more], "big") if more else first)

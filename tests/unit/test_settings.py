@@ -1267,6 +1267,48 @@ def test_a_ca_of_an_old_bundle_is_read_without_a_word(tmp_path: Path) -> None:
         assert ca_bundle(str(written)).count("BEGIN CERTIFICATE") == 1
 
 
+def pem(label: str, body: str) -> str:
+    """A block, whatever is in it. Its label is put together here: a scanner takes a whole one for a key."""
+    return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
+
+
+@pytest.mark.parametrize("label", ["CERTIFICATE", "X509 CERTIFICATE"])
+def test_of_a_file_the_certificates_are_taken_and_nothing_that_lies_beside_them(tmp_path: Path, label: str) -> None:
+    written = ca_file(tmp_path)
+    one = written.read_text()
+    key = pem("PRIVATE " + "KEY", "A" * 64)
+    written.write_text(f"Bag Attributes\n{key}{one.replace('CERTIFICATE', label)}{key}{one}")
+    assert ca_bundle(str(written)) == one + one
+
+
+@pytest.mark.parametrize("wrong", ["...", "MIIC", "A" * 64, "MIIC" + "9" * 96])
+@pytest.mark.parametrize("where", [0, 1, 2])
+def test_a_bundle_with_a_block_that_is_no_certificate_is_refused(tmp_path: Path, wrong: str, where: int) -> None:
+    written = ca_file(tmp_path)
+    blocks = [written.read_text()] * 2
+    written.write_text("".join([*blocks[:where], pem("CERTIFICATE", wrong), *blocks[where:]]))
+    with pytest.raises(ValueError, match=r"\S"):
+        ca_bundle(str(written))
+
+
+def test_a_certificate_without_its_end_is_refused_and_not_read_on_into_what_follows(tmp_path: Path) -> None:
+    written = ca_file(tmp_path)
+    one = written.read_text()
+    begun = one.partition("-----END")[0]
+    for text in (begun, begun + one, begun + pem("PRIVATE " + "KEY", "A" * 64) + one):
+        written.write_text(text)
+        with pytest.raises(ValueError, match="without its end"):
+            ca_bundle(str(written))
+
+
+def test_what_follows_a_certificate_in_its_block_is_refused(tmp_path: Path) -> None:
+    written = ca_file(tmp_path)
+    der = ssl.PEM_cert_to_DER_cert(written.read_text())
+    written.write_text(ssl.DER_cert_to_PEM_cert(der + b"\x30\x89" + b"more" * 8))
+    with pytest.raises(ValueError, match=r"\S"):
+        ca_bundle(str(written))
+
+
 def test_there_are_at_least_forty_broken_stack_files() -> None:
     assert len(BROKEN) >= 40
 
