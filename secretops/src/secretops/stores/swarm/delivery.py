@@ -84,6 +84,7 @@ class Delivery:
         wanted = self._wanted(secret, current) if current else []
         is_new = current is not None and current.version.published is None and bool(wanted)
         rested: object = None
+        failed: set[str] | None = None
         pauses = iter(PAUSES)  # one for each conflict
         while service := self._rollout.service():
             self._refuse_edited(secret, service, wanted, ours)
@@ -102,14 +103,15 @@ class Delivery:
                 if service["Version"] != rested:
                     continue  # it has changed since: decided anew
             before()
-            spec = service["Spec"]
+            spec, failed_before = service["Spec"], self._rollout.failed(service)
             spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = listed
             if self._api.update("services", service, spec):
+                failed = failed_before
                 break
             self._pause(next(pauses, None))
         else:
             return None
-        self._rollout.wait(wanted, is_new=is_new)
+        self._rollout.wait(wanted, is_new=is_new, failed=failed)
         return True
 
     def _pause(self, seconds: float | None) -> None:

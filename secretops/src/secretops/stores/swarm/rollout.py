@@ -95,10 +95,17 @@ class Rollout:
             time.sleep(LOOK)
         return None
 
-    def wait(self, wanted: list[Entry], *, is_new: bool) -> None:
+    def failed(self, service: Service) -> set[str]:
+        """Ids of the tasks that have failed already."""
+        return {task["ID"] for task in self._tasks(service) if task["Status"]["State"] in _FAILED}
+
+    def wait(self, wanted: list[Entry], *, is_new: bool, failed: set[str] | None = None) -> None:
         """Until every task that is to run has `wanted`; where none was ever seen to run with it, until one is.
 
-        Raises UpdateFailedError when the tasks have the version before, UnreachableError when it takes too long.
+        `failed`: tasks that had before an update was sent just now; None where none was.
+
+        Raises UpdateFailedError when the tasks have the version before, a NeverRanError if it was sent just now and a
+        container of its own did not get started; UnreachableError when it takes too long.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -110,14 +117,14 @@ class Rollout:
             here = ids(wanted) <= ids(list_of(service))
             if state == "paused" or (state in GOING_BACK and not here):
                 if state != "rollback_started":
-                    raise self._failed(service, state)
+                    raise self._failed(service, state, failed)
             elif here and state != "updating" and not self.behind(service):
                 # "completed" is no proof: of a paused update that is sent again Docker says so at once.
                 if not is_new or self._runs_steadily(service, seen):
                     return
                 ended = ended or time.monotonic()
                 if time.monotonic() - ended > RUNS_WITHIN:
-                    raise self._failed(service, "stopped")
+                    raise self._failed(service, "stopped", failed)
             if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
                 raise UnreachableError(
                     f"service {self._name}: its update has not ended in {limit:.0f} s",
@@ -126,21 +133,26 @@ class Rollout:
                 )
             time.sleep(LOOK)
 
-    def _failed(self, service: Service, state: str) -> UpdateFailedError:
+    def _failed(self, service: Service, state: str, failed: set[str] | None) -> UpdateFailedError:
         how = {"paused": "is paused", "stopped": "left no task that runs"}.get(state, "went back")
         told = (service.get("UpdateStatus") or {}).get("Message") if state != "stopped" else None
         # A task that is given up because it never got healthy ends by itself, without an error of its own.
         silent = f"no new task became healthy ({told})" if told else "no new task stayed"
-        why = next((error for error in self._errors(service) if error), silent)
-        return (NeverRanError if why.startswith(NEVER_RAN) else UpdateFailedError)(
+        why = next((error for error in self._errors(service, failed or set()) if error), silent)
+        never_ran = failed is not None and why.startswith(NEVER_RAN)
+        return (NeverRanError if never_ran else UpdateFailedError)(
             f"service {self._name}: the update to the new version {how}: {why}",
             rule="new tasks have to run and be healthy; till then readers keep the version before, which works",
             remedy=f"docker service ps --no-trunc {self._name}, and logs, say why; the next tick tries again",
         )
 
-    def _errors(self, service: Service) -> list[str]:
+    def _errors(self, service: Service, failed: set[str]) -> list[str]:
         tasks = sorted(self._tasks(service), key=lambda task: str(task["Status"].get("Timestamp")), reverse=True)
-        return [str(task["Status"].get("Err") or "") for task in tasks if task["Status"]["State"] in _FAILED]
+        return [
+            str(task["Status"].get("Err") or "")
+            for task in tasks
+            if task["Status"]["State"] in _FAILED and task["ID"] not in failed
+        ]
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
         """Whether a task runs and has for a while, or none is asked for."""
