@@ -26,17 +26,20 @@ fi
 if [ $built = yes ]; then
     # The folder of plugins is what a registry gave us; there is no site to download others from.
     export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION="${PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION:-true}"
-    # Where Pulumi would look by itself, what is laid below $HOME need not be found.
-    export PULUMI_HOME="${PULUMI_HOME:-${HOME:-}/.pulumi}"
-    # The providers that set-up has built for a stack; on PATH they would do, with a warning at each run.
-    for plugin in "$clone"/.tools/plugins/*/*; do
-        folder="${plugin%/*}"
-        home="$PULUMI_HOME/plugins/${folder##*/}"
-        if [ -e "$plugin" ] && [ ! -e "$home" ]; then
-            mkdir -p "$home"
-            ln -sf "$plugin" "$home/"
-        fi
-    done
+    home="${PULUMI_HOME:-${HOME:+$HOME/.pulumi}}"
+    if [ -n "$home" ]; then
+        # Where Pulumi would look by itself, what is laid below $HOME need not be found.
+        export PULUMI_HOME="$home"
+        # The providers that set-up has built for a stack; on PATH they would do, with a warning at each run.
+        for plugin in "$clone"/.tools/plugins/*/*; do
+            folder="${plugin%/*}"
+            laid="$PULUMI_HOME/plugins/${folder##*/}"
+            if [ -e "$plugin" ] && [ ! -e "$laid" ]; then
+                mkdir -p "$laid"
+                ln -sf "$plugin" "$laid/"
+            fi
+        done
+    fi
 fi
 export PULUMI_SKIP_UPDATE_CHECK="${PULUMI_SKIP_UPDATE_CHECK:-true}"
 export COREFLUX_CLONE="$clone"

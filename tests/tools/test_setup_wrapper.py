@@ -87,6 +87,10 @@ def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: 
     assert not (wrapper.clone / ".state").exists()
 
 
+def test_where_nobody_has_a_home_pulumi_finds_its_own(wrapper: Wrapper) -> None:
+    assert "PULUMI_HOME" not in wrapper.run(HOME="", PULUMI_BACKEND_URL="s3://states")
+
+
 def test_who_has_logged_out_is_not_logged_in(wrapper: Wrapper) -> None:
     log_in(wrapper.home / ".pulumi", "")
     assert wrapper.run()["PULUMI_BACKEND_URL"].startswith("file://")
