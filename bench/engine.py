@@ -111,11 +111,10 @@ def _memory_of_the_program(cli: int) -> Iterator[list[int]]:
     def look() -> None:
         program = 0
         while not ended.wait(_SAMPLE_SECONDS):
-            program = program or next(filter(_runs_a_program, _below(cli)), 0)
-            peak = (
-                [line for line in _read(program, "status").splitlines() if line.startswith(b"VmHWM")] if program else []
-            )
-            seen.extend(int(line.split()[1]) for line in peak)
+            if not (peak := _peak(program)):  # none yet, or one that has ended, and another follows
+                program = next(filter(_runs_a_program, _below(cli)), 0)
+                peak = _peak(program)
+            seen.extend(peak)
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -124,6 +123,12 @@ def _memory_of_the_program(cli: int) -> Iterator[list[int]]:
     finally:
         ended.set()
         looking.join()
+
+
+def _peak(process: int) -> list[int]:
+    """KiB that it had at most; empty of one that has ended, and of none."""
+    status = _read(process, "status").splitlines() if process else []
+    return [int(line.split()[1]) for line in status if line.startswith(b"VmHWM")]
 
 
 def _below(process: int) -> Iterator[int]:
