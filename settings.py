@@ -61,8 +61,15 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "log_level": TypeAdapter(LogLevel, config=_ASKED),
 }
 _REQUIRED = ("store", "server", "broker")
+
+
+def _kinds(model: type[Section]) -> tuple[str, ...]:
+    """Those that it is the section of; one that has none is of kind ""."""
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)
+
+
 _MODELS: Mapping[str, Mapping[str, type[Section]]] = {
-    name: {kind: model for model in get_args(union) for kind in get_args(model.model_fields["kind"].annotation)}
+    name: {kind: model for model in get_args(union) for kind in _kinds(model)}
     for name, union in (("store", StoreSettings), ("server", ServerSettings), ("broker", BrokerSettings))
 }
 """By their kinds."""
@@ -72,8 +79,7 @@ def _keys(*models: type[Section], within: misfits.Keys | None = None) -> misfits
     """The keys of each kind of section; `within`, those of a section inside one."""
     found: dict[str, Iterable[str]] = dict(within or {})
     for model in models:
-        kinds = get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)
-        found |= dict.fromkeys(kinds, tuple(model.model_fields))
+        found |= dict.fromkeys(_kinds(model), tuple(model.model_fields))
     return found
 
 

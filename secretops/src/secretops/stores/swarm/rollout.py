@@ -97,7 +97,7 @@ class Rollout:
 
     def failed(self, service: Service) -> set[str]:
         """Ids of the tasks that have failed already."""
-        return {task["ID"] for task in self._tasks(service) if task["Status"]["State"] in _FAILED}
+        return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[Entry], *, is_new: bool, failed: set[str] | None = None) -> None:
         """Until every task that is to run has `wanted`; where none was ever seen to run with it, until one is.
@@ -147,12 +147,10 @@ class Rollout:
         )
 
     def _errors(self, service: Service, failed: set[str]) -> list[str]:
-        tasks = sorted(self._tasks(service), key=lambda task: str(task["Status"].get("Timestamp")), reverse=True)
-        return [
-            str(task["Status"].get("Err") or "")
-            for task in tasks
-            if task["Status"]["State"] in _FAILED and task["ID"] not in failed
-        ]
+        """Of the tasks that have failed since those had, the last one's first."""
+        tasks = [task for task in self._failed_tasks(service) if task["ID"] not in failed]
+        tasks.sort(key=lambda task: str(task["Status"].get("Timestamp")), reverse=True)
+        return [str(task["Status"].get("Err") or "") for task in tasks]
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
         """Whether a task runs and has for a while, or none is asked for."""
@@ -161,6 +159,9 @@ class Rollout:
         now = time.monotonic()
         running = {str(task["ID"]) for task in self._tasks(service) if task["Status"]["State"] == "running"}
         return any(now - seen.setdefault(task, now) >= STEADY for task in running)
+
+    def _failed_tasks(self, service: Service) -> list[dict[str, Any]]:
+        return [task for task in self._tasks(service) if task["Status"]["State"] in _FAILED]
 
     def _tasks(self, service: Service) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._api.get("/tasks", service=[service["ID"]]) or []
