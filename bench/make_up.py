@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measured import ROOT, Measured, RunFailedError
 from bench.page import spread, table
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.stacks.runbook import Clone, new_clone
 
 REPEATS = 5

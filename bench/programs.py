@@ -9,7 +9,7 @@ from bench.flat import flat_program
 from bench.measured import ROOT
 from bench.places import Place
 from components.naming import PROJECT
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.unit.aws_stack import a_kubeconfig, a_package
 from tests.unit.harness import ca_file, deploy
 from tests.unit.stack_file import StackFile

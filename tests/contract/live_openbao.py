@@ -32,7 +32,7 @@ from secretops.manifest import (
     VaultStore,
 )
 from secretops.operations.session import Session
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 
 if TYPE_CHECKING:
     import hvac

@@ -28,9 +28,10 @@ from secretops.operations.tick import tick
 from secretops.stores.secrets_manager.api import connect
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
-from tests.real.mosquitto import Mosquitto, free_port, start_mosquitto
+from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
 from tests.real.own_ca import AUTHORITY, in_secrets_manager
+from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 

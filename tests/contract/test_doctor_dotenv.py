@@ -31,7 +31,8 @@ from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.contract.doctor_fault import Fault, prove, told
 from tests.real.embedded import start_embedded
-from tests.real.mosquitto import Mosquitto, free_port
+from tests.real.mosquitto import Mosquitto
+from tests.real.ports import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
 from tests.stacks.runbook import OPERATIONS, blocks
 

@@ -49,7 +49,7 @@ from tests.contract.live_namespace import (
 from tests.real import control_plane
 from tests.real.cluster import Cluster, OwnCluster
 from tests.real.control_plane import ControlPlane, find_programs, kubeconfig
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 

@@ -31,7 +31,7 @@ from secretops.targets.connection import Connection
 from secretops.targets.coreflux import ANSWERS, COMMANDS, Commands, CorefluxTarget
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.stack import make_stack
 
 pytestmark = pytest.mark.real

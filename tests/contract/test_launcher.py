@@ -31,7 +31,8 @@ from tests.real.launched import (
     let_in,
 )
 from tests.real.mcp_client import stdio_session, tell
-from tests.real.mosquitto import free_port, start_mosquitto
+from tests.real.mosquitto import start_mosquitto
+from tests.real.ports import free_port
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
 

@@ -31,7 +31,8 @@ from secretops.targets.mosquitto import ACL_TYPES, DynamicSecurity, MosquittoTar
 from secretops.targets.protocol import Target, UserTakenError
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
-from tests.real.mosquitto import Mosquitto, free_port, make_ca
+from tests.real.mosquitto import Mosquitto, make_ca
+from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 

@@ -29,8 +29,8 @@ from secretops.stores.vault.server import Server
 from tests.contract.live_vault import DEADLINE, MINE, NOW, V, Way, impatient, make, publish, stages, version
 from tests.contract.vault_place import InMount
 from tests.real.control_plane import make_keys
-from tests.real.mosquitto import free_port
 from tests.real.openbao import OpenBao, rotators_policy
+from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 

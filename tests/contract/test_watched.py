@@ -25,7 +25,8 @@ from secretops.operations.tick import exit_code
 from secretops.operations.watched import NAME, Watched, findings, watched
 from tests.real.cluster import Cluster
 from tests.real.cluster_stack import make_cluster_stack
-from tests.real.mosquitto import Mosquitto, free_port, start_mosquitto
+from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 
 pytestmark = pytest.mark.real

@@ -28,7 +28,8 @@ from secretops.manifest import Broker
 from secretops.stores.delivery import NAMES
 from secretops.values import PUBLIC_FIELDS, Value, new_password
 from tests.real.cloud_stack import CloudStack
-from tests.real.mosquitto import Mosquitto, free_port, make_ca
+from tests.real.mosquitto import Mosquitto, make_ca
+from tests.real.ports import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
 
 pytestmark = pytest.mark.real

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.real.azure import Azure
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tools import azure_parts
 
 if TYPE_CHECKING:

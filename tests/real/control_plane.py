@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tools import kubernetes_parts, parts
 
 AUDIT_POLICY = Path(__file__).resolve().parents[2] / "components" / "kubernetes" / "audit-policy.yaml"

@@ -11,7 +11,7 @@ import pytest
 from secretops import broker as embedded
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.values import Value
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ from lightkube.resources.core_v1 import ConfigMap, Node, Pod, PodBinding, PodSta
 from tests.real import pod_process
 from tests.real.agent_injector import AgentInjector
 from tests.real.cluster import DEADLINE, Cluster
-from tests.real.mosquitto import free_port
 from tests.real.pod_spec import as_container, container_of
 from tests.real.pod_volumes import NotThereError, Volumes, metadata
+from tests.real.ports import free_port
 
 EVERY_SECONDS = 0.25
 

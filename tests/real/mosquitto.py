@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from cryptography.x509.oid import NameOID
 
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.values import Value, new_password
+from tests.real.ports import free_port
 
 PLUGIN = "mosquitto_dynamic_security.so"
 PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
@@ -154,13 +154,6 @@ def find_mosquitto() -> tuple[str, str]:
     if found := installed_mosquitto():
         return found
     pytest.skip("mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto")
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, Path]:

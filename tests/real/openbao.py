@@ -22,7 +22,7 @@ import pytest
 
 from secretops.manifest import VaultStore
 from tests.real.control_plane import make_keys
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 
 if TYPE_CHECKING:  # this plugin is loaded where the extra `vault` is not installed, too
     import hvac

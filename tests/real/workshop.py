@@ -25,7 +25,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.real.dockerd import Dockerd, import_base, running_dockerd
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.upstream import SMALL_SERVER, real_server
 from tools.clone import provide_uv
 from tools.gobuild import WHEELS, cache_root, only_one

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.stacks.prod import OF_CLOUDS
 from tests.stacks.project import BIN, ROOT
 from tests.stacks.runbook import OPERATIONS, new_clone, run_of

@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 
 from secretops.manifest import Manifest
 from secretops.values import Value, new_password
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.stack import log_in
 from tests.stacks.project import Stack, new_stack
 

@@ -21,7 +21,7 @@ from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.runbook import ROOT, Clone, new_clone, run_of
 

@@ -18,7 +18,8 @@ import pytest
 
 from policies.evidence import Verdict, judge
 from policies.plan import plan_of_preview
-from tests.real.mosquitto import Mosquitto, free_port
+from tests.real.mosquitto import Mosquitto
+from tests.real.ports import free_port
 from tests.stacks.prod import new_prod_stack
 from tests.stacks.project import BIN, ROOT, Stack, new_stack
 from tests.stacks.runbook import blocks

@@ -27,7 +27,7 @@ from secretops.operations.audit import MOST_ROWS, MOST_SOURCES, OTHERS, View, au
 from secretops.operations.reading import LONGEST_LINE
 from secretops.trails.kubernetes import CONTROL_PLANE, MOST_OPEN, KubernetesAuditLog
 from secretops.values import Value
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
 from tests.unit.test_cli import run
 

@@ -25,7 +25,7 @@ from secretops.errors import UsageError
 from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol, Reader, Secret, SecretKind
 from secretops.stores import open_store
 from secretops.values import Value
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
 
 

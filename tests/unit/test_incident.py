@@ -24,7 +24,7 @@ from secretops.operations.compromise.incident import (
 )
 from secretops.operations.compromise.page import page
 from secretops.operations.compromise.plan import ARRIVES
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)

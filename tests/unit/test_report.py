@@ -27,7 +27,7 @@ from secretops.operations.status import Standing
 from secretops.report import MOST_ROWS, page
 from secretops.report.drawing import short
 from secretops.values import Value
-from tests.real.mosquitto import free_port
+from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.report_data import HOSTILE, NOW, made
 from tests.unit.test_cli import refused, run
