@@ -11,107 +11,36 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Any
 
 import pulumi
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from components import catalogue, misfits
-from components.aws.sections import AwsPrivateCa, AwsStore, EcsServer, ExistingTrail, LoadBalancer, Vpc
-from components.azure.sections import AzureStore, ContainerAppServer, DnsZones, PrivateEndpoint, VaultNetwork
+from components.aws.sections import AwsStore, EcsServer
+from components.azure.sections import AzureStore, ContainerAppServer
 from components.catalogue import Catalogue
 from components.contradictions import contradictions, doubts
 from components.dotenv.sections import LocalServer
-from components.entries import LogLevel, Name
-from components.kubernetes.sections import CertificateIssuer, KubernetesServer, KubernetesStore
+from components.kubernetes.sections import KubernetesServer
 from components.naming import PROJECT
 from components.plain_values import encrypted_entry, says_secret, values_in
 from components.problems import Problem, did_you_mean, place_of
-from components.section import Section
+from components.section_models import KEYS, REQUIRED, SECTIONS, read
 from components.sections import (
     AgentSettings,
     BrokerSettings,
-    DeclaredSecret,
     EmbeddedBroker,
     Environment,
-    IssuerSettings,
-    OutsideBroker,
     OwnedAgent,
-    PrivateCa,
     Rotation,
     ServerSettings,
     StoreSettings,
 )
-from components.swarm.sections import LogDriver, SwarmServer
-from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultPki, VaultStore
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, Issuer, PrivateCaIssuer, Reader, Secret
+from components.swarm.sections import SwarmServer
+from components.vault.sections import VaultStore
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, PrivateCaIssuer
 
-_ASKED = ConfigDict(defer_build=True)
-"""A stack file has a few of the sections, and a preview ends soon."""
-
-_SECTIONS: Mapping[str, TypeAdapter[Any]] = {
-    "environment": TypeAdapter(Environment, config=_ASKED),
-    "store": TypeAdapter(Annotated[StoreSettings, Field(discriminator="kind")], config=_ASKED),
-    "server": TypeAdapter(Annotated[ServerSettings, Field(discriminator="kind")], config=_ASKED),
-    "broker": TypeAdapter(Annotated[BrokerSettings, Field(discriminator="kind")], config=_ASKED),
-    "agent": TypeAdapter(Annotated[AgentSettings, Field(discriminator="kind")], config=_ASKED),
-    "issuer": TypeAdapter(Annotated[IssuerSettings, Field(discriminator="kind")], config=_ASKED),
-    "rotation": TypeAdapter(Rotation),
-    "secrets": TypeAdapter(dict[Name, DeclaredSecret], config=_ASKED),
-    "log_level": TypeAdapter(LogLevel, config=_ASKED),
-}
-_REQUIRED = ("store", "server", "broker")
-
-
-def _kinds(model: type[Section]) -> tuple[str, ...]:
-    """Those that it is the section of; one that has none is of kind ""."""
-    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)
-
-
-_MODELS: Mapping[str, Mapping[str, type[Section]]] = {
-    name: {kind: model for model in get_args(union) for kind in _kinds(model)}
-    for name, union in (("store", StoreSettings), ("server", ServerSettings), ("broker", BrokerSettings))
-}
-"""By their kinds."""
-
-
-def _keys(*models: type[Section], within: misfits.Keys | None = None) -> misfits.Keys:
-    """The keys of each kind of section; `within`, those of a section inside one."""
-    found: dict[str, Iterable[str]] = dict(within or {})
-    for model in models:
-        found |= dict.fromkeys(_kinds(model), tuple(model.model_fields))
-    return found
-
-
-_KEYS: Mapping[str, misfits.Keys] = {
-    "store": _keys(
-        *get_args(StoreSettings),
-        within={
-            "aws.vpc": tuple(Vpc.model_fields),
-            "aws.existing_trail": tuple(ExistingTrail.model_fields),
-            "azure.network": tuple(VaultNetwork.model_fields),
-            "azure.network.private_endpoint": tuple(PrivateEndpoint.model_fields),
-            "azure.network.private_endpoint.dns_zones": tuple(DnsZones.model_fields),
-            "vault.approle": tuple(VaultAppRole.model_fields),
-            "vault.jwt": tuple(VaultJwt.model_fields),
-            "vault.kubernetes": tuple(VaultKubernetes.model_fields),
-            "vault.pki": tuple(VaultPki.model_fields),
-        },
-    ),
-    "server": _keys(
-        *get_args(ServerSettings),
-        within={
-            "kubernetes.certificate_issuer": tuple(CertificateIssuer.model_fields),
-            "ecs.load_balancer": tuple(LoadBalancer.model_fields),
-            "swarm.log_driver": tuple(LogDriver.model_fields),
-        },
-    ),
-    "broker": _keys(*get_args(BrokerSettings)),
-    "agent": _keys(*get_args(AgentSettings)),
-    "issuer": _keys(*get_args(IssuerSettings)),
-    "rotation": _keys(Rotation),
-    "secrets": _keys(DeclaredSecret),
-}
 _LOG_LEVELS = {Environment.DEVELOPMENT: "DEBUG", Environment.STAGING: "INFO", Environment.PRODUCTION: "WARNING"}
 
 
@@ -231,22 +160,22 @@ class Settings:
         found += [
             Problem(f"{name}: missing", "a stack file says where secrets live, where the server runs, and which broker",
                     _how_to_add(name, others))
-            for name in _REQUIRED
+            for name in REQUIRED
             if not entries.get(name)
         ]  # fmt: skip
-        found += _misspelt(others, told=[name for name in _REQUIRED if not entries.get(name)])
+        found += _misspelt(others, told=[name for name in REQUIRED if not entries.get(name)])
         parsed: dict[str, Any] = {}
         kinds: dict[str, Any] = {}
         for name, text in entries.items():
             section = _decoded(text)
             if isinstance(section, Mapping) and isinstance(kind := section.get("kind"), str):
                 kinds[name] = kind
-            if name in encrypted or (name in _REQUIRED and not text):
+            if name in encrypted or (name in REQUIRED and not text):
                 continue  # told already
-            values = list(values_in(name, section, secret=name not in _SECTIONS and says_secret(name)))
+            values = list(values_in(name, section, secret=name not in SECTIONS and says_secret(name)))
             found += values
-            if name not in _SECTIONS:
-                found += [] if values else [misfits.unknown_section(name, _SECTIONS, _KEYS)]
+            if name not in SECTIONS:
+                found += [] if values else [misfits.unknown_section(name, SECTIONS, KEYS)]
                 continue
             if values and not isinstance(section, Mapping):
                 continue
@@ -255,53 +184,30 @@ class Settings:
                 found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
                 continue
             try:
-                parsed[name] = _read(name, _without_values(section) if values else section, kinds.get(name))
+                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name))
             except ValidationError as error:
                 told = [place_of(value) for value in values]
-                keys = _KEYS.get(name, {})
+                keys = KEYS.get(name, {})
                 found += misfits.explain(name, error, keys, told=told)
                 rest = misfits.without_unknown(_without_values(section) if values else section, error, keys)
                 if rest is not None:
                     with suppress(ValidationError):  # what is told already would only be told again
-                        parsed[name] = _read(name, rest, kinds.get(name))
+                        parsed[name] = read(name, rest, kinds.get(name))
         environment = parsed.get("environment", _environment_of(stack))
         found += contradictions(stack, environment, parsed, kinds)
         if found:
             raise ConfigurationError(by or f"Pulumi.{stack}.yaml", found)
-        rotation, broker = parsed.get("rotation", Rotation()), parsed["broker"]
         return cls(
             stack=stack,
             environment=environment,
             store=parsed["store"],
             server=parsed["server"],
-            broker=broker,
-            rotation=rotation,
+            broker=parsed["broker"],
+            rotation=parsed.get("rotation", Rotation()),
             agent=parsed.get("agent"),
             log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
-            catalogue=Catalogue(
-                tuple(
-                    _secrets(
-                        stack,
-                        rotation=rotation,
-                        broker=broker,
-                        store=parsed["store"],
-                        server=parsed["server"],
-                        issuer=parsed.get("issuer"),
-                        agent=parsed.get("agent"),
-                        declared=parsed.get("secrets", {}),
-                    )
-                )
-            ),
+            catalogue=Catalogue(tuple(catalogue.secrets_of(stack, parsed))),
         )
-
-
-def _read(name: str, section: Any, kind: str | None) -> Any:
-    """Raises ValidationError. What is right is read without building the models of other kinds."""
-    text = json.dumps(section)
-    if model := _MODELS.get(name, {}).get(kind or ""):
-        with suppress(ValidationError):
-            return model.model_validate_json(text)
-    return _SECTIONS[name].validate_json(text)
 
 
 def kept_encrypted() -> Iterator[tuple[str, Any]]:
@@ -355,51 +261,6 @@ def _environment_of(stack: str) -> Environment:
         case "stag" | "stage" | "staging":
             return Environment.STAGING
     return Environment.PRODUCTION
-
-
-def _secrets(
-    stack: str,
-    *,
-    rotation: Rotation,
-    broker: BrokerSettings,
-    store: StoreSettings,
-    server: ServerSettings,
-    issuer: IssuerSettings | None,
-    agent: AgentSettings | None,
-    declared: Mapping[str, DeclaredSecret],
-) -> Iterator[Secret]:
-    yield catalogue.broker_admin(stack, rotation.broker_admin_days)
-    yield catalogue.mqtt(stack, rotation.mqtt_days)
-    yield catalogue.agent_key(stack, rotation.agent_key_days, agent)
-    if isinstance(agent, OwnedAgent):
-        yield catalogue.agent_admin()
-    issued = (isinstance(server, KubernetesServer) and server.certificate_issuer) or (
-        isinstance(store, VaultStore) and store.issues_to(server)
-    )
-    if isinstance(broker, OutsideBroker) and broker.client_certificate:
-        by, authority = _issuer(store, stack, issuer), broker.ca_file is not None
-        if isinstance(issuer, PrivateCa):
-            yield catalogue.client_ca(issuer)
-        if not issued:
-            yield catalogue.client_cert(issuer=by, authority=authority)
-        elif not isinstance(store, KubernetesStore):  # its rotator has no way to a certificate that lies in a cluster
-            yield catalogue.client_cert((Reader.ROTATOR,), issuer=by, authority=authority)
-    of_other_machines = isinstance(server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer)
-    if of_other_machines and HTTP_TOKEN[0] not in declared:
-        yield catalogue.http_token()
-    for name, secret in declared.items():
-        yield catalogue.declared(name, secret.fields, secret.readers, secret.remind_after_days)
-
-
-def _issuer(store: StoreSettings, stack: str, section: IssuerSettings | None) -> Issuer | None:
-    """Who signs the client certificate of the store's secret; None leaves it to an operator."""
-    if isinstance(section, PrivateCa | AwsPrivateCa):
-        return catalogue.issuer_of(section, stack)
-    if not isinstance(store, VaultStore):
-        return None
-    from components.vault.issuing import issuer_of
-
-    return issuer_of(store, stack)
 
 
 class ConfigurationError(pulumi.RunError):

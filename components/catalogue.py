@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from components.aws.sections import AwsPrivateCa
+from components.aws.sections import AwsPrivateCa, EcsServer
+from components.azure.sections import ContainerAppServer
+from components.kubernetes.sections import KubernetesServer, KubernetesStore
 from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variable_of
-from components.sections import AgentSettings, DeclaredSecret, OwnedAgent, PrivateCa
+from components.sections import (
+    AgentSettings,
+    DeclaredSecret,
+    IssuerSettings,
+    OutsideBroker,
+    OwnedAgent,
+    PrivateCa,
+    Rotation,
+    StoreSettings,
+)
+from components.swarm.sections import SwarmServer
+from components.vault.sections import VaultStore
 from secretops import manifest
 from secretops.manifest import (
     AGENT_ADMIN,
@@ -42,6 +56,45 @@ class Catalogue:
     def for_reader(self, reader: Reader) -> tuple[Secret, ...]:
         """Those that `reader` is granted."""
         return tuple(secret for secret in self.secrets if reader in secret.readers)
+
+
+def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
+    """Those of a stack whose file has `sections`, by their names, as `section_models.read` gives them."""
+    store, server, broker = sections["store"], sections["server"], sections["broker"]
+    issuer, agent, rotation = sections.get("issuer"), sections.get("agent"), sections.get("rotation", Rotation())
+    own: Mapping[str, DeclaredSecret] = sections.get("secrets", {})
+    yield broker_admin(stack, rotation.broker_admin_days)
+    yield mqtt(stack, rotation.mqtt_days)
+    yield agent_key(stack, rotation.agent_key_days, agent)
+    if isinstance(agent, OwnedAgent):
+        yield agent_admin()
+    issued = (isinstance(server, KubernetesServer) and server.certificate_issuer) or (
+        isinstance(store, VaultStore) and store.issues_to(server)
+    )
+    if isinstance(broker, OutsideBroker) and broker.client_certificate:
+        by, authority = _issuer(store, stack, issuer), broker.ca_file is not None
+        if isinstance(issuer, PrivateCa):
+            yield client_ca(issuer)
+        if not issued:
+            yield client_cert(issuer=by, authority=authority)
+        elif not isinstance(store, KubernetesStore):  # its rotator has no way to a certificate that lies in a cluster
+            yield client_cert((Reader.ROTATOR,), issuer=by, authority=authority)
+    of_other_machines = isinstance(server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer)
+    if of_other_machines and HTTP_TOKEN[0] not in own:
+        yield http_token()
+    for name, secret in own.items():
+        yield declared(name, secret.fields, secret.readers, secret.remind_after_days)
+
+
+def _issuer(store: StoreSettings, stack: str, section: IssuerSettings | None) -> Issuer | None:
+    """Who signs the client certificate of the store's secret; None leaves it to an operator."""
+    if isinstance(section, PrivateCa | AwsPrivateCa):
+        return issuer_of(section, stack)
+    if not isinstance(store, VaultStore):
+        return None
+    from components.vault import issuing
+
+    return issuing.issuer_of(store, stack)
 
 
 def mqtt(stack: str, cadence_days: int) -> Secret:

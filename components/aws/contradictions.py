@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components import catalogue
 from components.aws import arrival
-from components.aws.access import declared_callers
+from components.aws.access import LEASE, declared_callers
 from components.aws.entries import REGION
 from components.aws.names import names_of
 from components.aws.patterns import FILTER_LIMIT, undeclared_read
-from components.aws.room import ROLE_LIMIT, characters_of_tick, secrets_of
+from components.aws.room import ROLE_LIMIT, characters_of_tick
 from components.aws.sections import AwsPrivateCa, AwsStore, EcsServer
 from components.aws.task import CA_LIMIT
 from components.broker import ca_bundle
@@ -170,7 +171,7 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """More secrets than a role can be let use."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
-    secrets = secrets_of(parsed["server"], parsed["broker"], parsed.get("agent"), issuer, declared)
+    secrets = [*(secret.name for secret in catalogue.secrets_of(stack, parsed)), LEASE]
     size = characters_of_tick(store, names_of(store, stack), secrets, issuer)
     if size > ROLE_LIMIT:
         remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from components import catalogue
 from components.aws import policies
-from components.aws.access import LEASE, TICK
+from components.aws.access import TICK
 from components.aws.names import Names
 from components.aws.sections import AwsPrivateCa, AwsStore
-from components.dotenv.sections import LocalServer
-from components.sections import BrokerSettings, IssuerSettings, OutsideBroker, OwnedAgent, PrivateCa
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer
+from components.sections import IssuerSettings
+from secretops.manifest import AwsPrivateCaIssuer
 
 ROLE_LIMIT = 10_240
 """Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
@@ -25,20 +23,11 @@ _KEY = "12345678-1234-1234-1234-123456789012"
 """A key's id is as long as this."""
 
 
-def secrets_of(server: Any, broker: BrokerSettings, agent: Any, issuer: Any, declared: Sequence[str]) -> list[str]:
-    """The names of all that a stack has in AWS."""
-    named = ["broker-admin", "mqtt", "agent-key", LEASE]
-    if isinstance(agent, OwnedAgent):
-        named.append(AGENT_ADMIN[0])
-    if isinstance(broker, OutsideBroker) and broker.client_certificate:
-        named += [catalogue.CLIENT_CERT, *([catalogue.CLIENT_CA] if isinstance(issuer, PrivateCa) else [])]
-    if not isinstance(server, LocalServer):
-        named.append(HTTP_TOKEN[0])
-    return list(dict.fromkeys((*named, *declared)))
-
-
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSettings | None) -> int:
-    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own."""
+    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own.
+
+    `secrets`: the names of all, the lease among them.
+    """
     endpoint = store.vpc.way_out if store.vpc else None
     asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
     statements = [

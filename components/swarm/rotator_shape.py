@@ -9,13 +9,13 @@ from components.swarm.sections import SwarmServer, SwarmStore
 from components.swarm.server_shape import CA_FILE, MEBIBYTE, PYTHON
 from components.swarm.shape import PublicFile, Resources, Shape, Update
 from secretops.manifest import Manifest
-from secretops.operations.carrying import MANIFEST_FILE
+from secretops.operations.load import MANIFEST_FILE
 
 ROOT = "0:0"
 """The socket is root's: whoever may write to it is root on that node, and reads every secret of the Swarm by a task."""
 
 END_WITHIN = 90
-"""Seconds, at most: it waits for the task that it has started, which has 60 (operations/carrying.py)."""
+"""Seconds, at most: it waits for the task that it has started, which has 60 (operations/job.py)."""
 
 
 def rotator_shape(

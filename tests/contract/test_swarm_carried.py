@@ -26,7 +26,7 @@ from cryptography import x509
 from secretops.access import this_actor
 from secretops.errors import ExitCode
 from secretops.manifest import Manifest, SecretKind, SwarmFile, SwarmStore
-from secretops.operations import carrying
+from secretops.operations.load import load_of
 from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.contract.swarm_place import InSwarm, until
@@ -167,7 +167,7 @@ def test_put_tick_and_rotate_run_as_tasks_that_have_the_values_and_leave_nothing
     overtaken = carried.tasks(out=io.BytesIO(), err=said)
     older = [entry for entry in overtaken._attached() if "-mqtt-" not in entry["SecretName"]]
     monkeypatch.setattr(overtaken, "_attached", lambda: older)
-    with overtaken.running(carrying.load_of(carried.manifest, None), ("tick", "--scheduled")) as job:
+    with overtaken.running(load_of(carried.manifest, None), ("tick", "--scheduled")) as job:
         assert job.follow() == ExitCode.DONE, said.getvalue()
     assert "was made after this task was started" in said.getvalue().decode()
     assert carried.delivered() == second

@@ -17,9 +17,10 @@ import yaml
 from botocore import xform_name
 from typer.main import get_command
 
+from components.section_models import SECTIONS
 from secretops.cli import app
 from secretops.errors import ExitCode
-from settings import _SECTIONS, Settings
+from settings import Settings
 from tests.stacks.pages import NOT_RUN, RUN_BY
 from tests.stacks.runbook import OPERATIONS, blocks, run_of
 from tools.settings_page import OF_KINDS
@@ -197,7 +198,7 @@ def test_the_readme_names_every_section_of_a_stack_file_and_its_kinds() -> None:
     for section, union in OF_KINDS.items():
         kinds = {kind for model in get_args(union) for kind in get_args(model.model_fields["kind"].annotation)}
         assert set(rows[f"`{section}`"].split(", ")) == kinds, section
-    assert {name for cell in rows for name in re.findall(r"`(\w+)`", cell)} == set(_SECTIONS)
+    assert {name for cell in rows for name in re.findall(r"`(\w+)`", cell)} == set(SECTIONS)
 
 
 @pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])

@@ -12,16 +12,8 @@ import pytest
 from secretops.errors import ExitCode, StoreError, UsageError, WaitingError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, PrivateCaIssuer, Secret, SecretKind, VaultIssuer
 from secretops.operations.compromise import advice, begun, cost
-from secretops.operations.compromise.incident import (
-    Incident,
-    Out,
-    Read,
-    Step,
-    files_of,
-    in_folder,
-    keep,
-    unfinished,
-)
+from secretops.operations.compromise.incident import Incident, Out, Read, Step
+from secretops.operations.compromise.kept import files_of, in_folder, keep, unfinished
 from secretops.operations.compromise.page import page
 from secretops.operations.compromise.plan import ARRIVES
 from tests.real.ports import free_port

@@ -8,9 +8,9 @@ import pytest
 
 from components.aws.sections import AwsStore
 from components.kubernetes.sections import KubernetesServer
+from components.section_models import SECTIONS
 from components.sections import OutsideBroker
 from components.swarm.sections import SwarmServer
-from settings import _SECTIONS
 from tools.pages import PAGES, ROOT
 from tools.settings_page import OF_KINDS, OF_ONE, render, rule_of
 
@@ -23,7 +23,7 @@ def test_a_generated_page_is_up_to_date(path: str) -> None:
 def test_the_settings_page_has_every_section_that_a_stack_file_may_have() -> None:
     shown = {*OF_KINDS, *(name.partition(".")[0] for name in OF_ONE), "log_level", "environment"}
 
-    assert shown == set(_SECTIONS)
+    assert shown == set(SECTIONS)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from components.naming import PROJECT
 from components.section import Section
+from components.section_models import SECTIONS
 from policies.evidence import Verdict, judge
 from policies.rule import Plan
-from settings import _SECTIONS
 from tests.unit.policy_options import SAID, Said
 from tests.unit.policy_plans import STACK_FILES, planned
 from tests.unit.stack_file import StackFile
@@ -67,8 +67,8 @@ def test_each_key_of_a_stack_file_is_said_other_than_by_default() -> None:
 def _sections(said: Said) -> Iterator[Any]:
     """Each section, parsed by itself."""
     for name, text in StackFile.read(text_of(said)).entries.items():
-        if name in _SECTIONS:
-            yield _SECTIONS[name].validate_json(text if text[:1] == "{" else json.dumps(text))
+        if name in SECTIONS:
+            yield SECTIONS[name].validate_json(text if text[:1] == "{" else json.dumps(text))
 
 
 def _said(entry: Any) -> Iterator[str]:

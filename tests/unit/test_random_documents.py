@@ -26,7 +26,7 @@ from secretops.launcher import polled
 from secretops.launcher.json_source import Json
 from secretops.manifest import Manifest
 from secretops.operations import stack as manifests
-from secretops.operations.compromise import incident
+from secretops.operations.compromise import incident, kept
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.stores import document, whose
 from secretops.stores.delivery import NAMES
@@ -174,7 +174,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
         ({"stack": "prod"},),
         of_file("config/secretops.json", whose.stack_of),
     ),
-    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
+    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
     "a cloud's value": (
         ({"username": "a", "password": "b"},),
         of_text(lambda text: dict(document.read("mqtt", "v1", text))),

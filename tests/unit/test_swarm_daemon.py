@@ -18,6 +18,7 @@ from secretops.entrypoints import rotator
 from secretops.errors import ExitCode, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, SwarmStore
 from secretops.operations import carrying
+from secretops.operations.load import MANIFEST_FILE, load_of
 from secretops.redaction import HIDDEN, redact
 from secretops.stores.swarm import api, daemon
 from secretops.stores.swarm.daemon import SOCKET, address_of, open_connection, registry_login, socket_of
@@ -113,8 +114,8 @@ def test_the_brokers_files_travel_and_the_tasks_manifest_names_where_they_arrive
     texts = {name: new_password() for name in names}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    load = carrying.load_of(manifest(**{name: str(tmp_path / name) for name in names}), Value({"token": "t"}))
-    carried = Manifest.model_validate_json(load.configs[carrying.MANIFEST_FILE])
+    load = load_of(manifest(**{name: str(tmp_path / name) for name in names}), Value({"token": "t"}))
+    carried = Manifest.model_validate_json(load.configs[MANIFEST_FILE])
     arrived = {**load.configs, **load.secrets}
     for name, text in texts.items():
         assert arrived[getattr(carried.broker, name)].decode() == text

@@ -16,7 +16,7 @@ def main() -> None:
     """End with the command's exit code."""
     signal.signal(signal.SIGTERM, _end)  # as PID 1 it would be deaf while it loads the rest; then the command listens
     from secretops import cli
-    from secretops.operations.carrying import GIVEN
+    from secretops.operations.load import GIVEN
     from secretops.task import SECRETS
 
     given = SECRETS / GIVEN

@@ -22,7 +22,8 @@ from secretops.launcher.follow import Follower, read_settled
 from secretops.launcher.http_token import BearerTokens
 from secretops.launcher.listening import Listening
 from secretops.launcher.settings import ServerSettings
-from secretops.launcher.sources import Source, open_source
+from secretops.launcher.source import Source
+from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.stdio import ended_by_signals
 from secretops.launcher.upstream import UpstreamServer, import_server

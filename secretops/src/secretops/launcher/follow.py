@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.settings import ServerSettings
-from secretops.launcher.sources import Source
+from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import UpstreamServer, hand_over_rest

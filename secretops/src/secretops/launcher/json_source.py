@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from secretops.errors import UsageError
 from secretops.launcher.json_document import JsonDocument, places
 from secretops.launcher.settings import NotYetError, ServerSettings
-from secretops.launcher.sources import OfDocument, text_of
+from secretops.launcher.source import OfDocument, text_of
 
 
 class Json(OfDocument):

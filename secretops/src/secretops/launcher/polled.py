@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher.json_document import JsonDocument, places
-from secretops.launcher.sources import OfDocument
+from secretops.launcher.source import OfDocument
 from secretops.manifest import HTTP_TOKEN
 from secretops.values import Value
 

@@ -7,25 +7,19 @@ module of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from secretops.access import AccessRecords, this_actor
-from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.launcher.json_document import JsonDocument
-from secretops.launcher.settings import ServerSettings, read_settings
+from secretops.errors import StoreError, UsageError
+from secretops.launcher.settings import ServerSettings
+from secretops.launcher.source import OfVariables, Source, named, public_environment, text_of
 from secretops.launcher.variables import (
     CARRIERS,
-    OWN_VARIABLES,
-    PUBLIC_VARIABLES,
     SECRET_VARIABLES,
     VERSION_VARIABLES,
-    folders,
-    keyed_digest,
-    material,
 )
-from secretops.stores import env_file, files, lacking
+from secretops.stores import env_file, lacking
 from secretops.stores.delivery import version_variable
 
 _CARRIED = {
@@ -38,51 +32,7 @@ _NAMED = {"MQTT_CA_CERT": "ca.crt", "MQTT_CLIENT_CERT": "client.crt", "MQTT_CLIE
 """Variable -> the file in a mounted folder that holds its value, or that it names."""
 
 
-class Source(Protocol):
-    """Where settings and values are read from, again and again."""
-
-    def read(self) -> ServerSettings:
-        """What is there now. Raises UsageError with every mistake at once, NotYetError when only values are missing,
-        StoreError when the access cannot be recorded."""
-
-    def fingerprint(self) -> str:
-        """Changes when what `read` would give does. Of no use outside this process, and never logged. Never raises."""
-
-    def folders(self) -> frozenset[Path]:
-        """Where a change would be seen by watching. Empty for what can only be asked. Never raises."""
-
-    def may_bring(self, variable: str) -> bool:
-        """Whether the value of `variable`, which is missing, may still come."""
-
-
-class _OfVariables:
-    """What all sources on this machine share. A subclass says how the variables are found."""
-
-    where: str
-
-    def variables(self) -> Mapping[str, str]:
-        raise NotImplementedError
-
-    def read(self) -> ServerSettings:
-        return read_settings(self.variables(), self.where)
-
-    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - the same of all of them
-        return True
-
-    def fingerprint(self) -> str:
-        try:
-            return keyed_digest(material(self.variables())).hex()
-        except SecretopsError as error:
-            return keyed_digest([b"unreadable", str(error).encode()]).hex()
-
-    def folders(self) -> frozenset[Path]:
-        try:
-            return frozenset(folders(self.variables()))
-        except SecretopsError:
-            return frozenset()
-
-
-class EnvFile(_OfVariables):
+class EnvFile(OfVariables):
     """`file:<path>`: a .env, and the files that its variables name."""
 
     def __init__(self, place: str) -> None:
@@ -121,7 +71,7 @@ class DotenvStore(EnvFile):
         return settings
 
 
-class Environment(_OfVariables):
+class Environment(OfVariables):
     """`env:`: this process's own variables, and the files that they name.
 
     A value given in a variable is taken out of `os.environ`, so that no child inherits it; what the kernel shows of
@@ -132,8 +82,8 @@ class Environment(_OfVariables):
     where = "the environment"
 
     def __init__(self, _place: str = "") -> None:
-        self._variables = _public_environment(*CARRIERS, "MQTT_USER")
-        self._versions = _named(f"{name}_FILE" for name in VERSION_VARIABLES)
+        self._variables = public_environment(*CARRIERS, "MQTT_USER")
+        self._versions = named(f"{name}_FILE" for name in VERSION_VARIABLES)
         for name in SECRET_VARIABLES:
             if value := os.environ.pop(name, None):
                 self._variables[name] = value
@@ -151,7 +101,7 @@ class Environment(_OfVariables):
         return f"{variable}_FILE" in self._variables
 
 
-class Files(_OfVariables):
+class Files(OfVariables):
     """`files:<folder>`: one file a field, as Kubernetes and Swarm mount them. What is public is in the environment.
 
     A `<secret>-version` beside them says which version they are.
@@ -160,7 +110,7 @@ class Files(_OfVariables):
     def __init__(self, place: str) -> None:
         self._folder = Path(place).expanduser()
         self.where = str(self._folder)
-        self._public = _public_environment()
+        self._public = public_environment()
 
     def variables(self) -> Mapping[str, str]:
         try:
@@ -191,42 +141,6 @@ class Files(_OfVariables):
 
     def folders(self) -> frozenset[Path]:
         return super().folders() | {self._folder}
-
-
-class OfDocument(_OfVariables):
-    """What sources share that find secrets by the names and fields of the catalogue. What is public is in the
-    environment."""
-
-    def __init__(self) -> None:
-        self._public = _public_environment()
-        self._pem: Path | None = None
-
-    def variables_of(self, document: JsonDocument) -> Mapping[str, str]:
-        """The variables that `document` makes. Certificates become private files: OpenSSL reads a key from no other."""
-        mqtt, agent, cert = document.mqtt, document.agent_key, document.client_cert
-        found = self._public | {
-            "MQTT_USER": mqtt.username,
-            "MQTT_PASSWORD": mqtt.password,
-            "DO_AGENT_API_KEY": agent.api_key,
-            "MCP_HTTP_TOKEN": document.http_token.token,
-            version_variable("mqtt"): mqtt.version,
-            version_variable("agent-key"): agent.version,
-            version_variable("client-cert"): cert.version,
-            version_variable("http-token"): document.http_token.version,
-        }
-        pem = {"MQTT_CA_CERT": cert.ca, "MQTT_CLIENT_CERT": cert.certificate, "MQTT_CLIENT_KEY": cert.key}
-        found |= {name: str(self._as_file(name, text)) for name, text in pem.items() if text}
-        if "MQTT_CA_CERT" in found:
-            found.setdefault("MQTT_USE_TLS", "true")
-        return {name: text for name, text in found.items() if text}
-
-    def _as_file(self, name: str, text: str) -> Path:
-        if self._pem is None:
-            self._pem = files.private_folder()
-        path = self._pem / name
-        if not path.exists() or path.read_text() != text:
-            files.write(path, text.encode(), files.PRIVATE)
-        return path
 
 
 def _json(place: str) -> Source:
@@ -284,30 +198,3 @@ def open_source(text: str) -> Source:
         rule=f"the server's settings and values come from one of {known}",
         remedy="name one of them, for example --from dotenv:/etc/coreflux-mcp",
     )
-
-
-def _public_environment(*more: str) -> dict[str, str]:
-    """Taken when a source is opened: upstream's own are set anew for its import."""
-    return _named({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
-
-
-def _named(names: Iterable[str]) -> dict[str, str]:
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
-
-
-def text_of(path: Path, remedy: str) -> str:
-    """What stands in a file. Raises UsageError, with `remedy` where there is none."""
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        raise UsageError(
-            f"{path} does not exist", rule="the server reads its settings from this file", remedy=remedy
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"{path}: {error.strerror}",
-            rule="the account that runs the server reads its settings from this file",
-            remedy="run the server as the file's owner",
-        ) from error
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not text", rule="it is UTF-8", remedy="write it as UTF-8") from None

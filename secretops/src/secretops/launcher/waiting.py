@@ -10,7 +10,7 @@ from secretops.launcher.follow import read_settled
 from secretops.launcher.http_token import BearerTokens
 from secretops.launcher.listening import Listening
 from secretops.launcher.settings import NotYetError
-from secretops.launcher.sources import Source
+from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.watch import looks
 from secretops.manifest import HTTP_TOKEN

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from secretops.errors import ExitCode, StoreError, UnreachableError
 from secretops.manifest import SwarmStore
-from secretops.operations.carrying import ENDED, LOOK, MANIFEST_FILE, START_SECONDS, STOP_SECONDS, Load
+from secretops.operations.load import MANIFEST_FILE, Load
 from secretops.stores.swarm.api import Api, Kind, encoded
 from secretops.stores.swarm.names import INSTANCE, TASK
 from secretops.stores.swarm.rollout import NEVER_RAN
@@ -21,7 +21,16 @@ ENTRYPOINT = ("python", "-m", "secretops.entrypoints.carried")
 SOCKET = "/var/run/docker.sock"
 """Where the task finds the daemon's."""
 
+START_SECONDS = 600.0
+"""How long a task may be in starting: its image may have to be pulled."""
+
+LOOK = 0.5
+
+STOP_SECONDS = 60
+"""What a task has, once it is told to stop, to end what it is at."""
+
 STARTING = frozenset({"new", "allocated", "pending", "assigned", "accepted", "preparing", "ready", "starting"})
+ENDED = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 
 OF_JOBS: tuple[Kind, ...] = ("secrets", "configs")
 """What may be made for one, beside its service."""

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from secretops.errors import UsageError
 from secretops.manifest import AwsStore, Secret
 from secretops.operations.session import Session
-from secretops.stores.secrets_manager import SecretsManagerVersionStore
+from secretops.stores.secrets_manager.account import api_of
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, Api, Labels, where
 from secretops.stores.secrets_manager.labels import State
 
@@ -22,34 +21,6 @@ _STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
 It says nothing of a version that is kept, and so is none of those (secretops.…) that the store takes away."""
 
 
-def api_of(session: Session) -> Api:
-    """What the session's store asks AWS with. Raises UsageError where it is another one."""
-    if isinstance(session.store, SecretsManagerVersionStore):
-        return session.store.api
-    raise UsageError(
-        f"the manifest's store is {session.manifest.store.kind}",
-        rule="what is asked is Secrets Manager's alone",
-        remedy="give the manifest of a stack whose store is aws",
-    )
-
-
-def refuse_another_account(session: Session, location: AwsStore) -> None:
-    """Raise UsageError where the credentials lead to another account, which has a secret of the lease's name."""
-    arn = api_of(session).described(location.lease)["ARN"]
-    if (found := arn.split(":")[4]) != location.account:
-        raise another_account(found, location)
-
-
-def another_account(found: str, location: AwsStore) -> UsageError:
-    """That the credentials are of account `found`, and not of the stack's."""
-    return UsageError(
-        f"the AWS credentials are of account {found}",
-        rule=f"the stack's secrets are in account {location.account}; nothing was asked for or written in another",
-        remedy="AWS_PROFILE names a profile of that account; aws sts get-caller-identity says whose credentials you "
-        "have",
-    )
-
-
 def take_stray_pending(session: Session, location: AwsStore, secret: Secret) -> str | None:
     """Take AWSPENDING off a version that nobody fills any more, and say so: while it is there AWS does not rotate.
 
@@ -59,7 +30,7 @@ def take_stray_pending(session: Session, location: AwsStore, secret: Secret) -> 
     """
     if not secret.kind.alternates or secret.name not in location.secrets:
         return None
-    api, name, now = api_of(session), location.secrets[secret.name], session.clock()
+    api, name, now = api_of(session.store), location.secrets[secret.name], session.clock()
     labels = api.labels(name)
     stray = stray_pending(labels)
     noted: tuple[str, datetime] | None = None

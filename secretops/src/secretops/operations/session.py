@@ -18,7 +18,7 @@ from secretops.errors import SecretopsError, StoreError, UsageError, WaitingErro
 from secretops.issuers import open_issuer
 from secretops.manifest import AGENT_ADMIN, AwsStore, AzureStore, Broker, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.certificate import authority_of, prove, with_certificate
-from secretops.operations.trust import relied_on, signing
+from secretops.operations.own_ca import relied_on, signing
 from secretops.replicas import read_reports
 from secretops.stores import open_store
 from secretops.stores.protocol import VersionStore
@@ -65,9 +65,9 @@ class Session:
         another tenant's vault, by themselves.
         """
         if isinstance(self.manifest.store, AwsStore):
-            from secretops.operations.secrets_manager import refuse_another_account
+            from secretops.stores.secrets_manager.account import refuse_another_account
 
-            refuse_another_account(self, self.manifest.store)
+            refuse_another_account(self.store, self.manifest.store)
 
     def left(self) -> tuple[str, ...]:
         """The secrets that left the stack and whose values are still kept, and delivered where they were.

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.manifest import SwarmStore
-from secretops.operations.carrying import ENDED, Load
-from secretops.operations.job import OF_JOBS, STARTING, Job, as_file
+from secretops.operations.job import ENDED, OF_JOBS, STARTING, Job, as_file
+from secretops.operations.load import Load
 from secretops.stores.swarm.api import Api
 from secretops.stores.swarm.book import Shelf
 from secretops.stores.swarm.daemon import registry_login, socket_of
@@ -25,7 +25,7 @@ FOLLOWED = timedelta(minutes=2)
 
 BEGUN = timedelta(minutes=15)
 """What belongs to no task after this, or to one that has not started, was left by somebody who was killed: nobody
-waits that long for a start (carrying.START_SECONDS)."""
+waits that long for a start (job.START_SECONDS)."""
 
 
 class Tasks:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secretops.errors import StoreError, UsageError, WaitingError
-from secretops.manifest import Manifest, PrivateCaIssuer, Secret, SecretKind
+from secretops.manifest import Manifest, SecretKind
+from secretops.operations.own_ca import signing
 from secretops.stores import files
-from secretops.stores.protocol import VersionStore
 
 if TYPE_CHECKING:
-    from secretops.engine.state import Version
     from secretops.operations.session import Session
 
 _SERIAL = 16
@@ -27,37 +25,6 @@ class Laid:
 
     trusted: tuple[Path, ...]
     gone: tuple[Path, ...]
-
-
-def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Whose certificates a CA of the stack's signs, and how. Raises UsageError where that is nobody."""
-    for secret in manifest.secrets:
-        if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
-            return secret, secret.issuer
-    raise UsageError(
-        f"{authority.name}: it signs for nobody",
-        rule="a CA of the stack's own is there for one certificate",
-        remedy="pulumi up: the manifest is not as the program makes it",
-    )
-
-
-def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
-    """Whether somebody may still show a certificate that is signed by this version of a CA.
-
-    Those whose key is kept say it themselves. Within the grace of the current one a reader may have one that is older
-    than those: of two renewals in one grace the store keeps the last two.
-    """
-    from secretops.certifying import has_signed  # it takes long to load, and a rotation needs none
-
-    secret, _ = signing(manifest, authority)
-    current = store.versions(secret.name).current
-    if current and current.published and now < current.published + timedelta(seconds=manifest.grace_seconds):
-        return True
-    above = store.read(authority.name, version.id, purpose="see what it signed")["ca.crt"]
-    return any(
-        has_signed(above, store.read(secret.name, one.id, purpose="see who signed it")["client.crt"])
-        for one in store.versions(secret.name).living
-    )
 
 
 def bundle(session: Session) -> str:

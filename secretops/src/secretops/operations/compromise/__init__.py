@@ -17,16 +17,8 @@ from secretops.errors import ExitCode, SecretopsError, WaitingError
 from secretops.manifest import Secret
 from secretops.operations import audit, carrying
 from secretops.operations.compromise.containment import contain
-from secretops.operations.compromise.incident import (
-    Incident,
-    Out,
-    Read,
-    Record,
-    Step,
-    files_of,
-    in_folder,
-    unfinished,
-)
+from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step
+from secretops.operations.compromise.kept import files_of, in_folder, unfinished
 from secretops.operations.compromise.plan import cost, plan
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session

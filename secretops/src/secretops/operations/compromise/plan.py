@@ -8,7 +8,8 @@ from pathlib import Path
 from secretops.manifest import Manifest, OwnedAgent, Reader, Secret, SecretKind
 from secretops.operations.certificate import is_asked_for
 from secretops.operations.compromise import advice
-from secretops.operations.compromise.incident import Incident, Step, files_of
+from secretops.operations.compromise.incident import Incident, Step
+from secretops.operations.compromise.kept import files_of
 from secretops.operations.rotate import LONGEST_WAIT
 from secretops.operations.session import Session
 from secretops.trails import can_be_asked

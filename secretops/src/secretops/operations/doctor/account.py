@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.manifest import AwsStore
-from secretops.operations.secrets_manager import another_account
 from secretops.stores.secrets_manager import errors
+from secretops.stores.secrets_manager.account import another_account
 from secretops.stores.secrets_manager.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, labels_of
 
 if TYPE_CHECKING:

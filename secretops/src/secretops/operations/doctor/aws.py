@@ -15,9 +15,10 @@ from secretops.operations.doctor.check import Check, Level, Repair, Result, atte
 from secretops.operations.doctor.cloudtrail import TrailOn
 from secretops.operations.doctor.iam import OwnRights, ReadersRights, RotatorsRights
 from secretops.operations.doctor.repairs import ticks
-from secretops.operations.secrets_manager import STUCK_AFTER, api_of, free
+from secretops.operations.secrets_manager import STUCK_AFTER, free
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
+from secretops.stores.secrets_manager.account import api_of
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, where
 from secretops.stores.secrets_manager.labels import State
 from secretops.stores.secrets_manager.lease import holder_of, signs
@@ -202,7 +203,7 @@ class NothingPending:
     def _free(self, strays: Mapping[str, str]) -> str:
         """Under the lease, when no step is at work."""
         with self.session.lease("doctor --repair"):
-            freed = [name for name, version in strays.items() if free(api_of(self.session), name, version)]
+            freed = [name for name, version in strays.items() if free(api_of(self.session.store), name, version)]
         return f"AWSPENDING taken off {', '.join(freed) or 'none: it had moved on'}"
 
     def _take_away(self, name: str, version: str) -> str:
