@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.aws.access import LEASE
 from components.aws.names import Names
 
 FILTER_LIMIT = 1024
@@ -145,16 +146,18 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """A secret of the stack has a new current version, but for the admin's, which no task is ever given.
+    """A secret of the stack has a new current version, but for those that no task is ever given: the admin's, and the
+    lease, whose AWSCURRENT moves to whoever rotates and back.
 
-    That of a declared secret for the rotator alone counts, too. Other labels have such events as well, those of the
-    lease among them (AWS, Secret Label Updated event).
+    That of a declared secret for the rotator alone counts, too. Other labels have such events as well (AWS, Secret
+    Label Updated event).
     """
+    others = [names.secret(name) for name in ("broker-admin", LEASE)]
     return {
         "source": ["aws.secretsmanager"],
         "detail-type": ["Secret Label Updated"],
         "resources": [_any_secret(names)],
-        "detail": {"labelUpdated": ["AWSCURRENT"], "name": [{"anything-but": [names.secret("broker-admin")]}]},
+        "detail": {"labelUpdated": ["AWSCURRENT"], "name": [{"anything-but": others}]},
     }
 
 

@@ -386,7 +386,8 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")
             ("AWSCURRENT", SOMEBODYS, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
             ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task is given it
-            ("holder-x", arn("coreflux-mcp/prod/_lease", suffix="-AbCdEf"), False),
+            ("AWSCURRENT", arn("coreflux-mcp/prod/_lease", suffix="-AbCdEf"), False),  # whoever rotates moves it
+            ("secretops.held.x", arn("coreflux-mcp/prod/_lease", suffix="-AbCdEf"), False),
         )
     ],
 )
