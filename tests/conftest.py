@@ -31,8 +31,8 @@ def no_value_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_known", set())
 
 
-MOST_DESCRIPTORS = 256
-"""A quarter of what select(2) takes: paho waits by it, and from descriptor 1024 on takes every connection for ended."""
+MOST_DESCRIPTORS = 512
+"""Half of what select(2) takes: paho waits by it, and from descriptor 1024 on takes every connection for ended."""
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -236,7 +236,7 @@ class Namespace:
 
         environment = {"KUBECONFIG": str(kubeconfig or self.cluster.admin)}
         api = Api(self.name, open_connection=functools.partial(connect, environment=environment))
-        timing = timing or Timing(duration=3, renew=0.5, look=0.25)
+        timing = timing or Timing(duration=6, renew=0.5, look=0.25)
         return KubernetesVersionStore(location or self.location, api, timing=timing)
 
     def data(self, secret: str) -> dict[str, bytes]:
@@ -355,7 +355,7 @@ class Account:
         from secretops.stores.secrets_manager.api import Api
 
         api = Api(REGION, lambda _region: cast(Any, self.client))
-        timing = timing or Timing(duration=3, renew=0.5, look=0.25)
+        timing = timing or Timing(duration=6, renew=0.5, look=0.25)
         return SecretsManagerVersionStore(location or self.location, api, timing=timing)
 
     @property

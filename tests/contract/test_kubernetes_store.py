@@ -631,7 +631,7 @@ def test_a_journal_that_cannot_be_kept_hides_no_error_of_a_step(
 
 # The lease
 
-QUICK = Timing(duration=2, renew=0.2, look=0.1)
+QUICK = Timing(duration=6, renew=0.2, look=0.1)
 DEAD = Timing(duration=2, renew=1000, look=0.1)
 """Of a holder that never renews: as one that is stopped, or cut off from the API server."""
 

@@ -90,7 +90,7 @@ class InMount:
         from secretops.stores.leases import Timing
         from secretops.stores.vault import VaultVersionStore
 
-        timing = timing or Timing(duration=3, renew=0.5, look=0.25)
+        timing = timing or Timing(duration=6, renew=0.5, look=0.25)
         return VaultVersionStore(location or self.location, self.api(token), timing=timing)
 
     @functools.cached_property

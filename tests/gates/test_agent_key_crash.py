@@ -196,13 +196,18 @@ def test_a_rotation_killed_at_a_random_moment_is_ended_by_one_tick(
     stack.clock.skip(86400 * 181)
     assert start(stack, command).end() == 0
     usual = time.monotonic() - began
-    killed = 0
-    for _ in range(RANDOM_KILLS):
+    killed = goes = 0
+    while killed < RANDOM_KILLS:
+        goes += 1
+        assert goes <= 5 * RANDOM_KILLS, f"{killed} hit"
         stack.clock.skip(86400 * 181)
         doomed = start(stack, command)
+        began = time.monotonic()
         doomed.process.join(random.uniform(0, usual))  # noqa: S311 - no secret
+        if not doomed.process.is_alive():
+            usual = min(usual, time.monotonic() - began)
         doomed.process.kill()
         killed += doomed.end() != 0
         assert account.takes(stack.key())
         converged(stack, account)
-    print(f"{command}: {killed} of {RANDOM_KILLS} random kills hit")
+    print(f"{command}: {killed} of {goes} random kills hit")

@@ -130,7 +130,7 @@ API_SERVER = Log(
     lines=OF_BLOCK + 1,
     server=kubernetes.SERVER,
     thief="mallory",
-    more=4 * MEBIBYTE,
+    more=16 * MEBIBYTE,
 )
 CLOUDTRAIL = Log(
     manifest=cloudtrail.MANIFEST,

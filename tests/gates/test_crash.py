@@ -67,12 +67,16 @@ def test_a_rotation_killed_at_a_random_moment_is_ended_by_one_tick(stack_on: Mak
         assert start(stack, "rotate", "mqtt").end() == 0
         usual = time.monotonic() - began
         converged(stack, readers, "mqtt", [replaced])
-        killed = 0
-        for _ in range(RANDOM_KILLS[target]):
+        killed = goes = 0
+        while killed < RANDOM_KILLS[target]:
+            goes += 1
+            assert goes <= 5 * RANDOM_KILLS[target], f"{killed} hit"
             replaced = prepare(stack, readers, "mqtt")
             doomed = start(stack, "rotate", "mqtt")
-            delay = random.uniform(0, usual)  # noqa: S311 - no secret
+            began, delay = time.monotonic(), random.uniform(0, usual)  # noqa: S311 - no secret
             doomed.process.join(delay)
+            if not doomed.process.is_alive():
+                usual = min(usual, time.monotonic() - began)
             doomed.process.kill()
             code = doomed.end()
             assert code in (0, -signal.SIGKILL)
@@ -80,10 +84,7 @@ def test_a_rotation_killed_at_a_random_moment_is_ended_by_one_tick(stack_on: Mak
             assert stack.log_in() == "Success", f"killed after {delay} s"
             converged(stack, readers, "mqtt", [replaced])
         assert readers.failures == []
-        print(
-            f"{target}: {killed} of {RANDOM_KILLS[target]} random kills hit, "
-            f"{readers.connects} logins meanwhile, 0 failed"
-        )
+        print(f"{target}: {killed} of {goes} random kills hit, {readers.connects} logins meanwhile, 0 failed")
 
 
 @pytest.mark.parametrize("delivery", ["variables", "aws", "azure", "vault"])  # the lease is the store's

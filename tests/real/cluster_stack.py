@@ -31,9 +31,9 @@ SECRETS, CERTS, VERSIONS, LEASE = (
 
 @dataclass
 class ClusterStack(Stack):
-    """A stack of the Kubernetes store. In this process its lease lasts a second, so that a killed holder costs one."""
+    """A stack of the Kubernetes store. In this process its lease lasts seconds: a killed holder costs as many."""
 
-    lease_seconds: int = 2
+    lease_seconds: int = 4
 
     @property
     def kubeconfig(self) -> Path:

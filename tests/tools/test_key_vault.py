@@ -386,11 +386,11 @@ def test_any_answer_of_azure_can_be_asked_for(vault: Vault, officer: SecretClien
 
 
 def test_a_slow_answer_outlasts_an_impatient_client(azure: Azure, vault: Vault) -> None:
-    client = client_of(azure, vault, SECRETS_OFFICER, retry_total=0, read_timeout=0.2)
-    client.set_secret("mqtt", new_password())
-    vault.faults.append(Fault(delay=1.0, operation="GetSecret"))
+    client_of(azure, vault, SECRETS_OFFICER).set_secret("mqtt", new_password())
+    impatient = client_of(azure, vault, SECRETS_USER, retry_total=0, read_timeout=1)
+    vault.faults.append(Fault(delay=5.0, operation="GetSecret"))
     with pytest.raises(Exception, match=r"(?i)timed? ?out"):
-        client.get_secret("mqtt")
+        impatient.get_secret("mqtt")
 
 
 def test_a_test_can_do_something_right_before_and_after_each_write(vault: Vault, officer: SecretClient) -> None:
