@@ -83,6 +83,7 @@ class AwsSecretStore(SecretStore):
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
             secrets=secrets,
             grace_seconds=settings.rotation.grace_seconds,
+            replicas=settings.server.replicas,
         )
         self._guards: dict[str, pulumi.Resource] = {}
         self._keys = {region: self._key(region) for region in (store.region, *store.replicas)}

@@ -24,10 +24,6 @@ PORT = 8080
 ALIVE = "/healthz"
 """Answered while the launcher's process does, with values or without."""
 
-REPLICAS = 1
-"""An MCP session lives in one replica, and most clients keep no cookie by which that is found again. Container Apps
-starts another where that one ends."""
-
 END_WITHIN = 20
 """Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md)."""
 
@@ -92,7 +88,7 @@ class ContainerAppMcpServer(McpServer):
                         volume_mounts=files.mounts,
                     )
                 ],
-                scale=container_apps.ScaleArgs(min_replicas=REPLICAS, max_replicas=REPLICAS),
+                scale=container_apps.ScaleArgs(min_replicas=server.replicas, max_replicas=server.replicas),
                 volumes=files.volumes,
                 termination_grace_period_seconds=END_WITHIN,
             ),

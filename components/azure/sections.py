@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -88,6 +88,9 @@ class ContainerAppServer(Section):
     """The MCP server on Azure Container Apps."""
 
     kind: Literal["containerapp"]
+    replicas: ClassVar[int] = 1
+    """An MCP session lives in one replica, and most clients keep no cookie by which that is found again. Container Apps
+    starts another where that one ends."""
     image: Image
     bootstrapped: bool = False
     """Whether its secrets have their first values. A new revision then has to be ready before it takes over, which none

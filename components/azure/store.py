@@ -72,6 +72,7 @@ class AzureSecretStore(SecretStore):
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
             secrets=secrets,
             grace_seconds=settings.rotation.grace_seconds,
+            replicas=settings.server.replicas,
         )
         self._vault = vault(self, store=store, names=self._names, place=self._place, production=self._production)
         self._account, self._container = lease_account(self, store=store, names=self._names, place=self._place)

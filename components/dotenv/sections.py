@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from components.entries import AbsolutePath, Caller, Folder
 from components.section import PROJECT_FOLDER, Section
@@ -28,6 +28,8 @@ class LocalServer(Section):
     """The MCP server on this machine, started by an MCP client over stdio."""
 
     kind: Literal["local"]
+    replicas: ClassVar[None] = None
+    """As many as MCP clients start."""
     source: AbsolutePath | None = None
     """The upstream server's folder; without it the launcher finds or clones it."""
     reader: Caller | None = None

@@ -58,6 +58,7 @@ class DotenvSecretStore(SecretStore):
             ),
             secrets=settings.catalogue.secrets,
             grace_seconds=settings.rotation.grace_seconds,
+            replicas=settings.server.replicas,
         )
         self._folder = Folder(
             f"{name}-folder",

@@ -86,6 +86,7 @@ class KubernetesSecretStore(SecretStore):
             broker=broker_location(broker, certificate_secret=self._certificate_secret()),
             secrets=settings.catalogue.secrets,
             grace_seconds=settings.rotation.grace_seconds,
+            replicas=settings.server.replicas,
         )
         # Empty: whoever rotates writes its spec, and holds no right to create.
         coordination.v1.Lease(

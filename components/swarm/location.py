@@ -36,4 +36,5 @@ def manifest_of(names: Names, server: SwarmServer, broker: OutsideBroker, settin
         broker=broker_location(broker, certificate_secret=CLIENT_CERT),
         secrets=settings.catalogue.secrets,
         grace_seconds=settings.rotation.grace_seconds,
+        replicas=settings.server.replicas,
     )

@@ -72,6 +72,7 @@ class VaultSecretStore(SecretStore):
             ),
             secrets=secrets,
             grace_seconds=settings.rotation.grace_seconds,
+            replicas=settings.server.replicas,
         )
         mount = vault.Mount(
             "mount",

@@ -59,6 +59,7 @@ class Case:
     tells: list[str] = field(default_factory=list)
     """Parts of what a person is told."""
     replicas: tuple[Replica, ...] = ()
+    expected: int = 1
     issued: bool = False
     """Whether somebody is named who signs it."""
     let_go: bool = False
@@ -125,6 +126,10 @@ TABLE = [
     Case("the previous one is retired before the grace ends when every server reports the current one",
          (previous(), current(SECOND)), Action.RETIRE, [Reason.RETIRE_DUE], tells=["every server reports"],
          replicas=(server(current()), server(current()))),
+    Case("a replica that says nothing keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
+         None, [], replicas=(server(current()),), expected=2),
+    Case("more servers than there are to be, as while some are replaced, are all heard", (previous(), current(SECOND)),
+         Action.RETIRE, [Reason.RETIRE_DUE], replicas=(server(current()), server(current())), expected=1),
     Case("one server on the previous version keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
          None, [], replicas=(server(current()), server(previous()))),
     Case("a server on a version that nobody knows any more keeps it as well", (previous(), current(SECOND)),
@@ -219,7 +224,12 @@ def facts(case: Case) -> Facts:
         issuer=VaultIssuer(mount="pki", role="client", common_name="it", seconds=1) if case.issued else None,
     )
     return Facts(
-        secret=secret, versions=Versions(case.versions), grace=GRACE, replicas=case.replicas, let_go=case.let_go
+        secret=secret,
+        versions=Versions(case.versions),
+        grace=GRACE,
+        replicas=case.replicas,
+        expected=case.expected,
+        let_go=case.let_go,
     )
 
 

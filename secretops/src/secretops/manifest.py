@@ -397,6 +397,8 @@ class Manifest(Model):
     secrets: tuple[Secret, ...]
     grace_seconds: int
     """How long readers have to let go of a replaced version before its user is scrambled."""
+    replicas: int | None = None
+    """How many servers run, each of which reports its version; None where MCP clients start as many as they like."""
 
     def secret(self, name: str) -> Secret:
         """The secret called `name`. Raises KeyError."""

@@ -61,6 +61,9 @@ class Facts:
     grace: timedelta
     replicas: tuple[Replica, ...] = ()
     """What running servers report of this secret, where that has been asked for."""
+    expected: int = 1
+    """From how many servers a report is to be had. One that is silent may hold the previous version: it restarts, or
+    has lost the broker for a moment."""
     let_go: bool = False
     """Of a CA, where that has been looked at: nothing living is signed by its previous version."""
 
@@ -145,7 +148,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
         return None
     if now >= over:
         return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace")
-    if facts.replicas and not behind(facts):
+    if len(facts.replicas) >= facts.expected and not behind(facts):
         return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id}: every server reports the current one")
     return None
 

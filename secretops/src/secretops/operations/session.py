@@ -99,6 +99,7 @@ class Session:
             versions=self.store.versions(secret.name),
             grace=timedelta(seconds=self.manifest.grace_seconds),
             replicas=replicas,
+            expected=self.manifest.replicas or 1,
         )
 
     def replicas(self, secret: Secret) -> tuple[Replica, ...] | None:
