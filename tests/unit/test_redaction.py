@@ -10,6 +10,8 @@ import urllib.parse
 from collections.abc import Iterator
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from secretops import redaction
 from secretops.redaction import HIDDEN, redact
@@ -162,6 +164,17 @@ def test_of_two_values_of_which_one_begins_the_other_nothing_is_left() -> None:
     Value({"password": base})
     Value({"password": base + "-and-more"})
     assert redact(f"<{base}-and-more> <{base}>") == f"<{HIDDEN}> <{HIDDEN}>"
+
+
+def test_a_line_of_a_key_is_redacted_and_what_all_keys_begin_with_is_not() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    Value({"client.key": text})
+    begin, *lines, end = text.splitlines()
+    assert [redact(f"line {line!r} is no base64") for line in lines] == [f"line {HIDDEN!r} is no base64"] * len(lines)
+    assert (redact(begin), redact(end)) == (begin, end)
 
 
 def test_a_public_field_is_shown() -> None:

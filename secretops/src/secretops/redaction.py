@@ -15,17 +15,23 @@ from typing import Any
 
 HIDDEN = "<hidden>"
 SHORTEST = 6  # shorter strings occur by chance in ordinary text; nothing secretops generates is that short
+SHORTEST_LINE = 16
+"""Of a text of several lines: a key's have 64 (RFC 7468), its last one what is left."""
 
 _lock = Lock()
 _known: set[str] = set()
 
 
 def remember(text: str) -> None:
-    """From now on replace `text`, and its base64, hex and URL-encoded forms, in every record."""
+    """From now on replace `text`, its base64, hex and URL-encoded forms, and its lines, in every record.
+
+    Whoever can't read a key may quote the line: of PEM each but the first and the last is a part of the key.
+    """
     if len(text) < SHORTEST:
         return
+    lines = {line for line in text.splitlines() if len(line) >= SHORTEST_LINE and not line.startswith("-----")}
     with _lock:
-        _known.update(_forms(text))
+        _known.update(_forms(text), lines)
 
 
 def _forms(text: str) -> set[str]:
