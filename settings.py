@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,12 +16,8 @@ import pulumi
 from pydantic import ValidationError
 
 from components import catalogue, misfits
-from components.aws.sections import AwsStore, EcsServer
-from components.azure.sections import AzureStore, ContainerAppServer
 from components.catalogue import Catalogue
 from components.contradictions import contradictions, doubts
-from components.dotenv.sections import LocalServer
-from components.kubernetes.sections import KubernetesServer
 from components.naming import PROJECT
 from components.plain_values import encrypted_entry, says_secret, values_in
 from components.problems import Problem, did_you_mean, place_of
@@ -30,16 +25,11 @@ from components.section_models import KEYS, REQUIRED, SECTIONS, read
 from components.sections import (
     AgentSettings,
     BrokerSettings,
-    EmbeddedBroker,
     Environment,
-    OwnedAgent,
     Rotation,
     ServerSettings,
     StoreSettings,
 )
-from components.swarm.sections import SwarmServer
-from components.vault.sections import VaultStore
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, PrivateCaIssuer
 
 _LOG_LEVELS = {Environment.DEVELOPMENT: "DEBUG", Environment.STAGING: "INFO", Environment.PRODUCTION: "WARNING"}
 
@@ -57,60 +47,6 @@ class Settings:
     agent: AgentSettings | None
     log_level: str
     catalogue: Catalogue
-
-    @property
-    def next_step(self) -> str:
-        """What a person does once `pulumi up` is through."""
-        first = "secretops broker start" if isinstance(self.broker, EmbeddedBroker) else "secretops put broker-admin"
-        for secret in self.catalogue:
-            by_tick = isinstance(secret.issuer, AwsPrivateCaIssuer)
-            if secret.name == catalogue.CLIENT_CERT and not by_tick:  # whoever logs in shows it
-                first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"
-                if isinstance(secret.issuer, PrivateCaIssuer):
-                    made = f"secretops rotate {secret.issuer.secret}"
-                    first = f"{made}, then have the broker trust what secretops trust prints, then {made}, then {first}"
-        tick = "secretops tick"
-        if isinstance(self.store, VaultStore) and isinstance(self.server, LocalServer | SwarmServer):
-            from components.vault.login import before_a_tick
-
-            tick = f"{before_a_tick(self.store, self.server, self.stack)}, then {tick}"
-        first = ", then secretops put ".join((first, *self._put_once))
-        if isinstance(self.store, AwsStore):
-            from components.aws.names import names_of
-
-            function = names_of(self.store, self.stack).plain("tick")
-            tick = f"aws lambda invoke --cli-read-timeout 0 --region {self.store.region} "  # it may take minutes
-            tick += f"--function-name {function} /dev/stdout (or wait for the full hour)"
-            if any(isinstance(secret.issuer, AwsPrivateCaIssuer) for secret in self.catalogue):
-                first = f"{tick}, which has the client certificate signed, then {first}"
-        elif isinstance(self.store, AzureStore):
-            from components.azure.names import names_of as names_in_azure
-
-            names = names_in_azure(self.store, self.stack)
-            tick = f"az containerapp job start --subscription {self.store.subscription} -g {names.group} -n {names.job}"
-            tick += " (or wait for the full hour)"
-        elif isinstance(self.server, KubernetesServer):
-            context = f" --context {shlex.quote(self.server.context)}" if self.server.context else ""
-            tick = (
-                "kubectl create job first-tick --from=cronjob/coreflux-mcp-rotator "
-                f"-n {self.server.namespace}{context} (or wait for the full hour)"
-            )
-        last = "secretops status"
-        if isinstance(self.store, VaultStore) and self.store.waits_for_a_signature:
-            last += ", then sign the output csr, name what was signed in store.pki.certificate_file, and pulumi up"
-        if isinstance(self.server, ContainerAppServer) and not self.server.bootstrapped:
-            last += ", then bootstrapped: true in the section server, and pulumi up"
-        return f"{first}, then {tick}, then {last}"
-
-    @property
-    def _put_once(self) -> Iterator[str]:
-        """What an operator supplies beside the broker's own, and why where it is not plain."""
-        if isinstance(self.server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer):
-            yield HTTP_TOKEN[0]
-        if isinstance(self.agent, OwnedAgent):
-            yield AGENT_ADMIN[0]
-        elif isinstance(self.server, EcsServer) and self.server.copilot and self.server.reference == "NativeRef":
-            yield "agent-key (a task starts once each of its secrets has a value)"
 
     @classmethod
     def load(cls) -> Settings:

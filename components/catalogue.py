@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.aws.sections import AwsPrivateCa, EcsServer
-from components.azure.sections import ContainerAppServer
+from components.aws.sections import AwsPrivateCa
+from components.dotenv.sections import LocalServer
 from components.kubernetes.sections import KubernetesServer, KubernetesStore
 from components.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variable_of
 from components.sections import (
@@ -20,7 +20,6 @@ from components.sections import (
     Rotation,
     StoreSettings,
 )
-from components.swarm.sections import SwarmServer
 from components.vault.sections import VaultStore
 from secretops import manifest
 from secretops.manifest import (
@@ -79,8 +78,7 @@ def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
             yield client_cert(issuer=by, authority=authority)
         elif not isinstance(store, KubernetesStore):  # its rotator has no way to a certificate that lies in a cluster
             yield client_cert((Reader.ROTATOR,), issuer=by, authority=authority)
-    of_other_machines = isinstance(server, KubernetesServer | EcsServer | ContainerAppServer | SwarmServer)
-    if of_other_machines and HTTP_TOKEN[0] not in own:
+    if not isinstance(server, LocalServer) and HTTP_TOKEN[0] not in own:  # other machines reach it
         yield http_token()
     for name, secret in own.items():
         yield declared(name, secret.fields, secret.readers, secret.remind_after_days)

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from components.matrix import gaps
+from components.next_step import next_step
 from components.platforms import open_identity, open_server, open_store
 from settings import Settings
 
@@ -35,5 +36,5 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
         "trail": asdict(trail),
         "gaps": gaps(settings.store.kind),
         "server": server.endpoint,
-        "next": settings.next_step,
+        "next": next_step(settings),
     }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components import catalogue
+from components.next_step import next_step
 from secretops.launcher.variables import OWN_VARIABLES
 from secretops.manifest import COPILOT, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
 from settings import ConfigurationError
@@ -76,7 +77,7 @@ def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator
     key, admin = found["agent-key"], found["agent-admin"]
     assert key.agent == OwnedAgent(url=URL, id=UUID, prefix="coreflux-mcp-plant-7") and key.is_made and key.is_begun
     assert (admin.kind, admin.fields, admin.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.ROTATOR,))
-    assert file(OWNED).parse("dev").next_step == (
+    assert next_step(file(OWNED).parse("dev")) == (
         "secretops broker start, then secretops put agent-admin, then secretops tick, then secretops status"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.catalogue import CLIENT_CERT
+from components.next_step import next_step
 from secretops.manifest import AwsPrivateCaIssuer
 from settings import ConfigurationError, Settings
 from tests.unit.aws_stack import CA, SERVER, STORE
@@ -58,7 +59,7 @@ def test_a_long_name_of_a_stack_stays_one_that_a_certificate_can_have() -> None:
 
 
 def test_the_first_tick_has_it_signed_since_its_role_may_and_an_operator_need_not() -> None:
-    step = parse().next_step
+    step = next_step(parse())
     assert "secretops rotate client-cert" not in step
     assert step.index("-tick /dev/stdout") < step.index("secretops put broker-admin")
     assert "has the client certificate signed" in step

@@ -20,6 +20,7 @@ from components.broker import ca_bundle
 from components.contradictions import doubts
 from components.dotenv.sections import DotenvStore, LocalServer
 from components.matrix import PAIRS, StoreKind, can_be_deployed
+from components.next_step import next_step
 from components.problems import WIDTH
 from components.section import PROJECT_FOLDER
 from components.sections import EmbeddedBroker, Environment, OutsideBroker, Rotation
@@ -1383,7 +1384,7 @@ def test_the_dev_stack_is_a_folder_a_local_server_and_the_embedded_broker() -> N
         "mqtt": 90,
         "agent-key": 180,
     }
-    assert settings.next_step == "secretops broker start, then secretops tick, then secretops status"
+    assert next_step(settings) == "secretops broker start, then secretops tick, then secretops status"
 
 
 def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
@@ -1454,7 +1455,7 @@ def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
     assert settings.broker.listening_port == 8883
     assert settings.broker.protocol.value == "5"
     assert not settings.broker.client_certificate
-    assert settings.next_step.startswith("secretops put broker-admin")
+    assert next_step(settings).startswith("secretops put broker-admin")
 
 
 def test_without_tls_a_broker_listens_on_1883_unless_told() -> None:

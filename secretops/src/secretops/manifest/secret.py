@@ -1,0 +1,154 @@
+"""A secret as it is declared: its kind, its fields, who reads it, how often it changes, and who signs or makes it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from secretops.manifest.model import Model
+
+
+class SecretKind(StrEnum):
+    """Who makes a secret's next value, and how it is proven. Not where it is kept."""
+
+    MQTT_USER = "mqtt-user"  # two broker users, alternating; made by secretops
+    BROKER_ADMIN = "broker-admin"  # two broker admins, alternating; the first one by the operator
+    AGENT_KEY = "agent-key"  # a DigitalOcean agent API key
+    X509 = "x509"  # CA certificate, client certificate, client key
+    CA = "ca"  # the stack's own CA of client certificates; made by secretops
+    SUPPLIED = "supplied"  # by the operator, always
+
+    @property
+    def alternates(self) -> bool:
+        """Whether secretops makes its values, on two users that take turns."""
+        return self in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN)
+
+
+HTTP_TOKEN = ("http-token", "token")
+"""The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0009)."""
+
+
+class Reader(StrEnum):
+    """Who may read a secret."""
+
+    SERVER = "server"
+    ROTATOR = "rotator"
+
+
+class VaultIssuer(Model):
+    """Who signs a certificate: a role of a PKI engine, in the Vault that is the stack's store and by the same login."""
+
+    kind: Literal["vault"] = "vault"
+    mount: str
+    role: str
+    common_name: str
+    """Of the client: the one name that the role signs."""
+    seconds: int
+    """For how long a certificate is asked to be good. The role may say less."""
+
+
+class AwsPrivateCaIssuer(Model):
+    """Who signs a certificate: a CA of AWS Private CA, which whoever runs it has made. Asked by boto3's own chain."""
+
+    kind: Literal["aws-private-ca"] = "aws-private-ca"
+    arn: str
+    """The CA's. It says the region to ask, which need not be the store's."""
+    common_name: str
+    """Of the client. The CA signs any name: it is the request that has this one."""
+    seconds: int
+    """For how long a certificate is asked to be good, whole days. A CA for short-lived ones signs for 7 at most."""
+
+    @property
+    def region(self) -> str:
+        """The CA's."""
+        return self.arn.split(":")[3]
+
+    @property
+    def template(self) -> str:
+        """What is asked for: no CA, good to log in as a client, and of the request's extensions none.
+
+        https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
+        """
+        return f"arn:{self.arn.split(':')[1]}:acm-pca:::template/EndEntityClientAuthCertificate/V1"
+
+
+class PrivateCaIssuer(Model):
+    """Who signs a certificate: secretops itself, by a CA whose key is a secret that only the rotator reads."""
+
+    kind: Literal["private-ca"] = "private-ca"
+    secret: str
+    """The CA: a secret of kind ca."""
+    common_name: str
+    """Of the client: the name that the CA may certify, and none that does not begin with it."""
+    seconds: int
+    """For how long a certificate is good."""
+    ca_seconds: int
+    """For how long the CA is."""
+
+
+Issuer = Annotated[VaultIssuer | AwsPrivateCaIssuer | PrivateCaIssuer, Field(discriminator="kind")]
+"""Who signs the certificates of a secret."""
+
+
+COPILOT = "https://xtov5ljwjkydusw2zpus4yxe.agents.do-ai.run"
+"""The Coreflux Copilot, which upstream's server asks unless it is led elsewhere (its server.py has this address)."""
+
+
+class ExternalAgent(Model):
+    """An agent whose keys somebody else gives out: of the Copilot, the Coreflux dashboard."""
+
+    kind: Literal["external"] = "external"
+    url: str = COPILOT
+    """Where a key is tested before it is published: https, without a path."""
+
+
+class OwnedAgent(Model):
+    """An agent of the operator's own DigitalOcean account: secretops makes its keys, and deletes them."""
+
+    kind: Literal["owned"] = "owned"
+    url: str
+    id: str
+    """The agent's UUID."""
+    prefix: str
+    """Begins the name of each key that secretops makes there. What has another name is never touched."""
+
+
+Agent = Annotated[ExternalAgent | OwnedAgent, Field(discriminator="kind")]
+"""What an agent key opens."""
+
+AGENT_ADMIN = ("agent-admin", "token")
+"""The secret, and its one field, with which keys of an owned agent are made: a token of DigitalOcean's API."""
+
+
+class Secret(Model):
+    """One named entry of the catalogue. Not a value."""
+
+    name: str
+    kind: SecretKind
+    fields: tuple[str, ...]
+    readers: tuple[Reader, ...]
+    cadence_days: int
+    """After how many days a new value is due (alternating kinds), or a person is reminded (the others)."""
+    users: tuple[str, ...] = ()
+    """The two broker users that take turns; empty for kinds that do not alternate."""
+    issuer: Issuer | None = None
+    """Who signs its certificates, which secretops has made and renews; None: an operator supplies them."""
+    agent: Agent | None = None
+    """What an agent key opens. None of every other kind, and where nobody says it: then no key is tested."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether secretops makes its values by itself."""
+        return self.kind.alternates or self.is_issued or isinstance(self.agent, OwnedAgent)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it makes the first one, too: the first admin is an operator's."""
+        return self.is_made and self.kind is not SecretKind.BROKER_ADMIN
+
+    @property
+    def is_issued(self) -> bool:
+        """Whether it is a certificate that secretops has made: it ends by itself, and is renewed before."""
+        return self.issuer is not None or self.kind is SecretKind.CA
