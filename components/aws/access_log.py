@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.access_log import Trail
-from components.aws import policies
+from components.aws import policies, resource_policies
 from components.aws.alarms import Alarms
 from components.aws.names import Names
 from components.aws.patterns import rotation_failed, who_read_what
@@ -195,7 +195,7 @@ class AwsTrail(pulumi.ComponentResource):
         policy = aws.s3.BucketPolicy(
             "trail-bucket-policy",
             bucket=at,
-            policy=policies.trail_bucket_policy(bucket.arn, trail, self._names.account),
+            policy=resource_policies.trail_bucket_policy(bucket.arn, trail, self._names.account),
             opts=self._kept(after=[closed]),
         )
         return bucket, [policy, closed, owned, encrypted, locked]
@@ -208,7 +208,7 @@ class AwsTrail(pulumi.ComponentResource):
                 description=f"Trail and alerts of the Coreflux MCP server's secrets, stack {self._names.stack}",
                 enable_key_rotation=True,
                 deletion_window_in_days=KEY_RECOVERY_DAYS if self._production else 7,
-                policy=policies.records_key_policy(
+                policy=resource_policies.records_key_policy(
                     self._names.root,
                     number=self._names.account,
                     region=self._names.region,
@@ -242,7 +242,7 @@ class AwsTrail(pulumi.ComponentResource):
         aws.sns.TopicPolicy(
             "alerts-policy",
             arn=topic.arn,
-            policy=policies.publishers(topic.arn, self._names.account, alarms, [rule.arn]),
+            policy=resource_policies.publishers(topic.arn, self._names.account, alarms, [rule.arn]),
             opts=self._account.under(self),
         )
         for email in self._store.alert_emails:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import policies
+from components.aws import policies, resource_policies
 from components.aws.arrival import DELAY, WINDOW
 from components.aws.functions import LETTERS_SECONDS, Code, StackFunction
 from components.aws.names import Names
@@ -69,7 +69,7 @@ class Redeploy(pulumi.ComponentResource):
             opts=child,
         )
         sending = aws.sqs.QueuePolicy(
-            "new-versions-policy", queue_url=queue.id, policy=policies.senders(queue.arn, rule.arn), opts=child
+            "new-versions-policy", queue_url=queue.id, policy=resource_policies.senders(queue.arn, rule.arn), opts=child
         )
         aws.cloudwatch.EventTarget(
             "new-version-queued", rule=rule.name, arn=queue.arn, opts=account.under(self, after=[sending])

@@ -12,7 +12,7 @@ import pulumi_aws as aws
 
 from components import catalogue
 from components.access_log import Trail
-from components.aws import policies
+from components.aws import policies, resource_policies
 from components.aws.access import LEASE, TICK, Access, access_of, declared_callers, rotated, rotator_of
 from components.aws.access_log import AwsTrail
 from components.aws.names import names_of
@@ -197,7 +197,7 @@ class AwsSecretStore(SecretStore):
             region=region,
             enable_key_rotation=True,
             deletion_window_in_days=KEY_RECOVERY_DAYS[self._production],
-            policy=policies.secrets_key_policy(
+            policy=resource_policies.secrets_key_policy(
                 self._names.root,
                 region,
                 readers=sorted(set().union(*readers.values())),
@@ -225,7 +225,7 @@ class AwsSecretStore(SecretStore):
             f"policy-{secret}",
             secret_arn=made.arn,
             block_public_policy=True,
-            policy=policies.secret_policy(who.readers, who.writers, self._store.operators),
+            policy=resource_policies.secret_policy(who.readers, who.writers, self._store.operators),
             opts=self._account.under(self),
         )
         return made

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from components.aws.policies import EVERYWHERE, REASONS
 from components.section import PROJECT_FOLDER
+from tests.unit.aws_reasons import EVERYWHERE, REASONS
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.iam import listed, roles, statements
 from tests.unit.stack_file import StackFile

@@ -9,7 +9,8 @@ from typing import Any
 import cfnlint  # type: ignore[import-untyped]  # comes with moto[server]
 import pytest
 
-from components.aws.policies import ADMINISTRATION, EVERYWHERE, REASONS
+from components.aws.resource_policies import ADMINISTRATION
+from tests.unit.aws_reasons import EVERYWHERE, REASONS
 from tests.unit.aws_stack import (
     CA,
     GOLDEN,

@@ -1,0 +1,143 @@
+"""Policies of secrets, keys, buckets, topics and queues: who may do something to them at all.
+
+They name roles by the condition aws:PrincipalArn and not as principals: a principal has to be there before the policy,
+and is another one when it is made anew under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from components.aws.policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
+
+ADMINISTRATION = (
+    *("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeyPolicies", "kms:ListKeyRotations"),
+    *("kms:ListResourceTags", "kms:TagResource", "kms:UntagResource", "kms:UpdateKeyDescription", "kms:PutKeyPolicy"),
+    *("kms:EnableKey", "kms:DisableKey", "kms:EnableKeyRotation", "kms:DisableKeyRotation", "kms:ListGrants"),
+    *("kms:RevokeGrant", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion"),
+)
+"""Of a key: everything but using it, and but letting others use it by a grant."""
+
+
+def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> pulumi.Output[str]:
+    """Of one secret: no plain text, no other reader, no other writer, whatever anybody's own policy allows.
+
+    UpdateSecret writes a value as well, under a key of the caller's choice, and no condition tells such a call from one
+    that changes a description: operators alone may (docs/adr). Its resource is `*`, which is the secret that it lies
+    on: a replica has the same text, and another ARN.
+    """
+    return document(
+        _denied("PlainText", "secretsmanager:*", {"Bool": {"aws:SecureTransport": "false"}}),
+        _denied("OtherReaders", "secretsmanager:GetSecretValue", _but(readers)),
+        _denied("OtherWriters", list(WRITE), _but(writers)),
+        _denied("OtherUpdates", "secretsmanager:UpdateSecret", _but(operators)),
+    )
+
+
+def secrets_key_policy(
+    account: Arn,
+    region: str,
+    *,
+    readers: Sequence[str],
+    read: Sequence[str],
+    writers: Sequence[str],
+    written: Sequence[str],
+    is_replicas: bool,
+) -> pulumi.Output[str]:
+    """Of the key of a region: administered by the account, used by those roles alone, through Secrets Manager alone.
+
+    Statements for the account's root let its IAM policies decide as well: no role may use it by this policy alone.
+    Whoever makes a secret has to pass Secrets Manager's check of the key, which opens nothing (AWS, Secret encryption
+    and decryption, Validating access to the KMS key).
+    """
+    via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}}
+    check = {"kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
+    use = [one for one in COPY if is_replicas or one != "kms:Encrypt"]
+    return document(
+        _by_account(account, "Administration", list(ADMINISTRATION), {}),
+        _by_account(account, "Readers", "kms:Decrypt", via | of_secrets(read) | {"ArnEquals": {_WHO: list(readers)}}),
+        _by_account(account, "Writers", use, via | of_secrets(written) | {"ArnEquals": {_WHO: list(writers)}}),
+        _by_account(account, "ValidationOfTheKey", use, {"StringEquals": via["StringEquals"] | check}),
+    )
+
+
+def records_key_policy(
+    account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
+) -> pulumi.Output[str]:
+    """Of the key of trail and alerts: the services that write them, and who in the account may read the trail."""
+    of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
+    context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
+    written = ["kms:Decrypt", "kms:GenerateDataKey"]
+    data_keys = ["kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"]
+    return document(
+        _by_account(account, "Administration", list(ADMINISTRATION), {}),
+        _by_account(account, "ReadersOfTheTrail", "kms:Decrypt", context),
+        _by_service("cloudtrail", data_keys, context | {"ArnEquals": {"aws:SourceArn": trail}}),
+        _by_service("cloudtrail", ["kms:DescribeKey"], {"ArnEquals": {"aws:SourceArn": trail}}),
+        _by_service(
+            f"logs.{region}",
+            ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:DescribeKey", *data_keys],
+            {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+        ),
+        _by_service("cloudwatch", written, {"StringEquals": {"aws:SourceAccount": number, **of_topic}}),
+        # aws:SourceAccount and aws:SourceArn are not supported here for EventBridge (AWS, SNS key management).
+        _by_service("events", written, {"StringEquals": of_topic}),
+    )
+
+
+def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Output[str]:
+    """CloudTrail's own two rights (AWS, Amazon S3 bucket policy for CloudTrail), and nothing in plain text."""
+    records = pulumi.Output.concat(bucket, f"/AWSLogs/{account}/*")
+    of_trail = {"StringEquals": {"aws:SourceArn": trail}}
+    owned = {"StringEquals": {**of_trail["StringEquals"], "s3:x-amz-acl": "bucket-owner-full-control"}}
+    by = {"Principal": {"Service": "cloudtrail.amazonaws.com"}}
+    everything: list[Arn] = [bucket, pulumi.Output.concat(bucket, "/*")]
+    return document(
+        allow(["s3:GetBucketAcl"], [bucket], of_trail) | by,
+        allow(["s3:PutObject"], [records], owned) | by,
+        _denied("PlainText", "s3:*", {"Bool": {"aws:SecureTransport": "false"}}) | {"Resource": everything},
+    )
+
+
+def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> pulumi.Output[str]:
+    """Who may publish to the topic: the stack's alarms and its rules."""
+    of_alarms = {"ArnLike": {"aws:SourceArn": alarms}, "StringEquals": {"aws:SourceAccount": account}}
+    return document(
+        allow(["sns:Publish"], [topic], of_alarms) | {"Principal": {"Service": "cloudwatch.amazonaws.com"}},
+        allow(["sns:Publish"], [topic], {"ArnEquals": {"aws:SourceArn": list(rules)}})
+        | {"Principal": {"Service": "events.amazonaws.com"}},
+        _denied("PlainText", "sns:Publish", {"Bool": {"aws:SecureTransport": "false"}}) | {"Resource": [topic]},
+    )
+
+
+def senders(queue: Arn, rule: Arn) -> pulumi.Output[str]:
+    """Who may send to the queue: one rule."""
+    return document(
+        allow(["sqs:SendMessage"], [queue], {"ArnEquals": {"aws:SourceArn": rule}})
+        | {"Principal": {"Service": "events.amazonaws.com"}},
+        _denied("PlainText", "sqs:*", {"Bool": {"aws:SecureTransport": "false"}}) | {"Resource": [queue]},
+    )
+
+
+_WHO = "aws:PrincipalArn"
+
+
+def _but(principals: Sequence[str]) -> dict[str, Any]:
+    """Everybody but `principals`, and but AWS' own services, which have no ARN."""
+    return {"ArnNotEquals": {_WHO: list(principals)}, "Bool": {"aws:PrincipalIsAWSService": "false"}}
+
+
+def _denied(sid: str, actions: str | list[str], conditions: Mapping[str, Any]) -> Statement:
+    return {"Sid": sid, **statement("Deny", actions, "*", conditions), "Principal": "*"}
+
+
+def _by_account(account: Arn, sid: str, actions: str | list[str], conditions: Mapping[str, Any]) -> Statement:
+    return {"Sid": sid, **statement("Allow", actions, "*", conditions), "Principal": {"AWS": account}}
+
+
+def _by_service(service: str, actions: list[str], conditions: Mapping[str, Any]) -> Statement:
+    principal = {"Service": f"{service}.amazonaws.com"}
+    return {**statement("Allow", actions, "*", conditions), "Principal": principal}

@@ -1,0 +1,54 @@
+"""What each action of a role on AWS is for, and why one on `*` has to be: shown to whoever reviews the roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "secretsmanager:DescribeSecret": "which versions there are, and their labels; no value",
+        "secretsmanager:GetSecretValue": "the value of a version",
+        "secretsmanager:PutSecretValue": "a new version, with the label AWSPENDING",
+        "secretsmanager:UpdateSecretVersionStage": "move AWSCURRENT to a proven version; note its user; hold the lease",
+        "kms:Decrypt": "Secrets Manager opens a value with it, on the caller's behalf",
+        "kms:GenerateDataKey": "Secrets Manager encrypts a new version with it, on the caller's behalf",
+        "kms:Encrypt": "Secrets Manager encrypts a replica's copy with it, on the caller's behalf",
+        "logs:CreateLogStream": "its own log",
+        "logs:PutLogEvents": "its own log",
+        "sqs:SendMessage": "what could not be handled goes to the stack's dead-letter queue",
+        "sqs:ReceiveMessage": "Lambda takes what tells of a new version from the queue",
+        "sqs:DeleteMessage": "Lambda takes what tells of a new version from the queue",
+        "sqs:GetQueueAttributes": "Lambda asks the queue how to poll it",
+        "acm-pca:IssueCertificate": "have a client certificate signed, by a key that stays in the function",
+        "acm-pca:GetCertificate": "the certificate that was signed",
+        "acm-pca:DescribeCertificateAuthority": "the kind of the CA's key, which says how it signs",
+        "lambda:InvokeFunction": "the hourly tick",
+        "ecs:DescribeServices": "whether a deployment is newer than the new version already",
+        "ecs:UpdateService": "a new deployment of the one service",
+        "ecr:GetAuthorizationToken": "log in to the registry",
+        "ecr:BatchCheckLayerAvailability": "pull the server's image",
+        "ecr:BatchGetImage": "pull the server's image",
+        "ecr:GetDownloadUrlForLayer": "pull the server's image",
+        "ec2:CreateNetworkInterface": "Lambda puts the function into the VPC",
+        "ec2:DeleteNetworkInterface": "Lambda puts the function into the VPC",
+        "ec2:DescribeNetworkInterfaces": "Lambda puts the function into the VPC",
+        "ec2:DescribeSubnets": "Lambda puts the function into the VPC",
+        "ec2:AssignPrivateIpAddresses": "Lambda puts the function into the VPC",
+        "ec2:UnassignPrivateIpAddresses": "Lambda puts the function into the VPC",
+    }
+)
+"""Each action that a role of the stack has, and what for."""
+
+EVERYWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "ecr:GetAuthorizationToken": "it belongs to no repository",
+        "ec2:CreateNetworkInterface": "Lambda asks for it before it knows what it makes",
+        "ec2:DeleteNetworkInterface": "an interface has no name before it is there",
+        "ec2:DescribeNetworkInterfaces": "EC2's Describe actions know no resource",
+        "ec2:DescribeSubnets": "EC2's Describe actions know no resource",
+        "ec2:AssignPrivateIpAddresses": "of interfaces that Lambda makes: as above",
+        "ec2:UnassignPrivateIpAddresses": "of interfaces that Lambda makes: as above",
+    }
+)
+"""Each action that is allowed on `*`, and why AWS takes nothing narrower (AWS, Service Authorization Reference)."""
