@@ -825,7 +825,7 @@ def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: Namespace) -
     place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace=place.name)))
     with place.open().lease("it"):
         spec = lease_of(place).spec
-        assert spec and spec.holderIdentity == "it" and spec.leaseDurationSeconds == 3 and spec.renewTime
+        assert spec and spec.holderIdentity == "it" and spec.leaseDurationSeconds == 6 and spec.renewTime
     spec = lease_of(place).spec
     assert spec and spec.holderIdentity == ""
 

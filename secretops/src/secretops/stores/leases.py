@@ -16,8 +16,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
+
+Sign = TypeVar("Sign")
 
 _log = logging.getLogger(__name__)
 
@@ -136,6 +139,33 @@ class Fence:
         """Raise StoreError when we have been followed. `surely`, as `Held.confirm` has it: after somebody's write."""
         if self._held:
             self._held.confirm(surely=surely)
+
+
+class Watch(Generic[Sign]):
+    """Whether who holds a lease lives, by our own clock: each renewal changes a sign that we see."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._seen: Sign | None = None
+        self._since = 0.0
+
+    def is_over(
+        self, sign: Sign, *, asked: float, holder: str, since: datetime | None, duration: float | None = None
+    ) -> bool:
+        """Whether `sign` has stood for `duration`, by default ours. If not, the next look may be had on return.
+
+        `asked`: when what has the sign was asked for, by `time.monotonic`: an answer that was long in coming is no
+        older than its coming when it is the first, and no younger than its question after that.
+        Raises LeaseHeldError, which names the holder, where another sign stood before.
+        """
+        if self._seen is None:
+            self._seen, self._since = sign, time.monotonic()
+        elif sign != self._seen:
+            raise held_by(holder, since)
+        if asked - self._since >= (duration or self._timing.duration):
+            return True
+        time.sleep(self._timing.look)
+        return False
 
 
 @contextlib.contextmanager

@@ -99,11 +99,11 @@ def check_owner(found: str | None, instance: str, *, name: str, namespace: str, 
 
 
 def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> HeldLease:
-    seen, since = None, 0.0
+    watch = leases.Watch[LeaseSpec](timing)
     tried, tried_at = None, 0.0
     pauses = iter(PAUSES)  # one for each conflict
     while True:
-        looked = time.monotonic()
+        asked = time.monotonic()
         found = api.get(Lease, name)
         if found:
             label = ((found.metadata and found.metadata.labels) or {}).get(INSTANCE)
@@ -111,14 +111,10 @@ def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> He
         spec = (found and found.spec) or LeaseSpec()
         if found and tried and spec == tried:  # our write, whose answer was lost
             return HeldLease(api, found, asked=tried_at, timing=timing)
-        if spec.holderIdentity:
-            if seen is None:
-                seen, since = spec, time.monotonic()  # an answer that was long in coming is no older than this
-            elif spec != seen:
-                raise leases.held_by(spec.holderIdentity, spec.acquireTime)
-            if looked - since < (spec.leaseDurationSeconds or timing.duration):
-                time.sleep(timing.look)
-                continue
+        if (holder_now := spec.holderIdentity) and not watch.is_over(
+            spec, asked=asked, holder=holder_now, since=spec.acquireTime, duration=spec.leaseDurationSeconds
+        ):
+            continue
         now = _now()
         tried = LeaseSpec(
             holderIdentity=holder,

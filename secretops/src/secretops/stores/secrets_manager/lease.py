@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from secretops.errors import SecretopsError, StoreError
-from secretops.stores.leases import Held, Timing, awake_or_not, held_by
+from secretops.stores.leases import Held, Timing, Watch, awake_or_not
 from secretops.stores.secrets_manager.api import CURRENT, Api, Labels, where
 from secretops.stores.secrets_manager.labels import NO_VALUE_LABEL
 from secretops.stores.secrets_manager.seat import FREE, Seat, holder_name, last_renewal, since_of, tidy
@@ -125,12 +125,10 @@ def _has(seat: Seat, label: str, source: str | None) -> bool:
 
 
 class _Watch:
-    """A look at the lease, and at whoever holds it by our own clock."""
+    """A look at the lease. Each renewal is another label."""
 
     def __init__(self, seat: Seat, timing: Timing) -> None:
-        self._seat, self._timing = seat, timing
-        self._seen: tuple[str | None, frozenset[str]] | None = None
-        self._since = 0.0
+        self._seat, self._watch = seat, Watch[tuple[str | None, frozenset[str]]](timing)
 
     def until_it_may_be_taken(self) -> Labels:
         """The labels when nobody holds it, or who does was not seen to renew for its duration.
@@ -138,15 +136,11 @@ class _Watch:
         Raises LeaseHeldError when it was.
         """
         while True:
-            looked = time.monotonic()
+            asked = time.monotonic()
             labels = self._seat.api.labels(self._seat.name)
             if where(labels, CURRENT) in (None, FREE, self._seat.version):
                 return labels
-            if self._seen is None:
-                self._seen, self._since = signs(labels), time.monotonic()  # a late answer is no older than this
-            elif signs(labels) != self._seen:
-                other = holder_of(labels)
-                raise held_by(other.name if other else "somebody", other.since if other else None)
-            if looked - self._since >= self._timing.duration:
+            other = holder_of(labels)
+            holder, since = (other.name, other.since) if other else ("somebody", None)
+            if self._watch.is_over(signs(labels), asked=asked, holder=holder, since=since):
                 return labels
-            time.sleep(self._timing.look)

@@ -63,25 +63,18 @@ def hold(shelf: Shelf, holder: str, timing: Timing) -> Iterator[HeldLease | None
 
 
 def _take(shelf: Shelf, holder: str, timing: Timing) -> tuple[HeldLease, str]:
-    seen: Term | None = None
-    since = 0.0
+    watch = leases.Watch[Term](timing)
     token, tried_at = secrets.token_hex(8), 0.0
     pauses = iter(PAUSES)  # one for each conflict
     while True:
-        looked = time.monotonic()
+        asked = time.monotonic()
         found = shelf.api.get(f"/configs/{shelf.location.book}")
         book = shelf.opened(found)
         term = book.term
         if term and term.token == token:  # our write, whose answer was lost
             return HeldLease(shelf, term, asked=tried_at, timing=timing), token
-        if term:
-            if seen is None:
-                seen, since = term, time.monotonic()  # an answer that was long in coming is no older than this
-            elif term != seen:
-                raise leases.held_by(term.holder, term.since)
-            if looked - since < term.duration:
-                time.sleep(timing.look)
-                continue
+        if term and not watch.is_over(term, asked=asked, holder=term.holder, since=term.since, duration=term.duration):
+            continue
         ours = Term(holder=holder, token=token, since=datetime.now(UTC), duration=timing.duration)
         book.write_term(ours)
         tried_at = leases.awake_or_not()

@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 
 from secretops.errors import StoreError
-from secretops.stores.leases import Held, Timing, awake_or_not, held_by
+from secretops.stores.leases import Held, Timing, Watch, awake_or_not
 from secretops.stores.vault.api import NONE, Api, Found
 
 TRIES = 5
@@ -80,12 +80,10 @@ def holder_of(found: Found | None) -> tuple[str, datetime | None] | None:
 
 
 class _Watch:
-    """A look at the lease, and at whoever holds it by our own clock."""
+    """A look at the lease. Each renewal is another number."""
 
     def __init__(self, api: Api, path: str, timing: Timing) -> None:
-        self._api, self._path, self._timing = api, path, timing
-        self._seen: int | None = None
-        self._since = 0.0
+        self._api, self._path, self._watch = api, path, Watch[int](timing)
 
     def until_it_may_be_taken(self) -> int:
         """The number to write after when nobody holds it, or who does was not seen to renew for its duration.
@@ -93,7 +91,7 @@ class _Watch:
         Raises LeaseHeldError when it was.
         """
         while True:
-            looked = time.monotonic()
+            asked = time.monotonic()
             found = self._api.read(self._path)
             if found is None:
                 if (number := self._deleted()) is not None:
@@ -102,13 +100,9 @@ class _Watch:
             held = holder_of(found)
             if held is None:
                 return found.number
-            if self._seen is None:
-                self._seen, self._since = found.number, time.monotonic()  # a late answer is no older than this
-            elif found.number != self._seen:
-                raise held_by(*held)
-            if looked - self._since >= self._timing.duration:
+            holder, since = held
+            if self._watch.is_over(found.number, asked=asked, holder=holder, since=since):
                 return found.number
-            time.sleep(self._timing.look)
 
     def _deleted(self) -> int | None:
         """The number of the document that somebody deleted, 0 where there never was one; None if there is one now."""
