@@ -8,7 +8,7 @@ TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
 YEAR := tests/gates/test_simulated_year.py::test_in_a_thousand_years_of_faults_no_invariant_is_broken
 BIN := .venv/bin
 
-.PHONY: help setup stack-file up down preview image lambda docs bench test test-fast gates check format lint types contracts scan clean
+.PHONY: help setup stack-file answerable up down preview image lambda docs bench test test-fast gates check format lint types contracts scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
@@ -43,7 +43,16 @@ stack-file:
 	@[ -f Pulumi.$(STACK).yaml ] || { echo "there is no Pulumi.$(STACK).yaml; there are:" Pulumi.*.yaml >&2; \
 	  echo "-> name one of them with STACK=, or write it, like those of examples/" >&2; exit 2; }
 
-up: stack-file setup
+# Pulumi's own refusal has no option of make's. It asks where both are a terminal, unless a variable of its own says not.
+answerable: stack-file
+ifneq ($(STACK),dev)
+	@{ [ -t 0 ] && [ -t 1 ]; } || [ -n "$(YES)$$PULUMI_SKIP_CONFIRMATIONS" ] || { \
+	  echo "make up STACK=$(STACK): no terminal to answer at" >&2; \
+	  echo "a stack other than dev is changed once somebody has said yes" >&2; \
+	  echo "-> read what make preview STACK=$(STACK) shows, then make up STACK=$(STACK) YES=1" >&2; exit 2; }
+endif
+
+up: answerable setup
 	@$(BIN)/python -m components.stack_file Pulumi.$(STACK).yaml
 	@$(BIN)/pulumi stack select --create $(STACK)
 ifeq ($(STACK),dev)
@@ -85,6 +94,7 @@ docs: setup
 	@echo "written: .site/index.html"
 
 bench:
+	@$(PYTHON) -m bench.asked $(PART)
 	@$(PYTHON) tools/setup.py --parts
 	@$(BIN)/python -m bench $(PART)
 

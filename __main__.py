@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 # What the imports below make is there to stay: to look through it again and again takes a tenth of a preview.
 gc.set_threshold(50_000)
@@ -13,8 +14,16 @@ from components.here import check_what_lies_here  # noqa: E402
 from components.program import open_stack  # noqa: E402
 from settings import Settings  # noqa: E402
 
-settings = Settings.load()  # every error of the stack file at once, an impossible pair included
-check_what_lies_here(settings)
+TOLD = 32
+"""Exit code by which Pulumi's language hosts know that the error has been shown (pulumi-language-python-exec)."""
 
-for name, told in open_stack(settings).items():
-    pulumi.export(name, told)
+try:
+    settings = Settings.load()  # every error of the stack file at once, an impossible pair included
+    check_what_lies_here(settings)
+
+    for name, told in open_stack(settings).items():
+        pulumi.export(name, told)
+except pulumi.RunError as error:
+    # Pulumi's executor would tell it, too, and end as who tells nothing does: the CLI adds an unhandled error then.
+    pulumi.log.error(str(error))
+    sys.exit(TOLD)

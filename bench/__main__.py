@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench import growth, lambda_cost, launcher, make_up, page, previews, rotation
+from bench.asked import refusal
 from bench.measured import ROOT, Measured, PartMissingError, RunFailedError, machine
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -29,7 +30,7 @@ PARTS: Mapping[str, Callable[[Path, Callable[[str], None]], Measured]] = {
     "lambda": lambda_cost.measure,
     "launcher": launcher.measure,
 }
-"""By its name: what measures it, in an empty folder, saying where it is."""
+"""By its name, one of bench.asked: what measures it, in an empty folder, saying where it is."""
 
 DONE, PROMISE_BROKEN, PART_MISSING = 0, 1, 2
 
@@ -41,8 +42,8 @@ def main(asked: list[str]) -> int:
     def say(line: str) -> None:
         print(f"{time.monotonic() - began:4.0f} s {line}", file=sys.stderr, flush=True)
 
-    if unknown := [name for name in asked if name not in PARTS]:
-        say(f"{unknown[0]}: no part; there are {', '.join(PARTS)}")
+    if refused := refusal(asked, PARTS):
+        say(refused)
         return PART_MISSING
     if sys.platform != "linux":
         say("it needs Linux: what a process takes is read from /proc")

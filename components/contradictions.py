@@ -39,16 +39,19 @@ def contradictions(
 ) -> Iterator[Problem]:
     """Each of them, from the sections that could be read; of the others `kinds` alone."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
+    said = "environment" in parsed
+    where = environment if said else f"{environment}, which follows from the stack's name"
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
+        remedy = "name your broker: kind coreflux or mosquitto, and its host"
         yield Problem(
-            f"broker.kind: embedded in {environment}",
+            f"broker.kind: embedded in {where}",
             "the embedded broker is for development: no TLS, one machine",
-            "name your broker: kind coreflux or mosquitto, and its host",
+            remedy if said else f"{remedy}; or write environment: development",
         )
     if isinstance(broker, OutsideBroker):
         if not broker.tls and environment is not Environment.DEVELOPMENT:
             yield Problem(
-                f"broker.tls: false in {environment}",
+                f"broker.tls: false in {where}",
                 "secrets are only sent over TLS (Secret Management Guide, Transmission)",
                 "take it out; a private CA goes into broker.ca_file",
             )

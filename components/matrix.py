@@ -133,17 +133,16 @@ def refusal(store: str, server: str) -> tuple[str, str, str] | None:
     """Why a pair can't be deployed, as value, rule, remedy; None when it can."""
     pair = f"store {store} with server {server}"
     kind, where = StoreKind(store), ServerKind(server)
+    works = ", ".join(other for other in PAIRS[kind] if can_be_deployed(kind, other))
     if where not in PAIRS[kind]:
-        works = ", ".join(PAIRS[kind])
-        others = ", ".join(other for other in StoreKind if where in PAIRS[other])
+        others = ", ".join(other for other in StoreKind if can_be_deployed(other, where))
         return (
             f"{pair}: cannot work",
             WHY_NOT[kind],
             f"store {store} goes with server {works}; server {server} goes with store {others}",
         )
     if (kind, where) in LATER:
-        now = ", ".join(other for other in PAIRS[kind] if can_be_deployed(kind, other))
-        return f"{pair}: is not built", LATER[kind, where], f"today store {store} goes with server {now}"
+        return f"{pair}: is not built", LATER[kind, where], f"today store {store} goes with server {works}"
     return None
 
 

@@ -5,7 +5,8 @@ A word stays a word, a structure becomes JSON, nothing becomes "". A `secure:` e
 
     python -m components.stack_file Pulumi.<stack>.yaml
 
-says where a file is no YAML, for `make`: the engine's own reader would repeat what stands there, which may be a value.
+says where a file is no YAML, or why it can't be read, for `make`: the engine's own reader would repeat what stands
+there, which may be a value.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ _REMEDY = "write it as the files in examples/ are"
 class StackFileError(Exception):
     """No stack file: what is wrong, the rule, the remedy."""
 
-    def __init__(self, what: str, rule: str) -> None:
-        self.problem = Problem(what, rule, _REMEDY)
+    def __init__(self, what: str, rule: str, remedy: str = _REMEDY) -> None:
+        self.problem = Problem(what, rule, remedy)
         super().__init__(str(self.problem))
 
 
@@ -151,12 +152,22 @@ def _secure(entry: Any) -> Iterator[bool]:
                 yield from _secure(inner)
 
 
+def _named(files: Sequence[str]) -> Path:
+    if len(files) == 1:
+        return Path(files[0])
+    raise StackFileError(
+        f"{len(files)} files are named" if files else "no file is named",
+        "it reads one: Pulumi.<stack>.yaml",
+        "python -m components.stack_file Pulumi.dev.yaml",
+    )
+
+
 def main() -> None:
-    """End with 2 if the file named is no YAML. What it says is the program's to judge, once the engine has read it."""
+    """End with 2 unless one file is named, and is YAML. What it says is the program's to judge, once the engine has."""
     try:
-        StackFile.read(Path(sys.argv[1]))
+        StackFile.read(_named(sys.argv[1:]))
     except StackFileError as error:
-        if error.problem.rule == _RULE:
+        if error.problem.rule != _SECTIONS:
             print(error, file=sys.stderr)  # noqa: T201 - for make
             sys.exit(int(ExitCode.USAGE))
 

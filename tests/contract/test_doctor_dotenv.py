@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode
 from secretops.operations.doctor import checks, doctor, mend, repairs
 from secretops.operations.doctor.check import Level, Result
+from secretops.operations.status import Standing, status
 from secretops.replicas import REPORTS, report_text
 from secretops.targets import open_target
 from secretops.values import Value, new_password
@@ -156,6 +158,14 @@ def leave_a_retired_one(folder: Folder) -> None:
     folder.stack.clock.skip(-4 * HOUR)
     folder.stack.rotate()
     folder.stack.clock.skip(4 * HOUR)
+
+
+def lose_the_values(folder: Folder) -> None:
+    """Somebody removed every version; the journal, the readers' file and the broker outlived them."""
+    shutil.rmtree(folder.stack.root / "versions" / "mqtt")
+    (mqtt,) = [one for one in status(folder.stack.session()) if one.name == "mqtt"]
+    assert (mqtt.standing, len(mqtt.notes)) == (Standing.ATTENTION, 1)
+    assert "lost-store.md" in mqtt.notes[0]
 
 
 def let_rotation_be_overdue(folder: Folder) -> None:
@@ -330,6 +340,7 @@ FAULTS: tuple[Fault[Folder], ...] = (
     Fault(change_the_admins_password, "login broker-admin", ("refuses user", "secretops put broker-admin")),
     Fault(leave_undelivered, "secret agent-key", ("not delivered",), TICK),
     Fault(leave_a_retired_one, "secret mqtt", ("is past its grace",), TICK),
+    Fault(lose_the_values, "secret mqtt", ("its values are gone", "purged since, or lost", "lost-store.md")),
     Fault(let_rotation_be_overdue, "secret mqtt", ("overdue since",), TICK),
     Fault(fail_to_apply, "secret mqtt", ("prepare failed 20", "no space is left"), TICK),
     Fault(make_one_tomorrow, "secret agent-key", ("was made 86", "clocks are apart")),

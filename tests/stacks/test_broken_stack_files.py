@@ -6,9 +6,12 @@ YAML is told by the engine itself, the rest by the program.
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from tests.stacks.project import Stack, new_stack
+from tests.stacks.project import BIN, ROOT, Stack, new_stack
 from tests.unit.broken_stack_files import CANARY, Broken, broken_stack_files
 
 pytestmark = pytest.mark.real
@@ -68,6 +71,39 @@ def test_the_engine_refuses_a_broken_stack_file_in_words_where(stacks: dict[str,
     else:
         assert "yaml" in said, done.stdout
     assert not stack.root.exists()
+
+
+@pytest.mark.parametrize("name", ["days are negative", "every section has an error"])
+def test_what_is_wrong_is_the_last_that_is_told_and_not_how_the_program_ended(
+    stacks: dict[str, Stack], name: str
+) -> None:
+    stack = stacks[ALL[name].stack]
+    stack.configure(ALL[name].text)
+
+    done = stack.run("preview")
+
+    assert done.returncode != 0
+    assert "unhandled" not in done.stdout
+    assert "exit code" not in done.stdout
+    assert done.stdout.partition("Diagnostics:")[2].count("error:") == 1, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("crash", "told"),
+    [("1 / 0", "ZeroDivisionError"), ("import sys; sys.exit(1)", "exit code"), ("import os; os.abort()", "exit code")],
+)
+def test_a_crash_of_the_program_is_told_as_one(stacks: dict[str, Stack], tmp_path: Path, crash: str, told: str) -> None:
+    for name in ("__main__.py", "Pulumi.yaml", "components", ".venv"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "settings.py").write_text(crash)
+    stack = stacks["dev"]
+    (tmp_path / f"Pulumi.{stack.name}.yaml").write_text(stack.configure().read_text())
+    command = [str(BIN / "pulumi"), "preview", "--stack", stack.name, "--non-interactive"]
+
+    done = subprocess.run(command, cwd=tmp_path, env=stack.environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert told in done.stdout + done.stderr
 
 
 def test_the_engines_own_reader_repeats_one_thing_that_is_no_yaml(stacks: dict[str, Stack]) -> None:

@@ -65,7 +65,11 @@ class Deployed:
 
 
 def _this_program() -> None:
-    runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
+    """Raises the RunError that the program has told, and ended with."""
+    try:
+        runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
+    except SystemExit as ended:
+        raise ended.__context__ or ended from None
 
 
 def deploy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,29 @@ def test_make_leaves_to_the_program_what_is_yaml(tmp_path: Path) -> None:
     asked = [sys.executable, "-m", "components.stack_file", str(path)]
     done = subprocess.run(asked, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ((), ["no file is named", "one: Pulumi.<stack>.yaml", "-> python -m components.stack_file Pulumi.dev.yaml"]),
+        (("Pulumi.a.yaml", "Pulumi.b.yaml"), ["2 files are named", "one: Pulumi.<stack>.yaml"]),
+        (("Pulumi.nosuch.yaml",), ["Pulumi.nosuch.yaml: No such file or directory", "may read", "->"]),
+        (("nosuch.yaml",), ["nosuch.yaml: no stack file's name", "is called Pulumi.<stack>.yaml"]),
+    ],
+    ids=["none", "two", "not there", "another name"],
+)
+def test_a_stack_file_that_is_not_named_or_not_there_is_an_error_of_usage(
+    tmp_path: Path, named: tuple[str, ...], told: list[str]
+) -> None:
+    asked = [sys.executable, "-m", "components.stack_file", *named]
+    path = {"PYTHONPATH": os.pathsep.join(map(str, (PROJECT_FOLDER, PROJECT_FOLDER / "secretops/src")))}
+
+    done = subprocess.run(asked, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert all(part in " ".join(done.stderr.split()) for part in told), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_what_is_told_is_more_than_one_word() -> None:

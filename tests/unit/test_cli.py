@@ -88,6 +88,7 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
         pytest.param(["status", "--bogus"], b"", 2, ["--bogus"], id="an unknown option"),
         pytest.param(["rotat"], b"", 2, ["rotat"], id="an unknown command"),
         pytest.param(["rotate"], b"", 2, ["name"], id="a missing argument"),
+        pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
         pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
         pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
         pytest.param(["put", "nothing"], b"x", 2, ["no such secret"], id="put of an unknown secret"),
@@ -323,6 +324,25 @@ def test_a_purge_of_a_name_that_has_no_value_is_refused(stack: Stack) -> None:
     assert run(stack, "status").returncode == 0
 
 
+@pytest.mark.parametrize("typed", ["agent-key=Pasted-8Value", "Pasted8Value"])
+def test_what_may_be_a_value_in_the_place_of_a_name_is_not_repeated(typed: str, stack: Stack) -> None:
+    done = run(stack, "put", typed, given=b"x")
+    refused(done, 2, "that is no secret of stack test", "if it was a value, it is known now")
+    assert b"8Value" not in done.stdout + done.stderr
+
+
+def test_a_purge_lists_no_version_whose_value_is_gone_already(stack: Stack) -> None:
+    store = stack.session().store
+    for name in ("first", "second"):
+        stack.put("agent-key", {"api-key": name})
+    first, second = store.versions("agent-key").all
+    retired, kept = (first, second) if first.stage == "previous" else (second, first)
+    store.mark("agent-key", retired.id, retired=stack.session().clock())
+    shown = run(stack, "purge").stdout.decode()
+    assert kept.id in shown
+    assert retired.id not in shown
+
+
 def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     for name in ([], ["agent-key"]):
@@ -330,6 +350,25 @@ def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
     assert stack.session().store.kept() == ("agent-key",)
     assert run(stack, "purge", "--destroy", "--yes").returncode == 0
     assert stack.session().store.kept() == ()
+
+
+def test_who_stops_at_a_question_is_told_that_nothing_was_begun(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    for command in (["put", "agent-key"], ["purge", "--destroy"], ["compromise", "agent-key"]):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            stack.command(*command), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True
+        ) as asked:
+            assert asked.stderr
+            told = b""
+            while not told.endswith((b"api-key:", b"to go on:")):  # the question
+                told += asked.stderr.read(1)
+            asked.send_signal(signal.SIGINT)
+            told = asked.communicate(timeout=DEADLINE)[1]
+        os.close(ours)
+        os.close(theirs)
+        assert (asked.returncode, told.splitlines()[-1]) == (1, b"stopped; nothing was begun"), command
+    assert stack.session().store.kept() == ("agent-key",)
 
 
 @pytest.mark.parametrize(("typed", "code"), [("prod", 2), ("test", 0)])

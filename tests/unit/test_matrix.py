@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from components.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, markdown, refusal
@@ -41,12 +43,12 @@ DOTENV, SWARM = "store dotenv goes with server local", "store swarm goes with se
 TO_SWARM = "server swarm goes with store swarm, aws, vault"
 TO_LOCAL = "server local goes with store dotenv, aws, azure, vault"
 TO_KUBERNETES = "server kubernetes goes with store kubernetes, aws, azure, vault"
-TO_ECS = "server ecs goes with store aws, vault"
+TO_ECS = "server ecs goes with store aws"
 TO_CONTAINERAPP = "server containerapp goes with store azure"
 FROM_KUBERNETES = "store kubernetes goes with server kubernetes"
 FROM_AWS = "store aws goes with server local, swarm, kubernetes, ecs"
 FROM_AZURE = "store azure goes with server local, kubernetes, containerapp"
-FROM_VAULT = "store vault goes with server local, swarm, kubernetes, ecs"
+FROM_VAULT = "store vault goes with server local, swarm, kubernetes"
 
 IMPOSSIBLE = {
     ("dotenv", "swarm"): (ONE_MACHINE, f"{DOTENV}; {TO_SWARM}"),
@@ -91,6 +93,19 @@ def test_a_pair_can_be_deployed_or_is_refused_with_the_exact_message(store: str,
         assert refusal(store, server) is None
     else:
         assert refusal(store, server) == (f"{pair}: cannot work", *IMPOSSIBLE[store, server])
+
+
+@pytest.mark.parametrize(("store", "server"), [*IMPOSSIBLE, *NOT_BUILT])
+def test_a_remedy_names_no_pair_that_is_refused_in_its_turn(store: str, server: str) -> None:
+    _, _, remedy = refusal(store, server) or pytest.fail("it is refused")
+
+    named = [
+        (store, offered) if side == "server" else (offered, server)
+        for side, listed in re.findall(r"goes with (server|store) ([\w, ]+)", remedy)
+        for offered in listed.split(", ")
+    ]
+    assert named
+    assert [pair for pair in named if refusal(*pair)] == []
 
 
 def test_every_pair_is_in_one_of_the_two_tables() -> None:

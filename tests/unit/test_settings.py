@@ -1166,6 +1166,48 @@ def test_a_broken_stack_file_is_refused_with_value_rule_and_remedy_when(
     assert CANARY not in repr(caught.value.problems)
 
 
+OWN_BROKER = "name your broker: kind coreflux or mosquitto, and its host"
+NO_TLS = "take it out; a private CA goes into broker.ca_file"
+BY_NAME = ", which follows from the stack's name"
+
+
+@pytest.mark.parametrize(
+    ("stack", "environment", "entry", "what", "remedy"),
+    [
+        (
+            "plant",
+            None,
+            "{kind: embedded}",
+            f"kind: embedded in production{BY_NAME}",
+            f"{OWN_BROKER}; or write environment: development",
+        ),
+        (
+            "staging",
+            None,
+            "{kind: embedded}",
+            f"kind: embedded in staging{BY_NAME}",
+            f"{OWN_BROKER}; or write environment: development",
+        ),
+        ("plant", "production", "{kind: embedded}", "kind: embedded in production", OWN_BROKER),
+        ("dev", "staging", "{kind: embedded}", "kind: embedded in staging", OWN_BROKER),
+        ("plant", None, broker("tls: false"), f"tls: false in production{BY_NAME}", NO_TLS),
+        ("plant", "production", broker("tls: false"), "tls: false in production", NO_TLS),
+    ],
+)
+def test_what_an_environment_forbids_says_so_when_the_stacks_name_alone_made_it_that_environment(
+    stack: str, environment: str | None, entry: str, what: str, remedy: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        stack_file(environment=environment, broker=entry).parse(stack)
+
+    (problem,) = caught.value.problems
+    assert (problem.what, problem.remedy) == (f"broker.{what}", remedy)
+
+
+def test_the_embedded_broker_is_for_a_stack_of_any_name_that_says_it_is_for_development() -> None:
+    stack_file(environment="development", broker="{kind: embedded}").parse("plant")
+
+
 @pytest.mark.parametrize(("certificates", "good"), [(40, True), (150, False)])
 def test_a_whole_bundle_of_cas_is_refused_where_it_goes_into_a_task_definition(
     tmp_path: Path, certificates: int, good: bool

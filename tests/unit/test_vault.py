@@ -234,7 +234,10 @@ def test_on_this_machine_nothing_but_vaults_own_sdk_is_imported() -> None:
 
 
 def test_a_stack_file_is_judged_without_the_sdk() -> None:
-    program = "from tests.unit.vault_stack import file_on_vault; print(end=file_on_vault().parse('dev').next_step[:0])"
+    program = (
+        "from components.next_step import next_step\nfrom tests.unit.vault_stack import file_on_vault\n"
+        "assert next_step(file_on_vault().parse('dev'))"
+    )
 
     assert imported(program, SDKS) == "[]"
 

@@ -46,7 +46,7 @@ def main() -> None:
         code = error.exit_code
     except typer.TyperException as error:
         if said := error.format_message():  # nothing where it has shown its help
-            err.print(f"{said}\n-> secretops --help; an option comes after its command", markup=False)
+            err.print(f"{said}\n-> {_remedy(error)}", markup=False)
         code = ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
@@ -57,3 +57,14 @@ def main() -> None:
         err.print("stopped; what was begun is finished by the next tick")
         code = ExitCode.FAILED
     sys.exit(int(code or 0))
+
+
+def _remedy(error: typer.TyperException) -> str:
+    """The help of the command that was meant, as far as that is known."""
+    names: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context and context.parent:
+        names.insert(0, str(context.info_name))
+        context = context.parent
+    misplaced = not names and hasattr(error, "option_name")
+    return " ".join(("secretops", *names, "--help")) + ("; an option comes after its command" if misplaced else "")

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from secretops.errors import SecretopsError
 from secretops.operations.session import Session
 from secretops.operations.stack import load_manifest
 
@@ -52,6 +53,14 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def open_session(stack: str | None, file: Path | None, role: str = "operator") -> Session:
     """The stack that the options name, else the selected one."""
     return Session.open(load_manifest(stack, file), role=role)
+
+
+def ask(question: str, *, hidden: bool = False) -> str:
+    """What somebody types. Raises SecretopsError where they stop here, before anything is done."""
+    try:
+        return str(typer.prompt(question, hide_input=hidden, err=True))
+    except typer.Abort:
+        raise SecretopsError("stopped; nothing was begun") from None
 
 
 def tell(text: str, *, style: str = "", styled: int | None = None) -> None:

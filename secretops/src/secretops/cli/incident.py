@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json, tell
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, ask, err, open_session, out, print_json, tell
 from secretops.cli.values import supplied
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import printable
@@ -102,5 +102,5 @@ def _confirm(name: str, cost: str) -> None:
             remedy="--yes, where nobody answers; --dry-run says what it would do",
         )
     err.print(f"This ends {name} as it is now, at once. {cost}", markup=False)
-    if typer.prompt("Its name, to go on", err=True) != name:
+    if ask("Its name, to go on") != name:
         raise UsageError(f"compromise {name}: that is not its name; nothing was done", remedy="try again")

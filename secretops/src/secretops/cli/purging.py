@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, ask, err, open_session, out, print_json
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, UsageError
 
@@ -59,5 +59,5 @@ def _confirm(stack: str, found: Mapping[str, tuple[Version, ...]]) -> None:
         )
     names = ", ".join(found) or "nothing"
     err.print(f"This removes every value that stack {stack} keeps of {names}, for good.", markup=False)
-    if typer.prompt("The stack's name, to go on", err=True) != stack:
+    if ask("The stack's name, to go on") != stack:
         raise UsageError("purge --destroy: that is not its name; nothing was removed", remedy="try again")

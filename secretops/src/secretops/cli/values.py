@@ -19,6 +19,7 @@ from secretops.cli.console import (
     ManifestFile,
     Stack,
     app,
+    ask,
     err,
     open_session,
     out,
@@ -166,7 +167,7 @@ def supplied(secret: Secret, from_files: list[str]) -> Value:
         return Value(fields)
     if sys.stdin.isatty():
         for field in left:
-            fields[field] = typer.prompt(field, hide_input=field not in PUBLIC_FIELDS, err=True)
+            fields[field] = ask(field, hidden=field not in PUBLIC_FIELDS)
         return Value(fields)
     try:
         text = sys.stdin.buffer.read().decode()

@@ -64,6 +64,8 @@ class Facts:
     expected: int = 1
     """From how many servers a report is to be had. One that is silent may hold the previous version: it restarts, or
     has lost the broker for a moment."""
+    supplied_by: str = ""
+    """The command that supplies a first value, where that is not `put`."""
     let_go: bool = False
     """Of a CA, where that has been looked at: nothing living is signed by its previous version."""
 
@@ -120,8 +122,8 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
     """Only an operator can supply the first value of a kind that secretops does not make."""
     if facts.secret.is_begun or facts.versions.current:
         return None
-    name = facts.secret.name
-    return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: secretops put {name}")
+    by = facts.supplied_by or f"put {facts.secret.name}"
+    return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: secretops {by}")
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
@@ -147,7 +149,9 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
     if over is None:
         return None
     if now >= over:
-        return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace")
+        return Finding(
+            Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace: the next tick retires it"
+        )
     if len(facts.replicas) >= facts.expected and not behind(facts):
         return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id}: every server reports the current one")
     return None

@@ -52,7 +52,8 @@ def given(session: Session, asked: str) -> Trail:
     current = session.store.versions(secret.name).current
     if not version and current is None:
         raise WaitingError(
-            f"{name}: it has no value, which nobody can have been given", remedy=f"secretops put {name}, or rotate"
+            f"{name}: it has no value, so nobody was given one",
+            remedy=f"secretops {'rotate' if secret.is_made else 'put'} {name}",
         )
     value = session.store.read(name, version or (current.id if current else ""), purpose="ask who was given it")
     api = Api.of(store)

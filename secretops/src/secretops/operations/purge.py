@@ -26,7 +26,7 @@ def purge(
         kept = session.store.kept()
         if only is not None:
             _check(session, only, kept)
-        found = {name: session.store.versions(name).all for name in kept if only in (None, name)}
+        found = {name: session.store.versions(name).living for name in kept if only in (None, name)}
         if destroy:
             if only is None:
                 if broker.remove(session.manifest):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 5.0
 """How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
+
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+"""Of a secret (components/naming.py)."""
 
 
 def _now() -> datetime:
@@ -84,6 +89,12 @@ class Session:
             return self.manifest.secret(name)
         except KeyError:
             known = ", ".join(secret.name for secret in self.manifest.secrets)
+            if not _NAME.fullmatch(name):  # not repeated: it may be a value
+                raise UsageError(
+                    f"that is no secret of stack {self.manifest.stack}",
+                    rule="a value is never an argument: the shell's history and every process list would show it",
+                    remedy=f"one of {known}; if it was a value, it is known now: replace it",
+                ) from None
             raise UsageError(
                 f"{name}: no such secret in stack {self.manifest.stack}", remedy=f"one of {known}"
             ) from None
@@ -100,7 +111,13 @@ class Session:
             grace=timedelta(seconds=self.manifest.grace_seconds),
             replicas=replicas,
             expected=self.manifest.replicas or 1,
+            supplied_by=self._embedded_brokers(secret),
         )
+
+    def _embedded_brokers(self, secret: Secret) -> str:
+        """The command that makes the first value of the embedded broker's admin, which nobody is shown."""
+        is_its = self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN
+        return "broker start" if is_its else ""
 
     def replicas(self, secret: Secret) -> tuple[Replica, ...] | None:
         """What running servers report of `secret`, asked of the broker with the secret's current value.
@@ -144,7 +161,7 @@ class Session:
             raise WaitingError(
                 "there is no broker-admin yet",
                 rule="the first admin of a broker is supplied by its operator; secretops rotates it from then on",
-                remedy="secretops put broker-admin",
+                remedy=f"secretops {(secret and self._embedded_brokers(secret)) or 'put broker-admin'}",
             )
         return secret.name, current.id
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from secretops.engine.decisions import due_at, findings
 from secretops.engine.journal import Entry
-from secretops.engine.state import Replica, Version
+from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode
 from secretops.manifest import Secret
 from secretops.operations import watched
@@ -78,6 +78,20 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
     return last if last and last.outcome != "done" and not any(when > last.time for when in good) else None
 
 
+def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
+    """That there is no version of `secret` any more, although the journal's last word on it is of one that was used.
+
+    One that was only ever `put` has no word there: it looks as if it had never had a value, and is put again.
+    """
+    last = None if versions.all else session.journal.last(secret.name)
+    if last is None or last.step not in ("publish", "retire"):
+        return None
+    return (
+        f"its values are gone: there was one on {last.time:%Y-%m-%d %H:%M}, and it was purged since, or lost: "
+        "see docs/operations/lost-store.md"
+    )
+
+
 def _left(session: Session, name: str) -> SecretStatus:
     return SecretStatus(
         name=name,
@@ -102,8 +116,9 @@ def _status(session: Session, secret: Secret) -> SecretStatus:
     replicas = session.replicas(secret)
     facts = session.facts(secret, replicas or ())
     current = facts.versions.current
-    found = findings(facts, session.clock())
-    notes = [finding.message for finding in found]
+    gone = lost(session, secret, facts.versions)
+    found = [] if gone else findings(facts, session.clock())
+    notes = [gone] if gone else [finding.message for finding in found]
     failed = last_failure(session, secret, current)
     if failed:
         notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
@@ -111,7 +126,7 @@ def _status(session: Session, secret: Secret) -> SecretStatus:
         notes.append(astray)
     if secret.agent and current and not current.verified:
         notes.append("the agent was never shown this key: it was put with --untested")
-    if any(finding.needs_a_person for finding in found) or failed or astray:
+    if any(finding.needs_a_person for finding in found) or gone or failed or astray:
         standing = Standing.ATTENTION
     elif current is None:
         standing = Standing.WAITING

@@ -127,11 +127,11 @@ class Delivery:
         for name in sorted({name for content in ours for name in content.variables}):
             found = present.get(name)
             if found is not None and all(found != content.variables.get(name) for content in ours):
-                return f"{self._env}: {name} was changed by hand", f"the line {name}="
+                return f"{self._env}: {name} was changed by hand, or its version is lost", f"the line {name}="
         for path in sorted({path for content in ours for path in content.files}):
             text = _text(path)
             if text is not None and all(text not in content.files.values() for content in ours):
-                return f"{path} was changed by hand", f"the file {path}"
+                return f"{path} was changed by hand, or its version is lost", f"the file {path}"
         return None
 
     def _stale_files(self, content: Content) -> list[Path]:

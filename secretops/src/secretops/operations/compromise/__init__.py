@@ -56,8 +56,9 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
     versions = session.store.versions(name)
     if versions.current is None:
         raise WaitingError(
-            f"{name}: it has no value, which nobody can have",
-            remedy=f"secretops put {name}, or rotate; after a first `put` that was cut short, secretops tick",
+            f"{name}: it has no value, so nobody has one",
+            remedy=f"secretops {'rotate' if secret.is_made else 'put'} {name}; "
+            "after a first `put` that was cut short, secretops tick",
         )
     users = {version.user for version in versions.all}
     living = {version.user for version in versions.living}

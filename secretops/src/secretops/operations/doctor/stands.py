@@ -12,7 +12,7 @@ from secretops.manifest import Secret, SecretKind
 from secretops.operations.doctor.check import Repair, Result, attention, ok
 from secretops.operations.doctor.repairs import rotates, ticks
 from secretops.operations.session import Session
-from secretops.operations.status import last_failure
+from secretops.operations.status import last_failure, lost
 
 STUCK_AFTER = timedelta(hours=2)
 """What the hourly tick would have done is left undone for two of them: ticks fail, or do not run."""
@@ -40,6 +40,8 @@ class SecretStands:
     def look(self) -> Result:
         self.first()
         facts, now = self.session.facts(self.secret), self.session.clock()
+        if gone := lost(self.session, self.secret, facts.versions):
+            return attention(gone, "a secret that had a value has one until it is replaced", "that page, step by step")
         found = findings(facts, now)
         stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
         wrong = [*stuck, *(each.message for each in found if each.needs_a_person), *_made_ahead(facts, now)]
@@ -51,7 +53,7 @@ class SecretStands:
             return attention(
                 "; ".join(wrong),
                 "values are rotated on schedule, finished within two ticks, and found by their readers",
-                f"secretops status, then secretops tick; its log says why it could not ({self.secret.name})",
+                f"secretops tick: it mends what it can, and says of the rest what does ({self.secret.name})",
                 self._repair(facts, found, failed, stuck=bool(stuck) or BY_A_TICK in (astray or "")),
             )
         current = facts.versions.current

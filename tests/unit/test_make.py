@@ -1,0 +1,152 @@
+"""What `make` refuses before it changes anything: the Makefile in a folder of its own, with a stand-in for Python that
+says what was asked of it. What its recipes do is for tests/stacks and tests/tools."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from bench import __main__ as bench
+from bench.asked import NAMES
+from components.section import PROJECT_FOLDER
+from secretops.errors import ExitCode
+
+PYTHON = f"""#!/bin/sh
+echo "$*" >> asked
+[ "$1" = -m ] && exec {sys.executable} -S "$@"  # with nothing but the standard library
+exit 9
+"""
+NOBODY_ANSWERS = """\
+make up STACK=plant: no terminal to answer at
+a stack other than dev is changed once somebody has said yes
+-> read what make preview STACK=plant shows, then make up STACK=plant YES=1
+"""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Of the Makefile, before its first set-up."""
+
+    path: Path
+
+    def make(
+        self,
+        *words: str,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        given: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
+        """What it said on standard error; it ends with 2, as make does at any error of a recipe's."""
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
+        done = subprocess.run(
+            ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words],
+            cwd=self.path,
+            env={**kept, **given},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == ExitCode.USAGE, done.stderr
+        return done.stderr
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether set-up was called."""
+        asked = self.path / "asked"
+        return asked.exists() and "tools/setup.py" in asked.read_text()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    shutil.copy(PROJECT_FOLDER / "Makefile", tmp_path)
+    (tmp_path / "bench").symlink_to(PROJECT_FOLDER / "bench")
+    for stack in ("dev", "plant"):
+        (tmp_path / f"Pulumi.{stack}.yaml").touch()
+    (tmp_path / "python").write_text(PYTHON)
+    (tmp_path / "python").chmod(0o755)
+    return Folder(tmp_path)
+
+
+def test_make_up_of_a_stack_is_refused_before_it_begins_where_nobody_can_answer(folder: Folder) -> None:
+    assert folder.make("up", "STACK=plant").startswith(NOBODY_ANSWERS)
+    assert not folder.has_begun
+
+
+def test_make_up_of_a_stack_is_refused_where_nobody_sees_the_question(folder: Folder) -> None:
+    """Pulumi asks only where both are a terminal."""
+    terminal, makes = pty.openpty()
+    try:
+        assert folder.make("up", "STACK=plant", stdin=makes).startswith(NOBODY_ANSWERS)
+    finally:
+        os.close(terminal)
+        os.close(makes)
+    assert not folder.has_begun
+
+
+@pytest.mark.parametrize("jobs", [(), ("-j8",)], ids=["one by one", "eight at a time"])
+def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder, jobs: tuple[str, ...]) -> None:
+    """Of recipes that run at the same time make gives its terminal to one."""
+    terminal, makes = pty.openpty()
+    try:
+        said = folder.make(*jobs, "up", "STACK=plant", stdin=makes, stdout=makes)
+    finally:
+        os.close(terminal)
+        os.close(makes)
+    assert "no terminal" not in said
+    assert folder.has_begun
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        (("STACK=plant", "YES=1"), {}),
+        (("STACK=plant",), {"PULUMI_SKIP_CONFIRMATIONS": "true"}),
+        (("STACK=dev",), {}),
+        ((), {}),
+    ],
+    ids=["YES=1", "Pulumi's own variable", "dev", "no stack named"],
+)
+def test_make_up_begins_without_a_terminal_where_nothing_is_asked(
+    folder: Folder, words: tuple[str, ...], given: dict[str, str]
+) -> None:
+    folder.make("up", *words, given=given)
+
+    assert folder.has_begun
+
+
+@pytest.mark.parametrize("target", ["up", "preview"])
+def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Folder, target: str) -> None:
+    assert folder.make(target, "STACK=nosuch").startswith(
+        "there is no Pulumi.nosuch.yaml; there are: Pulumi.dev.yaml Pulumi.plant.yaml\n"
+        "-> name one of them with STACK=, or write it, like those of examples/\n"
+    )
+    assert not folder.has_begun
+
+
+@pytest.mark.parametrize("part", ["nosuch", "preview nosuch"])
+def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(folder: Folder, part: str) -> None:
+    said = folder.make("bench", f"PART={part}")
+
+    assert said.startswith(f"nosuch: no part; there are {', '.join(NAMES)}\n")
+    assert not folder.has_begun
+
+
+@pytest.mark.parametrize("words", [(), ("PART=preview",), ("PART=preview lambda",)], ids=["all", "one", "two"])
+def test_make_bench_sets_up_for_parts_that_there_are(folder: Folder, words: tuple[str, ...]) -> None:
+    assert "no part" not in folder.make("bench", *words)
+    assert folder.has_begun
+
+
+def test_the_parts_that_can_be_asked_for_are_those_that_are_measured() -> None:
+    assert tuple(bench.PARTS) == NAMES
