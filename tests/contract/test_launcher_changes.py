@@ -46,7 +46,7 @@ TAKEN = "took over"
 REFUSED = "A new version is not taken"
 END_SECONDS = 5
 """What the launcher promises after SIGTERM."""
-SLOW_MACHINE = 60
+SLOW_MACHINE = 20
 """Seconds more that a test allows for a machine with other work."""
 
 Lay = Callable[[Path, str, str], None]

@@ -45,7 +45,7 @@ ROUTES = {"sse": [("GET", "/sse"), ("POST", "/messages/?session_id=0")], "http":
 OTHER_ROUTES = [("POST", "/messages"), ("DELETE", "/mcp"), ("GET", "/mcp/"), ("GET", "/"), ("GET", "/healthz/../sse")]
 END_SECONDS = 5
 """What the launcher promises after SIGTERM."""
-SLOW_MACHINE = 60
+SLOW_MACHINE = 20
 """Seconds more that a test allows for a machine with other work."""
 
 

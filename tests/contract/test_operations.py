@@ -18,6 +18,7 @@ from secretops.errors import RefusedError, StoreError, UsageError, WaitingError
 from secretops.manifest import Delivered
 from secretops.operations.put import put
 from secretops.operations.tick import exit_code
+from secretops.replicas import report_text, report_topic
 from secretops.stores import files
 from secretops.targets import open_target
 from secretops.targets.connection import Connection
@@ -79,6 +80,24 @@ def test_the_users_take_turns_and_the_replaced_one_is_refused_after_the_grace(st
     assert errors(stack) == {}
     assert stack.log_in(first) != "Success"
     assert stack.log_in(second) == "Success"
+
+
+def test_a_replaced_user_is_let_go_before_the_grace_is_over_once_as_many_servers_report_as_the_stack_runs(
+    stack: Stack,
+) -> None:
+    stack.manifest = stack.manifest.model_copy(update={"replicas": 2, "grace_seconds": 3600})
+    stack.rotate()
+    replaced = stack.credential()
+    stack.rotate()
+    user, report = stack.credential()["username"], report_text("mqtt", current(stack).id, stack.clock())
+    topics = [report_topic(user, f"server-{number}") for number in range(2)]
+    with MqttSession(stack.manifest.broker, stack.credential()) as servers:
+        for topic, lets_in in zip(topics, (True, False), strict=True):
+            assert servers.publishes(topic, report, retain=True)
+            assert errors(stack) == {}
+            assert (stack.log_in(replaced) == "Success") is lets_in
+        for topic in topics:
+            assert servers.publishes(topic, "", retain=True)
 
 
 def test_a_tick_rotates_what_is_due_and_nothing_else(stack: Stack) -> None:

@@ -27,6 +27,7 @@ def free_port() -> int:
             if _is_free(port):
                 file.seek(0)
                 file.write(str(port))
+                file.truncate()
                 return port
     raise OSError(f"no port of {FIRST} to {END - 1} is free: somebody listens on each")
 

@@ -273,9 +273,9 @@ class MqttSession:
         self._client.loop_stop()
         self._client.on_connect = self._client.on_disconnect = None  # else it keeps two sockets open until a collection
 
-    def publishes(self, topic: str = "test/alive") -> bool:
+    def publishes(self, topic: str = "test/alive", text: str = "here", *, retain: bool = False) -> bool:
         """Whether the broker still acknowledges what this session says."""
-        message = self._client.publish(topic, "here", qos=1)
+        message = self._client.publish(topic, text, qos=1, retain=retain)
         message.wait_for_publish(DEADLINE)
         return message.is_published() and not self.ended.is_set()
 

@@ -324,11 +324,36 @@ def test_a_purge_of_a_name_that_has_no_value_is_refused(stack: Stack) -> None:
     assert run(stack, "status").returncode == 0
 
 
-@pytest.mark.parametrize("typed", ["agent-key=Pasted-8Value", "Pasted8Value"])
-def test_what_may_be_a_value_in_the_place_of_a_name_is_not_repeated(typed: str, stack: Stack) -> None:
-    done = run(stack, "put", typed, given=b"x")
-    refused(done, 2, "that is no secret of stack test", "if it was a value, it is known now")
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["put", "agent-key=Pasted-8Value"], "that is no secret of stack test"),
+        (["put", "Pasted8Value"], "if it was a value, it is known now"),
+        (["put", "agent-key", "Pasted8Value"], "if it was the value, it is known now"),
+        (["rotate", "agent-key", "Pasted8Value"], "if it was one, it is known now"),
+        (["compromise", "agent-key", "Pasted8Value"], "-> secretops compromise --help"),
+        (["purge", "Pasted8Value"], "that: no value of it is kept"),
+    ],
+    ids=["a pair", "no name", "put", "rotate", "compromise", "purge"],
+)
+def test_what_may_be_a_value_is_not_repeated(typed: list[str], told: str, stack: Stack) -> None:
+    done = run(stack, *typed, given=b"x")
+    refused(done, 2, told)
     assert b"8Value" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("broker-admin", "secretops put broker-admin"), ("mqtt", "secretops rotate mqtt")]
+)
+def test_a_compromise_of_what_has_no_value_says_what_brings_one(name: str, remedy: str, stack: Stack) -> None:
+    refused(run(stack, "compromise", name, "--yes"), 5, "it has no value", f"-> {remedy};")
+
+
+def test_the_embedded_brokers_first_admin_is_not_asked_of_a_person(stack: Stack) -> None:
+    embedded = stack.manifest.broker.model_copy(update={"embedded": True})
+    stack.file.write_text(stack.manifest.model_copy(update={"broker": embedded}).model_dump_json())
+    assert b"broker-admin: has no value yet: secretops broker start" in run(stack, "status").stdout
+    refused(run(stack, "rotate", "mqtt"), 5, "there is no broker-admin yet", "-> secretops broker start")
 
 
 def test_a_purge_lists_no_version_whose_value_is_gone_already(stack: Stack) -> None:
@@ -352,7 +377,7 @@ def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
     assert stack.session().store.kept() == ()
 
 
-def test_who_stops_at_a_question_is_told_that_nothing_was_begun(stack: Stack) -> None:
+def test_who_stops_at_a_question_has_begun_nothing_and_is_told_where_it_stopped(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     for command in (["put", "agent-key"], ["purge", "--destroy"], ["compromise", "agent-key"]):
         ours, theirs = pty.openpty()
@@ -367,7 +392,7 @@ def test_who_stops_at_a_question_is_told_that_nothing_was_begun(stack: Stack) ->
             told = asked.communicate(timeout=DEADLINE)[1]
         os.close(ours)
         os.close(theirs)
-        assert (asked.returncode, told.splitlines()[-1]) == (1, b"stopped; nothing was begun"), command
+        assert (asked.returncode, told.splitlines()[-1]) == (1, b"stopped at the question"), command
     assert stack.session().store.kept() == ("agent-key",)
 
 

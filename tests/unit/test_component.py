@@ -47,6 +47,17 @@ def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: 
 
 
 @pytest.mark.parametrize("stack", STACK_FILES)
+def test_the_manifest_says_how_many_servers_are_to_report_where_the_stack_runs_them(stack: str) -> None:
+    with stood_in(STACK_FILES[stack].read_text()) as text:
+        told = deploy(StackFile.read(text), stack).exports["secretops"]
+        sections = sections_of(text)
+
+    assert told["replicas"] == {"local": None, "containerapp": 1}.get(
+        sections["server"]["kind"], sections["server"].get("replicas", 2)
+    )
+
+
+@pytest.mark.parametrize("stack", STACK_FILES)
 def test_a_stack_file_and_a_component_that_says_the_same_make_the_same(stack: str) -> None:
     with stood_in(STACK_FILES[stack].read_text()) as text:
         sections = sections_of(text)

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -175,6 +175,14 @@ def test_a_line_of_a_key_is_redacted_and_what_all_keys_begin_with_is_not() -> No
     begin, *lines, end = text.splitlines()
     assert [redact(f"line {line!r} is no base64") for line in lines] == [f"line {HIDDEN!r} is no base64"] * len(lines)
     assert (redact(begin), redact(end)) == (begin, end)
+
+
+@pytest.mark.parametrize("quoted", [str, str.strip, repr, json.dumps], ids=["as it is", "stripped", "repr", "JSON"])
+def test_a_line_of_a_document_is_redacted_however_a_parser_quotes_it(quoted: Callable[[str], str]) -> None:
+    password = new_password()
+    Value({"document": f'{{\n    "password": "{password}"\n}}\n'})
+    line = f'    "password": "{password}"'
+    assert password not in redact(f"line 2: {quoted(line)}")
 
 
 def test_a_public_field_is_shown() -> None:

@@ -29,9 +29,12 @@ def remember(text: str) -> None:
     """
     if len(text) < SHORTEST:
         return
-    lines = {line for line in text.splitlines() if len(line) >= SHORTEST_LINE and not line.startswith("-----")}
+    lines = {line.strip() for line in text.splitlines()} - {text}
     with _lock:
-        _known.update(_forms(text), lines)
+        _known.update(_forms(text))
+        for line in lines:
+            if len(line) >= SHORTEST_LINE and not line.startswith("-----"):
+                _known.update(_forms(line))
 
 
 def _forms(text: str) -> set[str]:

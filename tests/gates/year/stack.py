@@ -57,6 +57,7 @@ def manifest_of(plan: Plan) -> Manifest:
         store=DotenvStore(root="/nowhere"),
         broker=Broker(kind=BrokerKind.MOSQUITTO, host="broker.invalid", port=1, protocol=MqttProtocol.V5, tls=False),
         grace_seconds=plan.grace * 60,
+        replicas=plan.servers,
         secrets=tuple(
             Secret(
                 name=name,

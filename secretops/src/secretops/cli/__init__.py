@@ -45,7 +45,7 @@ def main() -> None:
         err.print(redaction.redact(str(error)), markup=False)
         code = error.exit_code
     except typer.TyperException as error:
-        if said := error.format_message():  # nothing where it has shown its help
+        if said := _said(error):
             err.print(f"{said}\n-> {_remedy(error)}", markup=False)
         code = ExitCode.USAGE
     except (typer.Abort, KeyboardInterrupt):
@@ -57,6 +57,16 @@ def main() -> None:
         err.print("stopped; what was begun is finished by the next tick")
         code = ExitCode.FAILED
     sys.exit(int(code or 0))
+
+
+def _said(error: typer.TyperException) -> str:
+    """What is wrong; nothing where it has shown its help."""
+    said = error.format_message()
+    if said.startswith("Got unexpected extra argument"):  # not repeated: it may be a value
+        return (
+            "an argument too many\na value is never an argument: if it was one, it is known now, and has to be replaced"
+        )
+    return said
 
 
 def _remedy(error: typer.TyperException) -> str:

@@ -56,11 +56,11 @@ def open_session(stack: str | None, file: Path | None, role: str = "operator") -
 
 
 def ask(question: str, *, hidden: bool = False) -> str:
-    """What somebody types. Raises SecretopsError where they stop here, before anything is done."""
+    """What somebody types. Raises SecretopsError where they stop here."""
     try:
         return str(typer.prompt(question, hide_input=hidden, err=True))
     except typer.Abort:
-        raise SecretopsError("stopped; nothing was begun") from None
+        raise SecretopsError("stopped at the question") from None
 
 
 def tell(text: str, *, style: str = "", styled: int | None = None) -> None:

@@ -45,7 +45,7 @@ def _show(found: Mapping[str, tuple[Version, ...]], what: str) -> None:
     for secret, versions in found.items():
         for version in versions:
             out.print(f"{secret}: {version.id} ({version.stage}) {what}", markup=False)
-    if not found:
+    if not any(found.values()):
         out.print("no values")
 
 

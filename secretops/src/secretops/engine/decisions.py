@@ -65,7 +65,7 @@ class Facts:
     """From how many servers a report is to be had. One that is silent may hold the previous version: it restarts, or
     has lost the broker for a moment."""
     supplied_by: str = ""
-    """The command that supplies a first value, where that is not `put`."""
+    """The command that brings a first value that secretops does not make, where that is not `secretops put`."""
     let_go: bool = False
     """Of a CA, where that has been looked at: nothing living is signed by its previous version."""
 
@@ -122,8 +122,8 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
     """Only an operator can supply the first value of a kind that secretops does not make."""
     if facts.secret.is_begun or facts.versions.current:
         return None
-    by = facts.supplied_by or f"put {facts.secret.name}"
-    return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: secretops {by}")
+    by = facts.supplied_by or f"secretops put {facts.secret.name}"
+    return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: {by}")
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:

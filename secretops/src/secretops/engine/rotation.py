@@ -155,7 +155,7 @@ class Rotation:
                     error.what,
                     rule=f"this store has no version of it, so it may be in use; a first {name} is a user of its own",
                     remedy=f"`secretops put {name}` with its password, or `secretops rotate {name} --now` takes it "
-                    "over and cuts off whoever uses it",
+                    "over and cuts off whoever uses it (docs/operations/lost-store.md, if the store had one)",
                 ) from error
 
     def verify(self, version: Version) -> None:

@@ -53,7 +53,7 @@ def given(session: Session, asked: str) -> Trail:
     if not version and current is None:
         raise WaitingError(
             f"{name}: it has no value, so nobody was given one",
-            remedy=f"secretops {'rotate' if secret.is_made else 'put'} {name}",
+            remedy=session.first_value(secret),
         )
     value = session.store.read(name, version or (current.id if current else ""), purpose="ask who was given it")
     api = Api.of(store)

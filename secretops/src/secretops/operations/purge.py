@@ -8,14 +8,15 @@ from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import Manifest, OwnedAgent, SecretKind, SwarmStore
 from secretops.operations import broker
-from secretops.operations.session import Session
+from secretops.operations.session import Session, is_name
 from secretops.targets.agents import NamedKey
 
 
 def purge(
     session: Session, only: str | None = None, *, destroy: bool, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, tuple[Version, ...]]:
-    """Every version of every secret that the store keeps, or of `only` one; with `destroy` gone, delivered ones too.
+    """Every version with a value, of every secret that the store keeps or of `only` one; with `destroy` all is gone,
+    what is delivered, too.
 
     A broker's users stay as they are: without the values nobody can log in as them. The embedded broker goes whole,
     for its admin could never be found again. So does what commands were carried in, and the value that one of them had
@@ -65,7 +66,7 @@ def _check(session: Session, name: str, kept: tuple[str, ...]) -> None:
     """Raise UsageError unless the values of `name` alone can go."""
     if name not in kept:
         raise UsageError(
-            f"{name}: no value of it is kept",
+            f"{name if is_name(name) else 'that'}: no value of it is kept",
             rule="purge takes the name of a secret that has one, or none and then takes all",
             remedy=f"one of {', '.join(kept)}" if kept else "nothing to do",
         )

@@ -35,8 +35,9 @@ REPORT_SECONDS = 5.0
 """How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
 
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-"""Of a secret (components/naming.py)."""
+def is_name(text: str) -> bool:
+    """Whether it could be a secret's (components/naming.py). What could not may be a value, and is not repeated."""
+    return re.fullmatch(r"[a-z][a-z0-9-]{0,39}", text) is not None
 
 
 def _now() -> datetime:
@@ -89,7 +90,7 @@ class Session:
             return self.manifest.secret(name)
         except KeyError:
             known = ", ".join(secret.name for secret in self.manifest.secrets)
-            if not _NAME.fullmatch(name):  # not repeated: it may be a value
+            if not is_name(name):  # not repeated: it may be a value
                 raise UsageError(
                     f"that is no secret of stack {self.manifest.stack}",
                     rule="a value is never an argument: the shell's history and every process list would show it",
@@ -111,13 +112,14 @@ class Session:
             grace=timedelta(seconds=self.manifest.grace_seconds),
             replicas=replicas,
             expected=self.manifest.replicas or 1,
-            supplied_by=self._embedded_brokers(secret),
+            supplied_by="" if secret.is_begun else self.first_value(secret),
         )
 
-    def _embedded_brokers(self, secret: Secret) -> str:
-        """The command that makes the first value of the embedded broker's admin, which nobody is shown."""
-        is_its = self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN
-        return "broker start" if is_its else ""
+    def first_value(self, secret: Secret) -> str:
+        """The command that brings it. The embedded broker has an admin of its own, whom nobody is shown."""
+        if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
+            return "secretops broker start"
+        return f"secretops {'rotate' if secret.is_begun else 'put'} {secret.name}"
 
     def replicas(self, secret: Secret) -> tuple[Replica, ...] | None:
         """What running servers report of `secret`, asked of the broker with the secret's current value.
@@ -161,7 +163,7 @@ class Session:
             raise WaitingError(
                 "there is no broker-admin yet",
                 rule="the first admin of a broker is supplied by its operator; secretops rotates it from then on",
-                remedy=f"secretops {(secret and self._embedded_brokers(secret)) or 'put broker-admin'}",
+                remedy=self.first_value(secret) if secret else "secretops put broker-admin",
             )
         return secret.name, current.id
 

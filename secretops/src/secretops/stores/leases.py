@@ -13,7 +13,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -150,18 +150,18 @@ class Watch(Generic[Sign]):
         self._since = 0.0
 
     def is_over(
-        self, sign: Sign, *, asked: float, holder: str, since: datetime | None, duration: float | None = None
+        self, sign: Sign, *, asked: float, held: Callable[[], LeaseHeldError], duration: float | None = None
     ) -> bool:
         """Whether `sign` has stood for `duration`, by default ours. If not, the next look may be had on return.
 
         `asked`: when what has the sign was asked for, by `time.monotonic`: an answer that was long in coming is no
         older than its coming when it is the first, and no younger than its question after that.
-        Raises LeaseHeldError, which names the holder, where another sign stood before.
+        Raises `held()`, which names the holder, where another sign stood before.
         """
         if self._seen is None:
             self._seen, self._since = sign, time.monotonic()
         elif sign != self._seen:
-            raise held_by(holder, since)
+            raise held()
         if asked - self._since >= (duration or self._timing.duration):
             return True
         time.sleep(self._timing.look)

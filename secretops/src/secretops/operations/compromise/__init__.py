@@ -57,8 +57,7 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
     if versions.current is None:
         raise WaitingError(
             f"{name}: it has no value, so nobody has one",
-            remedy=f"secretops {'rotate' if secret.is_made else 'put'} {name}; "
-            "after a first `put` that was cut short, secretops tick",
+            remedy=f"{session.first_value(secret)}; after a first `put` that was cut short, secretops tick",
         )
     users = {version.user for version in versions.all}
     living = {version.user for version in versions.living}

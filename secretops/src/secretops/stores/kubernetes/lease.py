@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.models.meta_v1 import ObjectMeta
@@ -111,8 +112,11 @@ def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> He
         spec = (found and found.spec) or LeaseSpec()
         if found and tried and spec == tried:  # our write, whose answer was lost
             return HeldLease(api, found, asked=tried_at, timing=timing)
-        if (holder_now := spec.holderIdentity) and not watch.is_over(
-            spec, asked=asked, holder=holder_now, since=spec.acquireTime, duration=spec.leaseDurationSeconds
+        if (other := spec.holderIdentity) and not watch.is_over(
+            spec,
+            asked=asked,
+            held=partial(leases.held_by, other, spec.acquireTime),
+            duration=spec.leaseDurationSeconds,
         ):
             continue
         now = _now()

@@ -14,7 +14,7 @@ def api_of(store: VersionStore) -> Api:
     if isinstance(store, SecretsManagerVersionStore):
         return store.api
     raise UsageError(
-        f"the store is {type(store).__name__}",
+        "the stack's store is another platform's",
         rule="what is asked is Secrets Manager's alone",
         remedy="give the manifest of a stack whose store is aws",
     )

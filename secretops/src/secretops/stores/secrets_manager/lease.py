@@ -15,9 +15,10 @@ import contextlib
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from secretops.errors import SecretopsError, StoreError
-from secretops.stores.leases import Held, Timing, Watch, awake_or_not
+from secretops.errors import LeaseHeldError, SecretopsError, StoreError
+from secretops.stores.leases import Held, Timing, Watch, awake_or_not, held_by
 from secretops.stores.secrets_manager.api import CURRENT, Api, Labels, where
 from secretops.stores.secrets_manager.labels import NO_VALUE_LABEL
 from secretops.stores.secrets_manager.seat import FREE, Seat, holder_name, last_renewal, since_of, tidy
@@ -124,6 +125,11 @@ def _has(seat: Seat, label: str, source: str | None) -> bool:
     return where(seat.api.labels(seat.name), label) == seat.version
 
 
+def _held_by(labels: Labels) -> LeaseHeldError:
+    other = holder_of(labels)
+    return held_by(other.name if other else "somebody", other.since if other else None)
+
+
 class _Watch:
     """A look at the lease. Each renewal is another label."""
 
@@ -140,7 +146,5 @@ class _Watch:
             labels = self._seat.api.labels(self._seat.name)
             if where(labels, CURRENT) in (None, FREE, self._seat.version):
                 return labels
-            other = holder_of(labels)
-            holder, since = (other.name, other.since) if other else ("somebody", None)
-            if self._watch.is_over(signs(labels), asked=asked, holder=holder, since=since):
+            if self._watch.is_over(signs(labels), asked=asked, held=partial(_held_by, labels)):
                 return labels

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.stores import leases
@@ -73,7 +74,9 @@ def _take(shelf: Shelf, holder: str, timing: Timing) -> tuple[HeldLease, str]:
         term = book.term
         if term and term.token == token:  # our write, whose answer was lost
             return HeldLease(shelf, term, asked=tried_at, timing=timing), token
-        if term and not watch.is_over(term, asked=asked, holder=term.holder, since=term.since, duration=term.duration):
+        if term and not watch.is_over(
+            term, asked=asked, held=partial(leases.held_by, term.holder, term.since), duration=term.duration
+        ):
             continue
         ours = Term(holder=holder, token=token, since=datetime.now(UTC), duration=timing.duration)
         book.write_term(ours)

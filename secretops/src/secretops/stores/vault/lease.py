@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from secretops.errors import StoreError
-from secretops.stores.leases import Held, Timing, Watch, awake_or_not
+from secretops.stores.leases import Held, Timing, Watch, awake_or_not, held_by
 from secretops.stores.vault.api import NONE, Api, Found
 
 TRIES = 5
@@ -101,7 +102,7 @@ class _Watch:
             if held is None:
                 return found.number
             holder, since = held
-            if self._watch.is_over(found.number, asked=asked, holder=holder, since=since):
+            if self._watch.is_over(found.number, asked=asked, held=partial(held_by, holder, since)):
                 return found.number
 
     def _deleted(self) -> int | None:
