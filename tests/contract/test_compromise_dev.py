@@ -61,7 +61,7 @@ def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> N
     [
         (["nothing", "--yes"], ExitCode.USAGE, "no such secret"),
         (["mqtt", "--yes", "--since", "yesterday"], ExitCode.USAGE, "neither a duration nor a time"),
-        (["mqtt", "--yes"], ExitCode.WAITING, "it has no value, which nobody can have"),
+        (["mqtt", "--yes"], ExitCode.WAITING, "it has no value, so nobody has one"),
         (["broker-admin", "--yes", "--to", "/nowhere/at/all"], ExitCode.FAILED, "no such folder"),
     ],
     ids=["an unknown secret", "no time", "no value", "no folder"],

@@ -71,7 +71,7 @@ def test_a_changed_stack_file_is_a_comment_that_tells_whats_lost_first(clone: Cl
     assert all("a preview of the base" in row for row in stacks.values())
     counts = {name: [int(word) for word in re.findall(r"\| (\d+) ", row)] for name, row in stacks.items()}
     assert counts["dev"][:4] == [0, 0, 1, 0], "the rotator's files; not that two clones lie in two places"
-    assert counts["staging"][:4] == [0, 0, 1, 0], "the deployment's replicas"
+    assert counts["staging"][:4] == [0, 0, 2, 0], "the deployment's replicas, of which the rotator is told"
     assert all(rules > 5 for *_, rules in counts.values())
     assert "not known yet" in stacks["prod"]
     assert len(text.splitlines()) <= 60
