@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,8 +132,11 @@ def _peak(process: int) -> list[int]:
 
 
 def _below(process: int) -> Iterator[int]:
-    """Its children and theirs."""
-    for task in Path(f"/proc/{process}/task").glob("*"):
+    """Its children and theirs; of one that has ended meanwhile, none."""
+    tasks: list[Path] = []
+    with suppress(OSError):
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+    for task in tasks:
         for child in map(int, _read(process, f"task/{task.name}/children").split()):
             yield child
             yield from _below(child)

@@ -4,6 +4,7 @@ the hot-swap gate and in tests/unit/test_flat_programs.py."""
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from bench import __main__ as command
 from bench import growth, lambda_cost, launcher, make_up, page, previews, rotation
-from bench.engine import Took
+from bench.engine import Took, _below
 from bench.hot_swap import Effect, Run
 from bench.measured import Measured, PartMissingError, RunFailedError
 from bench.overhead import FORMS, Cost
@@ -72,6 +73,12 @@ def a_part(text: str, *broken: str) -> Callable[..., Measured]:
 
 def missing(*_: object) -> Measured:
     raise PartMissingError("a broker")
+
+
+def test_a_process_that_has_ended_while_it_was_looked_at_has_nothing_below_it() -> None:
+    with subprocess.Popen(("true",)) as ended:
+        ended.wait()
+    assert list(_below(ended.pid)) == []
 
 
 def failing(*_: object) -> Measured:
