@@ -30,6 +30,7 @@ from components.sections import (
     ServerSettings,
     StoreSettings,
 )
+from secretops.manifest import Broker, Manifest, StoreLocation
 
 _LOG_LEVELS = {Environment.DEVELOPMENT: "DEBUG", Environment.STAGING: "INFO", Environment.PRODUCTION: "WARNING"}
 
@@ -47,6 +48,18 @@ class Settings:
     agent: AgentSettings | None
     log_level: str
     catalogue: Catalogue
+
+    def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
+        """What secretops is told of a stack whose values are at `store`."""
+        return Manifest(
+            project=PROJECT,
+            stack=self.stack,
+            store=store,
+            broker=broker,
+            secrets=self.catalogue.secrets,
+            grace_seconds=self.rotation.grace_seconds,
+            replicas=self.server.replicas,
+        )
 
     @classmethod
     def load(cls) -> Settings:

@@ -28,6 +28,15 @@ from components.sections import (
 from components.swarm.sections import LogDriver
 from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultPki
 
+OF_KINDS = {
+    "store": StoreSettings,
+    "server": ServerSettings,
+    "broker": BrokerSettings,
+    "agent": AgentSettings,
+    "issuer": IssuerSettings,
+}
+"""The sections that say their kind."""
+
 _ASKED = ConfigDict(defer_build=True)
 """A stack file has a few of the sections, and a preview ends soon."""
 
@@ -51,8 +60,7 @@ def _kinds(model: type[Section]) -> tuple[str, ...]:
 
 
 _MODELS: Mapping[str, Mapping[str, type[Section]]] = {
-    name: {kind: model for model in get_args(union) for kind in _kinds(model)}
-    for name, union in (("store", StoreSettings), ("server", ServerSettings), ("broker", BrokerSettings))
+    name: {kind: model for model in get_args(union) for kind in _kinds(model)} for name, union in OF_KINDS.items()
 }
 """By their kinds."""
 

@@ -21,24 +21,9 @@ from pydantic.fields import FieldInfo
 from components.entries import LogLevel
 from components.misfits import explain
 from components.section import Section
-from components.sections import (
-    AgentSettings,
-    BrokerSettings,
-    DeclaredSecret,
-    Environment,
-    IssuerSettings,
-    Rotation,
-    ServerSettings,
-    StoreSettings,
-)
+from components.section_models import OF_KINDS
+from components.sections import DeclaredSecret, Environment, Rotation
 
-OF_KINDS = {
-    "store": StoreSettings,
-    "server": ServerSettings,
-    "broker": BrokerSettings,
-    "agent": AgentSettings,
-    "issuer": IssuerSettings,
-}
 OF_ONE: dict[str, type[Section]] = {"rotation": Rotation, "secrets.NAME": DeclaredSecret}
 
 REFUSED: tuple[Any, ...] = ("\x00\x00", 10**9, ["\x00\x00"], [], {"\x00\x00": 1})

@@ -21,14 +21,13 @@ from components.aws.redeploy import AGAIN, NEW_VERSIONS
 from components.aws.rotation import AwsRotators
 from components.aws.sections import AwsStore, EcsServer
 from components.broker import broker_location
-from components.naming import PROJECT
 from components.principals import AwsCaller, AwsPods, EcsTask, Principal
 from components.references import Fetched, NativeRef, SyncedKey
 from components.rotation import Schedule
 from components.sections import Environment, OutsideBroker, ServerSettings
 from components.store import SecretStore
 from secretops.manifest import AwsStore as Location
-from secretops.manifest import Manifest, Reader, Secret, SecretKind
+from secretops.manifest import Reader, Secret, SecretKind
 from settings import Settings
 
 RECOVERY_DAYS = 30
@@ -68,9 +67,7 @@ class AwsSecretStore(SecretStore):
             operators=store.operators,
             certificate=broker.client_certificate,
         )
-        self.manifest = Manifest(
-            project=PROJECT,
-            stack=settings.stack,
+        self.manifest = settings.manifest(
             store=Location(
                 account=store.account,
                 region=store.region,
@@ -81,9 +78,6 @@ class AwsSecretStore(SecretStore):
                 readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
-            secrets=secrets,
-            grace_seconds=settings.rotation.grace_seconds,
-            replicas=settings.server.replicas,
         )
         self._guards: dict[str, pulumi.Resource] = {}
         self._keys = {region: self._key(region) for region in (store.region, *store.replicas)}

@@ -21,7 +21,6 @@ from components.azure.rotation import AzureRotator
 from components.azure.sections import AzureStore
 from components.azure.vault import vault
 from components.broker import broker_location
-from components.naming import PROJECT
 from components.principals import AzurePods, AzureReader, AzureUser, ContainerApp, Principal
 from components.references import Fetched, SyncedKey
 from components.rotation import Schedule
@@ -57,9 +56,7 @@ class AzureSecretStore(SecretStore):
         self._production = settings.environment is Environment.PRODUCTION
         self._grants = roles.Grants(parent=self, place=self._place)
         secrets = settings.catalogue.secrets
-        self.manifest = Manifest(
-            project=PROJECT,
-            stack=settings.stack,
+        self.manifest = settings.manifest(
             store=Location(
                 tenant=store.tenant,
                 vault=f"https://{self._names.vault_host}",
@@ -70,9 +67,6 @@ class AzureSecretStore(SecretStore):
                 lease=self._names.lease,
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
-            secrets=secrets,
-            grace_seconds=settings.rotation.grace_seconds,
-            replicas=settings.server.replicas,
         )
         self._vault = vault(self, store=store, names=self._names, place=self._place, production=self._production)
         self._account, self._container = lease_account(self, store=store, names=self._names, place=self._place)

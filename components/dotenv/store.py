@@ -13,14 +13,13 @@ from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
 from components.dotenv.rotation import rotator_files, turn_on
 from components.dotenv.sections import DotenvStore
-from components.naming import PROJECT
 from components.principals import HostUser, Principal
 from components.references import MountedFiles
 from components.rotation import Schedule
 from components.sections import OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import DotenvStore as Location
-from secretops.manifest import Manifest, Reader, Secret, SecretKind
+from secretops.manifest import Reader, Secret, SecretKind
 from settings import Settings
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
@@ -46,9 +45,7 @@ class DotenvSecretStore(SecretStore):
         self._root = store.folder
         self._child = pulumi.ResourceOptions(parent=self)
         certificate = next((one for one in settings.catalogue if one.kind is SecretKind.X509), None)
-        self.manifest = Manifest(
-            project=PROJECT,
-            stack=settings.stack,
+        self.manifest = settings.manifest(
             store=_location(self._root, store, settings),
             broker=broker_location(
                 settings.broker,
@@ -56,9 +53,6 @@ class DotenvSecretStore(SecretStore):
                 certificates=self._root / "certs",
                 authority=certificate is not None and "ca.crt" in certificate.fields,
             ),
-            secrets=settings.catalogue.secrets,
-            grace_seconds=settings.rotation.grace_seconds,
-            replicas=settings.server.replicas,
         )
         self._folder = Folder(
             f"{name}-folder",

@@ -32,13 +32,12 @@ from components.kubernetes.names import (
 from components.kubernetes.pods import SECRETS_FOLDER
 from components.kubernetes.rotation import KubernetesRotator
 from components.kubernetes.sections import KubernetesServer, KubernetesStore
-from components.naming import PROJECT
 from components.principals import Namespace, Principal, ServiceAccount
 from components.references import MountedFiles
 from components.rotation import Schedule
 from components.sections import OutsideBroker
 from components.store import SecretStore
-from secretops.manifest import Delivered, Manifest, Reader
+from secretops.manifest import Delivered, Reader
 from secretops.manifest import KubernetesStore as Location
 from settings import Settings
 
@@ -79,14 +78,9 @@ class KubernetesSecretStore(SecretStore):
             issued=issued,
             readers=dict(self._readers(store)),
         )
-        self.manifest = Manifest(
-            project=PROJECT,
-            stack=settings.stack,
+        self.manifest = settings.manifest(
             store=self._location,
             broker=broker_location(broker, certificate_secret=self._certificate_secret()),
-            secrets=settings.catalogue.secrets,
-            grace_seconds=settings.rotation.grace_seconds,
-            replicas=settings.server.replicas,
         )
         # Empty: whoever rotates writes its spec, and holds no right to create.
         coordination.v1.Lease(

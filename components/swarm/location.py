@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from components.broker import broker_location
 from components.catalogue import CLIENT_CERT
-from components.naming import PROJECT
 from components.sections import OutsideBroker
 from components.swarm.names import Names, files_of
 from components.swarm.sections import SwarmServer
@@ -20,9 +19,7 @@ SOURCE = "env:"
 def manifest_of(names: Names, server: SwarmServer, broker: OutsideBroker, settings: Settings) -> Manifest:
     """What secretops is told."""
     uid, _, _ = USER.partition(":")
-    return Manifest(
-        project=PROJECT,
-        stack=settings.stack,
+    return settings.manifest(
         store=Location(
             prefix=names.prefix,
             book=names.of("book"),
@@ -34,7 +31,4 @@ def manifest_of(names: Names, server: SwarmServer, broker: OutsideBroker, settin
             networks=(names.network(server), *server.networks),
         ),
         broker=broker_location(broker, certificate_secret=CLIENT_CERT),
-        secrets=settings.catalogue.secrets,
-        grace_seconds=settings.rotation.grace_seconds,
-        replicas=settings.server.replicas,
     )

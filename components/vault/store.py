@@ -16,7 +16,6 @@ from components.access_log import Trail
 from components.broker import broker_location
 from components.dotenv.sections import LocalServer
 from components.kubernetes.sections import KubernetesServer
-from components.naming import PROJECT
 from components.principals import Principal, VaultReader
 from components.references import Fetched, InjectedFiles, SyncedKey
 from components.rotation import Schedule
@@ -28,7 +27,7 @@ from components.vault.names import LEASE, OPERATOR, PENDING, ROTATOR, SERVER, na
 from components.vault.pki import VaultCertificates
 from components.vault.rotation import in_cluster, on_this_machine
 from components.vault.sections import VaultStore
-from secretops.manifest import Manifest, Reader, Secret
+from secretops.manifest import Reader, Secret
 from secretops.manifest import VaultStore as Location
 from settings import Settings
 
@@ -51,9 +50,7 @@ class VaultSecretStore(SecretStore):
         self._place, self._names = reader.reads.place, names_of(settings.stack)
         self._production = settings.environment is Environment.PRODUCTION
         secrets = settings.catalogue.secrets
-        self.manifest = Manifest(
-            project=PROJECT,
-            stack=settings.stack,
+        self.manifest = settings.manifest(
             store=Location(
                 address=store.address,
                 namespace=store.namespace or "",
@@ -70,9 +67,6 @@ class VaultSecretStore(SecretStore):
                 home=settings.server.entry_folder / "broker" if isinstance(settings.server, LocalServer) else None,
                 certificate_secret=catalogue.client_cert().name,
             ),
-            secrets=secrets,
-            grace_seconds=settings.rotation.grace_seconds,
-            replicas=settings.server.replicas,
         )
         mount = vault.Mount(
             "mount",

@@ -17,13 +17,12 @@ import yaml
 from botocore import xform_name
 from typer.main import get_command
 
-from components.section_models import SECTIONS
+from components.section_models import OF_KINDS, SECTIONS
 from secretops.cli import app
 from secretops.errors import ExitCode
 from settings import Settings
 from tests.stacks.pages import NOT_RUN, RUN_BY
 from tests.stacks.runbook import OPERATIONS, blocks, run_of
-from tools.settings_page import OF_KINDS
 from tools.site_pages import as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]

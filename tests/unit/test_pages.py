@@ -8,11 +8,11 @@ import pytest
 
 from components.aws.sections import AwsStore
 from components.kubernetes.sections import KubernetesServer
-from components.section_models import SECTIONS
+from components.section_models import OF_KINDS, SECTIONS
 from components.sections import OutsideBroker
 from components.swarm.sections import SwarmServer
 from tools.pages import PAGES, ROOT
-from tools.settings_page import OF_KINDS, OF_ONE, render, rule_of
+from tools.settings_page import OF_ONE, render, rule_of
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -32,7 +32,7 @@ from secretops.engine.state import Version
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations import carrying
-from secretops.operations.session import Session
+from secretops.operations.session import NO_ARGUMENT, Session
 from secretops.targets.agents import NamedKey
 from secretops.values import PUBLIC_FIELDS, Value
 
@@ -119,7 +119,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
     if context.args:  # not repeated: it may be the value
         raise UsageError(
             f"put {name}: an argument too many",
-            rule="a value is never an argument: the shell's history and every process list would show it",
+            rule=NO_ARGUMENT,
             remedy="run it in a terminal to be prompted, or give the value on standard input; "
             "if it was the value, it is known now: replace it",
         )

@@ -65,7 +65,7 @@ class Facts:
     """From how many servers a report is to be had. One that is silent may hold the previous version: it restarts, or
     has lost the broker for a moment."""
     supplied_by: str = ""
-    """The command that brings a first value that secretops does not make, where that is not `secretops put`."""
+    """The command that brings a first value, where that is not `secretops put`."""
     let_go: bool = False
     """Of a CA, where that has been looked at: nothing living is signed by its previous version."""
 

@@ -19,6 +19,7 @@ from secretops.manifest.places import (
     Delivered,
     DotenvStore,
     KubernetesStore,
+    StoreLocation,
     SwarmFile,
     SwarmStore,
     VaultLogin,
@@ -65,6 +66,7 @@ __all__ = [
     "Reader",
     "Secret",
     "SecretKind",
+    "StoreLocation",
     "SwarmFile",
     "SwarmStore",
     "VaultIssuer",
@@ -117,9 +119,7 @@ class Manifest(Model):
 
     project: str
     stack: str
-    store: Annotated[
-        DotenvStore | KubernetesStore | AwsStore | AzureStore | VaultStore | SwarmStore, Field(discriminator="kind")
-    ]
+    store: Annotated[StoreLocation, Field(discriminator="kind")]
     broker: Broker
     secrets: tuple[Secret, ...]
     grace_seconds: int

@@ -192,3 +192,6 @@ class SwarmStore(Model):
     """What a tick runs in: no daemon gives a value back, so whoever needs one runs as a task that has it."""
     networks: tuple[str, ...] = ()
     """Those of that task: where it reaches the broker."""
+
+
+StoreLocation = DotenvStore | KubernetesStore | AwsStore | AzureStore | VaultStore | SwarmStore

@@ -35,6 +35,10 @@ REPORT_SECONDS = 5.0
 """How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
 
 
+NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
+"""The rule that whoever types one has broken."""
+
+
 def is_name(text: str) -> bool:
     """Whether it could be a secret's (components/naming.py). What could not may be a value, and is not repeated."""
     return re.fullmatch(r"[a-z][a-z0-9-]{0,39}", text) is not None
@@ -93,7 +97,7 @@ class Session:
             if not is_name(name):  # not repeated: it may be a value
                 raise UsageError(
                     f"that is no secret of stack {self.manifest.stack}",
-                    rule="a value is never an argument: the shell's history and every process list would show it",
+                    rule=NO_ARGUMENT,
                     remedy=f"one of {known}; if it was a value, it is known now: replace it",
                 ) from None
             raise UsageError(
@@ -112,7 +116,7 @@ class Session:
             grace=timedelta(seconds=self.manifest.grace_seconds),
             replicas=replicas,
             expected=self.manifest.replicas or 1,
-            supplied_by="" if secret.is_begun else self.first_value(secret),
+            supplied_by=self.first_value(secret),
         )
 
     def first_value(self, secret: Secret) -> str:
