@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -23,6 +24,17 @@ pytest_plugins = [
     "tests.real.swarm",
     "tests.real.openbao",
 ]
+
+
+# A file all of whose tests are slow says so in this one line.
+ALL_SLOW = re.compile(r"^pytestmark = (pytest\.mark\.slow|\[.*pytest\.mark\.slow.*\])$", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import a file of slow tests where the markers leave them out: importing is most of a collection."""
+    if "not slow" in str(config.getoption("-m")) and collection_path.suffix == ".py":
+        return bool(ALL_SLOW.search(collection_path.read_text())) or None
+    return None
 
 
 @pytest.fixture(autouse=True)
