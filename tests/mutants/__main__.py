@@ -50,7 +50,11 @@ class CopyOfTree:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
         subprocess.run(
-            [sys.executable, "tools/setup.py"], cwd=folder, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+            [sys.executable, "tools/setup.py"],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
         )
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -138,7 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     share = sum(killed) / len(killed) if killed else 1.0
-    print(f"{sum(killed)} of {len(killed)} mutants killed ({share:.1%}) by the tests of make test{'' if options.tier == 'test' else '-all'}")
+    print(
+        f"{sum(killed)} of {len(killed)} mutants killed ({share:.1%}) by the tests of make test{'' if options.tier == 'test' else '-all'}"
+    )
     return 0 if share >= (MUST_KILL_IN_TEST if options.tier == "test" else 1.0) else 1
 
 
