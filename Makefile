@@ -7,6 +7,8 @@ TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
 # Most of a test's time is waiting, so there are more workers than processors.
 PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
+# Each of the many processes of a test would compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup stack-file answerable up down preview image lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts scan clean
 
