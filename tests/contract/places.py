@@ -121,7 +121,7 @@ class Row:
     """How many values are tried: fewer where each is a restart of what reads it."""
     starts_something: bool = False
     let_follow: Callable[[Place, pytest.MonkeyPatch], None] = _as_if_never_renewed
-    """Let the next taker have the lease at once, whoever holds it."""
+    """Let the next taker acquire the lease at once, also from a living holder."""
 
 
 @dataclass(frozen=True)

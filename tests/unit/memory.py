@@ -30,23 +30,23 @@ def version(
 
 @dataclass
 class Memory:
-    """What one secret's store keeps, and what was written to its journal."""
+    """The content of a store that has one secret, and of its journal."""
 
     secret: str
     values: dict[str, dict[str, str]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    kept: Kept = field(default_factory=Kept)
+    content: Kept = field(default_factory=Kept)
 
     def keep(self, *versions: Version) -> None:
-        """Keep these versions, each with a value that names its user."""
+        """Set the versions, each with a value that names its user."""
         values = {
             one.id: {"username": one.user or "", "api-key": f"of {one.id}"} for one in versions if not one.retired
         }
-        self.kept = Kept({self.secret: Versions(versions)}, {self.secret: values})
+        self.content = Kept({self.secret: Versions(versions)}, {self.secret: values})
 
     @property
     def versions(self) -> Versions:
-        return self.kept.versions.get(self.secret, Versions())
+        return self.content.versions.get(self.secret, Versions())
 
     def store(self) -> StandInStore:
         """Return the store. No holder of its lease is seen to live: the next taker follows."""
@@ -54,13 +54,13 @@ class Memory:
 
     def follow(self) -> None:
         """Take over the lease, as a follower does."""
-        self.kept = replace(self.kept, holder=Holder("another", "the follower"))
+        self.content = replace(self.content, holder=Holder("another", "the follower"))
 
     def load(self, what: str) -> Kept:  # noqa: ARG002 - nothing goes wrong here
-        return self.kept
+        return self.content
 
     def save(self, kept: Kept, what: str) -> None:  # noqa: ARG002
-        self.kept = kept
+        self.content = kept
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)

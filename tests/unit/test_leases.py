@@ -63,7 +63,7 @@ def test_a_recent_renewal_is_rested_on_and_only_a_write_waits_for_one(monkeypatc
 
 
 class Renewed(leases.Held):
-    """A lease whose renewals end as scripted: an error is raised, None is a success. After the script all succeed."""
+    """A lease whose renewals end as scripted: an error is raised, None is a success. After the script, all succeed."""
 
     def __init__(self, *outcomes: Exception | None, release: Exception | None = None) -> None:
         super().__init__(TIMING, asked=leases.awake_or_not())
@@ -136,34 +136,31 @@ class Seconds:
 
 
 @pytest.mark.parametrize(
-    ("duration", "expected"), [(None, TIMING.duration), (10.0, 10.0)], ids=["our duration", "the holder's duration"]
+    ("renews", "slow_answer", "duration", "expected"),
+    [
+        pytest.param(False, 0, None, TIMING.duration, id="our duration"),
+        pytest.param(False, 0, 10, 10, id="the holder's duration"),
+        pytest.param(False, 20, None, TIMING.duration + 20, id="a first answer that was slow"),
+        pytest.param(True, 0, None, None, id="renews"),
+    ],
 )
-def test_a_holder_that_does_not_renew_is_followed_after_its_duration(
-    monkeypatch: pytest.MonkeyPatch, duration: float | None, expected: float
+def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
+    monkeypatch: pytest.MonkeyPatch, renews: bool, slow_answer: float, duration: float | None, expected: float | None
 ) -> None:
     clock = Seconds()
     monkeypatch.setattr(leases, "time", clock)
-    watch = leases.Watch[str](TIMING)
-    while not watch.is_over("sign", asked=clock.now, held=lambda: LeaseHeldError("it"), duration=duration):
-        assert clock.now <= expected
-    assert expected <= clock.now <= expected + TIMING.look
-
-
-def test_a_holder_that_renews_is_never_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Seconds()
-    monkeypatch.setattr(leases, "time", clock)
     watch = leases.Watch[int](TIMING)
-    assert not watch.is_over(0, asked=clock.now, held=lambda: LeaseHeldError("it"))
-    clock.now += TIMING.duration
-    with pytest.raises(LeaseHeldError):
-        watch.is_over(1, asked=clock.now, held=lambda: LeaseHeldError("it"))
 
+    def look() -> bool:
+        asked, sign = clock.now, int(renews and clock.now > 0)
+        clock.now += 0 if clock.now else slow_answer
+        return watch.is_over(sign, asked=asked, held=lambda: LeaseHeldError("it"), duration=duration)
 
-def test_a_slow_answer_makes_a_live_holder_no_older(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Seconds()
-    monkeypatch.setattr(leases, "time", clock)
-    watch = leases.Watch[str](TIMING)
-    for _ in range(2):
-        asked = clock.now
-        clock.now += TIMING.duration  # the answer takes that long
-        assert not watch.is_over("sign", asked=asked, held=lambda: LeaseHeldError("it"))
+    if expected is None:
+        with pytest.raises(LeaseHeldError):
+            while not look():
+                pass
+        return
+    while not look():
+        assert clock.now <= expected + TIMING.look
+    assert clock.now >= expected

@@ -1,4 +1,4 @@
-"""How a client that was replaced ends. Real clients, which are connected to nothing; what they ask for is scripted."""
+"""How a client that was replaced ends. The clients are real, without a connection; acknowledgements are scripted."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from secretops.launcher.client import BrokerClient
 from secretops.launcher.swap import Swap
 from secretops.manifest import MqttProtocol
 
+MOST_POLLS = 100
+
 
 class Replaced(BrokerClient):
-    """A connected client with messages that the broker acknowledges, one with each look; None: never."""
+    """A connected client with messages that the broker acknowledges, one at each poll; None: never."""
 
     def __init__(self, unacknowledged: int | None) -> None:
         super().__init__("replaced", MqttProtocol.V5)
         self._left = unacknowledged
-        self.let_go_of: set[str] = set()
+        self._polls = 0
         self.left_at_the_end: int | None = None
         self.ended = False
 
@@ -27,13 +29,15 @@ class Replaced(BrokerClient):
         return not self.ended
 
     def unacknowledged(self) -> int:
+        self._polls += 1
+        assert self._polls < MOST_POLLS, "the end of the drain is never reached"
         if self._left is None:
             return 1
         self._left = max(0, self._left - 1)
         return self._left
 
     def let_go(self, topics: Any) -> None:
-        self.let_go_of = set(topics)
+        """There is no broker to unsubscribe at."""
 
     def disconnect(self, *_: Any, **__: Any) -> Any:
         self.ended, self.left_at_the_end = True, 1 if self._left is None else self._left
@@ -44,14 +48,13 @@ def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap, "LINGER_SECONDS", 0)
 
 
-def retire(old: Replaced, *, stopping: bool = False, copied: dict[str, int] | None = None) -> BrokerClient:
-    """Retire `old` in favor of the client that is returned."""
-    new, event = BrokerClient("new", MqttProtocol.V5), threading.Event()
+def retire(old: Replaced, *, stopping: bool = False) -> None:
+    event = threading.Event()
     if stopping:
         event.set()
     server: Any = type("Server", (), {"mqtt_subscriptions": {}})()
-    Swap(server, cast(Any, None), cast(Any, None), event)._retire(old, new, copied or {})
-    return new
+    swapping = Swap(server, cast(Any, None), cast(Any, None), event)
+    swapping._retire(old, BrokerClient("new", MqttProtocol.V5), {})
 
 
 def test_a_replaced_client_stays_until_the_broker_has_acknowledged_its_messages() -> None:

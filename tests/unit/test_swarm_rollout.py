@@ -1,4 +1,4 @@
-"""When an update of the service has ended, and how. A script of states stands in for Docker's API and its clock."""
+"""When an update of the service has ended, and how. Docker's API and the clock are scripted."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from secretops.stores.swarm.api import Api
 from secretops.stores.swarm.rollout import NeverRanError, Rollout, UpdateFailedError
 
 NEVER_RAN = "starting container failed: unable to remount dir as readonly: device or resource busy"
-OLD, NEW = ([{"SecretID": name, "File": {"Name": "it"}}] for name in ("old", "new"))
+OLD, NEW = (({"SecretID": name, "File": {"Name": "it"}},) for name in ("old", "new"))
 
 
 @dataclass(frozen=True)
 class Task:
     """One task: its list of secrets, and its states."""
 
-    has: list[dict[str, Any]]
+    has: tuple[dict[str, Any], ...]
     state: str = "running"
     desired: str = "running"
     error: str = ""
 
-    def told(self, number: int) -> dict[str, Any]:
+    def as_docker(self, number: int) -> dict[str, Any]:
         status = {"State": self.state, "Err": self.error, "Timestamp": "2026-01-01T00:00:00Z"}
         return {
             "ID": f"task {number}",
             "DesiredState": self.desired,
-            "Spec": {"ContainerSpec": {"Secrets": self.has}},
+            "Spec": {"ContainerSpec": {"Secrets": list(self.has)}},
             "Status": status,
         }
 
 
 @dataclass(frozen=True)
-class Look:
+class Answer:
     """What Docker answers for `seconds`: the update's state, the service's list, and its tasks."""
 
     state: str
     tasks: tuple[Task, ...]
-    has: tuple[dict[str, Any], ...] = tuple(NEW)
+    has: tuple[dict[str, Any], ...] = NEW
     replicas: int = 1
     seconds: float = 10
 
 
 class Docker(Api):
-    """One look after the other, by a clock that only pauses move. The last one stays."""
+    """One answer after the other, by a clock that only pauses move. The last one stays."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *looks: Look) -> None:
-        self.looks, self.now = looks, 0.0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> None:
+        self.answers, self.now = answers, 0.0
         monkeypatch.setattr(rollout, "time", self)
 
     def monotonic(self) -> float:
@@ -64,94 +64,85 @@ class Docker(Api):
 
     @property
     def number(self) -> int:
-        """The present look's."""
+        """The present answer's."""
         ends, end = [], 0.0
-        for look in self.looks[:-1]:
-            ends.append(end := end + look.seconds)
+        for answer in self.answers[:-1]:
+            ends.append(end := end + answer.seconds)
         return sum(end <= self.now for end in ends)
 
     def get(self, path: str, **_: Any) -> Any:
-        look = self.looks[self.number]
+        answer = self.answers[self.number]
         if path == "/tasks":
-            return [task.told(number) for number, task in enumerate(look.tasks)]
+            return [task.as_docker(number) for number, task in enumerate(answer.tasks)]
         spec = {
-            "TaskTemplate": {"ContainerSpec": {"Secrets": list(look.has)}},
-            "Mode": {"Replicated": {"Replicas": look.replicas}},
+            "TaskTemplate": {"ContainerSpec": {"Secrets": list(answer.has)}},
+            "Mode": {"Replicated": {"Replicas": answer.replicas}},
         }
-        return {"ID": "service", "Spec": spec, "UpdateStatus": {"State": look.state, "Message": "of Docker"}}
+        return {"ID": "service", "Spec": spec, "UpdateStatus": {"State": answer.state, "Message": "of Docker"}}
 
 
 def wait(docker: Docker, *, is_new: bool = False, failed: set[str] | None = None) -> None:
-    Rollout(docker, SwarmStore.model_construct(service="server")).wait(NEW, is_new=is_new, failed=failed)
+    Rollout(docker, SwarmStore.model_construct(service="server")).wait(list(NEW), is_new=is_new, failed=failed)
 
 
 BEFORE, AFTER = Task(OLD), Task(NEW)
 STARTING = Task(NEW, state="starting")
-DONE = Look("completed", (AFTER,))
+DONE = Answer("completed", (AFTER,))
 
 
 @pytest.mark.parametrize(
-    ("first", "is_new"),
+    ("answers", "is_new"),
     [
-        pytest.param(Look("completed", (AFTER, BEFORE)), False, id="completed, and a task has the old version"),
-        pytest.param(Look("updating", (AFTER,)), False, id="under way"),
-        pytest.param(Look("", (BEFORE,)), False, id="not begun"),
-        pytest.param(Look("completed", (STARTING,)), True, id="completed, and no task runs"),
-        pytest.param(Look("completed", (AFTER,), seconds=1), True, id="completed, and the task has just started"),
-        pytest.param(Look("completed", (BEFORE,), has=tuple(OLD)), False, id="the service has the old list"),
+        pytest.param(
+            (Answer("completed", (AFTER, BEFORE)), DONE), False, id="completed, and a task has the old version"
+        ),
+        pytest.param((Answer("updating", (AFTER,)), DONE), False, id="under way"),
+        pytest.param((Answer("", (BEFORE,)), DONE), False, id="not begun"),
+        pytest.param((Answer("completed", (STARTING,)), DONE), True, id="completed, and no task runs"),
+        pytest.param(
+            (Answer("completed", (AFTER,), seconds=1), DONE), True, id="completed, and the task has just begun"
+        ),
+        pytest.param((Answer("completed", (BEFORE,), OLD), DONE), False, id="the service has the old list"),
+        pytest.param((DONE,), False, id="all tasks have it"),
+        pytest.param(
+            (Answer("completed", (Task(OLD, desired="shutdown"), AFTER)),), False, id="an old task is to stop"
+        ),
+        pytest.param((Answer("completed", (STARTING,)),), False, id="it ran before"),
+        pytest.param((Answer("completed", (), replicas=0),), True, id="no replicas"),
+        pytest.param((Answer("rollback_completed", (AFTER,)),), False, id="went back to what is wanted"),
     ],
 )
 def test_wait_ends_with_the_rollout_and_not_before(
-    monkeypatch: pytest.MonkeyPatch, first: Look, is_new: bool
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[Answer, ...], is_new: bool
 ) -> None:
-    docker = Docker(monkeypatch, first, DONE)
+    docker = Docker(monkeypatch, *answers)
     wait(docker, is_new=is_new)
-    assert docker.number == 1
+    assert docker.answers[docker.number] is answers[-1]
+    assert docker.now <= sum(answer.seconds for answer in answers[:-1]) + rollout.STEADY + 1
 
 
 @pytest.mark.parametrize(
-    ("look", "is_new"),
+    ("answers", "expected", "seconds"),
     [
-        pytest.param(DONE, False, id="all tasks have it"),
-        pytest.param(Look("completed", (Task(OLD, desired="shutdown"), AFTER)), False, id="an old task is to stop"),
-        pytest.param(Look("completed", (STARTING,)), False, id="it ran before"),
-        pytest.param(Look("completed", (), replicas=0), True, id="no replicas"),
-        pytest.param(Look("rollback_completed", (AFTER,)), False, id="went back to what is wanted"),
-    ],
-)
-def test_wait_ends_at_once_when_nothing_is_left_to_do(
-    monkeypatch: pytest.MonkeyPatch, look: Look, is_new: bool
-) -> None:
-    docker = Docker(monkeypatch, look)
-    wait(docker, is_new=is_new)
-    assert docker.now == 0
-
-
-@pytest.mark.parametrize(
-    "looks",
-    [
-        pytest.param((Look("paused", (AFTER,)),), id="paused"),
-        pytest.param((Look("rollback_paused", (BEFORE,), has=tuple(OLD)),), id="its way back is paused"),
+        pytest.param((Answer("paused", (AFTER,)),), UpdateFailedError, 0, id="paused"),
+        pytest.param((Answer("rollback_paused", (BEFORE,), OLD),), UpdateFailedError, 0, id="its way back is paused"),
         pytest.param(
-            (Look("rollback_started", (BEFORE,), has=tuple(OLD)), Look("rollback_completed", (BEFORE,), tuple(OLD))),
+            (Answer("rollback_started", (BEFORE,), OLD), Answer("rollback_completed", (BEFORE,), OLD)),
+            UpdateFailedError,
+            10,
             id="went back",
         ),
-        pytest.param((Look("completed", (STARTING,)),), id="no task stays"),
+        pytest.param((Answer("completed", (STARTING,)),), UpdateFailedError, rollout.RUNS_WITHIN, id="no task stays"),
+        pytest.param((Answer("updating", (BEFORE,)),), UnreachableError, rollout.longest(1), id="never ends"),
     ],
 )
-def test_wait_raises_when_the_update_has_failed(monkeypatch: pytest.MonkeyPatch, looks: tuple[Look, ...]) -> None:
-    docker = Docker(monkeypatch, *looks)
-    with pytest.raises(UpdateFailedError):
+def test_wait_raises_when_an_update_fails(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[Answer, ...], expected: type[Exception], seconds: float
+) -> None:
+    docker = Docker(monkeypatch, *answers)
+    with pytest.raises(expected):
         wait(docker, is_new=True)
-    assert docker.number == len(looks) - 1
-    assert docker.now <= rollout.RUNS_WITHIN + 1
-
-
-def test_wait_gives_up_when_an_update_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    docker = Docker(monkeypatch, Look("updating", (BEFORE,), replicas=2))
-    with pytest.raises(UnreachableError):
-        wait(docker)
-    assert docker.now > rollout.longest(1)
+    assert seconds <= docker.now <= seconds + 1
 
 
 @pytest.mark.parametrize(
@@ -166,7 +157,7 @@ def test_an_update_is_tried_again_for_a_task_of_its_own_that_never_ran(
     monkeypatch: pytest.MonkeyPatch, failed: set[str] | None, expected: type[UpdateFailedError]
 ) -> None:
     never_ran = Task(NEW, state="failed", desired="shutdown", error=NEVER_RAN)
-    docker = Docker(monkeypatch, Look("rollback_completed", (never_ran,), has=()))
+    docker = Docker(monkeypatch, Answer("rollback_completed", (never_ran,), has=()))
     with pytest.raises(UpdateFailedError) as caught:
         wait(docker, is_new=True, failed=failed)
     assert type(caught.value) is expected
