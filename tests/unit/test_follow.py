@@ -61,7 +61,8 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_read_settled_returns_what_did_not_change_while_it_was_read(
     texts: Sequence[str], expected: tuple[str, str]
 ) -> None:
-    assert read_settled(Written(*texts), threading.Event()) == expected
+    settings, fingerprint = read_settled(Written(*texts), threading.Event())
+    assert (str(settings), fingerprint) == expected
 
 
 @pytest.mark.parametrize(("stops", "reads"), [(False, SETTLE_TRIES), (True, 1)], ids=["runs", "stops"])

@@ -16,7 +16,7 @@ MISDIRECTED, FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, PASSED = 421, 403, 401, 503, 
 NOT_SENT = ""
 
 
-def ask(path: str, *, outside: bool = True, has_token: bool = True, **headers: str) -> int:
+def ask(path: str, headers: dict[str, str], *, outside: bool, has_token: bool = True) -> int:
     """Return the status of a request; PASSED where it got through. In a header, {} becomes the token."""
     names = Names.of(Address("127.0.0.1", 8000), ["mcp.example.com"])
     tokens = BearerTokens()
@@ -63,7 +63,7 @@ PROTECTED = ("/mcp", "/sse", "/messages/", "/metrics", "/", "/healthz/", "/mcp/h
 def test_a_request_needs_the_token_on_each_route_but_health(
     outside: bool, has_token: bool, paths: tuple[str, ...], authorization: str, expected: int
 ) -> None:
-    found = {path: ask(path, outside=outside, has_token=has_token, authorization=authorization) for path in paths}
+    found = {path: ask(path, {"authorization": authorization}, outside=outside, has_token=has_token) for path in paths}
     assert found == dict.fromkeys(paths, expected)
 
 
@@ -82,4 +82,4 @@ def test_a_request_needs_the_token_on_each_route_but_health(
 def test_a_foreign_host_or_origin_is_refused_even_with_the_token(
     path: str, outside: bool, headers: dict[str, str], expected: int
 ) -> None:
-    assert ask(path, outside=outside, authorization=RIGHT, **headers) == expected
+    assert ask(path, {"authorization": RIGHT, **headers}, outside=outside) == expected
