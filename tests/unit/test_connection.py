@@ -43,9 +43,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, packet: bytes, *, ends: bool = False
         pytest.param(0x8A, False, id="banned"),
     ],
 )
-def test_logs_in_returns_the_verdict_of_the_broker(
-    monkeypatch: pytest.MonkeyPatch, code: int, expected: bool
-) -> None:
+def test_logs_in_returns_the_verdict_of_the_broker(monkeypatch: pytest.MonkeyPatch, code: int, expected: bool) -> None:
     with answer(monkeypatch, connack(code)):
         assert logs_in(broker(MqttProtocol.V5), WHO) is expected
 
