@@ -184,20 +184,11 @@ def test_every_page_of_operations_is_in_the_index() -> None:
     assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text()))
 
 
-def test_the_readme_lists_every_command_and_exit_code() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_commands_page_lists_every_command_and_exit_code() -> None:
+    text = (ROOT / "docs/commands.md").read_text()
     for name in get_command(app).commands:  # type: ignore[attr-defined]
-        assert f"`secretops {name}" in text
+        assert re.search(rf"^\| \[`{name}`\].* \| .+ \|$", text, re.MULTILINE), name
     assert re.findall(r"^\| (\d) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
-
-
-def test_the_readme_names_every_section_of_a_stack_file_and_its_kinds() -> None:
-    table = (ROOT / "README.md").read_text().partition("| section | kinds | says |")[2].partition("\n\n")[0]
-    rows = {row[0]: row[1] for row in re.findall(r"^\| (.+?) \| (.*?) ?\| .+ \|$", table, re.MULTILINE)}
-    for section, union in OF_KINDS.items():
-        kinds = {kind for model in get_args(union) for kind in get_args(model.model_fields["kind"].annotation)}
-        assert set(rows[f"`{section}`"].split(", ")) == kinds, section
-    assert {name for cell in rows for name in re.findall(r"`(\w+)`", cell)} == set(SECTIONS)
 
 
 @pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])
@@ -209,9 +200,10 @@ def test_make_up_of_a_stack_asks_unless_told_that_nobody_answers(given: tuple[st
     assert up[-2:] == ["--stack", "prod"]
 
 
-def test_make_tells_its_targets_and_the_readme_those_that_deploy() -> None:
+def test_make_help_lists_its_targets_and_pages_name_those_that_deploy() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     told = set(re.findall(r"^\t@echo \"make ([a-z-]+) ", makefile, re.MULTILINE))
     assert targets - told == {"help", "setup", "stack-file", "answerable", "lint", "types", "contracts"}
-    assert {"up", "down", "lambda", "preview"} <= {words[1] for words in commands(ROOT / "README.md", "make")}
+    named = {words[1] for page in (ROOT / "README.md", *OPERATIONS.glob("*.md")) for words in commands(page, "make")}
+    assert {"up", "down", "lambda", "preview"} <= named
