@@ -25,25 +25,40 @@ Crash, clock and year are about a store, its rotator and the broker, whatever th
 `make gates` runs the files that are named here, and nothing else; `make test` has them among all others.
 """
 
-NEVER_REACHED = """
+UNREACHED = """
 ## What was never reached
 
 The tests run the Pulumi engine, the [unmodified server](performance.md) over stdio and HTTP, mosquitto with TLS and
 dynamic security, and the embedded broker. Where the server's source is not available, a small server replaces it; that
-proves the launcher's side, and not the server's.
+proves the launcher's side, and not the server's. Audit logs of the managed clouds are read in the form that their
+documentation shows.
 
-| platform | the tests run | was never reached |
-|---|---|---|
-| Kubernetes | etcd, API server and controller manager with RBAC, audit and encryption at rest; Pulumi's own provider | a kubelet (a stand-in runs pods as processes and mounts their volumes), a CNI that enforces NetworkPolicies, cert-manager and External Secrets (their objects are checked against the published schemas) |
-| AWS | the engine and the SDK on a [stand-in provider](operations/standin.md); moto with AWS' rules for versions, labels and certificates; policies by an evaluator of ours | an account: that AWS accepts the program, that a role's rights suffice, that an event, a schedule or an alarm arrives, that a task starts |
-| Azure | the same suite on a stand-in provider; an emulator of Key Vault, each request and answer checked against Azure's published description; Azurite; Microsoft's query parser | a subscription: that a role can be assigned on a secret that does not exist yet, [which the design needs](operations/azure.md#what-is-not-proven), that a job starts, an event arrives or an alert fires |
-| Vault | OpenBao with TLS, raft and audit devices; a stand-in provider creates what the stacks declare, with the [documented rights](operations/vault.md); real agents | HashiCorp's own server, Enterprise, the injector's webhook, Pulumi's own provider |
-| Docker Swarm | one manager, Pulumi's own provider, the image with the unmodified server, two replicas | a second node, the ingress network, virtual addresses, [a reverse proxy](operations/swarm.md#what-is-not-proven) |
-| DigitalOcean | a server of ours, each request and answer checked against the published API description | an account and an agent: how soon an agent accepts a new key, how many keys it may have |
-| GitHub | actionlint; each step's script; the previews by the real CLI | a workflow run: that GitHub issues a token, a role accepts it, an approval is requested ([pull requests](operations/pull-requests.md)) |
-| Coreflux broker | its documented user commands, on the embedded broker, which speaks MQTT 3.1.1 only | the broker itself, which no package registry has |
-
-Audit logs of the managed clouds are read in the form that their documentation shows.
+- **Kubernetes.** The tests run etcd, API server and controller manager with RBAC, audit and encryption at rest, and
+  Pulumi's own provider. Never reached: a kubelet (a stand-in runs pods as processes and mounts their volumes), a CNI
+  that enforces NetworkPolicies, cert-manager and External Secrets (their objects are checked against the published
+  schemas).
+- **AWS.** The tests run the engine and the SDK on a [stand-in provider](operations/standin.md), moto with AWS' rules
+  for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is not proven
+  that AWS accepts the program, that a role's rights suffice, that an event, a schedule or an alarm arrives, or that a
+  task starts.
+- **Azure.** The tests run the same suite on a stand-in provider, an emulator of Key Vault whose requests and answers
+  are checked against Azure's published description, Azurite, and Microsoft's query parser. Never reached: a
+  subscription. So it is not proven that a role can be assigned on a secret that does not exist yet, [which the design
+  needs](operations/azure.md#what-is-not-proven), that a job starts, an event arrives or an alert fires.
+- **Vault.** The tests run OpenBao with TLS, raft and audit devices, and real agents; a stand-in provider creates what
+  the stacks declare, with the [documented rights](operations/vault.md). Never reached: HashiCorp's own server,
+  Enterprise, the injector's webhook, Pulumi's own provider.
+- **Docker Swarm.** The tests run one manager, Pulumi's own provider and two replicas of the image with the unmodified
+  server. Never reached: a second node, the ingress network, virtual addresses, [a reverse
+  proxy](operations/swarm.md#what-is-not-proven).
+- **DigitalOcean.** The tests run a server of ours whose requests and answers are checked against the published API
+  description. Never reached: an account and an agent. So it is not known how soon an agent accepts a new key, nor how
+  many keys it may have.
+- **GitHub.** The tests run actionlint, each step's script, and the previews by the real CLI. Never reached: a workflow
+  run. So it is not proven that GitHub issues a token, that a role accepts it, or that an approval is requested
+  ([pull requests](operations/pull-requests.md)).
+- **Coreflux broker.** The tests run its documented user commands on the embedded broker, which speaks MQTT 3.1.1 only.
+  Never reached: the broker itself, which no package registry has.
 """
 
 BAD_INPUT = """
@@ -68,7 +83,7 @@ The draws are the same on each run. What they found is mended, and stays found.
 def render() -> str:
     """The whole page."""
     count = len(list((ROOT / "tests" / "unit" / "broken").glob("*.yaml")))
-    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), NEVER_REACHED, *_tests(), BAD_INPUT.format(count=count)]
+    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), UNREACHED, *_tests(), BAD_INPUT.format(count=count)]
     return "\n".join(parts)
 
 

@@ -9,7 +9,6 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import botocore.session
 import pytest
@@ -17,12 +16,11 @@ import yaml
 from botocore import xform_name
 from typer.main import get_command
 
-from components.section_models import OF_KINDS, SECTIONS
 from secretops.cli import app
 from secretops.errors import ExitCode
 from settings import Settings
 from tests.stacks.pages import NOT_RUN, RUN_BY
-from tests.stacks.runbook import OPERATIONS, blocks, run_of
+from tests.stacks.runbook import OPERATIONS, blocks, has_shape, run_of
 from tools.site_pages import as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +38,7 @@ def commands(page: Path, program: str) -> Iterator[list[str]]:
     text = page.read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"^\$ (.*)$", text, re.MULTILINE)
     lines += [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
     for line in lines:
         if program not in line or not re.match(rf"(.*[|(]\s*|\s+)?{program}\s", line):
@@ -117,7 +116,7 @@ def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_nam
         assert test, "no test runs it: say in tests/stacks/pages.py which one does, or what that would take"
         runs = (ROOT / test).read_text()
         assert re.search(rf'"({re.escape(page)}|{re.escape(Path(page).name)})"', runs), test
-        assert re.search(r"\b(Page|blocks|run_of)\(", runs), test
+        assert re.search(r"\b(Page|blocks|run_of|shown_commands)\(", runs), test
     else:
         assert page not in RUN_BY, "nothing of it is run"
 
@@ -146,6 +145,8 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
         case "sh" | "bash":
             done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
             assert (done.returncode, done.stderr) == (0, "")
+        case "console":
+            assert text.startswith("$ "), "a transcript starts with its command"
         case "json":
             json.loads(text)
         case "yaml":
@@ -157,12 +158,31 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
 
 
 def test_a_program_and_a_policy_stand_only_where_a_test_takes_them_from_the_page() -> None:
-    """tests/stacks/test_component_package.py deploys the one, tests/stacks/prod_vault.py by the rights of the other."""
+    """tests/stacks/test_component_package.py deploys the component's page, tests/unit/test_component.py runs the
+    README's program, tests/stacks/prod_vault.py deploys by the rights of the other.
+    """
     pages = {(language, page.name) for page in PAGES for _, language, _ in FENCES.findall(page.read_text())}
     assert {found for found in pages if found[0] in ("python", "hcl")} == {
+        ("python", "README.md"),
         ("python", "component.md"),
         ("hcl", "vault.md"),
     }
+
+
+@pytest.mark.parametrize(
+    ("output", "shown", "same"),
+    [
+        ("mqtt: 12 s, 20261129T092302Z-55792a8dbaf66537\n", "mqtt: 9 s, 20270101T000000Z-0000000000000000\n", True),
+        ("mqtt   verified   2027-02-27\nmore\n", "mqtt verified 2026-01-01\n...\n", True),
+        ("first\nsecond\nthird\n", "first\n...\nthird\n", True),
+        ("proven at localhost:1 and published\n", "proven at ...\n", True),
+        ("mqtt   failed     2027-02-27\n", "mqtt   verified   2027-02-27\n", False),
+        ("first\nsecond\n", "first\n", False),
+        ("second\nfirst\n", "first\n...\nsecond\n", False),
+    ],
+)
+def test_an_output_has_the_shape_of_a_transcript_but_for_what_varies(output: str, shown: str, same: bool) -> None:
+    assert has_shape(output, shown) is same
 
 
 def sections(text: str) -> dict[str, str]:
