@@ -21,10 +21,10 @@ from secretops.errors import ExitCode
 from settings import Settings
 from tests.stacks.pages import NOT_RUN, RUN_BY
 from tests.stacks.runbook import OPERATIONS, blocks, has_shape, run_of
-from tools.site_pages import as_github_does
+from tools.site_pages import OUTSIDE, as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 
 NO_API = {"configure", "s3", "sso"}
 """Commands of the AWS CLI that are its own, and none of a service's operations."""
