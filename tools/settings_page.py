@@ -45,7 +45,7 @@ SETS = {
     "issuer": "the CA that signs the [client certificate](operations/certificates.md)",
     "agent": "the agent that accepts the [API key](operations/agent-key.md)",
     "rotation": "how often secrets rotate, and how long servers have to follow",
-    "secrets": "more secrets, by name",
+    "secrets": "more secrets, by name",  # pragma: allowlist secret
     "log_level": "the log level of the server",
     "environment": "development, staging or production",
 }

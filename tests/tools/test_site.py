@@ -137,7 +137,8 @@ class Lists(HTMLParser):
 
 
 def as_commonmark(text: str) -> str:
-    return MarkdownIt("commonmark").enable("table").render(text)
+    html: str = MarkdownIt("commonmark").enable("table").render(text)
+    return html
 
 
 def test_lists_of_the_site_have_the_items_and_numbers_of_their_sources(site: Path) -> None:

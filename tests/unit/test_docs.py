@@ -204,6 +204,10 @@ def test_every_page_of_operations_is_in_the_index() -> None:
     assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text()))
 
 
+def test_the_readme_has_at_most_120_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
 def test_the_commands_page_lists_every_command_and_exit_code() -> None:
     text = (ROOT / "docs/commands.md").read_text()
     for name in get_command(app).commands:  # type: ignore[attr-defined]
