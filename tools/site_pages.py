@@ -122,7 +122,10 @@ def indent_lists(markdown: str) -> str:
 
 
 def name_cells(table: str) -> str:
-    """Return a table of HTML whose cells have the text of their column's head as `data-column`."""
+    """Return a table of HTML whose cells have the text of their column's head as `data-column`.
+
+    A bar in code is written `\\|` in a table. GitHub shows `|`, and Python-Markdown leaves the backslash.
+    """
     head, body, rows = table.partition("<tbody>")
     names = [re.sub(r"<[^>]+>", "", text).strip() for _, _, text in CELL.findall(head)]
 
@@ -130,4 +133,4 @@ def name_cells(table: str) -> str:
         columns = iter(names)
         return CELL.sub(lambda cell: f'<td{cell[2]} data-column="{next(columns, "")}">{cell[3]}</td>', row)
 
-    return head + body + "</tr>".join(named(row) for row in rows.split("</tr>"))
+    return head + body + "</tr>".join(named(row) for row in rows.replace(r"\|", "|").split("</tr>"))

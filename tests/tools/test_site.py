@@ -168,5 +168,5 @@ def test_an_item_after_a_paragraph_has_an_empty_line_before_it() -> None:
 
 def test_cells_of_a_table_have_the_names_of_their_columns() -> None:
     head = "<table>\n<thead>\n<tr>\n<th><code>a</code></th>\n<th></th>\n</tr>\n</thead>\n"
-    table = f"{head}<tbody>\n<tr>\n<td>1</td>\n<td>2</td>\n</tr>\n</tbody>\n</table>"
-    assert '<td data-column="a">1</td>\n<td data-column="">2</td>' in name_cells(table)
+    table = f"{head}<tbody>\n<tr>\n<td>1</td>\n<td><code>b \\| c</code></td>\n</tr>\n</tbody>\n</table>"
+    assert '<td data-column="a">1</td>\n<td data-column=""><code>b | c</code></td>' in name_cells(table)
