@@ -56,6 +56,17 @@ def test_the_readmes_program_declares_a_stack(monkeypatch: pytest.MonkeyPatch) -
     assert deployed.exports["secretops"] == below_a_component(DEV).exports["secretops"]
 
 
+def test_the_first_test_of_contributing_passes() -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    defined: dict[str, Any] = {}
+
+    exec(text, defined)  # noqa: S102 - a page of ours
+    tests = [function for name, function in defined.items() if name.startswith("test_")]
+
+    assert len(tests) == 1
+    tests[0]()
+
+
 @pytest.mark.parametrize("stack", STACK_FILES)
 def test_the_manifest_says_how_many_servers_are_to_report_where_the_stack_runs_them(stack: str) -> None:
     with stood_in(STACK_FILES[stack].read_text()) as text:

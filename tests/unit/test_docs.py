@@ -159,10 +159,11 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
 
 def test_a_program_and_a_policy_stand_only_where_a_test_takes_them_from_the_page() -> None:
     """tests/stacks/test_component_package.py deploys the component's page, tests/unit/test_component.py runs the
-    README's program, tests/stacks/prod_vault.py deploys by the rights of the other.
+    programs of README and CONTRIBUTING, tests/stacks/prod_vault.py deploys by the rights of the other.
     """
     pages = {(language, page.name) for page in PAGES for _, language, _ in FENCES.findall(page.read_text())}
     assert {found for found in pages if found[0] in ("python", "hcl")} == {
+        ("python", "CONTRIBUTING.md"),
         ("python", "README.md"),
         ("python", "component.md"),
         ("hcl", "vault.md"),
