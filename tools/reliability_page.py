@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.gates.table import GATES, TABLE
+from tests.mutants.record import read_mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,7 +23,8 @@ it, or what is not proven and why. This page is generated from `tests/gates/tabl
 
 Crash, clock and year are about a store, its rotator and the broker, whatever the server is.
 
-`make gates` runs the files that are named here, and nothing else; `make test` has them among all others.
+`make gates` runs the files that are named here, and nothing else. `make test` runs those of their tests that need no
+installed parts, `make test-all` runs them all.
 """
 
 UNREACHED = """
@@ -62,28 +64,34 @@ documentation shows.
 """
 
 BAD_INPUT = """
-## Broken stack files
+## Broken stack files and random input
 
-`tests/unit/broken` has {count} of them, one a file, as people break them. The first lines of each say what a person has
-to be told: the value and where it is, a part of the rule, a part of the remedy. All errors of a file are told at once,
-in 80 columns, and a secret that somebody pasted is never repeated. Some go through the real `pulumi preview`, too.
+A table of broken stack files checks that each error names the value, its place, the rule and the remedy, that all
+errors of a file are reported at once, and that a pasted secret is never repeated. Pulumi's own reader reports a file
+that is not YAML, with its line. It repeats the name of an unknown anchor, which is what a password that begins with `*`
+looks like. `make up` and `make preview` therefore check first, and print the line number alone; a direct call of
+`pulumi` prints Pulumi's words.
 
-What is no YAML is told by Pulumi's own reader, with its line. It repeats one thing of a file: the name of an anchor
-that is not there, which is what a password that begins with `*` looks like to it. `make up` and `make preview`
-therefore look first, and name the line alone; who calls `pulumi` itself gets Pulumi's words.
-
-## Random input
-
-Documents, log lines and answers are drawn by hypothesis: right but for one or two places, cut short, foreign, or any
-bytes.
-The draws are the same on each run. What they found is mended, and stays found.
+Hypothesis draws documents, log lines and answers: correct but for one or two places, cut short, foreign, or any bytes.
+Each run draws the same.
 """
+
+MUTANTS = """
+## Recorded mutants
+
+A mutant is a bug that somebody could make: one expression of the product, and what replaces it. `make mutants` applies
+each to a copy of the clone and runs the tests that must fail. `tests/mutants` has the {count} records. {measured}
+
+| mutant | without a test, a user would suffer | noticed by |
+|---|---|---|
+"""
+# Measured by `python -m tests.mutants --tier test`, and `--tier all`; the second writes nothing down.
+MEASURED = ""
 
 
 def render() -> str:
     """The whole page."""
-    count = len(list((ROOT / "tests" / "unit" / "broken").glob("*.yaml")))
-    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), UNREACHED, *_tests(), BAD_INPUT.format(count=count)]
+    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), UNREACHED, *_tests(), BAD_INPUT, *_mutants()]
     return "\n".join(parts)
 
 
@@ -124,6 +132,18 @@ def _tests() -> Iterator[str]:
         for proof, stacks in found.items():
             file, _, name = proof.partition("::")
             yield f"| [{file}](../{file}): {name.removeprefix('test_').replace('_', ' ')} | {_named(stacks)} |"
+
+
+def _mutants() -> Iterator[str]:
+    mutants = read_mutants()
+    head = MUTANTS.format(count=len(mutants), measured=MEASURED).rstrip("\n")
+    rows = (f"| {mutant.id} | {mutant.bug} | {_file(mutant.killed_by[0])} |" for mutant in mutants)
+    yield "\n".join([head, *rows])
+
+
+def _file(test: str) -> str:
+    file = test.partition("::")[0]
+    return f"[{Path(file).name}](../{file})"
 
 
 def _named(stacks: list[str]) -> str:
