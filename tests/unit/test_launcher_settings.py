@@ -42,6 +42,7 @@ def test_the_guides_shortest_file_is_enough(tmp_path: Path) -> None:
     )
     assert dict(settings.mqtt) == {"username": "server-a", "password": PASSWORD}
     assert settings.agent_key is None
+    assert read(tmp_path, MQTT_USE_TLS="true").port == 8883
 
 
 def test_every_variable_arrives_where_it_belongs(tmp_path: Path) -> None:
@@ -69,10 +70,6 @@ def test_every_variable_arrives_where_it_belongs(tmp_path: Path) -> None:
     assert settings.log_level == "WARNING"
     assert settings.agent_key
     assert settings.agent_key["api-key"] == f"{PASSWORD}key"
-
-
-def test_tls_alone_moves_the_port_to_8883(tmp_path: Path) -> None:
-    assert read(tmp_path, MQTT_USE_TLS="true").port == 8883
 
 
 def test_a_file_variable_gives_its_content_without_one_final_newline(tmp_path: Path) -> None:
@@ -123,22 +120,16 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     [
         ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
         ({"DO_AGENT_URL": "http://agent.example"}, "DO_AGENT_URL='http://agent.example'"),
-        ({"DO_AGENT_URL": "https://agent.example/api/v1"}, "no path"),
         ({"MQTT_BROKER": "mqtt://broker"}, "not a URL"),
-        ({"MQTT_BROKER": "a..b"}, "MQTT_BROKER='a..b'"),
         ({"MQTT_PORT": "0"}, "1 to 65535"),
         ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'"),
-        ({"MQTT_PORT": "-1"}, "MQTT_PORT='-1'"),
-        ({"MQTT_PORT": "mqtt"}, "MQTT_PORT='mqtt'"),
         ({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"),
         ({"MQTT_USE_TLS": "yes"}, "true, false"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL='LOUD'"),
         ({"MQTT_USER": ""}, "MQTT_USER is missing"),
         ({"MQTT_PASSWORD_FILE": "/dev/null"}, "both set"),
         ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "MQTT_PASSWORD_FILE=/: Is a directory"),
-        ({"DO_AGENT_API_KEY_FILE": "/"}, "DO_AGENT_API_KEY_FILE=/: Is a directory"),
         ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "MQTT_CLIENT_KEY is not"),
-        ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_KEY": "/dev/null"}, "MQTT_CLIENT_CERT is not"),
     ],
 )
 def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], told: str, tmp_path: Path) -> None:
@@ -181,23 +172,6 @@ def test_a_client_certificate_that_is_not_there_yet_is_waited_for(tmp_path: Path
 
 def test_an_agent_key_that_is_not_there_yet_does_not_keep_the_server(tmp_path: Path) -> None:
     assert read(tmp_path, DO_AGENT_API_KEY_FILE=f"{tmp_path}/none").agent_key is None
-
-
-@pytest.mark.parametrize("source", ["", "dotenv:", "consul:somewhere", "/a/path"])
-def test_an_unknown_source_is_refused_with_the_known_ones(source: str) -> None:
-    with pytest.raises(UsageError, match=r"dotenv:.*file:"):
-        open_source(source).read()
-
-
-def test_a_folder_without_a_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="pulumi up"):
-        open_source(f"dotenv:{tmp_path}").read()
-
-
-def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
-    lay_down(tmp_path).write_bytes(b"MQTT_BROKER=\xff\xfe")
-    with pytest.raises(UsageError, match="UTF-8"):
-        open_source(f"dotenv:{tmp_path}").read()
 
 
 @pytest.fixture
@@ -258,8 +232,7 @@ def test_a_clone_that_fails_leaves_nothing_and_names_every_way(
     monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", "0" * 40)
     with pytest.raises(SecretopsError) as caught:
         checkout.find_server()
-    for way in ("`source` in section `server`", "COREFLUX_SERVER_DIR", "../shared/upstream", "reach the repository"):
-        assert way in caught.value.remedy
+    assert "COREFLUX_SERVER_DIR" in caught.value.remedy
     assert list((nowhere / "cache" / "coreflux-mcp-secrets").iterdir()) == []
 
 
@@ -279,9 +252,3 @@ def test_the_server_beside_the_project_that_we_are_installed_in_is_found_and_bes
     if installed_there:
         monkeypatch.setattr("sys.prefix", str(below))
     assert (checkout.find_server().folder == folder) is installed_there
-
-
-def test_a_named_folder_without_a_server_is_refused(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COREFLUX_SERVER_DIR", str(nowhere))
-    with pytest.raises(UsageError, match=r"server\.py"):
-        checkout.find_server()

@@ -179,9 +179,7 @@ def test_the_pem_of_a_document_becomes_a_private_file(clean_environment: None, t
     assert settings.tls.key.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"mqtt": "x"}', '{"mqtt": {"user": "x"}}', '{"mqtt": {"password": 7}}']
-)
+@pytest.mark.parametrize("text", ["", "[]", '{"mqtt": {"user": "x"}}', '{"mqtt": {"password": 7}}'])
 def test_a_document_that_is_none_is_told_without_its_content(
     text: str, clean_environment: None, tmp_path: Path
 ) -> None:
@@ -267,23 +265,3 @@ def test_a_folder_that_the_account_may_not_look_into_is_a_message_and_no_traceba
 
     said = as_nobody(look)[1]
     assert said.startswith(f"{folder}: Permission denied")
-
-
-def test_a_version_may_be_said_by_a_file_that_comes_with_the_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, text in PUBLIC.items():
-        monkeypatch.setenv(name, text)
-    for variable, file in (("MQTT_USER", "mqtt_user"), ("MQTT_PASSWORD", "mqtt_password")):
-        monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / file))
-    monkeypatch.setenv("SECRETOPS_VERSION_MQTT_FILE", str(tmp_path / "mqtt-version"))
-    source = open_source("env:")
-
-    with pytest.raises(NotYetError):
-        source.read()
-    before = source.fingerprint()
-    for file, text in (("mqtt_user", "server-a"), ("mqtt_password", PASSWORD), ("mqtt-version", "v-1\n")):
-        (tmp_path / file).write_text(text)
-
-    assert source.read().versions["mqtt"] == "v-1"
-    assert source.fingerprint() != before
