@@ -118,4 +118,4 @@ def test_the_ca_that_is_current_signs_and_not_the_one_to_come(tmp_path: Path) ->
             session.store.publish(name, version.id, now)
     signed = x509.load_pem_x509_certificate(signer.sign(request).certificate.encode())
     assert signed.issuer == ours.certificate.subject
-    assert signed.not_valid_after_utc - now <= timedelta(seconds=600)
+    assert signed.not_valid_after_utc - session.clock() <= timedelta(seconds=600)
