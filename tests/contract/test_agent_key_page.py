@@ -16,7 +16,7 @@ from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.stack import DEADLINE
 from tests.stacks.runbook import OPERATIONS, blocks
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 TESTED, UNTESTED, OWNED = blocks(OPERATIONS / "agent-key.md")
 
 
