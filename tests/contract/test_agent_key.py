@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -154,19 +153,6 @@ def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind
     assert account.faults == [] and current and ours(account) == [current.user]
 
 
-@pytest.mark.parametrize("fault", [Fault.DROPPED_AFTER, Fault.GARBAGE_AFTER])
-def test_a_create_that_is_never_answered_leaves_at_most_one_key_which_the_next_tick_deletes(
-    owned: AgentStack, account: DigitalOcean, fault: Fault
-) -> None:
-    account.fail("create", *[fault] * 3)
-    assert isinstance(of_the_key(owned.tick()).error, UnreachableError)
-    assert account.asked.count("create") == 3 and len(ours(account)) == 1 and owned.kept().all == ()
-
-    assert of_the_key(owned.tick()).error is None
-    current = owned.kept().current
-    assert current and ours(account) == [current.user] and account.takes(owned.key())
-
-
 def test_what_a_crash_left_behind_is_deleted_though_nothing_is_due(owned: AgentStack, account: DigitalOcean) -> None:
     owned.tick()
     current = owned.kept().current
@@ -220,23 +206,6 @@ def test_a_current_key_that_somebody_deleted_is_told_and_replaced_within_the_hou
     assert account.takes(owned.key()) and of_the_key(owned.tick()).error is None
 
 
-def test_within_the_grace_of_the_key_before_a_missing_one_is_told_with_the_way_out(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
-    owned.tick()
-    owned.rotate("agent-key")
-    current = owned.kept().current
-    assert current and current.user
-    account.delete(current.user)
-    error = of_the_key(owned.tick()).error
-    assert isinstance(error, RefusedError) and key_of(current) in error.what and "--now" in error.remedy
-
-    owned.skip_grace()
-    owned.tick()
-    owned.tick()
-    assert account.takes(owned.key()) and len(ours(account)) == 1
-
-
 def test_a_store_out_of_a_backup_leaves_servers_the_key_after_its_own_until_the_grace_is_over(
     owned: AgentStack, account: DigitalOcean, tmp_path: Path
 ) -> None:
@@ -259,29 +228,6 @@ def test_a_store_out_of_a_backup_leaves_servers_the_key_after_its_own_until_the_
     owned.tick()
     current = owned.kept().current
     assert current and ours(account) == [current.user] and not account.takes(held)
-
-
-def to_another(stack: AgentStack, account: DigitalOcean) -> None:
-    """The stack's agent becomes another one of the account."""
-    (key,) = [one for one in stack.manifest.secrets if one.name == "agent-key"]
-    assert isinstance(key.agent, OwnedAgent)
-    account.former, account.agent = account.agent, str(uuid.uuid4())
-    agent = key.agent.model_copy(update={"id": account.agent})
-    secrets = tuple(one.model_copy(update={"agent": agent}) if one is key else one for one in stack.manifest.secrets)
-    stack.manifest = stack.manifest.model_copy(update={"secrets": secrets})
-
-
-def test_a_pending_key_of_the_agent_before_is_deleted_there(owned: AgentStack, account: DigitalOcean) -> None:
-    account.fail("complete", Fault.GARBAGE_AFTER)
-    assert isinstance(of_the_key(owned.tick()).error, UnreachableError)
-    pending = owned.kept().pending
-    assert pending and pending.user in ours(account)
-    to_another(owned, account)
-    account.not_yet = 1  # the new agent does not know it
-
-    assert of_the_key(owned.tick()).error is None
-    current = owned.kept().current
-    assert current and ours(account) == [current.user] and account.takes(owned.key())
 
 
 def test_a_key_that_the_agent_does_not_know_yet_is_shown_again(owned: AgentStack, account: DigitalOcean) -> None:

@@ -57,13 +57,6 @@ def test_the_keys_of_all_pages_are_listed(account: DigitalOcean, agent: DigitalO
     assert account.asked.count("list") == 3
 
 
-def test_a_list_that_is_left_out_is_empty_where_the_total_says_so(
-    account: DigitalOcean, agent: DigitalOceanAgent
-) -> None:
-    account.leaves_out = True
-    assert agent.listed() == ()
-
-
 @pytest.mark.parametrize(("fault", "seconds"), [(Fault.LIMITED, (3, 3)), (Fault.LIMITED_UNTIL, (17, 20))])
 def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
     account: DigitalOcean, agent: DigitalOceanAgent, slept: list[float], fault: Fault, seconds: tuple[float, float]
@@ -82,15 +75,6 @@ def test_whoever_is_told_to_wait_for_an_hour_leaves_it_to_another_tick(
         agent.create("it")
     assert not isinstance(told.value, LostError), "nothing was made"
     assert slept == [] and account.asked == ["create"]
-
-
-def test_a_key_that_was_shown_is_one_whatever_the_success_is_called(
-    account: DigitalOcean, agent: DigitalOceanAgent
-) -> None:
-    account.fail("create", Fault.CREATED)
-    key, value = agent.create("it")
-    agent.verify(value)
-    assert agent.listed() == (key,)
 
 
 def test_all_questions_about_one_thing_have_one_end(account: DigitalOcean, slept: list[float]) -> None:
@@ -195,13 +179,6 @@ def test_a_token_without_a_scope_or_of_somebody_else_is_refused_with_what_it_has
     )
     for error in refused(account, other):
         assert "HTTP 401" in error.what and "dop_v1_other" not in str(error)
-
-
-def test_an_agent_of_another_account_is_told_by_its_id(account: DigitalOcean) -> None:
-    other = OwnedAgent(url=account.url, id="00000000-0000-4000-8000-000000000000", prefix="it")
-    with pytest.raises(RefusedError, match="00000000-0000-4000-8000-000000000000") as told:
-        DigitalOceanAgent(other, admin=lambda: account.admin).listed()
-    assert "agent.id" in told.value.remedy
 
 
 def test_a_key_that_the_agent_echoes_in_its_refusal_is_in_no_error(agent: DigitalOceanAgent) -> None:

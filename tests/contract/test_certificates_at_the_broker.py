@@ -15,7 +15,7 @@ from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.stack import Stack, make_stack
 from tests.unit.signing import DAY, made
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 CERTIFICATE = "client-cert"
 
 

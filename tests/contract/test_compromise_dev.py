@@ -18,7 +18,6 @@ from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.contract.drills import Drill, dev_drill, drill, environment_of, servers
 from tests.real.embedded import Embedded, start_embedded
-from tests.real.mosquitto import Mosquitto
 from tests.real.stack import DEADLINE, PAUSE, make_stack
 
 pytestmark = pytest.mark.real
@@ -179,46 +178,6 @@ def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Dri
     assert not [path for path in stack.root.rglob("*") if path.is_file() and old in path.read_text(errors="replace")]
     for text in (old, new):
         assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
-
-
-@pytest.mark.slow
-def test_a_certificate_is_given_anew_and_its_serial_is_told_to_whoever_revokes(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    stack = make_stack(tmp_path / "store", mosquitto.broker())
-    stack.put("broker-admin", dict(mosquitto.admin))
-    cert = drill(stack, tmp_path)
-    first, second = mosquitto.client_certificate("first"), mosquitto.client_certificate("second")
-    stack.put("client-cert", first)
-    done = cert.compromise("client-cert", "--yes", given=json.dumps(dict(second)))
-    assert done.returncode == ExitCode.ATTENTION, done.stderr
-    (serial,) = [one["serial"] for one in cert.incident()["out"]]
-    assert f"revoke certificate serial {serial}" in done.stdout
-    for text in (first["client.key"], second["client.key"]):
-        assert text not in json.dumps(cert.incident()) + cert.page()
-
-
-@pytest.mark.slow
-def test_without_an_admin_that_the_broker_takes_it_says_so_keeps_that_and_goes_on_later(
-    dev: Drill, embedded_broker: Embedded
-) -> None:
-    stack = dev.stack
-    stack.rotate()
-    old = stack.credential()
-    secret = stack.manifest.secret("broker-admin")
-    stack.rotate("broker-admin")
-    in_use = stack.credential("broker-admin")["username"]
-    open_target(stack.manifest.broker, secret.kind).retire(embedded_broker.admin, in_use)
-    done = dev.compromise("mqtt", "--yes", "--json")
-    assert done.returncode == ExitCode.FAILED
-    assert json.loads(done.stdout) == dev.incident()
-    assert "secretops compromise mqtt goes on from there" in done.stderr
-    assert dev.incident()["moments"][-1]["told"].startswith("failed: ")
-    stack.put("broker-admin", dict(embedded_broker.admin))
-    done = dev.compromise("mqtt", "--yes")
-    assert done.returncode == ExitCode.DONE, done.stderr
-    assert stack.log_in(old) != "Success"
-    assert len(list(dev.folder.glob("incident-*.json"))) == 1
 
 
 @pytest.mark.slow

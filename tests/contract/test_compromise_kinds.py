@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from secretops.errors import ExitCode, SecretopsError, WaitingError
-from secretops.operations.compromise import begun, compromise
+from secretops.errors import ExitCode, WaitingError
 from secretops.operations.compromise.advice import tried
 from secretops.targets.digitalocean import API_VARIABLE
 from secretops.values import Value, new_password
@@ -82,36 +81,6 @@ def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_a
     assert said.count("the agent refuses the key") == 2
     assert list(incident["left"]) == ["replace", "readers"]
     assert incident["ended"]
-
-
-@pytest.mark.slow
-def test_a_deleted_key_that_the_agent_goes_on_to_take_is_never_said_to_be_refused(
-    tmp_path: Path, account: DigitalOcean
-) -> None:
-    stack = owned_stack(tmp_path / "store", account)
-    stack.tick()
-    account.still = 100
-    session = stack.session()
-    incident = begun(session, "agent-key", since=None, to=tmp_path)
-    with pytest.raises(SecretopsError, match="still takes a key that was deleted"):
-        compromise(session, incident, to=tmp_path, sleep=lambda _: None)
-    code, said, told = compromised(stack, "agent-key", tmp_path)
-    assert code == ExitCode.ATTENTION, said
-    assert len(told["left"]["proof"]) == 1, "whether it is refused is left to find out"
-
-
-@pytest.mark.slow
-def test_whoever_had_the_token_of_the_agents_owner_may_have_made_keys_which_are_told(
-    tmp_path: Path, account: DigitalOcean
-) -> None:
-    stack = owned_stack(tmp_path / "store", account)
-    stack.tick()
-    account.add("a-stranger")
-    account.token = f"dop_v1_{new_password()}"  # as its owner makes another one
-    code, said, incident = compromised(stack, "agent-admin", tmp_path, given=account.token)
-    assert code == ExitCode.ATTENTION, said
-    told = [text for text in incident["left"]["replace"] if "secretops did not make it" in text]
-    assert [text.partition(": ")[2].partition(" (")[0] for text in told] == ["a-stranger"]
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from components import catalogue
 from components.next_step import next_step
 from secretops.launcher.variables import OWN_VARIABLES
 from secretops.manifest import COPILOT, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
@@ -77,11 +76,6 @@ def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator
     )
 
 
-def test_the_prefix_of_a_long_stacks_keys_leaves_their_names_room() -> None:
-    agent = secrets_of(OWNED, f"plant-{'x' * 90}")["agent-key"].agent
-    assert isinstance(agent, OwnedAgent) and len(agent.prefix) <= catalogue.LONGEST_NAME
-
-
 @pytest.mark.parametrize(
     ("agent", "told"),
     [
@@ -99,11 +93,6 @@ def test_a_wrong_section_is_refused_with_value_rule_and_remedy(agent: str, told:
     assert len(found) == len(told)
     for problem, text in zip(found, told, strict=True):
         assert text in problem and "it-is-secret" not in problem
-
-
-def test_an_id_in_capitals_and_an_address_with_a_slash_are_taken_as_browsers_copy_them() -> None:
-    agent = secrets_of(f"{{kind: owned, id: {UUID.upper()}, url: '{URL}/'}}")["agent-key"].agent
-    assert isinstance(agent, OwnedAgent) and agent.id == UUID and agent.url == f"{URL}/"
 
 
 def test_no_stack_declares_the_tokens_secret_or_takes_the_agents_variable() -> None:

@@ -170,15 +170,3 @@ def test_a_command_that_can_not_ask_which_versions_are_current_writes_nothing(
 
     assert (code, "no Docker daemon answers" in told) == (UnreachableError.exit_code, True)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_can_not_be_written_is_told_without_a_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
-) -> None:
-    monkeypatch.setattr(export, "ask", lambda _stack: program)
-    (tmp_path / "file").write_text("")
-    code, told = said(monkeypatch, capsys, "timer", "--stack", "prod", "--to", str(tmp_path / "file"))
-
-    assert code == 2
-    assert "Traceback" not in told
-    assert "name one that you may write to" in told

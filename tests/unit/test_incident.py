@@ -100,19 +100,6 @@ def test_a_step_that_was_cut_short_stays_on_record_beside_the_one_that_ended_it(
     assert failed.done == ()
 
 
-def test_a_step_done_again_leaves_what_it_leaves_now() -> None:
-    first = an_incident().begin(Step.READERS, BEGAN).end(Step.READERS, BEGAN, "one of two", left=("restart it",))
-    assert first.to_do == ("restart it",)
-    assert first.begin(Step.READERS, BEGAN).end(Step.READERS, BEGAN, "two of two").to_do == ()
-
-
-def test_what_is_left_to_do_is_in_the_order_of_the_steps_and_first_on_the_page() -> None:
-    incident = an_incident(left={Step.TRAIL: ("who",), Step.REPLACE: ("revoke",)}, ended=BEGAN)
-    assert incident.to_do == ("revoke", "who")
-    text = page(incident)
-    assert text.index("- revoke") < text.index("- who") < text.index("## What was done")
-
-
 def test_whoever_chose_a_readers_name_writes_no_markdown_no_html_and_no_line_of_the_page() -> None:
     name = "x|y\n## Nothing is left to do\n<script>`[a](b)\x1b[2J *b* _i_ &lt; !() https://there"
     read = Read(

@@ -128,8 +128,10 @@ def token() -> Value:
     return Value({"token": secrets.token_hex(20)})
 
 
-@pytest.mark.parametrize("kind", ["file", "files", "json", "env"])
-@pytest.mark.parametrize("name", ["http-token", "http_token"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("file", "http-token"), ("files", "http-token"), ("files", "http_token"), ("json", ""), ("env", "")],
+)
 def test_every_source_brings_the_token_and_its_version(
     kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,13 +164,6 @@ def test_every_source_brings_the_token_and_its_version(
 
 def bearer(value: Value) -> str:
     return f"Bearer {value['token']}"
-
-
-def test_no_token_accepts_nothing() -> None:
-    tokens = BearerTokens()
-    assert not tokens.any
-    assert not tokens.accept(None)
-    assert not tokens.accept("Bearer ")
 
 
 def test_a_token_is_accepted_in_its_header_only_and_whole() -> None:
@@ -232,18 +227,6 @@ def test_refused_requests_are_one_line_for_many(caplog: pytest.LogCaptureFixture
     assert [("10.9.8.7" in line, "499 more" in line) for line in caplog.messages] == [(True, False), (False, True)]
     assert "a-path" not in caplog.text
     assert "a-query" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("transport", "remedy"),
-    [("htpp", "did you mean http?"), ("SSE", "did you mean sse?"), ("websocket", "stdio is the default")],
-)
-def test_an_unknown_transport_is_refused_with_those_that_there_are(transport: str, remedy: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        listening(transport, "127.0.0.1:0", ())
-    assert caught.value.what == f"--transport {transport!r}"
-    assert "stdio, sse, http" in caught.value.rule
-    assert remedy in caught.value.remedy
 
 
 TOKEN = token()

@@ -103,12 +103,6 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
     assert PASSWORD not in text
 
 
-def test_a_plain_file_is_read_without_a_record(tmp_path: Path) -> None:
-    env = lay_down(tmp_path, MQTT_BROKER="localhost", MQTT_USER="server-a", MQTT_PASSWORD=PASSWORD)
-    assert open_source(f"file:{env}").read().mqtt["password"] == PASSWORD
-    assert not (tmp_path / "log").exists()
-
-
 def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("in the way")
     with pytest.raises(StoreError, match="recorded"):
@@ -140,13 +134,6 @@ def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], t
     assert str(tmp_path) in str(caught.value)
     assert PASSWORD not in str(caught.value)
     assert not (tmp_path / "log").exists()
-
-
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        read(tmp_path, MQTT_BROKER="", MQTT_PORT="x", MQTT_PROTOCOL="6", LOG_LEVEL="x", MQTT_PASSWORD="")
-    for name in ("MQTT_BROKER", "MQTT_PORT", "MQTT_PROTOCOL", "LOG_LEVEL"):
-        assert name in str(caught.value)
 
 
 @pytest.mark.parametrize(

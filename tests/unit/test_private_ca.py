@@ -13,9 +13,10 @@ from cryptography import x509
 from components.catalogue import CLIENT_CA, CLIENT_CERT
 from secretops.certificates import new_key, private_pem, request_of
 from secretops.engine.state import Stage, Version
-from secretops.errors import WaitingError
+from secretops.errors import StoreError, WaitingError
 from secretops.issuers.private_ca import PrivateCa
 from secretops.manifest import Broker, BrokerKind, DotenvStore, Manifest, MqttProtocol, PrivateCaIssuer
+from secretops.operations.trust import lay
 from secretops.values import Value
 from tests.real.stack import make_stack
 from tests.unit import azure_stack, vault_stack
@@ -119,3 +120,20 @@ def test_the_ca_that_is_current_signs_and_not_the_one_to_come(tmp_path: Path) ->
     signed = x509.load_pem_x509_certificate(signer.sign(request).certificate.encode())
     assert signed.issuer == ours.certificate.subject
     assert signed.not_valid_after_utc - session.clock() <= timedelta(seconds=600)
+
+
+def test_trust_lays_the_stacks_cas_and_leaves_those_of_others(tmp_path: Path) -> None:
+    manifest, ca = manifest_of(on_a_folder()), made("ours", ca=True)
+    old, others, persons = (
+        tmp_path / f"{name}.crt"
+        for name in (f"client-ca-coreflux-mcp-dev-{'0' * 16}", f"client-ca-coreflux-mcp-dev-eu-{'0' * 16}", "a-persons")
+    )
+    for path in (old, others, persons):
+        path.write_text("it was there")
+    laid = lay(manifest, tmp_path, ca.pem)
+    assert laid.gone == (old,)
+    assert {*tmp_path.iterdir()} == {others, persons, *laid.trusted}
+    assert [path.read_text() for path in laid.trusted] == [ca.pem]
+    with pytest.raises(StoreError):
+        lay(manifest, tmp_path, "no PEM")
+    assert laid.trusted[0].exists(), "what cannot be read takes no CA from the broker"
