@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -204,30 +203,6 @@ def test_a_current_key_that_somebody_deleted_is_told_and_replaced_within_the_hou
     assert key_of(current) in error.what and "who deleted it" in error.remedy
 
     assert account.takes(owned.key()) and of_the_key(owned.tick()).error is None
-
-
-def test_a_store_out_of_a_backup_leaves_servers_the_key_after_its_own_until_the_grace_is_over(
-    owned: AgentStack, account: DigitalOcean, tmp_path: Path
-) -> None:
-    owned.tick()
-    backup = shutil.copytree(tmp_path / "store", tmp_path / "backup")
-    owned.rotate("agent-key")
-    owned.skip_grace()
-    owned.tick()
-    held = owned.key()
-    shutil.rmtree(tmp_path / "store")
-    backup.rename(tmp_path / "store")
-
-    error = of_the_key(owned.tick()).error
-    assert error and error.exit_code is ExitCode.ATTENTION and "published" in error.what
-    assert account.takes(owned.key()) and account.takes(held) and owned.key() != held
-    assert of_the_key(owned.tick()).error is None and account.takes(held)
-
-    owned.skip_grace()
-    owned.tick()
-    owned.tick()
-    current = owned.kept().current
-    assert current and ours(account) == [current.user] and not account.takes(held)
 
 
 def test_a_key_that_the_agent_does_not_know_yet_is_shown_again(owned: AgentStack, account: DigitalOcean) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +15,9 @@ from secretops.operations.compromise import begun, compromise, in_folder
 from secretops.operations.compromise.incident import Step
 from secretops.targets import open_target
 from secretops.values import Value, new_password
-from tests.contract.drills import Drill, dev_drill, drill, environment_of, servers
+from tests.contract.drills import Drill, dev_drill, drill, servers
 from tests.real.embedded import Embedded, start_embedded
-from tests.real.stack import DEADLINE, PAUSE, make_stack
+from tests.real.stack import PAUSE, make_stack
 
 pytestmark = pytest.mark.real
 
@@ -178,21 +177,3 @@ def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Dri
     assert not [path for path in stack.root.rglob("*") if path.is_file() and old in path.read_text(errors="replace")]
     for text in (old, new):
         assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
-
-
-@pytest.mark.slow
-def test_meanwhile_every_other_rotation_is_told_who_is_at_work(dev: Drill, server_folder: Path) -> None:
-    stack = dev.stack
-    stack.rotate()
-    with servers(dev, server_folder, 1) as (stopped,):
-        stopped.send_signal(signal.SIGSTOP)  # so that it is waited for
-        command = [*stack.command("compromise", "mqtt", "--yes", "--to", str(dev.folder))]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment_of(stack)) as it:
-            dev.until("readers")
-            for other in (["tick"], ["rotate", "broker-admin"], ["compromise", "broker-admin", "--yes"]):
-                busy = dev.compromise(*other[1:]) if other[0] == "compromise" else stack.run(*other)
-                assert busy.returncode == ExitCode.BUSY, busy.stderr
-                assert "secretops compromise mqtt" in busy.stderr
-            it.terminate()
-            it.communicate(timeout=DEADLINE)
-        stopped.send_signal(signal.SIGCONT)

@@ -13,8 +13,8 @@ import pytest
 from secretops.errors import ExitCode, WaitingError
 from secretops.operations.compromise.advice import tried
 from secretops.targets.digitalocean import API_VARIABLE
-from secretops.values import Value, new_password
-from tests.real.agent_stack import external_stack, owned_stack
+from secretops.values import Value
+from tests.real.agent_stack import owned_stack
 from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified
@@ -81,24 +81,6 @@ def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_a
     assert said.count("the agent refuses the key") == 2
     assert list(incident["left"]) == ["replace", "readers"]
     assert incident["ended"]
-
-
-@pytest.mark.slow
-def test_a_key_that_somebody_gives_out_is_asked_for_tested_and_told_to_be_taken_back(
-    tmp_path: Path, account: DigitalOcean
-) -> None:
-    stack = external_stack(tmp_path / "store", account)
-    stack.put("agent-key", {"api-key": account.add("old").secret})
-    old = stack.key()
-    code, said, _ = compromised(stack, "agent-key", tmp_path, given=new_password())
-    assert code == ExitCode.FAILED
-    assert stack.key() == old, "what the agent does not take is not published"
-    code, said, incident = compromised(stack, "agent-key", tmp_path, given=account.add("new").secret)
-    assert code == ExitCode.ATTENTION, said
-    assert incident["left"]["replace"], "the old one is taken back where it was given out"
-    assert account.takes(stack.key())
-    assert stack.key() != old
-    assert len(list(tmp_path.glob("incident-*.json"))) == 1, "the second go went on with the first"
 
 
 @pytest.mark.slow

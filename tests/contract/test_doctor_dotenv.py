@@ -124,10 +124,6 @@ def lose_the_values(folder: Folder) -> None:
     assert (mqtt.standing, len(mqtt.notes)) == (Standing.ATTENTION, 1)
 
 
-def edit(folder: Folder) -> None:
-    folder.stack.spoil("mqtt", "password", "typed-by-hand")
-
-
 def run(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     return folder.stack.run("doctor", *arguments)
 
@@ -186,12 +182,10 @@ TICK, ROTATE = "secretops tick", "secretops rotate mqtt"
 
 FAULTS: tuple[Fault[Folder], ...] = (
     Fault(open_the_folder, "folder", ("store has mode 755", ".env has mode 644", "mode 660"), "chmod"),
-    Fault(leave_pending, "secret mqtt", ("left pending",), TICK),
     Fault(change_the_servers_password, "login mqtt", ("the broker refuses user", "find out who"), ROTATE),
     Fault(change_the_admins_password, "login broker-admin", ("refuses user", "secretops put broker-admin")),
     Fault(leave_undelivered, "secret agent-key", ("not delivered",), TICK),
     Fault(lose_the_values, "secret mqtt", ("its values are gone", "purged since, or lost", "lost-store.md")),
-    Fault(edit, "secret mqtt", ("changed by hand",)),
 )
 
 

@@ -115,24 +115,6 @@ def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> N
         broker.stop(home)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_in_the_foreground_it_ends_well_when_told_to(home: Path, number: signal.Signals) -> None:
-    told, tell = os.pipe()
-    port = free_port()
-    argv = [sys.executable, "-m", "secretops.broker", str(home), "localhost", str(port), "--ready", str(tell)]
-    with subprocess.Popen(argv, pass_fds=(tell,), stderr=subprocess.PIPE) as process:
-        os.close(tell)
-        assert os.read(told, 1) == b"1"
-        os.close(told)
-        with socket.create_connection(("localhost", port)):  # a client that stays does not keep it
-            process.send_signal(number)
-            assert process.wait(timeout=DEADLINE) == 0
-        assert process.stderr is not None
-        assert b"Traceback" not in process.stderr.read()
-    assert not (home / PID_FILE).exists()
-
-
 def test_no_password_is_in_its_log_its_arguments_or_its_environment(embedded_broker: Embedded) -> None:
     credential = fresh(embedded_broker)
     with (

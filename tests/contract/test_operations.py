@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,19 +11,19 @@ import pytest
 from components.broker import broker_location
 from components.sections import OutsideBroker
 from secretops import redaction
+from secretops.certificates import private_pem
 from secretops.engine.rotation import GraceError
-from secretops.engine.state import Stage, Version
-from secretops.errors import RefusedError, StoreError, UsageError, WaitingError
+from secretops.engine.state import Version
+from secretops.errors import RefusedError, StoreError, UnreachableError, UsageError, WaitingError
 from secretops.operations.tick import exit_code
 from secretops.replicas import report_text, report_topic
 from secretops.stores import files
 from secretops.targets import open_target
-from secretops.targets.connection import Connection
-from secretops.targets.mosquitto import DynamicSecurity
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import MqttSession, Stack, log_in, make_stack
+from tests.unit.signing import made
 
 pytestmark = pytest.mark.real
 
@@ -141,22 +141,6 @@ def test_a_password_changed_behind_our_back_is_found_by_the_next_tick_and_mended
     assert stack.log_in() == "Success"
 
 
-@pytest.mark.slow
-def test_an_edited_env_stops_a_rotation_before_it_begins_and_a_put_adopts_it(stack: Stack) -> None:
-    stack.rotate()
-    fields = admin_sets(stack, stack.credential()["username"])
-    stack.env.write_text(stack.env.read_text().replace(stack.credential()["password"], fields["password"]))
-    text = stack.env.read_text()
-    with pytest.raises(StoreError, match="secretops put mqtt"):
-        stack.rotate()
-    assert isinstance(errors(stack)["mqtt"], StoreError)
-    assert stack.env.read_text() == text
-    assert stack.session().store.versions("mqtt").pending is None
-    stack.put("mqtt", fields)
-    assert errors(stack) == {}
-    assert stack.log_in() == "Success"
-
-
 @pytest.fixture
 def second_clone(embedded_broker: Embedded, tmp_path: Path) -> tuple[Stack, Stack]:
     """A stack in use, and another store of the same stack on the same broker that knows nothing of the first."""
@@ -199,32 +183,6 @@ def test_a_second_store_takes_the_user_over_with_rotate_now(second_clone: tuple[
     assert second.log_in() == "Success"
     assert first.log_in() != "Success"
     assert errors(second) == {}
-
-
-def put_and_left(stack: Stack, name: str, value: Value) -> str:
-    """What a `put` leaves that is killed before it publishes."""
-    version = Version(id="left", stage=Stage.PENDING, created=stack.clock(), user=value["username"])
-    stack.session().store.add(name, version, value)
-    return version.id
-
-
-@pytest.mark.slow
-def test_an_operators_put_that_was_killed_half_way_is_published_with_that_persons_roles_as_they_were(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    stack = make_stack(tmp_path / "store", mosquitto.broker())
-    stack.put("broker-admin", dict(mosquitto.admin))
-    person = admin_sets(stack, "person-" + new_password()[:8])
-    with Connection(stack.manifest.broker, mosquitto.admin) as connection:
-        DynamicSecurity(connection).run("addClientRole", username=person["username"], rolename="admin")
-    left = put_and_left(stack, "mqtt", person)
-    with MqttSession(stack.manifest.broker, person) as live:
-        assert errors(stack) == {}
-        assert live.publishes()
-    assert current(stack).id == left
-    with Connection(stack.manifest.broker, person) as connection:
-        roles = DynamicSecurity(connection).run("getClient", username=person["username"])["client"]["roles"]
-    assert len(roles) == 2
 
 
 def test_an_unexpected_error_about_one_secret_stops_no_other_and_shows_no_value(
@@ -340,7 +298,14 @@ def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_the
         ("client.crt", certifying_mosquitto.certificate_file),
         ("client.key", certifying_mosquitto.key_file),
     )
-    stack.put("client-cert", {field: path.read_text() for field, path in pairs})
+    fields = {field: path.read_text() for field, path in pairs}
+    good, now = stack.put("client-cert", fields), stack.clock()
+    assert good.verified or lies_in == "files"
+    stranger = made("mcp-server", begins=now - timedelta(days=1), ends=now + timedelta(days=30))
+    theirs = fields | {"client.crt": stranger.pem, "client.key": private_pem(stranger.key)}
+    with pytest.raises(UnreachableError):
+        stack.put("client-cert", theirs)
+    assert [one.id for one in stack.session().store.versions("client-cert").all] == [good.id], "it is not kept"
     stack.put("broker-admin", dict(certifying_mosquitto.admin))
     assert errors(stack) == {}
     stack.rotate()

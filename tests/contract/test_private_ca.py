@@ -20,9 +20,6 @@ from tests.real.own_ca import (
     CERTIFICATE,
     Certified,
     begun,
-    in_a_cluster,
-    in_openbao,
-    in_secrets_manager,
     make_certified,
     trusting_broker,
 )
@@ -37,16 +34,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield started
 
 
-@pytest.fixture(params=["folder", "kubernetes", "aws", "vault"])
-def stack(request: pytest.FixtureRequest, tmp_path: Path, broker: Mosquitto) -> Certified:
-    """Of which nothing has a value yet."""
-    match request.param:
-        case "kubernetes":
-            return in_a_cluster(tmp_path, broker, request.getfixturevalue("cluster"))
-        case "aws":
-            return in_secrets_manager(tmp_path, broker, request.getfixturevalue("moto_environment"))
-        case "vault":
-            return in_openbao(tmp_path, broker, request.getfixturevalue("openbao"))
+@pytest.fixture
+def stack(tmp_path: Path, broker: Mosquitto) -> Certified:
+    """Of which nothing has a value yet. How each store keeps versions is for the store suite."""
     return make_certified(tmp_path, broker)
 
 
@@ -120,7 +110,6 @@ def test_renewals_and_a_ca_change_fail_no_connect(running: Certified) -> None:
     assert len(running.trusted()) == 1
 
 
-@pytest.mark.parametrize("stack", ["folder"], indirect=True)
 def test_until_the_broker_trusts_the_next_ca_the_one_before_signs(running: Certified) -> None:
     old, first = running.current(AUTHORITY), running.current()
     with pytest.raises(AttentionError) as told:
@@ -135,7 +124,6 @@ def test_until_the_broker_trusts_the_next_ca_the_one_before_signs(running: Certi
     assert row.standing is Standing.ATTENTION
 
 
-@pytest.mark.parametrize("stack", ["folder"], indirect=True)
 def test_a_ca_is_kept_for_as_long_as_a_living_certificate_is_signed_by_it(running: Certified) -> None:
     old = running.current(AUTHORITY)
     change_authority(running)
@@ -173,7 +161,6 @@ class Killed:
             self.count += 1
 
 
-@pytest.mark.parametrize("stack", ["folder"], indirect=True)
 def test_a_change_killed_before_or_after_any_effect_is_ended_by_ticks(running: Certified) -> None:
     """A CA made, then proven and published, a certificate renewed by it, and the CA before retired: each is killed."""
     making, publishing = Killed(running, "rotate", AUTHORITY), Killed(running, "rotate", AUTHORITY)

@@ -4,7 +4,6 @@ nobody in without a certificate, and reads the CA's own."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from tests.real.own_ca import (
     AUTHORITY,
     CERTIFICATE,
     NAME,
-    SECONDS,
     Certified,
     begun,
     make_certified,
@@ -114,24 +112,6 @@ def test_whoever_has_the_cas_key_plays_no_other_client_no_server_and_no_ca(runni
     )
     usage = above.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [CLIENT], "it signs no server's: OpenSSL wants the CA's usages, too"
-
-
-def test_the_certificates_are_strong_short_lived_and_of_unlike_serials(running: Certified) -> None:
-    seen = set()
-    for _ in range(3):
-        running.stack.rotate(CERTIFICATE)
-        (own,) = x509.load_pem_x509_certificates(running.read(CERTIFICATE)["client.crt"].encode())
-        key = own.public_key()
-        assert isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
-        assert list(own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [CLIENT]
-        version = running.versions().current
-        assert version and version.expires == own.not_valid_after_utc
-        assert own.not_valid_after_utc - version.created <= timedelta(seconds=SECONDS)
-        seen.add(own.serial_number)
-    assert len(seen) == 3 and all(one.bit_length() > 128 for one in seen)
-    authority = x509.load_pem_x509_certificate(running.read(AUTHORITY)["ca.crt"].encode())
-    constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
-    assert (constraints.ca, constraints.path_length) == (True, 0)
 
 
 def test_the_command_prints_what_the_broker_has_to_trust_and_lays_it_into_a_folder(

@@ -80,29 +80,6 @@ def shown(browser: Browser, path: Path, size: str = "desktop", scheme: Scheme = 
     return opened
 
 
-def badly_drawn(opened: Opened, drawing: str) -> list[str]:
-    """What of the charts that are shown is cut off (words, points, bars), and labels of an axis that touch."""
-    touching = opened.run(
-        f"""[...document.querySelectorAll('.{drawing} svg .role-axis-label')].flatMap(axis => {{
-            const labels = [...axis.querySelectorAll('text:not([opacity="0"])')];
-            return labels.slice(1).filter((each, before) =>
-                each.getBoundingClientRect().left < labels[before].getBoundingClientRect().right + 2
-            ).map(each => each.textContent);
-        }})"""
-    )
-    found = opened.run(
-        f"""[...document.querySelectorAll('.{drawing} svg')].flatMap(svg => {{
-            const box = svg.getBoundingClientRect();
-            const drawn = 'text:not([opacity="0"]), .mark-symbol path, .mark-rect path';
-            return [...svg.querySelectorAll(drawn)].filter(each => {{
-                const it = each.getBoundingClientRect();
-                return it.left < box.left - 1 || it.right > box.right + 1 || it.bottom > box.bottom + 1;
-            }}).map(each => each.textContent || each.outerHTML);
-        }})"""
-    )
-    return [str(each) for each in (*touching, *found)]
-
-
 def violations(opened: Opened) -> list[str]:
     """What axe-core finds, as rule: element. The page's own policy lets no script in but a debugger's."""
     opened.run(axe.script().read_text() + "; undefined")
@@ -125,18 +102,6 @@ def test_the_page_asks_for_nothing_says_nothing_fits_and_keeps_nobody_out(
     assert violations(opened) == []
     assert opened.said == []
     assert opened.asked == [everything.as_uri()]
-
-
-@pytest.mark.parametrize(("size", "drawing"), [("phone", "narrow"), ("desktop", "wide")])
-def test_one_drawing_of_each_chart_is_shown_and_all_of_it_is_within_it(
-    browser: Browser, everything: Path, size: str, drawing: str
-) -> None:
-    opened = shown(browser, everything, size)
-    visible = (
-        "[...document.querySelectorAll('figure > div')].filter(each => each.offsetHeight).map(each => each.className)"
-    )
-    assert opened.run(visible) == [drawing] * 4
-    assert badly_drawn(opened, drawing) == []
 
 
 def test_the_keyboard_reaches_everything_that_can_be_worked_in_the_order_of_the_page(

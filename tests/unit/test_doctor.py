@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
-import os
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,6 @@ from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations.doctor import doctor, exit_code, mend
 from secretops.operations.doctor.check import Level, Repair, Result, ok
-from secretops.operations.doctor.folder import FolderClosed
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -129,24 +126,6 @@ def test_a_planted_fault_is_found_by_its_check_alone(
     assert wrong[check]["level"] == "attention"
     assert words in wrong[check]["value"]
     assert wrong[check]["remedy"]
-
-
-def test_beside_what_is_anothers_ones_own_is_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack.env.chmod(0o644)
-    own, real = stack.env, Path.lstat
-
-    def lstat(path: Path) -> os.stat_result:
-        found = list(real(path))
-        found[stat.ST_UID] = found[stat.ST_UID] if path == own else 12345
-        return os.stat_result(found)
-
-    monkeypatch.setattr(Path, "lstat", lstat)
-    check = FolderClosed(stack.root)
-    repair = check.look().repair
-    assert repair and mend(repair) == "1 of them closed"
-    assert stack.env.stat().st_mode & 0o777 == 0o600
-    after = check.look()
-    assert (after.level, after.repair) == (Level.ATTENTION, None)
 
 
 def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stack: Stack, tmp_path: Path) -> None:

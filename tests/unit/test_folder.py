@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +15,7 @@ from typing import Any
 import pytest
 
 from components.dotenv.folder import FolderProvider, make
-from components.section import PROJECT_FOLDER
-from secretops.stores import env_file, files
+from secretops.stores import env_file
 from tests.real.accidents import as_nobody
 
 PROVIDER = FolderProvider()
@@ -293,58 +291,6 @@ def test_a_read_only_folder_is_refused(common: Path) -> None:
 
 
 # Two writers
-
-ROUNDS = 200
-
-PULUMI = """
-from pathlib import Path
-from tests.unit.test_folder import PROVIDER, ROUNDS, props
-root = Path({root!r})
-now = props(root)
-for at in range(ROUNDS):
-    assert not PROVIDER.diff(str(root), now, now).changes, f"lost in round {{at}}"
-    now = props(root, lines={{"MQTT_BROKER": "localhost", "MQTT_PORT": str(at)}})
-    PROVIDER.update(str(root), now, now)
-"""
-
-ROTATOR = """
-from pathlib import Path
-from secretops.stores import env_file, files
-from tests.real.accidents import as_nobody
-from tests.unit.test_folder import ROUNDS
-root = Path({root!r})
-for at in range(ROUNDS):
-    with files.lock(root):
-        env = root / "config" / ".env"
-        text = env.read_text()
-        assert at == 0 or env_file.values(text)["MQTT_PASSWORD"] == str(at - 1), f"lost in round {{at}}"
-        files.write(env, env_file.changed(text, {{"MQTT_PASSWORD": str(at)}}).encode(), files.PRIVATE)
-"""
-
-
-@pytest.mark.real
-@pytest.mark.slow
-def test_pulumi_and_the_rotator_write_the_variables_at_once_and_no_line_is_lost(root: Path) -> None:
-    """The second writer is a stand-in for the store, with its lock and its way to write."""
-    PROVIDER.create(props(root))
-    with (root / "config/.env").open("a") as file:
-        file.write("# a remark\nEDITOR=vi\n")
-
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code.format(root=str(root))], cwd=PROJECT_FOLDER, stderr=subprocess.PIPE, text=True
-        )
-        for code in (PULUMI, ROTATOR)
-    ]
-    told = [writer.communicate(timeout=120)[1] for writer in writers]
-
-    assert ([writer.returncode for writer in writers], told) == ([0, 0], ["", ""])
-    text = (root / "config/.env").read_text()
-    present = env_file.values(text)
-    assert present["MQTT_PORT"] == present["MQTT_PASSWORD"] == str(ROUNDS - 1)
-    assert "# a remark\nEDITOR=vi\n" in text
-    assert {path.name for path in (root / "config").iterdir()} == {".env", "mcp.json"}
-    assert mode(root / "config/.env") == files.PRIVATE
 
 
 @pytest.mark.parametrize("root", ["/", "/etc", "/home"])

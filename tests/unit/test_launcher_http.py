@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import secrets
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import anyio
 import httpx
@@ -23,7 +20,6 @@ from secretops.launcher.guard import LOG_EVERY, Refusals
 from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
 from secretops.launcher.listening import Address, Names, listening, parse_listen
-from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.values import Value
 
@@ -126,40 +122,6 @@ def test_an_allowed_host_that_is_no_name_is_refused_with_an_example(entry: str) 
 
 def token() -> Value:
     return Value({"token": secrets.token_hex(20)})
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [("file", "http-token"), ("files", "http-token"), ("files", "http_token"), ("json", ""), ("env", "")],
-)
-def test_every_source_brings_the_token_and_its_version(
-    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    value, place = token(), tmp_path / "place"
-    for variable, text in {"MQTT_BROKER": "localhost", "MQTT_USER": "server-a", "MQTT_PASSWORD": "of-a-test"}.items():
-        monkeypatch.setenv(variable, text)
-    match kind:
-        case "file":
-            (tmp_path / name).write_text(f"{value['token']}\n")
-            place.write_text(
-                "MQTT_BROKER=localhost\nMQTT_USER=server-a\nMQTT_PASSWORD=of-a-test\n"
-                f"MCP_HTTP_TOKEN_FILE={tmp_path}/{name}\nSECRETOPS_VERSION_HTTP_TOKEN=v-3\n"
-            )
-        case "files":
-            place.mkdir()
-            for file, text in {"mqtt-user": "server-a", "mqtt-password": "of-a-test", name: value["token"]}.items():
-                (place / file).write_text(text)
-            (place / f"{name.replace('_', '-')}-version").write_text("v-3")
-        case "json":
-            mqtt = {"username": "server-a", "password": "of-a-test"}
-            place.write_text(json.dumps({"mqtt": mqtt, "http-token": {"token": value["token"], "version": "v-3"}}))
-        case "env":
-            monkeypatch.setenv("MCP_HTTP_TOKEN", value["token"])
-            monkeypatch.setenv("SECRETOPS_VERSION_HTTP_TOKEN", "v-3")
-    settings = open_source("env:" if kind == "env" else f"{kind}:{place}").read()
-    assert settings.http_token == value
-    assert settings.versions["http-token"] == "v-3"
-    assert kind != "env" or "MCP_HTTP_TOKEN" not in os.environ
 
 
 def bearer(value: Value) -> str:

@@ -16,7 +16,7 @@ from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
 from tests.real.accidents import as_nobody
 
-PASSWORD, KEY = secrets.token_hex(20), secrets.token_hex(20)
+PASSWORD, KEY, TOKEN = secrets.token_hex(20), secrets.token_hex(20), secrets.token_hex(20)
 PUBLIC = {"MQTT_BROKER": "broker.example", "MQTT_PROTOCOL": "3.1.1"}
 
 
@@ -32,7 +32,7 @@ class Case:
 def dotenv(folder: Path, password: str, key: str) -> str:
     (folder / "config").mkdir(exist_ok=True)
     lines = {**PUBLIC, "MQTT_USER": "server-a", "MQTT_PASSWORD": password, "DO_AGENT_API_KEY": key}
-    lines["SECRETOPS_VERSION_MQTT"] = "v-1"
+    lines |= {"SECRETOPS_VERSION_MQTT": "v-1", "MCP_HTTP_TOKEN": TOKEN, "SECRETOPS_VERSION_HTTP_TOKEN": "v-3"}
     (folder / "config" / ".env").write_text("".join(f"{name}={text}\n" for name, text in lines.items()))
     return f"dotenv:{folder}"
 
@@ -44,7 +44,8 @@ def env_file(folder: Path, password: str, key: str) -> str:
 
 def mounted(folder: Path, password: str, key: str, dash: str = "-") -> str:
     files = {f"mqtt{dash}user": "server-a", f"mqtt{dash}password": password, f"api{dash}key": key}
-    for name, text in (files | {f"mqtt{dash}version": "v-1"}).items():
+    files |= {f"mqtt{dash}version": "v-1", f"http{dash}token": TOKEN, f"http{dash}token{dash}version": "v-3"}
+    for name, text in files.items():
         (folder / name).write_text(f"{text}\n")
     return f"files:{folder}"
 
@@ -55,7 +56,8 @@ def mounted_by_swarm(folder: Path, password: str, key: str) -> str:
 
 def document(folder: Path, password: str, key: str) -> str:
     mqtt = {"username": "server-a", "password": password, "version": "v-1"}
-    (folder / "it.json").write_text(json.dumps({"mqtt": mqtt, "agent-key": {"api-key": key}}))
+    token = {"token": TOKEN, "version": "v-3"}
+    (folder / "it.json").write_text(json.dumps({"mqtt": mqtt, "agent-key": {"api-key": key}, "http-token": token}))
     return f"json:{folder}/it.json"
 
 
@@ -64,7 +66,7 @@ def environment(folder: Path, password: str, key: str) -> str:
     os.environ["MQTT_PASSWORD_FILE"] = str(folder / "password")
     os.environ["DO_AGENT_API_KEY"] = key
     os.environ["MQTT_USER"] = "server-a"
-    os.environ["SECRETOPS_VERSION_MQTT"] = "v-1"
+    os.environ |= {"SECRETOPS_VERSION_MQTT": "v-1", "MCP_HTTP_TOKEN": TOKEN, "SECRETOPS_VERSION_HTTP_TOKEN": "v-3"}
     return "env:"
 
 
@@ -96,7 +98,8 @@ def test_every_source_gives_the_same_settings(case: Case, tmp_path: Path) -> Non
     assert settings.agent_key
     assert settings.agent_key["api-key"] == KEY
     assert (settings.broker, settings.protocol) == ("broker.example", "3.1.1")
-    assert settings.versions["mqtt"] == "v-1"
+    assert settings.http_token and settings.http_token["token"] == TOKEN
+    assert (settings.versions["mqtt"], settings.versions["http-token"]) == ("v-1", "v-3")
 
 
 def test_the_fingerprint_changes_with_a_value_and_shows_none(case: Case, tmp_path: Path) -> None:
