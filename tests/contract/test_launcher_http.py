@@ -162,7 +162,7 @@ def launched(tmp_path: Path, server_folder: Path, broker: RealBroker) -> Iterato
     made.stop()
 
 
-@pytest.fixture(params=["sse", "http"])
+@pytest.fixture(params=[pytest.param("sse", marks=pytest.mark.slow), "http"])
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
