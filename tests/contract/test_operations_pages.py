@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,18 @@ from tests.stacks.runbook import OPERATIONS, blocks
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def follow(stack: Stack | None, block: str, cwd: Path, *, given: str = "", code: int = 0, **environment: str) -> str:
+NOTHING: Mapping[str, str] = {}
+
+
+def follow(
+    stack: Stack | None,
+    block: str,
+    cwd: Path,
+    *,
+    given: str = "",
+    code: int = 0,
+    environment: Mapping[str, str] = NOTHING,
+) -> str:
     """Type a block. Returns what it printed."""
     own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if stack:
@@ -128,7 +139,7 @@ def test_certificates_page_gives_vaults_pki_another_ca(tmp_path: Path, openbao: 
         def typed(block: str, **named: str) -> str:
             path = f"{openbao.program.parent}:{os.environ['PATH']}"
             own = {**openbao.environment(openbao.root), **named, "PATH": path, "HOME": str(tmp_path)}
-            return follow(None, block.replace("coreflux-mcp-prod-pki", stack.issuer.mount), tmp_path, **own)
+            return follow(None, block.replace("coreflux-mcp-prod-pki", stack.issuer.mount), tmp_path, environment=own)
 
         typed(ask)
         name, root = make_root(openbao)

@@ -265,10 +265,11 @@ def test_a_broker_that_is_not_the_one_that_was_meant_is_unreachable(strict: Row,
     _, _, foreign = make_ca(tmp_path, "foreign")
     empty = tmp_path / "empty.crt"
     empty.write_text("")
-    missing = str(tmp_path / "none.crt")
-    for changes in ({"host": "127.0.0.1"}, {"ca_file": str(foreign)}, {"ca_file": str(empty)}, {"ca_file": missing}):
+    missing = tmp_path / "none.crt"
+    wrong = [strict.target(host="127.0.0.1"), *(strict.target(ca_file=str(ca)) for ca in (foreign, empty, missing))]
+    for target in wrong:
         with pytest.raises(UnreachableError):
-            strict.target(**changes).verify(strict.admin)
+            target.verify(strict.admin)
 
 
 def test_nothing_is_sent_in_clear_to_a_listener_without_tls(strict: Row) -> None:

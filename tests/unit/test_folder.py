@@ -140,7 +140,13 @@ def test_others_lines_and_files_are_no_drift(root: Path, made: dict[str, Any]) -
 
 
 def test_only_a_root_that_moves_is_a_new_folder(root: Path, made: dict[str, Any]) -> None:
-    for changed in ({"lines": {"MQTT_BROKER": "broker"}}, {"files": {}}, {"folders": ["config"]}, {"modes": {}}):
+    others: list[dict[str, Any]] = [
+        {"lines": {"MQTT_BROKER": "b"}},
+        {"files": {}},
+        {"folders": ["config"]},
+        {"modes": {}},
+    ]
+    for changed in others:
         result = PROVIDER.diff(str(root), made, props(root, **changed))
         assert (result.changes, result.replaces) == (True, [])
     result = PROVIDER.diff(str(root), made, props(root.with_name("elsewhere")))

@@ -53,6 +53,7 @@ class Following:
     follower: Follower
     state: LauncherState
     server: Any
+    connection: Any
     now: float = 1000.0
     outcome: SecretopsError | None = None
     first: Any = None
@@ -63,7 +64,7 @@ class Following:
         old = self.source.settings if isinstance(self.source.settings, ServerSettings) else self.first
         mqtt = Value({**old.mqtt, "password": password})
         self.source.version = version
-        self.source.settings = dataclasses.replace(old, mqtt=mqtt, versions={"mqtt": version}, **changes)  # type: ignore[arg-type]
+        self.source.settings = dataclasses.replace(old, mqtt=mqtt, versions={"mqtt": version}, **changes)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
     follower = Follower(
         source, server, connection, state, settings=settings, fingerprint=source.version, tell=lambda _: None
     )
-    made = Following(source, follower, state, server, first=settings)
+    made = Following(source, follower, state, server, connection, first=settings)
     connection.stay = lambda settings: made.stays.append(settings.versions["mqtt"])
 
     def attempt(_server: object, _connection: object, settings: ServerSettings, _stopping: threading.Event) -> Any:
@@ -116,7 +117,7 @@ def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following
 
 
 def test_follower_leaves_a_connection_that_a_tool_chose(following: Following) -> None:
-    following.follower._connection.is_of_a_tool = True
+    following.connection.is_of_a_tool = True
     following.offers("v-2")
     following.follower._look()
     assert (following.swaps, following.stays) == ([], ["v-2"])
