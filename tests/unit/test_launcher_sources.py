@@ -16,8 +16,9 @@ from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
 from tests.real.accidents import as_nobody
 
-PASSWORD, KEY, TOKEN = secrets.token_hex(20), secrets.token_hex(20), secrets.token_hex(20)
+PASSWORD, KEY = secrets.token_hex(20), secrets.token_hex(20)
 PUBLIC = {"MQTT_BROKER": "broker.example", "MQTT_PROTOCOL": "3.1.1"}
+TOKEN = secrets.token_hex(20)
 
 
 @dataclass
