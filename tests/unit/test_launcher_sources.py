@@ -13,7 +13,7 @@ import pytest
 
 from secretops.errors import UsageError
 from secretops.launcher.settings import NotYetError
-from secretops.launcher.sources import open_source
+from secretops.launcher.sources import SOURCES, open_source
 from tests.real.accidents import as_nobody
 
 PASSWORD, KEY = secrets.token_hex(20), secrets.token_hex(20)
@@ -236,6 +236,14 @@ def test_a_folder_that_is_not_there_yet_is_waited_for_where_a_slash_says_that_it
     monkeypatch.delenv("MQTT_BROKER")
     with pytest.raises(UsageError, match="MQTT_BROKER is missing"):
         open_source(f"json:{tmp_path}/never/").read()
+
+
+@pytest.mark.parametrize("text", ["", "dotenv:", "env:x", "consul:somewhere", "/a/path"])
+def test_an_unknown_source_is_refused_with_those_there_are(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_source(text)
+    for scheme in SOURCES:
+        assert f"{scheme}:" in str(caught.value)
 
 
 def test_a_folder_that_the_account_may_not_look_into_is_a_message_and_no_traceback(
