@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from dotenv import dotenv_values
@@ -13,7 +12,7 @@ from dotenv import dotenv_values
 from secretops.engine.agent_key import AgentKey
 from secretops.engine.rotation import GraceError
 from secretops.engine.state import Version
-from secretops.errors import ExitCode, RefusedError, StoreError, UnreachableError, UsageError
+from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
 from secretops.operations import session as sessions
 from secretops.operations.purge import purge
@@ -152,19 +151,6 @@ def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind
     assert account.faults == [] and current and ours(account) == [current.user]
 
 
-def test_what_a_crash_left_behind_is_deleted_though_nothing_is_due(owned: AgentStack, account: DigitalOcean) -> None:
-    owned.tick()
-    current = owned.kept().current
-    assert current and current.user
-    full = StoreError("the disk is full")
-    with mock.patch.object(type(owned.session().store), "add", side_effect=full), pytest.raises(StoreError):
-        owned.rotate("agent-key")
-    assert len(ours(account)) == 2
-
-    assert of_the_key(owned.tick()).error is None
-    assert ours(account) == [current.user]
-
-
 def test_a_lost_key_that_comes_to_light_long_after_goes_with_the_next_tick_though_it_has_the_name_of_the_current_one(
     owned: AgentStack, account: DigitalOcean
 ) -> None:
@@ -212,20 +198,6 @@ def test_a_key_that_the_agent_does_not_know_yet_is_shown_again(owned: AgentStack
     assert slept == [2, 4] and account.takes(owned.key())
 
 
-def test_a_key_that_the_agent_never_takes_is_not_published_and_not_multiplied(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
-    account.not_yet = 1000
-    for _ in range(3):
-        with pytest.raises(RefusedError):
-            mover(owned, account, lambda _: None).advance()
-        pending = owned.kept().pending
-        assert owned.kept().current is None and pending and ours(account) == [pending.user]
-    account.not_yet = 0
-    version = mover(owned, account, lambda _: None).advance()
-    assert pending and version.id == pending.id
-
-
 def test_a_second_rotation_within_the_grace_waits_unless_readers_are_cut_off(
     owned: AgentStack, account: DigitalOcean
 ) -> None:
@@ -239,20 +211,6 @@ def test_a_second_rotation_within_the_grace_waits_unless_readers_are_cut_off(
 
     owned.rotate("agent-key", cut_off=True)
     assert not account.takes(first) and account.takes(second) and account.takes(owned.key())
-
-
-def test_whoever_was_followed_makes_no_key_and_deletes_none(owned: AgentStack, account: DigitalOcean) -> None:
-    owned.tick()
-    owned.clock.skip(HALF_A_YEAR)
-    owned.tick()
-    owned.skip_grace()
-    before = ours(account)
-    store = owned.session().store
-    with mock.patch.object(type(store), "confirm", side_effect=StoreError("somebody has followed us")):
-        assert isinstance(of_the_key(owned.tick()).error, StoreError)
-        with pytest.raises(StoreError):
-            owned.rotate("agent-key")
-    assert ours(account) == before
 
 
 def test_a_token_is_tried_before_it_is_kept_and_no_key_is_taken(owned: AgentStack, account: DigitalOcean) -> None:

@@ -13,8 +13,7 @@ import pytest
 from secretops.errors import ExitCode
 from secretops.operations.compromise import begun, compromise, in_folder
 from secretops.operations.compromise.incident import Step
-from secretops.targets import open_target
-from secretops.values import Value, new_password
+from secretops.values import new_password
 from tests.contract.drills import Drill, dev_drill, drill, servers
 from tests.real.embedded import Embedded, start_embedded
 from tests.real.stack import PAUSE, make_stack
@@ -127,20 +126,6 @@ def test_what_was_pending_is_not_published(dev: Drill) -> None:
         "keep as pending",
         "discard",
     ]
-
-
-@pytest.mark.slow
-def test_an_operators_own_user_is_scrambled_too_and_told(dev: Drill, embedded_broker: Embedded) -> None:
-    stack = dev.stack
-    theirs = Value({"username": f"theirs-{new_password()[:6]}", "password": new_password()})
-    secret = stack.manifest.secret("mqtt")
-    open_target(stack.manifest.broker, secret.kind).apply(embedded_broker.admin, theirs)
-    stack.put("mqtt", theirs)
-    done = dev.compromise("mqtt", "--yes")
-    assert done.returncode == ExitCode.ATTENTION, done.stderr
-    assert stack.log_in(theirs) != "Success"
-    given_up, taken_over = dev.incident()["left"]["replace"]
-    assert theirs["username"] in given_up and all(user in taken_over for user in secret.users)
 
 
 @pytest.mark.slow
