@@ -145,7 +145,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield made
         with contextlib.suppress(OSError):
             listening.shutdown(socket.SHUT_RDWR)
-    thread.join()
+    thread.join(60)
 
 
 def test_what_the_broker_shows_and_who_signs_it_is_in_sight_and_nothing_is_told_of_what_lasts(place: Place) -> None:
