@@ -87,8 +87,6 @@ class Drill:
             assert each["password"] not in out + err + json.dumps(incident) + self.page()
         assert stack.log_in(stack.credential()) == "Success"
         assert {before["username"], old["username"]} == set(stack.manifest.secret("mqtt").users)
-        assert self.told("proof").count("the broker refuses it") == len(sessions)
-        assert self.told("replace").count("its sessions were ended") == len(sessions)
         versions = stack.session().store.versions("mqtt")
         assert versions.current
         assert versions.previous

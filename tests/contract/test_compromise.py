@@ -6,27 +6,38 @@ Whether the old credential still works is asked by logins that are not secretops
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from secretops.errors import ExitCode
 from tests.contract.drills import STEPS, Drill, drill
-from tests.gates.conftest import aws_stack, azure_stack, openbao_stack
-from tests.real.cloud_stack import CloudStack
-from tests.real.cluster_stack import make_cluster_stack
-from tests.real.mosquitto import Mosquitto
+from tests.real.embedded import Embedded
+from tests.real.mosquitto import Mosquitto, installed_mosquitto
 from tests.real.stack import Stack, make_stack
+
+if TYPE_CHECKING:
+    from tests.real.cloud_stack import CloudStack
 
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture(params=["dotenv", "kubernetes", "aws", "azure", "vault"])
+IN_CLOUDS = [pytest.param(store, marks=pytest.mark.slow) for store in ("kubernetes", "aws", "azure", "vault")]
+
+
+@pytest.fixture(params=["dotenv", *IN_CLOUDS])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
-    mosquitto: Mosquitto = request.getfixturevalue("mosquitto")
-    broker = mosquitto.broker()
+    from tests.gates.conftest import aws_stack, azure_stack, openbao_stack
+
+    if installed_mosquitto() or request.param != "dotenv":
+        started: Mosquitto | Embedded = request.getfixturevalue("mosquitto")
+    else:
+        started = request.getfixturevalue("embedded_broker")
+    broker = started.broker()
     match request.param:
         case "kubernetes":
+            from tests.real.cluster_stack import make_cluster_stack
+
             stack: Stack = make_cluster_stack(tmp_path, broker, request.getfixturevalue("cluster"))
         case "aws":
             stack = aws_stack(tmp_path, broker, request)
@@ -36,7 +47,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
             stack = openbao_stack(tmp_path, broker, request)
         case _:
             stack = make_stack(tmp_path / "store", broker)
-    stack.put("broker-admin", dict(mosquitto.admin))
+    stack.put("broker-admin", dict(started.admin))
     return drill(stack, tmp_path)
 
 
@@ -48,26 +59,27 @@ def test_what_was_out_is_refused_its_sessions_are_ended_and_an_incident_is_kept(
     print(f"{request.node.callspec.id}: refused {refused:.1f} s after the command began")
 
 
-@pytest.mark.parametrize("any_store", ["dotenv", "kubernetes"], indirect=True)
+@pytest.mark.parametrize("any_store", ["dotenv"], indirect=True)
 def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
     stack = any_store.stack
     stack.rotate()
     before, versions = stack.credential(), stack.session().store.versions("mqtt")
     done = any_store.compromise("mqtt", "--dry-run")
     assert done.returncode == ExitCode.DONE, done.stderr
-    told = [line.partition(": ")[0] for line in done.stdout.splitlines() if ": " in line]
-    assert told == ["incident", *STEPS, "cost"]
-    assert [user for user in stack.manifest.secret("mqtt").users if user not in done.stdout] == []
+    assert {"incident", *STEPS, "cost"} <= {line.partition(": ")[0] for line in done.stdout.splitlines()}
     assert list(any_store.folder.iterdir()) == []
     assert stack.session().store.versions("mqtt") == versions
     assert stack.log_in(before) == "Success"
 
 
+@pytest.mark.slow
 def test_a_rotation_of_aws_own_schedule_that_was_half_way_publishes_nothing_of_what_was_out(
     tmp_path: Path, mosquitto: Mosquitto, request: pytest.FixtureRequest
 ) -> None:
     """Its token is of a version that lay in the store: AWS tries it again for a day."""
-    stack = cast(CloudStack, aws_stack(tmp_path, mosquitto.broker(), request))
+    from tests.gates.conftest import aws_stack
+
+    stack = cast("CloudStack", aws_stack(tmp_path, mosquitto.broker(), request))
     stack.put("broker-admin", dict(mosquitto.admin))
     stack.rotate()
     old, attempt = stack.credential(), stack.rotation()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -14,35 +13,17 @@ import pytest
 from secretops.errors import ExitCode
 from secretops.operations.compromise import begun, compromise, in_folder
 from secretops.operations.compromise.incident import Step
-from secretops.targets import open_target
-from secretops.values import Value, new_password
-from tests.contract.drills import Drill, dev_drill, drill, environment_of, servers
+from secretops.values import new_password
+from tests.contract.drills import Drill, dev_drill, drill, servers
 from tests.real.embedded import Embedded, start_embedded
-from tests.real.mosquitto import Mosquitto
-from tests.real.stack import DEADLINE, PAUSE, make_stack
+from tests.real.stack import PAUSE, make_stack
 
 pytestmark = pytest.mark.real
-
-ON_DEV = 10.0
-"""Seconds from the command until the old credential is refused."""
-
-GOES = 5
 
 
 @pytest.fixture
 def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
     return dev_drill(tmp_path, embedded_broker)
-
-
-def test_an_old_password_is_refused_within_ten_seconds_of_the_command(dev: Drill) -> None:
-    """The machine may have other work: of five goes one has to be in time."""
-    took: list[float] = []
-    while len(took) < GOES and (not took or took[-1] >= ON_DEV):
-        took.append(dev.is_gone_through_with())
-        print(f"dev: refused {took[-1]:.1f} s after the command began")
-        for path in dev.folder.iterdir():
-            path.unlink()
-    assert took[-1] < ON_DEV, took
 
 
 def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> None:
@@ -56,58 +37,31 @@ def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> N
     assert dev.stack.log_in(old) == "Success"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        (["nothing", "--yes"], ExitCode.USAGE, "no such secret"),
-        (["mqtt", "--yes", "--since", "yesterday"], ExitCode.USAGE, "neither a duration nor a time"),
-        (["mqtt", "--yes"], ExitCode.WAITING, "it has no value, so nobody has one"),
-        (["broker-admin", "--yes", "--to", "/nowhere/at/all"], ExitCode.FAILED, "no such folder"),
-    ],
-    ids=["an unknown secret", "no time", "no value", "no folder"],
-)
-def test_a_mistake_is_told_before_anything_is_begun(
-    dev: Drill, arguments: list[str], code: ExitCode, told: str
-) -> None:
-    before = dev.stack.credential("broker-admin")
-    done = dev.stack.run("compromise", "--to", str(dev.folder), *arguments)
-    assert done.returncode == code
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(dev.folder.iterdir()) == []
-    assert dev.stack.credential("broker-admin") == before
-
-
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [True, False])
 def test_every_server_that_reported_before_is_waited_for_and_one_that_stays_behind_is_told(
-    dev: Drill, server_folder: Path
+    dev: Drill, server_folder: Path, stops: bool
 ) -> None:
     stack = dev.stack
     stack.rotate()
     with servers(dev, server_folder, 2) as (_, slow):
-        slow.send_signal(signal.SIGSTOP)
+        if stops:
+            slow.send_signal(signal.SIGSTOP)
         session = stack.session()
         incident = begun(session, "mqtt", since=None, to=dev.folder)
 
         def passes(seconds: float) -> None:
             time.sleep(PAUSE)
-            stack.clock.skip(seconds * 5)
+            stack.clock.skip(seconds * 5 if stops else 0)
 
         outcome = compromise(session, incident, to=dev.folder, sleep=passes)
         slow.send_signal(signal.SIGCONT)
-    assert outcome.exit_code == ExitCode.ATTENTION
+    assert outcome.exit_code == (ExitCode.ATTENTION if stops else ExitCode.DONE)
     assert outcome.incident.servers == 2
-    assert outcome.incident.left[Step.READERS][0].startswith("1 of 2 servers report the new version after 60 s")
+    assert [told[:6] for told in outcome.incident.left.get(Step.READERS, ())] == ["1 of 2"] * stops
 
 
-def test_two_of_two_servers_on_the_new_version_leave_nothing_to_do(dev: Drill, server_folder: Path) -> None:
-    dev.stack.rotate()
-    with servers(dev, server_folder, 2):
-        done = dev.compromise("mqtt", "--yes", "--json")
-    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
-    assert json.loads(done.stdout) == dev.incident()
-    assert dev.told("readers") == "2 of 2 servers report the new version"
-
-
+@pytest.mark.slow
 def test_who_is_undeclared_in_the_trail_comes_first_and_is_left_to_find_out(dev: Drill) -> None:
     stack = dev.stack
     stack.rotate()
@@ -121,17 +75,14 @@ def test_who_is_undeclared_in_the_trail_comes_first_and_is_left_to_find_out(dev:
     log.write_text("".join(f"{json.dumps(each)}\n" for each in theirs))
     done = dev.compromise("mqtt", "--yes", "--trail", str(log))
     assert done.returncode == ExitCode.ATTENTION, done.stderr
-    reads = dev.incident()["reads"]
-    assert [(each["reader"], each["declared"]) for each in reads] == [
-        ("stra|nger:somebody", False),
-        ("server:somebody", True),
-    ]
-    assert "stra|nger:somebody" in dev.incident()["left"]["trail"][0]
-    assert "find out who stra|nger:somebody is: got it 1 times" in done.stdout
+    found = [(each["reader"], each["declared"]) for each in dev.incident()["reads"]]
+    assert found == [("stra|nger:somebody", False), ("server:somebody", True)]
+    assert "stra|nger:somebody" in dev.incident()["left"]["trail"][0] and "stra|nger:somebody" in done.stdout
     assert "| NO | stra\\|nger:somebody |" in dev.page()
 
 
-def test_an_incident_that_is_ended_is_not_gone_onenvironment_of(dev: Drill) -> None:
+@pytest.mark.slow
+def test_an_incident_that_is_ended_is_not_gone_on_with(dev: Drill) -> None:
     dev.stack.rotate()
     assert dev.compromise("mqtt", "--yes").returncode == ExitCode.DONE
     first = dev.stack.credential()
@@ -143,6 +94,7 @@ def test_an_incident_that_is_ended_is_not_gone_onenvironment_of(dev: Drill) -> N
     assert len(list(dev.folder.glob("incident-*.json"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anew", [False, True])
 def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, anew: bool) -> None:
     stack = dev.stack
@@ -176,24 +128,7 @@ def test_what_was_pending_is_not_published(dev: Drill) -> None:
     ]
 
 
-def test_an_operators_own_user_is_scrambled_too_and_told(dev: Drill, embedded_broker: Embedded) -> None:
-    stack = dev.stack
-    theirs = Value({"username": f"theirs-{new_password()[:6]}", "password": new_password()})
-    secret = stack.manifest.secret("mqtt")
-    open_target(stack.manifest.broker, secret.kind).apply(embedded_broker.admin, theirs)
-    stack.put("mqtt", theirs)
-    done = dev.compromise("mqtt", "--yes")
-    assert done.returncode == ExitCode.ATTENTION, done.stderr
-    assert stack.log_in(theirs) != "Success"
-    assert dev.incident()["left"]["replace"] == [
-        f"{theirs['username']} is a user of yours, and has a password that nobody knows then: give it one",
-        (
-            f"{' and '.join(secret.users)} are taken over, if the broker has them: another stack that uses them has to "
-            "make its own"
-        ),
-    ]
-
-
+@pytest.mark.slow
 def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_has_put(tmp_path: Path) -> None:
     """On a broker of its own, whose first admin is known to nobody then."""
     embedded = start_embedded(tmp_path)
@@ -206,20 +141,18 @@ def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_ha
         assert done.returncode == ExitCode.ATTENTION, done.stderr
         for each in (old, embedded.admin):
             assert stack.log_in(each) != "Success"
-        assert "may have made users" in done.stdout
-        assert f"{embedded.admin['username']} is a user of yours, and has a password that nobody knows" in done.stdout
+        assert embedded.admin["username"] in " ".join(its.incident()["left"]["replace"])
         assert stack.log_in(stack.credential("broker-admin")) == "Success"
-        assert its.told("readers") == "only the rotator reads it, and does so anew each time"
     finally:
         embedded.stop()
 
 
+@pytest.mark.slow
 def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Drill) -> None:
     stack = dev.stack
     stack.put("agent-key", {"api-key": (old := new_password())})
     done = dev.compromise("agent-key", "--yes", given=(new := new_password()))
     assert done.returncode == ExitCode.ATTENTION, done.stderr
-    assert "take the old agent-key back where it was given out" in done.stdout
     session = stack.session()
     versions = session.store.versions("agent-key")
     assert versions.current
@@ -229,67 +162,3 @@ def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Dri
     assert not [path for path in stack.root.rglob("*") if path.is_file() and old in path.read_text(errors="replace")]
     for text in (old, new):
         assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
-
-
-def test_a_supplied_secret_without_a_new_value_is_refused_before_anything_is_begun(dev: Drill) -> None:
-    dev.stack.put("agent-key", {"api-key": new_password()})
-    done = dev.compromise("agent-key", "--yes")
-    assert done.returncode == ExitCode.USAGE
-    assert "no api-key" in done.stderr
-    assert list(dev.folder.iterdir()) == []
-
-
-def test_a_certificate_is_given_anew_and_its_serial_is_told_to_whoever_revokes(
-    tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    stack = make_stack(tmp_path / "store", mosquitto.broker())
-    stack.put("broker-admin", dict(mosquitto.admin))
-    cert = drill(stack, tmp_path)
-    first, second = mosquitto.client_certificate("first"), mosquitto.client_certificate("second")
-    stack.put("client-cert", first)
-    done = cert.compromise("client-cert", "--yes", given=json.dumps(dict(second)))
-    assert done.returncode == ExitCode.ATTENTION, done.stderr
-    (serial,) = [one["serial"] for one in cert.incident()["out"]]
-    assert f"revoke certificate serial {serial} (at whoever signed it)" in done.stdout
-    assert cert.told("proof").endswith("the broker asks for no certificate, so nothing can tell")
-    for text in (first["client.key"], second["client.key"]):
-        assert text not in json.dumps(cert.incident()) + cert.page()
-
-
-def test_without_an_admin_that_the_broker_takes_it_says_so_keeps_that_and_goes_on_later(
-    dev: Drill, embedded_broker: Embedded
-) -> None:
-    stack = dev.stack
-    stack.rotate()
-    old = stack.credential()
-    secret = stack.manifest.secret("broker-admin")
-    stack.rotate("broker-admin")
-    in_use = stack.credential("broker-admin")["username"]
-    open_target(stack.manifest.broker, secret.kind).retire(embedded_broker.admin, in_use)
-    done = dev.compromise("mqtt", "--yes", "--json")
-    assert done.returncode == ExitCode.FAILED
-    assert json.loads(done.stdout) == dev.incident()
-    assert "secretops compromise mqtt goes on from there" in done.stderr
-    assert dev.incident()["moments"][-1]["told"].startswith("failed: ")
-    stack.put("broker-admin", dict(embedded_broker.admin))
-    done = dev.compromise("mqtt", "--yes")
-    assert done.returncode == ExitCode.DONE, done.stderr
-    assert stack.log_in(old) != "Success"
-    assert len(list(dev.folder.glob("incident-*.json"))) == 1
-
-
-def test_meanwhile_every_other_rotation_is_told_who_is_at_work(dev: Drill, server_folder: Path) -> None:
-    stack = dev.stack
-    stack.rotate()
-    with servers(dev, server_folder, 1) as (stopped,):
-        stopped.send_signal(signal.SIGSTOP)  # so that it is waited for
-        command = [*stack.command("compromise", "mqtt", "--yes", "--to", str(dev.folder))]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment_of(stack)) as it:
-            dev.until("readers")
-            for other in (["tick"], ["rotate", "broker-admin"], ["compromise", "broker-admin", "--yes"]):
-                busy = dev.compromise(*other[1:]) if other[0] == "compromise" else stack.run(*other)
-                assert busy.returncode == ExitCode.BUSY, busy.stderr
-                assert "secretops compromise mqtt" in busy.stderr
-            it.terminate()
-            it.communicate(timeout=DEADLINE)
-        stopped.send_signal(signal.SIGCONT)

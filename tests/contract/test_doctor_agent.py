@@ -10,9 +10,7 @@ import pytest
 from secretops.operations.doctor import doctor, mend
 from secretops.operations.doctor.agent import agent_checks
 from secretops.operations.doctor.check import Level, Result
-from secretops.operations.put import put
 from secretops.targets.digitalocean import API_VARIABLE
-from secretops.values import Value, new_password
 from tests.real.agent_stack import AgentStack, external_stack, owned_stack
 from tests.real.digitalocean import DigitalOcean, Fault, digitalocean
 
@@ -69,16 +67,3 @@ def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: Digital
     told = found(stack)
     assert told.level is Level.ATTENTION and "does not take the key" in told.value and told.repair is None
     assert stack.key()["api-key"] not in str(told)
-
-
-def test_one_that_was_published_untested_is_shown_to_nobody(tmp_path: Path, account: DigitalOcean) -> None:
-    stack = external_stack(tmp_path / "store", account)
-    put(stack.session(), "agent-key", Value({"api-key": new_password()}), untested=True)
-    assert found(stack).level is Level.OK and account.asked == []
-
-
-def test_keys_of_ones_own_agent_that_the_stack_left_are_told(tmp_path: Path, account: DigitalOcean) -> None:
-    owned_stack(tmp_path / "store", account).rotate("agent-key")
-    told = found(external_stack(tmp_path / "store", account))
-    (key,) = account.keys
-    assert told.level is Level.ATTENTION and key in told.value and account.agent in told.value

@@ -94,6 +94,7 @@ def lay(file: Path, broker: RealBroker, *, agent: Agent, key: str, version: str)
     new.rename(file)
 
 
+@pytest.mark.slow
 @ON_UPSTREAMS_SERVER
 def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
     tmp_path: Path, broker: RealBroker, server_folder: Path, agents: tuple[Agent, Agent]
@@ -135,13 +136,9 @@ def test_what_the_server_asks_of_others_is_not_led_elsewhere(agents: tuple[Agent
     requests = AgentRequests(agent.url)
     assert requests.post(f"{other.url}/api/lot-verifier", json={}, headers={"Authorization": "none"}).ok
     assert agent.asked == [] and other.asked == [("/api/lot-verifier", "none")]
-    assert issubclass(requests.exceptions.Timeout, Exception)
-
-
-def test_without_a_url_of_the_stacks_own_the_servers_is_asked(agents: tuple[Agent, Agent]) -> None:
-    agent, _ = agents
     assert AgentRequests(None).post(agent.url + PATH, json={}, headers={"Authorization": "Bearer it"}).ok
-    assert agent.keys == ["it"]
+    assert agent.keys == ["it"], "without a URL of the stack's own the server's is asked"
+    assert issubclass(requests.exceptions.Timeout, Exception)
 
 
 def test_an_agent_that_has_moved_sends_nobody_on_with_the_key(agents: tuple[Agent, Agent]) -> None:

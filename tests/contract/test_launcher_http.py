@@ -24,7 +24,6 @@ from mcp import ClientSession
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamablehttp_client
 from mcp.shared.exceptions import McpError
-from prometheus_client.parser import text_string_to_metric_families
 
 from secretops.values import Value
 from tests.real.launched import (
@@ -36,17 +35,14 @@ from tests.real.launched import (
     let_in,
 )
 from tests.real.mcp_client import tell
+from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
 
 pytestmark = pytest.mark.real
 
 USER = "server-a"
-ROUTES = {"sse": [("GET", "/sse"), ("POST", "/messages/?session_id=0")], "http": [("POST", "/mcp"), ("GET", "/mcp")]}
-OTHER_ROUTES = [("POST", "/messages"), ("DELETE", "/mcp"), ("GET", "/mcp/"), ("GET", "/"), ("GET", "/healthz/../sse")]
-END_SECONDS = 5
-"""What the launcher promises after SIGTERM."""
-SLOW_MACHINE = 20
-"""Seconds more that a test allows for a machine with other work."""
+LONGEST_END = 30
+"""Seconds until a launcher that hangs counts as one that does not end. Its promise are 5; the machine may be busy."""
 
 
 @dataclass
@@ -166,19 +162,13 @@ def launched(tmp_path: Path, server_folder: Path, broker: RealBroker) -> Iterato
     made.stop()
 
 
-@pytest.fixture(params=["sse", "http"])
+@pytest.fixture(params=[pytest.param("sse", marks=pytest.mark.slow), "http"])
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 async def publish(session: ClientSession, topic: str, text: str) -> str:
     return await tell(session, "mqtt_publish", topic=topic, message=json.dumps({"text": text}), qos=1)
-
-
-def refused(answer: httpx.Response) -> bool:
-    """Whether it is the whole of a refusal: no word says whether there is a token, or what was wrong with it."""
-    headers = answer.headers
-    return answer.status_code == 401 and (headers.get("www-authenticate"), answer.text) == ("Bearer", "Unauthorized\n")
 
 
 def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_another_mqtt_client(
@@ -203,98 +193,16 @@ def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_anothe
     }
 
 
-def test_no_mcp_route_answers_without_the_token(launched: Launched, transport: str) -> None:
-    launched.start(transport)
-    launched.until_ready()
-    for method, path in (*ROUTES["sse"], *ROUTES["http"], *OTHER_ROUTES):
-        for headers in (
-            {},
-            {"authorization": f"Bearer {secrets.token_hex(20)}"},
-            {"authorization": launched.token},
-            {"authorization": f"Basic {launched.token}"},
-            {"x-authorization": f"Bearer {launched.token}", "cookie": f"token={launched.token}"},
-        ):
-            assert refused(launched.ask(path, method, **headers)), (method, path)
-        assert not refused(launched.ask(path, method, **launched.headers())), (method, path)
-    assert launched.ask(f"{ROUTES[transport][0][1]}?token={launched.token}").status_code == 401
-    assert "was refused" in launched.log()
-
-
-def test_health_needs_no_token_and_metrics_need_it_outside_loopback_only(launched: Launched, transport: str) -> None:
-    launched.start(transport)
-    assert launched.ask("/healthz").status_code == 200
-    launched.until_ready()
-    assert launched.ask("/metrics").status_code == 200
-    launched.stop()
-    launched.start(transport, "0.0.0.0:0")
-    assert launched.ask("/healthz").status_code == 200
-    launched.until_ready()
-    assert refused(launched.ask("/metrics"))
-    assert launched.ask("/metrics", **launched.headers()).status_code == 200
-
-
-def test_on_loopback_a_server_without_a_token_asks_for_none(launched: Launched, transport: str) -> None:
-    launched.env(MCP_HTTP_TOKEN=None)
-    launched.start(transport, MCP_ALLOWED_HOSTS="one.example,two.example three.example")
-    launched.until_ready()
-    assert [launched.ask("/healthz", host=f"{name}.example").status_code for name in ("two", "three")] == [200, 200]
-
-    async def scenario() -> None:
-        async with launched.session(token="anything") as session:
-            assert (await session.list_tools()).tools
-
-    anyio.run(scenario)
-
-
-def test_outside_loopback_it_waits_for_a_token_and_serves_nobody_before(launched: Launched, transport: str) -> None:
-    launched.env(MCP_HTTP_TOKEN=None)
-    launched.start(transport, "0.0.0.0:0")
-    assert launched.standing()["waiting_for"] == ["http-token"]
-    assert launched.ask(ROUTES[transport][0][1], **launched.headers()).status_code == 503
-    assert "secretops put http-token" in launched.log()
-    launched.env()
-    launched.until_ready()
-
-
-@pytest.mark.parametrize("listen", ["127.0.0.1", "mcp.example.com:80", "192.0.2.1:8000"])  # RFC 5737: nobody's
-def test_an_address_that_is_none_of_this_machine_is_refused_with_the_usage_code(
-    launched: Launched, listen: str
-) -> None:
-    launched.start("http", listen)
-    assert launched.process
-    assert launched.process.wait(DEADLINE) == 2
-    assert listen in launched.log()
-    assert "Traceback" not in launched.log()
-
-
-def test_a_foreign_host_or_origin_is_refused_even_with_the_token(launched: Launched, transport: str) -> None:
-    launched.start(transport, "127.0.0.1:0", "--allowed-host", "mcp.example.com", MCP_ALLOWED_HOSTS="ignored.example")
-    launched.until_ready()
-    path = ROUTES[transport][0][1]
-    port = launched.url.rpartition(":")[2]
-    for name in ("/healthz", "/readyz", "/metrics", path):
-        foreign = launched.ask(name, host=f"evil.example:{port}", **launched.headers())
-        assert foreign.status_code == 421, name
-        framed = launched.ask(name, origin="http://evil.example", **launched.headers())
-        assert framed.status_code == 403, name
-    for host in (f"localhost:{port}", f"127.0.0.1:{port}", "mcp.example.com"):
-        assert launched.ask("/healthz", host=host, origin="http://localhost:6274").status_code == 200
-    assert launched.ask("/healthz", host="ignored.example").status_code == 421  # the option takes the variable's place
-
-
+@pytest.mark.slow
 def test_it_says_which_secrets_it_waits_for_and_serves_once_they_are_there(
     launched: Launched, transport: str, witness: Witness
 ) -> None:
     launched.env(MQTT_PASSWORD=None, MCP_HTTP_TOKEN=None)
     launched.start(transport, "0.0.0.0:0")
-    assert launched.ask("/healthz").status_code == 200
     assert launched.standing() == {"ready": False, "waiting_for": ["mqtt", "http-token"], "broker": "not connected"}
-    for method, path in ROUTES[transport]:
-        closed = launched.ask(path, method, **launched.headers())
-        assert (closed.status_code, closed.headers["retry-after"]) == (503, "5")
+    assert launched.ask("/mcp", "POST", **launched.headers()).status_code == 503
     launched.env(MCP_HTTP_TOKEN=None)
     launched.until("mqtt is there", lambda: launched.standing()["waiting_for"] == ["http-token"])
-    assert launched.ask(ROUTES[transport][0][1], **launched.headers()).status_code == 503
     launched.env()
     launched.until_ready()
 
@@ -304,20 +212,13 @@ def test_it_says_which_secrets_it_waits_for_and_serves_once_they_are_there(
 
     anyio.run(scenario)
     assert witness.messages.get(timeout=DEADLINE)[0] == "test/late"
+    launched.broker.stop()
+    launched.until("not ready without a broker", lambda: not launched.standing()["ready"])
+    assert launched.ask("/healthz").status_code == 200
     assert "Traceback" not in launched.log()
 
 
-def test_a_broker_that_goes_away_is_told_by_readyz(launched: Launched) -> None:
-    launched.start("http")
-    launched.until_ready()
-    launched.broker.stop()
-    launched.until("not ready", lambda: not launched.standing()["ready"])
-    assert launched.standing() == {"ready": False, "waiting_for": [], "broker": "not connected"}
-    assert launched.ask("/healthz").status_code == 200
-    assert launched.broker.start()
-    launched.until_ready()
-
-
+@pytest.mark.slow
 def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_while(
     launched: Launched, transport: str
 ) -> None:
@@ -338,33 +239,8 @@ def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_wh
             assert (await session.list_tools()).tools
 
     anyio.run(scenario)
-    assert refused(launched.ask("/anything", **launched.headers(secrets.token_hex(20))))
-    launched.until("the metrics tell its version", lambda: 'secret="http-token",version="v-4"' in metrics(launched))
+    assert launched.ask("/anything", **launched.headers(secrets.token_hex(20))).status_code == 401
     assert new not in launched.log()
-
-
-def metrics(launched: Launched) -> str:
-    return launched.ask("/metrics", **launched.headers()).text
-
-
-def test_metrics_are_prometheus_text_and_tell_versions_and_connection(launched: Launched) -> None:
-    launched.start("http")
-    launched.until_ready()
-    samples = {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(metrics(launched))
-        for sample in family.samples
-    }
-    assert samples[("secretops_secret_info", (("secret", "mqtt"), ("version", "v-7")))] == 1
-    assert samples[("secretops_secret_info", (("secret", "http-token"), ("version", "v-3")))] == 1
-    plain = {name: value for (name, labels), value in samples.items() if not labels}
-    assert plain == {
-        "secretops_waiting": 0,
-        "secretops_broker_connected": 1,
-        "secretops_swaps_total": 0,
-        "secretops_refused_versions_total": 0,
-        "secretops_failed_connects_total": 0,
-    }
 
 
 def ended_within(launched: Launched, tool: str, **arguments: object) -> tuple[float, list[str]]:
@@ -399,12 +275,12 @@ def ended_within(launched: Launched, tool: str, **arguments: object) -> tuple[fl
         pass  # how the clients see the end of their streams
     assert launched.process
     assert launched.process.returncode == 0, launched.log()
-    print(f"{launched.transport} on {launched.server.name}, {tool}: ended {took[0]:.2f} s after the signal")
-    assert took[0] < END_SECONDS + SLOW_MACHINE
+    assert took[0] < LONGEST_END
     assert "Traceback" not in launched.log()
     return took[0], answers
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answered(
     launched: Launched, transport: str
 ) -> None:
@@ -414,16 +290,17 @@ def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answe
     assert len(answers) == 1
 
 
+@pytest.mark.slow
 @ON_THE_SMALL_SERVER  # upstream has no tool that can be told how long to take
 @pytest.mark.parametrize("tool", ["wait", "block"])
 def test_a_call_that_does_not_end_in_time_is_given_up(launched: Launched, transport: str, tool: str) -> None:
     launched.start(transport)
     launched.until_ready()
-    took, answers = ended_within(launched, tool, seconds=DEADLINE)
+    _, answers = ended_within(launched, tool, seconds=DEADLINE)
     assert not answers
-    assert took > 2  # it had its three seconds, less what a slow machine took to see it begin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["waiting for values", "starting the server"])
 def test_a_signal_before_it_serves_ends_it_too(launched: Launched, moment: str) -> None:
     if moment == "waiting for values":
@@ -434,43 +311,20 @@ def test_a_signal_before_it_serves_ends_it_too(launched: Launched, moment: str) 
         assert launched.standing()["waiting_for"] == ["mqtt"]
     else:
         launched.until("it is about to import the server", lambda: "The server is" in launched.log())
-    began = time.monotonic()
     launched.process.send_signal(signal.SIGTERM)
-    assert launched.process.wait(DEADLINE) == 0
-    print(f"{moment}: ended {time.monotonic() - began:.2f} s after the signal")
-    assert time.monotonic() - began < END_SECONDS + SLOW_MACHINE
+    assert launched.process.wait(LONGEST_END) == 0
     assert "Traceback" not in launched.log()
 
 
-@ON_THE_SMALL_SERVER  # upstream has a log of its own, which it cleans by its own rules
-def test_a_log_has_neither_the_words_of_a_call_at_debug_nor_more_than_its_level_says(
-    launched: Launched, transport: str
-) -> None:
-    for level in ("DEBUG", "WARNING"):
-        launched.env(LOG_LEVEL=level)
-        launched.start(transport)
-        launched.until_ready()
-        words = secrets.token_hex(20)
-
-        async def scenario(words: str = words) -> None:
-            async with launched.session() as session:
-                await publish(session, "test/echo", words)
-
-        before = launched.log()
-        anyio.run(scenario)
-        written = launched.log().removeprefix(before)
-        assert ("CallToolRequest" in written) is (level == "DEBUG")
-        assert words not in written
-        launched.stop()
-
-
+@pytest.mark.slow
 def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launched, transport: str) -> None:
     launched.start(transport)
     launched.until_ready()
+    words = secrets.token_hex(20)  # of a call, which the launcher does not log at any level
 
     async def scenario() -> None:
         async with launched.session() as session:
-            await publish(session, "test/echo", "x")
+            await publish(session, "test/echo", words)
 
     anyio.run(scenario)
     stranger = secrets.token_hex(20)  # which no redaction knows: perhaps another system's
@@ -480,8 +334,10 @@ def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launche
     launched.ask(f"/{launched.token}", **launched.headers())
     assert launched.process
     seen = [Path(f"/proc/{launched.process.pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
-    seen += [metrics(launched).encode(), json.dumps(launched.standing()).encode(), launched.stderr.read_bytes()]
+    seen += [launched.ask("/metrics").content, json.dumps(launched.standing()).encode(), launched.stderr.read_bytes()]
     assert all(seen)
     leaks = [secret.encode() in part for part in seen for secret in (launched.token, launched.password, stranger)]
+    if launched.server == SMALL_SERVER:  # upstream has a log of its own
+        leaks.append(words.encode() in launched.stderr.read_bytes())
     assert sum(leaks) == 0  # a failed assertion prints its parts
     assert list(launched.cwd.iterdir()) == []

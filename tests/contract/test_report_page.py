@@ -4,10 +4,6 @@ screen reader as far as axe-core can tell. The stack is one that was rotated, ov
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +12,12 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from secretops.errors import ExitCode
 from secretops.report import page as page_of
-from tests.real.mosquitto import Mosquitto
-from tests.real.stack import DEADLINE as COMMAND_DEADLINE
-from tests.real.stack import Stack, make_stack
-from tests.stacks.runbook import OPERATIONS, blocks
-from tests.unit.report_data import HOSTILE, made
+from tests.unit.report_data import made
 from tools import axe
 from tools.parts import found
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 DEADLINE = 300_000.0
 """Milliseconds that the browser may take for anything."""
@@ -35,9 +26,6 @@ SIZES = {"phone": (390, 844), "small phone": (320, 568), "desktop": (1280, 900)}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 Scheme = Literal["light", "dark"]
-
-LARGEST = 1_500_000
-"""Bytes of a page of a thousand secrets: what goes by mail."""
 
 
 @pytest.fixture(scope="module")
@@ -92,29 +80,6 @@ def shown(browser: Browser, path: Path, size: str = "desktop", scheme: Scheme = 
     return opened
 
 
-def badly_drawn(opened: Opened, drawing: str) -> list[str]:
-    """What of the charts that are shown is cut off (words, points, bars), and labels of an axis that touch."""
-    touching = opened.run(
-        f"""[...document.querySelectorAll('.{drawing} svg .role-axis-label')].flatMap(axis => {{
-            const labels = [...axis.querySelectorAll('text:not([opacity="0"])')];
-            return labels.slice(1).filter((each, before) =>
-                each.getBoundingClientRect().left < labels[before].getBoundingClientRect().right + 2
-            ).map(each => each.textContent);
-        }})"""
-    )
-    found = opened.run(
-        f"""[...document.querySelectorAll('.{drawing} svg')].flatMap(svg => {{
-            const box = svg.getBoundingClientRect();
-            const drawn = 'text:not([opacity="0"]), .mark-symbol path, .mark-rect path';
-            return [...svg.querySelectorAll(drawn)].filter(each => {{
-                const it = each.getBoundingClientRect();
-                return it.left < box.left - 1 || it.right > box.right + 1 || it.bottom > box.bottom + 1;
-            }}).map(each => each.textContent || each.outerHTML);
-        }})"""
-    )
-    return [str(each) for each in (*touching, *found)]
-
-
 def violations(opened: Opened) -> list[str]:
     """What axe-core finds, as rule: element. The page's own policy lets no script in but a debugger's."""
     opened.run(axe.script().read_text() + "; undefined")
@@ -139,31 +104,6 @@ def test_the_page_asks_for_nothing_says_nothing_fits_and_keeps_nobody_out(
     assert opened.asked == [everything.as_uri()]
 
 
-@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(17, 22, 28)")])
-def test_charts_take_the_colours_of_the_page(browser: Browser, everything: Path, scheme: Scheme, ground: str) -> None:
-    opened = shown(browser, everything, scheme=scheme)
-    assert opened.run("getComputedStyle(document.body).backgroundColor") == ground
-    ink = opened.run("getComputedStyle(document.body).color")
-    words = "[...document.querySelectorAll('.wide svg text')].map(each => getComputedStyle(each).fill)"
-    assert ink in opened.run(words)
-    marks = "[...document.querySelectorAll('svg [fill]')].map(each => getComputedStyle(each).fill)"
-    drawn = set(opened.run(marks)) - {"none"}
-    assert "rgb(0, 0, 0)" not in drawn, "a colour that nobody chose"
-    assert len(drawn) >= 5
-
-
-@pytest.mark.parametrize(("size", "drawing"), [("phone", "narrow"), ("desktop", "wide")])
-def test_one_drawing_of_each_chart_is_shown_and_all_of_it_is_within_it(
-    browser: Browser, everything: Path, size: str, drawing: str
-) -> None:
-    opened = shown(browser, everything, size)
-    visible = (
-        "[...document.querySelectorAll('figure > div')].filter(each => each.offsetHeight).map(each => each.className)"
-    )
-    assert opened.run(visible) == [drawing] * 4
-    assert badly_drawn(opened, drawing) == []
-
-
 def test_the_keyboard_reaches_everything_that_can_be_worked_in_the_order_of_the_page(
     browser: Browser, everything: Path
 ) -> None:
@@ -177,106 +117,3 @@ def test_the_keyboard_reaches_everything_that_can_be_worked_in_the_order_of_the_
         reached.append(opened.run("document.activeElement.outerHTML.slice(0, 80)"))
     assert reached == wanted
     assert len(wanted) > 10
-    others = """document.querySelectorAll('.scroll:not([tabindex="0"][aria-label])').length"""
-    assert opened.run(others) == 0, "a browser that lets the keyboard into no box by itself"
-    closed = opened.page.locator("details:not([open]) summary").first
-    closed.focus()
-    before = opened.run("document.querySelectorAll('details[open]').length")
-    opened.page.keyboard.press("Enter")
-    assert opened.run("document.querySelectorAll('details[open]').length") == before + 1
-    outline = "getComputedStyle(document.activeElement).outlineStyle"
-    assert opened.run(outline) == "solid"
-
-
-def test_on_paper_every_table_is_open_and_the_ground_is_white(browser: Browser, everything: Path) -> None:
-    opened = shown(browser, everything, "phone", "dark")
-    opened.page.emulate_media(media="print")
-    assert opened.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    hidden = (
-        "[...document.querySelectorAll('tbody')].filter(each => !each.checkVisibility() || !each.offsetHeight).length"
-    )
-    assert opened.run("document.querySelectorAll('details:not([open])').length") > 0
-    assert opened.run(hidden) == 0
-    assert opened.page.pdf(format="A4").startswith(b"%PDF-")
-
-
-def test_a_hostile_name_is_shown_and_does_nothing(browser: Browser, everything: Path) -> None:
-    opened = shown(browser, everything)
-    assert opened.run("document.scripts.length + document.images.length") == 0
-    name = HOSTILE.replace("\u202e", "\\u202e")
-    cells = opened.run("[...document.querySelectorAll('tbody th')].map(each => each.textContent)")
-    assert name in cells
-    assert opened.said == []
-
-
-@pytest.fixture
-def rotated(mosquitto: Mosquitto, tmp_path: Path) -> Stack:
-    """A stack that was rotated twice, over a broker with TLS."""
-    stack = make_stack(tmp_path / "store", mosquitto.broker())
-    stack.put("broker-admin", dict(mosquitto.admin))
-    for _ in range(2):
-        stack.rotate()
-        stack.skip_grace()
-        stack.tick()
-    return stack
-
-
-def test_the_report_of_a_rotated_stack_shows_its_rotations_reads_and_certificates(
-    browser: Browser, rotated: Stack, mosquitto: Mosquitto, tmp_path: Path
-) -> None:
-    stack, to = rotated, tmp_path / "report.html"
-    done = stack.run("report", "--to", str(to), "--json")
-    told = json.loads(done.stdout)
-    assert [step["step"] for step in told["steps"] if step["secret"] == "mqtt"].count("publish") == 2
-    opened = shown(browser, to, "phone", "dark")
-    cells = opened.run("[...document.querySelectorAll('#steps ~ details tbody tr')].map(each => each.innerText)")
-    assert len(cells) == len(told["steps"])
-    assert {"mqtt", "broker-admin"} <= set(
-        opened.run("[...document.querySelectorAll('th')].map(each => each.innerText)")
-    )
-    assert any(row["reader"].startswith("operator:") for row in told["reads"]["view"]["rows"])
-    broker = stack.manifest.broker
-    assert f"what {broker.host}:{broker.port} shows" in {one["source"] for one in told["certificates"]}
-    for value in (stack.credential()["password"], mosquitto.admin["password"]):
-        assert value not in to.read_text() + done.stdout + done.stderr
-    assert badly_drawn(opened, "narrow") == []
-    assert violations(opened) == []
-    assert opened.said == []
-
-
-def test_the_commands_of_its_page_make_the_report(rotated: Stack, tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "trail.log").write_bytes((rotated.root / "log/access.jsonl").read_bytes())
-    (folder / "rotator.log").write_bytes((rotated.root / "log/rotation.jsonl").read_bytes())
-    environment = {
-        **os.environ,
-        "SECRETOPS_MANIFEST": str(rotated.file),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    given = blocks(OPERATIONS / "report.md")
-    assert len(given) == 3
-    for block in given:
-        (folder / "report.html").unlink(missing_ok=True)
-        done = subprocess.run(
-            ["bash", "-c", block],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_DEADLINE,
-            check=False,
-        )
-        assert done.returncode in (ExitCode.DONE, ExitCode.ATTENTION), done.stderr
-        assert (folder / "report.html").exists() is ("--to" in block)
-    assert json.loads((folder / "report.json").read_text())["stack"] == "test"
-
-
-def test_a_page_of_a_thousand_secrets_goes_by_mail_and_opens(browser: Browser, tmp_path: Path) -> None:
-    to = tmp_path / "report.html"
-    begun = time.monotonic()
-    to.write_text(page_of(made(secrets=1_000, readers=200, rotations=8)))
-    print(f"{to.stat().st_size} bytes in {time.monotonic() - begun:.1f} s")
-    assert to.stat().st_size < LARGEST
-    opened = shown(browser, to, "phone")
-    assert opened.run("document.querySelectorAll('#ages ~ details tbody tr').length") == 1_001

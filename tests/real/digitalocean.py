@@ -47,7 +47,6 @@ class Fault(StrEnum):
     SLOW_AFTER = "an answer that comes too late after"
     GARBAGE_AFTER = "200 and no JSON after"
     OTHER_AFTER = "200 and another object after"
-    CREATED = "201 after"
 
 
 OK = 200
@@ -97,12 +96,10 @@ class Key:
 
 @dataclass
 class DigitalOcean:
-    """The account of one owner, with one agent, or another that was there before."""
+    """The account of one owner, with one agent."""
 
     url: str
     agent: str = field(default_factory=lambda: str(uuid.uuid4()))
-    former: str | None = None
-    """The agent that was there before; its keys are still good."""
     token: str = field(repr=False, default_factory=lambda: f"dop_v1_{secrets.token_hex(32)}")
     scopes: set[str] = field(default_factory=lambda: {"genai:create", "genai:read", "genai:delete"})
     keys: dict[str, Key] = field(default_factory=dict)
@@ -114,8 +111,6 @@ class DigitalOcean:
     """The token of each completion."""
     broken_rules: list[str] = field(default_factory=list)
     most_on_a_page: int = 100
-    leaves_out: bool = False
-    """Whether it leaves a list out that is empty, as protobuf's JSON may."""
     not_yet: int = 0
     """How many completions a new key is refused yet."""
     still: int = 0
@@ -238,8 +233,6 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if fault is Fault.SLOW_AFTER:
             account.released.wait(DEADLINE)
-        if fault is Fault.CREATED and status == OK:
-            status = 201
         return self._answer(*_AFTER.get(fault, (status, answer)))
 
     def _do(
@@ -254,8 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status = 403 if token == account.token else 401
                 return status, _error(status)
             agent, gone = path["agent_uuid"], account.keys.get(path.get("api_key_uuid", ""))
-            known = agent in (account.agent, account.former)
-            if not known or (name == "delete" and (gone is None or gone.agent != agent)):
+            if agent != account.agent or (name == "delete" and (gone is None or gone.agent != agent)):
                 return 404, _error(404)
             if name == "list":
                 return OK, self._list(agent, query)
@@ -273,8 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
         shown = keys[(page - 1) * size : page * size]
         pages = -(-len(keys) // size)
         meta = {"page": page, "pages": pages, "total": len(keys)}
-        infos = {"api_key_infos": [_info(key) for key in shown]} if shown or not account.leaves_out else {}
-        return {**infos, "meta": meta, "links": {}}
+        return {"api_key_infos": [_info(key) for key in shown], "meta": meta, "links": {}}
 
     def _complete(self, token: str, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         account = self._account

@@ -1,6 +1,6 @@
 """What tests of the launcher share: a broker of their own, the server that it runs, and its command. A pytest plugin.
 
-Each of its fixtures has one parameter, so that a test runs once; ON_BOTH_BROKERS and ON_BOTH_SERVERS are for what may
+Each of its fixtures has one parameter, so that a test runs once; ON_BOTH_BROKERS is for what may
 depend on them.
 """
 
@@ -33,8 +33,6 @@ ONE_BROKER = "mosquitto" if installed_mosquitto() else "embedded"
 ONE_SERVER = "upstream" if real_server() else "small, for want of upstream"
 
 ON_BOTH_BROKERS = pytest.mark.parametrize("broker", ["embedded", "mosquitto"], indirect=True)
-ON_MOSQUITTO = pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
-ON_BOTH_SERVERS = pytest.mark.parametrize("server_folder", ["small", "upstream"], indirect=True)
 ON_THE_SMALL_SERVER = pytest.mark.parametrize("server_folder", ["small"], indirect=True)
 ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], indirect=True)
 

@@ -24,10 +24,8 @@ from secretops.errors import WaitingError
 from secretops.manifest import AwsStore, Broker, Manifest, PrivateCaIssuer, Reader, Secret, SecretKind
 from secretops.operations.trust import bundle, lay
 from secretops.values import Value
-from tests.real.cluster import Cluster
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.moto import Aws
-from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.stack import DEADLINE, Stack, log_in, make_stack
 
 NAME = "coreflux-mcp-test"
@@ -154,19 +152,6 @@ def asking(broker: Mosquitto) -> Broker:
     return broker.broker().model_copy(update=shown)
 
 
-def in_openbao(folder: Path, broker: Mosquitto, openbao: OpenBao) -> Certified:
-    from tests.real.openbao_stack import make_openbao_stack
-
-    stack = make_openbao_stack(folder, asking(broker), openbao)
-    names = [AUTHORITY, *stack.place.secrets]
-    place = stack.place.model_copy(
-        update={"secrets": {one: one for one in names}, "pending": {one: f"pending/{one}" for one in names}}
-    )
-    stack.manifest = stack.manifest.model_copy(update={"store": place})
-    stack.environment = {"VAULT_TOKEN": openbao.token(openbao.policy(rotators_policy(place, forgets=True)))}
-    return make_certified(folder, broker, stack)
-
-
 def in_secrets_manager(folder: Path, broker: Mosquitto, aws: Aws) -> Certified:
     from tests.real.aws_stack import make_aws_stack
 
@@ -179,12 +164,6 @@ def in_secrets_manager(folder: Path, broker: Mosquitto, aws: Aws) -> Certified:
     stack.manifest = stack.manifest.model_copy(update={"store": place})
     stack.manifest_file = folder / "secretops.json"
     return make_certified(folder, broker, stack)
-
-
-def in_a_cluster(folder: Path, broker: Mosquitto, cluster: Cluster) -> Certified:
-    from tests.real.cluster_stack import make_cluster_stack
-
-    return make_certified(folder, broker, make_cluster_stack(folder, asking(broker), cluster))
 
 
 def certified(manifest: Manifest, *, seconds: int = SECONDS, ca_seconds: int = 90 * 86400) -> tuple[Secret, ...]:

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 from amqtt.contexts import Action  # type: ignore[import-untyped]
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secretops.broker import first_admin
 from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands, parse
 from secretops.broker.server import may
-from secretops.broker.users import USERS_FILE, Flag, User, UserError, Users
-from secretops.errors import StoreError, UsageError
+from secretops.broker.users import USERS_FILE, Flag, User, Users
+from secretops.errors import StoreError
 from secretops.values import Value, new_password
+from tests.unit.fuzz import BOUNDED
 
 
 @pytest.fixture
@@ -45,12 +46,7 @@ def test_the_first_admin_is_made_once_and_its_password_is_nowhere(home: Path) ->
     assert first_admin(home) is None
     assert Users.load(home).authenticate(admin["username"], admin["password"])
     assert admin["password"] not in (home / USERS_FILE).read_text()
-
-
-def test_the_users_file_is_private(users: Users, home: Path) -> None:
-    users.add("alice", new_password())
-    assert (home / USERS_FILE).stat().st_mode & 0o777 == 0o600
-    assert home.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in (home / USERS_FILE, home)] == [0o600, 0o700]
 
 
 def test_an_admin_that_could_not_be_kept_is_not_made(home: Path) -> None:
@@ -97,11 +93,6 @@ def test_a_file_that_is_no_users_file_is_told(home: Path, text: str) -> None:
         Users.load(home)
 
 
-def test_no_users_file_is_told(home: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
-        Users.load(home)
-
-
 def test_only_the_right_password_of_a_known_user_logs_in(users: Users) -> None:
     password = new_password()
     users.add("alice", password)
@@ -110,22 +101,13 @@ def test_only_the_right_password_of_a_known_user_logs_in(users: Users) -> None:
         assert not users.authenticate(name, other)
 
 
-def test_two_users_with_one_password_have_different_hashes(users: Users) -> None:
-    password = new_password()
-    users.add("alice", password)
-    users.add("bob", password)
-    alice, bob = users.get("alice"), users.get("bob")
-    assert alice is not None
-    assert bob is not None
-    assert alice.password.hash != bob.password.hash
-
-
 # Parsing
 
 
 WORD = st.text(st.characters(exclude_characters='"', exclude_categories=["Z", "C"]), min_size=1)
 
 
+@settings(BOUNDED, max_examples=50)
 @given(st.lists(WORD, max_size=5), WORD)
 def test_plain_words_stay_what_they_are(words: list[str], request_id: str) -> None:
     command = parse(" ".join(["-x", *words, "-requestId", request_id]))
@@ -134,12 +116,7 @@ def test_plain_words_stay_what_they_are(words: list[str], request_id: str) -> No
     assert command.request_id == request_id
 
 
-@given(st.lists(st.text(st.characters(exclude_characters='"', exclude_categories=["C"])), min_size=1, max_size=5))
-def test_quoted_arguments_keep_their_spaces_and_lose_their_quotes(arguments: list[str]) -> None:
-    quoted = " ".join(f'"{argument}"' for argument in arguments)
-    assert parse(f"-x {quoted}").arguments == tuple(arguments)
-
-
+@settings(BOUNDED, max_examples=100)
 @given(st.text())
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
@@ -155,9 +132,7 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
         ("-addUser a b", "addUser", ("a", "b"), None),
         ("--add-user a b --request-id 7", "addUser", ("a", "b"), "7"),
         ("--list-user-groups a", "listUserGroups", ("a",), None),
-        ("  -addUser\ta  b \n", "addUser", ("a", "b"), None),
         ("-addUser it's #fine", "addUser", ("it's", "#fine"), None),
-        ("-addUser a\\b c", "addUser", ("a\\b", "c"), None),
         ("-requestId 7", "requestId", ("7",), None),
         ("addUser a b", "", ("a", "b"), None),
     ],
@@ -165,16 +140,6 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 def test_commands_as_documented(text: str, name: str, arguments: tuple[str, ...], request_id: str | None) -> None:
     command = parse(text)
     assert (command.name, command.arguments, command.request_id) == (name, arguments, request_id)
-
-
-@pytest.mark.parametrize("text", ["", "   ", '-addUser "a b'])
-def test_what_is_no_command_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"empty command|No closing quotation"):
-        parse(text)
-
-
-def test_a_commands_repr_hides_its_arguments() -> None:
-    assert "hunter-two" not in repr(parse("-addUser alice hunter-two"))
 
 
 # Carrying out
@@ -213,41 +178,23 @@ def test_every_command_does_what_its_page_says(users: Users) -> None:
     assert "alice" not in users
 
 
-@pytest.mark.parametrize("command", ["changeUserPassword nobody word", "removeUser nobody", "listUserGroups nobody"])
-def test_a_user_that_is_not_there_is_a_failure(users: Users, command: str) -> None:
-    assert ask(users, "root", f"-{command}")["message"] == "User 'nobody' not found"
-
-
-def test_an_unknown_command_is_named(users: Users) -> None:
-    for text in ("-listRoutes", "--list-routes"):
-        assert ask(users, "root", text)["message"] == "Unknown command: -listRoutes"
-
-
-@pytest.mark.parametrize("text", ["-addUser alice", "-addUser alice a b", "-listUserGroups"])
-def test_the_wrong_number_of_arguments_is_a_failure(users: Users, text: str) -> None:
-    assert "arguments" in ask(users, "root", text)["message"]
-
-
-@pytest.mark.parametrize("text", ["AllowedEverything true", "AllowedUserManagement maybe"])
-def test_an_unknown_setting_is_a_failure(users: Users, text: str) -> None:
-    users.add("alice", new_password())
-    assert not ask(users, "root", f"-changeUserSettings alice {text}")["success"]
+@pytest.mark.parametrize(
+    "text", ["-addUser alice", "-addUser alice a b", "-listRoutes", "-removeUser nobody", "-listUserGroups nobody"]
+)
+def test_a_command_that_cannot_be_carried_out_is_a_failure(users: Users, text: str) -> None:
+    assert not ask(users, "root", text)["success"]
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "-addUser bob word",
-        "-removeUser root",
         "-changeUserPassword root word",
         "-changeUserSettings alice AllowedUserManagement true",
         "-addUserToGroup alice operators",
-        "-removeUserFromGroup alice operators",
     ],
 )
-@pytest.mark.parametrize(
-    "flags", [frozenset(), frozenset({Flag.SYSTEM_CONFIGURATION}), frozenset({Flag.LOG_MANAGEMENT})]
-)
+@pytest.mark.parametrize("flags", [frozenset(), frozenset({Flag.SYSTEM_CONFIGURATION})])
 def test_users_are_managed_by_those_who_may(users: Users, text: str, flags: frozenset[Flag]) -> None:
     users.add("alice", new_password(), flags=flags)
     name = text.split(maxsplit=1)[0]
@@ -271,11 +218,6 @@ def test_neither_log_nor_answer_repeats_an_argument(users: Users, caplog: pytest
         said += json.dumps(ask(users, "root", text.format(word="hunter-two")))
     assert caplog.messages
     assert "hunter-two" not in said + caplog.text
-
-
-def test_an_unknown_user_cannot_be_changed(users: Users) -> None:
-    with pytest.raises(UserError):
-        users.set_password("nobody", new_password())
 
 
 # Access

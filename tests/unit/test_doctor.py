@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
-import os
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,9 @@ from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations.doctor import doctor, exit_code, mend
 from secretops.operations.doctor.check import Level, Repair, Result, ok
-from secretops.operations.doctor.folder import FolderClosed
-from secretops.operations.doctor.repairs import ticks
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
-from tests.unit.test_cli import refused, run
+from tests.unit.test_cli import run
 
 CANARY = "canary-of-this-test-only"
 HOUR = 3600
@@ -111,16 +107,9 @@ def _edited(stack: Stack) -> None:
     ("plant", "check", "words"),
     [
         pytest.param(
-            lambda stack: (stack.root / "versions").chmod(0o755), "folder", "versions has mode 755", id="open"
+            lambda stack: (stack.root / "versions").chmod(0o755), "folder", "versions has mode 755", id="open folder"
         ),
-        pytest.param(lambda stack: stack.root.chmod(0o750), "folder", "store has mode 750", id="open to a group"),
-        pytest.param(lambda stack: stack.env.chmod(0o644), "folder", ".env has mode 644", id="a readable .env"),
-        pytest.param(
-            lambda stack: next((stack.root / "versions" / "agent-key").glob("[0-9]*.json")).chmod(0o640),
-            "folder",
-            "has mode 640",
-            id="a readable value",
-        ),
+        pytest.param(lambda stack: stack.env.chmod(0o644), "folder", ".env has mode 644", id="readable .env"),
         pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
         pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
         pytest.param(_left_the_stack, "secrets that left", "agent-key", id="left the stack"),
@@ -139,43 +128,6 @@ def test_a_planted_fault_is_found_by_its_check_alone(
     assert wrong[check]["remedy"]
 
 
-def test_what_a_tick_has_yet_to_do_is_no_fault(stack: Stack) -> None:
-    _begin_put(stack)
-    assert "left pending" in examine(stack, 0)["secret agent-key"]["value"]
-
-
-def test_a_folder_of_another_account_is_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    result = FolderClosed(stack.root).look()
-    assert result.level is Level.ATTENTION
-    assert "and this is uid 12345" in result.value
-    assert result.repair is None, "whose it is, chmod does not change"
-
-
-def test_beside_what_is_anothers_ones_own_is_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack.env.chmod(0o644)
-    own, real = stack.env, Path.lstat
-
-    def lstat(path: Path) -> os.stat_result:
-        found = list(real(path))
-        found[stat.ST_UID] = found[stat.ST_UID] if path == own else 12345
-        return os.stat_result(found)
-
-    monkeypatch.setattr(Path, "lstat", lstat)
-    check = FolderClosed(stack.root)
-    repair = check.look().repair
-    assert repair and mend(repair) == "1 of them closed"
-    assert stack.env.stat().st_mode & 0o777 == 0o600
-    after = check.look()
-    assert (after.level, after.repair) == (Level.ATTENTION, None)
-
-
-def test_what_a_tick_leaves_for_a_person_is_told_with_what_it_did(stack: Stack) -> None:
-    _left_pending(stack)
-    came = mend(ticks(stack.session()))
-    assert came == "agent-key: published v9; left for a person: mqtt: there is no broker-admin yet"
-
-
 def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stack: Stack, tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     stack.file.rename(manifest)
@@ -186,10 +138,6 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     assert examined["folder"]["value"].endswith("is not there")
     assert {name for name, one in examined.items() if one["level"] == "ok"} == {"broker"}
     assert "lost-store.md" in examined["secret mqtt"]["remedy"]
-
-
-def test_nothing_of_a_dotenv_store_is_a_persons_word(stack: Stack) -> None:
-    refused(run(stack, "doctor", "--confirm", "audit=trust me"), 2, "nothing to confirm")
 
 
 def test_doctor_looks_for_what_the_program_makes_by_its_name() -> None:

@@ -71,7 +71,8 @@ def test_over_sse_what_was_handed_on_and_is_no_call_yet_is_answered_first() -> N
     assert anyio.run(scenario) == ["done", "drained"]
 
 
-def test_what_becomes_a_call_after_others_were_given_up_is_told_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("begins", ["before", "after"], ids=["under way", "begun after others were given up"])
+def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "CALL_SECONDS", 0.05)
     monkeypatch.setattr(drain, "ANSWER_SECONDS", 60)
 
@@ -81,7 +82,7 @@ def test_what_becomes_a_call_after_others_were_given_up_is_told_so_too(monkeypat
 
         async def post() -> None:
             with calls.posted():
-                while not calls._given_up:
+                while begins == "after" and not calls._given_up:
                     await anyio.sleep(0.01)
                 try:
                     await handler()
@@ -90,29 +91,6 @@ def test_what_becomes_a_call_after_others_were_given_up_is_told_so_too(monkeypat
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(post)
-            await drained(calls, told)
-        return told
-
-    assert anyio.run(scenario) == ["the server ends, and gave this call up", "drained"]
-
-
-def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "CALL_SECONDS", 0.05)
-
-    async def scenario() -> list[str]:
-        calls, told = CallsUnderWay(), list[str]()
-        handler = known(calls, cast(Any, anyio.sleep_forever))
-
-        async def post() -> None:
-            with calls.posted():
-                try:
-                    await handler()
-                except SecretopsError as error:
-                    told.append(error.what)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(post)
-            await anyio.wait_all_tasks_blocked()
             await drained(calls, told)
         return told
 

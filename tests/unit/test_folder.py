@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +15,8 @@ from typing import Any
 import pytest
 
 from components.dotenv.folder import FolderProvider, make
-from components.section import PROJECT_FOLDER
-from secretops.errors import StoreError
-from secretops.stores import env_file, files
+from secretops.stores import env_file
+from tests.real.accidents import as_nobody
 
 PROVIDER = FolderProvider()
 NOBODY = 65534
@@ -76,7 +74,7 @@ def test_a_folder_is_made_with_the_guides_modes(root: Path, made: dict[str, Any]
     assert made == props(root)
 
 
-@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
+@pytest.mark.parametrize("mask", [0o000, 0o777])
 def test_modes_do_not_depend_on_the_umask(root: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
@@ -85,18 +83,6 @@ def test_modes_do_not_depend_on_the_umask(root: Path, mask: int) -> None:
         os.umask(before)
 
     assert [mode(root), mode(root / "config"), mode(root / "config/mcp.json")] == [0o700, 0o700, 0o644]
-
-
-def test_what_is_just_made_has_not_changed(root: Path, made: dict[str, Any]) -> None:
-    assert changes(made, props(root)) is False
-
-
-def test_making_it_twice_changes_nothing(root: Path, made: dict[str, Any]) -> None:
-    before = everything(root)
-
-    PROVIDER.create(props(root))
-
-    assert everything(root) == before
 
 
 def test_an_existing_folder_is_taken_over_with_what_is_in_it(root: Path) -> None:
@@ -115,21 +101,18 @@ def test_an_existing_folder_is_taken_over_with_what_is_in_it(root: Path) -> None
 
 DRIFTS: dict[str, Callable[[Path], object]] = {
     "the root may be entered": lambda root: root.chmod(0o755),
-    "a folder may be listed": lambda root: (root / "certs").chmod(0o750),
     "a folder is gone": lambda root: (root / "log").rmdir(),
     "the variables may be read": lambda root: (root / "config/.env").chmod(0o644),
     "a key may be read": lambda root: (root / "certs/client.key").chmod(0o640),
-    "a public file may be written": lambda root: (root / "config/mcp.json").chmod(0o666),
     "a public file says something else": lambda root: (root / "config/mcp.json").write_text("{} "),
-    "a public file is gone": lambda root: (root / "config/mcp.json").unlink(),
     "the variables are gone": lambda root: (root / "config/.env").unlink(),
     "a line was changed": lambda root: (root / "config/.env").write_text("MQTT_BROKER=localhost\nMQTT_PORT=1884\n"),
-    "a line was removed": lambda root: (root / "config/.env").write_text("MQTT_PORT=1883\n"),
     "a later line wins": lambda root: (root / "config/.env").open("a").write("MQTT_PORT=1884\n"),
     "a line is commented out": lambda root: (root / "config/.env").write_text(
         "MQTT_PORT=1883\n#MQTT_BROKER=localhost\n"
     ),
     "everything is gone": shutil.rmtree,
+    "git sees it": lambda root: (root / ".gitignore").unlink(),
 }
 
 
@@ -143,16 +126,8 @@ def test_drift_is_found_and_repaired_when(spoil: Callable[[Path], object], root:
     assert changes(made, props(root)) is True
     PROVIDER.update(str(root), made, props(root))
     assert changes(made, props(root)) is False
+    assert (root / ".gitignore").read_text() == "*\n"
     assert env_file.values((root / "config/.env").read_text()) == {"MQTT_BROKER": "localhost", "MQTT_PORT": "1883"}
-
-
-def test_drift_is_only_looked_for_until_it_is_repaired(root: Path, made: dict[str, Any]) -> None:
-    root.chmod(0o755)
-    before = everything(root)
-
-    changes(made, props(root))
-
-    assert (everything(root), mode(root)) == (before, 0o755)
 
 
 def test_others_lines_and_files_are_no_drift(root: Path, made: dict[str, Any]) -> None:
@@ -164,27 +139,17 @@ def test_others_lines_and_files_are_no_drift(root: Path, made: dict[str, Any]) -
     assert changes(made, props(root)) is False
 
 
-def test_a_mode_is_watched_only_where_the_file_is_there(root: Path, made: dict[str, Any]) -> None:
-    assert not (root / "certs/client.key").exists()
-    assert changes(made, props(root)) is False
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [{"lines": {"MQTT_BROKER": "broker"}}, {"files": {}}, {"folders": ["config"]}, {"modes": {}}],
-    ids=lambda changed: next(iter(changed)),
-)
-def test_what_the_stack_says_anew_is_a_change_in_place(
-    changed: dict[str, Any], root: Path, made: dict[str, Any]
-) -> None:
-    result = PROVIDER.diff(str(root), made, props(root, **changed))
-
-    assert (result.changes, result.replaces) == (True, [])
-
-
-def test_a_root_that_moves_is_a_new_folder(root: Path, made: dict[str, Any]) -> None:
+def test_only_a_root_that_moves_is_a_new_folder(root: Path, made: dict[str, Any]) -> None:
+    others: list[dict[str, Any]] = [
+        {"lines": {"MQTT_BROKER": "b"}},
+        {"files": {}},
+        {"folders": ["config"]},
+        {"modes": {}},
+    ]
+    for changed in others:
+        result = PROVIDER.diff(str(root), made, props(root, **changed))
+        assert (result.changes, result.replaces) == (True, [])
     result = PROVIDER.diff(str(root), made, props(root.with_name("elsewhere")))
-
     assert (result.changes, result.replaces) == (True, ["root"])
 
 
@@ -239,27 +204,11 @@ def test_a_delete_removes_only_what_it_made_and_never_a_value_or_the_log(root: P
     assert not (root / "config/mcp.json").exists()
 
 
-def test_a_delete_leaves_a_public_file_that_somebody_changed(root: Path, made: dict[str, Any]) -> None:
-    (root / "config/mcp.json").write_text('{"mine": true}\n')
-
-    PROVIDER.delete(str(root), made)
-
-    assert (root / "config/mcp.json").read_text() == '{"mine": true}\n'
-
-
 def test_a_delete_of_what_nobody_lived_in_leaves_nothing(root: Path, made: dict[str, Any]) -> None:
     PROVIDER.delete(str(root), made)
 
     assert not root.exists()
     assert root.parent.exists()
-
-
-def test_a_delete_of_what_is_gone_is_done(root: Path, made: dict[str, Any]) -> None:
-    shutil.rmtree(root)
-
-    PROVIDER.delete(str(root), made)
-
-    assert not root.exists()
 
 
 def test_two_resources_of_one_root_come_and_go_without_each_others_lines(root: Path) -> None:
@@ -297,76 +246,38 @@ def test_a_new_place_and_an_own_folder_are_fit(root: Path) -> None:
     assert refused(props(root)) == []
 
 
-def test_a_check_changes_nothing(root: Path) -> None:
-    refused(props(root))
-
-    assert not root.exists()
-
-
-def test_a_relative_root_is_refused() -> None:
-    assert refused(props(Path("store"))) == ["store: not an absolute path"]
-
-
-@pytest.mark.parametrize("where", ["store", "store/config", "store/certs"])
+@pytest.mark.parametrize("where", ["store", "store/config"])
 def test_a_file_in_the_way_of_a_folder_is_refused(where: str, tmp_path: Path) -> None:
     path = tmp_path / where
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
 
-    assert refused(props(tmp_path / "store")) == [
-        f"{path} is a file; a folder belongs there. -> Name another root, or move the file away."
-    ]
+    (reason,) = refused(props(tmp_path / "store"))
+    assert f"{path} is a file" in reason
     assert path.read_text() == "mine"
 
 
-def test_a_root_below_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-
-    (reason,) = refused(props(tmp_path / "file" / "store"))
-
-    assert reason.startswith(f"{tmp_path / 'file'} is a file; a folder belongs there.")
-
-
-@pytest.mark.parametrize("where", ["config/.env", "config/mcp.json", "certs/client.key"])
+@pytest.mark.parametrize("where", ["config/.env", "certs/client.key"])
 def test_a_folder_in_the_way_of_a_file_is_refused(where: str, root: Path) -> None:
     (root / where).mkdir(parents=True)
 
-    assert refused(props(root)) == [
-        f"{root / where} is a folder; a file belongs there. -> Move it away, or name another root."
-    ]
+    (reason,) = refused(props(root))
+    assert f"{root / where} is a folder" in reason
 
 
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can give a file to another account")
 
 
 @needs_root
-@pytest.mark.parametrize("where", [".", "config", "config/.env", "config/mcp.json"])
+@pytest.mark.parametrize("where", [".", "config/.env"])
 def test_a_foreign_owner_is_refused_with_both_accounts_named(where: str, root: Path, made: dict[str, Any]) -> None:
     os.chown(root / where, NOBODY, NOBODY)
     before = everything(root)
 
     (reason,) = refused(props(root))
 
-    assert f"{(root / where).resolve()} belongs to uid {NOBODY}, and this is uid 0" in reason
-    assert "-> run as uid 65534, or give the folder over: chown -R 0" in reason
+    assert f"{(root / where).resolve()} belongs to uid {NOBODY}" in reason
     assert everything(root) == before
-
-
-AS_NOBODY = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, {project!r})
-from tests.unit.test_folder import props, refused
-os.setgroups([]); os.setgid({nobody}); os.setuid({nobody})
-print(refused(props(Path({root!r}))))
-"""
-
-
-def refused_as_nobody(root: Path) -> str:
-    """What `check` says when an account without rights of its own runs it."""
-    code = AS_NOBODY.format(project=str(PROJECT_FOLDER), nobody=NOBODY, root=str(root))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture
@@ -377,131 +288,15 @@ def common() -> Iterator[Path]:
         yield Path(folder)
 
 
-UNPRIVILEGED = NOBODY if IS_ROOT else os.geteuid()
-
-
-def refused_without_privilege(root: Path) -> str:
-    """Root is not held back by modes, so it asks as somebody else."""
-    return refused_as_nobody(root) if IS_ROOT else repr(refused(props(root)))
-
-
 def test_a_read_only_folder_is_refused(common: Path) -> None:
     place = common / "place"
     place.mkdir(mode=0o555)
 
-    assert refused_without_privilege(place / "store") == repr(
-        [f"{place} is read-only for uid {UNPRIVILEGED}. -> Make it writable, or name another root."]
-    )
-
-
-def test_a_folder_behind_a_closed_one_is_refused(common: Path) -> None:
-    place = common / "place"
-    place.mkdir(mode=0o000)
-
-    told = refused_without_privilege(place / "inner" / "store")
-    place.chmod(0o700)
-
-    assert f"{place / 'inner' / 'store'}: Permission denied for uid {UNPRIVILEGED}" in told
-    assert "-> Give this account access, or name another root." in told
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 128 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=128k,nr_inodes=60,mode=700", "tmpfs", str(place)]
-    done = subprocess.run(mounting, capture_output=True, text=True, timeout=600, check=False) if IS_ROOT else None
-    if done is None or done.returncode != 0:
-        pytest.skip(done.stderr.strip() if done else "only root can mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], timeout=600, check=True)
-
-
-def fill(place: Path) -> None:
-    with (place / "ballast").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return
-
-
-def test_a_full_disk_is_refused(small_disk: Path) -> None:
-    fill(small_disk)
-
-    assert refused(props(small_disk / "store")) == [
-        f"{small_disk}: its disk is full. -> Make room, then run pulumi up again."
-    ]
-
-
-def test_a_disk_that_fills_up_during_an_update_loses_nothing(small_disk: Path) -> None:
-    root = small_disk / "store"
-    made = dict(PROVIDER.create(props(root)).outs or {})
-    lived_in(root)
-    before = everything(root)
-    fill(small_disk)
-
-    with pytest.raises(StoreError, match="No space left on device") as caught:
-        PROVIDER.update(str(root), made, props(root, lines={"MQTT_BROKER": "b" * 20_000}))
-
-    assert "written whole or not at all" in str(caught.value)
-    assert everything(root) == before
-    (small_disk / "ballast").unlink()
-    PROVIDER.update(str(root), made, props(root, lines={"MQTT_BROKER": "b" * 20_000}))
-    assert VALUES in (root / "config/.env").read_text()
+    told = as_nobody(lambda: repr(refused(props(place / "store"))))[1]
+    assert f"{place} is read-only" in told
 
 
 # Two writers
-
-ROUNDS = 200
-
-PULUMI = """
-from pathlib import Path
-from tests.unit.test_folder import PROVIDER, ROUNDS, props
-root = Path({root!r})
-now = props(root)
-for at in range(ROUNDS):
-    assert not PROVIDER.diff(str(root), now, now).changes, f"lost in round {{at}}"
-    now = props(root, lines={{"MQTT_BROKER": "localhost", "MQTT_PORT": str(at)}})
-    PROVIDER.update(str(root), now, now)
-"""
-
-ROTATOR = """
-from pathlib import Path
-from secretops.stores import env_file, files
-from tests.unit.test_folder import ROUNDS
-root = Path({root!r})
-for at in range(ROUNDS):
-    with files.lock(root):
-        env = root / "config" / ".env"
-        text = env.read_text()
-        assert at == 0 or env_file.values(text)["MQTT_PASSWORD"] == str(at - 1), f"lost in round {{at}}"
-        files.write(env, env_file.changed(text, {{"MQTT_PASSWORD": str(at)}}).encode(), files.PRIVATE)
-"""
-
-
-def test_pulumi_and_the_rotator_write_the_variables_at_once_and_no_line_is_lost(root: Path) -> None:
-    """The second writer is a stand-in for the store, with its lock and its way to write."""
-    PROVIDER.create(props(root))
-    with (root / "config/.env").open("a") as file:
-        file.write("# a remark\nEDITOR=vi\n")
-
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code.format(root=str(root))], cwd=PROJECT_FOLDER, stderr=subprocess.PIPE, text=True
-        )
-        for code in (PULUMI, ROTATOR)
-    ]
-    told = [writer.communicate(timeout=120)[1] for writer in writers]
-
-    assert ([writer.returncode for writer in writers], told) == ([0, 0], ["", ""])
-    text = (root / "config/.env").read_text()
-    present = env_file.values(text)
-    assert present["MQTT_PORT"] == present["MQTT_PASSWORD"] == str(ROUNDS - 1)
-    assert "# a remark\nEDITOR=vi\n" in text
-    assert {path.name for path in (root / "config").iterdir()} == {".env", "mcp.json"}
-    assert mode(root / "config/.env") == files.PRIVATE
 
 
 @pytest.mark.parametrize("root", ["/", "/etc", "/home"])
@@ -543,19 +338,9 @@ def test_a_folder_of_another_stack_is_refused_with_a_root_of_its_own(root: Path)
 
     (reason,) = refused(store_of(root, "plant"))
 
-    assert "is the store of stack dev, and this is stack plant" in reason
-    assert "a folder holds the values of one stack" in reason
-    assert "Pulumi.plant.yaml, at store: root: .coreflux-mcp-plant" in reason
+    assert "stack dev" in reason and "Pulumi.plant.yaml, at store: root: .coreflux-mcp-plant" in reason
     (root / "config/secretops.json").unlink()
     assert refused(store_of(root, "plant")) == [], "what the remedy says of a stack that is no more"
-
-
-def test_a_stack_is_refused_another_ones_folder_also_when_it_moves_there(tmp_path: Path) -> None:
-    theirs, before = store_of(tmp_path / "theirs", "dev"), store_of(tmp_path / "own", "plant")
-    make(theirs)
-    make(before)
-    moved = store_of(tmp_path / "theirs", "plant")
-    assert len(PROVIDER.check(before, moved).failures) == 1
 
 
 def test_a_stack_that_was_renamed_keeps_its_folder_under_each_new_name(root: Path) -> None:
@@ -566,19 +351,6 @@ def test_a_stack_that_was_renamed_keeps_its_folder_under_each_new_name(root: Pat
         assert changes(state, news)
         state = dict(PROVIDER.update(str(root), state, news).outs or {})
         assert len(PROVIDER.check({}, store_of(root, "dev")).failures) == 1
-
-
-def test_a_stack_of_before_the_check_keeps_its_folder(root: Path) -> None:
-    make(store_of(root, "dev"))
-    olds = {key: told for key, told in store_of(root, "dev").items() if key != "stack"}
-    assert PROVIDER.check(olds, store_of(root, "dev")).failures == []
-
-
-def test_what_a_destroyed_stack_left_is_taken_over(root: Path) -> None:
-    state = dict(PROVIDER.create(store_of(root, "dev")).outs or {})
-    lived_in(root)
-    PROVIDER.delete(str(root), state)
-    assert refused(store_of(root, "again")) == []
 
 
 # Git
@@ -598,11 +370,3 @@ def test_git_sees_nothing_of_a_folder_of_any_name_while_a_value_is_left(tmp_path
     PROVIDER.delete(str(root), state)
     assert (root / "versions").is_dir()
     assert seen() == b""
-
-
-def test_a_rule_for_git_that_somebody_took_away_is_laid_again(root: Path, made: dict[str, Any]) -> None:
-    (root / ".gitignore").unlink()
-    assert changes(made, made)
-    PROVIDER.update(str(root), made, made)
-    assert (root / ".gitignore").read_text() == "*\n"
-    assert not changes(made, made)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import secrets
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 
+import anyio
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from secretops.errors import UsageError
 from secretops.launcher.guard import LOG_EVERY, Refusals
+from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
 from secretops.launcher.listening import Address, Names, listening, parse_listen
-from secretops.launcher.sources import open_source
+from secretops.launcher.state import LauncherState
 from secretops.values import Value
 
 
@@ -35,11 +39,9 @@ class Clock:
     [
         ("127.0.0.1:8000", Address("127.0.0.1", 8000), True),
         ("localhost:0", Address("127.0.0.1", 0), True),
-        ("127.8.9.10:1", Address("127.8.9.10", 1), True),
         ("[::1]:8000", Address("::1", 8000), True),
         ("0.0.0.0:80", Address("0.0.0.0", 80), False),
         ("[::]:65535", Address("::", 65535), False),
-        ("10.1.2.3:8000", Address("10.1.2.3", 8000), False),
         ("[::ffff:10.1.2.3]:8000", Address("::ffff:10.1.2.3", 8000), False),
     ],
 )
@@ -51,9 +53,8 @@ def test_an_address_says_whether_other_machines_reach_it(text: str, address: Add
 @pytest.mark.parametrize(
     "text",
     [
-        *("", ":", "8000", ":8000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:x"),
-        *("::1:8000", "[::1]", "[127.0.0.1:80", "mcp.example.com:8000", "http://127.0.0.1:80", "127.0.0.1:80/mcp"),
-        *("a@127.0.0.1:80", "127.0.0.1:80 ", "127.0.0.1:8\u0660", "127.1:80", "0x7f.0.0.1:80", "localhost.:80"),
+        *("", ":8000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:8000", "[127.0.0.1:80"),
+        *("mcp.example.com:8000", "http://127.0.0.1:80", "a@127.0.0.1:80", "127.0.0.1:8\u0660", "127.1:80"),
     ],
 )
 def test_anything_else_to_listen_on_is_refused_with_an_example(text: str) -> None:
@@ -69,27 +70,20 @@ EVERYWHERE = Names.of(Address("0.0.0.0", 8000))
     ("names", "host", "known"),
     [
         (LOCAL, "127.0.0.1:8000", True),
-        (LOCAL, "localhost", True),
         (LOCAL, "LOCALHOST:1", True),
         (LOCAL, "[::1]:8000", True),
         (LOCAL, "mcp.example.com:443", True),
-        (LOCAL, "other.example", True),
         (LOCAL, "[2001:db8::1]:8000", True),
-        (LOCAL, "10.1.2.3:8000", False),
         (LOCAL, "evil.example:8000", False),
         (LOCAL, "localhost.evil.example", False),
         (LOCAL, "localhost:8000@evil.example", False),
-        (LOCAL, "evil.example:localhost", False),
-        (LOCAL, "localhost/", False),
         (LOCAL, "localhost evil.example", False),
         (LOCAL, "", False),
         (LOCAL, None, False),
         (EVERYWHERE, "10.1.2.3:8000", True),
         (EVERYWHERE, "[fd00::7]:8000", True),
-        (EVERYWHERE, "localhost:8000", True),
         (EVERYWHERE, "evil.example:8000", False),
         (EVERYWHERE, "10.1.2.3.evil.example", False),
-        (EVERYWHERE, "", False),
     ],
 )
 def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | None, known: bool) -> None:
@@ -101,12 +95,9 @@ def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | Non
     [
         (LOCAL, None, "localhost:8000", True),
         (LOCAL, "http://localhost:6274", "localhost:8000", True),
-        (LOCAL, "https://mcp.example.com", "mcp.example.com", True),
         (LOCAL, "http://evil.example", "localhost:8000", False),
         (LOCAL, "http://evil.example:8000", "evil.example:8000", False),
         (LOCAL, "null", "localhost:8000", False),
-        (LOCAL, "", "localhost:8000", False),
-        (LOCAL, "file://", "localhost:8000", False),
         (LOCAL, "chrome-extension://localhost", "localhost:8000", False),
         (EVERYWHERE, "http://10.1.2.3:8000", "10.1.2.3:8000", True),
         (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
@@ -133,47 +124,8 @@ def token() -> Value:
     return Value({"token": secrets.token_hex(20)})
 
 
-@pytest.mark.parametrize("kind", ["file", "files", "json", "env"])
-@pytest.mark.parametrize("name", ["http-token", "http_token"])
-def test_every_source_brings_the_token_and_its_version(
-    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    value, place = token(), tmp_path / "place"
-    for variable, text in {"MQTT_BROKER": "localhost", "MQTT_USER": "server-a", "MQTT_PASSWORD": "of-a-test"}.items():
-        monkeypatch.setenv(variable, text)
-    match kind:
-        case "file":
-            (tmp_path / name).write_text(f"{value['token']}\n")
-            place.write_text(
-                "MQTT_BROKER=localhost\nMQTT_USER=server-a\nMQTT_PASSWORD=of-a-test\n"
-                f"MCP_HTTP_TOKEN_FILE={tmp_path}/{name}\nSECRETOPS_VERSION_HTTP_TOKEN=v-3\n"
-            )
-        case "files":
-            place.mkdir()
-            for file, text in {"mqtt-user": "server-a", "mqtt-password": "of-a-test", name: value["token"]}.items():
-                (place / file).write_text(text)
-            (place / f"{name.replace('_', '-')}-version").write_text("v-3")
-        case "json":
-            mqtt = {"username": "server-a", "password": "of-a-test"}
-            place.write_text(json.dumps({"mqtt": mqtt, "http-token": {"token": value["token"], "version": "v-3"}}))
-        case "env":
-            monkeypatch.setenv("MCP_HTTP_TOKEN", value["token"])
-            monkeypatch.setenv("SECRETOPS_VERSION_HTTP_TOKEN", "v-3")
-    settings = open_source("env:" if kind == "env" else f"{kind}:{place}").read()
-    assert settings.http_token == value
-    assert settings.versions["http-token"] == "v-3"
-    assert kind != "env" or "MCP_HTTP_TOKEN" not in os.environ
-
-
 def bearer(value: Value) -> str:
     return f"Bearer {value['token']}"
-
-
-def test_no_token_accepts_nothing() -> None:
-    tokens = BearerTokens()
-    assert not tokens.any
-    assert not tokens.accept(None)
-    assert not tokens.accept("Bearer ")
 
 
 def test_a_token_is_accepted_in_its_header_only_and_whole() -> None:
@@ -239,13 +191,99 @@ def test_refused_requests_are_one_line_for_many(caplog: pytest.LogCaptureFixture
     assert "a-query" not in caplog.text
 
 
+TOKEN = token()
+ROUTES = ["/sse", "/messages/?session_id=0", "/mcp", "/mcp/", "/", "/healthz/../sse", "/metrics"]
+PROBES = ["/healthz", "/readyz"]
+
+
+async def reached(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("reached")(scope, receive, send)
+
+
+def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bool = True) -> httpx.AsyncClient:
+    """A client of the whole application at `address`, with `reached` in the place of the MCP server's."""
+    listens = listening("http", address, ["mcp.example.com"])
+    assert listens
+    made = Service(listens, tokens, state, start=lambda: None)
+    made._mcp = reached if mcp else None
+    return httpx.AsyncClient(transport=httpx.ASGITransport(made.app()), base_url="http://127.0.0.1")
+
+
+def statuses(client: httpx.AsyncClient, paths: list[str], **headers: str) -> list[int]:
+    async def ask() -> list[int]:
+        return [(await client.post(path, headers=headers)).status_code for path in paths]
+
+    return anyio.run(ask)
+
+
+def answer(client: httpx.AsyncClient, path: str, **headers: str) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        return await client.get(path, headers=headers)
+
+    return anyio.run(ask)
+
+
+def tokens_with(value: Value | None) -> BearerTokens:
+    tokens = BearerTokens()
+    tokens.use(value)
+    return tokens
+
+
+@pytest.mark.parametrize(("address", "metrics"), [("127.0.0.1:8000", 200), ("0.0.0.0:8000", 401)])
+def test_service_answers_health_without_a_token_and_metrics_on_loopback_only(address: str, metrics: int) -> None:
+    client = service(address, tokens_with(TOKEN), LauncherState())
+    assert set(statuses(client, ROUTES[:-1])) == {401}
+    assert answer(client, "/healthz").status_code == 200
+    assert answer(client, "/readyz").status_code == 503
+    assert answer(client, "/metrics").status_code == metrics
+    assert answer(client, "/metrics", authorization=bearer(TOKEN)).status_code == 200
+
+
+def test_service_serves_loopback_without_a_token_and_nobody_else() -> None:
+    assert answer(service("127.0.0.1:8000", BearerTokens(), LauncherState()), "/mcp").text == "reached"
+    closed = answer(service("0.0.0.0:8000", BearerTokens(), LauncherState()), "/mcp", authorization=bearer(TOKEN))
+    assert (closed.status_code, closed.headers["retry-after"]) == (503, "5")
+
+
+def test_service_refuses_a_foreign_host_or_origin_with_the_token_too() -> None:
+    client = service("127.0.0.1:8000", tokens_with(TOKEN), LauncherState())
+    paths = ["/mcp", "/metrics", *PROBES]
+    assert set(statuses(client, paths, host="evil.example:8000", authorization=bearer(TOKEN))) == {421}
+    assert set(statuses(client, paths, origin="http://evil.example", authorization=bearer(TOKEN))) == {403}
+    assert answer(client, "/healthz", host="mcp.example.com", origin="http://localhost:6274").status_code == 200
+
+
 @pytest.mark.parametrize(
-    ("transport", "remedy"),
-    [("htpp", "did you mean http?"), ("SSE", "did you mean sse?"), ("websocket", "stdio is the default")],
+    ("waiting", "connected", "mcp", "ready"),
+    [((), True, True, True), ((), False, True, False), ((), True, False, False), (("mqtt",), True, True, False)],
+    ids=["ready", "broker away", "server not yet there", "waits for a value"],
 )
-def test_an_unknown_transport_is_refused_with_those_that_there_are(transport: str, remedy: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        listening(transport, "127.0.0.1:0", ())
-    assert caught.value.what == f"--transport {transport!r}"
-    assert "stdio, sse, http" in caught.value.rule
-    assert remedy in caught.value.remedy
+def test_readyz_says_ready_only_when_a_call_would_work(
+    waiting: tuple[str, ...], connected: bool, mcp: bool, ready: bool
+) -> None:
+    state = LauncherState()
+    state.waiting_for, state.connected = waiting, connected
+    found = answer(service("127.0.0.1:8000", BearerTokens(), state, mcp=mcp), "/readyz")
+    assert (found.status_code == 200) is found.json()["ready"] is ready
+    assert found.json()["waiting_for"] == list(waiting)
+    assert (found.json()["broker"] == "connected") is connected
+
+
+def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
+    state = LauncherState()
+    state.use({"mqtt": "v-7"}, datetime.now(UTC) + timedelta(hours=1))
+    state.connected = True
+    state.count_swap()
+    state.count_refused_version()
+    text = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    assert {"secret": "mqtt", "version": "v-7"} in [sample.labels for sample in samples]
+    plain = {sample.name: sample.value for sample in samples if not sample.labels}
+    assert 3500 < plain.pop("secretops_client_certificate_expiry_seconds") <= 3600
+    assert plain == {
+        "secretops_waiting": 0,
+        "secretops_broker_connected": 1,
+        "secretops_swaps_total": 1,
+        "secretops_refused_versions_total": 1,
+        "secretops_failed_connects_total": 0,
+    }

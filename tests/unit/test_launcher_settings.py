@@ -42,6 +42,7 @@ def test_the_guides_shortest_file_is_enough(tmp_path: Path) -> None:
     )
     assert dict(settings.mqtt) == {"username": "server-a", "password": PASSWORD}
     assert settings.agent_key is None
+    assert read(tmp_path, MQTT_USE_TLS="true").port == 8883
 
 
 def test_every_variable_arrives_where_it_belongs(tmp_path: Path) -> None:
@@ -69,10 +70,6 @@ def test_every_variable_arrives_where_it_belongs(tmp_path: Path) -> None:
     assert settings.log_level == "WARNING"
     assert settings.agent_key
     assert settings.agent_key["api-key"] == f"{PASSWORD}key"
-
-
-def test_tls_alone_moves_the_port_to_8883(tmp_path: Path) -> None:
-    assert read(tmp_path, MQTT_USE_TLS="true").port == 8883
 
 
 def test_a_file_variable_gives_its_content_without_one_final_newline(tmp_path: Path) -> None:
@@ -106,12 +103,6 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
     assert PASSWORD not in text
 
 
-def test_a_plain_file_is_read_without_a_record(tmp_path: Path) -> None:
-    env = lay_down(tmp_path, MQTT_BROKER="localhost", MQTT_USER="server-a", MQTT_PASSWORD=PASSWORD)
-    assert open_source(f"file:{env}").read().mqtt["password"] == PASSWORD
-    assert not (tmp_path / "log").exists()
-
-
 def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("in the way")
     with pytest.raises(StoreError, match="recorded"):
@@ -123,22 +114,16 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     [
         ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
         ({"DO_AGENT_URL": "http://agent.example"}, "DO_AGENT_URL='http://agent.example'"),
-        ({"DO_AGENT_URL": "https://agent.example/api/v1"}, "no path"),
         ({"MQTT_BROKER": "mqtt://broker"}, "not a URL"),
-        ({"MQTT_BROKER": "a..b"}, "MQTT_BROKER='a..b'"),
         ({"MQTT_PORT": "0"}, "1 to 65535"),
         ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'"),
-        ({"MQTT_PORT": "-1"}, "MQTT_PORT='-1'"),
-        ({"MQTT_PORT": "mqtt"}, "MQTT_PORT='mqtt'"),
         ({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"),
         ({"MQTT_USE_TLS": "yes"}, "true, false"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL='LOUD'"),
         ({"MQTT_USER": ""}, "MQTT_USER is missing"),
         ({"MQTT_PASSWORD_FILE": "/dev/null"}, "both set"),
         ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "MQTT_PASSWORD_FILE=/: Is a directory"),
-        ({"DO_AGENT_API_KEY_FILE": "/"}, "DO_AGENT_API_KEY_FILE=/: Is a directory"),
         ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "MQTT_CLIENT_KEY is not"),
-        ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_KEY": "/dev/null"}, "MQTT_CLIENT_CERT is not"),
     ],
 )
 def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], told: str, tmp_path: Path) -> None:
@@ -149,13 +134,6 @@ def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], t
     assert str(tmp_path) in str(caught.value)
     assert PASSWORD not in str(caught.value)
     assert not (tmp_path / "log").exists()
-
-
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        read(tmp_path, MQTT_BROKER="", MQTT_PORT="x", MQTT_PROTOCOL="6", LOG_LEVEL="x", MQTT_PASSWORD="")
-    for name in ("MQTT_BROKER", "MQTT_PORT", "MQTT_PROTOCOL", "LOG_LEVEL"):
-        assert name in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -181,23 +159,6 @@ def test_a_client_certificate_that_is_not_there_yet_is_waited_for(tmp_path: Path
 
 def test_an_agent_key_that_is_not_there_yet_does_not_keep_the_server(tmp_path: Path) -> None:
     assert read(tmp_path, DO_AGENT_API_KEY_FILE=f"{tmp_path}/none").agent_key is None
-
-
-@pytest.mark.parametrize("source", ["", "dotenv:", "consul:somewhere", "/a/path"])
-def test_an_unknown_source_is_refused_with_the_known_ones(source: str) -> None:
-    with pytest.raises(UsageError, match=r"dotenv:.*file:"):
-        open_source(source).read()
-
-
-def test_a_folder_without_a_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="pulumi up"):
-        open_source(f"dotenv:{tmp_path}").read()
-
-
-def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
-    lay_down(tmp_path).write_bytes(b"MQTT_BROKER=\xff\xfe")
-    with pytest.raises(UsageError, match="UTF-8"):
-        open_source(f"dotenv:{tmp_path}").read()
 
 
 @pytest.fixture
@@ -258,8 +219,7 @@ def test_a_clone_that_fails_leaves_nothing_and_names_every_way(
     monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", "0" * 40)
     with pytest.raises(SecretopsError) as caught:
         checkout.find_server()
-    for way in ("`source` in section `server`", "COREFLUX_SERVER_DIR", "../shared/upstream", "reach the repository"):
-        assert way in caught.value.remedy
+    assert "COREFLUX_SERVER_DIR" in caught.value.remedy
     assert list((nowhere / "cache" / "coreflux-mcp-secrets").iterdir()) == []
 
 
@@ -279,9 +239,3 @@ def test_the_server_beside_the_project_that_we_are_installed_in_is_found_and_bes
     if installed_there:
         monkeypatch.setattr("sys.prefix", str(below))
     assert (checkout.find_server().folder == folder) is installed_there
-
-
-def test_a_named_folder_without_a_server_is_refused(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COREFLUX_SERVER_DIR", str(nowhere))
-    with pytest.raises(UsageError, match=r"server\.py"):
-        checkout.find_server()

@@ -43,10 +43,10 @@ def all_but_the_token(scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch
     (folder / "config").mkdir()
     text = f"MQTT_BROKER=localhost\nMQTT_USER=user\nMQTT_PASSWORD={password}\n"
     (folder / "config" / ".env").write_text(f"{text}MCP_HTTP_TOKEN_FILE={folder / 'token'}\n")
-    return {"file": f"file:{folder}/config/.env", "dotenv": f"dotenv:{folder}"}[scheme], folder / "token"
+    return f"dotenv:{folder}", folder / "token"
 
 
-@pytest.mark.parametrize("scheme", ["files", "file", "dotenv", "env, naming a file"])
+@pytest.mark.parametrize("scheme", ["files", "dotenv", "env, naming a file"])
 def test_all_there_but_the_token_is_waited_for_where_it_may_still_come(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

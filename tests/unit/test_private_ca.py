@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from components.catalogue import CLIENT_CA, CLIENT_CERT
-from secretops.manifest import DotenvStore, Manifest, PrivateCaIssuer
+from secretops.certificates import new_key, private_pem, request_of
+from secretops.engine.state import Stage, Version
+from secretops.errors import StoreError, WaitingError
+from secretops.issuers.private_ca import PrivateCa
+from secretops.manifest import Broker, BrokerKind, DotenvStore, Manifest, MqttProtocol, PrivateCaIssuer
+from secretops.operations.trust import lay
+from secretops.values import Value
+from tests.real.stack import make_stack
 from tests.unit import azure_stack, vault_stack
 from tests.unit.harness import Deployed, deploy
+from tests.unit.signing import DAY, NAME, made
 from tests.unit.stack_file import StackFile
 
 ISSUER = "{kind: private-ca}"
 ASKS = ", client_certificate: true"
-BEGIN = (
-    "secretops rotate client-ca, then have the broker trust what secretops trust prints, then secretops rotate "
-    "client-ca, then secretops rotate client-cert, then secretops put broker-admin, "
-)
 
 
+@cache
 def on_a_folder() -> Deployed:
     text = f"""
 config:
@@ -31,10 +40,12 @@ config:
     return deploy(StackFile.read(text), "dev")
 
 
+@cache
 def in_vault() -> Deployed:
     return vault_stack.for_this_machine(broker=ASKS, issuer=ISSUER)
 
 
+@cache
 def on_azure() -> Deployed:
     return azure_stack.on_azure(broker=ASKS, issuer=ISSUER)
 
@@ -55,13 +66,9 @@ def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make:
         ca_seconds=1825 * 86400,
     )
     assert manifest.secret(CLIENT_CA).fields == ("ca.crt", "ca.key")
-    assert deployed.exports["next"].startswith(BEGIN)
-
-
-@pytest.mark.parametrize("make", [on_a_folder, in_vault, on_azure])
-def test_no_server_is_led_to_the_ca(make: Any) -> None:
-    references = make().exports["references"]
-    assert CLIENT_CERT in str(references) and CLIENT_CA not in str(references)
+    references = str(deployed.exports["references"])
+    assert CLIENT_CERT in references and CLIENT_CA not in references, "no server is led to it"
+    assert deployed.exports["next"].startswith("secretops rotate client-ca, then have the broker trust")
 
 
 def test_in_a_folder_nothing_of_the_ca_is_delivered_and_no_ca_of_the_brokers_is_waited_for() -> None:
@@ -92,3 +99,41 @@ def test_on_azure_the_server_has_no_role_at_it() -> None:
     assert {one for one in readers("client-cert") if one.endswith("-server")}
     assert readers("client-ca") == {one for one in readers("client-cert") if not one.endswith("-server")}
     assert azure_stack.wrong(deployed) == []
+
+
+def test_the_ca_that_is_current_signs_and_not_the_one_to_come(tmp_path: Path) -> None:
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
+    session, name = make_stack(tmp_path / "store", broker).session(), "client-cert"
+    issuer = PrivateCaIssuer(secret=name, common_name=NAME, seconds=600, ca_seconds=6000)
+    signer = PrivateCa(issuer, session.store, session.clock)
+    request = request_of(new_key(), NAME)
+    with pytest.raises(WaitingError):
+        signer.sign(request)
+    now = session.clock()
+    ours, to_come = (made(who, ca=True, begins=now - DAY, ends=now + DAY) for who in ("ours", "to come"))
+    for ca in (ours, to_come):
+        version = Version(id=f"v-{ca.certificate.serial_number}", stage=Stage.PENDING, created=now)
+        value = Value({"ca.crt": ca.pem, "ca.key": private_pem(ca.key)})
+        session.store.add(name, version, value)
+        if ca is ours:
+            session.store.publish(name, version.id, now)
+    signed = x509.load_pem_x509_certificate(signer.sign(request).certificate.encode())
+    assert signed.issuer == ours.certificate.subject
+    assert signed.not_valid_after_utc - session.clock() <= timedelta(seconds=600)
+
+
+def test_trust_lays_the_stacks_cas_and_leaves_those_of_others(tmp_path: Path) -> None:
+    manifest, ca = manifest_of(on_a_folder()), made("ours", ca=True)
+    old, others, persons = (
+        tmp_path / f"{name}.crt"
+        for name in (f"client-ca-coreflux-mcp-dev-{'0' * 16}", f"client-ca-coreflux-mcp-dev-eu-{'0' * 16}", "a-persons")
+    )
+    for path in (old, others, persons):
+        path.write_text("it was there")
+    laid = lay(manifest, tmp_path, ca.pem)
+    assert laid.gone == (old,)
+    assert {*tmp_path.iterdir()} == {others, persons, *laid.trusted}
+    assert [path.read_text() for path in laid.trusted] == [ca.pem]
+    with pytest.raises(StoreError):
+        lay(manifest, tmp_path, "no PEM")
+    assert laid.trusted[0].exists(), "what cannot be read takes no CA from the broker"

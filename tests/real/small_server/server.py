@@ -153,17 +153,3 @@ async def mqtt_connect(broker: str, port: int = 1883, username: str | None = Non
             return "Successfully connected"
         time.sleep(0.5)
     return "status unclear"
-
-
-@mcp.tool()
-async def setup_mqtt_connection(
-    broker: str, port: int = 1883, username: str | None = None, password: str | None = None
-) -> str:
-    global mqtt_client  # noqa: PLW0603 - as upstream does
-    args.mqtt_host, args.mqtt_port, args.mqtt_user, args.mqtt_password = broker, port, username, password
-    if mqtt_client:
-        if connection_status["connected"]:
-            mqtt_client.disconnect()
-        mqtt_client.loop_stop()
-        mqtt_client = None
-    return "Successfully set up" if setup_mqtt(args) else "connection failed"

@@ -1,0 +1,264 @@
+"""When the launcher takes a new version, when it refuses one, and when it tries that one again. Starts nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
+from secretops.launcher import follow, swap
+from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, Follower
+from secretops.launcher.settings import ServerSettings
+from secretops.launcher.sources import open_source
+from secretops.launcher.state import LauncherState
+from secretops.launcher.watch import looks
+from secretops.values import Value
+
+
+@dataclasses.dataclass
+class OneSource:
+    """A source that holds what a test puts there."""
+
+    settings: ServerSettings | SecretopsError
+    version: str = "v-1"
+
+    def read(self) -> ServerSettings:
+        if isinstance(self.settings, SecretopsError):
+            raise self.settings
+        return self.settings
+
+    def fingerprint(self) -> str:
+        return self.version
+
+    def folders(self) -> frozenset[Path]:
+        return frozenset()
+
+    def may_bring(self, _: str) -> bool:
+        return True
+
+
+@dataclasses.dataclass
+class Following:
+    """A follower, its source, and how each attempt to swap ends."""
+
+    source: OneSource
+    follower: Follower
+    state: LauncherState
+    server: Any
+    connection: Any
+    now: float = 1000.0
+    outcome: SecretopsError | None = None
+    first: Any = None
+    swaps: list[str] = dataclasses.field(default_factory=list)
+    stays: list[str] = dataclasses.field(default_factory=list)
+
+    def offers(self, version: str, password: str = "another-password", **changes: object) -> None:
+        old = self.source.settings if isinstance(self.source.settings, ServerSettings) else self.first
+        mqtt = Value({**old.mqtt, "password": password})
+        self.source.version = version
+        self.source.settings = dataclasses.replace(old, mqtt=mqtt, versions={"mqtt": version}, **changes)
+
+
+@pytest.fixture
+def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Following]:
+    env = tmp_path / ".env"
+    env.write_text("MQTT_BROKER=localhost\nMQTT_USER=server-a\nMQTT_PASSWORD=first-password\n")
+    settings = open_source(f"file:{env}").read()
+    source, state = OneSource(settings), LauncherState()
+    logger = logging.getLogger("upstream, as a follower knows it")
+    server: Any = SimpleNamespace(args=SimpleNamespace(), logger=logger, requests=None)
+    connection: Any = SimpleNamespace(is_of_a_tool=False)
+    follower = Follower(
+        source, server, connection, state, settings=settings, fingerprint=source.version, tell=lambda _: None
+    )
+    made = Following(source, follower, state, server, connection, first=settings)
+    connection.stay = lambda settings: made.stays.append(settings.versions["mqtt"])
+
+    def attempt(_server: object, _connection: object, settings: ServerSettings, _stopping: threading.Event) -> Any:
+        def run() -> float:
+            made.swaps.append(settings.versions["mqtt"])
+            if made.outcome:
+                raise made.outcome
+            return 0.001
+
+        return SimpleNamespace(run=run)
+
+    monkeypatch.setattr(follow, "Swap", attempt)
+    monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(follow, "SETTLE_SECONDS", 0.0)
+    root = logging.getLogger()
+    level = root.level
+    yield made
+    root.setLevel(level)
+
+
+def test_follower_swaps_once_for_a_new_version(following: Following) -> None:
+    following.offers("v-2")
+    for _ in range(3):
+        following.follower._look()
+    assert following.swaps == ["v-2"]
+    assert (following.state.versions, following.state.swaps) == ({"mqtt": "v-2"}, 1)
+
+
+def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following: Following) -> None:
+    following.offers("v-2", "first-password", agent_key=Value({"api-key": "another-key"}))
+    following.follower._look()
+    assert (following.swaps, following.stays) == ([], ["v-2"])
+    assert following.server.args.do_agent_api_key == "another-key"
+    assert following.state.swaps == 0
+
+
+def test_follower_leaves_a_connection_that_a_tool_chose(following: Following) -> None:
+    following.connection.is_of_a_tool = True
+    following.offers("v-2")
+    following.follower._look()
+    assert (following.swaps, following.stays) == ([], ["v-2"])
+
+
+@pytest.mark.parametrize(
+    ("error", "connects"),
+    [(UnreachableError("no answer", rule="r", remedy="m"), 4), (UsageError("no PEM", rule="r", remedy="m"), 0)],
+    ids=["unreachable", "unusable files"],
+)
+def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
+    following: Following, caplog: pytest.LogCaptureFixture, error: SecretopsError, connects: int
+) -> None:
+    following.offers("v-2")
+    following.outcome = error
+    tried = list[float]()
+    for _ in range(80):
+        before = len(following.swaps)
+        following.follower._look()
+        tried += [following.now - 1000] * (len(following.swaps) - before)
+        following.now += 0.1
+    assert [round(one) for one in tried] == [0, 1, 3, 7], "each pause is twice the one before"
+    assert LAST_RETRY >= 2 * FIRST_RETRY
+    assert following.state.versions == {}
+    assert (following.state.refused_versions, following.state.failed_connects) == (1, connects)
+    assert caplog.text.count(error.what) == 1
+    following.outcome = None
+    following.now += LAST_RETRY
+    following.follower._look()
+    assert following.state.versions == {"mqtt": "v-2"}
+
+
+def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: Following) -> None:
+    following.offers("v-2")
+    following.outcome = UnreachableError("no answer", rule="r", remedy="m")
+    following.follower._look()
+    following.outcome = None
+    following.offers("v-3", "third-password")
+    following.follower._look()
+    assert following.state.versions == {"mqtt": "v-3"}
+
+
+def test_follower_forgets_a_refused_version_when_the_one_in_use_is_back(following: Following) -> None:
+    first = following.source.settings
+    following.source.version, following.source.settings = "v-2", UsageError("no port", rule="r", remedy="m")
+    following.follower._look()
+    following.source.version, following.source.settings = "v-1", first
+    following.follower._look()
+    following.offers("v-2")
+    following.follower._look()
+    assert following.swaps == ["v-2"], "it is not a version that waits for its next try"
+
+
+def test_follower_goes_on_after_an_error_that_nobody_expected(following: Following) -> None:
+    def odd(_: ServerSettings) -> None:
+        raise KeyError("something")
+
+    following.follower._tell = odd
+    following.offers("v-2")
+    following.follower._look()
+    assert (following.swaps, following.state.refused_versions) == ([], 1)
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_swap_refuses_a_user_that_may_subscribe_to_less(following: Following, may: bool) -> None:
+    old: Any = SimpleNamespace(
+        host="localhost", port=1883, held={"a": 1}, listeners={}, is_connected=lambda: True, granted=lambda: {"a"}
+    )
+    new: Any = SimpleNamespace(
+        username="server-b",
+        is_connected=lambda: True,
+        subscribe_all=lambda *_, **__: None,
+        verdict=lambda topics, _: dict.fromkeys(topics, may),
+    )
+    server: Any = SimpleNamespace(mqtt_subscriptions={"a": {"qos": 1}})
+    attempt = swap.Swap(server, cast(Any, None), following.first, threading.Event())
+    if may:
+        assert attempt._subscribe(new, old)["a"] == 1
+    else:
+        with pytest.raises(RefusedError, match="server-b"):
+            attempt._subscribe(new, old)
+
+
+def in_place(folder: Path, number: int) -> None:
+    (folder / "value").write_text(str(number))
+
+
+def rename(folder: Path, number: int) -> None:
+    (folder / ".value.new").write_text(str(number))
+    (folder / ".value.new").rename(folder / "value")
+
+
+def kubernetes_link(folder: Path, number: int) -> None:
+    """As kubelet's AtomicWriter: a new folder, a new link to it, renamed over `..data`."""
+    (folder.parent / f"..{number}").mkdir()
+    (folder / "..data_tmp").symlink_to(f"../..{number}")
+    (folder / "..data_tmp").rename(folder / "..data")
+
+
+@pytest.mark.parametrize("change", [in_place, rename, kubernetes_link])
+def test_looks_reports_a_change_without_waiting_for_the_next_poll(
+    change: Callable[[Path, int], None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    stopping, looked = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        for _ in looks(lambda: {folder}, stopping, every=600):
+            looked.set()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    for number in range(120):  # the first change may come before the watch is set up
+        change(folder, number)
+        if looked.wait(0.5):
+            break
+    stopping.set()
+    thread.join(60)
+    assert looked.is_set() and not thread.is_alive()
+
+
+@pytest.mark.parametrize("silent", ["no watchfiles", "no folder", "no event"])
+def test_looks_polls_where_nothing_can_be_watched(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if silent == "no watchfiles":
+        monkeypatch.setitem(sys.modules, "watchfiles", None)
+    stopping, seen = threading.Event(), 0
+    over = threading.Timer(20, stopping.set)
+    over.start()
+    for _ in looks(lambda: set() if silent == "no folder" else {tmp_path}, stopping, every=0.01):
+        seen += 1
+        if seen == 3:
+            stopping.set()
+    over.cancel()
+    assert seen == 3
+
+
+def test_looks_watches_a_folder_that_comes_later(tmp_path: Path) -> None:
+    later, stopping = tmp_path / "later", threading.Event()
+    for _ in looks(lambda: {later}, stopping, every=0.01):
+        if later.exists():
+            stopping.set()
+        else:
+            later.mkdir()
