@@ -105,8 +105,8 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
     pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
     pytest.importorskip("openapi_schema_validator", reason="openapi-schema-validator is not installed")
     from tests.real.azure_hosts import AzureHosts
-    from tests.real.entra import IdentityEndpoint
     from tests.real.azure_routes import Routes
+    from tests.real.entra import IdentityEndpoint
     from tools.key_vault.description import Description
     from tools.key_vault.server import KeyVaults
     from tools.key_vault.tokens import Authority

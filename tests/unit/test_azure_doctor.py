@@ -38,7 +38,9 @@ STORE = AzureStore(
 
 def kept(number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires: datetime | None = None) -> Kept:
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
-    return Kept(f"kv{number}", enabled, at + timedelta(seconds=number), expires, tags.facts(version, number, f"w{number}"))
+    return Kept(
+        f"kv{number}", enabled, at + timedelta(seconds=number), expires, tags.facts(version, number, f"w{number}")
+    )
 
 
 @dataclass

@@ -9,10 +9,6 @@ import pytest
 
 from components.azure.names import Names
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
-from tests.unit.azure_stack import (
-    inputs,
-    on_azure,
-)
 
 
 def names(stack: str = "prod", **more: Any) -> Names:
@@ -54,10 +50,3 @@ def test_a_stack_made_anew_while_a_deleted_vault_holds_its_name_has_another() ->
     assert names(generation=2).storage != names().storage
     assert names(generation=2).workspace != names().workspace, "Azure would give the old one's records back"
     assert names(generation=2).job == names().job, "a job is gone at once"
-
-
-def test_a_generation_is_the_stacks() -> None:
-    first, second = (inputs(on_azure(more), "vault")["vaultName"] for more in ("", ", generation: 2"))
-
-    assert first != second
-    assert re.fullmatch(r"coreflux-prod-[0-9a-f]{8}", second)

@@ -22,13 +22,11 @@ RULE = "azure-native:monitor:ScheduledQueryRule"
 
 @pytest.fixture(scope="module")
 def prod() -> Deployed:
-    """A stack of production, and nothing more than it needs."""
     return production()
 
 
 @pytest.fixture(scope="module")
 def everything() -> Deployed:
-    """With every option that adds something."""
     return with_every_option()
 
 

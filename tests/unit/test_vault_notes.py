@@ -80,9 +80,7 @@ def test_versions_are_staged_by_their_documents_and_older_documents_are_surplus(
     [(document("b"), "b", False), ({"password": "typed"}, "a", True), (document("a", "typed"), "a", True)],
     ids=["ours", "a person's", "a person's, of an older one"],
 )
-def test_a_plan_came_true_only_where_its_document_says_so(
-    newest: dict[str, str], current: str, theirs: bool
-) -> None:
+def test_a_plan_came_true_only_where_its_document_says_so(newest: dict[str, str], current: str, theirs: bool) -> None:
     state = Server().has("it", document("a"), newest, of=(noted("a", 1), noted("b", planned=2))).state
     found = state.versions.current
     assert found and found.id == current
