@@ -6,8 +6,6 @@ the workspace, which is played, has.
 
 from __future__ import annotations
 
-import functools
-import io
 import itertools
 import time
 from collections.abc import Callable
@@ -20,15 +18,11 @@ import pytest
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
 from azure.core.exceptions import HttpResponseError
-from azure.core.pipeline.transport import RequestsTransport
-from azure.core.rest._requests_basic import RestRequestsTransportResponse
-from azure.storage.blob import BlobClient
-from requests import Response
 
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, UsageError
-from secretops.manifest import AzureStore, Manifest, SecretKind
+from secretops.manifest import AzureStore, Manifest
 from secretops.operations.doctor import azure as examining
 from secretops.operations.doctor import checks, doctor, exit_code
 from secretops.operations.doctor import key_vault as doctors
@@ -38,7 +32,6 @@ from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
 from secretops.stores.key_vault import api, lease
 from secretops.stores.key_vault.lease import Timing
-from secretops.targets import open_target
 from secretops.trails import workspace as asking
 from secretops.values import Value, new_password
 from tests.contract.doctor_fault import Fault as Planted
@@ -49,15 +42,13 @@ from tests.real.azurite import Azurite
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import make_catalogue
 from tests.real.workspace import Played
-from tools.key_vault.faults import Fault
-from tools.key_vault.problems import Refusal
 from tools.key_vault.roles import SECRETS_OFFICER
 
 if TYPE_CHECKING:
     from tools.key_vault.tokens import Principal
     from tools.key_vault.vault import Vault
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 WORKSPACE = "00000000-0000-0000-0000-00000000aaaa"
 
@@ -158,11 +149,6 @@ def delete(stack: Stack) -> None:
     stack.client.begin_delete_secret("mqtt").wait()
 
 
-def delete_pending(stack: Stack) -> None:
-    """Its one version is forgotten: that is no deletion of secretops'."""
-    stack.client.begin_delete_secret("mqtt-pending").wait()
-
-
 def leave_pending(stack: Stack) -> None:
     then = datetime.now(UTC) - timedelta(hours=3)
     store = Session.open(stack.manifest, role="operator").store
@@ -176,11 +162,6 @@ def leave_a_copy(stack: Stack) -> None:
 
 def disable(stack: Stack) -> None:
     stack.client.update_secret_properties("mqtt", stack.client.get_secret("mqtt").properties.version, enabled=False)
-
-
-def let_expire(stack: Stack) -> None:
-    version, then = stack.client.get_secret("mqtt").properties.version, datetime.now(UTC) - timedelta(days=1)
-    stack.client.update_secret_properties("mqtt", version, expires_on=then)
 
 
 def enable_a_retired_one(stack: Stack) -> None:
@@ -197,31 +178,10 @@ def take_a_grant(stack: Stack) -> None:
     stack.vault.access.grant(stack.operator.oid, SECRETS_OFFICER, "mqtt")
 
 
-class NoRole(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
-    """Blob Storage as it answers whoever has no role. A stand-in: Azurite knows of none."""
-
-    def send(self, request: Any, **_: Any) -> Any:
-        answer = Response()
-        answer.status_code, answer.raw = 403, io.BytesIO()
-        answer.headers["x-ms-error-code"] = "AuthorizationPermissionMismatch"
-        made = RestRequestsTransportResponse(request=request, internal_response=answer)  # type: ignore[no-untyped-call]
-        made.read()
-        return made
-
-
-def take_the_role_on_the_lease(stack: Stack) -> None:
-    connected = functools.partial(BlobClient.from_blob_url, transport=NoRole())
-    stack.patch.setattr(lease, "connect", lambda url, tenant: connected(url))  # noqa: ARG005 - it is let in nowhere
-
-
 def hold_the_lease_unsaid(stack: Stack) -> None:
     """As who renews it and writes nothing does: it is held for longer than a dead holder's can be."""
     stack.clients.blob(stack.store.lease).acquire_lease(lease_duration=15)
     stack.patch.setattr(examining, "LONGEST_LEASE", 1)
-
-
-def hold_the_lease_for_ever(stack: Stack) -> None:
-    stack.clients.blob(stack.store.lease).acquire_lease()
 
 
 def lose_the_trail(stack: Stack) -> None:
@@ -239,10 +199,6 @@ def only_tick(stack: Stack) -> None:
     assert stack.workspace.rows
 
 
-def name_no_workspace(stack: Stack) -> None:
-    stack.become(workspace="")
-
-
 def refuse_the_server(stack: Stack) -> None:
     with pytest.raises(HttpResponseError):
         AzureClients(stack.azure.environment(stack.server)).vault(stack.vault.url).get_secret("mqtt")
@@ -255,51 +211,23 @@ def leave_a_secret(stack: Stack) -> None:
     stack.client.set_secret("somebody-elses", "{}")
 
 
-def stop_the_broker(stack: Stack) -> None:
-    broker = stack.manifest.broker.model_copy(update={"port": 1})
-    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
-
-
-def change_the_password(stack: Stack) -> None:
-    """At the broker, behind our back."""
-    changed = Value({"username": "a", "password": new_password()})
-    open_target(stack.manifest.broker, SecretKind.MQTT_USER).apply(stack.mosquitto.admin, changed)
-
-
-def set_the_clock_ahead(stack: Stack) -> None:
-    """The vault's answer is of an hour ago. Played."""
-    stack.patch.setattr(doctors.Vault, "said_at", datetime.now(UTC) - timedelta(hours=1))
-
-
 FAULTS: tuple[Planted[Stack], ...] = (
-    Planted(
-        delete, "names", ("mqtt: deleted, and is until", "az keyvault secret recover --vault-name kv-test-"), "recover"
-    ),
-    Planted(delete_pending, "names", ("mqtt-pending: deleted, and is until", "--name mqtt-pending"), "recover"),
-    Planted(leave_pending, "pending", ("mqtt-pending holds version", "secretops tick"), "secretops tick"),
-    Planted(
-        leave_a_copy, "pending", ("mqtt-pending still gives what is published", "secretops tick"), "secretops tick"
-    ),
-    Planted(disable, "versions", ("the current version", "is disabled", "--enabled true")),
-    Planted(disable, "secret mqtt", ("is disabled, and readers find nothing",)),
-    Planted(let_expire, "versions", ("the current version expired", "secretops rotate")),
-    Planted(enable_a_retired_one, "versions", ("can still be read", "secretops tick"), "secretops tick"),
-    Planted(take_a_grant, "your rights", ("may not list the versions of mqtt-pending", "Secrets Officer")),
-    Planted(take_the_role_on_the_lease, "your rights", ("may not look at blob lease", "Storage Blob Data Contributor")),
-    Planted(hold_the_lease_unsaid, "lease", ("holds it and does not renew it", "az storage blob lease break")),
-    Planted(hold_the_lease_for_ever, "lease", ("does not renew it", "az storage blob lease break")),
-    Planted(lose_the_trail, "audit", ("no row of this vault in 7 days", "diagnostic")),
-    Planted(name_no_workspace, "audit", ("names no workspace", "pulumi up")),
-    Planted(refuse_the_server, "readers' rights", ("was refused SecretGet of mqtt 1 times", "pulumi up assigns")),
-    Planted(leave_a_secret, "unknown secrets", ("old-key, somebody-elses: with a value", "az keyvault secret delete")),
-    Planted(stop_the_broker, "broker", ("localhost:1: Connection refused", "start it")),
-    Planted(change_the_password, "login mqtt", ("the broker refuses user a",), "secretops rotate mqtt"),
-    Planted(set_the_clock_ahead, "clock", ("s ahead of the vault", "NTP")),
+    Planted(delete, "names", ("mqtt: deleted", "az keyvault secret recover"), "recover"),
+    Planted(leave_pending, "pending", ("mqtt-pending holds version",), "secretops tick"),
+    Planted(leave_a_copy, "pending", ("mqtt-pending still gives",), "secretops tick"),
+    Planted(disable, "versions", ("is disabled", "--enabled true")),
+    Planted(disable, "secret mqtt", ("is disabled",)),
+    Planted(enable_a_retired_one, "versions", ("can still be read",), "secretops tick"),
+    Planted(take_a_grant, "your rights", ("versions of mqtt-pending", "Secrets Officer")),
+    Planted(hold_the_lease_unsaid, "lease", ("az storage blob lease break",)),
+    Planted(lose_the_trail, "audit", ("no row of this vault",)),
+    Planted(refuse_the_server, "readers' rights", ("SecretGet of mqtt 1 times",)),
+    Planted(leave_a_secret, "unknown secrets", ("old-key, somebody-elses",)),
 )
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_what_is_not_as_it_should_be_is_found_with_its_remedy_and_mended_where_secretops_can(
+def test_what_is_not_as_it_should_be_is_found_and_mended_where_secretops_can(
     fault: Planted[Stack], stack: Stack
 ) -> None:
     prove(fault, stack)
@@ -315,35 +243,9 @@ def publish_while_doctor_looks(stack: Stack) -> None:
     assert {lies_apart for lies_apart, _ in state.surplus} == {True, False}
 
 
-def prove_one(stack: Stack) -> None:
-    now = datetime.now(UTC)
-    store = Session.open(stack.manifest, role="operator").store
-    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="b")
-    store.add("mqtt", version, Value({"username": "b", "password": new_password()}))
-
-
-def refuse_a_stranger(stack: Stack) -> None:
-    """What the alert denied-read is for."""
-    with pytest.raises(HttpResponseError):
-        AzureClients(stack.azure.environment(stack.azure.principal("nobody"))).vault(stack.vault.url).get_secret("mqtt")
-
-
-def forget_a_secret_that_left(stack: Stack) -> None:
-    """Nobody reads it, as of one that the vault does not let go before its retention is over."""
-    stack.client.set_secret("old-key", "{}", enabled=False)
-
-
 @pytest.mark.parametrize(
     ("happens", "check"),
-    [
-        (take_a_grant, "vault"),
-        (publish_while_doctor_looks, "pending"),
-        (prove_one, "pending"),
-        (publish_while_doctor_looks, "versions"),
-        (only_tick, "audit"),
-        (refuse_a_stranger, "readers' rights"),
-        (forget_a_secret_that_left, "unknown secrets"),
-    ],
+    [(take_a_grant, "vault"), (publish_while_doctor_looks, "versions"), (only_tick, "audit")],
 )
 def test_what_is_at_work_is_no_finding(happens: Callable[[Stack], None], check: str, stack: Stack) -> None:
     happens(stack)
@@ -368,50 +270,16 @@ def test_a_vault_that_another_tenant_took_is_told_and_is_shown_no_login(stack: S
     ]
 
 
-def test_what_the_tick_mends_is_well_after_it(stack: Stack) -> None:
-    enable_a_retired_one(stack)
-    leave_a_copy(stack)
-    Session.open(stack.manifest, role="operator").store.settle("mqtt", datetime.now(UTC))
-    found = stack.look()
-    assert (found["pending"].level, found["versions"].level) == (Level.OK, Level.OK)
-
-
-def test_a_holder_who_renews_the_lease_is_no_dead_one_and_a_dead_ones_ends_by_itself(stack: Stack) -> None:
-    with Session.open(stack.manifest, role="operator").store.lease("who lives"):
-        assert "who lives" in stack.look()["lease"].value
-    stack.clients.blob(stack.store.lease).acquire_lease(lease_duration=15)
-    found = stack.look()["lease"]
-    assert (found.level, found.value) == (Level.OK, "free")
-
-
 def test_what_secretops_deleted_itself_holds_no_name(stack: Stack) -> None:
     stack.vault.purge_protection = True
     Session.open(stack.manifest, role="operator").store.forget("mqtt")
     assert stack.look()["names"].level is Level.OK
 
 
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (
-            lambda stack: stack.vault.faults.append(
-                Fault(Refusal(403, "Forbidden", "…", "ForbiddenByFirewall"), times=1000)
-            ),
-            ("lets nobody in from here", "network rules"),
-        ),
-        (lambda stack: stack.become(vault="https://no-such-vault.vault.azure.net"), ("can't be reached", "resolve")),
-    ],
-    ids=["firewalled", "unreachable"],
-)
-def test_without_a_vault_that_answers_it_is_said_once_what_is_wrong(
-    spoil: Callable[[Stack], None], words: tuple[str, ...], stack: Stack
-) -> None:
-    spoil(stack)
+def test_without_a_vault_that_answers_it_is_reported_once_what_is_wrong(stack: Stack) -> None:
+    stack.become(vault="https://no-such-vault.vault.azure.net")
     found = stack.look()
-    stack.vault.faults.clear()
     assert found["vault"].level is Level.ATTENTION
-    for each in words:
-        assert each in told(found["vault"])
     on_it = ("your rights", "names", "pending", "versions", "unknown secrets", "secret mqtt")
     assert {found[name].level for name in on_it} == {Level.UNKNOWN}
     assert {found[name].value for name in on_it} == {found["vault"].value}
