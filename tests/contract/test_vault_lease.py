@@ -36,17 +36,6 @@ def way(monkeypatch: pytest.MonkeyPatch) -> Way:
     return Way(monkeypatch)
 
 
-def test_a_holder_that_lives_is_told_with_since_when(place: InMount) -> None:
-    timing = Timing(duration=120, renew=0.2, look=0.1)
-    with (
-        place.open(timing=timing).lease("the first"),
-        pytest.raises(LeaseHeldError, match=r"the first since 20\d\d-\d\d-\d\d .* UTC holds the lease"),
-        place.open(timing=timing).lease("the second"),
-    ):
-        pass
-    assert place.document(LEASE) == {"holder": ""}, "it is free again"
-
-
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
     publish(place, V[1])
     first, second = place.open(timing=QUICK), place.open(timing=QUICK)
@@ -159,11 +148,3 @@ def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMo
     place.write(LEASE, {"something": "else"})
     with place.open().lease("four"):
         assert place.document(LEASE)["holder"] == "four"
-
-
-def test_who_holds_a_lease_that_a_person_removed_is_told(place: InMount) -> None:
-    store = place.open(timing=NOT_RENEWED)
-    with store.lease("the first"):
-        place.client.secrets.kv.v2.delete_metadata_and_all_versions(LEASE, mount_point=place.mount)
-        with pytest.raises(StoreError, match="not ours any more: somebody who gave it back"):
-            store.confirm()
