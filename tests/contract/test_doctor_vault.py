@@ -141,20 +141,6 @@ def test_a_role_or_a_method_that_is_not_there_is_found(stack: Stack) -> None:
     assert "no-such-method/server" in stack.finds("roles").value
 
 
-def test_secret_ids_that_are_missing_or_end_within_days_are_found(stack: Stack) -> None:
-    live = stack.live
-    path, entry = f"auth/{live.approle}/role/{live.role('lonely')}", f"{live.approle}/{live.role('lonely')}"
-    live.set_role("lonely")
-    stack.become(readers={"mqtt": (entry,), LEASE: ()})
-    os.environ["VAULT_TOKEN"] = live.openbao.root  # the operator's policy does not name this role
-    assert stack.finds("secret ids").level is Level.ATTENTION
-    live.root.write_data(f"{path}/secret-id", data={"ttl": "1h"})
-    found = stack.finds("secret ids")
-    assert found.level is Level.ATTENTION and f"{path}/secret-id" in found.remedy
-    live.root.write_data(f"{path}/secret-id", data={"ttl": "720h"})
-    assert stack.finds("secret ids").level is Level.OK
-
-
 def test_a_mount_or_a_path_that_keeps_too_few_versions_is_found(stack: Stack) -> None:
     kv, mount = stack.live.root.secrets.kv.v2, stack.live.mount
     kv.update_metadata("mqtt", max_versions=1, mount_point=mount)
@@ -173,14 +159,6 @@ def test_a_mount_that_is_not_there_or_is_of_version_1_is_found(stack: Stack) -> 
     stack.live.root.sys.enable_secrets_engine("kv", path=name, options={"version": "1"})
     stack.become(mount=name)
     assert stack.finds("mount").level is Level.ATTENTION
-
-
-def test_a_mount_whose_values_are_logged_as_they_are_is_found(stack: Stack) -> None:
-    tune, key = f"sys/mounts/{stack.live.mount}/tune", "audit_non_hmac_response_keys"
-    stack.live.root.write_data(tune, data={key: ["data"]})
-    stack.mending.append(lambda: stack.live.root.write_data(tune, data={key: []}))
-    found = stack.finds("audit")
-    assert found.level is Level.ATTENTION and key in found.value
 
 
 def test_what_the_token_at_hand_may_not_see_is_unknown(stack: Stack) -> None:
@@ -247,11 +225,6 @@ def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: 
     assert dead.level is Level.ATTENTION and "somebody" in dead.value
     held._release()
     assert stack.finds("lease").level is Level.OK
-
-
-def test_a_server_certificate_near_its_end_is_found(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vault, "CERTIFICATE_SHARE", 1)
-    assert stack.finds("TLS").level is Level.ATTENTION
 
 
 def test_nothing_that_doctor_says_or_asks_holds_a_value_and_it_changes_nothing(stack: Stack) -> None:

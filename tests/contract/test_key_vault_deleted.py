@@ -51,18 +51,6 @@ def test_where_the_vault_is_protected_from_purging_forgetting_disables_deletes_a
     assert place.keeps(old["password"]) == []
 
 
-def test_what_a_person_deleted_is_not_brought_back(place: LiveVault) -> None:
-    publish(place, V[1])
-    place.open().add("it", version(V[2]), make())
-    place.client.begin_delete_secret("it").wait()
-    with pytest.raises(StoreError, match="az keyvault secret recover"):
-        place.open().publish("it", V[2], NOW)
-    assert place.delivered() == dict.fromkeys(FIELDS)
-    place.client.begin_recover_deleted_secret("it").wait()
-    place.open().publish("it", V[2], NOW)
-    assert [one.id for one in place.open().versions("it").all] == [V[1], V[2]]
-
-
 def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_purged(place: LiveVault) -> None:
     """Its newest version is nobody's after each publish, as those are that secretops deletes itself."""
     publish(place, V[1])
@@ -94,32 +82,6 @@ def test_who_may_not_look_at_what_is_deleted_says_so_and_an_operator_brings_it_b
     store.publish("it", V[2], NOW)
     assert place.delivered() == dict(new)
     assert place.keeps(old["password"]) == []
-
-
-def recovered(place: LiveVault) -> str:
-    """What a person does who wants back what `purge --destroy` left. Gives the version that they bring back."""
-    place.vault.purge_protection = True
-    place.open().forget("it")
-    place.client.begin_recover_deleted_secret("it").wait()
-    (found,) = place.all_versions()
-    place.client.update_secret_properties("it", found.version, enabled=True)
-    return str(found.version)
-
-
-def test_what_a_person_brought_back_after_a_purge_is_not_deleted_again_and_is_put_to_be_kept(place: LiveVault) -> None:
-    value = publish(place, V[1])
-    back, store = recovered(place), place.open()
-    assert back in (store.astray("it") or "")
-    with pytest.raises(StoreError, match=back):
-        store.settle("it", NOW)
-    store.add("it", version(V[2]), make())
-    with pytest.raises(StoreError, match="changed by hand"):
-        store.publish("it", V[2], NOW)
-    store.discard("it", V[2])
-    assert place.delivered() == dict(value)
-    publish(place, V[3], value)
-    assert [one.id for one in store.versions("it").all] == [V[3]]
-    assert store.astray("it") is None and place.delivered() == dict(value)
 
 
 @pytest.mark.slow

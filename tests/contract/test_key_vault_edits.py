@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from secretops.errors import NotFoundError, StoreError
+from secretops.errors import StoreError
 from secretops.launcher import polled
 from secretops.stores.key_vault.tags import PREFIX
 from secretops.stores.leases import LostError
@@ -156,26 +156,6 @@ def test_whoever_disabled_ours_and_made_theirs_has_edited_it_and_puts_it_to_keep
     assert place.open().astray("it") is None and place.delivered() == dict(theirs)
 
 
-def test_what_is_retired_or_given_up_is_nobodys_even_where_somebody_enables_it_again(place: LiveVault) -> None:
-    for number in (1, 2):
-        publish(place, V[number])
-    store = place.open()
-    store.mark("it", V[1], retired=NOW)
-    store.add("it", version(V[3]), make())
-    store.discard("it", V[3])
-    for name in ("it", "it-pending"):
-        for one in place.all_versions(name):
-            place.client.update_secret_properties(name, one.version, enabled=True)
-    assert place.open().versions("it").pending is None
-    with pytest.raises(NotFoundError):
-        place.open().read("it", V[1], purpose="test")
-    place.open().settle("it", NOW)
-    by_id = {(one.tags or {}).get(f"{PREFIX}id"): one.enabled for one in place.all_versions()}
-    assert by_id == {V[1]: False, V[2]: True}
-    previous = place.open().versions("it").previous
-    assert previous and previous.retired == NOW
-
-
 def roll_back(place: LiveVault, name: str, **changes: str) -> None:
     """What a person does who makes the newest version of an older one: its value, and all that is written to it."""
     made = next(one for one in place.all_versions() if (one.tags or {}).get(f"{PREFIX}id") == name)
@@ -208,26 +188,6 @@ def test_a_rollback_by_hand_is_what_is_current_and_counts_as_published_when_it_i
     assert (versions.current.id, versions.current.published, versions.current.verified) == (V[1], found, marked)
     assert versions.previous.published == NOW + timedelta(hours=2)
     assert place.delivered() == dict(values[0])
-
-
-def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(
-    place: LiveVault,
-) -> None:
-    values = [publish(place, V[number]) for number in (1, 2)]
-    store = place.open()
-    store.mark("it", V[1], retired=NOW)
-    roll_back(place, V[1])
-    versions = store.versions("it")
-    assert versions.current and versions.current.id == V[2]
-    assert store.astray("it")
-    with pytest.raises(StoreError, match="changed by hand"):
-        store.settle("it", NOW)
-    store.add("it", version(V[3]), make())
-    assert place.delivered() == dict(values[0]), "it is theirs until somebody decides"
-    store.discard("it", V[3])
-    place.clear()
-    store.settle("it", NOW)
-    assert place.delivered() == dict(values[1])
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["the previous one", "the current one"])

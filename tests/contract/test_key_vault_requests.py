@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +18,12 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AzureStore
 from secretops.stores import open_store
-from secretops.stores.key_vault import api, lease
-from secretops.stores.key_vault.errors import ForbiddenError
-from secretops.stores.key_vault.lease import LeaseBlob
+from secretops.stores.key_vault import api
 from tests.contract.live_key_vault import (
     DEADLINE,
     NOW,
     LiveVault,
     V,
-    current,
     less_patient,
     make,
     publish,
@@ -35,7 +31,6 @@ from tests.contract.live_key_vault import (
 )
 from tests.contract.places import FIELDS
 from tests.real.azure import Azure
-from tests.real.azure_clients import AzureClients
 from tools.key_vault.faults import Fault, failing, losing_the_answer, throttling
 from tools.key_vault.problems import Refusal
 
@@ -78,27 +73,6 @@ def test_a_version_that_was_made_twice_because_its_answer_was_lost_is_one_and_bo
     assert place.keeps(value["password"]) == []
     previous = place.open().versions("it").previous
     assert previous and (previous.id, previous.verified, previous.retired) == (V[2], NOW, NOW)
-
-
-def test_a_version_that_was_made_although_the_client_saw_a_failure_is_gone_on_from(
-    place: LiveVault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api, "RETRIES", 0)
-    old, value = publish(place, V[1]), make()
-    place.vault.faults += [losing_the_answer("SetSecret", secret="it-pending")]
-    with pytest.raises(UnreachableError):
-        place.again().open().add("it", version(V[2]), value)
-    assert place.open().versions("it").pending == version(V[2])
-    place.open().add("it", version(V[2]), make())
-    place.vault.faults += [failing("SetSecret", secret="it", takes_effect=True)]
-    with pytest.raises(UnreachableError):
-        place.again().open().publish("it", V[2], NOW)
-    assert place.delivered() == dict(value), "it was published all the same"
-    place.open().publish("it", V[2], NOW + timedelta(hours=1))
-    now = current(place)
-    assert now and (now.id, now.published) == (V[2], NOW), "and is not published twice"
-    assert len(place.all_versions()) == 2
-    assert place.keeps(old["password"]) and [one for one in place.all_versions("it-pending") if one.enabled] == []
 
 
 @pytest.mark.parametrize(
@@ -183,12 +157,6 @@ def test_every_operation_is_asked_again_whatever_goes_wrong_first(
     assert [fault.times for fault in faults] == [0] * len(faults)
 
 
-def test_the_pauses_are_those_that_are_told() -> None:
-    policy = api.patience()
-    told = [policy.get_backoff_time(policy.configure_retries({}) | {"history": [None] * n}) for n in range(1, 6)]
-    assert told == pytest.approx([0, 1.6, 3.2, 6.4, 12.8])
-
-
 @pytest.mark.parametrize(
     ("refusal", "kind", "named"),
     [
@@ -209,14 +177,6 @@ def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
     assert caught.value.remedy and "stand-in" not in str(caught.value)
     assert caught.value.__cause__ is None
     place.vault.faults.clear()
-
-
-def test_a_grant_that_is_missing_is_told_with_its_role(place: LiveVault) -> None:
-    for each in list(place.vault.access.assignments):
-        place.vault.access.revoke(each)
-    for act in (lambda: place.open().versions("it"), lambda: place.open().settle("it", NOW)):
-        with pytest.raises(ForbiddenError, match="User"):
-            act()
 
 
 def granted(place: LiveVault, principal: Principal) -> AzureStore:
@@ -259,13 +219,6 @@ def test_what_the_sdk_can_not_do_is_told_with_its_remedy(
     with pytest.raises(kind) as caught:
         open_store(where, role="operator")[0].versions("it")
     assert caught.value.remedy
-
-
-def test_a_lease_that_can_not_be_asked_is_reported(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RETRIES", 0)
-    clients = AzureClients(azure.environment(azure.principal("rotator")))
-    with pytest.raises(UnreachableError):
-        LeaseBlob("https://nowhere.blob.core.windows.net/lease/rotator", clients.blob).look()
 
 
 WITHOUT = """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,7 +17,7 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage
-from secretops.errors import StoreError, UsageError
+from secretops.errors import UsageError
 from secretops.stores.key_vault import KeyVaultVersionStore
 from secretops.stores.key_vault.api import Api, Found
 from secretops.stores.key_vault.tags import PREFIX
@@ -35,7 +34,6 @@ from tests.contract.live_key_vault import (
     publish,
     version,
 )
-from tests.contract.places import FIELDS
 from tests.real.azure import Azure
 from tests.real.azure_clients import OwnConnections
 from tools.key_vault.faults import failing
@@ -60,21 +58,6 @@ def test_a_reader_finds_one_json_object_of_the_fields_that_says_when_the_next_on
     assert found.properties.content_type == "application/json"
     assert found.properties.expires_on == NOW + timedelta(days=90)
     assert (found.properties.tags or {})[f"{PREFIX}id"] == V[1]
-
-
-def test_a_certificate_is_due_when_it_ends_where_that_is_sooner(place: LiveVault) -> None:
-    ends = NOW + timedelta(days=30)
-    place.open().add("it", replace(version(V[1]), expires=ends), make())
-    place.open().publish("it", V[1], NOW)
-    assert place.client.get_secret("it").properties.expires_on == ends
-
-
-def test_what_is_pending_lies_apart_and_readers_find_nothing_before_it_is_published(place: LiveVault) -> None:
-    place.open().add("it", version(V[1]), make())
-    assert place.delivered() == dict.fromkeys(FIELDS)
-    assert place.open().versions("it").pending == version(V[1])
-    assert place.requests("SecretSet") == []
-    assert len(place.requests("SecretSet", "it-pending")) == 1
 
 
 def test_publishing_is_one_request_with_the_value_and_all_that_is_known_of_it(place: LiveVault) -> None:
@@ -193,16 +176,6 @@ def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_seco
     assert [one.verified for one in place.open().versions("it").all] == [None, None]
 
 
-def test_of_two_versions_within_a_second_the_later_one_is_known(place: LiveVault) -> None:
-    place.vault.clock = lambda: 1_800_000_000.0
-    values = [publish(place, V[number]) for number in (1, 2, 3)]
-    assert place.open().astray("it") is None
-    place.edit(values[2]["password"], "typed-by-a-person")
-    assert place.open().astray("it")
-    with pytest.raises(StoreError, match="changed by hand"):
-        place.open().settle("it", NOW)
-
-
 def test_tags_of_others_stay(place: LiveVault) -> None:
     publish(place, V[1])
     found = place.client.get_secret("it").properties
@@ -234,14 +207,6 @@ def test_what_a_tag_or_a_secret_can_not_hold_is_refused_and_nothing_is_kept(
     with pytest.raises(UsageError):
         place.open().add("it", version(V[2], user), make(password=password))
     assert not [row for row in place.vault.audit[before:] if not row["OperationName"].startswith("SecretList")]
-
-
-def test_more_versions_than_a_page_are_all_seen(place: LiveVault) -> None:
-    for number in range(30):
-        value = publish(place, f"{number:02}{V[0]}")
-    assert [one.id[:2] for one in place.open().versions("it").all] == ["28", "29"]
-    assert place.delivered() == dict(value)
-    assert len([one for one in place.all_versions() if one.enabled]) == 2
 
 
 def test_the_last_step_is_found_again_and_a_rotators_is_its_log_too(

@@ -22,8 +22,7 @@ from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, UsageError
 from secretops.launcher.key_vault import EVERY_SECONDS, KeyVault
-from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
-from secretops.launcher.settings import NotYetError
+from secretops.launcher.polled import SLOWER
 from secretops.launcher.sources import open_source
 from secretops.manifest import AzureStore
 from secretops.stores.key_vault import KeyVaultVersionStore, api
@@ -133,20 +132,6 @@ def test_it_gives_the_settings_that_every_source_gives_and_says_which_version_of
     assert stack.source().may_bring("DO_AGENT_API_KEY")
 
 
-def test_a_value_that_is_not_there_yet_is_waited_for_and_one_that_is_pending_is_not_given(stack: Stack) -> None:
-    source = stack.source("mqtt+agent-key")
-    with pytest.raises(NotYetError) as waiting:
-        source.read()
-    assert waiting.value.secrets == ("mqtt",)
-    stack.store.add("mqtt", Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW), Value({"password": "x" * 40}))
-    stack.now += 2 * WAITING_SECONDS
-    with pytest.raises(NotYetError):
-        source.read()
-    stack.publish("mqtt", username="server-a", password=password())
-    stack.now += 2 * WAITING_SECONDS
-    assert source.read().mqtt["username"] == "server-a"
-
-
 def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(stack: Stack) -> None:
     first, second = password(), password()
     version = stack.publish("mqtt", username="server-a", password=first)
@@ -252,51 +237,8 @@ def disable(stack: Stack, secret: str) -> None:
     client.update_secret_properties(secret, client.get_secret(secret).properties.version, enabled=False)
 
 
-def let(stack: Stack, secret: str) -> None:
-    stack.vault.access.grant(stack.server.oid, SECRETS_USER, secret)
-
-
-def give_a_new_one(stack: Stack, secret: str) -> None:
-    stack.publish(secret, api_key=password())
-
-
 def put_other_fields(stack: Stack, secret: str) -> None:
     stack.publish(secret, apikey=password())
-
-
-@pytest.mark.parametrize("names", ["", "mqtt+agent-key"], ids=["without names", "with names"])
-@pytest.mark.parametrize(
-    ("happens", "mended", "words"),
-    [
-        (no_role, let, "may not list the versions of agent-key"),
-        (disable, give_a_new_one, "its newest version is disabled"),
-    ],
-)
-def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again(
-    *,
-    happens: Callable[[Stack, str], None],
-    mended: Callable[[Stack, str], None],
-    words: str,
-    names: str,
-    stack: Stack,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    stack.publish("agent-key", api_key=password())
-    happens(stack, "agent-key")
-    source = stack.source(names)
-    settings = source.read()
-    assert (settings.mqtt["username"], settings.agent_key) == ("server-a", None)
-    assert caplog.text.count(words) == 1
-    stack.asked()
-    stack.now += 2 * EVERY_SECONDS
-    source.read()
-    assert f"{LIST} mqtt" in (asked := stack.asked()) and f"{LIST} agent-key" not in asked, "each refusal is on record"
-    mended(stack, "agent-key")
-    stack.now += REFUSED_SECONDS
-    assert source.read().agent_key
-    assert caplog.text.count(words) == 1, "said once"
-    assert source.may_bring("DO_AGENT_API_KEY")
 
 
 @pytest.mark.parametrize("happens", [no_role, delete, disable])

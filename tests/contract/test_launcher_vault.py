@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 
 from components.elsewhere import FETCHED
 from secretops.errors import StoreError
-from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
+from secretops.launcher.polled import SLOWER, WAITING_SECONDS
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
 from secretops.launcher.vault import EVERY_SECONDS, Vault
@@ -217,18 +216,6 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     assert source.read().mqtt["username"] == "server-b", "a new secret id in the file is enough"
 
 
-def test_none_of_what_it_shows_and_is_given_is_logged_at_any_level(
-    reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
-    secret = password()
-    reads.publish("mqtt", username="server-a", password=secret)
-    with caplog.at_level(logging.DEBUG):
-        reads.source("mqtt").read()
-    assert caplog.records, "urllib3 tells what it does"
-    assert secret not in caplog.text and reads.file.read_text() not in caplog.text
-    assert re.search(r"\b[sb]\.[A-Za-z0-9]{20,}", caplog.text) is None
-
-
 def test_a_value_that_is_none_is_told_without_its_content(reads: Reads) -> None:
     secret = password()
     reads.write("mqtt", {"username": "server-a", secret: {"deep": "er"}})
@@ -275,27 +262,6 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
     assert settings.mqtt["password"] == first
     with pytest.raises(NotYetError if happens is remove else StoreError):
         reads.source("mqtt+http-token").read()
-
-
-@pytest.mark.parametrize("names", ["", "mqtt+agent-key"], ids=["without names", "with names"])
-def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again(
-    names: str, reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
-    reads.publish("mqtt", username="server-a", password=password())
-    reads.publish("agent-key", api_key=password())
-    refuse(reads, "agent-key")
-    source = reads.source(names)
-    settings = source.read()
-    assert (settings.mqtt["username"], settings.agent_key) == ("server-a", None)
-    assert caplog.text.count("agent-key") >= 1
-    reads.asked()
-    reads.now += 2 * EVERY_SECONDS
-    source.read()
-    assert reads.of_secrets() == [f"read metadata/{name}" for name in ("mqtt", *(() if names else ("http-token",)))]
-    reads.live.root.sys.create_or_update_policy(reads.live.role("server"), reads.live.server_policy())
-    reads.now += REFUSED_SECONDS
-    assert source.read().agent_key
-    assert source.may_bring("DO_AGENT_API_KEY")
 
 
 def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:

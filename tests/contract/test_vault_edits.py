@@ -17,21 +17,13 @@ from secretops.errors import NotFoundError, StoreError, UsageError
 from secretops.stores.vault.documents import VERSION
 from secretops.stores.vault.notes import LONGEST_NOTE
 from secretops.values import Value, new_password
-from tests.contract.live_vault import MINE, NOW, V, Way, make, publish, stages, version
+from tests.contract.live_vault import NOW, V, Way, make, publish, stages, version
 from tests.contract.vault_place import InMount
 from tests.real.openbao import OpenBao
 
 pytestmark = pytest.mark.real
 
 HOUR = timedelta(hours=1)
-
-
-class KilledError(BaseException):
-    """What ends a process in the middle, as far as the store can tell."""
-
-
-def kill() -> None:
-    raise KilledError
 
 
 @pytest.fixture
@@ -42,16 +34,6 @@ def place(openbao: OpenBao, tmp_path: Path) -> InMount:
 @pytest.fixture
 def way(monkeypatch: pytest.MonkeyPatch) -> Way:
     return Way(monkeypatch)
-
-
-def killed(place: InMount, way: Way, before: str) -> Value:
-    """A publication of V[2] that ends right before that request."""
-    value = make()
-    place.open().add("it", version(V[2]), value)
-    way.before(before, kill)
-    with pytest.raises(KilledError):
-        place.open().publish("it", V[2], NOW)
-    return value
 
 
 def test_an_older_version_that_a_person_gave_again_is_taken_for_a_rollback_and_dated_when_it_was_found(
@@ -102,33 +84,6 @@ def test_a_current_version_that_a_person_destroyed_is_told_without_a_way_back(pl
     assert place.delivered() == dict(new)
 
 
-def test_a_path_that_a_person_removed_is_one_that_never_was(place: InMount) -> None:
-    publish(place, V[1])
-    place.client.secrets.kv.v2.delete_metadata_and_all_versions("it", mount_point=place.mount)
-    assert place.open().versions("it").all == ()
-    place.open().settle("it", NOW)
-    new = publish(place, V[2])
-    assert (place.delivered(), stages(place)) == (dict(new), {V[2]: Stage.CURRENT})
-
-
-def test_what_we_wrote_right_before_we_were_killed_is_ours_also_after_a_person_wrote(place: InMount, way: Way) -> None:
-    old = publish(place, V[1])
-    value = killed(place, way, "PATCH metadata/it")
-    assert place.delivered() == dict(old), "that was the plan"
-    way.before("PATCH metadata/it", lambda: way.before("PATCH metadata/it", kill))
-    with pytest.raises(KilledError):
-        place.open().publish("it", V[2], NOW)
-    assert place.delivered() == dict(value)
-    assert stages(place) == {V[1]: Stage.PREVIOUS, V[2]: Stage.CURRENT}
-    place.write("it", {"password": MINE})
-    assert stages(place) == {V[1]: Stage.PREVIOUS, V[2]: Stage.CURRENT}
-    with pytest.raises(StoreError, match="was changed by hand: version 3"):
-        place.open().settle("it", NOW)
-    place.clear()
-    place.open().settle("it", NOW)
-    assert place.delivered() == dict(value)
-
-
 def test_a_persons_work_that_was_adopted_goes_with_our_own_document_of_it(place: InMount) -> None:
     value = publish(place, V[1])
     place.edit(value["password"], mine := new_password())
@@ -138,18 +93,6 @@ def test_a_persons_work_that_was_adopted_goes_with_our_own_document_of_it(place:
     publish(place, V[3])
     place.open().mark("it", V[2], retired=NOW)
     assert place.keeps(mine) == []
-
-
-def test_notes_that_a_person_overwrote_make_it_an_edit_that_put_adopts(place: InMount) -> None:
-    value = publish(place, V[1])
-    place.client.secrets.kv.v2.update_metadata("it", mount_point=place.mount, custom_metadata={"mine": "yes"})
-    assert place.open().versions("it").all == ()
-    place.open().add("it", version(V[2]), make())
-    with pytest.raises(StoreError, match="was changed by hand"):
-        place.open().publish("it", V[2], NOW)
-    publish(place, V[3], value)
-    assert stages(place) == {V[3]: Stage.CURRENT}
-    assert place.metadata()["custom_metadata"]["mine"] == "yes", "what is not ours stays"
 
 
 def test_a_mount_with_little_room_keeps_the_previous_version(openbao: OpenBao, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError
-from secretops.stores import leases
 from secretops.stores.leases import Timing
 from tests.contract.live_vault import DEADLINE, NOW, V, Way, impatient, make, publish, version
 from tests.contract.vault_place import InMount
@@ -120,19 +119,6 @@ def test_a_renewal_that_can_not_be_asked_for_is_told_and_nothing_is_written(
         finally:
             openbao.unseal()
     assert place.delivered() == dict(value)
-
-
-def test_who_slept_for_longer_than_a_renewal_is_trusted_for_asks_before_it_writes(
-    place: InMount, way: Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, now = place.open(timing=NOT_RENEWED), leases.awake_or_not
-    with store.lease("the first"):
-        before = way.count(WRITE)
-        store.add("it", version(V[1]), make())
-        assert way.count(WRITE) == before
-        monkeypatch.setattr(leases, "awake_or_not", lambda: now() + NOT_RENEWED.trusted + 1)
-        store.discard("it", V[1])
-        assert way.count(WRITE) == before + 1
 
 
 def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMount) -> None:

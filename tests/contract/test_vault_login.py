@@ -19,7 +19,7 @@ import hvac
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from secretops.errors import UnreachableError, UsageError
+from secretops.errors import UnreachableError
 from secretops.manifest import VaultLogin
 from secretops.stores import leases
 from secretops.stores.vault.errors import LoginError, UnwrapError
@@ -125,17 +125,6 @@ def test_a_token_is_renewed_before_two_thirds_of_its_life_are_over_and_stays_the
     login.close()
 
 
-def test_a_token_that_can_not_be_renewed_is_got_anew_in_time(
-    openbao: OpenBao, tmp_path: Path, way: Way, skip: Callable[[float], None]
-) -> None:
-    role = AppRole.at(openbao, tmp_path, token_type="batch")
-    login = role.login()
-    first = login.token()
-    skip(TTL * 0.6)
-    assert login.token() != first
-    assert (way.count(RENEW), logins(way, role)) == (0, 2)
-
-
 def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
     role = AppRole.at(openbao, tmp_path)
     login = role.login()
@@ -148,29 +137,6 @@ def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: P
     assert not login.refused(second), "it is good, and may not do what was asked"
     assert login.token() == second and logins(way, role) == 2
     login.close()
-
-
-def test_a_token_that_is_good_is_used_though_no_other_can_be_had_and_it_is_told_once(
-    openbao: OpenBao, tmp_path: Path, way: Way, skip: Callable[[float], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    role = AppRole.at(openbao, tmp_path, token_type="batch")
-    login, shown = role.login(), role.file.read_text().strip()
-    first = login.token()
-    openbao.client().auth.approle.destroy_secret_id("rotator", shown, mount_point=role.mount)
-    skip(TTL * 0.6)
-    assert [login.token() for _ in range(20)] == 20 * [first]
-    assert logins(way, role) == 2, "it is not asked for with each question"
-    skip(TTL * 0.1)
-    assert login.token() == first
-    role.file.unlink()
-    skip(TTL * 0.1)
-    assert login.token() == first
-    assert len(caplog.records) == 2, "each reason once"
-    skip(TTL * 0.3)
-    with pytest.raises(UsageError, match="No such file"):
-        login.token()
-    role.file.write_text(role.secret_id())
-    assert login.token() != first
 
 
 END = """
@@ -265,25 +231,6 @@ def test_a_lost_answer_to_an_unwrapping_is_not_asked_for_again_and_is_no_alarm(
     role.wrap()
     assert is_good(openbao, login.token()), "a new one in the file is enough"
     login.close()
-
-
-def test_a_program_that_starts_again_with_a_wrapping_token_that_it_used_raises_no_alarm_and_one_that_was_stolen_does(
-    openbao: OpenBao, tmp_path: Path
-) -> None:
-    role = AppRole.at(openbao, tmp_path)
-    role.wrap()
-    login = role.login(wrapped=True)
-    login.token()
-    login.close()
-    with pytest.raises(LoginError) as told:
-        role.login(wrapped=True).token()
-    assert not isinstance(told.value, UnwrapError) and role.file.read_text() not in str(told.value)
-    (record,) = [path for path in tmp_path.glob("secret-id*") if path != role.file]
-    assert role.file.read_text() not in record.read_text()
-    role.wrap()
-    openbao.client(role.file.read_text()).sys.unwrap()
-    with pytest.raises(UnwrapError):
-        role.login(wrapped=True).token()
 
 
 def test_a_jwt_is_read_anew_for_each_login(openbao: OpenBao, tmp_path: Path) -> None:

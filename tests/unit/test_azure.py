@@ -22,14 +22,12 @@ from tests.unit.azure_stack import (
     shipped,
     store_of,
     trial,
-    whole,
     with_ca,
     with_every_option,
     wrong,
 )
 from tests.unit.harness import Deployed, texts
 from tests.unit.test_components import SDKS, imported
-from tools.standin import sdk_types
 
 VAULT = "azure-native:keyvault:Vault"
 KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
@@ -57,15 +55,6 @@ def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> N
     assert wrong(deployed) == []
 
 
-def test_an_input_that_is_not_of_the_sdks_types_is_found() -> None:
-    planted = whole(inputs(with_every_option(), "vault"))
-    planted["properties"] |= {"enableRbacAuthorisation": True, "softDeleteRetentionInDays": "90"}
-
-    found = sorted(problem.at for problem in sdk_types.problems(VAULT, planted))
-
-    assert found == ["properties.enableRbacAuthorisation", "properties.softDeleteRetentionInDays"]
-
-
 def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
     looks = re.compile(r"-----BEGIN (?!CERTIFICATE)|://[^/\s]*:[^/\s]*@|AccountKey=|SharedAccessSignature")
 
@@ -78,22 +67,6 @@ def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
         assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
 
 
-def test_a_resource_group_is_made_or_the_one_that_is_named_is_used() -> None:
-    assert inputs(with_ca(), "group")["resourceGroupName"] == "coreflux-mcp-prod"
-    everything = with_every_option()
-    assert "group" not in everything.resources
-    groups = {
-        one.inputs["resourceGroupName"] for one in everything.resources.values() if "resourceGroupName" in one.inputs
-    }
-    assert groups == {"plant"}
-
-
-def test_the_server_is_wired_once_its_store_stands() -> None:
-    before = with_ca().resources["server"].depends_on
-
-    assert {"vault", "server-reads-mqtt", "rotator-keeps-mqtt", "job", "vault-audit"} <= before
-
-
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
     everything, before_anything = with_every_option(), with_every_option(preview=True)
 
@@ -102,12 +75,6 @@ def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
     for output in ("references", "next", "trail", "gaps", "schedule"):
         assert before_anything.exports[output] == everything.exports[output]
     assert before_anything.exports["secretops"] == before_anything.exports["server"], "both unknown"
-
-
-def test_no_key_of_a_service_is_asked_for() -> None:
-    assert inputs(with_ca(), "lease-account")["allowSharedKeyAccess"] is False
-    assert inputs(with_ca(), "workspace")["features"]["disableLocalAuth"] is True
-    assert inputs(with_ca(), "environment")["appLogsConfiguration"] == {"destination": "azure-monitor"}
 
 
 def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,9 @@ from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from tests.unit.azure_ids import DOMAIN, client_id
 from tests.unit.azure_stack import (
-    REGISTRY,
     ca,
     container,
     inputs,
-    on_azure,
     variables,
     with_ca,
     with_every_option,
@@ -128,10 +126,3 @@ def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: s
     own = "coreflux-prod-server" if name == "app" else "coreflux-prod-rotator"
     assert lives == {own: "Main", "coreflux-prod-platform": "None"}
     assert {each.rpartition("/")[2] for each in one["identity"]["userAssignedIdentities"]} == lives.keys()
-
-
-def test_a_registry_may_have_a_label_in_its_login_servers_name() -> None:
-    deployed = on_azure(f', registry: "{REGISTRY}"', image="plant-a1b2c3.azurecr.io/mcp:1")
-
-    (registry,) = inputs(deployed, "app")["configuration"]["registries"]
-    assert registry["server"] == "plant-a1b2c3.azurecr.io"

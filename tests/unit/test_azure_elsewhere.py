@@ -11,16 +11,13 @@ import pytest
 
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
-from secretops.manifest import Manifest
 from tests.unit.azure_ids import TENANT, client_id, object_id
 from tests.unit.azure_stack import (
     IMAGE,
     ISSUER,
     OPERATOR,
     READER,
-    REGISTRY,
     assignments,
-    for_pods,
     here,
     inputs,
     manifest_of,
@@ -80,20 +77,6 @@ def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> No
     extracted = {name: inputs(pods(), f"synced-{name}")["spec"]["dataFrom"][0]["extract"]["key"] for name in OF_SERVER}
     assert extracted == {name: store.secrets[name] for name in OF_SERVER}
     assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), OPERATOR)
-
-
-def test_the_store_may_name_another_image_and_a_certificate_is_the_pods() -> None:
-    other = for_pods(
-        f", registry: '{REGISTRY}', image: 'plant.azurecr.io/rotator:2'",
-        ", certificate_issuer: {kind: ClusterIssuer, name: plant-ca}",
-        ", client_certificate: true",
-        image="registry.example.com/mcp:1",
-    )
-
-    assert inputs(other, "job")["template"]["containers"][0]["image"] == "plant.azurecr.io/rotator:2"
-    assert "platform-pulls" in other.resources
-    assert Manifest.model_validate(other.exports["secretops"]).secret("client-cert").readers == ("rotator",)
-    assert "client-cert" not in reads(other, SYNC)
 
 
 def test_a_user_is_granted_what_the_launcher_on_his_machine_fetches() -> None:

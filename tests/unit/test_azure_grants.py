@@ -15,14 +15,11 @@ from tests.unit.azure_ids import group_id, object_id
 from tests.unit.azure_stack import (
     GOLDEN,
     OPERATOR,
-    REGISTRY,
     assignments,
-    ca,
     every_role,
     file_on_azure,
     production,
     role_of,
-    shipped,
     with_every_option,
 )
 from tests.unit.harness import Deployed, deploy
@@ -63,11 +60,6 @@ def everything() -> Deployed:
 def vault(deployed: Deployed) -> str:
     made = deployed.resources["vault"].inputs
     return f"{group_id(made['resourceGroupName'])}/providers/Microsoft.KeyVault/vaults/{made['vaultName']}"
-
-
-def storage(deployed: Deployed) -> str:
-    made = deployed.resources["lease-account"].inputs
-    return f"{group_id(made['resourceGroupName'])}/providers/Microsoft.Storage/storageAccounts/{made['accountName']}"
 
 
 def may(deployed: Deployed, principal: str, action: Action, scope: str) -> bool:
@@ -120,14 +112,6 @@ def test_only_an_operator_has_a_role_on_the_whole_vault_and_nobody_on_more(
             assert not [action for action in (ASSIGN, ATTACH) if allows(role_of(one), action)], role_of(one)
 
 
-def test_a_reviewer_is_told_that_the_rotators_role_does_more_than_its_work(prod: Deployed) -> None:
-    theirs = [one for one in assignments(prod) if one["principalId"] == ROTATOR and allows(role_of(one), DELETE)]
-
-    assert len(theirs) == len([*SECRETS, *PENDING])
-    for one in theirs:
-        assert [what for what in ("delete", "purge", "back") if what not in one["description"]] == []
-
-
 def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Deployed, everything: Deployed) -> None:
     for deployed in (prod, everything):
         for secret, declared in deployed.exports["secretops"]["store"]["readers"].items():
@@ -136,50 +120,8 @@ def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Depl
             assert {who for who in principals if may(deployed, who, GET, scope)} == set(declared)
 
 
-def test_the_lease_is_the_rotators_and_the_operators(prod: Deployed) -> None:
-    blob = f"{storage(prod)}/blobServices/default/containers/coreflux-mcp"
-
-    assert [who for who in READS if may(prod, who, BLOB_WRITE, blob)] == [ROTATOR, OPERATOR]
-    assert not any(may(prod, who, BLOB_WRITE, f"{storage(prod)}/blobServices/default/containers/x") for who in READS)
-
-
-def test_event_grid_puts_into_one_queue_and_the_platform_looks_into_it(prod: Deployed) -> None:
-    queue = f"{storage(prod)}/queueServices/default/queues/near-expiry"
-
-    assert [who for who in READS if may(prod, who, QUEUE_ADD, queue)] == [EVENTS]
-    assert [who for who in READS if may(prod, who, QUEUE_READ, queue)] == [PLATFORM]
-
-
-def test_operators_ask_the_trail_and_containers_do_not(prod: Deployed) -> None:
-    name = prod.resources["workspace"].inputs["workspaceName"]
-    workspace = f"{group_id('coreflux-mcp-prod')}/providers/Microsoft.OperationalInsights/workspaces/{name}"
-
-    assert [who for who in READS if may(prod, who, SEARCH, workspace)] == [OPERATOR]
-
-
-@pytest.mark.parametrize("pull", [PULL, PULL_OF_REPOSITORY], ids=["by registry", "by repository"])
-def test_images_are_pulled_as_the_platform_however_the_registry_keeps_roles(everything: Deployed, pull: Action) -> None:
-    assert [who for who in READS if may(everything, who, pull, REGISTRY)] == [PLATFORM]
-
-
-def test_where_the_stack_names_no_registry_nobody_pulls_by_role(prod: Deployed) -> None:
-    assert not [one for one in assignments(prod) if "/Microsoft.ContainerRegistry/" in one["scope"]]
-
-
-def test_an_identitys_type_is_told_and_an_operator_is_a_user(everything: Deployed) -> None:
-    for one in assignments(everything):
-        assert one["principalType"] == ("User" if one["principalId"] == OPERATOR else "ServicePrincipal")
-
-
 def test_a_reviewer_is_shown_every_role_assignment() -> None:
     assert GOLDEN.read_text() == every_role(), "python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt"
-
-
-def test_the_shipped_example_grants_what_any_other_stack_does(prod: Deployed) -> None:
-    def granted(deployed: Deployed) -> set[str]:
-        return {one.name for one in deployed.of_type("azure-native:authorization:RoleAssignment")}
-
-    assert granted(shipped(ca())) == {*granted(prod), "platform-pulls", "platform-reads-repositories"}
 
 
 def by_triple(*operators: str) -> dict[tuple[str, str, str], str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.azure.names import Names
-from tests.unit.azure_ids import SUBSCRIPTION, TENANT
+from tests.unit.azure_ids import SUBSCRIPTION
 
 
 def names(stack: str = "prod", **more: Any) -> Names:
@@ -39,10 +39,6 @@ def test_no_two_stacks_share_a_name() -> None:
     of = [names(stack, resource_group="plant") for stack in stacks]
     for each in zip(*((one.vault, one.storage, one.plain("server")) for one in of), strict=True):
         assert len(set(each)) == len(stacks)
-
-
-def test_another_subscription_or_group_has_another_vault() -> None:
-    assert len({names().vault, names(resource_group="a").vault, Names(stack="prod", subscription=TENANT).vault}) == 3
 
 
 def test_a_stack_made_anew_while_a_deleted_vault_holds_its_name_has_another() -> None:

@@ -34,12 +34,6 @@ def everything() -> Deployed:
     return with_every_option()
 
 
-def test_without_network_rules_roles_alone_guard_the_vault(open: Deployed) -> None:
-    properties = inputs(open, "vault")["properties"]
-
-    assert (properties["publicNetworkAccess"], properties["networkAcls"]["defaultAction"]) == ("Enabled", "Allow")
-
-
 def test_network_rules_let_in_the_stacks_own_subnet_and_who_is_named(everything: Deployed) -> None:
     properties = inputs(everything, "vault")["properties"]
     rules, lease = properties["networkAcls"], inputs(everything, "lease-account")["networkRuleSet"]

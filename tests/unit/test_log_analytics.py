@@ -17,7 +17,6 @@ import pytest
 
 pytest.importorskip("azure.monitor.query", reason="Azure's SDK is not installed: the extra `azure`")
 
-from azure.core.exceptions import ClientAuthenticationError
 
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AzureStore, Broker, BrokerKind, Manifest, MqttProtocol
@@ -25,8 +24,7 @@ from secretops.operations.audit import View, audit
 from secretops.stores.key_vault import api
 from secretops.trails import workspace as asking
 from secretops.trails.protocol import ALL
-from tests.real.workspace import NO_OLDER, Played, Somebody
-from tools import kusto_parser
+from tests.real.workspace import NO_OLDER, Played
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VAULT = "https://coreflux-mcp-prod.vault.azure.net"
@@ -119,17 +117,6 @@ def test_rows_come_as_lists_and_as_answers_of_the_query_api_too(tmp_path: Path) 
     assert one.count == 4
 
 
-def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(tmp_path: Path) -> None:
-    row = dedicated
-    found = view(tmp_path, row(), row(MALLORY, time=NOW - timedelta(days=1)), row(SERVER, "secrets/broker-admin"))
-    assert [(one.reader, one.secret, one.declared) for one in found.rows] == [
-        (SERVER, "broker-admin", False),
-        (MALLORY, "mqtt", False),
-        (SERVER, "mqtt", True),
-    ]
-    assert found.exit_code is ExitCode.ATTENTION
-
-
 @LAYOUTS
 def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
     changed = {"HttpStatusCode": 403, "Id": ""} if row is dedicated else {"httpStatusCode_d": 403.0, "id_s": ""}
@@ -205,22 +192,6 @@ def test_whoever_it_was_is_known_by_their_object_id_and_a_person_shown_by_name(
 ) -> None:
     (one,) = view(tmp_path, row).rows
     assert (one.reader, one.declared) == (reader, True)
-
-
-def test_a_secret_is_asked_for_by_its_name_of_the_catalogue_with_what_is_pending_of_it(tmp_path: Path) -> None:
-    rows = (dedicated(ROTATOR), dedicated(ROTATOR, "secrets/mqtt-pending"), dedicated(ROTATOR, "secrets/broker-admin"))
-    assert {one.secret for one in view(tmp_path, *rows, secret="mqtt").rows} == {"mqtt", "mqtt-pending"}
-    assert {one.secret for one in view(tmp_path, *rows, secret="mqtt-pending").rows} == {"mqtt-pending"}
-    with pytest.raises(UsageError):
-        view(tmp_path, *rows, secret="no such")
-
-
-@pytest.mark.parametrize("line", ['"text"', "7", "{}", '{"OperationName": "SecretGet"}', "no json", '{"tables": [{}]}'])
-def test_what_is_no_row_is_counted_as_broken(line: str, tmp_path: Path) -> None:
-    file = tmp_path / "rows.json"
-    file.write_text(f"{json.dumps(dedicated())}\n{line}\n")
-    found = audit(MANIFEST, [str(file)])
-    assert (found.lines, found.broken, len(found.rows)) == (2, 1, 1)
 
 
 # Asked of the workspace
@@ -326,42 +297,4 @@ def test_what_the_workspace_refuses_is_told_with_its_remedy(
     assert caught.value.remedy and "stand-in" not in str(caught.value)
 
 
-def test_a_login_that_fails_is_told_as_that(workspace: Callable[..., Played], monkeypatch: pytest.MonkeyPatch) -> None:
-    workspace([])
-
-    def fails(*_: object, **__: object) -> None:
-        raise ClientAuthenticationError("said by the stand-in")
-
-    monkeypatch.setattr(Somebody, "get_token_info", fails)
-    with pytest.raises(UsageError) as caught:
-        audit(MANIFEST, [])
-    assert "az login" in caught.value.remedy
-
-
-def test_without_a_workspace_and_a_file_it_is_said_where_the_log_is() -> None:
-    store = STORE.model_copy(update={"workspace": ""})
-    with pytest.raises(UsageError, match=r"docs/operations/azure\.md"):
-        audit(MANIFEST.model_copy(update={"store": store}), [])
-
-
-NEW = (
-    "(TimeGenerated: datetime, OperationName: string, HttpStatusCode: int, CallerIpAddress: string, "
-    "ClientInfo: string, RequestUri: string, Id: string, Identity: dynamic)"
-)
-OLD = "(TimeGenerated: datetime, OperationName: string, Category: string, CallerIPAddress: string)"
 """Of AzureDiagnostics: what is there before a vault's first row adds its columns."""
-
-
-@pytest.mark.slow
-def test_the_query_is_kusto_and_gives_what_a_row_is_read_by_wherever_the_log_lies() -> None:
-    if not kusto_parser.is_there():
-        pytest.skip("the parser of Kusto is not installed: tools/setup.py --parts")
-    workspaces = {"both": {"AZKVAuditLogs": NEW, "AzureDiagnostics": OLD}}
-    queries = {
-        "accesses": asking.accesses("v.vault.azure.net", NOW, NOW + timedelta(days=1)),
-        "newest": asking.newest("v.vault.azure.net", NOW, NOW + timedelta(days=1)),
-    }
-    for found in kusto_parser.parse(workspaces, queries)["both"].values():
-        assert found.problems == ()
-        assert {"TimeGenerated", "OperationName", "HttpStatusCode", "RequestUri", "Id", "Identity"} <= {*found.columns}
-        assert "identity_claim_oid_g" in found.columns

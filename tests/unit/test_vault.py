@@ -30,7 +30,6 @@ from tests.unit.vault_stack import (
     with_every_option,
     wrong,
 )
-from tools.standin import sdk_types
 
 AUDIT = "vault:index/audit:Audit"
 NEVER = (
@@ -81,22 +80,9 @@ def test_a_variable_that_names_another_namespace_is_refused_before_anything_is_m
         for_this_machine(store)
 
 
-def test_a_variable_that_names_the_same_namespace_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VAULT_NAMESPACE", "plant/")
-
-    assert inputs(for_this_machine(", namespace: plant"), "vault")["namespace"] == "plant"
-
-
 def test_every_input_is_of_the_types_of_pulumis_own_sdk_and_by_one_provider(deployed: Deployed) -> None:
     assert wrong(deployed) == []
     assert [one.name for one in vaults(deployed) if one.provider != "vault"] == []
-
-
-def test_an_input_that_is_not_of_the_sdks_types_is_found() -> None:
-    planted = inputs(by_agent(), "versions") | {"maxVersion": 3, "casRequired": "true"}
-    token = "vault:kv/secretBackendV2:SecretBackendV2"
-
-    assert sorted(found.at for found in sdk_types.problems(token, planted)) == ["casRequired", "maxVersion"]
 
 
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
@@ -153,18 +139,6 @@ def test_the_manifest_says_where_everything_is_and_who_reads_it() -> None:
     assert store.readers["mqtt"] == (server, rotator, "userpass/alice")
     for path in ("broker-admin", "pending/mqtt", "rotator/lease"):
         assert store.readers[path] == (rotator, "userpass/alice")
-
-
-def test_the_server_is_wired_once_its_store_stands() -> None:
-    before = by_agent().resources["server"].depends_on
-
-    assert {"mount", "versions", "server-policy", "rotator-policy", "audit-1", "rotator-cronjob"} <= before
-
-
-def test_a_long_or_strange_name_of_a_stack_is_a_name_of_vault_too() -> None:
-    made = inputs(for_this_machine(stack="dev." + "Plant_" * 20), "mount")["path"]
-
-    assert re.fullmatch(r"coreflux-mcp-dev-plant-[a-z0-9-]{1,40}", made) and len(made) <= 48
 
 
 def test_next_is_what_lets_server_and_rotator_in() -> None:

@@ -89,11 +89,6 @@ def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monke
         Connection(Server(ADDRESS)).ask(Request(method="GET", path="m/data/it"), SECRET, patiently=False)
 
 
-def test_what_is_asked_and_answered_prints_no_value() -> None:
-    body = {"data": {"password": SECRET}}
-    assert SECRET not in repr(Request(method="POST", path="m/data/it", body=body)) + repr(Answer(200, body))
-
-
 def test_a_document_says_which_version_it_is_or_else_its_number() -> None:
     ours = {"password": SECRET, VERSION: "20260301"}
     assert (version_of(ours, 7), fields_of(ours)) == ("20260301", {"password": SECRET})

@@ -13,7 +13,6 @@ from tests.unit.vault_stack import (
     ISSUER,
     by_agent,
     by_external_secrets,
-    for_pods,
     for_this_machine,
     inputs,
     on_this_machine,
@@ -59,13 +58,6 @@ def test_pods_log_in_as_their_service_accounts_by_a_method_that_is_there() -> No
     assert roles(by_external_secrets())["server"]["boundServiceAccountNames"] == ["coreflux-mcp-sync"]
 
 
-def test_another_mount_and_the_api_servers_own_audience_can_be_named() -> None:
-    found = roles(for_pods(", kubernetes: {mount: clusters/plant, audience: null}"))["server"]
-
-    assert found["backend"] == "clusters/plant"
-    assert "audience" not in found
-
-
 def test_a_jwt_is_bound_to_issuer_audience_and_subject() -> None:
     made, found = inputs(with_every_option(), "jwt"), roles(with_every_option())
 
@@ -86,13 +78,6 @@ def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None
     assert found["server"]["secretIdTtl"] == 90 * 86400
     folder = on_this_machine().resources["login"].inputs
     assert (folder["root"], folder["files"], folder["lines"]) == (str(LOGIN), {}, {})
-
-
-def test_secret_ids_can_be_bound_to_networks_and_days() -> None:
-    found = roles(for_this_machine(", approle: {networks: [10.1.0.0/16], days: 7}"))["rotator"]
-
-    assert found["secretIdBoundCidrs"] == found["tokenBoundCidrs"] == ["10.1.0.0/16"]
-    assert found["secretIdTtl"] == 7 * 86400
 
 
 def test_the_rotators_manifest_says_how_it_logs_in_and_the_operators_does_not() -> None:

@@ -124,10 +124,3 @@ def test_on_this_machine_secretops_has_the_one_of_server_and_rotator_signed() ->
         policy = inputs(deployed, f"{who}-policy")["policy"]
         assert "coreflux-mcp-dev-pki/sign/client" in policy and "/issue/" not in policy
     assert "coreflux-mcp-dev-pki" not in inputs(deployed, "server-policy")["policy"]
-
-
-def test_the_brokers_ca_comes_beside_it_where_the_stack_says_who_that_is(pem: Path) -> None:
-    told, untold = (for_this_machine(", pki: {}", broker=ASKS + more) for more in (f', ca_file: "{pem}"', ""))
-
-    assert manifest_of(told).secret(CLIENT_CERT).fields == ("ca.crt", "client.crt", "client.key")
-    assert manifest_of(untold).secret(CLIENT_CERT).fields == ("client.crt", "client.key")

@@ -39,10 +39,6 @@ def asked(deployed: Deployed) -> dict[str, str]:
     return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
 
 
-def job(deployed: Deployed) -> Any:
-    return inputs(deployed, "rotator-cronjob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-
-
 def egress(deployed: Deployed, name: str) -> list[Any]:
     found = inputs(deployed, name)["spec"]["egress"]
     return [one for one in found if {"port": 8200, "protocol": "TCP"} in one["ports"]]
@@ -116,32 +112,11 @@ def test_a_private_ca_reaches_agent_and_rotator_by_a_config_map(with_ca: Deploye
     assert "/etc/coreflux-mcp/stack" in [one["mountPath"] for one in container["volumeMounts"]]
 
 
-def test_the_rotator_logs_in_with_a_token_for_vault_and_may_nothing_in_the_cluster() -> None:
-    spec = job(by_agent())
-    (volume,) = [one for one in spec["volumes"] if one["name"] == "vault-token"]
-    (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == "vault-token"]
-
-    assert volume["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "vault"
-    assert mount == {"name": "vault-token", "mountPath": "/var/run/secrets/vault", "readOnly": True}
-    assert spec["automountServiceAccountToken"] is False
-    assert spec["serviceAccountName"] == "coreflux-mcp-rotator"
-
-
 def test_pods_reach_vault_and_no_more_than_before() -> None:
     named = with_every_option()
     for name in ("server-network", "rotator-network"):
         assert [one["to"] for one in egress(named, name)] == [[{"ipBlock": {"cidr": "10.9.0.0/16"}}]]
     assert egress(by_external_secrets(), "server-network") == [], "External Secrets asks, and is not in this namespace"
-
-
-def test_a_vault_in_the_cluster_is_named_by_its_namespace() -> None:
-    from components.kubernetes.network import to_vault
-    from components.kubernetes.sections import KubernetesServer
-
-    server = KubernetesServer(kind="kubernetes", image="registry.example.com/a:1")
-    rule: Any = to_vault("https://vault.vault.svc:8200", server)
-
-    assert rule.to[0].namespace_selector.match_labels == {"kubernetes.io/metadata.name": "vault"}
 
 
 def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from components.section import PROJECT_FOLDER
@@ -14,7 +11,7 @@ from components.vault.login import IN_A_CONTAINER
 from tests.unit.harness import Deployed, ca_file
 from tests.unit.swarm_stack import IMAGE, SERVER, spec
 from tests.unit.test_swarm_elsewhere import login
-from tests.unit.vault_stack import manifest_of, policies, refusals, shipped, store_of, wrong
+from tests.unit.vault_stack import policies, refusals, shipped, wrong
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 
@@ -52,18 +49,6 @@ def test_the_servers_role_reads_its_secrets_alone(deployed: Deployed) -> None:
     assert {path for path in paths if path.startswith(BASE)} == {
         f"{BASE}/{kind}/{secret}" for kind in ("data", "metadata") for secret in ("mqtt", "agent-key", "http-token")
     }
-
-
-def test_ticks_are_started_on_this_machine_and_log_in_by_a_role_of_their_own(deployed: Deployed) -> None:
-    folder = PROJECT_FOLDER / ".coreflux-mcp-rotator"
-    files = deployed.resources["rotator"].inputs["files"]
-    rotators = json.loads(files["config/secretops.json"])["store"]
-
-    assert rotators["login"]["file"] == str(folder / "login/rotator")
-    assert rotators["login"]["role"] == f"{BASE}-rotator"
-    assert Path(rotators["ca_file"]).exists()
-    assert "rotator-service" not in deployed.resources
-    assert store_of(manifest_of(deployed)).login is None
 
 
 @pytest.mark.parametrize(
