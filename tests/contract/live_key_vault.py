@@ -55,11 +55,7 @@ class LiveVault(InVault):
         return place
 
     def open(
-        self,
-        location: AzureStore | None = None,
-        *,
-        timing: Timing | None = None,
-        client: SecretClient | None = None,
+        self, location: AzureStore | None = None, *, timing: Timing | None = None, client: SecretClient | None = None
     ) -> KeyVaultVersionStore:
         location, own = location or self.location, client or self.client
         return KeyVaultVersionStore(

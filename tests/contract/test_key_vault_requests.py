@@ -19,16 +19,7 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 from secretops.manifest import AzureStore
 from secretops.stores import open_store
 from secretops.stores.key_vault import api
-from tests.contract.live_key_vault import (
-    DEADLINE,
-    NOW,
-    LiveVault,
-    V,
-    less_patient,
-    make,
-    publish,
-    version,
-)
+from tests.contract.live_key_vault import DEADLINE, NOW, LiveVault, V, less_patient, make, publish, version
 from tests.contract.places import FIELDS
 from tests.real.azure import Azure
 from tools.key_vault.faults import Fault, failing, losing_the_answer, throttling

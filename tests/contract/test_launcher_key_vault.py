@@ -160,9 +160,7 @@ LIST = "SecretListVersions"
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [throttling(times=10_000), Fault(FORBIDDEN, times=10_000)],
-    ids=["throttled", "no role"],
+    "fault", [throttling(times=10_000), Fault(FORBIDDEN, times=10_000)], ids=["throttled", "no role"]
 )
 def test_while_azure_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_one_comes_within_the_grace(
     fault: Fault, stack: Stack, caplog: pytest.LogCaptureFixture

@@ -12,14 +12,7 @@ from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from tests.unit.azure_ids import DOMAIN, client_id
-from tests.unit.azure_stack import (
-    ca,
-    container,
-    inputs,
-    variables,
-    with_ca,
-    with_every_option,
-)
+from tests.unit.azure_stack import ca, container, inputs, variables, with_ca, with_every_option
 from tests.unit.harness import Deployed, before
 
 RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])

@@ -11,15 +11,7 @@ import pytest
 from secretops.entrypoints import lay_files
 from secretops.manifest import Manifest
 from tests.unit.azure_ids import client_id, group_id
-from tests.unit.azure_stack import (
-    ca,
-    container,
-    inputs,
-    manifest_of,
-    store_of,
-    variables,
-    with_ca,
-)
+from tests.unit.azure_stack import ca, container, inputs, manifest_of, store_of, variables, with_ca
 from tests.unit.harness import Deployed, before
 
 

@@ -7,14 +7,7 @@ import re
 import pytest
 
 from tests.unit.azure_ids import group_id
-from tests.unit.azure_stack import (
-    inputs,
-    manifest_of,
-    on_azure,
-    production,
-    store_of,
-    with_every_option,
-)
+from tests.unit.azure_stack import inputs, manifest_of, on_azure, production, store_of, with_every_option
 from tests.unit.harness import Deployed
 
 RULE = "azure-native:monitor:ScheduledQueryRule"

@@ -6,13 +6,7 @@ import pytest
 
 from tests.unit import azure_stack
 from tests.unit.azure_ids import TENANT, object_id
-from tests.unit.azure_stack import (
-    OPERATOR,
-    inputs,
-    manifest_of,
-    production,
-    store_of,
-)
+from tests.unit.azure_stack import OPERATOR, inputs, manifest_of, production, store_of
 from tests.unit.harness import Deployed
 
 

@@ -67,10 +67,7 @@ def test_who_is_logged_in_to_another_tenant_is_told_the_stacks() -> None:
     with telling("read", STORE.vault, "mqtt"), pytest.raises(UsageError) as caught:
         Login(OURS).get_token_info(SCOPE)
     assert f"az login --tenant {OURS.lower()}" in caught.value.remedy
-    with (
-        pytest.raises(UsageError) as told,
-        telling("read", STORE.vault, "mqtt"),
-    ):
+    with pytest.raises(UsageError) as told, telling("read", STORE.vault, "mqtt"):
         Login().get_token_info(SCOPE)
     assert "--tenant" not in told.value.remedy, "the launcher knows none"
 

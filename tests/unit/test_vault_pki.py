@@ -55,11 +55,7 @@ def test_the_root_signs_one_intermediate_which_signs_no_further_ca() -> None:
 def test_a_mount_is_changed_by_one_at_a_time_from_its_urls_to_what_it_signs() -> None:
     made = with_every_option().resources
     order = ("root-mount", "root-urls", "root-crl", "root-certificate", "root-signs", "pki-signed", "pki-client")
-    for first, then in [
-        *pairwise(order),
-        ("pki-crl", "pki-request"),
-        ("pki-request", "root-signs"),
-    ]:
+    for first, then in [*pairwise(order), ("pki-crl", "pki-request"), ("pki-request", "root-signs")]:
         assert first in made[then].depends_on, (first, then)
 
 

@@ -17,11 +17,7 @@ from tests.unit.vault_stack import (
     with_every_option,
 )
 
-OWN = {
-    "auth/token/lookup-self": ["read"],
-    "auth/token/renew-self": ["update"],
-    "auth/token/revoke-self": ["update"],
-}
+OWN = {"auth/token/lookup-self": ["read"], "auth/token/renew-self": ["update"], "auth/token/revoke-self": ["update"]}
 STACKS = {each.__name__: each for each in (by_agent, by_external_secrets, on_this_machine, with_every_option)}
 
 
