@@ -120,7 +120,13 @@ def test_next_is_what_the_server_waits_for() -> None:
     assert places == sorted(places) and -1 not in places, prod.exports["next"]
 
 
-@pytest.mark.parametrize("pair", ["prod-azure", "prod-azure-kubernetes", "dev-azure-local"])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "prod-azure",
+        *(pytest.param(pair, marks=pytest.mark.slow) for pair in ("prod-azure-kubernetes", "dev-azure-local")),
+    ],
+)
 def test_a_shipped_example_deploys_once_its_ca_file_is_there(pair: str) -> None:
     made = shipped(ca(), pair)
 

@@ -51,7 +51,7 @@ class Played:
     location: AzureStore = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
     timing: Timing = field(default_factory=lambda: Timing(look=0.01))
-    said_at: datetime | None = NOW
+    said_at: datetime | None = field(default_factory=lambda: datetime.now(UTC))
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
     held: dict[str, Deleted] = field(default_factory=dict)

@@ -29,12 +29,6 @@ OF_SECRETS, OF_STORAGE = "Microsoft.KeyVault/vaults/secrets", "Microsoft.Storage
 GET, SET, PURGE = (Action(f"{OF_SECRETS}/{what}/action") for what in ("getSecret", "setSecret", "purge"))
 UPDATE, RECOVER, BACKUP = (Action(f"{OF_SECRETS}/{what}/action") for what in ("update", "recover", "backup"))
 DELETE = Action(f"{OF_SECRETS}/delete")
-BLOB_WRITE = Action(f"{OF_STORAGE}/blobServices/containers/blobs/write")
-QUEUE_READ = Action(f"{OF_STORAGE}/queueServices/queues/read", on_data=False)
-QUEUE_ADD = Action(f"{OF_STORAGE}/queueServices/queues/messages/add/action")
-SEARCH = Action("Microsoft.OperationalInsights/workspaces/search/action", on_data=False)
-PULL = Action("Microsoft.ContainerRegistry/registries/pull/read", on_data=False)
-PULL_OF_REPOSITORY = Action("Microsoft.ContainerRegistry/registries/repositories/content/read")
 ASSIGN = Action("Microsoft.Authorization/roleAssignments/write", on_data=False)
 ATTACH = Action("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", on_data=False)
 
@@ -134,6 +128,7 @@ def by_triple(*operators: str) -> dict[tuple[str, str, str], str]:
     }
 
 
+@pytest.mark.slow
 def test_an_operator_who_leaves_takes_nobody_elses_assignments_with_him() -> None:
     """Azure refuses the same principal, role and scope under another id, and what is gone is deleted last: so whatever
     is still assigned is assigned by the same resource."""
