@@ -10,6 +10,7 @@ from settings import ConfigurationError
 from tests.unit.vault_stack import IMAGE, ISSUER, file_on_vault, for_pods, refusals
 
 PODS = f'kind: kubernetes, image: "{IMAGE}"'
+SWARM = f"kind: swarm, image: '{IMAGE}', login: coreflux-mcp-login"
 ECS = f'kind: ecs, image: "{IMAGE}"'
 SAID = f'issuer: "{ISSUER}"'
 COPIED = ", reference: SyncedKey"
@@ -58,6 +59,9 @@ def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> N
         ({"store": f", jwt: {{{SAID}, server: mcp}}"}, "store.jwt.rotator: missing"),
         ({"store": f", jwt: {{{SAID}, server: mcp}}", "kind": PODS}, "store.jwt.server:"),
         ({"store": f", jwt: {{{SAID}, rotator_file: /a}}", "kind": PODS}, "store.jwt.rotator_file:"),
+        ({"store": f", jwt: {{{SAID}, server: a, rotator: b}}", "kind": SWARM}, "store.jwt: with server swarm"),
+        ({"store": ", approle: {server_file: /a}", "kind": SWARM}, "store.approle.server_file: with server swarm"),
+        ({"store": ", approle: {wrapped: true}", "kind": SWARM}, "store.approle.wrapped: with server swarm"),
         ({"store": ", pki: {}"}, "store.pki: without broker.client_certificate"),
         ({"secrets": "{db: {fields: [url]}}"}, "secrets.db: read by the server"),
         ({"secrets": "{db: {fields: [url]}}", "kind": PODS}, "secrets.db: read by the server"),
