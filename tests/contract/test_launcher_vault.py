@@ -247,7 +247,7 @@ def other_fields(reads: Reads, secret: str) -> None:
 
 @pytest.mark.parametrize("happens", [delete, destroy, remove, refuse, other_fields], ids=lambda each: each.__name__)
 def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(
-    happens: Callable[[Reads, str], None], reads: Reads
+    happens: Callable[[Reads, str], None], reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, bearer = password(), password()
     reads.publish("mqtt", username="server-a", password=first)
@@ -260,6 +260,7 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
     settings = source.read()
     assert settings.http_token and settings.http_token["token"] == bearer, "the one that leaked is refused"
     assert settings.mqtt["password"] == first
+    assert [record for record in caplog.records if "mqtt" in record.getMessage()], "it does not go on in silence"
     with pytest.raises(NotYetError if happens is remove else StoreError):
         reads.source("mqtt+http-token").read()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -103,9 +104,8 @@ def test_a_recent_renewal_is_trusted_but_not_for_what_cannot_be_undone(blob: Blo
 
 def test_an_attempt_ends_before_anybody_can_have_followed() -> None:
     assert Timing().duration - Timing().trusted > api.CONNECT_SECONDS + api.ANSWER_SECONDS
-    for pipeline in (
-        api.connect("https://vault.vault.azure.net")._client._client._pipeline,  # type: ignore[attr-defined]
-        lease.connect("https://account.blob.core.windows.net/container/blob")._pipeline,
-    ):
+    vault: Any = api.connect("https://vault.vault.azure.net")
+    blob: Any = lease.connect("https://account.blob.core.windows.net/container/blob")
+    for pipeline in (vault._client._client._pipeline, blob._pipeline):
         settings = pipeline._transport.connection_config
         assert (settings.timeout, settings.read_timeout) == (api.CONNECT_SECONDS, api.ANSWER_SECONDS)
