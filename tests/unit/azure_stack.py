@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from components.azure.roles import ROLES
 from components.section import PROJECT_FOLDER
 from secretops.manifest import AzureStore, Manifest
 from settings import ConfigurationError
@@ -155,6 +154,8 @@ def assignments(deployed: Deployed) -> list[Any]:
 
 def role_of(assignment: Any) -> str:
     """The role's name, by its GUID."""
+    from components.azure.roles import ROLES  # which brings the SDK along
+
     guid = assignment["roleDefinitionId"].rpartition("/")[2]
     return next(role.name for role in ROLES if role.guid == guid)
 

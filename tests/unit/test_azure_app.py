@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from components.azure import containers
 from secretops.launcher.listening import Names as HostNames
 from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
@@ -107,7 +106,7 @@ def test_an_image_is_pulled_as_the_platform_which_was_let_pull_before_the_enviro
     assert one["environmentId"].endswith("/managedEnvironments/coreflux-prod-environment")
     assert inputs(with_ca(), name)["configuration"]["registries"] == []
     assert container(everything, name)["image"] == "plant.azurecr.io/coreflux-mcp-secrets:0.1.0"
-    assert container(everything, name)["command"] == [containers.PROGRAM]
+    assert container(everything, name)["command"] == ["/opt/secretops/bin/secretops"]
 
 
 @RUNS

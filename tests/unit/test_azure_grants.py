@@ -10,7 +10,6 @@ import json
 
 import pytest
 
-from components.azure.roles import ROLES
 from tests.unit.azure_ids import group_id, object_id
 from tests.unit.azure_stack import (
     GOLDEN,
@@ -66,6 +65,8 @@ def may(deployed: Deployed, principal: str, action: Action, scope: str) -> bool:
 
 
 def test_the_roles_are_azures_own_and_each_is_used(everything: Deployed) -> None:
+    from components.azure.roles import ROLES  # which brings the SDK along
+
     assert {role.name: role.guid for role in ROLES} == {name: one["name"] for name, one in definitions().items()}
     assert {role.name for role in ROLES} == {role_of(one) for one in assignments(everything)}
 

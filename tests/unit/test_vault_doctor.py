@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
-pytest.importorskip("pulumi_vault", reason="Pulumi's Vault provider is not installed: the extra `vault`")
 
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.doctor.vault import vault_checks

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from components.kubernetes import pods
 from tests.unit.harness import Deployed, ca_file
 from tests.unit.vault_stack import ADDRESS, ISSUER, by_agent, by_external_secrets, for_pods, inputs, with_every_option
 
@@ -45,8 +44,9 @@ def egress(deployed: Deployed, name: str) -> list[Any]:
 
 
 def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again() -> None:
-    found = asked(by_agent())
+    from components.kubernetes import pods  # which brings the SDK along
 
+    found = asked(by_agent())
     assert found["agent-inject"] == "true"
     assert (found["auth-type"], found["auth-path"]) == ("kubernetes", "auth/kubernetes")
     assert (found["role"], found["service"]) == ("coreflux-mcp-prod-server", ADDRESS)
