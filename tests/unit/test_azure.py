@@ -102,6 +102,7 @@ def test_a_program_imports_the_sdks_of_its_two_sides_alone(program: str, sdks: l
     assert found == str(["pulumi", *sdks])
 
 
+@pytest.mark.real
 def test_a_stack_file_is_judged_without_the_sdk() -> None:
     program = (
         "from tests.unit.stack_file import StackFile; from pathlib import Path; "

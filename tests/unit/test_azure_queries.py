@@ -252,8 +252,8 @@ def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(
     assert told == set()
 
 
-@FORMS
-def test_denied_reads_deletions_and_expiries_are_found(form: str) -> None:
+def test_denied_reads_deletions_and_expiries_are_found() -> None:
+    form = "the shared table"
     denied = [event(who=f"s{status}", status=status) for status in (403, 401, 200, 404)]
     deletions = (
         event("SecretDelete", "a"),
