@@ -9,7 +9,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,6 @@ class Reads:
     file: Path
     now: float = 1000.0
     seen: int = 0
-    published: dict[str, int] = field(default_factory=dict)
 
     def publish(self, secret: str, **fields: str) -> str:
         version = f"v-{secrets.token_hex(4)}"
@@ -52,9 +51,9 @@ class Reads:
     def write(self, secret: str, document: dict[str, object]) -> None:
         self.live.root.secrets.kv.v2.create_or_update_secret(secret, document, mount_point=self.live.mount)
 
-    def show(self, *, wrapped: bool = False) -> None:
+    def show(self) -> None:
         """Lay down what the server logs in with."""
-        self.file.write_text(self.live.wrapping_token() if wrapped else self.live.secret_id())
+        self.file.write_text(self.live.secret_id())
         self.file.chmod(0o600)
 
     def place(self, names: str = "", *more: str) -> str:

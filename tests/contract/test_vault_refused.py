@@ -152,6 +152,7 @@ def test_a_store_may_be_in_a_namespace_and_nothing_of_it_is_seen_from_outside(op
         outside.versions("it")
 
 
+@pytest.mark.usefixtures("way")
 def test_what_does_not_prove_to_be_the_server_is_shown_no_token(
     openbao: OpenBao, place: InMount, tmp_path: Path
 ) -> None:
