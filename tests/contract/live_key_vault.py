@@ -1,31 +1,38 @@
-"""What the tests of the Azure store alone share: its place, the stand-in's own side of it, and what is done to both."""
+"""What the tests of the Azure store alone share: its place, the stand-in's own side of it, and what is done to both.
+
+Its lease lies in memory, so that these tests need no Azurite. Those of the lease itself have it (test_key_vault_lease).
+"""
 
 from __future__ import annotations
 
-import uuid
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from azure.storage.blob import BlobLeaseClient
 
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
+from secretops.manifest import AzureStore
 from secretops.stores import leases
-from secretops.stores.key_vault import api
-from secretops.stores.key_vault.lease import LeaseBlob, Timing
+from secretops.stores.key_vault import KeyVaultVersionStore, api
+from secretops.stores.key_vault.api import Api
+from secretops.stores.key_vault.lease import Timing
 from secretops.values import Value, new_password
 from tests.contract.places import FIELDS, InVault
 from tests.real.azure import Azure
+from tests.unit.lease_blob import BlobInMemory
+from tools.key_vault.roles import SECRETS_OFFICER
 
 if TYPE_CHECKING:
+    from azure.keyvault.secrets import SecretClient
+
     from tools.key_vault.vault import Vault
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEADLINE = 60.0
-QUICK = Timing(duration=15, renew=0.3, look=0.1)
 NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
@@ -35,6 +42,25 @@ class LiveVault(InVault):
     """The place, and the stand-in's own side of it."""
 
     azure: Azure
+    blob: BlobInMemory = field(default_factory=BlobInMemory, compare=False)
+
+    @classmethod
+    def at(cls, azure: Azure) -> LiveVault:
+        """A new vault, and a rotator that may write its secrets."""
+        vault, rotator = azure.vault(), azure.principal("rotator")
+        nowhere = "https://nowhere.blob.core.windows.net/lease/rotator"
+        place = cls(json.dumps([vault.url, nowhere, azure.environment(rotator), azure.authority.tenant]), azure)
+        for name in (*place.location.secrets.values(), *place.location.pending.values()):
+            vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+        return place
+
+    def open(
+        self, location: AzureStore | None = None, *, timing: Timing | None = None, client: SecretClient | None = None
+    ) -> KeyVaultVersionStore:
+        location, own = location or self.location, client or self.client
+        return KeyVaultVersionStore(
+            location, Api(location.vault, lambda _vault: own), lambda _url: self.blob, timing=timing or NOT_RENEWED
+        )
 
     @property
     def vault(self) -> Vault:
@@ -94,11 +120,9 @@ def current(place: InVault) -> Version | None:
     return place.open().versions("it").current
 
 
-def followed(place: LiveVault, name: str = "the follower") -> None:
+def followed(place: LiveVault) -> None:
     """What a follower does, at once: a holder that renews would keep a real one out."""
-    ended(place)
-    blob, own = LeaseBlob(place.location.lease, place.clients.blob), str(uuid.uuid4())
-    assert blob.acquire(own, 15) and blob.say(own, name, datetime.now(UTC), 0)
+    place.blob.follow()
 
 
 def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +130,3 @@ def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
     followed(place)
     later = leases.awake_or_not() + NOT_RENEWED.trusted + 1
     monkeypatch.setattr(leases, "awake_or_not", lambda: later)
-
-
-def ended(place: LiveVault) -> None:
-    """What a person does: az storage blob lease break."""
-    BlobLeaseClient(place.clients.blob(place.location.lease)).break_lease(lease_break_period=0)

@@ -172,15 +172,8 @@ class LiveVault:
         return str(self.root.read(f"auth/{self.approle}/role/{self.role(name)}/role-id")["data"]["role_id"])
 
     def secret_id(self, name: str = "server") -> str:
-        return str(self._made(name)["data"]["secret_id"])
-
-    def wrapping_token(self, name: str = "server", ttl: str = "10m") -> str:
-        """Of a fresh secret id."""
-        return str(self._made(name, wrap_ttl=ttl)["wrap_info"]["token"])
-
-    def _made(self, name: str, **more: str) -> dict[str, dict[str, str]]:
         path = f"auth/{self.approle}/role/{self.role(name)}/secret-id"
-        return cast("dict[str, dict[str, str]]", self.root.write_data(path, data={}, **more))
+        return str(self.root.write_data(path, data={})["data"]["secret_id"])
 
     def log_in(self, name: str) -> str:
         """A token of that role."""

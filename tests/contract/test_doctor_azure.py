@@ -1,417 +1,100 @@
-"""`secretops doctor` on a stack in Azure: each check well, and each spoiled on purpose.
-
-A stand-in that keeps to Azure's description is the vault, Azurite the lease's blob; the vault's own audit log is what
-the workspace, which is played, has.
-"""
+"""What doctor asks of a Key Vault, by a stand-in that keeps to Azure's description. The checks: test_azure_doctor."""
 
 from __future__ import annotations
 
-import functools
-import io
-import itertools
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
 
 import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from azure.core.exceptions import HttpResponseError
-from azure.core.pipeline.transport import RequestsTransport
-from azure.core.rest._requests_basic import RestRequestsTransportResponse
-from azure.storage.blob import BlobClient
-from requests import Response
-
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode, UsageError
-from secretops.manifest import AzureStore, Manifest, SecretKind
-from secretops.operations.doctor import azure as examining
-from secretops.operations.doctor import checks, doctor, exit_code
+from secretops.errors import UsageError
+from secretops.manifest import AzureStore
 from secretops.operations.doctor import key_vault as doctors
-from secretops.operations.doctor.check import Level, Result
-from secretops.operations.put import put
-from secretops.operations.rotate import rotate
-from secretops.operations.session import Session
-from secretops.stores.key_vault import api, lease
-from secretops.stores.key_vault.lease import Timing
-from secretops.targets import open_target
-from secretops.trails import workspace as asking
-from secretops.values import Value, new_password
-from tests.contract.doctor_fault import Fault as Planted
-from tests.contract.doctor_fault import prove, told
+from secretops.operations.doctor.azure import VaultAnswers
+from secretops.operations.doctor.check import Level
+from secretops.stores.key_vault import KeyVaultVersionStore, api
+from secretops.stores.key_vault.errors import ForbiddenError
+from secretops.values import Value
+from tests.contract.live_key_vault import LiveVault, V, publish
 from tests.real.azure import Azure
-from tests.real.azure_clients import AzureClients
-from tests.real.azurite import Azurite
-from tests.real.mosquitto import Mosquitto
-from tests.real.stack import make_catalogue
-from tests.real.workspace import Played
-from tools.key_vault.faults import Fault
-from tools.key_vault.problems import Refusal
 from tools.key_vault.roles import SECRETS_OFFICER
-
-if TYPE_CHECKING:
-    from tools.key_vault.tokens import Principal
-    from tools.key_vault.vault import Vault
+from tools.key_vault.tokens import Principal
 
 pytestmark = pytest.mark.real
 
-WORKSPACE = "00000000-0000-0000-0000-00000000aaaa"
 
-
-@dataclass
-class Stack:
-    """A stack whose every part is as it should be, until a test spoils one."""
-
-    azure: Azure
-    vault: Vault
-    operator: Principal
-    server: Principal
-    manifest: Manifest
-    workspace: Played
-    patch: pytest.MonkeyPatch
-    mosquitto: Mosquitto
-    exit_code: ExitCode = ExitCode.DONE
-
-    @property
-    def store(self) -> AzureStore:
-        assert isinstance(self.manifest.store, AzureStore)
-        return self.manifest.store
-
-    def become(self, **changes: Any) -> None:
-        """With another store in the manifest."""
-        store = self.store.model_copy(update=changes)
-        self.manifest = self.manifest.model_copy(update={"store": store})
-
-    @property
-    def clients(self) -> AzureClients:
-        return AzureClients(self.azure.environment(self.operator))
-
-    @property
-    def client(self) -> Any:
-        return self.clients.vault(self.vault.url)
-
-    def publish(self) -> Version:
-        """Another version of mqtt, which logs in."""
-        session = Session.open(self.manifest, role="operator")
-        return rotate(session, "mqtt", cut_off=True, say=lambda _: None)
-
-    def look(self) -> dict[str, Result]:
-        found = list(doctor(checks(Session.open(self.manifest, role="operator"))))
-        self.exit_code = exit_code(found)
-        return dict(found)
+@pytest.fixture
+def place(azure: Azure) -> LiveVault:
+    return LiveVault.at(azure)
 
 
 @pytest.fixture
-def stack(
-    request: pytest.FixtureRequest,
-    azure_environment: Principal,
-    mosquitto: Mosquitto,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Stack:
-    azure: Azure = request.getfixturevalue("azure")
-    azurite: Azurite = request.getfixturevalue("azurite")
-    vault: Vault = request.getfixturevalue("vault")
-    vault.clock = itertools.count(time.time() - 3 * 3600).__next__  # nothing is at work any more, no two in one second
-    server = azure.principal("server")
-    vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
-    catalogue = tuple(one for one in make_catalogue(users=("a", "b")) if one.kind.alternates)
-    names = [one.name for one in catalogue]
-    store = AzureStore(
-        tenant=azure.authority.tenant,
-        vault=vault.url,
-        secrets={name: name for name in names},
-        pending={name: f"{name}-pending" for name in names},
-        due_days=dict.fromkeys(names, 90),
-        lease=azurite.new_blob(azure_environment).url,
-        workspace=WORKSPACE,
-        readers={"mqtt": (server.oid, azure_environment.oid), "mqtt-pending": (azure_environment.oid,)},
-    )
-    manifest = Manifest(
-        project="p", stack="prod", store=store, broker=mosquitto.broker(), secrets=catalogue, grace_seconds=30
-    )
-    played = Played(WORKSPACE, vault.audit)
-    monkeypatch.setattr(asking, "connect", played.client)
-    monkeypatch.setattr(doctors, "Timing", lambda: Timing(duration=15, renew=0.3, look=0.1))
+def operator(place: LiveVault, azure_environment: Principal, monkeypatch: pytest.MonkeyPatch) -> Principal:
+    """Who this process runs as: somebody with a role on the whole vault."""
     monkeypatch.setattr(api, "RETRIES", 0)
-    monkeypatch.setattr(lease, "RETRIES", 0)
-    made = Stack(azure, vault, azure_environment, server, manifest, played, monkeypatch, mosquitto)
-    put(Session.open(manifest, role="operator"), "broker-admin", mosquitto.admin)
-    made.publish()
-    return made
+    place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
+    return azure_environment
 
 
-def test_a_stack_that_is_as_it_should_be_is_well(stack: Stack) -> None:
-    before = len(stack.vault.audit)
-    found = stack.look()
-    assert {name: (result.level, told(result)) for name, result in found.items() if result.level is not Level.OK} == {}
-    assert stack.exit_code is ExitCode.DONE
-    assert list(found)[:4] == ["vault", "clock", "your rights", "names"]
-    read = [row for row in stack.vault.audit[before:] if row["OperationName"] == "SecretGet"]
-    assert len(read) == 2, "of each user's secret the value that logs in, once"
+def looked_at(place: LiveVault, **changes: str) -> doctors.Vault:
+    found = doctors.Vault(place.location.model_copy(update=changes))
+    found.lease = place.blob
+    return found
 
 
-def delete(stack: Stack) -> None:
-    stack.client.begin_delete_secret("mqtt").wait()
+@pytest.mark.usefixtures("operator")
+def test_a_vault_is_seen_with_its_versions_what_is_deleted_and_what_the_stack_does_not_know(place: LiveVault) -> None:
+    publish(place, V[1])
+    client = looked_at(place).api.client
+    client.begin_delete_secret("it-pending").wait()
+    client.set_secret("old-key", '{"api-key": "typed"}')
+    client.set_secret("forgotten", "{}", enabled=False)
+
+    found = looked_at(place)
+    assert VaultAnswers(found).look().level is Level.OK
+    assert list(found.forbidden()) == []
+    assert found.states["it"].versions.current and not found.states["other"].versions.all
+    assert found.deleted().keys() == {"it-pending"}
+    assert found.strangers() == ["old-key"]
+    assert found.said_at and abs((found.said_at - datetime.now(UTC)).total_seconds()) < 60
 
 
-def delete_pending(stack: Stack) -> None:
-    """Its one version is forgotten: that is no deletion of secretops'."""
-    stack.client.begin_delete_secret("mqtt-pending").wait()
-
-
-def leave_pending(stack: Stack) -> None:
-    then = datetime.now(UTC) - timedelta(hours=3)
-    store = Session.open(stack.manifest, role="operator").store
-    version = Version(id=new_token(then), stage=Stage.PENDING, created=then, user="b")
-    store.add("mqtt", version, Value({"username": "b", "password": new_password()}))
-
-
-def leave_a_copy(stack: Stack) -> None:
-    stack.client.set_secret("mqtt-pending", "{}", tags=stack.client.get_secret("mqtt").properties.tags)
-
-
-def disable(stack: Stack) -> None:
-    stack.client.update_secret_properties("mqtt", stack.client.get_secret("mqtt").properties.version, enabled=False)
-
-
-def let_expire(stack: Stack) -> None:
-    version, then = stack.client.get_secret("mqtt").properties.version, datetime.now(UTC) - timedelta(days=1)
-    stack.client.update_secret_properties("mqtt", version, expires_on=then)
-
-
-def enable_a_retired_one(stack: Stack) -> None:
-    first = stack.client.get_secret("mqtt").properties
-    stack.publish()
-    store = Session.open(stack.manifest, role="operator").store
-    store.mark("mqtt", (first.tags or {})["secretops-id"], retired=datetime.now(UTC))
-    stack.client.update_secret_properties("mqtt", first.version, enabled=True)
-
-
-def take_a_grant(stack: Stack) -> None:
-    for each in list(stack.vault.access.assignments):
-        stack.vault.access.revoke(each)
-    stack.vault.access.grant(stack.operator.oid, SECRETS_OFFICER, "mqtt")
-
-
-class NoRole(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
-    """Blob Storage as it answers whoever has no role. A stand-in: Azurite knows of none."""
-
-    def send(self, request: Any, **_: Any) -> Any:
-        answer = Response()
-        answer.status_code, answer.raw = 403, io.BytesIO()
-        answer.headers["x-ms-error-code"] = "AuthorizationPermissionMismatch"
-        made = RestRequestsTransportResponse(request=request, internal_response=answer)  # type: ignore[no-untyped-call]
-        made.read()
-        return made
-
-
-def take_the_role_on_the_lease(stack: Stack) -> None:
-    connected = functools.partial(BlobClient.from_blob_url, transport=NoRole())
-    stack.patch.setattr(lease, "connect", lambda url, tenant: connected(url))  # noqa: ARG005 - it is let in nowhere
-
-
-def hold_the_lease_unsaid(stack: Stack) -> None:
-    """As who renews it and writes nothing does: it is held for longer than a dead holder's can be."""
-    stack.clients.blob(stack.store.lease).acquire_lease(lease_duration=15)
-    stack.patch.setattr(examining, "LONGEST_LEASE", 1)
-
-
-def hold_the_lease_for_ever(stack: Stack) -> None:
-    stack.clients.blob(stack.store.lease).acquire_lease()
-
-
-def lose_the_trail(stack: Stack) -> None:
-    stack.workspace.rows = []
-
-
-def only_tick(stack: Stack) -> None:
-    """A stack whose first values were not put yet: whoever looks lists versions, and nothing else is on record."""
-    stack.look()
-    stack.workspace.rows = [
-        row
-        for row in stack.vault.audit
-        if row["OperationName"] == "SecretListVersions" and row["HttpStatusCode"] == 200
-    ]
-    assert stack.workspace.rows
-
-
-def name_no_workspace(stack: Stack) -> None:
-    stack.become(workspace="")
-
-
-def refuse_the_server(stack: Stack) -> None:
-    with pytest.raises(HttpResponseError):
-        AzureClients(stack.azure.environment(stack.server)).vault(stack.vault.url).get_secret("mqtt")
-
-
-def leave_a_secret(stack: Stack) -> None:
-    stack.client.set_secret("old-key", "{}", tags={"secretops-id": "1", "secretops-created": "2026-01-01T00:00:00Z"})
-    stack.client.set_secret("old-key", '{"api-key": "typed"}')
-    stack.client.set_secret("old-key", '{"api-key": "typed"}', enabled=False)
-    stack.client.set_secret("somebody-elses", "{}")
-
-
-def stop_the_broker(stack: Stack) -> None:
-    broker = stack.manifest.broker.model_copy(update={"port": 1})
-    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
-
-
-def change_the_password(stack: Stack) -> None:
-    """At the broker, behind our back."""
-    changed = Value({"username": "a", "password": new_password()})
-    open_target(stack.manifest.broker, SecretKind.MQTT_USER).apply(stack.mosquitto.admin, changed)
-
-
-def set_the_clock_ahead(stack: Stack) -> None:
-    """The vault's answer is of an hour ago. Played."""
-    stack.patch.setattr(doctors.Vault, "said_at", datetime.now(UTC) - timedelta(hours=1))
-
-
-FAULTS: tuple[Planted[Stack], ...] = (
-    Planted(
-        delete, "names", ("mqtt: deleted, and is until", "az keyvault secret recover --vault-name kv-test-"), "recover"
-    ),
-    Planted(delete_pending, "names", ("mqtt-pending: deleted, and is until", "--name mqtt-pending"), "recover"),
-    Planted(leave_pending, "pending", ("mqtt-pending holds version", "secretops tick"), "secretops tick"),
-    Planted(
-        leave_a_copy, "pending", ("mqtt-pending still gives what is published", "secretops tick"), "secretops tick"
-    ),
-    Planted(disable, "versions", ("the current version", "is disabled", "--enabled true")),
-    Planted(disable, "secret mqtt", ("is disabled, and readers find nothing",)),
-    Planted(let_expire, "versions", ("the current version expired", "secretops rotate")),
-    Planted(enable_a_retired_one, "versions", ("can still be read", "secretops tick"), "secretops tick"),
-    Planted(take_a_grant, "your rights", ("may not list the versions of mqtt-pending", "Secrets Officer")),
-    Planted(take_the_role_on_the_lease, "your rights", ("may not look at blob lease", "Storage Blob Data Contributor")),
-    Planted(hold_the_lease_unsaid, "lease", ("holds it and does not renew it", "az storage blob lease break")),
-    Planted(hold_the_lease_for_ever, "lease", ("does not renew it", "az storage blob lease break")),
-    Planted(lose_the_trail, "audit", ("no row of this vault in 7 days", "diagnostic")),
-    Planted(name_no_workspace, "audit", ("names no workspace", "pulumi up")),
-    Planted(refuse_the_server, "readers' rights", ("was refused SecretGet of mqtt 1 times", "pulumi up assigns")),
-    Planted(leave_a_secret, "unknown secrets", ("old-key, somebody-elses: with a value", "az keyvault secret delete")),
-    Planted(stop_the_broker, "broker", ("localhost:1: Connection refused", "start it")),
-    Planted(change_the_password, "login mqtt", ("the broker refuses user a",), "secretops rotate mqtt"),
-    Planted(set_the_clock_ahead, "clock", ("s ahead of the vault", "NTP")),
-)
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_what_is_not_as_it_should_be_is_found_with_its_remedy_and_mended_where_secretops_can(
-    fault: Planted[Stack], stack: Stack
+def test_what_may_not_be_looked_at_is_named_and_is_no_vault_that_does_not_answer(
+    place: LiveVault, operator: Principal
 ) -> None:
-    prove(fault, stack)
-    assert stack.exit_code is (ExitCode.DONE if fault.mended else ExitCode.ATTENTION)
+    for each in list(place.vault.access.assignments):
+        place.vault.access.revoke(each)
+    place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")
+
+    found = looked_at(place)
+    assert VaultAnswers(found).look().level is Level.OK
+    missing = list(found.forbidden())
+    assert len(missing) == 3 and all(isinstance(one, ForbiddenError) for one in missing)
 
 
-def publish_while_doctor_looks(stack: Stack) -> None:
-    """Up to where a rotation forgets what it replaced."""
-    stack.vault.clock = itertools.count(time.time() - 3600).__next__
-    enable_a_retired_one(stack)
-    leave_a_copy(stack)
-    state = doctors.Vault(stack.store).states["mqtt"]
-    assert {lies_apart for lies_apart, _ in state.surplus} == {True, False}
+@pytest.mark.usefixtures("operator")
+def test_a_vault_that_does_not_answer_is_reported_by_each_check(place: LiveVault) -> None:
+    found = looked_at(place, vault="https://no-such-vault.vault.azure.net")
+
+    result = VaultAnswers(found).look()
+    assert result.level is Level.ATTENTION
+    for ask in (found.deleted, found.strangers, lambda: found.states):
+        with pytest.raises(Exception, match="no-such-vault"):
+            ask()
 
 
-def prove_one(stack: Stack) -> None:
-    now = datetime.now(UTC)
-    store = Session.open(stack.manifest, role="operator").store
-    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="b")
-    store.add("mqtt", version, Value({"username": "b", "password": new_password()}))
-
-
-def refuse_a_stranger(stack: Stack) -> None:
-    """What the alert denied-read is for."""
-    with pytest.raises(HttpResponseError):
-        AzureClients(stack.azure.environment(stack.azure.principal("nobody"))).vault(stack.vault.url).get_secret("mqtt")
-
-
-def forget_a_secret_that_left(stack: Stack) -> None:
-    """Nobody reads it, as of one that the vault does not let go before its retention is over."""
-    stack.client.set_secret("old-key", "{}", enabled=False)
-
-
-@pytest.mark.parametrize(
-    ("happens", "check"),
-    [
-        (take_a_grant, "vault"),
-        (publish_while_doctor_looks, "pending"),
-        (prove_one, "pending"),
-        (publish_while_doctor_looks, "versions"),
-        (only_tick, "audit"),
-        (refuse_a_stranger, "readers' rights"),
-        (forget_a_secret_that_left, "unknown secrets"),
-    ],
-)
-def test_what_is_at_work_is_no_finding(happens: Callable[[Stack], None], check: str, stack: Stack) -> None:
-    happens(stack)
-    found = stack.look()[check]
-    assert found.level is Level.OK, told(found)
-
-
-def test_a_vault_that_another_tenant_took_is_told_and_is_shown_no_login(stack: Stack) -> None:
-    theirs = "00000000-0000-0000-0000-00000000ffff"
-    ours, before = stack.store.tenant, len(stack.vault.audit)
-    stack.become(tenant=theirs)
-    session = Session.open(stack.manifest, role="operator")
+@pytest.mark.usefixtures("operator")
+def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(place: LiveVault) -> None:
+    theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
+    location: AzureStore = place.location.model_copy(update={"tenant": theirs})
     now = datetime.now(UTC)
     version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="a")
-    with pytest.raises(UsageError, match=f"is of tenant {ours}") as caught:
-        session.store.add("mqtt", version, Value({"username": "a", "password": new_password()}))
-    assert theirs in caught.value.rule and "pulumi up" in caught.value.remedy
-    found = stack.look()["vault"]
-    assert found.level is Level.ATTENTION and f"is of tenant {ours}" in found.value
+    with pytest.raises(UsageError, match=place.location.tenant):
+        KeyVaultVersionStore.open(location, role="operator").add("it", version, Value({"username": "a"}))
+    assert VaultAnswers(looked_at(place, tenant=theirs)).look().level is Level.ATTENTION
     assert not [
-        row for row in stack.vault.audit[before:] if row["Identity"].get("claim") or row["HttpStatusCode"] != 401
+        row for row in place.vault.audit[before:] if row["Identity"].get("claim") or row["HttpStatusCode"] != 401
     ]
-
-
-def test_what_the_tick_mends_is_well_after_it(stack: Stack) -> None:
-    enable_a_retired_one(stack)
-    leave_a_copy(stack)
-    Session.open(stack.manifest, role="operator").store.settle("mqtt", datetime.now(UTC))
-    found = stack.look()
-    assert (found["pending"].level, found["versions"].level) == (Level.OK, Level.OK)
-
-
-def test_a_holder_who_renews_the_lease_is_no_dead_one_and_a_dead_ones_ends_by_itself(stack: Stack) -> None:
-    with Session.open(stack.manifest, role="operator").store.lease("who lives"):
-        assert "who lives" in stack.look()["lease"].value
-    stack.clients.blob(stack.store.lease).acquire_lease(lease_duration=15)
-    found = stack.look()["lease"]
-    assert (found.level, found.value) == (Level.OK, "free")
-
-
-def test_what_secretops_deleted_itself_holds_no_name(stack: Stack) -> None:
-    stack.vault.purge_protection = True
-    Session.open(stack.manifest, role="operator").store.forget("mqtt")
-    assert stack.look()["names"].level is Level.OK
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (
-            lambda stack: stack.vault.faults.append(
-                Fault(Refusal(403, "Forbidden", "…", "ForbiddenByFirewall"), times=1000)
-            ),
-            ("lets nobody in from here", "network rules"),
-        ),
-        (lambda stack: stack.become(vault="https://no-such-vault.vault.azure.net"), ("can't be reached", "resolve")),
-    ],
-    ids=["firewalled", "unreachable"],
-)
-def test_without_a_vault_that_answers_it_is_said_once_what_is_wrong(
-    spoil: Callable[[Stack], None], words: tuple[str, ...], stack: Stack
-) -> None:
-    spoil(stack)
-    found = stack.look()
-    stack.vault.faults.clear()
-    assert found["vault"].level is Level.ATTENTION
-    for each in words:
-        assert each in told(found["vault"])
-    on_it = ("your rights", "names", "pending", "versions", "unknown secrets", "secret mqtt")
-    assert {found[name].level for name in on_it} == {Level.UNKNOWN}
-    assert {found[name].value for name in on_it} == {found["vault"].value}

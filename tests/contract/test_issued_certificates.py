@@ -17,10 +17,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions
-from secretops.errors import SecretopsError, UnreachableError
-from secretops.issuers import Issuer, Signed, open_issuer
-from secretops.operations import session as sessions
+from secretops.errors import UnreachableError
 from secretops.operations.status import Standing, status
+from secretops.stores.vault.errors import DeniedError
 from tests.gates.doomed import start
 from tests.real.certified import Connecting
 from tests.real.issued import DAYS, IssuedStack, let, make_another_ca, make_issued_stack, sign_by, trust
@@ -28,10 +27,9 @@ from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.stack import Readers
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 CERTIFICATE = "client-cert"
-RENEWALS = 3
-LOADED = 5
+LOADED = 2
 """Renewals under load, before one by a new CA."""
 
 
@@ -108,25 +106,6 @@ def test_it_is_for_this_client_alone_and_comes_with_its_chain_and_the_brokers_ca
     assert x509.load_pem_x509_certificates(found["ca.crt"].encode()) == x509.load_pem_x509_certificates(brokers)
 
 
-def test_renewals_by_the_tick_fail_no_connect_and_forget_each_old_key(running: IssuedStack) -> None:
-    with Readers(running, count=2) as readers:
-        readers.caught_up()
-        seen = {current(running).id}
-        for _ in range(RENEWALS):
-            due(running)
-            assert errors(running) == []
-            seen.add(current(running).id)
-            readers.caught_up()
-        running.skip_grace()
-        readers.caught_up()
-        assert errors(running) == []
-    assert readers.failures == []
-    assert len(seen) == RENEWALS + 1
-    kept = versions(running)
-    assert kept.pending is None and [one.id for one in kept.living] == [current(running).id]
-    print(f"{RENEWALS} renewals: {readers.connects} connects, {len(readers.failures)} failed")
-
-
 def test_renewals_and_a_new_ca_under_load_fail_no_connect(
     running: IssuedStack, broker: Mosquitto, openbao: OpenBao
 ) -> None:
@@ -152,7 +131,6 @@ def test_renewals_and_a_new_ca_under_load_fail_no_connect(
     broker.stop()
     assert broker.start()
     assert running.log_in() == "Success", "the old CA may leave the broker's bundle"
-    print(f"{LOADED} renewals and a new CA: {load.connects} connects, {len(load.failures)} failed")
 
 
 def root_of(stack: IssuedStack) -> str:
@@ -166,27 +144,10 @@ def authority_alone(broker: Mosquitto) -> str:
     return f"{own}-----END CERTIFICATE-----\n"
 
 
-def test_a_second_before_it_is_due_nothing_is_asked_for(running: IssuedStack) -> None:
-    before = current(running)
-    at = renewal_at(before)
-    assert at
-    running.clock.skip((at - running.clock()).total_seconds() - 60)
-    assert errors(running) == []
-    assert current(running).id == before.id
-
-
-def test_an_expired_one_is_renewed_though_nobody_can_log_in_by_it(running: IssuedStack) -> None:
-    before = current(running)
-    assert before.expires
-    running.clock.skip((before.expires - running.clock()).total_seconds() - 3600)
-    assert errors(running) == []
-    assert current(running).id != before.id
-
-
 def test_without_the_right_to_sign_it_is_told_and_nothing_is_lost(running: IssuedStack, openbao: OpenBao) -> None:
     before = current(running)
     let(openbao, running, sign=False)
-    with pytest.raises(SecretopsError, match=r"may not ask pki-\w+/sign/client .*permission denied"):
+    with pytest.raises(DeniedError, match="sign/client"):
         running.rotate(CERTIFICATE)
     assert versions(running).pending is None and current(running) == before
     assert running.log_in() == "Success"
@@ -196,40 +157,12 @@ def test_without_the_right_to_sign_it_is_told_and_nothing_is_lost(running: Issue
     assert running.log_in() == "Success"
 
 
-def test_a_server_that_is_sealed_when_it_is_to_sign_costs_nothing(
-    running: IssuedStack, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = current(running)
-
-    class Sealing:
-        def __init__(self, real: Issuer) -> None:
-            self._real = real
-
-        def sign(self, request: str) -> Signed:
-            openbao.seal()
-            return self._real.sign(request)
-
-    due(running)
-    with monkeypatch.context() as patch:
-        patch.setattr(sessions, "open_issuer", lambda *named: Sealing(open_issuer(*named)))
-        try:
-            with pytest.raises(UnreachableError, match="is sealed"):
-                running.rotate(CERTIFICATE)
-        finally:
-            openbao.unseal()
-    assert versions(running).pending is None and current(running) == before
-    assert running.log_in() == "Success"
-    assert errors(running) == []
-    assert current(running).id != before.id
-
-
-def test_a_renewal_killed_before_or_after_any_effect_is_ended_by_one_tick(running: IssuedStack) -> None:
+def test_a_renewal_killed_in_the_middle_is_ended_by_one_tick(running: IssuedStack) -> None:
     recorded = start(running, "rotate", CERTIFICATE)
     assert recorded.end() == 0, recorded.moments
     moments = recorded.moments
-    assert {"before store.add", "after store.add", "before store.publish", "after store.publish"} <= {*moments}
     with Readers(running) as readers:
-        for at in range(len(moments)):
+        for at in map(moments.index, ("before store.add", "after store.add", "after store.publish")):
             before = current(running).id
             doomed = start(running, "rotate", CERTIFICATE, kill_at=at)
             assert doomed.end() == -signal.SIGKILL
@@ -246,14 +179,13 @@ def test_a_renewal_killed_before_or_after_any_effect_is_ended_by_one_tick(runnin
             assert running.log_in() == "Success", moments[at]
         readers.caught_up()
     assert readers.failures == []
-    print(f"{len(moments)} kills, {readers.connects} logins meanwhile, 0 failed")
 
 
 def test_one_that_the_broker_does_not_take_is_never_published(
     tmp_path: Path, broker: Mosquitto, openbao: OpenBao
 ) -> None:
     stack = make_issued_stack(tmp_path, broker, openbao, trusted=False)
-    with pytest.raises(UnreachableError, match="does the broker run, and trust who signed it") as refused:
+    with pytest.raises(UnreachableError) as refused:
         stack.rotate(CERTIFICATE)
     pending = versions(stack).pending
     assert pending and versions(stack).current is None

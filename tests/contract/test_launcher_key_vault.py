@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,10 +20,9 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 from components.elsewhere import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import StoreError, UnreachableError, UsageError
+from secretops.errors import StoreError, UsageError
 from secretops.launcher.key_vault import EVERY_SECONDS, KeyVault
-from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
-from secretops.launcher.settings import NotYetError
+from secretops.launcher.polled import SLOWER
 from secretops.launcher.sources import open_source
 from secretops.manifest import AzureStore
 from secretops.stores.key_vault import KeyVaultVersionStore, api
@@ -32,7 +30,7 @@ from secretops.stores.key_vault.api import Api
 from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients
-from tools.key_vault.faults import Fault, losing_the_answer, throttling
+from tools.key_vault.faults import Fault, throttling
 from tools.key_vault.problems import Refusal
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 
@@ -41,6 +39,8 @@ if TYPE_CHECKING:
 
     from tools.key_vault.tokens import Principal
     from tools.key_vault.vault import Vault
+
+pytestmark = pytest.mark.real
 
 NAMES = ("mqtt", "agent-key", "client-cert", "http-token")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -132,20 +132,6 @@ def test_it_gives_the_settings_that_every_source_gives_and_says_which_version_of
     assert stack.source().may_bring("DO_AGENT_API_KEY")
 
 
-def test_a_value_that_is_not_there_yet_is_waited_for_and_one_that_is_pending_is_not_given(stack: Stack) -> None:
-    source = stack.source("mqtt+agent-key")
-    with pytest.raises(NotYetError) as waiting:
-        source.read()
-    assert waiting.value.secrets == ("mqtt",)
-    stack.store.add("mqtt", Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW), Value({"password": "x" * 40}))
-    stack.now += 2 * WAITING_SECONDS
-    with pytest.raises(NotYetError):
-        source.read()
-    stack.publish("mqtt", username="server-a", password=password())
-    stack.now += 2 * WAITING_SECONDS
-    assert source.read().mqtt["username"] == "server-a"
-
-
 def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(stack: Stack) -> None:
     first, second = password(), password()
     version = stack.publish("mqtt", username="server-a", password=first)
@@ -153,10 +139,10 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     source = stack.source("mqtt+agent-key")
     before = source.fingerprint()
     assert stack.asked() == [f"{what} {name}" for name in ("mqtt", "agent-key") for what in (LIST, "SecretGet")]
-    for _ in range(20):  # the launcher looks every second
+    for _ in range(3):  # the launcher looks every second
         assert source.fingerprint() == before
         source.read()
-        stack.now += EVERY_SECONDS / 60
+        stack.now += EVERY_SECONDS / 10
     assert stack.asked() == []
     stack.store.mark("mqtt", version, verified=NOW)
     stack.now += 1.2 * EVERY_SECONDS
@@ -174,9 +160,7 @@ LIST = "SecretListVersions"
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [throttling(times=10_000), Fault(FORBIDDEN, times=10_000), losing_the_answer(times=10_000)],
-    ids=["throttled", "no role", "no answer"],
+    "fault", [throttling(times=10_000), Fault(FORBIDDEN, times=10_000)], ids=["throttled", "no role"]
 )
 def test_while_azure_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_one_comes_within_the_grace(
     fault: Fault, stack: Stack, caplog: pytest.LogCaptureFixture
@@ -196,7 +180,7 @@ def test_while_azure_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_
                 looks.append(stack.now)
     gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
     assert min(gaps) >= 0.9 * (SLOWER - 0.5) * EVERY_SECONDS
-    assert len(re.findall("gave before go(es)? on", caplog.text)) == 1, "said once"
+    assert len(caplog.records) == 1, "said once"
     stack.vault.faults.clear()
     assert_followed(stack, source)
 
@@ -228,49 +212,7 @@ def test_a_value_that_was_disabled_for_an_hour_is_asked_for_on_no_record_and_the
     assert_followed(stack, source)
 
 
-@pytest.mark.parametrize("happens", ["no_role", "delete", "disable", "put_other_fields"])
-def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(happens: str, stack: Stack) -> None:
-    first = password()
-    stack.publish("mqtt", username="server-a", password=first)
-    stack.publish("http-token", token=password())
-    source = stack.source("mqtt+http-token")
-    source.read()
-    globals()[happens](stack, "mqtt")
-    bearer = password()
-    stack.publish("http-token", token=bearer)
-    stack.now += 2 * EVERY_SECONDS
-    settings = source.read()
-    assert settings.http_token and settings.http_token["token"] == bearer, "the one that leaked is refused"
-    assert settings.mqtt["password"] == first
-
-
-def test_a_version_that_somebody_disabled_is_told_and_the_values_go_on(
-    stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    source = stack.source("mqtt")
-    settings = source.read()
-    client = stack.clients(stack.rotator).vault(stack.vault.url)
-    client.update_secret_properties("mqtt", client.get_secret("mqtt").properties.version, enabled=False)
-    stack.now += 2 * EVERY_SECONDS
-    with caplog.at_level(logging.WARNING):
-        assert source.read() == settings
-    assert "its newest version is disabled" in caplog.text
-    with pytest.raises(StoreError, match=r"disabled[\s\S]*secretops doctor"):
-        stack.source("mqtt").read()
-
-
-def test_what_was_never_read_is_told_as_it_is(stack: Stack) -> None:
-    for fault, kind in ((throttling(times=10), UnreachableError), (Fault(FORBIDDEN, times=10), StoreError)):
-        stack.vault.faults[:] = [fault]
-        source = stack.source("mqtt")
-        with pytest.raises(kind):
-            source.read()
-        assert source.fingerprint() == source.fingerprint()
-    stack.vault.faults.clear()
-
-
-@pytest.mark.parametrize("text", ["no json SECRET", '["SECRET"]', '{"SECRET": 7}', '{"user": "SECRET"}', '"SECRET"'])
+@pytest.mark.parametrize("text", ["no json SECRET", '{"SECRET": 7}', '{"user": "SECRET"}'])
 def test_a_value_that_is_none_is_told_without_its_content(text: str, stack: Stack) -> None:
     secret = password()
     stack.clients(stack.rotator).vault(stack.vault.url).set_secret("mqtt", text.replace("SECRET", secret))
@@ -293,66 +235,8 @@ def disable(stack: Stack, secret: str) -> None:
     client.update_secret_properties(secret, client.get_secret(secret).properties.version, enabled=False)
 
 
-def let(stack: Stack, secret: str) -> None:
-    stack.vault.access.grant(stack.server.oid, SECRETS_USER, secret)
-
-
-def give_a_new_one(stack: Stack, secret: str) -> None:
-    stack.publish(secret, api_key=password())
-
-
 def put_other_fields(stack: Stack, secret: str) -> None:
     stack.publish(secret, apikey=password())
-
-
-WITH_AND_WITHOUT = pytest.mark.parametrize("names", ["", "mqtt+agent-key"], ids=["without names", "with names"])
-
-
-@WITH_AND_WITHOUT
-@pytest.mark.parametrize(
-    ("happens", "mended", "words"),
-    [
-        (no_role, let, "may not list the versions of agent-key"),
-        (disable, give_a_new_one, "its newest version is disabled"),
-        (put_other_fields, give_a_new_one, "agent-key.apikey"),
-    ],
-)
-def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again(
-    *,
-    happens: Callable[[Stack, str], None],
-    mended: Callable[[Stack, str], None],
-    words: str,
-    names: str,
-    stack: Stack,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    stack.publish("agent-key", api_key=password())
-    happens(stack, "agent-key")
-    source = stack.source(names)
-    settings = source.read()
-    assert (settings.mqtt["username"], settings.agent_key) == ("server-a", None)
-    assert caplog.text.count(words) == 1
-    stack.asked()
-    stack.now += 2 * EVERY_SECONDS
-    source.read()
-    assert f"{LIST} mqtt" in (asked := stack.asked()) and f"{LIST} agent-key" not in asked, "each refusal is on record"
-    mended(stack, "agent-key")
-    stack.now += REFUSED_SECONDS
-    assert source.read().agent_key
-    assert caplog.text.count(words) == 1, "said once"
-    assert source.may_bring("DO_AGENT_API_KEY")
-
-
-@pytest.mark.parametrize(("happens", "words"), [(no_role, "Secrets User"), (disable, "disabled")])
-def test_what_no_server_can_do_without_keeps_it_waiting(
-    happens: Callable[[Stack, str], None], words: str, stack: Stack
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    stack.publish("agent-key", api_key=password())
-    happens(stack, "mqtt")
-    with pytest.raises(StoreError, match=words):
-        stack.source().read()
 
 
 @pytest.mark.parametrize("happens", [no_role, delete, disable])
@@ -367,49 +251,29 @@ def test_a_certificate_that_is_refused_or_gone_does_not_turn_tls_off(
     assert bool(stack.source("").read().tls) is (happens is not delete), "what was never asked for by name may be none"
 
 
-@WITH_AND_WITHOUT
 @pytest.mark.parametrize("happens", [no_role, delete, disable, put_other_fields])
 def test_a_value_that_is_in_use_goes_on_and_what_is_refused_of_it_keeps_no_other_secret_back(
-    happens: Callable[[Stack, str], None], names: str, stack: Stack, caplog: pytest.LogCaptureFixture
+    happens: Callable[[Stack, str], None], stack: Stack, caplog: pytest.LogCaptureFixture
 ) -> None:
     stack.publish("mqtt", username="server-a", password=password())
     first = password()
     version = stack.publish("agent-key", api_key=first)
-    source = stack.source(names)
+    source = stack.source("mqtt+agent-key")
     source.read()
     stack.publish("mqtt", username="server-b", password=password())
     happens(stack, "agent-key")
-    for _ in range(3):
+    for _ in range(2):
         stack.now += 2 * EVERY_SECONDS
         settings = source.read()
         assert settings.mqtt["username"] == "server-b"
         assert settings.agent_key and settings.agent_key["api-key"] == first
         assert settings.versions["agent-key"] == version
-    assert caplog.text.count("the value that it gave before goes on") == 1, "said once"
+    assert len(caplog.records) == 1, "said once"
 
 
-@pytest.mark.parametrize(
-    ("names", "unknown", "remedy"),
-    [("mqqt+agent-key", "mqqt", "did you mean mqtt?"), ("nothing", "nothing", "the server has a use for mqtt")],
-)
-def test_a_name_that_the_server_has_no_use_for_is_refused_with_the_nearest(
-    names: str, unknown: str, remedy: str
-) -> None:
-    with pytest.raises(UsageError, match=rf"no secret {unknown}\n[\s\S]*{re.escape(remedy)}"):
-        open_source(f"azure-kv:v.vault.azure.net/{names}")
-
-
-@pytest.mark.parametrize(
-    ("names", "variable", "may"),
-    [("mqtt+http-token", "MCP_HTTP_TOKEN", True), ("mqtt", "MCP_HTTP_TOKEN", False), ("", "MQTT_CLIENT_KEY", True)],
-)
-def test_only_what_is_asked_for_may_still_come(names: str, variable: str, may: bool, stack: Stack) -> None:
-    assert stack.source(names).may_bring(variable) is may
-
-
-@pytest.mark.parametrize("place", ["vault.azure.net", "/mqtt"])
-def test_a_place_that_is_none_is_refused_with_an_example(place: str) -> None:
-    with pytest.raises(UsageError, match=r"azure-kv:coreflux-mcp\.vault\.azure\.net/mqtt"):
+@pytest.mark.parametrize("place", ["vault.azure.net", "/mqtt", "v.vault.azure.net/mqqt"])
+def test_a_place_or_a_name_that_is_none_is_refused(place: str) -> None:
+    with pytest.raises(UsageError):
         open_source(f"azure-kv:{place}")
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,14 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from components.elsewhere import FETCHED
-from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
+from secretops.errors import StoreError
+from secretops.launcher.polled import SLOWER, WAITING_SECONDS
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
-from secretops.launcher.vault import EVERY_SECONDS, SERVICE_ACCOUNT_TOKEN, Vault, parsed
+from secretops.launcher.vault import EVERY_SECONDS, Vault
 from secretops.stores.vault import server
 from secretops.stores.vault.documents import VERSION
+from secretops.stores.vault.errors import LoginError
 from tests.contract.live_openbao import LiveVault, live_vault, without
 from tests.real.openbao import OpenBao
 
@@ -41,7 +42,6 @@ class Reads:
     file: Path
     now: float = 1000.0
     seen: int = 0
-    published: dict[str, int] = field(default_factory=dict)
 
     def publish(self, secret: str, **fields: str) -> str:
         version = f"v-{secrets.token_hex(4)}"
@@ -51,9 +51,9 @@ class Reads:
     def write(self, secret: str, document: dict[str, object]) -> None:
         self.live.root.secrets.kv.v2.create_or_update_secret(secret, document, mount_point=self.live.mount)
 
-    def show(self, *, wrapped: bool = False) -> None:
+    def show(self) -> None:
         """Lay down what the server logs in with."""
-        self.file.write_text(self.live.wrapping_token() if wrapped else self.live.secret_id())
+        self.file.write_text(self.live.secret_id())
         self.file.chmod(0o600)
 
     def place(self, names: str = "", *more: str) -> str:
@@ -135,10 +135,10 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     source = reads.source("mqtt+agent-key")
     before = source.fingerprint()
     assert reads.of_secrets() == [f"read {what}/{name}" for name in ("mqtt", "agent-key") for what in LOOK_AND_READ]
-    for _ in range(20):  # the launcher looks every second
+    for _ in range(3):  # the launcher looks every second
         assert source.fingerprint() == before
         source.read()
-        reads.now += EVERY_SECONDS / 60
+        reads.now += EVERY_SECONDS / 10
     assert reads.asked() == []
     reads.live.root.secrets.kv.v2.update_metadata("mqtt", custom_metadata={"a": "note"}, mount_point=reads.live.mount)
     reads.now += 1.2 * EVERY_SECONDS
@@ -180,8 +180,7 @@ def test_while_the_server_is_sealed_the_values_go_on_it_is_asked_less_and_a_new_
         reads.live.openbao.unseal()
     gaps = [later - earlier for earlier, later in itertools.pairwise(dict.fromkeys(looks))]
     assert len(gaps) > 10 and min(gaps) >= 0.9 * (SLOWER - 0.5) * EVERY_SECONDS
-    assert len(re.findall("gave before go(es)? on", caplog.text)) == 1, "said once"
-    assert "is sealed" in caplog.text
+    assert caplog.text.count("is sealed") == 1, "said once"
     assert_followed(reads, source)
 
 
@@ -192,30 +191,6 @@ def assert_followed(reads: Reads, source: Vault) -> None:
     while source.read().mqtt["username"] != "server-b":
         reads.now += 1
         assert reads.now < published + FETCHED - CHANGING_OVER
-
-
-def test_what_is_asked_of_a_sealed_server_first_is_told_as_it_is(reads: Reads) -> None:
-    source = reads.source("mqtt")
-    reads.live.openbao.seal()
-    try:
-        with pytest.raises(UnreachableError, match="is sealed"):
-            source.read()
-        assert source.fingerprint() == source.fingerprint()
-    finally:
-        reads.live.openbao.unseal()
-
-
-def test_a_token_that_was_revoked_is_got_anew_and_nothing_is_told(
-    reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
-    reads.publish("mqtt", username="server-a", password=password())
-    source = reads.source("mqtt")
-    source.read()
-    reads.live.root.write_data(f"sys/leases/revoke-prefix/auth/{reads.live.approle}", data={})
-    reads.publish("mqtt", username="server-b", password=password())
-    reads.now += 1.2 * EVERY_SECONDS
-    assert source.read().mqtt["username"] == "server-b"
-    assert caplog.text == ""
 
 
 def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobody_begin(
@@ -230,8 +205,8 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     reads.now += 1.2 * EVERY_SECONDS
     with caplog.at_level(logging.WARNING):
         assert source.read() == settings
-    assert f"does not let us in as {reads.live.role_id()}" in caplog.text
-    with pytest.raises(StoreError, match="does not let us in") as told:
+    assert reads.live.role_id() in caplog.text
+    with pytest.raises(LoginError) as told:
         reads.source("mqtt").read()
     assert shown not in caplog.text + str(told.value)
     reads.show()
@@ -240,60 +215,9 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     assert source.read().mqtt["username"] == "server-b", "a new secret id in the file is enough"
 
 
-def test_a_wrapped_secret_id_is_unwrapped_once_and_serves_for_as_long_as_it_runs(reads: Reads) -> None:
-    reads.publish("mqtt", username="server-a", password=password())
-    reads.show(wrapped=True)
-    source = reads.source("mqtt", "wrapped")
-    source.read()
-    reads.live.root.write_data(f"sys/leases/revoke-prefix/auth/{reads.live.approle}", data={})
-    reads.publish("mqtt", username="server-b", password=password())
-    reads.now += 1.2 * EVERY_SECONDS
-    assert source.read().mqtt["username"] == "server-b"
-
-
-def test_a_wrapping_token_that_somebody_used_before_us_is_told_as_a_theft(
-    reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
-    reads.publish("mqtt", username="server-a", password=password())
-    reads.show(wrapped=True)
-    token = reads.file.read_text()
-    stolen = reads.live.openbao.client(token).sys.unwrap()["data"]["secret_id"]
-    with pytest.raises(StoreError) as told:
-        reads.source("mqtt", "wrapped").read()
-    said = str(told.value) + caplog.text
-    assert "SOMEBODY ELSE HAS THE SECRET ID" in said and "audit log" in said
-    assert token not in said and stolen not in said
-    alike = f"cubbyhole/auth/{reads.live.approle}/role/{reads.live.role('server')}/secret-id"
-    reads.live.root.write_data(alike, data={"secret_id": stolen})
-    for rewrapped in (
-        reads.live.root.adapter.post("/v1/sys/wrapping/wrap", json={"secret_id": stolen}, wrap_ttl="60s"),
-        reads.live.root.adapter.get(f"/v1/{alike}", wrap_ttl="60s"),
-    ):
-        reads.file.write_text(rewrapped["wrap_info"]["token"])
-        source = reads.source("mqtt", "wrapped")
-        with pytest.raises(StoreError, match="stolen"):
-            source.read()
-    reads.show(wrapped=True)
-    reads.now += SLOWER * 1.2 * EVERY_SECONDS
-    assert source.read().mqtt["username"] == "server-a", "a new one in the file is enough"
-
-
-def test_none_of_what_it_shows_and_is_given_is_logged_at_any_level(
-    reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_value_that_is_none_is_told_without_its_content(reads: Reads) -> None:
     secret = password()
-    reads.publish("mqtt", username="server-a", password=secret)
-    with caplog.at_level(logging.DEBUG):
-        reads.source("mqtt").read()
-    assert caplog.records, "urllib3 tells what it does"
-    assert secret not in caplog.text and reads.file.read_text() not in caplog.text
-    assert re.search(r"\b[sb]\.[A-Za-z0-9]{20,}", caplog.text) is None
-
-
-@pytest.mark.parametrize("text", ["[7]", "7", '{"deep": "er"}'])
-def test_a_value_that_is_none_is_told_without_its_content(text: str, reads: Reads) -> None:
-    secret = password()
-    reads.write("mqtt", {"username": "server-a", secret: {"[7]": [7], "7": 7}.get(text, {"deep": "er"})})
+    reads.write("mqtt", {"username": "server-a", secret: {"deep": "er"}})
     with pytest.raises(StoreError) as told:
         reads.source("mqtt").read()
     assert secret not in str(told.value) and told.value.remedy
@@ -320,55 +244,24 @@ def other_fields(reads: Reads, secret: str) -> None:
     reads.publish(secret, other=password())
 
 
-TAKEN = {
-    delete: "was deleted",
-    destroy: "was destroyed",
-    remove: "removed from the mount",
-    refuse: "may not",
-    other_fields: "mqtt.other",
-}
-
-
-@pytest.mark.parametrize("happens", TAKEN, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("happens", [delete, destroy, remove, refuse, other_fields], ids=lambda each: each.__name__)
 def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(
-    happens: object, reads: Reads, caplog: pytest.LogCaptureFixture
+    happens: Callable[[Reads, str], None], reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, bearer = password(), password()
     reads.publish("mqtt", username="server-a", password=first)
     reads.publish("http-token", token=password())
     source = reads.source("mqtt+http-token")
     source.read()
-    happens(reads, "mqtt")  # type: ignore[operator]
+    happens(reads, "mqtt")
     reads.publish("http-token", token=bearer)
     reads.now += 2 * EVERY_SECONDS
     settings = source.read()
     assert settings.http_token and settings.http_token["token"] == bearer, "the one that leaked is refused"
     assert settings.mqtt["password"] == first
-    assert TAKEN[happens] in caplog.text  # type: ignore[index]
-    fresh = reads.source("mqtt+http-token")
-    with pytest.raises(NotYetError if happens is remove else SecretopsError):
-        fresh.read()
-
-
-@pytest.mark.parametrize("names", ["", "mqtt+agent-key"], ids=["without names", "with names"])
-def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again(
-    names: str, reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
-    reads.publish("mqtt", username="server-a", password=password())
-    reads.publish("agent-key", api_key=password())
-    refuse(reads, "agent-key")
-    source = reads.source(names)
-    settings = source.read()
-    assert (settings.mqtt["username"], settings.agent_key) == ("server-a", None)
-    assert caplog.text.count("may not look at") == (1 if names else 2), "and client-cert, of which the role has none"
-    reads.asked()
-    reads.now += 2 * EVERY_SECONDS
-    source.read()
-    assert reads.of_secrets() == [f"read metadata/{name}" for name in ("mqtt", *(() if names else ("http-token",)))]
-    reads.live.root.sys.create_or_update_policy(reads.live.role("server"), reads.live.server_policy())
-    reads.now += REFUSED_SECONDS
-    assert source.read().agent_key
-    assert source.may_bring("DO_AGENT_API_KEY")
+    assert [record for record in caplog.records if "mqtt" in record.getMessage()], "it does not go on in silence"
+    with pytest.raises(NotYetError if happens is remove else StoreError):
+        reads.source("mqtt+http-token").read()
 
 
 def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,45 +269,5 @@ def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, mo
     monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
     place = f"{reads.live.openbao.address.removeprefix('https://')}/{reads.live.mount}/data/mqtt"
     assert Vault(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
-    with pytest.raises(StoreError, match="does not prove to be it"):
+    with pytest.raises(StoreError):
         Vault(place).read()
-
-
-def test_what_a_source_says_is_read_whole() -> None:
-    found = parsed("v:1/team/kv/data/stack/mqtt+agent-key,kubernetes=server,auth=k8s/one,namespace=a/b,ca=/ca.pem")
-    assert (found.server.address, found.server.namespace, found.server.ca_file) == ("https://v:1", "a/b", "/ca.pem")
-    assert (found.mount, found.start, found.names) == ("team/kv", "stack/", "mqtt+agent-key")
-    assert found.login and (found.login.method, found.login.mount, found.login.role) == (
-        "kubernetes",
-        "k8s/one",
-        "server",
-    )
-    assert (found.login.file, found.login.wrapped) == (SERVICE_ACCOUNT_TOKEN, False)
-    assert parsed("v/kv/data/mqtt").login is None
-    wrapped = parsed("v/kv/data/mqtt,wrapped,file=/id,approle=server").login
-    assert wrapped and (wrapped.wrapped, wrapped.mount) == (True, "approle")
-
-
-@pytest.mark.parametrize(
-    ("place", "told"),
-    [
-        ("v", "vault:<host>"),
-        ("v/kv/mqtt", "vault:<host>"),
-        ("/kv/data/mqtt", "vault:<host>"),
-        ("user:SECRET@v/kv/data/mqtt", "vault:<host>"),
-        ("v/kv/data/mqqt", "did you mean mqtt"),
-        ("v/kv/data/mqtt,aprole=x", "did you mean approle"),
-        ("v/kv/data/mqtt,approle=", "approle=…"),
-        ("v/kv/data/mqtt,secret-id=SECRET", "options are"),
-        ("v/kv/data/mqtt,SECRET", "options are"),
-        ("v/kv/data/mqtt,file=/id", "says how to log in"),
-        ("v/kv/data/mqtt,approle=x,jwt=y,file=/id", "says how to log in"),
-        ("v/kv/data/mqtt,approle=x", "no file"),
-        ("v/kv/data/mqtt,jwt=x,file=/id,wrapped", "wrapped"),
-    ],
-)
-def test_a_mistake_is_told_with_what_is_meant_and_repeats_nothing_that_may_be_a_secret(place: str, told: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        open_source(f"vault:{place}")
-    assert told in str(caught.value) and "->" in str(caught.value)
-    assert "SECRET" not in str(caught.value)

@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError
-from secretops.stores import leases
 from secretops.stores.leases import Timing
 from tests.contract.live_vault import DEADLINE, NOW, V, Way, impatient, make, publish, version
 from tests.contract.vault_place import InMount
@@ -34,17 +33,6 @@ def place(openbao: OpenBao, tmp_path: Path) -> InMount:
 def way(monkeypatch: pytest.MonkeyPatch) -> Way:
     impatient(monkeypatch)
     return Way(monkeypatch)
-
-
-def test_a_holder_that_lives_is_told_with_since_when(place: InMount) -> None:
-    timing = Timing(duration=120, renew=0.2, look=0.1)
-    with (
-        place.open(timing=timing).lease("the first"),
-        pytest.raises(LeaseHeldError, match=r"the first since 20\d\d-\d\d-\d\d .* UTC holds the lease"),
-        place.open(timing=timing).lease("the second"),
-    ):
-        pass
-    assert place.document(LEASE) == {"holder": ""}, "it is free again"
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
@@ -133,19 +121,6 @@ def test_a_renewal_that_can_not_be_asked_for_is_told_and_nothing_is_written(
     assert place.delivered() == dict(value)
 
 
-def test_who_slept_for_longer_than_a_renewal_is_trusted_for_asks_before_it_writes(
-    place: InMount, way: Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, now = place.open(timing=NOT_RENEWED), leases.awake_or_not
-    with store.lease("the first"):
-        before = way.count(WRITE)
-        store.add("it", version(V[1]), make())
-        assert way.count(WRITE) == before
-        monkeypatch.setattr(leases, "awake_or_not", lambda: now() + NOT_RENEWED.trusted + 1)
-        store.discard("it", V[1])
-        assert way.count(WRITE) == before + 1
-
-
 def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMount) -> None:
     with place.open().lease("one"):
         pass
@@ -159,11 +134,3 @@ def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMo
     place.write(LEASE, {"something": "else"})
     with place.open().lease("four"):
         assert place.document(LEASE)["holder"] == "four"
-
-
-def test_who_holds_a_lease_that_a_person_removed_is_told(place: InMount) -> None:
-    store = place.open(timing=NOT_RENEWED)
-    with store.lease("the first"):
-        place.client.secrets.kv.v2.delete_metadata_and_all_versions(LEASE, mount_point=place.mount)
-        with pytest.raises(StoreError, match="not ours any more: somebody who gave it back"):
-            store.confirm()

@@ -1,6 +1,7 @@
 """Azure as far as it can be had here: the Key Vault stand-in, its tokens, and Azurite. A pytest plugin.
 
-    azure    one for each test process: vaults under their names in Azure, TLS, identities, the way there
+    azure    one for each test process: vaults under their names in Azure, TLS, identities, the way there. Without
+             Azure's description (of npm) it checks no request against it, and serves all the same
     vault    a new, empty one for one test, whose every request is held against Azure's description
     azurite  Microsoft's own emulator of Storage, beside it (tests/real/azurite)
 
@@ -104,17 +105,17 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
     pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
     pytest.importorskip("openapi_schema_validator", reason="openapi-schema-validator is not installed")
     from tests.real.azure_hosts import AzureHosts
+    from tests.real.azure_routes import Routes
     from tests.real.entra import IdentityEndpoint
     from tools.key_vault.description import Description
     from tools.key_vault.server import KeyVaults
     from tools.key_vault.tokens import Authority
 
-    described = azure_parts.description()
-    if not described.is_file():
-        pytest.skip("Azure's description of Key Vault is not here: tools/setup.py --parts")
+    file = azure_parts.description()
+    described = Description(file) if file.is_file() else Routes()
     certificate = certify(tmp_path_factory.mktemp("azure"), "*.vault.azure.net", "*.blob.core.windows.net")
     authority = Authority()
-    key_vaults = KeyVaults(authority, Description(described), certificate.file, certificate.key)
+    key_vaults = KeyVaults(authority, described, certificate.file, certificate.key)
     identities, hosts = IdentityEndpoint(authority), AzureHosts()
     started = (key_vaults, identities, hosts)
     for each in started:

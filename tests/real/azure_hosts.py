@@ -48,7 +48,6 @@ class AzureHosts(socketserver.ThreadingTCPServer):
 
 class _Tunnel(socketserver.StreamRequestHandler):
     server: AzureHosts
-    disable_nagle_algorithm = True
     disable_nagle_algorithm = True  # nor may what it passes on wait for an acknowledgement
 
     def handle(self) -> None:
@@ -66,7 +65,6 @@ class _Tunnel(socketserver.StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             return
         with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as there:
-            there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             _pump(self.connection, there)

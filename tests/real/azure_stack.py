@@ -187,12 +187,7 @@ def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurit
         if Reader.SERVER in secret.readers:
             vault.access.grant(server.oid, SECRETS_USER, store.secrets[secret.name])
     manifest = Manifest(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store=store,
-        broker=broker,
-        secrets=catalogue,
-        grace_seconds=30,
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30
     )
     file = folder / "secretops.json"
     file.write_text(manifest.model_dump_json())

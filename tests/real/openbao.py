@@ -270,15 +270,3 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
         yield made
     finally:
         made.stop()
-
-
-@pytest.fixture
-def own_openbao(tmp_path: Path) -> Iterator[OpenBao]:
-    """One for this test alone, that it may stop and seal."""
-    folder = tmp_path / "openbao"
-    folder.mkdir()
-    made = start_openbao(folder)
-    try:
-        yield made
-    finally:
-        made.stop()

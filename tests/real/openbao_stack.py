@@ -167,12 +167,7 @@ def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBa
         lease="rotator/lease",
     )
     manifest = Manifest(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store=store,
-        broker=broker,
-        secrets=catalogue,
-        grace_seconds=30,
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30
     )
     file = folder / "secretops.json"
     file.write_text(manifest.model_dump_json())

@@ -12,7 +12,6 @@ import os
 import shlex
 import socket
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,8 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from secretops.errors import ExitCode
 from secretops.launcher.sources import open_source
-from secretops.manifest import Broker, Manifest
-from secretops.operations.session import Session
+from secretops.manifest import Broker
 from secretops.values import Value, new_password
 from tests.gates.test_leak import forms
 from tests.real.mcp_client import stdio_session, tell
@@ -39,13 +37,12 @@ from tests.real.openbao import OpenBao
 from tests.real.served import OFTEN
 from tests.real.stack import DEADLINE, log_in
 from tests.real.upstream import SMALL_SERVER, real_server
-from tests.stacks import vault_rights
 from tests.stacks.prod import OF_CLOUDS
-from tests.stacks.prod_vault import PAGE, VaultStack, block, new_vault
+from tests.stacks.prod_vault import VaultStack, block, new_vault
 from tests.stacks.runbook import Clone, Page, desk
 from tools.gobuild import cache_root
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 FILE = "examples/Pulumi.dev-vault-local.yaml"
 
@@ -210,44 +207,6 @@ def test_three_rotations_alternate_and_the_servers_own_login_finds_what_logs_in(
     assert rotated.log_in(rotated.served()) == "Success"
 
 
-def test_rotators_and_operators_are_told_the_same_but_for_the_login(deployed: LocalVault) -> None:
-    told, packed = deployed.outputs["secretops"], json.loads(deployed.told.read_text())
-    assert told["store"]["login"] is None, "an operator shows his own token"
-    assert packed["store"].pop("login")["role"] == f"{deployed.base}-rotator"
-    told["store"].pop("login")
-    assert packed == told
-
-
-WHO = ("server", "rotator", "operator")
-
-
-@pytest.mark.parametrize("who", WHO)
-def test_a_role_may_do_what_the_page_says_and_nothing_else(rotated: LocalVault, who: str) -> None:
-    """The server itself is asked: for its capabilities on each path, and for each thing that is not among them."""
-    place, base = rotated.place, rotated.base
-    current, pending = place["secrets"].values(), place["pending"].values()
-    may = {
-        "server": vault_rights.servers(place["mount"], rotated.outputs["references"]["secrets"], polls=True),
-        "rotator": vault_rights.rotators(place, current, pending, signs=f"{base}-pki/sign/client"),
-        "operator": vault_rights.operators(base, place, current, pending),
-    }[who]
-    token = rotated.openbao.token(f"{base}-{who}", no_default_policy=True)
-    paths = vault_rights.everything(base, place, (*current, *pending))
-    assert may.keys() <= paths
-    assert vault_rights.capabilities(rotated.openbao, token, paths) == may
-    assert vault_rights.not_denied(rotated.openbao, token, paths, may) == []
-
-
-def test_a_role_logs_in_to_what_its_policy_says(rotated: LocalVault) -> None:
-    for who in ("server", "rotator"):
-        secret_id = (rotated.folder / "login" / who).read_text()
-        client = rotated.openbao.client("")
-        given = client.auth.approle.login(f"{rotated.base}-{who}", secret_id, mount_point=f"{rotated.base}-approle")
-        rotated.values.add(given["auth"]["client_token"])
-        assert given["auth"]["policies"] == [f"{rotated.base}-{who}"]
-        assert given["auth"]["renewable"]
-
-
 def test_every_read_is_in_both_audit_files_with_its_reader_and_without_its_value(rotated: LocalVault) -> None:
     bao, mount = rotated.openbao, rotated.place["mount"]
     stranger = bao.token("root", display_name="stranger")
@@ -306,95 +265,6 @@ def test_the_stacks_ca_issues_certificates_for_clients_of_one_name_alone(rotated
         without.recv(1)
 
 
-def test_a_sealed_server_is_told_and_the_next_tick_goes_on(rotated: LocalVault) -> None:
-    before = rotated.served()
-    rotated.openbao.seal()
-    try:
-        for done in (rotated.run("rotate", "mqtt"), rotated.run("status"), rotated.program(rotated.tick, {})):
-            assert done.code == ExitCode.FAILED, done.text
-            assert "sealed" in done.text and "Traceback" not in done.text
-    finally:
-        rotated.openbao.unseal()
-    assert rotated.served() == before
-    rotated.rotator()
-    assert rotated.log_in(rotated.served()) == "Success"
-
-
-def test_a_token_that_ended_or_was_revoked_is_told_with_what_to_do(rotated: LocalVault) -> None:
-    policy = f"{rotated.base}-operator"
-    short, revoked = rotated.openbao.token(policy, ttl="1s"), rotated.openbao.token(policy)
-    rotated.openbao.client().auth.token.revoke(revoked)
-    _until("the short one has ended", lambda: not rotated.openbao.client(short).is_authenticated())
-    before = rotated.version("mqtt")
-    for token in (short, revoked):
-        done = rotated.run("rotate", "mqtt", token=token)
-        assert done.code == ExitCode.USAGE, done.text
-        assert "token" in done.text and "log in" in done.text and "Traceback" not in done.text
-    assert rotated.version("mqtt") == before
-
-
-def test_a_secret_id_that_was_taken_away_is_told_and_a_new_one_goes_on(rotated: LocalVault) -> None:
-    file = rotated.folder / "login" / "rotator"
-    role = f"auth/{rotated.base}-approle/role/{rotated.base}-rotator"
-    command = "bao write $ROLE/secret-id/destroy secret_id=-"
-    assert f"`{command}`" in PAGE.read_text()
-    rotated.bao(f"{command.replace('$ROLE', role)} < {shlex.quote(str(file))}", token=rotated.operators_token)
-    rotated.bao(f"bao token revoke -mode=path auth/{rotated.base}-approle")  # by whoever runs OpenBao
-    done = rotated.program(rotated.tick, {})
-    assert done.code == ExitCode.FAILED, done.text
-    assert "secret id" in done.text and str(file) in done.text and "Traceback" not in done.text
-    given = rotated.openbao.client(rotated.operators_token).write_data(f"{role}/secret-id", data={})
-    file.write_text(given["data"]["secret_id"])
-    rotated.values.add(given["data"]["secret_id"])
-    rotated.rotator()
-    ask = f"bao write -f -wrap-ttl=10m -field=wrapping_token {role}/secret-id"
-    wrapping = rotated.bao(ask, token=rotated.operators_token)
-    rotated.values |= {wrapping, str(rotated.openbao.client(wrapping).sys.unwrap()["data"]["secret_id"])}
-
-
-def test_who_may_not_is_told_which_right_is_missing_and_nothing_was_changed(rotated: LocalVault) -> None:
-    before = rotated.version("mqtt")
-    done = rotated.run("rotate", "mqtt", token=rotated.openbao.token(f"{rotated.base}-server", no_default_policy=True))
-    assert done.code == ExitCode.FAILED, done.text
-    assert "denied" in done.text.lower() and rotated.place["mount"] in done.text and "Traceback" not in done.text
-    assert rotated.version("mqtt") == before
-
-
-def _three_at_once(rotated: LocalVault) -> list[tuple[int, str]]:
-    """By the rotator's own role: how each ended, and what it said."""
-    kept = {"PATH": os.environ["PATH"], "HOME": str(rotated.stack.home)}
-    argv = [rotated.tick[0], "rotate", "mqtt", "--now", "--manifest", str(rotated.told)]
-    running = [
-        subprocess.Popen(argv, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(3)
-    ]
-    said = [process.communicate(timeout=DEADLINE * 2)[0] for process in running]
-    rotated.stack.said += said
-    assert not [text for text in said if "Traceback" in text]
-    return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
-
-
-def test_while_somebody_holds_the_lease_nobody_else_rotates_and_each_says_who_does(rotated: LocalVault) -> None:
-    before = rotated.version("mqtt")
-    public = {name: text for name, text in os.environ.items() if not name.startswith("VAULT_")}
-    told = Manifest.model_validate(rotated.outputs["secretops"])
-    with mock.patch.dict(os.environ, {**public, **rotated.openbao.environment(rotated.operators_token)}, clear=True):
-        session = Session.open(told, role="operator")
-        with session.lease("a long task"):
-            ended = _three_at_once(rotated)
-    assert [code for code, _ in ended] == [ExitCode.BUSY] * 3, ended
-    assert all(f"secretops a long task (pid {os.getpid()} on " in text for _, text in ended), ended
-    assert rotated.version("mqtt") == before
-
-
-def test_of_three_who_rotate_at_once_one_does_and_whoever_does_not_is_told_so(rotated: LocalVault) -> None:
-    """The lease and each write are check-and-set: whoever comes second writes nothing."""
-    ended = _three_at_once(rotated)
-    codes = [code for code, _ in ended]
-    assert set(codes) <= {ExitCode.DONE, ExitCode.BUSY} and ExitCode.DONE in codes, ended
-    assert all("holds the lease" in text for code, text in ended if code == ExitCode.BUSY), ended
-    assert rotated.log_in(rotated.served()) == "Success"
-
-
 def test_the_configuration_that_the_stack_tells_makes_openbao_keep_the_trail(rotated: LocalVault) -> None:
     """OpenBao's API enables no audit device: its configuration does, once it is told to read it again."""
     declared = str(rotated.outputs["trail"]["policy"])
@@ -431,16 +301,6 @@ def _until(what: str, check: Callable[[], bool]) -> None:
 def test_the_doctor_finds_nothing_wrong_with_the_stack_as_it_was_made(rotated: LocalVault) -> None:
     done = rotated.run("doctor")
     assert done.code == ExitCode.DONE, done.text
-
-
-def test_who_was_given_the_current_value_is_told_without_the_value(rotated: LocalVault) -> None:
-    rotated.served()
-    done = rotated.run("audit", "--given", "mqtt", "--json", str(rotated.openbao.audit_files[0]))
-    rows = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")]
-    told = {str(row.get("reader")) for row in rows}
-    assert any("server" in reader for reader in told), done.text[-2000:]
-    assert not any("stranger" in reader for reader in told), "that one was given an older one"
-    assert rotated.served()["password"] not in done.text
 
 
 def test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said(rotated: LocalVault) -> None:

@@ -52,27 +52,6 @@ def rotators(
     return OWN_TOKEN | rights
 
 
-def operators(base: str, place: Mapping[str, str], current: Iterable[str], pending: Iterable[str]) -> Rights:
-    """As the rotator; and they purge, give out secret ids, and look at what the stack made."""
-    mount = place["mount"]
-    read, lists, makes = frozenset({"read"}), frozenset({"list"}), frozenset({"create", "update"})
-    rights = rotators(place, current, pending, signs=f"{base}-pki/sign/client")
-    rights |= {f"{mount}/metadata/{path}": NOTES | {"delete"} for path in current}
-    rights |= {f"{mount}/metadata/{folder}": lists for folder in ("", "pending/", "rotator/")}
-    rights |= {f"{mount}/metadata/{path}": frozenset({"read", "delete"}) for path in ("another", "pending/another")}
-    rights |= {f"{mount}/config": read, f"sys/mounts/{mount}": read, "sys/audit": frozenset({"read", "sudo"})}
-    rights |= {f"sys/audit-hash/{device}": makes for device in ("first", "second")}
-    rights |= {f"sys/policies/acl/{base}-{who}": read for who in ("server", "rotator", "operator", "another")}
-    rights["sys/policies/acl"] = lists
-    for who in ("server", "rotator"):
-        role = f"auth/{base}-approle/role/{base}-{who}"
-        rights |= {role: read, f"{role}/secret-id": makes | lists}
-        rights |= {f"{role}/{what}": makes for what in ("custom-secret-id", "secret-id-accessor/lookup")}
-        rights |= {f"{role}/{what}": frozenset({"update"}) for what in TAKES_AWAY}
-    rights[f"sys/policies/password/{base}/generate"] = read
-    return rights
-
-
 def capabilities(openbao: OpenBao, token: str, paths: Iterable[str]) -> Rights:
     """The server's own answer, without the paths on which nothing is allowed."""
     answered = openbao.client().write_data("sys/capabilities", data={"token": token, "paths": sorted(paths)})["data"]

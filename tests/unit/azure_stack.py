@@ -6,6 +6,7 @@ python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -14,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from components.azure.roles import ROLES
 from components.section import PROJECT_FOLDER
 from secretops.manifest import AzureStore, Manifest
 from settings import ConfigurationError
@@ -96,6 +96,36 @@ def production() -> Deployed:
 
 
 @cache
+def ca() -> Path:
+    """A CA file that all deployments of a session share."""
+    return ca_file(Path(tempfile.mkdtemp()))
+
+
+@cache
+def with_ca() -> Deployed:
+    """A stack of production whose broker has a private CA. Run once."""
+    return on_azure(broker=f', ca_file: "{ca()}"')
+
+
+@cache
+def trial() -> Deployed:
+    """A stack that lives for a day. Run once."""
+    return on_azure(stack="dev-trial")
+
+
+@cache
+def pods() -> Deployed:
+    """A stack whose server is in a cluster. Run once."""
+    return for_pods()
+
+
+@cache
+def here() -> Deployed:
+    """A stack whose server an MCP client of this machine starts. Run once."""
+    return for_this_machine(broker=f', ca_file: "{ca()}"')
+
+
+@cache
 def with_every_option(*, preview: bool = False) -> Deployed:
     """A stack with each option that adds something. Run once."""
     return on_azure(
@@ -109,10 +139,12 @@ def with_every_option(*, preview: bool = False) -> Deployed:
     )
 
 
-def shipped(ca: Path) -> Deployed:
-    """The shipped example, with a CA file that is there."""
-    text = SHIPPED.read_text().replace("/etc/ssl/certs/prod-ca.crt", str(ca))
-    return deploy(StackFile.read(text), "prod-azure")
+@cache
+def shipped(ca: Path, name: str = "prod-azure") -> Deployed:
+    """A shipped example, with a CA file that is there. Run once."""
+    text = re.sub(r"/etc/ssl/certs/\w+-ca\.crt", str(ca), (PROJECT_FOLDER / f"examples/Pulumi.{name}.yaml").read_text())
+    with a_kubeconfig():
+        return deploy(StackFile.read(text), name)
 
 
 def assignments(deployed: Deployed) -> list[Any]:
@@ -122,6 +154,8 @@ def assignments(deployed: Deployed) -> list[Any]:
 
 def role_of(assignment: Any) -> str:
     """The role's name, by its GUID."""
+    from components.azure.roles import ROLES  # which brings the SDK along
+
     guid = assignment["roleDefinitionId"].rpartition("/")[2]
     return next(role.name for role in ROLES if role.guid == guid)
 
@@ -137,13 +171,6 @@ def names_of_principals(deployed: Deployed) -> dict[str, str]:
 def inputs(deployed: Deployed, name: str) -> Any:
     """Of the resource of that name."""
     return deployed.resources[name].inputs
-
-
-def before(deployed: Deployed, name: str) -> set[str]:
-    """Whatever the engine makes before `name`: what it and its parents depend on."""
-    resource = deployed.resources[name]
-    wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
-    return wanted.union(*(before(deployed, each) for each in wanted))
 
 
 def manifest_of(deployed: Deployed) -> Manifest:
@@ -198,40 +225,38 @@ def wrong(deployed: Deployed) -> list[str]:
 
 
 def every_role() -> str:
-    """Each role of both kinds of stack: on what, for what."""
-    with tempfile.TemporaryDirectory() as folder:
-        least = shipped(ca_file(Path(folder)))
+    """Each role of each kind of stack: on what, for what. A set in braces is one role for each of its names."""
+    kinds = {
+        "examples/Pulumi.prod-azure.yaml": shipped(ca()),
+        "With every option: a subnet, a registry, a resource group, a client certificate, a secret more": (
+            with_every_option()
+        ),
+        "In a cluster, by External Secrets": pods(),
+        "On this machine": here(),
+    }
     lines = [
         "What each identity of a stack of Azure may, as tests/unit/test_azure_grants.py finds it in the program.",
         "Made by: python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt",
-        "",
-        "examples/Pulumi.prod-azure.yaml",
-        *_shown(least),
-        "",
-        "With every option: a subnet, a registry, a resource group that is there, a client certificate, a secret more",
-        *_shown(with_every_option()),
-        "",
-        "In a cluster, by External Secrets",
-        *_shown(for_pods()),
-        "",
-        "On this machine",
-        *_shown(for_this_machine()),
     ]
+    for title, deployed in kinds.items():
+        lines += ["", title, *_shown(deployed)]
     return "\n".join(lines) + "\n"
 
 
 def _shown(deployed: Deployed) -> Iterator[str]:
     names = {**names_of_principals(deployed), OPERATOR: "an operator", READER: "the user of this machine"}
-    found: dict[str, list[Any]] = {}
+    found: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for one in assignments(deployed):
-        found.setdefault(names[one["principalId"]], []).append(one)
+        principal = f"{names[one['principalId']]} ({one['principalType']})"
+        scope, slash, name = one["scope"].partition("/resourceGroups/")[2].replace("/providers", "").rpartition("/")
+        which = (role_of(one), f"{scope}{slash}", one["description"].replace(name, "{}"))
+        found.setdefault(principal, {}).setdefault(which, []).append(name)
     for principal, theirs in sorted(found.items()):
-        yield ""
-        yield f"{principal} ({theirs[0]['principalType']})"
-        for one in sorted(theirs, key=lambda given: (role_of(given), given["scope"])):
-            yield f"  {role_of(one)}"
-            yield f"    on {one['scope'].partition('/resourceGroups/')[2]}"
-            yield f"    because {one['description']}"
+        yield f"  {principal}"
+        for (role, scope, why), on in sorted(theirs.items()):
+            what = on[0] if len(on) == 1 else f"{{{', '.join(sorted(on))}}}"
+            yield f"    {role} on {scope}{what}"
+            yield f"      because {why.replace('{}', what) if len(on) == 1 else why}"
 
 
 if __name__ == "__main__":

@@ -7,116 +7,68 @@ from __future__ import annotations
 
 import re
 import secrets
-from pathlib import Path
 
 import pytest
 
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.azure_stack import (
+    ca,
     container,
+    here,
     inputs,
     manifest_of,
     on_azure,
+    pods,
     shipped,
     store_of,
-    whole,
+    trial,
+    with_ca,
     with_every_option,
     wrong,
 )
-from tests.unit.harness import Deployed, ca_file, texts
+from tests.unit.harness import Deployed, texts
 from tests.unit.test_components import SDKS, imported
-from tools.standin import sdk_types
 
 VAULT = "azure-native:keyvault:Vault"
+KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ca_file(tmp_path_factory.mktemp("ca"))
+@pytest.fixture(params=KINDS)
+def deployed(request: pytest.FixtureRequest) -> Deployed:
+    """Each kind of stack."""
+    return KINDS[request.param]()
 
 
-@pytest.fixture(scope="module")
-def prod(ca: Path) -> Deployed:
-    """A stack of production with a CA file that is there, and nothing more than it needs."""
-    return on_azure(broker=f', ca_file: "{ca}"')
-
-
-@pytest.fixture(scope="module")
-def everything() -> Deployed:
-    """With every option that adds something."""
-    return with_every_option()
-
-
-@pytest.fixture(scope="module")
-def trial() -> Deployed:
-    """A stack that lives for a day."""
-    return on_azure(stack="dev-trial")
-
-
-def test_the_program_is_an_identity_a_store_with_a_rotator_and_a_trail_and_a_server(prod: Deployed) -> None:
-    components = {
-        (each.name, each.parent, each.type.removeprefix("coreflux-mcp-secrets:azure:"))
-        for each in prod.resources.values()
-        if each.type.startswith("coreflux-mcp-secrets:")
-    }
-
-    assert components == {
-        ("identity", "", "Identity"),
-        ("secrets", "", "SecretStore"),
-        ("rotator", "secrets", "Rotator"),
-        ("near-expiry", "rotator", "NearExpiry"),
-        ("trail", "secrets", "Trail"),
-        ("server", "", "McpServer"),
-    }
-
-
-def test_no_other_subscription_is_touched_than_the_one_that_the_file_names(prod: Deployed) -> None:
-    provider = inputs(prod, "azure")
+def test_everything_is_made_in_the_one_subscription_of_the_file(deployed: Deployed) -> None:
+    provider = inputs(deployed, "azure")
 
     assert (provider["subscriptionId"], provider["tenantId"]) == (SUBSCRIPTION, TENANT)
     assert not {"clientSecret", "clientId", "oidcToken"} & provider.keys()
+    assert [
+        each.name
+        for each in deployed.resources.values()
+        if each.type.startswith("azure-native:") and each.provider != "azure"
+    ] == []
 
 
-def test_everything_is_made_by_that_subscriptions_provider(prod: Deployed, everything: Deployed) -> None:
-    for deployed in (prod, everything):
-        others = [
-            each.name
-            for each in deployed.resources.values()
-            if each.type.startswith("azure-native:") and each.provider != "azure"
-        ]
-        assert others == []
+def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> None:
+    assert wrong(deployed) == []
 
 
-def test_a_resource_group_is_made_or_the_one_that_is_named_is_used(prod: Deployed, everything: Deployed) -> None:
-    assert inputs(prod, "group")["resourceGroupName"] == "coreflux-mcp-prod"
-    assert "group" not in everything.resources
-    groups = {
-        one.inputs["resourceGroupName"] for one in everything.resources.values() if "resourceGroupName" in one.inputs
-    }
-    assert groups == {"plant"}
+def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
+    looks = re.compile(r"-----BEGIN (?!CERTIFICATE)|://[^/\s]*:[^/\s]*@|AccountKey=|SharedAccessSignature")
+
+    assert deployed.of_type("azure-native:keyvault:Secret") == []
+    assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
+    assert deployed.secret_exports == ()
+    assert [one.name for one in deployed.resources.values() for text in texts(one.inputs) if looks.search(text)] == []
+    for name in {"app", "job", "job-near-expiry"} & deployed.resources.keys():
+        assert "secrets" not in inputs(deployed, name)["configuration"]
+        assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
 
 
-def test_the_server_is_wired_once_its_store_stands(prod: Deployed) -> None:
-    assert {"vault", "server-reads-mqtt", "rotator-keeps-mqtt", "job", "vault-audit"} <= prod.resources[
-        "server"
-    ].depends_on
-
-
-def test_every_input_is_of_the_types_of_pulumis_own_sdk(prod: Deployed, everything: Deployed, trial: Deployed) -> None:
-    assert [*wrong(prod), *wrong(everything), *wrong(trial)] == []
-
-
-def test_an_input_that_is_not_is_told(everything: Deployed) -> None:
-    planted = whole(inputs(everything, "vault"))
-    planted["properties"] |= {"enableRbacAuthorisation": True, "softDeleteRetentionInDays": "90"}
-
-    found = sorted(problem.at for problem in sdk_types.problems(VAULT, planted))
-
-    assert found == ["properties.enableRbacAuthorisation", "properties.softDeleteRetentionInDays"]
-
-
-def test_a_preview_that_knows_no_id_asks_for_the_same_and_tells_what_it_knows(everything: Deployed) -> None:
-    before_anything = with_every_option(preview=True)
+def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
+    everything, before_anything = with_every_option(), with_every_option(preview=True)
 
     assert before_anything.resources.keys() == everything.resources.keys()
     assert inputs(before_anything, "vault") == inputs(everything, "vault")
@@ -125,72 +77,59 @@ def test_a_preview_that_knows_no_id_asks_for_the_same_and_tells_what_it_knows(ev
     assert before_anything.exports["secretops"] == before_anything.exports["server"], "both unknown"
 
 
-def test_no_secret_is_a_resource_and_no_app_has_one_of_its_own(prod: Deployed, everything: Deployed) -> None:
-    for deployed in (prod, everything):
-        assert deployed.of_type("azure-native:keyvault:Secret") == []
-        for name in ("app", "job", "job-near-expiry"):
-            assert "secrets" not in inputs(deployed, name)["configuration"]
-            assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
-
-
-def test_no_key_of_a_service_is_asked_for(prod: Deployed) -> None:
-    assert inputs(prod, "lease-account")["allowSharedKeyAccess"] is False
-    assert inputs(prod, "workspace")["features"]["disableLocalAuth"] is True
-    assert inputs(prod, "environment")["appLogsConfiguration"] == {"destination": "azure-monitor"}
-
-
-def test_no_input_and_no_output_is_a_secret_because_none_holds_one(prod: Deployed, everything: Deployed) -> None:
-    for deployed in (prod, everything):
-        assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
-        assert deployed.secret_exports == ()
-
-
-def test_what_lies_in_the_environment_of_whoever_deploys_gets_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     canary = f"Canary{secrets.token_hex(12)}"
     for name in ("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "ARM_ACCESS_KEY", "MQTT_PASSWORD", "MCP_HTTP_TOKEN"):
         monkeypatch.setenv(name, canary)
 
-    deployed = on_azure()
+    made = on_azure()
 
-    assert canary not in "\n".join(
-        [*texts([vars(each) for each in deployed.resources.values()]), *texts(deployed.exports)]
-    )
+    assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
 
-def test_nothing_handed_over_looks_like_a_value(prod: Deployed) -> None:
-    looks = re.compile(r"-----BEGIN (?!CERTIFICATE)|://[^/\s]*:[^/\s]*@|AccountKey=|SharedAccessSignature")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "sdks"),
+    [
+        ("on_azure", ["pulumi_azure_native"]),
+        ("for_this_machine", ["pulumi_azure_native"]),
+        ("for_pods", ["pulumi_azure_native", "pulumi_kubernetes"]),
+    ],
+)
+def test_a_program_imports_the_sdks_of_its_two_sides_alone(program: str, sdks: list[str]) -> None:
+    found = imported(f"from tests.unit import azure_stack; azure_stack.{program}()", SDKS | {"pulumi", "botocore"})
 
-    for each in prod.resources.values():
-        assert not [text for text in texts(each.inputs) if looks.search(text)], each.name
+    assert found == str(["pulumi", *sdks])
 
 
-def test_the_azure_program_imports_no_other_platforms_sdk_and_asks_azure_nothing_itself() -> None:
-    program = "from tests.unit import azure_stack; azure_stack.on_azure()"
-
-    assert imported(program, SDKS | {"pulumi", "lightkube", "botocore"}) == "['pulumi', 'pulumi_azure_native']"
-
-
-def test_a_stack_file_is_judged_without_the_sdk(ca: Path) -> None:
+@pytest.mark.real
+def test_a_stack_file_is_judged_without_the_sdk() -> None:
     program = (
         "from tests.unit.stack_file import StackFile; from pathlib import Path; "
         "StackFile.read(Path('examples/Pulumi.prod-azure.yaml').read_text()"
-        f".replace('/etc/ssl/certs/prod-ca.crt', '{ca}')).parse('prod')"
+        f".replace('/etc/ssl/certs/prod-ca.crt', '{ca()}')).parse('prod')"
     )
 
     assert imported(program, SDKS) == "[]"
 
 
-def test_next_is_what_the_server_waits_for(prod: Deployed) -> None:
-    assert prod.exports["next"] == (
-        f"secretops put broker-admin, then secretops put http-token, then az containerapp job start --subscription "
-        f"{SUBSCRIPTION} -g coreflux-mcp-prod -n coreflux-prod-rotator (or wait for the full hour), "
-        "then secretops status, then bootstrapped: true in the section server, and pulumi up"
-    )
-    assert inputs(prod, "job")["jobName"] == "coreflux-prod-rotator"
+def test_next_is_what_the_server_waits_for() -> None:
+    prod = with_ca()
+    steps = ["put broker-admin", "put http-token", f"-n {inputs(prod, 'job')['jobName']} ", "status", "bootstrapped"]
+    places = [prod.exports["next"].find(step) for step in steps]
+
+    assert places == sorted(places) and -1 not in places, prod.exports["next"]
 
 
-def test_the_shipped_example_deploys_once_its_ca_file_is_there(ca: Path) -> None:
-    deployed = shipped(ca)
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "prod-azure",
+        *(pytest.param(pair, marks=pytest.mark.slow) for pair in ("prod-azure-kubernetes", "dev-azure-local")),
+    ],
+)
+def test_a_shipped_example_deploys_once_its_ca_file_is_there(pair: str) -> None:
+    made = shipped(ca(), pair)
 
-    assert store_of(manifest_of(deployed)).secrets.keys() == {"broker-admin", "mqtt", "agent-key", "http-token"}
-    assert wrong(deployed) == []
+    assert wrong(made) == []
+    assert {"broker-admin", "mqtt", "agent-key"} <= store_of(manifest_of(made)).secrets.keys()

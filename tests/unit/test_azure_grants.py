@@ -7,39 +7,27 @@ all below. There are no deny assignments and no conditions: the program makes no
 from __future__ import annotations
 
 import json
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from components.azure.roles import ROLES
 from tests.unit.azure_ids import group_id, object_id
 from tests.unit.azure_stack import (
     GOLDEN,
     OPERATOR,
-    REGISTRY,
     assignments,
     every_role,
     file_on_azure,
     production,
     role_of,
-    shipped,
     with_every_option,
 )
-from tests.unit.harness import Deployed, ca_file, deploy
+from tests.unit.harness import Deployed, before, deploy
 from tools.azure_roles import Action, allows, definitions
 
 OF_SECRETS, OF_STORAGE = "Microsoft.KeyVault/vaults/secrets", "Microsoft.Storage/storageAccounts"
 GET, SET, PURGE = (Action(f"{OF_SECRETS}/{what}/action") for what in ("getSecret", "setSecret", "purge"))
 UPDATE, RECOVER, BACKUP = (Action(f"{OF_SECRETS}/{what}/action") for what in ("update", "recover", "backup"))
 DELETE = Action(f"{OF_SECRETS}/delete")
-BLOB_WRITE = Action(f"{OF_STORAGE}/blobServices/containers/blobs/write")
-QUEUE_READ = Action(f"{OF_STORAGE}/queueServices/queues/read", on_data=False)
-QUEUE_ADD = Action(f"{OF_STORAGE}/queueServices/queues/messages/add/action")
-SEARCH = Action("Microsoft.OperationalInsights/workspaces/search/action", on_data=False)
-PULL = Action("Microsoft.ContainerRegistry/registries/pull/read", on_data=False)
-PULL_OF_REPOSITORY = Action("Microsoft.ContainerRegistry/registries/repositories/content/read")
 ASSIGN = Action("Microsoft.Authorization/roleAssignments/write", on_data=False)
 ATTACH = Action("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", on_data=False)
 
@@ -67,11 +55,6 @@ def vault(deployed: Deployed) -> str:
     return f"{group_id(made['resourceGroupName'])}/providers/Microsoft.KeyVault/vaults/{made['vaultName']}"
 
 
-def storage(deployed: Deployed) -> str:
-    made = deployed.resources["lease-account"].inputs
-    return f"{group_id(made['resourceGroupName'])}/providers/Microsoft.Storage/storageAccounts/{made['accountName']}"
-
-
 def may(deployed: Deployed, principal: str, action: Action, scope: str) -> bool:
     """Whether Azure lets `principal` do `action` at `scope`."""
     return any(
@@ -82,6 +65,8 @@ def may(deployed: Deployed, principal: str, action: Action, scope: str) -> bool:
 
 
 def test_the_roles_are_azures_own_and_each_is_used(everything: Deployed) -> None:
+    from components.azure.roles import ROLES  # which brings the SDK along
+
     assert {role.name: role.guid for role in ROLES} == {name: one["name"] for name, one in definitions().items()}
     assert {role.name for role in ROLES} == {role_of(one) for one in assignments(everything)}
 
@@ -96,25 +81,19 @@ READS = {
 
 
 @pytest.mark.parametrize("principal", READS)
-@pytest.mark.parametrize("secret", [*SECRETS, *PENDING, "another"])
-def test_a_secret_is_read_by_its_declared_readers(prod: Deployed, principal: str, secret: str) -> None:
-    expected = secret in READS[principal] or principal == OPERATOR
+def test_a_secret_is_read_by_its_declared_readers(prod: Deployed, principal: str) -> None:
+    secrets = (*SECRETS, *PENDING, "another", "mqtt2")
+    read = {secret for secret in secrets if may(prod, principal, GET, f"{vault(prod)}/secrets/{secret}")}
 
-    assert may(prod, principal, GET, f"{vault(prod)}/secrets/{secret}") is expected
+    assert read == ({*secrets} if principal == OPERATOR else READS[principal])
 
 
 @pytest.mark.parametrize("principal", READS)
-@pytest.mark.parametrize("secret", [*SECRETS, *PENDING])
 @pytest.mark.parametrize("action", [SET, UPDATE, RECOVER, DELETE, PURGE, BACKUP], ids=lambda action: action.name)
-def test_a_secret_is_written_by_the_rotator_and_operators_alone(
-    prod: Deployed, principal: str, secret: str, action: Action
-) -> None:
-    assert may(prod, principal, action, f"{vault(prod)}/secrets/{secret}") is (principal in (ROTATOR, OPERATOR))
+def test_a_secret_is_written_by_the_rotator_and_operators_alone(prod: Deployed, principal: str, action: Action) -> None:
+    written = [may(prod, principal, action, f"{vault(prod)}/secrets/{secret}") for secret in (*SECRETS, *PENDING)]
 
-
-def test_a_secret_whose_name_begins_like_anothers_is_another(prod: Deployed) -> None:
-    assert may(prod, SERVER, GET, f"{vault(prod)}/secrets/mqtt")
-    assert not may(prod, SERVER, GET, f"{vault(prod)}/secrets/mqtt-pending")
+    assert set(written) == {principal in (ROTATOR, OPERATOR)}
 
 
 def test_only_an_operator_has_a_role_on_the_whole_vault_and_nobody_on_more(
@@ -125,19 +104,7 @@ def test_only_an_operator_has_a_role_on_the_whole_vault_and_nobody_on_more(
         assert vaults == {OPERATOR}
         for one in assignments(deployed):
             assert "/providers/" in one["scope"], "no role on a resource group or a subscription"
-
-
-def test_nobody_may_assign_a_role_or_attach_an_identity(everything: Deployed) -> None:
-    for one in assignments(everything):
-        assert not [action for action in (ASSIGN, ATTACH) if allows(role_of(one), action)], role_of(one)
-
-
-def test_a_reviewer_is_told_that_the_rotators_role_does_more_than_its_work(prod: Deployed) -> None:
-    theirs = [one for one in assignments(prod) if one["principalId"] == ROTATOR and allows(role_of(one), DELETE)]
-
-    assert len(theirs) == len([*SECRETS, *PENDING])
-    for one in theirs:
-        assert [what for what in ("delete", "purge", "back") if what not in one["description"]] == []
+            assert not [action for action in (ASSIGN, ATTACH) if allows(role_of(one), action)], role_of(one)
 
 
 def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Deployed, everything: Deployed) -> None:
@@ -148,63 +115,17 @@ def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Depl
             assert {who for who in principals if may(deployed, who, GET, scope)} == set(declared)
 
 
-def test_the_lease_is_the_rotators_and_the_operators(prod: Deployed) -> None:
-    blob = f"{storage(prod)}/blobServices/default/containers/coreflux-mcp"
+def test_a_role_that_is_refused_on_a_secret_keeps_back_the_server_alone(prod: Deployed) -> None:
+    """As the page says of a subscription that assigns no role on a secret that is not there (--continue-on-error)."""
+    refused = {"server-reads-agent-key", "rotator-keeps-agent-key"}
 
-    assert [who for who in READS if may(prod, who, BLOB_WRITE, blob)] == [ROTATOR, OPERATOR]
-    assert not any(may(prod, who, BLOB_WRITE, f"{storage(prod)}/blobServices/default/containers/x") for who in READS)
-
-
-def test_event_grid_puts_into_one_queue_and_the_platform_looks_into_it(prod: Deployed) -> None:
-    queue = f"{storage(prod)}/queueServices/default/queues/near-expiry"
-
-    assert [who for who in READS if may(prod, who, QUEUE_ADD, queue)] == [EVENTS]
-    assert [who for who in READS if may(prod, who, QUEUE_READ, queue)] == [PLATFORM]
-
-
-def test_operators_ask_the_trail_and_containers_do_not(prod: Deployed) -> None:
-    name = prod.resources["workspace"].inputs["workspaceName"]
-    workspace = f"{group_id('coreflux-mcp-prod')}/providers/Microsoft.OperationalInsights/workspaces/{name}"
-
-    assert [who for who in READS if may(prod, who, SEARCH, workspace)] == [OPERATOR]
-
-
-@pytest.mark.parametrize("pull", [PULL, PULL_OF_REPOSITORY], ids=["by registry", "by repository"])
-def test_images_are_pulled_as_the_platform_however_the_registry_keeps_roles(everything: Deployed, pull: Action) -> None:
-    assert [who for who in READS if may(everything, who, pull, REGISTRY)] == [PLATFORM]
-
-
-def test_where_the_stack_names_no_registry_nobody_pulls_by_role(prod: Deployed) -> None:
-    assert not [one for one in assignments(prod) if "/Microsoft.ContainerRegistry/" in one["scope"]]
-
-
-def test_an_identitys_type_is_told_and_an_operator_is_a_user(everything: Deployed) -> None:
-    for one in assignments(everything):
-        assert one["principalType"] == ("User" if one["principalId"] == OPERATOR else "ServicePrincipal")
-
-
-def test_every_assignment_says_what_for(everything: Deployed) -> None:
-    assert all(len(one["description"]) > 20 for one in assignments(everything))
-
-
-def test_no_assignment_is_made_twice(prod: Deployed, everything: Deployed) -> None:
-    for deployed in (prod, everything):
-        made: list[Any] = [(one["principalId"], one["roleDefinitionId"], one["scope"]) for one in assignments(deployed)]
-        assert len(made) == len(set(made))
+    assert {name for name in prod.resources if refused & before(prod, name)} == {"server", "app"}
 
 
 def test_a_reviewer_is_shown_every_role_assignment() -> None:
     assert GOLDEN.read_text() == every_role(), "python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt"
 
 
-def test_the_shipped_example_grants_what_any_other_stack_does(tmp_path: Path, prod: Deployed) -> None:
-    def granted(deployed: Deployed) -> set[str]:
-        return {one.name for one in deployed.of_type("azure-native:authorization:RoleAssignment")}
-
-    assert granted(shipped(ca_file(tmp_path))) == {*granted(prod), "platform-pulls", "platform-reads-repositories"}
-
-
-@cache
 def by_triple(*operators: str) -> dict[tuple[str, str, str], str]:
     """(principal, role, scope) -> the name of the resource that assigns it, of a stack with these operators."""
     file = file_on_azure()
@@ -215,11 +136,11 @@ def by_triple(*operators: str) -> dict[tuple[str, str, str], str]:
     }
 
 
-@pytest.mark.parametrize("then", [[LEAVES], [STAYS], [STAYS, LEAVES]], ids=["one left", "the first left", "reordered"])
-def test_an_operator_who_leaves_takes_nobody_elses_assignments_with_him(then: list[str]) -> None:
+@pytest.mark.slow
+def test_an_operator_who_leaves_takes_nobody_elses_assignments_with_him() -> None:
     """Azure refuses the same principal, role and scope under another id, and what is gone is deleted last: so whatever
     is still assigned is assigned by the same resource."""
-    was, becomes = by_triple(LEAVES, STAYS), by_triple(*then)
+    was, becomes = by_triple(LEAVES, STAYS), by_triple(STAYS)
 
     assert becomes.items() <= was.items()
-    assert {who for who, _, _ in becomes} >= set(then)
+    assert STAYS in {who for who, _, _ in becomes}

@@ -20,7 +20,6 @@ from tests.unit.harness import Deployed
 
 @pytest.fixture(scope="module", name="open")
 def prod() -> Deployed:
-    """A stack of production, and nothing more than it needs."""
     return production()
 
 
@@ -32,30 +31,22 @@ def private() -> Deployed:
 
 @pytest.fixture(scope="module")
 def everything() -> Deployed:
-    """With every option that adds something."""
     return with_every_option()
-
-
-def test_without_network_rules_roles_alone_guard_the_vault(open: Deployed) -> None:
-    properties = inputs(open, "vault")["properties"]
-
-    assert (properties["publicNetworkAccess"], properties["networkAcls"]["defaultAction"]) == ("Enabled", "Allow")
 
 
 def test_network_rules_let_in_the_stacks_own_subnet_and_who_is_named(everything: Deployed) -> None:
     properties = inputs(everything, "vault")["properties"]
-    rules = properties["networkAcls"]
+    rules, lease = properties["networkAcls"], inputs(everything, "lease-account")["networkRuleSet"]
 
     assert (properties["publicNetworkAccess"], rules["defaultAction"], rules["bypass"]) == ("Enabled", "Deny", "None")
     assert rules["ipRules"] == [{"value": "203.0.113.7"}]
     assert rules["virtualNetworkRules"] == [{"id": SUBNET}, {"id": OFFICE}]
-
-
-def test_the_lease_has_the_same_network_rules(everything: Deployed) -> None:
-    rules = inputs(everything, "lease-account")["networkRuleSet"]
-
-    assert rules["defaultAction"] == "Deny"
-    assert [one["virtualNetworkResourceId"] for one in rules["virtualNetworkRules"]] == [SUBNET, OFFICE]
+    assert lease["defaultAction"] == "Deny"
+    assert [one["virtualNetworkResourceId"] for one in lease["virtualNetworkRules"]] == [SUBNET, OFFICE]
+    assert inputs(everything, "environment")["vnetConfiguration"] == {
+        "infrastructureSubnetId": SUBNET,
+        "internal": True,
+    }
 
 
 @pytest.mark.parametrize("network", ["everything", "private", "open"])
@@ -70,16 +61,14 @@ def test_event_grid_gets_into_the_queue_past_a_firewall(network: str, request: p
     assert (rules["defaultAction"], rules["bypass"]) in (("Deny", "AzureServices"), ("Allow", "None"))
 
 
-@pytest.mark.parametrize("network", ["everything", "private"])
-def test_vault_and_lease_have_addresses_and_names_in_the_network(network: str, request: pytest.FixtureRequest) -> None:
-    deployed: Deployed = request.getfixturevalue(network)
-    resources = {"vault": inputs(deployed, "vault")["vaultName"]}
-    resources |= dict.fromkeys(["blob", "queue"], inputs(deployed, "lease-account")["accountName"])
+def test_vault_and_lease_have_addresses_and_names_in_the_network(private: Deployed) -> None:
+    resources = {"vault": inputs(private, "vault")["vaultName"]}
+    resources |= dict.fromkeys(["blob", "queue"], inputs(private, "lease-account")["accountName"])
 
-    names = {inputs(deployed, f"{what}-endpoint")["privateEndpointName"] for what in resources}
+    names = {inputs(private, f"{what}-endpoint")["privateEndpointName"] for what in resources}
     assert len(names) == len(resources)
     for what, resource in resources.items():
-        endpoint, name = inputs(deployed, f"{what}-endpoint"), inputs(deployed, f"{what}-name")
+        endpoint, name = inputs(private, f"{what}-endpoint"), inputs(private, f"{what}-name")
         assert endpoint["subnet"]["id"] == ENDPOINTS
         (connection,) = endpoint["privateLinkServiceConnections"]
         assert connection["groupIds"] == [what]
@@ -94,9 +83,3 @@ def test_where_private_endpoints_are_the_one_way_in_no_other_is_open(private: De
     assert properties["publicNetworkAccess"] == "Disabled"
     assert properties["networkAcls"]["virtualNetworkRules"] == []
     assert (lease["ipRules"], lease["virtualNetworkRules"]) == ([], [])
-
-
-def test_the_environment_is_in_the_stacks_subnet_and_its_network_is_not_the_internet(everything: Deployed) -> None:
-    network = inputs(everything, "environment")["vnetConfiguration"]
-
-    assert network == {"infrastructureSubnetId": SUBNET, "internal": True}

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit import azure_stack
 from tests.unit.azure_ids import TENANT, object_id
-from tests.unit.azure_stack import (
-    OPERATOR,
-    inputs,
-    manifest_of,
-    on_azure,
-    production,
-    store_of,
-)
+from tests.unit.azure_stack import OPERATOR, inputs, manifest_of, production, store_of
 from tests.unit.harness import Deployed
 
 
 @pytest.fixture(scope="module")
 def prod() -> Deployed:
-    """A stack of production, and nothing more than it needs."""
     return production()
 
 
 @pytest.fixture(scope="module")
 def trial() -> Deployed:
-    """A stack that lives for a day."""
-    return on_azure(stack="dev-trial")
+    return azure_stack.trial()
 
 
 def test_the_vault_is_read_by_role_alone(prod: Deployed) -> None:

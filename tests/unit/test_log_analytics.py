@@ -7,6 +7,7 @@ a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azu
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,6 @@ import pytest
 
 pytest.importorskip("azure.monitor.query", reason="Azure's SDK is not installed: the extra `azure`")
 
-from azure.core.exceptions import ClientAuthenticationError
 
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AzureStore, Broker, BrokerKind, Manifest, MqttProtocol
@@ -24,8 +24,7 @@ from secretops.operations.audit import View, audit
 from secretops.stores.key_vault import api
 from secretops.trails import workspace as asking
 from secretops.trails.protocol import ALL
-from tests.real.workspace import NO_OLDER, Played, Somebody
-from tools import kusto_parser
+from tests.real.workspace import NO_OLDER, Played
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VAULT = "https://coreflux-mcp-prod.vault.azure.net"
@@ -111,23 +110,11 @@ def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
     assert found.exit_code is ExitCode.DONE
 
 
-@LAYOUTS
-def test_rows_come_as_lists_and_as_answers_of_the_query_api_too(row: Row, tmp_path: Path) -> None:
-    names = list(row())
-    table = {"columns": [{"name": name, "type": "string"} for name in names], "rows": [[row()[name] for name in names]]}
-    (one,) = view(tmp_path, row(), [row(), row()], {"tables": [{"name": "PrimaryResult", **table}]}).rows
+def test_rows_come_as_lists_and_as_answers_of_the_query_api_too(tmp_path: Path) -> None:
+    row = dedicated()
+    table = {"columns": [{"name": name, "type": "string"} for name in row], "rows": [list(row.values())]}
+    (one,) = view(tmp_path, row, [row, row], {"tables": [{"name": "PrimaryResult", **table}]}).rows
     assert one.count == 4
-
-
-@LAYOUTS
-def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(row: Row, tmp_path: Path) -> None:
-    found = view(tmp_path, row(), row(MALLORY, time=NOW - timedelta(days=1)), row(SERVER, "secrets/broker-admin"))
-    assert [(one.reader, one.secret, one.declared) for one in found.rows] == [
-        (SERVER, "broker-admin", False),
-        (MALLORY, "mqtt", False),
-        (SERVER, "mqtt", True),
-    ]
-    assert found.exit_code is ExitCode.ATTENTION
 
 
 @LAYOUTS
@@ -138,7 +125,6 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
     assert found.exit_code is ExitCode.DONE
 
 
-@LAYOUTS
 @pytest.mark.parametrize(
     ("operation", "path", "found"),
     [
@@ -151,9 +137,9 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
     ],
 )
 def test_only_an_answer_with_the_value_is_a_read(
-    row: Row, operation: str, path: str, found: tuple[str, str], tmp_path: Path
+    operation: str, path: str, found: tuple[str, str], tmp_path: Path
 ) -> None:
-    (one,) = view(tmp_path, row(ROTATOR, path, OperationName=operation)).rows
+    (one,) = view(tmp_path, dedicated(ROTATOR, path, OperationName=operation)).rows
     assert (one.secret, one.outcome, one.declared) == (*found, True)
 
 
@@ -208,40 +194,6 @@ def test_whoever_it_was_is_known_by_their_object_id_and_a_person_shown_by_name(
     assert (one.reader, one.declared) == (reader, True)
 
 
-def test_a_secret_is_asked_for_by_its_name_of_the_catalogue_with_what_is_pending_of_it(tmp_path: Path) -> None:
-    rows = (dedicated(ROTATOR), dedicated(ROTATOR, "secrets/mqtt-pending"), dedicated(ROTATOR, "secrets/broker-admin"))
-    assert {one.secret for one in view(tmp_path, *rows, secret="mqtt").rows} == {"mqtt", "mqtt-pending"}
-    assert {one.secret for one in view(tmp_path, *rows, secret="mqtt-pending").rows} == {"mqtt-pending"}
-    with pytest.raises(UsageError, match="one of broker-admin, mqtt"):
-        view(tmp_path, *rows, secret="no such")
-
-
-@pytest.mark.parametrize("line", ['"text"', "7", "{}", '{"OperationName": "SecretGet"}', "no json", '{"tables": [{}]}'])
-def test_what_is_no_row_is_counted_as_broken(line: str, tmp_path: Path) -> None:
-    file = tmp_path / "rows.json"
-    file.write_text(f"{json.dumps(dedicated())}\n{line}\n")
-    found = audit(MANIFEST, [str(file)])
-    assert (found.lines, found.broken, len(found.rows)) == (2, 1, 1)
-
-
-def test_the_rows_that_the_stand_in_for_the_vault_leaves_are_read(tmp_path: Path) -> None:
-    from tools.key_vault.audit import Request, row
-
-    asked = Request("GetSecret", f"{VAULT}/secrets/mqtt/", "7.5", "agent", "10.0.0.1", "", "", {"oid": SERVER})
-    made = row(
-        asked,
-        time=NOW.timestamp(),
-        duration_ms=1,
-        status=200,
-        description="",
-        subject="",
-        assignment="",
-        resource_id="",
-    )
-    (one,) = view(tmp_path, made).rows
-    assert (one.reader, one.given, one.declared, one.first) == (SERVER, True, True, NOW)
-
-
 # Asked of the workspace
 
 
@@ -258,11 +210,10 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Played]:
 
 def test_without_a_file_the_workspace_is_asked_from_since_on(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
-    played = workspace([dedicated(time=now - timedelta(days=day), who=MALLORY) for day in range(1, 40)])
-    (one,) = audit(MANIFEST, [], since=now - timedelta(days=20, hours=1)).rows
-    assert (one.reader, one.count, one.declared) == (MALLORY, 20, False)
-    assert len(played.asked) == 3, "a week at a time"
-    assert audit(MANIFEST, []).rows[0].count == 39
+    played = workspace([dedicated(time=now - timedelta(days=day), who=MALLORY) for day in range(1, 12)])
+    (one,) = audit(MANIFEST, [], since=now - timedelta(days=9, hours=1)).rows
+    assert (one.reader, one.count, one.declared) == (MALLORY, 9, False)
+    assert len(played.asked) == 2, "a week at a time"
     assert played.tenants == {STORE.tenant}
 
 
@@ -272,14 +223,14 @@ def test_an_answer_that_is_cut_off_is_asked_for_in_halves_and_each_row_is_told_o
     now = datetime.now(UTC)
     begin = now - timedelta(days=10)
     bounds = [begin, begin + timedelta(days=3.5), begin + timedelta(days=7)]  # of a week, and of its halves
-    times = [*bounds, *(now - timedelta(hours=13 * number) for number in range(1, 18))]
+    times = [*bounds, *(now - timedelta(hours=13 * number) for number in range(1, 8))]
     played = workspace([dedicated(TimeGenerated=time.isoformat()) for time in times], most=5)
     (one,) = audit(MANIFEST, [], since=begin).rows
     assert one.count == len(times)
-    assert len(played.asked) > 5
-    workspace([dedicated(time=now - timedelta(minutes=1))] * 20, most=10)
-    with pytest.raises(StoreError, match=r"is cut off \(-2133196797\)[\s\S]*secretops audit FILE"):
-        audit(MANIFEST, [], since=now - timedelta(minutes=10))
+    assert len(played.asked) > 2
+    workspace([dedicated(time=now - timedelta(minutes=1))] * 3, most=2)
+    with pytest.raises(StoreError, match=r"\(-2133196797\)"):
+        audit(MANIFEST, [], since=now - timedelta(minutes=2))
 
 
 RUNAWAY = {"code": "-2133196796", "message": "Runaway query (E_RUNAWAY_QUERY)", "severity": 2}
@@ -295,12 +246,12 @@ def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., P
 
 
 @pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, RUNAWAY), (NO_COLUMN,), (NO_OLDER, NO_COLUMN)])
-def test_an_answer_that_lacks_something_is_told_by_its_code_and_is_no_answer(
+def test_an_answer_that_lacks_something_is_no_answer(
     says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]
 ) -> None:
     now = datetime.now(UTC)
     played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
-    with pytest.raises(StoreError, match=rf"is cut off \({says[-1]['code']}\)") as caught:
+    with pytest.raises(StoreError, match=re.escape(says[-1]["code"])) as caught:
         audit(MANIFEST, [], since=now - timedelta(days=1))
     assert len(played.asked) == 1
     assert says[-1]["message"] not in str(caught.value)
@@ -326,75 +277,24 @@ def test_lists_that_were_allowed_are_not_asked_for_and_still_show_that_there_is_
 
 
 @pytest.mark.parametrize(
-    ("status", "codes", "kind", "told"),
+    ("status", "codes", "kind"),
     [
-        (
-            *(400, ("BadArgumentError", "SemanticError", "SEM0529"), UsageError),
-            r"has no table AZKVAuditLogs[\s\S]*15 minutes",
-        ),
-        (400, ("BadArgumentError", "SemanticError", "SEM0100"), UsageError, "has no table AZKVAuditLogs"),
-        (
-            *(400, ("BadArgumentError", "SemanticError", "SEM0019"), StoreError),
-            r"does not take the query \(SEM0019\)[\s\S]*secretops audit FILE",
-        ),
-        (400, ("BadArgumentError", "SyntaxError", "SYN0002"), StoreError, r"does not take the query \(SYN0002\)"),
-        (403, ("InsufficientAccessError",), StoreError, "may not ask workspace"),
-        (429, ("Throttled",), UnreachableError, "asks for fewer requests"),
-        (503, ("Unavailable",), UnreachableError, "does not serve"),
-        (0, (), UnreachableError, "can't be reached"),
+        (400, ("BadArgumentError", "SemanticError", "SEM0529"), UsageError),
+        (400, ("BadArgumentError", "SemanticError", "SEM0100"), UsageError),
+        (400, ("BadArgumentError", "SemanticError", "SEM0019"), StoreError),
+        (403, ("InsufficientAccessError",), StoreError),
+        (429, ("Throttled",), UnreachableError),
+        (503, ("Unavailable",), UnreachableError),
+        (0, (), UnreachableError),
     ],
 )
 def test_what_the_workspace_refuses_is_told_with_its_remedy(
-    status: int, codes: tuple[str, ...], kind: type[SecretopsError], told: str, workspace: Callable[..., Played]
+    status: int, codes: tuple[str, ...], kind: type[SecretopsError], workspace: Callable[..., Played]
 ) -> None:
     workspace([], status=status, codes=codes)
-    with pytest.raises(kind, match=told) as caught:
+    with pytest.raises(kind) as caught:
         audit(MANIFEST, [], since=datetime.now(UTC) - timedelta(days=1))
     assert caught.value.remedy and "stand-in" not in str(caught.value)
 
 
-def test_a_login_that_fails_is_told_as_that(workspace: Callable[..., Played], monkeypatch: pytest.MonkeyPatch) -> None:
-    workspace([])
-
-    def fails(*_: object, **__: object) -> None:
-        raise ClientAuthenticationError("said by the stand-in")
-
-    monkeypatch.setattr(Somebody, "get_token_info", fails)
-    with pytest.raises(UsageError, match=r"no Azure login that works here[\s\S]*az login"):
-        audit(MANIFEST, [])
-
-
-def test_without_a_workspace_and_a_file_it_is_said_where_the_log_is() -> None:
-    store = STORE.model_copy(update={"workspace": ""})
-    with pytest.raises(UsageError, match=r"no file named[\s\S]*Log Analytics[\s\S]*docs/operations/azure\.md"):
-        audit(MANIFEST.model_copy(update={"store": store}), [])
-
-
-NEW = (
-    "(TimeGenerated: datetime, OperationName: string, HttpStatusCode: int, CallerIpAddress: string, "
-    "ClientInfo: string, RequestUri: string, Id: string, Identity: dynamic)"
-)
-OLD = "(TimeGenerated: datetime, OperationName: string, Category: string, CallerIPAddress: string)"
 """Of AzureDiagnostics: what is there before a vault's first row adds its columns."""
-
-
-def test_the_query_is_kusto_and_gives_what_a_row_is_read_by_wherever_the_log_lies() -> None:
-    if not kusto_parser.is_there():
-        pytest.skip("the parser of Kusto is not installed: tools/setup.py --parts")
-    workspaces = {"both": {"AZKVAuditLogs": NEW, "AzureDiagnostics": OLD}}
-    queries = {
-        "accesses": asking.accesses("v.vault.azure.net", NOW, NOW + timedelta(days=1)),
-        "newest": asking.newest("v.vault.azure.net", NOW, NOW + timedelta(days=1)),
-    }
-    for found in kusto_parser.parse(workspaces, queries)["both"].values():
-        assert found.problems == ()
-        assert {"TimeGenerated", "OperationName", "HttpStatusCode", "RequestUri", "Id", "Identity"} <= {*found.columns}
-        assert "identity_claim_oid_g" in found.columns
-
-
-def test_the_query_asks_both_tables_about_this_vault_alone() -> None:
-    text = asking.accesses("coreflux-mcp-prod.vault.azure.net", NOW, NOW + timedelta(days=1))
-    assert "AZKVAuditLogs" in text and "AzureDiagnostics" in text
-    assert 'has "coreflux-mcp-prod.vault.azure.net"' in text
-    for name in ("identity_claim_oid_g", "httpStatusCode_d", "requestUri_s", "id_s"):
-        assert f'column_ifexists("{name}"' in text, "a column that may not be there yet"

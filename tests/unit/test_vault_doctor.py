@@ -1,22 +1,22 @@
-"""What doctor holds a Vault stack's roles and policies against, beside what the program really makes of them.
+"""What doctor holds a Vault stack against, beside what the program really makes of it.
 
-The server is played: it has the roles and the policies that the stack declares. A real one is in
-tests/contract/test_doctor_vault.py.
+The server is played: it has the roles and the policies that the stack declares, and says what a test wants. A real one
+is in tests/contract/test_doctor_vault.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
-pytest.importorskip("pulumi_vault", reason="Pulumi's Vault provider is not installed: the extra `vault`")
 
-from secretops.operations.doctor.check import Level
+from secretops.operations.doctor.check import Level, Result
+from secretops.operations.doctor.vault import vault_checks
 from secretops.operations.doctor.vault_policy import Rule, rules
-from secretops.operations.doctor.vault_rights import ReadersRights, RolesStand, RotatorsRights
 from secretops.operations.doctor.vault_server import Role, VaultServer
 from tests.unit.harness import Deployed
 from tests.unit.vault_stack import (
@@ -35,37 +35,69 @@ ROLES = (
     "vault:jwt/authBackendRole:AuthBackendRole",
     "vault:kubernetes/authBackendRole:AuthBackendRole",
 )
+POLICY = "vault:index/policy:Policy"
+BASE = "coreflux-mcp-dev"
 DEPLOYED = pytest.mark.parametrize(
     "deploy", [by_agent, by_external_secrets, on_this_machine, with_every_option], ids=lambda each: each.__name__
 )
+WELL: Mapping[str, Any] = {
+    "token": {},
+    "mount": {"type": "kv", "options": {"version": "2"}},
+    "configuration": {"max_versions": 5, "delete_version_after": "0s"},
+    "path": {},
+    "devices": {"first/": {"type": "file"}, "second/": {"type": "file"}},
+    "secret_ids": [None],
+    "strangers": [],
+}
 
 
 class Played(VaultServer):
-    """What `deployed` declares, as a server would say it."""
+    """What `deployed` declares, as a server would say it; and what else a test has it say."""
 
-    def __init__(self, deployed: Deployed) -> None:
+    def __init__(self, deployed: Deployed, **said: Any) -> None:
         super().__init__(store_of(manifest_of(deployed)))
         self.__dict__["_answer"] = None
-        self._made = {
+        self.__dict__["status"] = {"sealed": False, "version": "2", "skew": said.get("skew", timedelta(0))}
+        self.texts = {one.inputs["name"]: one.inputs["policy"] for one in deployed.of_type(POLICY)}
+        operators = [name for name in self.texts if name.endswith("-operator")]
+        self.said = {**WELL, "token": {"policies": operators, "ttl": 3600}, **said}
+        self.declared = {
             f"{each['backend']}/{each['roleName']}": each
             for name, one in deployed.resources.items()
             if one.type in ROLES
             for each in (inputs(deployed, name),)
         }
-        self._policies = {one.inputs["name"]: one.inputs["policy"] for one in deployed.of_type(POLICY)}
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in WELL:
+            return lambda *_: self.said[name]
+        return super().__getattribute__(name)
 
     def _role(self, entry: str) -> Role | None:
-        said: Mapping[str, Any] | None = self._made.get(entry)
-        if said is None:
+        declared: Mapping[str, Any] | None = self.declared.get(entry)
+        if declared is None:
             return None
         names = {"tokenPolicies": "token_policies", "tokenTtl": "token_ttl", "tokenPeriod": "token_period"}
-        return Role(entry, {names[key]: each for key, each in said.items() if key in names})
+        said = {names[key]: each for key, each in declared.items() if key in names}
+        return Role(entry, {"bind_secret_id": "approle" in entry, **said, **self.said.get("role", {})})
 
     def policy(self, name: str) -> list[Rule] | None:
-        return rules(self._policies[name]) if name in self._policies else None
+        return rules(self.texts[name]) if name in self.texts else None
+
+    def policies(self) -> tuple[str, ...]:
+        return tuple(self.texts)
+
+    def finds(self, name: str) -> Result:
+        (check,) = [one for one in vault_checks(self) if one.name == name]
+        return check.look()
+
+    def grant(self, who: str, path: str, *may: str) -> None:
+        """A rule more in the policy of that name."""
+        capabilities = ", ".join(f'"{one}"' for one in may)
+        self.texts[who] = self.texts.get(who, "") + f'\npath "{path}" {{ capabilities = [{capabilities}] }}'
 
 
-POLICY = "vault:index/policy:Policy"
+CHECKS = ("roles", "secret ids", "readers' rights", "rotator's rights", "others' rights")
 
 
 @DEPLOYED
@@ -73,8 +105,104 @@ def test_what_the_program_makes_is_what_doctor_asks_for(deploy: Callable[[], Dep
     server = Played(deploy())
     assert server.rotator.endswith("-rotator")
     assert len(server.programs) >= 1 and not [entry for entry in server.programs if "alice" in entry]
-    for check in (RolesStand(server), ReadersRights(server), RotatorsRights(server)):
-        assert check.look().level is Level.OK, check.look()
+    for check in CHECKS:
+        assert server.finds(check).level is Level.OK, server.finds(check)
+
+
+def test_a_server_that_is_as_it_should_be_is_well() -> None:
+    server = Played(on_this_machine())
+    checks = ("server", "clock", "your token", "mount", "versions kept", "audit", "unknown paths")
+    assert {name: server.finds(name).level for name in checks} == dict.fromkeys(checks, Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("path", "may"),
+    [
+        (f"{BASE}/data/broker-admin", ["read"]),
+        (f"{BASE}/data/mqtt", ["read", "update"]),
+        (f"{BASE}/*", ["read"]),
+        (f"{BASE}/metadata/", ["list"]),
+        ("+/data/mqtt", ["read"]),
+        ("*", ["sudo"]),
+    ],
+)
+def test_a_readers_policy_that_is_wider_than_declared_is_found(path: str, may: list[str]) -> None:
+    server = Played(on_this_machine())
+    server.grant(f"{BASE}-server", path, *may)
+    found = server.finds("readers' rights")
+    assert found.level is Level.ATTENTION and path in found.value
+
+
+def test_a_policy_that_lacks_something_or_is_not_there_is_found() -> None:
+    server = Played(on_this_machine())
+    for who, check, lacking in (
+        ("server", "readers' rights", f"{BASE}/data/mqtt"),
+        ("rotator", "rotator's rights", f"{BASE}/destroy/mqtt"),
+    ):
+        server.texts[f"{BASE}-{who}"] = server.texts[f"{BASE}-{who}"].replace(f'"{lacking}"', '"elsewhere"')
+        found = server.finds(check)
+        assert found.level is Level.ATTENTION and lacking in found.value
+    del server.texts[f"{BASE}-server"]
+    assert f"{BASE}-server" in server.finds("readers' rights").value
+
+
+def test_a_rotator_that_may_list_or_read_more_is_found() -> None:
+    server = Played(on_this_machine())
+    server.grant(f"{BASE}-rotator", f"{BASE}/metadata/*", "read", "list")
+    assert server.finds("rotator's rights").level is Level.ATTENTION
+
+
+def test_policies_of_others_that_read_the_mount_are_found_and_those_that_only_list_are_not() -> None:
+    server = Played(on_this_machine())
+    server.grant("team", f"{BASE}/metadata/*", "list")
+    assert server.finds("others' rights").level is Level.OK
+    server.grant("team", f"{BASE}/data/+", "read")
+    found = server.finds("others' rights")
+    assert found.level is Level.ATTENTION and "team" in found.value and f"{BASE}-server" not in found.value
+
+
+def test_a_mount_that_forgets_versions_by_itself_is_found() -> None:
+    for said in ({"max_versions": 2}, {"delete_version_after": "24h"}):
+        assert Played(on_this_machine(), configuration=said).finds("versions kept").level is Level.ATTENTION
+    assert Played(on_this_machine(), path={"max_versions": 1}).finds("versions kept").level is Level.ATTENTION
+
+
+SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("roles", {"role": {"token_ttl": 0}}),
+        ("roles", {"role": {"token_ttl": 72 * 3600}}),
+        ("roles", {"role": {"token_num_uses": 9}}),
+        ("roles", {"role": {"secret_id_num_uses": 1}}),
+        ("roles", {"role": {"token_policies": []}}),
+        ("secret ids", {"secret_ids": []}),
+        ("secret ids", {"secret_ids": [SOON]}),
+        ("clock", {"skew": timedelta(seconds=90)}),
+        ("clock", {"skew": timedelta(hours=-1)}),
+        ("your token", {"token": {"policies": ["root"]}}),
+        ("your token", {"token": {"policies": ["operator"], "ttl": 90}}),
+        ("mount", {"mount": None}),
+        ("mount", {"mount": {"type": "kv", "options": {"version": "1"}}}),
+        ("audit", {"devices": {}}),
+        ("audit", {"devices": {"first/": {"type": "file"}}}),
+        ("audit", {"devices": {"a/": {"options": {"log_raw": "true"}}, "b/": {}}}),
+        ("audit", {"mount": {**WELL["mount"], "config": {"audit_non_hmac_response_keys": ["data"]}}}),
+        ("unknown paths", {"strangers": ["pending/old"]}),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_found(check: str, said: dict[str, Any]) -> None:
+    found = Played(on_this_machine(), **said).finds(check)
+    assert found.level is Level.ATTENTION and found.remedy
+
+
+def test_a_role_that_is_not_there_is_found_and_one_long_secret_id_is_enough() -> None:
+    assert Played(on_this_machine(), secret_ids=[SOON, LATER]).finds("secret ids").level is Level.OK
+    server = Played(on_this_machine())
+    server.declared.clear()
+    assert server.finds("roles").level is Level.ATTENTION
 
 
 @DEPLOYED
@@ -106,9 +234,48 @@ def test_an_operator_sees_all_that_doctor_looks_at(deploy: Callable[[], Deployed
     }
     for role in (each for each in roles if "approle" in each):
         asked |= {f"{role}/secret-id": "list", f"{role}/secret-id-accessor/lookup": "update"}
-    missing = [f"{right} {path}" for path, right in asked.items() if not _may(granted, path, right)]
+    missing = [
+        f"{right} {path}"
+        for path, right in asked.items()
+        if not any(rule.covers(path) and right in rule.may for rule in granted)
+    ]
     assert missing == []
 
 
-def _may(granted: list[Rule], path: str, right: str) -> bool:
-    return any(rule.covers(path) and right in rule.may for rule in granted)
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('path "a/b" { capabilities = ["read"] }', [("a/b", {"read"})]),
+        ('path "a/*" {\n capabilities = [ "read", # all\n "list" ]\n}', [("a/*", {"read", "list"})]),
+        ('/* path "x" { capabilities = ["read"] } */', []),
+        ('path "a//b#c" { capabilities = ["read"] }', [("a//b#c", {"read"})]),
+        ('path "a" { policy = "write" }', [("a", {"create", "read", "update", "delete", "list"})]),
+        ('path "a" { capabilities = ["read", "deny"] }', []),
+        ('path "a" { allowed_parameters = { "x" = ["}"] }\n capabilities = ["create"] }', [("a", {"create"})]),
+        ('{"path": {"a": {"capabilities": ["read"]}}}', [("a", {"read"})]),
+        ('{"path": [{"a": [{"capabilities": ["read"]}]}]}', [("a", {"read"})]),
+    ],
+)
+def test_a_policys_text_is_read_as_the_server_reads_it(text: str, found: list[tuple[str, set[str]]]) -> None:
+    assert rules(text) == [Rule(path, frozenset(may)) for path, may in found]
+
+
+@pytest.mark.parametrize(
+    ("path", "covers", "touches"),
+    [
+        ("kv/data/mqtt", True, True),
+        ("kv/*", True, True),
+        ("k*", True, True),
+        ("+/data/mqtt", True, True),
+        ("kv/data/mq*", True, True),
+        ("kv/data/{{identity.entity.name}}", True, True),
+        ("kv/data/mqtt/more", False, True),
+        ("kv/config", False, True),
+        ("kv", False, False),
+        ("kv2/data/mqtt", False, False),
+        ("sys/*", False, False),
+    ],
+)
+def test_a_rule_covers_a_path_and_touches_a_mount_as_globs_go(path: str, *, covers: bool, touches: bool) -> None:
+    rule = Rule(path, frozenset({"read"}))
+    assert (rule.covers("kv/data/mqtt"), rule.touches("kv")) == (covers, touches)

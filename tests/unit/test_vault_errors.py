@@ -30,47 +30,43 @@ def meaning(status: int, *texts: str) -> SecretopsError:
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "kind", "said"),
+    ("status", "text", "kind"),
     [
-        (503, "Vault is sealed", SealedError, "vault.example:8200 is sealed"),
-        (503, "error performing token check: Vault is sealed", SealedError, "is sealed"),
-        (500, "local node not active but active cluster node not found", UnreachableError, "is a standby"),
-        (307, "", UnreachableError, "is a standby"),
-        (429, "request path: rate limit quota exceeded", UnreachableError, "asks for fewer requests"),
-        (412, "required index state not present", UnreachableError, "asks for fewer requests"),
-        (500, "internal error", UnreachableError, r"does not serve m/it \(500\)"),
-        (404, "namespace not found", StoreError, "has no namespace 'team'"),
-        (404, 'no handler for route "m/data/it". route entry not found.', StoreError, "there is no mount m"),
-        (405, "unsupported operation", StoreError, "no KV engine of version 2"),
-        (403, "permission denied", DeniedError, r"may not write m/it \(permission denied\)"),
-        (400, "check-and-set parameter required for this call", StoreError, r"refused to write it \(400\)"),
+        (503, "Vault is sealed", SealedError),
+        (503, "error performing token check: Vault is sealed", SealedError),
+        (500, "local node not active but active cluster node not found", UnreachableError),
+        (307, "", UnreachableError),
+        (429, "request path: rate limit quota exceeded", UnreachableError),
+        (412, "required index state not present", UnreachableError),
+        (500, "internal error", UnreachableError),
+        (404, "namespace not found", StoreError),
+        (404, 'no handler for route "m/data/it". route entry not found.', StoreError),
+        (405, "unsupported operation", StoreError),
+        (403, "permission denied", DeniedError),
+        (400, "check-and-set parameter required for this call", StoreError),
     ],
 )
-def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[SecretopsError], said: str) -> None:
+def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[SecretopsError]) -> None:
     told = meaning(status, text)
-    assert type(told) is kind
-    assert told.rule and told.remedy
-    with pytest.raises(SecretopsError, match=said):
-        raise told
+    assert type(told) is kind and told.rule and told.remedy
     assert SECRET not in str(told)
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind"),
     [
-        (requests.exceptions.SSLError(SECRET), StoreError, "does not prove to be it"),
-        (requests.exceptions.ReadTimeout(SECRET), UnreachableError, "does not answer"),
-        (requests.exceptions.ConnectTimeout(SECRET), UnreachableError, "can't be reached"),
-        (requests.exceptions.ProxyError(SECRET), UnreachableError, "can't be reached"),
-        (requests.exceptions.InvalidHeader(SECRET), UsageError, "no address of a server"),
-        (OSError(SECRET), UsageError, "no CA can be read"),
+        (requests.exceptions.SSLError(SECRET), StoreError),
+        (requests.exceptions.ReadTimeout(SECRET), UnreachableError),
+        (requests.exceptions.ProxyError(SECRET), UnreachableError),
+        (requests.exceptions.InvalidHeader(SECRET), UsageError),
+        (OSError(SECRET), UsageError),
     ],
 )
 def test_no_answer_is_told_with_what_to_do_and_nothing_of_what_was_sent(
-    error: Exception, kind: type[SecretopsError], said: str
+    error: Exception, kind: type[SecretopsError]
 ) -> None:
     told = errors.unanswered(error, ADDRESS, "/etc/ca.crt")
-    assert type(told) is kind and said in told.what and told.rule and told.remedy
+    assert type(told) is kind and told.rule and told.remedy
     assert SECRET not in str(told)
 
 
@@ -87,11 +83,6 @@ def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monke
     answers = [Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {})]
     with pytest.raises(SealedError):
         Connection(Server(ADDRESS)).ask(Request(method="GET", path="m/data/it"), SECRET, patiently=False)
-
-
-def test_what_is_asked_and_answered_prints_no_value() -> None:
-    body = {"data": {"password": SECRET}}
-    assert SECRET not in repr(Request(method="POST", path="m/data/it", body=body)) + repr(Answer(200, body))
 
 
 def test_a_document_says_which_version_it_is_or_else_its_number() -> None:

@@ -13,7 +13,6 @@ from tests.unit.vault_stack import (
     ISSUER,
     by_agent,
     by_external_secrets,
-    for_pods,
     for_this_machine,
     inputs,
     on_this_machine,
@@ -27,15 +26,15 @@ def roles(deployed: Deployed) -> dict[str, Any]:
     return {who: inputs(deployed, f"{who}-role") for who in ("server", "rotator")}
 
 
-def rotators_manifest(deployed: Deployed) -> Any:
-    """The rotator's own copy of it: a file beside its timer, or of its pods."""
+def rotators_login(deployed: Deployed) -> Any:
+    """Of the rotator's own copy of the manifest: a file beside its timer, or of its pods."""
     made = deployed.resources
     text = (
         made["stack"].inputs["data"]["secretops.json"]
         if "rotator-cronjob" in made
         else made["rotator"].inputs["files"]["config/secretops.json"]
     )
-    return json.loads(text)
+    return json.loads(text)["store"]["login"]
 
 
 @pytest.mark.parametrize("deployed", [by_agent, on_this_machine, with_every_option])
@@ -56,74 +55,54 @@ def test_pods_log_in_as_their_service_accounts_by_a_method_that_is_there() -> No
     assert {tuple(one["boundServiceAccountNamespaces"]) for one in found.values()} == {("coreflux-mcp",)}
     assert {one["audience"] for one in found.values()} == {"vault"}
     assert by_agent().of_type("vault:index/authBackend:AuthBackend") == []
-
-
-def test_another_mount_and_the_api_servers_own_audience_can_be_named() -> None:
-    found = roles(for_pods(", kubernetes: {mount: clusters/plant, audience: null}"))["server"]
-
-    assert found["backend"] == "clusters/plant"
-    assert "audience" not in found
-
-
-def test_what_external_secrets_reads_is_bound_to_its_account_and_not_to_the_pods() -> None:
     assert roles(by_external_secrets())["server"]["boundServiceAccountNames"] == ["coreflux-mcp-sync"]
 
 
 def test_a_jwt_is_bound_to_issuer_audience_and_subject() -> None:
-    made = inputs(with_every_option(), "jwt")
-    found = roles(with_every_option())
+    made, found = inputs(with_every_option(), "jwt"), roles(with_every_option())
 
     assert (made["path"], made["oidcDiscoveryUrl"], made["boundIssuer"]) == ("coreflux-mcp-prod-jwt", ISSUER, ISSUER)
     assert found["server"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-server"
     assert found["rotator"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-rotator"
-    assert found["server"]["boundAudiences"] == ["vault"]
-    assert found["server"]["userClaim"] == "sub"
+    assert (found["server"]["boundAudiences"], found["server"]["userClaim"]) == (["vault"], "sub")
 
 
 def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None:
     found = roles(on_this_machine())
 
     assert found["server"]["backend"] == "coreflux-mcp-dev-approle"
-    assert (found["server"]["roleId"], found["rotator"]["roleId"]) == (
+    assert [found[who]["roleId"] for who in ("server", "rotator")] == [
         "coreflux-mcp-dev-server",
         "coreflux-mcp-dev-rotator",
-    )
+    ]
     assert found["server"]["secretIdTtl"] == 90 * 86400
     folder = on_this_machine().resources["login"].inputs
     assert (folder["root"], folder["files"], folder["lines"]) == (str(LOGIN), {}, {})
 
 
-def test_secret_ids_can_be_bound_to_networks_and_days() -> None:
-    found = roles(for_this_machine(", approle: {networks: [10.1.0.0/16], days: 7}"))["rotator"]
-
-    assert found["secretIdBoundCidrs"] == found["tokenBoundCidrs"] == ["10.1.0.0/16"]
-    assert found["secretIdTtl"] == 7 * 86400
-
-
 def test_the_rotators_manifest_says_how_it_logs_in_and_the_operators_does_not() -> None:
-    here = rotators_manifest(on_this_machine())["store"]
-    pods = rotators_manifest(by_agent())["store"]
+    here, pods = rotators_login(on_this_machine()), rotators_login(by_agent())
 
-    assert here["login"] == {
+    assert here == {
         "method": "approle", "mount": "coreflux-mcp-dev-approle", "role": "coreflux-mcp-dev-rotator",
         "file": str(LOGIN / "rotator"), "wrapped": False,
     }  # fmt: skip
-    assert pods["login"] == {
-        "method": "kubernetes", "mount": "kubernetes", "role": "coreflux-mcp-prod-rotator",
-        "file": "/var/run/secrets/vault/token", "wrapped": False,
-    }  # fmt: skip
+    assert (pods["method"], pods["role"], pods["file"]) == (
+        "kubernetes",
+        "coreflux-mcp-prod-rotator",
+        "/var/run/secrets/vault/token",
+    )
     assert on_this_machine().exports["secretops"]["store"]["login"] is None
 
 
-def test_the_launcher_is_told_where_and_how_in_one_word() -> None:
+def test_only_the_server_unwraps_its_secret_id() -> None:
     deployed = for_this_machine(", namespace: plant, approle: {wrapped: true, server_file: /run/wrapped}")
 
     assert deployed.exports["references"]["source"] == (
         "vault:vault.example.com:8200/coreflux-mcp-dev/data/mqtt+agent-key,approle=coreflux-mcp-dev-server,"
         "auth=coreflux-mcp-dev-approle,file=/run/wrapped,wrapped,namespace=plant"
     )
-    entry = json.loads(deployed.resources["server-files"].inputs["files"]["config/mcp.json"])
-    assert entry["mcpServers"]["coreflux"]["args"][:2] == ["run", "--from"]
+    assert rotators_login(deployed)["wrapped"] is False, "a rotator logs in each hour"
 
 
 def test_a_jwt_of_somebody_elses_is_shown_from_a_file() -> None:
@@ -132,19 +111,6 @@ def test_a_jwt_of_somebody_elses_is_shown_from_a_file() -> None:
     )
 
     assert inputs(deployed, "server-role")["boundSubject"] == "mcp"
-    assert (
-        ",jwt=coreflux-mcp-dev-server,auth=coreflux-mcp-dev-jwt,file=/run/jwt"
-        in deployed.exports["references"]["source"]
-    )
-    assert rotators_manifest(deployed)["store"]["login"]["file"] == str(LOGIN / "rotator")
-
-
-def test_the_timer_is_written_and_the_command_that_turns_it_on_is_said() -> None:
-    files = on_this_machine().resources["rotator"].inputs["files"]
-
-    assert set(files) == {
-        "config/secretops.json",
-        "systemd/coreflux-mcp-secrets-dev.service",
-        "systemd/coreflux-mcp-secrets-dev.timer",
-    }
-    assert on_this_machine().exports["schedule"]["turn_on"].startswith("systemctl --user link ")
+    source = deployed.exports["references"]["source"]
+    assert ",jwt=coreflux-mcp-dev-server,auth=coreflux-mcp-dev-jwt,file=/run/jwt" in source
+    assert rotators_login(deployed)["file"] == str(LOGIN / "rotator")

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from components.kubernetes import pods
 from tests.unit.harness import Deployed, ca_file
 from tests.unit.vault_stack import ADDRESS, ISSUER, by_agent, by_external_secrets, for_pods, inputs, with_every_option
 
@@ -39,23 +38,20 @@ def asked(deployed: Deployed) -> dict[str, str]:
     return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
 
 
-def job(deployed: Deployed) -> Any:
-    return inputs(deployed, "rotator-cronjob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+def egress(deployed: Deployed, name: str) -> list[Any]:
+    found = inputs(deployed, name)["spec"]["egress"]
+    return [one for one in found if {"port": 8200, "protocol": "TCP"} in one["ports"]]
 
 
-def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role() -> None:
+def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again() -> None:
+    from components.kubernetes import pods  # which brings the SDK along
+
     found = asked(by_agent())
-
     assert found["agent-inject"] == "true"
     assert (found["auth-type"], found["auth-path"]) == ("kubernetes", "auth/kubernetes")
     assert (found["role"], found["service"]) == ("coreflux-mcp-prod-server", ADDRESS)
     assert found["agent-run-as-user"] == found["agent-run-as-group"] == str(pods.USER)
-
-
-def test_the_pod_starts_before_there_are_values_and_the_agent_asks_again() -> None:
-    found = asked(by_agent())
-
-    assert found["agent-pre-populate"] == "false"
+    assert found["agent-pre-populate"] == "false", "the pod starts before there are values"
     assert found["template-config-exit-on-retry-failure"] == "false"
     assert found["template-static-secret-render-interval"] == "30s"
 
@@ -73,13 +69,8 @@ def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
     )
     files = {text for key, text in found.items() if key.startswith("agent-inject-file-")}
     assert files == {"mqtt.json", "agent-key.json", "http-token.json"}
-
-
-def test_the_launcher_reads_the_folder_that_the_agent_writes() -> None:
     arguments = template(by_agent())["spec"]["containers"][0]["args"]
-
-    assert arguments[1:3] == ["--from", f"json:{asked(by_agent())['secret-volume-path']}/"]
-    assert by_agent().exports["references"]["source"] == "json:/etc/coreflux-mcp/secrets/"
+    assert arguments[1:3] == ["--from", f"json:{found['secret-volume-path']}/"], "the launcher reads that folder"
 
 
 def test_no_secret_of_the_cluster_is_mounted_or_made() -> None:
@@ -92,109 +83,63 @@ def test_no_secret_of_the_cluster_is_mounted_or_made() -> None:
 
 def test_the_agent_alone_has_the_pods_token_and_it_is_for_vault() -> None:
     spec = template(by_agent())["spec"]
-    (volume,) = [
-        one for one in spec["volumes"] if one["name"] == asked(by_agent())["agent-service-account-token-volume-name"]
-    ]
+    name = asked(by_agent())["agent-service-account-token-volume-name"]
+    (volume,) = [one for one in spec["volumes"] if one["name"] == name]
     (source,) = volume["projected"]["sources"]
 
     assert source["serviceAccountToken"] == {"audience": "vault", "path": "token", "expirationSeconds": 3600}
-    assert volume["name"] not in [one["name"] for one in spec["containers"][0]["volumeMounts"]]
+    assert name not in [one["name"] for one in spec["containers"][0]["volumeMounts"]]
     assert spec["automountServiceAccountToken"] is False
 
 
 def test_by_jwt_the_agent_is_told_where_the_token_lies() -> None:
     found = asked(with_every_option())
 
-    assert (found["auth-type"], found["auth-path"], found["namespace"]) == (
-        "jwt",
-        "auth/coreflux-mcp-prod-jwt",
-        "plant",
-    )
+    auth = (found["auth-type"], found["auth-path"], found["namespace"])
+    assert auth == ("jwt", "auth/coreflux-mcp-prod-jwt", "plant")
     assert found["auth-config-path"] == "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"
     assert found["auth-config-remove-jwt-after-reading"] == "false"
 
 
 def test_a_private_ca_reaches_agent_and_rotator_by_a_config_map(with_ca: Deployed, ca: Path) -> None:
-    data = inputs(with_ca, "stack")["data"]
-    found = asked(with_ca)
+    data, found = inputs(with_ca, "stack")["data"], asked(with_ca)
 
     assert data["vault-ca.crt"] == data["ca.crt"] == ca.read_text()
     assert (found["ca-cert"], found["agent-copy-volume-mounts"]) == ("/etc/coreflux-mcp/stack/vault-ca.crt", "server")
     assert json.loads(data["secretops.json"])["store"]["ca_file"] == found["ca-cert"]
-    assert template(with_ca)["spec"]["containers"][0]["name"] == "server"
-    mounted = [one["mountPath"] for one in template(with_ca)["spec"]["containers"][0]["volumeMounts"]]
-    assert mounted == ["/tmp", "/etc/coreflux-mcp/stack"]  # noqa: S108
-
-
-def test_the_rotator_logs_in_with_a_token_for_vault_and_may_nothing_in_the_cluster() -> None:
-    spec = job(by_agent())
-    (volume,) = [one for one in spec["volumes"] if one["name"] == "vault-token"]
-    (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == "vault-token"]
-
-    assert volume["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "vault"
-    assert mount == {"name": "vault-token", "mountPath": "/var/run/secrets/vault", "readOnly": True}
-    assert spec["automountServiceAccountToken"] is False
-    assert spec["serviceAccountName"] == "coreflux-mcp-rotator"
+    container = template(with_ca)["spec"]["containers"][0]
+    assert container["name"] == "server"
+    assert "/etc/coreflux-mcp/stack" in [one["mountPath"] for one in container["volumeMounts"]]
 
 
 def test_pods_reach_vault_and_no_more_than_before() -> None:
-    def egress(deployed: Deployed, name: str) -> list[Any]:
-        return [
-            one for one in inputs(deployed, name)["spec"]["egress"] if {"port": 8200, "protocol": "TCP"} in one["ports"]
-        ]
-
     named = with_every_option()
     for name in ("server-network", "rotator-network"):
         assert [one["to"] for one in egress(named, name)] == [[{"ipBlock": {"cidr": "10.9.0.0/16"}}]]
     assert egress(by_external_secrets(), "server-network") == [], "External Secrets asks, and is not in this namespace"
-    assert 6443 not in [
-        port["port"] for one in inputs(named, "rotator-network")["spec"]["egress"] for port in one["ports"]
-    ]
-
-
-def test_a_vault_in_the_cluster_is_named_by_its_namespace() -> None:
-    from components.kubernetes.network import to_vault
-    from components.kubernetes.sections import KubernetesServer
-
-    server = KubernetesServer(kind="kubernetes", image="registry.example.com/a:1")
-    rule: Any = to_vault("https://vault.vault.svc:8200", server)
-
-    assert rule.to[0].namespace_selector.match_labels == {"kubernetes.io/metadata.name": "vault"}
 
 
 def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
-    store = inputs(for_pods(f', ca_file: "{ca}"', ", reference: SyncedKey"), "secret-store")["spec"]["provider"][
-        "vault"
-    ]
+    deployed = for_pods(f', ca_file: "{ca}"', ", reference: SyncedKey")
+    store = inputs(deployed, "secret-store")["spec"]["provider"]["vault"]
 
     assert (store["server"], store["path"], store["version"]) == (ADDRESS, "coreflux-mcp-prod", "v2")
-    assert store["auth"] == {
-        "kubernetes": {
-            "mountPath": "kubernetes",
-            "role": "coreflux-mcp-prod-server",
-            "serviceAccountRef": {"name": "coreflux-mcp-sync", "audiences": ["vault"]},
-        }
+    assert store["auth"]["kubernetes"] == {
+        "mountPath": "kubernetes",
+        "role": "coreflux-mcp-prod-server",
+        "serviceAccountRef": {"name": "coreflux-mcp-sync", "audiences": ["vault"]},
     }
     assert base64.b64decode(store["caBundle"]).decode() == ca.read_text()
-
-
-def test_external_secrets_may_log_in_by_jwt_too() -> None:
-    deployed = for_pods(f', jwt: {{issuer: "{ISSUER}"}}', ", reference: SyncedKey")
-    auth = inputs(deployed, "secret-store")["spec"]["provider"]["vault"]["auth"]
-
-    assert auth["jwt"]["kubernetesServiceAccountToken"]["serviceAccountRef"] == {"name": "coreflux-mcp-sync"}
-    assert (auth["jwt"]["path"], auth["jwt"]["role"]) == ("coreflux-mcp-prod-jwt", "coreflux-mcp-prod-server")
+    by_jwt = for_pods(f', jwt: {{issuer: "{ISSUER}"}}', ", reference: SyncedKey")
+    auth = inputs(by_jwt, "secret-store")["spec"]["provider"]["vault"]["auth"]["jwt"]
+    assert auth["kubernetesServiceAccountToken"]["serviceAccountRef"] == {"name": "coreflux-mcp-sync"}
+    assert (auth["path"], auth["role"]) == ("coreflux-mcp-prod-jwt", "coreflux-mcp-prod-server")
 
 
 def test_by_external_secrets_pods_mount_secrets_and_no_agent_is_asked_for() -> None:
     assert asked(by_external_secrets()) == {}
     arguments = template(by_external_secrets())["spec"]["containers"][0]["args"]
     assert arguments[1:3] == ["--from", "files:/etc/coreflux-mcp/secrets"]
-    keys = inputs(by_external_secrets(), "synced-mqtt")["spec"]["dataFrom"][0]["extract"]
-    assert keys["key"] == "mqtt"
-
-
-def test_the_launcher_finds_which_version_it_has_where_external_secrets_copied_it() -> None:
-    rewrite = inputs(by_external_secrets(), "synced-mqtt")["spec"]["dataFrom"][0]["rewrite"]
-
-    assert {"regexp": {"source": "^secretops\\-version$", "target": "mqtt-version"}} in rewrite
+    copied = inputs(by_external_secrets(), "synced-mqtt")["spec"]["dataFrom"][0]
+    assert copied["extract"]["key"] == "mqtt"
+    assert {"regexp": {"source": "^secretops\\-version$", "target": "mqtt-version"}} in copied["rewrite"]

@@ -157,25 +157,21 @@ def _whole(entry: Any) -> Any:
 
 
 def every_policy() -> str:
-    """Each policy of each kind of stack: on what, what, why."""
+    """Each policy of each kind of stack: on what, what, why. A set in braces is one rule for each of its names."""
     with tempfile.TemporaryDirectory() as folder:
         least = shipped(FOR_PODS, ca_file(Path(folder)))
+    kinds = {
+        "examples/Pulumi.prod-vault-kubernetes.yaml: an agent reads": _shown(least),
+        "Copied by External Secrets: the same but for": _shown(by_external_secrets(), only="server"),
+        "On this machine: the launcher reads": _shown(on_this_machine()),
+        "With every option: login by jwt, a PKI, a client certificate, a secret more": _shown(with_every_option()),
+    }
     lines = [
         "What server, rotator and operator of a stack of Vault may, as tests/unit/test_vault_policies.py finds it.",
         "Made by: python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt",
-        "",
-        "examples/Pulumi.prod-vault-kubernetes.yaml: an agent reads",
-        *_shown(least),
-        "",
-        "Copied by External Secrets: the same but for",
-        *_shown(by_external_secrets(), only="server"),
-        "",
-        "On this machine: the launcher reads",
-        *_shown(on_this_machine()),
-        "",
-        "With every option: login by jwt, a PKI, a client certificate, a secret more",
-        *_shown(with_every_option()),
     ]
+    for title, shown in kinds.items():
+        lines += ["", title, *shown]
     return "\n".join(lines) + "\n"
 
 
@@ -183,15 +179,15 @@ def _shown(deployed: Deployed, *, only: str = "") -> Iterator[str]:
     for one in deployed.of_type("vault:index/policy:Policy"):
         if not one.inputs["name"].endswith(only):
             continue
-        yield from ("", one.inputs["name"])
-        why = ""
-        for line in one.inputs["policy"].splitlines():
-            if line.startswith("# "):
-                why = line.removeprefix("# ")
-            elif line.startswith("path "):
-                yield f"  {json.loads(line.removeprefix('path ').removesuffix(' {'))}"
-            elif "capabilities" in line:
-                yield f"    {', '.join(json.loads(line.partition(' = ')[2]))}: {why}"
+        yield f"  {one.inputs['name']}"
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for why, path, may in re.findall(r'# (.*)\npath "(.*)" \{\n  capabilities = \[(.*)\]', one.inputs["policy"]):
+            folder, slash, name = path.rpartition("/")
+            which = (f"{folder}{slash}", may.replace('"', ""), why.replace(name, "{}") if name else why)
+            found.setdefault(which, []).append(name)
+        for (folder, may, why), on in found.items():
+            what = on[0] if len(on) == 1 else f"{{{', '.join(on)}}}"
+            yield f"    {folder}{what}: {may}; {why.replace('{}', what) if len(on) == 1 else why}"
 
 
 if __name__ == "__main__":

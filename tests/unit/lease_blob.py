@@ -1,0 +1,43 @@
+"""A lease that lies in this process: a stand-in for the blob of the Azure store. It proves nothing about Azure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from secretops.stores.key_vault.lease import LeaseBlob, Seen
+
+NOBODY = Seen("", None, "", False, False)
+
+
+class BlobInMemory(LeaseBlob):
+    """Keeps who has the lease and what they wrote. A test that follows the holder calls `follow`."""
+
+    def __init__(self) -> None:
+        super().__init__("https://account.blob.core.windows.net/container/rotator")
+        self.owner, self.seen, self.for_ever = "", NOBODY, False
+
+    def acquire(self, lease: str, seconds: int) -> bool:  # noqa: ARG002 - it never ends by itself
+        if self.owner not in ("", lease):
+            return False
+        self.owner = lease
+        return True
+
+    def renew(self, lease: str) -> bool:
+        return self.owner == lease
+
+    def say(self, lease: str, holder: str, since: datetime, count: int) -> bool:
+        if self.owner == lease:
+            self.seen = Seen(holder, since, str(count), True, False)
+        return self.owner == lease
+
+    def release(self, lease: str) -> None:
+        if self.owner == lease:
+            self.owner = ""
+
+    def look(self) -> Seen:
+        return Seen(self.seen.holder, self.seen.since, self.seen.count, bool(self.owner), self.for_ever)
+
+    def follow(self, name: str = "the follower") -> None:
+        """Take the lease from its holder, as whoever follows one that did not renew."""
+        self.owner = "another"
+        assert self.say(self.owner, name, datetime.now(UTC), 0)

@@ -1,0 +1,150 @@
+"""What doctor says of a stack in Azure, by what its vault is made to say here. Real requests are in tests/contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
+
+from secretops.engine.state import Stage, Version
+from secretops.manifest import AzureStore
+from secretops.operations.doctor import azure as examining
+from secretops.operations.doctor.check import Check, Level
+from secretops.operations.doctor.key_vault import Vault
+from secretops.operations.session import Session
+from secretops.stores.key_vault import tags
+from secretops.stores.key_vault.api import Deleted, Kept
+from secretops.stores.key_vault.errors import ForbiddenError
+from secretops.stores.key_vault.lease import Timing
+from secretops.stores.key_vault.tags import State
+from secretops.trails.protocol import Access
+from tests.unit.lease_blob import BlobInMemory
+
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(hours=3)
+STORE = AzureStore(
+    tenant="t",
+    vault="https://kv.vault.azure.net",
+    secrets={"mqtt": "mqtt"},
+    pending={"mqtt": "mqtt-pending"},
+    lease="https://account.blob.core.windows.net/c/rotator",
+    workspace="w",
+)
+
+
+def kept(number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires: datetime | None = None) -> Kept:
+    version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
+    return Kept(
+        f"kv{number}", enabled, at + timedelta(seconds=number), expires, tags.facts(version, number, f"w{number}")
+    )
+
+
+@dataclass
+class Played:
+    """The vault of a stack that is as it should be, but for what a test says."""
+
+    state: State = field(default_factory=lambda: State((kept(1),), ()))
+    location: AzureStore = STORE
+    lease: BlobInMemory = field(default_factory=BlobInMemory)
+    timing: Timing = field(default_factory=lambda: Timing(look=0.01))
+    said_at: datetime | None = field(default_factory=lambda: datetime.now(UTC))
+    record: datetime | None = NOW
+    denied: tuple[ForbiddenError, ...] = ()
+    held: dict[str, Deleted] = field(default_factory=dict)
+    accessed: tuple[Access, ...] = ()
+    short_name: str = "kv"
+    names: tuple[str, ...] = ("mqtt", "mqtt-pending")
+
+    @property
+    def states(self) -> dict[str, State]:
+        return {"mqtt": self.state}
+
+    def reach(self) -> None:
+        """It answers."""
+
+    def forbidden(self) -> tuple[ForbiddenError, ...]:
+        return self.denied
+
+    def deleted(self) -> dict[str, Deleted]:
+        return self.held
+
+    def newest_record(self, since: timedelta) -> datetime | None:  # noqa: ARG002
+        return self.record
+
+    def accesses(self, since: timedelta) -> tuple[Access, ...]:  # noqa: ARG002
+        return self.accessed
+
+    def strangers(self) -> list[str]:
+        return []
+
+    def finds(self, name: str) -> Level:
+        checks: list[Check] = examining.azure_checks(cast(Vault, self), cast(Session, None))
+        (one,) = [check for check in checks if check.name == name]
+        return one.look().level
+
+
+@pytest.fixture(autouse=True)
+def without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What repairs is another test's."""
+    monkeypatch.setattr(examining, "ticks", lambda _session: None)
+
+
+def access(**changes: Any) -> Access:
+    said: dict[str, Any] = {"time": NOW, "reader": "server", "operation": "SecretGet", "secret": "mqtt"}
+    said |= {"source": "", "allowed": False, "given": False, "done": False, "declared": True}
+    return Access(**{**said, **changes})
+
+
+def test_a_stack_that_is_as_it_should_be_is_well() -> None:
+    names = ("vault", "clock", "your rights", "names", "pending", "versions", "lease", "audit", "readers' rights")
+    assert {name: Played().finds(name) for name in names} == dict.fromkeys(names, Level.OK)
+
+
+PAST = NOW - timedelta(days=1)
+OURS, THEIRS = Deleted({tags.FORGETTING: "x"}, None, False), Deleted({}, None, True)
+
+
+@pytest.mark.parametrize(
+    ("check", "played"),
+    [
+        ("clock", {"said_at": NOW - timedelta(hours=1)}),
+        ("your rights", {"denied": (ForbiddenError("no"),)}),
+        ("names", {"held": {"mqtt": THEIRS}}),
+        ("pending", {"state": State((kept(1),), (kept(2),))}),
+        ("pending", {"state": State((kept(1), kept(2)), (kept(2),))}),
+        ("versions", {"state": State((kept(1, enabled=False),), ())}),
+        ("versions", {"state": State((kept(1, expires=PAST),), ())}),
+        ("versions", {"state": State((kept(1), kept(2), kept(3)), ())}),
+        ("audit", {"record": None}),
+        ("audit", {"location": STORE.model_copy(update={"workspace": ""})}),
+        ("readers' rights", {"accessed": (access(),)}),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_found(check: str, played: dict[str, Any]) -> None:
+    assert Played(**played).finds(check) is Level.ATTENTION
+
+
+@pytest.mark.parametrize(
+    ("check", "played"),
+    [
+        ("names", {"held": {"mqtt": OURS}}),
+        ("pending", {"state": State((kept(1),), (kept(2, at=NOW),))}),
+        ("versions", {"state": State((kept(1, at=NOW), kept(2, at=NOW), kept(3, at=NOW)), ())}),
+        ("readers' rights", {"accessed": (access(declared=False), access(allowed=True))}),
+    ],
+)
+def test_what_is_at_work_or_of_strangers_is_no_finding(check: str, played: dict[str, Any]) -> None:
+    assert Played(**played).finds(check) is Level.OK
+
+
+def test_a_lease_that_nobody_renews_or_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examining, "LONGEST_LEASE", 0.05)
+    played = Played()
+    played.lease.owner = "somebody's"
+    assert played.finds("lease") is Level.ATTENTION
+    played.lease.for_ever = True
+    assert played.finds("lease") is Level.ATTENTION

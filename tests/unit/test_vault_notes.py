@@ -1,0 +1,155 @@
+"""What a path's notes say of versions, beside the documents that lie there. The server is a mapping in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
+
+from secretops.engine.journal import Entry
+from secretops.engine.state import Stage, Version
+from secretops.errors import UsageError
+from secretops.stores.vault import notes
+from secretops.stores.vault.api import Api, Found, Kept, Metadata
+from secretops.stores.vault.documents import VERSION
+from secretops.stores.vault.notes import LAST, LONGEST_NOTE, Noted, State
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def noted(name: str, *numbers: int, planned: int | None = None, copies: tuple[int, ...] = (), **times: Any) -> Noted:
+    version = Version(id=name, stage=Stage.PENDING, created=NOW, **times)
+    return Noted(version=version, numbers=numbers, planned=planned, copies=copies)
+
+
+class Server:
+    """Paths with documents and notes, as `State.of` asks for them."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, list[Mapping[str, str] | None]] = {"it": [], "apart": []}
+        self.notes: dict[str, dict[str, str]] = {"it": {}, "apart": {}}
+
+    def has(self, path: str, *said: Mapping[str, str] | None, of: tuple[Noted, ...] = ()) -> Server:
+        """Documents, the oldest first; None for one that was destroyed."""
+        self.documents[path] = list(said)
+        self.notes[path] = dict(one.note() for one in of)
+        return self
+
+    @property
+    def state(self) -> State:
+        return State.of(cast(Api, self), "it", "apart")
+
+    def metadata(self, path: str) -> Metadata | None:
+        all_of_them = self.documents[path]
+        known = {at: Kept(NOW, None, one is None) for at, one in enumerate(all_of_them, 1)}
+        return Metadata(len(all_of_them), known, self.notes[path], 0)
+
+    def read(self, path: str, number: int | None = None) -> Found | None:
+        number = number or len(self.documents[path])
+        found = self.documents[path][number - 1] if 0 < number <= len(self.documents[path]) else None
+        return Found(number, NOW, found) if found else None
+
+
+def document(name: str, password: str = "x") -> dict[str, str]:
+    return {"password": password, VERSION: name}
+
+
+def stages(state: State) -> dict[str, Stage]:
+    return {version.id: version.stage for version in state.versions.all}
+
+
+def test_versions_are_staged_by_their_documents_and_older_documents_are_surplus() -> None:
+    state = (
+        Server()
+        .has("it", document("a"), document("b"), document("c"), of=(noted("a", 1), noted("b", 2), noted("c", 3)))
+        .has("apart", document("d"), of=(noted("d", 1),))
+        .state
+    )
+    assert stages(state) == {"b": Stage.PREVIOUS, "c": Stage.CURRENT, "d": Stage.PENDING}
+    assert state.is_found and not state.taken_away
+    assert state.surplus() == [1]
+    assert state.changes() == {f"{notes.NAMED}a": None}
+
+
+@pytest.mark.parametrize(
+    ("newest", "current", "theirs"),
+    [(document("b"), "b", False), ({"password": "typed"}, "a", True), (document("a", "typed"), "a", True)],
+    ids=["ours", "a person's", "a person's, of an older one"],
+)
+def test_a_plan_came_true_only_where_its_document_says_so(newest: dict[str, str], current: str, theirs: bool) -> None:
+    state = Server().has("it", document("a"), newest, of=(noted("a", 1), noted("b", planned=2))).state
+    found = state.versions.current
+    assert found and found.id == current
+    assert (state.theirs is not None) is theirs
+    assert not state.may_yet_come
+
+
+def test_a_plan_of_which_no_document_is_there_may_yet_come() -> None:
+    state = Server().has("it", document("a"), of=(noted("a", 1), noted("b", planned=2))).state
+    assert state.may_yet_come and state.is_found
+    assert stages(state) == {"a": Stage.CURRENT}
+    assert state.changes() == {}, "the plan stays noted"
+
+
+def test_an_older_version_that_a_person_gives_again_is_current_since_an_unknown_time() -> None:
+    both = (noted("a", 1, published=NOW), noted("b", 2, published=NOW))
+    state = Server().has("it", document("a"), document("b"), document("a"), of=both).state
+    current = state.versions.current
+    assert state.rolled_back and state.theirs is None
+    assert current and (current.id, current.published) == ("a", None)
+    assert state.surplus() == [1], "one document of a version is enough"
+
+
+def test_a_retired_version_that_a_person_gives_again_is_an_edit() -> None:
+    both = (noted("a", 1, retired=NOW), noted("b", 2))
+    state = Server().has("it", document("a"), document("b"), document("a"), of=both).state
+    assert not state.rolled_back
+    assert state.theirs and state.theirs.number == 3
+    assert stages(state)["b"] is Stage.CURRENT
+
+
+def test_of_two_that_claim_the_pending_document_the_document_says_which() -> None:
+    claims = (noted("b", 1), noted("c", 1))
+    server = Server().has("it", document("a"), of=(noted("a", 1),)).has("apart", document("c"), of=claims)
+    assert stages(server.state) == {"a": Stage.CURRENT, "c": Stage.PENDING}
+
+
+def test_a_current_document_that_somebody_destroyed_is_taken_away() -> None:
+    state = Server().has("it", document("a"), None, of=(noted("a", 1), noted("b", 2))).state
+    assert state.taken_away and not state.is_found
+
+
+def test_copies_of_a_person_that_were_adopted_go_with_the_older_documents() -> None:
+    adopted = noted("b", 3, copies=(2,))
+    state = Server().has("it", document("a"), {"password": "x"}, document("b"), of=(noted("a", 1), adopted)).state
+    assert state.surplus() == [2]
+
+
+def test_notes_that_do_not_read_are_somebody_elses() -> None:
+    server = Server().has("it", document("a"), of=(noted("a", 1),))
+    server.notes["it"] |= {f"{notes.NAMED}b": "no json", f"{notes.NAMED}c": "[]", "mine": "yes"}
+    assert stages(server.state) == {"a": Stage.CURRENT}
+
+
+def test_a_version_is_read_as_it_was_noted() -> None:
+    one = noted("a", 1, user="ü.b%2F /", published=NOW + timedelta(microseconds=5), verified=NOW)
+    current = Server().has("it", document("a"), of=(one,)).state.versions.current
+    assert current == one.version.at(stage=Stage.CURRENT)
+
+
+def test_a_name_that_no_note_holds_is_refused() -> None:
+    with pytest.raises(UsageError):
+        noted("a", 1, user="u" * LONGEST_NOTE).note()
+
+
+def test_the_journals_entry_is_cut_to_a_note_and_found_again() -> None:
+    entry = Entry(time=NOW, secret="it", version="a", step="apply", outcome="it went wrong: ä" * 100)
+    text = notes.entry_note(entry)
+    assert len(text.encode()) <= LONGEST_NOTE
+    found = notes.last_entry("it", Metadata(0, {}, {LAST: text}, 0))
+    assert found and found.outcome and entry.outcome and entry.outcome.startswith(found.outcome)
+    assert notes.last_entry("it", Metadata(0, {}, {LAST: "torn {"}, 0)) is None
