@@ -19,7 +19,7 @@ from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.trails.vault import NOBODY
 from secretops.values import Value
-from tests.contract.live_openbao import LiveVault, live_vault, without
+from tests.contract.live_openbao import LiveVault, live_vault
 from tests.real.openbao import OpenBao
 
 pytestmark = pytest.mark.real
@@ -149,11 +149,3 @@ def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_li
     assert first != current
 
 
-def test_who_may_not_have_a_text_hashed_is_told_which_right_that_takes(watched: Watched) -> None:
-    live = watched.live
-    for missing, told in (("sys/audit", "sudo"), ("sys/audit-hash/*", "audit-hash")):
-        live.root.sys.create_or_update_policy(live.role("less"), without(missing, live.operator_policy()))
-        done = live.run(live.operator("dan", live.role("less")), "audit", "--given", "mqtt", *watched.files)
-        assert done.returncode == 1, done.stderr
-        assert told in done.stderr and "->" in done.stderr
-        assert "Traceback" not in done.stderr and watched.canaries[0] not in done.stderr

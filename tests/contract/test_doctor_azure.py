@@ -76,17 +76,6 @@ def test_what_may_not_be_looked_at_is_named_and_is_no_vault_that_does_not_answer
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_vault_that_does_not_answer_is_reported_by_each_check(place: LiveVault) -> None:
-    found = looked_at(place, vault="https://no-such-vault.vault.azure.net")
-
-    result = VaultAnswers(found).look()
-    assert result.level is Level.ATTENTION
-    for ask in (found.deleted, found.strangers, lambda: found.states):
-        with pytest.raises(Exception, match="no-such-vault"):
-            ask()
-
-
-@pytest.mark.usefixtures("operator")
 def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(place: LiveVault) -> None:
     theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
     location: AzureStore = place.location.model_copy(update={"tenant": theirs})

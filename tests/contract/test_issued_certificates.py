@@ -18,7 +18,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions
 from secretops.errors import UnreachableError
-from secretops.operations.status import Standing, status
 from secretops.stores.vault.errors import DeniedError
 from tests.gates.doomed import start
 from tests.real.certified import Connecting
@@ -79,16 +78,6 @@ def due(stack: IssuedStack) -> None:
     at = renewal_at(current(stack))
     assert at
     stack.clock.skip((at - stack.clock()).total_seconds() + 1)
-
-
-def test_the_first_one_is_there_before_anybody_can_log_in(stack: IssuedStack, broker: Mosquitto) -> None:
-    assert [one.secret for one in stack.tick() if one.done] == [CERTIFICATE]
-    stack.put("broker-admin", dict(broker.admin))
-    assert errors(stack) == []
-    assert stack.log_in() == "Success"
-    (row,) = [one for one in status(stack.session()) if one.name == CERTIFICATE]
-    assert row.standing is Standing.VERIFIED
-    assert row.current and row.due == renewal_at(row.current)
 
 
 def test_it_is_for_this_client_alone_and_comes_with_its_chain_and_the_brokers_ca(running: IssuedStack) -> None:

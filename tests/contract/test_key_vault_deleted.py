@@ -8,15 +8,10 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from secretops.errors import StoreError, UnreachableError
-from secretops.stores.key_vault import api
-from secretops.stores.key_vault.api import Api
-from secretops.stores.leases import LostError
-from tests.contract.live_key_vault import NOW, LiveVault, V, followed, make, publish, version
+from secretops.errors import StoreError
+from tests.contract.live_key_vault import NOW, LiveVault, V, make, publish, version
 from tests.contract.places import FIELDS
 from tests.real.azure import Azure
-from tests.real.azure_clients import AzureClients
-from tools.key_vault.roles import SECRETS_OFFICER
 
 pytestmark = pytest.mark.real
 
@@ -24,15 +19,6 @@ pytestmark = pytest.mark.real
 @pytest.fixture
 def place(azure: Azure) -> LiveVault:
     return LiveVault.at(azure)
-
-
-def test_forgetting_purges_where_the_vault_allows_it(place: LiveVault) -> None:
-    publish(place, V[1])
-    place.open().add("it", version(V[2]), make())
-    assert place.open().kept() == ("it",)
-    place.open().forget("it")
-    assert place.open().kept() == ()
-    assert place.vault.all_deleted()[0] == []
 
 
 def test_where_the_vault_is_protected_from_purging_forgetting_disables_deletes_and_says_what_remains(
@@ -62,28 +48,6 @@ def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_pu
     assert [one["id"].rpartition("/")[2] for one in place.vault.all_deleted()[0]] == ["it-pending"]
 
 
-def test_who_may_not_look_at_what_is_deleted_says_so_and_an_operator_brings_it_back(
-    place: LiveVault, caplog: pytest.LogCaptureFixture
-) -> None:
-    place.vault.access.reaches_deleted = False
-    old = publish(place, V[1])
-    with caplog.at_level(logging.WARNING):
-        place.open().forget("it")
-    assert caplog.text.count("az keyvault secret purge") == 2
-    assert {one["id"].rpartition("/")[2] for one in place.vault.all_deleted()[0]} == {"it", "it-pending"}
-    assert place.open().kept() == ()
-    with pytest.raises(StoreError, match="by an operator"):
-        place.open().add("it", version(V[2]), make())
-    operator = place.azure.principal("operator")
-    place.vault.access.grant(operator.oid, SECRETS_OFFICER)
-    new = make()
-    store = place.open(client=AzureClients(place.azure.environment(operator)).vault(place.location.vault))
-    store.add("it", version(V[2]), new)
-    store.publish("it", V[2], NOW)
-    assert place.delivered() == dict(new)
-    assert place.keeps(old["password"]) == []
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("then", ["settle", "add"])
 def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure, then: str) -> None:
@@ -111,48 +75,3 @@ def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure, then: str) 
     assert moment > 8, "some moments are missed"
 
 
-@pytest.mark.parametrize("method", ["delete", "purge", "recover"])
-def test_who_was_followed_neither_deletes_nor_purges_nor_brings_back(
-    place: LiveVault, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    """Each is asked for anew, and not on the strength of the requests before it."""
-    publish(place, V[1])
-    store, act = place.open(), getattr(Api, method)
-    if method == "recover":
-        place.vault.purge_protection = True
-        store.forget("it")
-
-    def after_being_followed(self: Api, name: str) -> None:
-        followed(place)
-        act(self, name)
-
-    with store.lease("who was held up"):
-        monkeypatch.setattr(Api, method, after_being_followed)
-        before = len(place.vault.audit)
-        with pytest.raises(LostError):
-            if method == "recover":
-                store.add("it", version(V[2]), make())
-            else:
-                store.forget("it")
-    done = f"Secret{method.capitalize()}"
-    assert done not in {row["OperationName"] for row in place.vault.audit[before:]}
-
-
-def test_a_deletion_that_somebody_undoes_is_not_waited_for_for_ever(
-    place: LiveVault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api, "LONGEST_CHANGE", 0.2)
-    monkeypatch.setattr(api, "LOOK", 0.05)
-    publish(place, V[1])
-    store = place.open()
-
-    def undo() -> None:
-        if len(place.vault.all_deleted()[0]) == 1:
-            place.vault.around_write.clear()
-            place.vault.purge("it-pending")
-
-    place.vault.around_write.append(undo)
-    with pytest.raises(UnreachableError, match="it-pending in kv-"):
-        store.forget("it")
-    store.forget("it")
-    assert place.vault.all_deleted()[0] == []

@@ -112,20 +112,6 @@ def test_what_was_sent_before_its_writer_was_followed_and_came_after_is_taken_ba
     assert len(place.all_versions()) == before
 
 
-def test_the_way_back_that_an_edit_is_told_with_works(place: LiveVault) -> None:
-    value = publish(place, V[1])
-    place.edit(value["password"], "typed-by-a-person")
-    with pytest.raises(StoreError) as refused:
-        place.open().settle("it", NOW)
-    command = refused.value.remedy.partition("(")[2].partition(")")[0].split()
-    assert command[:4] == ["az", "keyvault", "secret", "set-attributes"]
-    vault, _, path = command[5].partition("/secrets/")
-    assert (command[4], vault, command[6:]) == ("--id", place.location.vault, ["--enabled", "false"])
-    place.client.update_secret_properties(*path.split("/"), enabled=False)
-    place.open().settle("it", NOW)
-    assert place.delivered() == dict(value)
-
-
 def test_a_current_version_that_a_person_disabled_is_not_given_back_and_the_next_one_is_published(
     place: LiveVault,
 ) -> None:
@@ -139,21 +125,6 @@ def test_a_current_version_that_a_person_disabled_is_not_given_back_and_the_next
     new = publish(place, V[2])
     assert place.delivered() == dict(new)
     assert place.open().astray("it") is None
-
-
-def test_whoever_disabled_ours_and_made_theirs_has_edited_it_and_puts_it_to_keep_it(place: LiveVault) -> None:
-    publish(place, V[1])
-    place.clear()
-    theirs = make()
-    place.client.set_secret("it", json.dumps(dict(theirs)))
-    with pytest.raises(StoreError, match="changed by hand"):
-        place.open().settle("it", NOW)
-    place.open().add("it", version(V[2]), make())
-    with pytest.raises(StoreError, match="changed by hand"):
-        place.open().publish("it", V[2], NOW)
-    assert place.delivered() == dict(theirs)
-    publish(place, V[3], theirs)
-    assert place.open().astray("it") is None and place.delivered() == dict(theirs)
 
 
 def roll_back(place: LiveVault, name: str, **changes: str) -> None:

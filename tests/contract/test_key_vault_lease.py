@@ -15,12 +15,11 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from azure.storage.blob import BlobLeaseClient
 
 from secretops.errors import LeaseHeldError, StoreError
-from secretops.stores.key_vault.lease import LeaseBlob, Timing
+from secretops.stores.key_vault.lease import Timing
 from secretops.stores.leases import LostError
-from tests.contract.live_key_vault import DEADLINE, NOT_RENEWED, NOW, V, make, publish, version
+from tests.contract.live_key_vault import DEADLINE, NOW, V, make, publish, version
 from tests.contract.places import InVault
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -79,23 +78,6 @@ def test_of_two_rotators_the_one_that_lost_the_lease_writes_nothing(place: InVau
     assert [one.id for one in place.open().versions("it").all] == [V[1], V[2]]
 
 
-def test_a_lease_that_somebody_ended_is_lost(place: InVault) -> None:
-    store = place.open(timing=NOT_RENEWED)
-    with store.lease("whose lease is ended"):
-        store.confirm()
-        BlobLeaseClient(place.clients.blob(place.location.lease)).break_lease(lease_break_period=0)
-        with pytest.raises(LostError):
-            store.confirm()
-
-
-def test_a_lease_that_was_given_back_keeps_nobody_out(place: InVault) -> None:
-    with place.open(timing=NOT_RENEWED).lease("the first"):
-        pass
-    assert not LeaseBlob(place.location.lease, place.clients.blob).look().leased
-    with place.open(timing=NOT_RENEWED).lease("the next"):
-        pass
-
-
 def test_the_blob_is_made_by_whoever_takes_its_lease_first_and_its_container_is_not(place: InVault) -> None:
     blob = place.location.lease.rpartition("/")[0]
     fresh = place.location.model_copy(update={"lease": f"{blob}/fresh"})
@@ -106,7 +88,3 @@ def test_the_blob_is_made_by_whoever_takes_its_lease_first_and_its_container_is_
         pass
 
 
-def test_a_lease_that_a_person_took_for_ever_is_reported_with_what_ends_it(place: InVault) -> None:
-    place.clients.blob(place.location.lease).acquire_lease()
-    with pytest.raises(StoreError, match="az storage blob lease break"), place.open().lease("one"):
-        pass

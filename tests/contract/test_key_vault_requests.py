@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.manifest import AzureStore
+from secretops.errors import SecretopsError, StoreError, UnreachableError
 from secretops.stores import open_store
-from secretops.stores.key_vault import api
 from tests.contract.live_key_vault import DEADLINE, NOW, LiveVault, V, less_patient, make, publish, version
-from tests.contract.places import FIELDS
 from tests.real.azure import Azure
 from tools.key_vault.faults import Fault, failing, losing_the_answer, throttling
 from tools.key_vault.problems import Refusal
@@ -97,57 +89,6 @@ def test_a_vault_that_does_not_serve_is_asked_again_and_after_some_times_given_u
     assert time.monotonic() - began < DEADLINE, "whatever Retry-After asks for"
 
 
-def rotate(place: LiveVault) -> None:
-    publish(place, V[2])
-    place.open().mark("it", V[1], retired=NOW)
-    assert [one.retired for one in place.open().versions("it").all] == [NOW, None]
-
-
-def purge(place: LiveVault) -> None:
-    place.open().forget("it")
-    assert place.vault.all_deleted()[0] == [] and place.delivered() == dict.fromkeys(FIELDS)
-
-
-def put_again(place: LiveVault) -> None:
-    place.vault.purge_protection = True
-    place.open().forget("it")
-    assert place.delivered() == dict.fromkeys(FIELDS)
-    new = publish(place, V[2])
-    assert place.delivered() == dict(new)
-
-
-@pytest.mark.parametrize(
-    ("operation", "work"),
-    [
-        ("GetSecretVersions", rotate),
-        ("SetSecret", rotate),
-        ("UpdateSecret", rotate),
-        ("DeleteSecret", purge),
-        ("GetDeletedSecret", purge),
-        ("PurgeDeletedSecret", purge),
-        ("RecoverDeletedSecret", put_again),
-    ],
-)
-def test_every_operation_is_asked_again_whatever_goes_wrong_first(
-    place: LiveVault,
-    impatient: None,
-    monkeypatch: pytest.MonkeyPatch,
-    operation: str,
-    work: Callable[[LiveVault], None],
-) -> None:
-    publish(place, V[1])
-    faults = [
-        losing_the_answer(operation),
-        throttling(operation, retry_after=None),
-        Fault(Refusal(408, "RequestTimeout", "said by the stand-in"), operation),
-        *(failing(operation, status=status) for status in (500, 502, 503, 504)),
-    ]
-    monkeypatch.setattr(api, "RETRIES", len(faults))
-    place.vault.faults += faults
-    work(place.again())
-    assert [fault.times for fault in faults] == [0] * len(faults)
-
-
 @pytest.mark.parametrize(
     ("refusal", "kind", "named"),
     [
@@ -170,71 +111,9 @@ def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
     place.vault.faults.clear()
 
 
-def granted(place: LiveVault, principal: Principal) -> AzureStore:
-    from tools.key_vault.roles import SECRETS_OFFICER
-
-    place.vault.access.grant(principal.oid, SECRETS_OFFICER)
-    return place.location
-
-
 def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:
     value = publish(place, V[1])
     store, _ = open_store(granted(place, azure_environment), role="operator")
     assert store.read("it", V[1], purpose="test") == value
 
 
-@pytest.mark.parametrize(
-    ("environment", "location", "kind"),
-    [
-        ({"IDENTITY_HEADER": "wrong"}, {}, UsageError),
-        ({}, {"vault": "https://no-such-vault.vault.azure.net"}, UnreachableError),
-        ({"REQUESTS_CA_BUNDLE": None}, {}, StoreError),
-        ({}, {"vault": "http://kv.vault.azure.net"}, StoreError),
-    ],
-    ids=["no login", "no such vault", "a stranger", "no TLS"],
-)
-def test_what_the_sdk_can_not_do_is_told_with_its_remedy(
-    environment: dict[str, str | None],
-    location: dict[str, str],
-    kind: type[SecretopsError],
-    request: pytest.FixtureRequest,
-) -> None:
-    place, azure_environment, monkeypatch = map(request.getfixturevalue, ("place", "azure_environment", "monkeypatch"))
-    request.getfixturevalue("impatient")
-    for name, text in environment.items():
-        if text is None:
-            monkeypatch.delenv(name)
-        else:
-            monkeypatch.setenv(name, text)
-    where = granted(place, azure_environment).model_copy(update=location)
-    with pytest.raises(kind) as caught:
-        open_store(where, role="operator")[0].versions("it")
-    assert caught.value.remedy
-
-
-WITHOUT = """
-import sys
-sys.modules["azure"] = sys.modules["azure.core"] = None
-from secretops.errors import UsageError
-from secretops.manifest import AzureStore
-from secretops.launcher.sources import open_source
-from secretops.stores import open_store
-for act in (
-    lambda: open_store(
-        AzureStore(tenant="t", vault="https://v", secrets={}, pending={}, lease="https://l"), role="operator"
-    ),
-    lambda: open_source("azure-kv:some.vault.azure.net/mqtt"),
-):
-    try:
-        act()
-    except UsageError as error:
-        assert error.remedy
-    else:
-        raise SystemExit("it was not refused")
-"""
-
-
-def test_an_installation_without_azures_sdk_says_which_extra_to_install() -> None:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("AZURE_")}
-    command = [sys.executable, "-c", WITHOUT]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], timeout=DEADLINE, env=environment)

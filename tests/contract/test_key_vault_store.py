@@ -18,8 +18,6 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage
 from secretops.errors import UsageError
-from secretops.stores.key_vault import KeyVaultVersionStore
-from secretops.stores.key_vault.api import Api, Found
 from secretops.stores.key_vault.tags import PREFIX
 from secretops.stores.leases import LostError
 from tests.contract.live_key_vault import (
@@ -128,23 +126,6 @@ def test_a_publication_does_not_rest_on_a_renewal_however_recent_it_is(place: Li
     assert len(place.requests("SecretSet")) == before
 
 
-def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(
-    place: LiveVault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(place, V[1])
-    store, value = place.open(), Api.value
-
-    def stalled(self: Api, name: str, version: str | None = None) -> Found | None:
-        """The SDK asks again and again, for minutes."""
-        follows(place, monkeypatch)
-        return value(self, name, version)
-
-    with store.lease("who was held up"):
-        monkeypatch.setattr(Api, "value", stalled)
-        with pytest.raises(LostError):
-            store.read("it", V[1], purpose="test")
-
-
 @pytest.mark.parametrize("step", ["publish", "mark"])
 def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_second(
     place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch, step: str
@@ -176,26 +157,6 @@ def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_seco
     assert [one.verified for one in place.open().versions("it").all] == [None, None]
 
 
-def test_tags_of_others_stay(place: LiveVault) -> None:
-    publish(place, V[1])
-    found = place.client.get_secret("it").properties
-    place.client.update_secret_properties("it", found.version, tags={**(found.tags or {}), "owner": "team"})
-    place.open().mark("it", V[1], verified=NOW)
-    place.open().journal.write(Entry(time=NOW, secret="it", version=V[1], step="verify", outcome="done"))
-    tags = place.client.get_secret("it").properties.tags or {}
-    assert tags["owner"] == "team" and tags[f"{PREFIX}verified"] and len(tags) <= 15
-
-
-def test_what_is_kept_of_versions_shows_no_value(place: LiveVault) -> None:
-    value = publish(place, V[1])
-    place.open().mark("it", V[1], verified=NOW)
-    texts = [text for one in place.all_versions() for text in (one.tags or {}).values()]
-    assert not [text for text in texts for secret in value.values() if secret in text]
-    found = Api(place.location.vault, lambda _vault: place.client).value("it")
-    assert found and value["password"] in found.text and value["password"] not in repr(found)
-    assert not [row for row in place.vault.audit if value["password"] in json.dumps(row)]
-
-
 @pytest.mark.parametrize(
     ("user", "password"), [("u" * 257, "short"), ("u", "x" * 26_000)], ids=["the user's name", "the value"]
 )
@@ -207,24 +168,6 @@ def test_what_a_tag_or_a_secret_can_not_hold_is_refused_and_nothing_is_kept(
     with pytest.raises(UsageError):
         place.open().add("it", version(V[2], user), make(password=password))
     assert not [row for row in place.vault.audit[before:] if not row["OperationName"].startswith("SecretList")]
-
-
-def test_the_last_step_is_found_again_and_a_rotators_is_its_log_too(
-    place: LiveVault, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store, entry = place.open(), Entry(time=NOW, secret="it", version=V[1], step="prepare", outcome="done")
-    store.add("it", version(V[1]), make())
-    store.journal.write(entry)
-    assert place.open().journal.last("it") == entry
-    store.publish("it", V[1], NOW)
-    entry = Entry(time=NOW + timedelta(minutes=1), secret="it", version=V[1], step="apply", outcome="done")
-    store.journal.write(entry)
-    assert store.journal.last("it") == entry
-    assert place.open().journal.last("other") is None
-    assert capsys.readouterr().err == "", "an operator is told by the command, not by the journal"
-    loud = KeyVaultVersionStore(place.location, Api(place.location.vault, lambda _vault: place.client), loud=True)
-    loud.journal.write(entry)
-    assert json.loads(capsys.readouterr().err)["outcome"] == "done"
 
 
 def test_a_note_that_can_not_be_kept_undoes_no_step(

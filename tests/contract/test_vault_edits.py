@@ -13,10 +13,9 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.engine.state import Stage
-from secretops.errors import NotFoundError, StoreError, UsageError
+from secretops.errors import StoreError, UsageError
 from secretops.stores.vault.documents import VERSION
 from secretops.stores.vault.notes import LONGEST_NOTE
-from secretops.values import Value, new_password
 from tests.contract.live_vault import NOW, V, Way, make, publish, stages, version
 from tests.contract.vault_place import InMount
 from tests.real.openbao import OpenBao
@@ -69,37 +68,6 @@ def test_a_current_version_that_a_person_deleted_stays_deleted_until_they_say_ot
     place.clear()
     new = publish(place, V[2])
     assert place.delivered() == dict(new), "another one takes its place"
-
-
-def test_a_current_version_that_a_person_destroyed_is_told_without_a_way_back(place: InMount) -> None:
-    publish(place, V[1])
-    place.client.secrets.kv.v2.destroy_secret_versions("it", [1], mount_point=place.mount)
-    with pytest.raises(StoreError) as told:
-        place.open().settle("it", NOW)
-    assert "undelete" not in told.value.remedy
-    with pytest.raises(NotFoundError):
-        place.open().read("it", V[1], purpose="test")
-    assert place.open().versions("it").current, "who uses it is still known"
-    new = publish(place, V[2])
-    assert place.delivered() == dict(new)
-
-
-def test_a_persons_work_that_was_adopted_goes_with_our_own_document_of_it(place: InMount) -> None:
-    value = publish(place, V[1])
-    place.edit(value["password"], mine := new_password())
-    adopted = publish(place, V[2], Value({**value, "password": mine}))
-    assert place.keeps(mine) == ["it 3"]
-    assert place.delivered() == dict(adopted)
-    publish(place, V[3])
-    place.open().mark("it", V[2], retired=NOW)
-    assert place.keeps(mine) == []
-
-
-def test_a_mount_with_little_room_keeps_the_previous_version(openbao: OpenBao, tmp_path: Path) -> None:
-    place = InMount.at(openbao, tmp_path / "small", max_versions=2)
-    values = [publish(place, V[number]) for number in range(4)]
-    assert place.open().read("it", V[2], purpose="test") == values[2]
-    assert place.delivered() == dict(values[3])
 
 
 def test_what_left_the_stack_is_found_without_a_right_to_list_and_forgotten(place: InMount) -> None:

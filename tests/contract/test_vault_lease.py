@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
-from secretops.errors import LeaseHeldError, StoreError, UnreachableError
+from secretops.errors import LeaseHeldError, StoreError
 from secretops.stores.leases import Timing
 from tests.contract.live_vault import DEADLINE, NOW, V, Way, impatient, make, publish, version
 from tests.contract.vault_place import InMount
@@ -76,22 +76,6 @@ def test_of_many_takers_at_once_one_has_it(place: InMount) -> None:
     assert all(had[0] in str(error) for error in told)
 
 
-def test_a_lease_that_is_taken_while_we_look_whether_there_is_one_is_not_taken_again(place: InMount, way: Way) -> None:
-    said = {"holder": "the first", "since": "", "token": "", "renewed": "0"}
-    way.before(f"GET metadata/{LEASE}", lambda: place.write(LEASE, said))
-    way.before(WRITE, lambda: pytest.fail("it was taken over"))
-    timing = Timing(duration=120, renew=3600, look=0.1)
-
-    def renewed() -> None:
-        place.write(LEASE, {**said, "renewed": "1"})
-
-    way.before(
-        f"GET data/{LEASE}", lambda: way.before(f"GET data/{LEASE}", lambda: way.before(f"GET data/{LEASE}", renewed))
-    )
-    with pytest.raises(LeaseHeldError, match="the first"), place.open(timing=timing).lease("the second"):
-        pass
-
-
 @pytest.mark.parametrize("writes", ["taken", "renewed"])
 def test_a_lost_answer_leaves_the_lease_ours(place: InMount, way: Way, writes: str) -> None:
     store = place.open(timing=NOT_RENEWED)
@@ -103,22 +87,6 @@ def test_a_lost_answer_leaves_the_lease_ours(place: InMount, way: Way, writes: s
         store.confirm()
         assert place.document(LEASE)["holder"] == "the first"
     assert place.document(LEASE) == {"holder": ""}
-
-
-def test_a_renewal_that_can_not_be_asked_for_is_told_and_nothing_is_written(
-    openbao: OpenBao, place: InMount, way: Way
-) -> None:
-    value = publish(place, V[1])
-    store = place.open(timing=NOT_RENEWED)
-    store.add("it", version(V[2]), make())
-    with store.lease("the first"):
-        openbao.seal()
-        try:
-            with pytest.raises(UnreachableError, match="is sealed"):
-                store.publish("it", V[2], NOW)
-        finally:
-            openbao.unseal()
-    assert place.delivered() == dict(value)
 
 
 def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMount) -> None:

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from secretops.errors import UnreachableError
 from secretops.manifest import VaultLogin
-from secretops.stores import leases
 from secretops.stores.vault.errors import LoginError, UnwrapError
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.server import Server
@@ -89,40 +88,11 @@ def way(monkeypatch: pytest.MonkeyPatch) -> Way:
     return Way(monkeypatch)
 
 
-@pytest.fixture
-def skip(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let seconds pass for whoever has a token; the server's own clock goes on as it does."""
-    now, ahead = leases.awake_or_not, 0.0
-    monkeypatch.setattr(leases, "awake_or_not", lambda: now() + ahead)
-
-    def later(seconds: float) -> None:
-        nonlocal ahead
-        ahead += seconds
-
-    return later
-
-
-RENEW = "POST token/renew-self"
 UNWRAP = "POST wrapping/unwrap"
 
 
 def logins(way: Way, role: AppRole) -> int:
     return way.count(f"POST {role.mount}/login")
-
-
-def test_a_token_is_renewed_before_two_thirds_of_its_life_are_over_and_stays_the_same(
-    openbao: OpenBao, tmp_path: Path, way: Way, skip: Callable[[float], None]
-) -> None:
-    role = AppRole.at(openbao, tmp_path)
-    login = role.login()
-    first = login.token()
-    skip(TTL * 0.45)
-    assert (login.token(), way.count(RENEW)) == (first, 0)
-    skip(TTL * 0.15)
-    assert (login.token(), way.count(RENEW)) == (first, 1)
-    skip(TTL * 0.45)
-    assert (login.token(), way.count(RENEW), logins(way, role)) == (first, 1, 1)
-    login.close()
 
 
 def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
@@ -201,17 +171,6 @@ def test_what_a_thief_wrapped_anew_is_an_alarm_and_not_used(
     with pytest.raises(UnwrapError):
         role.login(wrapped=True).token()
     assert logins(way, role) == 0
-
-
-def test_a_namespaces_wrapped_secret_id_is_told_from_one_that_was_wrapped_anew(
-    openbao: OpenBao, tmp_path: Path
-) -> None:
-    namespace = openbao.namespace()
-    role = AppRole.at(openbao, tmp_path, namespace=namespace)
-    role.wrap()
-    login = role.login(wrapped=True)
-    login.token()
-    login.close()
 
 
 def test_a_lost_answer_to_an_unwrapping_is_not_asked_for_again_and_is_no_alarm(

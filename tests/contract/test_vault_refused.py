@@ -187,28 +187,6 @@ def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(pl
     assert place.delivered() == dict(new)
 
 
-def test_who_was_followed_loses_the_race_and_is_told_by_whom(place: InMount, way: Way) -> None:
-    publish(place, V[1])
-    late, early = make(), make()
-    store = place.open()
-
-    def followed() -> None:
-        """What a follower does, at once: a holder that renews would keep a real one out."""
-        place.write("rotator/lease", {"holder": "the follower", "since": "", "token": "", "renewed": "0"})
-        other = place.open()
-        other.add("it", version(V[3]), early)
-        other.publish("it", V[3], NOW)
-
-    with store.lease("the first"):
-        store.add("it", version(V[2]), late)
-        way.before("POST data/it", followed)
-        with pytest.raises(LostError, match="the follower"):
-            store.publish("it", V[2], NOW)
-    assert (stages(place), place.delivered()) == ({V[1]: Stage.PREVIOUS, V[3]: Stage.CURRENT}, dict(early))
-    place.open().settle("it", NOW)
-    assert place.keeps(late["password"]) == []
-
-
 def test_a_publication_on_its_way_is_refused_once_whoever_followed_has_prepared_another(
     place: InMount, way: Way
 ) -> None:

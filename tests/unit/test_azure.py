@@ -16,11 +16,8 @@ from tests.unit.azure_stack import (
     container,
     here,
     inputs,
-    manifest_of,
     on_azure,
     pods,
-    shipped,
-    store_of,
     trial,
     with_ca,
     with_every_option,
@@ -87,21 +84,6 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("program", "sdks"),
-    [
-        ("on_azure", ["pulumi_azure_native"]),
-        ("for_this_machine", ["pulumi_azure_native"]),
-        ("for_pods", ["pulumi_azure_native", "pulumi_kubernetes"]),
-    ],
-)
-def test_a_program_imports_the_sdks_of_its_two_sides_alone(program: str, sdks: list[str]) -> None:
-    found = imported(f"from tests.unit import azure_stack; azure_stack.{program}()", SDKS | {"pulumi", "botocore"})
-
-    assert found == str(["pulumi", *sdks])
-
-
 @pytest.mark.real
 def test_a_stack_file_is_judged_without_the_sdk() -> None:
     program = (
@@ -113,23 +95,3 @@ def test_a_stack_file_is_judged_without_the_sdk() -> None:
     assert imported(program, SDKS) == "[]"
 
 
-def test_next_is_what_the_server_waits_for() -> None:
-    prod = with_ca()
-    steps = ["put broker-admin", "put http-token", f"-n {inputs(prod, 'job')['jobName']} ", "status", "bootstrapped"]
-    places = [prod.exports["next"].find(step) for step in steps]
-
-    assert places == sorted(places) and -1 not in places, prod.exports["next"]
-
-
-@pytest.mark.parametrize(
-    "pair",
-    [
-        "prod-azure",
-        *(pytest.param(pair, marks=pytest.mark.slow) for pair in ("prod-azure-kubernetes", "dev-azure-local")),
-    ],
-)
-def test_a_shipped_example_deploys_once_its_ca_file_is_there(pair: str) -> None:
-    made = shipped(ca(), pair)
-
-    assert wrong(made) == []
-    assert {"broker-admin", "mqtt", "agent-key"} <= store_of(manifest_of(made)).secrets.keys()

@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from secretops.launcher.listening import Names as HostNames
-from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from tests.unit.azure_ids import DOMAIN, client_id
-from tests.unit.azure_stack import ca, container, inputs, variables, with_ca, with_every_option
+from tests.unit.azure_stack import container, inputs, variables, with_ca, with_every_option
 from tests.unit.harness import Deployed, before
 
 RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
@@ -38,14 +36,6 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
     assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
 
-def test_the_ca_file_is_laid_down_before_the_server_starts() -> None:
-    (first,) = inputs(with_ca(), "app")["template"]["initContainers"]
-
-    assert first["args"] == [variables(container(with_ca(), "app"))["MQTT_CA_CERT"]]
-    assert [entry["value"] for entry in first["env"]] == [ca().read_text()]
-    assert inputs(with_every_option(), "app")["template"]["initContainers"] == [], "there is nothing to lay down"
-
-
 @pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])
 def test_the_server_is_reached_from_its_environment_alone_unless_the_stack_says_otherwise(
     deployed: Callable[[], Deployed], external: bool
@@ -55,16 +45,6 @@ def test_the_server_is_reached_from_its_environment_alone_unless_the_stack_says_
     assert (ingress["external"], ingress["allowInsecure"], ingress["targetPort"]) == (external, False, 8080)
     host = f"coreflux-prod-server.{'' if external else 'internal.'}{DOMAIN}"
     assert made.exports["server"] == f"https://{host}/mcp"
-
-
-def test_the_launcher_serves_streamable_http_and_knows_its_names() -> None:
-    arguments = container(with_every_option(), "app")["args"]
-
-    assert arguments[3:7] == ["--transport", "http", "--listen", "0.0.0.0:8080"]
-    known = HostNames.of(parse_listen("0.0.0.0:8080"), arguments[8::2])
-    assert known.host("coreflux-prod-server"), "as other apps of the environment call it"
-    assert known.host(f"coreflux-prod-server.{DOMAIN}") and known.host("mcp.example.com")
-    assert not known.host("evil.example.com")
 
 
 def test_one_replica_has_every_session_and_a_new_revision_takes_over_from_the_old() -> None:

@@ -88,14 +88,6 @@ def test_somebody_has_to_put_values() -> None:
         file.parse("prod")
 
 
-def test_an_embedded_broker_is_reached_from_no_container() -> None:
-    file = file_on_azure()
-    file.entries["broker"] = '{"kind": "embedded"}'
-
-    with pytest.raises(ConfigurationError, match="which no container reaches"):
-        file.parse("dev")
-
-
 @pytest.mark.parametrize(
     ("endpoint", "key"),
     [
@@ -121,11 +113,6 @@ def test_an_image_of_another_registry_than_the_one_that_is_named_is_refused(imag
     (refusal,) = refusals(f', registry: "{REGISTRY}"', image=image)
 
     assert refusal.startswith(f"server.image: {image}")
-
-
-@pytest.mark.parametrize("image", ["plant.azurecr.io/mcp:1", "plant-a1b2c3d4.azurecr.io/mcp:1"])
-def test_a_login_server_may_have_a_label_behind_the_registrys_name(image: str) -> None:
-    file_on_azure(f', registry: "{REGISTRY}"', image=image).parse("prod")
 
 
 def test_a_bundle_that_no_variable_of_linux_holds_is_refused(tmp_path: Path) -> None:

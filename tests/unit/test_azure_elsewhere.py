@@ -16,7 +16,6 @@ from tests.unit.azure_stack import (
     IMAGE,
     ISSUER,
     OPERATOR,
-    READER,
     assignments,
     here,
     inputs,
@@ -77,14 +76,6 @@ def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> No
     extracted = {name: inputs(pods(), f"synced-{name}")["spec"]["dataFrom"][0]["extract"]["key"] for name in OF_SERVER}
     assert extracted == {name: store.secrets[name] for name in OF_SERVER}
     assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), OPERATOR)
-
-
-def test_a_user_is_granted_what_the_launcher_on_his_machine_fetches() -> None:
-    store = store_of(manifest_of(here()))
-
-    assert reads(here(), READER) == {"mqtt", "agent-key"}
-    assert {one["principalType"] for one in assignments(here()) if one["principalId"] == READER} == {"User"}
-    assert READER in store.readers["mqtt"] and READER not in store.readers["broker-admin"]
 
 
 def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:

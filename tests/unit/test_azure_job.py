@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,19 +42,6 @@ def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str
     assert one["args"][:2] == ["tick", "--scheduled"]
     folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
     assert folders == {str(Path(path).parent)}
-
-
-@pytest.mark.real
-def test_what_lays_files_down_writes_them(prod: Deployed, tmp_path: Path) -> None:
-    (first,) = inputs(prod, "job")["template"]["initContainers"]
-    paths = [str(tmp_path / Path(path).name) for path in first["args"]]
-
-    assert first["command"] == ["/opt/secretops/bin/python", "-m", "secretops.entrypoints.lay_files"]
-    command = [sys.executable, *first["command"][1:], *paths]
-    laid = subprocess.run(command, env=variables(first), capture_output=True, check=False)
-
-    assert (laid.returncode, laid.stdout, laid.stderr) == (0, b"", b"")
-    assert {path: Path(path).read_text() for path in paths} == lay_files.texts(paths, variables(first))
 
 
 def test_an_expiry_starts_the_rotator_too_once_somebody_may(prod: Deployed) -> None:

@@ -45,12 +45,6 @@ def test_versions_are_staged_by_the_order_of_their_publication() -> None:
     assert forgotten(state) == {"kv0"}
 
 
-def test_what_is_published_is_not_pending_any_more() -> None:
-    state = State((kept(1, 0), kept(3, 2, of="v2")), (kept(2, 1),))
-    assert stages(state) == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
-    assert forgotten(state) == {"kv1"}
-
-
 def test_a_publication_that_comes_after_its_successor_is_late_and_not_current() -> None:
     state = State((kept(1, 0), kept(3, 2), kept(2, 5)), ())
     assert state.late == {"kv5"}
@@ -103,13 +97,6 @@ def test_a_secret_that_is_being_forgotten_has_no_version_of_ours() -> None:
     assert stages(State((kept(1, 0), back), ())) == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
 
 
-def test_what_somebody_else_made_is_none_of_ours_and_counts_no_number() -> None:
-    state = State((kept(1, 0), theirs(5)), ())
-    assert stages(state) == {"v1": Stage.CURRENT}
-    assert state.next_number == 2
-    assert [one.id for one in state.newest] == ["kv5"]
-
-
 def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_first() -> None:
     one = kept(1, 0)
     full = Kept(one.id, True, NOW, None, {**one.tags, **{f"theirs-{number}": "x" for number in range(10)}})
@@ -119,14 +106,6 @@ def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_fi
     assert {f"{PREFIX}verified", f"{PREFIX}retired", f"{PREFIX}id"} <= marked.keys()
     assert "theirs-0" in marked and "theirs-9" not in marked
     assert tags.LAST not in tags.noted(Kept(one.id, True, NOW, None, with_last), verified=NOW, retired=NOW)
-
-
-def test_the_journals_entry_is_cut_to_a_tag_and_found_again() -> None:
-    long = Entry(time=NOW, secret="it", version="1", step="apply", outcome="the broker\nsaid 'ü' " + "x" * 500)
-    written = tags.with_last(kept(1, 0), long)
-    assert len(written[tags.LAST]) <= tags.LONGEST
-    found = State((Kept("kv", True, NOW, None, written),), ()).last("it")
-    assert found and found.outcome and long.outcome and long.outcome.startswith(found.outcome)
 
 
 @pytest.mark.parametrize("user", [None, "", "ü.b%2F /", "a" * 256])

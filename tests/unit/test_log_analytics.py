@@ -110,13 +110,6 @@ def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
     assert found.exit_code is ExitCode.DONE
 
 
-def test_rows_come_as_lists_and_as_answers_of_the_query_api_too(tmp_path: Path) -> None:
-    row = dedicated()
-    table = {"columns": [{"name": name, "type": "string"} for name in row], "rows": [list(row.values())]}
-    (one,) = view(tmp_path, row, [row, row], {"tables": [{"name": "PrimaryResult", **table}]}).rows
-    assert one.count == 4
-
-
 @LAYOUTS
 def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
     changed = {"HttpStatusCode": 403, "Id": ""} if row is dedicated else {"httpStatusCode_d": 403.0, "id_s": ""}

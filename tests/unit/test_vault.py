@@ -13,18 +13,14 @@ import pulumi
 import pytest
 
 from tests.unit.harness import Deployed, ca_file, texts
-from tests.unit.test_components import SDKS, imported
 from tests.unit.vault_stack import (
     ADDRESS,
-    FOR_PODS,
-    HERE,
     by_agent,
     by_external_secrets,
     for_this_machine,
     inputs,
     manifest_of,
     on_this_machine,
-    shipped,
     store_of,
     vaults,
     with_every_option,
@@ -139,33 +135,6 @@ def test_the_manifest_says_where_everything_is_and_who_reads_it() -> None:
     assert store.readers["mqtt"] == (server, rotator, "userpass/alice")
     for path in ("broker-admin", "pending/mqtt", "rotator/lease"):
         assert store.readers[path] == (rotator, "userpass/alice")
-
-
-def test_next_is_what_lets_server_and_rotator_in() -> None:
-    said = on_this_machine().exports["next"]
-
-    role = "auth/coreflux-mcp-dev-approle/role/coreflux-mcp-dev-server/secret-id"
-    assert f"vault write -f -field=secret_id {role}" in said
-    assert said.startswith("secretops put broker-admin") and said.endswith("secretops status")
-    wrapped = for_this_machine(", product: openbao, approle: {wrapped: true}").exports["next"]
-    assert f"bao write -f -wrap-ttl=1h -field=wrapping_token {role}" in wrapped
-    assert wrapped.count("-field=secret_id") == 1, "a rotator logs in each hour"
-    assert "kubectl" in by_agent().exports["next"]
-
-
-@pytest.mark.slow
-def test_on_this_machine_nothing_but_vaults_own_sdk_is_imported() -> None:
-    program = "from tests.unit import vault_stack; vault_stack.for_this_machine()"
-
-    assert imported(program, SDKS | {"pulumi", "lightkube", "botocore", "hvac"}) == "['pulumi', 'pulumi_vault']"
-
-
-@pytest.mark.parametrize("example", [FOR_PODS, HERE], ids=["in a cluster", "on this machine"])
-def test_the_shipped_example_deploys_once_its_ca_files_are_there(example: Path, ca: Path) -> None:
-    deployed = shipped(example, ca)
-
-    assert wrong(deployed) == []
-    assert store_of(manifest_of(deployed)).ca_file == str(ca)
 
 
 def test_two_audit_devices_are_enabled_in_production_by_the_api_of_vault() -> None:

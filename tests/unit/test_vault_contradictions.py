@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from settings import ConfigurationError
-from tests.unit.vault_stack import IMAGE, ISSUER, file_on_vault, for_pods, refusals
+from tests.unit.vault_stack import IMAGE, ISSUER, file_on_vault, refusals
 
 PODS = f'kind: kubernetes, image: "{IMAGE}"'
 SWARM = f"kind: swarm, image: '{IMAGE}', login: coreflux-mcp-login"
@@ -77,18 +77,6 @@ def test_what_contradicts_another_section_is_refused(more: dict[str, str], entry
 
 
 @pytest.mark.parametrize(
-    "more",
-    [
-        {"rotation": "{grace_seconds: 420}", "kind": PODS},
-        {"rotation": "{grace_seconds: 240}", "kind": PODS, "server": COPIED},
-        {"secrets": "{db: {fields: [url]}}", "kind": PODS, "server": COPIED},
-    ],
-)
-def test_what_fits_to_the_other_sections_is_taken(more: dict[str, str]) -> None:
-    assert file_on_vault(**more).parse("prod")
-
-
-@pytest.mark.parametrize(
     ("section", "was", "becomes", "entry"),
     [
         ("store", "userpass/alice", "alice", r"store\.operators\.0"),
@@ -108,12 +96,6 @@ def test_an_address_an_operator_or_a_broker_that_does_not_do_is_refused(
 
     with pytest.raises(ConfigurationError, match=entry):
         file.parse("dev")
-
-
-def test_the_stacks_own_root_takes_nobodys_certificate(tmp_path: Path) -> None:
-    found = refusals(f', pki: {{certificate_file: "{tmp_path}/none.crt"}}', broker=", client_certificate: true")
-
-    assert len(found) == 2 and all(one.startswith("store.pki.certificate_file") for one in found)
 
 
 @pytest.mark.parametrize("key", ["ca_file", "jwt: {issuer: 'https://a.example', server: a, rotator: b, ca_file"])
@@ -136,26 +118,3 @@ def test_no_more_secrets_are_kept_than_one_path_has_notes_for() -> None:
     assert found.startswith("secrets: 56")
 
 
-def test_where_the_agent_lays_the_certificate_cert_manager_writes_none() -> None:
-    server = ", certificate_issuer: {kind: Issuer, name: plant}"
-    (found,) = refusals("", server, ", client_certificate: true", kind=PODS)
-
-    assert found.startswith("server.certificate_issuer: with files of Vault's agent")
-    made = for_pods(server=f"{server}{COPIED}", broker=", client_certificate: true")
-    assert made.resources["certificate"]
-
-
-@pytest.mark.parametrize("entry", ["reference: SyncedKey", "vault_cidrs: [10.0.0.0/8]"])
-def test_what_a_cluster_says_of_vault_is_for_a_vault(entry: str) -> None:
-    file = file_on_vault(server=f", {entry}", kind=PODS)
-    file.entries["store"] = '{"kind": "kubernetes"}'
-
-    with pytest.raises(ConfigurationError, match=rf"server.{entry.partition(':')[0]}"):
-        file.parse("prod")
-
-
-def test_a_server_on_ecs_is_refused_before_somebody_completes_it() -> None:
-    found = refusals(kind=ECS)
-
-    assert any("store vault with server ecs" in one and "is not built" in one for one in found)
-    assert any("server.subnets: missing" in one for one in found)

@@ -15,7 +15,6 @@ import requests
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.stores.vault import errors, server
-from secretops.stores.vault.documents import VERSION, fields_of, version_of
 from secretops.stores.vault.errors import DeniedError, SealedError
 from secretops.stores.vault.server import Answer, Connection, Request, Server
 
@@ -85,9 +84,3 @@ def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monke
         Connection(Server(ADDRESS)).ask(Request(method="GET", path="m/data/it"), SECRET, patiently=False)
 
 
-def test_a_document_says_which_version_it_is_or_else_its_number() -> None:
-    ours = {"password": SECRET, VERSION: "20260301"}
-    assert (version_of(ours, 7), fields_of(ours)) == ("20260301", {"password": SECRET})
-    assert version_of({"password": SECRET}, 7) == "7"
-    assert fields_of({"password": 1}) is None
-    assert fields_of({}) == {}

@@ -154,14 +154,6 @@ def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path
     assert view(tmp_path, entry(token("root", "root"), path=path)).rows == []
 
 
-def test_the_same_path_in_another_namespace_is_another_secret(tmp_path: Path) -> None:
-    elsewhere = entry(request={"namespace": {"id": "x", "path": "team/"}})
-    assert view(tmp_path, elsewhere).rows == []
-    theirs = MANIFEST.model_copy(update={"store": STORE.model_copy(update={"namespace": "team"})})
-    file = tmp_path / "audit.jsonl"
-    assert audit(theirs, [str(file)]).rows[0].count == 1
-
-
 @pytest.mark.parametrize(
     ("operation", "path", "outcome"),
     [

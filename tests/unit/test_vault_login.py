@@ -14,7 +14,6 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.manifest import VaultLogin
-from secretops.operations import given
 from secretops.redaction import HIDDEN, redact
 from secretops.stores import leases
 from secretops.stores.vault import server
@@ -47,13 +46,6 @@ def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: 
     with pytest.raises(UsageError) as told:
         Login(SERVER, environment={"HOME": str(tmp_path)}).token()
     assert text not in str(told.value)
-
-
-def test_a_persons_token_is_never_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "ask", lambda *_, **__: pytest.fail("nothing is asked"))
-    login = Login(SERVER, environment={"VAULT_TOKEN": secrets.token_hex(12)})
-    login.token()
-    login.close()
 
 
 class Standin:
@@ -103,24 +95,6 @@ def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
     monkeypatch.setattr(Connection, "ask", lambda *_, **__: Answer(200, body))
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1"):
         Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")})).token()
-
-
-def test_a_good_answer_without_a_hash_is_a_message_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "ask", lambda *_, **__: Answer(200, {"data": {}}))
-    text = secrets.token_hex(12)
-    api = Api(SERVER, "kv", Login(SERVER, environment={"VAULT_TOKEN": secrets.token_hex(12)}))
-    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1") as caught:
-        given._hash(api, "file/", text)
-    assert text not in str(caught.value)
-
-
-def test_a_token_that_does_not_end_is_never_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "jwt").write_text(secrets.token_hex(12))
-    played = Standin(monkeypatch, 0)
-    login = Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")}))
-    first = login.token()
-    played.later(10_000_000)
-    assert (login.token(), played.asked) == (first, ["login"])
 
 
 @pytest.mark.real

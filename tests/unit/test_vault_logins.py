@@ -105,12 +105,3 @@ def test_only_the_server_unwraps_its_secret_id() -> None:
     assert rotators_login(deployed)["wrapped"] is False, "a rotator logs in each hour"
 
 
-def test_a_jwt_of_somebody_elses_is_shown_from_a_file() -> None:
-    deployed = for_this_machine(
-        f', jwt: {{issuer: "{ISSUER}", audience: plant, server: mcp, rotator: ticks, server_file: /run/jwt}}'
-    )
-
-    assert inputs(deployed, "server-role")["boundSubject"] == "mcp"
-    source = deployed.exports["references"]["source"]
-    assert ",jwt=coreflux-mcp-dev-server,auth=coreflux-mcp-dev-jwt,file=/run/jwt" in source
-    assert rotators_login(deployed)["file"] == str(LOGIN / "rotator")

@@ -14,7 +14,6 @@ from tests.unit.harness import Deployed, ca_file
 from tests.unit.vault_stack import (
     by_agent,
     for_pods,
-    for_this_machine,
     inputs,
     manifest_of,
     vaults,
@@ -72,15 +71,6 @@ def test_what_is_issued_is_for_one_client_and_for_no_server() -> None:
     assert role["ttl"] == role["maxTtl"] == str(14 * 86400)
 
 
-def test_what_is_revoked_is_on_a_list_that_is_made_anew_by_itself() -> None:
-    for name in ("pki-crl", "root-crl"):
-        crl = inputs(with_every_option(), name)
-        assert (crl["autoRebuild"], crl["expiry"], crl["autoRebuildGracePeriod"]) == (True, "72h", "24h")
-    urls = inputs(with_every_option(), "pki-urls")
-    assert urls["crlDistributionPoints"] == ["https://vault.example.com:8200/v1/plant/coreflux-mcp-prod-pki/crl"]
-    assert urls["issuingCertificates"] == ["https://vault.example.com:8200/v1/plant/coreflux-mcp-prod-pki/ca"]
-
-
 def test_somebody_outside_is_given_the_request_and_then_gives_the_certificate(pem: Path) -> None:
     waiting = for_pods(", pki: {signed_by: outside}", broker=ASKS)
     signed = for_pods(f', pki: {{signed_by: outside, certificate_file: "{pem}"}}', broker=ASKS)
@@ -110,13 +100,3 @@ def test_the_agent_has_the_servers_certificate_made_and_the_rotator_its_own() ->
     assert deployed.exports["next"].startswith("secretops rotate client-cert, then secretops put broker-admin")
 
 
-def test_on_this_machine_secretops_has_the_one_of_server_and_rotator_signed() -> None:
-    deployed = for_this_machine(", pki: {}", broker=ASKS)
-    (certificate,) = [one for one in manifest_of(deployed).secrets if one.name == CLIENT_CERT]
-
-    assert certificate.readers == (Reader.SERVER, Reader.ROTATOR)
-    assert certificate.issuer and certificate.issuer.seconds == 30 * 86400
-    for who in ("rotator", "operator"):
-        policy = inputs(deployed, f"{who}-policy")["policy"]
-        assert "coreflux-mcp-dev-pki/sign/client" in policy and "/issue/" not in policy
-    assert "coreflux-mcp-dev-pki" not in inputs(deployed, "server-policy")["policy"]

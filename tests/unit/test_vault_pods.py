@@ -73,14 +73,6 @@ def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
     assert arguments[1:3] == ["--from", f"json:{found['secret-volume-path']}/"], "the launcher reads that folder"
 
 
-def test_no_secret_of_the_cluster_is_mounted_or_made() -> None:
-    volumes = template(by_agent())["spec"]["volumes"]
-
-    assert "secret" not in json.dumps([{key: each for key, each in one.items() if key != "name"} for one in volumes])
-    assert by_agent().of_type("kubernetes:core/v1:Secret") == []
-    assert by_agent().of_type("kubernetes:rbac.authorization.k8s.io/v1:Role") == []
-
-
 def test_the_agent_alone_has_the_pods_token_and_it_is_for_vault() -> None:
     spec = template(by_agent())["spec"]
     name = asked(by_agent())["agent-service-account-token-volume-name"]
@@ -90,15 +82,6 @@ def test_the_agent_alone_has_the_pods_token_and_it_is_for_vault() -> None:
     assert source["serviceAccountToken"] == {"audience": "vault", "path": "token", "expirationSeconds": 3600}
     assert name not in [one["name"] for one in spec["containers"][0]["volumeMounts"]]
     assert spec["automountServiceAccountToken"] is False
-
-
-def test_by_jwt_the_agent_is_told_where_the_token_lies() -> None:
-    found = asked(with_every_option())
-
-    auth = (found["auth-type"], found["auth-path"], found["namespace"])
-    assert auth == ("jwt", "auth/coreflux-mcp-prod-jwt", "plant")
-    assert found["auth-config-path"] == "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"
-    assert found["auth-config-remove-jwt-after-reading"] == "false"
 
 
 def test_a_private_ca_reaches_agent_and_rotator_by_a_config_map(with_ca: Deployed, ca: Path) -> None:
@@ -136,10 +119,3 @@ def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
     assert (auth["path"], auth["role"]) == ("coreflux-mcp-prod-jwt", "coreflux-mcp-prod-server")
 
 
-def test_by_external_secrets_pods_mount_secrets_and_no_agent_is_asked_for() -> None:
-    assert asked(by_external_secrets()) == {}
-    arguments = template(by_external_secrets())["spec"]["containers"][0]["args"]
-    assert arguments[1:3] == ["--from", "files:/etc/coreflux-mcp/secrets"]
-    copied = inputs(by_external_secrets(), "synced-mqtt")["spec"]["dataFrom"][0]
-    assert copied["extract"]["key"] == "mqtt"
-    assert {"regexp": {"source": "^secretops\\-version$", "target": "mqtt-version"}} in copied["rewrite"]

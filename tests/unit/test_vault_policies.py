@@ -62,10 +62,6 @@ def test_no_server_reaches_what_is_not_for_it(deployed: Deployed) -> None:
     assert not [path for path in server if "pending" in path or "rotator" in path]
 
 
-def test_an_agent_has_the_servers_certificate_made_where_there_is_a_pki() -> None:
-    assert of(with_every_option(), "server")["coreflux-mcp-prod-pki/issue/client"] == ["create", "update"]
-
-
 def test_the_rotator_keeps_each_secret_by_its_paths_and_holds_the_lease(deployed: Deployed) -> None:
     manifest = manifest_of(deployed)
     mount = f"coreflux-mcp-{manifest.stack}"
