@@ -105,7 +105,7 @@ def nobody_is_there(stack: Stack) -> None:
     stack.become(address="https://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("spoil", [sealed, token_is_bad, there_is_no_token, another_ca, ca_is_gone, nobody_is_there])
+@pytest.mark.parametrize("spoil", [sealed, token_is_bad, nobody_is_there])
 def test_a_server_that_does_not_serve_is_reported_once_and_keeps_the_others_from_looking(
     spoil: Callable[[Stack], None], stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,5 +86,3 @@ def test_the_blob_is_made_by_whoever_takes_its_lease_first_and_its_container_is_
     none = place.location.model_copy(update={"lease": f"{blob}-none/fresh"})
     with pytest.raises(StoreError, match="pulumi up"), place.open(none).lease("one"):
         pass
-
-

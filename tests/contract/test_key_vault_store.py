@@ -1,7 +1,6 @@
-"""What only the Azure store keeps, and how: versions, their tags, the journal. A stand-in that keeps to Azure's
-description is the vault, Azurite the lease's blob.
+"""What only the Azure store keeps, and how: versions, their tags, edits, deletions, requests that fail.
 
-What every store does is in test_stores.py; edits, requests that fail, deletions and the lease have files of their own.
+A stand-in that keeps to Azure's description is the vault. What every store does is in test_stores.py.
 """
 
 from __future__ import annotations
@@ -9,7 +8,11 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import re
+import time
+from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,10 +20,14 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage
-from secretops.errors import UsageError
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.launcher import polled
+from secretops.stores import open_store
 from secretops.stores.key_vault.tags import PREFIX
 from secretops.stores.leases import LostError
 from tests.contract.live_key_vault import (
+    DEADLINE,
+    NOT_RENEWED,
     NOW,
     LiveVault,
     V,
@@ -31,10 +38,17 @@ from tests.contract.live_key_vault import (
     make,
     publish,
     version,
+    while_the_vault_writes,
 )
+from tests.contract.places import FIELDS
 from tests.real.azure import Azure
 from tests.real.azure_clients import OwnConnections
-from tools.key_vault.faults import failing
+from tools.key_vault.faults import Fault, failing, losing_the_answer, throttling
+from tools.key_vault.problems import Refusal
+from tools.key_vault.roles import SECRETS_OFFICER
+
+if TYPE_CHECKING:
+    from tools.key_vault.tokens import Principal
 
 pytestmark = pytest.mark.real
 
@@ -126,14 +140,13 @@ def test_a_publication_does_not_rest_on_a_renewal_however_recent_it_is(place: Li
     assert len(place.requests("SecretSet")) == before
 
 
-@pytest.mark.parametrize("step", ["publish", "mark"])
 def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_second(
-    place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch, step: str
+    place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The SDK asks again, for more than a minute; the lease is for half of one."""
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
-    fault, new = failing({"publish": "SetSecret", "mark": "UpdateSecret"}[step], secret="it"), make()
+    fault, new = failing("SetSecret", secret="it"), make()
     place.vault.faults.append(fault)
     store = place.again().open()
 
@@ -147,27 +160,17 @@ def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_seco
         OwnConnections.around_write.append(after_the_first)
         try:
             with pytest.raises(LostError):
-                if step == "publish":
-                    store.publish("it", V[2], NOW)
-                else:
-                    store.mark("it", V[1], verified=NOW)
+                store.publish("it", V[2], NOW)
         finally:
             OwnConnections.around_write.clear()
     assert place.delivered() == dict(new)
-    assert [one.verified for one in place.open().versions("it").all] == [None, None]
 
 
-@pytest.mark.parametrize(
-    ("user", "password"), [("u" * 257, "short"), ("u", "x" * 26_000)], ids=["the user's name", "the value"]
-)
-def test_what_a_tag_or_a_secret_can_not_hold_is_refused_and_nothing_is_kept(
-    place: LiveVault, user: str, password: str
-) -> None:
-    publish(place, V[1])
-    before = len(place.vault.audit)
+def test_what_a_secret_can_not_hold_is_refused_and_nothing_is_kept(place: LiveVault) -> None:
+    before = len(place.requests("SecretSet", "it-pending"))
     with pytest.raises(UsageError):
-        place.open().add("it", version(V[2], user), make(password=password))
-    assert not [row for row in place.vault.audit[before:] if not row["OperationName"].startswith("SecretList")]
+        place.open().add("it", version(V[1]), make(password="x" * 26_000))
+    assert len(place.requests("SecretSet", "it-pending")) == before
 
 
 def test_a_note_that_can_not_be_kept_undoes_no_step(
@@ -180,3 +183,252 @@ def test_a_note_that_can_not_be_kept_undoes_no_step(
         store.journal.write(Entry(time=NOW, secret="it", version=V[1], step="apply", outcome="done"))
     place.vault.faults.clear()
     assert "is not kept for `secretops status`" in caplog.text
+
+
+def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_edit(place: LiveVault) -> None:
+    """Should Azure assign no role on a secret that is not there (docs/adr/0023)."""
+    for name in ("it", "it-pending"):
+        place.client.set_secret(name, "{}")
+    store = place.open()
+    store.settle("it", NOW)
+    assert store.versions("it").all == () and store.astray("it") is None
+    assert polled.read("it", "1", "{}") is None
+    value = publish(place, V[1])
+    assert place.delivered() == dict(value) and store.astray("it") is None
+
+
+def test_an_edit_is_not_overwritten_by_a_publish_that_begins_after_it(place: LiveVault) -> None:
+    value = publish(place, V[1])
+    place.open().add("it", version(V[2]), make())
+    place.edit(value["password"], "typed-by-a-person")
+    with pytest.raises(StoreError, match="changed by hand"):
+        place.open().publish("it", V[2], NOW)
+    assert place.delivered()["password"] == "typed-by-a-person"
+
+
+def test_an_edit_that_comes_while_a_publish_is_under_way_is_told_and_kept_for_who_asks_for_it(
+    place: LiveVault, caplog: pytest.LogCaptureFixture
+) -> None:
+    value, new = publish(place, V[1]), make()
+    place.open().add("it", version(V[2]), new)
+    while_the_vault_writes(place, lambda: place.edit(value["password"], "typed-by-a-person"))
+    with caplog.at_level(logging.WARNING):
+        place.open().publish("it", V[2], NOW)
+    assert place.delivered() == dict(new), "no write is refused for what came in between"
+    told = re.search(r"somebody made version (\w+)", caplog.text)
+    assert told
+    assert "typed-by-a-person" in (place.client.get_secret("it", told[1]).value or "")
+    caplog.clear()
+    publish(place, V[3])
+    assert caplog.text == "", "once"
+
+
+def test_what_was_sent_before_its_writer_was_followed_and_came_after_is_taken_back_by_the_next_tick(
+    place: LiveVault, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = [1_800_000_000.0]
+    place.vault.clock = lambda: times[-1]
+    publish(place, V[1])
+    late, new = make(), make()
+    place.open().add("it", version(V[2], "b"), late)
+
+    def follow() -> None:
+        follows(place, monkeypatch)
+        publish(place, V[3], new)
+        assert place.delivered() == dict(new)
+        times.append(times[-1] + 1)
+
+    store = place.open(timing=NOT_RENEWED)
+    with store.lease("who was held up"):
+        while_the_vault_writes(place, follow)
+        with pytest.raises(LostError):
+            store.publish("it", V[2], NOW)
+    assert place.delivered() == dict(late), "Key Vault refuses it not"
+    store = place.open()
+    assert store.astray("it")
+    assert [(one.id, one.stage) for one in store.versions("it").all] == [(V[1], "previous"), (V[3], "current")]
+    with caplog.at_level(logging.WARNING):
+        store.settle("it", NOW + timedelta(hours=1))
+    assert V[2] in caplog.text and V[3] in caplog.text
+    assert place.delivered() == dict(new) and store.astray("it") is None
+    assert [(one.id, one.published) for one in store.versions("it").all] == [(V[1], NOW), (V[3], NOW)]
+    assert place.keeps(late["password"]) == []
+
+
+def test_a_current_version_that_a_person_disabled_is_not_given_back_and_the_next_one_is_published(
+    place: LiveVault,
+) -> None:
+    publish(place, V[1])
+    place.clear()
+    store = place.open()
+    assert store.astray("it")
+    with pytest.raises(StoreError, match="secretops rotate it"):
+        store.settle("it", NOW)
+    assert place.delivered() == dict.fromkeys(FIELDS)
+    new = publish(place, V[2])
+    assert place.delivered() == dict(new)
+    assert place.open().astray("it") is None
+
+
+def roll_back(place: LiveVault, name: str, **changes: str) -> None:
+    """What a person does who makes the newest version of an older one: its value, and all that is written to it."""
+    made = next(one for one in place.all_versions() if (one.tags or {}).get(f"{PREFIX}id") == name)
+    if not made.enabled:
+        place.client.update_secret_properties("it", made.version, enabled=True)
+    value = {**json.loads(place.client.get_secret("it", made.version).value or ""), **changes}
+    later = time.time() + 5  # Key Vault's times are to the second
+    place.vault.clock = lambda: later
+    place.client.set_secret("it", json.dumps(value), tags=made.tags)
+
+
+def test_a_rollback_by_hand_is_what_is_current_and_counts_as_published_when_it_is_found(place: LiveVault) -> None:
+    found, marked = NOW + timedelta(hours=9), NOW + timedelta(hours=10)
+    store, values = place.open(), []
+    for number in (1, 2):
+        values.append(make())
+        store.add("it", version(V[number]), values[-1])
+        store.publish("it", V[number], NOW + timedelta(hours=number))
+    roll_back(place, V[1])
+    versions = store.versions("it")
+    assert versions.current and versions.previous
+    assert (versions.current.id, versions.previous.id) == (V[1], V[2])
+    assert versions.current.published is None, "it is not known since when, until it is noted"
+    assert store.astray("it") is None
+    store.mark("it", V[1], verified=marked)
+    store.settle("it", found)
+    store.settle("it", found + timedelta(hours=5))
+    versions = store.versions("it")
+    assert versions.current and versions.previous
+    assert (versions.current.id, versions.current.published, versions.current.verified) == (V[1], found, marked)
+    assert versions.previous.published == NOW + timedelta(hours=2)
+    assert place.delivered() == dict(values[0])
+
+
+def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(place: LiveVault) -> None:
+    for each in (1, 2):
+        publish(place, V[each])
+    roll_back(place, V[1], password="typed-by-a-person")
+    with pytest.raises(StoreError, match="changed by hand"):
+        place.open().settle("it", NOW)
+    assert place.delivered()["password"] == "typed-by-a-person"
+
+
+def test_where_the_vault_is_protected_from_purging_forgetting_disables_deletes_and_says_what_remains(
+    place: LiveVault, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.vault.purge_protection = True
+    old = publish(place, V[1])
+    with caplog.at_level(logging.WARNING):
+        place.open().forget("it")
+    assert "protected from purging" in caplog.text
+    assert place.open().versions("it").all == ()
+    assert place.open().kept() == (), "else each purge of all would name it until its retention is over"
+    new = publish(place, V[2])
+    assert place.delivered() == dict(new), "it is brought back for the next value"
+    assert [one.id for one in place.open().versions("it").all] == [V[2]]
+    assert place.keeps(old["password"]) == []
+
+
+def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_purged(place: LiveVault) -> None:
+    """Its newest version is nobody's after each publish, as those are that secretops deletes itself."""
+    publish(place, V[1])
+    place.client.begin_delete_secret("it-pending").wait()
+    with pytest.raises(StoreError, match="it-pending in kv-"):
+        place.open().add("it", version(V[2]), make())
+    place.open().forget("it")
+    assert place.open().kept() == ()
+    assert [one["id"].rpartition("/")[2] for one in place.vault.all_deleted()[0]] == ["it-pending"]
+
+
+@pytest.mark.slow
+def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
+    """By the next tick it is ended, or had not begun."""
+    moment, killed, begun = 0, True, False
+    while killed:
+        place = LiveVault.at(azure)
+        values = [publish(place, V[number]) for number in (1, 2)]
+        store = place.open()
+        store.add("it", version(V[3]), make())
+        killed = place.killed_at(place.open_and_forget, moment)
+        begun = begun or store.versions("it").current is None
+        assert store.kept() == ("it",) or place.vault.all_deleted()[0] == [], "a purge of all finds it again"
+        store.settle("it", NOW)
+        assert place.delivered() == (dict.fromkeys(FIELDS) if begun else dict(values[1]))
+        for value in values if begun else []:
+            assert place.keeps(value["password"]) == []
+        moment += 1
+    assert begun
+    assert moment > 8, "some moments are missed"
+
+
+def test_a_version_that_was_made_twice_because_its_answer_was_lost_is_one_and_both_are_forgotten(
+    place: LiveVault, impatient: None
+) -> None:
+    publish(place, V[1])
+    value = make()
+    place.vault.faults += [
+        losing_the_answer("SetSecret", secret="it-pending"),
+        losing_the_answer("SetSecret", secret="it"),
+    ]
+    store = place.again().open()
+    store.add("it", version(V[2]), value)
+    assert len(place.all_versions("it-pending")) == 3
+    store.mark("it", V[2], verified=NOW)
+    store.publish("it", V[2], NOW)
+    assert len(place.all_versions()) == 3
+    assert place.delivered() == dict(value)
+    assert [one.id for one in store.versions("it").all] == [V[1], V[2]]
+    assert [one for one in place.all_versions("it-pending") if one.enabled] == []
+    publish(place, V[3])
+    place.open().mark("it", V[2], retired=NOW)
+    assert place.keeps(value["password"]) == []
+    previous = place.open().versions("it").previous
+    assert previous and (previous.id, previous.verified, previous.retired) == (V[2], NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    "fault", [throttling(times=100, retry_after=3600), losing_the_answer(times=100)], ids=["429", "a closed connection"]
+)
+def test_a_vault_that_does_not_serve_is_asked_again_and_after_some_times_given_up(
+    place: LiveVault, impatient: None, fault: Fault
+) -> None:
+    value = publish(place, V[1])
+    client = place.clients.vault(place.location.vault)
+    place.vault.faults.append(replace(fault, operation="GetSecret", times=2))
+    assert place.open(client=client).read("it", V[1], purpose="test") == value, "two are got over"
+    place.vault.faults[:] = [replace(fault, operation="GetSecret")]
+    began = time.monotonic()
+    with pytest.raises(UnreachableError) as caught:
+        place.open(client=client).read("it", V[1], purpose="test")
+    assert caught.value.remedy
+    place.vault.faults.clear()
+    assert time.monotonic() - began < DEADLINE, "whatever Retry-After asks for"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "named"),
+    [
+        (Refusal(403, "Forbidden", "said by the stand-in", "ForbiddenByFirewall"), StoreError, "private endpoint"),
+        (Refusal(403, "Forbidden", "said by the stand-in"), StoreError, "Secrets Officer"),
+        (Refusal(409, "Conflict", "said by the stand-in", "ObjectIsBeingDeleted"), UnreachableError, "it-pending"),
+        (Refusal(400, "BadParameter", "said by the stand-in"), StoreError, "BadParameter"),
+    ],
+    ids=["firewall", "no role", "being deleted", "anything else"],
+)
+def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
+    place: LiveVault, impatient: None, refusal: Refusal, kind: type[SecretopsError], named: str
+) -> None:
+    store = place.again().open()
+    place.vault.faults.append(Fault(refusal=refusal, operation="SetSecret", times=10))
+    with pytest.raises(kind, match=named) as caught:
+        store.add("it", version(V[1]), make())
+    assert caught.value.remedy and "stand-in" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    place.vault.faults.clear()
+
+
+def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:
+    value = publish(place, V[1])
+    place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
+    store, _ = open_store(place.location, role="operator")
+    assert store.read("it", V[1], purpose="test") == value

@@ -175,7 +175,7 @@ def other_fields(reads: Reads, secret: str) -> None:
     reads.publish(secret, other=password())
 
 
-@pytest.mark.parametrize("happens", [delete, destroy, remove, refuse, other_fields], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("happens", [delete, remove, refuse, other_fields], ids=lambda each: each.__name__)
 def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(
     happens: Callable[[Reads, str], None], reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:
