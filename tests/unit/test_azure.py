@@ -26,7 +26,6 @@ from tests.unit.azure_stack import (
 from tests.unit.harness import Deployed, texts
 from tests.unit.test_components import SDKS, imported
 
-VAULT = "azure-native:keyvault:Vault"
 KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
 
 
@@ -93,5 +92,3 @@ def test_a_stack_file_is_judged_without_the_sdk() -> None:
     )
 
     assert imported(program, SDKS) == "[]"
-
-

@@ -1,6 +1,6 @@
 """The trail's queries: parsed by Microsoft's own parser, and run over rows by duckdb-kql, another's translator.
 
-Neither is Log Analytics. Tables have the columns that Azure Monitor's reference lists, and operations are those of Key
+Neither is Log Analytics. Tables have columns that Azure Monitor's reference lists, and operations are those of Key
 Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy` union and column_ifexists, which
 duckdb-kql does not know, are decided beforehand as Kusto documents them.
 """
@@ -45,7 +45,7 @@ QUERIES = {
 }
 
 PUBLISHED = json.loads(Path(__file__).with_name("azure_tables.json").read_text())
-"""Azure's own lists, whole: not what the queries name."""
+"""Azure's own lists, without columns that nothing here names."""
 
 Table = Mapping[str, str]
 """Column -> type, in Kusto's words."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -74,9 +76,12 @@ def test_only_what_a_person_renews_is_told_to_be_near_its_expiry(prod: Deployed)
 def test_changes_of_roles_the_vault_or_the_trail_are_told(prod: Deployed, everything: Deployed) -> None:
     alert = inputs(prod, "alert-access-change")
     *_, operations = alert["condition"]["allOf"]
+    published = json.loads(Path(__file__).with_name("azure_tables.json").read_text())["access_changes"]
+    listed = [one.lower() for names in published.values() if isinstance(names, list) for one in names]
 
     assert alert["scopes"] == [group_id("coreflux-mcp-prod")]
     assert inputs(everything, "alert-access-change")["scopes"] == [group_id("plant")]
-    assert operations["anyOf"], "which ones is for test_azure_alerts.py"
+    assert {one["field"] for one in operations["anyOf"]} == {"operationName"}
+    assert sorted(one["equals"].lower() for one in operations["anyOf"]) == sorted(listed), "each by Azure's own name"
     (told,) = inputs(prod, "alert-deletion")["actions"]["actionGroups"]
     assert alert["actions"]["actionGroups"] == [{"actionGroupId": told}]

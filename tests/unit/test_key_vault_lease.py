@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from secretops.stores.key_vault.lease import Timing, take
 from secretops.stores.leases import LostError
 from tests.unit.lease_blob import BlobInMemory
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 QUICK = Timing(duration=60, renew=3600, look=0.01)
 
 

@@ -122,9 +122,7 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
     ("operation", "path", "found"),
     [
         ("SecretBackup", "secrets/mqtt", ("mqtt", "got it")),
-        ("SecretSet", "secrets/mqtt", ("mqtt", "done")),
         ("SecretPurge", "deletedsecrets/mqtt", ("mqtt", "done")),
-        ("SecretListVersions", "secrets/mqtt/versions", ("mqtt", "no value")),
         ("SecretList", "secrets", (ALL, "no value")),
         ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
     ],
@@ -136,11 +134,9 @@ def test_only_an_answer_with_the_value_is_a_read(
     assert (one.secret, one.outcome, one.declared) == (*found, True)
 
 
-@LAYOUTS
-def test_a_secret_that_was_restored_is_told_of_though_only_the_id_names_it(row: Row, tmp_path: Path) -> None:
-    uri = "RequestUri" if row is dedicated else "requestUri_s"
-    restore = {"OperationName": "SecretRestore", uri: f"{VAULT}/secrets/restore?api-version=7.5"}
-    (one,) = view(tmp_path, row(MALLORY, **restore)).rows
+def test_a_secret_that_was_restored_is_told_of_though_only_the_id_names_it(tmp_path: Path) -> None:
+    restore = {"OperationName": "SecretRestore", "RequestUri": f"{VAULT}/secrets/restore?api-version=7.5"}
+    (one,) = view(tmp_path, dedicated(MALLORY, **restore)).rows
     assert (one.secret, one.outcome, one.alarming) == ("mqtt", "done", True)
 
 
@@ -164,7 +160,6 @@ def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(r
     ("row", "reader"),
     [
         (dedicated(claim={"http://schemas.microsoft.com/identity/claims/objectidentifier": SERVER}), SERVER),
-        (dedicated(Identity=json.dumps({"claim": {"oid": SERVER}})), SERVER),
         (dedicated(claim={"oid": SERVER, "upn": "ann@example.com"}), "ann@example.com"),
         (
             classic(
@@ -173,12 +168,8 @@ def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(r
             ),
             SERVER.upper(),
         ),
-        (
-            classic(identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s="ann@example.com"),
-            "ann@example.com",
-        ),
     ],
-    ids=["a long claim", "as text", "a person", "a long column", "a person's column"],
+    ids=["a long claim", "a person", "a long column"],
 )
 def test_whoever_it_was_is_known_by_their_object_id_and_a_person_shown_by_name(
     row: dict[str, Any], reader: str, tmp_path: Path
@@ -238,7 +229,7 @@ def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., P
         assert (one.count, len(played.asked)) == (1, 1)
 
 
-@pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, RUNAWAY), (NO_COLUMN,), (NO_OLDER, NO_COLUMN)])
+@pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, NO_COLUMN)])
 def test_an_answer_that_lacks_something_is_no_answer(
     says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]
 ) -> None:
@@ -273,11 +264,9 @@ def test_lists_that_were_allowed_are_not_asked_for_and_still_show_that_there_is_
     ("status", "codes", "kind"),
     [
         (400, ("BadArgumentError", "SemanticError", "SEM0529"), UsageError),
-        (400, ("BadArgumentError", "SemanticError", "SEM0100"), UsageError),
         (400, ("BadArgumentError", "SemanticError", "SEM0019"), StoreError),
         (403, ("InsufficientAccessError",), StoreError),
         (429, ("Throttled",), UnreachableError),
-        (503, ("Unavailable",), UnreachableError),
         (0, (), UnreachableError),
     ],
 )
@@ -288,6 +277,3 @@ def test_what_the_workspace_refuses_is_told_with_its_remedy(
     with pytest.raises(kind) as caught:
         audit(MANIFEST, [], since=datetime.now(UTC) - timedelta(days=1))
     assert caught.value.remedy and "stand-in" not in str(caught.value)
-
-
-"""Of AzureDiagnostics: what is there before a vault's first row adds its columns."""

@@ -11,7 +11,6 @@ from tests.unit.vault_stack import IMAGE, ISSUER, file_on_vault, refusals
 
 PODS = f'kind: kubernetes, image: "{IMAGE}"'
 SWARM = f"kind: swarm, image: '{IMAGE}', login: coreflux-mcp-login"
-ECS = f'kind: ecs, image: "{IMAGE}"'
 SAID = f'issuer: "{ISSUER}"'
 COPIED = ", reference: SyncedKey"
 
@@ -21,19 +20,11 @@ COPIED = ", reference: SyncedKey"
     [
         (", mount: plant", "store.mount: unknown key"),
         (", product: openbau", "store.product"),
-        (", max_versions: 2", "store.max_versions: 2"),
-        (", namespace: /plant/", "store.namespace"),
-        (", approle: {days: 0}", "store.approle.days: 0"),
         (", approle: {wraped: true}", "store.approle.wraped: unknown key"),
         (", approle: {networks: [10.0.0.1/8]}", "store.approle.networks.0"),
         (', jwt: {issuer: "http://a", server: a, rotator: b}', "store.jwt.issuer"),
-        (", pki: {signed_by: me}", "store.pki.signed_by"),
         (", pki: {days: 365}", "store.pki.days: 365"),
-        (", audit_files: [log/audit]", "store.audit_files.0"),
         (", pki: ", "store.pki: nothing"),
-        (", pki: true", "store.pki: true"),
-        (", approle: ", "store.approle: nothing"),
-        (", audit_files: false", "store.audit_files: false"),
     ],
 )
 def test_an_entry_that_is_none_is_refused_where_it_is(store: str, entry: str) -> None:
@@ -42,7 +33,7 @@ def test_an_entry_that_is_none_is_refused_where_it_is(store: str, entry: str) ->
     assert any(one.startswith(entry) for one in found), found
 
 
-@pytest.mark.parametrize("entry", ["token: abc", "approle: {secret_id: abc}", "jwt: {token: abc}", "password: abc"])
+@pytest.mark.parametrize("entry", ["token: abc", "approle: {secret_id: abc}"])
 def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> None:
     """It would replace the Copilot's key or the broker's password, and go to whoever is sent those."""
     (found,) = [one for one in refusals(f", {entry}") if "not shown" in one]
@@ -55,16 +46,11 @@ def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> N
     [
         ({"store": f", approle: {{}}, jwt: {{{SAID}, server: a, rotator: b}}"}, "store: approle and jwt"),
         ({"store": ", approle: {}", "kind": PODS}, "store.approle: with server kubernetes"),
-        ({"store": ", kubernetes: {}"}, "store.kubernetes: with a server outside of a cluster"),
         ({"store": f", jwt: {{{SAID}, server: mcp}}"}, "store.jwt.rotator: missing"),
         ({"store": f", jwt: {{{SAID}, server: mcp}}", "kind": PODS}, "store.jwt.server:"),
-        ({"store": f", jwt: {{{SAID}, rotator_file: /a}}", "kind": PODS}, "store.jwt.rotator_file:"),
         ({"store": f", jwt: {{{SAID}, server: a, rotator: b}}", "kind": SWARM}, "store.jwt: with server swarm"),
-        ({"store": ", approle: {server_file: /a}", "kind": SWARM}, "store.approle.server_file: with server swarm"),
-        ({"store": ", approle: {wrapped: true}", "kind": SWARM}, "store.approle.wrapped: with server swarm"),
         ({"store": ", pki: {}"}, "store.pki: without broker.client_certificate"),
         ({"secrets": "{db: {fields: [url]}}"}, "secrets.db: read by the server"),
-        ({"secrets": "{db: {fields: [url]}}", "kind": PODS}, "secrets.db: read by the server"),
         ({"rotation": "{grace_seconds: 60}"}, "rotation.grace_seconds: 60"),
         ({"rotation": "{grace_seconds: 419}", "kind": PODS}, "rotation.grace_seconds: 419"),
         ({"rotation": "{grace_seconds: 239}", "kind": PODS, "server": COPIED}, "rotation.grace_seconds: 239"),
@@ -80,10 +66,7 @@ def test_what_contradicts_another_section_is_refused(more: dict[str, str], entry
     ("section", "was", "becomes", "entry"),
     [
         ("store", "userpass/alice", "alice", r"store\.operators\.0"),
-        ("store", '["userpass/alice"]', "[]", r"store\.operators"),
         ("store", "https://vault", "http://vault", r"store\.address"),
-        ("store", ":8200", ":8200/v1/", r"store\.address"),
-        ("store", "https://vault.example.com:8200", "vault.example.com", r"store\.address"),
         ("broker", '"kind": "coreflux", "host": "mqtt.example.com"', '"kind": "embedded"', r"store\.pki"),
     ],
 )
@@ -116,5 +99,3 @@ def test_no_more_secrets_are_kept_than_one_path_has_notes_for() -> None:
     assert file_on_vault(secrets=many(55)).parse("dev")
     (found,) = refusals(secrets=many(56))
     assert found.startswith("secrets: 56")
-
-

@@ -39,7 +39,7 @@ def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_
         Login(SERVER, environment=home).token()
 
 
-@pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{} {}", "{}\x00", "{}é"])
+@pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{}é"])
 def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
     text = secrets.token_hex(12)
     (tmp_path / ".vault-token").write_text(content.replace("{}", text))
@@ -132,7 +132,7 @@ def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypat
     assert shown == [token, token]
 
 
-@pytest.mark.parametrize("content", ["", "two\nlines-of-it", "\udcff", None], ids=["empty", "lines", "no text", "gone"])
+@pytest.mark.parametrize("content", ["", "two\nlines-of-it", None], ids=["empty", "lines", "gone"])
 def test_what_is_no_secret_id_is_told_and_not_shown(content: str | None, tmp_path: Path) -> None:
     file = tmp_path / "secret-id"
     if content is not None:

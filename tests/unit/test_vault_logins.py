@@ -103,5 +103,3 @@ def test_only_the_server_unwraps_its_secret_id() -> None:
         "auth=coreflux-mcp-dev-approle,file=/run/wrapped,wrapped,namespace=plant"
     )
     assert rotators_login(deployed)["wrapped"] is False, "a rotator logs in each hour"
-
-

@@ -98,5 +98,3 @@ def test_the_agent_has_the_servers_certificate_made_and_the_rotator_its_own() ->
         '{"client-cert":{"client.crt":{{ .Cert | toJSON }},"client.key":{{ .Key | toJSON }}}}{{ end }}'
     )
     assert deployed.exports["next"].startswith("secretops rotate client-cert, then secretops put broker-admin")
-
-

@@ -117,5 +117,3 @@ def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
     auth = inputs(by_jwt, "secret-store")["spec"]["provider"]["vault"]["auth"]["jwt"]
     assert auth["kubernetesServiceAccountToken"]["serviceAccountRef"] == {"name": "coreflux-mcp-sync"}
     assert (auth["path"], auth["role"]) == ("coreflux-mcp-prod-jwt", "coreflux-mcp-prod-server")
-
-
