@@ -76,13 +76,6 @@ class Way:
         """Do it once, right before `what` is sent, and after we were asked whether we may."""
         self._before.append((what, deed))
 
-    def before_write(self, number: int, deed: Deed) -> None:
-        """Do it right before write number `number` from now is sent."""
-        if number:
-            self.before("any write", lambda: self.before_write(number - 1, deed))
-        else:
-            self.before("any write", deed)
-
     def lose(self, what: str) -> None:
         """The next answer to it."""
         self._losing.append(what)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions
@@ -21,7 +18,7 @@ from secretops.errors import UnreachableError
 from secretops.stores.vault.errors import DeniedError
 from tests.gates.doomed import start
 from tests.real.certified import Connecting
-from tests.real.issued import DAYS, IssuedStack, let, make_another_ca, make_issued_stack, sign_by, trust
+from tests.real.issued import IssuedStack, let, make_another_ca, make_issued_stack, sign_by, trust
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.stack import Readers
@@ -78,21 +75,6 @@ def due(stack: IssuedStack) -> None:
     at = renewal_at(current(stack))
     assert at
     stack.clock.skip((at - stack.clock()).total_seconds() + 1)
-
-
-def test_it_is_for_this_client_alone_and_comes_with_its_chain_and_the_brokers_ca(running: IssuedStack) -> None:
-    found = running.found(CERTIFICATE)
-    own, intermediate = x509.load_pem_x509_certificates(found["client.crt"].encode())
-    assert [one.value for one in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["coreflux-mcp-test"]
-    usages = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
-    key = own.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
-    own.verify_directly_issued_by(intermediate)
-    assert own.not_valid_after_utc - own.not_valid_before_utc < timedelta(days=DAYS, hours=1)
-    assert current(running).expires == own.not_valid_after_utc
-    brokers = Path(str(running.manifest.broker.ca_file)).read_bytes()
-    assert x509.load_pem_x509_certificates(found["ca.crt"].encode()) == x509.load_pem_x509_certificates(brokers)
 
 
 def test_renewals_and_a_new_ca_under_load_fail_no_connect(

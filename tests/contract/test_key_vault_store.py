@@ -5,7 +5,6 @@ A stand-in that keeps to Azure's description is the vault. What every store does
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import re
@@ -94,39 +93,6 @@ def test_publishing_is_one_request_with_the_value_and_all_that_is_known_of_it(pl
     assert [each for each in seen if each not in ((dict(old), V[1]), (dict(value), V[2]))] == []
     now = current(place)
     assert now == version(V[2]).at(stage=Stage.CURRENT, verified=NOW, published=NOW + timedelta(hours=1))
-
-
-@pytest.mark.slow
-def test_a_crash_between_any_two_requests_of_a_whole_rotation_leaves_what_the_next_one_converges_from(
-    azure: Azure,
-) -> None:
-    for moment in itertools.count():
-        place = LiveVault.at(azure)
-        old = publish(place, V[1])
-
-        def rotate(place: LiveVault = place) -> None:
-            store = place.open()
-            if all(one.id != V[2] for one in store.versions("it").all):
-                store.add("it", version(V[2]), make())
-            store.mark("it", V[2], verified=NOW)
-            store.publish("it", V[2], NOW)
-            store.mark("it", V[1], retired=NOW)
-
-        killed = place.killed_at(rotate, moment)
-        now = current(place)
-        assert now and now.id in (V[1], V[2])
-        assert set(place.delivered().values()) - {None}, "readers find a whole value at every moment"
-        assert (place.delivered() == dict(old)) is (now.id == V[1])
-        rotate()
-        versions = place.open().versions("it")
-        assert [one.id for one in versions.all] == [V[1], V[2]]
-        assert versions.previous and versions.previous.retired
-        assert place.keeps(old["password"]) == []
-        assert len([one for one in place.all_versions() if one.enabled]) == 1
-        assert [one for one in place.all_versions("it-pending") if one.enabled] == []
-        if not killed:
-            break
-    assert moment >= 10, "5 requests write, and each has two moments"
 
 
 def test_a_publication_does_not_rest_on_a_renewal_however_recent_it_is(place: LiveVault) -> None:

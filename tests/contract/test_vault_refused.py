@@ -17,11 +17,11 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from hvac.exceptions import InvalidPath
 
 from secretops.engine.state import Stage
-from secretops.errors import ExitCode, StoreError, UnreachableError, UsageError
+from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.stores.leases import LostError
 from secretops.stores.vault import VaultVersionStore, server
 from secretops.stores.vault.api import Api
-from secretops.stores.vault.errors import DeniedError, SealedError
+from secretops.stores.vault.errors import DeniedError
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.server import Server
 from tests.contract.live_vault import MINE, NOW, V, Way, impatient, make, publish, stages, version
@@ -52,31 +52,6 @@ def sealable(openbao: OpenBao) -> Iterator[OpenBao]:
         openbao.unseal()
     else:
         openbao.start()
-
-
-@pytest.mark.slow
-def test_a_server_sealed_before_any_write_of_a_publication_is_told_and_all_converges_once_it_is_unsealed(
-    sealable: OpenBao, tmp_path: Path, way: Way
-) -> None:
-    number = 0
-    while True:
-        place = InMount.at(sealable, tmp_path / f"{number}")
-        old, new, store = publish(place, V[1]), make(), place.open()
-        store.add("it", version(V[2]), new)
-        way.before_write(number, sealable.seal)
-        try:
-            store.publish("it", V[2], NOW)
-        except SealedError as error:
-            assert error.exit_code is ExitCode.FAILED
-        else:
-            break
-        sealable.unseal()
-        assert place.delivered() in (dict(old), dict(new))
-        store.settle("it", NOW)
-        store.publish("it", V[2], NOW)
-        assert (stages(place), place.delivered()) == ({V[1]: Stage.PREVIOUS, V[2]: Stage.CURRENT}, dict(new))
-        number += 1
-    assert number >= 4, "some writes are missed"
 
 
 @pytest.mark.parametrize("lacking", ["data/it", "destroy/it", "metadata/pending/it"])

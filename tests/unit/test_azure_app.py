@@ -10,7 +10,7 @@ from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from tests.unit.azure_ids import DOMAIN, client_id
 from tests.unit.azure_stack import container, inputs, variables, with_ca, with_every_option
-from tests.unit.harness import Deployed, before
+from tests.unit.harness import Deployed
 
 RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
 
@@ -67,22 +67,6 @@ def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None
     assert paths["first"] == dict.fromkeys(["Startup", "Liveness", "Readiness"], "/healthz")
     assert paths["bootstrapped"] == {"Startup": "/healthz", "Liveness": "/healthz", "Readiness": "/readyz"}
     assert {one["httpGet"]["port"] for one in probes["first"].values()} == {8080}
-
-
-@RUNS
-def test_an_image_is_pulled_as_the_platform_which_was_let_pull_before_the_environment(name: str) -> None:
-    """Azure takes minutes to believe in a role, which then have passed."""
-    everything = with_every_option()
-    one = inputs(everything, name)
-    (registry,) = one["configuration"]["registries"]
-
-    assert registry["server"] == "plant.azurecr.io"
-    assert registry["identity"].endswith("/coreflux-prod-platform")
-    assert {"platform-pulls", "platform-reads-repositories"} <= before(everything, "environment")
-    assert one["environmentId"].endswith("/managedEnvironments/coreflux-prod-environment")
-    assert inputs(with_ca(), name)["configuration"]["registries"] == []
-    assert container(everything, name)["image"] == "plant.azurecr.io/coreflux-mcp-secrets:0.1.0"
-    assert container(everything, name)["command"] == ["/opt/secretops/bin/secretops"]
 
 
 @RUNS

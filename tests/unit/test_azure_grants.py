@@ -21,7 +21,7 @@ from tests.unit.azure_stack import (
     role_of,
     with_every_option,
 )
-from tests.unit.harness import Deployed, before, deploy
+from tests.unit.harness import Deployed, deploy
 from tools.azure_roles import Action, allows, definitions
 
 OF_SECRETS, OF_STORAGE = "Microsoft.KeyVault/vaults/secrets", "Microsoft.Storage/storageAccounts"
@@ -113,13 +113,6 @@ def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Depl
             scope = f"{vault(deployed)}/secrets/{secret}"
             principals = {one["principalId"] for one in assignments(deployed)}
             assert {who for who in principals if may(deployed, who, GET, scope)} == set(declared)
-
-
-def test_a_role_that_is_refused_on_a_secret_keeps_back_the_server_alone(prod: Deployed) -> None:
-    """As the page says of a subscription that assigns no role on a secret that is not there (--continue-on-error)."""
-    refused = {"server-reads-agent-key", "rotator-keeps-agent-key"}
-
-    assert {name for name in prod.resources if refused & before(prod, name)} == {"server", "app"}
 
 
 def test_a_reviewer_is_shown_every_role_assignment() -> None:

@@ -65,14 +65,6 @@ def test_undeclared_readers_are_all_but_those_that_secretops_is_told_of(prod: De
     assert [one["name"] for one in condition["dimensions"]] == ["Who", "Secret"]
 
 
-def test_only_what_a_person_renews_is_told_to_be_near_its_expiry(prod: Deployed) -> None:
-    (near,) = inputs(prod, "alert-near-expiry")["criteria"]["allOf"]
-    (expired,) = inputs(prod, "alert-expired")["criteria"]["allOf"]
-
-    assert 'Secret in ("agent-key", "http-token")' in near["query"]
-    assert 'Secret in ("broker-admin", "mqtt", "agent-key", "http-token")' in expired["query"]
-
-
 def test_changes_of_roles_the_vault_or_the_trail_are_told(prod: Deployed, everything: Deployed) -> None:
     alert = inputs(prod, "alert-access-change")
     *_, operations = alert["condition"]["allOf"]

@@ -25,7 +25,6 @@ from tests.unit.vault_stack import (
     inputs,
     manifest_of,
     on_this_machine,
-    policies,
     store_of,
     with_every_option,
 )
@@ -189,35 +188,6 @@ def test_a_role_that_is_not_there_is_found_and_one_long_secret_id_is_enough() ->
     server = Played(on_this_machine())
     server.declared.clear()
     assert server.finds("roles").level is Level.ATTENTION
-
-
-@DEPLOYED
-def test_an_operator_sees_all_that_doctor_looks_at(deploy: Callable[[], Deployed]) -> None:
-    deployed = deploy()
-    server = Played(deployed)
-    mount = server.location.mount
-    (mine,) = (each for name, each in policies(deployed).items() if name.endswith("-operator"))
-    granted = [Rule(path, frozenset(may)) for path, may in mine.items()]
-    roles = [f"auth/{'/role/'.join(entry.rsplit('/', 1))}" for entry in server.programs]
-    asked = {
-        **dict.fromkeys((f"sys/mounts/{mount}", f"{mount}/config", "auth/token/lookup-self", *roles), "read"),
-        **{f"sys/policies/acl/{name}": "read" for name in policies(deployed)},
-        **{f"{mount}/metadata/{path}": "read" for path in server.paths()},
-        **{f"{mount}/metadata/{folder}": "list" for folder in ("", "pending/", "rotator/")},
-        f"{mount}/data/{server.location.lease}": "read",
-        "sys/audit": "sudo",
-        "sys/audit-hash/first": "update",
-        "sys/policies/acl": "list",
-        "sys/policies/acl/anothers": "read",
-    }
-    for role in (each for each in roles if "approle" in each):
-        asked |= {f"{role}/secret-id": "list", f"{role}/secret-id-accessor/lookup": "update"}
-    missing = [
-        f"{right} {path}"
-        for path, right in asked.items()
-        if not any(rule.covers(path) and right in rule.may for rule in granted)
-    ]
-    assert missing == []
 
 
 @pytest.mark.parametrize(

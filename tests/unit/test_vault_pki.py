@@ -8,14 +8,11 @@ from typing import Any
 
 import pytest
 
-from components.catalogue import CLIENT_CERT
-from secretops.manifest import Reader, VaultIssuer
 from tests.unit.harness import Deployed, ca_file
 from tests.unit.vault_stack import (
     by_agent,
     for_pods,
     inputs,
-    manifest_of,
     vaults,
     with_every_option,
     wrong,
@@ -82,19 +79,3 @@ def test_somebody_outside_is_given_the_request_and_then_gives_the_certificate(pe
     assert inputs(signed, "pki-signed")["certificate"] == pem.read_text()
     assert not {"root-mount", "root-certificate", "root-signs"} & (waiting.resources.keys() | signed.resources.keys())
     assert wrong(waiting) == wrong(signed) == []
-
-
-def test_the_agent_has_the_servers_certificate_made_and_the_rotator_its_own() -> None:
-    deployed = with_every_option()
-    (certificate,) = [one for one in manifest_of(deployed).secrets if one.name == CLIENT_CERT]
-
-    assert certificate.readers == (Reader.ROTATOR,)
-    assert certificate.issuer == VaultIssuer(
-        mount="coreflux-mcp-prod-pki", role="client", common_name="coreflux-mcp-prod", seconds=14 * 86400
-    )
-    template = deployed.exports["references"]["annotations"]["vault.hashicorp.com/agent-inject-template-client-cert"]
-    assert template == (
-        '{{ with pkiCert "coreflux-mcp-prod-pki/issue/client" "common_name=coreflux-mcp-prod" "ttl=336h" }}'
-        '{"client-cert":{"client.crt":{{ .Cert | toJSON }},"client.key":{{ .Key | toJSON }}}}{{ end }}'
-    )
-    assert deployed.exports["next"].startswith("secretops rotate client-cert, then secretops put broker-admin")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.unit.harness import Deployed, ca_file
-from tests.unit.vault_stack import ADDRESS, ISSUER, by_agent, by_external_secrets, for_pods, inputs, with_every_option
+from tests.unit.vault_stack import ADDRESS, by_agent, by_external_secrets, for_pods, inputs, with_every_option
 
 PREFIX = "vault.hashicorp.com/"
 
@@ -113,7 +113,3 @@ def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
         "serviceAccountRef": {"name": "coreflux-mcp-sync", "audiences": ["vault"]},
     }
     assert base64.b64decode(store["caBundle"]).decode() == ca.read_text()
-    by_jwt = for_pods(f', jwt: {{issuer: "{ISSUER}"}}', ", reference: SyncedKey")
-    auth = inputs(by_jwt, "secret-store")["spec"]["provider"]["vault"]["auth"]["jwt"]
-    assert auth["kubernetesServiceAccountToken"]["serviceAccountRef"] == {"name": "coreflux-mcp-sync"}
-    assert (auth["path"], auth["role"]) == ("coreflux-mcp-prod-jwt", "coreflux-mcp-prod-server")
