@@ -137,7 +137,7 @@ def deployed(openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempP
     stack = new_vault(home, FILE, broker, openbao)
     stack.config["server"] |= {"folder": str(home / "mcp"), "source": str(real_server() or SMALL_SERVER)}
     store: Any = stack.config["store"]
-    store["pki"] = {}
+    store |= {"pki": {}, "audit_files": [str(home / "first.log"), str(home / "second.log")]}
     stack.config["broker"] |= {"port": broker.mutual_port, "client_certificate": True}
     stack.configure()
     assert "STAND-IN for vault " in stack.up()

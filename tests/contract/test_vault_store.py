@@ -1,13 +1,15 @@
-"""What a server of Vault or OpenBao refuses, and when: told clearly, nothing lost, and all well once it is back.
+"""What only the Vault store does, on a real OpenBao: refusals of the server, its lease, and what a person edits there.
 
-The server is a real OpenBao. Sealing it, revoking a token and stopping it happen between two requests of the store's.
+What every store does is in test_stores.py.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,16 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from hvac.exceptions import InvalidPath
 
 from secretops.engine.state import Stage
-from secretops.errors import StoreError, UnreachableError, UsageError
-from secretops.stores.leases import LostError
+from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
+from secretops.stores.leases import LostError, Timing
 from secretops.stores.vault import VaultVersionStore, server
 from secretops.stores.vault.api import Api
+from secretops.stores.vault.documents import VERSION
 from secretops.stores.vault.errors import DeniedError
 from secretops.stores.vault.login import Login
+from secretops.stores.vault.notes import LONGEST_NOTE
 from secretops.stores.vault.server import Server
-from tests.contract.live_vault import MINE, NOW, V, Way, impatient, make, publish, stages, version
+from tests.contract.live_vault import DEADLINE, MINE, NOW, V, Way, impatient, make, publish, stages, version
 from tests.contract.vault_place import InMount
 from tests.real.control_plane import make_keys
 from tests.real.openbao import OpenBao, rotators_policy
@@ -201,3 +205,164 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
     assert (stages(place), place.delivered()) == ({V[1]: Stage.PREVIOUS, V[2]: Stage.CURRENT}, dict(value))
     assert place.metadata()["current_version"] == 3
     assert place.metadata("pending/it") == {}
+
+
+LEASE = "rotator/lease"
+
+
+WRITE = f"POST data/{LEASE}"
+
+
+NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
+
+
+QUICK = Timing(duration=2, renew=3600, look=0.1)
+"""Of a holder that does not renew, and is followed soon."""
+
+
+def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
+    publish(place, V[1])
+    first, second = place.open(timing=QUICK), place.open(timing=QUICK)
+    first.add("it", version(V[2]), make())
+    with first.lease("the first"), second.lease("the second"):
+        for act in (
+            lambda: first.publish("it", V[2], NOW),
+            lambda: first.add("it", version(V[3]), make()),
+            lambda: first.read("it", V[1], purpose="test"),
+            first.confirm,
+        ):
+            with pytest.raises(StoreError, match="not ours any more: the second has changed it"):
+                act()
+        second.publish("it", V[2], NOW)
+    assert place.document(LEASE) == {"holder": ""}, "and who was followed frees nobody's lease but its own"
+
+
+def test_of_many_takers_at_once_one_has_it(place: InMount) -> None:
+    ready, over = threading.Barrier(6), threading.Event()
+    had, told = list[str](), list[BaseException]()
+
+    def take(name: str) -> None:
+        ready.wait(DEADLINE)
+        try:
+            with place.open(timing=Timing(duration=120, renew=0.1, look=0.05)).lease(name):
+                had.append(name)
+                over.wait(DEADLINE)
+        except (LeaseHeldError, StoreError) as error:
+            told.append(error)
+            if len(told) == 5:
+                over.set()
+
+    takers = [threading.Thread(target=take, args=(f"taker {number}",)) for number in range(6)]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join(DEADLINE)
+    assert len(had) == 1
+    assert all(had[0] in str(error) for error in told)
+
+
+@pytest.mark.parametrize("writes", ["taken", "renewed"])
+def test_a_lost_answer_leaves_the_lease_ours(place: InMount, way: Way, writes: str) -> None:
+    store = place.open(timing=NOT_RENEWED)
+    if writes == "taken":
+        way.lose(WRITE)
+    with store.lease("the first"):
+        if writes == "renewed":
+            way.lose(WRITE)
+        store.confirm()
+        assert place.document(LEASE)["holder"] == "the first"
+    assert place.document(LEASE) == {"holder": ""}
+
+
+def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMount) -> None:
+    with place.open().lease("one"):
+        pass
+    kv = place.client.secrets.kv.v2
+    kv.delete_latest_version_of_secret(LEASE, mount_point=place.mount)
+    with place.open().lease("two"):
+        assert place.document(LEASE)["holder"] == "two"
+    kv.delete_metadata_and_all_versions(LEASE, mount_point=place.mount)
+    with place.open().lease("three"):
+        assert place.document(LEASE)["holder"] == "three"
+    place.write(LEASE, {"something": "else"})
+    with place.open().lease("four"):
+        assert place.document(LEASE)["holder"] == "four"
+
+
+def test_an_older_version_that_a_person_gave_again_is_taken_for_a_rollback_and_dated_when_it_was_found(
+    place: InMount,
+) -> None:
+    old, new = publish(place, V[1]), publish(place, V[2])
+    place.write("it", place.document("it", 1))
+    versions = place.open().versions("it")
+    assert stages(place) == {V[1]: Stage.CURRENT, V[2]: Stage.PREVIOUS}
+    assert versions.current and versions.current.published is None, "nobody knows since when"
+    assert place.open().astray("it") is None
+    place.open().settle("it", NOW + timedelta(hours=1))
+    current = place.open().versions("it").current
+    assert current and (current.id, current.published) == (V[1], NOW + timedelta(hours=1))
+    assert place.delivered() == dict(old)
+    assert place.keeps(old["password"]) == ["it 3"], "one document of it is enough"
+    assert place.open().read("it", V[2], purpose="test") == new
+    newest = publish(place, V[3])
+    assert place.delivered() == dict(newest)
+    assert stages(place) == {V[1]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
+
+
+def test_a_current_version_that_a_person_deleted_stays_deleted_until_they_say_otherwise(place: InMount) -> None:
+    value = publish(place, V[1])
+    place.clear()
+    with pytest.raises(StoreError, match=f"bao kv undelete -mount={place.mount} -versions=1 it"):
+        place.open().settle("it", NOW)
+    assert place.delivered()["password"] is None
+    assert place.open().astray("it")
+    place.client.secrets.kv.v2.undelete_secret_versions("it", [1], mount_point=place.mount)
+    place.open().settle("it", NOW)
+    assert place.delivered() == dict(value)
+    place.clear()
+    new = publish(place, V[2])
+    assert place.delivered() == dict(new), "another one takes its place"
+
+
+def test_what_left_the_stack_is_found_without_a_right_to_list_and_forgotten(place: InMount) -> None:
+    value = publish(place, V[1])
+    without = place.location.model_copy(update={"secrets": {}, "pending": {}, "fields": {}})
+    store = place.open(without)
+    assert store.kept() == ("it",)
+    assert [one.id for one in store.versions("it").all] == [V[1]]
+    store.forget("it")
+    assert (store.kept(), place.metadata(), place.keeps(value["password"])) == ((), {}, [])
+
+
+@pytest.mark.slow
+def test_a_purge_killed_anywhere_is_never_undone(openbao: OpenBao, tmp_path: Path) -> None:
+    begun, number = False, 0
+    while True:
+        place = InMount.at(openbao, tmp_path / f"{number}")
+        value, pending = publish(place, V[1]), make()
+        place.open().add("it", version(V[2]), pending)
+        was_killed = place.killed_at(lambda place=place: place.open().forget("it"), number)  # type: ignore[misc]
+        begun = begun or place.open().versions("it").current is None
+        place.open().settle("it", NOW)
+        assert place.delivered() == (dict.fromkeys(value) if begun else dict(value)), number
+        if begun:
+            assert place.open().versions("it").all == ()
+            assert place.keeps(pending["password"]) == place.keeps(value["password"]) == []
+        if not was_killed:
+            break
+        number += 1
+    assert begun and number >= 4
+
+
+@pytest.mark.parametrize(
+    ("user", "fields"),
+    [("u" * LONGEST_NOTE, {}), ("a", {VERSION: "mine"})],
+    ids=["too long a name", "a field of our own name"],
+)
+def test_what_a_document_or_a_note_can_not_hold_is_refused_and_nothing_is_kept(
+    place: InMount, user: str, fields: dict[str, str]
+) -> None:
+    publish(place, V[1])
+    with pytest.raises(UsageError):
+        place.open().add("it", version(V[2], user), make(**fields))
+    assert (stages(place), place.metadata("pending/it")) == ({V[1]: Stage.CURRENT}, {})
