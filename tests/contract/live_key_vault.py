@@ -1,6 +1,6 @@
 """What the tests of the Azure store alone share: its place, the stand-in's own side of it, and what is done to both.
 
-Its lease lies in memory, so that these tests need no Azurite. Those of the lease itself have it (test_key_vault_lease).
+Its lease lies in memory, so that these tests need no Azurite.
 """
 
 from __future__ import annotations

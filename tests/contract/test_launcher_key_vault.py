@@ -112,20 +112,6 @@ def password() -> str:
     return secrets.token_hex(20)
 
 
-def test_it_gives_the_settings_that_every_source_gives_and_says_which_version_of_ours_it_is(stack: Stack) -> None:
-    secret, key, bearer = password(), password(), password()
-    version = stack.publish("mqtt", username="server-a", password=secret)
-    stack.publish("agent-key", api_key=key)
-    stack.publish("http-token", token=bearer)
-    settings = stack.source().read()
-    assert dict(settings.mqtt) == {"username": "server-a", "password": secret}
-    assert settings.agent_key and settings.agent_key["api-key"] == key
-    assert settings.http_token and settings.http_token["token"] == bearer
-    assert settings.versions["mqtt"] == version
-    assert stack.source().folders() == frozenset()
-    assert stack.source().may_bring("DO_AGENT_API_KEY")
-
-
 def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(stack: Stack) -> None:
     first, second = password(), password()
     version = stack.publish("mqtt", username="server-a", password=first)

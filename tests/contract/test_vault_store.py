@@ -9,7 +9,6 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -287,26 +286,6 @@ def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMo
     place.write(LEASE, {"something": "else"})
     with place.open().lease("four"):
         assert place.document(LEASE)["holder"] == "four"
-
-
-def test_an_older_version_that_a_person_gave_again_is_taken_for_a_rollback_and_dated_when_it_was_found(
-    place: InMount,
-) -> None:
-    old, new = publish(place, V[1]), publish(place, V[2])
-    place.write("it", place.document("it", 1))
-    versions = place.open().versions("it")
-    assert stages(place) == {V[1]: Stage.CURRENT, V[2]: Stage.PREVIOUS}
-    assert versions.current and versions.current.published is None, "nobody knows since when"
-    assert place.open().astray("it") is None
-    place.open().settle("it", NOW + timedelta(hours=1))
-    current = place.open().versions("it").current
-    assert current and (current.id, current.published) == (V[1], NOW + timedelta(hours=1))
-    assert place.delivered() == dict(old)
-    assert place.keeps(old["password"]) == ["it 3"], "one document of it is enough"
-    assert place.open().read("it", V[2], purpose="test") == new
-    newest = publish(place, V[3])
-    assert place.delivered() == dict(newest)
-    assert stages(place) == {V[1]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
 
 
 def test_a_current_version_that_a_person_deleted_stays_deleted_until_they_say_otherwise(place: InMount) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -146,11 +145,6 @@ class OpenBao:
     @property
     def is_running(self) -> bool:
         return self._process is not None
-
-    def reload(self) -> None:
-        """Let it read its configuration's audit devices again. It does so soon, and says nothing."""
-        assert self._process
-        self._process.send_signal(signal.SIGHUP)
 
     def seal(self) -> None:
         self.client().sys.seal()

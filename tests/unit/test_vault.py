@@ -147,13 +147,3 @@ def test_two_audit_devices_are_enabled_in_production_by_the_api_of_vault() -> No
     assert [(one["type"], one["path"]) for one in made] == [("file", f"coreflux-mcp-prod-{at}") for at in (1, 2)]
     assert on_this_machine().of_type(AUDIT) == []
     assert len(for_this_machine(", audit_files: [stdout]").of_type(AUDIT)) == 1
-
-
-def test_the_audit_devices_of_an_openbao_are_an_output_in_the_form_of_its_configuration() -> None:
-    deployed = for_this_machine(", product: openbao, audit_files: [/vault/audit/one.log, stdout]")
-
-    assert deployed.of_type(AUDIT) == []
-    policy = deployed.exports["trail"]["policy"]
-    names = [f"coreflux-mcp-dev-{at}" for at in (1, 2)]
-    assert re.findall(r'^audit "file" "([^"]+)" \{$', policy, re.M) == names
-    assert 'file_path = "/vault/audit/one.log"' in policy

@@ -183,22 +183,13 @@ def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoe
     assert (row.outcome, row.sources) == ("got it", ["10.0.0.1 wrapped"])
 
 
-@pytest.mark.parametrize(
-    ("side", "operation"), [("response", "read"), ("request", "create")], ids=["what is given", "what is written"]
-)
-def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(
-    side: str, operation: str, tmp_path: Path
-) -> None:
+def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(tmp_path: Path) -> None:
     raw = {"data": {"data": {"password": "as it is"}}}
-    if side == "request":
-        line = entry(account(), operation=operation, request=raw)
-    else:
-        line = entry(operation=operation, response=raw)
+    for line in (entry(response=raw), entry(account(), operation="create", request=raw)):
+        found = view(tmp_path, line)
+        assert (found.bodies, found.exit_code) == (1, ExitCode.ATTENTION)
     times = {"data": {"data": {"since": "2026-03-01T12:00:00+00:00", "holder": "hmac-sha256:dd"}}}
     assert view(tmp_path, entry(account(), path=f"{MOUNT}/data/rotator/lease", response=times)).bodies == 0
-    found = view(tmp_path, line)
-    assert (found.bodies, found.exit_code) == (1, ExitCode.ATTENTION)
-    assert view(tmp_path, entry()).bodies == 0
 
 
 def test_whoever_was_given_a_value_is_found_at_whatever_path_and_on_each_device(tmp_path: Path) -> None:

@@ -80,21 +80,6 @@ def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None
     assert (folder["root"], folder["files"], folder["lines"]) == (str(LOGIN), {}, {})
 
 
-def test_the_rotators_manifest_says_how_it_logs_in_and_the_operators_does_not() -> None:
-    here, pods = rotators_login(on_this_machine()), rotators_login(by_agent())
-
-    assert here == {
-        "method": "approle", "mount": "coreflux-mcp-dev-approle", "role": "coreflux-mcp-dev-rotator",
-        "file": str(LOGIN / "rotator"), "wrapped": False,
-    }  # fmt: skip
-    assert (pods["method"], pods["role"], pods["file"]) == (
-        "kubernetes",
-        "coreflux-mcp-prod-rotator",
-        "/var/run/secrets/vault/token",
-    )
-    assert on_this_machine().exports["secretops"]["store"]["login"] is None
-
-
 def test_only_the_server_unwraps_its_secret_id() -> None:
     deployed = for_this_machine(", namespace: plant, approle: {wrapped: true, server_file: /run/wrapped}")
 

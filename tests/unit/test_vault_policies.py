@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from secretops.manifest import Reader
 from tests.unit.harness import Deployed
 from tests.unit.vault_stack import (
     GOLDEN,
@@ -51,15 +50,6 @@ def test_the_server_reads_the_current_value_of_its_secrets_and_nothing_else() ->
 
     assert of(by_agent(), "server") == of(by_external_secrets(), "server") == {**data, **OWN}
     assert of(on_this_machine(), "server") == {**polled, **OWN}, "a launcher looks whether there is a newer one"
-
-
-def test_no_server_reaches_what_is_not_for_it(deployed: Deployed) -> None:
-    manifest, server = manifest_of(deployed), of(deployed, "server")
-
-    for secret in manifest.secrets:
-        if Reader.SERVER not in secret.readers:
-            assert not [path for path in server if path.endswith(f"/{secret.name}")]
-    assert not [path for path in server if "pending" in path or "rotator" in path]
 
 
 def test_the_rotator_keeps_each_secret_by_its_paths_and_holds_the_lease(deployed: Deployed) -> None:
