@@ -1,16 +1,36 @@
-"""The MCP server as a container app. Under mocks."""
+"""The server as a container app or elsewhere, and the rotator as jobs of Container Apps. Under mocks."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from secretops.entrypoints import lay_files
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
-from tests.unit.azure_ids import DOMAIN, client_id
-from tests.unit.azure_stack import container, inputs, variables, with_ca, with_every_option
-from tests.unit.harness import Deployed
+from secretops.manifest import Manifest
+from tests.unit.azure_ids import DOMAIN, TENANT, client_id, object_id
+from tests.unit.azure_stack import (
+    IMAGE,
+    ISSUER,
+    OPERATOR,
+    assignments,
+    ca,
+    container,
+    here,
+    inputs,
+    manifest_of,
+    pods,
+    role_of,
+    store_of,
+    variables,
+    with_ca,
+    with_every_option,
+)
+from tests.unit.harness import Deployed, before
 
 RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
 
@@ -78,3 +98,120 @@ def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: s
     own = "coreflux-prod-server" if name == "app" else "coreflux-prod-rotator"
     assert lives == {own: "Main", "coreflux-prod-platform": "None"}
     assert {each.rpartition("/")[2] for each in one["identity"]["userAssignedIdentities"]} == lives.keys()
+
+
+@pytest.fixture(scope="module")
+def prod() -> Deployed:
+    return with_ca()
+
+
+def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
+    configuration = inputs(prod, "job")["configuration"]
+
+    assert configuration["triggerType"] == "Schedule"
+    schedule = configuration["scheduleTriggerConfig"]
+    assert schedule == {"cronExpression": "0 * * * *", "parallelism": 1, "replicaCompletionCount": 1}
+    assert configuration["replicaTimeout"] < 3600
+    assert variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
+
+
+@pytest.mark.parametrize("job", ["job", "job-near-expiry"])
+def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str) -> None:
+    (first,) = inputs(prod, job)["template"]["initContainers"]
+    one = container(prod, job)
+
+    laid = lay_files.texts(first["args"], variables(first))
+    path = one["args"][one["args"].index("--manifest") + 1]
+    inside = Manifest.model_validate_json(laid[path])
+    assert inside.secrets == manifest_of(prod).secrets
+    assert store_of(inside).secrets == store_of(manifest_of(prod)).secrets
+    assert laid[inside.broker.ca_file or ""] == ca().read_text()
+    assert one["args"][:2] == ["tick", "--scheduled"]
+    folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
+    assert folders == {str(Path(path).parent)}
+
+
+def test_an_expiry_starts_the_rotator_too_once_somebody_may(prod: Deployed) -> None:
+    events, topic = inputs(prod, "expiry-events"), inputs(prod, "vault-events")
+    job, queue = inputs(prod, "job-near-expiry"), inputs(prod, "expiry-queue")
+    sent, scale = events["deliveryWithResourceIdentity"], job["configuration"]["eventTriggerConfig"]["scale"]
+    (rule,) = scale["rules"]
+
+    assert topic["source"].endswith(f"/vaults/{inputs(prod, 'vault')['vaultName']}")
+    assert events["systemTopicName"] == topic["systemTopicName"]
+    kinds = {kind.rpartition(".")[2] for kind in events["filter"]["includedEventTypes"]}
+    assert kinds == {"SecretNearExpiry", "SecretExpired"}
+    assert sent["destination"]["queueName"] == queue["queueName"]
+    assert sent["destination"]["resourceId"].endswith(queue["accountName"])
+    names = {"accountName": queue["accountName"], "queueName": queue["queueName"]}
+    assert rule["metadata"] == {**names, "queueLength": "1"}
+    assert rule["identity"].endswith("/coreflux-prod-platform")
+    assert rule["identity"] in job["identity"]["userAssignedIdentities"]
+    assert scale["maxExecutions"] == 1
+    gone = sent["destination"]["queueMessageTimeToLiveInSeconds"]
+    assert gone == 2 * scale["pollingInterval"], "an event is gone after two looks, because nobody takes it"
+    assert {"events-are-queued", "environment"} <= before(prod, "expiry-events"), "a role is believed in minutes later"
+    assert "platform-looks-into-queue" in before(prod, "job-near-expiry")
+
+
+SYNC = object_id("coreflux-prod-sync")
+OF_SERVER = ("mqtt", "agent-key", "http-token")
+
+
+def reads(deployed: Deployed, principal: str) -> set[str]:
+    """Secrets that are read by somebody who does not write them."""
+    return {
+        one["scope"].rpartition("/secrets/")[2]
+        for one in assignments(deployed)
+        if one["principalId"] == principal and role_of(one) == "Key Vault Secrets User"
+    }
+
+
+@pytest.mark.parametrize("pair", ["pods", "here"])
+def test_rotation_trail_and_alerts_are_those_of_a_server_on_azure(pair: str) -> None:
+    deployed = {"pods": pods, "here": here}[pair]()
+
+    wanted = {"job", "job-near-expiry", "vault-audit", "alert-undeclared-read", "alert-access-change"}
+    assert wanted <= deployed.resources.keys()
+    assert "app" not in deployed.resources
+    assert inputs(deployed, "job")["template"]["containers"][0]["image"] == IMAGE
+
+
+def test_external_secrets_reads_as_an_account_that_entra_takes_for_an_identity() -> None:
+    account, federation = inputs(pods(), "sync-account")["metadata"], inputs(pods(), "sync-federation")
+
+    assert account["annotations"] == {
+        "azure.workload.identity/client-id": client_id("coreflux-prod-sync"),
+        "azure.workload.identity/tenant-id": TENANT,
+    }
+    assert federation["subject"] == f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert (federation["issuer"], federation["audiences"]) == (ISSUER, ["api://AzureADTokenExchange"])
+    assert federation["resourceName"] == "coreflux-prod-sync"
+    assert "annotations" not in inputs(pods(), "server-account")["metadata"]
+
+
+def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> None:
+    store = store_of(manifest_of(pods()))
+
+    assert inputs(pods(), "secret-store")["spec"]["provider"] == {
+        "azurekv": {
+            "authType": "WorkloadIdentity",
+            "vaultUrl": store.vault,
+            "serviceAccountRef": {"name": "coreflux-mcp-sync"},
+        }
+    }
+    assert reads(pods(), SYNC) == set(OF_SERVER)
+    extracted = {name: inputs(pods(), f"synced-{name}")["spec"]["dataFrom"][0]["extract"]["key"] for name in OF_SERVER}
+    assert extracted == {name: store.secrets[name] for name in OF_SERVER}
+    assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), OPERATOR)
+
+
+def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
+    files = inputs(here(), "server-files")["files"]
+    (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
+
+    source = entry["args"][entry["args"].index("--from") + 1]
+    assert source == f"azure-kv:{store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
+    open_source(source)  # which the launcher understands
+    assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
+    assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}

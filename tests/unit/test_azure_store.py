@@ -94,8 +94,6 @@ def test_secretops_is_told_who_reads_and_where_the_trail_is_by_ids_that_azure_ma
 
 
 LONG = "x" * 100
-
-
 STACKS = ["prod", "a", "Plant_7.eu", LONG, LONG[:-1] + "y", "plant-" * 16, "---", "prod-azure-west", "prod-azure-east"]
 
 
