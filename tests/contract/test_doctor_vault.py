@@ -17,9 +17,8 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode
-from secretops.manifest import Reader, Secret, SecretKind, VaultStore
-from secretops.operations.doctor import checks, doctor, vault
+from secretops.manifest import VaultStore
+from secretops.operations.doctor import doctor, vault
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.doctor.vault_server import VaultServer
 from secretops.operations.session import Session
@@ -127,31 +126,6 @@ def test_what_the_token_at_hand_may_not_see_is_unknown(stack: Stack) -> None:
     )
     for name in ("server", "TLS", "clock", "your token", "mount", "lease"):
         assert found[name].level is Level.OK, found[name]
-
-
-def test_what_left_the_stack_is_purged_by_an_operator_whose_policy_names_it_no_more(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was kept while the stack still had it: by root here, and by its rotator there."""
-    live, manifest, name = stack.live, stack.live.manifest, "plant-db"
-    places = {"secrets": {**live.store.secrets, name: name}, "pending": {**live.store.pending, name: f"pending/{name}"}}
-    kept = Secret(name=name, kind=SecretKind.SUPPLIED, fields=("url",), readers=(Reader.ROTATOR,), cadence_days=180)
-    before = manifest.model_copy(
-        update={"store": live.store.model_copy(update=places), "secrets": (*manifest.secrets, kept)}
-    )
-    monkeypatch.setenv("VAULT_TOKEN", live.openbao.root)
-    session = Session.open(before, role="operator")
-    put(session, name, url=new_password())
-    put(session, name, publish=False, url=new_password())
-
-    monkeypatch.setenv("VAULT_TOKEN", stack.operator)
-    (left,) = [one for one in checks(Session.open(manifest, role="operator")) if one.name == "secrets that left"]
-    assert name in left.look().value
-    done = live.run(stack.operator, "purge", name, "--destroy", "--yes")
-    assert done.returncode == ExitCode.DONE, done.stderr
-    for path in (name, f"pending/{name}"):
-        assert live.root.read(f"{live.mount}/metadata/{path}") is None
-    assert {left.look().level, stack.finds("unknown paths").level} == {Level.OK}
 
 
 def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: Stack) -> None:

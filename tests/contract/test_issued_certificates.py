@@ -15,10 +15,9 @@ from cryptography import x509
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions
 from secretops.errors import UnreachableError
-from secretops.stores.vault.errors import DeniedError
 from tests.gates.doomed import start
 from tests.real.certified import Connecting
-from tests.real.issued import IssuedStack, let, make_another_ca, make_issued_stack, sign_by, trust
+from tests.real.issued import IssuedStack, make_another_ca, make_issued_stack, sign_by, trust
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.stack import Readers
@@ -113,19 +112,6 @@ def authority_alone(broker: Mosquitto) -> str:
     """The broker's own CA, which its bundle begins with."""
     own, _, _ = broker.ca_file.read_text().partition("-----END CERTIFICATE-----\n")
     return f"{own}-----END CERTIFICATE-----\n"
-
-
-def test_without_the_right_to_sign_it_is_told_and_nothing_is_lost(running: IssuedStack, openbao: OpenBao) -> None:
-    before = current(running)
-    let(openbao, running, sign=False)
-    with pytest.raises(DeniedError, match="sign/client"):
-        running.rotate(CERTIFICATE)
-    assert versions(running).pending is None and current(running) == before
-    assert running.log_in() == "Success"
-    let(openbao, running, sign=True)
-    running.rotate(CERTIFICATE)
-    assert current(running).id != before.id
-    assert running.log_in() == "Success"
 
 
 def test_a_renewal_killed_in_the_middle_is_ended_by_one_tick(running: IssuedStack) -> None:

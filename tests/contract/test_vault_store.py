@@ -6,7 +6,6 @@ What every store does is in test_stores.py.
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from hvac.exceptions import InvalidPath
 
 from secretops.engine.state import Stage
-from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
+from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.stores.leases import LostError, Timing
 from secretops.stores.vault import VaultVersionStore, server
 from secretops.stores.vault.api import Api
@@ -27,7 +26,7 @@ from secretops.stores.vault.errors import DeniedError
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.notes import LONGEST_NOTE
 from secretops.stores.vault.server import Server
-from tests.contract.live_vault import DEADLINE, MINE, NOW, V, Way, impatient, make, publish, stages, version
+from tests.contract.live_vault import MINE, NOW, V, Way, impatient, make, publish, stages, version
 from tests.contract.vault_place import InMount
 from tests.real.control_plane import make_keys
 from tests.real.openbao import OpenBao, rotators_policy
@@ -228,30 +227,6 @@ def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> No
                 act()
         second.publish("it", V[2], NOW)
     assert place.document(LEASE) == {"holder": ""}, "and who was followed frees nobody's lease but its own"
-
-
-def test_of_many_takers_at_once_one_has_it(place: InMount) -> None:
-    ready, over = threading.Barrier(6), threading.Event()
-    had, told = list[str](), list[BaseException]()
-
-    def take(name: str) -> None:
-        ready.wait(DEADLINE)
-        try:
-            with place.open(timing=Timing(duration=120, renew=0.1, look=0.05)).lease(name):
-                had.append(name)
-                over.wait(DEADLINE)
-        except (LeaseHeldError, StoreError) as error:
-            told.append(error)
-            if len(told) == 5:
-                over.set()
-
-    takers = [threading.Thread(target=take, args=(f"taker {number}",)) for number in range(6)]
-    for taker in takers:
-        taker.start()
-    for taker in takers:
-        taker.join(DEADLINE)
-    assert len(had) == 1
-    assert all(had[0] in str(error) for error in told)
 
 
 @pytest.mark.parametrize("writes", ["taken", "renewed"])

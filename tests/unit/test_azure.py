@@ -5,25 +5,40 @@ The other test_azure_*.py each have a part of it; who may what is for test_azure
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.unit.azure_ids import SUBSCRIPTION, TENANT
+from secretops.entrypoints import lay_files
+from secretops.launcher.sources import open_source
+from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
+from secretops.manifest import Manifest
+from tests.unit.azure_ids import DOMAIN, SUBSCRIPTION, TENANT, client_id, object_id
 from tests.unit.azure_stack import (
+    IMAGE,
+    ISSUER,
+    OPERATOR,
+    assignments,
     ca,
     container,
     here,
     inputs,
+    manifest_of,
     on_azure,
     pods,
+    role_of,
+    store_of,
     trial,
+    variables,
     with_ca,
     with_every_option,
     wrong,
 )
-from tests.unit.harness import Deployed, texts
+from tests.unit.harness import Deployed, before, texts
 from tests.unit.test_components import SDKS, imported
 
 KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
@@ -92,3 +107,181 @@ def test_a_stack_file_is_judged_without_the_sdk() -> None:
     )
 
     assert imported(program, SDKS) == "[]"
+
+
+RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
+
+
+def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
+    prod = with_ca()
+    server = container(prod, "app")
+
+    source = server["args"][server["args"].index("--from") + 1]
+    assert source == f"azure-kv:{inputs(prod, 'vault')['vaultName']}.vault.azure.net/mqtt+agent-key+http-token"
+    open_source(source)  # which the launcher understands
+    assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
+    public = variables(server)
+    assert public.pop("AZURE_CLIENT_ID") == client_id("coreflux-prod-server")
+    assert public == {
+        "MQTT_BROKER": "mqtt.example.com",
+        "MQTT_PORT": "8883",
+        "MQTT_USE_TLS": "true",
+        "MQTT_PROTOCOL": "5",
+        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt",
+        "LOG_LEVEL": "WARNING",
+    }
+    assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
+
+
+@pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])
+def test_the_server_is_reached_from_its_environment_alone_unless_the_stack_says_otherwise(
+    deployed: Callable[[], Deployed], external: bool
+) -> None:
+    made = deployed()
+    ingress = inputs(made, "app")["configuration"]["ingress"]
+    assert (ingress["external"], ingress["allowInsecure"], ingress["targetPort"]) == (external, False, 8080)
+    host = f"coreflux-prod-server.{'' if external else 'internal.'}{DOMAIN}"
+    assert made.exports["server"] == f"https://{host}/mcp"
+
+
+def test_one_replica_has_every_session_and_a_new_revision_takes_over_from_the_old() -> None:
+    app = inputs(with_every_option(), "app")
+
+    assert app["template"]["scale"] == {"minReplicas": 1, "maxReplicas": 1}
+    assert "stickySessions" not in app["configuration"]["ingress"], "common MCP clients keep no cookie"
+    assert app["configuration"]["activeRevisionsMode"] == "Single"
+    assert app["configuration"]["ingress"]["traffic"] == [{"latestRevision": True, "weight": 100}]
+    assert app["template"]["terminationGracePeriodSeconds"] == 20
+
+
+def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None:
+    probes = {
+        made: {one["type"]: one for one in container(deployed, "app")["probes"]}
+        for made, deployed in (("first", with_ca()), ("bootstrapped", with_every_option()))
+    }
+    paths = {made: {kind: one["httpGet"]["path"] for kind, one in each.items()} for made, each in probes.items()}
+
+    assert paths["first"] == dict.fromkeys(["Startup", "Liveness", "Readiness"], "/healthz")
+    assert paths["bootstrapped"] == {"Startup": "/healthz", "Liveness": "/healthz", "Readiness": "/readyz"}
+    assert {one["httpGet"]["port"] for one in probes["first"].values()} == {8080}
+
+
+@RUNS
+def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: str) -> None:
+    one = inputs(with_ca(), name)
+    settings = one["configuration"]["identitySettings"]
+    lives = {each["identity"].rpartition("/")[2]: each["lifecycle"] for each in settings}
+
+    own = "coreflux-prod-server" if name == "app" else "coreflux-prod-rotator"
+    assert lives == {own: "Main", "coreflux-prod-platform": "None"}
+    assert {each.rpartition("/")[2] for each in one["identity"]["userAssignedIdentities"]} == lives.keys()
+
+
+@pytest.fixture(scope="module")
+def prod() -> Deployed:
+    return with_ca()
+
+
+def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
+    configuration = inputs(prod, "job")["configuration"]
+
+    assert configuration["triggerType"] == "Schedule"
+    schedule = configuration["scheduleTriggerConfig"]
+    assert schedule == {"cronExpression": "0 * * * *", "parallelism": 1, "replicaCompletionCount": 1}
+    assert configuration["replicaTimeout"] < 3600
+    assert variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
+
+
+@pytest.mark.parametrize("job", ["job", "job-near-expiry"])
+def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str) -> None:
+    (first,) = inputs(prod, job)["template"]["initContainers"]
+    one = container(prod, job)
+
+    laid = lay_files.texts(first["args"], variables(first))
+    path = one["args"][one["args"].index("--manifest") + 1]
+    inside = Manifest.model_validate_json(laid[path])
+    assert inside.secrets == manifest_of(prod).secrets
+    assert store_of(inside).secrets == store_of(manifest_of(prod)).secrets
+    assert laid[inside.broker.ca_file or ""] == ca().read_text()
+    assert one["args"][:2] == ["tick", "--scheduled"]
+    folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
+    assert folders == {str(Path(path).parent)}
+
+
+def test_an_expiry_starts_the_rotator_too_once_somebody_may(prod: Deployed) -> None:
+    events, queue, job = (inputs(prod, name) for name in ("expiry-events", "expiry-queue", "job-near-expiry"))
+    sent, scale = events["deliveryWithResourceIdentity"], job["configuration"]["eventTriggerConfig"]["scale"]
+    (rule,) = scale["rules"]
+    kinds = {kind.rpartition(".")[2] for kind in events["filter"]["includedEventTypes"]}
+    assert kinds == {"SecretNearExpiry", "SecretExpired"}
+    names = {"accountName": queue["accountName"], "queueName": queue["queueName"]}
+    assert sent["destination"]["queueName"] == queue["queueName"]
+    assert rule["metadata"] == {**names, "queueLength": "1"}
+    assert rule["identity"] in job["identity"]["userAssignedIdentities"]
+    gone = sent["destination"]["queueMessageTimeToLiveInSeconds"]
+    assert gone == 2 * scale["pollingInterval"], "an event is gone after two looks, because nobody takes it"
+    assert {"events-are-queued", "environment"} <= before(prod, "expiry-events"), "a role is believed in minutes later"
+    assert "platform-looks-into-queue" in before(prod, "job-near-expiry")
+
+
+SYNC = object_id("coreflux-prod-sync")
+OF_SERVER = ("mqtt", "agent-key", "http-token")
+
+
+def reads(deployed: Deployed, principal: str) -> set[str]:
+    """Secrets that are read by somebody who does not write them."""
+    return {
+        one["scope"].rpartition("/secrets/")[2]
+        for one in assignments(deployed)
+        if one["principalId"] == principal and role_of(one) == "Key Vault Secrets User"
+    }
+
+
+@pytest.mark.parametrize("pair", ["pods", "here"])
+def test_rotation_trail_and_alerts_are_those_of_a_server_on_azure(pair: str) -> None:
+    deployed = {"pods": pods, "here": here}[pair]()
+
+    wanted = {"job", "job-near-expiry", "vault-audit", "alert-undeclared-read", "alert-access-change"}
+    assert wanted <= deployed.resources.keys()
+    assert "app" not in deployed.resources
+    assert inputs(deployed, "job")["template"]["containers"][0]["image"] == IMAGE
+
+
+def test_external_secrets_reads_as_an_account_that_entra_takes_for_an_identity() -> None:
+    account, federation = inputs(pods(), "sync-account")["metadata"], inputs(pods(), "sync-federation")
+
+    assert account["annotations"] == {
+        "azure.workload.identity/client-id": client_id("coreflux-prod-sync"),
+        "azure.workload.identity/tenant-id": TENANT,
+    }
+    assert federation["subject"] == f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert (federation["issuer"], federation["audiences"]) == (ISSUER, ["api://AzureADTokenExchange"])
+    assert federation["resourceName"] == "coreflux-prod-sync"
+    assert "annotations" not in inputs(pods(), "server-account")["metadata"]
+
+
+def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> None:
+    store = store_of(manifest_of(pods()))
+
+    assert inputs(pods(), "secret-store")["spec"]["provider"] == {
+        "azurekv": {
+            "authType": "WorkloadIdentity",
+            "vaultUrl": store.vault,
+            "serviceAccountRef": {"name": "coreflux-mcp-sync"},
+        }
+    }
+    assert reads(pods(), SYNC) == set(OF_SERVER)
+    extracted = {name: inputs(pods(), f"synced-{name}")["spec"]["dataFrom"][0]["extract"]["key"] for name in OF_SERVER}
+    assert extracted == {name: store.secrets[name] for name in OF_SERVER}
+    assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), OPERATOR)
+
+
+def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
+    files = inputs(here(), "server-files")["files"]
+    (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
+
+    source = entry["args"][entry["args"].index("--from") + 1]
+    assert source == f"azure-kv:{store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
+    open_source(source)  # which the launcher understands
+    assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
+    assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}

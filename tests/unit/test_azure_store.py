@@ -160,17 +160,12 @@ def test_event_grid_gets_into_the_queue_past_a_firewall(network: str, request: p
 
 
 def test_vault_and_lease_have_addresses_and_names_in_the_network(private: Deployed) -> None:
-    resources = {"vault": inputs(private, "vault")["vaultName"]}
-    resources |= dict.fromkeys(["blob", "queue"], inputs(private, "lease-account")["accountName"])
-
-    names = {inputs(private, f"{what}-endpoint")["privateEndpointName"] for what in resources}
-    assert len(names) == len(resources)
-    for what, resource in resources.items():
+    account = inputs(private, "lease-account")["accountName"]
+    for what, resource in {"vault": inputs(private, "vault")["vaultName"], "blob": account, "queue": account}.items():
         endpoint, name = inputs(private, f"{what}-endpoint"), inputs(private, f"{what}-name")
         assert endpoint["subnet"]["id"] == ENDPOINTS
         (connection,) = endpoint["privateLinkServiceConnections"]
-        assert connection["groupIds"] == [what]
-        assert connection["privateLinkServiceId"].endswith(f"/{resource}")
+        assert connection["groupIds"] == [what] and connection["privateLinkServiceId"].endswith(f"/{resource}")
         assert name["privateEndpointName"] == endpoint["privateEndpointName"]
         assert name["privateDnsZoneConfigs"] == [{"name": what, "privateDnsZoneId": ZONES[what]}]
 

@@ -1,4 +1,4 @@
-"""The client of Vault: whose token it is, what a server's answers mean, `--from vault:…`, signing. No server is asked."""
+"""The client of Vault: tokens, what a server's answers mean, `--from vault:…`, signing. No server is asked."""
 
 from __future__ import annotations
 

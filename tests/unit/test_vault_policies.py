@@ -1,4 +1,4 @@
-"""Who may what in Vault, how they log in, and its CA, as the program asks for it. Whether it works is for tests/stacks."""
+"""Vault's policies, logins and CA as the program asks for them. Whether they work is for tests/stacks."""
 
 from __future__ import annotations
 
@@ -120,14 +120,8 @@ def roles(deployed: Deployed) -> dict[str, Any]:
 
 
 def rotators_login(deployed: Deployed) -> Any:
-    """Of the rotator's own copy of the manifest: a file beside its timer, or of its pods."""
-    made = deployed.resources
-    text = (
-        made["stack"].inputs["data"]["secretops.json"]
-        if "rotator-cronjob" in made
-        else made["rotator"].inputs["files"]["config/secretops.json"]
-    )
-    return json.loads(text)["store"]["login"]
+    """Of the rotator's own copy of the manifest."""
+    return json.loads(inputs(deployed, "rotator")["files"]["config/secretops.json"])["store"]["login"]
 
 
 @pytest.mark.parametrize("deployed", [by_agent, on_this_machine, with_every_option])
