@@ -18,7 +18,6 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from secretops.errors import StoreError
 from secretops.launcher.polled import SLOWER
 from secretops.launcher.settings import NotYetError
-from secretops.launcher.sources import open_source
 from secretops.launcher.vault import EVERY_SECONDS, Vault
 from secretops.stores.vault import server
 from secretops.stores.vault.documents import VERSION
@@ -92,21 +91,6 @@ def reads(openbao: OpenBao, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def password() -> str:
     return secrets.token_hex(20)
-
-
-def test_it_gives_the_settings_that_every_source_gives_and_says_which_version_of_ours_it_is(reads: Reads) -> None:
-    secret, key, bearer = password(), password(), password()
-    version = reads.publish("mqtt", username="server-a", password=secret)
-    reads.publish("agent-key", api_key=key)
-    reads.publish("http-token", token=bearer)
-    source = open_source(f"vault:{reads.place('mqtt+agent-key+http-token')}")
-    settings = source.read()
-    assert dict(settings.mqtt) == {"username": "server-a", "password": secret}
-    assert settings.agent_key and settings.agent_key["api-key"] == key
-    assert settings.http_token and settings.http_token["token"] == bearer
-    assert settings.versions["mqtt"] == version
-    assert source.folders() == frozenset()
-    assert source.may_bring("DO_AGENT_API_KEY")
 
 
 def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(reads: Reads) -> None:

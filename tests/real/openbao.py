@@ -33,10 +33,7 @@ DEADLINE = 120.0
 
 @dataclass
 class OpenBao:
-    """A server on loopback. Its ports, its data and its keys stay its own when it is stopped and started again.
-
-    It ends with the thread that started it, even if this process is killed.
-    """
+    """A server on loopback, which keeps its port, data and keys when it is stopped and started again."""
 
     folder: Path
     program: Path

@@ -260,8 +260,7 @@ def _shown(deployed: Deployed, only: str = "") -> Iterator[str]:
         yield f"  {principal}"
         for (role, scope, why), on in sorted(theirs.items()):
             what = on[0] if len(on) == 1 else f"{{{', '.join(sorted(on))}}}"
-            yield f"    {role} on {scope}{what}"
-            yield f"      because {why.replace('{}', what) if len(on) == 1 else why}"
+            yield f"    {role} on {scope}{what}; {why.replace('{}', what) if len(on) == 1 else why}"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,6 @@ def deployed(request: pytest.FixtureRequest) -> Deployed:
 
 def test_everything_is_made_in_the_one_subscription_of_the_file(deployed: Deployed) -> None:
     provider = inputs(deployed, "azure")
-
     assert (provider["subscriptionId"], provider["tenantId"]) == (SUBSCRIPTION, TENANT)
     assert not {"clientSecret", "clientId", "oidcToken"} & provider.keys()
     assert [
@@ -68,7 +67,6 @@ def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> N
 
 def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
     looks = re.compile(r"-----BEGIN (?!CERTIFICATE)|://[^/\s]*:[^/\s]*@|AccountKey=|SharedAccessSignature")
-
     assert deployed.of_type("azure-native:keyvault:Secret") == []
     assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
     assert deployed.secret_exports == ()
@@ -80,7 +78,6 @@ def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
 
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
     everything, before_anything = with_every_option(), with_every_option(preview=True)
-
     assert before_anything.resources.keys() == everything.resources.keys()
     assert inputs(before_anything, "vault") == inputs(everything, "vault")
     for output in ("references", "next", "trail", "gaps", "schedule"):
@@ -92,9 +89,7 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     canary = f"Canary{secrets.token_hex(12)}"
     for name in ("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "ARM_ACCESS_KEY", "MQTT_PASSWORD", "MCP_HTTP_TOKEN"):
         monkeypatch.setenv(name, canary)
-
     made = on_azure()
-
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
 
@@ -105,7 +100,6 @@ def test_a_stack_file_is_judged_without_the_sdk() -> None:
         "StackFile.read(Path('examples/Pulumi.prod-azure.yaml').read_text()"
         f".replace('/etc/ssl/certs/prod-ca.crt', '{ca()}')).parse('prod')"
     )
-
     assert imported(program, SDKS) == "[]"
 
 
@@ -115,7 +109,6 @@ RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
 def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
     prod = with_ca()
     server = container(prod, "app")
-
     source = server["args"][server["args"].index("--from") + 1]
     assert source == f"azure-kv:{inputs(prod, 'vault')['vaultName']}.vault.azure.net/mqtt+agent-key+http-token"
     open_source(source)  # which the launcher understands
@@ -144,23 +137,12 @@ def test_the_server_is_reached_from_its_environment_alone_unless_the_stack_says_
     assert made.exports["server"] == f"https://{host}/mcp"
 
 
-def test_one_replica_has_every_session_and_a_new_revision_takes_over_from_the_old() -> None:
-    app = inputs(with_every_option(), "app")
-
-    assert app["template"]["scale"] == {"minReplicas": 1, "maxReplicas": 1}
-    assert "stickySessions" not in app["configuration"]["ingress"], "common MCP clients keep no cookie"
-    assert app["configuration"]["activeRevisionsMode"] == "Single"
-    assert app["configuration"]["ingress"]["traffic"] == [{"latestRevision": True, "weight": 100}]
-    assert app["template"]["terminationGracePeriodSeconds"] == 20
-
-
 def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None:
     probes = {
         made: {one["type"]: one for one in container(deployed, "app")["probes"]}
         for made, deployed in (("first", with_ca()), ("bootstrapped", with_every_option()))
     }
     paths = {made: {kind: one["httpGet"]["path"] for kind, one in each.items()} for made, each in probes.items()}
-
     assert paths["first"] == dict.fromkeys(["Startup", "Liveness", "Readiness"], "/healthz")
     assert paths["bootstrapped"] == {"Startup": "/healthz", "Liveness": "/healthz", "Readiness": "/readyz"}
     assert {one["httpGet"]["port"] for one in probes["first"].values()} == {8080}
@@ -171,7 +153,6 @@ def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: s
     one = inputs(with_ca(), name)
     settings = one["configuration"]["identitySettings"]
     lives = {each["identity"].rpartition("/")[2]: each["lifecycle"] for each in settings}
-
     own = "coreflux-prod-server" if name == "app" else "coreflux-prod-rotator"
     assert lives == {own: "Main", "coreflux-prod-platform": "None"}
     assert {each.rpartition("/")[2] for each in one["identity"]["userAssignedIdentities"]} == lives.keys()
@@ -184,7 +165,6 @@ def prod() -> Deployed:
 
 def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
     configuration = inputs(prod, "job")["configuration"]
-
     assert configuration["triggerType"] == "Schedule"
     schedule = configuration["scheduleTriggerConfig"]
     assert schedule == {"cronExpression": "0 * * * *", "parallelism": 1, "replicaCompletionCount": 1}
@@ -196,7 +176,6 @@ def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
 def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str) -> None:
     (first,) = inputs(prod, job)["template"]["initContainers"]
     one = container(prod, job)
-
     laid = lay_files.texts(first["args"], variables(first))
     path = one["args"][one["args"].index("--manifest") + 1]
     inside = Manifest.model_validate_json(laid[path])
@@ -240,7 +219,6 @@ def reads(deployed: Deployed, principal: str) -> set[str]:
 @pytest.mark.parametrize("pair", ["pods", "here"])
 def test_rotation_trail_and_alerts_are_those_of_a_server_on_azure(pair: str) -> None:
     deployed = {"pods": pods, "here": here}[pair]()
-
     wanted = {"job", "job-near-expiry", "vault-audit", "alert-undeclared-read", "alert-access-change"}
     assert wanted <= deployed.resources.keys()
     assert "app" not in deployed.resources
@@ -249,7 +227,6 @@ def test_rotation_trail_and_alerts_are_those_of_a_server_on_azure(pair: str) -> 
 
 def test_external_secrets_reads_as_an_account_that_entra_takes_for_an_identity() -> None:
     account, federation = inputs(pods(), "sync-account")["metadata"], inputs(pods(), "sync-federation")
-
     assert account["annotations"] == {
         "azure.workload.identity/client-id": client_id("coreflux-prod-sync"),
         "azure.workload.identity/tenant-id": TENANT,
@@ -262,7 +239,6 @@ def test_external_secrets_reads_as_an_account_that_entra_takes_for_an_identity()
 
 def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> None:
     store = store_of(manifest_of(pods()))
-
     assert inputs(pods(), "secret-store")["spec"]["provider"] == {
         "azurekv": {
             "authType": "WorkloadIdentity",
@@ -279,7 +255,6 @@ def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> No
 def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
     files = inputs(here(), "server-files")["files"]
     (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
-
     source = entry["args"][entry["args"].index("--from") + 1]
     assert source == f"azure-kv:{store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
     open_source(source)  # which the launcher understands

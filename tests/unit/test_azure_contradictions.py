@@ -60,7 +60,6 @@ def test_what_cannot_work_is_refused_at_its_entry(entries: dict[str, str], entry
 )
 def test_an_address_that_azures_firewalls_do_not_take_is_refused(address: str) -> None:
     (refusal,) = refusals(ADDRESS % address)
-
     assert refusal.startswith(f'store.network.addresses.0: "{address}"')
 
 
@@ -72,7 +71,6 @@ def test_an_address_of_the_internet_or_a_network_of_them_is_taken(address: str) 
 def test_somebody_has_to_put_values() -> None:
     file = file_on_azure()
     file.entries["store"] = file.entries["store"].replace(f'["{OPERATOR}"]', "[]")
-
     with pytest.raises(ConfigurationError, match=r"store\.operators"):
         file.parse("prod")
 
@@ -87,14 +85,12 @@ def test_somebody_has_to_put_values() -> None:
 )
 def test_a_private_endpoint_that_azure_refuses_or_that_leaves_the_lease_out_is_refused(endpoint: str, key: str) -> None:
     found = refusals(PRIVATE % endpoint)
-
     assert any(refusal.startswith(f"store.network.private_endpoint.{key}") for refusal in found), found
 
 
 @pytest.mark.parametrize("image", ["example.com/mcp:1", "plants.azurecr.io/mcp:1"])
 def test_an_image_of_another_registry_than_the_one_that_is_named_is_refused(image: str) -> None:
     (refusal,) = refusals(f', registry: "{REGISTRY}"', image=image)
-
     assert refusal.startswith(f"server.image: {image}")
 
 
@@ -104,7 +100,6 @@ def test_a_bundle_that_no_variable_of_linux_holds_is_refused(tmp_path: Path) -> 
     times = lay_files.LIMIT // len(one.read_bytes())
     fits.write_bytes(one.read_bytes() * times)
     more.write_bytes(one.read_bytes() * (times + 1))
-
     file_on_azure(broker=f', ca_file: "{fits}"').parse("prod")
     (refusal,) = refusals(broker=f', ca_file: "{more}"')
     assert refusal.startswith(f"broker.ca_file: {more}")

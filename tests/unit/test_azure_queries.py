@@ -68,7 +68,6 @@ LONG_COLUMN = "identity_claim_http_schemas_microsoft_com_identity_claims_objecti
 
 def test_every_operation_that_is_looked_for_is_one_that_key_vault_logs() -> None:
     logged = {*PUBLISHED["operations"]["vault"], *PUBLISHED["operations"]["secrets"]}
-
     assert {*queries.DELETED, queries.NEAR, queries.EXPIRED} <= logged
     assert {*vault_log.GIVES_VALUE, *log_analytics.LISTS, *audit.OPERATIONS.values()} <= logged
     assert LONG_CLAIM in PUBLISHED["claims"]["identity"]
@@ -216,7 +215,6 @@ def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) ->
         event(who=ROTATOR, path="/secrets/another/0123?api-version=7.5"),
         event(who=""),
     )
-
     assert told == {
         (STRANGER.lower(), "mqtt"),
         ("b-stranger", "mqtt"),
@@ -239,7 +237,6 @@ def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(
         event("SecretListVersions", STRANGER, path="/secrets/mqtt/versions?api-version=7.5"),
         event(who=STRANGER, vault=VAULT.replace("prod-0", "prod-1")),
     )
-
     assert told == set()
 
 
@@ -254,7 +251,6 @@ def test_denied_reads_deletions_and_expiries_are_found() -> None:
         event("SecretDelete", "", status=401),
         event("SecretSet", "e"),
     )
-
     assert told_by("denied-read", form, *denied) == {("s403", "mqtt")}, "a first request has no token"
     assert told_by("deletion", form, *deletions) == {("a", "mqtt"), ("b", "mqtt"), ("c", "mqtt"), ("d", "")}
     near = [expiry("NearExpiry", secret) for secret in ("mqtt", "agent-key", "agent-key-pending")]
@@ -265,7 +261,6 @@ def test_denied_reads_deletions_and_expiries_are_found() -> None:
 
 def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
     rows = {"AZKVAuditLogs": [own_table(event(who=STRANGER))]}
-
     assert [row["Who"] for row in found(QUERIES["undeclared-read"], rows, "no vault's row yet")] == [STRANGER.lower()]
     for query in QUERIES.values():  # the alert that rings for nothing rings then: no tick has ever run
         assert found(query, {}, "no row of anything yet") == []
@@ -303,7 +298,6 @@ def test_what_a_tick_says_is_found_by_the_alert_that_it_is_for() -> None:
         said("Traceback", stream="stderr", container="files"),
         said("x", stream="stderr", group="coreflux-prod-server--1"),
     )
-
     assert lines("tick-failed", refused, fine, *others) == [refused["Log"]]
     assert lines("tick-overdue", fine, late) == [late["Log"]]
     of_both = (said("a"), said("b", group=f"{JOBS[1]}-x"), said("c", group="coreflux-prod-server--1"))

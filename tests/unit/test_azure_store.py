@@ -41,7 +41,6 @@ def trial() -> Deployed:
 
 def test_the_vault_is_read_by_role_alone(prod: Deployed) -> None:
     properties = inputs(prod, "vault")["properties"]
-
     assert properties["enableRbacAuthorization"] is True
     assert "accessPolicies" not in properties
     assert [properties[f"enabledFor{what}"] for what in ("Deployment", "DiskEncryption", "TemplateDeployment")] == [
@@ -54,7 +53,6 @@ def test_in_production_a_deleted_vault_is_kept_for_ninety_days_and_nobody_can_pu
     prod: Deployed, trial: Deployed
 ) -> None:
     kept, removable = (inputs(deployed, "vault")["properties"] for deployed in (prod, trial))
-
     assert (kept["softDeleteRetentionInDays"], kept["enablePurgeProtection"]) == (90, True)
     assert removable["softDeleteRetentionInDays"] == 7
     assert "enablePurgeProtection" not in removable, "Azure takes no false"
@@ -70,7 +68,6 @@ def test_in_production_what_holds_values_or_records_is_protected_and_elsewhere_n
 def test_secretops_is_told_where_secrets_what_is_prepared_and_the_lease_lie(prod: Deployed) -> None:
     manifest = manifest_of(prod)
     store = store_of(manifest)
-
     vault, account = (inputs(prod, "vault")["vaultName"], inputs(prod, "lease-account")["accountName"])
     assert store.vault == f"https://{vault}.vault.azure.net"
     assert store.secrets == {secret.name: secret.name for secret in manifest.secrets}
@@ -83,7 +80,6 @@ def test_secretops_is_told_where_secrets_what_is_prepared_and_the_lease_lie(prod
 
 def test_secretops_is_told_who_reads_and_where_the_trail_is_by_ids_that_azure_makes(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
-
     rotator, server = object_id("coreflux-prod-rotator"), object_id("coreflux-prod-server")
     assert store.readers.keys() == {*store.secrets.values(), *store.pending.values()}
     assert store.readers["mqtt"] == (server, rotator, OPERATOR)
@@ -104,7 +100,6 @@ def names(stack: str = "prod", **more: Any) -> Names:
 @pytest.mark.parametrize("stack", STACKS)
 def test_names_are_those_that_azure_takes_and_no_other_stacks(stack: str) -> None:
     of = names(stack)
-
     assert re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{1,22}[a-z0-9]", of.vault)
     assert re.fullmatch(r"[a-z0-9]{3,24}", of.storage)
     assert re.fullmatch(r"[\w().-]{1,89}[\w()-]", of.group)
@@ -136,7 +131,6 @@ def everything() -> Deployed:
 def test_network_rules_let_in_the_stacks_own_subnet_and_who_is_named(everything: Deployed) -> None:
     properties = inputs(everything, "vault")["properties"]
     rules, lease = properties["networkAcls"], inputs(everything, "lease-account")["networkRuleSet"]
-
     assert (properties["publicNetworkAccess"], rules["defaultAction"], rules["bypass"]) == ("Enabled", "Deny", "None")
     assert rules["ipRules"] == [{"value": "203.0.113.7"}]
     assert rules["virtualNetworkRules"] == [{"id": SUBNET}, {"id": OFFICE}]
@@ -154,7 +148,6 @@ def test_event_grid_gets_into_the_queue_past_a_firewall(network: str, request: p
     deployed: Deployed = request.getfixturevalue(network)
     rules = inputs(deployed, "lease-account")["networkRuleSet"]
     identity = inputs(deployed, "expiry-events")["deliveryWithResourceIdentity"]["identity"]
-
     assert identity == {"type": "SystemAssigned"} == inputs(deployed, "vault-events")["identity"]
     assert (rules["defaultAction"], rules["bypass"]) in (("Deny", "AzureServices"), ("Allow", "None"))
 
@@ -172,7 +165,6 @@ def test_vault_and_lease_have_addresses_and_names_in_the_network(private: Deploy
 
 def test_where_private_endpoints_are_the_one_way_in_no_other_is_open(private: Deployed) -> None:
     properties, lease = inputs(private, "vault")["properties"], inputs(private, "lease-account")["networkRuleSet"]
-
     assert properties["publicNetworkAccess"] == "Disabled"
     assert properties["networkAcls"]["virtualNetworkRules"] == []
     assert (lease["ipRules"], lease["virtualNetworkRules"]) == ([], [])
@@ -185,7 +177,6 @@ def test_every_read_is_logged_into_the_stacks_workspace_for_as_long_as_it_says(
     prod: Deployed, everything: Deployed
 ) -> None:
     audit = inputs(prod, "vault-audit")
-
     assert audit["logs"] == [{"categoryGroup": "audit", "enabled": True}]
     assert audit["logAnalyticsDestinationType"] == "Dedicated"
     assert audit["resourceUri"].endswith(inputs(prod, "vault")["vaultName"])
@@ -195,7 +186,6 @@ def test_every_read_is_logged_into_the_stacks_workspace_for_as_long_as_it_says(
 
 def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
     rules = {one.name.removeprefix("alert-"): one.inputs for one in prod.of_type(RULE)}
-
     assert rules.keys() == {
         *("undeclared-read", "denied-read", "deletion", "near-expiry", "expired"),
         *("tick-failed", "tick-overdue", "tick-missing"),
@@ -214,7 +204,6 @@ def test_undeclared_readers_are_all_but_those_that_secretops_is_told_of(prod: De
     declared = {
         f'"{secret}|{who}"' for secret, readers in store_of(manifest_of(prod)).readers.items() for who in readers
     }
-
     listed = re.search(r"!in \((.*)\)", condition["query"])
     assert listed
     assert set(listed[1].split(", ")) == declared
@@ -226,7 +215,6 @@ def test_changes_of_roles_the_vault_or_the_trail_are_told(prod: Deployed, everyt
     *_, operations = alert["condition"]["allOf"]
     published = json.loads(Path(__file__).with_name("azure_tables.json").read_text())["access_changes"]
     listed = [one.lower() for names in published.values() if isinstance(names, list) for one in names]
-
     assert alert["scopes"] == [group_id("coreflux-mcp-prod")]
     assert inputs(everything, "alert-access-change")["scopes"] == [group_id("plant")]
     assert {one["field"] for one in operations["anyOf"]} == {"operationName"}

@@ -140,17 +140,13 @@ def test_a_secret_that_was_restored_is_told_of_though_only_the_id_names_it(tmp_p
     assert (one.secret, one.outcome, one.alarming) == ("mqtt", "done", True)
 
 
-@LAYOUTS
-def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(row: Row, tmp_path: Path) -> None:
-    uri, status = ("RequestUri", "HttpStatusCode") if row is dedicated else ("requestUri_s", "httpStatusCode_d")
+def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(tmp_path: Path) -> None:
     elsewhere = "https://other.vault.azure.net/secrets/mqtt/"
     rows = (
-        row(**{uri: elsewhere, "Id": elsewhere, "id_s": elsewhere}),
-        row(path="secrets/of-others"),
-        row(OperationName="VaultGet"),
-        row(OperationName="KeySign", path="keys/key"),
-        row("", OperationName="Authentication", **{status: 401}),
-        row("", **{status: 401}),
+        dedicated(RequestUri=elsewhere, Id=elsewhere),
+        dedicated(path="secrets/of-others"),
+        dedicated(OperationName="KeySign", path="keys/key"),
+        dedicated("", HttpStatusCode=401),
     )
     found = view(tmp_path, *rows)
     assert (found.rows, found.broken) == ([], 0)

@@ -6,7 +6,6 @@ The other test_vault_*.py each have a part of it; who may what is for test_vault
 from __future__ import annotations
 
 import base64
-import json
 import re
 import secrets
 from pathlib import Path
@@ -59,7 +58,6 @@ def deployed(request: pytest.FixtureRequest) -> Deployed:
 
 def test_the_server_that_the_file_names_is_asked_and_no_token_is_an_input(ca: Path) -> None:
     provider = inputs(for_this_machine(f', namespace: plant, ca_file: "{ca}"'), "vault")
-
     assert provider == {
         "address": ADDRESS,
         "namespace": "plant",
@@ -77,7 +75,6 @@ def test_a_variable_that_names_another_namespace_is_refused_before_anything_is_m
     store: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAULT_NAMESPACE", variable)
-
     with pytest.raises(pulumi.RunError, match="VAULT_NAMESPACE is admin"):
         for_this_machine(store)
 
@@ -89,7 +86,6 @@ def test_every_input_is_of_the_types_of_pulumis_own_sdk_and_by_one_provider(depl
 
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
     made, before = with_every_option(), with_every_option(preview=True)
-
     assert before.resources.keys() == made.resources.keys()
     for output in ("secretops", "references", "next", "trail", "gaps", "schedule", "server"):
         assert before.exports[output] == made.exports[output]
@@ -107,9 +103,7 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     monkeypatch.setenv("VAULT_SKIP_VERIFY", "true")
     for name in ("VAULT_TOKEN", "BAO_TOKEN", "VAULT_SECRET_ID", "TERRAFORM_VAULT_AUTH_JWT", "MQTT_PASSWORD"):
         monkeypatch.setenv(name, canary)
-
     made = for_this_machine()
-
     assert inputs(made, "vault")["skipTlsVerify"] == "false"
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
@@ -124,7 +118,6 @@ def test_the_mount_is_kv_2_with_check_and_set() -> None:
 
 def test_in_production_what_holds_values_is_protected() -> None:
     protected = {one.name for one in vaults(with_every_option()) if one.protected}
-
     assert protected == {"mount", "pki-mount", "root-mount", "root-certificate", "audit-1"}
     assert [one.name for one in vaults(on_this_machine()) if one.protected] == []
 
@@ -132,7 +125,6 @@ def test_in_production_what_holds_values_is_protected() -> None:
 def test_the_manifest_says_where_everything_is_and_who_reads_it() -> None:
     store = store_of(manifest_of(by_agent()))
     server, rotator = "kubernetes/coreflux-mcp-prod-server", "kubernetes/coreflux-mcp-prod-rotator"
-
     where = (store.address, store.mount, store.lease, store.login)
     assert where == (ADDRESS, "coreflux-mcp-prod", "rotator/lease", None)
     assert store.secrets == {one: one for one in ("broker-admin", "mqtt", "agent-key", "http-token")}
@@ -145,7 +137,6 @@ def test_the_manifest_says_where_everything_is_and_who_reads_it() -> None:
 
 def test_two_audit_devices_are_enabled_in_production_by_the_api_of_vault() -> None:
     made = [inputs(by_agent(), f"audit-{at}") for at in (1, 2)]
-
     assert [one["options"] for one in made] == [
         {"file_path": "/vault/audit/coreflux-mcp-prod.log", "mode": "0600"},
         {"file_path": "stdout"},
@@ -156,11 +147,6 @@ def test_two_audit_devices_are_enabled_in_production_by_the_api_of_vault() -> No
 
 
 PREFIX = "vault.hashicorp.com/"
-
-
-@pytest.fixture(scope="module")
-def with_ca(ca: Path) -> Deployed:
-    return for_pods(f', ca_file: "{ca}"', broker=f', ca_file: "{ca}"')
 
 
 def template(deployed: Deployed) -> Any:
@@ -193,7 +179,6 @@ def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again()
 
 def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
     found = asked(by_agent())
-
     assert found["agent-inject-secret-mqtt"] == "coreflux-mcp-prod/data/mqtt"
     assert (found["agent-inject-file-mqtt"], found["agent-inject-perms-mqtt"]) == ("mqtt.json", "0400")
     assert found["agent-inject-template-mqtt"] == (
@@ -213,21 +198,9 @@ def test_the_agent_alone_has_the_pods_token_and_it_is_for_vault() -> None:
     name = asked(by_agent())["agent-service-account-token-volume-name"]
     (volume,) = [one for one in spec["volumes"] if one["name"] == name]
     (source,) = volume["projected"]["sources"]
-
     assert source["serviceAccountToken"] == {"audience": "vault", "path": "token", "expirationSeconds": 3600}
     assert name not in [one["name"] for one in spec["containers"][0]["volumeMounts"]]
     assert spec["automountServiceAccountToken"] is False
-
-
-def test_a_private_ca_reaches_agent_and_rotator_by_a_config_map(with_ca: Deployed, ca: Path) -> None:
-    data, found = inputs(with_ca, "stack")["data"], asked(with_ca)
-
-    assert data["vault-ca.crt"] == data["ca.crt"] == ca.read_text()
-    assert (found["ca-cert"], found["agent-copy-volume-mounts"]) == ("/etc/coreflux-mcp/stack/vault-ca.crt", "server")
-    assert json.loads(data["secretops.json"])["store"]["ca_file"] == found["ca-cert"]
-    container = template(with_ca)["spec"]["containers"][0]
-    assert container["name"] == "server"
-    assert "/etc/coreflux-mcp/stack" in [one["mountPath"] for one in container["volumeMounts"]]
 
 
 def test_pods_reach_vault_and_no_more_than_before() -> None:
@@ -240,7 +213,6 @@ def test_pods_reach_vault_and_no_more_than_before() -> None:
 def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
     deployed = for_pods(f', ca_file: "{ca}"', ", reference: SyncedKey")
     store = inputs(deployed, "secret-store")["spec"]["provider"]["vault"]
-
     assert (store["server"], store["path"], store["version"]) == (ADDRESS, "coreflux-mcp-prod", "v2")
     assert store["auth"]["kubernetes"] == {
         "mountPath": "kubernetes",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from settings import ConfigurationError
@@ -29,7 +27,6 @@ COPIED = ", reference: SyncedKey"
 )
 def test_an_entry_that_is_none_is_refused_where_it_is(store: str, entry: str) -> None:
     found = refusals(store, broker=", client_certificate: true")
-
     assert any(one.startswith(entry) for one in found), found
 
 
@@ -37,7 +34,6 @@ def test_an_entry_that_is_none_is_refused_where_it_is(store: str, entry: str) ->
 def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> None:
     """It would replace the Copilot's key or the broker's password, and go to whoever is sent those."""
     (found,) = [one for one in refusals(f", {entry}") if "not shown" in one]
-
     assert "secretops put" not in found and "abc" not in found
 
 
@@ -58,7 +54,6 @@ def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> N
 )
 def test_what_contradicts_another_section_is_refused(more: dict[str, str], entry: str) -> None:
     (found,) = refusals(**more)  # type: ignore[arg-type]
-
     assert found.startswith(entry)
 
 
@@ -76,20 +71,8 @@ def test_an_address_an_operator_or_a_broker_that_does_not_do_is_refused(
     file = file_on_vault(", pki: {}")
     assert was in file.entries[section]
     file.entries[section] = file.entries[section].replace(was, becomes)
-
     with pytest.raises(ConfigurationError, match=entry):
         file.parse("dev")
-
-
-@pytest.mark.parametrize("key", ["ca_file", "jwt: {issuer: 'https://a.example', server: a, rotator: b, ca_file"])
-def test_a_ca_file_is_there_and_has_a_certificate(key: str, tmp_path: Path) -> None:
-    empty = tmp_path / "empty.crt"
-    empty.write_text("nothing")
-    end = "}" if "{" in key else ""
-
-    for name, why in (("empty.crt", "no certificate in it"), ("none", "No such file")):
-        (found,) = refusals(f', {key}: "{tmp_path}/{name}"{end}')
-        assert "ca_file" in found and why in found
 
 
 def test_no_more_secrets_are_kept_than_one_path_has_notes_for() -> None:

@@ -165,15 +165,6 @@ def test_what_gives_no_value_is_no_read_and_every_change_by_a_stranger_is_an_ala
     assert (found.exit_code is ExitCode.ATTENTION) is (outcome == "done")
 
 
-def test_a_write_that_check_and_set_refused_changed_nothing(tmp_path: Path) -> None:
-    error = "1 error occurred:\n\t* invalid request\n\n"
-    lost = entry(
-        token("token-mallory", "wide"), operation="update", error=error, response={"data": {"error": "hmac-sha256:ee"}}
-    )
-    (row,) = (found := view(tmp_path, lost)).rows
-    assert (row.outcome, row.allowed, found.exit_code) == ("no value", True, ExitCode.DONE)
-
-
 def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoever_asked(tmp_path: Path) -> None:
     gone = entry(response={"data": {"http_status_code": 404}})
     (row,) = view(tmp_path, gone).rows

@@ -46,7 +46,6 @@ def of(deployed: Deployed, who: str) -> dict[str, list[str]]:
 
 def test_there_is_a_policy_for_each_of_the_three_and_no_wildcard_for_a_program(deployed: Deployed) -> None:
     base = f"coreflux-mcp-{manifest_of(deployed).stack}"
-
     assert sorted(policies(deployed)) == [f"{base}-operator", f"{base}-rotator", f"{base}-server"]
     for who in ("server", "rotator"):
         assert not [path for path, may in of(deployed, who).items() if {"*", "+"} & set(path) or "list" in may]
@@ -59,7 +58,6 @@ def test_the_server_reads_the_current_value_of_its_secrets_and_nothing_else() ->
         for kind in ("data", "metadata")
         for secret in ("mqtt", "agent-key")
     }
-
     assert of(by_agent(), "server") == of(by_external_secrets(), "server") == {**data, **OWN}
     assert of(on_this_machine(), "server") == {**polled, **OWN}, "a launcher looks whether there is a newer one"
 
@@ -75,13 +73,11 @@ def test_the_rotator_keeps_each_secret_by_its_paths_and_holds_the_lease(deployed
         expected |= {f"{mount}/destroy/{secret.name}": ["update"]}
         if secret.issuer:
             expected |= {f"{mount}-pki/sign/client": ["update"]}
-
     assert of(deployed, "rotator") == expected
 
 
 def test_an_operator_may_what_the_rotator_may_and_purge(deployed: Deployed) -> None:
     rotator, operator = of(deployed, "rotator"), of(deployed, "operator")
-
     assert [path for path, may in rotator.items() if not set(may) <= set(operator[path])] == []
     for secret in manifest_of(deployed).secrets:
         for path in (secret.name, f"pending/{secret.name}"):
@@ -99,7 +95,6 @@ def test_nobody_of_the_stack_may_change_a_policy_or_a_role(deployed: Deployed) -
 
 def test_an_operator_makes_secret_ids_and_takes_them_away_where_there_are_any() -> None:
     role = "auth/coreflux-mcp-dev-approle/role/coreflux-mcp-dev-rotator"
-
     operator = of(on_this_machine(), "operator")
     assert operator[f"{role}/secret-id"] == ["create", "update", "list"]
     for gone in ("secret-id/destroy", "secret-id-accessor/destroy"):
@@ -135,7 +130,6 @@ def test_a_token_has_its_own_policy_alone_and_ends_by_itself(deployed: Any) -> N
 
 def test_pods_log_in_as_their_service_accounts_by_a_method_that_is_there() -> None:
     found = roles(by_agent())
-
     assert {one["backend"] for one in found.values()} == {"kubernetes"}
     assert found["server"]["boundServiceAccountNames"] == ["coreflux-mcp-server"]
     assert found["rotator"]["boundServiceAccountNames"] == ["coreflux-mcp-rotator"]
@@ -147,7 +141,6 @@ def test_pods_log_in_as_their_service_accounts_by_a_method_that_is_there() -> No
 
 def test_a_jwt_is_bound_to_issuer_audience_and_subject() -> None:
     made, found = inputs(with_every_option(), "jwt"), roles(with_every_option())
-
     assert (made["path"], made["oidcDiscoveryUrl"], made["boundIssuer"]) == ("coreflux-mcp-prod-jwt", ISSUER, ISSUER)
     assert found["server"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-server"
     assert found["rotator"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-rotator"
@@ -156,7 +149,6 @@ def test_a_jwt_is_bound_to_issuer_audience_and_subject() -> None:
 
 def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None:
     found = roles(on_this_machine())
-
     assert found["server"]["backend"] == "coreflux-mcp-dev-approle"
     assert [found[who]["roleId"] for who in ("server", "rotator")] == [
         "coreflux-mcp-dev-server",
@@ -169,7 +161,6 @@ def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None
 
 def test_only_the_server_unwraps_its_secret_id() -> None:
     deployed = for_this_machine(", namespace: plant, approle: {wrapped: true, server_file: /run/wrapped}")
-
     assert deployed.exports["references"]["source"] == (
         "vault:vault.example.com:8200/coreflux-mcp-dev/data/mqtt+agent-key,approle=coreflux-mcp-dev-server,"
         "auth=coreflux-mcp-dev-approle,file=/run/wrapped,wrapped,namespace=plant"
@@ -192,13 +183,11 @@ def of_pki(deployed: Deployed) -> list[Any]:
 def test_every_key_is_made_in_vault_and_never_leaves_it() -> None:
     assert of_pki(by_agent()) == [], "a stack that asks for none has none"
     types = {one.name: one.inputs["type"] for one in of_pki(with_every_option()) if "type" in one.inputs}
-
     assert types == {"pki-request": "internal", "root-certificate": "internal"}
 
 
 def test_the_root_signs_one_intermediate_which_signs_no_further_ca() -> None:
     made = with_every_option()
-
     assert inputs(made, "root-mount")["path"] == "coreflux-mcp-prod-root"
     assert inputs(made, "pki-mount")["path"] == "coreflux-mcp-prod-pki"
     signs = inputs(made, "root-signs")
@@ -216,7 +205,6 @@ def test_a_mount_is_changed_by_one_at_a_time_from_its_urls_to_what_it_signs() ->
 
 def test_what_is_issued_is_for_one_client_and_for_no_server() -> None:
     role = inputs(with_every_option(), "pki-client")
-
     assert role["allowedDomains"] == ["coreflux-mcp-prod"]
     assert role["allowBareDomains"] is True
     for wider in ("Subdomains", "GlobDomains", "AnyName", "Localhost", "IpSans", "WildcardCertificates"):
@@ -230,7 +218,6 @@ def test_what_is_issued_is_for_one_client_and_for_no_server() -> None:
 def test_somebody_outside_is_given_the_request_and_then_gives_the_certificate(pem: Path) -> None:
     waiting = for_pods(", pki: {signed_by: outside}", broker=ASKS)
     signed = for_pods(f', pki: {{signed_by: outside, certificate_file: "{pem}"}}', broker=ASKS)
-
     assert "stand-in's request" in waiting.exports["csr"]
     assert "store.pki.certificate_file" in waiting.exports["next"]
     assert "store.pki.certificate_file" not in signed.exports["next"]
