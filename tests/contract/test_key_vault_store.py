@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -120,14 +121,15 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
     store = place.open()
+    acts: tuple[Callable[[], None], ...] = (
+        lambda: store.publish("it", V[2], NOW),
+        lambda: store.mark("it", V[1], verified=NOW),
+        lambda: store.discard("it", V[2]),
+        lambda: store.forget("it"),
+    )
     with store.lease("who was held up"):
         follows(place, monkeypatch)
-        for act in (
-            lambda: store.publish("it", V[2], NOW),
-            lambda: store.mark("it", V[1], verified=NOW),
-            lambda: store.discard("it", V[2]),
-            lambda: store.forget("it"),
-        ):
+        for act in acts:
             with pytest.raises(LostError) as lost:
                 act()
             assert lost.value.follower == "the follower"

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from secretops.entrypoints import lay_files
-from settings import ConfigurationError
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.azure_stack import (
     ENDPOINT,
     ENDPOINTS,
     ISSUER,
-    OPERATOR,
     READER,
     REGISTRY,
     SUBNET,
@@ -66,13 +64,6 @@ def test_an_address_that_azures_firewalls_do_not_take_is_refused(address: str) -
 @pytest.mark.parametrize("address", ["203.0.113.7", "203.0.113.4/30", "198.51.100.0/24", "11.0.0.0/8", "172.32.0.0/16"])
 def test_an_address_of_the_internet_or_a_network_of_them_is_taken(address: str) -> None:
     file_on_azure(ADDRESS % address).parse("prod")
-
-
-def test_somebody_has_to_put_values() -> None:
-    file = file_on_azure()
-    file.entries["store"] = file.entries["store"].replace(f'["{OPERATOR}"]', "[]")
-    with pytest.raises(ConfigurationError, match=r"store\.operators"):
-        file.parse("prod")
 
 
 @pytest.mark.parametrize(

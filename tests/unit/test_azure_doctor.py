@@ -64,7 +64,7 @@ class Played:
         return {"mqtt": self.state}
 
     def __getattr__(self, name: str) -> Any:
-        said = {
+        said: dict[str, Any] = {
             "reach": None,
             "forbidden": self.denied,
             "deleted": self.held,

@@ -53,7 +53,7 @@ def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> N
     ],
 )
 def test_what_contradicts_another_section_is_refused(more: dict[str, str], entry: str) -> None:
-    (found,) = refusals(**more)  # type: ignore[arg-type]
+    (found,) = refusals(**more)
     assert found.startswith(entry)
 
 
@@ -73,12 +73,3 @@ def test_an_address_an_operator_or_a_broker_that_does_not_do_is_refused(
     file.entries[section] = file.entries[section].replace(was, becomes)
     with pytest.raises(ConfigurationError, match=entry):
         file.parse("dev")
-
-
-def test_no_more_secrets_are_kept_than_one_path_has_notes_for() -> None:
-    def many(number: int) -> str:
-        return f"{{{', '.join(f's{at}: {{fields: [url], readers: [rotator]}}' for at in range(number))}}}"
-
-    assert file_on_vault(secrets=many(55)).parse("dev")
-    (found,) = refusals(secrets=many(56))
-    assert found.startswith("secrets: 56")

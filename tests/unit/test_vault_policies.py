@@ -93,15 +93,6 @@ def test_nobody_of_the_stack_may_change_a_policy_or_a_role(deployed: Deployed) -
                 assert set(may) <= {"read", *looks}, path
 
 
-def test_an_operator_makes_secret_ids_and_takes_them_away_where_there_are_any() -> None:
-    role = "auth/coreflux-mcp-dev-approle/role/coreflux-mcp-dev-rotator"
-    operator = of(on_this_machine(), "operator")
-    assert operator[f"{role}/secret-id"] == ["create", "update", "list"]
-    for gone in ("secret-id/destroy", "secret-id-accessor/destroy"):
-        assert operator[f"{role}/{gone}"] == ["update"], "whoever may make one may take one away"
-    assert not [path for path in of(by_agent(), "operator") if "secret-id" in path]
-
-
 def test_what_a_reviewer_is_shown_is_what_the_program_asks_for() -> None:
     command = "python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt"
     assert GOLDEN.read_text() == every_policy(), command
