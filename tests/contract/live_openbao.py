@@ -1,7 +1,6 @@
 """A Vault stack on a real OpenBao as `pulumi up` leaves it, without Pulumi: doctor, audit and the launcher look at it.
 
 Its server and its rotator log in by AppRole, its operator by a password of their own. Their policies are the program's.
-live_vault.py beside it has no stack: a mount, and the store's own tests of it.
 """
 
 from __future__ import annotations

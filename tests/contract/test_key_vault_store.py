@@ -10,10 +10,10 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,39 +28,128 @@ from secretops.manifest import AzureStore
 from secretops.operations.doctor import key_vault as doctors
 from secretops.operations.doctor.azure import VaultAnswers
 from secretops.operations.doctor.check import Level
-from secretops.stores import open_store
+from secretops.stores import leases, open_store
 from secretops.stores.key_vault import KeyVaultVersionStore, api
+from secretops.stores.key_vault.api import Api
 from secretops.stores.key_vault.errors import ForbiddenError
+from secretops.stores.key_vault.lease import Timing
 from secretops.stores.key_vault.tags import PREFIX
 from secretops.stores.leases import LostError
-from secretops.values import Value
-from tests.contract.live_key_vault import (
-    DEADLINE,
-    NOT_RENEWED,
-    NOW,
-    LiveVault,
-    V,
-    current,
-    followed,
-    follows,
-    less_patient,
-    make,
-    publish,
-    version,
-    while_the_vault_writes,
-)
+from secretops.values import Value, new_password
 from tests.contract.places import FIELDS, InVault
 from tests.real.azure import Azure
 from tests.real.azure_clients import OwnConnections
+from tests.unit.lease_blob import BlobInMemory
 from tools.key_vault.faults import Fault, failing, losing_the_answer, throttling
 from tools.key_vault.problems import Refusal
 from tools.key_vault.roles import SECRETS_OFFICER
 from tools.key_vault.tokens import Principal
 
 if TYPE_CHECKING:
-    from tools.key_vault.tokens import Principal
+    from azure.keyvault.secrets import SecretClient
 
+    from tools.key_vault.vault import Vault
 pytestmark = pytest.mark.real
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DEADLINE = 60.0
+NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
+V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
+
+
+@dataclass(frozen=True)
+class LiveVault(InVault):
+    """The place, and the stand-in's own side of it."""
+
+    azure: Azure
+    blob: BlobInMemory = field(default_factory=BlobInMemory, compare=False)
+
+    @classmethod
+    def at(cls, azure: Azure) -> LiveVault:
+        """A new vault, and a rotator that may write its secrets."""
+        vault, rotator = azure.vault(), azure.principal("rotator")
+        nowhere = "https://nowhere.blob.core.windows.net/lease/rotator"
+        place = cls(json.dumps([vault.url, nowhere, azure.environment(rotator), azure.authority.tenant]), azure)
+        for name in (*place.location.secrets.values(), *place.location.pending.values()):
+            vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+        return place
+
+    def open(
+        self, location: AzureStore | None = None, *, timing: Timing | None = None, client: SecretClient | None = None
+    ) -> KeyVaultVersionStore:
+        location, own = location or self.location, client or self.client
+        return KeyVaultVersionStore(
+            location, Api(location.vault, lambda _vault: own), lambda _url: self.blob, timing=timing or NOT_RENEWED
+        )
+
+    @property
+    def vault(self) -> Vault:
+        return self.azure.key_vaults.vaults[self.location.vault.removeprefix("https://")]
+
+    def again(self) -> LiveVault:
+        """With connections of its own, which ask again as often as the product says now."""
+        return replace(self)
+
+    def requests(self, operation: str, name: str = "it") -> list[dict[str, Any]]:
+        """What the vault was asked, as its audit log has it."""
+        return [
+            row
+            for row in self.vault.audit
+            if row["OperationName"] == operation and f"/secrets/{name}/" in row["RequestUri"].partition("?")[0] + "/"
+        ]
+
+    def open_and_forget(self) -> None:
+        self.open().forget("it")
+
+    def all_versions(self, name: str = "it") -> list[Any]:
+        return list(self.client.list_properties_of_secret_versions(name))
+
+
+def less_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients made from now on ask twice more, without a pause to speak of."""
+    monkeypatch.setattr(api, "RETRIES", 2)
+    monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
+
+
+def make(**fields: str) -> Value:
+    return Value({**{name: new_password() for name in FIELDS}, **fields})
+
+
+def version(name: str, user: str | None = "a") -> Version:
+    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
+
+
+def publish(place: InVault, name: str, value: Value | None = None) -> Value:
+    value = value or make()
+    place.open().add("it", version(name), value)
+    place.open().publish("it", name, NOW)
+    return value
+
+
+def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:
+    """Let somebody do something once, when the vault has the next request that writes and has not done it yet."""
+
+    def act() -> None:
+        place.vault.around_write.remove(act)
+        deed()
+
+    place.vault.around_write.append(act)
+
+
+def current(place: InVault) -> Version | None:
+    return place.open().versions("it").current
+
+
+def followed(place: LiveVault) -> None:
+    """What a follower does, at once: a holder that renews would keep a real one out."""
+    place.blob.follow()
+
+
+def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, while whoever held it was held up for so long that it can't rest on its last renewal."""
+    followed(place)
+    later = leases.awake_or_not() + NOT_RENEWED.trusted + 1
+    monkeypatch.setattr(leases, "awake_or_not", lambda: later)
 
 
 @pytest.fixture
@@ -454,10 +543,8 @@ def test_what_may_not_be_looked_at_is_named_and_is_no_vault_that_does_not_answer
 def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(place: LiveVault) -> None:
     theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
     location: AzureStore = place.location.model_copy(update={"tenant": theirs})
-    now = datetime.now(UTC)
-    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user="a")
     with pytest.raises(UsageError, match=place.location.tenant):
-        KeyVaultVersionStore.open(location, role="operator").add("it", version, Value({"username": "a"}))
+        KeyVaultVersionStore.open(location, role="operator").add("it", version(V[1]), make())
     assert VaultAnswers(looked_at(place, tenant=theirs)).look().level is Level.ATTENTION
     assert not [
         row for row in place.vault.audit[before:] if row["Identity"].get("claim") or row["HttpStatusCode"] != 401

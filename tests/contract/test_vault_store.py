@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 import hvac
+import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hvac.exceptions import InvalidPath
 
-from secretops.engine.state import Stage
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.manifest import VaultLogin
 from secretops.stores.leases import LostError, Timing
@@ -33,14 +36,83 @@ from secretops.stores.vault.documents import VERSION
 from secretops.stores.vault.errors import DeniedError, LoginError, UnwrapError
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.notes import LONGEST_NOTE
-from secretops.stores.vault.server import Server
-from tests.contract.live_vault import DEADLINE, MINE, NOW, V, Way, impatient, make, publish, stages, version
-from tests.contract.vault_place import InMount
+from secretops.stores.vault.server import Answer, Connection, Request, Server
+from secretops.values import Value, new_password
+from tests.contract.vault_place import FIELDS, InMount
 from tests.real.control_plane import make_keys
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DEADLINE = 120.0
+MINE = "typed-by-a-person"
+V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
+
+
+Deed = Callable[[], object]
+
+
+def make(**fields: str) -> Value:
+    return Value({**{name: new_password() for name in FIELDS}, **fields})
+
+
+def version(name: str, user: str | None = "a") -> Version:
+    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
+
+
+def publish(place: InMount, name: str, value: Value | None = None) -> Value:
+    value = value or make()
+    place.open().add("it", version(name), value)
+    place.open().publish("it", name, NOW)
+    return value
+
+
+def stages(place: InMount) -> dict[str, Stage]:
+    return {one.id: one.stage for one in place.open().versions("it").all}
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are sent again once, and at once."""
+    monkeypatch.setattr(server, "PAUSES", (0.0,))
+
+
+class Way:
+    """The way to the server, from this process: what happens once, at the next request of a kind."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        """What was sent, in order: "POST data/it"."""
+        self._before: list[tuple[str, Deed]] = []
+        self._losing: list[str] = []
+        send = Connection._attempt
+
+        def sent(connection: Connection, request: Request, token: str | None) -> Answer:
+            said = f"{request.method} {request.path.partition('/')[2]}"
+            self.asked.append(said)
+            kinds = (said,) if request.method == "GET" else (said, "any write")
+            for one in [one for one in self._before if one[0] in kinds]:
+                self._before.remove(one)
+                one[1]()
+            answer = send(connection, request, token)
+            if said in self._losing:
+                self._losing.remove(said)
+                raise requests.exceptions.ReadTimeout
+            return answer
+
+        monkeypatch.setattr(Connection, "_attempt", sent)
+
+    def before(self, what: str, deed: Deed) -> None:
+        """Do it once, right before `what` is sent, and after we were asked whether we may."""
+        self._before.append((what, deed))
+
+    def lose(self, what: str) -> None:
+        """The next answer to it."""
+        self._losing.append(what)
+
+    def count(self, what: str) -> int:
+        return self.asked.count(what)
 
 
 @pytest.fixture
@@ -214,14 +286,8 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 
 
 LEASE = "rotator/lease"
-
-
 WRITE = f"POST data/{LEASE}"
-
-
 NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
-
-
 QUICK = Timing(duration=2, renew=3600, look=0.1)
 """Of a holder that does not renew, and is followed soon."""
 
