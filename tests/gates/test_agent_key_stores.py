@@ -15,7 +15,7 @@ from tests.gates.conftest import MakeStack
 from tests.real.digitalocean import DigitalOcean, Fault, digitalocean
 from tests.real.stack import Stack
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PREFIX = "coreflux-mcp-" + "x" * 37
 """As long as the program makes one."""
@@ -63,7 +63,7 @@ def held(stack: Stack) -> tuple[Value, str]:
     return store.read("agent-key", current.id, purpose="test"), current.user
 
 
-@pytest.mark.parametrize("delivery", ["variables", "files", "aws", "azure", "vault"])
+@pytest.mark.parametrize("delivery", ["variables", "aws", "azure", "vault"])
 def test_an_agents_key_is_made_replaced_and_deleted_whatever_the_store(
     stack_on: MakeStack, account: DigitalOcean, delivery: str
 ) -> None:

@@ -41,7 +41,7 @@ class Stall:
 
     event: Event
     calls: Calls
-    at: str
+    at: int | str
     arm: Callable[[], None] = lambda: None
     """Called before it starts."""
 

@@ -29,7 +29,8 @@ from secretops.stores.dotenv import DotenvVersionStore
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 
-NINETY_DAYS = 90 * 24 * 3600
+DAY = 24 * 3600
+NINETY_DAYS = 90 * DAY
 FIRST_ADMIN = {"username": "boss", "password": "of-the-boss"}
 
 
@@ -110,7 +111,7 @@ def test_tick_leaves_what_another_schedule_rotates_until_it_is_overdue(stack: St
     before = current(stack)
     tick.tick(stack.session("rotator"), scheduled=["mqtt"])
     assert current(stack) == before
-    stack.clock.skip(24 * 3600)
+    stack.clock.skip(DAY)
     outcomes = tick.tick(stack.session("rotator"), scheduled=["mqtt"])
     assert current(stack) != before
     assert Reason.OVERDUE in of(outcomes, "mqtt").reasons
@@ -232,3 +233,65 @@ def test_purge_lists_without_destroy_and_removes_with_it(stack: Stack) -> None:
     purge(stack.session(), "mqtt", destroy=True)
     assert stack.session().store.kept() == ("broker-admin",)
     assert password not in stack.env.read_text()
+
+
+# A clock that jumps, as NTP or a machine that was resumed makes it
+
+
+@pytest.mark.parametrize("seconds", [60, 1000 * DAY])
+def test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early(
+    stack: Stack, broker: InMemoryBroker, seconds: int
+) -> None:
+    stack.clock.skip(NINETY_DAYS)
+    assert of(stack.tick(), "mqtt").done[0].startswith("published")
+    before, old = current(stack), broker.passwords["user-a"]
+    stack.clock.skip(-seconds)
+    for passed in (0, stack.manifest.grace_seconds - 5):
+        stack.clock.skip(passed)
+        outcome = of(stack.tick(), "mqtt")
+        assert (outcome.done, outcome.error) == ((f"verified {before}",), None)
+        assert broker.passwords["user-a"] == old
+    stack.clock.skip(seconds + 60)
+    assert of(stack.tick(), "mqtt").done[0].startswith("retired")
+    stack.clock.skip(-seconds)
+    assert of(stack.tick(), "mqtt").done == (f"verified {before}",)
+    broker.verify(stack.credential())
+
+
+@pytest.mark.parametrize("seconds", [NINETY_DAYS + DAY, 3650 * DAY])
+def test_clock_that_jumps_ahead_rotates_once_and_a_person_is_told(stack: Stack, seconds: int) -> None:
+    before = current(stack)
+    stack.clock.skip(seconds)
+    outcome = of(stack.tick(), "mqtt")
+    assert outcome.done[-1] == f"published {current(stack)}" and current(stack) != before
+    assert outcome.reasons == (Reason.OVERDUE,)
+    outcome = of(stack.tick(), "mqtt")
+    assert (outcome.done, outcome.attention) == ((f"verified {current(stack)}",), ())
+
+
+def test_clock_that_jumps_ahead_and_back_rotates_once(stack: Stack) -> None:
+    stack.clock.skip(NINETY_DAYS)
+    stack.tick()
+    after = current(stack)
+    stack.clock.skip(-NINETY_DAYS)
+    assert of(stack.tick(), "mqtt").done == (f"verified {after}",)
+
+
+def test_tick_reports_a_server_that_is_behind_when_its_user_is_retired(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = current(stack)
+    stack.rotate()
+    behind = Replica(id="server-1", user="user-a", secret="mqtt", version=old, since=stack.clock())
+    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: (behind,))
+    stack.skip_grace()
+    outcome = of(stack.tick(), "mqtt")
+    assert outcome.done[0] == f"retired {old}"
+    assert outcome.reasons == (Reason.REPLICA_BEHIND,)
+
+
+def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: Stack) -> None:
+    lease = stack.root / ".lease"
+    lease.write_text("secretops tick (pid 1 on elsewhere) since 2099-01-01 00:00:00 UTC\n")
+    assert of(stack.tick(), "mqtt").error is None
+    assert "2099" not in lease.read_text()
