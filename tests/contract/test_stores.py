@@ -36,6 +36,8 @@ from tests.real.accidents import NOBODY, as_nobody, fill, in_child, small_disk
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SLOW = ("kubernetes", "azure", "swarm")
+"""The rows of what is built from Go, comes from npm, or needs root."""
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
@@ -65,7 +67,14 @@ class Opened:
 
 
 @pytest.fixture(
-    params=[pytest.param(row, id=row.name, marks=[pytest.mark.real] if row.starts_something else []) for row in ROWS]
+    params=[
+        pytest.param(
+            row,
+            id=row.name,
+            marks=[pytest.mark.real] * row.starts_something + [pytest.mark.slow] * row.name.startswith(SLOW),
+        )
+        for row in ROWS
+    ]
 )
 def row(request: pytest.FixtureRequest) -> Row:
     assert isinstance(request.param, Row)
@@ -105,10 +114,6 @@ def version(name: str, **facts: str | datetime | None) -> Version:
 
 
 # What every store does
-
-
-def test_an_unknown_secret_has_no_versions(opened: Opened) -> None:
-    assert opened.store.versions("it").all == ()
 
 
 def test_a_new_version_is_pending_and_nobody_is_given_it(opened: Opened) -> None:
@@ -526,10 +531,7 @@ def test_a_record_cut_short_by_a_full_disk_spoils_no_other(variables: InFolder) 
     assert json.loads((variables.place.records_file).read_text().splitlines()[-1])["purpose"] == "after"
 
 
-@pytest.mark.parametrize("form", [0, 1])
-def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_next_write_removes_it(
-    in_memory: Path, form: int
-) -> None:
+def test_write_killed_anywhere_leaves_one_temporary_file_at_most_and_the_next_removes_it(in_memory: Path) -> None:
     kills = 0
     for name, act in (
         ("add and publish", lambda opened: opened.publish("v2", CANARY)),
@@ -537,7 +539,7 @@ def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_nex
         ("forget", lambda opened: opened.store.forget("it")),
     ):
         for number in itertools.count():
-            opened = in_folder(in_memory / f"{name}-{number}", ROWS[form])
+            opened = in_folder(in_memory / f"{name}-{number}", ROWS[1])
             opened.publish("v0")
             opened.publish("v1")
             was_killed = opened.place.killed_at(functools.partial(act, opened), number)
@@ -562,8 +564,7 @@ def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_nex
     assert kills > 30
 
 
-@pytest.mark.parametrize("then", ["settle", "put", "forget"])
-@pytest.mark.parametrize("form", [0, 1, 2])
+@pytest.mark.parametrize(("form", "then"), [(1, "settle"), (0, "put"), (2, "forget")])
 def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, then: str) -> None:
     """By the next tick it is ended, or had not begun; and so it is by an operator who purges, or puts, again."""
     begun = False
@@ -614,19 +615,6 @@ def test_a_persons_own_line_survives_a_tick_after_a_put_that_was_discarded(varia
 CANARY = Value({"username": f"u-{new_password()}", "password": new_password(), "ca.crt": new_password()})
 
 
-def test_a_delivered_file_edited_by_hand_is_refused(tmp_path: Path) -> None:
-    opened = in_folder(tmp_path / "store", ROWS[1])
-    opened.publish("v1")
-    path = Path(dotenv_values(opened.place.env)["PASSWORD_FILE"] or "")
-    path.write_text("typed-by-a-person")
-    with pytest.raises(StoreError, match="changed by hand"):
-        opened.store.settle("it", NOW)
-    assert path.read_text() == "typed-by-a-person"
-    path.unlink()
-    opened.store.settle("it", NOW)
-    assert path.read_text() != "typed-by-a-person"
-
-
 def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: InFolder) -> None:
     variables.place.open()
     variables.place.env.write_text("PASSWORD=of-before\n")
@@ -636,18 +624,6 @@ def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: I
     assert variables.place.env.read_text() == "PASSWORD=of-before\n"
     variables.store.discard("it", "v1")
     variables.publish("v2", Value({**make(), "password": "of-before"}))
-
-
-def test_removing_the_edited_line_restores_ours(variables: InFolder) -> None:
-    value = variables.publish("v1")
-    variables.place.env.write_text(
-        "".join(line for line in variables.place.env.read_text().splitlines(True) if not line.startswith("PASSWORD="))
-    )
-    variables.store.settle("it", NOW)
-    assert variables.delivered() == dict(value)
-    variables.place.env.unlink()
-    variables.store.settle("it", NOW)
-    assert variables.delivered() == dict(value)
 
 
 def test_a_persons_lines_survive_every_version_and_the_purge(variables: InFolder) -> None:
@@ -710,20 +686,13 @@ def given_to_nobody(opened: InFolder) -> None:
         os.chown(path, NOBODY, NOBODY)
 
 
-class AsItIs(Folder):
-    """Opened by an account that could not make what is missing."""
-
-    def open(self) -> DotenvVersionStore:
-        return DotenvVersionStore(self.location, AccessRecords(self.records_file, "nobody"))
-
-
 def as_root_only() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give a folder to another account")
 
 
-@pytest.mark.parametrize("folder", [".", "config", "versions/it", "log"])
-def test_a_read_only_folder_is_told_nothing_is_lost_and_it_works_again_once_mended(shared: Path, folder: str) -> None:
+@pytest.mark.parametrize("folder", ["config", "versions/it"])
+def test_a_read_only_folder_loses_nothing_and_works_again_once_it_is_writable(shared: Path, folder: str) -> None:
     opened = in_folder(shared / "store")
     value = opened.publish("v1")
     opened.store.add("it", version("v2"), make())
@@ -744,24 +713,7 @@ def test_a_read_only_folder_is_told_nothing_is_lost_and_it_works_again_once_mend
     assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
 
 
-def test_what_another_account_may_not_even_look_at_is_told(shared: Path) -> None:
-    as_root_only()
-    opened = in_folder(shared / "store")
-    opened.publish("v1")
-    opened.place = AsItIs(opened.place.address)
-    for act in (
-        lambda: opened.store.read("it", "v1", purpose="test"),
-        lambda: opened.store.settle("it", NOW),
-        lambda: str(opened.store.versions("it")),
-    ):
-        code, answer = as_nobody(act)
-        assert (code, answer[0]) == (1, "StoreError"), answer
-    shared.chmod(0o700)
-    code, answer = as_nobody(lambda: opened.store.settle("it", NOW))
-    assert (code, answer[0]) == (1, "StoreError"), answer
-
-
-@pytest.mark.parametrize("place", [".", "config", "versions/it", "versions/it/v1.json"])
+@pytest.mark.parametrize("place", ["config", "versions/it/v1.json"])
 def test_a_foreign_owner_is_told_with_the_remedy_and_nothing_is_changed(shared: Path, place: str) -> None:
     as_root_only()
     opened = in_folder(shared / "store")
@@ -778,10 +730,9 @@ def test_a_foreign_owner_is_told_with_the_remedy_and_nothing_is_changed(shared: 
     assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
 
 
-@pytest.mark.parametrize("form", [0, 1])
-def test_a_full_disk_is_told_nothing_is_lost_and_it_works_again_once_there_is_room(tmp_path: Path, form: int) -> None:
+def test_a_full_disk_loses_nothing_and_works_again_once_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        opened = in_folder(disk / "store", ROWS[form])
+        opened = in_folder(disk / "store")
         old = opened.publish("v1")
         pending = make()
         opened.store.add("it", version("v2"), pending)
@@ -801,24 +752,6 @@ def test_a_full_disk_is_told_nothing_is_lost_and_it_works_again_once_there_is_ro
         opened.store.publish("it", "v2", NOW)
         assert opened.delivered() == dict(pending)
         assert list(opened.root.rglob("*.new")) == []
-
-
-def test_a_disk_that_fills_up_in_the_middle_of_a_delivery_loses_nothing(tmp_path: Path) -> None:
-    """As much room as there may be: at every amount readers keep one whole value, and the next try delivers."""
-    for pages in range(6):
-        with small_disk(tmp_path / f"disk-{pages}") as disk:
-            opened = in_folder(disk / "store")
-            old, new = opened.publish("v1"), make()
-            opened.store.add("it", version("v2"), new)
-            filler = fill(disk)
-            os.truncate(filler, max(0, filler.stat().st_size - pages * 4096))
-            in_child(lambda opened=opened: opened.store.publish("it", "v2", NOW))  # type: ignore[misc]
-            assert opened.delivered() in (dict(old), dict(new))
-            filler.unlink()
-            opened.store.settle("it", NOW)
-            opened.store.publish("it", "v2", NOW)
-            assert opened.delivered() == dict(new)
-            assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
 
 
 def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(tmp_path: Path) -> None:

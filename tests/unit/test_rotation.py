@@ -250,27 +250,3 @@ def test_a_version_that_readers_have_is_never_set_anew(stack: Stack) -> None:
     target.refuses.add("verify")
     assert not made.accept_again()
     assert target.asked == []
-
-
-def test_retire_leaves_a_user_that_is_in_use_again(stack: Stack) -> None:
-    target = StandInTarget()
-    rotation(stack, target).advance()
-    rotation(stack, target).advance()
-    previous = stack.session().store.versions("mqtt").previous
-    assert previous and previous.user
-    assert rotation(stack, target).advance(cut_off=True).user == previous.user
-    target.asked.clear()
-    rotation(stack, target).retire(replace(previous, id=stack.session().store.versions("mqtt").all[0].id))
-    assert target.asked == []
-
-
-def test_advance_waits_for_the_grace_of_a_version_whose_successor_is_undelivered(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = StandInTarget()
-    rotation(stack, target).advance()
-    made = undelivered(stack, target, monkeypatch)
-    stack.clock.skip(10 * stack.manifest.grace_seconds)
-    with pytest.raises(GraceError):
-        made.advance()
-    assert target.asked == []
