@@ -2,13 +2,15 @@
 # Everything made here lies in ignored folders of this clone; built binaries in the user's cache.
 STACK ?= dev
 PYTHON ?= python3
-# What waits longest begins first.
+# Folders or files; those with the longest tests start first.
 TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
-# What it promises is a time: it has both processors to itself.
-YEAR := tests/gates/test_simulated_year.py::test_in_a_thousand_years_of_faults_no_invariant_is_broken
+# Most of a test's time is waiting, so there are more workers than processors.
+PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
+# Each of the many processes of a test would compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup stack-file answerable up down preview image lambda docs bench test test-fast gates check format lint types contracts scan clean
+.PHONY: help setup stack-file answerable up down preview image lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
@@ -18,9 +20,11 @@ help:
 	@echo "make lambda     the package of the rotation functions, for a stack of AWS"
 	@echo "make bench      measure, and write docs/performance.md; PART=name takes one part"
 	@echo "make docs       write the generated pages anew, and all of them as a site, .site/"
-	@echo "make test       every test, on real parts"
-	@echo "make test-fast  the inner loop: tests that start nothing"
+	@echo "make test       tests of every platform, without root and without Debian packages"
+	@echo "make test-unit  mocks and pure functions: while you change a component"
+	@echo "make test-all   make test, then make test-slow: all that needs built or installed parts"
 	@echo "make gates      the reliability gates alone, those of docs/reliability.md"
+	@echo "make mutants    check that the tests notice each recorded mutant"
 	@echo "make check      the gate: lint, types, contracts, test"
 	@echo "make format     format the code"
 	@echo "make scan       look for secrets in the files and in the git history"
@@ -98,17 +102,24 @@ bench:
 	@$(PYTHON) tools/setup.py --parts
 	@$(BIN)/python -m bench $(PART)
 
-test:
+test: setup
+	@$(PYTEST) -m "not slow" $(TESTS)
+
+test-unit: setup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not real and not slow" $(TESTS)
+
+test-slow:
 	@$(PYTHON) tools/setup.py --parts
-	@$(if $(filter tests/gates,$(TESTS)),$(BIN)/python -m pytest -q $(YEAR))
-	@$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --deselect $(YEAR) $(TESTS)
+	@$(PYTEST) -m slow $(TESTS)
+
+test-all: test test-slow
 
 gates:
 	@$(PYTHON) tools/setup.py --parts
-	@$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $$($(BIN)/python -m tests.gates.table)
+	@$(PYTEST) $$($(BIN)/python -m tests.gates.table)
 
-test-fast: setup
-	@$(BIN)/python -m pytest -n 2 -q -m "not real" $(TESTS)
+mutants: setup
+	@$(BIN)/python -m tests.mutants
 
 check: lint types contracts test
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from tools import docker_provider, kubernetes_parts, pulumi_cli
 from tools.gobuild import WHEELS, make_venv, pinned, pip_install
 from tools.pulumi_cli import PulumiCli
 from tools.standin import choice
-from tools.steps import ROOT, TOOLS, SetupError, run_step, say, write_whole
+from tools.steps import ROOT, TOOLS, SetupError, run_step, say, step_in_background, write_whole
 
 UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
@@ -58,8 +60,13 @@ def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
 
     `deploys`: what comes next changes the stack, so a stand-in will not do.
     """
-    done = [sync_environment(), provide_pulumi(), provide_plugins(stack) if stack else False]
-    if any(done):
+    with synced_environment() as synced:
+        cli = None if pulumi_is_ready() else pulumi_cli.find_or_build()
+    missing = not pulumi_is_ready()  # also where the environment was made again for another Python
+    if missing:
+        install_pulumi(cli or pulumi_cli.find_or_build())
+    plugins = provide_plugins(stack) if stack else False
+    if synced or missing or plugins:
         say("- this clone is ready")
     for kind in CLOUDS:
         if stack and asks_for(kind, stack):
@@ -86,46 +93,57 @@ def provide_uv(tools: Path = TOOLS) -> Path:
     return link
 
 
-def sync_environment(venv: Path = VENV) -> bool:
-    """`.venv` as `uv.lock` says, made from this Python; whether anything had to be done. Raises SetupError."""
+@contextlib.contextmanager
+def synced_environment(venv: Path = VENV) -> Iterator[bool]:
+    """Make `.venv` as `uv.lock` says, from this Python, while the block runs; yield whether anything had to be done.
+
+    Downloading packages leaves the processors to a build in the block. Raises SetupError.
+    """
     key = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
     for name in LOCKED:
         key.update((ROOT / name).read_bytes())
     stamp = venv / ".set-up-packages"
     if (TOOLS / "bin/uv").exists() and stamp.exists() and stamp.read_text() == key.hexdigest():
-        return False
+        yield False
+        return
     uv = provide_uv()
-    run_step(
+    with step_in_background(
         "the project's environment, .venv (uv sync)",
         [uv, "sync", "--frozen", *(f"--extra={extra}" for extra in EXTRAS), "--python", base_python()],
         # The machine's Python, or a clear refusal: never one that uv downloads.
         env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
         remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",
-    )
+    ):
+        yield True
     write_whole(stamp, key.hexdigest())
-    return True
 
 
-def provide_pulumi(venv: Path = VENV) -> bool:
-    """`.venv/bin/pulumi`; whether anything had to be done. Raises SetupError.
+def pulumi_is_ready(venv: Path = VENV) -> bool:
+    """Whether `.venv/bin/pulumi` is there, and runs what it would run if it were made now."""
+    stamp = venv / ".set-up-pulumi"
+    if not stamp.exists() or not (venv / "bin/pulumi").exists():
+        return False
+    made_from, _, cli_path = stamp.read_text().partition("\n")
+    return made_from == _pulumi_key() and Path(cli_path).exists()
 
-    The stamp names every Pulumi on PATH with its size and time, so that one installed, updated or removed later is
-    noticed without running any (that takes 0.3 s); and the one in use, for a user may empty the cache.
+
+def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
+    """Make `.venv/bin/pulumi`, which runs this CLI."""
+    write_whole(venv / "bin/pulumi", wrapper_text(cli), mode=0o755)
+    write_whole(venv / ".set-up-pulumi", f"{_pulumi_key()}\n{cli.path}")
+
+
+def _pulumi_key() -> str:
+    """Every Pulumi on PATH with its size and time, and the one in use, for a user may empty the cache.
+
+    So one that is installed, updated or removed later is noticed without running any (that takes 0.3 s).
     """
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
     key.update(TEMPLATE.read_bytes() + pulumi_cli.HOST_SHIM.encode())
     for path in pulumi_cli.on_path():
         status = path.stat()
         key.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    stamp, wrapper = venv / ".set-up-pulumi", venv / "bin/pulumi"
-    if stamp.exists() and wrapper.exists():
-        made_from, _, cli_path = stamp.read_text().partition("\n")
-        if made_from == key.hexdigest() and Path(cli_path).exists():
-            return False
-    cli = pulumi_cli.find_or_build()
-    write_whole(wrapper, wrapper_text(cli), mode=0o755)
-    write_whole(stamp, f"{key.hexdigest()}\n{cli.path}")
-    return True
+    return key.hexdigest()
 
 
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:

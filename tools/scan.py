@@ -1,6 +1,6 @@
 """Runs every secret scanner over one git work tree: a line each, and never the text that was found.
 
-    .venv/bin/python tools/scan.py [--only NAME] [--staged] [ROOT]
+    .venv/bin/python tools/scan.py [--only NAME] [ROOT]
 
 Exit code 0: clean. 1: findings. 2: a scanner could not run, or, where CI is set, one could not be had.
 docs/operations/scanning.md says what each looks at and what to do about a finding.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, only tools/ itself is on the path
 
-from tools.scanners import SCANNERS, NotHadError, Report, gitleaks_staged
+from tools.scanners import SCANNERS, NotHadError, Report
 from tools.worktree import ScanError, Tree
 
 SHOWN = 40  # findings listed per scanner; the count is always whole
@@ -70,14 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     parser = argparse.ArgumentParser(description="Run the secret scanners over a git work tree.")
     parser.add_argument("--only", action="append", choices=SCANNERS, help="run this one (may be given again)")
-    parser.add_argument(
-        "--staged", action="store_true", help="gitleaks on what is about to be committed, and nothing else"
-    )
     parser.add_argument("root", nargs="?", type=Path, default=Path(), help="the work tree; here unless told another")
     asked = parser.parse_args(arguments)
     chosen = {name: scanner for name, scanner in SCANNERS.items() if not asked.only or name in asked.only}
-    if asked.staged:
-        chosen = {"gitleaks": gitleaks_staged}
     try:
         tree = Tree.read(asked.root)
     except ScanError as problem:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.gobuild import cached_binary, cached_path, make_venv, only_one, pip_install
+from tools.gobuild import cached_binary, make_venv, only_one, pip_install
 from tools.steps import TOOLS, SetupError
 from tools.worktree import ScanError, Tree, call, git
 
@@ -152,15 +152,16 @@ def bandit_b106(tree: Tree) -> Report:
 def gitleaks(tree: Tree) -> Report:
     """Every commit of every branch."""
     _whole_history(tree)
-    return _gitleaks(tree, gitleaks_binary(), f"{tree.commits} commits")
-
-
-def gitleaks_staged(tree: Tree) -> Report:
-    """What is about to be committed. Builds nothing: a commit does not wait for a compiler."""
-    binary = cached_path(*GITLEAKS)
-    if not binary.exists():
-        raise NotHadError("gitleaks is not built yet; `make scan` builds it")
-    return _gitleaks(tree, binary, "staged changes", "--pre-commit", "--staged")
+    quiet = ["--redact", "--no-banner", "--no-color", "--log-level", "error"]
+    report = ["--exit-code", str(LEAKS_FOUND), "--report-format", "json", "--report-path", "-"]
+    done = call([gitleaks_binary(), "git", *quiet, *report, "--gitleaks-ignore-path", tree.root, tree.root], tree.root)
+    leaks = _answer("gitleaks", done, (0, LEAKS_FOUND))
+    return Report(
+        f"{tree.commits} commits",
+        frozenset(
+            Finding(f"{_at(leak['Commit'])}{leak['File']}:{leak['StartLine']}", leak["RuleID"]) for leak in leaks
+        ),
+    )
 
 
 def gitleaks_binary() -> Path:
@@ -169,23 +170,6 @@ def gitleaks_binary() -> Path:
         return cached_binary(*GITLEAKS)
     except SetupError as problem:
         raise NotHadError(str(problem)) from problem
-
-
-def _gitleaks(tree: Tree, binary: Path, covered: str, *options: str) -> Report:
-    quiet = ["--redact", "--no-banner", "--no-color", "--log-level", "error"]
-    report = ["--exit-code", str(LEAKS_FOUND), "--report-format", "json", "--report-path", "-"]
-    done = call(
-        [binary, "git", *options, *quiet, *report, "--gitleaks-ignore-path", tree.root, tree.root],
-        tree.root,
-        in_hook=bool(options),
-    )
-    leaks = _answer("gitleaks", done, (0, LEAKS_FOUND))
-    return Report(
-        covered,
-        frozenset(
-            Finding(f"{_at(leak['Commit'])}{leak['File']}:{leak['StartLine']}", leak["RuleID"]) for leak in leaks
-        ),
-    )
 
 
 def _at(commit: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,9 +50,46 @@ def run_step(
     of life can count it. The child ends with this process: an interrupted set-up leaves no build behind. Raises
     SetupError when it cannot be started or ends with another code than 0.
     """
+    with step_in_background(step, argv, remedy=remedy, cwd=cwd, env=env) as running, running.signs_of_life(counts):
+        running.child.wait()
+    return running.text
+
+
+@dataclass
+class Running:
+    """A step that runs. Its `text`, all that it wrote to both outputs, is there once it has ended."""
+
+    child: subprocess.Popen[bytes]
+    output: int
+    text: str = ""
+
+    @contextlib.contextmanager
+    def signs_of_life(self, counts: str) -> Iterator[None]:
+        """Print every SHOW_EVERY seconds how long the step has run, and how many lines it wrote."""
+        started, ended = time.monotonic(), threading.Event()
+
+        def show() -> None:
+            while not ended.wait(SHOW_EVERY):
+                lines = os.pread(self.output, os.fstat(self.output).st_size, 0).count(b"\n")
+                say(f"  {time.monotonic() - started:.0f} s" + (f", {lines} {counts}" if lines else ""))
+
+        thread = threading.Thread(target=show, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+@contextlib.contextmanager
+def step_in_background(
+    step: str, argv: Sequence[str | Path], *, remedy: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Run one step while the block runs, and wait for it at the block's end. Errors and `env` as in `run_step`."""
     say(f"- {step}")
     with tempfile.TemporaryFile() as output:
-        child: subprocess.Popen[bytes] | None = None
+        running: Running | None = None
         try:
             with _signals_held_back():
                 child = subprocess.Popen(
@@ -62,20 +100,22 @@ def run_step(
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )
-            with _signs_of_life(output.fileno(), counts):
-                code = child.wait()
+                running = Running(child, output.fileno())
+            yield running
+            code = child.wait()
         except OSError as error:
+            if running:
+                raise
             raise SetupError(step, f"  {argv[0]}: {error.strerror}", remedy) from error
         finally:
-            if child and child.poll() is None:
-                child.terminate()
-                child.wait()
+            if running and running.child.poll() is None:
+                running.child.terminate()
+                running.child.wait()
         output.seek(0)
-        text = output.read().decode(errors="replace")
+        running.text = output.read().decode(errors="replace")
     if code != 0:
-        last = text.splitlines()[-LAST_LINES:] or ["(it said nothing)"]
+        last = running.text.splitlines()[-LAST_LINES:] or ["(it said nothing)"]
         raise SetupError(f"{step} (exit code {code})", "\n".join(f"  {line}" for line in last), remedy)
-    return text
 
 
 @contextlib.contextmanager
@@ -96,24 +136,6 @@ def _signals_held_back() -> Iterator[None]:
             signal.signal(number, handler)
     for one in came:
         signal.raise_signal(one)
-
-
-@contextlib.contextmanager
-def _signs_of_life(output: int, counts: str) -> Iterator[None]:
-    started, ended = time.monotonic(), threading.Event()
-
-    def show() -> None:
-        while not ended.wait(SHOW_EVERY):
-            lines = os.pread(output, os.fstat(output).st_size, 0).count(b"\n")
-            say(f"  {time.monotonic() - started:.0f} s" + (f", {lines} {counts}" if lines else ""))
-
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:

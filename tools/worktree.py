@@ -58,14 +58,14 @@ def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def call(
-    argv: Sequence[str | Path], cwd: Path, extra: Mapping[str, str] | None = None, *, in_hook: bool = False
+    argv: Sequence[str | Path], cwd: Path, extra: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program in `cwd`, keep all it says, whatever its exit code. `in_hook` keeps a git hook's environment."""
+    """Run a program in `cwd`, keep all it says, whatever its exit code."""
     try:
         return subprocess.run(
             argv,
             cwd=cwd,
-            env=dict(os.environ) if in_hook else _environment(extra),
+            env=_environment(extra),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

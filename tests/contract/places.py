@@ -22,6 +22,7 @@ from dotenv import dotenv_values
 
 from secretops.access import AccessRecords
 from secretops.manifest import AwsStore, AzureStore, Delivered, DotenvStore, KubernetesStore
+from secretops.stores import leases
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from tests.contract.swarm_place import InSwarm
@@ -57,6 +58,8 @@ class Feature(StrEnum):
     DELIVERS_LATER = "a version can be current before its readers find it"
     WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
     EMPTY_TEXT = "a field may be empty"
+    LEASE_CAN_BE_LOST = "a follower takes over the lease of a holder that does not renew it"
+    ASKS_BEFORE_EACH_PUBLISH = "a publication does not rest on a renewal, however recent"
 
 
 class Place(Protocol):
@@ -88,6 +91,21 @@ class Place(Protocol):
         """Run `work` in a process that is killed at its effect number `moment`. False when it ended before."""
 
 
+def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases.Watch, "is_over", lambda *_, **__: True)
+
+
+def _as_if_it_did_not_live(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.gates.year.place._lives", lambda _token: False)
+
+
+def _ended_by_azure(place: Place, _monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.storage.blob import BlobLeaseClient
+
+    assert isinstance(place, InVault)
+    BlobLeaseClient(place.clients.blob(place.location.lease)).break_lease(lease_break_period=0)
+
+
 @dataclass(frozen=True)
 class Row:
     """One store, in one form of delivery."""
@@ -102,6 +120,8 @@ class Row:
     examples: int = 40
     """How many values are tried: fewer where each is a restart of what reads it."""
     starts_something: bool = False
+    let_follow: Callable[[Place, pytest.MonkeyPatch], None] = _as_if_never_renewed
+    """Let the next taker acquire the lease at once, also from a living holder."""
 
 
 @dataclass(frozen=True)
@@ -548,18 +568,20 @@ def _in_folder(_request: pytest.FixtureRequest, folder: Path) -> str:
     return str(folder / "store")
 
 
+_OF_A_FOLDER = {Feature.LEASE_CAN_BE_LOST: "the lease is a file lock: the system frees it when its process ends"}
+_BY_COMPARE_AND_SWAP = "a holder writes by compare-and-swap, and nobody follows while its renewal is recent"
+
 ROWS = [
-    Row("dotenv, variables", Folder, _in_folder),
-    Row(
-        "dotenv, files",
-        lambda address: Folder(address, "files"),
-        _in_folder,
-    ),
+    Row("dotenv, variables", Folder, _in_folder, gaps=_OF_A_FOLDER),
+    Row("dotenv, files", lambda address: Folder(address, "files"), _in_folder, gaps=_OF_A_FOLDER),
     Row(
         "dotenv, files of fixed names",
         lambda address: Folder(address, "fixed files"),
         _in_folder,
-        gaps={Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it"},
+        gaps={
+            **_OF_A_FOLDER,
+            Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it",
+        },
     ),
     Row(
         "kubernetes",
@@ -567,7 +589,10 @@ ROWS = [
         Namespace.fresh,
         moments=6,
         starts_something=True,
-        gaps={Feature.ONE_RECORD_AN_ACCESS: "the API server's audit log is the trail: one event a request"},
+        gaps={
+            Feature.ONE_RECORD_AN_ACCESS: "the API server's audit log is the trail: one event a request",
+            Feature.ASKS_BEFORE_EACH_PUBLISH: _BY_COMPARE_AND_SWAP,
+        },
     ),
     Row(
         "aws (moto)",
@@ -578,6 +603,7 @@ ROWS = [
         gaps={
             Feature.ONE_RECORD_AN_ACCESS: "CloudTrail is the trail: one event a request",
             Feature.DELIVERS_LATER: "readers ask for AWSCURRENT: moving that label is the delivery",
+            Feature.ASKS_BEFORE_EACH_PUBLISH: _BY_COMPARE_AND_SWAP,
         },
     ),
     Row(
@@ -590,6 +616,7 @@ ROWS = [
             Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request",
             Feature.DELIVERS_LATER: "readers get the newest version: making it is the delivery",
         },
+        let_follow=_ended_by_azure,
     ),
     Row(
         "vault",
@@ -620,5 +647,6 @@ ROWS = [
         StandInPlace.fresh,
         moments=6,
         gaps={Feature.ONE_RECORD_AN_ACCESS: "nobody reads the records of a simulated year: it keeps none"},
+        let_follow=_as_if_it_did_not_live,
     ),
 ]

@@ -5,6 +5,7 @@ The folder, the locks, the kills, the full disk and the API server are real. AWS
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -27,7 +28,7 @@ from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, NotFoundError, StoreError, UsageError
 from secretops.manifest import DotenvStore
-from secretops.stores import files
+from secretops.stores import files, leases
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from secretops.values import Value, new_password
@@ -299,6 +300,35 @@ def test_a_lease_ends_with_its_block_even_by_an_error(opened: Opened) -> None:
         raise RuntimeError
     with opened.store.lease("two"), pytest.raises(LeaseHeldError, match="two"), opened.store.lease("three"):
         pass
+
+
+@pytest.mark.parametrize("slept", [True, False], ids=["after a sleep", "after a recent renewal"])
+def test_a_rotator_that_lost_its_lease_publishes_nothing_over_its_follower(
+    opened: Opened, slept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs(opened, Feature.LEASE_CAN_BE_LOST)
+    if not slept:
+        needs(opened, Feature.ASKS_BEFORE_EACH_PUBLISH)
+    opened.publish(V[1])
+    opened.store.add("it", version(V[2]), make())
+    monkeypatch.setattr(leases.Held, "renew", lambda _self: None)
+    stalled, new = opened.store, make()
+    with contextlib.ExitStack() as held:
+        held.enter_context(stalled.lease("the stalled one"))
+        opened.row.let_follow(opened.place, monkeypatch)
+        follower = opened.store
+        held.enter_context(follower.lease("its follower"))
+        for name, value in ((V[2], None), (V[3], new)):
+            if value:
+                follower.add("it", version(name), value)
+            follower.publish("it", name, NOW)
+        if slept:
+            later = leases.awake_or_not() + 3600
+            monkeypatch.setattr(leases, "awake_or_not", lambda: later)
+        with pytest.raises(StoreError, match="not ours any more: its follower"):
+            stalled.publish("it", V[2], NOW)
+    assert opened.stages() == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
+    assert opened.delivered() == dict(new)
 
 
 def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:

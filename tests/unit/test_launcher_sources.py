@@ -14,6 +14,8 @@ import pytest
 from secretops.errors import UsageError
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import SOURCES, open_source
+from secretops.redaction import HIDDEN, redact
+from secretops.values import new_password
 from tests.real.accidents import as_nobody
 
 PASSWORD, KEY = secrets.token_hex(20), secrets.token_hex(20)
@@ -108,6 +110,22 @@ def test_the_fingerprint_changes_with_a_value_and_shows_none(case: Case, tmp_pat
     case.write(tmp_path, PASSWORD, KEY)
     assert source.fingerprint() == first
     assert PASSWORD not in first
+
+
+def test_a_source_registers_what_it_reads_for_redaction(case: Case, tmp_path: Path) -> None:
+    password, key = new_password(), new_password()
+    open_source(case.write(tmp_path, password, key)).read()
+    assert redact(f"{password} {key}") == f"{HIDDEN} {HIDDEN}"
+
+
+def test_a_document_registers_each_hidden_field_for_redaction(clean_environment: None, tmp_path: Path) -> None:
+    text = json.loads((tmp_path / document(tmp_path, PASSWORD, KEY).removeprefix("json:")).read_text())
+    private_key, token = new_password(), new_password()
+    text["client-cert"] = {"ca.crt": "ca", "client.crt": "crt", "client.key": private_key}
+    text["http-token"] = {"token": token}
+    (tmp_path / "it.json").write_text(json.dumps(text))
+    open_source(f"json:{tmp_path}/it.json").read()
+    assert redact(f"{private_key} {token}") == f"{HIDDEN} {HIDDEN}"
 
 
 def test_a_place_that_goes_away_changes_the_fingerprint_and_raises_nothing(case: Case, tmp_path: Path) -> None:

@@ -13,8 +13,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from components import catalogue
+from components.sections import PrivateCa
 from secretops import redaction
+from secretops.manifest import Reader, SecretKind
 from secretops.redaction import HIDDEN, redact
+from secretops.stores import document
 from secretops.values import Value, new_password
 
 
@@ -183,6 +187,38 @@ def test_a_line_of_a_document_is_redacted_however_a_parser_quotes_it(quoted: Cal
     Value({"document": f'{{\n    "password": "{password}"\n}}\n'})
     line = f'    "password": "{password}"'
     assert password not in redact(f"line 2: {quoted(line)}")
+
+
+SHOWN = {"username", "ca.crt", "client.crt"}
+CATALOGUE = (
+    catalogue.mqtt("plant-7", 30),
+    catalogue.broker_admin("plant-7", 30),
+    catalogue.agent_key("plant-7", 30, None),
+    catalogue.agent_admin(),
+    catalogue.client_cert(),
+    catalogue.client_ca(PrivateCa(kind="private-ca")),
+    catalogue.http_token(),
+    catalogue.declared("db", ("url", "password"), (Reader.SERVER,), 90),
+)
+
+
+def read(fields: dict[str, str]) -> Value:
+    """Return what a store reads when it has kept these fields."""
+    return document.read("it", "a version", json.dumps(fields))
+
+
+@pytest.mark.parametrize("made", [Value, read], ids=["written", "read"])
+@pytest.mark.parametrize(("secret", "field"), [(secret.name, field) for secret in CATALOGUE for field in secret.fields])
+def test_each_field_of_the_catalogue_is_hidden_unless_it_is_public(
+    made: Callable[[dict[str, str]], Value], secret: str, field: str
+) -> None:
+    text = new_password()
+    assert made({field: text})[field] == text
+    assert redact(text) == (text if field in SHOWN else HIDDEN), f"{secret}.{field}"
+
+
+def test_the_table_of_fields_has_every_kind_of_secret() -> None:
+    assert {secret.kind for secret in CATALOGUE} == set(SecretKind)
 
 
 def test_a_public_field_is_shown() -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from secretops.engine.rotation import GraceError, Rotation, new_token
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import RefusedError, StoreError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, MqttProtocol, Reader, Secret, SecretKind
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
+from tests.unit.memory import NOW, Memory, version
 
 ADMIN = Value({"username": "boss", "password": "of-the-boss"})
 
@@ -161,43 +163,6 @@ def test_within_the_grace_nothing_is_begun_unless_readers_are_cut_off(stack: Sta
     assert target.asked[-1] == ("verify", "a")
 
 
-@pytest.mark.parametrize("step", ["apply", "retire"])
-def test_whoever_was_followed_while_it_read_what_it_acts_with_changes_nothing_at_the_target(
-    stack: Stack, step: str
-) -> None:
-    target = StandInTarget()
-    for _ in range(2):
-        rotation(stack, target).advance()
-        stack.skip_grace()
-    versions = stack.session().store.versions("mqtt")
-    assert versions.previous
-    asked = list(target.asked)
-    moved = rotation(stack, target)
-    followed = False
-
-    def confirm() -> None:
-        if followed:
-            raise StoreError("the lease is not ours any more")
-
-    def read_slowly() -> Value:
-        nonlocal followed
-        followed = True
-        return ADMIN
-
-    with mock.patch.object(DotenvVersionStore, "confirm", lambda _self: confirm()):  # it can't be lost in a folder
-        moved._admin = read_slowly
-        with pytest.raises(StoreError, match="not ours any more"):
-            if step == "apply":
-                moved.advance()
-            else:
-                moved.retire(versions.previous)
-    assert target.asked == asked
-    last = stack.session().journal.last("mqtt")
-    assert last and (last.step, last.outcome) == (step, "the lease is not ours any more")
-    previous = stack.session().store.versions("mqtt").previous
-    assert previous and previous.retired is None
-
-
 def test_a_user_that_does_not_retire_is_tried_again(stack: Stack) -> None:
     target = StandInTarget({"retire"})
     rotation(stack, target).advance()
@@ -250,3 +215,108 @@ def test_a_version_that_readers_have_is_never_set_anew(stack: Stack) -> None:
     target.refuses.add("verify")
     assert not made.accept_again()
     assert target.asked == []
+
+
+# In memory: the order of the effects
+
+
+MQTT = Secret(
+    name="mqtt",
+    kind=SecretKind.MQTT_USER,
+    fields=("username", "password"),
+    readers=(Reader.SERVER, Reader.ROTATOR),
+    cadence_days=30,
+    users=("a", "b"),
+)
+GRACE = timedelta(hours=1)
+
+
+def in_memory(
+    memory: Memory, target: StandInTarget, *versions: Version, admin: Callable[[], Value] = lambda: ADMIN
+) -> Rotation:
+    memory.keep(*versions)
+    return Rotation(
+        MQTT, store=memory.store(), target=target, admin=admin, journal=memory, clock=lambda: NOW, grace=GRACE
+    )
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory(MQTT.name)
+
+
+CURRENT, PREVIOUS = version(Stage.CURRENT, "a"), version(Stage.PREVIOUS, "b", days_ago=30)
+UNDELIVERED = version(Stage.CURRENT, "a", delivered=False)
+
+
+@pytest.mark.parametrize(
+    ("versions", "act", "asked"),
+    [
+        pytest.param((CURRENT,), Rotation.advance, [], id="apply"),
+        pytest.param((PREVIOUS, CURRENT), lambda made: made.retire(PREVIOUS), [], id="retire"),
+        pytest.param((PREVIOUS, UNDELIVERED), Rotation.accept_again, [("verify", "a")], id="accept again"),
+    ],
+)
+def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
+    memory: Memory,
+    versions: tuple[Version, ...],
+    act: Callable[[Rotation], object],
+    asked: list[tuple[str, str]],
+) -> None:
+    def admin() -> Value:
+        memory.follow()
+        return ADMIN
+
+    target = StandInTarget({"verify"})
+    made = in_memory(memory, target, *versions, admin=admin)
+    with made._store.lease("the stalled one"), pytest.raises(StoreError, match="not ours any more") as lost:
+        act(made)
+    assert target.asked == asked
+    assert memory.entries[-1].outcome == lost.value.what
+    assert all(one.retired is None for one in memory.versions.all)
+
+
+@pytest.mark.parametrize(
+    ("current", "previous", "waits"),
+    [
+        pytest.param(CURRENT, PREVIOUS, False, id="the grace is over"),
+        pytest.param(version(Stage.CURRENT, "a", days_ago=0), PREVIOUS, True, id="the grace has begun"),
+        pytest.param(UNDELIVERED, PREVIOUS, True, id="the current one is not delivered"),
+        pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "b", retired=True), False, id="the previous one is retired"),
+        pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "an operator's"), False, id="its user is an operator's"),
+    ],
+)
+def test_a_user_gets_no_new_password_while_its_readers_may_hold_the_old_one(
+    memory: Memory, current: Version, previous: Version, waits: bool
+) -> None:
+    target = StandInTarget()
+    with pytest.raises(GraceError) if waits else contextlib.nullcontext():
+        in_memory(memory, target, previous, current).advance()
+    assert target.asked == ([] if waits else [("apply", "b"), ("verify", "b")])
+
+
+def test_a_pending_version_for_the_user_in_use_is_never_applied(memory: Memory) -> None:
+    target = StandInTarget()
+    made = in_memory(memory, target, CURRENT, pending := version(Stage.PENDING, "a"))
+    with pytest.raises(RefusedError):
+        made.apply(pending)
+    assert target.asked == []
+    made.advance()
+    assert target.asked == [("apply", "b"), ("verify", "b")]
+
+
+@pytest.mark.parametrize(
+    ("user", "current", "asked"),
+    [
+        pytest.param("b", CURRENT, [("retire", "b")], id="ours"),
+        pytest.param("a", CURRENT, [], id="its user is in use again"),
+        pytest.param("an operator's", CURRENT, [], id="an operator's"),
+    ],
+)
+def test_only_an_idle_user_of_ours_is_retired(
+    memory: Memory, user: str, current: Version, asked: list[tuple[str, str]]
+) -> None:
+    target, previous = StandInTarget(), version(Stage.PREVIOUS, user)
+    in_memory(memory, target, previous, current).retire(previous)
+    assert target.asked == asked
+    assert memory.versions.previous and memory.versions.previous.retired == NOW

@@ -1,48 +1,164 @@
-"""Which error of a task is an update's own. Docker's API is a stand-in that tells one state: no daemon is asked."""
+"""When an update of the service has ended, and how. Docker's API and the clock are scripted."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
+from secretops.errors import UnreachableError
 from secretops.manifest import SwarmStore
+from secretops.stores.swarm import rollout
 from secretops.stores.swarm.api import Api
 from secretops.stores.swarm.rollout import NeverRanError, Rollout, UpdateFailedError
 
 NEVER_RAN = "starting container failed: unable to remount dir as readonly: device or resource busy"
+OLD, NEW = (({"SecretID": name, "File": {"Name": "it"}},) for name in ("old", "new"))
 
 
-class WentBack(Api):
-    """A service whose update went back, and a task that never ran."""
+@dataclass(frozen=True)
+class Task:
+    """One task: its list of secrets, and its states."""
 
-    def __init__(self) -> None:
-        pass
+    has: tuple[dict[str, Any], ...]
+    state: str = "running"
+    desired: str = "running"
+    error: str = ""
+
+    def as_docker(self, number: int) -> dict[str, Any]:
+        status = {"State": self.state, "Err": self.error, "Timestamp": "2026-01-01T00:00:00Z"}
+        return {
+            "ID": f"task {number}",
+            "DesiredState": self.desired,
+            "Spec": {"ContainerSpec": {"Secrets": list(self.has)}},
+            "Status": status,
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Docker answers for `seconds`: the update's state, the service's list, and its tasks."""
+
+    state: str
+    tasks: tuple[Task, ...]
+    has: tuple[dict[str, Any], ...] = NEW
+    replicas: int = 1
+    seconds: float = 10
+
+
+class Docker(Api):
+    """One answer after the other, by a clock that only pauses move. The last one stays."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> None:
+        self.answers, self.now = answers, 0.0
+        monkeypatch.setattr(rollout, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    @property
+    def number(self) -> int:
+        """The present answer's."""
+        ends, end = [], 0.0
+        for answer in self.answers[:-1]:
+            ends.append(end := end + answer.seconds)
+        return sum(end <= self.now for end in ends)
 
     def get(self, path: str, **_: Any) -> Any:
+        answer = self.answers[self.number]
         if path == "/tasks":
-            status = {"State": "failed", "Err": NEVER_RAN, "Timestamp": "2026-01-01T00:00:00Z"}
-            return [{"ID": "one", "DesiredState": "shutdown", "Status": status}]
-        spec: dict[str, Any] = {"TaskTemplate": {"ContainerSpec": {}}, "Mode": {"Replicated": {"Replicas": 1}}}
-        return {"ID": "service", "Spec": spec, "UpdateStatus": {"State": "rollback_completed", "Message": "back"}}
+            return [task.as_docker(number) for number, task in enumerate(answer.tasks)]
+        spec = {
+            "TaskTemplate": {"ContainerSpec": {"Secrets": list(answer.has)}},
+            "Mode": {"Replicated": {"Replicas": answer.replicas}},
+        }
+        return {"ID": "service", "Spec": spec, "UpdateStatus": {"State": answer.state, "Message": "of Docker"}}
+
+
+def wait(docker: Docker, *, is_new: bool = False, failed: set[str] | None = None) -> None:
+    Rollout(docker, SwarmStore.model_construct(service="server")).wait(list(NEW), is_new=is_new, failed=failed)
+
+
+BEFORE, AFTER = Task(OLD), Task(NEW)
+STARTING = Task(NEW, state="starting")
+DONE = Answer("completed", (AFTER,))
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_new"),
+    [
+        pytest.param(
+            (Answer("completed", (AFTER, BEFORE)), DONE), False, id="completed, and a task has the old version"
+        ),
+        pytest.param((Answer("updating", (AFTER,)), DONE), False, id="under way"),
+        pytest.param((Answer("", (BEFORE,)), DONE), False, id="not begun"),
+        pytest.param((Answer("completed", (STARTING,)), DONE), True, id="completed, and no task runs"),
+        pytest.param(
+            (Answer("completed", (AFTER,), seconds=1), DONE), True, id="completed, and the task has just begun"
+        ),
+        pytest.param((Answer("completed", (BEFORE,), OLD), DONE), False, id="the service has the old list"),
+        pytest.param((DONE,), False, id="all tasks have it"),
+        pytest.param(
+            (Answer("completed", (Task(OLD, desired="shutdown"), AFTER)),), False, id="an old task is to stop"
+        ),
+        pytest.param((Answer("completed", (STARTING,)),), False, id="it ran before"),
+        pytest.param((Answer("completed", (), replicas=0),), True, id="no replicas"),
+        pytest.param((Answer("rollback_completed", (AFTER,)),), False, id="went back to what is wanted"),
+    ],
+)
+def test_wait_ends_with_the_rollout_and_not_before(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[Answer, ...], is_new: bool
+) -> None:
+    docker = Docker(monkeypatch, *answers)
+    wait(docker, is_new=is_new)
+    assert docker.answers[docker.number] is answers[-1]
+    assert docker.now <= sum(answer.seconds for answer in answers[:-1]) + rollout.STEADY + 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected", "seconds"),
+    [
+        pytest.param((Answer("paused", (AFTER,)),), UpdateFailedError, 0, id="paused"),
+        pytest.param((Answer("rollback_paused", (BEFORE,), OLD),), UpdateFailedError, 0, id="its way back is paused"),
+        pytest.param(
+            (Answer("rollback_started", (BEFORE,), OLD), Answer("rollback_completed", (BEFORE,), OLD)),
+            UpdateFailedError,
+            10,
+            id="went back",
+        ),
+        pytest.param((Answer("completed", (STARTING,)),), UpdateFailedError, rollout.RUNS_WITHIN, id="no task stays"),
+        pytest.param((Answer("updating", (BEFORE,)),), UnreachableError, rollout.longest(1), id="never ends"),
+    ],
+)
+def test_wait_raises_when_an_update_fails(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[Answer, ...], expected: type[Exception], seconds: float
+) -> None:
+    docker = Docker(monkeypatch, *answers)
+    with pytest.raises(expected):
+        wait(docker, is_new=True)
+    assert seconds <= docker.now <= seconds + 1
 
 
 @pytest.mark.parametrize(
     ("failed", "expected"),
     [
         pytest.param(set(), NeverRanError, id="of this update"),
-        pytest.param({"one"}, UpdateFailedError, id="of one before"),
+        pytest.param({"task 0"}, UpdateFailedError, id="of one before"),
         pytest.param(None, UpdateFailedError, id="where none was sent"),
     ],
 )
 def test_an_update_is_tried_again_for_a_task_of_its_own_that_never_ran(
-    failed: set[str] | None, expected: type[UpdateFailedError]
+    monkeypatch: pytest.MonkeyPatch, failed: set[str] | None, expected: type[UpdateFailedError]
 ) -> None:
-    rollout = Rollout(WentBack(), SwarmStore.model_construct(service="server"))
-    wanted = [{"SecretID": "id", "File": {"Name": "it"}}]
+    never_ran = Task(NEW, state="failed", desired="shutdown", error=NEVER_RAN)
+    docker = Docker(monkeypatch, Answer("rollback_completed", (never_ran,), has=()))
     with pytest.raises(UpdateFailedError) as caught:
-        rollout.wait(wanted, is_new=True, failed=failed)
+        wait(docker, is_new=True, failed=failed)
     assert type(caught.value) is expected
-    assert (NEVER_RAN in str(caught.value)) == (failed != {"one"})
+    assert (NEVER_RAN in str(caught.value)) == (failed != {"task 0"})

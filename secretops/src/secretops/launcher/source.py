@@ -20,6 +20,7 @@ from secretops.launcher.variables import (
     keyed_digest,
     material,
 )
+from secretops.redaction import remember
 from secretops.stores import files
 from secretops.stores.delivery import version_variable
 
@@ -89,6 +90,8 @@ class OfDocument(OfVariables):
             version_variable("client-cert"): cert.version,
             version_variable("http-token"): document.http_token.version,
         }
+        # The other values become a `Value`, which registers them; the key is only written to a file.
+        remember(cert.key)
         pem = {"MQTT_CA_CERT": cert.ca, "MQTT_CLIENT_CERT": cert.certificate, "MQTT_CLIENT_KEY": cert.key}
         found |= {name: str(self._as_file(name, text)) for name, text in pem.items() if text}
         if "MQTT_CA_CERT" in found:

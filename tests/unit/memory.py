@@ -1,0 +1,69 @@
+"""The store of the simulated year, in memory, with versions as a test wants them and a follower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from secretops.engine.journal import Entry
+from secretops.engine.state import Stage, Version, Versions
+from tests.gates.year.store import Holder, Kept, StandInStore
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def version(
+    stage: Stage, user: str | None, *, days_ago: int = 1, delivered: bool = True, retired: bool = False
+) -> Version:
+    """Return a version that is called after its stage."""
+    then = NOW - days_ago * DAY
+    return Version(
+        id=str(stage),
+        stage=stage,
+        created=then,
+        user=user,
+        published=then if delivered and stage is not Stage.PENDING else None,
+        retired=NOW if retired else None,
+    )
+
+
+@dataclass
+class Memory:
+    """The content of a store that has one secret, and of its journal."""
+
+    secret: str
+    values: dict[str, dict[str, str]] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    content: Kept = field(default_factory=Kept)
+
+    def keep(self, *versions: Version) -> None:
+        """Set the versions, each with a value that names its user."""
+        values = {
+            one.id: {"username": one.user or "", "api-key": f"of {one.id}"} for one in versions if not one.retired
+        }
+        self.content = Kept({self.secret: Versions(versions)}, {self.secret: values})
+
+    @property
+    def versions(self) -> Versions:
+        return self.content.versions.get(self.secret, Versions())
+
+    def store(self) -> StandInStore:
+        """Return the store. No holder of its lease is seen to live: the next taker follows."""
+        return StandInStore(self, {}, lambda _token: False)
+
+    def follow(self) -> None:
+        """Take over the lease, as a follower does."""
+        self.content = replace(self.content, holder=Holder("another", "the follower"))
+
+    def load(self, what: str) -> Kept:  # noqa: ARG002 - nothing goes wrong here
+        return self.content
+
+    def save(self, kept: Kept, what: str) -> None:  # noqa: ARG002
+        self.content = kept
+
+    def write(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def last(self, secret: str) -> Entry | None:
+        return next((entry for entry in reversed(self.entries) if entry.secret == secret), None)

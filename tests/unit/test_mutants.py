@@ -1,0 +1,44 @@
+"""The recorded mutants: enough of them, each with one address and tests that exist. `make mutants` applies them."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+
+import pytest
+
+from tests.mutants.record import ROOT, AddressError, Mutant, find_place, read_mutants
+
+MUTANTS = read_mutants()
+AT_LEAST = 60
+
+
+@cache
+def tests_in(file: str) -> frozenset[str]:
+    tree = ast.parse((ROOT / file).read_text())
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_there_are_enough_mutants() -> None:
+    assert len(MUTANTS) >= AT_LEAST
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
+def test_mutant_has_one_address_and_tests_that_exist(mutant: Mutant) -> None:
+    place = find_place(mutant)
+    changed = place.mutated(place.path.read_bytes(), mutant.becomes)
+
+    assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(place.path.read_bytes()))
+    assert mutant.killed_by
+    for test in mutant.killed_by:
+        file, _, name = test.partition("::")
+        assert name.partition("[")[0].rpartition("::")[2] in tests_in(file), test
+
+
+def test_address_is_refused_when_it_matches_nothing_or_more_than_one_place() -> None:
+    known = {"id": "x", "bug": "", "package": "tools", "becomes": "pass", "killed_by": ()}
+
+    with pytest.raises(AddressError, match="nowhere"):
+        find_place(Mutant(**known, where="main", expression="no_such_name()"))
+    with pytest.raises(AddressError, match="exactly one"):
+        find_place(Mutant(**known, where="main", expression="return 0"))
