@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 import os
 import stat
 import subprocess
@@ -544,27 +543,6 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> 
     assert dotenv.store.read("it", "v1", purpose="test") == value
 
 
-def test_a_delivery_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> None:
-    dotenv.publish("v1")
-    for path in dotenv.place.delivered_files() or [dotenv.place.env]:
-        path.unlink()
-    records = dotenv.place.records_file
-    records.unlink()
-    records.mkdir()
-    before = snapshot(dotenv)
-    with pytest.raises(StoreError, match="recorded before it happens"):
-        dotenv.store.settle("it", NOW)
-    assert snapshot(dotenv) == before
-
-
-def test_a_record_cut_short_by_a_full_disk_spoils_no_other(variables: InFolder) -> None:
-    variables.publish("v1")
-    with (variables.place.records_file).open("a") as file:
-        file.write('{"time": "20')
-    variables.store.read("it", "v1", purpose="after")
-    assert json.loads((variables.place.records_file).read_text().splitlines()[-1])["purpose"] == "after"
-
-
 def test_write_killed_anywhere_leaves_one_temporary_file_at_most_and_the_next_removes_it(in_memory: Path) -> None:
     kills = 0
     for name, act in (
@@ -634,16 +612,6 @@ def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, the
             break
     assert begun
     assert number > 8, "some moments are missed"
-
-
-def test_a_persons_own_line_survives_a_tick_after_a_put_that_was_discarded(variables: InFolder) -> None:
-    """Nothing of it was ever delivered, so that there is nothing to take back."""
-    variables.place.open()
-    variables.place.env.write_text("PASSWORD=of-before\n")
-    variables.store.add("it", version("v1"), make())
-    variables.store.discard("it", "v1")
-    variables.store.settle("it", NOW)
-    assert variables.place.env.read_text() == "PASSWORD=of-before\n"
 
 
 CANARY = Value({"username": f"u-{new_password()}", "password": new_password(), "ca.crt": new_password()})

@@ -138,7 +138,6 @@ CLOUD_CRASHES = (
     "tests/gates/test_cloud_followed.py::test_holder_that_stalled_and_lost_its_lease_changes_no_user_in_use",
     "tests/contract/test_stores.py::test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_delivers",
 )
-LAMBDA_CRASH = "tests/gates/test_aws_crash.py::test_rotation_killed_within_or_after_a_step_is_ended_by_another_token"
 
 CRASHES: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell(
@@ -167,8 +166,7 @@ CRASHES: Mapping[str, Cell] = {
 def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
     yield "leak", LEAKS[stack]
     yield "revert", REVERTS[stack]
-    on_aws = stack == "Pulumi.prod.yaml" or "-aws-" in stack
-    yield "crash", CRASHES.get(stack, Cell((*CLOUD_CRASHES, LAMBDA_CRASH) if on_aws else CLOUD_CRASHES))
+    yield "crash", CRASHES.get(stack, Cell(CLOUD_CRASHES))
     yield "load", LOADS[stack]
     yield (
         "bad input",
