@@ -182,6 +182,7 @@ def test_admin_that_the_broker_refuses_is_replaced_by_a_known_one_or_a_rescue_on
     assert running.clone.sh("secretops tick").returncode == 1
     page.follow("secretops put broker-admin", given=running.admin)
     page.follow("secretops rotate broker-admin")
+    assert running.clone.sh("secretops tick").returncode == 0
     running.is_well()
 
     running.somebody_changes("broker-admin")
