@@ -114,9 +114,9 @@ class Doomed:
         assert self.process.pid
         os.kill(self.process.pid, signal.SIGCONT)
 
-    def end(self) -> int:
+    def end(self, seconds: float = DEADLINE) -> int:
         """Wait for its end: its exit code, or minus the signal. What it said is in `moments`."""
-        self.process.join(DEADLINE)
+        self.process.join(seconds)
         assert self.process.exitcode is not None, "it hangs"
         try:
             while self._pipe.poll():

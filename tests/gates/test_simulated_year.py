@@ -27,10 +27,11 @@ SEEDS, ALL_SEEDS = 60, 300
     "seeds", [range(SEEDS), pytest.param(range(SEEDS, ALL_SEEDS), marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_simulated_year_breaks_no_invariant(seeds: range) -> None:
-    years = [played(seed) for seed in seeds]
-    broken = [year.violation for year in years if year.violation]
-    assert broken == [], f"{len(broken)} seeds\n\n{broken[0]}"
-    befell = sum((year.befell for year in years), Counter[str]())
+    befell = Counter[str]()
+    for seed in seeds:
+        year = played(seed)
+        assert year.violation is None, year.violation
+        befell += year.befell
     assert {*map(str, Kind), *map(str, Blow)} <= befell.keys(), "a fault never happened"
 
 
