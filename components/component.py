@@ -31,7 +31,7 @@ _opened: WeakKeyDictionary[pulumi.Resource, str] = WeakKeyDictionary()
 
 
 class CorefluxSecretsArgs(TypedDict):
-    """The sections of a stack file, as the README has them: the same keys, the same defaults, the same refusals."""
+    """The sections of a stack file, with the keys, defaults and rules of docs/settings.md."""
 
     store: dict[str, Any]
     """Where the secrets live."""

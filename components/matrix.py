@@ -1,6 +1,6 @@
 """Which store goes with which server, and what a store cannot do. The only module that knows both axes.
 
-The README's tables are written from here (tools/pages.py).
+The tables of docs/stores.md are written from here (tools/pages.py).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ GAPS: Mapping[StoreKind, Mapping[Feature, str]] = MappingProxyType(
         },
     }
 )
-"""What a store cannot do by itself, with the reason: in each stack's output `gaps` and in the README."""
+"""What a store cannot do by itself, with the reason: in each stack's output `gaps` and in docs/stores.md."""
 
 
 def refusal(store: str, server: str) -> tuple[str, str, str] | None:
@@ -156,8 +156,8 @@ def gaps(store: str) -> dict[str, str]:
     return {feature.value: why for feature, why in GAPS.get(StoreKind(store), {}).items()}
 
 
-def markdown() -> str:
-    """The two tables of the README."""
+def pairs_table() -> str:
+    """Return the Markdown table of stores, servers and the kinds of reference between them."""
     servers = list(ServerKind)
     lines = ["| store \\ server | " + " | ".join(servers) + " |", "|---|" + "---|" * len(servers)]
     for store in StoreKind:
@@ -168,6 +168,11 @@ def markdown() -> str:
             for server in servers
         ]
         lines.append(f"| {store} | " + " | ".join(cells) + " |")
-    lines += ["", "| store | what it does not do by itself | |", "|---|---|---|"]
+    return "\n".join(lines) + "\n"
+
+
+def gaps_table() -> str:
+    """Return the Markdown table of what each store does not do by itself."""
+    lines = ["| store | gap | what to know |", "|---|---|---|"]
     lines += [f"| {store} | {feature} | {why} |" for store, gaps in GAPS.items() for feature, why in gaps.items()]
     return "\n".join(lines) + "\n"

@@ -36,7 +36,7 @@ CONCEALED: Final = Concealed()
 
 
 class Environment(StrEnum):
-    """Of the stack, as its settings say; the same words as components.entries.Environment, which no rule imports."""
+    """Of the stack, as its settings say; the same words as components.sections.Environment, which no rule imports."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"

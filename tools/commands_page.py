@@ -7,12 +7,24 @@ import re
 import subprocess
 import sys
 
+from secretops.errors import ExitCode
+
 HEAD = """# Commands
 
-What the help of each command says (`make docs` writes this page). Values are never an argument:
-they are prompted for, or read from standard input. [The exit codes](../README.md#secretops) are few, and what to do
-when something has happened is in [the runbooks](operations/README.md).
+`secretops` uses the selected Pulumi stack. `--stack NAME` selects another one (`export` needs it, because it runs
+without Pulumi), and `--manifest FILE` replaces Pulumi where there is none. `--json` prints JSON. A value is never an
+argument: `secretops` prompts for it or reads standard input. For what to do when something has happened, see [the
+runbooks](operations/README.md). `make docs` generates this page from the help of each command.
 """
+
+EXIT_CODES = {
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "failed; nothing was lost",
+    ExitCode.USAGE: "the command line or the configuration is wrong",
+    ExitCode.ATTENTION: "succeeded; action needed",
+    ExitCode.BUSY: "another rotation holds the lease, or was first",
+    ExitCode.WAITING: "a value has to be supplied first",
+}
 
 
 def render() -> str:
@@ -25,5 +37,16 @@ def render() -> str:
     whole = re.sub(r"<((?:list\[)?\w+\]?)>", r"\1", listed).replace("```console\n$ ", "```text\n")
     first, second, rest = whole.partition("\n## ")
     names = re.findall(r"^\* `(\w+)`", first, flags=re.MULTILINE)
-    links = ", ".join(f"[`{name}`](#secretops-{name})" for name in names)
-    return f"{HEAD}\n{links}.\n{second}{rest.rstrip()}\n"
+    sections = f"{second}{rest.rstrip()}\n"
+    table = "".join(f"| [`{name}`](#secretops-{name}) | {_summary(name, sections)} |\n" for name in names)
+    codes = "".join(f"| {code.value} | {meaning} |\n" for code, meaning in EXIT_CODES.items())
+    return (
+        f"{HEAD}\n| command | does |\n|---|---|\n{table}\n"
+        f"## Exit codes\n\n| code | meaning |\n|---|---|\n{codes}{sections}"
+    )
+
+
+def _summary(name: str, sections: str) -> str:
+    """Return the first paragraph of a command's help, on one line."""
+    _, _, after = sections.partition(f"## `secretops {name}`\n\n")
+    return " ".join(after.partition("\n\n")[0].split())

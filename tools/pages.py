@@ -15,20 +15,23 @@ from tools import commands_page, compliance_page, reliability_page, settings_pag
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def readme() -> str:
-    """The README, with the matrix of today."""
-    begin, end = "<!-- matrix -->\n", "<!-- /matrix -->"
-    before, _, rest = (ROOT / "README.md").read_text().partition(begin)
-    return f"{before}{begin}{matrix.markdown()}{end}{rest.partition(end)[2]}"
+def stores() -> str:
+    """Return docs/stores.md with the current tables."""
+    text = (ROOT / "docs/stores.md").read_text()
+    for name, table in (("pairs", matrix.pairs_table()), ("gaps", matrix.gaps_table())):
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{table}{end}{rest.partition(end)[2]}"
+    return text
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "README.md": readme,
     "docs/commands.md": commands_page.render,
     "docs/compliance.json": compliance_page.render_evidence,
     "docs/compliance.md": compliance_page.render,
     "docs/reliability.md": reliability_page.render,
     "docs/settings.md": settings_page.render,
+    "docs/stores.md": stores,
 }
 """Path -> the whole page as it should be."""
 

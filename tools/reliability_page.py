@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.gates.table import GATES, TABLE
+from tests.mutants.record import read_mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,7 +15,7 @@ HEAD = """# Reliability
 **No cell of this page was proven in an account of AWS or Azure, nor in a whole cluster.** Proven is on the real Pulumi
 engine, brokers, OpenBao, Docker Swarm and Kubernetes API server of the machine that runs the tests; in AWS' place on
 moto, in Azure's on emulators of ours, and with [stand-ins](operations/standin.md) for their Pulumi providers and for
-what runs a cluster's pods. What that leaves open: [README](../README.md#what-is-proven-and-what-is-not).
+what runs a cluster's pods. [What was never reached](#what-was-never-reached) lists what that leaves open.
 
 Seven gates, one suite over all stacks. Each stack file that is shipped has a cell for each gate: the tests that prove
 it, or what is not proven and why. This page is generated from `tests/gates/table.py`, which
@@ -22,32 +23,75 @@ it, or what is not proven and why. This page is generated from `tests/gates/tabl
 
 Crash, clock and year are about a store, its rotator and the broker, whatever the server is.
 
-`make gates` runs the files that are named here, and nothing else; `make test` has them among all others.
+`make gates` runs the files that are named here, and nothing else. `make test` runs those of their tests that need no
+installed parts, `make test-all` runs them all.
+"""
+
+UNREACHED = """
+## What was never reached
+
+The tests run the Pulumi engine, the [unmodified server](performance.md) over stdio and HTTP, mosquitto with TLS and
+dynamic security, and the embedded broker. Where the server's source is not available, a small server replaces it; that
+proves the launcher's side, and not the server's. Audit logs of the managed clouds are read in the form that their
+documentation shows.
+
+- **Kubernetes.** The tests run etcd, API server and controller manager with RBAC, audit and encryption at rest, and
+  Pulumi's own provider. Never reached: a kubelet (a stand-in runs pods as processes and mounts their volumes), a CNI
+  that enforces NetworkPolicies, cert-manager and External Secrets (their objects are checked against the published
+  schemas).
+- **AWS.** The tests run the engine and the SDK on a [stand-in provider](operations/standin.md), moto with AWS' rules
+  for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is not proven
+  that AWS accepts the program, that a role's rights suffice, that an event, a schedule or an alarm arrives, or that a
+  task starts.
+- **Azure.** The tests run the same suite on a stand-in provider, an emulator of Key Vault whose requests and answers
+  are checked against Azure's published description, Azurite, and Microsoft's query parser. Never reached: a
+  subscription. So it is not proven that a role can be assigned on a secret that does not exist yet, [which the design
+  needs](operations/azure.md#what-is-not-proven), that a job starts, an event arrives or an alert fires.
+- **Vault.** The tests run OpenBao with TLS, raft and audit devices, and real agents; a stand-in provider creates what
+  the stacks declare, with the [documented rights](operations/vault.md). Never reached: HashiCorp's own server,
+  Enterprise, the injector's webhook, Pulumi's own provider.
+- **Docker Swarm.** The tests run one manager, Pulumi's own provider and two replicas of the image with the unmodified
+  server. Never reached: a second node, the ingress network, virtual addresses, [a reverse
+  proxy](operations/swarm.md#what-is-not-proven).
+- **DigitalOcean.** The tests run a server of ours whose requests and answers are checked against the published API
+  description. Never reached: an account and an agent. So it is not known how soon an agent accepts a new key, nor how
+  many keys it may have.
+- **GitHub.** The tests run actionlint, each step's script, and the previews by the real CLI. Never reached: a workflow
+  run. So it is not proven that GitHub issues a token, that a role accepts it, or that an approval is requested
+  ([pull requests](operations/pull-requests.md)).
+- **Coreflux broker.** The tests run its documented user commands on the embedded broker, which speaks MQTT 3.1.1 only.
+  Never reached: the broker itself, which no package registry has.
 """
 
 BAD_INPUT = """
-## Broken stack files
+## Broken stack files and random input
 
-`tests/unit/broken` has {count} of them, one a file, as people break them. The first lines of each say what a person has
-to be told: the value and where it is, a part of the rule, a part of the remedy. All errors of a file are told at once,
-in 80 columns, and a secret that somebody pasted is never repeated. Some go through the real `pulumi preview`, too.
+A table of broken stack files checks that each error names the value, its place, the rule and the remedy, that all
+errors of a file are reported at once, and that a pasted secret is never repeated. Pulumi's own reader reports a file
+that is not YAML, with its line. It repeats the name of an unknown anchor, which is what a password that begins with `*`
+looks like. `make up` and `make preview` therefore check first, and print the line number alone; a direct call of
+`pulumi` prints Pulumi's words.
 
-What is no YAML is told by Pulumi's own reader, with its line. It repeats one thing of a file: the name of an anchor
-that is not there, which is what a password that begins with `*` looks like to it. `make up` and `make preview`
-therefore look first, and name the line alone; who calls `pulumi` itself gets Pulumi's words.
-
-## Random input
-
-Documents, log lines and answers are drawn by hypothesis: right but for one or two places, cut short, foreign, or any
-bytes.
-The draws are the same on each run. What they found is mended, and stays found.
+Hypothesis draws documents, log lines and answers: correct but for one or two places, cut short, foreign, or any bytes.
+Each run draws the same.
 """
+
+MUTANTS = """
+## Recorded mutants
+
+A mutant is a bug that somebody could make: one expression of the product, and what replaces it. `make mutants` applies
+each to a copy of the clone and runs the tests that must fail. `tests/mutants` has the {count} records. {measured}
+
+| mutant | without a test, a user would suffer | noticed by |
+|---|---|---|
+"""
+# Measured by `python -m tests.mutants --tier test`, and `--tier all`; the second writes nothing down.
+MEASURED = ""
 
 
 def render() -> str:
     """The whole page."""
-    count = len(list((ROOT / "tests" / "unit" / "broken").glob("*.yaml")))
-    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), *_tests(), BAD_INPUT.format(count=count)]
+    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), UNREACHED, *_tests(), BAD_INPUT, *_mutants()]
     return "\n".join(parts)
 
 
@@ -88,6 +132,18 @@ def _tests() -> Iterator[str]:
         for proof, stacks in found.items():
             file, _, name = proof.partition("::")
             yield f"| [{file}](../{file}): {name.removeprefix('test_').replace('_', ' ')} | {_named(stacks)} |"
+
+
+def _mutants() -> Iterator[str]:
+    mutants = read_mutants()
+    head = MUTANTS.format(count=len(mutants), measured=MEASURED).rstrip("\n")
+    rows = (f"| {mutant.id} | {mutant.bug} | {_file(mutant.killed_by[0])} |" for mutant in mutants)
+    yield "\n".join([head, *rows])
+
+
+def _file(test: str) -> str:
+    file = test.partition("::")[0]
+    return f"[{Path(file).name}](../{file})"
 
 
 def _named(stacks: list[str]) -> str:

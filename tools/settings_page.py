@@ -34,21 +34,44 @@ OF_A_SHAPE = {"int_type", "string_type", "tuple_type", "model_type", "model_attr
 
 HEAD = """# Settings
 
-Every key of a stack file, `Pulumi.<stack>.yaml`, from the models that read it (`make docs` writes this page). Each
-section lies under `config:`, its name after `coreflux-mcp-secrets:`. What a file does not say has the default; a key
-without one has to be there, a nested one if its section is. A wrong file is refused with all that is wrong in it: the
-value, the rule, the remedy. Which store goes with which server, and why, is in [the
-README](../README.md#a-stack-file).
+A stack file, `Pulumi.<stack>.yaml`, has these sections. Each is a key under `config:` with the prefix
+`coreflux-mcp-secrets:`. [Stores](stores.md) lists which store works with which server.
+"""
+
+SETS = {
+    "store": "where values live",
+    "server": "where the MCP server runs, and who reaches it",
+    "broker": "the MQTT broker and its users",
+    "issuer": "the CA that signs the [client certificate](operations/certificates.md)",
+    "agent": "the agent that accepts the [API key](operations/agent-key.md)",
+    "rotation": "how often secrets rotate, and how long servers have to follow",
+    "secrets": "more secrets, by name",  # pragma: allowlist secret
+    "log_level": "the log level of the server",
+    "environment": "development, staging or production",
+}
+"""Section -> what it sets."""
+
+AFTER_SECTIONS = """
+- A section or key that is missing has its default, which is the Secret Management Guide's: passwords rotate every 90
+  days, API keys within 6 months, TLS on port 8883 is on outside development. A key without a default is required; a
+  nested key is required if its section is there.
+- A wrong file is rejected with all its errors at once: the value, the rule, the remedy. Rules across sections are
+  checked as soon as both sections are valid.
+- An entry that looks like a secret is rejected and never repeated.
+
+`Pulumi.dev.yaml` deploys to this machine, `Pulumi.staging.yaml` to a [Kubernetes cluster](operations/kubernetes.md),
+`Pulumi.prod.yaml` to an [AWS account](operations/aws.md); `examples/` has a file for each other pair. `make docs`
+generates this page from the models.
 """
 
 
 def render() -> str:
     """The page."""
-    parts = [HEAD]
+    parts = [HEAD, _sections(), AFTER_SECTIONS]
     for section, union in OF_KINDS.items():
         parts.append(f"## {section}\n")
         for model in get_args(union):
-            kinds = " or ".join(f"`{kind}`" for kind in get_args(model.model_fields["kind"].annotation))
+            kinds = " or ".join(f"`{kind}`" for kind in _kinds(model))
             parts += [f"### {section}, kind {kinds}\n", f"{_first(model)}\n", _table(model)]
     for section, model in OF_ONE.items():
         parts += [f"## {section}\n", f"{_first(model)}\n", _table(model)]
@@ -60,6 +83,19 @@ def render() -> str:
         "and any other is production.\n"
     )
     return "\n".join(parts)
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(model.model_fields["kind"].annotation)
+
+
+def _sections() -> str:
+    lines = ["| section | kinds | sets |", "|---|---|---|"]
+    for section, sets in SETS.items():
+        models = get_args(OF_KINDS[section]) if section in OF_KINDS else ()
+        kinds = ", ".join(f"`{kind}`" for model in models for kind in _kinds(model))
+        lines.append(f"| `{section}` | {kinds} | {sets} |")
+    return "\n".join(lines)
 
 
 def _first(model: type[BaseModel]) -> str:

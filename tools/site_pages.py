@@ -1,7 +1,8 @@
-"""What mkdocs is told of this repository: two pages lie outside its folder, and links lead to files that are no pages.
+"""Adapt the repository's pages to mkdocs, as a hook of mkdocs.yml.
 
-A hook of mkdocs (mkdocs.yml). README.md is the site's index.md, CONTRIBUTING.md its contributing.md. A link that works
-in the repository leads to the same page of the site; one to a file that is no page becomes the file's name.
+Some pages are outside docs/: README.md becomes the site's index.md. A link that works in the repository leads to the
+same page of the site; a link to a file that is no page becomes the file's name. Lists get the indentation of four
+columns that Python-Markdown needs. Each cell of a table gets the name of its column, for narrow screens (site.css).
 """
 
 from __future__ import annotations
@@ -17,11 +18,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mkdocs loads 
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTSIDE = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
+OUTSIDE = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+}
 """Pages of the repository -> of the site."""
 
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
 """A block of code, which has no links."""
+
+ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)]) +(?=\S)")
+"""The marker of a list's item, at the start of a line's text."""
+
+TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+CELL = re.compile(r"<t([hd])([^>]*)>(.*?)</t[hd]>", re.DOTALL)
+
+IMAGE = re.compile(r"!\[([^\]]*)\]\((?!https?://)([^)\s]+)\)")
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
 
@@ -59,5 +73,64 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
         path = posixpath.relpath(found or name, posixpath.dirname(page.file.src_uri) or ".")
         return f"[{words}]({path}{anchor or ''})"
 
+    def image(found: re.Match[str]) -> str:
+        words, path = found.groups()
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(at), path)).removeprefix("docs/")
+        return f"![{words}]({posixpath.relpath(target, posixpath.dirname(page.file.src_uri) or '.')})"
+
     parts = FENCED.split(markdown)
-    return "".join(part if FENCED.fullmatch(part) else LINK.sub(in_site, part) for part in parts)
+    linked = (part if FENCED.fullmatch(part) else IMAGE.sub(image, LINK.sub(in_site, part)) for part in parts)
+    return indent_lists("".join(linked))
+
+
+def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
+    """Return the page with the name of its column on each cell of a table."""
+    return TABLE.sub(lambda table: name_cells(table.group()), html)
+
+
+def indent_lists(markdown: str) -> str:
+    """Return the text with the content of each list's item indented by four columns a level.
+
+    CommonMark indents it by the width of the marker: three columns after "1. ". Python-Markdown does not take less
+    than four for a part of the item, and starts another list. It also needs an empty line between a paragraph and an
+    item that follows it.
+    """
+    lines: list[str] = []
+    open_items: list[int] = []  # the column at which the content of each open item starts
+    fence, paragraph = "", True
+    for line in markdown.split("\n"):
+        text = line.lstrip(" ")
+        column = len(line) - len(text)
+        if not text:
+            lines.append("")
+            paragraph = True
+            continue
+        if not fence:
+            while open_items and column < open_items[-1]:
+                open_items.pop()
+        within = open_items[-1] if open_items else 0
+        item = None if fence else ITEM.match(text)
+        if item and paragraph and lines and lines[-1]:
+            lines.append("")
+        lines.append(" " * (4 * len(open_items) + max(column - within, 0)) + text)
+        if text.startswith("```"):
+            fence = "" if fence else "```"
+        elif item:
+            open_items.append(column + len(item.group()))
+            paragraph = False
+    return "\n".join(lines)
+
+
+def name_cells(table: str) -> str:
+    """Return a table of HTML whose cells have the text of their column's head as `data-column`.
+
+    A bar in code is written `\\|` in a table. GitHub shows `|`, and Python-Markdown leaves the backslash.
+    """
+    head, body, rows = table.partition("<tbody>")
+    names = [re.sub(r"<[^>]+>", "", text).strip() for _, _, text in CELL.findall(head)]
+
+    def named(row: str) -> str:
+        columns = iter(names)
+        return CELL.sub(lambda cell: f'<td{cell[2]} data-column="{next(columns, "")}">{cell[3]}</td>', row)
+
+    return head + body + "</tr>".join(named(row) for row in rows.replace(r"\|", "|").split("</tr>"))

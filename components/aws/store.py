@@ -1,6 +1,6 @@
 """The AWS store: a secret of Secrets Manager for each of the catalogue, a key, and who may read what.
 
-No version of a secret is a resource of the stack: its value would be in the state (docs/adr).
+No version of a secret is a resource of the stack: its value would be in the state (docs/adr/0001).
 """
 
 from __future__ import annotations

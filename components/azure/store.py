@@ -1,6 +1,6 @@
 """The Azure store: a key vault for the secrets of the catalogue, a lease, and who may read and write which.
 
-No secret is a resource of the stack: azure-native keeps its value in the state as it is (docs/adr).
+No secret is a resource of the stack: azure-native keeps its value in the state as it is (docs/adr/0020).
 """
 
 from __future__ import annotations

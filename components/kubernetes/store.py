@@ -1,7 +1,7 @@
 """The Kubernetes store: Secrets of the server's namespace, which secretops makes and writes.
 
-None of them is a resource of the stack: a refresh would read its values into the state (docs/adr). The stack has their
-names, who may read them, and who writes them.
+None of them is a resource of the stack: a refresh would read its values into the state (docs/adr/0011). The stack has
+their names, their readers and their writers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Vault store: a KV v2 mount for the secrets of the catalogue, and who may read and write which path of it.
 
-No secret is a resource of the stack: pulumi-vault would keep its value in the state (docs/adr). The paths are there
-from their first value on.
+No secret is a resource of the stack: pulumi-vault would keep its value in the state (docs/adr/0001). A path exists
+from its first value on.
 """
 
 from __future__ import annotations

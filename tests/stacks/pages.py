@@ -29,10 +29,8 @@ AZURE = "a subscription of Azure"
 NO_KEY = "only who has a key of the agent: the page of that key gives one"
 BESIDE = "a Swarm beside a Vault: each of them is tested by itself"
 ELSEWHERE = "a Vault in a cluster: tests/stacks/test_vault_kubernetes.py runs them for one outside"
-ITSELF = "the README's tests are those that run this"
 
 NOT_RUN: dict[str, dict[str, str]] = {
-    "README.md": {"make test": ITSELF},
     "docs/operations/aws.md": {
         "make up": AWS,
         "secretops put": AWS,

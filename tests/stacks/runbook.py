@@ -24,6 +24,54 @@ def blocks(page: Path) -> list[str]:
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE).strip() for indent, block in found]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A command of a page, with the output that the page shows for it; None if it shows none."""
+
+    command: str
+    output: str | None = None
+
+
+def shown_commands(page: Path) -> list[Shown]:
+    """Return all commands of a page in their order: blocks `sh` line by line, and transcripts, which are `console`.
+
+    In a transcript a line "$ …" is a command, and the lines up to the next one are its output.
+    """
+    found: list[Shown] = []
+    for language, block in re.findall(r"^```(sh|console)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        if language == "sh":
+            found += map(Shown, block.splitlines())
+        else:
+            parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
+            found += [Shown(command, output or None) for command, output in zip(parts[::2], parts[1::2], strict=True)]
+    return found
+
+
+VARIES = {
+    r"\d{8}T\d{6}(\.\d+)?Z(-[0-9a-f]{16})?": "<time>",
+    r"\d{4}-\d\d-\d\d": "<date>",
+    r"\b\d+ (s|min|h|d)\b": "<age>",
+    r"localhost:\d+": "localhost:<port>",
+    r"-dev-[ab]\b": "-dev-<slot>",
+    r" +": " ",
+}
+"""What differs from run to run -> what stands for it."""
+
+
+def has_shape(output: str, shown: str) -> bool:
+    """True if an output is as a page shows it, but for times, versions, ages, ports and columns' widths.
+
+    A line "..." stands for any lines, "..." within a line for any text.
+    """
+    for varies, name in VARIES.items():
+        output, shown = re.sub(varies, name, output), re.sub(varies, name, shown)
+    lines = [
+        r"(?:.*\n)*?" if line == "..." else re.escape(line.rstrip()).replace(r"\.\.\.", ".*") + r" ?\n"
+        for line in shown.splitlines()
+    ]
+    return re.fullmatch("".join(lines), output if output.endswith("\n") else f"{output}\n") is not None
+
+
 def without(block: str, words: str) -> str:
     """A block without its commands that begin so, each to its end: a line goes on after a backslash."""
     return re.sub(rf"^{re.escape(words)}.*(?:(?<=\\)\n.*)*\n?", "", block, flags=re.MULTILINE).strip()

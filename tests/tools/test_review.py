@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ from tools.review.review import (
     written,
 )
 from tools.review.risk import Risk, risk
+from tools.steps import ROOT
 
 KEY, ROLE, SERVICE = "aws:kms/key:Key", "aws:iam/rolePolicy:RolePolicy", "aws:ecs/service:Service"
 
@@ -54,6 +56,27 @@ def reviewed(*changes: Change, **more: Any) -> StackReview:
 def of(*events: Mapping[str, Any]) -> StackReview:
     changes, unchanged = stream.changes(stream.preview(a_stream(*events)))
     return reviewed(*changes, unchanged=unchanged)
+
+
+def test_the_readme_shows_lines_of_a_comment() -> None:
+    text = comment(
+        [
+            reviewed(
+                Change(
+                    op=Op.UPDATE,
+                    type="aws:cloudwatch/logGroup:LogGroup",
+                    name="trail-log",
+                    properties=("retentionInDays",),
+                ),
+                broken=(Broken(rule="aws-logs-kept", name="trail-log"),),
+            )
+        ]
+    )
+    readme = (ROOT / "README.md").read_text()
+    shown = [line.removeprefix("> ") for line in readme.splitlines() if re.match(r"> \S", line)]
+
+    assert len(shown) > 3
+    assert [line for line in shown if line not in text.splitlines()] == []
 
 
 def rows(text: str) -> list[str]:

@@ -22,6 +22,7 @@ from tools.steps import ROOT
 
 FILES = sorted(workflows.WORKFLOWS.glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").rglob("action.yml"))
+ACTIONS_OF = "github-actions"
 NOT_RUN = {
     "apt-get": "it installs into this machine",
     ".ci/run": "it is the gate, which this test is part of",
@@ -88,6 +89,30 @@ def test_every_action_is_ours_or_pinned_to_one_commit_of_the_release_that_the_pa
     page = " ".join((ROOT / "docs/operations/pull-requests.md").read_text().split())
     named = page.partition("pinned to the commits of their releases: ")[2].partition(". ")[0]
     assert theirs == sorted(re.findall(r"`([\w/-]+)` (v[\d.]+)", named))
+
+
+def test_dependabot_updates_every_folder_that_has_dependencies() -> None:
+    updates = document(ROOT / ".github/dependabot.yml")["updates"]
+    watched = {
+        (update["package-ecosystem"], folder)
+        for update in updates
+        for folder in update.get("directories") or [update["directory"]]
+    }
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    ecosystems = {
+        "go.mod": "gomod",
+        "package.json": "npm",
+        "Dockerfile": "docker",
+        "uv.lock": "uv",
+        "action.yml": ACTIONS_OF,
+    }
+    there = {
+        (ecosystems[name], "/" if folder == "." else f"/{folder}")
+        for folder, name in ((str(Path(path).parent), Path(path).name) for path in listed)
+        if name in ecosystems
+    }
+    assert watched == there | {(ACTIONS_OF, "/")}
+    assert all(update["groups"] for update in updates)
 
 
 def test_no_script_has_an_expression_in_it_for_what_it_holds_may_be_anybodys_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import subprocess
 import sys
@@ -44,6 +45,26 @@ def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: 
             pulumi.export(name, getattr(made, name))
 
     return deploy(NOTHING, stack, program=program, into=into)
+
+
+def test_the_readmes_program_declares_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / "README.md").read_text(), re.DOTALL)
+    monkeypatch.setitem(sys.modules, "coreflux_mcp_secrets", component)
+
+    deployed = deploy(NOTHING, "dev", program=lambda: exec(text, {}))  # noqa: S102 - a page of ours
+
+    assert deployed.exports["secretops"] == below_a_component(DEV).exports["secretops"]
+
+
+def test_the_first_test_of_contributing_passes() -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    defined: dict[str, Any] = {}
+
+    exec(text, defined)  # noqa: S102 - a page of ours
+    tests = [function for name, function in defined.items() if name.startswith("test_")]
+
+    assert len(tests) == 1
+    tests[0]()
 
 
 @pytest.mark.parametrize("stack", STACK_FILES)

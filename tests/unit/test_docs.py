@@ -9,7 +9,6 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import botocore.session
 import pytest
@@ -17,16 +16,15 @@ import yaml
 from botocore import xform_name
 from typer.main import get_command
 
-from components.section_models import OF_KINDS, SECTIONS
 from secretops.cli import app
 from secretops.errors import ExitCode
 from settings import Settings
 from tests.stacks.pages import NOT_RUN, RUN_BY
-from tests.stacks.runbook import OPERATIONS, blocks, run_of
-from tools.site_pages import as_github_does
+from tests.stacks.runbook import OPERATIONS, blocks, has_shape, run_of
+from tools.site_pages import OUTSIDE, as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 
 NO_API = {"configure", "s3", "sso"}
 """Commands of the AWS CLI that are its own, and none of a service's operations."""
@@ -40,6 +38,7 @@ def commands(page: Path, program: str) -> Iterator[list[str]]:
     text = page.read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"^\$ (.*)$", text, re.MULTILINE)
     lines += [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
     for line in lines:
         if program not in line or not re.match(rf"(.*[|(]\s*|\s+)?{program}\s", line):
@@ -117,7 +116,7 @@ def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_nam
         assert test, "no test runs it: say in tests/stacks/pages.py which one does, or what that would take"
         runs = (ROOT / test).read_text()
         assert re.search(rf'"({re.escape(page)}|{re.escape(Path(page).name)})"', runs), test
-        assert re.search(r"\b(Page|blocks|run_of)\(", runs), test
+        assert re.search(r"\b(Page|blocks|run_of|shown_commands)\(", runs), test
     else:
         assert page not in RUN_BY, "nothing of it is run"
 
@@ -146,6 +145,8 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
         case "sh" | "bash":
             done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
             assert (done.returncode, done.stderr) == (0, "")
+        case "console":
+            assert text.startswith("$ "), "a transcript starts with its command"
         case "json":
             json.loads(text)
         case "yaml":
@@ -157,12 +158,32 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
 
 
 def test_a_program_and_a_policy_stand_only_where_a_test_takes_them_from_the_page() -> None:
-    """tests/stacks/test_component_package.py deploys the one, tests/stacks/prod_vault.py by the rights of the other."""
+    """tests/stacks/test_component_package.py deploys the component's page, tests/unit/test_component.py runs the
+    programs of README and CONTRIBUTING, tests/stacks/prod_vault.py deploys by the rights of the other.
+    """
     pages = {(language, page.name) for page in PAGES for _, language, _ in FENCES.findall(page.read_text())}
     assert {found for found in pages if found[0] in ("python", "hcl")} == {
+        ("python", "CONTRIBUTING.md"),
+        ("python", "README.md"),
         ("python", "component.md"),
         ("hcl", "vault.md"),
     }
+
+
+@pytest.mark.parametrize(
+    ("output", "shown", "same"),
+    [
+        ("mqtt: 12 s, 20261129T092302Z-55792a8dbaf66537\n", "mqtt: 9 s, 20270101T000000Z-0000000000000000\n", True),
+        ("mqtt   verified   2027-02-27\nmore\n", "mqtt verified 2026-01-01\n...\n", True),
+        ("first\nsecond\nthird\n", "first\n...\nthird\n", True),
+        ("proven at localhost:1 and published\n", "proven at ...\n", True),
+        ("mqtt   failed     2027-02-27\n", "mqtt   verified   2027-02-27\n", False),
+        ("first\nsecond\n", "first\n", False),
+        ("second\nfirst\n", "first\n...\nsecond\n", False),
+    ],
+)
+def test_an_output_has_the_shape_of_a_transcript_but_for_what_varies(output: str, shown: str, same: bool) -> None:
+    assert has_shape(output, shown) is same
 
 
 def sections(text: str) -> dict[str, str]:
@@ -184,20 +205,15 @@ def test_every_page_of_operations_is_in_the_index() -> None:
     assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text()))
 
 
-def test_the_readme_lists_every_command_and_exit_code() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_readme_has_at_most_120_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_commands_page_lists_every_command_and_exit_code() -> None:
+    text = (ROOT / "docs/commands.md").read_text()
     for name in get_command(app).commands:  # type: ignore[attr-defined]
-        assert f"`secretops {name}" in text
+        assert re.search(rf"^\| \[`{name}`\].* \| .+ \|$", text, re.MULTILINE), name
     assert re.findall(r"^\| (\d) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
-
-
-def test_the_readme_names_every_section_of_a_stack_file_and_its_kinds() -> None:
-    table = (ROOT / "README.md").read_text().partition("| section | kinds | says |")[2].partition("\n\n")[0]
-    rows = {row[0]: row[1] for row in re.findall(r"^\| (.+?) \| (.*?) ?\| .+ \|$", table, re.MULTILINE)}
-    for section, union in OF_KINDS.items():
-        kinds = {kind for model in get_args(union) for kind in get_args(model.model_fields["kind"].annotation)}
-        assert set(rows[f"`{section}`"].split(", ")) == kinds, section
-    assert {name for cell in rows for name in re.findall(r"`(\w+)`", cell)} == set(SECTIONS)
 
 
 @pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])
@@ -209,9 +225,10 @@ def test_make_up_of_a_stack_asks_unless_told_that_nobody_answers(given: tuple[st
     assert up[-2:] == ["--stack", "prod"]
 
 
-def test_make_tells_its_targets_and_the_readme_those_that_deploy() -> None:
+def test_make_help_lists_its_targets_and_pages_name_those_that_deploy() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     told = set(re.findall(r"^\t@echo \"make ([a-z-]+) ", makefile, re.MULTILINE))
     assert targets - told == {"help", "setup", "stack-file", "answerable", "lint", "types", "contracts"}
-    assert {"up", "down", "lambda", "preview"} <= {words[1] for words in commands(ROOT / "README.md", "make")}
+    named = {words[1] for page in (ROOT / "README.md", *OPERATIONS.glob("*.md")) for words in commands(page, "make")}
+    assert {"up", "down", "lambda", "preview"} <= named

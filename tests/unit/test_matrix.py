@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from components.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, markdown, refusal
+from components.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, pairs_table, refusal
 from components.references import ReferenceKind
 
 DESIGNED = {
@@ -118,13 +118,13 @@ def test_every_kind_of_reference_is_used_by_a_pair() -> None:
     assert used == set(ReferenceKind)
 
 
-def test_the_readmes_table_marks_what_is_planned() -> None:
-    assert "| dotenv | MountedFiles | – | – | – | – |" in markdown()
-    assert "| kubernetes | – | – | MountedFiles | – | – |" in markdown()
-    assert "| azure | Fetched | – | SyncedKey | – | Fetched |" in markdown()
-    assert "| swarm | – | MountedFiles | – | – | – |" in markdown()
-    assert "| aws | Fetched | Fetched | SyncedKey | NativeRef or Fetched | – |" in markdown()
-    assert "| vault | Fetched | Fetched | MountedFiles or SyncedKey | Fetched (planned) | – |" in markdown()
+def test_the_table_of_pairs_marks_what_is_planned() -> None:
+    assert "| dotenv | MountedFiles | – | – | – | – |" in pairs_table()
+    assert "| kubernetes | – | – | MountedFiles | – | – |" in pairs_table()
+    assert "| azure | Fetched | – | SyncedKey | – | Fetched |" in pairs_table()
+    assert "| swarm | – | MountedFiles | – | – | – |" in pairs_table()
+    assert "| aws | Fetched | Fetched | SyncedKey | NativeRef or Fetched | – |" in pairs_table()
+    assert "| vault | Fetched | Fetched | MountedFiles or SyncedKey | Fetched (planned) | – |" in pairs_table()
 
 
 def test_a_built_store_says_of_each_feature_it_lacks_why_and_what_helps() -> None:

@@ -14,7 +14,7 @@ AT_LEAST = 60
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
+def names_in(file: str) -> frozenset[str]:
     tree = ast.parse((ROOT / file).read_text())
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
@@ -32,7 +32,7 @@ def test_mutant_has_one_address_and_tests_that_exist(mutant: Mutant) -> None:
     assert mutant.killed_by
     for test in mutant.killed_by:
         file, _, name = test.partition("::")
-        assert name.partition("[")[0].rpartition("::")[2] in tests_in(file), test
+        assert name.partition("[")[0].rpartition("::")[2] in names_in(file), test
 
 
 def test_address_is_refused_when_it_matches_nothing_or_more_than_one_place() -> None:

@@ -12,7 +12,7 @@ from components.section_models import OF_KINDS, SECTIONS
 from components.sections import OutsideBroker
 from components.swarm.sections import SwarmServer
 from tools.pages import PAGES, ROOT
-from tools.settings_page import OF_ONE, render, rule_of
+from tools.settings_page import OF_ONE, SETS, render, rule_of
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -23,7 +23,7 @@ def test_a_generated_page_is_up_to_date(path: str) -> None:
 def test_the_settings_page_has_every_section_that_a_stack_file_may_have() -> None:
     shown = {*OF_KINDS, *(name.partition(".")[0] for name in OF_ONE), "log_level", "environment"}
 
-    assert shown == set(SECTIONS)
+    assert shown == set(SETS) == set(SECTIONS)
 
 
 @pytest.mark.parametrize(

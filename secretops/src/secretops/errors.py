@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a secretops command returns. Documented in the README; a number never changes its meaning."""
+    """What a secretops command returns. Documented in docs/commands.md; a number never changes its meaning."""
 
     DONE = 0
     FAILED = 1  # it was tried and did not work; nothing was lost

@@ -32,7 +32,7 @@ class Delivered(Model):
 
 
 class KubernetesStore(Model):
-    """The Kubernetes store's place: Secrets of one namespace. None of them is a resource of the stack (docs/adr)."""
+    """The Kubernetes store's place: Secrets of a namespace, none of them a resource of the stack (docs/adr/0011)."""
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: str

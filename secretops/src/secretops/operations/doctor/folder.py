@@ -121,4 +121,4 @@ class RecordsKept:
                 f"chown {os.geteuid()} {path}, and chmod 600",
             )
         where = path if there else f"{path} (no record yet)"
-        return ok(f"{where}; a read by another program of this account is not seen (see the README's gaps)")
+        return ok(f"{where}; a read by another program of this account is not seen (see docs/stores.md)")
