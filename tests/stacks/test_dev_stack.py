@@ -150,21 +150,3 @@ def test_folder_of_another_stack_is_refused_and_a_renamed_stack_keeps_its_own(st
     assert json.loads((stack.root / "config" / "secretops.json").read_text())["stack"] == "dev-factory"
     assert dotenv_values(stack.root / "config" / ".env")["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
     renamed.preview_is_empty()
-
-
-@pytest.mark.slow
-def test_engine_shows_every_error_of_a_stack_file_and_makes_nothing(stack: Stack) -> None:
-    stack.configure(
-        """config:
-          coreflux-mcp-secrets:store: {kind: dotenv, rot: /x}
-          coreflux-mcp-secrets:server: {kind: locall}
-          coreflux-mcp-secrets:broker: {kind: embedded, port: 0, password: canary-1234567}
-        """
-    )
-    done = stack.run("up", "--yes", "--skip-preview")
-    assert done.returncode != 0
-    for part in ("store.rot", "did you mean local?", "broker.port: 0", "broker.password"):
-        assert part in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "canary" not in done.stdout
-    assert not stack.root.exists()
