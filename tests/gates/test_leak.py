@@ -115,7 +115,7 @@ def watching_processes() -> Iterator[list[bytes]]:
 
     def look() -> None:
         me = str(os.getpid())
-        while not over.wait(0.02):
+        while not over.wait(0.05):
             above = parents()
             for pid in above:
                 if me in _ancestors(pid, above):

@@ -126,27 +126,3 @@ def test_destroy_leaves_every_value_and_purge_all_but_the_trail(stack: Stack) ->
         ".lease",
         ".gitignore",
     }
-
-
-@pytest.mark.slow
-def test_folder_of_another_stack_is_refused_and_a_renamed_stack_keeps_its_own(stack: Stack) -> None:
-    stack.up()
-    stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
-    before = {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()}
-    other = Stack("dev-plant", stack.home, stack.config)
-    other.create()
-    for arguments in (["preview"], ["up", "--yes", "--skip-preview"]):
-        done = other.run(*arguments)
-        assert done.returncode != 0
-        assert "is the store of stack dev-test, and this is stack dev-plant" in done.stdout, done.stdout
-        assert "Traceback" not in done.stdout
-    assert {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()} == before
-
-    done = stack.run("stack", "rename", "dev-factory", config=False)
-    assert done.returncode == 0, done.stdout
-    renamed = Stack("dev-factory", stack.home, stack.config)
-    renamed.configure()
-    renamed.up()
-    assert json.loads((stack.root / "config" / "secretops.json").read_text())["stack"] == "dev-factory"
-    assert dotenv_values(stack.root / "config" / ".env")["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
-    renamed.preview_is_empty()
