@@ -12,8 +12,8 @@ from dataclasses import dataclass
 GATES: Mapping[str, str] = {
     "leak": "canary values are nowhere but where values belong: not in state, previews, logs, arguments, environments",
     "revert": "after rotations a preview finds nothing to do, so that no `pulumi up` takes one back",
-    "crash": "a rotation that is killed is finished by the next tick, and readers can log in all the while: at some of its "
-    "effects on real parts, at any of them in the simulated year",
+    "crash": "a rotation that is killed is finished by the next tick, and readers can log in all the while: at some of "
+    "its effects on real parts, at any of them in the simulated year",
     "load": "clients that go on through rotations fail no call",
     "bad input": "broken stack files, documents, log lines and answers are told of in words, never by a traceback",
     "clock": "a clock that jumps rotates nothing twice, retires nobody too early, and holds no lease for ever",
