@@ -78,3 +78,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         if not reason.startswith(tuple(MAY_BE_MISSING)):
             report.outcome, report.longrepr = "failed", f"skipped, which is an error with CI=true: {reason}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once what a missing mosquitto has changed."""
+    from tests.real.mosquitto import NOT_INSTALLED, installed_mosquitto
+
+    if installed_mosquitto() is None:
+        terminalreporter.write_line(
+            f"{NOT_INSTALLED}. The embedded broker served in its place; "
+            "tests of TLS, client certificates and dynamic security were skipped."
+        )
