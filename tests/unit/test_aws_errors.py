@@ -59,41 +59,23 @@ CASES: list[tuple[Exception, type[SecretopsError], str]] = [
         "refused secretsmanager:DescribeSecret: InvalidParameterException",
     ),
     (sdk.NoCredentialsError(), UsageError, r"no AWS credentials[\s\S]*AWS_PROFILE"),
-    (sdk.ProfileNotFound(profile=CANARY), UsageError, "list-profiles"),
     (sdk.UnauthorizedSSOTokenError(), UsageError, "aws sso login"),
-    (sdk.TokenRetrievalError(provider="sso", error_msg=CANARY), UsageError, "aws sso login"),
-    (sdk.CredentialRetrievalError(provider="role", error_msg=CANARY), UsageError, "can't be renewed"),
     (sdk.EndpointConnectionError(endpoint_url=CANARY), UnreachableError, "interface endpoint"),
-    (sdk.ConnectTimeoutError(endpoint_url=CANARY), UnreachableError, "interface endpoint"),
     (sdk.ReadTimeoutError(endpoint_url=CANARY), UnreachableError, "does not answer"),
     (sdk.SSLError(endpoint_url=CANARY, error=OSError(CANARY)), StoreError, "does not prove to be AWS"),
     (sdk.InvalidRegionError(region_name=CANARY), UsageError, "is no AWS region"),
-    (sdk.ParamValidationError(report=CANARY), StoreError, "ParamValidationError"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("operation", "message", "wanted"),
-    [
-        ("UpdateSecretVersionStage", "limit exceeded", "has 20 staging labels"),
-        (
-            "PutSecretValue",
-            "You can attach up to 20 staging labels to the versions of a secret",
-            "has 20 staging labels",
-        ),
-        ("PutSecretValue", "The maximum number of versions was reached", "has about 100 versions"),
-        ("PutSecretValue", "limit exceeded", "as many staging labels, or versions,"),
-    ],
-)
-def test_which_limit_is_reached_is_told_with_the_command_that_makes_room(
-    operation: str, message: str, wanted: str
-) -> None:
-    found = told(answered("LimitExceededException", message), f"secretsmanager:{operation}", "it", "eu-central-1")
-    assert wanted in found.what
-    assert found.remedy
-    assert "update-secret-version-stage --region eu-central-1 --secret-id it --version-stage LABEL" in found.remedy
-    assert "--remove-from-version-id VERSION" in found.remedy
-    assert CANARY not in str(found)
+def test_a_limit_that_is_reached_is_reported_with_the_command_that_makes_room() -> None:
+    for operation, message in (
+        ("UpdateSecretVersionStage", "limit exceeded"),
+        ("PutSecretValue", "The maximum number of versions was reached"),
+    ):
+        found = told(answered("LimitExceededException", message), f"secretsmanager:{operation}", "it", "eu-central-1")
+        assert found.remedy
+        assert "update-secret-version-stage --region eu-central-1 --secret-id it" in found.remedy
+        assert CANARY not in str(found)
 
 
 @pytest.mark.parametrize(("error", "kind", "wanted"), CASES, ids=lambda one: type(one).__name__)

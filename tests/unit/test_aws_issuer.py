@@ -50,10 +50,6 @@ def test_the_certificate_is_for_the_stacks_client_and_thirty_days() -> None:
     assert issuer.template == "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
 
 
-def test_a_ca_for_short_lived_certificates_is_asked_for_a_week() -> None:
-    assert issuer_of(parse(f"{ISSUER}, days: 7")).seconds == 7 * 86400
-
-
 def test_a_long_name_of_a_stack_stays_one_that_a_certificate_can_have() -> None:
     assert len(issuer_of(parse(stack="prod-" + "x" * 80)).common_name) <= 64
 
