@@ -12,14 +12,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -36,7 +33,6 @@ from secretops.operations.doctor import checks, doctor, exit_code, mend
 from secretops.operations.doctor.account import Account
 from secretops.operations.doctor.aws import LeaseMoves
 from secretops.operations.doctor.check import Level, Result
-from secretops.operations.doctor.cloudtrail import READS, WRITES, recorded
 from secretops.operations.doctor.repairs import ticks
 from secretops.operations.put import put
 from secretops.operations.rotate import rotate
@@ -354,20 +350,8 @@ def select_events(stack: Stack, **selectors: Any) -> None:
     stack.aws.client("cloudtrail").put_event_selectors(TrailName=name, **selectors)
 
 
-def record_no_management_event(stack: Stack) -> None:
-    select_events(stack, EventSelectors=[{"ReadWriteType": "All", "IncludeManagementEvents": False}])
-
-
 def record_changes_alone(stack: Stack) -> None:
     select_events(stack, EventSelectors=[{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}])
-
-
-def record_objects_alone(stack: Stack) -> None:
-    fields = [
-        {"Field": "eventCategory", "Equals": ["Data"]},
-        {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
-    ]
-    select_events(stack, AdvancedEventSelectors=[{"FieldSelectors": fields}])
 
 
 def be_in_another_account(stack: Stack) -> None:
@@ -389,12 +373,6 @@ def silence_an_alarm(stack: Stack) -> None:
 
 def drop_the_alarms(stack: Stack) -> None:
     stack.aws.client("cloudwatch").delete_alarms(AlarmNames=[f"{stack.name.partition('/')[0]}-tick-failed"])
-
-
-def unsubscribe(stack: Stack) -> None:
-    sns = stack.aws.client("sns")
-    for each in sns.list_subscriptions_by_topic(TopicArn=stack.store.alerts)["Subscriptions"]:
-        sns.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:
@@ -441,65 +419,68 @@ def change_the_password(stack: Stack) -> None:
     open_target(stack.manifest.broker, SecretKind.MQTT_USER).apply(stack.mosquitto.admin, changed)
 
 
-FAULTS: tuple[Fault[Stack], ...] = (
-    Fault(drop_secret, "secrets", ("no secret", "/lease", "pulumi up")),
-    Fault(
-        schedule_deletion,
-        "secrets",
-        ("scheduled for deletion on 20", "make another of that name", "restore-secret", "store.generation"),
-        "restore-secret",
+# Each list is planted together, one fault a check.
+ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
+    "first": (
+        Fault(leave_a_secret, "unknown secrets", ("/one-that-left", "delete-secret")),
+        Fault(disable_the_key, "keys", ("Disabled", "aws kms enable-key --key-id")),
+        Fault(leave_pending_of_somebody, "pending", ("--remove-from-version-id 000",)),
+        Fault(drop_function, "rotators' rights", ("arn:aws:lambda",)),
+        Fault(let_rotation_be_late, "rotation", ("mqtt",)),
+        Fault(deny_the_operator, "your rights", ("secretsmanager:PutSecretValue",)),
+        Fault(deny_the_server, "readers' rights", (SERVER, "secretsmanager:GetSecretValue")),
+        Fault(stop_the_trail, "audit", ("pulumi up",)),
+        Fault(silence_an_alarm, "alarms", ("-tick-failed", "enable-alarm-actions")),
+        Fault(set_the_clock_back, "clock", ("NTP",)),
     ),
-    Fault(
-        leave_empty_pending,
-        "pending",
-        ("AWSPENDING is on version 000", "empty", "log", "--remove-from-version-id 000", "rotate-secret"),
-        "take AWSPENDING off",
+    "second": (
+        Fault(leave_a_generation, "unknown secrets", ("+2/mqtt",)),
+        Fault(delete_the_key, "keys", ("PendingDeletion", "aws kms cancel-key-deletion")),
+        Fault(stage_a_key, "pending", ("--remove-from-version-id 000",)),
+        Fault(deny_the_function, "rotators' rights", ("-rotate-mqtt", "secretsmanager:UpdateSecretVersionStage")),
+        Fault(turn_rotation_off, "rotation", ("mqtt",)),
+        Fault(record_changes_alone, "audit", ("reads",)),
+        Fault(leave_the_subscription_unconfirmed, "alarms", ("1 subscriptions",)),
+        Fault(move_the_broker, "broker", ("localhost:",)),
     ),
-    Fault(
-        leave_pending_of_somebody,
-        "pending",
-        ("AWSPENDING is on version 000", "--remove-from-version-id 000"),
-        "take AWSPENDING off",
+    "third": (
+        Fault(drop_secret, "secrets", ("/lease", "pulumi up")),
+        Fault(delete_the_trail, "audit", ("eu-central-1",)),
+        Fault(drop_the_alarms, "alarms", ("arn:aws:sns",)),
     ),
-    Fault(stage_a_key, "pending", ("AWSPENDING is on version 000", "who staged it", "--remove-from-version-id 000")),
-    Fault(leave_own_pending, "pending", ("AWSPENDING is left on version 20", "secretops tick finishes it"), TICK),
-    Fault(leave_own_pending, "secret mqtt", ("left pending", "secretops tick"), TICK),
-    Fault(leave_a_secret, "unknown secrets", ("/one-that-left: named as the stack's own", "delete-secret", "rotates")),
-    Fault(leave_a_generation, "unknown secrets", ("+2/mqtt: named as the stack's own", "delete-secret")),
-    Fault(move_the_broker, "broker", ("localhost:", "let this machine reach it")),
-    Fault(drop_function, "rotators' rights", ("no function arn:aws:lambda", "pulumi up")),
-    Fault(
-        deny_the_function,
-        "rotators' rights",
-        ("-rotate-mqtt may not secretsmanager:UpdateSecretVersionStage on", "/lease", "/mqtt", "pulumi up"),
-    ),
-    Fault(turn_rotation_off, "rotation", ("mqtt is not rotated", "pulumi up")),
-    Fault(let_rotation_be_late, "rotation", ("mqtt was due", "log group")),
-    Fault(deny_the_operator, "your rights", ("may not secretsmanager:PutSecretValue on", "ask")),
-    Fault(deny_the_server, "readers' rights", (f"{SERVER} may not secretsmanager:GetSecretValue on", "pulumi up")),
-    Fault(stop_the_trail, "audit", ("not logging", "pulumi up")),
-    Fault(delete_the_trail, "audit", ("no trail covers eu-central-1", "pulumi up", "log group is in this account and")),
-    Fault(record_no_management_event, "audit", ("does not record reads and changes of Secrets Manager", "pulumi up")),
-    Fault(record_changes_alone, "audit", ("does not record reads of Secrets Manager", "pulumi up")),
-    Fault(record_objects_alone, "audit", ("does not record reads and changes of Secrets Manager", "pulumi up")),
-    Fault(be_in_another_account, "credentials", (f"of account {ACCOUNT}", f"in account {'9' * 12}", "AWS_PROFILE")),
-    Fault(silence_an_alarm, "alarms", ("-tick-failed: silenced", "enable-alarm-actions")),
-    Fault(drop_the_alarms, "alarms", ("no alarm tells arn:aws:sns", "pulumi up")),
-    Fault(unsubscribe, "alarms", ("nobody is told", "no subscription", "store.alert_emails")),
-    Fault(leave_the_subscription_unconfirmed, "alarms", ("1 subscriptions wait to be confirmed", "confirm the mail")),
-    Fault(disable_the_key, "keys", ("is Disabled", "aws kms enable-key --key-id")),
-    Fault(delete_the_key, "keys", ("is PendingDeletion", "aws kms cancel-key-deletion, then")),
-    Fault(set_the_clock_back, "clock", ("s behind AWS", "NTP")),
-    Fault(change_the_password, "login mqtt", ("the broker refuses user a", "find out who"), "secretops rotate mqtt"),
+}
+
+
+@pytest.mark.parametrize("faults", ROUNDS.values(), ids=ROUNDS)
+def test_each_fault_is_found_by_its_check_and_no_other_check_fails(
+    faults: tuple[Fault[Stack], ...], stack: Stack
+) -> None:
+    for fault in faults:
+        fault.plant(stack)
+    found = stack.look()
+    for fault in faults:
+        result = found[fault.check]
+        assert result.level is Level.ATTENTION, (fault.check, told(result))
+        assert result.rule and result.remedy
+        assert [one for one in fault.words if one not in told(result)] == [], told(result)
+    wrong = {name for name, result in found.items() if result.level is Level.ATTENTION}
+    rests_on = {"secrets": {"lease"}, "broker": {"login broker-admin", "login mqtt"}}
+    assert wrong - {fault.check for fault in faults} <= set().union(*rests_on.values())
+    assert stack.exit_code is ExitCode.ATTENTION
+
+
+REPAIRED: tuple[Fault[Stack], ...] = (
+    Fault(schedule_deletion, "secrets", ("restore-secret", "store.generation"), "restore-secret"),
+    Fault(leave_empty_pending, "pending", ("--remove-from-version-id 000", "rotate-secret"), "take AWSPENDING off"),
+    Fault(leave_own_pending, "pending", ("secretops tick",), TICK),
+    Fault(change_the_password, "login mqtt", ("user a",), "secretops rotate mqtt"),
 )
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_what_is_not_as_it_should_be_is_found_with_its_remedy_and_mended_where_secretops_can(
-    fault: Fault[Stack], stack: Stack
-) -> None:
+@pytest.mark.parametrize("fault", REPAIRED, ids=lambda fault: fault.__name__)
+def test_what_secretops_can_repair_is_offered_and_repaired(fault: Fault[Stack], stack: Stack) -> None:
     prove(fault, stack)
-    assert stack.exit_code is (ExitCode.DONE if fault.mended else ExitCode.ATTENTION)
+    assert stack.exit_code is ExitCode.DONE
 
 
 def test_in_another_account_nothing_else_is_said_of_the_stack(stack: Stack) -> None:
@@ -508,69 +489,6 @@ def test_in_another_account_nothing_else_is_said_of_the_stack(stack: Stack) -> N
     others = {name: result for name, result in found.items() if name not in ("credentials", "broker")}
     assert {result.level for result in others.values()} == {Level.UNKNOWN}, others
     assert {result.value for result in others.values()} == {f"the AWS credentials are of account {ACCOUNT}"}
-
-
-MANAGEMENT = {"Field": "eventCategory", "Equals": ["Management"]}
-ALL = frozenset({READS, WRITES})
-
-
-@pytest.mark.parametrize(
-    ("basic", "advanced", "kinds"),
-    [
-        ([], [], ALL),
-        ([{"ReadWriteType": "All", "IncludeManagementEvents": True}], [], ALL),
-        ([{}], [], ALL),
-        ([{"ReadWriteType": "ReadOnly"}], [], {READS}),
-        ([{"ReadWriteType": "WriteOnly"}], [], {WRITES}),
-        ([{"ReadWriteType": "ReadOnly"}, {"ReadWriteType": "WriteOnly"}], [], ALL),
-        ([{"IncludeManagementEvents": False}], [], set()),
-        ([{"ExcludeManagementEventSources": ["kms.amazonaws.com"]}], [], ALL),
-        ([{"ExcludeManagementEventSources": ["kms.amazonaws.com", "secretsmanager.amazonaws.com"]}], [], set()),
-        ([], [[MANAGEMENT]], ALL),
-        ([], [[MANAGEMENT, {"Field": "readOnly", "Equals": ["true"]}]], {READS}),
-        ([], [[MANAGEMENT, {"Field": "readOnly", "NotEquals": ["true"]}]], {WRITES}),
-        (
-            [],
-            [[MANAGEMENT, {"Field": "readOnly", "Equals": [kind]}] for kind in ("true", "false")],
-            ALL,
-        ),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "NotEquals": ["kms.amazonaws.com"]}]], ALL),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "NotEquals": ["secretsmanager.amazonaws.com"]}]], set()),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "NotStartsWith": ["secrets"]}]], set()),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "Equals": ["kms.amazonaws.com"]}]], set()),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "EndsWith": [".amazonaws.com"]}]], ALL),
-        ([], [[MANAGEMENT, {"Field": "eventName", "NotEquals": ["GetSecretValue"]}]], set()),
-        ([], [[{"Field": "eventCategory", "Equals": ["Data"]}]], set()),
-        ([], [[{"Field": "readOnly", "Equals": ["true"]}]], set()),
-    ],
-)
-def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
-    basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
-) -> None:
-    assert recorded(basic, [{"FieldSelectors": fields} for fields in advanced]) == kinds
-
-
-def test_one_trail_that_records_all_is_enough(stack: Stack) -> None:
-    record_changes_alone(stack)
-    prefix, cloudtrail = stack.name.partition("/")[0], stack.aws.client("cloudtrail")
-    cloudtrail.create_trail(Name=f"{prefix}-second", S3BucketName=prefix)
-    cloudtrail.start_logging(Name=f"{prefix}-second")
-    assert stack.look()["audit"] == Result(Level.OK, f"{prefix}-second")
-
-
-def test_a_trail_that_may_not_be_looked_at_is_unknown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Account.client
-
-    def client(account: Account, service: str) -> Any:
-        found = real(account, service)
-        if service == "cloudtrail":
-            monkeypatch.setattr(found, "get_event_selectors", _denied)
-        return found
-
-    monkeypatch.setattr(Account, "client", client)
-    found = stack.look()["audit"]
-    assert found.level is Level.UNKNOWN
-    assert "you may not cloudtrail:GetEventSelectors" in told(found)
 
 
 @pytest.mark.parametrize("leave", [leave_empty_pending, leave_own_pending])
@@ -584,21 +502,10 @@ def test_a_rotation_that_is_under_way_is_no_stray_label(leave: Callable[..., Non
     assert (found.level, found.value) == (Level.OK, f"under way: {stack.name}")
 
 
-def test_the_notes_that_every_tick_makes_do_not_hide_a_stray_label(stack: Stack) -> None:
-    leave_empty_pending(stack)
-    store = Session.open(stack.manifest, role="operator").store
-    current = store.versions("mqtt").current
-    assert current
-    store.mark("mqtt", current.id, verified=datetime.now(UTC))
-    assert stack.look()["pending"].level is Level.ATTENTION
-
-
-@pytest.mark.parametrize("leave", [leave_empty_pending, leave_pending_of_somebody])
-def test_the_way_out_of_a_stray_label_that_is_told_lets_aws_rotate_again(
-    leave: Callable[[Stack], None], stack: Stack
-) -> None:
+@pytest.mark.slow
+def test_the_way_out_of_a_stray_label_that_is_told_lets_aws_rotate_again(stack: Stack) -> None:
     strict = StrictSecretsManager(stack.aws.secrets_manager)
-    leave(stack)
+    leave_pending_of_somebody(stack)
     with pytest.raises(ClientError, match="previous rotation"):
         strict.rotate_secret(SecretId=stack.name)
     command = stack.look()["pending"].remedy.partition("update-secret-version-stage ")[2].partition(";")[0].split()
@@ -612,6 +519,7 @@ def test_the_way_out_of_a_stray_label_that_is_told_lets_aws_rotate_again(
     assert strict.rotate_secret(SecretId=stack.name)
 
 
+@pytest.mark.slow
 def test_a_stray_label_whose_version_is_filled_before_the_answer_stays(stack: Stack) -> None:
     leave_empty_pending(stack)
     repair = stack.look()["pending"].repair
@@ -623,6 +531,7 @@ def test_a_stray_label_whose_version_is_filled_before_the_answer_stays(stack: St
     assert pending and pending.id == STRAY
 
 
+@pytest.mark.slow
 def test_a_secret_that_only_waits_to_be_deleted_is_no_fault_and_its_name_is_said_to_be_taken(stack: Stack) -> None:
     stack.aws.secrets_manager.delete_secret(SecretId=beside(stack, "{}/one-that-left"))
     found = stack.look()["unknown secrets"]
@@ -630,31 +539,28 @@ def test_a_secret_that_only_waits_to_be_deleted_is_no_fault_and_its_name_is_said
     assert "/one-that-left goes on 20" in found.value and "holds its name" in found.value
 
 
-@pytest.mark.parametrize("name", ["{}-other/mqtt", "{}other/mqtt", "{}+x/mqtt", "{}"])
-def test_another_stacks_secret_is_not_taken_for_a_stranger(name: str, stack: Stack) -> None:
-    beside(stack, name)
+def test_another_stacks_secret_is_not_taken_for_a_stranger(stack: Stack) -> None:
+    for name in ("{}-other/mqtt", "{}other/mqtt", "{}+x/mqtt", "{}"):
+        beside(stack, name)
     assert stack.look()["unknown secrets"] == Result(Level.OK, "none")
 
 
-@pytest.mark.parametrize(
-    ("operation", "check", "action"),
-    [
-        ("list_secrets", "unknown secrets", "secretsmanager:ListSecrets"),
-        ("list_secret_version_ids", "pending", "secretsmanager:ListSecretVersionIds"),
-    ],
-)
-def test_what_the_operator_may_not_ask_is_unknown_and_named(
-    operation: str, check: str, action: str, stack: Stack
-) -> None:
+def test_what_the_operator_may_not_ask_is_unknown_and_named(stack: Stack) -> None:
     leave_empty_pending(stack)
-    stack.service.refuses.add(operation)
+    stack.service.refuses |= {"list_secrets", "list_secret_version_ids"}
+    stack.iam.refuses = True
     found = stack.look()
-    assert found[check].level is Level.UNKNOWN
-    assert f"you may not {action}" in told(found[check])
+    for check, action in {
+        "unknown secrets": "secretsmanager:ListSecrets",
+        "pending": "secretsmanager:ListSecretVersionIds",
+        "your rights": "iam:SimulatePrincipalPolicy",
+    }.items():
+        assert found[check].level is Level.UNKNOWN
+        assert action in told(found[check])
     assert stack.exit_code is ExitCode.ATTENTION
 
 
-QUICK = Timing(duration=2, renew=0.2, look=0.1)
+QUICK = Timing(duration=1, renew=0.1, look=0.05)
 
 
 def lease(stack: Stack) -> Result:
@@ -670,6 +576,7 @@ def test_a_holder_of_the_lease_that_lives_is_named_and_no_fault(stack: Stack) ->
     assert lease(stack) == Result(Level.OK, "free")
 
 
+@pytest.mark.slow
 def test_a_holder_of_the_lease_that_is_dead_is_found_and_a_tick_follows_it(stack: Stack) -> None:
     store = SecretsManagerVersionStore.open(stack.store, role="operator", timing=QUICK)
 
@@ -682,67 +589,32 @@ def test_a_holder_of_the_lease_that_is_dead_is_found_and_a_tick_follows_it(stack
     session = dataclasses.replace(Session.open(stack.manifest, role="operator"), store=store)
     found = LeaseMoves(Account(stack.store), QUICK, follow=ticks(session)).look()
     assert found.level is Level.ATTENTION
-    assert "held by one that was killed since 20" in found.value and "did not renew it for 2 s" in found.value
-    assert "half-done" in found.rule and "secretops tick follows it" in found.remedy
+    assert "one that was killed" in found.value and "secretops tick" in found.remedy
     assert found.repair and "mqtt: verified" in str(mend(found.repair))
     assert lease(stack) == Result(Level.OK, "free")
-
-
-def test_rights_that_nobody_may_ask_for_are_unknown(stack: Stack) -> None:
-    stack.iam.refuses = True
-    found = stack.look()
-    for name in ("your rights", "readers' rights", "rotators' rights"):
-        assert found[name].level is Level.UNKNOWN
-        assert "you may not iam:SimulatePrincipalPolicy" in told(found[name])
 
 
 def test_an_answer_that_hangs_on_the_network_is_no_denial(stack: Stack) -> None:
     deny_the_server(stack)
     stack.iam.unknown_context = True
     assert stack.look()["readers' rights"].level is Level.OK
-
-
-def test_rights_are_asked_with_what_the_policies_ask_for(stack: Stack) -> None:
-    stack.look()
     asked = next(each for each in stack.iam.asked if f":{stack.name}-" in each["ResourceArns"][0])
     context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in asked["ContextEntries"]}
-    assert context["aws:SecureTransport"] == ["true"]
     assert context["secretsmanager:resource/AllowRotationLambdaArn"][0].endswith("-rotate-mqtt")
+    for session, role in (
+        ("assumed-role/operator/ann", OPERATOR),
+        ("assumed-role/other/ann", f"arn:aws:iam::{ACCOUNT}:role/found/other"),
+    ):
+        assert Account(stack.store).principal(f"arn:aws:sts::{ACCOUNT}:{session}") == role
 
 
-@pytest.mark.parametrize(
-    ("session", "role"),
-    [
-        (f"arn:aws:sts::{ACCOUNT}:assumed-role/operator/ann", OPERATOR),
-        (f"arn:aws:sts::{ACCOUNT}:assumed-role/other/ann", f"arn:aws:iam::{ACCOUNT}:role/found/other"),
-        (f"arn:aws:iam::{ACCOUNT}:user/ann", f"arn:aws:iam::{ACCOUNT}:user/ann"),
-    ],
-)
-def test_of_a_session_the_role_is_asked_about(session: str, role: str, stack: Stack) -> None:
-    assert Account(stack.store).principal(session) == role
-
-
-def test_without_credentials_it_is_said_once_what_is_wrong(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_credentials_it_is_said_once_what_is_wrong(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     found = stack.look()
     assert found["credentials"].level is Level.ATTENTION
-    assert "no AWS credentials" in found["credentials"].value
     assert found["broker"].level is Level.OK
     others = {name: result.level for name, result in found.items() if name not in ("credentials", "broker")}
     assert set(others.values()) == {Level.UNKNOWN}, others
-    manifest = tmp_path / "secretops.json"
-    manifest.write_text(stack.manifest.model_dump_json())
-    done = subprocess.run(
-        [sys.executable, "-m", "secretops", "doctor", "--manifest", str(manifest)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == ExitCode.ATTENTION, done.stderr
-    assert done.stdout.count("no AWS credentials") == 1, done.stdout
-    assert f"unknown   not looked at: {', '.join(others)}" in done.stdout
 
 
 def test_while_aws_does_not_answer_it_is_asked_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

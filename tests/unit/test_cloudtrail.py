@@ -19,6 +19,7 @@ from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProto
 from secretops.operations import audit as operation
 from secretops.operations import reading
 from secretops.operations.audit import View, audit
+from secretops.operations.doctor.cloudtrail import READS, WRITES, recorded
 from secretops.trails import open_trail
 from secretops.trails.protocol import ALL
 
@@ -309,3 +310,33 @@ def test_what_is_no_event_is_counted_as_broken(line: str, tmp_path: Path) -> Non
     file.write_text(f"{line}\n{json.dumps(event())}\n")
     found = audit(MANIFEST, [str(file)])
     assert (found.broken, len(found.rows)) == (1, 1)
+
+
+# What a trail records, as doctor reads its selectors
+
+MANAGEMENT = {"Field": "eventCategory", "Equals": ["Management"]}
+EVERY = frozenset({READS, WRITES})
+
+
+@pytest.mark.parametrize(
+    ("basic", "advanced", "kinds"),
+    [
+        ([], [], EVERY),
+        ([{}], [], EVERY),
+        ([{"ReadWriteType": "ReadOnly"}], [], {READS}),
+        ([{"ReadWriteType": "ReadOnly"}, {"ReadWriteType": "WriteOnly"}], [], EVERY),
+        ([{"IncludeManagementEvents": False}], [], set()),
+        ([{"ExcludeManagementEventSources": ["kms.amazonaws.com", "secretsmanager.amazonaws.com"]}], [], set()),
+        ([], [[MANAGEMENT]], EVERY),
+        ([], [[MANAGEMENT, {"Field": "readOnly", "NotEquals": ["true"]}]], {WRITES}),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "NotEquals": ["secretsmanager.amazonaws.com"]}]], set()),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "NotStartsWith": ["secrets"]}]], set()),
+        ([], [[MANAGEMENT, {"Field": "eventSource", "Equals": ["kms.amazonaws.com"]}]], set()),
+        ([], [[MANAGEMENT, {"Field": "eventName", "NotEquals": ["GetSecretValue"]}]], set()),
+        ([], [[{"Field": "eventCategory", "Equals": ["Data"]}]], set()),
+    ],
+)
+def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
+    basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
+) -> None:
+    assert recorded(basic, [{"FieldSelectors": fields} for fields in advanced]) == kinds
