@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from secretops.entrypoints import aws_lambda
 from secretops.entrypoints.aws_lambda import LambdaError
-from secretops.errors import AttentionError, UsageError
+from secretops.errors import UsageError
 from secretops.manifest import DotenvStore
 from secretops.operations.put import put
 from secretops.operations.session import Session
@@ -25,9 +25,8 @@ from secretops.operations.tick import tick
 from secretops.stores.secrets_manager.api import connect
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
-from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
-from tests.real.own_ca import AUTHORITY, in_secrets_manager
 from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
@@ -58,23 +57,6 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
     assert "retired" in str(stack.tick_function()["mqtt"])
     assert stack.log_in(used[1]) != "Success"
     assert stack.log_in() == "Success"
-
-
-@pytest.mark.slow
-def test_a_step_made_again_changes_nothing_and_a_rotation_made_again_neither(stack: AwsStack) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    token = stack.begin()
-    stack.step("createSecret", token)
-    made = stack.labelled("AWSPENDING")
-    for step in STEPS:
-        stack.step(step, token)
-        stack.step(step, token)
-    for _ in range(2):
-        stack.all_steps(token)
-    assert stack.delivered() == made
-    assert stack.log_in() == "Success"
-    stack.begin()  # nothing dangles
 
 
 def test_only_a_proven_version_becomes_current(stack: AwsStack) -> None:
@@ -173,23 +155,6 @@ def test_a_step_is_refused_for_a_version_that_is_not_pending_and_where_rotation_
 
 
 @pytest.mark.slow
-def test_what_stays_pending_is_finished_by_the_tick_and_the_rotations_own_steps_then_find_it_done(
-    stack: AwsStack,
-) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    token = stack.begin()
-    stack.step("createSecret", token)
-    stack.step("setSecret", token)
-    assert f"published {token}" in str(stack.tick_function()["mqtt"])
-    for step in ("testSecret", "finishSecret"):
-        stack.step(step, token)
-    assert stack.log_in() == "Success"
-    stack.skip_grace()
-    stack.begin()
-
-
-@pytest.mark.slow
 def test_what_is_due_is_left_to_aws_schedule_and_said_when_it_is_late(
     stack: AwsStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,16 +218,6 @@ def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rot
         stack.step("createSecret", token)
     stack.all_steps(stack.begin())
     assert stack.log_in() == "Success"
-
-
-@pytest.mark.slow
-def test_what_a_person_left_pending_of_a_supplied_secret_is_theirs(stack: AwsStack) -> None:
-    stack.put("agent-key", {"api-key": new_password()})
-    token = stack.begin("agent-key")
-    for _ in range(2):
-        stack.tick_function()
-        stack.clock.skip(3 * 3600)
-    assert stack.labels("agent-key")[token] == {"AWSPENDING"}
 
 
 def test_a_tick_in_which_a_secret_fails_looks_after_the_others_counts_it_and_fails(
@@ -367,30 +322,6 @@ def test_credentials_of_another_account_are_refused_before_anything_is_written(
         ACTS[act](session)
     for name in (*stack.place.secrets.values(), stack.place.lease):
         assert "VersionIdsToStages" not in other_account.describe_secret(SecretId=name)
-
-
-@pytest.mark.slow
-def test_a_ca_that_the_broker_does_not_take_yet_is_counted_as_a_persons_and_not_as_a_failure(
-    tmp_path: Path, moto_environment: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "broker"
-    (folder / "trusts").mkdir(parents=True)
-    broker = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
-    try:
-        place = in_secrets_manager(tmp_path, broker, moto_environment)
-        stack = cast(AwsStack, place.stack)
-        assert "the broker takes no certificate of" in str(stack.tick_function()[AUTHORITY])
-        place.trust()
-        assert "published" in str(stack.tick_function()[AUTHORITY])
-        stack.put("broker-admin", dict(broker.admin))
-        with pytest.raises(AttentionError):
-            stack.rotate(AUTHORITY)
-        capsys.readouterr()
-        assert "the broker takes no certificate of" in str(stack.tick_function()[AUTHORITY])
-        said = _metrics(capsys)
-        assert (said["Failed"], said["Attention"]) == (0, 1)
-    finally:
-        broker.stop()
 
 
 def _metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

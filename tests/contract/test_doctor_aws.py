@@ -148,6 +148,10 @@ class Stack:
     def name(self) -> str:
         return self.store.secrets["mqtt"]
 
+    @property
+    def prefix(self) -> str:
+        return self.name.partition("/")[0]
+
     def look(self) -> dict[str, Result]:
         found = list(doctor(checks(Session.open(self.manifest, role="operator"))))
         self.exit_code = exit_code(found)
@@ -242,10 +246,6 @@ def test_a_stack_that_is_as_it_should_be_is_well(stack: Stack) -> None:
     assert ACCOUNT in found["credentials"].value
 
 
-def drop_secret(stack: Stack) -> None:
-    stack.aws.secrets_manager.delete_secret(SecretId=stack.store.lease, ForceDeleteWithoutRecovery=True)
-
-
 def schedule_deletion(stack: Stack) -> None:
     stack.aws.secrets_manager.delete_secret(SecretId=stack.name)
 
@@ -289,29 +289,13 @@ def stage_a_key(stack: Stack) -> None:
 
 def beside(stack: Stack, name: str) -> str:
     """A secret that the stack does not know. Its name is made from the stack's."""
-    full = name.format(stack.name.partition("/")[0])
+    full = name.format(stack.prefix)
     stack.aws.secrets_manager.create_secret(Name=full, SecretString="{}")
     return full
 
 
-def leave_a_secret(stack: Stack) -> None:
-    beside(stack, "{}/one-that-left")
-
-
-def leave_a_generation(stack: Stack) -> None:
-    beside(stack, "{}+2/mqtt")
-
-
-def drop_function(stack: Stack) -> None:
-    stack.aws.client("lambda").delete_function(FunctionName=stack.backend().rotation_lambda_arn)
-
-
-def deny_the_function(stack: Stack) -> None:
-    stack.iam.denies.add((role_of_function(stack), "secretsmanager:UpdateSecretVersionStage"))
-
-
 def role_of_function(stack: Stack) -> str:
-    return f"arn:aws:iam::{ACCOUNT}:role/{stack.name.partition('/')[0]}-rotate-mqtt"
+    return f"arn:aws:iam::{ACCOUNT}:role/{stack.prefix}-rotate-mqtt"
 
 
 def move_the_broker(stack: Stack) -> None:
@@ -321,37 +305,12 @@ def move_the_broker(stack: Stack) -> None:
     stack.manifest = stack.manifest.model_copy(update={"broker": broker})
 
 
-def turn_rotation_off(stack: Stack) -> None:
-    stack.backend().rotation_enabled = False
-
-
 def let_rotation_be_late(stack: Stack) -> None:
     stack.backend().next_rotation_date = (datetime.now(UTC) - timedelta(days=3)).timestamp()
 
 
-def deny_the_operator(stack: Stack) -> None:
-    stack.iam.denies.add((ASKING, "secretsmanager:PutSecretValue"))
-
-
 def deny_the_server(stack: Stack) -> None:
     stack.iam.denies.add((SERVER, "secretsmanager:GetSecretValue"))
-
-
-def stop_the_trail(stack: Stack) -> None:
-    stack.aws.client("cloudtrail").stop_logging(Name=stack.name.partition("/")[0])
-
-
-def delete_the_trail(stack: Stack) -> None:
-    stack.aws.client("cloudtrail").delete_trail(Name=stack.name.partition("/")[0])
-
-
-def select_events(stack: Stack, **selectors: Any) -> None:
-    name = stack.name.partition("/")[0]
-    stack.aws.client("cloudtrail").put_event_selectors(TrailName=name, **selectors)
-
-
-def record_changes_alone(stack: Stack) -> None:
-    select_events(stack, EventSelectors=[{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}])
 
 
 def be_in_another_account(stack: Stack) -> None:
@@ -365,14 +324,6 @@ ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"
 
 
 TICK = "secretops tick"
-
-
-def silence_an_alarm(stack: Stack) -> None:
-    stack.aws.client("cloudwatch").disable_alarm_actions(AlarmNames=[f"{stack.name.partition('/')[0]}-tick-failed"])
-
-
-def drop_the_alarms(stack: Stack) -> None:
-    stack.aws.client("cloudwatch").delete_alarms(AlarmNames=[f"{stack.name.partition('/')[0]}-tick-failed"])
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:
@@ -390,14 +341,6 @@ def leave_the_subscription_unconfirmed(stack: Stack) -> None:
 
 def key_of(stack: Stack) -> str:
     return str(stack.aws.secrets_manager.describe_secret(SecretId=stack.name)["KmsKeyId"])
-
-
-def disable_the_key(stack: Stack) -> None:
-    stack.aws.client("kms").disable_key(KeyId=key_of(stack))
-
-
-def delete_the_key(stack: Stack) -> None:
-    stack.aws.client("kms").schedule_key_deletion(KeyId=key_of(stack), PendingWindowInDays=7)
 
 
 def set_the_clock_back(stack: Stack) -> None:
@@ -419,34 +362,60 @@ def change_the_password(stack: Stack) -> None:
     open_target(stack.manifest.broker, SecretKind.MQTT_USER).apply(stack.mosquitto.admin, changed)
 
 
+def record_changes_alone(stack: Stack) -> None:
+    selectors = [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]
+    stack.aws.client("cloudtrail").put_event_selectors(TrailName=stack.prefix, EventSelectors=selectors)
+
+
 # Each list is planted together, one fault a check.
 ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
     "first": (
-        Fault(leave_a_secret, "unknown secrets", ("/one-that-left", "delete-secret")),
-        Fault(disable_the_key, "keys", ("Disabled", "aws kms enable-key --key-id")),
+        Fault(lambda stack: beside(stack, "{}/one-that-left"), "unknown secrets", ("/one-that-left", "delete-secret")),
+        Fault(
+            lambda stack: stack.aws.client("kms").disable_key(KeyId=key_of(stack)),
+            "keys",
+            ("Disabled", "aws kms enable-key --key-id"),
+        ),
         Fault(leave_pending_of_somebody, "pending", ("--remove-from-version-id 000",)),
-        Fault(drop_function, "rotators' rights", ("arn:aws:lambda",)),
+        Fault(
+            lambda stack: stack.aws.client("lambda").delete_function(FunctionName=stack.backend().rotation_lambda_arn),
+            "rotators' rights",
+            ("arn:aws:lambda",),
+        ),
         Fault(let_rotation_be_late, "rotation", ("mqtt",)),
-        Fault(deny_the_operator, "your rights", ("secretsmanager:PutSecretValue",)),
+        Fault(
+            lambda stack: stack.iam.denies.add((ASKING, "secretsmanager:PutSecretValue")),
+            "your rights",
+            ("secretsmanager:PutSecretValue",),
+        ),
         Fault(deny_the_server, "readers' rights", (SERVER, "secretsmanager:GetSecretValue")),
-        Fault(stop_the_trail, "audit", ("pulumi up",)),
-        Fault(silence_an_alarm, "alarms", ("-tick-failed", "enable-alarm-actions")),
+        Fault(lambda stack: stack.aws.client("cloudtrail").stop_logging(Name=stack.prefix), "audit", ("pulumi up",)),
+        Fault(
+            lambda stack: stack.aws.client("cloudwatch").disable_alarm_actions(
+                AlarmNames=[f"{stack.prefix}-tick-failed"]
+            ),
+            "alarms",
+            ("-tick-failed", "enable-alarm-actions"),
+        ),
         Fault(set_the_clock_back, "clock", ("NTP",)),
     ),
     "second": (
-        Fault(leave_a_generation, "unknown secrets", ("+2/mqtt",)),
-        Fault(delete_the_key, "keys", ("PendingDeletion", "aws kms cancel-key-deletion")),
+        Fault(lambda stack: beside(stack, "{}+2/mqtt"), "unknown secrets", ("+2/mqtt",)),
+        Fault(
+            lambda stack: stack.aws.client("kms").schedule_key_deletion(KeyId=key_of(stack), PendingWindowInDays=7),
+            "keys",
+            ("PendingDeletion", "aws kms cancel-key-deletion"),
+        ),
         Fault(stage_a_key, "pending", ("--remove-from-version-id 000",)),
-        Fault(deny_the_function, "rotators' rights", ("-rotate-mqtt", "secretsmanager:UpdateSecretVersionStage")),
-        Fault(turn_rotation_off, "rotation", ("mqtt",)),
+        Fault(
+            lambda stack: stack.iam.denies.add((role_of_function(stack), "secretsmanager:UpdateSecretVersionStage")),
+            "rotators' rights",
+            ("-rotate-mqtt", "secretsmanager:UpdateSecretVersionStage"),
+        ),
+        Fault(lambda stack: setattr(stack.backend(), "rotation_enabled", False), "rotation", ("mqtt",)),
         Fault(record_changes_alone, "audit", ("reads",)),
         Fault(leave_the_subscription_unconfirmed, "alarms", ("1 subscriptions",)),
         Fault(move_the_broker, "broker", ("localhost:",)),
-    ),
-    "third": (
-        Fault(drop_secret, "secrets", ("/lease", "pulumi up")),
-        Fault(delete_the_trail, "audit", ("eu-central-1",)),
-        Fault(drop_the_alarms, "alarms", ("arn:aws:sns",)),
     ),
 }
 
@@ -464,8 +433,8 @@ def test_each_fault_is_found_by_its_check_and_no_other_check_fails(
         assert result.rule and result.remedy
         assert [one for one in fault.words if one not in told(result)] == [], told(result)
     wrong = {name for name, result in found.items() if result.level is Level.ATTENTION}
-    rests_on = {"secrets": {"lease"}, "broker": {"login broker-admin", "login mqtt"}}
-    assert wrong - {fault.check for fault in faults} <= set().union(*rests_on.values())
+    rests_on_the_broker = {"login broker-admin", "login mqtt"}
+    assert wrong - {fault.check for fault in faults} <= rests_on_the_broker
     assert stack.exit_code is ExitCode.ATTENTION
 
 
@@ -477,6 +446,7 @@ REPAIRED: tuple[Fault[Stack], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", REPAIRED, ids=lambda fault: fault.__name__)
 def test_what_secretops_can_repair_is_offered_and_repaired(fault: Fault[Stack], stack: Stack) -> None:
     prove(fault, stack)
@@ -500,35 +470,6 @@ def test_a_rotation_that_is_under_way_is_no_stray_label(leave: Callable[..., Non
         stack.service.ages.clear()
     found = stack.look()["pending"]
     assert (found.level, found.value) == (Level.OK, f"under way: {stack.name}")
-
-
-@pytest.mark.slow
-def test_the_way_out_of_a_stray_label_that_is_told_lets_aws_rotate_again(stack: Stack) -> None:
-    strict = StrictSecretsManager(stack.aws.secrets_manager)
-    leave_pending_of_somebody(stack)
-    with pytest.raises(ClientError, match="previous rotation"):
-        strict.rotate_secret(SecretId=stack.name)
-    command = stack.look()["pending"].remedy.partition("update-secret-version-stage ")[2].partition(";")[0].split()
-    given = dict(zip(command[::2], command[1::2], strict=True))
-    strict.update_secret_version_stage(
-        SecretId=given["--secret-id"],
-        VersionStage=given["--version-stage"],
-        RemoveFromVersionId=given["--remove-from-version-id"],
-    )
-    assert stack.look()["pending"].level is Level.OK
-    assert strict.rotate_secret(SecretId=stack.name)
-
-
-@pytest.mark.slow
-def test_a_stray_label_whose_version_is_filled_before_the_answer_stays(stack: Stack) -> None:
-    leave_empty_pending(stack)
-    repair = stack.look()["pending"].repair
-    session = Session.open(stack.manifest, role="operator")
-    version = Version(id=STRAY, stage=Stage.PENDING, created=datetime.now(UTC), user="b")
-    session.store.add("mqtt", version, Value({"username": "b", "password": new_password()}))
-    assert repair and mend(repair) == "AWSPENDING taken off none: it had moved on"
-    pending = session.store.versions("mqtt").pending
-    assert pending and pending.id == STRAY
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from components.elsewhere import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import StoreError, UnreachableError, UsageError
+from secretops.errors import StoreError, UsageError
 from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
 from secretops.launcher.secrets_manager import EVERY_SECONDS, SecretsManager
 from secretops.launcher.settings import NotYetError
@@ -212,17 +212,6 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
         assert stack.now < published + FETCHED - CHANGING_OVER, "the user that it replaced may end before"
 
 
-def test_what_was_never_read_is_told_as_it_is(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
-    for code, kind in (("ThrottlingException", UnreachableError), ("AccessDeniedException", StoreError)):
-        stack.client.refuses[""] = code
-        source = stack.source("mqtt")
-        with pytest.raises(kind):
-            source.read()
-        assert source.fingerprint() == source.fingerprint()
-    assert caplog.text.count("has given no value yet") == 2
-    assert "go on" not in caplog.text
-
-
 REFUSALS = ("AccessDeniedException", "DecryptionFailure")
 
 
@@ -270,23 +259,6 @@ def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again
     assert source.read().agent_key
     assert caplog.text.count("it is not given to this server, for now") == 1, "said once"
     assert source.may_bring("DO_AGENT_API_KEY")
-
-
-def test_an_optional_secret_of_other_fields_keeps_no_new_value_of_another_back(
-    stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    key = password()
-    stack.publish("agent-key", api_key=key)
-    source = stack.source("mqtt+agent-key")
-    source.read()
-    stack.publish("agent-key", apikey=password())
-    stack.publish("mqtt", username="server-b", password=password())
-    stack.now += 2 * EVERY_SECONDS
-    settings = source.read()
-    assert settings.mqtt["username"] == "server-b"
-    assert settings.agent_key and settings.agent_key["api-key"] == key
-    assert "agent-key.apikey" in caplog.text and "secretops put" in caplog.text
 
 
 @pytest.mark.parametrize("names", ["mqqt+agent-key", "mqtt+db"])

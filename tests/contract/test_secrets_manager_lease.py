@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
+from secretops.errors import LeaseHeldError, StoreError, UnreachableError
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api
@@ -297,14 +297,6 @@ def test_a_killed_follower_keeps_nobody_out_and_the_first_holder_stays_followed(
             holder.confirm()
 
 
-def test_a_taker_that_was_killed_before_it_took_anything_keeps_nobody_out(place: Account) -> None:
-    used(place)
-    assert place.killed_at(place.open(timing=LONG).lease("killed").__enter__, 6), "before AWSCURRENT moved"
-    assert left(place), "after its version had its labels"
-    with not_waiting(place).lease("next"):
-        pass
-
-
 def test_an_error_at_any_request_of_a_taking_leaves_no_label_and_the_lease_to_the_next(place: Account) -> None:
     used(place)
     for moment in range(MOST_REQUESTS):
@@ -413,23 +405,3 @@ def test_labels_of_the_killed_that_leave_no_room_are_taken_away(place: Account) 
     with not_waiting(place).lease("one"):
         pass
     assert left(place) == []
-
-
-def test_a_day_of_failing_ticks_and_steps_makes_one_version(place: Account) -> None:
-    used(place)
-    before = place.client.versions(place.location.lease)
-    for number in range(4):
-        with pytest.raises(SecretopsError, match="the broker"), place.open(timing=LONG).lease(f"tick {number}"):
-            raise SecretopsError("the broker does not answer")
-    assert place.client.versions(place.location.lease) == before
-
-
-def test_a_holder_that_was_killed_costs_one_version_and_its_labels_nothing(place: Account) -> None:
-    used(place)
-    before = place.client.versions(place.location.lease)
-    for number in range(3):
-        dead(place, f"killed {number}")
-        with place.open(timing=SHORT).lease("next"):
-            pass
-    assert place.client.versions(place.location.lease) - before <= 3
-    assert len([one for has in labels(place).values() for one in has]) < 10

@@ -10,8 +10,6 @@ import functools
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +23,7 @@ from botocore.exceptions import ClientError
 from secretops.engine.journal import Entry
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import NotFoundError, StoreError, UsageError
+from secretops.errors import NotFoundError, StoreError
 from secretops.manifest import AwsStore
 from secretops.stores import open_store
 from secretops.stores.leases import Timing
@@ -152,25 +150,6 @@ def test_the_empty_version_that_rotate_secret_makes_is_filled_under_its_token(
     assert aws.rotate_secret(SecretId=place.name), "nothing is left that blocks the next rotation"
 
 
-def test_a_token_that_somebody_used_for_another_value_is_refused_and_nothing_is_changed(place: Account) -> None:
-    publish(place, token(1))
-    theirs = json.dumps({"username": "theirs"})
-    place.client.put_secret_value(
-        SecretId=place.name, ClientRequestToken=token(2), SecretString=theirs, VersionStages=["THEIRS"]
-    )
-    before = place.labels()
-    with pytest.raises(StoreError, match="with another value"):
-        place.open().add("it", version(token(2)), make())
-    assert place.labels() == before
-
-
-def test_an_add_that_was_killed_and_came_again_with_another_value_keeps_the_first(place: Account) -> None:
-    first = make()
-    place.open().add("it", version(token(1)), first)
-    place.open().add("it", version(token(1)), make())
-    assert place.open().read("it", token(1), purpose="test") == first
-
-
 def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_overwritten(
     place: Account, meddle: Callable[..., None]
 ) -> None:
@@ -182,24 +161,6 @@ def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_ov
         place.open().publish("it", token(2), NOW)
     assert place.delivered()["username"] == "typed-by-a-person"
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
-
-
-def test_the_way_back_that_an_edit_is_told_with_works(place: Account) -> None:
-    value = publish(place, token(1))
-    place.edit(value["password"], "typed-by-a-person")
-    with pytest.raises(StoreError) as refused:
-        place.open().settle("it", NOW)
-    command = refused.value.remedy.partition("(")[2].partition(")")[0].split()
-    given = dict(zip(command[3::2], command[4::2], strict=True))
-    assert command[:3] == ["aws", "secretsmanager", "update-secret-version-stage"]
-    place.client.update_secret_version_stage(
-        SecretId=given["--secret-id"],
-        VersionStage=given["--version-stage"],
-        RemoveFromVersionId=given["--remove-from-version-id"],
-        MoveToVersionId=given["--move-to-version-id"],
-    )
-    place.open().settle("it", NOW)
-    assert place.delivered() == dict(value)
 
 
 def test_a_rollback_by_hand_counts_as_published_when_it_is_found(place: Account) -> None:
@@ -289,21 +250,6 @@ def test_what_is_kept_of_versions_shows_no_value(place: Account) -> None:
     assert not [text for text in texts for secret in value.values() if secret in text]
     found = Api(REGION, lambda _region: cast(Any, place.client)).value(place.name, token(1))
     assert found and value["password"] in found.text and value["password"] not in repr(found)
-
-
-@pytest.mark.parametrize(
-    ("user", "password", "told"),
-    [("u" * 200, "short", "too long"), ("u", "x" * 70_000, "70[0-9]* bytes as JSON")],
-    ids=["the user's name", "the value"],
-)
-def test_what_a_label_or_a_secret_can_not_hold_is_refused_and_nothing_is_kept(
-    place: Account, user: str, password: str, told: str
-) -> None:
-    publish(place, token(1))
-    before = place.labels()
-    with pytest.raises(UsageError, match=told):
-        place.open().add("it", version(token(2), user), make(password=password))
-    assert place.labels() == before
 
 
 @pytest.mark.parametrize("user", [None, "ü.b%2F /"])
@@ -538,16 +484,6 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
         assert not client.stalls
 
 
-def test_who_was_followed_a_moment_ago_is_told_when_it_asks_whether_the_lease_is_its_own(place: Account) -> None:
-    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
-    store.confirm()
-    with store.lease("who was held up"):
-        store.confirm()
-        followed(place, "the follower")
-        with pytest.raises(StoreError):
-            store.confirm()
-
-
 @pytest.mark.parametrize(
     ("act", "later"),
     [
@@ -601,20 +537,6 @@ def test_boto3s_own_chain_leads_to_the_store(moto: Aws, place: Account, monkeypa
     assert journal is not None
 
 
-def test_a_secret_that_is_not_there_is_told_with_pulumi_up(
-    moto: Aws, place: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    elsewhere = place.location.model_copy(update={"region": "eu-west-3"})
-    acts: tuple[Callable[[SecretsManagerVersionStore], object], ...] = (
-        lambda store: store.versions("it"),
-        lambda store: store.add("it", version(token(1)), make()),
-        lambda store: store.lease("one").__enter__(),
-    )
-    for act in acts:
-        with pytest.raises(StoreError, match=r"in eu-west-3[\s\S]*pulumi up"):
-            act(own(moto.environment, elsewhere, monkeypatch))
-
-
 def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_back(place: Account) -> None:
     publish(place, token(1))
     place.client.delete_secret(SecretId=place.name)
@@ -627,31 +549,6 @@ def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_
     ):
         with pytest.raises(StoreError, match=r"scheduled for deletion[\s\S]*restore-secret"):
             act()
-
-
-WITHOUT = """
-import sys
-sys.modules["botocore"] = sys.modules["boto3"] = None
-from secretops.errors import UsageError
-from secretops.manifest import AwsStore
-from secretops.launcher.sources import open_source
-from secretops.stores import open_store
-for act in (
-    lambda: open_store(AwsStore(account="1", region="eu-central-1", secrets={}, lease="l"), role="operator"),
-    lambda: open_source("aws-sm:eu-central-1/some/mqtt"),
-):
-    try:
-        act()
-    except UsageError as error:
-        assert "make setup" in str(error), error
-    else:
-        raise SystemExit("it was not refused")
-"""
-
-
-@pytest.mark.slow
-def test_an_installation_without_boto3_says_which_extra_to_install() -> None:
-    subprocess.run([sys.executable, "-c", WITHOUT], check=True, cwd=Path(__file__).parents[2], timeout=DEADLINE)
 
 
 @pytest.mark.parametrize("moment", [1, 5, 9])

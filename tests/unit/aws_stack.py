@@ -151,19 +151,23 @@ def every_role() -> str:
         "",
         "For a server in a cluster, besides those that rotate: the role that External Secrets takes",
         *(line for title, text in _shown(pods) if title not in known for line in text),
+        "",
+        "What each action is for, and why one on * has to be",
+        *(f"  {action:<40} {reason}" for action, reason in REASONS.items()),
+        *(f"  {action:<40} on *: {reason}" for action, reason in EVERYWHERE.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _changed(before: Deployed, after: Deployed) -> Iterator[str]:
-    """Of each role or policy the lines that differ, with one around them."""
+    """Of each role or policy the lines that differ."""
     old = dict(_shown(before))
     for title, text in _shown(after):
         was = old.get(title, [])
         if was == text:
             continue
         yield from ("", title)
-        compared = difflib.unified_diff(was[2:], text[2:], n=1, lineterm="")
+        compared = difflib.unified_diff(was[2:], text[2:], n=0, lineterm="")
         yield from (line for line in compared if line[:2] not in ("--", "++", "@@"))
 
 
@@ -173,7 +177,9 @@ def _shown(deployed: Deployed) -> Iterator[tuple[str, list[str]]]:
     for role, own in sorted(roles(deployed).items()):
         yield role, ["", role if own else f"{role}: nothing", *_of_role(statements(trusts[role]), own)]
     for name, resource in sorted(deployed.resources.items()):
-        if not resource.type.startswith("aws:iam/") and "policy" in resource.inputs:
+        # Each secret's policy has the form of this one.
+        is_shown = name == "policy-mqtt" or resource.type != "aws:secretsmanager/secretPolicy:SecretPolicy"
+        if is_shown and not resource.type.startswith("aws:iam/") and "policy" in resource.inputs:
             yield f"{name}: its policy", ["", f"{name}: its policy", *_guarding(statements(resource.inputs["policy"]))]
 
 
@@ -185,10 +191,8 @@ def _of_role(trust: Sequence[Any], own: Sequence[Any]) -> Iterator[str]:
         actions = listed(statement["Action"])
         if statement["Effect"] == "Deny":
             yield "  never:"
-        yield from (f"  {action:<40} {REASONS[action]}" for action in actions)
-        for resource in listed(statement["Resource"]):
-            why = "; ".join(dict.fromkeys(EVERYWHERE[action] for action in actions)) if resource == "*" else ""
-            yield f"    on {resource}" + (f"  ({why})" if why else "")
+        yield f"  {', '.join(actions)}"
+        yield from (f"    on {resource}" for resource in listed(statement["Resource"]))
         yield from _conditions(statement)
 
 
@@ -196,7 +200,7 @@ def _guarding(found: Sequence[Any]) -> Iterator[str]:
     for statement in found:
         said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
         yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
-        yield from (f"    {action}" for action in listed(statement["Action"]))
+        yield f"    {', '.join(listed(statement['Action']))}"
         yield from (f"    on {place}" for place in listed(statement["Resource"]) if place != "*")
         yield from _conditions(statement)
 
@@ -214,9 +218,8 @@ def _principal(principal: Any) -> str:
 def _conditions(statement: Any) -> Iterator[str]:
     for operator, keys in sorted(statement.get("Condition", {}).items()):
         for key, wanted in sorted(keys.items()):
-            another = "and" if "Not" in operator else "or"
-            for at, one in enumerate(listed(wanted)):
-                yield f"    {another if at else 'if'} {key} {operator} {one}"
+            another = " and " if "Not" in operator else " or "
+            yield f"    if {key} {operator} {another.join(listed(wanted))}"
 
 
 if __name__ == "__main__":

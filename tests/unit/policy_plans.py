@@ -113,62 +113,29 @@ def own(stack: str, *, preview: bool = False) -> Plan:
     return planned(text_of(stack), stack, preview=preview)
 
 
-def aws_with_every_option() -> Plan:
-    from tests.unit import aws_stack
-
-    return plan_of(aws_stack.with_every_option(), "prod")
-
-
-def azure_with_every_option() -> Plan:
-    from tests.unit import azure_stack
-
-    return plan_of(azure_stack.with_every_option(), "prod")
-
-
-def azure_closed() -> Plan:
-    """Closed to the internet altogether."""
-    from tests.unit import azure_stack
-
-    network = f'subnet: "{azure_stack.SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}'
-    return plan_of(azure_stack.on_azure(f", {network}"), "prod")
-
-
-def vault_with_every_option() -> Plan:
-    """Login by jwt, a PKI, an audit file."""
-    from tests.unit import vault_stack
-
-    return plan_of(vault_stack.with_every_option(), "prod")
-
-
-def vault_unrecorded() -> Plan:
-    """An OpenBao, whose API enables no audit device: the stack gives its text."""
-    from tests.unit import vault_stack
-
-    return plan_of(vault_stack.for_pods(", product: openbao"), "prod")
-
-
-def swarm_with_rotator() -> Plan:
-    """A server that has a version attached, and a rotator that is a service."""
-    from tests.unit import swarm_stack
-
-    return plan_of(swarm_stack.on_swarm(", rotator: service", attached=[swarm_stack.V3]), "prod")
-
-
-OPTIONS: Mapping[str, Callable[[], Plan]] = {
-    "aws+": aws_with_every_option,
-    "azure+": azure_with_every_option,
-    "azure-closed": azure_closed,
-    "vault+": vault_with_every_option,
-    "vault-unrecorded": vault_unrecorded,
-    "swarm+": swarm_with_rotator,
-}
-"""Plans of options that the stacks of OWN do not have."""
-
-
 @cache
+def plan_of_options(name: str) -> Plan:
+    """The plan of options that the stacks of OWN do not have, one of OPTIONS."""
+    from tests.unit import aws_stack, azure_stack, swarm_stack, vault_stack
+
+    network = f', subnet: "{azure_stack.SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}'
+    deployed = {
+        "aws+": aws_stack.with_every_option,
+        "azure+": azure_stack.with_every_option,
+        "azure-closed": lambda: azure_stack.on_azure(network),
+        "vault+": vault_stack.with_every_option,
+        "vault-unrecorded": lambda: vault_stack.for_pods(", product: openbao"),
+        "swarm+": lambda: swarm_stack.on_swarm(", rotator: service", attached=[swarm_stack.V3]),
+    }
+    return plan_of(deployed[name](), "prod")
+
+
+OPTIONS = ("aws+", "azure+", "azure-closed", "vault+", "vault-unrecorded", "swarm+")
+
+
 def plan(name: str) -> Plan:
     """The plan of that name, of OWN or of OPTIONS."""
-    return OPTIONS[name]() if name in OPTIONS else own(name)
+    return plan_of_options(name) if name in OPTIONS else own(name)
 
 
 @cache

@@ -103,6 +103,7 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
     )
 
 
+@pytest.mark.slow
 def test_the_aws_program_imports_no_other_sdk() -> None:
     program = "from tests.unit import aws_stack; aws_stack.on_aws()"
 
@@ -151,13 +152,6 @@ def test_in_production_what_holds_values_or_records_is_protected_and_elsewhere_n
 
     assert {each.name for each in prod.resources.values() if each.protected} == {*kept, "trail-log", "trail-trail"}
     assert [each.name for each in trial.resources.values() if each.protected] == []
-
-
-def test_a_replica_has_a_key_of_its_region(everything: Deployed) -> None:
-    there = {"region": "eu-west-1", "kmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/key-eu-west-1"}
-
-    assert inputs(everything, "key-eu-west-1")["region"] == "eu-west-1"
-    assert all(secret.inputs["replicas"] == [there] for secret in everything.of_type(SECRET))
 
 
 def names(stack: str = "prod", **more: Any) -> Names:
@@ -227,12 +221,6 @@ def test_what_secretops_makes_values_for_rotates_on_aws_schedule_with_the_guides
 
     quarterly = {"automaticallyAfterDays": 90, "duration": "3h"}
     assert rules == {"rotate-broker-admin-schedule": quarterly, "rotate-mqtt-schedule": quarterly}
-
-
-def test_a_cadence_is_the_stacks() -> None:
-    deployed = on_aws(rotation="{mqtt_days: 30}")
-
-    assert inputs(deployed, "rotate-mqtt-schedule")["rotationRules"]["automaticallyAfterDays"] == 30
 
 
 def test_a_rotation_does_not_begin_while_a_secret_has_no_value(prod: Deployed) -> None:
@@ -321,17 +309,6 @@ def test_handlers_are_what_the_package_has(prod: Deployed) -> None:
         assert callable(getattr(aws_lambda, name))
 
 
-@pytest.mark.parametrize(("store", "warnings"), [(", object_lock: compliance", 1), ("", 0)])
-def test_a_lock_that_is_for_good_is_warned_of(store: str, warnings: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", lambda message, *_: said.append(message))
-
-    on_aws(store, into=Deployed())
-
-    assert len(said) == warnings
-    assert all("object_lock" in one for one in said)
-
-
 @pytest.mark.parametrize("there", [True, False])
 def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
@@ -385,16 +362,6 @@ def test_a_tick_that_does_not_run_is_told(prod: Deployed) -> None:
 
     assert alarm["dimensions"]["FunctionName"] == inputs(prod, "tick-function")["name"]
     assert (alarm["treatMissingData"], alarm["comparisonOperator"]) == ("breaching", "LessThanThreshold")
-
-
-def test_an_email_keeps_its_subscription_when_another_is_taken_out() -> None:
-    both, one = (on_aws(f", alert_emails: [{told}]") for told in ("a@example.com, b@example.com", "b@example.com"))
-    subscribed = [
-        {each.name: each.inputs["endpoint"] for each in deployed.of_type(SUBSCRIPTION)} for deployed in (both, one)
-    ]
-
-    assert len(subscribed[0]) == 2
-    assert subscribed[1].items() <= subscribed[0].items()
 
 
 def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
@@ -674,13 +641,6 @@ def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(s
 
     assert again(service, NOON) == {"12:00:00"}
     assert len(service.asked) == 1
-
-
-def test_a_version_that_tasks_have_is_done_though_another_is_not(service: Service) -> None:
-    service.begins()
-    service.completes()
-
-    assert again(service, NOON, service.now + A_MINUTE) == {"12:03:00"}
 
 
 def test_a_fault_of_ecs_brings_every_message_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,13 +134,6 @@ def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: De
     }
 
 
-def test_an_account_has_its_role_and_a_copy_its_store_before_it(pods: Deployed) -> None:
-    assert "sync-role" in pods.resources["sync-account"].depends_on
-    assert "sync-account" in pods.resources["secret-store"].depends_on
-    for secret in synced(pods):
-        assert "secret-store" in pods.resources[f"synced-{secret}"].depends_on
-
-
 def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) -> None:
     found = mounted(pods)
 
@@ -164,15 +157,6 @@ def test_a_client_certificate_and_a_secret_of_the_stacks_own_are_copied_too(cert
     assert "ca.crt" not in files, "the stack's own wins over it"
 
 
-def test_the_brokers_ca_lies_in_the_cluster_and_in_the_functions(certified: Deployed) -> None:
-    config = inputs(certified, "stack")
-
-    assert config["metadata"]["name"] == "coreflux-mcp-stack"
-    assert config["data"].keys() == {"ca.crt"}
-    packed = inputs(certified, "rotate-mqtt-function")
-    assert "ca.crt" in json.dumps(packed["code"])
-
-
 def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_operators(issued: Deployed) -> None:
     manifest = Manifest.model_validate(issued.exports["secretops"])
 
@@ -182,12 +166,6 @@ def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_
     assert manifest.broker.certificate_secret == "client-cert"
     assert SYNC_ROLE not in store_of(issued).readers["coreflux-mcp/prod/client-cert"]
     assert issued.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin")
-
-
-def test_nobody_in_the_cluster_is_granted_a_secret_and_nothing_there_rotates(pods: Deployed) -> None:
-    kinds = {each.inputs.get("kind") for each in pods.resources.values() if each.type.startswith("kubernetes:")}
-
-    assert not {"Role", "RoleBinding", "CronJob", "Lease", "Secret"} & kinds
 
 
 # On this machine

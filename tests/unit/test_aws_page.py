@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from components.aws.policies import READ, WRITE
-from components.aws.sections import AwsStore, EcsServer
-from components.section import Section
 from tests.unit.aws_stack import OPERATOR, on_aws
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, statements
@@ -26,20 +24,6 @@ KEY = "arn:aws:kms:eu-central-1:123456789012:key/key"
 @pytest.fixture
 def prod() -> Deployed:
     return on_aws()
-
-
-@pytest.mark.parametrize(("section", "model"), [("`store`", AwsStore), ("`server`", EcsServer)])
-def test_the_page_has_every_key_of_a_section_with_its_default(section: str, model: type[Section]) -> None:
-    told = rows(PAGE, section)
-    assert told.keys() == model.model_fields.keys()
-    for name, field in model.model_fields.items():
-        default = told[name].partition("|")[0].strip()
-        if field.is_required():
-            assert default == "", name
-        elif field.default in (None, ()):
-            assert re.match(r"none|one is made", default), name
-        else:
-            assert default == str(field.default).lower().replace("nativeref", "NativeRef"), name
 
 
 def test_the_page_has_every_alarm_and_no_other(prod: Deployed) -> None:

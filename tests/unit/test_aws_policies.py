@@ -12,7 +12,6 @@ from components.aws.resource_policies import ADMINISTRATION
 from tests.unit import aws_stack
 from tests.unit.aws_reasons import REASONS
 from tests.unit.aws_stack import (
-    CA,
     GOLDEN,
     OIDC,
     OPERATOR,
@@ -150,19 +149,6 @@ def test_whoever_deploys_looks_after_secrets_without_reading_any(prod: Deployed)
     assert not may(prod, STRANGER, DESCRIBE, "mqtt")
 
 
-def test_no_role_of_the_stack_may_delete_or_share_a_secret(prod: Deployed) -> None:
-    for role in roles(prod):
-        for action in (
-            "DeleteSecret",
-            "PutResourcePolicy",
-            "RotateSecret",
-            "CreateSecret",
-            "UpdateSecret",
-            "TagResource",
-        ):
-            assert not may(prod, f"arn:aws:iam::123456789012:role/{role}", f"secretsmanager:{action}", "mqtt"), role
-
-
 def test_a_rotator_touches_its_secret_only_while_it_is_the_one_that_rotates_it(prod: Deployed) -> None:
     assert may(prod, MQTT_ROTATOR, PUT, "mqtt")
     assert not may(prod, MQTT_ROTATOR, PUT, "mqtt", **rotated_by("other"))
@@ -176,27 +162,6 @@ def test_where_a_vpc_has_an_endpoint_rotators_go_by_it_alone(everything: Deploye
         assert may(everything, principal, GET, "mqtt", **here)
         assert not may(everything, principal, GET, "mqtt", **elsewhere)
         assert not may(everything, principal, GET, "mqtt")
-
-
-CLIENTS_ALONE = "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
-
-
-@pytest.mark.parametrize(
-    ("role", "template", "ca", "allowed"),
-    [
-        (TICK, CLIENTS_ALONE, CA, True),
-        (TICK, CLIENTS_ALONE.replace("ClientAuth", "ServerAuth"), CA, False),
-        (TICK, "arn:aws:acm-pca:::template/SubordinateCACertificate_PathLen0/V1", CA, False),
-        (TICK, CLIENTS_ALONE, CA.replace("0123", "4567"), False),
-        (MQTT_ROTATOR, CLIENTS_ALONE, CA, False),
-        (RUNS, CLIENTS_ALONE, CA, False),
-    ],
-)
-def test_the_tick_alone_has_certificates_signed_by_that_ca_and_for_clients_alone(
-    everything: Deployed, role: str, template: str, ca: str, allowed: bool
-) -> None:
-    asked = Request(role, "acm-pca:IssueCertificate", ca, {"acm-pca:TemplateArn": template})
-    assert is_allowed(asked, identity=roles(everything)[role.rpartition("/")[2]]) is allowed
 
 
 def test_network_interfaces_are_lambdas_and_not_the_functions_own(everything: Deployed) -> None:
@@ -340,36 +305,6 @@ def test_whoever_makes_a_secret_passes_the_check_of_its_key_and_opens_nothing_by
         assert not opens(prod, STARTS, "kms:GenerateDataKey", context_of("mqtt", **check))
 
 
-def test_a_replicas_key_is_its_regions(everything: Deployed) -> None:
-    there = {
-        "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com",
-        "kms:EncryptionContext:SecretARN": arn("mqtt", "eu-west-1"),
-    }
-
-    for writer in (TICK, OPERATOR):
-        for action in ("kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt"):
-            assert opens(everything, writer, action, there, "key-eu-west-1"), action
-    assert not opens(everything, TICK, "kms:GenerateDataKey", context_of("mqtt"), "key-eu-west-1")
-    assert not opens(everything, RUNS, "kms:Decrypt", there, "key-eu-west-1"), "the server reads in its own region"
-
-
-def test_a_copy_is_encrypted_by_who_writes_the_secret_and_by_who_makes_it_while_it_has_no_value(
-    everything: Deployed,
-) -> None:
-    via = {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"}
-    there = {**via, "kms:EncryptionContext:SecretARN": arn("mqtt", "eu-west-1")}
-    check = {**there, "kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
-    copies = "key-eu-west-1", "kms:Encrypt"
-
-    assert opens(everything, MQTT_ROTATOR, copies[1], there, copies[0])
-    assert not opens(everything, ADMIN_ROTATOR, copies[1], there, copies[0]), "it is another's"
-    assert not opens(everything, ADMINISTRATOR, copies[1], there, copies[0])
-    assert opens(everything, ADMINISTRATOR, copies[1], check, copies[0])
-    for context in ({}, via, context_of("mqtt")):
-        assert not opens(everything, OPERATOR, copies[1], context, copies[0])
-    assert not opens(everything, OPERATOR, "kms:Encrypt", context_of("mqtt")), "what is copied is not the first one"
-
-
 # What services may
 
 TRAIL = {"aws:SourceArn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/coreflux-mcp-prod-trail"}
@@ -444,15 +379,6 @@ def test_a_service_may_what_the_stack_needs_of_it_and_nothing_else(
 
 def test_the_golden_file_is_every_role_action_and_resource() -> None:
     assert GOLDEN.read_text() == every_role(), "look at what changed, then do what its second line says"
-
-
-def test_the_service_that_is_deployed_again_is_named_by_its_cluster_too(prod: Deployed) -> None:
-    """As ECS names it, in the longer form, which a role's grant has to have."""
-    service = "arn:aws:ecs:eu-central-1:123456789012:service/coreflux-mcp-prod-cluster/coreflux-mcp-prod-server"
-
-    assert is_allowed(Request(REDEPLOY, "ecs:UpdateService", service), identity=own(prod, REDEPLOY))
-    another = service.replace("prod-cluster", "other-cluster")
-    assert not is_allowed(Request(REDEPLOY, "ecs:UpdateService", another), identity=own(prod, REDEPLOY))
 
 
 def test_actions_are_those_that_aws_knows() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from components.problems import Problem
 from settings import ConfigurationError
-from tests.unit.aws_stack import on_aws
+from tests.unit.aws_stack import for_pods, on_aws
 from tests.unit.harness import Deployed
 from tests.unit.test_agent import OWNED
 
@@ -29,6 +29,7 @@ VPC = "vpc: {subnets: [subnet-0123456789abcdef0], security_groups: [sg-012345678
 
 KINDS: dict[str, Callable[..., Deployed]] = {
     "ecs": on_aws,
+    "pods": for_pods,
     "a-ca-of-its-own-and-a-gateway": partial(
         on_aws,
         f", {VPC.replace('WAY', 'nat-0123456789abcdef0')}, replicas: [eu-west-1, eu-north-1]",
@@ -89,7 +90,9 @@ def refused(deploy: Callable[..., Deployed], secrets: str) -> Problem | None:
     return None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["ecs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "ecs")]
+)
 def test_the_largest_stack_that_is_taken_keeps_each_role_and_key_below_its_quota_and_one_secret_more_is_refused(
     kind: str,
 ) -> None:

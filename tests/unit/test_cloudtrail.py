@@ -17,10 +17,8 @@ import pytest
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations import audit as operation
-from secretops.operations import reading
 from secretops.operations.audit import View, audit
 from secretops.operations.doctor.cloudtrail import READS, WRITES, recorded
-from secretops.trails import open_trail
 from secretops.trails.protocol import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -208,26 +206,6 @@ def test_the_answer_of_lookup_events_is_read_as_it_is(indent: int | None, tmp_pa
     assert audit(MANIFEST, [str(file)]).rows == []
 
 
-def test_a_file_of_cloudtrail_that_was_made_readable_is_read_packed_and_joined_too(tmp_path: Path) -> None:
-    text = json.dumps({"Records": [event(), event()]}, indent=2)
-    plain, packed, joined = tmp_path / "a.json", tmp_path / "b.json.gz", tmp_path / "c.json"
-    plain.write_text(f"\n{text}")
-    packed.write_bytes(gzip.compress(text.encode()))
-    joined.write_text(f"{text}\n{text}{text}")
-    assert [audit(MANIFEST, [str(file)]).rows[0].count for file in (plain, packed, joined)] == [2, 2, 6]
-    one_line = json.dumps({"Records": [event()]})
-    joined.write_text(one_line * 3)
-    assert audit(MANIFEST, [str(joined)]).rows[0].count == 3
-
-
-def test_a_document_past_the_bound_is_read_by_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "trail.json"
-    file.write_text(json.dumps({"Records": [event()] * 9}, indent=1) + f"\n{json.dumps(event())}\n")
-    monkeypatch.setattr(reading, "LONGEST_LINE", 4000)
-    found = audit(MANIFEST, [str(file)])
-    assert (found.broken == found.lines - 1, found.rows[0].count) == (True, 1)
-
-
 def test_an_event_that_two_files_tell_of_counts_once_and_two_of_one_moment_twice(tmp_path: Path) -> None:
     first, second = tmp_path / "bucket.json", tmp_path / "looked-up.json"
     first.write_text(json.dumps({"Records": [event(eventID="a"), event(eventID="b"), {**event(), "eventID": "c"}]}))
@@ -236,17 +214,6 @@ def test_an_event_that_two_files_tell_of_counts_once_and_two_of_one_moment_twice
     assert row.count == 4
     batch = event(asked={"secretIdList": [MQTT, ADMIN]}, eventName="BatchGetSecretValue", eventID="e")
     assert len(view(tmp_path, batch, batch).rows) == 2
-
-
-def test_events_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(operation, "MOST_EVENTS", 10)
-    once = operation._Once()
-    trail = open_trail(MANIFEST)
-    for number in range(1000):
-        (access,) = trail.read(json.dumps(event(eventID=str(number))).encode())
-        assert once.is_new(access)
-        assert not once.is_new(access)
-    assert len(once._young) + len(once._old) <= 20
 
 
 def test_a_file_that_is_broken_among_good_ones_is_named_and_calls_for_attention(tmp_path: Path) -> None:
@@ -284,18 +251,6 @@ def test_a_batch_is_a_read_of_each_and_by_filter_perhaps_of_all(tmp_path: Path) 
     assert (
         len(view(tmp_path, event(mallory, {"filters": []}, eventName="BatchGetSecretValue"), secret="mqtt").rows) == 1
     )
-
-
-def test_what_the_service_does_itself_is_shown(tmp_path: Path) -> None:
-    rotated = event(
-        {"accountId": ACCOUNT, "invokedBy": "secretsmanager.amazonaws.com"},
-        None,
-        eventName="RotationFailed",
-        eventType="AwsServiceEvent",
-        additionalEventData={"SecretId": arn(MQTT)},
-    )
-    (row,) = view(tmp_path, rotated).rows
-    assert (row.operation, row.secret, row.declared, row.outcome) == ("RotationFailed", MQTT, True, "no value")
 
 
 def test_a_log_that_holds_the_value_itself_is_told(tmp_path: Path) -> None:

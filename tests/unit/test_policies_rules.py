@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policies.catalogue import rules
-from policies.rule import UNKNOWN, Enforcement, Environment, Plan
+from policies.rule import UNKNOWN, Environment, Plan
 from policies.vault.access import rights
 from tests.unit.policy_breaks import BREAKS, PRIVATE_KEY, TASK
 from tests.unit.policy_plans import (
@@ -201,11 +201,6 @@ def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> 
     said = verdicts(plan_of(aws_stack.on_aws(f", existing_trail: {theirs}"), "prod"))
     assert not {"aws-trail-intact", "aws-trail-kept-a-year", "aws-trail-records-reads"} & set(said)
     assert said["aws-reads-are-told"] == said["aws-tampering-is-told"] == "kept"
-
-
-def test_a_plain_network_of_a_swarm_is_advised_against_and_fails_nothing() -> None:
-    assert named("swarm-network-is-encrypted").enforcement is Enforcement.ADVISORY, "the page offers encrypted: false"
-    assert named("vault-production-is-recorded").enforcement is Enforcement.ADVISORY
 
 
 @pytest.mark.parametrize(

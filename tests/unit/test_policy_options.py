@@ -250,6 +250,7 @@ def written(said: Said) -> str:
     return yaml.safe_dump({"config": given})
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 @pytest.mark.parametrize("said", SAID, ids=lambda said: f"{said.file}: {said.says}")
 def test_what_a_stack_file_may_say_breaks_no_rule_but_the_one_that_names_the_key(said: Said) -> None:
