@@ -59,6 +59,7 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
     assert stack.log_in() == "Success"
 
 
+@pytest.mark.slow
 def test_only_a_proven_version_becomes_current(stack: AwsStack) -> None:
     stack.all_steps(stack.begin())
     stack.skip_grace()
@@ -109,6 +110,7 @@ def test_at_the_first_pulumi_up_the_test_is_passed_where_the_broker_asks_for_a_c
         stack.step("createSecret", token)
 
 
+@pytest.mark.slow
 def test_of_a_schedule_that_begins_later_only_the_test_is_run_and_it_touches_nothing(stack: AwsStack) -> None:
     stack.step("testSecret", stack.begin())  # there is no value at all yet
     stack.tick_function()
@@ -261,6 +263,7 @@ def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest
     assert leaks == 0  # a failure shows no value either
 
 
+@pytest.mark.slow
 def test_a_step_waits_for_whoever_holds_the_lease_and_then_says_who_it_is(
     stack: AwsStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -164,12 +164,11 @@ class Stack:
         return secretsmanager_backends[ACCOUNT][REGION].secrets[self.store.secrets[secret]]
 
 
-@pytest.fixture
-def stack(moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    prefix = moto_environment.prefix()
+def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
+    prefix = aws.prefix()
     secrets = tuple(one for one in make_catalogue(users=("a", "b")) if one.kind.alternates)
     names = {one.name: f"{prefix}/{one.name}" for one in secrets}
-    topic = moto_environment.client("sns").create_topic(Name=f"{prefix}-alerts")["TopicArn"]
+    topic = aws.client("sns").create_topic(Name=f"{prefix}-alerts")["TopicArn"]
     store = AwsStore(
         account=ACCOUNT,
         region=REGION,
@@ -181,18 +180,18 @@ def stack(moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.Monke
     manifest = Manifest(
         project="p", stack="prod", store=store, broker=mosquitto.broker(), grace_seconds=30, secrets=secrets
     )
-    key = moto_environment.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    key = aws.client("kms").create_key()["KeyMetadata"]["KeyId"]
     for name in (*names.values(), f"{prefix}/lease"):
-        moto_environment.secrets_manager.create_secret(Name=name, KmsKeyId=key)
-    made = Stack(moto_environment, manifest, Iam(), SecretsManager(moto_environment.secrets_manager), mosquitto)
+        aws.secrets_manager.create_secret(Name=name, KmsKeyId=key)
+    made = Stack(aws, manifest, Iam(), SecretsManager(aws.secrets_manager), mosquitto)
     for one in secrets:
         backend = made.backend(one.name)
         backend.rotation_requested = backend.rotation_enabled = True
-        backend.rotation_lambda_arn = make_function(moto_environment, f"{prefix}-rotate-{one.name}")
+        backend.rotation_lambda_arn = make_function(aws, f"{prefix}-rotate-{one.name}")
     session = Session.open(manifest, role="operator")
     put(session, "broker-admin", mosquitto.admin)
     rotate(session, "mqtt", cut_off=True, say=lambda _: None)
-    moto_environment.client("cloudwatch").put_metric_alarm(
+    aws.client("cloudwatch").put_metric_alarm(
         AlarmName=f"{prefix}-tick-failed",
         AlarmActions=[topic],
         Namespace="p",
@@ -203,7 +202,18 @@ def stack(moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.Monke
         Threshold=1,
         ComparisonOperator="GreaterThanOrEqualToThreshold",
     )
-    moto_environment.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="ops@example.org")
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="ops@example.org")
+    aws.client("s3").create_bucket(Bucket=prefix, CreateBucketConfiguration={"LocationConstraint": REGION})
+    cloudtrail = aws.client("cloudtrail")
+    for trail in cloudtrail.describe_trails()["trailList"]:
+        cloudtrail.delete_trail(Name=trail["Name"])
+    cloudtrail.create_trail(Name=prefix, S3BucketName=prefix, IsMultiRegionTrail=True)
+    cloudtrail.start_logging(Name=prefix)
+    return made
+
+
+def played(made: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """With the services that a test plays in the place of moto's."""
     real = Account.client
 
     def client(account: Account, service: str) -> Any:
@@ -211,13 +221,30 @@ def stack(moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.Monke
         return played.get(service) or real(account, service)
 
     monkeypatch.setattr(Account, "client", client)
-    moto_environment.client("s3").create_bucket(Bucket=prefix, CreateBucketConfiguration={"LocationConstraint": REGION})
-    cloudtrail = moto_environment.client("cloudtrail")
-    for trail in cloudtrail.describe_trails()["trailList"]:
-        cloudtrail.delete_trail(Name=trail["Name"])
-    cloudtrail.create_trail(Name=prefix, S3BucketName=prefix, IsMultiRegionTrail=True)
-    cloudtrail.start_logging(Name=prefix)
     return made
+
+
+@pytest.fixture
+def stack(moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """One of its own, which a test spoils."""
+    return played(make_stack(moto_environment, mosquitto), monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def manifest(moto: Aws, mosquitto: Mosquitto) -> Iterator[Manifest]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in moto.environment.items():
+            patch.setenv(name, value)
+        yield make_stack(moto, mosquitto).manifest
+
+
+@pytest.fixture
+def healthy(manifest: Manifest, moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """One for all tests that spoil nothing in moto."""
+    service = SecretsManager(moto_environment.secrets_manager)
+    return played(Stack(moto_environment, manifest, Iam(), service, mosquitto), monkeypatch)
 
 
 def make_function(aws: Aws, name: str) -> str:
@@ -453,15 +480,15 @@ def test_what_secretops_can_repair_is_offered_and_repaired(fault: Fault[Stack], 
     assert stack.exit_code is ExitCode.DONE
 
 
-def test_in_another_account_nothing_else_is_said_of_the_stack(stack: Stack) -> None:
-    be_in_another_account(stack)
-    found = stack.look()
+def test_in_another_account_nothing_else_is_said_of_the_stack(healthy: Stack) -> None:
+    be_in_another_account(healthy)
+    found = healthy.look()
     others = {name: result for name, result in found.items() if name not in ("credentials", "broker")}
     assert {result.level for result in others.values()} == {Level.UNKNOWN}, others
     assert {result.value for result in others.values()} == {f"the AWS credentials are of account {ACCOUNT}"}
 
 
-@pytest.mark.parametrize("leave", [leave_empty_pending, leave_own_pending])
+@pytest.mark.parametrize("leave", [leave_empty_pending, pytest.param(leave_own_pending, marks=pytest.mark.slow)])
 def test_a_rotation_that_is_under_way_is_no_stray_label(leave: Callable[..., None], stack: Stack) -> None:
     if leave is leave_own_pending:
         leave(stack, timedelta(minutes=1))
@@ -480,10 +507,10 @@ def test_a_secret_that_only_waits_to_be_deleted_is_no_fault_and_its_name_is_said
     assert "/one-that-left goes on 20" in found.value and "holds its name" in found.value
 
 
-def test_another_stacks_secret_is_not_taken_for_a_stranger(stack: Stack) -> None:
+def test_another_stacks_secret_is_not_taken_for_a_stranger(healthy: Stack) -> None:
     for name in ("{}-other/mqtt", "{}other/mqtt", "{}+x/mqtt", "{}"):
-        beside(stack, name)
-    assert stack.look()["unknown secrets"] == Result(Level.OK, "none")
+        beside(healthy, name)
+    assert healthy.look()["unknown secrets"] == Result(Level.OK, "none")
 
 
 def test_what_the_operator_may_not_ask_is_unknown_and_named(stack: Stack) -> None:
@@ -508,13 +535,13 @@ def lease(stack: Stack) -> Result:
     return LeaseMoves(Account(stack.store), QUICK).look()
 
 
-def test_a_holder_of_the_lease_that_lives_is_named_and_no_fault(stack: Stack) -> None:
-    store = SecretsManagerVersionStore.open(stack.store, role="operator", timing=QUICK)
+def test_a_holder_of_the_lease_that_lives_is_named_and_no_fault(healthy: Stack) -> None:
+    store = SecretsManagerVersionStore.open(healthy.store, role="operator", timing=QUICK)
     with store.lease("one that lives"):
-        found = lease(stack)
+        found = lease(healthy)
     assert found.level is Level.OK
     assert found.value.startswith("held by one that lives since 20")
-    assert lease(stack) == Result(Level.OK, "free")
+    assert lease(healthy) == Result(Level.OK, "free")
 
 
 @pytest.mark.slow
@@ -535,23 +562,23 @@ def test_a_holder_of_the_lease_that_is_dead_is_found_and_a_tick_follows_it(stack
     assert lease(stack) == Result(Level.OK, "free")
 
 
-def test_an_answer_that_hangs_on_the_network_is_no_denial(stack: Stack) -> None:
-    deny_the_server(stack)
-    stack.iam.unknown_context = True
-    assert stack.look()["readers' rights"].level is Level.OK
-    asked = next(each for each in stack.iam.asked if f":{stack.name}-" in each["ResourceArns"][0])
+def test_an_answer_that_hangs_on_the_network_is_no_denial(healthy: Stack) -> None:
+    deny_the_server(healthy)
+    healthy.iam.unknown_context = True
+    assert healthy.look()["readers' rights"].level is Level.OK
+    asked = next(each for each in healthy.iam.asked if f":{healthy.name}-" in each["ResourceArns"][0])
     context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in asked["ContextEntries"]}
     assert context["secretsmanager:resource/AllowRotationLambdaArn"][0].endswith("-rotate-mqtt")
     for session, role in (
         ("assumed-role/operator/ann", OPERATOR),
         ("assumed-role/other/ann", f"arn:aws:iam::{ACCOUNT}:role/found/other"),
     ):
-        assert Account(stack.store).principal(f"arn:aws:sts::{ACCOUNT}:{session}") == role
+        assert Account(healthy.store).principal(f"arn:aws:sts::{ACCOUNT}:{session}") == role
 
 
-def test_without_credentials_it_is_said_once_what_is_wrong(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_it_is_said_once_what_is_wrong(healthy: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    found = stack.look()
+    found = healthy.look()
     assert found["credentials"].level is Level.ATTENTION
     assert found["broker"].level is Level.OK
     others = {name: result.level for name, result in found.items() if name not in ("credentials", "broker")}

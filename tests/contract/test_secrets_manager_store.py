@@ -222,6 +222,7 @@ def test_a_retired_version_has_no_label_left_so_that_aws_deletes_it(place: Accou
     assert previous == version(token(1)).at(stage=Stage.PREVIOUS, published=NOW, verified=NOW, retired=NOW)
 
 
+@pytest.mark.slow
 def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> None:
     store, most = place.open(), []
 
@@ -375,6 +376,7 @@ def test_a_label_that_was_elsewhere_only_for_a_moment_is_moved_and_a_refusal_tha
     assert (labelled(place, "MINE") == token(1)) is (times == 1)
 
 
+@pytest.mark.slow
 def test_a_write_whose_answer_is_lost_and_that_is_sent_again_is_done_once(place: Account) -> None:
     client = SentTwice(place.client)
     store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)), timing=QUICK)
@@ -484,6 +486,7 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
         assert not client.stalls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "later"),
     [
