@@ -75,30 +75,6 @@ def test_only_a_proven_version_becomes_current(stack: AwsStack) -> None:
     assert stack.delivered() != before
 
 
-@pytest.mark.slow
-def test_the_broker_admins_take_turns_by_the_same_steps_and_the_operators_own_is_left_to_them(stack: AwsStack) -> None:
-    for user in stack.manifest.secret("broker-admin").users:
-        stack.all_steps(stack.begin("broker-admin"), "broker-admin")
-        assert stack.labelled("AWSCURRENT", "broker-admin")["username"] == user
-    stack.all_steps(stack.begin())
-    assert stack.log_in() == "Success"
-
-
-@pytest.mark.slow
-def test_until_there_is_an_admin_a_rotation_fails_with_the_next_step_and_then_goes_on_under_its_token(
-    mosquitto: Mosquitto, moto_environment: Aws
-) -> None:
-    stack = make_aws_stack(mosquitto.broker(), moto_environment)
-    token = stack.begin()
-    with pytest.raises(LambdaError, match="secretops put broker-admin"):
-        stack.step("createSecret", token)
-    assert stack.labels() == {token: {"AWSPENDING"}}
-    assert "secretops put broker-admin" in str(stack.tick_function()), "and it is no failure of the tick"
-    stack.put("broker-admin", dict(mosquitto.admin))
-    stack.all_steps(token)
-    assert stack.log_in() == "Success"
-
-
 def test_at_the_first_pulumi_up_the_test_is_passed_where_the_broker_asks_for_a_certificate_too(
     stack: AwsStack,
 ) -> None:

@@ -499,14 +499,6 @@ def test_a_rotation_that_is_under_way_is_no_stray_label(leave: Callable[..., Non
     assert (found.level, found.value) == (Level.OK, f"under way: {stack.name}")
 
 
-@pytest.mark.slow
-def test_a_secret_that_only_waits_to_be_deleted_is_no_fault_and_its_name_is_said_to_be_taken(stack: Stack) -> None:
-    stack.aws.secrets_manager.delete_secret(SecretId=beside(stack, "{}/one-that-left"))
-    found = stack.look()["unknown secrets"]
-    assert found.level is Level.OK
-    assert "/one-that-left goes on 20" in found.value and "holds its name" in found.value
-
-
 def test_another_stacks_secret_is_not_taken_for_a_stranger(healthy: Stack) -> None:
     for name in ("{}-other/mqtt", "{}other/mqtt", "{}+x/mqtt", "{}"):
         beside(healthy, name)

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from components.elsewhere import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import StoreError, UsageError
+from secretops.errors import StoreError
 from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
 from secretops.launcher.secrets_manager import EVERY_SECONDS, SecretsManager
 from secretops.launcher.settings import NotYetError
@@ -261,13 +261,6 @@ def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again
     assert source.may_bring("DO_AGENT_API_KEY")
 
 
-@pytest.mark.parametrize("names", ["mqqt+agent-key", "mqtt+db"])
-def test_a_name_that_the_server_has_no_use_for_is_refused(names: str, stack: Stack) -> None:
-    with pytest.raises(UsageError) as refused:
-        stack.source(names)
-    assert refused.value.remedy
-
-
 @pytest.mark.parametrize(
     ("names", "variable", "may"),
     [
@@ -286,12 +279,6 @@ def test_a_value_that_is_none_is_told_without_its_content(text: str, stack: Stac
     with pytest.raises(StoreError) as told:
         stack.source("mqtt").read()
     assert secret not in str(told.value) and told.value.remedy
-
-
-@pytest.mark.parametrize("place", ["eu-central-1", "eu-central-1/mqtt"])
-def test_a_place_that_is_none_is_refused(place: str) -> None:
-    with pytest.raises(UsageError):
-        open_source(f"aws-sm:{place}")
 
 
 def test_boto3s_own_chain_leads_there(stack: Stack, moto_environment: Aws, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import logging
 import os
 import threading
 import time
@@ -325,14 +324,6 @@ def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(
     assert json.loads(capsys.readouterr().err)["outcome"] == outcome
 
 
-def test_a_note_that_can_not_be_kept_undoes_no_step(place: Account, caplog: pytest.LogCaptureFixture) -> None:
-    publish(place, token(1))
-    place.client.delete_secret(SecretId=place.name)
-    with caplog.at_level(logging.WARNING):
-        place.open().journal.write(Entry(time=NOW, secret="it", version=token(1), step="apply", outcome="done"))
-    assert "is not kept for `secretops status`" in caplog.text
-
-
 class SentTwice:
     """A client whose answer to each write is lost, so that the SDK sends it again."""
 
@@ -552,25 +543,3 @@ def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_
     ):
         with pytest.raises(StoreError, match=r"scheduled for deletion[\s\S]*restore-secret"):
             act()
-
-
-@pytest.mark.parametrize("moment", [1, 5, 9])
-def test_a_rotation_killed_at_a_write_leaves_what_the_next_one_converges_from(place: Account, moment: int) -> None:
-    old = publish(place, token(1))
-
-    def rotate() -> None:
-        store = place.open()
-        if store.versions("it").pending is None:
-            store.add("it", version(token(2)), make())
-        store.mark("it", token(2), verified=NOW)
-        store.publish("it", token(2), NOW)
-        store.mark("it", token(1), retired=NOW)
-
-    assert place.killed_at(rotate, moment)
-    current = place.open().versions("it").current
-    assert current and set(place.delivered().values()) - {None}, "readers find a whole value"
-    assert current.id != token(1) or place.delivered() == dict(old)
-    assert not place.killed_at(rotate, 100)
-    versions = place.open().versions("it")
-    assert [one.id for one in versions.all] == [token(1), token(2)]
-    assert versions.previous and versions.previous.retired

@@ -280,13 +280,6 @@ def test_every_function_is_one_at_a_time_logs_json_for_a_while_and_keeps_what_fa
         )
 
 
-def test_a_queue_lets_a_function_finish_before_it_shows_a_message_again(prod: Deployed) -> None:
-    queue, function = inputs(prod, "new-versions"), inputs(prod, "redeploy-service-function")
-    taken = inputs(prod, "new-versions-taken")
-
-    assert queue["visibilityTimeoutSeconds"] >= 6 * function["timeout"] + taken["maximumBatchingWindowInSeconds"]
-
-
 @pytest.mark.parametrize("function", ["rotate-mqtt-function", "tick-function"])
 def test_a_rotating_function_is_the_package_with_the_stacks_manifest_and_ca(prod: Deployed, function: str) -> None:
     ca, assets = aws_stack.ca(), inputs(prod, function)["code"]["assets"]
@@ -507,19 +500,6 @@ def test_a_load_balancer_ends_tls_for_one_task(everything: Deployed) -> None:
 # A new version is a new deployment
 
 
-def test_the_redeploying_function_knows_its_one_service(prod: Deployed) -> None:
-    function = inputs(prod, "redeploy-service-function")
-
-    assert function["environment"]["variables"] == {
-        "CLUSTER": inputs(prod, "service")["cluster"],
-        "SERVICE": inputs(prod, "service")["name"],
-    }
-    (asset,) = function["code"]["assets"].items()
-    assert asset[0] == "deploy_again.py"
-    assert asset[1]["text"] == Path(deploy_again.__file__).read_text()
-    assert function["handler"] == "deploy_again.handle"
-
-
 class Service:
     """A fake of ECS: one service, its deployments, and a circuit breaker that rolls back.
 
@@ -622,18 +602,6 @@ def test_a_version_waits_for_a_deployment_under_way_that_has_begun_since(service
 
     assert again(service, NOON) == {"12:00:00"}
     assert service.asked == []
-
-
-def test_a_deployment_that_is_rolled_back_loses_no_version(service: Service) -> None:
-    """Of `pulumi up`, with an image that does not start."""
-    service.begins()
-    assert again(service, NOON) == {"12:00:00"}
-    service.fails()
-
-    assert again(service, NOON) == {"12:00:00"}
-    assert len(service.asked) == 1, "for what ECS has gone back to"
-    service.completes()
-    assert again(service, NOON) == set()
 
 
 def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(service: Service) -> None:

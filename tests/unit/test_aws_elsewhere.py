@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.section import PROJECT_FOLDER
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import AwsStore, Manifest
-from tests.unit.aws_stack import OPERATOR, READER, ca, for_pods, for_this_machine, on_aws
+from tests.unit.aws_stack import READER, ca, for_pods, for_this_machine
 from tests.unit.harness import Deployed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
@@ -185,24 +183,8 @@ def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: De
     assert not re.search("AWS_|region|profile|credential", json.dumps(given["env"]), re.IGNORECASE)
 
 
-def test_the_entry_lies_in_the_folder_that_the_stack_names_or_in_one_that_git_ignores(here: Deployed) -> None:
-    files = inputs(here, "server-files")
-
-    assert here.exports["server"] == f"{files['root']}/config/mcp.json"
-    assert (Path(files["root"]).name, files["folders"], files["lines"]) == ("mcp", ["config"], {})
-    elsewhere = for_this_machine()
-    assert inputs(elsewhere, "server-files")["root"] == str(PROJECT_FOLDER / ".coreflux-mcp-local")
-
-
 def test_the_launchers_caller_is_a_declared_reader_whom_nothing_is_granted(here: Deployed) -> None:
     store = store_of(here)
 
     assert {secret for secret, name in store.secrets.items() if READER in store.readers[name]} == {"mqtt", "agent-key"}
     assert not [name for name, each in here.resources.items() if name == "server-secrets" or "userPolicy" in each.type]
-
-
-def test_an_operator_who_is_the_caller_too_is_named_once() -> None:
-    both = on_aws(kind=f"kind: local, reader: '{OPERATOR}'", image="", stack="dev")
-
-    assert store_of(both).readers["coreflux-mcp/dev/mqtt"].count(OPERATOR) == 1
-    assert inputs(both, "filter-undeclared-read")["pattern"].count("assumed-role/secrets-operator/*") == 1

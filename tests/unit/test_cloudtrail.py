@@ -6,7 +6,6 @@ writes them so is not proven here.
 
 from __future__ import annotations
 
-import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from secretops.errors import ExitCode, UsageError
+from secretops.errors import ExitCode
 from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol
-from secretops.operations import audit as operation
 from secretops.operations.audit import View, audit
 from secretops.operations.doctor.cloudtrail import READS, WRITES, recorded
 from secretops.trails.protocol import ALL
@@ -214,29 +212,6 @@ def test_an_event_that_two_files_tell_of_counts_once_and_two_of_one_moment_twice
     assert row.count == 4
     batch = event(asked={"secretIdList": [MQTT, ADMIN]}, eventName="BatchGetSecretValue", eventID="e")
     assert len(view(tmp_path, batch, batch).rows) == 2
-
-
-def test_a_file_that_is_broken_among_good_ones_is_named_and_calls_for_attention(tmp_path: Path) -> None:
-    good = tmp_path / "good.json"
-    good.write_text(json.dumps({"Records": [event()]}))
-    cut = tmp_path / "cut.json"
-    cut.write_text(good.read_text()[:-40])
-    packed = tmp_path / "cut.json.gz"
-    packed.write_bytes(gzip.compress(json.dumps({"Records": [event() for _ in range(99)]}).encode())[:-20])
-    assert audit(MANIFEST, [str(good)]).exit_code is ExitCode.DONE
-    for broken in (cut, packed):
-        found = audit(MANIFEST, [str(good), str(broken), str(good)])
-        assert found.not_whole == found.broken_in == [str(broken)]
-        assert (found.exit_code, found.rows[0].count) == (ExitCode.ATTENTION, 2)
-    assert operation.named(list("abcde")) == "a, b, c and 2 more"
-
-
-def test_what_is_no_trail_is_refused_with_the_forms_that_are(tmp_path: Path) -> None:
-    file = tmp_path / "f.json"
-    file.write_text('{\n  "Buckets": []\n}\n')
-    with pytest.raises(UsageError) as caught:
-        audit(MANIFEST, [str(file)])
-    assert caught.value.rule and caught.value.remedy
 
 
 def test_a_batch_is_a_read_of_each_and_by_filter_perhaps_of_all(tmp_path: Path) -> None:

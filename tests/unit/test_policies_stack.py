@@ -72,12 +72,6 @@ def test_a_certificate_is_public_and_its_key_is_not(encoded: bool) -> None:
         assert verdicts(broken(own("dev"), "", ("ca",), shown))[NO_VALUE] == verdict
 
 
-def test_a_secret_of_ones_own_may_be_called_what_it_is() -> None:
-    more = "\n  secrets: {db-credentials: {fields: [value], readers: [rotator]}, token: {fields: [value]}}"
-    for stack in ("staging", "prod-swarm"):
-        assert "broken" not in verdicts(planned(text_of(stack) + more, stack)).values(), stack
-
-
 @pytest.mark.parametrize("name", ["production", "eu-prod", "Prod_EU", "prod.eu", "s" * 49, "s" * 90])
 def test_a_stack_is_apart_whatever_it_is_called(name: str) -> None:
     assert verdicts(planned(text_of("prod-swarm"), name))[APART] == "kept"
