@@ -10,7 +10,7 @@ from typing import Any
 from policies.rule import CONCEALED, UNKNOWN, Environment, Plan
 from secretops.values import new_password
 from tests.unit.azure_ids import SUBSCRIPTION
-from tests.unit.policy_plans import Break, added, changed, unprotected, without
+from tests.unit.policy_plans import Break, added, changed, unprotected
 
 NO_VALUE = "stack-holds-no-value"
 # In one piece a scanner would take it for a key.
@@ -32,19 +32,9 @@ def row(rule: str, plan: str, at: str, path: str, to: Any, *, unknown: bool = Tr
     )
 
 
-def gone(rule: str, plan: str, at: str, *, also: str = "") -> Break:
-    """Take out every resource of that name or type."""
-    return Break(rule=rule, plan=plan, change=without(at), also=frozenset(also.split()))
-
-
 def more(rule: str, plan: str, kind: str, properties: Mapping[str, Any], *, also: str = "") -> Break:
     """Add a resource that must not be there."""
     return Break(rule=rule, plan=plan, change=added(kind, properties), also=frozenset(also.split()))
-
-
-def of(**changes: Any) -> Callable[[Any], Any]:
-    """Change entries of a mapping; None takes one out."""
-    return lambda there: {key: one for key, one in {**there, **changes}.items() if one is not None}
 
 
 def but(line: str) -> Callable[[str], str]:

@@ -322,7 +322,6 @@ ENCRYPTED = {"kms:EncryptionContext:aws:sns:topicArn": TOPIC}
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:coreflux-mcp-prod-new-versions"
 HERE = {"aws:SourceAccount": "123456789012"}
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key"
-OTHER = {"aws:SourceArn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/other"}
 CLOUDTRAIL, CLOUDWATCH, EVENTS = (f"{one}.amazonaws.com" for one in ("cloudtrail", "cloudwatch", "events"))
 
 
