@@ -119,7 +119,7 @@ def plan_of_options(name: str) -> Plan:
     from tests.unit import aws_stack, azure_stack, swarm_stack, vault_stack
 
     network = f', subnet: "{azure_stack.SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}'
-    deployed = {
+    deployed: dict[str, Callable[[], Deployed]] = {
         "aws+": aws_stack.with_every_option,
         "azure+": azure_stack.with_every_option,
         "azure-closed": lambda: azure_stack.on_azure(network),
