@@ -113,7 +113,7 @@ class Engine(requests.Session):
         if kind == "tasks" and name:
             return self.logs.get(name[0], b"")
         running = (task for tasks in self.tasks.values() for task in tasks if task["Status"]["State"] == "running")
-        return {
+        found: dict[str, Callable[[], Any]] = {
             "info": lambda: {
                 "Name": "manager",
                 "SystemTime": _now(),
@@ -124,7 +124,8 @@ class Engine(requests.Session):
             "nodes": lambda: self._node() if name else [self._node()],
             "tasks": lambda: self._tasks_of(json.loads(params["filters"])["service"]),
             "containers": lambda: [{"Id": task["ID"]} for task in running if task["Spec"]["Job"]],
-        }[kind]()
+        }
+        return found[kind]()
 
     def _tasks_of(self, services: list[str]) -> list[dict[str, Any]]:
         found = (self._find("services", each) for each in services)

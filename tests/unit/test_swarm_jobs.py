@@ -102,7 +102,12 @@ def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing
 def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) -> None:
     value, specs = publish(place, V[1]), list[dict[str, Any]]()
     place.edit(value["password"], "of-another")
-    place.engine.outcome = lambda spec: (specs.append(spec), Outcome())[1]
+
+    def runs(spec: dict[str, Any]) -> Outcome:
+        specs.append(spec)
+        return Outcome()
+
+    place.engine.outcome = runs
     assert carried(place, "tick")[0] == ExitCode.DONE
     (entry,) = (one for one in place.listed() if "-mine-" in one["SecretName"])
     attached = specs[0]["TaskTemplate"]["ContainerSpec"]["Secrets"]
