@@ -23,6 +23,7 @@ from components.section import PROJECT_FOLDER
 from secretops.launcher.listening import Names, parse_listen
 from secretops.launcher.variables import PUBLIC_VARIABLES
 from secretops.manifest import Delivered, KubernetesStore, Manifest
+from settings import ConfigurationError
 from tests.unit.harness import Deployed, Registered, ca_file, deploy
 from tests.unit.stack_file import StackFile
 
@@ -798,3 +799,12 @@ def test_the_audit_policy_records_who_makes_what_could_mount_a_secret_and_no_bod
 
 def test_the_next_step_is_taken_in_the_stacks_context() -> None:
     assert "-n coreflux-mcp --context other (or" in on_kubernetes(", context: other").exports["next"]
+
+
+@pytest.mark.parametrize(("seconds", "accepted"), [(179, False), (180, True)])
+def test_a_grace_that_ends_before_kubelets_deliver_is_refused(seconds: int, accepted: bool) -> None:
+    if accepted:
+        assert on_kubernetes(rotation=f"{{grace_seconds: {seconds}}}").resources
+    else:
+        with pytest.raises(ConfigurationError, match=r"rotation\.grace_seconds"):
+            on_kubernetes(rotation=f"{{grace_seconds: {seconds}}}")
