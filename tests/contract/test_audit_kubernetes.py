@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import gzip
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -22,7 +20,7 @@ from lightkube.types import CascadeType, PatchType
 from tests.contract.live_namespace import CERTS, SECRETS, SERVER, VERSIONS, manifest_of, run, store_of
 from tests.real.cluster import Cluster
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ANY = "0"
 """The resource version of whatever the API server has at hand. For the newest one it may have to wait, and refuses."""
@@ -118,30 +116,6 @@ def test_a_declared_readers_read_is_on_record_and_nothing_to_worry_about(watched
     assert watched.audit(str(watched.cluster.audit_file), "--reader", user, "--secret", "mqtt", code=0) == [row]
 
 
-def test_an_undeclared_reader_is_flagged_and_comes_first(watched: Watched) -> None:
-    name, alone = watched.everybody(), watched.everybody()
-    watched.cluster.client(watched.cluster.kubeconfig_for(name, ["lent"])).get(
-        Secret, SECRETS, namespace=watched.namespace
-    )
-    with pytest.raises(ApiError):
-        watched.cluster.client(watched.cluster.kubeconfig_for(alone)).get(Secret, CERTS, namespace=watched.namespace)
-    (row,) = watched.rows_of(name, 1, code=3)
-    assert (row["secret"], row["outcome"], row["declared"]) == (SECRETS, "got it", False)
-    (denied,) = watched.rows_of(alone, 1, code=0)
-    assert (denied["outcome"], denied["declared"], denied["allowed"]) == ("denied", False, False)
-    rows = watched.audit(str(watched.cluster.audit_file), code=3)
-    undeclared = [row["reader"] for row in rows if not row["declared"]]
-    assert [row["reader"] for row in rows][: len(undeclared)] == undeclared
-    assert undeclared.index(name) < undeclared.index(alone)
-    # what made this namespace is nobody that the stack declares, and wrote only
-    wrote = watched.audit(str(watched.cluster.audit_file), "--reader", "admin", code=3)
-    assert {(row["operation"], row["outcome"]) for row in wrote} == {("create", "done")}
-    shown = run(watched.manifest_file, "audit", str(watched.cluster.audit_file), "--reader", f"{name}*")
-    assert shown.returncode == 3
-    assert f"NO        {name}" in shown.stdout
-    assert watched.canary not in shown.stdout + shown.stderr
-
-
 def _patch(client: Client, namespace: str) -> object:
     return client.patch(Secret, VERSIONS, {}, namespace=namespace, patch_type=PatchType.MERGE)
 
@@ -171,30 +145,32 @@ def _delete_all(client: Client, namespace: str) -> object:
     return client.deletecollection(Secret, namespace=namespace)
 
 
-@pytest.mark.parametrize(
-    ("act", "operation", "secret"),
-    [
-        pytest.param(_patch, "patch", VERSIONS, id="a patch of nothing"),
-        pytest.param(_list, "list", "*", id="a list"),
-        pytest.param(_watch, "watch", "*", id="a watch"),
-        pytest.param(_watch_one, "watch", CERTS, id="a watch of one"),
-        pytest.param(_delete, "delete", CERTS, id="a delete"),
-        pytest.param(_delete_all, "deletecollection", "*", id="a delete of all"),
-    ],
-)
-def test_every_way_to_a_value_counts_as_one_read(
-    watched: Watched, act: Callable[[Client, str], object], operation: str, secret: str
-) -> None:
-    name = watched.everybody()
-    client = watched.cluster.client(watched.cluster.kubeconfig_for(name, ["lent"]))
-    act(client, watched.namespace)
-    client.close()  # a watch is told of once more when it ends
-    (row,) = watched.rows_of(name, 1, code=3)
-    assert (row["operation"], row["secret"], row["outcome"], row["count"]) == (operation, secret, "got it", 1)
-    for other in (SECRETS, CERTS, VERSIONS):
-        read = secret in ("*", other)
-        log = str(watched.cluster.audit_file)
-        assert watched.audit(log, "--reader", name, "--secret", other, code=3 if read else 0) == [row][: int(read)]
+def test_every_way_to_a_value_counts_as_one_read_of_an_undeclared_reader(watched: Watched) -> None:
+    acts: list[tuple[Callable[[Client, str], object], str, str]] = [
+        (_patch, "patch", VERSIONS),
+        (_list, "list", "*"),
+        (_watch, "watch", "*"),
+        (_watch_one, "watch", CERTS),
+        (_delete, "delete", CERTS),
+        (_delete_all, "deletecollection", "*"),
+    ]
+    log = str(watched.cluster.audit_file)
+    for act, operation, secret in acts:
+        name = watched.everybody()
+        client = watched.cluster.client(watched.cluster.kubeconfig_for(name, ["lent"]))
+        act(client, watched.namespace)
+        client.close()  # a watch is told of once more when it ends
+        (row,) = watched.rows_of(name, 1, code=3)
+        assert (row["operation"], row["secret"], row["outcome"], row["count"]) == (operation, secret, "got it", 1)
+        assert row["declared"] is False
+        for other in (SECRETS, CERTS, VERSIONS):
+            read = secret in ("*", other)
+            assert watched.audit(log, "--reader", name, "--secret", other, code=3 if read else 0) == [row][: int(read)]
+    denied = watched.everybody()
+    with pytest.raises(ApiError):
+        watched.cluster.client(watched.cluster.kubeconfig_for(denied)).get(Secret, CERTS, namespace=watched.namespace)
+    (row,) = watched.rows_of(denied, 1, code=0)
+    assert (row["outcome"], row["declared"], row["allowed"]) == ("denied", False, False)
 
 
 def test_whoever_wears_a_declared_readers_name_is_judged_by_their_own(watched: Watched) -> None:
@@ -211,34 +187,3 @@ def test_whoever_wears_a_declared_readers_name_is_judged_by_their_own(watched: W
     assert found
     (row,) = watched.audit(str(watched.cluster.audit_file), "--reader", f"admin as {worn}", code=3)
     assert (row["declared"], row["outcome"]) == (False, "got it")
-
-
-def test_a_packed_log_and_standard_input_read_as_the_log_does(watched: Watched, tmp_path: Path) -> None:
-    name = watched.everybody()
-    watched.cluster.client(watched.cluster.kubeconfig_for(name, ["lent"])).get(
-        Secret, SECRETS, namespace=watched.namespace
-    )
-    rows = watched.rows_of(name, 1, code=3)
-    log = b"".join(line for line in watched.cluster.audit_file.read_bytes().splitlines(True) if name.encode() in line)
-    packed = tmp_path / "audit-2026.log.gz"
-    packed.write_bytes(gzip.compress(log))
-    assert watched.audit(str(packed), code=3) == rows
-    for given in (log, gzip.compress(log)):
-        done = run(watched.manifest_file, "audit", "--json", "-", given=given)
-        assert done.returncode == 3
-        assert [json.loads(line) for line in done.stdout.splitlines()][:-1] == rows
-
-
-def test_a_request_without_a_login_is_on_record_as_nobodys(watched: Watched) -> None:
-    client = watched.cluster.client()
-    from lightkube.config import client_adapter
-    from lightkube.config.models import User
-
-    config = client.config._replace(user=User(token=f"no-such-{secrets.token_hex(4)}"))
-    with contextlib.closing(client_adapter.Client(config, client_adapter.ConnectionParams())) as raw:
-        assert raw.get(f"/api/v1/namespaces/{watched.namespace}/secrets/{SECRETS}").status_code == 401
-    watched.cluster.audited(
-        lambda event: (event.get("objectRef") or {}).get("namespace") == watched.namespace and not event["user"]
-    )
-    (row,) = watched.audit(str(watched.cluster.audit_file), "--reader", "(not logged in)", code=0)
-    assert (row["outcome"], row["declared"]) == ("denied", False)

@@ -12,7 +12,7 @@ from secretops.stores.swarm.attached import attached, named
 from secretops.stores.swarm.daemon import open_connection
 from tests.real.swarm import Swarm
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 def api(swarm: Swarm) -> Api:

@@ -25,7 +25,7 @@ from tests.real.meddler import Deed, meddling
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import DEADLINE, Readers
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.real.swarm import Swarm
 from tests.stacks.project import BIN, ROOT
 from tools import docker_provider
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PROGRAM = ROOT / "tests/real/docker_program"
 NAME = "moved"

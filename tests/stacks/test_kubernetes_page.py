@@ -28,7 +28,7 @@ from tests.stacks.runbook import Clone, Page, desk
 from tests.stacks.staging import NAMESPACE, SECRETS
 from tools import kubernetes_parts
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 AGE = """#!/bin/sh
 for last; do :; done

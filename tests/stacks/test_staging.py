@@ -38,7 +38,7 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.staging import NAMESPACE, ROTATOR, SECRETS, SERVER, Staging, new_staging
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ from tests.stacks.swarm_accidents import (
 )
 from tests.stacks.swarm_leaks import found_in_image, leaks
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ROTATIONS = 5
 

@@ -38,7 +38,7 @@ from tests.stacks import vault_rights
 from tests.stacks.prod_vault import VaultStack, block, new_vault
 from tests.stacks.staging import ROTATOR, SERVER, lay_provider
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 FILE = "examples/Pulumi.prod-vault-kubernetes.yaml"
 NAMESPACE = "on-vault"
