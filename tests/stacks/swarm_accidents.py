@@ -93,10 +93,3 @@ def it_works(deployed: Deployed) -> None:
     assert deployed.version() == max(kept)
     assert not deployed.at_work(), "something still carries a command"
     assert deployed.log_in() == "Success"
-
-
-def health_checks(deployed: Deployed) -> dict[str, set[str]]:
-    """When each running task of the server was asked how it is, as far as Docker still tells. By the task's id."""
-    tasks = {task["Status"]["ContainerStatus"]["ContainerID"]: task["ID"] for task in deployed.tasks()}
-    told = deployed.inspect("container", *tasks)
-    return {tasks[each["Id"]]: {check["Start"] for check in each["State"]["Health"]["Log"]} for each in told}

@@ -21,6 +21,8 @@ import pytest
 
 from tests.stacks.swarm import SwarmProject, lay_provider
 
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
 REGISTRY = "registry.example.com"
 IMAGE = f"{REGISTRY}/coreflux-mcp-secrets:0.1.0"
 

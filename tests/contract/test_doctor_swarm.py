@@ -24,7 +24,7 @@ from secretops.operations.job import ENTRYPOINT
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
 from secretops.stores.swarm.names import INSTANCE, TASK
-from tests.contract.swarm_place import FILES
+from tests.contract.swarm_place import FILES, InSwarm
 from tests.unit.memory_swarm import NOW, InMemory, V, in_memory, lead_to, make, publish, quick, version
 
 
@@ -43,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
     return place
 
 
-def manifest_of(place: InMemory) -> Manifest:
+def manifest_of(place: InSwarm) -> Manifest:
     it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=99999)
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=False)
     return Manifest(
