@@ -120,43 +120,17 @@ class Staging:
         return done.stdout
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
-
-        Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
-        """
-        cron = self.client.get(CronJob, ROTATOR, namespace=NAMESPACE)
-        assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
-        spec = cron.spec.jobTemplate.spec
-        assert spec.template.spec
-        if arguments:
-            spec.template.spec.containers[0].args = arguments
-        end = time.monotonic() + DEADLINE
-        for turn in itertools.count():
-            job = f"{name}-{turn}"
-            about = ObjectMeta(name=job, labels=cron.spec.jobTemplate.metadata.labels)
-            self.client.create(Job(metadata=about, spec=spec), namespace=NAMESPACE)
-            self.kubelet.until(f"job {job} ends", partial(self._ended, job))
-            (pod,) = self.kubelet.pods(f"{job}-")
-            self.said.append(pod.log)
-            busy = pod.code == ExitCode.BUSY or HELD in pod.log  # a scheduled tick ends with 0 then
-            if not busy or time.monotonic() > end:
-                break
+        """A Job as the CronJob makes it, run to its end; or with other arguments."""
+        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, self.said)
         self.learn()
         return pod
-
-    def _ended(self, job: str) -> bool:
-        status = self.client.get(Job, job, namespace=NAMESPACE).status
-        return any(one.type in ("Complete", "Failed") for one in (status and status.conditions) or ())
 
     def servers(self) -> list[RunningPod]:
         """The Deployment's pods."""
         return self.kubelet.pods(f"{SERVER}-")
 
     def is_available(self) -> bool:
-        """Whether the Deployment has all the ready pods that it is to have."""
-        found = self.client.get(Deployment, SERVER, namespace=NAMESPACE)
-        assert found.spec and found.spec.replicas
-        return bool(found.status and found.status.availableReplicas == found.spec.replicas)
+        return is_available(self.client, NAMESPACE)
 
     def secret(self, name: str) -> dict[str, str]:
         """What a Secret holds; nothing if it is not there."""
@@ -180,3 +154,42 @@ class Staging:
     def seen(self) -> set[str]:
         """The values, each once."""
         return set(self.values.values())
+
+
+def run_job(
+    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, said: list[str]
+) -> RunningPod:
+    """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
+
+    Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
+    """
+    cron = client.get(CronJob, ROTATOR, namespace=namespace)
+    assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
+    spec = cron.spec.jobTemplate.spec
+    assert spec.template.spec
+    if arguments:
+        spec.template.spec.containers[0].args = arguments
+
+    def ended(job: str) -> bool:
+        status = client.get(Job, job, namespace=namespace).status
+        return any(one.type in ("Complete", "Failed") for one in (status and status.conditions) or ())
+
+    end = time.monotonic() + DEADLINE
+    for turn in itertools.count():
+        job = f"{name}-{turn}"
+        about = ObjectMeta(name=job, labels=cron.spec.jobTemplate.metadata.labels)
+        client.create(Job(metadata=about, spec=spec), namespace=namespace)
+        kubelet.until(f"job {job} ends", partial(ended, job))
+        (pod,) = kubelet.pods(f"{job}-")
+        said.append(pod.log)
+        busy = pod.code == ExitCode.BUSY or HELD in pod.log  # a scheduled tick ends with 0 then
+        if not busy or time.monotonic() > end:
+            return pod
+    raise AssertionError("it counts for ever")
+
+
+def is_available(client: Client, namespace: str) -> bool:
+    """Whether the Deployment has all the ready pods that it is to have."""
+    found = client.get(Deployment, SERVER, namespace=namespace)
+    assert found.spec and found.spec.replicas
+    return bool(found.status and found.status.availableReplicas == found.spec.replicas)

@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -17,11 +18,12 @@ import httpx
 import pytest
 
 from secretops.errors import ExitCode
-from secretops.values import new_password
+from secretops.values import Value, new_password
 from tests.gates.test_leak import forms, watching_processes
 from tests.real.launcher_image import load_launcher_image
 from tests.real.load import OtherClient
 from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.stack import log_in
 from tests.real.swarm import BROKER_HOST, Swarm, running_swarm
 from tests.real.swarm_client import ReplicaLoad
 from tests.stacks.swarm import NAME, REPLICAS, Deployed, new_swarm_stack
@@ -200,6 +202,20 @@ def test_a_task_that_is_killed_is_followed_by_the_timer_s_command(rotated: Deplo
     assert process.returncode != 0
     assert rotated.ready() > 0, "somebody serves all the while"
     rotated.until("its lease is over, and a tick finishes it", lambda: is_past(was, rotated.timer_ticks()))
+    all_is_well(rotated)
+
+
+def test_a_compromise_runs_as_a_task_and_its_incident_is_kept_where_it_was_asked_for(
+    rotated: Deployed, tmp_path: Path
+) -> None:
+    old = rotated.given()
+    said = rotated.operator("compromise", "mqtt", "--yes", "--to", str(tmp_path), code=ExitCode.ATTENTION)
+    (path,) = tmp_path.glob("incident-mqtt-*.json")
+    incident = json.loads(path.read_text())
+    assert incident["ended"]
+    assert set(incident["left"]) <= {"trail", "proof"}, "nobody keeps docker's events"
+    assert log_in(rotated.broker.broker(), Value(old)) != "Success"
+    assert leaks(rotated, said.encode(), path.read_bytes(), path.with_suffix(".md").read_bytes()) == 0
     all_is_well(rotated)
 
 

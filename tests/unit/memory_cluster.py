@@ -1,5 +1,5 @@
 """One namespace of a Kubernetes API in memory: Secrets and Leases, by compare-and-swap. A real API server is in
-tests/contract/test_kubernetes_store.py.
+tests/stacks/test_staging.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What only the Kubernetes store does, on a namespace in memory. A real API server is in
-tests/contract/test_kubernetes_store.py.
+tests/stacks/test_staging.py.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import StoreError, UnreachableError
 from secretops.stores.swarm import api as asking
-from secretops.stores.swarm.api import Api, LockedError, NoManagerError
+from secretops.stores.swarm.api import Api, NoManagerError
 from secretops.stores.swarm.daemon import Connection
 
 NOT_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node.'
@@ -56,22 +56,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize(
-    ("answer", "error", "said"),
-    [
-        ((503, NOT_MANAGER), NoManagerError, "docker node ls"),
-        ((503, LOCKED), LockedError, "docker swarm unlock"),
-        ((500, NO_LEADER), UnreachableError, "more than half of its managers"),
-        ((400, "rpc error: code = InvalidArgument desc = invalid name"), StoreError, "refused it: invalid name"),
-        (requests.ConnectionError("socket"), UnreachableError, "systemctl status docker"),
-    ],
-)
-def test_each_refusal_is_told_with_what_mends_it(answer: Any, error: type[Exception], said: str) -> None:
-    asked, _ = api(answer)
-    with pytest.raises(error, match=said):
-        asked.create("secrets", {"Name": "x"})
-
-
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that comes back is waited for, on a slow machine too."""
@@ -111,13 +95,6 @@ def test_a_daemon_that_was_never_there_is_told_at_once_and_one_that_goes_away_is
     assert next(tries, None) is None
 
 
-def test_what_only_looks_waits_for_nothing() -> None:
-    played = Played(requests.ConnectionError())
-    with pytest.raises(UnreachableError):
-        Api(lambda: Connection(played, "http://played"), patient=False).get("/info")
-    assert played.asked == 1
-
-
 def test_without_patience_nothing_is_waited_for() -> None:
     asked, played = api(requests.ConnectionError())
     with asked.impatient(), pytest.raises(UnreachableError):
@@ -130,13 +107,6 @@ def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
     for answer in ((500, STALE), (404, "config 1 not found")):
         asked, _ = api(answer)
         assert asked.update("configs", found, {}) is False
-
-
-def test_a_secret_that_a_service_uses_is_not_removed_and_one_that_is_gone_is() -> None:
-    used, _ = api((400, "rpc error: code = InvalidArgument desc = secret 's' is in use by the following service: x"))
-    assert used.remove("secrets", "s") is False
-    gone, _ = api((404, "secret s not found"))
-    assert gone.remove("secrets", "s") is True
 
 
 @pytest.mark.usefixtures("patient")

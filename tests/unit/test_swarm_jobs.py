@@ -1,5 +1,5 @@
 """Commands carried into a Swarm in memory: what a task is given, how it ends, and what is left. A real one is in
-tests/contract/test_swarm_carried.py.
+tests/stacks/test_swarm.py.
 """
 
 from __future__ import annotations
