@@ -6,9 +6,7 @@ logs in at a real mosquitto all the while.
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +19,7 @@ from tests.gates.doomed import start
 from tests.real.cluster import Cluster, OwnCluster
 from tests.real.cluster_stack import ClusterStack, make_cluster_stack
 from tests.real.mosquitto import Mosquitto
-from tests.real.stack import DEADLINE, Readers
+from tests.real.stack import Readers
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -36,30 +34,6 @@ def stack_in(tmp_path: Path, mosquitto: Mosquitto) -> Callable[[Cluster], Cluste
         return stack
 
     return make
-
-
-def test_of_three_ticks_at_once_one_makes_the_first_version_and_the_others_find_it_or_name_who_works(
-    stack_in: Callable[[Cluster], ClusterStack], cluster: Cluster
-) -> None:
-    stack = stack_in(cluster)
-    ticks = [
-        subprocess.Popen(
-            stack.command("tick"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **stack.environment},
-        )
-        for _ in range(3)
-    ]
-    said = [(*tick.communicate(timeout=DEADLINE), tick.returncode) for tick in ticks]
-    assert sum(out.count("mqtt: published") for out, _, _ in said) == 1, said
-    for _, errors, code in said:
-        assert code in (0, 4), said
-        assert code == 0 or "secretops tick (pid" in errors
-        assert "Traceback" not in errors
-    assert stack.log_in() == "Success"
-    assert len(stack.session().store.versions("mqtt").all) == 1
 
 
 def test_a_rotation_killed_at_three_moments_is_ended_by_one_tick(

@@ -121,7 +121,7 @@ class Staging:
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
         """A Job as the CronJob makes it, run to its end; or with other arguments."""
-        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, self.said)
+        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.said)
         self.learn()
         return pod
 
@@ -157,7 +157,7 @@ class Staging:
 
 
 def run_job(
-    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, said: list[str]
+    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, said: list[str]
 ) -> RunningPod:
     """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import shlex
 import subprocess
 import threading
 import time
@@ -129,41 +127,6 @@ class Deployed:
         assert "Traceback" not in done.stdout
         self.learn()
         return done.stdout
-
-    def export(self, what: str, folder: Path, *options: str) -> None:
-        """`secretops export` in a project like this one, whose stack file is the test's."""
-        project = self.stack.home / "exporting"
-        if not project.exists():
-            project.mkdir()
-            for name in ("components", "settings.py", "Pulumi.yaml"):
-                (project / name).symlink_to(ROOT / name)
-        (project / f"Pulumi.{NAME}.yaml").write_text(self.stack.configure().read_text())
-        command = [str(BIN / "secretops"), "export", what, "--stack", NAME, "--to", str(folder), *options]
-        done = subprocess.run(
-            command, cwd=project, env=self.stack.environment, capture_output=True, text=True, check=False
-        )
-        self.said.append(done.stdout + done.stderr)
-        assert done.returncode == ExitCode.DONE, self.said[-1]
-
-    def units(self) -> Path:
-        """The folder of what a manager's timer is made of. It lies where its units say that it does."""
-        folder = self.stack.home / "timer"
-        if not folder.exists():
-            self.export("timer", folder, "--at", str(folder))
-        return folder
-
-    def timer_ticks(self) -> str:
-        """What the timer's service runs, word for word: a container that starts a tick."""
-        (unit,) = self.units().glob("*.service")
-        lines = unit.read_text().replace("\\\n", " ").splitlines()
-        (line,) = [each for each in lines if each.startswith("ExecStart=")]
-        command = shlex.split(line.removeprefix("ExecStart=").replace("%H", platform.node()))
-        environment = docker_environment(self.swarm)
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        self.said.append(done.stdout + done.stderr)
-        assert done.returncode == ExitCode.DONE, self.said[-1][-4000:]
-        assert "Traceback" not in self.said[-1]
-        return self.said[-1]
 
     def preview_is_empty(self) -> None:
         """Also after a look at the Swarm; and everything the engine says is kept."""

@@ -7,8 +7,6 @@ a stand-in for a reverse proxy (tests/real/swarm_client.py). One node: what a se
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +26,11 @@ from tests.real.swarm import BROKER_HOST, Swarm, running_swarm
 from tests.real.swarm_client import ReplicaLoad
 from tests.stacks.swarm import NAME, REPLICAS, Deployed, new_swarm_stack
 from tests.stacks.swarm_accidents import (
-    MOVE,
     all_is_well,
-    carrier,
     converges,
     is_past,
     it_works,
-    rotating_until,
+    rotating,
 )
 from tests.stacks.swarm_leaks import found_in_image, leaks
 
@@ -180,7 +176,7 @@ def test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_come
     rotated: Deployed,
 ) -> None:
     was = rotated.version_id()
-    with rotating_until(rotated, MOVE) as process:
+    with rotating(rotated) as process:
         rotated.swarm.kill()
     assert process.returncode == ExitCode.FAILED
     rotated.swarm.start()
@@ -195,16 +191,6 @@ def test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_come
     converges(rotated)
 
 
-def test_a_task_that_is_killed_is_followed_by_the_timer_s_command(rotated: Deployed) -> None:
-    was = rotated.version_id()
-    with rotating_until(rotated, MOVE) as process:
-        rotated.swarm.docker.tell("kill", "--signal", "KILL", carrier(rotated))
-    assert process.returncode != 0
-    assert rotated.ready() > 0, "somebody serves all the while"
-    rotated.until("its lease is over, and a tick finishes it", lambda: is_past(was, rotated.timer_ticks()))
-    all_is_well(rotated)
-
-
 def test_a_compromise_runs_as_a_task_and_its_incident_is_kept_where_it_was_asked_for(
     rotated: Deployed, tmp_path: Path
 ) -> None:
@@ -217,17 +203,6 @@ def test_a_compromise_runs_as_a_task_and_its_incident_is_kept_where_it_was_asked
     assert log_in(rotated.broker.broker(), Value(old)) != "Success"
     assert leaks(rotated, said.encode(), path.read_bytes(), path.with_suffix(".md").read_bytes()) == 0
     all_is_well(rotated)
-
-
-def test_systemd_finds_nothing_wrong_with_the_timer_s_units(rotated: Deployed) -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("systemd-analyze is not installed here")
-    units = sorted(str(path) for path in rotated.units().iterdir() if path.suffix in {".service", ".timer"})
-    done = subprocess.run(
-        [analyze, "verify", "--man=no", *units], capture_output=True, text=True, timeout=600, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:

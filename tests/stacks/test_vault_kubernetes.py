@@ -53,7 +53,7 @@ class ClusterVault(VaultStack):
     """That MCP clients show."""
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, self.stack.said)
+        return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.stack.said)
 
     def servers(self) -> list[RunningPod]:
         return self.kubelet.pods(f"{SERVER}-")

@@ -6,7 +6,6 @@ That the API server takes it, and what it then allows, is for tests/stacks/test_
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,26 +170,8 @@ def test_a_stack_names_its_namespace(staging: Deployed) -> None:
     assert store_of(manifest_in_pod(deployed)).namespace == "plant-7"
 
 
-def test_the_cluster_is_the_contexts_and_no_path_of_this_machine_gets_into_the_state(
-    staging: Deployed, kubeconfig: Path
-) -> None:
-    provider = on_kubernetes(", context: other").resources["cluster"]
-
-    assert (provider.type, provider.inputs["context"]) == ("pulumi:providers:kubernetes", "other")
-    assert "context" not in staging.resources["cluster"].inputs
-    assert str(kubeconfig.parent) not in json.dumps([vars(each) for each in staging.resources.values()], default=str)
-
-
 def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deployed) -> None:
     assert [each.name for each in staging.resources.values() if each.protected] == ["namespace"]
-
-
-@pytest.mark.parametrize("stack", ["plant_", "plant.", "plant-", "x" * 100])
-def test_a_label_is_one_whatever_the_stack_is_called(stack: str) -> None:
-    label = only(on_kubernetes(stack=stack), "Deployment", SERVER)["metadata"]["labels"]["app.kubernetes.io/instance"]
-
-    assert len(label) <= 63
-    assert label[-1].isalnum()
 
 
 # No value
@@ -256,14 +237,6 @@ def test_the_rotator_may_get_and_update_its_three_secrets_and_its_lease(with_cer
             "verbs": ["get", "update"],
         },
     ]
-
-
-@pytest.mark.parametrize("role", [SERVER, ROTATOR])
-def test_a_role_is_bound_to_its_own_account_alone(staging: Deployed, role: str) -> None:
-    binding = only(staging, "RoleBinding", role)
-
-    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role}
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": role, "namespace": NAMESPACE}]
 
 
 def test_only_the_rotator_has_a_token_of_the_api_server(staging: Deployed) -> None:
@@ -387,18 +360,6 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     for host in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", "mcp.example.com", "10.1.2.3"):
         assert names.host(f"{host}:8000"), host
     assert not names.host("evil.example.com")
-
-
-def test_a_tool_that_blocks_the_event_loop_costs_no_pod_its_life_and_no_endpoint(staging: Deployed) -> None:
-    """request_lot_code holds it for up to 30 seconds."""
-    patience = {
-        probe: asked["periodSeconds"] * asked["failureThreshold"]
-        for probe in ("livenessProbe", "readinessProbe")
-        if (asked := container(server_pod(staging))[probe])
-    }
-
-    assert patience["livenessProbe"] >= 120
-    assert patience["readinessProbe"] >= 40
 
 
 def test_a_pod_goes_on_serving_until_nobody_is_sent_to_it_any_more(staging: Deployed) -> None:
@@ -563,14 +524,6 @@ def test_what_no_policy_allows_is_denied(staging: Deployed) -> None:
     assert policy_of(staging, "coreflux-mcp-default-deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_the_server_reaches_the_broker_dns_and_the_copilot_over_https(staging: Deployed) -> None:
-    dns, broker, copilot = policy_of(staging, SERVER)["egress"]
-
-    assert dns == DNS
-    assert (ports(broker), blocks(broker)) == ([("TCP", 8883)], ["0.0.0.0/0", "::/0"])
-    assert (ports(copilot), blocks(copilot)) == ([("TCP", 443)], ["0.0.0.0/0", "::/0"])
-
-
 @pytest.mark.parametrize(
     "address", ["10.96.0.1", "172.20.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "fd00::1", "fe80::1"]
 )
@@ -616,12 +569,6 @@ def test_a_broker_in_the_cluster_is_reached_in_its_namespace(host: str) -> None:
     assert broker["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "plant"}}}]
 
 
-def test_a_client_that_is_no_pod_reaches_the_server_once_the_stack_names_its_network() -> None:
-    (rule,) = policy_of(on_kubernetes(", client_cidrs: [10.1.0.0/24]"), SERVER)["ingress"]
-
-    assert rule["from"] == [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "10.1.0.0/24"}}]
-
-
 # Outputs
 
 
@@ -644,19 +591,6 @@ def test_the_trail_is_the_audit_policy_headed_by_who_is_declared_to_read(staging
     assert f"#   {VERSIONS}: {ROTATOR_USER}\n" in head
     assert all(line.startswith("#") for line in head.splitlines())
     assert staging.exports["trail"]["gap"] == staging.exports["gaps"]["trail of every read"]
-
-
-def test_outputs_are_locators_schedules_and_the_next_step(staging: Deployed) -> None:
-    assert staging.exports["references"] == {
-        "source": "files:/etc/coreflux-mcp/secrets",
-        "secrets": ["mqtt", "agent-key", "http-token"],
-    }
-    assert staging.exports["server"] == f"http://{SERVER}.{NAMESPACE}.svc.cluster.local:8000/mcp"
-    assert staging.exports["schedule"] == {"every": "hour", "turn_on": ""}
-    assert staging.exports["next"] == (
-        "secretops put broker-admin, then secretops put http-token, then kubectl create job first-tick "
-        "--from=cronjob/coreflux-mcp-rotator -n coreflux-mcp (or wait for the full hour), then secretops status"
-    )
 
 
 @pytest.mark.parametrize(("seconds", "accepted"), [(179, False), (180, True)])

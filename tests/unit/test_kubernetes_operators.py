@@ -1,5 +1,5 @@
-"""cert-manager's and External Secrets' objects against what both projects publish: schema by schema, and by a real API
-server that has their definitions. Neither operator runs here.
+"""cert-manager's and External Secrets' objects, against a real API server that has the definitions that both projects
+publish. Neither operator runs here.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
 from tools.gobuild import find_go, module_folder
 from tools.steps import ROOT
-
-pytestmark = pytest.mark.real
 
 PUBLISHED = {
     "Certificate": (
@@ -118,6 +116,8 @@ def published(kind: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.real
+@pytest.mark.slow
 def test_a_real_api_server_that_has_the_definitions_takes_each_object_and_no_field_more(
     own_cluster: OwnCluster,
 ) -> None:

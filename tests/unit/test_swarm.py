@@ -9,13 +9,12 @@ import pulumi
 import pytest
 
 from components.swarm import deployer, names, service
-from secretops.entrypoints import health
 from secretops.errors import UnreachableError
 from secretops.launcher.listening import Names as HostNames
 from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
-from secretops.manifest import SWARM_INSTANCE, Manifest, SwarmStore
+from secretops.manifest import Manifest, SwarmStore
 from secretops.trails.swarm import CHANGES, INTO_CONTAINER
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
@@ -68,14 +67,6 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
     }
 
     assert made == {("Network", "network"), ("ServiceConfig", "server-ca"), ("Service", "service")}
-
-
-def test_every_name_and_label_is_the_stacks_own(everything: Deployed) -> None:
-    for one in everything.resources.values():
-        if one.type.startswith("docker:"):
-            assert one.inputs["name"].startswith("coreflux-mcp-prod_")
-            assert one.inputs["labels"] == [{"label": SWARM_INSTANCE, "value": "coreflux-mcp-prod"}]
-            assert one.provider == "swarm"
 
 
 # The trail
@@ -200,15 +191,6 @@ def test_a_change_starts_the_new_replica_first_and_goes_back_where_it_fails(prod
     assert "convergeConfig" not in service_of(prod, SERVER), "no value is there before the first up is through"
 
 
-def test_the_check_is_the_launchers_own_at_the_port_that_it_listens_on(prod: Deployed) -> None:
-    server = spec(prod, SERVER)
-    check = server["healthcheck"]
-
-    assert check["tests"] == ["CMD", "/opt/secretops/bin/python", "-m", health.__name__]
-    assert f"0.0.0.0:{health.ADDRESS[1]}" in server["args"]
-    assert int(check["timeout"].removesuffix("s")) > health.PATIENCE
-
-
 def test_the_launcher_knows_the_names_that_clients_call_it_by(everything: Deployed) -> None:
     arguments = spec(everything, SERVER)["args"]
     known = HostNames.of(parse_listen("0.0.0.0:8080"), arguments[8::2])
@@ -263,11 +245,6 @@ def test_the_ca_file_is_a_config_whose_name_says_its_content(prod: Deployed, ca:
 # The rotator
 
 
-def test_a_timer_is_offered_and_holds_no_socket(prod: Deployed) -> None:
-    assert prod.exports["schedule"]["turn_on"].startswith("secretops export timer --stack prod --to ")
-    assert "rotator-service" not in prod.resources
-
-
 def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifest(everything: Deployed) -> None:
     rotator, task = spec(everything, ROTATOR), service_of(everything, ROTATOR)["taskSpec"]
 
@@ -301,14 +278,6 @@ def test_a_name_leaves_room_for_the_longest_of_the_guides_own_secrets() -> None:
     assert len(made.longest("broker-admin", "username")) <= names.NAME_LIMIT
     assert len(made.longest("client-cert", "client.crt")) <= names.NAME_LIMIT
     assert made != names.names_of("production-of-the-second-planT")
-
-
-def test_a_stack_whose_name_is_no_hosts_has_another_that_is() -> None:
-    made = names.names_of("prod_Swarm.2")
-
-    assert set(made.base) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert made != names.names_of("prod-swarm-2")
-    assert names.names_of("prod-swarm").base == "coreflux-mcp-prod-swarm"
 
 
 # What it imports

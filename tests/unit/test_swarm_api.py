@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,13 +94,6 @@ def test_a_daemon_that_was_never_there_is_told_at_once_and_one_that_goes_away_is
     assert next(tries, None) is None
 
 
-def test_without_patience_nothing_is_waited_for() -> None:
-    asked, played = api(requests.ConnectionError())
-    with asked.impatient(), pytest.raises(UnreachableError):
-        asked.get("/info")
-    assert played.asked == 1
-
-
 def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
     found = {"ID": "1", "Version": {"Index": 7}}
     for answer in ((500, STALE), (404, "config 1 not found")):
@@ -120,17 +112,6 @@ def test_what_was_made_though_its_answer_was_lost_is_ours_and_another_of_that_na
         assert theirs_alone.create("secrets", ours) is None
     nobodys, _ = api(taken, (200, {"ID": "8", "Spec": {"Name": "x"}}))
     assert nobodys.create("secrets", {"Name": "x"}) is None, "without a label nothing says that it is ours"
-
-
-def test_a_login_to_a_registry_is_a_header_of_the_one_request_and_in_no_spec() -> None:
-    asked, played = api((200, {"ID": "1"}))
-    login = secrets.token_hex(8)
-    asked.create("services", {"Name": "x"}, login=login)
-    asked.create("secrets", {"Name": "y"})
-    first, second = played.sent
-    assert first["headers"] == {"X-Registry-Auth": login}
-    assert login not in str(first["json"])
-    assert login not in str(second)
 
 
 def test_a_container_that_has_ended_is_told_to_end_and_one_that_cannot_be_is_not_silent() -> None:

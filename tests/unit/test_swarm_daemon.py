@@ -19,7 +19,7 @@ from secretops.operations import carrying
 from secretops.operations.load import MANIFEST_FILE, load_of
 from secretops.redaction import HIDDEN, redact
 from secretops.stores.swarm import api, daemon
-from secretops.stores.swarm.daemon import SOCKET, address_of, open_connection, registry_login
+from secretops.stores.swarm.daemon import SOCKET, address_of, registry_login
 from secretops.stores.swarm.names import swarm_name
 from secretops.stores.swarm.values import MadeSinceError, Mounted
 from secretops.task import VARIABLE, actor
@@ -53,18 +53,6 @@ def test_docker_host_comes_before_a_context_and_a_context_before_the_machines_ow
     context(no_config, "other", "unix:///other.sock", current=False)
     assert address_of({"DOCKER_CONTEXT": "other"}) == "unix:///other.sock"
     assert address_of({"DOCKER_CONTEXT": "other", "DOCKER_HOST": "tcp://h:2376"}) == "tcp://h:2376"
-
-
-def test_a_context_that_is_not_there_is_told(no_config: Path) -> None:
-    assert no_config
-    with pytest.raises(UsageError, match=r"no context nowhere[\s\S]*docker context ls"):
-        address_of({"DOCKER_CONTEXT": "nowhere"})
-
-
-def test_tls_without_its_files_is_told(tmp_path: Path) -> None:
-    variables = {"DOCKER_HOST": "tcp://h:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
-    with pytest.raises(UsageError, match=r"DOCKER_CERT_PATH[\s\S]*ca\.pem"):
-        open_connection(variables)
 
 
 def test_a_name_that_docker_would_not_take_is_refused() -> None:
@@ -117,12 +105,6 @@ def test_only_a_schedule_waits_for_a_daemon_that_is_not_there_yet(
     with pytest.raises(UnreachableError):
         carrying.carry(manifest(), ("tick", "--scheduled"))
     assert "none.sock; waiting for it, at most" in caplog.text
-
-
-def test_nothing_is_carried_further_from_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert carrying.is_needed(manifest())
-    monkeypatch.setenv(VARIABLE, "task-1")
-    assert not carrying.is_needed(manifest())
 
 
 def test_in_a_task_whoever_started_it_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,20 +86,6 @@ def tls_context(config: Path, name: str, host: str) -> Path:
     return folder
 
 
-def test_tls_by_the_default_folder_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """secretops looks there, and the provider does not."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("DOCKER_HOST", "tcp://manager.example.com:2376")
-    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    monkeypatch.delenv("DOCKER_CERT_PATH", raising=False)
-    (tmp_path / ".docker").mkdir()
-    for name in ("ca", "cert", "key"):
-        (tmp_path / f".docker/{name}.pem").write_text("")
-
-    with pytest.raises(pulumi.RunError, match=f"DOCKER_CERT_PATH={tmp_path}/.docker"):
-        on_swarm()
-
-
 # A registry behind a login
 
 

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
-from secretops.errors import ExitCode, StoreError, UnreachableError, UsageError
+from secretops.errors import ExitCode, StoreError, UnreachableError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations import carrying, job
 from secretops.operations.job import ENTRYPOINT, NotStartedError
@@ -170,14 +170,6 @@ def test_a_manager_that_takes_no_task_is_refused_before_anything_is_made(place: 
     assert left(place) == []
 
 
-def test_a_file_of_the_broker_that_is_not_here_is_refused_before_anything_is_made(place: InMemory) -> None:
-    manifest = manifest_of(place)
-    elsewhere = manifest.broker.model_copy(update={"ca_file": "/nowhere/ca.crt"})
-    with pytest.raises(UsageError, match=r"/nowhere/ca\.crt"):
-        carrying.carry(manifest.model_copy(update={"broker": elsewhere}), ("tick",))
-    assert left(place) == []
-
-
 def test_an_image_is_asked_for_with_the_operators_login(place: InMemory, tmp_path: Path) -> None:
     word = new_password()
     auth = base64.b64encode(f"us:{word}".encode()).decode()
@@ -251,10 +243,3 @@ def test_a_supplied_value_that_another_service_uses_stops_a_purge(place: InMemor
     place.api.create("services", {"Name": "other", "TaskTemplate": template})
     with pytest.raises(StoreError, match="a service uses it"):
         tasks_of(place).clear()
-
-
-def test_another_stacks_commands_are_left_alone(place: InMemory) -> None:
-    leave(place)
-    location = place.location.model_copy(update={"instance": "another"})
-    Tasks(location, place.new_api(), begun=-timedelta(days=1), err=io.BytesIO(), out=io.BytesIO()).clean()
-    assert len(left(place)) == 1

@@ -76,6 +76,8 @@ def test_the_pages_first_steps_are_those_that_the_stack_tells(prod: Deployed) ->
     assert places == sorted(places)
 
 
+@pytest.mark.real
+@pytest.mark.slow
 def test_every_docker_command_on_the_page_is_one_and_takes_its_options() -> None:
     """By Docker's own client, which is asked for its help and starts nothing."""
     client = shutil.which("docker", path=f"/usr/bin:{os.environ.get('PATH', '')}")

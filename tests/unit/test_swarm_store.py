@@ -14,7 +14,7 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.access import this_actor
 from secretops.engine.state import Stage
-from secretops.errors import NotFoundError, StoreError, UnreachableError, UsageError
+from secretops.errors import NotFoundError, StoreError, UnreachableError
 from secretops.manifest import SwarmFile
 from secretops.stores.leases import Timing
 from secretops.stores.swarm import SwarmVersionStore, rollout
@@ -22,7 +22,6 @@ from secretops.stores.swarm.api import Api, Kind
 from secretops.stores.swarm.book import Shelf
 from secretops.stores.swarm.records import LogRecords
 from secretops.stores.swarm.values import Elsewhere
-from secretops.values import Value
 from tests.unit.memory_swarm import HOUR, NEVER_RAN, NOW, InMemory, V, in_memory, make, publish, quick, version
 
 
@@ -153,16 +152,6 @@ def test_a_version_is_kept_until_there_is_a_service_and_delivered_to_it_then(pla
     current = store.versions("it").current
     assert current
     assert current.published == NOW + HOUR
-    assert place.delivered() == dict(value)
-
-
-def test_a_list_that_a_deployment_took_back_is_brought_forward_again(place: InMemory) -> None:
-    publish(place, V[1])
-    first = place.listed()
-    value = publish(place, V[2])
-    place.set_list(first)
-    assert place.open().astray("it") == "not delivered: secretops tick"
-    place.open().settle("it", NOW)
     assert place.delivered() == dict(value)
 
 
@@ -320,14 +309,6 @@ def test_a_purge_from_outside_is_recorded_with_who_did_it(place: InMemory, capsy
         "all",
         "purge",
     )
-
-
-def test_what_no_swarm_secret_holds_is_refused_and_nothing_is_kept(place: InMemory) -> None:
-    store = place.open()
-    for value in ({**make(), "password": ""}, {**make(), "password": "x" * 512_000}, {"f" * 64: "text"}):
-        with pytest.raises(UsageError):
-            store.add("it", version(V[1]), Value(value))
-    assert place.named() == {}
 
 
 def test_a_pending_version_whose_secrets_somebody_removed_is_not_published(place: InMemory) -> None:
