@@ -1,4 +1,4 @@
-"""The shipped staging stack on a real cluster and a real broker with TLS, its operator and its schedule."""
+"""A Kubernetes stack on a real cluster and a real broker with TLS, its operator and its schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from lightkube import ApiError, Client
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
@@ -24,11 +23,12 @@ from secretops.errors import ExitCode
 from tests.real.cluster import CONTEXT, DEADLINE, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
 from tests.real.mosquitto import Mosquitto
-from tests.stacks.project import BIN, PREFIX, ROOT, Stack
+from tests.stacks.project import BIN, ROOT, Stack
 from tools import kubernetes_parts
 
 NAME = "staging"
 NAMESPACE = "coreflux-mcp"
+IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
 HELD = "holds the lease"
 """What a rotator says that finds another at work."""
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
@@ -37,7 +37,7 @@ SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions"
 
 @dataclass
 class StagingStack(Stack):
-    """Pulumi.staging.yaml with this machine's broker and cluster in place of the example's, and who deploys it."""
+    """A stack on this machine's broker and cluster, and who deploys it."""
 
     kubeconfig: Path
 
@@ -89,14 +89,20 @@ def lay_provider(home: Path) -> None:
 def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
     """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_provider(home)
-    shipped = yaml.safe_load((ROOT / f"Pulumi.{NAME}.yaml").read_text())["config"]
-    config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
-    config["server"]["context"] = context
-    config["store"]["operators"] = ["admin"]
-    config["broker"] |= {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    config = stack_config(broker, context)
     stack = StagingStack(NAME, home, config, kubeconfig)
     stack.create()
     return stack
+
+
+def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
+    """The sections of a Kubernetes stack with that broker, whose operator is the cluster's admin."""
+    reached = {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    return {
+        "store": {"kind": "kubernetes", "operators": ["admin"]},
+        "server": {"kind": "kubernetes", "image": IMAGE, "context": context},
+        "broker": reached,
+    }
 
 
 @dataclass

@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from secretops.errors import ExitCode
 from secretops.manifest import Manifest, SwarmStore, version_file
@@ -24,7 +23,7 @@ from secretops.values import PUBLIC_FIELDS, Value
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import log_in
 from tests.real.swarm import BROKER_HOST, Swarm
-from tests.stacks.project import BIN, PREFIX, ROOT, Stack
+from tests.stacks.project import BIN, ROOT, Stack
 from tools import docker_provider
 
 NAME = "prod-swarm"
@@ -40,7 +39,7 @@ REPLICAS = 2
 
 @dataclass
 class SwarmProject(Stack):
-    """examples/Pulumi.prod-swarm.yaml with this machine's broker, image and Swarm in place of the example's."""
+    """A stack on this machine's broker, image and Swarm."""
 
     host: str
 
@@ -84,12 +83,13 @@ def lay_provider(home: Path) -> None:
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
     """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_provider(home)
-    shipped = yaml.safe_load((ROOT / f"examples/Pulumi.{NAME}.yaml").read_text())["config"]
-    config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
-    config["server"] |= {"image": image, "publish": "host"}  # the ingress network takes a kernel with IP_VS
-    config["store"] |= {"socket": str(swarm.socket)}
     port = swarm.lead_to(broker.port)
-    config["broker"] |= {"kind": "mosquitto", "host": BROKER_HOST, "port": port, "ca_file": str(broker.ca_file)}
+    config: dict[str, dict[str, Any]] = {
+        "store": {"kind": "swarm", "socket": str(swarm.socket)},
+        # the ingress network takes a kernel with IP_VS
+        "server": {"kind": "swarm", "image": image, "publish": "host"},
+        "broker": {"kind": "mosquitto", "host": BROKER_HOST, "port": port, "ca_file": str(broker.ca_file)},
+    }
     stack = SwarmProject(NAME, home, config, swarm.host)
     stack.create()
     return stack
