@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -15,16 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lightkube import ApiError, Client
-from lightkube.models.authorization_v1 import (
-    ResourceAttributes,
-    SelfSubjectAccessReviewSpec,
-    SelfSubjectRulesReviewSpec,
-)
+from lightkube import ApiError
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.authorization_v1 import SelfSubjectAccessReview, SelfSubjectRulesReview
 from lightkube.resources.batch_v1 import CronJob
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
@@ -148,71 +141,6 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"
 
 
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
-OBJECTS = {
-    "": (
-        *(("secrets", name) for name in (*SECRETS, "another", "")),
-        *(("configmaps", name) for name in ("coreflux-mcp-public", "coreflux-mcp-stack", "")),
-        *(("pods", ""), ("pods/exec", ""), ("pods/log", ""), ("pods/ephemeralcontainers", ""), ("services", "")),
-        *(("serviceaccounts", ""), ("serviceaccounts/token", SERVER), ("serviceaccounts/token", ROTATOR)),
-        *(("events", ""), ("namespaces", NAMESPACE), ("nodes", "")),
-    ),
-    "apps": (("deployments", SERVER), ("replicasets", "")),
-    "batch": (("cronjobs", ROTATOR), ("jobs", "")),
-    "coordination.k8s.io": (("leases", ROTATOR), ("leases", "another"), ("leases", "")),
-    "networking.k8s.io": (("networkpolicies", ""),),
-    "rbac.authorization.k8s.io": (("roles", SERVER), ("roles", ROTATOR), ("rolebindings", ""), ("clusterroles", "")),
-}
-"""Group -> resources and names; no name is any. Each with each of VERBS, in the stack's namespace and in another."""
-
-MAY = {
-    SERVER: {("get", "", "secrets", SECRETS[0])},
-    ROTATOR: {
-        (verb, group, resource, name)
-        for verb in ("get", "update")
-        for group, resource, name in (
-            *(("", "secrets", name) for name in (SECRETS[0], SECRETS[2])),
-            ("coordination.k8s.io", "leases", ROTATOR),
-        )
-    },
-}
-"""Account -> all that it may, in the stack's namespace: the shipped stack has no client certificate."""
-
-
-@pytest.mark.parametrize("account", [SERVER, ROTATOR])
-def test_an_account_may_do_what_its_work_needs_and_nothing_else(deployed: Staging, account: str) -> None:
-    client = deployed.cluster.client(deployed.cluster.kubeconfig_of(NAMESPACE, account))
-    may = set()
-    for namespace, verb, (group, objects) in itertools.product((NAMESPACE, "default"), VERBS, OBJECTS.items()):
-        for resource, name in objects:
-            kind, _, part = resource.partition("/")
-            asked = ResourceAttributes(
-                namespace=namespace, verb=verb, group=group, resource=kind, subresource=part or None, name=name
-            )
-            review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=asked))
-            status = client.create(review).status
-            assert status
-            if status.allowed:
-                may.add((namespace, verb, group, resource, name))
-    assert may == {(NAMESPACE, *right) for right in MAY[account]}
-
-    anybody = deployed.cluster.client(deployed.cluster.kubeconfig_of(NAMESPACE, "default"))
-    assert _rules(client) - _rules(anybody) == MAY[account], "the API server's own list has no more than that"
-
-
-def _rules(client: Client) -> set[tuple[str, str, str, str]]:
-    """All that the client may do in the stack's namespace."""
-    found = client.create(SelfSubjectRulesReview(spec=SelfSubjectRulesReviewSpec(namespace=NAMESPACE))).status
-    assert found and not found.incomplete
-    return {
-        right
-        for rule in found.resourceRules
-        for right in itertools.product(
-            rule.verbs, rule.apiGroups or (), rule.resources or (), rule.resourceNames or ("",)
-        )
-    }
-
-
 def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(rotated: Staging) -> None:
     server = rotated.cluster.client(rotated.cluster.kubeconfig_of(NAMESPACE, SERVER))
     stranger = rotated.cluster.client(rotated.cluster.kubeconfig_for("eve", ("system:masters",)))
@@ -312,6 +240,9 @@ def test_doctor_finds_the_deployed_stack_healthy_and_each_planted_fault(rotated:
     healthy = _doctor(rotated)
     assert _wrong(healthy) == {}
     assert healthy["encryption-at-rest"]["value"] == "k8s:enc:secretbox:v1:"
+    assert {"server's rights", "rotator's rights", "others' rights"} <= healthy.keys(), (
+        "the whole table of each account"
+    )
     visitor = _doctor(rotated, rotated.cluster.kubeconfig_for("visitor"))
     assert list(visitor) == list(healthy)
     assert "you may not create any secrets" in visitor["your rights"]["value"]

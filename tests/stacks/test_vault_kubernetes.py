@@ -30,7 +30,6 @@ from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.upstream import SMALL_SERVER, real_server
-from tests.stacks import vault_rights
 from tests.stacks.prod_vault import VaultStack, block, new_vault
 from tests.stacks.staging import ROTATOR, SERVER, is_available, lay_provider, run_job
 
@@ -198,21 +197,6 @@ def test_three_rotations_reach_every_pod_which_goes_on_with_its_clients(rotated:
         assert pod.code is None
         assert pod.log.count("of mqtt now") >= 3
         assert "Traceback" not in pod.log
-
-
-@pytest.mark.parametrize("who", ["server", "rotator"])
-def test_an_account_may_do_what_the_page_says_and_nothing_else(rotated: ClusterVault, who: str) -> None:
-    """Logged in with a token of the account, as its pods are."""
-    place, base = rotated.place, rotated.base
-    current, pending = place["secrets"].values(), place["pending"].values()
-    may = {
-        "server": vault_rights.servers(place["mount"], rotated.outputs["references"]["secrets"], polls=False),
-        "rotator": vault_rights.rotators(place, current, pending),
-    }[who]
-    token = rotated.log_in_as({"server": SERVER, "rotator": ROTATOR}[who], who)
-    paths = vault_rights.everything(base, place, (*current, *pending))
-    assert vault_rights.capabilities(rotated.openbao, token, paths) == may
-    assert vault_rights.not_denied(rotated.openbao, token, paths, may) == []
 
 
 def test_no_other_account_and_no_other_audience_takes_a_role(rotated: ClusterVault) -> None:
