@@ -14,7 +14,6 @@ from secretops.engine.state import Stage
 from secretops.errors import ExitCode, StoreError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.audit import audit
-from secretops.stores.swarm import rollout
 from secretops.values import Value
 from tests.contract.swarm_place import FILES, InSwarm
 from tests.contract.test_stores import NOW, V, make, version
@@ -52,26 +51,6 @@ def test_an_update_that_goes_back_is_told_readers_keep_what_works_and_the_next_v
     assert place.delivered() == dict(mended)
     assert {one.id: one.stage for one in place.open().versions("it").all} == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
     assert place.keeps(good["password"]) == []
-
-
-def test_an_update_that_is_paused_is_told_and_the_next_version_goes_on_from_there(
-    place: InSwarm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place.remove_service()
-    place.make_service(command=("sh", "-c", FAILS), monitor=4)
-    place.change(lambda spec: spec["UpdateConfig"].update(FailureAction="pause"))
-    publish(place, V[1])
-    with pytest.raises(StoreError, match="is paused"):
-        publish(place, V[2], Value({**make(), "username": "broken"}))
-    with monkeypatch.context() as impatient:
-        impatient.setattr(rollout, "RUNS_WITHIN", 5.0)
-        impatient.setattr(rollout, "STEADY", 3600.0)  # a slow daemon says for a while of what has ended that it runs
-        for _ in range(2):
-            with pytest.raises(StoreError, match="left no task that runs"):
-                place.open().settle("it", NOW)
-    assert place.open().versions("it").current == version(V[2]).at(stage=Stage.CURRENT)
-    mended = publish(place, V[3])
-    assert place.delivered() == dict(mended)
 
 
 def test_a_delivery_waits_for_somebodys_update_and_docker_keeps_its_way_back_to_what_worked(place: InSwarm) -> None:

@@ -41,17 +41,21 @@ def from_outside(place: InMemory) -> SwarmVersionStore:
     return SwarmVersionStore(place.location, place.new_api(), values=Elsewhere(), records=records)
 
 
-def test_an_update_that_goes_back_leaves_the_version_current_and_undelivered(place: InMemory) -> None:
-    good = publish(place, V[1])
-    place.engine.verdict = lambda _spec: "rollback_completed"
+@pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 of the tasks")])
+def test_an_update_that_does_not_succeed_leaves_the_version_current_and_undelivered(
+    place: InMemory, state: str, standing: str
+) -> None:
+    publish(place, V[1])
+    running = [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"]
+    place.engine.verdict = lambda _spec: state
     with pytest.raises(rollout.UpdateFailedError):
         publish(place, V[2])
     store = place.open()
     current = store.versions("it").current
     assert current
     assert (current.id, current.published) == (V[2], None)
-    assert place.delivered() == dict(good)
-    assert store.astray("it") == "not delivered: secretops tick"
+    assert [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"] == running
+    assert (store.astray("it") or "").startswith(standing)
     place.engine.verdict = lambda _spec: "completed"
     mended = publish(place, V[3])
     assert place.delivered() == dict(mended)
