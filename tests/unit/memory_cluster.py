@@ -7,8 +7,10 @@ from __future__ import annotations
 import base64
 import copy
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -40,6 +42,9 @@ class Client:
     answer: Callable[[str, str], int | Exception | None] = lambda _verb, _name: None
     """Called before each request: an HTTP status to answer instead, or an error to raise. A write of status 0 is
     done, and its answer is lost."""
+    before: Callable[[str, str], None] = lambda _verb, _name: None
+    """Called before each write, and `after` once it is done."""
+    after: Callable[[str, str], None] = lambda _verb, _name: None
     asked: list[tuple[str, str]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -59,6 +64,7 @@ class Client:
         return self._write("update", thing, thing.metadata.resourceVersion)
 
     def _write(self, verb: str, thing: Any, version: str | None) -> Any:
+        self.before(verb, thing.metadata.name)
         lost = self._ask(verb, thing.metadata.name)
         key = (type(thing).__name__, thing.metadata.name)
         found = self.objects.get(key)
@@ -67,6 +73,7 @@ class Client:
         kept = copy.deepcopy(thing)
         kept.metadata.resourceVersion = str(next(self._versions))
         self.objects[key] = kept
+        self.after(verb, thing.metadata.name)
         if lost:
             raise httpx2.ReadError("lost")
         return copy.deepcopy(kept)
@@ -89,8 +96,15 @@ class InMemory:
     """A place of the Kubernetes store."""
 
     client: Client = field(default_factory=Client)
+    renew: float = 1000.0
+    """Seconds between two renewals of a lease: none in most tests."""
 
     VERSIONS, DELIVERED, LEASE = "versions", "delivered", "rotator"
+
+    @property
+    def address(self) -> str:
+        """Of this process: see `at`."""
+        return str(id(self))
 
     @property
     def location(self) -> KubernetesStore:
@@ -102,7 +116,7 @@ class InMemory:
         return Api("plant", open_connection=lambda _context: connection)
 
     def open(self, location: KubernetesStore | None = None, *, timing: Timing | None = None) -> KubernetesVersionStore:
-        timing = timing or Timing(duration=6, renew=1000, look=0.01)
+        timing = timing or Timing(duration=6, renew=self.renew, look=0.1)
         return KubernetesVersionStore(location or self.location, self.api(), timing=timing)
 
     def data(self, name: str) -> dict[str, bytes]:
@@ -129,9 +143,26 @@ class InMemory:
         return {name: data[key].decode() if key in data else None for name, key in FIELDS.items()}
 
     def keeps(self, text: str) -> list[str]:
-        """The Secrets that hold `text`."""
+        """The Secrets that hold `text`, as a value, in a document or in an annotation."""
         kept = [name for kind, name in self.client.objects if kind == "Secret"]
-        return [name for name in kept if any(text.encode() in value for value in self.data(name).values())]
+        forms = {text, json.dumps(text, ensure_ascii=False)[1:-1]}
+        return [
+            name
+            for name in kept
+            for whole in [*self.data(name).values(), *(note.encode() for note in self.annotations(name).values())]
+            if any(form.encode() in whole for form in forms)
+        ]
+
+    def edit(self, old: str, new: str) -> None:
+        holding = {key: value for key, value in self.data(self.DELIVERED).items() if old.encode() in value}
+        assert holding, "it is not delivered"
+        self.set(self.DELIVERED, {key: value.replace(old.encode(), new.encode()) for key, value in holding.items()})
+
+    def clear(self) -> None:
+        self.set(self.DELIVERED, dict.fromkeys(self.data(self.DELIVERED)))
+
+    def records(self) -> list[dict[str, str]]:
+        return []
 
     def lease(self) -> Lease:
         found: Lease = self.client.objects[("Lease", self.LEASE)]
@@ -145,21 +176,36 @@ class InMemory:
         self.client.replace(self.lease())
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before request `moment`."""
+        """Before and after each request that writes: an even moment is before, an odd one after it."""
         counted = itertools.count()
 
         def dies(_verb: str, _name: str) -> None:
             if next(counted) == moment:
                 raise KilledError
 
-        self.client.answer = dies
+        self.client.before = self.client.after = dies
         try:
             work()
         except KilledError:
             return True
         finally:
-            self.client.answer = lambda _verb, _name: None
+            self.client.before = self.client.after = lambda _verb, _name: None
         return False
+
+
+_fresh: dict[str, InMemory] = {}
+
+
+def fresh(request: pytest.FixtureRequest, _folder: Path) -> str:
+    """The address of an unused one, for `at`: of this process. Nobody waits for it."""
+    quick(request.getfixturevalue("monkeypatch"))
+    place = InMemory(renew=0.02)
+    _fresh[place.address] = place
+    return place.address
+
+
+def at(address: str) -> InMemory:
+    return _fresh[address]
 
 
 def refused(code: int, headers: dict[str, str] | None = None, status: dict[str, Any] | None = None) -> Exception:

@@ -10,11 +10,13 @@ import base64
 import itertools
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from secretops.engine.state import Stage, Version
@@ -246,11 +248,27 @@ class InMemory(InSwarm):
         return False
 
 
-def in_memory(folder: Any, name: str = "t1") -> InMemory:
+def in_memory(folder: Path, name: str = "t1") -> InMemory:
     """One whose service runs."""
     place = InMemory(json.dumps(["memory://", name, str(folder / "access.jsonl")]))
     place.make_service()
     return place
+
+
+_fresh: dict[str, InMemory] = {}
+
+
+def fresh(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The address of an unused one, for `at`: of this process. Nobody waits for it."""
+    quick(request.getfixturevalue("monkeypatch"))
+    folder.mkdir(exist_ok=True)
+    place = in_memory(folder)
+    _fresh[place.address] = place
+    return place.address
+
+
+def at(address: str) -> InMemory:
+    return _fresh[address]
 
 
 def make() -> Value:
@@ -312,7 +330,7 @@ def _response(code: int, answer: Any) -> requests.Response:
     return made
 
 
-def quick(monkeypatch: Any) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for what happens at once."""
     from secretops.operations import job
     from secretops.stores.swarm import api, book, delivery, lease, rollout
@@ -322,4 +340,3 @@ def quick(monkeypatch: Any) -> Iterator[None]:
     for name, seconds in (("LOOK", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):
         monkeypatch.setattr(rollout, name, seconds)
     monkeypatch.setattr(job, "LOOK", 0.0)
-    yield
