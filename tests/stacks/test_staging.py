@@ -248,10 +248,11 @@ def test_doctor_finds_the_deployed_stack_healthy_and_each_planted_fault(rotated:
     assert "you may not create any secrets" in visitor["your rights"]["value"]
     assert {visitor[name]["level"] for name in ("audit", "encryption-at-rest", "server's rights")} == {"unknown"}
 
-    meta, rbac = ObjectMeta(name="more", namespace=NAMESPACE), "rbac.authorization.k8s.io"
+    meta = ObjectMeta(name="more", namespace=NAMESPACE)
+    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name="more")
     client.create(Role(metadata=meta, rules=[PolicyRule(apiGroups=[""], resources=["secrets"], verbs=["list"])]))
     subjects = [Subject(kind="ServiceAccount", name=name, namespace=NAMESPACE) for name in (SERVER, "default")]
-    client.create(RoleBinding(metadata=meta, roleRef=RoleRef(rbac, "Role", "more"), subjects=subjects))
+    client.create(RoleBinding(metadata=meta, roleRef=role, subjects=subjects))
     merge = partial(client.patch, namespace=NAMESPACE, patch_type=PatchType.MERGE)
     merge(CronJob, ROTATOR, {"spec": {"suspend": True}})
     merge(Secret, SECRETS[0], {"stringData": {"api-key": "of-another"}})
