@@ -71,7 +71,7 @@ def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> N
     ],
 )
 def test_what_contradicts_another_section_is_refused(more: dict[str, str], entry: str) -> None:
-    (found,) = refusals(**more)  # type: ignore[arg-type]
+    (found,) = refusals(**more)
 
     assert found.startswith(entry)
 
