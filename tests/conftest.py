@@ -28,7 +28,7 @@ pytest_plugins = [
 
 
 # A machine that does other things is slow, and no bug.
-settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("busy-machine", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy-machine")
 
 # A file all of whose tests are slow says so in this one line.
