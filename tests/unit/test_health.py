@@ -61,7 +61,7 @@ def test_who_waits_for_first_values_is_healthy(tmp_path: Path) -> None:
     assert not (tmp_path / "served").exists()
 
 
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"{}"])
+@pytest.mark.parametrize("body", [b"", b"[]"])
 def test_an_answer_that_says_nothing_is_no_waiting(tmp_path: Path, body: bytes) -> None:
     with answering(503, body) as address:
         assert told(address, tmp_path / "served")
