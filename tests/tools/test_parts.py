@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tools import docker_provider, kubernetes_parts, npm
+from tools.gobuild import cached_path
 from tools.steps import ROOT, SetupError
 
 
@@ -59,3 +60,17 @@ def test_a_file_of_npm_is_taken_only_with_its_checksum(
         with pytest.raises(SetupError, match="holds another"):
             file.fetch(tmp_path / "it.js", "npm")
         assert not (tmp_path / "it.js").exists()
+
+
+def test_another_lock_file_source_or_flag_is_another_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    module = tmp_path / "module"
+    module.mkdir()
+    names = ("go.mod", "go.sum", "main.go")
+    for name in names:
+        (module / name).touch()
+    paths = {cached_path("hello", module, "."), cached_path("hello", module, ".", "-s")}
+    for name in names:
+        (module / name).write_text("\n")
+        paths.add(cached_path("hello", module, "."))
+    assert len(paths) == 5

@@ -93,22 +93,6 @@ def test_beside_a_state_no_ca_is_made_up_for_it_would_be_a_change(clone: Path) -
         authorities.with_its_own(text, clone, "prod", clone.parent / "head", beside_a_state=True)
 
 
-def test_of_a_stack_with_two_cas_the_brokers_is_laid_and_vaults_stays(clone: Path) -> None:
-    place = clone.parent / "the broker's.crt"
-    text = (
-        f"config:\n  x:store:\n    kind: vault\n    ca_file: {clone.parent}/vault.crt\n"
-        f"  x:broker:\n    host: a\n# its CA\n\n    ca_file: {json.dumps(str(place))} # the broker's\n"
-    )
-    (clone / "Pulumi.prod.yaml").write_text(text)
-    (clone / ".ci/ca").mkdir(parents=True)
-    (clone / ".ci/ca/prod.crt").write_text("the CA\n")
-    changed = authorities.with_its_own(text, clone, "prod", clone.parent / "head")
-    assert f"ca_file: {clone.parent}/vault.crt\n" in changed
-    assert f"ca_file: {clone}/.ci/ca/prod.crt # the broker's\n" in changed
-    authorities.lay(clone, "prod")
-    assert place.exists() and not (clone.parent / "vault.crt").exists()
-
-
 class Answering(previews.Clone):
     """A clone whose Pulumi and `make` are not asked: it answers as each test says."""
 

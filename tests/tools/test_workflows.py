@@ -153,28 +153,18 @@ def test_a_script_runs_in_the_runners_shell_and_asks_for_what_there_is(
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(ASKED)
         program.chmod(0o755)
-    (tmp_path / "script").write_text(script)
-    output = tmp_path / "output"
-    output.touch()
+    names = ("HOME", "RUNNER_TEMP", "GITHUB_OUTPUT", "ASKED")
+    given = {**{name: str(tmp_path / f"the {name}") for name in names}, "STACK": "prod", "STACKS": "dev staging prod"}
     done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-euo", "pipefail", str(tmp_path / "script")],
+        ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", script],
         cwd=tmp_path / "work",
-        env={
-            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
-            "HOME": str(tmp_path / "home"),
-            "ASKED": str(tmp_path / "asked"),
-            "RUNNER_TEMP": str(tmp_path / "temp of the runner"),
-            "GITHUB_OUTPUT": str(output),
-            "STACK": "prod",
-            "STACKS": "dev staging prod",
-            **dict.fromkeys(environment, "given"),
-        },
+        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **given, **dict.fromkeys(environment, "given")},
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    (asked,) = (tmp_path / "the ASKED").read_text().splitlines()
     command = asked.removeprefix("sudo ").removeprefix("python3 ").removeprefix("python ")
     first, *words = command.split()
     if command.startswith("-m tools.review"):
@@ -188,7 +178,7 @@ def test_a_script_runs_in_the_runners_shell_and_asks_for_what_there_is(
     else:
         assert re.match(r"secretops (doctor|audit) ", command), command
     if "GITHUB_OUTPUT" in script:
-        assert output.read_text() == "plan=0123abc\n"
+        assert (tmp_path / "the GITHUB_OUTPUT").read_text() == "plan=0123abc\n"
 
 
 def test_what_was_deployed_is_judged_once_more_and_a_rule_broken_then_fails_the_run() -> None:

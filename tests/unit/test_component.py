@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 import sys
-import tomllib
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -196,13 +195,6 @@ def test_a_platform_that_is_not_installed_is_reported_with_what_installs_it(monk
     with pytest.raises(pulumi.RunError, match=r"no pulumi_azure_native(.|\n)*-> make setup"):
         below_a_component(DEV, into=into)
     assert into.resources == {}
-
-
-def test_each_platforms_sdk_comes_with_the_extra_that_the_remedy_names() -> None:
-    extras = tomllib.loads((PROJECT_FOLDER / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {
-        given[0].partition("==")[0].replace("-", "_"): extra for extra, given in extras.items()
-    } == component._EXTRAS
 
 
 @pytest.mark.parametrize(("port", "right"), [(1883.0, True), (1883.5, False)])

@@ -11,6 +11,11 @@ import pytest
 from secretops import installed
 
 
+def test_no_text_of_secretops_names_an_extra_of_a_package_that_is_somebody_elses() -> None:
+    sources = Path(installed.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if "secretops[" in path.read_text()] == []
+
+
 def test_in_the_clone_its_own_command_is_the_remedy() -> None:
     assert installed.how_to_install("aws").startswith("make setup")
 
