@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import page, previews
-from bench.engine import Took
+from bench import page
 from bench.measured import Measured, PartMissingError, RunFailedError
-from bench.previews import Runs
-from bench.programs import FLAT, OURS
 
 PAGE = command.PAGE
 
@@ -41,16 +38,6 @@ def failing(*_: object) -> Measured:
     raise RunFailedError("pulumi ended with 1")
 
 
-def test_only_what_lies_between_a_parts_marks_is_written_anew(written: Path) -> None:
-    page.write(written, "one", "new")
-    page.write(written, "one", "newer")
-    page.write(written, "two", "another")
-    (one, one_ends), (two, two_ends) = page.marks("one"), page.marks("two")
-    assert written.read_text() == (
-        f"before\n{one}\n\nnewer\n\n{one_ends}\nbetween\n{two}\n\nanother\n\n{two_ends}\nafter\n"
-    )
-
-
 def test_what_was_not_kept_or_is_not_there_is_told_at_the_end_and_by_the_exit_code(
     written: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,12 +54,3 @@ def test_what_was_not_kept_or_is_not_there_is_told_at_the_end_and_by_the_exit_co
     assert "anew" in written.read_text(), "the parts after it are measured"
     assert command.main(["three"]) == command.PART_MISSING
     assert "three: no part; there are two, one" in capsys.readouterr().err
-
-
-def test_a_preview_that_takes_more_than_was_promised_is_reported() -> None:
-    def broken(ours: float) -> list[str]:
-        runs = {name: Runs([Took(wall, 1, 100, "")]) for name, wall in ((OURS, ours), (FLAT, 1.0))}
-        return previews.broken_promises("dev", runs)
-
-    assert broken(1.19) == []
-    assert "1.21 times" in broken(1.21)[0]

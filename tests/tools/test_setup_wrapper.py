@@ -84,12 +84,6 @@ def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: 
     assert not (wrapper.clone / ".state").exists()
 
 
-def test_the_cli_and_uv_come_first_on_path_and_arguments_pass_as_they_are(wrapper: Wrapper) -> None:
-    given = wrapper.run("one word's $HOME")
-    assert given["PATH"] == f"{wrapper.cli.parent}:{wrapper.clone}/.tools/bin:/usr/bin:/bin"
-    assert given["argument"] == "one word's $HOME"
-
-
 def test_a_provider_that_set_up_has_built_is_an_installed_plugin_in_pulumis_home(wrapper: Wrapper) -> None:
     plugin = wrapper.clone / ".tools/plugins/resource-some-v1.2.3/pulumi-resource-some"
     plugin.parent.mkdir(parents=True)

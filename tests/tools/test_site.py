@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tools.site_pages import indent_lists
 from tools.steps import ROOT
 
 
@@ -33,7 +32,3 @@ def test_the_site_is_built_without_a_warning_and_a_browser_loads_nothing_from_el
     loaded = {found[1] for tag in tags if (found := re.search(r'(?:src|href)="?([^"\s>]+)', tag))}
     assert any(load.endswith(".svg") for load in loaded)
     assert {load for load in loaded if urlsplit(load).scheme or load.startswith("//")} == set()
-
-
-def test_content_of_a_list_item_is_indented_by_four_columns() -> None:
-    assert indent_lists("a:\n- b\n\n  ```sh\n  c\n  ```\n") == "a:\n\n- b\n\n    ```sh\n    c\n    ```\n"

@@ -231,12 +231,6 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     assert "still-wanted" in stack.env.read_text()
 
 
-def test_a_purge_of_a_name_that_has_no_value_is_refused(stack: Stack) -> None:
-    stack.put("agent-key", {"api-key": "some"})
-    refused(run(stack, "purge", "agent-kee", "--destroy"), 2, "agent-kee: no value of it is kept", "one of agent-key")
-    assert run(stack, "status").returncode == 0
-
-
 @pytest.mark.parametrize(
     ("typed", "told"),
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,13 +12,12 @@ from secretops.errors import UsageError
 from secretops.stores.kubeconfig import Chosen, chosen
 
 
-def read(folder: Path, server: str, *, names: tuple[Any, ...] = ("test",), token: str = "") -> Chosen | None:
+def read(folder: Path, server: str, *, token: str = "") -> Chosen | None:
     """The current context of a kubeconfig whose cluster is `server`."""
     path = folder / "kubeconfig"
-    context = {"cluster": "test", "user": "test"}
     content = {
         "current-context": "test",
-        "contexts": [{"name": name, "context": context} for name in names],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         "clusters": [{"name": "test", "cluster": {"server": server}}],
         "users": [{"name": "test", "user": {"token": token}}],
     }
@@ -40,9 +38,3 @@ def test_a_context_that_is_shown_shows_no_token(tmp_path: Path) -> None:
     found = read(tmp_path, "https://k8s.example.com", token=value)
     assert found and found.user["token"] == value
     assert value not in repr(found)
-
-
-def test_contexts_whose_names_yaml_takes_for_numbers_are_listed_with_the_others(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no context test") as error:
-        read(tmp_path, "https://k8s.example.com", names=("c", 1))
-    assert "one of 1, c" in str(error.value)

@@ -37,7 +37,7 @@ def torn(tmp_path: Path) -> Path:
 
 
 def test_the_command_says_first_what_is_broken_then_what_is_judged_later_then_what_is_kept(
-    torn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     early = tmp_path / "early.json"
     early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("staging", preview=True)))))
