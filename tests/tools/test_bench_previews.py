@@ -16,10 +16,7 @@ from bench.previews import MOST_OF_EMPTY, MOST_OF_FLAT
 from bench.programs import EMPTY, FLAT, OURS, STACKS, programs
 from tests.real.cluster import Cluster
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ROUNDS = 5
 """Counted, of each program, at most: as soon as the cheapest ones keep the promise, it is kept."""
@@ -36,6 +33,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield made
 
 
+@pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 def test_a_preview_costs_little_more_than_the_same_resources_without_components(
     place: Place, request: pytest.FixtureRequest
 ) -> None:
