@@ -1,5 +1,4 @@
-"""What `make bench` does with its figures. It measures nothing here; what it measures is in test_bench_previews.py, in
-the hot-swap gate and in tests/unit/test_flat_programs.py."""
+"""What `make bench` does with its figures. Nothing is measured here."""
 
 from __future__ import annotations
 
