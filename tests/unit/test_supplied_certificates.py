@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from secretops.certificates import new_key, private_pem
-from secretops.errors import UsageError
+from secretops.errors import UnreachableError, UsageError
 from secretops.flaws import of_supplied
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.values import new_password
@@ -168,16 +168,23 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_kept_or_quoted(stack: 
     assert stack.session().store.versions("client-cert").all == ()
 
 
-def test_it_is_said_until_when_one_is_good_and_when_the_next_is_due(stack: Stack) -> None:
+def test_put_untested_publishes_a_certificate_without_a_login(stack: Stack) -> None:
+    broker = stack.manifest.broker.model_copy(update={"certificate_secret": "client-cert"})
+    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
+    stack.file.write_text(stack.manifest.model_dump_json())
     now = stack.clock()
-    soon = made(begins=now - DAY, ends=now + 9 * DAY)
     ca = made("root", ca=True, begins=now - DAY, ends=now + 90 * DAY)
-    paths = {name: stack.root / f"given-{name}" for name in ("ca.crt", "client.crt", "client.key")}
-    for name, text in fields(soon, ca=ca.pem).items():
-        paths[name].write_text(text)
-    given = [part for name, path in paths.items() for part in ("--file", f"{name}={path}")]
-    done = run(stack, "put", "client-cert", *given)
+    given = []
+    for name, text in fields(made(begins=now - DAY, ends=now + 9 * DAY), ca=ca.pem).items():
+        path = stack.root / f"given-{name}"
+        path.write_text(text)
+        given += ["--file", f"{name}={path}"]
 
-    assert done.returncode == 0, done.stderr
-    said = done.stderr.decode()
-    assert f"{now + 9 * DAY:%Y-%m-%d}" in said and f"{now + 6 * DAY:%Y-%m-%d}" in said
+    assert run(stack, "put", "client-cert", *given).returncode == UnreachableError.exit_code
+    assert stack.session().store.versions("client-cert").all == ()
+    done = run(stack, "put", "client-cert", "--untested", *given)
+
+    current = stack.session().store.versions("client-cert").current
+    assert done.returncode == 0 and current and current.published and not current.verified
+    for day in (9, 6):  # when it ends, and when the next one is due
+        assert f"{now + day * DAY:%Y-%m-%d}" in done.stderr.decode()
