@@ -67,16 +67,6 @@ def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
     assert len(slept) == 1 and seconds[0] <= slept[0] <= seconds[1]
 
 
-def test_whoever_is_told_to_wait_for_an_hour_leaves_it_to_another_tick(
-    account: DigitalOcean, agent: DigitalOceanAgent, slept: list[float]
-) -> None:
-    account.fail("create", Fault.LIMITED_FOR_LONG)
-    with pytest.raises(UnreachableError, match=r"HTTP 429.* wait 3600 s") as told:
-        agent.create("it")
-    assert not isinstance(told.value, LostError), "nothing was made"
-    assert slept == [] and account.asked == ["create"]
-
-
 def test_all_questions_about_one_thing_have_one_end(account: DigitalOcean, slept: list[float]) -> None:
     known = OwnedAgent(url=account.url, id=account.agent, prefix="it")
     agent = DigitalOceanAgent(known, admin=lambda: account.admin, sleep=slept.append, patience=Patience(left=8))
@@ -112,14 +102,6 @@ def test_a_key_is_asked_for_once_and_whoever_got_none_says_that_it_may_be_there(
     with pytest.raises(LostError):
         agent.create("it")
     assert account.asked == ["create"] and account.names() == ["it"]
-
-
-def test_an_answer_that_comes_too_late_is_none(account: DigitalOcean, slept: list[float]) -> None:
-    account.fail("list", *[Fault.SLOW_AFTER] * TRIES)
-    client = Client(account.url, account.token, sleep=slept.append, patience=Patience(each=0.2))
-    with pytest.raises(UnreachableError, match="timed out"):
-        client.ask("GET", f"/v2/gen-ai/agents/{account.agent}/api_keys?page=1&per_page=1")
-    assert slept == [1, 2]
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.DROPPED_AFTER])

@@ -6,7 +6,7 @@ Whether the old credential still works is asked by logins that are not secretops
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.real.mosquitto import Mosquitto, installed_mosquitto
 from tests.real.stack import Stack, make_stack
 
 if TYPE_CHECKING:
-    from tests.real.cloud_stack import CloudStack
+    pass
 
 pytestmark = pytest.mark.real
 
@@ -70,30 +70,3 @@ def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
     assert list(any_store.folder.iterdir()) == []
     assert stack.session().store.versions("mqtt") == versions
     assert stack.log_in(before) == "Success"
-
-
-@pytest.mark.slow
-def test_a_rotation_of_aws_own_schedule_that_was_half_way_publishes_nothing_of_what_was_out(
-    tmp_path: Path, mosquitto: Mosquitto, request: pytest.FixtureRequest
-) -> None:
-    """Its token is of a version that lay in the store: AWS tries it again for a day."""
-    from tests.gates.conftest import aws_stack
-
-    stack = cast("CloudStack", aws_stack(tmp_path, mosquitto.broker(), request))
-    stack.put("broker-admin", dict(mosquitto.admin))
-    stack.rotate()
-    old, attempt = stack.credential(), stack.rotation()
-    for event in attempt.events[:2]:
-        stack.play(event)
-    prepared = stack.session().store.read("mqtt", attempt.version, purpose="test")
-    assert stack.log_in(prepared) == "Success"
-    its = drill(stack, tmp_path)
-    assert its.compromise("mqtt", "--yes").returncode == ExitCode.ATTENTION, "its trail lies in a bucket"
-    new = stack.credential()
-    for event in attempt.again:
-        with pytest.raises(stack.refusals, match="is not the pending one"):
-            stack.play(event)
-    assert stack.credential() == new
-    assert stack.log_in(new) == "Success"
-    for each in (old, prepared):
-        assert stack.log_in(each) != "Success"

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from secretops.errors import ExitCode
-from secretops.operations.compromise import begun, compromise, in_folder
-from secretops.operations.compromise.incident import Step
-from secretops.values import new_password
+from secretops.errors import ExitCode, SecretopsError
+from secretops.operations.compromise import begun, compromise, containment, in_folder
+from secretops.operations.compromise.incident import Incident, Step
+from secretops.targets import open_target
+from secretops.values import Value, new_password
 from tests.contract.drills import Drill, dev_drill, drill, servers
 from tests.real.embedded import Embedded, start_embedded
 from tests.real.stack import PAUSE, make_stack
@@ -79,19 +80,6 @@ def test_who_is_undeclared_in_the_trail_comes_first_and_is_left_to_find_out(dev:
     assert found == [("stra|nger:somebody", False), ("server:somebody", True)]
     assert "stra|nger:somebody" in dev.incident()["left"]["trail"][0] and "stra|nger:somebody" in done.stdout
     assert "| NO | stra\\|nger:somebody |" in dev.page()
-
-
-@pytest.mark.slow
-def test_an_incident_that_is_ended_is_not_gone_on_with(dev: Drill) -> None:
-    dev.stack.rotate()
-    assert dev.compromise("mqtt", "--yes").returncode == ExitCode.DONE
-    first = dev.stack.credential()
-    dev.stack.clock.skip(2)
-    incident = begun(dev.stack.session(), "mqtt", since=None, to=dev.folder)
-    assert incident.moments == ()
-    assert compromise(dev.stack.session(), incident, to=dev.folder).exit_code == ExitCode.DONE
-    assert dev.stack.log_in(first) != "Success"
-    assert len(list(dev.folder.glob("incident-*.json"))) == 2
 
 
 @pytest.mark.slow
@@ -162,3 +150,39 @@ def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Dri
     assert not [path for path in stack.root.rglob("*") if path.is_file() and old in path.read_text(errors="replace")]
     for text in (old, new):
         assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
+
+
+def give(dev: Drill, broker: Embedded, value: Value) -> None:
+    """As somebody who may change users at the broker."""
+    open_target(dev.stack.manifest.broker, dev.stack.manifest.secret("mqtt").kind).apply(broker.admin, value)
+
+
+def test_an_old_password_that_is_given_back_is_found_and_the_incident_goes_on(
+    dev: Drill, embedded_broker: Embedded
+) -> None:
+    stack = dev.stack
+    stack.rotate()
+    old, session, keep = stack.credential(), stack.session(), in_folder(dev.folder)
+
+    def record(incident: Incident) -> None:
+        keep(incident)
+        if incident.moments and incident.moments[-1].step is Step.PROOF and not incident.moments[-1].ended:
+            give(dev, embedded_broker, old)
+
+    with pytest.raises(SecretopsError, match=f"user {old['username']} still logs in"):
+        containment.contain(session, begun(session, "mqtt", since=None, to=dev.folder), given=None, record=record)
+    assert stack.log_in(old) == "Success"
+    assert dev.incident()["ended"] is None
+    assert dev.incident()["done"] == []
+
+
+@pytest.mark.slow
+def test_sessions_that_a_broker_goes_on_with_are_left_to_a_person(dev: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a Coreflux broker does with the sessions of a changed password is not documented."""
+    dev.stack.rotate()
+    monkeypatch.setattr(containment, "_is_over", lambda _: False)
+    session = dev.stack.session()
+    outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
+    assert outcome.exit_code == ExitCode.ATTENTION
+    (told,) = outcome.incident.left[Step.REPLACE]
+    assert dev.stack.manifest.secret("mqtt").users[0] in told or dev.stack.manifest.secret("mqtt").users[1] in told

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from secretops.errors import ExitCode, WaitingError
+from secretops.errors import ExitCode
 from secretops.operations.compromise.advice import tried
 from secretops.targets.digitalocean import API_VARIABLE
 from secretops.values import Value
 from tests.real.agent_stack import owned_stack
 from tests.real.digitalocean import DigitalOcean, digitalocean
-from tests.real.mosquitto import Mosquitto, start_mosquitto
-from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified
+from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, begun, make_certified, trusting_broker
 from tests.real.stack import Stack
 
 pytestmark = pytest.mark.real
@@ -33,21 +32,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
     """A CA that the broker trusts, a certificate, an admin and the server's user."""
-    folder = tmp_path / "broker"
-    (folder / "trusts").mkdir(parents=True)
-    broker: Mosquitto = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
-    try:
-        stack = make_certified(tmp_path, broker)
-        with pytest.raises(WaitingError):
-            stack.stack.rotate(AUTHORITY)
-        stack.trust()
-        stack.stack.rotate(AUTHORITY)
-        stack.stack.rotate(CERTIFICATE)
-        stack.stack.put("broker-admin", dict(broker.admin))
-        assert stack.errors() == {}
-        yield stack
-    finally:
-        broker.stop()
+    with trusting_broker(tmp_path / "broker") as broker:
+        yield begun(make_certified(tmp_path, broker))
 
 
 def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode
 from secretops.operations.doctor import checks, doctor, mend, repairs
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.status import Standing, status
@@ -126,8 +125,6 @@ def lose_the_values(folder: Folder) -> None:
 
 def run(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     return folder.stack.run("doctor", *arguments)
-
-
 
 
 @pytest.mark.slow

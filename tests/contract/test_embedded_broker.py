@@ -6,9 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,19 +76,6 @@ def test_a_foreign_listener_is_left_alone(home: Path) -> None:
         assert broker.start(home, "localhost", port) is broker.Listener.FOREIGN
         assert broker.running(home) is None
         assert broker.stop(home) is False
-
-
-@pytest.mark.slow
-def test_a_pid_file_of_a_process_that_is_no_broker_is_a_leftover(home: Path) -> None:
-    port = free_port()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
-        (home / PID_FILE).write_text(f"{bystander.pid} 127.0.0.1:{port}\n")
-        assert broker.running(home) is None
-        assert broker.stop(home) is False
-        assert broker.start(home, "localhost", port) is broker.Listener.STARTED
-        assert broker.stop(home) is True
-        assert bystander.poll() is None
-        bystander.kill()
 
 
 def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> None:
@@ -200,60 +184,3 @@ def test_a_refused_login_with_the_client_id_of_a_living_session_changes_nothing_
         )
 
     assert asyncio.run(both()) == (False, True, False, True, False, True, True)
-
-
-@pytest.mark.slow
-def test_no_acknowledged_message_is_lost_while_others_subscribe(embedded_broker: Embedded) -> None:
-    """amqtt with a topic plugin loses most of them: a subscription made during a broadcast ends it."""
-    credential, count = fresh(embedded_broker), 30
-    failures: list[BaseException] = []
-    done = threading.Event()
-
-    def subscribe_a_lot() -> None:
-        try:
-            with Connection(embedded_broker.broker(), credential) as guest:
-                while not done.is_set():
-                    guest._client.subscribe([(f"guest/{os.urandom(4).hex()}", 1) for _ in range(50)])
-                    guest.subscribe("guest/synchronised")
-        except BaseException as error:  # for the thread that asserts
-            failures.append(error)
-
-    guests = [threading.Thread(target=subscribe_a_lot) for _ in range(2)]
-    filters = ["#", "+/#", "+/+", "plant/#", "plant/+", "+/count", "plant/count"]
-    with Connection(embedded_broker.broker(), credential) as resident:
-        for each in filters:
-            resident.subscribe(each)
-        for guest in guests:
-            guest.start()
-        try:
-            for number in range(count):
-                resident.publish("plant/count", str(number))
-                for _ in filters:
-                    assert resident.receive(lambda message: message.payload) == str(number).encode()
-        finally:
-            done.set()
-            for guest in guests:
-                guest.join()
-    assert not failures
-
-
-def test_a_newcomer_gets_no_retained_message_that_it_did_not_ask_for(embedded_broker: Embedded) -> None:
-    """amqtt sends it those of every filter that anybody has subscribed to."""
-    import paho.mqtt.publish as once
-
-    credential = fresh(embedded_broker)
-    once.single(
-        "kept/a",
-        "old news",
-        qos=1,
-        retain=True,
-        hostname="localhost",
-        port=embedded_broker.port,
-        auth={"username": credential["username"], "password": credential["password"]},
-    )
-    with Connection(embedded_broker.broker(), credential) as reader:
-        reader.subscribe("kept/#")
-        assert reader.receive(lambda message: message.payload) == b"old news"
-        with Connection(embedded_broker.broker(), credential) as newcomer:
-            newcomer.subscribe("elsewhere/#")
-            assert newcomer.receive(lambda message: message.topic, within=SHORT) is None

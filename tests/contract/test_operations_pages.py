@@ -12,9 +12,6 @@ from pathlib import Path
 import pytest
 
 from secretops.errors import ExitCode
-from secretops.targets.digitalocean import API_VARIABLE
-from tests.real.agent_stack import external_stack, owned_stack
-from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.embedded import Embedded
 from tests.real.issued import make_issued_stack, make_root, signed_by_root, trust
 from tests.real.mosquitto import start_mosquitto
@@ -57,13 +54,6 @@ def follow(
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
-    with digitalocean() as made:
-        monkeypatch.setenv(API_VARIABLE, made.url)
-        yield made
-
-
-@pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
     """Of which nothing has a value yet; the page's folder `clients` is what the broker trusts."""
     folder = tmp_path / "broker"
@@ -73,26 +63,6 @@ def certified(tmp_path: Path) -> Iterator[Certified]:
         yield make_certified(tmp_path, started)
     finally:
         started.stop()
-
-
-def test_agent_key_page_publishes_a_key_tested_or_untested(tmp_path: Path, account: DigitalOcean) -> None:
-    tested, untested, _ = blocks(OPERATIONS / "agent-key.md")
-    stack, key = external_stack(tmp_path / "store", account), account.add("from the dashboard").secret
-    follow(stack, tested, tmp_path, given=key)
-    assert stack.key() == {"api-key": key} and account.shown == [key]
-    said = follow(stack, tested, tmp_path, given="of-another-agent", code=ExitCode.FAILED)
-    assert "of-another-agent" not in said and stack.key() == {"api-key": key}
-    follow(stack, untested, tmp_path, given="of-an-agent-far-away")
-    assert stack.key() == {"api-key": "of-an-agent-far-away"}
-
-
-def test_agent_key_page_makes_keys_with_the_owners_token(tmp_path: Path, account: DigitalOcean) -> None:
-    block = blocks(OPERATIONS / "agent-key.md")[2]
-    stack = owned_stack(tmp_path / "store", account)
-    stack.session().store.forget("agent-admin")
-    said = follow(stack, block, tmp_path, given=account.token)
-    assert account.takes(stack.key())
-    assert account.token not in said and stack.key()["api-key"] not in said
 
 
 def test_certificates_page_makes_trusts_and_changes_a_ca(certified: Certified) -> None:

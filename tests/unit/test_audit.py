@@ -5,7 +5,6 @@ The lines have the form of a real API server's; tests/contract/test_audit_kubern
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,7 @@ from secretops.errors import ExitCode, UsageError
 from secretops.manifest import Broker, BrokerKind, Delivered, KubernetesStore, Manifest, MqttProtocol
 from secretops.operations import audit as audits
 from secretops.operations import reading
-from secretops.operations.audit import MOST_SOURCES, OTHERS, View, audit, moment
-from secretops.trails import kubernetes
-from secretops.trails.kubernetes import KubernetesAuditLog
+from secretops.operations.audit import OTHERS, View, audit, moment
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -131,22 +128,6 @@ def test_what_is_about_something_else_is_passed_over(tmp_path: Path) -> None:
     assert (found.rows, found.broken, found.lines) == ([], 0, 6)
 
 
-def test_undeclared_readers_come_first_and_among_them_those_that_got_a_value(tmp_path: Path) -> None:
-    found = view(
-        tmp_path,
-        [
-            event(SERVER, time=NOW + timedelta(hours=9)),
-            event("denied", code=403, time=NOW + timedelta(hours=8)),
-            event("early", time=NOW),
-            event("late", time=NOW + timedelta(hours=1)),
-            event("writer", verb="create", code=201),
-            event("missed", code=404),
-        ],
-    )
-    assert [row.reader for row in found.rows] == ["late", "early", "writer", "denied", "missed", SERVER]
-    assert [row.outcome for row in found.rows] == ["got it", "got it", "done", "denied", "no value", "got it"]
-
-
 @pytest.mark.parametrize(("verb", "outcome"), [("create", "done"), ("update", "done"), ("patch", "got it")])
 def test_a_change_by_who_is_not_declared_is_an_alarm(tmp_path: Path, verb: str, outcome: str) -> None:
     found = view(tmp_path, [event("mallory", verb=verb)])
@@ -173,20 +154,6 @@ def test_a_watch_is_one_read_though_the_log_tells_of_it_twice(tmp_path: Path) ->
     assert {row.reader: (row.count, row.outcome) for row in found.rows} == {"jane": (3, "got it"), "eve": (1, "denied")}
 
 
-def test_a_read_under_the_id_of_an_open_watch_is_counted_all_the_same(tmp_path: Path) -> None:
-    begun = event("jane", id="chosen", verb="watch", stage="ResponseStarted")
-    found = view(tmp_path, [begun, event("jane", id="chosen"), event("jane", id="chosen")])
-    assert {row.operation: row.count for row in found.rows} == {"watch": 1, "get": 2}
-
-
-def test_one_row_has_its_count_its_times_and_a_few_of_its_sources(tmp_path: Path) -> None:
-    events = [event(address=f"10.0.0.{index}", time=NOW + timedelta(minutes=index)) for index in range(50)]
-    (row,) = view(tmp_path, reversed(events)).rows
-    assert (row.count, row.first, row.last) == (50, NOW, NOW + timedelta(minutes=49))
-    assert len(row.sources) == MOST_SOURCES
-    assert "10.0.0.49 kubectl/v1.37.2" in row.sources
-
-
 def test_since_reader_and_secret_narrow_it(tmp_path: Path) -> None:
     events = [
         event("jane", time=NOW),
@@ -207,27 +174,6 @@ def test_a_log_that_holds_values_is_an_alarm_of_its_own(tmp_path: Path) -> None:
     assert (found.bodies, found.exit_code) == (1, ExitCode.ATTENTION)
     refused = event(SERVER, code=403, level="RequestResponse", responseObject={"kind": "Status"})
     assert view(tmp_path, [refused]).bodies == 0
-
-
-BROKEN = (
-    b"not json",
-    b'{"kind": "Event"',
-    b"[1]",
-    b"null",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    b'{"kind": "Event"}',
-    json.dumps(event(requestReceivedTimestamp="soon")).encode(),
-    json.dumps(event() | {"user": ["x"]}).encode(),
-    json.dumps(event(objectRef="x")).encode(),
-    json.dumps(event(verb=["get"])).encode(),
-)
-
-
-def test_broken_lines_are_counted_and_stop_nothing(tmp_path: Path) -> None:
-    found = view(tmp_path, [event("first"), *BROKEN, b"", event("last")])
-    assert (found.broken, found.lines) == (len(BROKEN), len(BROKEN) + 2)
-    assert {row.reader for row in found.rows} == {"first", "last"}
 
 
 def test_a_line_without_end_is_broken_and_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,19 +200,6 @@ def test_files_of_which_no_line_is_a_record_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none of 2 lines is a record"):
         view(tmp_path, [b"I1125 klog", b"I1125 klog"])
     assert view(tmp_path, []).exit_code == ExitCode.DONE
-
-
-def test_a_packed_log_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:
-    lines = b"".join(json.dumps(event(f"reader-{index}", id=str(index))).encode() + b"\n" for index in range(2000))
-    packed = tmp_path / "audit.log.gz"
-    packed.write_bytes(gzip.compress(lines)[:-2000])
-    whole = tmp_path / "whole.log"
-    whole.write_bytes(json.dumps(event("of-the-next-file")).encode())
-    found = audit(MANIFEST, [str(packed), str(whole)])
-    assert found.broken in (1, 2)  # its last line may be cut, too
-    readers = {row.reader for row in found.rows}
-    assert {"reader-0", "of-the-next-file"} <= readers
-    assert "reader-1999" not in readers
 
 
 def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -> None:
@@ -305,16 +238,6 @@ def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:
     assert done.returncode == 3
     assert b"\x1b" not in done.stdout
     assert b"mallory\\x1b[2J[red]\\n" in done.stdout
-
-
-def test_watches_that_never_end_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes, "MOST_OPEN", 20)
-    assert isinstance(MANIFEST.store, KubernetesStore)
-    trail = KubernetesAuditLog(MANIFEST.store)
-    for index in range(50):
-        begun = {**event("watcher", id=str(index)), "verb": "watch", "stage": "ResponseStarted"}
-        assert list(trail.read(json.dumps(begun).encode()))
-    assert len(trail._open) == 20
 
 
 @pytest.fixture

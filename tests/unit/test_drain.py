@@ -51,26 +51,6 @@ def test_what_was_posted_and_is_no_call_yet_is_answered_first() -> None:
     assert anyio.run(scenario) == ["done", "drained"]
 
 
-def test_over_sse_what_was_handed_on_and_is_no_call_yet_is_answered_first() -> None:
-    async def scenario() -> list[str]:
-        calls, told = CallsUnderWay(), list[str]()
-        handler = known(calls, _answer)
-
-        async def handed_on() -> None:
-            for _ in range(drain._QUIET_TURNS // 2):
-                await anyio.sleep(0)
-            told.append(await handler())
-
-        async with anyio.create_task_group() as tasks:
-            with calls.posted():
-                tasks.start_soon(handed_on)
-                await anyio.sleep(0)
-            tasks.start_soon(drained, calls, told)
-        return told
-
-    assert anyio.run(scenario) == ["done", "drained"]
-
-
 @pytest.mark.parametrize("begins", ["before", "after"], ids=["under way", "begun after others were given up"])
 def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "CALL_SECONDS", 0.05)

@@ -160,27 +160,6 @@ def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: 
     assert following.state.versions == {"mqtt": "v-3"}
 
 
-def test_follower_forgets_a_refused_version_when_the_one_in_use_is_back(following: Following) -> None:
-    first = following.source.settings
-    following.source.version, following.source.settings = "v-2", UsageError("no port", rule="r", remedy="m")
-    following.follower._look()
-    following.source.version, following.source.settings = "v-1", first
-    following.follower._look()
-    following.offers("v-2")
-    following.follower._look()
-    assert following.swaps == ["v-2"], "it is not a version that waits for its next try"
-
-
-def test_follower_goes_on_after_an_error_that_nobody_expected(following: Following) -> None:
-    def odd(_: ServerSettings) -> None:
-        raise KeyError("something")
-
-    following.follower._tell = odd
-    following.offers("v-2")
-    following.follower._look()
-    assert (following.swaps, following.state.refused_versions) == ([], 1)
-
-
 @pytest.mark.parametrize("may", [True, False])
 def test_swap_refuses_a_user_that_may_subscribe_to_less(following: Following, may: bool) -> None:
     old: Any = SimpleNamespace(
@@ -253,12 +232,3 @@ def test_looks_polls_where_nothing_can_be_watched(silent: str, tmp_path: Path, m
             stopping.set()
     over.cancel()
     assert seen == 3
-
-
-def test_looks_watches_a_folder_that_comes_later(tmp_path: Path) -> None:
-    later, stopping = tmp_path / "later", threading.Event()
-    for _ in looks(lambda: {later}, stopping, every=0.01):
-        if later.exists():
-            stopping.set()
-        else:
-            later.mkdir()

@@ -75,10 +75,3 @@ def test_a_token_that_the_environment_lacks_can_not_come_any_more(
     values, _, _ = first_values("env:")
     with pytest.raises(UsageError, match=r"--listen 0\.0\.0\.0:0 without a token"):
         values.look()
-
-
-def test_on_loopback_nothing_is_waited_for_without_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, _ = all_but_the_token("files", tmp_path, monkeypatch)
-    values, state, _ = first_values(source, "127.0.0.1:0")
-    values.look()
-    assert state.waiting_for == ()
