@@ -67,22 +67,6 @@ def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
     assert len(slept) == 1 and seconds[0] <= slept[0] <= seconds[1]
 
 
-def test_all_questions_about_one_thing_have_one_end(account: DigitalOcean, slept: list[float]) -> None:
-    known = OwnedAgent(url=account.url, id=account.agent, prefix="it")
-    agent = DigitalOceanAgent(known, admin=lambda: account.admin, sleep=slept.append, patience=Patience(left=8))
-    account.fail("list", Fault.LIMITED, Fault.LIMITED)
-    agent.listed()
-    account.fail("create", Fault.LIMITED)
-    with pytest.raises(UnreachableError, match="429") as told:
-        agent.create("it")
-    assert slept == [3, 3] and not isinstance(told.value, LostError), "nothing was made"
-
-    spent = DigitalOceanAgent(known, admin=lambda: account.admin, patience=Patience(left=0))
-    with pytest.raises(UnreachableError, match="not asked") as told:
-        spent.create("it")
-    assert not isinstance(told.value, LostError) and account.names() == []
-
-
 def test_what_stays_on_this_machine_is_shown_to_no_proxy(
     account: DigitalOcean, agent: DigitalOceanAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

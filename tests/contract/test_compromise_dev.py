@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -60,26 +59,6 @@ def test_every_server_that_reported_before_is_waited_for_and_one_that_stays_behi
     assert outcome.exit_code == (ExitCode.ATTENTION if stops else ExitCode.DONE)
     assert outcome.incident.servers == 2
     assert [told[:6] for told in outcome.incident.left.get(Step.READERS, ())] == ["1 of 2"] * stops
-
-
-@pytest.mark.slow
-def test_who_is_undeclared_in_the_trail_comes_first_and_is_left_to_find_out(dev: Drill) -> None:
-    stack = dev.stack
-    stack.rotate()
-    now = stack.clock()
-    record = {"operation": "read", "secret": "mqtt", "version": "v", "purpose": "|<b>`x`"}
-    theirs = [
-        {**record, "time": (now - timedelta(hours=hours)).isoformat(), "actor": f"{who}:somebody@there"}
-        for who, hours in (("server", 1), ("stra|nger", 2), ("long-ago", 30))
-    ]
-    log = dev.folder / "trail.jsonl"
-    log.write_text("".join(f"{json.dumps(each)}\n" for each in theirs))
-    done = dev.compromise("mqtt", "--yes", "--trail", str(log))
-    assert done.returncode == ExitCode.ATTENTION, done.stderr
-    found = [(each["reader"], each["declared"]) for each in dev.incident()["reads"]]
-    assert found == [("stra|nger:somebody", False), ("server:somebody", True)]
-    assert "stra|nger:somebody" in dev.incident()["left"]["trail"][0] and "stra|nger:somebody" in done.stdout
-    assert "| NO | stra\\|nger:somebody |" in dev.page()
 
 
 @pytest.mark.slow

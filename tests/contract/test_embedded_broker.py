@@ -131,19 +131,6 @@ def test_a_servers_user_sees_the_actions_and_neither_commands_nor_their_output(e
         assert server.receive(lambda message: message.topic, within=SHORT) is None
 
 
-def test_a_command_without_the_right_is_dropped_and_the_session_lives(embedded_broker: Embedded) -> None:
-    with (
-        Connection(embedded_broker.broker(), fresh(embedded_broker)) as server,
-        Connection(embedded_broker.broker(), embedded_broker.admin) as admin,
-    ):
-        admin.subscribe(ANSWERS)
-        server.publish(COMMANDS, f"-listUserGroups {server.username} -requestId mine")
-        assert admin.receive(lambda message: message.payload, within=SHORT) is None
-        server.subscribe("plant/a")
-        server.publish("plant/a", "still here")
-        assert server.receive(lambda message: message.payload) == b"still here"
-
-
 def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_broker: Embedded) -> None:
     theirs, others = fresh(embedded_broker), fresh(embedded_broker)
     target = CorefluxTarget(embedded_broker.broker(), admin=False)

@@ -23,7 +23,6 @@ from secretops.values import Value
 from tests.real.launched import (
     DEADLINE,
     ON_BOTH_BROKERS,
-    ON_UPSTREAMS_SERVER,
     ONE_BROKER,
     WITNESS,
     RealBroker,
@@ -317,31 +316,6 @@ def test_a_version_that_cannot_be_used_is_refused_and_the_next_good_one_is_taken
 
     launched.run(scenario)
     assert launched.log.count(REFUSED) == 1 and first not in launched.log
-
-
-@pytest.mark.slow
-@ON_UPSTREAMS_SERVER  # the small server has no tool that waits
-@ON_BOTH_BROKERS
-def test_a_tool_that_waits_for_a_message_gets_it_although_the_client_changes_meanwhile(launched: Launched) -> None:
-    launched.env("server-a", launched.user("server-a"))
-    answers: list[str] = []
-
-    async def scenario(session: ClientSession) -> None:
-        await until_connected(session)
-
-        async def wait() -> None:
-            answers.append(await tell(session, "mqtt_read_topic_once", topic="test/once", timeout=DEADLINE))
-
-        with Witness(launched.broker.broker(), WITNESS) as witness:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(wait)
-                await launched.until_logged("[One-off] Subscribing")
-                launched.env("server-b", launched.user("server-b"))
-                await launched.until_logged(TAKEN)
-                witness.say("test/once", "it came")
-
-    launched.run(scenario)
-    assert "it came" in answers[0]
 
 
 @pytest.mark.slow

@@ -95,11 +95,6 @@ def test_a_wrong_section_is_refused_with_value_rule_and_remedy(agent: str, told:
         assert text in problem and "it-is-secret" not in problem
 
 
-def test_no_stack_declares_the_tokens_secret_or_takes_the_agents_variable() -> None:
-    assert "secrets.agent-admin: declared" in refusals("", secrets="{agent-admin: {fields: [token]}}")[0]
-    assert "DO_AGENT_URL" in refusals("", secrets="{do: {fields: [agent-url]}}")[0]
-
-
 def test_a_rotator_in_a_cluster_that_may_reach_no_public_host_can_make_no_keys() -> None:
     sections = {
         "store": "{kind: kubernetes}",

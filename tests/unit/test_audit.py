@@ -15,9 +15,7 @@ import pytest
 
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import Broker, BrokerKind, Delivered, KubernetesStore, Manifest, MqttProtocol
-from secretops.operations import audit as audits
-from secretops.operations import reading
-from secretops.operations.audit import OTHERS, View, audit, moment
+from secretops.operations.audit import View, audit, moment
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -95,15 +93,6 @@ def test_who_is_declared(tmp_path: Path, user: str, groups: list[str], declared:
     assert found.exit_code == (ExitCode.DONE if declared else ExitCode.ATTENTION)
 
 
-def test_a_node_is_declared_where_pods_mount_and_nowhere_else(tmp_path: Path) -> None:
-    node = {"groups": ["system:nodes", "system:authenticated"]}
-    found = view(
-        tmp_path, [event("system:node:n1", **node), event("system:node:n1", **node, target={"name": VERSIONS})]
-    )
-    assert {row.secret: row.declared for row in found.rows} == {SECRETS: True, VERSIONS: False}
-    assert found.exit_code == ExitCode.ATTENTION
-
-
 def test_a_list_counts_as_a_read_of_all_and_is_declared_only_for_who_may_have_all(tmp_path: Path) -> None:
     every = {"name": None}
     events = [
@@ -176,32 +165,6 @@ def test_a_log_that_holds_values_is_an_alarm_of_its_own(tmp_path: Path) -> None:
     assert view(tmp_path, [refused]).bodies == 0
 
 
-def test_a_line_without_end_is_broken_and_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LONGEST_LINE", 4096)
-    found = view(tmp_path, [b"{" + b"x" * (2 * 4096 + 10), event()])
-    assert (found.lines, found.broken, len(found.rows)) == (2, 1, 1)
-
-
-def test_names_without_end_take_no_memory_without_end_and_hide_nobody_who_got_a_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audits, "MOST_ROWS", most := 50)
-    asked = 2 * most
-    names = (event(f"nobody-{number}", id=f"{number}", code=403) for number in range(asked))
-    nodes = (event(f"system:node:{number}", id=f"n{number}", groups=["system:nodes"]) for number in range(7))
-    found = view(tmp_path, [*names, event(SERVER, id="s"), *nodes, event("mallory", id="m"), event("john", id="j")])
-    assert [row.reader for row in found.rows[:2]] in (["mallory", "john"], ["john", "mallory"])
-    others = {row.reader: row.count for row in found.rows if row.reader in OTHERS.values()}
-    assert others == {OTHERS[False]: asked - most, OTHERS[True]: 8}
-    assert len(found.rows) == most + 4
-
-
-def test_files_of_which_no_line_is_a_record_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="none of 2 lines is a record"):
-        view(tmp_path, [b"I1125 klog", b"I1125 klog"])
-    assert view(tmp_path, []).exit_code == ExitCode.DONE
-
-
 def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -> None:
     for name, why in ((tmp_path / "none.log", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(UsageError, match=why):
@@ -222,12 +185,6 @@ def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -
 )
 def test_since_is_a_duration_or_a_time(text: str, time: datetime) -> None:
     assert moment(text, NOW) == time
-
-
-@pytest.mark.parametrize("text", ["", "5m", "-1h", "99999999999d", "2026-13-01"])
-def test_another_since_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(UsageError, match="--since 24h"):
-        moment(text, NOW)
 
 
 def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 import os
@@ -143,21 +142,6 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     assert examined["folder"]["value"].endswith("is not there")
     assert {name for name, one in examined.items() if one["level"] == "ok"} == {"broker"}
     assert "lost-store.md" in examined["secret mqtt"]["remedy"]
-
-
-def test_doctor_looks_for_what_the_program_makes_by_its_name() -> None:
-    pytest.importorskip("lightkube")
-    from secretops.operations.doctor.kubernetes import CERT_MANAGER, ROTATOR, SERVER
-
-    tree = ast.parse((Path(__file__).parents[2] / "components" / "kubernetes" / "names.py").read_text())
-    named = {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    assert (named["SERVER"], named["ROTATOR"], named["CERTIFICATE"]) == (SERVER, ROTATOR, CERT_MANAGER)
 
 
 @dataclass(frozen=True)

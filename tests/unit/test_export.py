@@ -128,22 +128,11 @@ def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(prog
     )
 
 
-@pytest.mark.parametrize("at", ["secrets", "/a b", "/a:b", "/50%"])
-def test_a_folder_that_a_unit_can_not_name_is_refused(program: export.Program, at: str) -> None:
-    with pytest.raises(UsageError, match="an absolute path on the manager"):
-        export.timer_files(program, at)
-
-
 def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(UsageError, match="those of dev, prod"):
         export.ask("production")
     with pytest.raises(UsageError, match=r"which stack\?"):
         export.ask(None)
-
-
-def test_a_stack_of_another_platform_is_refused() -> None:
-    with pytest.raises(UsageError, match="dotenv"):
-        export.ask("dev")
 
 
 def test_the_command_writes_the_folder_and_says_what_to_run(

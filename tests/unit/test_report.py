@@ -15,7 +15,7 @@ import pytest
 
 from secretops.engine.journal import Entry, JournalFile
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode, UsageError
+from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol
 from secretops.operations import doctor
 from secretops.operations.doctor.check import Level, Result, ok
@@ -135,18 +135,6 @@ def test_logs_of_a_rotator_are_a_journal_whatever_stands_around_its_lines(elsewh
         found = history(elsewhere, [str(file)])
         assert found.entries == (entry,)
         assert "begin 2026-11-26 06:00 UTC and tell of 1 of 4 secrets" in found.lacking
-
-
-def test_what_a_log_tells_of_another_stack_is_left_out_and_that_is_said(elsewhere: Session, tmp_path: Path) -> None:
-    log = tmp_path / "rotator.log"
-    ours = Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done")
-    JournalFile(log).write(replace(ours, secret="of-another"))
-    with pytest.raises(UsageError, match="of this stack's secrets"):
-        history(elsewhere, [str(log)])
-    JournalFile(log).write(ours)
-    found = history(elsewhere, [str(log)])
-    assert found.entries == (ours,)
-    assert "what the logs tell of of-another" in found.lacking
 
 
 def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
