@@ -153,15 +153,3 @@ def test_an_old_password_that_is_given_back_is_found_and_the_incident_goes_on(
     assert stack.log_in(old) == "Success"
     assert dev.incident()["ended"] is None
     assert dev.incident()["done"] == []
-
-
-@pytest.mark.slow
-def test_sessions_that_a_broker_goes_on_with_are_left_to_a_person(dev: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a Coreflux broker does with the sessions of a changed password is not documented."""
-    dev.stack.rotate()
-    monkeypatch.setattr(containment, "_is_over", lambda _: False)
-    session = dev.stack.session()
-    outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
-    assert outcome.exit_code == ExitCode.ATTENTION
-    (told,) = outcome.incident.left[Step.REPLACE]
-    assert dev.stack.manifest.secret("mqtt").users[0] in told or dev.stack.manifest.secret("mqtt").users[1] in told

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -60,18 +61,11 @@ _AFTER: dict[Fault | None, tuple[int, dict[str, Any] | bytes]] = {
     Fault.GARBAGE_AFTER: (OK, b"<html>It works!</html>"),
     Fault.OTHER_AFTER: (OK, {"ok": True}),
 }
-_IDS = {
-    307: "moved",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    429: "too_many_requests",
-    500: "server_error",
-}
 
 
 def _error(status: int) -> dict[str, Any]:
-    return {"id": _IDS[status], "message": f"{_IDS[status]}, as the description has it"}
+    name = HTTPStatus(status).name.lower()
+    return {"id": name, "message": f"{name}, as the description has it"}
 
 
 @dataclass

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -13,7 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from secretops.errors import UsageError
+from secretops.errors import SecretopsError, UsageError
+from secretops.launcher import drain
+from secretops.launcher.drain import CallsUnderWay
 from secretops.launcher.guard import LOG_EVERY, Refusals
 from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
@@ -269,3 +274,69 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
         "secretops_refused_versions_total": 1,
         "secretops_failed_connects_total": 0,
     }
+
+
+# The end: what a client posted is answered first
+
+
+async def _answer() -> str:
+    return "done"
+
+
+def known(calls: CallsUnderWay, handler: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
+    """`handler` as a server has it that is watched."""
+    handlers: dict[str, Any] = {"call": handler}
+    calls.watch(cast(Any, SimpleNamespace(_mcp_server=SimpleNamespace(request_handlers=handlers))))
+    watched: Callable[[], Awaitable[str]] = handlers["call"]
+    return watched
+
+
+async def drained(calls: CallsUnderWay, told: list[str]) -> None:
+    await calls.drain()
+    told.append("drained")
+
+
+def test_what_was_posted_and_is_no_call_yet_is_answered_first() -> None:
+    async def scenario() -> list[str]:
+        calls, told, begin = CallsUnderWay(), list[str](), anyio.Event()
+        handler = known(calls, _answer)
+
+        async def post() -> None:
+            with calls.posted():
+                await begin.wait()  # its body is read, and its session has not taken it
+                told.append(await handler())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(post)
+            tasks.start_soon(drained, calls, told)
+            await anyio.sleep(2 * drain._TURN * drain._QUIET_TURNS)
+            begin.set()
+        return told
+
+    assert anyio.run(scenario) == ["done", "drained"]
+
+
+@pytest.mark.parametrize("begins", ["before", "after"], ids=["under way", "begun after others were given up"])
+def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(drain, "ANSWER_SECONDS", 60)
+
+    async def scenario() -> list[str]:
+        calls, told = CallsUnderWay(), list[str]()
+        handler = known(calls, cast(Any, anyio.sleep_forever))
+
+        async def post() -> None:
+            with calls.posted():
+                while begins == "after" and not calls._given_up:
+                    await anyio.sleep(0.01)
+                try:
+                    await handler()
+                except SecretopsError as error:
+                    told.append(error.what)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(post)
+            await drained(calls, told)
+        return told
+
+    assert anyio.run(scenario) == ["the server ends, and gave this call up", "drained"]

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import stat
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from secretops.engine.journal import Entry, JournalFile
+from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode
-from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import doctor
 from secretops.operations.doctor.check import Level, Result, ok
 from secretops.operations.history import history
 from secretops.operations.report import report
-from secretops.operations.session import Session
 from secretops.operations.status import Standing
 from secretops.report import page
 from secretops.values import Value
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
-from tests.unit.report_data import HOSTILE, NOW, made
+from tests.unit.report_data import HOSTILE, made
 from tests.unit.test_cli import run
 
 CANARY = "canary-of-this-test-only"
@@ -112,29 +109,6 @@ def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack:
         "prepare",
         "publish",
     ]
-
-
-@pytest.fixture
-def elsewhere(stack: Stack) -> Session:
-    """A stack whose store keeps no journal, and whose trail can't be asked. Its values lie in a folder here."""
-    store = KubernetesStore(namespace="ns", versions="versions", lease="lease")
-    opened = stack.session()
-    return replace(opened, manifest=opened.manifest.model_copy(update={"store": store}))
-
-
-def test_logs_of_a_rotator_are_a_journal_whatever_stands_around_its_lines(elsewhere: Session, tmp_path: Path) -> None:
-    log = tmp_path / "rotator.log"
-    entry = Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done")
-    JournalFile(log).write(entry)
-    line = log.read_text().strip()
-    log.write_text(f'INFO starting\n2026-11-26T06:00:00Z {line}\n{{"level": "info"}}\n{{"time": "2026"\n\n{line}\n')
-    packed = tmp_path / "rotator.log.gz"
-    packed.write_bytes(gzip.compress(log.read_bytes()))
-    assert "secretops report --journal FILE" in history(elsewhere).lacking
-    for file in (log, packed):
-        found = history(elsewhere, [str(file)])
-        assert found.entries == (entry,)
-        assert "begin 2026-11-26 06:00 UTC and tell of 1 of 4 secrets" in found.lacking
 
 
 def read_by(name: str, folder: Path, *, days_ago: float) -> Path:

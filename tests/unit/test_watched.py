@@ -9,7 +9,7 @@ import pytest
 from secretops.engine.decisions import Reason
 from secretops.operations import watched
 from secretops.operations.watched import Watched
-from tests.unit.test_supplied_certificates import ODD, with_extension
+from tests.unit.test_certificates import ODD, with_extension
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
