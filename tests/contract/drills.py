@@ -7,17 +7,13 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from secretops.errors import ExitCode
-from secretops.values import new_password
-from tests.real import launched
-from tests.real.embedded import Embedded
-from tests.real.stack import DEADLINE, PAUSE, MqttSession, Stack, make_stack
+from tests.real.stack import DEADLINE, MqttSession, Stack
 
 STEPS = ("freeze", "replace", "both slots", "proof", "readers", "trail")
 
@@ -42,20 +38,6 @@ class Drill:
         (path,) = self.folder.glob("incident-*.md")
         return path.read_text()
 
-    def until(self, step: str) -> None:
-        """This step has begun."""
-        self.wait(lambda: step in self._begun(), lambda: str(self._begun()))
-
-    @staticmethod
-    def wait(done: Callable[[], bool], said: Callable[[], str]) -> None:
-        end = time.monotonic() + DEADLINE
-        while not done():
-            assert time.monotonic() < end, said()
-            time.sleep(PAUSE)
-
-    def _begun(self) -> list[str]:
-        return [each["step"] for path in self.folder.glob("*.json") for each in json.loads(path.read_text())["moments"]]
-
     def is_gone_through_with(self) -> float:
         """Compromise mqtt as somebody who has two values of it that are good, and a session by each. Seconds from the
         start of the command until the newer one is refused."""
@@ -70,7 +52,9 @@ class Drill:
             began = time.monotonic()
             command = stack.command("compromise", "mqtt", "--yes", "--to", str(self.folder))
             pipe = subprocess.PIPE
-            with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment_of(stack)) as it:
+            with subprocess.Popen(
+                command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **stack.environment}
+            ) as it:
                 while stack.log_in(old) == "Success":
                     assert time.monotonic() - began < DEADLINE
                 refused = time.monotonic() - began
@@ -99,41 +83,7 @@ class Drill:
         return next(str(each["told"]) for each in reversed(self.incident()["moments"]) if each["step"] == step)
 
 
-def dev_drill(folder: Path, broker: Embedded) -> Drill:
-    """Of a folder and the embedded broker, with its admin put."""
-    stack = make_stack(folder / "store", broker.broker())
-    stack.put("broker-admin", dict(broker.admin))
-    return drill(stack, folder)
-
-
 def drill(stack: Stack, folder: Path) -> Drill:
     incidents = folder / "incidents"
     incidents.mkdir()
     return Drill(stack, incidents)
-
-
-@contextmanager
-def servers(dev: Drill, server: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Launchers of the stack's folder, which all report which version they use."""
-    stack, broker = dev.stack, dev.stack.manifest.broker
-    stack.put("agent-key", {"api-key": new_password()})
-    stack.env.write_text(f"{stack.env.read_text()}MQTT_PORT={broker.port}\nMQTT_USE_TLS=false\nMQTT_PROTOCOL=3.1.1\n")
-    command = [*launched.command(f"dotenv:{stack.root}"), "--transport", "http", "--listen", "127.0.0.1:0"]
-    log = dev.folder / "launcher.log"
-    with ExitStack() as opened:
-        stderr = opened.enter_context(log.open("wb"))
-        started = []
-        for _ in range(count):
-            started.append(
-                subprocess.Popen(
-                    command, env=launched.environment(server), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
-                )
-            )
-            opened.callback(started[-1].kill)
-        session = stack.session()
-        dev.wait(lambda: len(session.replicas(session.secret("mqtt")) or ()) == count, log.read_text)
-        yield started
-
-
-def environment_of(stack: Stack) -> dict[str, str]:
-    return {**os.environ, **stack.environment}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,22 @@ import pytest
 from secretops.errors import ExitCode, SecretopsError
 from secretops.operations.compromise import begun, compromise, containment, in_folder
 from secretops.operations.compromise.incident import Incident, Step
+from secretops.replicas import report_text, report_topic
 from secretops.targets import open_target
 from secretops.values import Value, new_password
-from tests.contract.drills import Drill, dev_drill, drill, servers
+from tests.contract.drills import Drill, drill
 from tests.real.embedded import Embedded, start_embedded
-from tests.real.stack import PAUSE, make_stack
+from tests.real.stack import MqttSession, make_stack
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
 def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
-    return dev_drill(tmp_path, embedded_broker)
+    """A folder and the embedded broker, with its admin put."""
+    stack = make_stack(tmp_path / "store", embedded_broker.broker())
+    stack.put("broker-admin", dict(embedded_broker.admin))
+    return drill(stack, tmp_path)
 
 
 def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> None:
@@ -40,22 +42,26 @@ def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("stops", [True, False])
 def test_every_server_that_reported_before_is_waited_for_and_one_that_stays_behind_is_told(
-    dev: Drill, server_folder: Path, stops: bool
+    dev: Drill, stops: bool
 ) -> None:
     stack = dev.stack
     stack.rotate()
-    with servers(dev, server_folder, 2) as (_, slow):
-        if stops:
-            slow.send_signal(signal.SIGSTOP)
-        session = stack.session()
-        incident = begun(session, "mqtt", since=None, to=dev.folder)
 
-        def passes(seconds: float) -> None:
-            time.sleep(PAUSE)
-            stack.clock.skip(seconds * 5 if stops else 0)
+    def report(servers: int) -> None:
+        current, user = stack.session().store.versions("mqtt").current, stack.credential()["username"]
+        assert current
+        with MqttSession(stack.manifest.broker, stack.credential()) as session:
+            for number in range(servers):
+                text = report_text("mqtt", current.id, stack.clock())
+                assert session.publishes(report_topic(user, f"server-{number}"), text, retain=True)
 
-        outcome = compromise(session, incident, to=dev.folder, sleep=passes)
-        slow.send_signal(signal.SIGCONT)
+    def passes(seconds: float) -> None:
+        report(1 if stops else 2)
+        stack.clock.skip(seconds * 5 if stops else 0)
+
+    report(2)
+    session = stack.session()
+    outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder, sleep=passes)
     assert outcome.exit_code == (ExitCode.ATTENTION if stops else ExitCode.DONE)
     assert outcome.incident.servers == 2
     assert [told[:6] for told in outcome.incident.left.get(Step.READERS, ())] == ["1 of 2"] * stops

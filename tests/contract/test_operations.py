@@ -214,19 +214,14 @@ def test_a_value_of_one_line_with_a_control_character_is_refused_and_not_shown(s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lies_in", ["files", "the store alone"])
 def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_then_rotates(
-    lies_in: str, tmp_path: Path, certifying_mosquitto: Mosquitto
+    tmp_path: Path, certifying_mosquitto: Mosquitto
 ) -> None:
     root = tmp_path / "store"
     settings = OutsideBroker(
         kind="mosquitto", host="localhost", port=certifying_mosquitto.port, client_certificate=True, topics=("#",)
     )
-    if lies_in == "files":
-        broker = broker_location(settings, home=root / "broker", certificates=root / "certs")
-    else:
-        broker = broker_location(settings, certificate_secret="client-cert")
-    stack = make_stack(root, broker)
+    stack = make_stack(root, broker_location(settings, certificate_secret="client-cert"))
     with pytest.raises(WaitingError, match="secretops put client-cert"):
         stack.put("broker-admin", dict(certifying_mosquitto.admin))
     pairs = (
@@ -236,7 +231,7 @@ def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_the
     )
     fields = {field: path.read_text() for field, path in pairs}
     good, now = stack.put("client-cert", fields), stack.clock()
-    assert good.verified or lies_in == "files"
+    assert good.verified
     stranger = made("mcp-server", begins=now - timedelta(days=1), ends=now + timedelta(days=30))
     theirs = fields | {"client.crt": stranger.pem, "client.key": private_pem(stranger.key)}
     with pytest.raises(UnreachableError):

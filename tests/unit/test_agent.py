@@ -105,12 +105,6 @@ def test_a_rotator_in_a_cluster_that_may_reach_no_public_host_can_make_no_keys()
     assert "server.copilot_cidrs: [] with agent.kind owned" in problem
 
 
-def test_tasks_that_ask_no_agent_have_none() -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        on_aws(server=", copilot: false", agent=OWNED)
-    assert any("server.copilot: false with agent.kind" in " ".join(str(one).split()) for one in refused.value.problems)
-
-
 def egress(deployed: Deployed) -> list[Any]:
     found: list[Any] = deployed.resources["rotator-network"].inputs["spec"]["egress"]
     return [[port["port"] for port in rule["ports"]] for rule in found]

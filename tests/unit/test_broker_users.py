@@ -114,20 +114,6 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     assert isinstance(command.name, str)
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "arguments", "request_id"),
-    [
-        ("-addUser a b", "addUser", ("a", "b"), None),
-        ("--add-user a b --request-id 7", "addUser", ("a", "b"), "7"),
-        ("-addUser it's #fine", "addUser", ("it's", "#fine"), None),
-        ("-requestId 7", "requestId", ("7",), None),
-    ],
-)
-def test_commands_as_documented(text: str, name: str, arguments: tuple[str, ...], request_id: str | None) -> None:
-    command = parse(text)
-    assert (command.name, command.arguments, command.request_id) == (name, arguments, request_id)
-
-
 # Carrying out
 
 

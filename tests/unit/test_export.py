@@ -11,10 +11,9 @@ import yaml
 
 from components.section import PROJECT_FOLDER
 from secretops import cli
-from secretops.errors import UnreachableError, UsageError
+from secretops.errors import UsageError
 from secretops.manifest import Manifest
 from secretops.operations import export
-from secretops.stores.swarm import attached
 from tests.unit.harness import ca_file
 from tests.unit.swarm_stack import IMAGE, NETWORK, V3, file_on_swarm, on_swarm, spec
 
@@ -145,17 +144,3 @@ def test_the_command_writes_the_folder_and_says_what_to_run(
     assert code == 0
     assert f"docker stack deploy --compose-file {to}/compose.yaml coreflux-mcp-prod" in told
     assert sorted(path.name for path in to.iterdir()) == ["compose.yaml", "rotator-ca", "rotator-manifest", "server-ca"]
-
-
-def test_a_command_that_can_not_ask_which_versions_are_current_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
-) -> None:
-    def away(_service: str) -> None:
-        raise UnreachableError("no Docker daemon answers", rule="it has to", remedy="start it")
-
-    monkeypatch.setattr(export, "ask", lambda _stack: program)
-    monkeypatch.setattr(attached, "attached", away)
-    code, told = said(monkeypatch, capsys, "compose", "--stack", "prod", "--to", str(tmp_path / "out"))
-
-    assert (code, "no Docker daemon answers" in told) == (UnreachableError.exit_code, True)
-    assert not (tmp_path / "out").exists()
