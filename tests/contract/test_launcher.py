@@ -8,21 +8,26 @@ import secrets
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
 from mcp import ClientSession
 
+from secretops.launcher.upstream import AgentRequests
 from secretops.replicas import read_reports
 from secretops.values import Value
 from tests.real.launched import (
     DEADLINE,
     ON_BOTH_BROKERS,
+    ON_UPSTREAMS_SERVER,
     ONE_BROKER,
     WITNESS,
     RealBroker,
@@ -344,3 +349,109 @@ def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
         process.kill()
         process.wait(DEADLINE)
     anyio.run(launched.until, "the last will", lambda: launched.reports() == {})
+
+
+# Which agent the server asks, and with which key
+
+
+pytestmark = pytest.mark.real
+
+PATH = "/api/v1/chat/completions"
+
+
+@dataclass
+class Agent:
+    """A server that answers as an agent does, and remembers what it was asked with."""
+
+    url: str
+    said: str
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """(path, Authorization) of each request."""
+    moves: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        return [shown.removeprefix("Bearer ") for _, shown in self.asked]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        agent: Agent = self.server.agent  # type: ignore[attr-defined]
+        self.rfile.read(int(self.headers["Content-Length"]))
+        agent.asked.append((self.path, self.headers["Authorization"]))
+        choice = {"index": 0, "message": {"role": "assistant", "content": agent.said}}
+        body = json.dumps({"choices": [choice]}).encode()
+        self.send_response(307 if agent.moves else 200)
+        self.send_header("Location", f"{agent.url}/elsewhere")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def agents() -> Iterator[tuple[Agent, Agent]]:
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), _Handler) for _ in range(2)]
+    made = []
+    for number, server in enumerate(servers):
+        server.agent = Agent(f"http://127.0.0.1:{server.server_port}", f"LOT of agent {number}")  # type: ignore[attr-defined]
+        made.append(server.agent)  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield made[0], made[1]
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+@pytest.mark.slow
+@ON_UPSTREAMS_SERVER
+def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
+    launched: Launched, agents: tuple[Agent, Agent]
+) -> None:
+    first, second = agents
+    password, old, new = launched.user("server-a"), secrets.token_hex(20), secrets.token_hex(20)
+
+    def lay(agent: Agent, key: str, version: str) -> None:
+        more = {"DO_AGENT_URL": agent.url, "DO_AGENT_API_KEY": key, "SECRETOPS_VERSION_AGENT_KEY": version}
+        launched.env("server-a", password, **more)
+
+    lay(first, old, "v-1")
+
+    async def scenario(session: ClientSession) -> None:
+        assert "LOT of agent 0" in await tell(session, "request_lot_code", query="a pump")
+        assert first.asked == [(PATH, f"Bearer {old}")] and second.asked == []
+        lay(first, new, "v-2")
+        await launched.until_logged("On version v-2 of agent-key now")
+        await tell(session, "request_lot_code", query="a pump")
+        assert first.keys == [old, new]
+        lay(second, new, "v-3")
+        await launched.until_logged("On version v-3 of agent-key now")
+        assert "LOT of agent 1" in await tell(session, "request_lot_code", query="a pump")
+
+    launched.run(scenario)
+    assert first.keys == [old, new] and second.asked == [(PATH, f"Bearer {new}")]
+    assert old not in launched.log and new not in launched.log
+
+
+def test_what_the_server_asks_of_others_is_not_led_elsewhere(agents: tuple[Agent, Agent]) -> None:
+    agent, other = agents
+    requests = AgentRequests(agent.url)
+    assert requests.post(f"{other.url}/api/lot-verifier", json={}, headers={"Authorization": "none"}).ok
+    assert agent.asked == [] and other.asked == [("/api/lot-verifier", "none")]
+    assert AgentRequests(None).post(agent.url + PATH, json={}, headers={"Authorization": "Bearer it"}).ok
+    assert agent.keys == ["it"], "without a URL of the stack's own the server's is asked"
+    assert issubclass(requests.exceptions.Timeout, Exception)
+
+
+def test_an_agent_that_has_moved_sends_nobody_on_with_the_key(agents: tuple[Agent, Agent]) -> None:
+    agent, _ = agents
+    agent.moves = True
+    answer = AgentRequests(agent.url).post(
+        f"https://example.com{PATH}", json={}, headers={"Authorization": "Bearer it"}
+    )
+    assert answer.status_code == 307
+    assert agent.asked == [(PATH, "Bearer it")]

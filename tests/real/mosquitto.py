@@ -283,7 +283,7 @@ def signed(
     """A server's or a client's, which ends after that time; a CA's where nobody signs it."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    signer = issuer[1] if issuer else key
+    signer, is_ca = issuer[1] if issuer else key, issuer is None
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -292,23 +292,10 @@ def signed(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - lived)
         .not_valid_after(now + ends)
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=issuer is None,
-                crl_sign=issuer is None,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
+        .add_extension(x509.KeyUsage(True, False, False, False, False, is_ca, is_ca, False, False), critical=True)
     )
     if issuer:
         names = x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *also)])

@@ -12,7 +12,6 @@ from components.next_step import next_step
 from secretops.launcher.variables import OWN_VARIABLES
 from secretops.manifest import COPILOT, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
 from settings import ConfigurationError
-from tests.real.upstream import real_server
 from tests.unit.aws_stack import a_kubeconfig, on_aws
 from tests.unit.azure_stack import on_azure
 from tests.unit.harness import Deployed, deploy, texts
@@ -57,13 +56,6 @@ def test_without_the_section_the_key_is_the_copilots_and_an_operator_supplies_it
     assert found["agent-key"].agent == ExternalAgent(url=COPILOT)
     assert not found["agent-key"].is_made and "agent-admin" not in found
     assert file().parse("dev").agent is None
-
-
-def test_the_copilots_address_is_the_one_that_upstreams_server_has() -> None:
-    folder = real_server()
-    if folder is None:
-        pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
-    assert f'"{COPILOT}/api/v1/chat/completions"' in (folder / "server.py").read_text()
 
 
 def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator_alone_reads() -> None:

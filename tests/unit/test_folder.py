@@ -193,14 +193,6 @@ def test_two_resources_of_one_root_come_and_go_without_each_others_lines(root: P
     assert env_file.values((root / "config/.env").read_text()) == {"MQTT_PASSWORD": "x"}
 
 
-def test_a_folder_that_is_gone_is_gone_from_the_state_too(root: Path, made: dict[str, Any]) -> None:
-    assert PROVIDER.read(str(root), made).id == str(root)
-
-    shutil.rmtree(root)
-
-    assert not PROVIDER.read(str(root), made).id
-
-
 # Refusals
 
 

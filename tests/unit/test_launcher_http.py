@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,8 +25,11 @@ from secretops.launcher.guard import LOG_EVERY, Refusals
 from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
 from secretops.launcher.listening import Address, Names, listening, parse_listen
+from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
-from secretops.values import Value
+from secretops.launcher.waiting import FirstValues
+from secretops.manifest import HTTP_TOKEN
+from secretops.values import Value, new_password
 
 
 class Clock:
@@ -340,3 +345,61 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, mon
         return told
 
     assert anyio.run(scenario) == ["the server ends, and gave this call up", "drained"]
+
+
+# What is waited for before it serves
+
+
+DEADLINE = 60.0
+
+
+def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:
+    listens = listening("http", address, ())
+    assert listens
+    state, stopping = LauncherState(), threading.Event()
+    return FirstValues(open_source(source), listens, BearerTokens(), state, stopping), state, stopping
+
+
+def all_but_the_token(scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
+    """A source of that kind, and the file that brings the token."""
+    monkeypatch.setenv("MQTT_BROKER", "localhost")
+    password = new_password()
+    if scheme == "files":
+        (folder / "mqtt-user").write_text("user")
+        (folder / "mqtt-password").write_text(password)
+        return f"files:{folder}", folder / "http-token"
+    monkeypatch.setenv("MQTT_USER", "user")
+    monkeypatch.setenv("MQTT_PASSWORD", password)
+    monkeypatch.setenv("MCP_HTTP_TOKEN_FILE", str(folder / "token"))
+    return "env:", folder / "token"
+
+
+@pytest.mark.parametrize("scheme", ["files", "env, naming a file"])
+def test_all_there_but_the_token_is_waited_for_where_it_may_still_come(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, token = all_but_the_token(scheme, tmp_path, monkeypatch)
+    values, state, stopping = first_values(source)
+    values.look()
+    assert list(state.waiting_for) == [HTTP_TOKEN[0]]
+    over = threading.Timer(DEADLINE, stopping.set)
+    over.start()
+    token.write_text(new_password())
+    try:
+        assert values.wait()
+    finally:
+        over.cancel()
+    assert list(state.waiting_for) == []
+
+
+@pytest.mark.parametrize("password", [True, False], ids=["all else is there", "the password is missing too"])
+def test_a_token_that_the_environment_lacks_can_not_come_any_more(
+    password: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MQTT_BROKER", "localhost")
+    monkeypatch.setenv("MQTT_USER", "user")
+    if password:
+        monkeypatch.setenv("MQTT_PASSWORD", new_password())
+    values, _, _ = first_values("env:")
+    with pytest.raises(UsageError, match=r"--listen 0\.0\.0\.0:0 without a token"):
+        values.look()
