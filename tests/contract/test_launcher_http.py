@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,6 @@ import httpx
 import pytest
 from mcp import ClientSession
 from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamablehttp_client
 from mcp.shared.exceptions import McpError
 
 from secretops.values import Value
@@ -32,7 +31,7 @@ from tests.real.launched import (
     environment,
     let_in,
 )
-from tests.real.mcp_client import tell
+from tests.real.mcp_client import http_session, tell
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
 
@@ -123,15 +122,13 @@ class Launched:
 
     @asynccontextmanager
     async def session(self, token: str | None = None) -> AsyncIterator[ClientSession]:
-        async with AsyncExitStack() as stack:
-            if self.transport == "sse":
-                client = sse_client(f"{self.url}/sse", headers=self.headers(token), timeout=DEADLINE)
-                read, write = await stack.enter_async_context(client)
-            else:
-                streamable = streamablehttp_client(f"{self.url}/mcp", headers=self.headers(token), timeout=DEADLINE)
-                read, write, _ = await stack.enter_async_context(streamable)
-            session = ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE))
-            await stack.enter_async_context(session)
+        if self.transport == "http":
+            async with http_session(self.url, token or self.token) as session:
+                yield session
+            return
+        client = sse_client(f"{self.url}/sse", headers=self.headers(token), timeout=DEADLINE)
+        patience = timedelta(seconds=DEADLINE)
+        async with client as (read, write), ClientSession(read, write, read_timeout_seconds=patience) as session:
             await session.initialize()
             yield session
 

@@ -89,23 +89,16 @@ def session(broker: Broker, who: Value, topic: str) -> Iterator[Connection]:
         yield connection
 
 
-def test_applying_twice_changes_nothing_and_drops_nobody(row: Row) -> None:
-    credential, target = fresh(), row.target()
-    target.apply(row.admin, credential)
-    with session(row.broker, credential, "plant/live") as live:
-        target.apply(row.admin, credential)
-        assert comes_back(live, "plant/live")
-    target.verify(credential)
-
-
-def test_applying_to_the_idle_user_leaves_the_other_users_session_alone(row: Row) -> None:
+def test_applying_twice_or_to_the_idle_user_leaves_the_live_session_alone(row: Row) -> None:
     live_user, idle_user, target = fresh(), fresh(), row.target()
     target.apply(row.admin, live_user)
     with session(row.broker, live_user, "plant/live") as live:
+        target.apply(row.admin, live_user)
         target.apply(row.admin, fresh(username=idle_user["username"]))
         assert comes_back(live, "plant/live")
         target.retire(row.admin, idle_user["username"])
         assert comes_back(live, "plant/live")
+    target.verify(live_user)
 
 
 @pytest.mark.parametrize("admin", [False, True])

@@ -87,7 +87,7 @@ def test_a_wrong_section_is_refused_with_value_rule_and_remedy(agent: str, told:
         assert text in problem and "it-is-secret" not in problem
 
 
-def test_a_rotator_in_a_cluster_that_may_reach_no_public_host_can_make_no_keys() -> None:
+def test_a_platform_that_reaches_no_agent_can_make_no_keys() -> None:
     sections = {
         "store": "{kind: kubernetes}",
         "server": '{kind: kubernetes, image: "registry.example.com/it:1", copilot_cidrs: []}',
@@ -95,6 +95,8 @@ def test_a_rotator_in_a_cluster_that_may_reach_no_public_host_can_make_no_keys()
     }
     (problem,) = refusals(OWNED, **sections)
     assert "server.copilot_cidrs: [] with agent.kind owned" in problem
+    with pytest.raises(ConfigurationError, match=r"server.copilot: false with agent.kind"):
+        on_aws(server=", copilot: false", agent=OWNED)
 
 
 def egress(deployed: Deployed) -> list[Any]:

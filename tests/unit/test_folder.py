@@ -113,15 +113,6 @@ def test_drift_is_found_and_repaired_when(spoil: Callable[[Path], object], root:
     assert env_file.values((root / "config/.env").read_text()) == {"MQTT_BROKER": "localhost", "MQTT_PORT": "1883"}
 
 
-def test_others_lines_and_files_are_no_drift(root: Path, made: dict[str, Any]) -> None:
-    with (root / "config/.env").open("a") as file:
-        file.write("MQTT_USER=a\nMQTT_PASSWORD='b'\n# a remark\n")
-    (root / "versions/mqtt").mkdir()
-    (root / "certs/ca.crt").touch(mode=0o644)
-
-    assert changes(made, props(root)) is False
-
-
 def test_only_a_root_that_moves_is_a_new_folder(root: Path, made: dict[str, Any]) -> None:
     for changed, replaced in ((props(root, files={}), []), (props(root.with_name("elsewhere")), ["root"])):
         result = PROVIDER.diff(str(root), made, changed)
