@@ -102,7 +102,7 @@ def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: S
 
 
 def test_a_compromised_password_is_refused_and_no_preview_sees_a_change(stack: Stack, tmp_path: Path) -> None:
-    """How soon, tests/contract/test_compromise_dev.py measures."""
+    """How soon, tests/contract/test_compromise.py measures."""
     stack.up()
     stack.secretops("broker", "start")
     assert stack.secretops("rotate", "mqtt").returncode == 0
