@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from secretops import redaction
 
@@ -25,6 +26,10 @@ pytest_plugins = [
     "tests.real.openbao",
 ]
 
+
+# A machine that does other things is slow, and no bug.
+settings.register_profile("busy-machine", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy-machine")
 
 # A file all of whose tests are slow says so in this one line.
 ALL_SLOW = re.compile(r"^pytestmark = (pytest\.mark\.slow|\[.*pytest\.mark\.slow.*\])$", re.MULTILINE)
@@ -78,3 +83,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         if not reason.startswith(tuple(MAY_BE_MISSING)):
             report.outcome, report.longrepr = "failed", f"skipped, which is an error with CI=true: {reason}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once what a missing mosquitto has changed."""
+    from tests.real.mosquitto import NOT_INSTALLED, installed_mosquitto
+
+    if installed_mosquitto() is None:
+        terminalreporter.write_line(
+            f"{NOT_INSTALLED}. The embedded broker served in its place; "
+            "tests of TLS, client certificates and dynamic security were skipped."
+        )

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,7 +26,7 @@ from secretops.stores.protocol import VersionStore
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
 from tests.gates.year.place import StandInPlace
-from tests.real.accidents import in_child, killed_at
+from tests.real.accidents import killed_around, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
 from tests.real.cluster import Cluster
@@ -307,29 +305,23 @@ class Namespace:
         return []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
+        """Before and after each request that writes."""
         import httpx2
 
-        def counted() -> None:
-            send, left = httpx2.HTTPTransport.handle_request, moment
+        def watch(around: Callable[[], None]) -> None:
+            send = httpx2.HTTPTransport.handle_request
 
             def sent(transport: httpx2.HTTPTransport, request: httpx2.Request) -> httpx2.Response:
-                nonlocal left
-                writes = request.method != "GET"
-                if writes and left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                if request.method == "GET":
+                    return send(transport, request)
+                around()
                 response = send(transport, request)
-                if writes and left == 1:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 2 * writes
+                around()
                 return response
 
             httpx2.HTTPTransport.handle_request = sent  # type: ignore[method-assign, assignment]
-            work()
 
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        return killed_around(work, moment, watch)
 
     def _secrets(self) -> dict[str, Any]:
         from lightkube.resources.core_v1 import Secret
@@ -411,23 +403,8 @@ class Account:
         return []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
-
-        def counted() -> None:
-            left = moment
-
-            def around() -> None:
-                nonlocal left
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 1
-
-            StrictSecretsManager.around_write.append(around)
-            work()
-
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        """Before and after each request that writes."""
+        return killed_around(work, moment, StrictSecretsManager.around_write.append)
 
     def _current(self) -> str | None:
         version = next((version for version, labels in self.labels().items() if "AWSCURRENT" in labels), None)
@@ -538,24 +515,10 @@ class InVault:
         return []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
+        """Before and after each request that writes."""
         from tests.real.azure_clients import OwnConnections
 
-        def counted() -> None:
-            left = moment
-
-            def around() -> None:
-                nonlocal left
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 1
-
-            OwnConnections.around_write.append(around)
-            work()
-
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        return killed_around(work, moment, OwnConnections.around_write.append)
 
 
 def _holds(content: bytes, text: str) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,10 +33,13 @@ from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from secretops.values import Value, new_password
 from tests.contract.places import FIELDS, ROWS, Feature, Folder, Place, Row
-from tests.real.accidents import NOBODY, as_nobody, fill, in_child, small_disk
+from tests.real.accidents import NOBODY, fill, in_child, small_disk
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SLOW = ("kubernetes", "azure", "swarm")
+"""The rows of what is built from Go, comes from npm, or needs root."""
+EXAMPLES = 20
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
@@ -66,7 +69,14 @@ class Opened:
 
 
 @pytest.fixture(
-    params=[pytest.param(row, id=row.name, marks=[pytest.mark.real] if row.starts_something else []) for row in ROWS]
+    params=[
+        pytest.param(
+            row,
+            id=row.name,
+            marks=[pytest.mark.real] * row.starts_something + [pytest.mark.slow] * row.name.startswith(SLOW),
+        )
+        for row in ROWS
+    ]
 )
 def row(request: pytest.FixtureRequest) -> Row:
     assert isinstance(request.param, Row)
@@ -102,21 +112,19 @@ V = tuple(named(number) for number in range(10))
 
 
 def version(name: str, **facts: str | datetime | None) -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW - HOUR, user="a", **facts)  # type: ignore[arg-type]
+    about = {"user": "a", **facts}
+    return Version(id=name, stage=Stage.PENDING, created=NOW - HOUR, **about)  # type: ignore[arg-type]
 
 
 # What every store does
 
 
-def test_an_unknown_secret_has_no_versions(opened: Opened) -> None:
-    assert opened.store.versions("it").all == ()
-
-
 def test_a_new_version_is_pending_and_nobody_is_given_it(opened: Opened) -> None:
     first = opened.publish(V[1])
     second = make()
-    opened.store.add("it", version(V[2], expires=NOW + HOUR), second)
-    assert opened.store.versions("it").pending == version(V[2], expires=NOW + HOUR)
+    added = version(V[2], expires=NOW + HOUR, user=f"{uuid.uuid4()}/{uuid.uuid4()}")  # as of an agent's key
+    opened.store.add("it", added, second)
+    assert opened.store.versions("it").pending == added
     assert opened.delivered() == dict(first)
     assert opened.store.read("it", V[2], purpose="test") == second
 
@@ -178,7 +186,7 @@ def test_what_is_not_there_is_not_found(opened: Opened) -> None:
 def test_any_value_is_read_back_and_delivered_exactly(opened: Opened) -> None:
     texts = TEXTS.filter(bool) if Feature.EMPTY_TEXT in opened.row.gaps else TEXTS
 
-    @settings(max_examples=opened.row.examples, deadline=None)
+    @settings(max_examples=min(opened.row.examples, EXAMPLES), deadline=None)
     @given(st.fixed_dictionaries(dict.fromkeys(FIELDS, texts)))
     def holds(fields: dict[str, str]) -> None:
         name = named(next(_numbers))
@@ -535,31 +543,7 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> 
     assert dotenv.store.read("it", "v1", purpose="test") == value
 
 
-def test_a_delivery_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> None:
-    dotenv.publish("v1")
-    for path in dotenv.place.delivered_files() or [dotenv.place.env]:
-        path.unlink()
-    records = dotenv.place.records_file
-    records.unlink()
-    records.mkdir()
-    before = snapshot(dotenv)
-    with pytest.raises(StoreError, match="recorded before it happens"):
-        dotenv.store.settle("it", NOW)
-    assert snapshot(dotenv) == before
-
-
-def test_a_record_cut_short_by_a_full_disk_spoils_no_other(variables: InFolder) -> None:
-    variables.publish("v1")
-    with (variables.place.records_file).open("a") as file:
-        file.write('{"time": "20')
-    variables.store.read("it", "v1", purpose="after")
-    assert json.loads((variables.place.records_file).read_text().splitlines()[-1])["purpose"] == "after"
-
-
-@pytest.mark.parametrize("form", [0, 1])
-def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_next_write_removes_it(
-    in_memory: Path, form: int
-) -> None:
+def test_write_killed_anywhere_leaves_one_temporary_file_at_most_and_the_next_removes_it(in_memory: Path) -> None:
     kills = 0
     for name, act in (
         ("add and publish", lambda opened: opened.publish("v2", CANARY)),
@@ -567,7 +551,7 @@ def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_nex
         ("forget", lambda opened: opened.store.forget("it")),
     ):
         for number in itertools.count():
-            opened = in_folder(in_memory / f"{name}-{number}", ROWS[form])
+            opened = in_folder(in_memory / f"{name}-{number}", ROWS[1])
             opened.publish("v0")
             opened.publish("v1")
             was_killed = opened.place.killed_at(functools.partial(act, opened), number)
@@ -592,8 +576,7 @@ def test_any_write_killed_anywhere_leaves_at_most_one_temporary_file_and_the_nex
     assert kills > 30
 
 
-@pytest.mark.parametrize("then", ["settle", "put", "forget"])
-@pytest.mark.parametrize("form", [0, 1, 2])
+@pytest.mark.parametrize(("form", "then"), [(1, "settle"), (0, "put"), (2, "forget")])
 def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, then: str) -> None:
     """By the next tick it is ended, or had not begun; and so it is by an operator who purges, or puts, again."""
     begun = False
@@ -631,30 +614,7 @@ def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, the
     assert number > 8, "some moments are missed"
 
 
-def test_a_persons_own_line_survives_a_tick_after_a_put_that_was_discarded(variables: InFolder) -> None:
-    """Nothing of it was ever delivered, so that there is nothing to take back."""
-    variables.place.open()
-    variables.place.env.write_text("PASSWORD=of-before\n")
-    variables.store.add("it", version("v1"), make())
-    variables.store.discard("it", "v1")
-    variables.store.settle("it", NOW)
-    assert variables.place.env.read_text() == "PASSWORD=of-before\n"
-
-
 CANARY = Value({"username": f"u-{new_password()}", "password": new_password(), "ca.crt": new_password()})
-
-
-def test_a_delivered_file_edited_by_hand_is_refused(tmp_path: Path) -> None:
-    opened = in_folder(tmp_path / "store", ROWS[1])
-    opened.publish("v1")
-    path = Path(dotenv_values(opened.place.env)["PASSWORD_FILE"] or "")
-    path.write_text("typed-by-a-person")
-    with pytest.raises(StoreError, match="changed by hand"):
-        opened.store.settle("it", NOW)
-    assert path.read_text() == "typed-by-a-person"
-    path.unlink()
-    opened.store.settle("it", NOW)
-    assert path.read_text() != "typed-by-a-person"
 
 
 def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: InFolder) -> None:
@@ -666,18 +626,6 @@ def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: I
     assert variables.place.env.read_text() == "PASSWORD=of-before\n"
     variables.store.discard("it", "v1")
     variables.publish("v2", Value({**make(), "password": "of-before"}))
-
-
-def test_removing_the_edited_line_restores_ours(variables: InFolder) -> None:
-    value = variables.publish("v1")
-    variables.place.env.write_text(
-        "".join(line for line in variables.place.env.read_text().splitlines(True) if not line.startswith("PASSWORD="))
-    )
-    variables.store.settle("it", NOW)
-    assert variables.delivered() == dict(value)
-    variables.place.env.unlink()
-    variables.store.settle("it", NOW)
-    assert variables.delivered() == dict(value)
 
 
 def test_a_persons_lines_survive_every_version_and_the_purge(variables: InFolder) -> None:
@@ -705,9 +653,14 @@ def test_files_are_private_and_certificates_readable_whatever_the_umask(tmp_path
         assert path.stat().st_uid == os.geteuid()
 
 
-def test_a_state_file_that_is_no_list_of_versions_is_told_and_left(variables: InFolder) -> None:
+def test_a_file_that_secretops_did_not_write_is_refused_left_and_not_quoted(variables: InFolder) -> None:
     variables.publish("v1")
-    path = variables.root / "versions" / "it" / "state.json"
+    folder = variables.root / "versions" / "it"
+    (folder / "v1.json").write_text('{"password": "cut sho')
+    with pytest.raises(StoreError, match=r"v1\.json[\s\S]*secretops put it") as refused:
+        variables.store.settle("it", NOW)
+    assert "cut sho" not in str(refused.value)
+    path = folder / "state.json"
     for garbage in (b"", b"\xff", b"{}", b'[{"id": 1}]'):
         path.write_bytes(garbage)
         with pytest.raises(StoreError, match=r"state\.json"):
@@ -726,75 +679,10 @@ def test_a_missing_folder_is_told_with_what_makes_it(tmp_path: Path) -> None:
     assert store.versions("it").all == ()
 
 
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that an account without rights can reach: pytest's own are closed to it."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-
-
-def given_to_nobody(opened: InFolder) -> None:
-    for path in (opened.root, *opened.root.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
-
-
-class AsItIs(Folder):
-    """Opened by an account that could not make what is missing."""
-
-    def open(self) -> DotenvVersionStore:
-        return DotenvVersionStore(self.location, AccessRecords(self.records_file, "nobody"))
-
-
-def as_root_only() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can give a folder to another account")
-
-
-@pytest.mark.parametrize("folder", [".", "config", "versions/it", "log"])
-def test_a_read_only_folder_is_told_nothing_is_lost_and_it_works_again_once_mended(shared: Path, folder: str) -> None:
-    opened = in_folder(shared / "store")
-    value = opened.publish("v1")
-    opened.store.add("it", version("v2"), make())
-    if os.geteuid() == 0:
-        given_to_nobody(opened)
-    paths = [opened.root / folder, *(opened.root / folder).glob(".l*"), *(opened.root / folder).glob("*.jsonl")]
-    modes = {path: path.stat().st_mode for path in paths}
-    for path in paths:
-        path.chmod(0o500 if path.is_dir() else 0o400)
-    code, answer = as_nobody(lambda: opened.store.publish("it", "v2", NOW))
-    assert (code, answer[0]) == (1, "StoreError"), answer
-    assert "Permission denied" in answer[1] and "-> " in answer[1]
-    assert opened.delivered() == dict(value)
-    for path, mode in modes.items():
-        path.chmod(mode)
-    code, answer = as_nobody(lambda: opened.store.publish("it", "v2", NOW))
-    assert code == 0, answer
-    assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
-
-
-def test_what_another_account_may_not_even_look_at_is_told(shared: Path) -> None:
-    as_root_only()
-    opened = in_folder(shared / "store")
-    opened.publish("v1")
-    opened.place = AsItIs(opened.place.address)
-    for act in (
-        lambda: opened.store.read("it", "v1", purpose="test"),
-        lambda: opened.store.settle("it", NOW),
-        lambda: str(opened.store.versions("it")),
-    ):
-        code, answer = as_nobody(act)
-        assert (code, answer[0]) == (1, "StoreError"), answer
-    shared.chmod(0o700)
-    code, answer = as_nobody(lambda: opened.store.settle("it", NOW))
-    assert (code, answer[0]) == (1, "StoreError"), answer
-
-
-@pytest.mark.parametrize("place", [".", "config", "versions/it", "versions/it/v1.json"])
-def test_a_foreign_owner_is_told_with_the_remedy_and_nothing_is_changed(shared: Path, place: str) -> None:
-    as_root_only()
-    opened = in_folder(shared / "store")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another account")
+@pytest.mark.parametrize("place", ["config", "versions/it/v1.json"])
+def test_a_foreign_owner_is_refused_and_nothing_is_changed(tmp_path: Path, place: str) -> None:
+    opened = in_folder(tmp_path / "store")
     opened.publish("v1")
     opened.store.add("it", version("v2"), make())
     os.chown(opened.root / place, NOBODY, NOBODY)
@@ -808,10 +696,9 @@ def test_a_foreign_owner_is_told_with_the_remedy_and_nothing_is_changed(shared: 
     assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
 
 
-@pytest.mark.parametrize("form", [0, 1])
-def test_a_full_disk_is_told_nothing_is_lost_and_it_works_again_once_there_is_room(tmp_path: Path, form: int) -> None:
+def test_a_full_disk_loses_nothing_and_works_again_once_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        opened = in_folder(disk / "store", ROWS[form])
+        opened = in_folder(disk / "store")
         old = opened.publish("v1")
         pending = make()
         opened.store.add("it", version("v2"), pending)
@@ -831,24 +718,6 @@ def test_a_full_disk_is_told_nothing_is_lost_and_it_works_again_once_there_is_ro
         opened.store.publish("it", "v2", NOW)
         assert opened.delivered() == dict(pending)
         assert list(opened.root.rglob("*.new")) == []
-
-
-def test_a_disk_that_fills_up_in_the_middle_of_a_delivery_loses_nothing(tmp_path: Path) -> None:
-    """As much room as there may be: at every amount readers keep one whole value, and the next try delivers."""
-    for pages in range(6):
-        with small_disk(tmp_path / f"disk-{pages}") as disk:
-            opened = in_folder(disk / "store")
-            old, new = opened.publish("v1"), make()
-            opened.store.add("it", version("v2"), new)
-            filler = fill(disk)
-            os.truncate(filler, max(0, filler.stat().st_size - pages * 4096))
-            in_child(lambda opened=opened: opened.store.publish("it", "v2", NOW))  # type: ignore[misc]
-            assert opened.delivered() in (dict(old), dict(new))
-            filler.unlink()
-            opened.store.settle("it", NOW)
-            opened.store.publish("it", "v2", NOW)
-            assert opened.delivered() == dict(new)
-            assert opened.stages() == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
 
 
 def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(tmp_path: Path) -> None:
@@ -871,14 +740,6 @@ def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(tmp_
     without.forget("it")
     assert not opened.keeps(value["password"])
     assert without.kept() == ()
-
-
-def test_a_value_file_that_does_not_read_is_a_clear_error(variables: InFolder) -> None:
-    variables.publish("v1")
-    (variables.root / "versions" / "it" / "v1.json").write_text('{"password": "cut sho')
-    with pytest.raises(StoreError, match=r"does not read as a value[\s\S]*secretops put it") as caught:
-        variables.store.settle("it", NOW)
-    assert "cut sho" not in str(caught.value)
 
 
 def test_two_deliveries_that_fail_are_made_up_for_and_nothing_is_called_an_edit(variables: InFolder) -> None:

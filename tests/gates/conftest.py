@@ -11,6 +11,7 @@ import pytest
 from secretops.manifest import Broker
 from secretops.values import Value
 from tests.real.cloud_stack import CloudStack
+from tests.real.mosquitto import installed_mosquitto
 from tests.real.stack import Stack, make_stack
 
 
@@ -20,10 +21,13 @@ class MakeStack(Protocol):
 
 @pytest.fixture
 def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, Value]]:
-    """A running broker and its first admin, by its target's name: mosquitto (TLS, dynamic security) or coreflux."""
+    """Return a running broker and its first admin by the target's name: mosquitto (TLS, dynamic security) or coreflux.
+
+    Where mosquitto is not installed the embedded broker serves for both.
+    """
 
     def of(target: str) -> tuple[Broker, Value]:
-        if target == "coreflux":
+        if target == "coreflux" or installed_mosquitto() is None:
             embedded = request.getfixturevalue("embedded_broker")
             return embedded.broker(), embedded.admin
         mosquitto = request.getfixturevalue("mosquitto")
@@ -78,7 +82,9 @@ def openbao_stack(folder: Path, broker: Broker, request: pytest.FixtureRequest) 
     return make_openbao_stack(folder, broker, openbao)
 
 
-@pytest.fixture(params=["aws", "azure", "vault"])
+@pytest.fixture(
+    params=["aws", pytest.param("azure", marks=pytest.mark.slow), pytest.param("vault", marks=pytest.mark.slow)]
+)
 def cloud(request: pytest.FixtureRequest, stack_on: MakeStack) -> CloudStack:
     """A stack of each cloud, and of Vault, on a real mosquitto, whose broker-admin has been put."""
     return cast(CloudStack, stack_on("mosquitto", request.param))

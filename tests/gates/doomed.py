@@ -66,7 +66,7 @@ class Watched:
 
 
 def start(
-    stack: Stack, command: str, name: str, *, kill_at: int | None = None, hold_at: Collection[int] = ()
+    stack: Stack, command: str, name: str, *, kill_at: int | str | None = None, hold_at: Collection[int] = ()
 ) -> Doomed:
     """Begin `rotate name` or `tick`, with its end as `begin` has it."""
     return begin(functools.partial(_command, stack, command, name), kill_at=kill_at, hold_at=hold_at)
@@ -75,12 +75,12 @@ def start(
 def begin(
     act: Callable[[Moment], None],
     *,
-    kill_at: int | None = None,
+    kill_at: int | str | None = None,
     stop_at: int | str | None = None,
     hold_at: Collection[int] = (),
 ) -> Doomed:
-    """Do `act` in a process of its own. At moment number `kill_at` it SIGKILLs itself, at `stop_at` (the first one of
-    that name, too) it SIGSTOPs itself with all its threads, at those in `hold_at` it waits.
+    """Do `act` in a process of its own. At the moment `kill_at`, a number or a name, it SIGKILLs itself, at `stop_at`
+    it SIGSTOPs itself with all its threads, at those in `hold_at` it waits.
 
     `act` is pickled: a function of a module, or a partial of one.
     """
@@ -114,9 +114,9 @@ class Doomed:
         assert self.process.pid
         os.kill(self.process.pid, signal.SIGCONT)
 
-    def end(self) -> int:
+    def end(self, seconds: float = DEADLINE) -> int:
         """Wait for its end: its exit code, or minus the signal. What it said is in `moments`."""
-        self.process.join(DEADLINE)
+        self.process.join(seconds)
         assert self.process.exitcode is not None, "it hangs"
         try:
             while self._pipe.poll():
@@ -129,7 +129,7 @@ class Doomed:
 
 def _run(
     act: Callable[[Moment], None],
-    kill_at: int | None,
+    kill_at: int | str | None,
     stop_at: int | str | None,
     hold_at: Collection[int],
     pipe: Connection,
@@ -139,7 +139,7 @@ def _run(
     def moment(what: str) -> None:
         nonlocal count, stop_at
         pipe.send(what)
-        if count == kill_at:
+        if kill_at in (count, what):
             os.kill(os.getpid(), signal.SIGKILL)
         if stop_at in (count, what):
             stop_at = None

@@ -8,7 +8,6 @@ message to a subscribed topic the server's buffer.
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import cast
 
@@ -23,16 +22,11 @@ from secretops.values import Value, new_password
 from tests.gates.conftest import MakeStack
 from tests.real.changes import Changes
 from tests.real.cloud_stack import CloudStack
-from tests.real.launched import command, environment
 from tests.real.load import DEADLINE, Load, OtherClient
-from tests.real.mcp_client import stdio_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.served import ServedByLauncher, prepared_cloud_stack, prepared_stack, public
 
 pytestmark = pytest.mark.real
-
-LONGEST_SWAP = 2000
-"""Milliseconds, for the median, on a machine that runs other tests; `make bench` asks for 100 of a quiet one."""
 
 
 @pytest.fixture
@@ -49,18 +43,19 @@ def served(
     return ServedByLauncher(stack, cwd, server_folder, said)
 
 
-@pytest.mark.parametrize(("transport", "rotations", "least_calls"), [("http", 10, 2000), ("stdio", 2, 500)])
-def test_no_call_fails_through_rotations_retirements_certificates_keys_and_broken_versions(
-    transport: str, rotations: int, least_calls: int, served: ServedByLauncher, mosquitto: Mosquitto
+@pytest.mark.parametrize(
+    ("rotations", "least_calls"), [(2, 300), pytest.param(10, 2000, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_no_call_fails_while_every_credential_changes(
+    rotations: int, least_calls: int, served: ServedByLauncher, mosquitto: Mosquitto
 ) -> None:
-    hold(served, mosquitto, transport, rotations, least_calls)
+    hold(served, mosquitto, "http", rotations, least_calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("served", ["aws", "azure", "vault"], indirect=True)
-def test_no_call_fails_through_all_of_them_where_the_launcher_asks_a_clouds_store(
-    served: ServedByLauncher, mosquitto: Mosquitto
-) -> None:
-    hold(served, mosquitto, "stdio", rotations=2, least_calls=500)
+def test_no_call_fails_when_the_launcher_polls_a_clouds_store(served: ServedByLauncher, mosquitto: Mosquitto) -> None:
+    hold(served, mosquitto, "stdio", rotations=2, least_calls=300)
 
 
 def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotations: int, least_calls: int) -> None:
@@ -93,18 +88,11 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
     with OtherClient(mosquitto) as other:
         load = anyio.run(scenario)
     swaps = served.swaps()
-    twice = sum(count > 1 for count in load.read.values())
-    print(
-        f"{transport}: {load.calls} calls, {len(load.failures)} failed; {len(load.said)} published, "
-        f"{len(other.seen)} arrived; {other.fed} fed, {len(load.read)} in the buffer, {twice} of them twice; "
-        f"{len(swaps)} swaps, median {statistics.median(swaps):.0f} ms, longest {max(swaps)} ms"
-    )
     assert load.failures == []
     assert load.calls >= least_calls
     assert load.lost_publishes() == set()
     assert load.unread() == set()
     assert len(swaps) >= rotations + 2
-    assert statistics.median(swaps) <= LONGEST_SWAP
     assert served.log.count("A new version is not taken") >= 2
     assert "Traceback" not in served.log
     for value in filter(None, (stack.credential()["password"], served.token)):
@@ -112,7 +100,8 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
     assert served.reports() == ()  # taken back at the end
 
 
-def test_a_version_whose_user_may_not_subscribe_what_the_one_before_may_is_refused(
+@pytest.mark.slow
+def test_version_whose_user_may_not_subscribe_the_same_is_refused(
     served: ServedByLauncher, mosquitto: Mosquitto
 ) -> None:
     """It logs in, so only the broker's answers to the subscriptions tell."""
@@ -135,32 +124,3 @@ def test_a_version_whose_user_may_not_subscribe_what_the_one_before_may_is_refus
     anyio.run(scenario)
     assert "feed/#" in served.log
     assert weak["password"] not in served.log
-
-
-def test_a_server_that_stays_behind_is_told_when_the_grace_ends_and_its_user_is_retired_all_the_same(
-    served: ServedByLauncher,
-) -> None:
-    """Its .env does not change any more: a copy that nobody delivers to."""
-    stack = served.stack
-    stale = served.folder / "stale.env"
-    stale.write_bytes(stack.env.read_bytes())
-
-    async def scenario() -> None:
-        source = command(f"file:{stale}")
-        async with stdio_session(source, environment(served.server), served.folder, served.log_file) as session:
-            await tell(session, "get_connection_status")
-            old = stack.session().store.versions("mqtt").current
-            assert old
-            await served.until_all_are_on(old.id)
-            await anyio.to_thread.run_sync(stack.rotate)
-            await anyio.to_thread.run_sync(stack.tick)
-            kept = stack.session().store.versions("mqtt").previous
-            assert kept
-            assert not kept.retired, "retired within the grace, although a server reports that it uses it"
-            stack.skip_grace()
-            outcome = next(one for one in await anyio.to_thread.run_sync(stack.tick) if one.secret == "mqtt")
-            assert f"retired {old.id}" in outcome.done
-            assert f"is on version {old.id}, past the grace" in " ".join(outcome.attention)
-            await served.until_logged("refused the connection")  # its session has ended, and it says so
-
-    anyio.run(scenario)

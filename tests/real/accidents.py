@@ -92,6 +92,29 @@ def killed_at(work: Callable[[], object], call: int) -> bool:
     return code != 0
 
 
+def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Callable[[], None]], None]) -> bool:
+    """Run `work` in a child that SIGKILLs itself at its moment number `moment`. False when `work` ended before.
+
+    `watch` is given what has to be called before and after each effect: an even moment is before one, an odd one after.
+    """
+
+    def counted() -> None:
+        left = moment
+
+        def around() -> None:
+            nonlocal left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+        watch(around)
+        work()
+
+    code, answer = in_child(counted)
+    assert code in (0, -signal.SIGKILL), answer
+    return code != 0
+
+
 @contextlib.contextmanager
 def small_disk(place: Path, size: str = "128k") -> Iterator[Path]:
     """A tmpfs of its own. Skips where it can't be mounted."""

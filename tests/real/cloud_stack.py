@@ -41,7 +41,7 @@ class Stall:
 
     event: Event
     calls: Calls
-    at: str
+    at: int | str
     arm: Callable[[], None] = lambda: None
     """Called before it starts."""
 
@@ -79,10 +79,6 @@ class CloudStack(Stack, ABC):
         """The same stack, for several processes: its store takes one request after the other."""
 
     @abstractmethod
-    def begin_another(self) -> None:
-        """Begin a rotation, whatever was begun before. Raises one of `refusals`."""
-
-    @abstractmethod
     def play(self, event: Event) -> None:
         """Do what the cloud calls with `event`. Raises one of `refusals`."""
 
@@ -105,10 +101,6 @@ class CloudStack(Stack, ABC):
     @abstractmethod
     def share_time(self) -> None:
         """Let as much time pass in this process."""
-
-    @abstractmethod
-    def roll_back(self) -> None:
-        """What a person does who gives the previous version of mqtt to its readers again."""
 
     @abstractmethod
     def values(self) -> dict[str, dict[str, str]]:
@@ -135,11 +127,6 @@ class TickedStack(CloudStack, ABC):
 
     def taking_turns(self) -> AbstractContextManager[Self]:
         return nullcontext(self)
-
-    def begin_another(self) -> None:
-        session = self.session("rotator")
-        with session.lease("rotate mqtt"):
-            session.rotation(session.secret("mqtt")).advance()
 
     def play(self, event: Event) -> None:
         if name := event.get("rotate"):

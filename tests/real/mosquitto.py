@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ from tests.real.ports import free_port
 
 PLUGIN = "mosquitto_dynamic_security.so"
 PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
+NOT_INSTALLED = "mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto"
 START_SECONDS = 60.0
 YEARS = datetime.timedelta(days=3650)
 """For which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
@@ -121,8 +123,9 @@ class Mosquitto:
             self._process = None
 
 
+@functools.cache
 def installed_mosquitto() -> tuple[str, str] | None:
-    """The broker and its plugin. None where either is missing."""
+    """Return the paths of the broker and its plugin, or None where either is missing."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     plugin = next((str(path) for folder in PLUGIN_FOLDERS for path in Path(folder).glob(f"**/{PLUGIN}")), None)
     return (program, plugin) if program and plugin else None
@@ -132,7 +135,7 @@ def find_mosquitto() -> tuple[str, str]:
     """The broker and its plugin. Skips the test where there is none."""
     if found := installed_mosquitto():
         return found
-    pytest.skip("mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto")
+    pytest.skip(NOT_INSTALLED)
 
 
 def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, Path]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -57,7 +57,17 @@ class ProdStack(Stack):
         return done
 
 
-def new_prod_stack(home: Path, file: str, broker: Mosquitto, leads: Mapping[str, str]) -> ProdStack:
+class ServesTls(Protocol):
+    """Where a broker is, and whose certificate it shows."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def ca_file(self) -> Path: ...
+
+
+def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str, str]) -> ProdStack:
     """The stack in `home`, of a shipped stack file; not deployed yet."""
     shipped = yaml.safe_load((ROOT / file).read_text())["config"]
     config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}

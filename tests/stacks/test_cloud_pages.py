@@ -12,7 +12,7 @@ from tests.stacks.prod import OF_CLOUDS
 from tests.stacks.runbook import ROOT, Clone, Page, new_clone
 from tests.unit.harness import ca_file
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 CA = "/etc/ssl/certs/prod-ca.crt"
 """What the shipped stack files call the broker's."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shlex
 import shutil
 import subprocess
@@ -30,7 +29,7 @@ from tests.unit.harness import ca_file
 from tools.clone import CLOUDS, base_python, provide_uv
 from tools.standin import choice
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 EXAMPLE = ROOT / "examples/another-program"
 PAGE = OPERATIONS / "component.md"
@@ -201,32 +200,6 @@ def test_the_wheel_has_two_names_that_are_its_own_and_asks_no_index_for_either(w
     assert [line for line in asked if "pulumi-aws" in line and "extra == 'aws'" in line]
 
 
-def test_an_import_that_would_keep_the_clones_name_ends_the_build(tmp_path: Path) -> None:
-    naming = (ROOT / "components/naming.py").read_text()
-    clone = new_clone(tmp_path / "clone", {"components/naming.py": f"{naming}\nimport components.matrix\n"})
-    command: list[str | Path] = [provide_uv(), "build", "--wheel", "--out-dir", tmp_path / "wheel"]
-    command.append(clone.folder / "package")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "import of components.matrix: write it as from components.matrix import" in done.stderr
-    assert not list(tmp_path.glob("wheel/*.whl"))
-
-
-def test_every_module_of_the_wheel_that_needs_no_sdk_but_aws_is_imported_under_its_own_name(venv: Path) -> None:
-    code = """
-import importlib, json, pkgutil, sys
-import coreflux_mcp_secrets as package
-found = [one.name for one in pkgutil.walk_packages(package.__path__, "coreflux_mcp_secrets.")]
-for name in found:
-    if not {"azure", "kubernetes", "swarm", "vault", "deploy_again"} & set(name.split(".")):
-        importlib.import_module(name)
-print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
-"""
-    tops = json.loads(ran([venv / "bin/python", "-c", code], cwd=venv))
-    assert "coreflux_mcp_secrets" in tops
-    assert not {"components", "settings", "tools", "policies"} & set(tops)
-
-
 def test_the_page_shows_the_example_as_it_is() -> None:
     shown = re.findall(r"```(python|yaml)\n(.*?)```", PAGE.read_text(), re.DOTALL)[:2]
     assert shown == [
@@ -252,46 +225,6 @@ def test_another_program_has_a_dev_stack_below_one_resource_and_lives_with_it_as
     shop.sh("secretops purge --destroy --yes --stack dev")
     shop.done("destroy", "--yes", "--skip-preview")
     assert not (root / "config").exists()
-
-
-def test_what_is_wrong_is_told_at_once_and_nothing_is_changed(shop: Program) -> None:
-    shop.configure(store={"kind": "dotenv", "rooot": "x"}, server={"kind": "local"}, broker={"kind": "embeded"})
-    code, said = shop.pulumi("up", "--yes", "--skip-preview")
-    assert code != 0
-    assert "CorefluxSecrets mcp has 2 errors; nothing was changed:" in said
-    assert "Traceback" not in said
-    assert shop.urns() == []
-
-
-def test_a_platform_that_was_not_installed_is_told_with_what_installs_it(shop: Program) -> None:
-    given = yaml.safe_load((ROOT / "examples/Pulumi.dev-azure-local.yaml").read_text())["config"]
-    sections = {key.partition(":")[2]: entry for key, entry in given.items()}
-    sections["broker"].pop("ca_file")
-    shop.configure(**sections)
-    code, said = shop.pulumi("up", "--yes", "--skip-preview")
-    assert code != 0
-    assert "this installation has no pulumi_azure_native" in said
-    assert "coreflux-mcp-secrets[azure] @ git+" in said
-    assert "Traceback" not in said
-
-
-def test_an_encrypted_entry_is_refused_and_not_shown(shop: Program) -> None:
-    host = f"{secrets.token_hex(8)}.example.com"
-    shop.configure(store={"kind": "dotenv"}, server={"kind": "local"})
-    for path, word in (("kind", "coreflux"), ("host", host)):
-        shop.done("config", "set", "--path", f"shop:mcp.broker.{path}", word, *["--secret"] * (word == host))
-    code, said = shop.pulumi("preview")
-    assert code != 0
-    assert "shop:mcp: a secure: entry" in said
-    assert host not in said
-
-
-def test_the_clones_policies_judge_it_as_the_page_says(shop: Program) -> None:
-    command = re.search(r"`(pulumi preview --policy-pack\s.*?)`", PAGE.read_text(), re.DOTALL)
-    assert command
-    said = shop.done(*command[1].replace("/path/to/clone", str(ROOT)).split()[1:], "--stack", "dev")
-    assert "coreflux-mcp-secrets" in said
-    assert re.search(r"Policies:(\n|.)*✅", said), said
 
 
 def test_a_stack_of_aws_wants_its_package_then_goes_up_changes_nothing_and_is_destroyed(
@@ -356,23 +289,6 @@ def test_a_program_that_asks_the_plugin_has_the_same(elsewhere: Program) -> None
     assert outputs["server"] == str(elsewhere.folder / ".coreflux-mcp/config/mcp.json"), "below the asking program"
     elsewhere.done("preview", "--expect-no-changes")
     elsewhere.done("destroy", "--yes", "--skip-preview")
-
-
-def test_a_program_that_asks_the_plugin_is_told_what_is_wrong(elsewhere: Program) -> None:
-    elsewhere.configure(store={"kind": "dotenv"}, server={"kind": "ecs"}, broker={"kind": "embedded"})
-    code, said = elsewhere.pulumi("up", "--yes", "--skip-preview")
-    assert code != 0
-    assert "CorefluxSecrets mcp has" in said
-
-
-def test_an_encrypted_entry_is_refused_by_the_plugin_too(elsewhere: Program) -> None:
-    broker = {"kind": "coreflux", "host": "mqtt.example.com"}
-    elsewhere.configure(store={"kind": "dotenv"}, server={"kind": "local"}, broker=broker)
-    elsewhere.done("config", "set", "--path", "shop:mcp.broker.host", "hidden.example.com", "--secret")
-    code, said = elsewhere.pulumi("preview")
-    assert code != 0
-    assert "shop:mcp: a secure: entry" in said
-    assert "hidden" not in said
 
 
 def test_the_engine_reads_the_components_schema_from_the_plugin(elsewhere: Program) -> None:

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from secretops.manifest import Manifest
-from secretops.values import Value, new_password
+from secretops.values import new_password
 from tests.real.ports import free_port
-from tests.real.stack import log_in
 from tests.stacks.project import Stack, new_stack
 
 pytestmark = pytest.mark.real
@@ -38,9 +36,7 @@ def forms(value: str) -> list[str]:
     return [value, base64.b64encode(raw).decode().rstrip("="), raw.hex(), urllib.parse.quote(value, safe="")]
 
 
-def test_up_lays_down_what_the_guide_draws_a_second_one_changes_nothing_and_without_values_all_of_it_goes(
-    stack: Stack,
-) -> None:
+def test_up_makes_the_folder_a_preview_is_empty_and_destroy_removes_it(stack: Stack) -> None:
     stack.up()
     assert {mode(stack.root / folder) for folder in (".", "config", "certs", "secrets", "versions", "log")} == {0o700}
     assert mode(stack.root / "config" / ".env") == 0o600
@@ -51,7 +47,8 @@ def test_up_lays_down_what_the_guide_draws_a_second_one_changes_nothing_and_with
     assert not stack.root.exists()
 
 
-def test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_wants_to_change_them(stack: Stack) -> None:
+@pytest.mark.slow
+def test_values_are_in_no_state_preview_or_log_and_no_preview_changes_them(stack: Stack) -> None:
     said = stack.up()
     said += stack.secretops("broker", "start").stdout
     key = f"canary-{new_password()}/+ %"
@@ -80,7 +77,8 @@ def test_values_in_use_are_in_no_state_preview_output_or_log_and_no_preview_want
     assert '"ciphertext"' not in said, "and nothing is kept encrypted either"
 
 
-def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: Stack) -> None:
+@pytest.mark.slow
+def test_up_repairs_drift_and_keeps_what_others_own(stack: Stack) -> None:
     stack.up()
     stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
     env = stack.root / "config" / ".env"
@@ -101,23 +99,8 @@ def test_any_up_repairs_what_somebody_changed_and_keeps_what_others_own(stack: S
     stack.preview_is_empty()
 
 
-def test_a_compromised_password_is_refused_and_no_preview_sees_a_change(stack: Stack, tmp_path: Path) -> None:
-    """How soon, tests/contract/test_compromise.py measures."""
-    stack.up()
-    stack.secretops("broker", "start")
-    assert stack.secretops("rotate", "mqtt").returncode == 0
-    broker = Manifest.model_validate_json((stack.root / "config" / "secretops.json").read_bytes()).broker
-    variables = dotenv_values(stack.root / "config" / ".env")
-    old = Value({"username": variables["MQTT_USER"] or "", "password": variables["MQTT_PASSWORD"] or ""})
-    assert log_in(broker, old) == "Success"
-    done = stack.secretops("compromise", "mqtt", "--yes", "--to", str(tmp_path))
-    assert done.returncode == 0, done.stdout
-    assert log_in(broker, old) != "Success"
-    assert len(list(tmp_path.glob("incident-mqtt-*.json"))) == 1
-    stack.preview_is_empty()
-
-
-def test_destroy_takes_what_it_made_and_leaves_every_value_which_purge_takes_but_for_the_trail(stack: Stack) -> None:
+@pytest.mark.slow
+def test_destroy_leaves_every_value_and_purge_all_but_the_trail(stack: Stack) -> None:
     stack.up()
     stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
     done = stack.run("destroy", "--yes")
@@ -143,92 +126,3 @@ def test_destroy_takes_what_it_made_and_leaves_every_value_which_purge_takes_but
         ".lease",
         ".gitignore",
     }
-
-
-def test_a_file_in_the_stores_place_is_refused_at_preview_without_a_traceback(stack: Stack) -> None:
-    stack.root.write_text("not a folder")
-    done = stack.run("preview")
-    assert done.returncode != 0
-    assert "is a file; a folder belongs there" in done.stdout
-    assert "Traceback" not in done.stdout
-    assert stack.root.read_text() == "not a folder"
-
-
-def test_another_stack_is_refused_the_folder_at_preview_and_up_and_the_own_one_keeps_it_under_a_new_name(
-    stack: Stack,
-) -> None:
-    stack.up()
-    stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
-    before = {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()}
-    other = Stack("dev-plant", stack.home, stack.config)
-    other.create()
-    for arguments in (["preview"], ["up", "--yes", "--skip-preview"]):
-        done = other.run(*arguments)
-        assert done.returncode != 0
-        assert "is the store of stack dev-test, and this is stack dev-plant" in done.stdout, done.stdout
-        assert "Traceback" not in done.stdout
-    assert {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()} == before
-
-    done = stack.run("stack", "rename", "dev-factory", config=False)
-    assert done.returncode == 0, done.stdout
-    renamed = Stack("dev-factory", stack.home, stack.config)
-    renamed.configure()
-    renamed.up()
-    assert json.loads((stack.root / "config" / "secretops.json").read_text())["stack"] == "dev-factory"
-    assert dotenv_values(stack.root / "config" / ".env")["DO_AGENT_API_KEY"] == "a-key-of-the-operator"
-    renamed.preview_is_empty()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (
-            """config:
-              coreflux-mcp-secrets:store: {kind: dotenv, rot: /x}
-              coreflux-mcp-secrets:server: {kind: locall}
-              coreflux-mcp-secrets:broker: {kind: embedded, port: 0}
-              coreflux-mcp-secrets:rotation: {mqtt_days: -1}
-            """,
-            ("4 errors", "store.rot", "did you mean local?", "broker.port: 0", "rotation.mqtt_days: -1"),
-        ),
-        (
-            """config:
-              coreflux-mcp-secrets:store: {kind: dotenv}
-              coreflux-mcp-secrets:server: {kind: local}
-              coreflux-mcp-secrets:broker: {kind: coreflux, host: mqtt.example.com, password: canary-1234567}
-            """,
-            ("1 error", "broker.password", "secretops put mqtt"),
-        ),
-    ],
-    ids=["four-errors-at-once", "a-password-in-the-configuration"],
-)
-def test_the_engine_shows_every_error_of_a_stack_file_and_makes_nothing(
-    stack: Stack, text: str, expected: tuple[str, ...]
-) -> None:
-    stack.configure(text)
-    done = stack.run("up", "--yes", "--skip-preview")
-    assert done.returncode != 0
-    assert not [part for part in expected if part not in done.stdout], done.stdout
-    assert "Traceback" not in done.stdout
-    assert "canary" not in done.stdout
-    assert not stack.root.exists()
-
-
-@pytest.mark.parametrize(
-    ("stack_name", "told"),
-    [
-        ("staging", "broker.ca_file: /etc/ssl/certs/staging-ca.crt: No such file"),
-        ("prod", "broker.ca_file: /etc/ssl/certs/prod-ca.crt: No such file"),
-    ],
-    ids=["staging", "prod"],
-)
-def test_a_shipped_stack_that_cannot_be_deployed_here_says_the_one_reason(
-    tmp_path: Path, stack_name: str, told: str
-) -> None:
-    stack = new_stack(tmp_path, port=1883, name=stack_name)
-    stack.configure((Path(__file__).parents[2] / f"Pulumi.{stack_name}.yaml").read_text())
-    done = stack.run("preview")
-    assert done.returncode != 0
-    assert told in done.stdout
-    assert "1 error;" in done.stdout, "and that is all that is wrong with it"
-    assert "Traceback" not in done.stdout

@@ -17,10 +17,10 @@ from tests.real.cluster import OwnCluster
 from tests.real.mosquitto import Mosquitto
 from tests.stacks.staging import NAMESPACE, SERVER, new_staging
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def test_a_cluster_is_taken_over_as_it_is_and_keeps_its_values_and_its_pods(
+def test_up_without_state_takes_a_cluster_over_as_it_is(
     own_cluster: OwnCluster, broker: Mosquitto, tmp_path: Path
 ) -> None:
     stack, client = new_staging(tmp_path, own_cluster.admin, broker), own_cluster.client()

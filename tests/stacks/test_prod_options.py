@@ -3,91 +3,85 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.real.mosquitto import Mosquitto
-from tests.real.moto import Aws
-from tests.real.upstream import SMALL_SERVER
-from tests.stacks.prod import ProdStack, new_prod_stack
-from tests.stacks.prod_aws import new_prod
+from tests.stacks.prod import new_prod_stack
+from tests.unit.harness import ca_file
+from tools import lambda_package
 
 Section = dict[str, object]
 
 pytestmark = pytest.mark.real
 
-GROUPS = ["sg-0123456789abcdef0"]
-OPTIONS: dict[str, tuple[Section, Section]] = {
-    "everything of the stack's own": (
-        {
-            "replicas": ["eu-north-1"],
-            "vpc": {
-                "subnets": ["subnet-0123456789abcdef0"],
-                "security_groups": GROUPS,
-                "way_out": "nat-0123456789abcdef0",
-            },
-            "alert_emails": ["ops@example.com"],
-        },
-        {
-            "replicas": 1,
-            "allowed_hosts": ["mcp.example.com"],
-            "load_balancer": {
-                "vpc": "vpc-0123456789abcdef0",
-                "security_groups": GROUPS,
-                "certificate": "arn:aws:acm:eu-central-1:123456789012:certificate/0123",
-            },
-        },
-    ),
-    "everything of somebody else's": (
-        {
-            "existing_trail": {"arn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/all", "log_group": "all"},
-            "alert_topic": "arn:aws:sns:eu-central-1:123456789012:alerts",
-        },
-        {"reference": "Fetched", "cluster": "main", "copilot": False},
-    ),
-}
-"""Stacks beside the shipped one: what their sections store and server say besides."""
-
-
-@pytest.mark.parametrize("options", OPTIONS)
-def test_a_preview_of_every_option_passes_the_check_of_inputs(
-    options: str, moto: Aws, mosquitto: Mosquitto, tmp_path: Path
-) -> None:
-    creates(new_prod(tmp_path, mosquitto, moto), *OPTIONS[options], more_than=50)
-
-
 NETWORK = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/net/providers/Microsoft.Network"
+SUBNETS = f"{NETWORK}/virtualNetworks/plant/subnets"
+HOSTS = {"vault": "vaultcore.azure.net", "blob": "blob.core.windows.net", "queue": "queue.core.windows.net"}
+ZONES = {what: f"{NETWORK}/privateDnsZones/privatelink.{host}" for what, host in HOSTS.items()}
+GROUPS = ["sg-0123456789abcdef0"]
+VPC = {"subnets": ["subnet-0123456789abcdef0"], "security_groups": GROUPS, "way_out": "nat-0123456789abcdef0"}
+CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0123"
+BALANCER = {"vpc": "vpc-0123456789abcdef0", "security_groups": GROUPS, "certificate": CERTIFICATE}
+TRAIL = {"arn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/all", "log_group": "all"}
+ENDPOINT = {"subnet": f"{SUBNETS}/endpoints", "dns_zones": ZONES}
+GUARDED = {"addresses": ["203.0.113.7"], "subnets": [f"{SUBNETS}/desks"], "private_endpoint": ENDPOINT}
 
 
-def test_a_preview_of_every_option_of_azure_passes_the_check_of_inputs(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    subnets = f"{NETWORK}/virtualNetworks/plant/subnets"
-    hosts = {"vault": "vaultcore.azure.net", "blob": "blob.core.windows.net", "queue": "queue.core.windows.net"}
-    zones = {what: f"{NETWORK}/privateDnsZones/privatelink.{host}" for what, host in hosts.items()}
-    endpoint = {"subnet": f"{subnets}/endpoints", "dns_zones": zones}
-    network = {"addresses": ["203.0.113.7"], "subnets": [f"{subnets}/desks"], "private_endpoint": endpoint}
-    creates(
-        new_prod_stack(tmp_path, "examples/Pulumi.prod-azure.yaml", mosquitto, {}),
-        {"resource_group": "plant", "subnet": f"{subnets}/containers", "network": network, "generation": 2},
-        {"ingress": "network", "allowed_hosts": ["mcp.example.com"], "bootstrapped": True},
-        more_than=45,
-    )
+@dataclass(frozen=True)
+class Options:
+    """What the sections store and server of a shipped stack file say besides, and how many resources that makes."""
+
+    file: str
+    store: Section
+    server: Section
+    more_than: int
 
 
-def test_a_preview_of_azure_for_this_machine_passes_the_check_of_inputs(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    creates(
-        new_prod_stack(tmp_path, "examples/Pulumi.dev-azure-local.yaml", mosquitto, {}),
-        {},
-        {"folder": str(tmp_path / "mcp"), "source": str(SMALL_SERVER)},
-        more_than=40,
-    )
+OF_ITS_OWN = Options(
+    "Pulumi.prod.yaml",
+    {"replicas": ["eu-north-1"], "vpc": VPC, "alert_emails": ["ops@example.com"]},
+    {"replicas": 1, "allowed_hosts": ["mcp.example.com"], "load_balancer": BALANCER},
+    50,
+)
+OF_OTHERS = Options(
+    "Pulumi.prod.yaml",
+    {"existing_trail": TRAIL, "alert_topic": "arn:aws:sns:eu-central-1:123456789012:alerts"},
+    {"reference": "Fetched", "cluster": "main", "copilot": False},
+    50,
+)
+ON_AZURE = Options(
+    "examples/Pulumi.prod-azure.yaml",
+    {"resource_group": "plant", "subnet": f"{SUBNETS}/containers", "network": GUARDED, "generation": 2},
+    {"ingress": "network", "allowed_hosts": ["mcp.example.com"], "bootstrapped": True},
+    45,
+)
 
 
-def creates(stack: ProdStack, store: Section, server: Section, *, more_than: int) -> None:
-    """Fails the test unless a preview of the stack with this besides makes so many resources."""
-    for section, besides in (("store", store), ("server", server)):
-        stack.config[section] |= besides
+@dataclass(frozen=True)
+class NoBroker:
+    """The address of a broker: a preview asks none."""
+
+    ca_file: Path
+    port: int = 8883
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(OF_ITS_OWN, id="AWS, all of its own"),
+        pytest.param(OF_OTHERS, id="AWS, all of others", marks=pytest.mark.slow),
+        pytest.param(ON_AZURE, id="Azure", marks=pytest.mark.slow),
+    ],
+)
+def test_preview_on_the_stand_in_passes_the_check_of_inputs(options: Options, tmp_path: Path) -> None:
+    if options.file == "Pulumi.prod.yaml":
+        assert lambda_package.main() == 0, "make lambda says why"
+    stack = new_prod_stack(tmp_path, options.file, NoBroker(ca_file(tmp_path)), {})
+    stack.config["store"] |= options.store
+    stack.config["server"] |= options.server
     stack.configure()
     preview = stack.run("preview")
     assert preview.returncode == 0, preview.stdout
-    assert int(re.findall(r"\+ (\d+) to create", preview.stdout)[0]) > more_than
+    assert int(re.findall(r"\+ (\d+) to create", preview.stdout)[0]) > options.more_than

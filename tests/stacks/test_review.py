@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from secretops.values import new_password
 from tests.real.cluster import Cluster
 from tests.stacks.prod import OF_CLOUDS
 from tests.stacks.runbook import OPERATIONS, Clone, blocks, new_clone
 from tools import kubernetes_parts
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 (COMMANDS,) = blocks(OPERATIONS / "pull-requests.md")
 CHANGES = {
@@ -58,51 +56,23 @@ def told(clone: Clone) -> str:
     return done.stdout
 
 
-def test_a_changed_stack_file_is_a_comment_that_tells_whats_lost_first(clone: Clone, told: str) -> None:
+def test_changed_stack_file_is_a_comment_that_says_first_what_is_lost(clone: Clone, told: str) -> None:
     text = Path(clone.environment["GITHUB_STEP_SUMMARY"]).read_text()
     assert told.endswith(text), "the run's page has what was printed"
     rows = [row for row in text.partition("|---|---|---|---|")[2].splitlines() if row.startswith("| ")]
     assert rows[0].startswith("| **replace** (holds data) | `prod` |")
-    holding = [row for row in rows if "(holds data)" in row]
-    assert rows[: len(holding)] == holding
-    assert [row for row in holding if "`aws:secretsmanager/secret:Secret`" in row]
     stacks = {name: row for name in CHANGES for row in text.splitlines() if row.startswith(f"| `{name}` |")}
     assert ["stand-in" in stacks[name] for name in CHANGES] == [False, False, True]
-    assert all("a preview of the base" in row for row in stacks.values())
     counts = {name: [int(word) for word in re.findall(r"\| (\d+) ", row)] for name, row in stacks.items()}
     assert counts["dev"][:4] == [0, 0, 1, 0], "the rotator's files; not that two clones lie in two places"
     assert counts["staging"][:4] == [0, 0, 2, 0], "the deployment's replicas, of which the rotator is told"
     assert all(rules > 5 for *_, rules in counts.values())
-    assert "not known yet" in stacks["prod"]
-    assert len(text.splitlines()) <= 60
-
-
-def test_the_review_has_no_content_of_the_stack_files(clone: Clone, told: str) -> None:
     review = (clone.folder / ".state/review/review.json").read_text()
-    for content in ("staging-mqtt.example.com", "registry.example.com", "123456789012", str(clone.folder), "123"):
-        assert content not in review
-        assert content not in told.partition("<!--")[2]
-    assert {one["stack"] for one in json.loads(review)["stacks"]} == CHANGES.keys()
+    for content in ("staging-mqtt.example.com", "registry.example.com", "123456789012", str(clone.folder)):
+        assert content not in review + told.partition("<!--")[2], "it has no content of the stack files"
 
 
-def test_a_preview_leaves_the_clone_as_it_was(clone: Clone, told: str) -> None:
+def test_preview_of_a_review_leaves_the_clone_as_it_was(clone: Clone, told: str) -> None:
     assert told
     changed = clone.sh("git status --porcelain").stdout.split()
     assert sorted(word for word in changed if word != "M") == sorted(f"Pulumi.{name}.yaml" for name in CHANGES)
-    assert "encryptionsalt" not in (clone.folder / "Pulumi.prod.yaml").read_text()
-
-
-def test_a_stack_that_cant_be_previewed_is_told_as_failed_and_the_value_in_its_file_is_not(clone: Clone) -> None:
-    canary = new_password()
-    file = clone.folder / "Pulumi.dev.yaml"
-    kept = file.read_text()
-    file.write_text(kept.replace("kind: embedded\n", f"kind: embedded\n    password: {canary}\n", 1))
-    try:
-        done = clone.sh(".venv/bin/python -m tools.review preview --to .state/failed dev")
-        assert done.returncode == 1
-        said = clone.sh(".venv/bin/python -m tools.review comment .state/failed/review.json").stdout
-    finally:
-        file.write_text(kept)
-    assert "1 preview failed" in said
-    assert canary not in done.stdout + done.stderr + said
-    assert "broker.password" in done.stderr, "why is in the job's log"

@@ -3,8 +3,6 @@ the hot-swap gate and in tests/unit/test_flat_programs.py."""
 
 from __future__ import annotations
 
-import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +10,11 @@ import pytest
 
 from bench import __main__ as command
 from bench import growth, lambda_cost, launcher, make_up, page, previews, rotation
-from bench.engine import Took, _below
+from bench.engine import Took
 from bench.hot_swap import Effect, Run
 from bench.measured import Measured, PartMissingError, RunFailedError
-from bench.overhead import FORMS, Cost
-from bench.places import Place
 from bench.previews import Runs
-from bench.programs import EMPTY, FLAT, ONE, OURS, stack_file
-from settings import ConfigurationError, Settings
-from tests.unit.stack_file import StackFile
+from bench.programs import FLAT, OURS
 from tools import lambda_package
 
 PAGE = command.PAGE
@@ -39,11 +33,6 @@ def a_run(**different: object) -> Run:
         "swaps": [90, 100],
     }
     return Run(**(figures | different))  # type: ignore[arg-type]
-
-
-def a_cost() -> Cost:
-    calls = [[0.001, 0.002], [0.003, 0.004]]
-    return Cost(start=[1.0, 3.0, 2.0], memory=[70.0], publish=calls, read=calls, idle=[0.1])
 
 
 def a_preview(wall: float, memory: float = 100.0) -> Took:
@@ -75,12 +64,6 @@ def missing(*_: object) -> Measured:
     raise PartMissingError("a broker")
 
 
-def test_a_process_that_has_ended_while_it_was_looked_at_has_nothing_below_it() -> None:
-    with subprocess.Popen(("true",)) as ended:
-        ended.wait()
-    assert list(_below(ended.pid)) == []
-
-
 def failing(*_: object) -> Measured:
     raise RunFailedError("pulumi ended with 1")
 
@@ -93,28 +76,6 @@ def test_only_what_lies_between_a_parts_marks_is_written_anew(written: Path) -> 
     assert written.read_text() == (
         f"before\n{one}\n\nnewer\n\n{one_ends}\nbetween\n{two}\n\nanother\n\n{two_ends}\nafter\n"
     )
-
-
-def test_a_page_without_a_parts_marks_is_left_alone(written: Path) -> None:
-    before = written.read_text()
-    with pytest.raises(ValueError, match="make bench, three: begin"):
-        page.write(written, "three", "new")
-    assert written.read_text() == before
-
-
-def test_the_page_in_the_repository_has_the_marks_of_each_part_and_figures_between_them() -> None:
-    text = PAGE.read_text()
-    for part in command.PARTS:
-        begin, end = page.marks(part)
-        between = text[text.index(begin) : text.index(end)]
-        assert re.search(r"\d{4}-\d\d-\d\d, commit \w{12}.* cores .*Median \(least–most\)", between), part
-        assert "\n|---|" in between, part
-
-
-def test_a_part_that_is_asked_for_is_measured_alone(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "PARTS", {"one": a_part("figures of one"), "two": missing})
-    assert command.main(["one"]) == command.DONE
-    assert "figures of one" in written.read_text()
 
 
 def test_what_was_not_kept_or_is_not_there_is_told_at_the_end_and_by_the_exit_code(
@@ -135,18 +96,6 @@ def test_what_was_not_kept_or_is_not_there_is_told_at_the_end_and_by_the_exit_co
     assert "three: no part; there are two, one" in capsys.readouterr().err
 
 
-def test_a_preview_is_told_as_a_multiple_of_each_other_program() -> None:
-    runs = previewed(1.2, flat=1.0, one_resource=0.5)
-    runs[OURS].up, runs[FLAT].up = [a_preview(4.0)], [a_preview(2.0)]
-    _, ours, flat, one = previews.rows(runs)
-    assert ours == (
-        *(OURS, "1.20 s (0.40–3.60)", "", "0.60 s (0.20–1.80)", "100 MiB (100–100)"),
-        *("4.00 s", "", "2.00 s"),
-    )
-    assert flat[:3] == (FLAT, "1.00 s (0.33–3.00)", "1.20") and flat[5:7] == ("2.00 s", "2.00")
-    assert one[2] == "2.40" and one[0] == ONE
-
-
 @pytest.mark.parametrize(
     ("broken", "told"),
     [
@@ -165,44 +114,6 @@ def test_a_preview_is_told_as_a_multiple_of_each_other_program() -> None:
 def test_what_takes_more_than_was_promised_is_told(broken: list[str], told: str) -> None:
     (said,) = broken
     assert told in said
-
-
-def test_the_most_secrets_that_prod_is_measured_with_are_the_most_that_it_takes(tmp_path: Path) -> None:
-    def parsed(count: int) -> Settings:
-        file = StackFile.read(stack_file("prod", Place(tmp_path), count))
-        return Settings.parse("prod", file.entries)
-
-    assert growth.SIZES["prod"][-1] == growth.OF_AWS
-    assert parsed(growth.OF_AWS)
-    with pytest.raises(ConfigurationError, match=f"secrets: {growth.OF_AWS + 1} of them"):
-        parsed(growth.OF_AWS + 1)
-
-
-def test_what_takes_as_much_as_was_promised_is_kept() -> None:
-    assert previews.broken_promises("dev", previewed(1.2, flat=1.0, empty=0.48)) == []
-    assert growth.broken_promises("prod", {10: {OURS: [a_preview(2.0)], FLAT: [a_preview(1.0)]}}) == []
-    assert make_up.broken_promises([10.0]) == []
-    assert lambda_cost.broken_promises(lambda_package.LARGEST) == []
-    assert rotation.broken_promises({"a": {"failed": 0}}) == []
-    assert EMPTY in previewed(1.0, empty=1.0)
-
-
-def test_what_one_secret_more_costs_is_the_difference_between_two_sizes() -> None:
-    took = {
-        size: {OURS: [a_preview(wall, memory)], FLAT: [a_preview(1.0, 100.0)]}
-        for size, wall, memory in ((10, 1.0, 100.0), (110, 2.0, 101.0))
-    }
-    assert "from 10 to 110 10.0 ms and 10 KiB (the stack) or 0.0 ms and 0 KiB (flat)" in growth.growth(took)
-    assert growth.rows(took)[2][:4] == ("110", "2.00 s", "1.00 s", "2.00")
-
-
-def test_figures_are_told_with_their_spread() -> None:
-    text = launcher.render(a_run(), a_run(failed=7, unread=170, swaps=[], restarts=17), dict.fromkeys(FORMS, a_cost()))
-    assert "| of them failed | **0** | **7** |" in text
-    assert "| of them shown to no client | **0** | **170** (10 a restart) |" in text
-    assert "| rotation | 2 | 0.20 s (0.10–0.30) | 0 |" in text
-    assert "| a swap: connect, subscribe, change over | 95 ms (90–100) | – |" in text
-    assert "| start to first answered publish | 2.00 s (1.00–3.00) |" in text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import pytest
 
 from tools import docker_provider
 from tools.docker_provider import PLUGIN, PROVIDER, SUM
-from tools.gobuild import cached_path
 from tools.steps import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,42 +44,10 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_asking_what_is_built_builds_nothing(cache: Path) -> None:
-    assert docker_provider.built() is None
-    assert not [path for path in cache.rglob("*") if path.is_file()]
-
-
-def test_what_is_built_is_what_a_build_would_give(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(name: str, module: Path, package: str, ldflags: str, _lent: object) -> Path:
-        """In place of Go: a file where the cache keeps that build."""
-        path = cached_path(name, module, package, ldflags)
-        path.parent.mkdir(parents=True)
-        path.touch()
-        return path
-
-    monkeypatch.setattr(docker_provider, "cached_binary", build)
-    assert docker_provider.provider() == docker_provider.built()
-
-
-def test_the_build_sees_the_package_without_what_is_for_terraform_alone_and_with_the_way_into_it(sources: Path) -> None:
-    assert docker_provider.Upstream().files(GO, FOLDER) == {
-        FOLDER / "upstream/go.mod": sources / "go.mod",
-        FOLDER / "upstream/internal/provider/service.go": sources / "internal/provider/service.go",
-        FOLDER / "upstream/shim/shim.go": FOLDER / "shim/shim.go",
-    }
-
-
 def test_sources_that_are_others_than_the_pinned_are_refused(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker_provider, "downloaded", lambda *_: {"Dir": str(sources), "Sum": "h1:others="})
     with pytest.raises(SetupError, match="h1:others= is not h1:"):
         docker_provider.Upstream().files(GO, FOLDER)
-
-
-def test_no_source_of_the_provider_lies_in_the_repository() -> None:
-    assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()} == {
-        *("go.mod", "go.sum"),
-        *("main.go", "shim/shim.go"),
-    }
 
 
 def test_the_label_of_the_provider_is_the_version_of_its_python_package() -> None:

@@ -25,13 +25,10 @@ except SetupError as error:
     sys.exit(str(error))
 """
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(
-        not (shutil.which("go") or WHEELS_GO.exists() or os.environ.get("CI") == "true"),
-        reason="no Go here; its wheel is too large to fetch for a test outside CI",
-    ),
-]
+needs_go = pytest.mark.skipif(
+    not (shutil.which("go") or WHEELS_GO.exists() or os.environ.get("CI") == "true"),
+    reason="no Go here; its wheel is too large to fetch for a test outside CI",
+)
 
 
 @pytest.fixture
@@ -52,6 +49,9 @@ def start(module: Path, cache: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.real
+@pytest.mark.slow
+@needs_go
 def test_two_builders_at_once_build_once_and_a_third_builds_nothing(module: Path, tmp_path: Path) -> None:
     builders = [start(module, tmp_path / "cache") for _ in range(2)]
     said = [builder.communicate(timeout=300)[0] for builder in builders]
@@ -62,6 +62,9 @@ def test_two_builders_at_once_build_once_and_a_third_builds_nothing(module: Path
     assert subprocess.run([binary], check=True, capture_output=True, text=True).stderr == "hello\n"
 
 
+@pytest.mark.real
+@pytest.mark.slow
+@needs_go
 def test_a_build_that_fails_names_the_step_the_cause_and_the_remedy_and_leaves_nothing(
     module: Path, tmp_path: Path
 ) -> None:

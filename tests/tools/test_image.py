@@ -25,7 +25,7 @@ from tests.real.launched import let_in
 from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import make_stack
-from tests.real.workshop import PYTHON, PYTHON_VERSION, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop, until
+from tests.real.workshop import PYTHON, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop, until
 from tests.stacks.runbook import Clone, Page
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -45,6 +45,7 @@ ALLOWED = (
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 """And no --tmpfs: there is nowhere at all to write to, where a test mounts nothing."""
 
+
 ON_THE_MACHINES_NETWORK = """#!/bin/sh
 if [ "$1" = build ]; then
     shift
@@ -52,7 +53,6 @@ if [ "$1" = build ]; then
 fi
 exec {client} "$@"
 """
-"""The client of a daemon that makes no network of its own."""
 
 real = pytest.mark.real
 
@@ -76,13 +76,8 @@ def test_the_dockerfile_clones_what_the_launcher_is_written_for() -> None:
     assert (said["UPSTREAM_REPOSITORY"], said["UPSTREAM_COMMIT"]) == (UPSTREAM_REPOSITORY, UPSTREAM_COMMIT)
 
 
-def test_every_stage_is_on_the_one_base_whose_tag_says_its_patch_release() -> None:
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 3
-    image = rf"^ARG PYTHON_IMAGE=python:{re.escape(PYTHON_VERSION)}\.\d+-slim-[a-z]+$"
-    assert re.search(image, DOCKERFILE, re.MULTILINE)
-
-
 @real
+@pytest.mark.slow
 def test_nothing_reaches_the_builder_but_what_the_image_is_made_of(workshop: Workshop) -> None:
     probe = workshop.tree.parent / "probe"
     probe.write_text("FROM scratch\nCOPY . /context/\n")
@@ -93,6 +88,7 @@ def test_nothing_reaches_the_builder_but_what_the_image_is_made_of(workshop: Wor
 
 
 @real
+@pytest.mark.slow
 @pytest.mark.parametrize("buildkit", [False, True], ids=["legacy", "buildkit"])
 @pytest.mark.parametrize("origin", ["folder", "clone"])
 def test_either_builder_takes_the_server_from_a_folder_and_by_cloning_it(
@@ -111,13 +107,7 @@ def test_either_builder_takes_the_server_from_a_folder_and_by_cloning_it(
 
 
 @real
-def test_a_folder_without_the_server_is_refused(workshop: Workshop) -> None:
-    done = workshop.build("--build-arg", "UPSTREAM=secretops/none", "--target", "server")
-    assert done.returncode != 0
-    assert "UPSTREAM=secretops/none: the build context has no server.py there" in done.stdout + done.stderr
-
-
-@real
+@pytest.mark.slow
 def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop: Workshop, image: str) -> None:
     inspected = workshop.docker.tell("inspect", image)
     config = json.loads(inspected)[0]["Config"]
@@ -139,26 +129,7 @@ def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop
 
 
 @real
-@pytest.mark.usefixtures("image")
-def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Workshop, tmp_path: Path) -> None:
-    """By `make` in a clone that lies beside the server's; the base is this workshop's."""
-    shutil.copy(ROOT / "Makefile", workshop.tree)
-    shutil.copytree(workshop.tree / SERVER_FOLDER, workshop.tree.parent / "its-clone")
-    (workshop.tree / ".git/config").unlink()  # it is none
-    (tmp_path / "docker").write_text(ON_THE_MACHINES_NETWORK.format(client=workshop.docker.client))
-    (tmp_path / "docker").chmod(0o755)
-    environment = workshop.docker.environment | {"PYTHON_IMAGE": PYTHON, "DOCKER_BUILDKIT": "0"}
-    clone = Clone(workshop.tree, environment | {"PATH": f"{tmp_path}{os.pathsep}{environment['PATH']}"})
-    page = Page(clone, "image.md")
-    page.follow("make image UPSTREAM=../its-clone")
-    said = page.follow("docker inspect")
-    page.is_followed_to_its_end()
-    assert f'"User":"{USER}:{USER}"' in said
-    assert "Live with the secrets" in said
-    assert hashlib.sha256(workshop.server_files["server.py"]).hexdigest() in said
-
-
-@real
+@pytest.mark.slow
 def test_nothing_of_the_build_machine_is_in_the_image(workshop: Workshop, image: str) -> None:
     archive = workshop.docker.read("save", image)
     assert workshop.canary.encode() not in archive
@@ -193,6 +164,7 @@ def layers_of(archive: bytes) -> list[list[tarfile.TarInfo]]:
 
 
 @real
+@pytest.mark.slow
 def test_both_roles_have_what_they_import_and_no_more(workshop: Workshop, image: str) -> None:
     needed = ("boto3", "docker", "hvac", "lightkube", "mcp", "prometheus_client", "requests", "watchfiles", "yaml")
     asked = (*needed, "amqtt", "pulumi", "pip", "uv")
@@ -206,6 +178,7 @@ def test_both_roles_have_what_they_import_and_no_more(workshop: Workshop, image:
 
 
 @real
+@pytest.mark.slow
 def test_the_launcher_serves_with_no_rights_and_nothing_to_write_and_ends_on_sigterm(
     workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
@@ -267,6 +240,7 @@ def log(docker: Dockerd, container: str) -> str:
 
 
 @real
+@pytest.mark.slow
 def test_the_images_own_command_answers_the_documented_health_check(
     workshop: Workshop, image: str, tmp_path: Path
 ) -> None:
@@ -291,6 +265,7 @@ def test_the_images_own_command_answers_the_documented_health_check(
 
 
 @real
+@pytest.mark.slow
 def test_the_rotator_is_the_same_image_with_another_command(
     workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
@@ -305,3 +280,24 @@ def test_the_rotator_is_the_same_image_with_another_command(
     assert done.returncode == 0, done.stdout + done.stderr
     assert stack.log_in() == "Success"
     assert stack.credential()["password"] not in done.stdout + done.stderr
+
+
+@real
+@pytest.mark.slow
+@pytest.mark.usefixtures("image")
+def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Workshop, tmp_path: Path) -> None:
+    """By `make` in a clone that lies beside the server's; the base is this workshop's."""
+    shutil.copy(ROOT / "Makefile", workshop.tree)
+    shutil.copytree(workshop.tree / SERVER_FOLDER, workshop.tree.parent / "its-clone")
+    (workshop.tree / ".git/config").unlink()  # it is none
+    (tmp_path / "docker").write_text(ON_THE_MACHINES_NETWORK.format(client=workshop.docker.client))
+    (tmp_path / "docker").chmod(0o755)
+    environment = workshop.docker.environment | {"PYTHON_IMAGE": PYTHON, "DOCKER_BUILDKIT": "0"}
+    clone = Clone(workshop.tree, environment | {"PATH": f"{tmp_path}{os.pathsep}{environment['PATH']}"})
+    page = Page(clone, "image.md")
+    page.follow("make image UPSTREAM=../its-clone")
+    said = page.follow("docker inspect")
+    page.is_followed_to_its_end()
+    assert f'"User":"{USER}:{USER}"' in said
+    assert "Live with the secrets" in said
+    assert hashlib.sha256(workshop.server_files["server.py"]).hexdigest() in said

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import kubernetes_parts
-from tools.gobuild import cached_path
-from tools.kubernetes_parts import KUBERNETES, PLUGIN, PROGRAMS, PROVIDER
+from tools.kubernetes_parts import KUBERNETES, PROVIDER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,28 +20,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", os.devnull)
     return tmp_path
-
-
-def test_asking_what_is_built_builds_nothing(cache: Path) -> None:
-    assert kubernetes_parts.built() == {}
-    assert not [path for path in cache.rglob("*") if path.is_file()]
-
-
-def test_what_is_built_is_what_a_build_would_give(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: dict[str, Path] = {}
-
-    def build(name: str, module: Path, package: str, ldflags: str, _lent: object = None) -> Path:
-        """In place of Go: a file where the cache keeps that build."""
-        path = cached_path(name, module, package, ldflags)
-        path.parent.mkdir(parents=True)
-        path.touch()
-        made[name] = path
-        return path
-
-    monkeypatch.setattr(kubernetes_parts, "cached_binary", build)
-    kubernetes_parts.build_all()
-    assert set(made) == {*PROGRAMS, PLUGIN}
-    assert kubernetes_parts.built() == made
 
 
 def test_the_label_of_the_provider_is_the_version_of_its_python_package() -> None:

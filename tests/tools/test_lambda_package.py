@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import zipfile
@@ -18,19 +17,14 @@ import pytest
 
 from tests.real.aws_stack import STEPS, make_aws_stack
 from tests.real.lambda_runtime import ARCHITECTURE, PYTHON
-from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.mosquitto import Mosquitto
 from tests.real.moto import Aws
-from tests.real.private_ca import CERTIFICATE, make_signed_stack, strict_private_ca
 from tests.real.stack import DEADLINE
 from tests.real.strict_secrets_manager import strict
 from tools import lambda_package
 from tools.clone import provide_uv
 
-pytestmark = pytest.mark.real
-
-RUNS = 5
-TIMES_BOTO3 = 1.5
-"""How long the function's module may take to import, as times of boto3 alone."""
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -107,43 +101,6 @@ def test_a_rotation_and_a_tick_run_from_the_package_alone(
     imported = set(json.loads(said.splitlines()[-1]))
     tops = {path.name.partition(".")[0] for path in unpacked.iterdir()} - {"secretops"}
     assert tops <= imported | {"typing_extensions"}, "in the package, and not imported"
-
-
-def test_a_certificate_is_signed_proven_and_published_from_the_package_alone(
-    unpacked: Path, moto_environment: Aws, tmp_path: Path
-) -> None:
-    broker = start_mosquitto(tmp_path, certifying=True)
-    try:
-        with strict_private_ca(moto_environment) as ca, strict(moto_environment) as strictly:
-            stack = make_signed_stack(broker, moto_environment, ca)
-            run(
-                unpacked,
-                "from secretops.entrypoints import aws_lambda\naws_lambda.tick({}, None)",
-                {
-                    **strictly.environment,
-                    "AWS_ENDPOINT_URL_ACM_PCA": moto_environment.url,
-                    "SECRETOPS_MANIFEST_JSON": stack.manifest.model_dump_json(),
-                },
-            )
-            current = stack.session().store.versions(CERTIFICATE).current
-    finally:
-        broker.stop()
-    assert current and current.verified and current.expires
-    assert len(ca.asked) == 1
-
-
-def test_the_functions_module_takes_no_longer_to_import_than_half_as_much_again_as_boto3(unpacked: Path) -> None:
-    measured: dict[str, list[float]] = {"boto3": [], "secretops.entrypoints.aws_lambda": []}
-    for _ in range(RUNS):
-        for name, times in measured.items():
-            took = run(
-                unpacked,
-                f"import time; began = time.process_time(); import {name}; print(time.process_time() - began)",
-            )
-            times.append(float(took))
-    boto3, function = (statistics.median(times) for times in measured.values())
-    print(f"boto3 {boto3:.3f} s, the function {function:.3f} s: {function / boto3:.2f} times")
-    assert function <= TIMES_BOTO3 * boto3
 
 
 @pytest.fixture

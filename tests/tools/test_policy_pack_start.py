@@ -17,7 +17,7 @@ from policies.catalogue import rules
 from policies.pack import LATER, NAME
 from tools.steps import ROOT
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 DEADLINE = 300.0
 """Seconds; for a slow machine, and waited for by nobody else."""

@@ -152,11 +152,6 @@ def test_a_state_that_cant_be_read_is_told_and_the_base_is_taken_instead(clone: 
     assert (told.against, told.failed, told.rules) == (Against.INSTEAD, False, 7)
 
 
-def test_what_fails_of_the_base_takes_nothing_from_what_was_found(clone: Path) -> None:
-    told = previews.review("prod", answering(clone), answering(clone, BROKEN=""))
-    assert (told.against, told.failed, told.rules) == (Against.NOTHING, False, 7)
-
-
 @pytest.mark.parametrize(
     "environment",
     [{}, {**CHOSEN, "UNREAD": ""}, {**CHOSEN, "STANDIN": ""}, {**CHOSEN, "CLUSTER": "none"}],
@@ -171,21 +166,3 @@ def test_before_a_deployment_what_could_not_be_deployed_from_here_is_refused(
     with pytest.raises(SetupError):
         previews.review("prod", asked, None, deploys=True)
     assert previews.review("prod", asked, None).failed is False, "where it is only looked at it is none"
-
-
-def test_what_can_be_deployed_from_here_is_previewed(clone: Path) -> None:
-    told = previews.review("prod", answering(clone, KNOWN="", **CHOSEN), None, deploys=True)
-    assert (told.provider, told.against) == (Provider.OWN, Against.DEPLOYED)
-
-
-def test_a_stack_of_a_cluster_that_is_not_here_is_not_previewed(clone: Path) -> None:
-    (clone / "Pulumi.prod.yaml").write_text("config:\n  x:server:\n    kind: kubernetes\n")
-    told = previews.review("prod", answering(clone, KUBECONFIG=str(clone / "none")), None)
-    assert (told.provider, told.changes) == (Provider.NONE, ())
-
-
-@pytest.mark.parametrize("given", [[], ["unknown"], ["preview"], ["preview", "--to", "x"]])
-def test_wrong_arguments_are_a_usage_error(given: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        command.main(given)
-    assert ended.value.code == 2

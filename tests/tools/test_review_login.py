@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +11,9 @@ import pytest
 from tests.tools.played_github import Played, playing
 from tools.review import __main__ as command
 from tools.review import identity
-from tools.steps import ROOT, SetupError
+from tools.steps import SetupError
+
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture
@@ -76,27 +75,3 @@ def test_a_token_that_github_refuses_is_an_error_that_does_not_repeat_it(played:
     with pytest.raises(SetupError, match="id-token: write") as refused:
         identity.take(of_a_job(played, ACTIONS_ID_TOKEN_REQUEST_TOKEN="another-one"), tmp_path)  # nosec B106
     assert "another-one" not in str(refused.value)
-
-
-def test_boto3_takes_the_role_by_what_was_laid(played: Played, tmp_path: Path) -> None:
-    """As the stand-in's choice asks it: with this there is somebody, and so Pulumi's own provider."""
-    environment = of_a_job(played) | {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-    def source() -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "tools.standin.aws.credentials"],
-            cwd=ROOT,
-            env=environment,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.strip()
-
-    assert source() == ""
-    identity.take(environment, tmp_path)
-    assert source() == "assume-role-with-web-identity"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import clone, parts, pulumi_cli, setup
+from tools import clone, pulumi_cli, setup
 from tools.gobuild import find_go
-from tools.steps import ROOT, SetupError, run_step
+from tools.steps import ROOT, SetupError
 
 DEADLINE = 60.0
 
@@ -85,6 +85,7 @@ def fresh(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
+@pytest.mark.real
 def test_a_second_set_up_asks_nothing_of_uv_and_pulumi_and_writes_nothing(fresh: Clone) -> None:
     code, said = fresh.set_up()
     assert (code, "this clone is ready" in said) == (0, True), said
@@ -96,6 +97,7 @@ def test_a_second_set_up_asks_nothing_of_uv_and_pulumi_and_writes_nothing(fresh:
     assert times == {path: path.stat().st_mtime_ns for path in fresh.root.rglob("*") if "__pycache__" not in path.parts}
 
 
+@pytest.mark.real
 def test_a_changed_lock_file_syncs_again_and_leaves_pulumi_alone(fresh: Clone) -> None:
     fresh.set_up()
     before = len(fresh.asked())
@@ -107,14 +109,7 @@ def test_a_changed_lock_file_syncs_again_and_leaves_pulumi_alone(fresh: Clone) -
     assert not any(line.startswith("pulumi") for line in again)
 
 
-def test_a_pulumi_that_changed_on_path_is_asked_for_its_version_again(fresh: Clone) -> None:
-    fresh.set_up()
-    before = len(fresh.asked())
-    program(fresh.bin / "pulumi", STAND_IN_PULUMI + "# updated\n")
-    assert fresh.set_up()[0] == 0
-    assert fresh.asked()[before:] == ["pulumi version"]
-
-
+@pytest.mark.real
 def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_traceback(fresh: Clone) -> None:
     program(fresh.bin / "uv", STAND_IN_UV + '[ "$1" = --version ] || { echo no route to the index >&2; exit 2; }\n')
     code, said = fresh.set_up()
@@ -125,13 +120,7 @@ def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_trace
     assert "Traceback" not in said
 
 
-def test_a_step_that_failed_is_taken_again_by_the_next_set_up(fresh: Clone) -> None:
-    program(fresh.bin / "uv", STAND_IN_UV + '[ "$1" = --version ] || exit 2\n')
-    assert fresh.set_up()[0] == 1
-    program(fresh.bin / "uv", STAND_IN_UV)
-    assert fresh.set_up()[0] == 0
-
-
+@pytest.mark.real
 def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None:
     pid_file = fresh.root / "pid"
     program(fresh.bin / "uv", STAND_IN_UV + f'[ "$1" = --version ] || {{ echo $$ > "{pid_file}"; exec sleep 600; }}\n')
@@ -143,29 +132,6 @@ def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None
     assert "Traceback" not in said
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-
-
-def test_a_termination_in_the_moment_that_a_step_starts_ends_it_too() -> None:
-    code = """
-import os, signal, subprocess, sys
-from tools import steps
-
-class Started(subprocess.Popen):
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        print(self.pid, flush=True)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-subprocess.Popen = Started
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-steps.run_step("a step", ["sleep", "600"], remedy="none")
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=DEADLINE, check=False
-    )
-    assert done.returncode == 128 + signal.SIGTERM
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(done.stdout.splitlines()[-1]), 0)
 
 
 def _once_written(path: Path) -> str:
@@ -189,6 +155,7 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
     ast.parse((ROOT / "tools/setup.py").read_text(), feature_version=(3, 7))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("go", ["too old", "missing"])
 def test_without_a_go_that_is_new_enough_and_no_package_index_the_remedy_names_the_go_to_install(
     go: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -202,19 +169,8 @@ def test_without_a_go_that_is_new_enough_and_no_package_index_the_remedy_names_t
         find_go(pulumi_cli.MODULE)
 
 
-def test_a_program_that_is_not_there_is_a_failed_step_like_any_other() -> None:
-    with pytest.raises(SetupError, match=r"(?s)no such thing: failed.*remedy: install it"):
-        run_step("no such thing", ["/nonexistent/program"], remedy="install it")
-
-
-def test_the_wrapper_of_a_clone_is_not_taken_for_a_pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cli = pulumi_cli.PulumiCli(path=Path("/somewhere/pulumi"), built=True)
-    program(tmp_path / "venv/pulumi", clone.wrapper_text(cli))
-    real = program(tmp_path / "real/pulumi", STAND_IN_PULUMI)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'venv'}:{real.parent}")
-    assert pulumi_cli.on_path() == [real]
-
-
+@pytest.mark.real
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pulumi", "host", "used"),
     [
@@ -236,34 +192,3 @@ def test_a_pulumi_on_path_is_used_when_it_is_the_pinned_one_and_has_its_language
     code, said = fresh.set_up()
     assert code == (0 if used else 1), said
     assert ("not used: " in said) is not used
-
-
-def test_parts_that_cannot_be_installed_are_named_and_are_an_error_only_where_they_must_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "git-secrets" in parts.missing_parts()
-    parts.install_packages(must=False)
-    assert "git-secrets" in capsys.readouterr().out
-    with pytest.raises(SetupError, match="git-secrets"):
-        parts.install_packages(must=True)
-
-
-@pytest.mark.parametrize(
-    ("kind", "built", "laid"),
-    [("kubernetes", True, True), ("kubernetes", False, False), ("swarm", True, True), ("dotenv", True, False)],
-)
-def test_the_provider_is_laid_for_a_stack_that_asks_for_it_where_pulumi_is_our_own_build(
-    kind: str, built: bool, laid: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    provider = program(tmp_path / "cache/provider", "#!/bin/sh\n")
-    for parts_of_it in ("kubernetes_parts", "docker_provider"):
-        monkeypatch.setattr(f"tools.{parts_of_it}.provider", lambda: provider)  # it takes minutes to build
-    cli = pulumi_cli.expected_build() if built else Path("/somewhere/pulumi")
-    program(tmp_path / ".venv/.set-up-pulumi", f"key\n{cli}")
-    program(tmp_path / "Pulumi.some.yaml", f"config:\n  coreflux-mcp-secrets:store:\n    kind: {kind}\n")
-    assert clone.provide_plugins("some", root=tmp_path) is laid
-    links = list((tmp_path / ".tools").rglob("pulumi-resource-*"))
-    assert [link.resolve() for link in links] == [provider] * laid
-    assert clone.provide_plugins("some", root=tmp_path) is False
-    assert clone.provide_plugins("other", root=tmp_path) is False

@@ -20,6 +20,8 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from tools.steps import ROOT
 
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
 DEADLINE = 60.0
 EXECUTOR = """
 import json, os, sys
@@ -87,32 +89,6 @@ def wait_for_the_end_of(pid: int) -> None:
             time.sleep(0.01)
 
 
-def test_it_answers_what_the_cli_asks_before_a_program(host: Host) -> None:
-    host.call.Handshake(language_pb2.LanguageHandshakeRequest(engine_address="127.0.0.1:1"), timeout=DEADLINE)
-    packages = host.call.GetRequiredPackages(
-        language_pb2.GetRequiredPackagesRequest(info=host.info()), timeout=DEADLINE
-    )
-    assert list(packages.packages) == []
-    about = host.call.About(language_pb2.AboutRequest(info=host.info()), timeout=DEADLINE)
-    assert about.executable == sys.executable
-    found = host.call.GetProgramDependencies(
-        language_pb2.GetProgramDependenciesRequest(info=host.info()), timeout=DEADLINE
-    )
-    assert "pulumi" in {dependency.name for dependency in found.dependencies}
-
-
-def test_a_virtualenv_is_relative_to_the_project_and_uv_means_dot_venv(host: Host) -> None:
-    for options, folder in (({"virtualenv": "env"}, "env"), ({"toolchain": "uv"}, ".venv")):
-        about = host.call.About(language_pb2.AboutRequest(info=host.info(**options)), timeout=DEADLINE)
-        assert about.executable == str(host.root / folder / "bin/python")
-
-
-def test_what_it_cannot_do_it_refuses_as_unimplemented(host: Host) -> None:
-    with pytest.raises(grpc.RpcError) as refused:
-        host.call.GenerateProgram(language_pb2.GenerateProgramRequest(), timeout=DEADLINE)
-    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
 def test_a_program_is_run_with_its_project_stack_and_configuration(host: Host) -> None:
     assert host.run() == language_pb2.RunResponse()
     told = host.line()
@@ -137,27 +113,6 @@ def test_a_failed_program_is_told_apart_from_one_that_has_said_why(
         assert bool(response.error) is not bail
     finally:
         host.stop()
-
-
-def test_a_plugins_output_and_exit_code_are_passed_on(host: Host) -> None:
-    (host.root / "__main__.py").write_text(
-        "import os, sys\nprint(os.environ['GIVEN'], sys.argv[1])\nprint('oh', file=sys.stderr)\nsys.exit(9)\n"
-    )
-    request = language_pb2.RunPluginRequest(
-        pwd=str(host.root), args=["engine"], env=["GIVEN=a=b"], info=host.info(), kind="analyzer"
-    )
-    answers = list(host.call.RunPlugin(request, timeout=DEADLINE))
-    assert b"".join(answer.stdout for answer in answers) == b"a=b engine\n"
-    assert b"".join(answer.stderr for answer in answers) == b"oh\n"
-    assert answers[-1].exitcode == 9
-
-
-def test_a_plugin_whose_call_is_given_up_is_ended(host: Host) -> None:
-    (host.root / "__main__.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
-    answers = host.call.RunPlugin(language_pb2.RunPluginRequest(pwd=str(host.root), info=host.info()))
-    pid = int(next(answers).stdout)
-    answers.cancel()
-    wait_for_the_end_of(pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

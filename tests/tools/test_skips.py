@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MAY_BE_MISSING
-from tests.real.swarm import running_swarm
-
 ROOT = Path(__file__).resolve().parents[2]
 REASON = "the part is not installed"
 EVERY_WAY = f"""
@@ -33,13 +30,6 @@ def test_by_itself():
 def test_that_is_known_to_fail():
     assert False
 """
-ALLOWED = f"""
-import pytest
-
-@pytest.mark.parametrize("part", {list(MAY_BE_MISSING)})
-def test_it(part):
-    pytest.skip(part + " is not here")
-"""
 
 
 def told(folder: Path, tests: str, ci: str) -> str:
@@ -52,36 +42,10 @@ def told(folder: Path, tests: str, ci: str) -> str:
     ).stdout
 
 
+@pytest.mark.real
+@pytest.mark.slow
 def test_a_skip_is_an_error_in_ci_and_elsewhere_a_skip(tmp_path: Path) -> None:
     elsewhere, in_ci = (told(tmp_path, EVERY_WAY, ci) for ci in ("", "true"))
     assert "3 skipped, 1 xfailed in" in elsewhere
     assert "1 failed, 1 xfailed, 2 errors in" in in_ci
     assert in_ci.count(f"skipped, which is an error with CI=true: {REASON}\n") >= 3
-
-
-def test_what_may_be_missing_is_a_skip_in_ci_too(tmp_path: Path) -> None:
-    assert f"\n{len(MAY_BE_MISSING)} skipped in" in told(tmp_path, ALLOWED, "true")
-
-
-@pytest.mark.parametrize(
-    ("program", "user", "reason"),
-    [
-        (None, 0, "dockerd is not installed: apt-get install docker.io"),
-        ("/bin/false", 1000, "dockerd needs root"),
-        ("/bin/false", 0, "dockerd does not run here: unshare"),
-    ],
-    ids=["not installed", "not root", "not allowed"],
-)
-def test_a_swarm_that_cannot_be_had_is_a_skip_that_ci_allows(
-    program: str | None, user: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refusing = tmp_path / "setpriv"
-    refusing.write_text("#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted'\nexit 1\n")
-    refusing.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("tests.real.dockerd.shutil.which", lambda *_, **__: program)
-    monkeypatch.setattr(os, "geteuid", lambda: user)
-    with pytest.raises(pytest.skip.Exception) as skipped, running_swarm():
-        """Not reached."""
-    assert str(skipped.value).startswith(reason)
-    assert str(skipped.value).startswith(tuple(MAY_BE_MISSING))

@@ -1,67 +1,104 @@
-"""Stack files as people break them, each a file of `broken/`, with what a person has to be told in its first lines.
-
-    # stack: whose file it is
-    # told: the value and where it is | a part of the rule | a part of the remedy
-
-once for each thing that is wrong. `<value>` stands for a secret that somebody wrote there, `<login>` for a user's name
-and his password: both are made anew each time.
-"""
+"""The table of broken stack files, broken_stack_files.yaml, as sections and the errors that they have."""
 
 from __future__ import annotations
 
+import copy
 import secrets
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-FOLDER = Path(__file__).with_name("broken")
+import yaml
 
+from components.naming import PROJECT
+from components.stack_file import encrypted_of, handed_over
+from settings import ConfigurationError, Settings
+
+TABLE = Path(__file__).with_suffix(".yaml")
 CANARY = f"Canary{secrets.token_hex(8)}"
-"""Stands for a secret that somebody wrote into a stack file. Made anew each time."""
-
-NOT_READABLE = ": not readable"
-
-
-@dataclass(frozen=True)
-class Told:
-    """One thing that is wrong: the value and where it is, and a part of the rule and of the remedy."""
-
-    what: str
-    rule: str
-    remedy: str
+LOGIN = f"user:{CANARY}"
+GONE = "GONE"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Broken:
-    """One file, and what is told of it."""
+    """One broken stack file: its sections, and its errors: where each is, and a part of its rule or remedy."""
 
-    name: str
     stack: str
-    text: str
-    told: tuple[Told, ...]
+    sections: Mapping[str, Any]
+    errors: tuple[tuple[str, str], ...]
 
     @property
-    def is_yaml(self) -> bool:
-        return not any(one.what.endswith(NOT_READABLE.removeprefix(": ")) for one in self.told)
+    def text(self) -> str:
+        """The stack file as a person writes it."""
+        config = {key if ":" in key else f"{PROJECT}:{key}": entry for key, entry in self.sections.items()}
+        return yaml.safe_dump({"config": config}, allow_unicode=True, sort_keys=False)
 
-    @property
-    def has_value(self) -> bool:
-        return CANARY in self.text
+    def refusal(self) -> ConfigurationError | None:
+        """The error that the program raises."""
+        own = {key: entry for key, entry in self.sections.items() if ":" not in key}
+        try:
+            Settings.parse(
+                self.stack,
+                {key: handed_over(entry) for key, entry in own.items()},
+                encrypted=encrypted_of(own),
+                others=[key for key in self.sections if ":" in key],
+            )
+        except ConfigurationError as error:
+            return error
+        return None
 
-    def written(self, folder: Path) -> Path:
-        """The file as a project has it."""
-        path = folder / f"Pulumi.{self.stack}.yaml"
-        path.write_text(self.text)
-        return path
+
+def names() -> list[str]:
+    """The changes of each row, which name it. A row is read when its test runs."""
+    lines = TABLE.read_text().partition("\nbroken:\n")[2].splitlines()
+    return [line.removeprefix("  - [").partition("}, {")[0] for line in lines]
 
 
-def broken_stack_files() -> Iterator[Broken]:
-    """All of them, by their names."""
-    for path in sorted(FOLDER.glob("*.yaml")):
-        text = path.read_text().replace("<value>", CANARY).replace("<login>", f"plant:{CANARY}")
-        head, told = [line for line in text.splitlines() if line.startswith("# ")], []
-        for line in head:
-            if line.startswith("# told: "):
-                what, rule, remedy = line.removeprefix("# told: ").split(" | ")
-                told.append(Told(what, rule, remedy))
-        yield Broken(path.stem.replace("-", " "), head[0].removeprefix("# stack: "), text, tuple(told))
+def row(name: str) -> Broken:
+    """The row of that name."""
+    return _rows()[name]
+
+
+def bases() -> list[str]:
+    """The good stack files that the rows change: a pair of platforms each."""
+    lines = TABLE.read_text().partition("\nbases:\n")[2].partition("\nbroken:\n")[0].splitlines()
+    return [line.strip().removesuffix(":") for line in lines if line.endswith(":")]
+
+
+def base(name: str) -> dict[str, Any]:
+    """The sections of one of them."""
+    return copy.deepcopy(_table()["bases"][name])
+
+
+@cache
+def _table() -> Any:
+    return yaml.safe_load(TABLE.read_text().replace("<login>", LOGIN).replace("<value>", CANARY))
+
+
+@cache
+def _rows() -> dict[str, Broken]:
+    found = []
+    for where, changes, errors in _table()["broken"]:
+        stack, _, kind = where.rpartition("/")
+        sections = base(kind)
+        for key, entry in changes.items():
+            _change(sections, key, entry)
+        pairs = [
+            (place, part) for place, parts in errors.items() for part in ([parts] if isinstance(parts, str) else parts)
+        ]
+        found.append(Broken(stack=stack or "dev", sections=sections, errors=tuple(pairs)))
+    rows = dict(zip(names(), found, strict=True))
+    assert len(rows) == len(found), "two rows are the same"
+    return rows
+
+
+def _change(sections: dict[str, Any], key: str, entry: Any) -> None:
+    above, _, last = (key, "", key) if ":" in key else key.rpartition(".")
+    place = sections if not above or ":" in key else sections[above]
+    if entry == GONE:
+        del place[last]
+    else:
+        place[last] = entry

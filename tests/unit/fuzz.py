@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+# As many draws as find what was found so far; FUZZ_EXAMPLES=1000 looks for more.
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
+
 BOUNDED = settings(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=150,
+    max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
 

@@ -1,15 +1,26 @@
-"""The program run under Pulumi's mocks, and what it registered.
+"""Run the program under Pulumi's mocks and look at what it registers. No engine, no cloud, no process.
 
-The mocks stand in for the engine: they prove what is asked of it, and nothing about what it does.
+A first test of a stack needs a stack file and three lines:
+
+    file = "config: {store: {kind: dotenv}, server: {kind: local}, broker: {kind: embedded}}"
+    made = deployed(file, "dev")                       # one run for each text and process
+    assert made.resources["server"].depends_on         # a Registered: type, parent, inputs, depends_on, ...
+    assert made.exports["secretops"]["stack"] == "dev" # the stack's outputs
+
+`deployed` returns a copy of a cached run: use it where neither the environment nor a patch changes the run. `deploy`
+runs anew, takes another `program`, and with `into` keeps what was registered before an error. A `preview=True` run
+knows no id or output. A look-up (an invoke) fails the test. Mocks show what is asked of the engine, not what it does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import datetime
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +104,16 @@ def deploy(
         _forget()
         pulumi.runtime.set_all_config({}, [])
     return deployed
+
+
+def deployed(text: str, name: str, *, preview: bool = False) -> Deployed:
+    """A copy of the run of stack `name` of the stack file `text`: one run for each in a process."""
+    return copy.deepcopy(_deployed(text, name, preview, PROJECT_FOLDER))
+
+
+@cache
+def _deployed(text: str, name: str, preview: bool, _folder: Path) -> Deployed:
+    return deploy(StackFile.read(text), name, preview=preview)
 
 
 async def _run(name: str, deployed: Deployed, preview: bool, program: Callable[[], None]) -> None:

@@ -33,22 +33,6 @@ def named(name: str) -> Secret:
     return next(secret for secret in full() if secret.name == name)
 
 
-def test_a_stack_has_the_guides_secrets_and_its_own() -> None:
-    assert [secret.name for secret in full()] == ["broker-admin", "mqtt", "agent-key", "client-cert", "db", "licence"]
-
-
-def test_the_broker_credential_is_one_secret_so_that_no_reader_sees_a_torn_pair() -> None:
-    mqtt = named("mqtt")
-
-    assert (mqtt.kind, mqtt.fields) == (SecretKind.MQTT_USER, ("username", "password"))
-    assert mqtt.readers == (Reader.SERVER, Reader.ROTATOR)
-
-
-def test_two_users_take_turns_and_carry_the_stacks_name() -> None:
-    assert named("mqtt").users == ("coreflux-mcp-plant-7-a", "coreflux-mcp-plant-7-b")
-    assert named("broker-admin").users == ("coreflux-admin-plant-7-a", "coreflux-admin-plant-7-b")
-
-
 def test_kinds_that_do_not_alternate_have_no_users() -> None:
     assert {secret.name for secret in full() if secret.users} == {"mqtt", "broker-admin"}
     assert all(bool(secret.users) == secret.kind.alternates for secret in full())
@@ -159,13 +143,3 @@ def test_a_long_stack_name_leaves_two_different_users_within_the_brokers_limit()
 
     assert len(set(users)) == len(users) == 8
     assert max(len(user) for user in users) <= 64
-
-
-def test_no_stacks_server_is_another_stacks_admin_on_a_broker_that_they_share() -> None:
-    stacks = ["plant", "admin-plant", "mcp-plant", "admin", "plant-admin", "plant-a"]
-
-    users = [
-        user for stack in stacks for secret in StackFile.read(FULL).parse(stack).catalogue for user in secret.users
-    ]
-
-    assert len(set(users)) == len(users) == 4 * len(stacks)

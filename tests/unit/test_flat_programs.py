@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -28,11 +27,13 @@ class Both:
     flat: dict[bool, Deployed]
 
 
-@pytest.fixture(scope="module", params=[(stack, secrets) for stack in STACKS for secrets in (0, 5)], ids=str)
+@pytest.fixture(
+    scope="module", params=["dev", *(pytest.param(one, marks=pytest.mark.slow) for one in STACKS if one != "dev")]
+)
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
-    stack, secrets = request.param
+    stack = request.param
     folder = tmp_path_factory.mktemp("flat")
-    file = StackFile.read(stack_file(stack, Place(folder), secrets))
+    file = StackFile.read(stack_file(stack, Place(folder), 5))
     with a_package(), a_kubeconfig():
         ours = {preview: deploy(file, stack, preview=preview) for preview in (False, True)}
     (folder / "__main__.py").write_text(flat_program(ours[False], ours[True]))
@@ -49,11 +50,6 @@ def test_it_registers_the_same_resources_with_the_same_inputs(both: Both, previe
 @pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
 def test_it_exports_the_same(both: Both, preview: bool) -> None:
     assert opened(both.flat[preview].exports) == opened(both.stack[preview].exports)
-
-
-def test_it_has_no_component(both: Both) -> None:
-    assert [name for name, one in both.flat[False].resources.items() if one.type.startswith(COMPONENT)] == []
-    assert {one.parent for one in both.flat[False].resources.values()} == {""}
 
 
 def test_nothing_is_made_earlier_than_in_the_stack(both: Both) -> None:
@@ -98,14 +94,3 @@ def waits_for(name: str, deployed: Deployed) -> set[str]:
         found |= new
         left += new
     return found
-
-
-def test_a_reference_that_no_dependency_has_is_no_flat_program(tmp_path: Path) -> None:
-    """Rather none than one that is quicker because it leaves something out."""
-    file = StackFile.read(stack_file("staging", Place(tmp_path)))
-    with a_kubeconfig():
-        known, previewed = (deploy(file, "staging", preview=preview) for preview in (False, True))
-    one = known.resources["server-account"]
-    one.inputs["metadata"]["namespace"] = "of nothing"
-    with pytest.raises(ValueError, match="server-account"):
-        flat_program(known, previewed)

@@ -24,16 +24,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "rotation.jsonl"
 
 
-def test_the_newest_entry_of_each_secret_is_found(path: Path) -> None:
-    journal = JournalFile(path)
-    assert journal.last("mqtt") is None
-    for one in (entry("mqtt", "first"), entry("broker-admin"), entry("mqtt", "second")):
-        journal.write(one)
-    assert journal.last("mqtt") == entry("mqtt", "second")
-    assert journal.last("broker-admin") == entry("broker-admin")
-    assert journal.last("agent-key") is None
-
-
 def test_what_was_read_is_not_read_again_and_what_came_since_is(path: Path) -> None:
     journal = JournalFile(path)
     for one in (entry("mqtt", "first"), entry("broker-admin")):
@@ -95,23 +85,15 @@ def test_it_is_private_and_only_grows(path: Path) -> None:
     assert path.read_bytes() == before * 2
 
 
-def test_a_line_cut_short_hides_neither_the_one_before_nor_the_one_after(path: Path) -> None:
-    journal = JournalFile(path)
-    journal.write(entry(outcome="whole"))
-    with path.open("a") as file:
-        file.write('{"time": "2026-03-0')
-    assert journal.last("mqtt") == entry(outcome="whole")
-    journal.write(entry(outcome="after"))
-    assert journal.last("mqtt") == entry(outcome="after")
-
-
-@pytest.mark.parametrize("garbage", [b"\xff\xfe\n", b"[]\n", b"null\n", b'{"secret": "mqtt"}\n', b"\0\0\0", b"{}\n"])
+@pytest.mark.parametrize("garbage", [b"\xff\xfe\n", b"[]\n", b'{"secret": "mqtt"}\n', b'{"time": "2026-03-0'])
 def test_garbage_in_it_hides_nothing(path: Path, garbage: bytes) -> None:
     journal = JournalFile(path)
     journal.write(entry(outcome="whole"))
     with path.open("ab") as file:
         file.write(garbage)
     assert journal.last("mqtt") == entry(outcome="whole")
+    journal.write(entry(outcome="after"))
+    assert journal.last("mqtt") == entry(outcome="after")
 
 
 def test_what_it_cannot_write_or_read_is_told(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from types import MappingProxyType
 
 import pytest
 
-from bench import __main__ as bench
 from bench.asked import NAMES
 from components.section import PROJECT_FOLDER
 from secretops.errors import ExitCode
+
+pytestmark = pytest.mark.real
 
 PYTHON = f"""#!/bin/sh
 echo "$*" >> asked
@@ -83,17 +84,6 @@ def test_make_up_of_a_stack_is_refused_before_it_begins_where_nobody_can_answer(
     assert not folder.has_begun
 
 
-def test_make_up_of_a_stack_is_refused_where_nobody_sees_the_question(folder: Folder) -> None:
-    """Pulumi asks only where both are a terminal."""
-    terminal, makes = pty.openpty()
-    try:
-        assert folder.make("up", "STACK=plant", stdin=makes).startswith(NOBODY_ANSWERS)
-    finally:
-        os.close(terminal)
-        os.close(makes)
-    assert not folder.has_begun
-
-
 @pytest.mark.parametrize("jobs", [(), ("-j8",)], ids=["one by one", "eight at a time"])
 def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder, jobs: tuple[str, ...]) -> None:
     """Of recipes that run at the same time make gives its terminal to one."""
@@ -111,11 +101,10 @@ def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder, jobs: tuple[str
     ("words", "given"),
     [
         (("STACK=plant", "YES=1"), {}),
-        (("STACK=plant",), {"PULUMI_SKIP_CONFIRMATIONS": "true"}),
         (("STACK=dev",), {}),
         ((), {}),
     ],
-    ids=["YES=1", "Pulumi's own variable", "dev", "no stack named"],
+    ids=["YES=1", "dev", "no stack named"],
 )
 def test_make_up_begins_without_a_terminal_where_nothing_is_asked(
     folder: Folder, words: tuple[str, ...], given: dict[str, str]
@@ -140,13 +129,3 @@ def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(fo
 
     assert said.startswith(f"nosuch: no part; there are {', '.join(NAMES)}\n")
     assert not folder.has_begun
-
-
-@pytest.mark.parametrize("words", [(), ("PART=preview",), ("PART=preview lambda",)], ids=["all", "one", "two"])
-def test_make_bench_sets_up_for_parts_that_there_are(folder: Folder, words: tuple[str, ...]) -> None:
-    assert "no part" not in folder.make("bench", *words)
-    assert folder.has_begun
-
-
-def test_the_parts_that_can_be_asked_for_are_those_that_are_measured() -> None:
-    assert tuple(bench.PARTS) == NAMES

@@ -157,13 +157,3 @@ def test_after_it_is_retired_the_old_key_is_nowhere(stack: Stack, signer: Signer
 
     assert [one for one in stack.root.rglob("*") if one.is_file() and key.strip() in one.read_text()] == []
     assert kept(stack).previous and not any(one.id == old.id for one in kept(stack).living)
-
-
-def test_no_journal_line_and_no_error_holds_the_key(
-    stack: Stack, signer: Signer, caplog: pytest.LogCaptureFixture
-) -> None:
-    version = renewal(signer).advance()
-    key = "".join(value(stack, version)["client.key"].splitlines()[1:-1])
-
-    assert key[:40] not in (stack.root / "log" / "rotation.jsonl").read_text() + caplog.text
-    assert "PRIVATE" not in repr(value(stack, version))

@@ -1,22 +1,19 @@
-"""The steps' order, on the real store. The target is a stand-in that can be told to refuse; real ones are in gates/."""
+"""The steps' order, in memory. The target is a stand-in that can be told to refuse; real ones are in gates/."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import pytest
 
 from secretops.engine.rotation import GraceError, Rotation, new_token
-from secretops.engine.state import Stage, Version, Versions
+from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol, Reader, Secret, SecretKind
-from secretops.stores.dotenv import DotenvVersionStore
+from secretops.manifest import Reader, Secret, SecretKind
 from secretops.values import Value
-from tests.real.stack import Stack, make_stack
 from tests.unit.memory import NOW, Memory, version
 
 ADMIN = Value({"username": "boss", "password": "of-the-boss"})
@@ -46,180 +43,6 @@ class StandInTarget:
             raise RefusedError(f"refused to {step}")
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Stack:
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
-    return make_stack(tmp_path / "store", broker, users=("a", "b"))
-
-
-def rotation(stack: Stack, target: StandInTarget) -> Rotation:
-    session = stack.session()
-    return Rotation(
-        stack.manifest.secret("mqtt"),
-        store=session.store,
-        target=target,
-        admin=lambda: ADMIN,
-        journal=session.journal,
-        clock=stack.clock,
-        grace=timedelta(seconds=stack.manifest.grace_seconds),
-    )
-
-
-@pytest.mark.parametrize("step", ["apply", "verify"])
-def test_a_value_that_the_target_refuses_is_never_published_and_the_next_try_goes_on_with_it(
-    stack: Stack, step: str
-) -> None:
-    target = StandInTarget()
-    rotation(stack, target).advance()
-    before = stack.session().store.versions("mqtt").current
-    text = stack.env.read_text()
-    target.refuses.add(step)
-    with pytest.raises(RefusedError):
-        rotation(stack, target).advance()
-    versions = stack.session().store.versions("mqtt")
-    assert versions.current == before
-    assert versions.pending and versions.pending.user == "b"
-    assert stack.env.read_text() == text
-    last = stack.session().journal.last("mqtt")
-    assert last and (last.step, last.outcome) == (step, f"refused to {step}")
-    target.refuses.clear()
-    assert rotation(stack, target).advance().id == versions.pending.id
-    assert stack.credential()["username"] == "b"
-
-
-def test_the_user_in_use_is_never_asked_for_and_users_take_turns(stack: Stack) -> None:
-    target = StandInTarget()
-    for user in ("a", "b", "a", "b"):
-        stack.skip_grace()
-        rotation(stack, target).advance()
-        assert target.asked[-2:] == [("apply", user), ("verify", user)]
-
-
-def test_under_a_token_from_outside_the_value_is_made_once_and_nobody_elses_pending_one_is_taken_for_it(
-    stack: Stack,
-) -> None:
-    moved = rotation(stack, StandInTarget())
-    tokens = [new_token(stack.clock()) for _ in range(2)]
-    values = []
-    for token in (tokens[0], tokens[0], tokens[1]):
-        stack.clock.skip(1)
-        assert moved.prepare(token=token) == moved.prepared(token)
-        values.append(stack.session().store.read("mqtt", token, purpose="test"))
-    assert values[0] == values[1] != values[2]
-    assert moved.prepared(tokens[0]) is None
-    assert moved.prepared(tokens[1]) == stack.session().store.versions("mqtt").pending
-    moved.publish(moved.prepare(token=tokens[1]))
-    assert moved.prepared(tokens[1]) is None, "it is no longer pending"
-
-
-def put_and_left(stack: Stack, username: str) -> str:
-    """What a `put` leaves that is killed before it publishes."""
-    now = stack.clock()
-    version = Version(id=new_token(now), stage=Stage.PENDING, created=now, user=username)
-    stack.session().store.add("mqtt", version, Value({"username": username, "password": "of-the-operator"}))
-    return version.id
-
-
-def test_only_a_store_without_a_user_of_its_own_asks_for_a_new_one_and_taking_over_is_said(stack: Stack) -> None:
-    target = StandInTarget({"apply"})
-    with pytest.raises(RefusedError):
-        rotation(stack, target).advance()
-    with pytest.raises(RefusedError):
-        rotation(stack, target).advance(cut_off=True)
-    assert target.news == [True, False]
-    target.refuses.clear()
-    rotation(stack, target).advance()
-    rotation(stack, target).advance()
-    assert target.news[2:] == [True, False]
-
-
-def test_after_an_operators_own_user_the_first_of_ours_is_still_asked_for_as_a_new_one(stack: Stack) -> None:
-    target = StandInTarget()
-    put_and_left(stack, "somebody")
-    rotation(stack, target).advance()
-    rotation(stack, target).advance()
-    assert target.news == [True]
-
-
-def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(stack: Stack) -> None:
-    target = StandInTarget({"apply"})
-    for username in ("somebody", "somebody"):  # the second time it is in use
-        left = put_and_left(stack, username)
-        assert rotation(stack, target).advance().id == left
-    assert target.asked == [("verify", "somebody")] * 2
-    assert stack.credential()["username"] == "somebody"
-
-
-def test_within_the_grace_nothing_is_begun_unless_readers_are_cut_off(stack: Stack) -> None:
-    target = StandInTarget()
-    rotation(stack, target).advance()
-    rotation(stack, target).advance()
-    asked = list(target.asked)
-    with pytest.raises(GraceError):
-        rotation(stack, target).advance()
-    assert target.asked == asked
-    assert stack.session().store.versions("mqtt").pending is None
-    rotation(stack, target).advance(cut_off=True)
-    assert target.asked[-1] == ("verify", "a")
-
-
-def test_a_user_that_does_not_retire_is_tried_again(stack: Stack) -> None:
-    target = StandInTarget({"retire"})
-    rotation(stack, target).advance()
-    rotation(stack, target).advance()
-    previous = stack.session().store.versions("mqtt").previous
-    assert previous
-    with pytest.raises(RefusedError):
-        rotation(stack, target).retire(previous)
-    assert stack.session().store.versions("mqtt").previous == previous
-
-
-def undelivered(stack: Stack, target: StandInTarget, monkeypatch: pytest.MonkeyPatch) -> Rotation:
-    """A rotation whose current version no reader has got. Only this fact is played."""
-    made = rotation(stack, target)
-    made.advance()
-    target.asked.clear()
-    kept = DotenvVersionStore.versions
-
-    def versions(self: DotenvVersionStore, secret: str) -> Versions:
-        return Versions(tuple(replace(each, published=None) for each in kept(self, secret).all))
-
-    monkeypatch.setattr(DotenvVersionStore, "versions", versions)
-    return made
-
-
-def test_a_version_that_no_reader_has_yet_is_set_anew_where_the_target_refuses_it(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = StandInTarget()
-    made = undelivered(stack, target, monkeypatch)
-    target.refuses.add("verify")
-    with pytest.raises(RefusedError):
-        made.accept_again()
-    assert target.asked == [("verify", "a"), ("apply", "a"), ("verify", "a")]
-
-
-def test_a_version_that_logs_in_is_not_set_anew_for_that_would_end_its_sessions(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = StandInTarget()
-    assert not undelivered(stack, target, monkeypatch).accept_again()
-    assert target.asked == [("verify", "a")]
-
-
-def test_a_version_that_readers_have_is_never_set_anew(stack: Stack) -> None:
-    target = StandInTarget()
-    made = rotation(stack, target)
-    made.advance()
-    target.asked.clear()
-    target.refuses.add("verify")
-    assert not made.accept_again()
-    assert target.asked == []
-
-
-# In memory: the order of the effects
-
-
 MQTT = Secret(
     name="mqtt",
     kind=SecretKind.MQTT_USER,
@@ -231,13 +54,19 @@ MQTT = Secret(
 GRACE = timedelta(hours=1)
 
 
+def rotation(
+    memory: Memory, target: StandInTarget, *, admin: Callable[[], Value] = lambda: ADMIN, now: datetime = NOW
+) -> Rotation:
+    return Rotation(
+        MQTT, store=memory.store(), target=target, admin=admin, journal=memory, clock=lambda: now, grace=GRACE
+    )
+
+
 def in_memory(
     memory: Memory, target: StandInTarget, *versions: Version, admin: Callable[[], Value] = lambda: ADMIN
 ) -> Rotation:
     memory.keep(*versions)
-    return Rotation(
-        MQTT, store=memory.store(), target=target, admin=admin, journal=memory, clock=lambda: NOW, grace=GRACE
-    )
+    return rotation(memory, target, admin=admin)
 
 
 @pytest.fixture
@@ -247,6 +76,98 @@ def memory() -> Memory:
 
 CURRENT, PREVIOUS = version(Stage.CURRENT, "a"), version(Stage.PREVIOUS, "b", days_ago=30)
 UNDELIVERED = version(Stage.CURRENT, "a", delivered=False)
+
+
+@pytest.mark.parametrize("step", ["apply", "verify"])
+def test_a_value_that_the_target_refuses_is_never_published_and_the_next_try_goes_on_with_it(
+    memory: Memory, step: str
+) -> None:
+    target = StandInTarget({step})
+    with pytest.raises(RefusedError):
+        in_memory(memory, target, CURRENT).advance()
+    pending = memory.versions.pending
+    assert memory.versions.current == CURRENT and pending and pending.user == "b"
+    assert (memory.entries[-1].step, memory.entries[-1].outcome) == (step, f"refused to {step}")
+    target.refuses.clear()
+    assert rotation(memory, target).advance().id == pending.id
+    current = memory.versions.current
+    assert current and current.id == pending.id and current.verified
+
+
+def test_the_user_in_use_is_never_asked_for_and_users_take_turns(memory: Memory) -> None:
+    target = StandInTarget()
+    for turn, user in enumerate(("a", "b", "a", "b")):
+        rotation(memory, target, now=NOW + turn * 2 * GRACE).advance()
+        assert target.asked[-2:] == [("apply", user), ("verify", user)]
+
+
+def test_under_a_token_from_outside_the_value_is_made_once(memory: Memory) -> None:
+    moved = in_memory(memory, StandInTarget())
+    tokens = [new_token(NOW) for _ in range(2)]
+    values = []
+    for token in (tokens[0], tokens[0], tokens[1]):
+        assert moved.prepare(token=token) == moved.prepared(token)
+        values.append(memory.store().read(MQTT.name, token, purpose="test"))
+    assert values[0] == values[1] != values[2]
+    assert moved.prepared(tokens[0]) is None, "nobody else's pending version is taken for it"
+    moved.publish(moved.prepare(token=tokens[1]))
+    assert moved.prepared(tokens[1]) is None, "it is no longer pending"
+
+
+def test_only_a_store_without_a_user_of_its_own_asks_for_a_new_one_and_taking_over_is_said(memory: Memory) -> None:
+    target = StandInTarget({"apply"})
+    for cut_off in (False, True):
+        with pytest.raises(RefusedError):
+            rotation(memory, target).advance(cut_off=cut_off)
+    target.refuses.clear()
+    for _ in range(2):
+        rotation(memory, target).advance()
+    assert target.news == [True, False, True, False]
+
+
+def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(memory: Memory) -> None:
+    target = StandInTarget({"apply"})
+    left = version(Stage.PENDING, "somebody")
+    assert in_memory(memory, target, left).advance().id == left.id
+    assert in_memory(memory, target, version(Stage.CURRENT, "somebody"), left).advance().id == left.id
+    assert target.asked == [("verify", "somebody")] * 2
+    target.refuses.clear()
+    rotation(memory, target).advance()
+    assert target.news == [True], "after it the first of ours is asked for as a new one"
+
+
+def test_within_the_grace_readers_are_cut_off_only_if_asked_for(memory: Memory) -> None:
+    target = StandInTarget()
+    made = in_memory(memory, target, PREVIOUS, version(Stage.CURRENT, "a", days_ago=0))
+    with pytest.raises(GraceError):
+        made.advance()
+    assert target.asked == [] and memory.versions.pending is None
+    made.advance(cut_off=True)
+    assert target.asked[-1] == ("verify", "b")
+
+
+def test_a_user_that_does_not_retire_is_tried_again(memory: Memory) -> None:
+    with pytest.raises(RefusedError):
+        in_memory(memory, StandInTarget({"retire"}), PREVIOUS, CURRENT).retire(PREVIOUS)
+    assert memory.versions.previous == PREVIOUS
+
+
+@pytest.mark.parametrize(
+    ("current", "refuses", "asked"),
+    [
+        pytest.param(UNDELIVERED, {"verify"}, [("verify", "a"), ("apply", "a"), ("verify", "a")], id="refused"),
+        pytest.param(UNDELIVERED, set(), [("verify", "a")], id="accepted: to set it would end its sessions"),
+        pytest.param(CURRENT, {"verify"}, [], id="readers have it"),
+    ],
+)
+def test_current_version_is_set_again_only_if_refused_and_undelivered(
+    memory: Memory, current: Version, refuses: set[str], asked: list[tuple[str, str]]
+) -> None:
+    target = StandInTarget(refuses)
+    made = in_memory(memory, target, current)
+    with pytest.raises(RefusedError) if len(asked) > 1 else contextlib.nullcontext():
+        assert not made.accept_again()
+    assert target.asked == asked
 
 
 @pytest.mark.parametrize(

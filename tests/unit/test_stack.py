@@ -11,6 +11,8 @@ import pytest
 from secretops.errors import UsageError
 from secretops.operations.stack import load_manifest
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -39,6 +41,7 @@ def told(stack: str | None = None) -> UsageError:
     return caught.value
 
 
+@pytest.mark.slow
 def test_a_stack_that_was_never_deployed_is_named_with_what_deploys_it(project: Path) -> None:
     pulumi("stack", "init", "dev")
     pulumi("stack", "init", "prod")
@@ -84,11 +87,3 @@ def test_a_project_is_the_clones_by_its_whole_name_alone(project: Path, text: st
     (project / "Pulumi.yaml").write_text(f"{text}runtime: python\n")
     (project / "Pulumi.prod.yaml").touch()
     assert told("prod").remedy.startswith("make up STACK=prod" if own else "pulumi up --stack prod")
-
-
-def test_another_program_is_told_its_own_way(project: Path) -> None:
-    (project / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
-    pulumi("stack", "init", "prod")
-    error = told()
-    assert error.what == "prod is not deployed yet"
-    assert error.remedy.startswith("pulumi up --stack prod, by a program that exports the output secretops")

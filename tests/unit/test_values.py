@@ -31,12 +31,8 @@ class Holder:
 
 @pytest.mark.parametrize(
     "show",
-    [repr, str, ascii, format, "{}".format, "{!r}".format, "{!s:>80}".format, lambda value: f"{value}",
-     lambda value: "%s %r" % (value, value),
-     pprint.pformat, pretty_repr, lambda value: repr([value]),
-     lambda value: repr({"v": value}), lambda value: repr(Holder(value)), lambda value: repr(ValueError(value)),
-     lambda value: repr(list(value)), lambda value: repr(value.keys()), lambda value: repr(value.items()),
-     lambda value: repr(value.values())],
+    [repr, str, "{!s:>80}".format, pprint.pformat, pretty_repr, lambda value: repr(Holder(value)),
+     lambda value: repr(ValueError(value)), lambda value: repr(value.items()), lambda value: repr(value.values())],
 )  # fmt: skip
 def test_nothing_that_prints_it_shows_it(value: Value, show: object) -> None:
     text = show(value)  # type: ignore[operator]
@@ -44,11 +40,7 @@ def test_nothing_that_prints_it_shows_it(value: Value, show: object) -> None:
     assert text
 
 
-def test_its_fields_are_named_and_hidden(value: Value) -> None:
-    assert repr(value) == "Value(username=<hidden>, password=<hidden>)"
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", [0, pickle.HIGHEST_PROTOCOL])
 def test_it_is_not_pickled(value: Value, protocol: int) -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(value, protocol)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.gates.year.store import Kept, StandInStore
-from tests.real.accidents import in_child
+from tests.real.accidents import killed_around
 
 _KEPT = TypeAdapter(Kept)
 _FIELDS = {"it": ("username", "password", "ca.crt")}
@@ -79,26 +78,19 @@ class StandInPlace:
         return []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each write: an even moment is before, an odd one after it."""
+        """Before and after each write."""
 
-        def counted() -> None:
-            save, left = File.save, moment
+        def watch(around: Callable[[], None]) -> None:
+            save = File.save
 
             def saved(medium: File, kept: Kept, what: str) -> None:
-                nonlocal left
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                around()
                 save(medium, kept, what)
-                if left == 1:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 2
+                around()
 
             File.save = saved  # type: ignore[method-assign, assignment]
-            work()
 
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        return killed_around(work, moment, watch)
 
 
 def _lives(token: str) -> bool:

@@ -1,0 +1,58 @@
+"""A value as one JSON document, and the journal of a store without a disk."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from secretops.engine.journal import Entry
+from secretops.errors import StoreError, UnreachableError, UsageError
+from secretops.stores import document
+from secretops.stores.journal import StoreJournal
+from secretops.values import Value, new_password
+
+LIMIT = document.Limit(most_bytes=40, store="a store")
+
+
+def test_document_is_read_back_as_it_was_written() -> None:
+    value = Value({"user": "naïve", "pass": '"b\n'})
+    assert document.read("it", "v1", document.written("it", value, LIMIT)) == value
+
+
+def test_document_is_measured_in_bytes() -> None:
+    assert document.written("it", Value({"a": "x" * 31}), LIMIT)
+    for text in ("x" * 32, "é" * 16):
+        with pytest.raises(UsageError):
+            document.written("it", Value({"a": text}), LIMIT)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "not-json"])
+def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(StoreError) as told:
+        document.read("it", "v1", text)
+    assert not text or text not in str(told.value)
+
+
+class Forgetful(StoreJournal):
+    """Its store cannot be reached."""
+
+    def last(self, secret: str) -> None:  # noqa: ARG002
+        return None
+
+    def _keep(self, entry: Entry) -> None:  # noqa: ARG002
+        raise UnreachableError("no answer")
+
+
+def test_store_journal_prints_one_redacted_line_though_nothing_can_be_kept(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    value = Value({"password": new_password()})
+    outcome = f"refused: {value['password']}"
+    entry = Entry(time=datetime.now(UTC), secret="it", version="v1", step="apply", outcome=outcome)
+    Forgetful(loud=True).write(entry)
+    Forgetful(loud=False).write(entry)
+    printed = json.loads(capsys.readouterr().err)
+    assert (printed["secret"], printed["step"]) == ("it", "apply")
+    assert value["password"] not in printed["outcome"]

@@ -1,0 +1,297 @@
+"""The commands tick, rotate, put and purge on a folder, with a broker in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from secretops.engine.decisions import Reason
+from secretops.engine.state import Replica, Stage, Versions
+from secretops.errors import (
+    ExitCode,
+    LeaseHeldError,
+    RefusedError,
+    SecretopsError,
+    StoreError,
+    UsageError,
+    WaitingError,
+)
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.operations import put, tick
+from secretops.operations import session as sessions
+from secretops.operations.purge import purge
+from secretops.operations.tick import Outcome, exit_code
+from secretops.stores.delivery import Content, Delivery
+from secretops.stores.dotenv import DotenvVersionStore
+from secretops.values import Value
+from tests.real.stack import Stack, make_stack
+
+DAY = 24 * 3600
+NINETY_DAYS = 90 * DAY
+FIRST_ADMIN = {"username": "boss", "password": "of-the-boss"}
+
+
+@dataclass
+class InMemoryBroker:
+    """Users and their passwords; one target for all kinds."""
+
+    passwords: dict[str, str] = field(default_factory=lambda: {"boss": "of-the-boss"})
+    changed: list[str] = field(default_factory=list)
+    breaks: Exception | None = None
+
+    def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:  # noqa: ARG002
+        self.verify(admin)
+        if self.breaks and credential["username"].startswith("user-"):
+            raise self.breaks
+        self.changed.append(credential["username"])
+        self.passwords[credential["username"]] = credential["password"]
+
+    def verify(self, credential: Value) -> None:
+        if self.passwords.get(credential["username"]) != credential["password"]:
+            raise RefusedError("not authorized")
+
+    def retire(self, admin: Value, username: str) -> None:
+        self.verify(admin)
+        self.passwords.pop(username, None)
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
+    broker = InMemoryBroker()
+    for module in (sessions, put, tick):
+        monkeypatch.setattr(module, "open_target", lambda _broker, _kind: broker)
+    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: ())
+    return broker
+
+
+@pytest.fixture
+def stack(tmp_path: Path, broker: InMemoryBroker) -> Stack:
+    """Its first admin has been put, and each secret has a current version."""
+    nowhere = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+    stack = make_stack(tmp_path / "store", nowhere, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
+    stack.put("broker-admin", FIRST_ADMIN)
+    stack.tick()
+    return stack
+
+
+def of(outcomes: list[Outcome], name: str) -> Outcome:
+    return next(one for one in outcomes if one.secret == name)
+
+
+def current(stack: Stack, name: str = "mqtt") -> str:
+    version = stack.session().store.versions(name).current
+    assert version
+    return version.id
+
+
+def test_tick_rotates_the_admin_before_the_users_when_both_are_due(stack: Stack, broker: InMemoryBroker) -> None:
+    stack.clock.skip(NINETY_DAYS)
+    stack.manifest = stack.manifest.model_copy(update={"secrets": tuple(reversed(stack.manifest.secrets))})
+    broker.changed.clear()
+    stack.tick()
+    assert [name.partition("-")[0] for name in broker.changed] == ["admin", "user"]
+
+
+@pytest.mark.parametrize("error", [RefusedError("no"), ZeroDivisionError("of-no-kind-we-know")])
+def test_tick_rotates_the_others_when_one_secret_fails(stack: Stack, broker: InMemoryBroker, error: Exception) -> None:
+    stack.clock.skip(NINETY_DAYS)
+    before, admin = current(stack), current(stack, "broker-admin")
+    broker.breaks = error
+    outcomes = stack.tick()
+    assert isinstance(of(outcomes, "mqtt").error, SecretopsError)
+    assert exit_code(outcomes) is ExitCode.FAILED
+    assert current(stack) == before and current(stack, "broker-admin") != admin
+
+
+def test_tick_leaves_what_another_schedule_rotates_until_it_is_overdue(stack: Stack) -> None:
+    stack.clock.skip(NINETY_DAYS)
+    before = current(stack)
+    tick.tick(stack.session("rotator"), scheduled=["mqtt"])
+    assert current(stack) == before
+    stack.clock.skip(DAY)
+    outcomes = tick.tick(stack.session("rotator"), scheduled=["mqtt"])
+    assert current(stack) != before
+    assert Reason.OVERDUE in of(outcomes, "mqtt").reasons
+
+
+def test_tick_reports_a_password_that_was_changed_at_the_broker(stack: Stack, broker: InMemoryBroker) -> None:
+    broker.passwords["user-a"] = "of-somebody"
+    outcome = of(stack.tick(), "mqtt")
+    assert isinstance(outcome.error, RefusedError) and outcome.exit_code is ExitCode.FAILED
+    last = stack.session().journal.last("mqtt")
+    assert last and (last.step, last.outcome) != ("verify", "done")
+
+
+def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
+    stack: Stack, broker: InMemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = stack.credential()
+    version = stack.session().store.versions("mqtt").current
+    assert version
+    store = stack.session().store
+    assert isinstance(store, DotenvVersionStore)
+    store._save("mqtt", Versions((version.at(published=None),)))
+    broker.passwords[value["username"]] = "of-somebody"
+    deliver = Delivery.bring
+
+    def bring(self: Delivery, secret: str, content: Content) -> None:
+        """Refuse what the broker refuses, as the readers of a store that checks them do."""
+        if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
+            raise StoreError("its readers cannot log in")
+        deliver(self, secret, content)
+
+    monkeypatch.setattr(Delivery, "bring", bring)
+    assert of(stack.tick(), "mqtt").error is None
+    assert broker.passwords[value["username"]] == value["password"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ([], ExitCode.DONE),
+        ([StoreError("x"), LeaseHeldError("x"), WaitingError("x")], ExitCode.FAILED),
+        ([WaitingError("x"), LeaseHeldError("x")], ExitCode.BUSY),
+        ([WaitingError("x"), None], ExitCode.WAITING),
+        ([None], ExitCode.ATTENTION),
+    ],
+)
+def test_exit_code_of_a_tick_is_that_of_the_gravest_outcome(
+    codes: list[SecretopsError | None], expected: ExitCode
+) -> None:
+    outcomes = [Outcome("it", error=error, attention=("look",)) for error in codes]
+    assert exit_code([*outcomes, Outcome("well")]) is expected
+
+
+def test_tick_retires_before_the_grace_ends_only_by_reports_about_that_secret(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.rotate()
+    reported = Replica(id="mcp-1", user="user-b", secret="other", version=current(stack), since=stack.clock())
+    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: (reported,))
+    stack.tick()
+    previous = stack.session().store.versions("mqtt").previous
+    assert previous and not previous.retired
+
+
+def test_rotate_retires_the_user_it_replaces_before_it_makes_another(stack: Stack, broker: InMemoryBroker) -> None:
+    stack.rotate()
+    replaced = broker.passwords["user-a"]
+    stack.skip_grace()
+    broker.breaks = RefusedError("no")
+    with pytest.raises(RefusedError):
+        stack.rotate()
+    assert broker.passwords.get("user-a") != replaced
+
+
+def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "first-key"})
+    stack.env.write_text(stack.env.read_text().replace("first-key", "typed-by-a-person"))
+    with pytest.raises(StoreError):
+        stack.put("agent-key", {"api-key": "second-key"})
+    assert stack.session().store.versions("agent-key").pending is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"username": "boss"},
+        {**FIRST_ADMIN, "password": ""},
+        {**FIRST_ADMIN, "port": "1"},
+        {**FIRST_ADMIN, "password": "with-a-newline\n"},
+    ],
+    ids=["missing", "empty", "extra", "control character"],
+)
+def test_put_refuses_fields_that_do_not_fit(stack: Stack, fields: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        stack.put("broker-admin", fields)
+    assert stack.session().store.versions("broker-admin").pending is None
+
+
+def test_put_refuses_a_password_that_does_not_log_in(stack: Stack) -> None:
+    before = current(stack)
+    with pytest.raises(RefusedError):
+        stack.put("mqtt", {"username": "user-b", "password": "not-set-there"}, cut_off=True)
+    assert current(stack) == before and len(stack.session().store.versions("mqtt").all) == 1
+
+
+@pytest.mark.parametrize("act", [lambda stack: stack.rotate(), lambda stack: stack.put("broker-admin", FIRST_ADMIN)])
+def test_command_changes_nothing_while_another_has_the_lease(stack: Stack, act: Callable[[Stack], object]) -> None:
+    before = stack.session().store.versions("mqtt")
+    with stack.session().lease("tick"), pytest.raises(LeaseHeldError):
+        act(stack)
+    assert stack.session().store.versions("mqtt") == before
+
+
+def test_purge_lists_without_destroy_and_removes_with_it(stack: Stack) -> None:
+    password = stack.credential()["password"]
+    found = purge(stack.session(), destroy=False)
+    assert [one.stage for one in found["mqtt"]] == [Stage.CURRENT]
+    assert stack.credential()["password"] == password
+    purge(stack.session(), "mqtt", destroy=True)
+    assert stack.session().store.kept() == ("broker-admin",)
+    assert password not in stack.env.read_text()
+
+
+# A clock that jumps, as NTP or a machine that was resumed makes it
+
+
+@pytest.mark.parametrize("seconds", [60, 1000 * DAY])
+def test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early(
+    stack: Stack, broker: InMemoryBroker, seconds: int
+) -> None:
+    stack.clock.skip(NINETY_DAYS)
+    assert of(stack.tick(), "mqtt").done[0].startswith("published")
+    before, old = current(stack), broker.passwords["user-a"]
+    stack.clock.skip(-seconds)
+    for passed in (0, stack.manifest.grace_seconds - 5):
+        stack.clock.skip(passed)
+        outcome = of(stack.tick(), "mqtt")
+        assert (outcome.done, outcome.error) == ((f"verified {before}",), None)
+        assert broker.passwords["user-a"] == old
+    stack.clock.skip(seconds + 60)
+    assert of(stack.tick(), "mqtt").done[0].startswith("retired")
+    stack.clock.skip(-seconds)
+    assert of(stack.tick(), "mqtt").done == (f"verified {before}",)
+    broker.verify(stack.credential())
+
+
+@pytest.mark.parametrize("seconds", [NINETY_DAYS + DAY, 3650 * DAY])
+def test_clock_that_jumps_ahead_rotates_once_and_a_person_is_told(stack: Stack, seconds: int) -> None:
+    before = current(stack)
+    stack.clock.skip(seconds)
+    outcome = of(stack.tick(), "mqtt")
+    assert outcome.done[-1] == f"published {current(stack)}" and current(stack) != before
+    assert outcome.reasons == (Reason.OVERDUE,)
+    outcome = of(stack.tick(), "mqtt")
+    assert (outcome.done, outcome.attention) == ((f"verified {current(stack)}",), ())
+
+
+def test_clock_that_jumps_ahead_and_back_rotates_once(stack: Stack) -> None:
+    stack.clock.skip(NINETY_DAYS)
+    stack.tick()
+    after = current(stack)
+    stack.clock.skip(-NINETY_DAYS)
+    assert of(stack.tick(), "mqtt").done == (f"verified {after}",)
+
+
+def test_tick_reports_a_server_that_is_behind_when_its_user_is_retired(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = current(stack)
+    stack.rotate()
+    behind = Replica(id="server-1", user="user-a", secret="mqtt", version=old, since=stack.clock())
+    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: (behind,))
+    stack.skip_grace()
+    outcome = of(stack.tick(), "mqtt")
+    assert outcome.done[0] == f"retired {old}"
+    assert outcome.reasons == (Reason.REPLICA_BEHIND,)
+
+
+def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: Stack) -> None:
+    lease = stack.root / ".lease"
+    lease.write_text("secretops tick (pid 1 on elsewhere) since 2099-01-01 00:00:00 UTC\n")
+    assert of(stack.tick(), "mqtt").error is None
+    assert "2099" not in lease.read_text()
