@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
-from secretops.engine.agent_key import AgentKey
-from secretops.engine.rotation import GraceError
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
 from secretops.operations import session as sessions
+from secretops.operations.doctor import doctor, mend
+from secretops.operations.doctor.agent import agent_checks
+from secretops.operations.doctor.check import Level, Result
 from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome
-from secretops.targets.agents import NamedKey
+from secretops.targets.agents import LostError, NamedKey
 from secretops.targets.digitalocean import API_VARIABLE, DigitalOceanAgent
+from secretops.targets.https import TRIES, Client, Patience, check_url
 from secretops.values import Value, new_password
-from tests.real.agent_stack import PREFIX, AgentStack, external_stack, owned_stack
+from tests.real.agent_stack import AgentStack, external_stack, owned_stack
 from tests.real.digitalocean import DigitalOcean, Fault, digitalocean
 
 pytestmark = pytest.mark.real
@@ -34,15 +36,22 @@ FAULTS = [
     *(("complete", fault) for fault in (Fault.MOVED, Fault.BROKEN_AFTER)),
     *(("delete", fault) for fault in (Fault.BROKEN, Fault.DROPPED_AFTER)),
 ]
-"""What goes wrong with which operation. That a late answer is none, test_agent_keys.py shows."""
+"""What goes wrong with which operation."""
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
+    """An account whose agent has no key."""
     with digitalocean() as made:
         monkeypatch.setenv(API_VARIABLE, made.url)
-        made.add(OTHERS)
         yield made
+
+
+@pytest.fixture
+def account(alone: DigitalOcean) -> DigitalOcean:
+    """With a key of somebody else's."""
+    alone.add(OTHERS)
+    return alone
 
 
 @pytest.fixture
@@ -77,26 +86,6 @@ def key_of(version: Version) -> str:
     return NamedKey.of(version.user or "").id
 
 
-def mover(stack: AgentStack, account: DigitalOcean, sleep: Callable[[float], None]) -> AgentKey:
-    """The stack's own, that waits as it is told here."""
-    session = stack.session("rotator")
-    secret = session.secret("agent-key")
-    assert isinstance(secret.agent, OwnedAgent)
-    admin = session.store.versions("agent-admin").current
-    assert admin
-    return AgentKey(
-        secret,
-        prefix=PREFIX,
-        agent=DigitalOceanAgent(secret.agent, admin=lambda: account.admin, sleep=sleep),
-        admins=(admin.id,),
-        store=session.store,
-        journal=session.journal,
-        clock=stack.clock,
-        grace=timedelta(seconds=stack.manifest.grace_seconds),
-        sleep=sleep,
-    )
-
-
 def test_the_first_tick_makes_a_key_and_readers_find_what_the_agent_has_answered_to(
     owned: AgentStack, account: DigitalOcean
 ) -> None:
@@ -107,24 +96,6 @@ def test_the_first_tick_makes_a_key_and_readers_find_what_the_agent_has_answered
     assert ours(account) == [current.user] and account.takes(owned.key())
     assert account.shown == [owned.key()["api-key"]]
     assert dotenv_values(owned.env)["DO_AGENT_API_KEY"] == owned.key()["api-key"]
-
-
-def test_after_half_a_year_both_keys_work_until_the_grace_is_over_and_then_the_old_one_is_deleted(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
-    owned.tick()
-    old = owned.key()
-    owned.clock.skip(HALF_A_YEAR)
-
-    assert of_the_key(owned.tick()).done[0].startswith("published")
-    new = owned.key()
-    assert new != old and account.takes(old) and account.takes(new) and len(ours(account)) == 2
-    assert of_the_key(owned.tick()).done == ()
-
-    owned.skip_grace()
-    assert of_the_key(owned.tick()).done[0].startswith("retired")
-    current = owned.kept().current
-    assert not account.takes(old) and account.takes(new) and current and ours(account) == [current.user]
 
 
 @pytest.mark.parametrize(("operation", "fault"), FAULTS)
@@ -151,31 +122,6 @@ def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind
     assert account.faults == [] and current and ours(account) == [current.user]
 
 
-def test_a_lost_key_that_comes_to_light_long_after_goes_with_the_next_tick_though_it_has_the_name_of_the_current_one(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
-    owned.tick()
-    current = owned.kept().current
-    assert current
-    (name,) = [name for name in account.names() if name != OTHERS]
-    late = account.add(name)
-    owned.tick()
-    assert late.id not in account.keys and ours(account) == [current.user] and account.takes(owned.key())
-
-
-def test_keys_of_others_are_left_alone_even_with_a_name_that_begins_as_ours(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
-    account.add(f"{PREFIX}-0123456789abcdef")  # another stack's, of the same name and agent
-    for _ in range(3):
-        owned.rotate("agent-key")
-        owned.clock.skip(HALF_A_YEAR)
-    owned.tick()
-    owned.skip_grace()
-    owned.tick()
-    assert f"{PREFIX}-0123456789abcdef" in account.names() and len(ours(account)) == 2
-
-
 def test_a_current_key_that_somebody_deleted_is_told_and_replaced_within_the_hour(
     owned: AgentStack, account: DigitalOcean
 ) -> None:
@@ -193,24 +139,8 @@ def test_a_current_key_that_somebody_deleted_is_told_and_replaced_within_the_hou
 
 def test_a_key_that_the_agent_does_not_know_yet_is_shown_again(owned: AgentStack, account: DigitalOcean) -> None:
     account.not_yet = 2
-    slept: list[float] = []
-    mover(owned, account, slept.append).advance()
-    assert slept == [2, 4] and account.takes(owned.key())
-
-
-def test_a_second_rotation_within_the_grace_waits_unless_readers_are_cut_off(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
-    owned.rotate("agent-key")
-    first = owned.key()
-    owned.rotate("agent-key")
-    second = owned.key()
-    with pytest.raises(GraceError, match=r"key [0-9a-f-]{36} was replaced, and may be in use"):
-        owned.rotate("agent-key")
-    assert account.takes(first) and account.takes(second)
-
-    owned.rotate("agent-key", cut_off=True)
-    assert not account.takes(first) and account.takes(second) and account.takes(owned.key())
+    assert of_the_key(owned.tick()).error is None
+    assert account.takes(owned.key()) and account.shown == 3 * [owned.key()["api-key"]]
 
 
 def test_a_token_is_tried_before_it_is_kept_and_no_key_is_taken(owned: AgentStack, account: DigitalOcean) -> None:
@@ -271,14 +201,6 @@ def test_a_stack_whose_agent_became_its_own_deletes_none_that_it_did_not_make(
     assert stack.key() != {"api-key": key.secret}
 
 
-def test_the_command_line_moves_it_without_showing_the_key(owned: AgentStack, account: DigitalOcean) -> None:
-    done = owned.run("rotate", "agent-key")
-    said, current = done.stdout + done.stderr, owned.kept().current
-    assert account.token not in said and not any(key.secret in said for key in account.keys.values())
-    assert done.returncode == 0, said
-    assert current and key_of(current) in said and current.id in said
-
-
 def test_a_purge_deletes_the_keys_at_the_agent_and_names_those_that_it_could_not(
     owned: AgentStack, account: DigitalOcean
 ) -> None:
@@ -295,3 +217,181 @@ def test_a_purge_deletes_the_keys_at_the_agent_and_names_those_that_it_could_not
     purge(owned.session(), destroy=True, say=said.append)
     assert [left.partition("/")[2] in text for text in said] == [True]
     assert owned.kept().all == () and ours(account) == [left]
+
+
+# Doctor
+
+
+def found(stack: AgentStack) -> Result:
+    ((name, result),) = doctor(agent_checks(stack.session()))
+    assert name == "agent"
+    return result
+
+
+def test_one_that_somebody_deleted_and_one_that_a_crash_left_are_told_and_mended(
+    tmp_path: Path, account: DigitalOcean
+) -> None:
+    stack = owned_stack(tmp_path / "store", account)
+    stack.rotate("agent-key")
+    shown = list(account.shown)
+    assert found(stack).level is Level.OK and account.shown == shown, "it costs no answer"
+    late = account.add(account.names()[0])
+    told = found(stack)
+    assert told.level is Level.ATTENTION and late.id in told.value
+    assert told.repair and not isinstance(mend(told.repair), Exception)
+    assert late.id not in account.keys and found(stack).level is Level.OK
+
+    account.delete(ours(account)[0])
+    told = found(stack)
+    assert told.level is Level.ATTENTION and "any more" in told.value
+    assert told.repair and not isinstance(mend(told.repair), Exception)
+    assert account.takes(stack.key()) and found(stack).level is Level.OK
+
+
+def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: DigitalOcean) -> None:
+    stack = external_stack(tmp_path / "store", account)
+    assert found(stack).level is Level.OK
+    stack.put("agent-key", {"api-key": account.add("from the dashboard").secret})
+    assert found(stack).level is Level.OK
+    account.fail("complete", Fault.GARBAGE_AFTER)
+    assert found(stack).level is Level.UNKNOWN
+
+    account.delete(ours(account)[0])
+    told = found(stack)
+    assert told.level is Level.ATTENTION and "does not take the key" in told.value and told.repair is None
+    assert stack.key()["api-key"] not in str(told)
+
+
+# The requests, and what their answers prove
+
+
+pytestmark = pytest.mark.real
+
+LOST = [Fault.BROKEN_AFTER, Fault.DROPPED_AFTER, Fault.GARBAGE_AFTER, Fault.OTHER_AFTER]
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def agent(alone: DigitalOcean, slept: list[float]) -> DigitalOceanAgent:
+    known = OwnedAgent(url=alone.url, id=alone.agent, prefix="it")
+    return DigitalOceanAgent(known, admin=lambda: alone.admin, sleep=slept.append, patience=Patience(each=5))
+
+
+def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalOceanAgent) -> None:
+    key, value = agent.create("it-1")
+    agent.verify(value)
+    assert agent.listed() == (key,) and key.name == "it-1"
+
+    agent.delete(key)
+    agent.delete(key)
+
+    assert agent.listed() == ()
+    with pytest.raises(RefusedError):
+        agent.verify(value)
+
+
+def test_the_keys_of_all_pages_are_listed(alone: DigitalOcean, agent: DigitalOceanAgent) -> None:
+    alone.most_on_a_page = 2
+    names = {alone.add(f"it-{number}").name for number in range(5)}
+    assert {key.name for key in agent.listed()} == names
+    assert alone.asked.count("list") == 3
+
+
+@pytest.mark.parametrize(("fault", "seconds"), [(Fault.LIMITED, (3, 3)), (Fault.LIMITED_UNTIL, (17, 20))])
+def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
+    alone: DigitalOcean, agent: DigitalOceanAgent, slept: list[float], fault: Fault, seconds: tuple[float, float]
+) -> None:
+    alone.fail("create", fault)
+    key, _ = agent.create("it")
+    assert agent.listed() == (key,)
+    assert len(slept) == 1 and seconds[0] <= slept[0] <= seconds[1]
+
+
+def test_what_stays_on_this_machine_is_shown_to_no_proxy(
+    alone: DigitalOcean, agent: DigitalOceanAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with digitalocean() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        agent.listed()
+        assert proxy.asked == [] and alone.asked == ["list"]
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_key_is_asked_for_once_and_whoever_got_none_says_that_it_may_be_there(
+    alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault
+) -> None:
+    alone.fail("create", fault)
+    with pytest.raises(LostError):
+        agent.create("it")
+    assert alone.asked == ["create"] and alone.names() == ["it"]
+
+
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.DROPPED_AFTER])
+def test_what_may_be_asked_again_is(
+    alone: DigitalOcean, agent: DigitalOceanAgent, slept: list[float], fault: Fault
+) -> None:
+    key, value = agent.create("it")
+    for operation in ("list", "complete", "delete"):
+        alone.fail(operation, fault)
+    assert agent.listed() == (key,)
+    agent.verify(value)
+    agent.delete(key)
+    assert slept == [1, 1, 1] and alone.names() == []
+
+
+@pytest.mark.parametrize("fault", [Fault.GARBAGE_AFTER, Fault.OTHER_AFTER, Fault.MOVED])
+def test_an_answer_of_another_form_proves_nothing(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
+    """It is neither an empty list, nor the agent's yes to a key. A redirect is not followed."""
+    _, value = agent.create("it")
+    alone.asked.clear()
+    alone.fail("list", *[fault] * TRIES)
+    with pytest.raises(UnreachableError):
+        agent.listed()
+    alone.fail("complete", fault)
+    with pytest.raises(UnreachableError):
+        agent.verify(value)
+    assert set(alone.asked) == {"list", "complete"} and alone.broken_rules == []
+
+
+@pytest.mark.parametrize(("status", "admin"), [(403, None), (401, "dop_v1_other")])
+def test_a_token_without_a_scope_or_of_somebody_else_is_refused_with_what_it_has_to_have(
+    alone: DigitalOcean, status: int, admin: str | None
+) -> None:
+    alone.scopes = set()
+    token = admin or alone.token
+    known, key = OwnedAgent(url=alone.url, id=alone.agent, prefix="it"), alone.add("another")
+    agent = DigitalOceanAgent(known, admin=lambda: Value({"token": token}))
+    delete = functools.partial(agent.delete, NamedKey(alone.agent, key.id, key.name))
+    for ask in (agent.listed, functools.partial(agent.create, "it"), delete):
+        with pytest.raises(RefusedError) as told:
+            ask()
+        assert f"HTTP {status}" in told.value.what and "genai:delete" in told.value.rule
+        assert token not in str(told.value)
+
+
+def test_a_key_that_the_agent_echoes_in_its_refusal_is_in_no_error(agent: DigitalOceanAgent) -> None:
+    canary = new_password()
+    with pytest.raises(RefusedError) as told:
+        agent.verify(Value({"api-key": canary}))
+    assert canary not in str(told.value) + repr(told.value) + str(told.value.__context__)
+
+
+@pytest.mark.parametrize("token", ["two words", "two\nlines", "tokén"])
+def test_a_token_that_no_header_carries_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(UsageError) as told:
+        Client("https://example.com", token)
+    assert token not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["http://example.com", "http://127.0.0.1.example.com", "https://user@example.com", ""])
+def test_a_token_goes_to_a_server_over_tls_alone_or_stays_on_this_machine(url: str) -> None:
+    for good in ("https://example.com/", "https://[::1]:8443", "http://[::1]:80"):
+        check_url(good)
+    with pytest.raises(UsageError):
+        check_url(url)

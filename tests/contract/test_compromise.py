@@ -5,21 +5,107 @@ Whether the old credential still works is asked by logins that are not secretops
 
 from __future__ import annotations
 
+import functools
+import json
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 import pytest
 
-from secretops.errors import ExitCode
-from tests.contract.drills import STEPS, Drill, drill
-from tests.real.embedded import Embedded
+from secretops.errors import ExitCode, SecretopsError
+from secretops.operations.compromise import begun, compromise, containment, in_folder
+from secretops.operations.compromise.advice import tried
+from secretops.operations.compromise.incident import Incident, Step
+from secretops.replicas import report_text, report_topic
+from secretops.targets import open_target
+from secretops.targets.digitalocean import API_VARIABLE
+from secretops.values import Value, new_password
+from tests.real import own_ca
+from tests.real.agent_stack import owned_stack
+from tests.real.digitalocean import DigitalOcean, digitalocean
+from tests.real.embedded import Embedded, start_embedded
 from tests.real.mosquitto import Mosquitto, installed_mosquitto
-from tests.real.stack import Stack, make_stack
-
-if TYPE_CHECKING:
-    from tests.real.cloud_stack import CloudStack
+from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified, trusting_broker
+from tests.real.stack import DEADLINE, MqttSession, Stack, make_stack
 
 pytestmark = pytest.mark.real
+
+STEPS = ("freeze", "replace", "both slots", "proof", "readers", "trail")
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A stack whose mqtt has been in use, and a folder for its incidents."""
+
+    stack: Stack
+    folder: Path
+
+    def compromise(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return self.stack.run("compromise", *arguments, "--to", str(self.folder), given=given)
+
+    def incident(self) -> dict[str, Any]:
+        """The only one."""
+        (path,) = self.folder.glob("incident-*.json")
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def page(self) -> str:
+        (path,) = self.folder.glob("incident-*.md")
+        return path.read_text()
+
+    def is_gone_through_with(self) -> float:
+        """Compromise mqtt as somebody who has two values of it that are good, and a session by each. Seconds from the
+        start of the command until the newer one is refused."""
+        stack = self.stack
+        stack.rotate()
+        before = stack.credential()
+        stack.rotate()
+        old = stack.credential()
+        with ExitStack() as opened:
+            sessions = [opened.enter_context(MqttSession(stack.manifest.broker, each)) for each in (before, old)]
+            assert [each.outcome for each in sessions] == ["Success", "Success"]
+            began = time.monotonic()
+            command = stack.command("compromise", "mqtt", "--yes", "--to", str(self.folder))
+            pipe = subprocess.PIPE
+            with subprocess.Popen(
+                command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **stack.environment}
+            ) as it:
+                while stack.log_in(old) == "Success":
+                    assert time.monotonic() - began < DEADLINE
+                refused = time.monotonic() - began
+                out, err = it.communicate(timeout=DEADLINE)
+            for session in sessions:
+                assert session.ended.wait(DEADLINE)
+        incident = self.incident()
+        assert it.returncode == (ExitCode.ATTENTION if incident["left"] else ExitCode.DONE), out + err
+        assert set(incident["left"]) <= {"trail"}, "a trail that can't be asked is the only thing that may be left"
+        assert incident["ended"]
+        assert tuple(each["step"] for each in incident["moments"]) == STEPS
+        for each in (before, old):
+            assert stack.log_in(each) != "Success"
+            assert each["password"] not in out + err + json.dumps(incident) + self.page()
+        assert stack.log_in(stack.credential()) == "Success"
+        assert {before["username"], old["username"]} == set(stack.manifest.secret("mqtt").users)
+        versions = stack.session().store.versions("mqtt")
+        assert versions.current
+        assert versions.previous
+        assert not {versions.current.id, versions.previous.id} & set(incident["known"])
+        assert {stat.S_IMODE(path.stat().st_mode) for path in self.folder.glob("incident-*")} == {0o600}
+        assert [one.error for one in stack.tick() if one.error] == []
+        return refused
+
+
+def drill(stack: Stack, folder: Path) -> Drill:
+    incidents = folder / "incidents"
+    incidents.mkdir()
+    return Drill(stack, incidents)
 
 
 IN_CLOUDS = [pytest.param(store, marks=pytest.mark.slow) for store in ("kubernetes", "aws", "azure", "vault")]
@@ -72,28 +158,229 @@ def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
     assert stack.log_in(before) == "Success"
 
 
-@pytest.mark.slow
-def test_a_rotation_of_aws_own_schedule_that_was_half_way_publishes_nothing_of_what_was_out(
-    tmp_path: Path, mosquitto: Mosquitto, request: pytest.FixtureRequest
-) -> None:
-    """Its token is of a version that lay in the store: AWS tries it again for a day."""
-    from tests.gates.conftest import aws_stack
+# On a dev stack: what is printed, proven, and gone on with
 
-    stack = cast("CloudStack", aws_stack(tmp_path, mosquitto.broker(), request))
-    stack.put("broker-admin", dict(mosquitto.admin))
+
+@pytest.fixture
+def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
+    """A folder and the embedded broker, with its admin put."""
+    stack = make_stack(tmp_path / "store", embedded_broker.broker())
+    stack.put("broker-admin", dict(embedded_broker.admin))
+    return drill(stack, tmp_path)
+
+
+def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> None:
+    dev.stack.rotate()
+    old = dev.stack.credential()
+    done = dev.compromise("mqtt")
+    assert done.returncode == ExitCode.USAGE
+    assert "--yes" in done.stderr
+    assert "--dry-run" in done.stderr
+    assert list(dev.folder.iterdir()) == []
+    assert dev.stack.log_in(old) == "Success"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [True, False])
+def test_every_server_that_reported_before_is_waited_for_and_one_that_stays_behind_is_told(
+    dev: Drill, stops: bool
+) -> None:
+    stack = dev.stack
     stack.rotate()
-    old, attempt = stack.credential(), stack.rotation()
-    for event in attempt.events[:2]:
-        stack.play(event)
-    prepared = stack.session().store.read("mqtt", attempt.version, purpose="test")
-    assert stack.log_in(prepared) == "Success"
-    its = drill(stack, tmp_path)
-    assert its.compromise("mqtt", "--yes").returncode == ExitCode.ATTENTION, "its trail lies in a bucket"
-    new = stack.credential()
-    for event in attempt.again:
-        with pytest.raises(stack.refusals, match="is not the pending one"):
-            stack.play(event)
-    assert stack.credential() == new
-    assert stack.log_in(new) == "Success"
-    for each in (old, prepared):
-        assert stack.log_in(each) != "Success"
+
+    def report(servers: int) -> None:
+        current, user = stack.session().store.versions("mqtt").current, stack.credential()["username"]
+        assert current
+        with MqttSession(stack.manifest.broker, stack.credential()) as session:
+            for number in range(servers):
+                text = report_text("mqtt", current.id, stack.clock())
+                assert session.publishes(report_topic(user, f"server-{number}"), text, retain=True)
+
+    def passes(seconds: float) -> None:
+        report(1 if stops else 2)
+        stack.clock.skip(seconds * 5 if stops else 0)
+
+    report(2)
+    session = stack.session()
+    outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder, sleep=passes)
+    assert outcome.exit_code == (ExitCode.ATTENTION if stops else ExitCode.DONE)
+    assert outcome.incident.servers == 2
+    assert [told[:6] for told in outcome.incident.left.get(Step.READERS, ())] == ["1 of 2"] * stops
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, anew: bool) -> None:
+    stack = dev.stack
+    stack.rotate()
+    in_folder(dev.folder)(begun(stack.session(), "mqtt", since=None, to=dev.folder))
+    stack.rotate()
+    since = stack.credential()
+    done = dev.compromise("mqtt", "--yes", *(["--anew"] if anew else []))
+    assert done.returncode == ExitCode.DONE, done.stderr
+    assert ("going on with" in done.stderr) is not anew
+    assert (stack.log_in(since) == "Success") is not anew
+
+
+def test_what_was_pending_is_not_published(dev: Drill) -> None:
+    """It was in the store: whoever read that has it."""
+    stack = dev.stack
+    stack.rotate()
+    session = stack.session()
+    pending = session.rotation(session.secret("mqtt")).prepare(cut_off=True)
+    value = session.store.read("mqtt", pending.id, purpose="test")
+    session.rotation(session.secret("mqtt")).apply(pending, cut_off=True)
+    assert stack.log_in(value) == "Success"
+    assert dev.compromise("mqtt", "--yes").returncode == ExitCode.DONE
+    assert stack.log_in(value) != "Success"
+    assert pending.id in dev.incident()["known"]
+    assert pending.id not in {one.id for one in session.store.versions("mqtt").all}
+    records = [json.loads(line) for line in (stack.root / "log" / "access.jsonl").read_text().splitlines()]
+    assert [one["purpose"] for one in records if one["version"] == pending.id and one["operation"] != "read"] == [
+        "keep as pending",
+        "discard",
+    ]
+
+
+@pytest.mark.slow
+def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_has_put(tmp_path: Path) -> None:
+    """On a broker of its own, whose first admin is known to nobody then."""
+    embedded = start_embedded(tmp_path)
+    try:
+        stack = make_stack(tmp_path / "store", embedded.broker())
+        stack.put("broker-admin", dict(embedded.admin))
+        stack.rotate("broker-admin")
+        old, its = stack.credential("broker-admin"), drill(stack, tmp_path)
+        done = its.compromise("broker-admin", "--yes")
+        assert done.returncode == ExitCode.ATTENTION, done.stderr
+        for each in (old, embedded.admin):
+            assert stack.log_in(each) != "Success"
+        assert embedded.admin["username"] in " ".join(its.incident()["left"]["replace"])
+        assert stack.log_in(stack.credential("broker-admin")) == "Success"
+    finally:
+        embedded.stop()
+
+
+@pytest.mark.slow
+def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Drill) -> None:
+    stack = dev.stack
+    stack.put("agent-key", {"api-key": (old := new_password())})
+    done = dev.compromise("agent-key", "--yes", given=(new := new_password()))
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
+    session = stack.session()
+    versions = session.store.versions("agent-key")
+    assert versions.current
+    assert session.store.read("agent-key", versions.current.id, purpose="test") == {"api-key": new}
+    assert versions.previous
+    assert versions.previous.retired
+    assert not [path for path in stack.root.rglob("*") if path.is_file() and old in path.read_text(errors="replace")]
+    for text in (old, new):
+        assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
+
+
+def give(dev: Drill, broker: Embedded, value: Value) -> None:
+    """As somebody who may change users at the broker."""
+    open_target(dev.stack.manifest.broker, dev.stack.manifest.secret("mqtt").kind).apply(broker.admin, value)
+
+
+def test_an_old_password_that_is_given_back_is_found_and_the_incident_goes_on(
+    dev: Drill, embedded_broker: Embedded
+) -> None:
+    stack = dev.stack
+    stack.rotate()
+    old, session, keep = stack.credential(), stack.session(), in_folder(dev.folder)
+
+    def record(incident: Incident) -> None:
+        keep(incident)
+        if incident.moments and incident.moments[-1].step is Step.PROOF and not incident.moments[-1].ended:
+            give(dev, embedded_broker, old)
+
+    with pytest.raises(SecretopsError, match=f"user {old['username']} still logs in"):
+        containment.contain(session, begun(session, "mqtt", since=None, to=dev.folder), given=None, record=record)
+    assert stack.log_in(old) == "Success"
+    assert dev.incident()["ended"] is None
+    assert dev.incident()["done"] == []
+
+
+# What is no broker user: an agent's key, a certificate, and the CA that signed it
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
+    with digitalocean() as made:
+        monkeypatch.setenv(API_VARIABLE, made.url)
+        yield made
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Iterator[Certified]:
+    """A CA that the broker trusts, a certificate, an admin and the server's user."""
+    with trusting_broker(tmp_path / "broker") as broker:
+        yield own_ca.begun(make_certified(tmp_path, broker))
+
+
+def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:
+    """Exit code, all that was said, and the latest incident. No value is in any of it."""
+    done = stack.run("compromise", name, "--yes", "--to", str(folder), given=given)
+    path = max(folder.glob(f"incident-{name}-*.json"))
+    said = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()
+    store = stack.session().store
+    for version in store.versions(name).living:
+        value = store.read(name, version.id, purpose="test")
+        assert not [field for field in ("api-key", "client.key", "ca.key") if value.get(field, "-" * 9) in said]
+    return done.returncode, done.stdout + done.stderr, json.loads(path.read_text())
+
+
+def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_all_that_is_left(
+    tmp_path: Path, account: DigitalOcean
+) -> None:
+    """The one in use, and the one before it, whose grace is not over; and the agent hears of it a moment later."""
+    stack = owned_stack(tmp_path / "store", account)
+    stack.tick()
+    first = stack.key()
+    stack.rotate("agent-key")
+    second = stack.key()
+    assert account.takes(first)
+    assert account.takes(second)
+    account.still = 1
+    code, said, incident = compromised(stack, "agent-key", tmp_path)
+    assert code == ExitCode.ATTENTION, said
+    assert [account.takes(value) for value in (first, second, stack.key())] == [False, False, True]
+    assert len(account.names()) == 1
+    assert said.count("the agent refuses the key") == 2
+    assert list(incident["left"]) == ["replace", "readers"]
+    assert incident["ended"]
+
+
+@pytest.mark.slow
+def test_a_certificate_of_the_stacks_own_ca_is_replaced_and_a_new_ca_ends_what_was_out(
+    certified: Certified, tmp_path: Path
+) -> None:
+    stack, folder = certified.stack, tmp_path / "incidents"
+    folder.mkdir()
+    out: Value = certified.read(CERTIFICATE)
+    code, said, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, said
+    assert "secretops trust" in said
+    assert not incident["ended"], "the broker does not trust the new one yet"
+    assert certified.takes(out)
+    certified.trust()
+    code, said, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, said
+    assert incident["ended"]
+    assert "secretops compromise client-cert" in incident["left"]["replace"][0]
+    code, said, incident = compromised(stack, CERTIFICATE, folder)
+    assert code == ExitCode.ATTENTION, said
+    assert incident["out"][0]["serial"] in incident["left"]["replace"][0]
+    assert certified.read(CERTIFICATE) != out
+    assert certified.log_in() == "Success"
+    session, certificate = stack.session(), stack.manifest.secret(CERTIFICATE)
+    certified.trust()
+    certified.broker.stop()
+    assert certified.broker.start()
+    assert not certified.takes(out)
+    assert certified.log_in() == "Success"
+    told = functools.partial(tried, session, certificate, "what-was-out", out, sleep=lambda _: None)
+    assert told()[1], "the broker takes the new one, and the old one no more"
+    certified.broker.stop()
+    assert not told()[1], "who speaks to nobody refuses nothing"

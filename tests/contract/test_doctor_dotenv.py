@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode
 from secretops.operations.doctor import checks, doctor, mend, repairs
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.status import Standing, status
@@ -126,16 +125,6 @@ def lose_the_values(folder: Folder) -> None:
 
 def run(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     return folder.stack.run("doctor", *arguments)
-
-
-@pytest.mark.slow
-def test_without_a_terminal_nothing_is_repaired_unasked(folder: Folder) -> None:
-    open_the_folder(folder)
-    done = run(folder, "--repair")
-    assert done.returncode == ExitCode.USAGE
-    assert "nobody to ask" in done.stderr and "--repair --yes" in done.stderr
-    assert folder.stack.root.stat().st_mode & 0o777 == 0o755
-    assert run(folder, "--yes").returncode == ExitCode.USAGE
 
 
 @pytest.mark.slow

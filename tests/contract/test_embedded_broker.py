@@ -6,9 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,19 +78,6 @@ def test_a_foreign_listener_is_left_alone(home: Path) -> None:
         assert broker.stop(home) is False
 
 
-@pytest.mark.slow
-def test_a_pid_file_of_a_process_that_is_no_broker_is_a_leftover(home: Path) -> None:
-    port = free_port()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
-        (home / PID_FILE).write_text(f"{bystander.pid} 127.0.0.1:{port}\n")
-        assert broker.running(home) is None
-        assert broker.stop(home) is False
-        assert broker.start(home, "localhost", port) is broker.Listener.STARTED
-        assert broker.stop(home) is True
-        assert bystander.poll() is None
-        bystander.kill()
-
-
 def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> None:
     home, port = tmp_path / "broker", free_port()
     admin = broker.first_admin(home)
@@ -147,19 +131,6 @@ def test_a_servers_user_sees_the_actions_and_neither_commands_nor_their_output(e
         assert server.receive(lambda message: message.topic, within=SHORT) is None
 
 
-def test_a_command_without_the_right_is_dropped_and_the_session_lives(embedded_broker: Embedded) -> None:
-    with (
-        Connection(embedded_broker.broker(), fresh(embedded_broker)) as server,
-        Connection(embedded_broker.broker(), embedded_broker.admin) as admin,
-    ):
-        admin.subscribe(ANSWERS)
-        server.publish(COMMANDS, f"-listUserGroups {server.username} -requestId mine")
-        assert admin.receive(lambda message: message.payload, within=SHORT) is None
-        server.subscribe("plant/a")
-        server.publish("plant/a", "still here")
-        assert server.receive(lambda message: message.payload) == b"still here"
-
-
 def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_broker: Embedded) -> None:
     theirs, others = fresh(embedded_broker), fresh(embedded_broker)
     target = CorefluxTarget(embedded_broker.broker(), admin=False)
@@ -200,60 +171,3 @@ def test_a_refused_login_with_the_client_id_of_a_living_session_changes_nothing_
         )
 
     assert asyncio.run(both()) == (False, True, False, True, False, True, True)
-
-
-@pytest.mark.slow
-def test_no_acknowledged_message_is_lost_while_others_subscribe(embedded_broker: Embedded) -> None:
-    """amqtt with a topic plugin loses most of them: a subscription made during a broadcast ends it."""
-    credential, count = fresh(embedded_broker), 30
-    failures: list[BaseException] = []
-    done = threading.Event()
-
-    def subscribe_a_lot() -> None:
-        try:
-            with Connection(embedded_broker.broker(), credential) as guest:
-                while not done.is_set():
-                    guest._client.subscribe([(f"guest/{os.urandom(4).hex()}", 1) for _ in range(50)])
-                    guest.subscribe("guest/synchronised")
-        except BaseException as error:  # for the thread that asserts
-            failures.append(error)
-
-    guests = [threading.Thread(target=subscribe_a_lot) for _ in range(2)]
-    filters = ["#", "+/#", "+/+", "plant/#", "plant/+", "+/count", "plant/count"]
-    with Connection(embedded_broker.broker(), credential) as resident:
-        for each in filters:
-            resident.subscribe(each)
-        for guest in guests:
-            guest.start()
-        try:
-            for number in range(count):
-                resident.publish("plant/count", str(number))
-                for _ in filters:
-                    assert resident.receive(lambda message: message.payload) == str(number).encode()
-        finally:
-            done.set()
-            for guest in guests:
-                guest.join()
-    assert not failures
-
-
-def test_a_newcomer_gets_no_retained_message_that_it_did_not_ask_for(embedded_broker: Embedded) -> None:
-    """amqtt sends it those of every filter that anybody has subscribed to."""
-    import paho.mqtt.publish as once
-
-    credential = fresh(embedded_broker)
-    once.single(
-        "kept/a",
-        "old news",
-        qos=1,
-        retain=True,
-        hostname="localhost",
-        port=embedded_broker.port,
-        auth={"username": credential["username"], "password": credential["password"]},
-    )
-    with Connection(embedded_broker.broker(), credential) as reader:
-        reader.subscribe("kept/#")
-        assert reader.receive(lambda message: message.payload) == b"old news"
-        with Connection(embedded_broker.broker(), credential) as newcomer:
-            newcomer.subscribe("elsewhere/#")
-            assert newcomer.receive(lambda message: message.topic, within=SHORT) is None

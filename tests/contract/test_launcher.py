@@ -8,17 +8,20 @@ import secrets
 import signal
 import socket
 import subprocess
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
 from mcp import ClientSession
 
+from secretops.launcher.upstream import AgentRequests
 from secretops.replicas import read_reports
 from secretops.values import Value
 from tests.real.launched import (
@@ -206,22 +209,6 @@ def test_the_password_is_in_no_environment_argument_or_log_and_no_file_appears(
 
 
 @pytest.mark.slow
-def test_a_refused_password_is_told_and_the_server_recovers_once_the_broker_takes_it(launched: Launched) -> None:
-    launched.user("server-a")
-    password = secrets.token_hex(20)
-    launched.env("server-a", password)
-
-    async def scenario(session: ClientSession) -> None:
-        await launched.until_logged("refused the connection")
-        assert "refused" in await tell(session, "get_connection_status")
-        launched.user("server-a", password)
-        await until_connected(session)
-
-    launched.run(scenario)
-    assert "secretops status" in launched.log and password not in launched.log
-
-
-@pytest.mark.slow
 @ON_BOTH_BROKERS
 def test_a_broker_that_comes_late_and_goes_away_for_a_while_finds_its_subscriptions_again(launched: Launched) -> None:
     launched.env("server-a", launched.user("server-a"))
@@ -273,12 +260,6 @@ def env_in_place(launched: Launched, user: str, password: str) -> None:
     launched.env(user, password)
 
 
-def mounted_in_place(launched: Launched, user: str, password: str) -> None:
-    """One file after the other: in between, user and password do not belong together."""
-    for name, text in (("user", user), ("version", f"of-{user}"), ("password", password)):
-        (launched.folder / f"mqtt-{name}").write_text(text)
-
-
 def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
     folder = launched.folder
     version = folder / f"..{secrets.token_hex(4)}"
@@ -292,35 +273,17 @@ def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
             (folder / name).symlink_to(f"..data/{name}")
 
 
-def document_half_written(launched: Launched, user: str, password: str) -> None:
-    """As a slow writer leaves it for a moment."""
-    text = json.dumps({"mqtt": {"username": user, "password": password, "version": f"of-{user}"}})
-    with (launched.folder / "it.json").open("w") as file:
-        file.write(text[:20])
-        file.flush()
-        time.sleep(0.3)
-        file.write(text[20:])
-
-
-WAYS: dict[str, tuple[str, Callable[[Launched, str, str], None]]] = {
-    "files, by kubelet": ("files:{}", mounted_by_kubelet),
-    "file, in place": (ENV, env_in_place),
-    "files, in place": ("files:{}", mounted_in_place),
-    "json, half-written for a while": ("json:{}/it.json", document_half_written),
-}
-"""A source, and how its values come to be others."""
-
-
 @pytest.mark.parametrize(
-    ("broker", "way"),
+    ("broker", "source", "lay"),
     [
-        pytest.param(ONE_BROKER, "files, by kubelet"),
-        *(pytest.param("embedded", way, marks=pytest.mark.slow) for way in WAYS),
+        pytest.param(ONE_BROKER, "files:{}", mounted_by_kubelet, id="files, by kubelet"),
+        pytest.param("embedded", ENV, env_in_place, marks=pytest.mark.slow, id="file, in place"),
     ],
     indirect=["broker"],
 )
-def test_a_new_value_is_taken_from_every_source_however_it_is_written(way: str, launched: Launched) -> None:
-    source, lay = WAYS[way]
+def test_a_new_value_is_taken_from_every_source_however_it_is_written(
+    source: str, lay: Callable[[Launched, str, str], None], launched: Launched
+) -> None:
     lay(launched, "server-a", launched.user("server-a"))
     second = launched.user("server-b")
 
@@ -342,16 +305,7 @@ def test_a_new_value_is_taken_from_every_source_however_it_is_written(way: str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "line",
-    [
-        "MQTT_PORT=none",
-        "MQTT_PASSWORD=not-the-brokers",
-        "MQTT_USE_TLS=true",
-        "MQTT_BROKER=no-such-host.invalid",
-        "MQTT_USE_TLS=true\nMQTT_CA_CERT=/dev/null",
-    ],
-)
+@pytest.mark.parametrize("line", ["MQTT_PORT=none", "MQTT_PASSWORD=not-the-brokers", "MQTT_USE_TLS=true"])
 def test_a_version_that_cannot_be_used_is_refused_and_the_next_good_one_is_taken(line: str, launched: Launched) -> None:
     first = launched.user("server-a")
     launched.env("server-a", first)
@@ -367,53 +321,6 @@ def test_a_version_that_cannot_be_used_is_refused_and_the_next_good_one_is_taken
 
     launched.run(scenario)
     assert launched.log.count(REFUSED) == 1 and first not in launched.log
-
-
-@pytest.mark.slow
-def test_a_log_level_is_no_swap_and_a_connection_that_an_mcp_client_chose_stands(launched: Launched) -> None:
-    launched.env("server-a", launched.user("server-a"))
-    own = launched.user("server-c")
-
-    async def scenario(session: ClientSession) -> None:
-        await until_connected(session)
-        launched.add("LOG_LEVEL=DEBUG")
-        with anyio.fail_after(DEADLINE):
-            while " - DEBUG - " not in launched.log:  # it has to have something to say
-                await until_connected(session)
-        chosen = {"broker": "localhost", "port": launched.broker.port, "username": "server-c", "password": own}
-        assert "Successfully" in await tell(session, "mqtt_connect", **chosen)
-        await launched.until("no report of it", lambda: launched.reports() == {})
-        launched.env("server-b", launched.user("server-b"))
-        await launched.until_logged("has chosen the connection")
-        assert await publish(session)
-        assert TAKEN not in launched.log
-
-    launched.run(scenario)
-
-
-@pytest.mark.slow
-@ON_UPSTREAMS_SERVER  # the small server has no tool that waits
-@ON_BOTH_BROKERS
-def test_a_tool_that_waits_for_a_message_gets_it_although_the_client_changes_meanwhile(launched: Launched) -> None:
-    launched.env("server-a", launched.user("server-a"))
-    answers: list[str] = []
-
-    async def scenario(session: ClientSession) -> None:
-        await until_connected(session)
-
-        async def wait() -> None:
-            answers.append(await tell(session, "mqtt_read_topic_once", topic="test/once", timeout=DEADLINE))
-
-        with Witness(launched.broker.broker(), WITNESS) as witness:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(wait)
-                await launched.until_logged("[One-off] Subscribing")
-                launched.env("server-b", launched.user("server-b"))
-                await launched.until_logged(TAKEN)
-                witness.say("test/once", "it came")
-
-    launched.run(scenario)
-    assert "it came" in answers[0]
 
 
 @pytest.mark.slow
@@ -442,3 +349,109 @@ def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
         process.kill()
         process.wait(DEADLINE)
     anyio.run(launched.until, "the last will", lambda: launched.reports() == {})
+
+
+# Which agent the server asks, and with which key
+
+
+pytestmark = pytest.mark.real
+
+PATH = "/api/v1/chat/completions"
+
+
+@dataclass
+class Agent:
+    """A server that answers as an agent does, and remembers what it was asked with."""
+
+    url: str
+    said: str
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """(path, Authorization) of each request."""
+    moves: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        return [shown.removeprefix("Bearer ") for _, shown in self.asked]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        agent: Agent = self.server.agent  # type: ignore[attr-defined]
+        self.rfile.read(int(self.headers["Content-Length"]))
+        agent.asked.append((self.path, self.headers["Authorization"]))
+        choice = {"index": 0, "message": {"role": "assistant", "content": agent.said}}
+        body = json.dumps({"choices": [choice]}).encode()
+        self.send_response(307 if agent.moves else 200)
+        self.send_header("Location", f"{agent.url}/elsewhere")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def agents() -> Iterator[tuple[Agent, Agent]]:
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), _Handler) for _ in range(2)]
+    made = []
+    for number, server in enumerate(servers):
+        server.agent = Agent(f"http://127.0.0.1:{server.server_port}", f"LOT of agent {number}")  # type: ignore[attr-defined]
+        made.append(server.agent)  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield made[0], made[1]
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+@pytest.mark.slow
+@ON_UPSTREAMS_SERVER
+def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
+    launched: Launched, agents: tuple[Agent, Agent]
+) -> None:
+    first, second = agents
+    password, old, new = launched.user("server-a"), secrets.token_hex(20), secrets.token_hex(20)
+
+    def lay(agent: Agent, key: str, version: str) -> None:
+        more = {"DO_AGENT_URL": agent.url, "DO_AGENT_API_KEY": key, "SECRETOPS_VERSION_AGENT_KEY": version}
+        launched.env("server-a", password, **more)
+
+    lay(first, old, "v-1")
+
+    async def scenario(session: ClientSession) -> None:
+        assert "LOT of agent 0" in await tell(session, "request_lot_code", query="a pump")
+        assert first.asked == [(PATH, f"Bearer {old}")] and second.asked == []
+        lay(first, new, "v-2")
+        await launched.until_logged("On version v-2 of agent-key now")
+        await tell(session, "request_lot_code", query="a pump")
+        assert first.keys == [old, new]
+        lay(second, new, "v-3")
+        await launched.until_logged("On version v-3 of agent-key now")
+        assert "LOT of agent 1" in await tell(session, "request_lot_code", query="a pump")
+
+    launched.run(scenario)
+    assert first.keys == [old, new] and second.asked == [(PATH, f"Bearer {new}")]
+    assert old not in launched.log and new not in launched.log
+
+
+def test_what_the_server_asks_of_others_is_not_led_elsewhere(agents: tuple[Agent, Agent]) -> None:
+    agent, other = agents
+    requests = AgentRequests(agent.url)
+    assert requests.post(f"{other.url}/api/lot-verifier", json={}, headers={"Authorization": "none"}).ok
+    assert agent.asked == [] and other.asked == [("/api/lot-verifier", "none")]
+    assert AgentRequests(None).post(agent.url + PATH, json={}, headers={"Authorization": "Bearer it"}).ok
+    assert agent.keys == ["it"], "without a URL of the stack's own the server's is asked"
+    assert issubclass(requests.exceptions.Timeout, Exception)
+
+
+def test_an_agent_that_has_moved_sends_nobody_on_with_the_key(agents: tuple[Agent, Agent]) -> None:
+    agent, _ = agents
+    agent.moves = True
+    answer = AgentRequests(agent.url).post(
+        f"https://example.com{PATH}", json={}, headers={"Authorization": "Bearer it"}
+    )
+    assert answer.status_code == 307
+    assert agent.asked == [(PATH, "Bearer it")]

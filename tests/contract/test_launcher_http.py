@@ -11,30 +11,27 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx
 import pytest
 from mcp import ClientSession
 from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamablehttp_client
 from mcp.shared.exceptions import McpError
 
 from secretops.values import Value
 from tests.real.launched import (
     DEADLINE,
-    ON_THE_SMALL_SERVER,
     RealBroker,
     command,
     environment,
     let_in,
 )
-from tests.real.mcp_client import tell
+from tests.real.mcp_client import http_session, tell
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
 
@@ -60,9 +57,9 @@ class Launched:
     url: str = ""
     transport: str = ""
 
-    def env(self, **variables: str | int | None) -> None:
-        """Write config/.env as the store does: whole, in one rename. None leaves a variable out."""
-        lines: dict[str, str | int | None] = {
+    def env(self, **variables: str) -> None:
+        """Write config/.env as the store does: whole, in one rename."""
+        lines = {
             "MQTT_BROKER": "localhost",
             "MQTT_PORT": self.broker.port,
             "MQTT_PROTOCOL": self.broker.broker().protocol,
@@ -73,28 +70,30 @@ class Launched:
             "SECRETOPS_VERSION_HTTP_TOKEN": "v-3",
             "LOG_LEVEL": "DEBUG",
         }
-        text = "".join(f"{name}={value}\n" for name, value in (lines | variables).items() if value is not None)
+        text = "".join(f"{name}={value}\n" for name, value in (lines | variables).items())
         path = self.root / "config" / ".env"
         new = path.with_name(".env.new")
         new.touch(mode=0o600)
         new.write_text(text)
         new.replace(path)
 
-    def start(self, transport: str, listen: str = "127.0.0.1:0", *options: str, **variables: str) -> None:
-        """Start it, and wait until it says where it listens."""
+    def start(self, transport: str) -> None:
+        """Start it, and wait until it says where it listens and is ready."""
         self.transport = transport
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*command(f"dotenv:{self.root}"), *options],
+                command(f"dotenv:{self.root}"),
                 cwd=self.cwd,
-                env=environment(self.server) | {"MCP_TRANSPORT": transport, "MCP_LISTEN": listen} | variables,
+                env=environment(self.server) | {"MCP_TRANSPORT": transport, "MCP_LISTEN": "127.0.0.1:0"},
                 stdin=subprocess.DEVNULL,  # as a container's is
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
         self.until("it listens", lambda: "Listening on" in self.log() or self.ended())
-        if found := re.search(r"Listening on http://\S+:(\d+),", self.log()):
-            self.url = f"http://127.0.0.1:{found[1]}"
+        found = re.search(r"Listening on (http://\S+),", self.log())
+        assert found, self.log()
+        self.url = found[1]
+        self.until("ready", lambda: self.ask("/readyz").status_code == 200)
 
     def ended(self) -> bool:
         assert self.process
@@ -118,34 +117,18 @@ class Launched:
     def headers(self, token: str | None = None) -> dict[str, str]:
         return {"Authorization": f"Bearer {token or self.token}"}
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> httpx.Response:
-        """The answer's start; a stream that follows is let go."""
-        with httpx.stream(method, f"{self.url}{path}", headers=headers, timeout=DEADLINE) as answer:
-            if answer.headers.get("content-type", "").startswith("text/event-stream"):
-                return answer
-            answer.read()
-            return answer
-
-    def standing(self) -> dict[str, Any]:
-        answer = self.ask("/readyz")
-        body: dict[str, Any] = answer.json()
-        assert (answer.status_code == 200) is body["ready"]
-        return body
-
-    def until_ready(self) -> None:
-        self.until("ready", lambda: bool(self.standing()["ready"]))
+    def ask(self, path: str, **headers: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=DEADLINE)
 
     @asynccontextmanager
     async def session(self, token: str | None = None) -> AsyncIterator[ClientSession]:
-        async with AsyncExitStack() as stack:
-            if self.transport == "sse":
-                client = sse_client(f"{self.url}/sse", headers=self.headers(token), timeout=DEADLINE)
-                read, write = await stack.enter_async_context(client)
-            else:
-                streamable = streamablehttp_client(f"{self.url}/mcp", headers=self.headers(token), timeout=DEADLINE)
-                read, write, _ = await stack.enter_async_context(streamable)
-            session = ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE))
-            await stack.enter_async_context(session)
+        if self.transport == "http":
+            async with http_session(self.url, token or self.token) as session:
+                yield session
+            return
+        client = sse_client(f"{self.url}/sse", headers=self.headers(token), timeout=DEADLINE)
+        patience = timedelta(seconds=DEADLINE)
+        async with client as (read, write), ClientSession(read, write, read_timeout_seconds=patience) as session:
             await session.initialize()
             yield session
 
@@ -175,7 +158,6 @@ def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_anothe
     launched: Launched, transport: str, witness: Witness
 ) -> None:
     launched.start(transport)
-    launched.until_ready()
 
     async def scenario() -> None:
         async with launched.session() as session:
@@ -194,36 +176,10 @@ def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_anothe
 
 
 @pytest.mark.slow
-def test_it_says_which_secrets_it_waits_for_and_serves_once_they_are_there(
-    launched: Launched, transport: str, witness: Witness
-) -> None:
-    launched.env(MQTT_PASSWORD=None, MCP_HTTP_TOKEN=None)
-    launched.start(transport, "0.0.0.0:0")
-    assert launched.standing() == {"ready": False, "waiting_for": ["mqtt", "http-token"], "broker": "not connected"}
-    assert launched.ask("/mcp", "POST", **launched.headers()).status_code == 503
-    launched.env(MCP_HTTP_TOKEN=None)
-    launched.until("mqtt is there", lambda: launched.standing()["waiting_for"] == ["http-token"])
-    launched.env()
-    launched.until_ready()
-
-    async def scenario() -> None:
-        async with launched.session() as session:
-            await publish(session, "test/late", "at last")
-
-    anyio.run(scenario)
-    assert witness.messages.get(timeout=DEADLINE)[0] == "test/late"
-    launched.broker.stop()
-    launched.until("not ready without a broker", lambda: not launched.standing()["ready"])
-    assert launched.ask("/healthz").status_code == 200
-    assert "Traceback" not in launched.log()
-
-
-@pytest.mark.slow
 def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_while(
     launched: Launched, transport: str
 ) -> None:
     launched.start(transport)
-    launched.until_ready()
     new = secrets.token_hex(20)
 
     async def scenario() -> None:
@@ -243,83 +199,38 @@ def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_wh
     assert new not in launched.log()
 
 
-def ended_within(launched: Launched, tool: str, **arguments: object) -> tuple[float, list[str]]:
-    """Seconds from SIGTERM to the end, with one call of `tool` under way and another client idle; and its answer."""
-    took: list[float] = []
-    answers: list[str] = []
-
-    async def scenario() -> None:
-        process = launched.process
-        assert process
-        async with launched.session() as session, launched.session():
-            await session.list_tools()  # else this client asks for them after the answer, to check it
-
-            async def call() -> None:
-                with contextlib.suppress(McpError):
-                    answers.append(await tell(session, tool, **arguments))
-
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(call)
-                under_way = "the call is under way", lambda: "CallToolRequest" in launched.log()
-                await anyio.to_thread.run_sync(launched.until, *under_way)
-                began = time.monotonic()
-                process.send_signal(signal.SIGTERM)
-                await anyio.to_thread.run_sync(process.wait, DEADLINE)
-                took.append(time.monotonic() - began)
-                await anyio.sleep(0.5)  # no wait for an event: there is none when no answer comes
-                tasks.cancel_scope.cancel()
-
-    try:
-        anyio.run(scenario)
-    except* (httpx.HTTPError, anyio.BrokenResourceError, anyio.ClosedResourceError, McpError):
-        pass  # how the clients see the end of their streams
-    assert launched.process
-    assert launched.process.returncode == 0, launched.log()
-    assert took[0] < LONGEST_END
-    assert "Traceback" not in launched.log()
-    return took[0], answers
-
-
 @pytest.mark.slow
 def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answered(
     launched: Launched, transport: str
 ) -> None:
     launched.start(transport)
-    launched.until_ready()
-    _, answers = ended_within(launched, "reconnect_mqtt")  # takes about a second
+    answers: list[str] = []
+
+    async def scenario() -> None:
+        assert launched.process
+        async with launched.session() as session, launched.session():
+            await session.list_tools()  # else this client asks for them after the answer, to check it
+
+            async def call() -> None:
+                answers.append(await tell(session, "reconnect_mqtt"))  # takes about a second
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                under_way = "the call is under way", lambda: "CallToolRequest" in launched.log()
+                await anyio.to_thread.run_sync(launched.until, *under_way)
+                launched.process.send_signal(signal.SIGTERM)
+                assert await anyio.to_thread.run_sync(launched.process.wait, LONGEST_END) == 0
+
+    with contextlib.suppress(httpx.HTTPError, anyio.BrokenResourceError, anyio.ClosedResourceError, McpError):
+        anyio.run(scenario)  # so the clients see the end of their streams
+    assert launched.process and launched.process.returncode == 0, launched.log()
     assert len(answers) == 1
-
-
-@pytest.mark.slow
-@ON_THE_SMALL_SERVER  # upstream has no tool that can be told how long to take
-@pytest.mark.parametrize("tool", ["wait", "block"])
-def test_a_call_that_does_not_end_in_time_is_given_up(launched: Launched, transport: str, tool: str) -> None:
-    launched.start(transport)
-    launched.until_ready()
-    _, answers = ended_within(launched, tool, seconds=DEADLINE)
-    assert not answers
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", ["waiting for values", "starting the server"])
-def test_a_signal_before_it_serves_ends_it_too(launched: Launched, moment: str) -> None:
-    if moment == "waiting for values":
-        launched.env(MQTT_PASSWORD=None)
-    launched.start("http")
-    assert launched.process
-    if moment == "waiting for values":
-        assert launched.standing()["waiting_for"] == ["mqtt"]
-    else:
-        launched.until("it is about to import the server", lambda: "The server is" in launched.log())
-    launched.process.send_signal(signal.SIGTERM)
-    assert launched.process.wait(LONGEST_END) == 0
     assert "Traceback" not in launched.log()
 
 
 @pytest.mark.slow
 def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launched, transport: str) -> None:
     launched.start(transport)
-    launched.until_ready()
     words = secrets.token_hex(20)  # of a call, which the launcher does not log at any level
 
     async def scenario() -> None:
@@ -334,7 +245,7 @@ def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launche
     launched.ask(f"/{launched.token}", **launched.headers())
     assert launched.process
     seen = [Path(f"/proc/{launched.process.pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
-    seen += [launched.ask("/metrics").content, json.dumps(launched.standing()).encode(), launched.stderr.read_bytes()]
+    seen += [launched.ask("/metrics").content, launched.ask("/readyz").content, launched.stderr.read_bytes()]
     assert all(seen)
     leaks = [secret.encode() in part for part in seen for secret in (launched.token, launched.password, stranger)]
     if launched.server == SMALL_SERVER:  # upstream has a log of its own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,13 +11,8 @@ from pathlib import Path
 import pytest
 
 from secretops.errors import ExitCode
-from secretops.targets.digitalocean import API_VARIABLE
-from tests.real.agent_stack import external_stack, owned_stack
-from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.embedded import Embedded
-from tests.real.issued import make_issued_stack, make_root, signed_by_root, trust
 from tests.real.mosquitto import start_mosquitto
-from tests.real.openbao import OpenBao
 from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified, trusting_broker
 from tests.real.stack import DEADLINE, Stack, make_stack
 from tests.stacks.runbook import OPERATIONS, blocks
@@ -57,13 +51,6 @@ def follow(
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
-    with digitalocean() as made:
-        monkeypatch.setenv(API_VARIABLE, made.url)
-        yield made
-
-
-@pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
     """Of which nothing has a value yet; the page's folder `clients` is what the broker trusts."""
     folder = tmp_path / "broker"
@@ -73,26 +60,6 @@ def certified(tmp_path: Path) -> Iterator[Certified]:
         yield make_certified(tmp_path, started)
     finally:
         started.stop()
-
-
-def test_agent_key_page_publishes_a_key_tested_or_untested(tmp_path: Path, account: DigitalOcean) -> None:
-    tested, untested, _ = blocks(OPERATIONS / "agent-key.md")
-    stack, key = external_stack(tmp_path / "store", account), account.add("from the dashboard").secret
-    follow(stack, tested, tmp_path, given=key)
-    assert stack.key() == {"api-key": key} and account.shown == [key]
-    said = follow(stack, tested, tmp_path, given="of-another-agent", code=ExitCode.FAILED)
-    assert "of-another-agent" not in said and stack.key() == {"api-key": key}
-    follow(stack, untested, tmp_path, given="of-an-agent-far-away")
-    assert stack.key() == {"api-key": "of-an-agent-far-away"}
-
-
-def test_agent_key_page_makes_keys_with_the_owners_token(tmp_path: Path, account: DigitalOcean) -> None:
-    block = blocks(OPERATIONS / "agent-key.md")[2]
-    stack = owned_stack(tmp_path / "store", account)
-    stack.session().store.forget("agent-admin")
-    said = follow(stack, block, tmp_path, given=account.token)
-    assert account.takes(stack.key())
-    assert account.token not in said and stack.key()["api-key"] not in said
 
 
 def test_certificates_page_makes_trusts_and_changes_a_ca(certified: Certified) -> None:
@@ -123,38 +90,6 @@ def test_certificates_page_supplies_a_certificate(tmp_path: Path) -> None:
         stack = make_stack(tmp_path / "store", broker.broker())
         follow(stack, blocks(OPERATIONS / "certificates.md")[0], broker.folder)
         assert stack.session().store.versions(CERTIFICATE).current
-
-
-def test_certificates_page_gives_vaults_pki_another_ca(tmp_path: Path, openbao: OpenBao) -> None:
-    ask, take, change = blocks(OPERATIONS / "certificates.md")[4:]
-    (tmp_path / "broker").mkdir()
-    broker = start_mosquitto(tmp_path / "broker", certifying=True)
-    try:
-        stack = make_issued_stack(tmp_path, broker, openbao)
-        stack.rotate(CERTIFICATE)
-        stack.put("broker-admin", dict(broker.admin))
-        stack.tick()
-        first = stack.found(CERTIFICATE)["client.crt"]
-
-        def typed(block: str, **named: str) -> str:
-            path = f"{openbao.program.parent}:{os.environ['PATH']}"
-            own = {**openbao.environment(openbao.root), **named, "PATH": path, "HOME": str(tmp_path)}
-            return follow(None, block.replace("coreflux-mcp-prod-pki", stack.issuer.mount), tmp_path, environment=own)
-
-        typed(ask)
-        name, root = make_root(openbao)
-        signed = signed_by_root(openbao, name, (tmp_path / "clients.csr").read_text(), common_name="clients")
-        (tmp_path / "signed.pem").write_text(f"{signed}\n{root}\n")
-        (its,) = re.findall(r"([0-9a-f-]{36}):[0-9a-f-]{36}", typed(take))
-        (tmp_path / "root.crt").write_text(root)
-        trust(broker, stack)
-        typed(change, ID=its)
-        stack.rotate(CERTIFICATE)
-        shown = stack.found(CERTIFICATE)["client.crt"]
-        assert shown != first and shown.rstrip().endswith(signed.strip())
-        assert stack.log_in() == "Success"
-    finally:
-        broker.stop()
 
 
 @pytest.fixture

@@ -3,26 +3,33 @@ one. The broker is real, and trusts what an operator gave it."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
 
+from secretops.certificates import name_of, new_key, private_pem
 from secretops.engine.decisions import renewal_at
 from secretops.errors import AttentionError
-from secretops.operations.status import Standing, status
-from tests.gates.doomed import start
+from secretops.values import Value
 from tests.real.certified import Connecting, Given
 from tests.real.mosquitto import Mosquitto
 from tests.real.own_ca import (
     AUTHORITY,
     CERTIFICATE,
+    NAME,
     Certified,
     begun,
     make_certified,
     trusting_broker,
 )
+from tests.unit.signing import CLIENT, DAY, Holder, made
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 RENEWALS = 3
@@ -67,21 +74,6 @@ def given(stack: Certified) -> Given:
     return stack.read(CERTIFICATE), stack.read("mqtt")
 
 
-def test_ticks_make_the_first_ones_once_the_broker_trusts_the_ca(stack: Certified) -> None:
-    said = stack.errors()
-    assert "the broker takes no certificate of" in said[AUTHORITY] and "`secretops trust`" in said[AUTHORITY]
-    assert "there is no CA yet" in said[CERTIFICATE]
-    pending = stack.versions(AUTHORITY).pending
-    assert pending and stack.versions().all == ()
-    assert pending.id in stack.errors()[AUTHORITY], "the same one is shown again"
-    stack.trust()
-    stack.stack.tick()
-    assert stack.current(AUTHORITY) == pending.id, "the one that the broker was given"
-    stack.stack.put("broker-admin", dict(stack.broker.admin))
-    assert stack.errors() == {}
-    assert stack.log_in() == "Success"
-
-
 def test_renewals_and_a_ca_change_fail_no_connect(running: Certified) -> None:
     old = running.current(AUTHORITY)
     with Connecting(running.stack.manifest.broker, running.folder, lambda: given(running)) as clients:
@@ -110,90 +102,55 @@ def test_renewals_and_a_ca_change_fail_no_connect(running: Certified) -> None:
     assert len(running.trusted()) == 1
 
 
-def test_until_the_broker_trusts_the_next_ca_the_one_before_signs(running: Certified) -> None:
-    old, first = running.current(AUTHORITY), running.current()
-    with pytest.raises(AttentionError) as told:
-        running.stack.rotate(AUTHORITY)
+def test_a_ca_that_nobody_meant_is_let_go_of_while_the_one_before_signs(running: Certified) -> None:
+    first = running.current(AUTHORITY)
+    assert running.stack.run("rotate", AUTHORITY).returncode == 3
     pending = running.versions(AUTHORITY).pending
-    assert pending and pending.id in told.value.what and told.value.exit_code == 3
-    due(running)
-    assert {*running.errors()} == {AUTHORITY}
-    assert running.current() != first and running.current(AUTHORITY) == old
-    assert running.log_in() == "Success"
-    (row,) = [one for one in status(running.stack.session()) if one.name == AUTHORITY]
-    assert row.standing is Standing.ATTENTION
-
-
-def test_a_ca_is_kept_for_as_long_as_a_living_certificate_is_signed_by_it(running: Certified) -> None:
-    old = running.current(AUTHORITY)
-    change_authority(running)
-    for _ in range(2):
-        assert running.errors() == {}
-        assert old in {one.id for one in running.versions(AUTHORITY).living}
-    with pytest.raises(AttentionError, match="has signed a certificate that is in use"):
-        running.stack.rotate(AUTHORITY)
-    running.stack.rotate(CERTIFICATE)
+    done = running.stack.run("rotate", AUTHORITY, "--discard")
+    assert done.returncode == 0 and pending and pending.id in done.stdout
+    assert [one.id for one in running.versions(AUTHORITY).living] == [first]
     assert running.errors() == {}
-    assert old in {one.id for one in running.versions(AUTHORITY).living}, "the certificate before is in its grace"
-    running.stack.skip_grace()
-    for _ in range(2):  # the certificate before goes, then who signed it
-        assert running.errors() == {}
-    assert old not in {one.id for one in running.versions(AUTHORITY).living}
-    assert running.log_in() == "Success"
+    for name in (AUTHORITY, CERTIFICATE):
+        refused = running.stack.run("rotate", name, "--discard")
+        assert refused.returncode == 2 and f"{name}: there is nothing to let go of" in refused.stderr
 
 
-class Killed:
-    """A command that is let run the first time, and killed at each of its effects in turn the next ones."""
+def test_whoever_has_the_cas_key_plays_no_other_client_no_server_and_no_ca(running: Certified) -> None:
+    """By the CA's own certificate, which OpenSSL reads: mosquitto is told nothing, and trusts the CA."""
+    authority = running.read(AUTHORITY)
+    above = x509.load_pem_x509_certificate(authority["ca.crt"].encode())
+    signer = load_pem_private_key(authority["ca.key"].encode(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    times: dict[str, Any] = {"begins": above.not_valid_before_utc, "ends": above.not_valid_before_utc + 2 * DAY}
 
-    def __init__(self, stack: Certified, command: str, name: str, *, at: str = "store.") -> None:
-        self._stack, self._command, self._name, self._at = stack, command, name, at
-        self.left: list[int] | None = None
-        self.count = 0
+    def shown(holder: Holder, *chain: Holder) -> Value:
+        pem = "".join(one.pem for one in (holder, *chain))
+        return Value({"client.crt": pem, "client.key": private_pem(holder.key)})
 
-    def __call__(self) -> None:
-        if self.left is None:
-            recorded = start(self._stack.stack, self._command, self._name)
-            recorded.end()
-            self.left = [at for at, moment in enumerate(recorded.moments) if f" {self._at}" in moment[:20]]
-        elif self.left:
-            doomed = start(self._stack.stack, self._command, self._name, kill_at=self.left.pop())
-            assert doomed.end() == -signal.SIGKILL, doomed.moments
-            self.count += 1
+    def named(*names: tuple[x509.ObjectIdentifier, str], extension: x509.ExtensionType | None = None) -> Holder:
+        key, name = new_key(), x509.Name([x509.NameAttribute(kind, text) for kind, text in names])
+        builder = x509.CertificateBuilder(above.subject, name, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(times["begins"]).not_valid_after(times["ends"])
+        if extension:
+            builder = builder.add_extension(extension, critical=False)
+        return Holder(builder.sign(signer, hashes.SHA256()), key)
 
-
-def test_a_change_killed_before_or_after_any_effect_is_ended_by_ticks(running: Certified) -> None:
-    """A CA made, then proven and published, a certificate renewed by it, and the CA before retired: each is killed."""
-    making, publishing = Killed(running, "rotate", AUTHORITY), Killed(running, "rotate", AUTHORITY)
-    renewing, retiring = Killed(running, "rotate", CERTIFICATE), Killed(running, "tick", "", at="store.mark")
-    phases = (making, publishing, renewing, retiring)
-    with Connecting(running.stack.manifest.broker, running.folder, lambda: given(running), count=2) as clients:
-        while any(phase.left != [] for phase in phases):
-            old, before = running.current(AUTHORITY), running.current()
-            making()
-            if running.versions(AUTHORITY).pending is None:
-                with pytest.raises(AttentionError):
-                    running.stack.rotate(AUTHORITY)
-            pending = running.versions(AUTHORITY).pending
-            assert pending and running.current(AUTHORITY) == old
-            running.trust()
-            publishing()
-            assert running.errors() == {}
-            assert running.current(AUTHORITY) == pending.id, "what the broker was given is what signs"
-            renewing()
-            left = running.versions().pending
-            assert running.errors() == {}
-            if left:
-                assert running.current() == left.id, "what was made is finished, and nothing else is made"
-            if running.current() == before:
-                running.stack.rotate(CERTIFICATE)
-            clients.caught_up()
-            running.stack.skip_grace()
-            retiring()
-            for _ in range(2):
-                assert running.errors() == {}
-            assert [one.id for one in running.versions(AUTHORITY).living] == [pending.id]
-            assert len(running.versions().living) == 1
-            clients.caught_up()
-    assert clients.failures == []
-    counts = [phase.count for phase in phases]
-    assert counts[0] >= 2 and counts[1] >= 4 and counts[2] >= 6 and counts[3] >= 4
+    ca = Holder(above, signer)
+    ours = (NameOID.COMMON_NAME, NAME)
+    is_ca = x509.BasicConstraints(ca=True, path_length=None)
+    below = named(ours, (NameOID.ORGANIZATIONAL_UNIT_NAME, "below"), extension=is_ca)
+    assert running.takes(shown(made(NAME, by=ca, **times)))
+    assert not running.takes(shown(made("somebody-else", by=ca, **times)))
+    assert not running.takes(shown(made(NAME, by=below, **times), below))
+    assert not running.takes(shown(made(NAME, by=made(NAME, ca=True, **times), **times))), "another CA's"
+    assert running.takes(shown(named(ours, extension=x509.SubjectAlternativeName([x509.DNSName(NAME)]))))
+    assert not running.takes(shown(named(ours, (NameOID.EMAIL_ADDRESS, "admin@example.com"))))
+    for other in (x509.DNSName("admin"), x509.RFC822Name("admin@example.com"), x509.DirectoryName(name_of("admin"))):
+        for subject in ((ours,), ()):
+            name = named(*subject, extension=x509.SubjectAlternativeName([other]))
+            assert not running.takes(shown(name)), (subject, other)
+    assert not above.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign, (
+        "a list would lock the client out"
+    )
+    usage = above.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [CLIENT], "it signs no server's: OpenSSL wants the CA's usages, too"

@@ -8,25 +8,24 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from secretops.certificates import new_key, private_pem
 from secretops.engine.decisions import Reason
 from secretops.errors import ExitCode
-from secretops.manifest import Broker, BrokerKind, Delivered, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import status
 from secretops.operations.doctor import checks, doctor
 from secretops.operations.doctor.check import Level
 from secretops.operations.tick import exit_code
 from secretops.operations.watched import NAME, Watched, findings, watched
-from tests.real.mosquitto import Mosquitto
+from tests.real.mosquitto import signed
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 
@@ -54,20 +53,16 @@ class Place:
     def address(self) -> str:
         return f"localhost:{self.stack.manifest.broker.port}"
 
-    def shows(self, *chain: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-        """From now on."""
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        whole = self.folder / "server.pem"
-        whole.write_bytes(private + b"".join(one.public_bytes(Encoding.PEM) for one in chain))
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(whole)
-
     def serves(
         self, ends: timedelta, *, lived: timedelta = HOUR, name: str = "localhost", by: Signer | None = None
     ) -> None:
-        """One of that name, which ends after that time."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        self.shows(signed(name, key, by or self.authority, ends, lived=lived), key=key)
+        """From now on, a certificate of that name, which ends after that time."""
+        key = new_key()
+        certificate = signed(name, key, by or self.authority, ends=ends, lived=lived)
+        whole = self.folder / "server.pem"
+        whole.write_text(private_pem(key) + certificate.public_bytes(Encoding.PEM).decode())
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(whole)
 
     def seen(self) -> tuple[Watched, ...]:
         return watched(self.stack.session())
@@ -81,37 +76,9 @@ class Place:
         return message
 
 
-def signed(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    by: Signer | None,
-    ends: timedelta,
-    *,
-    lived: timedelta = HOUR,
-    ca: bool = False,
-) -> x509.Certificate:
-    """A server's certificate, or a CA's; by itself where nobody signs it."""
-    subject, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), datetime.now(UTC)
-    issuer, signer = (by[0].subject, by[1]) if by else (subject, key)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - lived)
-        .not_valid_after(now + ends)
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name.replace(" ", "-"))]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-
-
-def authority(name: str, ends: timedelta = YEAR, by: Signer | None = None) -> Signer:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return signed(name, key, by, ends, ca=True), key
+def authority(name: str, ends: timedelta = YEAR) -> Signer:
+    key = new_key()
+    return signed(name, key, None, ends=ends), key
 
 
 @pytest.fixture
@@ -190,40 +157,6 @@ def test_where_nobody_answers_the_ca_is_looked_at(place: Place) -> None:
     assert place.told() == [], "that it does not answer, its own check tells"
     place.ca_file.write_bytes(authority("old ca", -HOUR / 2)[0].public_bytes(Encoding.PEM))
     assert place.told_once(Reason.EXPIRED)
-
-
-@pytest.mark.slow
-def test_a_certificate_that_cert_manager_did_not_renew_is_told(
-    request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("lightkube")
-    from lightkube.models.meta_v1 import ObjectMeta
-    from lightkube.resources.core_v1 import Secret
-
-    cluster = request.getfixturevalue("cluster")
-    from tests.real.cluster_stack import make_cluster_stack
-
-    stack = make_cluster_stack(tmp_path, mosquitto.broker(), cluster)
-    issued = Delivered(name="coreflux-mcp-certificate", keys={"client.crt": "tls.crt", "client.key": "tls.key"})
-    store = stack.manifest.store.model_copy(update={"issued": issued})
-    stack.manifest = stack.manifest.model_copy(update={"store": store})
-    monkeypatch.setenv("KUBECONFIG", str(stack.kubeconfig))
-    key = ec.generate_private_key(ec.SECP256R1())
-    by = authority("issuer")
-    certificate = signed("mcp-server", key, by, HOUR, lived=6 * HOUR)
-    texts = {
-        "tls.crt": certificate.public_bytes(Encoding.PEM).decode(),
-        "tls.key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-    }
-    metadata = ObjectMeta(name=issued.name, namespace=stack.namespace)
-    cluster.client().create(Secret(metadata=metadata, stringData=texts))
-    (found,) = findings(stack.session())
-    assert found.reason is Reason.NEAR_EXPIRY
-    assert "Secret coreflux-mcp-certificate: mcp-server expires" in found.message
-    assert "describe certificates" in found.message
-    cluster.client().replace(Secret(metadata=metadata, stringData={**texts, "tls.crt": "no PEM"}))
-    (found,) = findings(stack.session())
-    assert found.reason is Reason.DISTRUSTED and "is not trusted: no certificate in it" in found.message
 
 
 def test_what_cannot_be_looked_at_takes_nothing_from_what_a_tick_did(

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,6 @@ class Fault(StrEnum):
 
     LIMITED = "429, with retry-after"
     LIMITED_UNTIL = "429, with ratelimit-reset"
-    LIMITED_FOR_LONG = "429, with a retry-after of an hour"
     BROKEN = "500 before"
     MOVED = "307 to another place"
     BROKEN_AFTER = "500 after"
@@ -53,7 +53,6 @@ OK = 200
 _BEFORE: dict[Fault | None, tuple[int, Callable[[], dict[str, str]]]] = {
     Fault.LIMITED: (429, lambda: {"retry-after": "3"}),
     Fault.LIMITED_UNTIL: (429, lambda: {"ratelimit-reset": str(int(datetime.now(UTC).timestamp()) + 20)}),
-    Fault.LIMITED_FOR_LONG: (429, lambda: {"retry-after": "3600"}),
     Fault.BROKEN: (500, dict),
     Fault.MOVED: (307, lambda: {"Location": "/elsewhere"}),
 }
@@ -62,25 +61,11 @@ _AFTER: dict[Fault | None, tuple[int, dict[str, Any] | bytes]] = {
     Fault.GARBAGE_AFTER: (OK, b"<html>It works!</html>"),
     Fault.OTHER_AFTER: (OK, {"ok": True}),
 }
-_IDS = {
-    307: "moved",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    429: "too_many_requests",
-    500: "server_error",
-}
-
-
-_USAGE = {
-    **{"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
-    **{"cache_created_input_tokens": 0, "cache_read_input_tokens": 0},
-    "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-}
 
 
 def _error(status: int) -> dict[str, Any]:
-    return {"id": _IDS[status], "message": f"{_IDS[status]}, as the description has it"}
+    name = HTTPStatus(status).name.lower()
+    return {"id": name, "message": f"{name}, as the description has it"}
 
 
 @dataclass
@@ -265,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         shown = keys[(page - 1) * size : page * size]
         pages = -(-len(keys) // size)
         meta = {"page": page, "pages": pages, "total": len(keys)}
-        return {"api_key_infos": [_info(key) for key in shown], "meta": meta, "links": {}}
+        return {"api_key_infos": [_info(key) for key in shown], "meta": meta}
 
     def _complete(self, token: str, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         account = self._account
@@ -285,8 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
             "object": "chat.completion",
             "created": int(datetime.now(UTC).timestamp()),
             "model": "any",
-            "choices": [{"index": 0, "finish_reason": "length", "message": message, "logprobs": None}],
-            "usage": dict(_USAGE),
+            "choices": [{"index": 0, "finish_reason": "length", "message": message}],
         }
 
     def _answer(self, status: int, body: dict[str, Any] | bytes, headers: Mapping[str, str] | None = None) -> None:

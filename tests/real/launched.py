@@ -33,7 +33,6 @@ ONE_BROKER = "mosquitto" if installed_mosquitto() else "embedded"
 ONE_SERVER = "upstream" if real_server() else "small, for want of upstream"
 
 ON_BOTH_BROKERS = pytest.mark.parametrize("broker", ["embedded", "mosquitto"], indirect=True)
-ON_THE_SMALL_SERVER = pytest.mark.parametrize("server_folder", ["small"], indirect=True)
 ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], indirect=True)
 
 
@@ -48,8 +47,10 @@ def server_folder(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(params=[ONE_BROKER])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
-    made = start_broker(tmp_path, request.param)
+    """Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
+    made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, certified=None)
     try:
+        let_in(made, WITNESS)
         yield made
     finally:
         made.stop()
@@ -59,17 +60,6 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroke
 def witness(broker: RealBroker) -> Iterator[Witness]:
     with Witness(broker.broker(), WITNESS) as made:
         yield made
-
-
-def start_broker(folder: Path, name: str = ONE_BROKER) -> RealBroker:
-    """Start one that knows WITNESS. Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
-    made = start_embedded(folder) if name == "embedded" else start_mosquitto(folder, certified=None)
-    try:
-        let_in(made, WITNESS)
-    except BaseException:
-        made.stop()
-        raise
-    return made
 
 
 def let_in(broker: RealBroker, credential: Value) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import ssl
@@ -218,15 +217,3 @@ class Load:
     def unread(self) -> set[int]:
         """What the broker acknowledged for subscribed topics, and no answer has shown."""
         return set(range(self.other.fed)) - set(self.read)
-
-    def longest_gap(self, begin: float, end: float) -> float:
-        """Seconds: the longest that a client was without a good answer from begin to end, at which all have had one."""
-        return max(
-            (
-                after - before
-                for times in self.answered
-                for before, after in itertools.pairwise(times)
-                if after > begin and after <= end
-            ),
-            default=0.0,
-        )

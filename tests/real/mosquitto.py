@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from secretops.certificates import new_key, private_pem
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.values import Value, new_password
 from tests.real.ports import free_port
@@ -34,8 +34,8 @@ PLUGIN = "mosquitto_dynamic_security.so"
 PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
 NOT_INSTALLED = "mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto"
 START_SECONDS = 60.0
-YEARS = 3650
-"""Days for which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
+YEARS = datetime.timedelta(days=3650)
+"""For which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
 of what others renew."""
 
 
@@ -111,30 +111,9 @@ class Mosquitto:
 
     def client_certificate(self, name: str = "mcp-server") -> dict[str, str]:
         """A new one, as the fields of secret client-cert."""
-        certificate, private = self._signed(name)
-        return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private}
-
-    def lay_next_certificate(self) -> None:
-        """What whoever runs it does: a new certificate of its own where the old one lies. It is told later."""
-        certificate, private = self._signed("localhost")
-        (self.folder / "server.crt").write_text(certificate)
-        (self.folder / "server.key").write_text(private)
-
-    def _signed(self, name: str) -> tuple[str, str]:
-        pem = serialization.Encoding.PEM
-        key = ec.generate_private_key(ec.SECP256R1())
-        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return _certificate(name, key, issuer=self.authority).public_bytes(pem).decode(), private.decode()
-
-    def reload(self) -> None:
-        """What an operator does once a file of its certificate is another one: SIGHUP. Returns when it has begun."""
-        assert self._process
-        before = len(self.log_file.read_bytes())
-        self._process.send_signal(signal.SIGHUP)
-        end = time.monotonic() + START_SECONDS
-        while b"Reloading config" not in self.log_file.read_bytes()[before:]:
-            assert self._process.poll() is None and time.monotonic() < end, "it is deaf, or has ended"
-            time.sleep(0.02)
+        key = new_key()
+        certificate = signed(name, key, issuer=self.authority).public_bytes(serialization.Encoding.PEM).decode()
+        return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private_pem(key)}
 
     def stop(self) -> None:
         """End it if it runs."""
@@ -161,8 +140,8 @@ def find_mosquitto() -> tuple[str, str]:
 
 def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, Path]:
     """A certificate authority and the PEM file of its certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(f"test {name}", key, issuer=None, days=YEARS)
+    key = new_key()
+    certificate = signed(f"test {name}", key, issuer=None, ends=YEARS)
     path = folder / f"{name}.crt"
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return certificate, key, path
@@ -286,55 +265,40 @@ def _dynamic_security(admin: Value) -> dict[str, object]:
 
 def _certify(folder: Path, host: str, also: tuple[str, ...]) -> None:
     ca, ca_key, _ = make_ca(folder)
-    signing = ca_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "ca.key").write_bytes(signing)
+    (folder / "ca.key").write_text(private_pem(ca_key))
     for whose, name, names in (("server", host, also), ("client", "test client", ())):
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = _certificate(name, key, issuer=(ca, ca_key), also=names, days=YEARS if whose == "server" else 2)
-        plain = serialization.NoEncryption()
+        key = new_key()
+        lasts = {"ends": YEARS} if whose == "server" else {}
+        made = signed(name, key, issuer=(ca, ca_key), also=names, **lasts)
         (folder / f"{whose}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{whose}.key").write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        )
+        (folder / f"{whose}.key").write_text(private_pem(key))
 
 
-def _certificate(
+def signed(
     name: str,
     key: ec.EllipticCurvePrivateKey,
     issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+    *,
     also: tuple[str, ...] = (),
-    days: int = 2,
+    ends: datetime.timedelta = datetime.timedelta(days=2),
+    lived: datetime.timedelta = datetime.timedelta(hours=1),
 ) -> x509.Certificate:
+    """A server's or a client's, which ends after that time; a CA's where nobody signs it."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    signer = issuer[1] if issuer else key
+    signer, is_ca = issuer[1] if issuer else key, issuer is None
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer[0].subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .not_valid_before(now - lived)
+        .not_valid_after(now + ends)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=issuer is None,
-                crl_sign=issuer is None,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
+        .add_extension(x509.KeyUsage(True, False, False, False, False, is_ca, is_ca, False, False), critical=True)
     )
     if issuer:
         names = x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *also)])

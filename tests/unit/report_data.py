@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from secretops.engine.journal import Entry
@@ -69,20 +70,9 @@ def _aged(number: int) -> Aged:
 
 
 def _waiting() -> Aged:
-    return Aged(
-        name="http-token",
-        kind="supplied",
-        standing=Standing.WAITING,
-        version=None,
-        since=None,
-        age_days=None,
-        cadence_days=90,
-        used=None,
-        due=None,
-        expires=None,
-        servers="-",
-        notes=("has no value yet: secretops put http-token",),
-    )
+    notes = ("has no value yet: secretops put http-token",)
+    kept = replace(_aged(0), version=None, since=None, age_days=None, used=None, due=None)
+    return replace(kept, name="http-token", kind="supplied", standing=Standing.WAITING, servers="-", notes=notes)
 
 
 def _steps(one: Aged, rotations: int) -> list[Entry]:

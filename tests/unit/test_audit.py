@@ -5,7 +5,6 @@ The lines have the form of a real API server's; tests/contract/test_audit_kubern
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -16,11 +15,7 @@ import pytest
 
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import Broker, BrokerKind, Delivered, KubernetesStore, Manifest, MqttProtocol
-from secretops.operations import audit as audits
-from secretops.operations import reading
-from secretops.operations.audit import MOST_SOURCES, OTHERS, View, audit, moment
-from secretops.trails import kubernetes
-from secretops.trails.kubernetes import KubernetesAuditLog
+from secretops.operations.audit import View, audit, moment
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -98,15 +93,6 @@ def test_who_is_declared(tmp_path: Path, user: str, groups: list[str], declared:
     assert found.exit_code == (ExitCode.DONE if declared else ExitCode.ATTENTION)
 
 
-def test_a_node_is_declared_where_pods_mount_and_nowhere_else(tmp_path: Path) -> None:
-    node = {"groups": ["system:nodes", "system:authenticated"]}
-    found = view(
-        tmp_path, [event("system:node:n1", **node), event("system:node:n1", **node, target={"name": VERSIONS})]
-    )
-    assert {row.secret: row.declared for row in found.rows} == {SECRETS: True, VERSIONS: False}
-    assert found.exit_code == ExitCode.ATTENTION
-
-
 def test_a_list_counts_as_a_read_of_all_and_is_declared_only_for_who_may_have_all(tmp_path: Path) -> None:
     every = {"name": None}
     events = [
@@ -129,22 +115,6 @@ def test_what_is_about_something_else_is_passed_over(tmp_path: Path) -> None:
         tmp_path, [*(event(target=other) for other in others), event(objectRef=None), event(stage="RequestReceived")]
     )
     assert (found.rows, found.broken, found.lines) == ([], 0, 6)
-
-
-def test_undeclared_readers_come_first_and_among_them_those_that_got_a_value(tmp_path: Path) -> None:
-    found = view(
-        tmp_path,
-        [
-            event(SERVER, time=NOW + timedelta(hours=9)),
-            event("denied", code=403, time=NOW + timedelta(hours=8)),
-            event("early", time=NOW),
-            event("late", time=NOW + timedelta(hours=1)),
-            event("writer", verb="create", code=201),
-            event("missed", code=404),
-        ],
-    )
-    assert [row.reader for row in found.rows] == ["late", "early", "writer", "denied", "missed", SERVER]
-    assert [row.outcome for row in found.rows] == ["got it", "got it", "done", "denied", "no value", "got it"]
 
 
 @pytest.mark.parametrize(("verb", "outcome"), [("create", "done"), ("update", "done"), ("patch", "got it")])
@@ -173,20 +143,6 @@ def test_a_watch_is_one_read_though_the_log_tells_of_it_twice(tmp_path: Path) ->
     assert {row.reader: (row.count, row.outcome) for row in found.rows} == {"jane": (3, "got it"), "eve": (1, "denied")}
 
 
-def test_a_read_under_the_id_of_an_open_watch_is_counted_all_the_same(tmp_path: Path) -> None:
-    begun = event("jane", id="chosen", verb="watch", stage="ResponseStarted")
-    found = view(tmp_path, [begun, event("jane", id="chosen"), event("jane", id="chosen")])
-    assert {row.operation: row.count for row in found.rows} == {"watch": 1, "get": 2}
-
-
-def test_one_row_has_its_count_its_times_and_a_few_of_its_sources(tmp_path: Path) -> None:
-    events = [event(address=f"10.0.0.{index}", time=NOW + timedelta(minutes=index)) for index in range(50)]
-    (row,) = view(tmp_path, reversed(events)).rows
-    assert (row.count, row.first, row.last) == (50, NOW, NOW + timedelta(minutes=49))
-    assert len(row.sources) == MOST_SOURCES
-    assert "10.0.0.49 kubectl/v1.37.2" in row.sources
-
-
 def test_since_reader_and_secret_narrow_it(tmp_path: Path) -> None:
     events = [
         event("jane", time=NOW),
@@ -209,66 +165,6 @@ def test_a_log_that_holds_values_is_an_alarm_of_its_own(tmp_path: Path) -> None:
     assert view(tmp_path, [refused]).bodies == 0
 
 
-BROKEN = (
-    b"not json",
-    b'{"kind": "Event"',
-    b"[1]",
-    b"null",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    b'{"kind": "Event"}',
-    json.dumps(event(requestReceivedTimestamp="soon")).encode(),
-    json.dumps(event() | {"user": ["x"]}).encode(),
-    json.dumps(event(objectRef="x")).encode(),
-    json.dumps(event(verb=["get"])).encode(),
-)
-
-
-def test_broken_lines_are_counted_and_stop_nothing(tmp_path: Path) -> None:
-    found = view(tmp_path, [event("first"), *BROKEN, b"", event("last")])
-    assert (found.broken, found.lines) == (len(BROKEN), len(BROKEN) + 2)
-    assert {row.reader for row in found.rows} == {"first", "last"}
-
-
-def test_a_line_without_end_is_broken_and_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LONGEST_LINE", 4096)
-    found = view(tmp_path, [b"{" + b"x" * (2 * 4096 + 10), event()])
-    assert (found.lines, found.broken, len(found.rows)) == (2, 1, 1)
-
-
-def test_names_without_end_take_no_memory_without_end_and_hide_nobody_who_got_a_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audits, "MOST_ROWS", most := 50)
-    asked = 2 * most
-    names = (event(f"nobody-{number}", id=f"{number}", code=403) for number in range(asked))
-    nodes = (event(f"system:node:{number}", id=f"n{number}", groups=["system:nodes"]) for number in range(7))
-    found = view(tmp_path, [*names, event(SERVER, id="s"), *nodes, event("mallory", id="m"), event("john", id="j")])
-    assert [row.reader for row in found.rows[:2]] in (["mallory", "john"], ["john", "mallory"])
-    others = {row.reader: row.count for row in found.rows if row.reader in OTHERS.values()}
-    assert others == {OTHERS[False]: asked - most, OTHERS[True]: 8}
-    assert len(found.rows) == most + 4
-
-
-def test_files_of_which_no_line_is_a_record_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="none of 2 lines is a record"):
-        view(tmp_path, [b"I1125 klog", b"I1125 klog"])
-    assert view(tmp_path, []).exit_code == ExitCode.DONE
-
-
-def test_a_packed_log_that_was_cut_short_gives_what_it_has(tmp_path: Path) -> None:
-    lines = b"".join(json.dumps(event(f"reader-{index}", id=str(index))).encode() + b"\n" for index in range(2000))
-    packed = tmp_path / "audit.log.gz"
-    packed.write_bytes(gzip.compress(lines)[:-2000])
-    whole = tmp_path / "whole.log"
-    whole.write_bytes(json.dumps(event("of-the-next-file")).encode())
-    found = audit(MANIFEST, [str(packed), str(whole)])
-    assert found.broken in (1, 2)  # its last line may be cut, too
-    readers = {row.reader for row in found.rows}
-    assert {"reader-0", "of-the-next-file"} <= readers
-    assert "reader-1999" not in readers
-
-
 def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -> None:
     for name, why in ((tmp_path / "none.log", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(UsageError, match=why):
@@ -282,19 +178,12 @@ def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -
     [
         ("24h", NOW - timedelta(hours=24)),
         ("90min", NOW - timedelta(minutes=90)),
-        ("7d", NOW - timedelta(days=7)),
         ("2026-02-28", datetime(2026, 2, 28, tzinfo=UTC)),
         ("2026-02-28T10:00:00+02:00", datetime(2026, 2, 28, 8, tzinfo=UTC)),
     ],
 )
 def test_since_is_a_duration_or_a_time(text: str, time: datetime) -> None:
     assert moment(text, NOW) == time
-
-
-@pytest.mark.parametrize("text", ["", "5m", "-1h", "99999999999d", "2026-13-01"])
-def test_another_since_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(UsageError, match="--since 24h"):
-        moment(text, NOW)
 
 
 def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:
@@ -305,16 +194,6 @@ def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:
     assert done.returncode == 3
     assert b"\x1b" not in done.stdout
     assert b"mallory\\x1b[2J[red]\\n" in done.stdout
-
-
-def test_watches_that_never_end_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes, "MOST_OPEN", 20)
-    assert isinstance(MANIFEST.store, KubernetesStore)
-    trail = KubernetesAuditLog(MANIFEST.store)
-    for index in range(50):
-        begun = {**event("watcher", id=str(index)), "verb": "watch", "stage": "ResponseStarted"}
-        assert list(trail.read(json.dumps(begun).encode()))
-    assert len(trail._open) == 20
 
 
 @pytest.fixture

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from secretops.certificates import certificates_in, checked, new_key, private_pem, request_of
-from secretops.errors import RefusedError
+from secretops.engine.decisions import Reason
+from secretops.errors import RefusedError, UnreachableError, UsageError
+from secretops.flaws import of_supplied
 from secretops.issuers import Signed
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.operations import watched
+from secretops.operations.watched import Watched
+from secretops.values import new_password
+from tests.real.stack import Stack, make_stack
 from tests.unit.signing import CLIENT, DAY, NAME, NOW, SERVER, Holder, made
+from tests.unit.test_cli import run
 
 KEY = new_key()
 ROOT = made("root", ca=True, ends=NOW + 3000 * DAY)
 INTERMEDIATE = made("clients", by=ROOT, ca=True, ends=NOW + 1000 * DAY)
 CHAIN = (INTERMEDIATE.pem, ROOT.pem)
 STRANGER = made("clients", ca=True, ends=NOW + 1000 * DAY)
+ENDED = made("clients", by=ROOT, ca=True, ends=NOW - DAY)
 
 
 def look(own: Holder | str, chain: tuple[str, ...] = CHAIN) -> tuple[str, datetime]:
@@ -40,8 +58,7 @@ def test_it_ends_when_the_first_of_its_chain_does() -> None:
     assert look(made(by=soon, key=KEY), (soon.pem, ROOT.pem))[1] == NOW + DAY
 
 
-OLD = made("clients", by=ROOT, ca=True, ends=NOW - DAY)
-WRONG: dict[str, tuple[Holder | str, tuple[str, ...]]] = {
+WRONG_ISSUED: dict[str, tuple[Holder | str, tuple[str, ...]]] = {
     "is no certificate": ("no PEM", CHAIN),
     "is for another key": (made(by=INTERMEDIATE), CHAIN),
     "is for another name": (made("somebody", by=INTERMEDIATE, key=KEY), CHAIN),
@@ -49,17 +66,17 @@ WRONG: dict[str, tuple[Holder | str, tuple[str, ...]]] = {
     "is not for clients alone": (made(by=INTERMEDIATE, key=KEY, usages=(CLIENT, SERVER)), CHAIN),
     "has ended": (made(by=INTERMEDIATE, key=KEY, ends=NOW), CHAIN),
     "is not good yet": (made(by=INTERMEDIATE, key=KEY, begins=NOW + DAY), CHAIN),
-    "has ended: a CA of its chain": (made(by=OLD, key=KEY), (OLD.pem, ROOT.pem)),
+    "has ended: a CA of its chain": (made(by=ENDED, key=KEY), (ENDED.pem, ROOT.pem)),
     "comes without who signed it": (made(by=INTERMEDIATE, key=KEY), ()),
     "is not signed by the chain that came with it": (made(by=INTERMEDIATE, key=KEY), (STRANGER.pem,)),
     "is not signed by the chain that came with it ": (made(by=INTERMEDIATE, key=KEY), (ROOT.pem,)),
 }
 
 
-@pytest.mark.parametrize("words", WRONG)
+@pytest.mark.parametrize("words", WRONG_ISSUED)
 def test_a_wrong_one_is_refused_with_what_is_wrong_and_without_the_key(words: str) -> None:
     with pytest.raises(RefusedError) as refused:
-        look(*WRONG[words])
+        look(*WRONG_ISSUED[words])
 
     assert refused.value.what.startswith(f"the certificate that was issued {words.strip()}")
     assert "PRIVATE KEY" not in str(refused.value)
@@ -86,3 +103,193 @@ def test_of_a_file_only_its_certificates_are_taken() -> None:
     assert certificates_in(f"{ROOT.pem}\n{private_pem(ROOT.key)}# a note\n") == ROOT.pem
     with pytest.raises(ValueError, match=r".*"):
         certificates_in(private_pem(ROOT.key))
+
+
+# What an operator supplies
+
+
+GOOD = made(by=INTERMEDIATE)
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+def fields(own: Holder | str, *chain: Holder, key: str | None = None, ca: str = ROOT.pem) -> dict[str, str]:
+    """A value of client-cert."""
+    text = own if isinstance(own, str) else own.pem
+    other = "" if isinstance(own, str) else private_pem(own.key)
+    return {"ca.crt": ca, "client.crt": text + "".join(one.pem for one in chain), "client.key": key or other}
+
+
+def of_key(key: Key) -> dict[str, str]:
+    """A certificate for a key of another kind."""
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(GOOD.certificate.subject)
+        .issuer_name(INTERMEDIATE.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + 30 * DAY)
+        .sign(INTERMEDIATE.key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return fields(certificate.public_bytes(Encoding.PEM).decode(), key=private)
+
+
+def encrypted() -> str:
+    form = BestAvailableEncryption(new_password().encode())
+    return GOOD.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, form).decode()
+
+
+def with_extension(extension: x509.ExtensionType) -> Holder:
+    """One with an extension more, which may be nonsense."""
+    key = new_key()
+    builder = x509.CertificateBuilder(GOOD.certificate.subject, INTERMEDIATE.certificate.subject, key.public_key(), 5)
+    builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).add_extension(extension, critical=False)
+    return Holder(builder.sign(INTERMEDIATE.key, hashes.SHA256()), key)
+
+
+ODD = [
+    x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex(der))
+    for der in ("3003020105", "3004a3023000")
+]
+"""Alternative names that are no names, and one of a kind that nobody reads."""
+
+WRONG = {
+    "client.crt holds no certificate": fields("no PEM", key=private_pem(GOOD.key)),
+    "client.crt has ended: it": fields(made(by=INTERMEDIATE, ends=NOW)),
+    "client.crt is not good yet": fields(made(by=INTERMEDIATE, begins=NOW + DAY)),
+    "client.crt is not for clients": fields(made(by=INTERMEDIATE, usages=(SERVER,))),
+    "client.crt is a CA's": fields(INTERMEDIATE, ROOT),
+    "client.crt is not signed by the chain that came with it": fields(made(by=INTERMEDIATE), STRANGER),
+    "client.crt is signed by what is no CA": fields(made(by=GOOD), GOOD, INTERMEDIATE),
+    **{
+        "client.crt holds a certificate that can't be read" + " " * at: fields(with_extension(odd))
+        for at, odd in enumerate(ODD)
+    },
+    "client.crt has ended: a CA of its chain": fields(made(by=ENDED), ENDED),
+    "client.crt is weak: it has an RSA key of 1024 bits": of_key(rsa.generate_private_key(65537, 1024)),  # noqa: S505 - refused
+    "client.crt is weak: it has a key on secp224r1": of_key(ec.generate_private_key(ec.SECP224R1())),
+    "client.key is no private key": fields(GOOD, key="no PEM"),
+    "client.key is encrypted": fields(GOOD, key=encrypted()),
+    "client.key is another certificate's": fields(GOOD, key=private_pem(new_key())),
+    "ca.crt holds no certificate": fields(GOOD, ca="no PEM"),
+    "ca.crt has ended: no certificate in it is good any more": fields(GOOD, ca=ENDED.pem),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_wrong_supplied_one_is_told_with_what_is_wrong_and_nothing_else(words: str) -> None:
+    (flaw,) = of_supplied(WRONG[words], NOW)
+    assert flaw.what.startswith(words.strip())
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        fields(GOOD),
+        fields(GOOD, INTERMEDIATE, ROOT),
+        fields(made(by=INTERMEDIATE, usages=(CLIENT, SERVER))),
+        fields(made()),
+        fields(GOOD, ca=ENDED.pem + ROOT.pem),
+        {name: text for name, text in fields(GOOD).items() if name != "ca.crt"},
+        of_key(rsa.generate_private_key(65537, 2048)),
+    ],
+    ids=["alone", "with the root", "of a server too", "of its own", "of two CAs", "of the system's CAs", "RSA 2048"],
+)
+def test_a_good_one_has_no_flaw(good: dict[str, str]) -> None:
+    assert list(of_supplied(good, NOW)) == []
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """Whose broker asks for no certificate: nobody is connected to."""
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
+    return make_stack(tmp_path / "store", broker)
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_kept_or_quoted(stack: Stack) -> None:
+    key = private_pem(new_key())
+    value = fields(made(ends=NOW, usages=(SERVER,)), STRANGER, key=key, ca="no PEM")
+    with pytest.raises(UsageError) as refused:
+        stack.put("client-cert", value)
+
+    assert refused.value.what.startswith("client-cert: client.crt is not for clients; client.crt has ended: ")
+    for part in ("not signed by the chain", "client.key is another certificate's", "ca.crt holds no certificate"):
+        assert part in refused.value.what
+    assert "nothing was published" in refused.value.remedy
+    assert "PRIVATE" not in str(refused.value) and key.splitlines()[1] not in str(refused.value)
+    assert stack.session().store.versions("client-cert").all == ()
+
+
+def test_put_untested_publishes_a_certificate_without_a_login(stack: Stack) -> None:
+    broker = stack.manifest.broker.model_copy(update={"certificate_secret": "client-cert"})
+    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
+    stack.file.write_text(stack.manifest.model_dump_json())
+    now = stack.clock()
+    ca = made("root", ca=True, begins=now - DAY, ends=now + 90 * DAY)
+    given = []
+    for name, text in fields(made(begins=now - DAY, ends=now + 9 * DAY), ca=ca.pem).items():
+        path = stack.root / f"given-{name}"
+        path.write_text(text)
+        given += ["--file", f"{name}={path}"]
+
+    assert run(stack, "put", "client-cert", *given).returncode == UnreachableError.exit_code
+    assert stack.session().store.versions("client-cert").all == ()
+    done = run(stack, "put", "client-cert", "--untested", *given)
+
+    current = stack.session().store.versions("client-cert").current
+    assert done.returncode == 0 and current and current.published and not current.verified
+    for day in (9, 6):  # when it ends, and when the next one is due
+        assert f"{now + day * DAY:%Y-%m-%d}" in done.stderr.decode()
+
+
+# Those that others renew
+
+
+SECOND = timedelta(seconds=1)
+
+
+def certificate(days: float) -> Watched:
+    return Watched(name="it", source="here", begins=NOW, ends=NOW + days * DAY, remedy="renew it")
+
+
+@pytest.mark.parametrize(
+    ("days", "left"),
+    [
+        pytest.param(3650, 30, id="a CA of ten years, in its last month"),
+        pytest.param(398, 30, id="a server's of a year, in its last month"),
+        pytest.param(90, 15, id="an ACME client's, which renews when thirty days are left"),
+        pytest.param(30, 5, id="cert-manager's, which renews when ten are left"),
+        pytest.param(1, 1 / 6, id="a day's, which a small CA renews when eight hours are left"),
+    ],
+)
+def test_a_certificate_is_told_in_the_last_sixth_of_its_life_and_in_its_last_month_at_most(
+    days: float, left: float
+) -> None:
+    one, at = certificate(days), NOW + (days - left) * DAY
+    assert one.finding(at - SECOND) is None
+    found = one.finding(at + SECOND)
+    assert found and found.reason is Reason.NEAR_EXPIRY and found.needs_a_person
+
+
+def test_it_is_told_apart_whether_it_ends_or_has_ended_or_has_not_begun() -> None:
+    one = certificate(30)
+    said = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
+    assert [found.reason for found in said.values() if found] == [
+        Reason.NEAR_EXPIRY,
+        Reason.EXPIRED,
+        Reason.DISTRUSTED,
+    ]
+    assert [found.message.partition(" 2026")[0] for found in said.values() if found] == [
+        "here: it expires",
+        "here: it expired",
+        "here: it is good from",
+    ]
+
+
+@pytest.mark.parametrize("odd", range(len(ODD)))
+def test_one_whose_content_cannot_be_read_is_told_and_ends_nothing(odd: int) -> None:
+    seen = watched._watched(with_extension(ODD[odd]).certificate, "here", "renew it")
+    found = seen.finding(seen.begins)
+    assert found and found.reason is Reason.DISTRUSTED
+    assert found.message == "here: without a name is not trusted: its names or extensions can't be read: renew it"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
+import os
+import pty
 import socket
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from secretops import cli
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
@@ -140,21 +144,6 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     assert "lost-store.md" in examined["secret mqtt"]["remedy"]
 
 
-def test_doctor_looks_for_what_the_program_makes_by_its_name() -> None:
-    pytest.importorskip("lightkube")
-    from secretops.operations.doctor.kubernetes import CERT_MANAGER, ROTATOR, SERVER
-
-    tree = ast.parse((Path(__file__).parents[2] / "components" / "kubernetes" / "names.py").read_text())
-    named = {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    assert (named["SERVER"], named["ROTATOR"], named["CERTIFICATE"]) == (SERVER, ROTATOR, CERT_MANAGER)
-
-
 @dataclass(frozen=True)
 class Raising:
     error: Exception
@@ -192,3 +181,21 @@ def test_a_repair_that_fails_stops_no_other_and_shows_no_text_of_its_error(caplo
     assert isinstance(came[0], SecretopsError) and came[0].what == "an unexpected KeyError" and came[0].remedy
     assert CANARY not in str(came[0])
     assert came[1] == "done"
+
+
+@pytest.mark.parametrize(("answer", "mode"), [(None, 0o644), ("n", 0o644), ("y", 0o600)])
+def test_repair_changes_nothing_before_somebody_agrees(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, answer: str | None, mode: int
+) -> None:
+    stack.env.chmod(0o644)
+    if answer is None:  # standard input is no terminal
+        assert run(stack, "doctor", "--repair").returncode == ExitCode.USAGE
+    else:
+        ours, theirs = pty.openpty()
+        os.write(ours, f"{answer}\n".encode())
+        with os.fdopen(theirs) as terminal, pytest.raises(SystemExit):
+            monkeypatch.setattr(sys, "stdin", terminal)
+            monkeypatch.setattr(sys, "argv", ["secretops", "doctor", "--repair", "--manifest", str(stack.file)])
+            cli.main()
+        os.close(ours)
+    assert stat.S_IMODE(stack.env.stat().st_mode) == mode

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from secretops.errors import StoreError, UsageError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol, PrivateCaIssuer, Secret, SecretKind, VaultIssuer
+from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind, VaultIssuer
 from secretops.operations.compromise import advice, begun
 from secretops.operations.compromise.incident import Incident, Out, Read, Step
 from secretops.operations.compromise.kept import files_of, in_folder, keep, unfinished
@@ -89,17 +89,6 @@ def test_the_one_that_is_gone_on_with_asks_the_trail_from_another_time_where_it_
     assert begun(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN
 
 
-def test_a_step_that_was_cut_short_stays_on_record_beside_the_one_that_ended_it() -> None:
-    cut = an_incident().begin(Step.REPLACE, BEGAN)
-    assert "cut short" in page(cut)
-    again = cut.begin(Step.REPLACE, BEGAN + timedelta(minutes=1))
-    ended = again.end(Step.REPLACE, BEGAN + timedelta(minutes=2), "it has ended")
-    assert page(ended).count("| replace |") == 2
-    assert ended.done == (Step.REPLACE,)
-    failed = again.end(Step.REPLACE, BEGAN + timedelta(minutes=2), "failed: no answer", done=False)
-    assert failed.done == ()
-
-
 def test_whoever_chose_a_readers_name_writes_no_markdown_no_html_and_no_line_of_the_page() -> None:
     name = "x|y\n## Nothing is left to do\n<script>`[a](b)\x1b[2J *b* _i_ &lt; !() https://there"
     read = Read(
@@ -138,18 +127,9 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
             a_secret(SecretKind.X509, issuer=VaultIssuer(mount="pki", role="r", common_name="c", seconds=1)),
             "vault write pki/revoke",
         ),
-        (
-            a_secret(
-                SecretKind.X509,
-                issuer=PrivateCaIssuer(secret="client-ca", common_name="c", seconds=1, ca_seconds=2),
-            ),
-            "secretops compromise client-ca",
-        ),
         (a_secret(SecretKind.CA), "secretops compromise client-cert"),
-        (a_secret(SecretKind.SUPPLIED), "take the old it back"),
         (a_secret(SecretKind.AGENT_KEY), "take the old it back"),
         (a_secret(SecretKind.SUPPLIED, name="http-token", fields=("token",)), "start each server again"),
-        (a_secret(SecretKind.SUPPLIED, name="agent-admin"), "may have made keys of the agent"),
         (a_secret(SecretKind.MQTT_USER, users=("a", "b")), "mine is a user of yours"),
     ],
     ids=lambda it: it.name if isinstance(it, Secret) else it,

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,11 +15,14 @@ import pytest
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
 from secretops.launcher import follow, swap
-from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, Follower
+from secretops.launcher.client import BrokerClient
+from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, Follower, read_settled
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
+from secretops.launcher.swap import Swap
 from secretops.launcher.watch import looks
+from secretops.manifest import MqttProtocol
 from secretops.values import Value
 
 
@@ -160,27 +163,6 @@ def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: 
     assert following.state.versions == {"mqtt": "v-3"}
 
 
-def test_follower_forgets_a_refused_version_when_the_one_in_use_is_back(following: Following) -> None:
-    first = following.source.settings
-    following.source.version, following.source.settings = "v-2", UsageError("no port", rule="r", remedy="m")
-    following.follower._look()
-    following.source.version, following.source.settings = "v-1", first
-    following.follower._look()
-    following.offers("v-2")
-    following.follower._look()
-    assert following.swaps == ["v-2"], "it is not a version that waits for its next try"
-
-
-def test_follower_goes_on_after_an_error_that_nobody_expected(following: Following) -> None:
-    def odd(_: ServerSettings) -> None:
-        raise KeyError("something")
-
-    following.follower._tell = odd
-    following.offers("v-2")
-    following.follower._look()
-    assert (following.swaps, following.state.refused_versions) == ([], 1)
-
-
 @pytest.mark.parametrize("may", [True, False])
 def test_swap_refuses_a_user_that_may_subscribe_to_less(following: Following, may: bool) -> None:
     old: Any = SimpleNamespace(
@@ -255,10 +237,128 @@ def test_looks_polls_where_nothing_can_be_watched(silent: str, tmp_path: Path, m
     assert seen == 3
 
 
-def test_looks_watches_a_folder_that_comes_later(tmp_path: Path) -> None:
-    later, stopping = tmp_path / "later", threading.Event()
-    for _ in looks(lambda: {later}, stopping, every=0.01):
-        if later.exists():
-            stopping.set()
-        else:
-            later.mkdir()
+# When what was read is taken for whole
+
+
+class Written:
+    """A source that is being written: each text is what the next question finds, the last one for good."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = list(texts)
+        self.reads = 0
+
+    def _next(self) -> str:
+        return self._texts.pop(0) if len(self._texts) > 1 else self._texts[0]
+
+    def fingerprint(self) -> str:
+        return self._next()
+
+    def read(self) -> ServerSettings:
+        self.reads += 1
+        text = self._next()
+        if text.startswith("half"):
+            raise UsageError(text)
+        return cast(ServerSettings, text)
+
+    def folders(self) -> frozenset[Path]:
+        return frozenset()
+
+    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - nothing is missing
+        return False
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "SETTLE_SECONDS", 0)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        pytest.param(["new"], ("new", "new"), id="at rest"),
+        pytest.param(["old", "old", "new"], ("new", "new"), id="written after it was read"),
+        pytest.param(["old", "torn", "new"], ("new", "new"), id="written while it was read"),
+        pytest.param(["half", "half", "new"], ("new", "new"), id="half-written"),
+        # With the earlier fingerprint, the follower sees that the source has changed since.
+        pytest.param([str(number) for number in range(1000)], ("28", "27"), id="never settles"),
+    ],
+)
+def test_read_settled_returns_what_did_not_change_while_it_was_read(
+    texts: Sequence[str], expected: tuple[str, str]
+) -> None:
+    settings, fingerprint = read_settled(Written(*texts), threading.Event())
+    assert (str(settings), fingerprint) == expected
+
+
+@pytest.mark.parametrize(("stops", "reads"), [(False, SETTLE_TRIES), (True, 1)], ids=["runs", "stops"])
+def test_read_settled_raises_when_a_source_stays_unreadable(stops: bool, reads: int) -> None:
+    source, stopping = Written("half"), threading.Event()
+    if stops:
+        stopping.set()
+    with pytest.raises(SecretopsError):
+        read_settled(source, stopping)
+    assert source.reads == reads
+
+
+# How a client that was replaced ends
+
+
+MOST_POLLS = 100
+
+
+class Replaced(BrokerClient):
+    """A connected client with messages that the broker acknowledges, one at each poll; None: never."""
+
+    def __init__(self, unacknowledged: int | None) -> None:
+        super().__init__("replaced", MqttProtocol.V5)
+        self._left = unacknowledged
+        self._polls = 0
+        self.left_at_the_end: int | None = None
+        self.ended = False
+
+    def is_connected(self) -> bool:
+        return not self.ended
+
+    def unacknowledged(self) -> int:
+        self._polls += 1
+        assert self._polls < MOST_POLLS, "the end of the drain is never reached"
+        if self._left is None:
+            return 1
+        self._left = max(0, self._left - 1)
+        return self._left
+
+    def let_go(self, topics: Any) -> None:
+        """There is no broker to unsubscribe at."""
+
+    def disconnect(self, *_: Any, **__: Any) -> Any:
+        self.ended, self.left_at_the_end = True, 1 if self._left is None else self._left
+
+
+@pytest.fixture(autouse=True)
+def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swap, "LINGER_SECONDS", 0)
+
+
+def retire(old: Replaced, *, stopping: bool = False) -> None:
+    event = threading.Event()
+    if stopping:
+        event.set()
+    server: Any = type("Server", (), {"mqtt_subscriptions": {}})()
+    swapping = Swap(server, cast(Any, None), cast(Any, None), event)
+    swapping._retire(old, BrokerClient("new", MqttProtocol.V5), {})
+
+
+def test_a_replaced_client_stays_until_the_broker_has_acknowledged_its_messages() -> None:
+    old = Replaced(4)
+    retire(old)
+    assert old.ended and old.left_at_the_end == 0
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_replaced_client_ends_when_the_broker_never_acknowledges(
+    monkeypatch: pytest.MonkeyPatch, stopping: bool
+) -> None:
+    old = Replaced(None)
+    monkeypatch.setattr(swap, "DRAIN_SECONDS", 3600 if stopping else 0.05)
+    retire(old, stopping=stopping)
+    assert old.ended and old.left_at_the_end == 1

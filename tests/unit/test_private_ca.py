@@ -88,19 +88,6 @@ def test_in_vault_the_rotator_alone_has_a_right_to_it() -> None:
     assert vault_stack.wrong(deployed) == []
 
 
-def test_on_azure_the_server_has_no_role_at_it() -> None:
-    deployed = on_azure()
-    names = azure_stack.names_of_principals(deployed)
-
-    def readers(secret: str) -> set[str]:
-        found = [one for one in azure_stack.assignments(deployed) if one["scope"].endswith(f"/secrets/{secret}")]
-        return {names.get(one["principalId"], "an operator") for one in found}
-
-    assert {one for one in readers("client-cert") if one.endswith("-server")}
-    assert readers("client-ca") == {one for one in readers("client-cert") if not one.endswith("-server")}
-    assert azure_stack.wrong(deployed) == []
-
-
 def test_the_ca_that_is_current_signs_and_not_the_one_to_come(tmp_path: Path) -> None:
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
     session, name = make_stack(tmp_path / "store", broker).session(), "client-cert"

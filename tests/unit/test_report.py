@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import stat
-import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from secretops.engine.journal import Entry, JournalFile
+from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode, UsageError
-from secretops.manifest import Broker, BrokerKind, KubernetesStore, MqttProtocol
+from secretops.errors import ExitCode
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import doctor
 from secretops.operations.doctor.check import Level, Result, ok
 from secretops.operations.history import history
 from secretops.operations.report import report
-from secretops.operations.session import Session
 from secretops.operations.status import Standing
 from secretops.report import page
 from secretops.values import Value
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
-from tests.unit.report_data import HOSTILE, NOW, made
-from tests.unit.test_cli import refused, run
+from tests.unit.report_data import HOSTILE, made
+from tests.unit.test_cli import run
 
 CANARY = "canary-of-this-test-only"
 
@@ -115,60 +111,6 @@ def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack:
     ]
 
 
-@pytest.fixture
-def elsewhere(stack: Stack) -> Session:
-    """A stack whose store keeps no journal, and whose trail can't be asked. Its values lie in a folder here."""
-    store = KubernetesStore(namespace="ns", versions="versions", lease="lease")
-    opened = stack.session()
-    return replace(opened, manifest=opened.manifest.model_copy(update={"store": store}))
-
-
-def test_logs_of_a_rotator_are_a_journal_whatever_stands_around_its_lines(elsewhere: Session, tmp_path: Path) -> None:
-    log = tmp_path / "rotator.log"
-    entry = Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done")
-    JournalFile(log).write(entry)
-    line = log.read_text().strip()
-    log.write_text(f'INFO starting\n2026-11-26T06:00:00Z {line}\n{{"level": "info"}}\n{{"time": "2026"\n\n{line}\n')
-    packed = tmp_path / "rotator.log.gz"
-    packed.write_bytes(gzip.compress(log.read_bytes()))
-    assert "secretops report --journal FILE" in history(elsewhere).lacking
-    for file in (log, packed):
-        found = history(elsewhere, [str(file)])
-        assert found.entries == (entry,)
-        assert "begin 2026-11-26 06:00 UTC and tell of 1 of 4 secrets" in found.lacking
-
-
-def test_a_folder_without_its_journal_does_not_pass_for_a_whole_one(stack: Stack) -> None:
-    published(stack, "agent-key", {"api-key": CANARY})
-    stack.session().journal.write(Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done"))
-    assert report(stack.session(), examine=False).steps_lacking == ""
-    (stack.root / "log/rotation.jsonl").unlink()
-    found = report(stack.session(), examine=False)
-    assert [one.step for one in found.steps] == ["prepare", "publish"]
-    assert "The folder has no journal" in shown(page(found))
-
-
-def test_what_a_log_tells_of_another_stack_is_left_out_and_that_is_said(elsewhere: Session, tmp_path: Path) -> None:
-    log = tmp_path / "rotator.log"
-    ours = Entry(time=NOW, secret="mqtt", version="v1", step="publish", outcome="done")
-    JournalFile(log).write(replace(ours, secret="of-another"))
-    with pytest.raises(UsageError, match="of this stack's secrets"):
-        history(elsewhere, [str(log)])
-    JournalFile(log).write(ours)
-    found = history(elsewhere, [str(log)])
-    assert found.entries == (ours,)
-    assert "what the logs tell of of-another" in found.lacking
-
-
-def test_where_the_trail_cannot_be_asked_the_page_says_why_and_what_to_give_it(elsewhere: Session) -> None:
-    found = report(elsewhere, examine=False)
-    assert found.reads.view is None
-    words = shown(page(found))
-    assert "secretops report --trail FILE" in words and "secretops report --journal FILE" in words
-    with pytest.raises(UsageError, match="nowhere"):
-        report(elsewhere, trail=["/nowhere"], examine=False)
-
-
 def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
     """A trail in which that one got a value once."""
     record = {
@@ -221,31 +163,11 @@ def test_no_value_is_in_a_page_or_its_json(stack: Stack, tmp_path: Path) -> None
     assert json.loads(done.stdout)["secrets"][0]["version"]
 
 
-def test_the_tables_have_what_the_charts_draw() -> None:
-    some = made()
-    text = page(some)
-    words = shown(text)
-    assert text.count("<svg") == 8  # four charts, for a wide page and for a phone
-    for one in some.secrets:
-        assert one.name in words
-    assert f"{Level.UNKNOWN} alarm" in words and f"{Level.ATTENTION} reads" in words
-    assert page(replace(some, secrets=(), certificates=(), steps=(), findings=())).count("<svg") == 2
-
-
 def test_the_browser_is_forbidden_everything_but_the_pages_own_style() -> None:
     text = page(made())
     assert "default-src 'none'; style-src 'sha256-" in text
     assert not re.search(r"(src|href|action)=\"(?!#)", text)
     assert not re.search(r"url\(|@import|<script|<link|style=\"| on\w+=\"", text.replace("onerror=&#39;", ""))
-
-
-def test_a_report_that_cannot_be_written_is_refused_before_anything_is_looked_at(stack: Stack, tmp_path: Path) -> None:
-    folder = tmp_path / "report.html"
-    folder.mkdir()
-    nothing = ("--journal", str(tmp_path / "nothing"))
-    refused(run(stack, "report", "--to", str(folder), *nothing), 2, "Is a directory", "-> ")
-    refused(run(stack, "report", "--to", str(tmp_path / "no/such/folder.html"), *nothing), 2, "No such file")
-    assert list(tmp_path.glob(".*")) == []
 
 
 def test_a_report_is_its_writers_own_and_follows_no_link(stack: Stack, tmp_path: Path) -> None:
@@ -255,13 +177,3 @@ def test_a_report_is_its_writers_own_and_follows_no_link(stack: Stack, tmp_path:
         link.symlink_to(other)
     assert run(stack, "report", "--to", str(to), "--skip-doctor").returncode == ExitCode.DONE
     assert (stat.S_IMODE(to.lstat().st_mode), to.is_symlink(), other.read_text()) == (0o600, False, "somebody's")
-
-
-def test_without_its_extra_the_page_is_refused_with_what_to_install_and_the_json_is_not(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in sys.modules if name.startswith("secretops.report")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "vl_convert", None)
-    refused(run(stack, "report", "--to", str(tmp_path / "r.html")), 2, "no vl_convert", "make setup")
-    assert run(stack, "report", "--json", "--skip-doctor").returncode == ExitCode.DONE

@@ -6,7 +6,6 @@ installed here, that its many other tools work, or that its names are still thes
 """
 
 import argparse
-import asyncio
 import json
 import logging
 import os
@@ -85,20 +84,6 @@ def _client() -> mqtt.Client:
 async def environment() -> str:
     """What a child process would inherit; upstream has no such tool."""
     return "\n".join(f"{name}={text}" for name, text in os.environ.items())
-
-
-@mcp.tool()
-async def wait(seconds: float) -> str:
-    """Take that long, as a tool that waits for a message does; upstream has no such tool."""
-    await asyncio.sleep(seconds)
-    return "waited"
-
-
-@mcp.tool()
-async def block(seconds: float) -> str:
-    """Take that long and let nothing else run meanwhile, as upstream's reconnect_mqtt does for a second."""
-    time.sleep(seconds)
-    return "blocked"
 
 
 @mcp.tool()
