@@ -25,7 +25,6 @@ from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
-from tests.gates.year.place import StandInPlace
 from tests.real.accidents import killed_around, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
@@ -91,10 +90,6 @@ class Place(Protocol):
 
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases.Watch, "is_over", lambda *_, **__: True)
-
-
-def _as_if_it_did_not_live(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.gates.year.place._lives", lambda _token: False)
 
 
 def _ended_by_azure(place: Place, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -603,13 +598,5 @@ ROWS = [
             Feature.ONE_RECORD_AN_ACCESS: "a tick compares names and reads no value to do it: test_swarm_records",
             Feature.EMPTY_TEXT: "a Swarm keeps no empty secret",
         },
-    ),
-    Row(
-        "memory (stand-in of the simulated year)",
-        StandInPlace,
-        StandInPlace.fresh,
-        moments=6,
-        gaps={Feature.ONE_RECORD_AN_ACCESS: "nobody reads the records of a simulated year: it keeps none"},
-        let_follow=_as_if_it_did_not_live,
     ),
 ]
