@@ -64,9 +64,10 @@ def test_a_file_that_took_its_place_or_lost_lines_is_read_anew(path: Path) -> No
     assert journal.last("mqtt") is None
 
 
-def test_an_entry_is_one_line_of_json_with_its_time_in_utc(path: Path) -> None:
+def test_an_entry_is_one_private_line_of_json_with_its_time_in_utc(path: Path) -> None:
     there = timezone(timedelta(hours=5))
     JournalFile(path).write(entry(outcome="two\nlines", time=TIME.astimezone(there)))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (line,) = path.read_text().splitlines()
     assert json.loads(line) == {
         "time": "2026-03-01T12:00:05.000+00:00",
@@ -75,14 +76,6 @@ def test_an_entry_is_one_line_of_json_with_its_time_in_utc(path: Path) -> None:
         "step": "apply",
         "outcome": "two\nlines",
     }
-
-
-def test_it_is_private_and_only_grows(path: Path) -> None:
-    JournalFile(path).write(entry())
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    before = path.read_bytes()
-    JournalFile(path).write(entry())
-    assert path.read_bytes() == before * 2
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xfe\n", b"[]\n", b'{"secret": "mqtt"}\n', b'{"time": "2026-03-0'])
