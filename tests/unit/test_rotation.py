@@ -146,12 +146,6 @@ def test_within_the_grace_readers_are_cut_off_only_if_asked_for(memory: Memory) 
     assert target.asked[-1] == ("verify", "b")
 
 
-def test_a_user_that_does_not_retire_is_tried_again(memory: Memory) -> None:
-    with pytest.raises(RefusedError):
-        in_memory(memory, StandInTarget({"retire"}), PREVIOUS, CURRENT).retire(PREVIOUS)
-    assert memory.versions.previous == PREVIOUS
-
-
 @pytest.mark.parametrize(
     ("current", "refuses", "asked"),
     [

@@ -269,14 +269,6 @@ def test_clock_that_jumps_ahead_rotates_once_and_a_person_is_told(stack: Stack, 
     assert (outcome.done, outcome.attention) == ((f"verified {current(stack)}",), ())
 
 
-def test_clock_that_jumps_ahead_and_back_rotates_once(stack: Stack) -> None:
-    stack.clock.skip(NINETY_DAYS)
-    stack.tick()
-    after = current(stack)
-    stack.clock.skip(-NINETY_DAYS)
-    assert of(stack.tick(), "mqtt").done == (f"verified {after}",)
-
-
 def test_tick_reports_a_server_that_is_behind_when_its_user_is_retired(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
