@@ -100,14 +100,6 @@ def test_stack_is_made_without_a_value_and_rotators_and_operators_are_told_the_s
     assert {**packed, "broker": {**packed["broker"], "ca_file": told["broker"]["ca_file"]}} == told
 
 
-@ON_AWS
-def test_every_reference_of_the_task_resolves(rotated: Prod) -> None:
-    assert isinstance(rotated, AwsProd)
-    given = rotated.injected()
-    assert {"MQTT_USER", "MQTT_PASSWORD"} < given.keys()
-    assert [name for name, text in given.items() if not text] == []
-
-
 @ON_AZURE
 def test_each_identity_may_read_its_own_secrets_and_no_other(rotated: Prod) -> None:
     """By the role assignments that the stack made, and by no others."""

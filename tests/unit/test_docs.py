@@ -10,10 +10,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import botocore.session
 import pytest
 import yaml
-from botocore import xform_name
 from typer.main import get_command
 
 from secretops.cli import app
@@ -25,12 +23,6 @@ from tools.site_pages import OUTSIDE, as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
-
-NO_API = {"configure", "s3", "sso"}
-"""Commands of the AWS CLI that are its own, and none of a service's operations."""
-
-OF_EVERY_COMMAND = {"region", "output", "query", "profile", "cli-read-timeout"}
-"""Options that the AWS CLI takes anywhere."""
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
@@ -85,22 +77,6 @@ def test_every_make_target_on_a_page_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {words[1] for words in commands(page, "make") if re.fullmatch(r"[a-z-]+", words[1])}
     assert named <= targets
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_aws_command_on_a_page_is_an_operation_and_its_options_are_its_parameters(page: Path) -> None:
-    """By AWS' own service models, which the AWS CLI is made from. That it does what the page says is not proven."""
-    session = botocore.session.get_session()
-    for _, service, *rest in commands(page, "aws"):
-        if service in NO_API or not rest:
-            continue
-        model = session.get_service_model(service)
-        operations = {xform_name(name, "-"): name for name in model.operation_names}
-        assert rest[0] in operations, rest
-        shape = model.operation_model(operations[rest[0]]).input_shape
-        parameters = {xform_name(name, "-") for name in shape.members} if shape else set()
-        given = {word.removeprefix("--") for word in rest if re.fullmatch(r"--[a-z-]+", word)}
-        assert given <= parameters | OF_EVERY_COMMAND, rest
 
 
 WITH_SHELL = [str(page.relative_to(ROOT)) for page in PAGES if blocks(page)]

@@ -66,9 +66,3 @@ def test_an_unknown_stack_is_answered_with_those_that_there_are(project: Path) -
     error = told()
     assert "no stack is selected" in error.what
     assert "dev, prod" in error.what
-
-
-def test_where_there_is_no_stack_at_all_it_is_said_how_one_is_made(project: Path) -> None:
-    error = told()
-    assert "there is none yet" in error.what
-    assert "make up STACK=" in error.remedy
