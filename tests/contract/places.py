@@ -140,8 +140,7 @@ class Folder:
     def location(self) -> DotenvStore:
         if self.form == "variables":
             return DotenvStore(
-                root=self.address,
-                variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}},
+                root=self.address, variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}}
             )
         suffix = "" if self.form == "fixed files" else "-{version}"
         return DotenvStore(
@@ -235,11 +234,7 @@ class Namespace:
         )
 
     def open(
-        self,
-        location: KubernetesStore | None = None,
-        *,
-        kubeconfig: Path | None = None,
-        timing: Timing | None = None,
+        self, location: KubernetesStore | None = None, *, kubeconfig: Path | None = None, timing: Timing | None = None
     ) -> KubernetesVersionStore:
         """As the admin unless told whose kubeconfig. Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.kubernetes import KubernetesVersionStore

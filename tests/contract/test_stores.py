@@ -380,26 +380,6 @@ def test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_del
     assert number >= opened.row.moments, f"only {number} effects were seen"
 
 
-def test_a_version_that_readers_never_got_takes_no_harm_when_the_next_one_is_published(
-    row: Row, fresh: Callable[[Path], Opened], in_memory: Path
-) -> None:
-    if Feature.DELIVERS_LATER in row.gaps:
-        pytest.skip(f"a declared gap of {row.name}: {row.gaps[Feature.DELIVERS_LATER]}")
-    for number in itertools.count():
-        opened = fresh(in_memory / f"{number}")
-        old = opened.publish(V[1])
-        opened.store.add("it", version(V[2]), make())
-        assert opened.place.killed_at(functools.partial(opened.store.publish, "it", V[2], NOW + HOUR), number)
-        current = opened.store.versions("it").current
-        if current and current.id == V[2] and opened.delivered() == dict(old):
-            break
-    new = opened.publish(V[3], at=NOW + 2 * HOUR)
-    assert opened.delivered() == dict(new)
-    assert opened.stages() == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
-    previous = opened.store.versions("it").previous
-    assert previous and previous.published, "else its grace would never be counted"
-
-
 def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(opened: Opened) -> None:
     value = opened.publish(V[1])
     opened.place.edit(value["password"], "typed-by-a-person")
@@ -561,17 +541,6 @@ def test_a_value_that_was_there_before_secretops_is_not_overwritten(variables: I
     assert variables.place.env.read_text() == "PASSWORD=of-before\n"
     variables.store.discard("it", "v1")
     variables.publish("v2", Value({**make(), "password": "of-before"}))
-
-
-def test_a_persons_lines_survive_every_version_and_the_purge(variables: InFolder) -> None:
-    variables.place.open()
-    mine = "# mine\nexport MINE='a b' # why\nDOS=1\r\nthis does not parse '\n"
-    variables.place.env.write_bytes(mine.encode())
-    for number in range(4):
-        variables.publish(f"v{number}")
-        assert variables.place.env.read_bytes().startswith(mine.encode())
-    variables.store.forget("it")
-    assert variables.place.env.read_bytes() == mine.encode()
 
 
 def test_files_are_private_and_certificates_readable_whatever_the_umask(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""A command in a process of its own that is killed at a chosen moment. The product has no hook for it.
-
-An effect is any call of the store or of a target that is not known to only look: a new one is found by itself.
-"""
+"""A command in a process of its own that is killed at a chosen moment. The product has no hook for it."""
 
 from __future__ import annotations
 
@@ -71,12 +68,7 @@ def start(
     return begin(functools.partial(_command, stack, command, name), kill_at=kill_at, hold_at=hold_at)
 
 
-def begin(
-    act: Callable[[Moment], None],
-    *,
-    kill_at: int | str | None = None,
-    hold_at: Collection[int] = (),
-) -> Doomed:
+def begin(act: Callable[[Moment], None], *, kill_at: int | str | None = None, hold_at: Collection[int] = ()) -> Doomed:
     """Do `act` in a process of its own. At the moment `kill_at`, a number or a name, it SIGKILLs itself, at those in
     `hold_at` it waits.
 
@@ -120,12 +112,7 @@ class Doomed:
         return self.process.exitcode
 
 
-def _run(
-    act: Callable[[Moment], None],
-    kill_at: int | str | None,
-    hold_at: Collection[int],
-    pipe: Connection,
-) -> None:
+def _run(act: Callable[[Moment], None], kill_at: int | str | None, hold_at: Collection[int], pipe: Connection) -> None:
     count = 0
 
     def moment(what: str) -> None:

@@ -1,10 +1,4 @@
-"""The server's users feel nothing: calls without pause through every way in which a credential changes.
-
-The real upstream server where it can be had (else the small one) under the launcher, over streamable HTTP with a
-bearer token for four MCP clients, and over stdio for one; rotations by the real engine on mosquitto with TLS, client
-certificates and dynamic security. Every call is counted, every acknowledged publish has to reach a witness, and every
-message to a subscribed topic the server's buffer.
-"""
+"""The server's users feel nothing: calls without pause through every way in which a credential changes."""
 
 from __future__ import annotations
 

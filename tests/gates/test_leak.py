@@ -1,9 +1,4 @@
-"""Canary values through every command of the real command line: they are where values belong and nowhere else.
-
-Looked for plain, JSON- and repr-escaped, base64 (at any alignment), hex and URL-encoded: in what commands print and
-log, the access records, the journal, the manifest, the broker's log, what a cloud shows to who may read no value, and
-in every argv and environment while they run.
-"""
+"""Canary values through every command of the real command line: they are where values belong and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Readers that reconnect through rotations never fail once, and a live session lasts until its user retires.
-
-A reader's promise is to read the credential anew within the grace. The clock moves only when each reader has, so that
-a slow machine makes the test slow and not wrong.
-"""
+"""Readers that reconnect through rotations never fail once, and a live session lasts until its user retires."""
 
 from __future__ import annotations
 

@@ -120,10 +120,7 @@ class Prod(ABC):
 
     @abstractmethod
     def tick(self) -> str:
-        """The tick that the stack declares, as it declares it, once the grace is over. Gives what it said.
-
-        Fails the test unless that is what the stack's alarms look for.
-        """
+        """The tick that the stack declares, as it declares it, once the grace is over. Gives what it said."""
 
     @abstractmethod
     def remains(self) -> None:

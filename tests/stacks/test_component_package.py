@@ -1,8 +1,4 @@
-"""The component from its wheel, in a program that is not this one: the example, by the real engine, in its own venv.
-
-A program of another language is proven by the plugin it would ask: a Python program that knows no more of the component
-than its name stands in for it, for no other language's host is here.
-"""
+"""The component from its wheel, in a program that is not this one: the example, by the real engine, in its own venv."""
 
 from __future__ import annotations
 

@@ -62,10 +62,7 @@ class NoBroker:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        pytest.param(OF_ITS_OWN, id="AWS, all of its own"),
-        pytest.param(ON_AZURE, id="Azure", marks=pytest.mark.slow),
-    ],
+    [pytest.param(OF_ITS_OWN, id="AWS, all of its own"), pytest.param(ON_AZURE, id="Azure", marks=pytest.mark.slow)],
 )
 def test_preview_on_the_stand_in_passes_the_check_of_inputs(options: Options, tmp_path: Path) -> None:
     if options.file == "Pulumi.prod.yaml":

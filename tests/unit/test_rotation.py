@@ -173,10 +173,7 @@ def test_current_version_is_set_again_only_if_refused_and_undelivered(
     ],
 )
 def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
-    memory: Memory,
-    versions: tuple[Version, ...],
-    act: Callable[[Rotation], object],
-    asked: list[tuple[str, str]],
+    memory: Memory, versions: tuple[Version, ...], act: Callable[[Rotation], object], asked: list[tuple[str, str]]
 ) -> None:
     def admin() -> Value:
         memory.follow()

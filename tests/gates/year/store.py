@@ -1,8 +1,4 @@
-"""A store in memory, so that a year of it takes a tenth of a second. No store of the product.
-
-As the dotenv store and Kubernetes' do, it delivers after it has moved *current*, so that a crash comes between the two.
-Its lease is as those over a network: a holder that is not seen to live is followed, and may write no more.
-"""
+"""A store in memory, so that a year of it takes a tenth of a second. No store of the product."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Stand-ins for what accepts a credential, in memory: a broker's users and the CAs it trusts, an agent's keys.
-
-They keep the rules of targets/protocol and targets/agents, which real brokers are held to in tests/contract. Whoever
-calls them is asked by the world first, which may lose the answer or kill the caller.
-"""
+"""Stand-ins for what accepts a credential, in memory: a broker's users and the CAs it trusts, an agent's keys."""
 
 from __future__ import annotations
 
