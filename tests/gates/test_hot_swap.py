@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -20,6 +20,8 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.served import ServedByLauncher, prepared_cloud_stack, prepared_stack, public
 
 pytestmark = pytest.mark.real
+
+Change = Callable[[ServedByLauncher, Mosquitto], Awaitable[None]]
 
 
 @pytest.fixture
@@ -62,7 +64,8 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
             with other.feeding():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(load.run)
-                    for change in [*[rotation] * rotations, retirement, certificate, agent_key, *MISHAPS, rotation]:
+                    changes: list[Change] = [*[rotation] * rotations, retirement, certificate, agent_key, *MISHAPS]
+                    for change in (*changes, rotation):
                         await change(served, mosquitto)
                         await load.all_answered()  # so that each change came under load
                     while load.calls < least_calls:

@@ -90,9 +90,6 @@ class Canaries:
     def names(self) -> set[str]:
         return set(self._values)
 
-    def __len__(self) -> int:
-        return len(self._values)
-
 
 @contextmanager
 def watching_processes() -> Iterator[list[bytes]]:

@@ -107,10 +107,6 @@ class Prod(ABC):
         return told
 
     @abstractmethod
-    def holds_nothing(self) -> None:
-        """Fails the test unless what the stack made has no value yet."""
-
-    @abstractmethod
     def rotate_mqtt(self, times: int) -> None:
         """As the cloud or an operator does, with what the server is given logging in all the while; into `history`."""
 

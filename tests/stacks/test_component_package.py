@@ -56,7 +56,16 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     constraints.write_text("".join(f"{one['name']}=={one['version']}\n" for one in packages if "sdist" in one))
     uv, made = provide_uv(), folder / "venv"
     subprocess.run([uv, "venv", "--quiet", "--python", base_python(), made], check=True)
-    install = [uv, "pip", "install", "--quiet", "--python", made / "bin/python", "--constraint", constraints]
+    install: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        made / "bin/python",
+        "--constraint",
+        constraints,
+    ]
     wanted = f"coreflux-mcp-secrets[aws] @ git+{repository.as_uri()}#subdirectory=package"
     subprocess.run([*install, wanted], check=True)
     return made

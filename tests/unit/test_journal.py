@@ -24,18 +24,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "rotation.jsonl"
 
 
-def test_what_was_read_is_not_read_again_and_what_came_since_is(path: Path) -> None:
-    journal = JournalFile(path)
-    for one in (entry("mqtt", "first"), entry("broker-admin")):
-        JournalFile(path).write(one)
-    assert journal.last("mqtt") == entry("mqtt", "first")
-    path.write_bytes(path.read_bytes().replace(b"first", b"other"))
-    assert journal.last("mqtt") == entry("mqtt", "first")
-    JournalFile(path).write(entry("mqtt", "second"))
-    assert journal.last("mqtt") == entry("mqtt", "second")
-    assert journal.last("broker-admin") == entry("broker-admin")
-
-
 def test_a_line_that_is_being_written_is_read_once_it_is_whole(path: Path) -> None:
     journal = JournalFile(path)
     for one in (entry(outcome="first"), entry(outcome="second")):

@@ -136,16 +136,6 @@ def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(memor
     assert target.news == [True], "after it the first of ours is asked for as a new one"
 
 
-def test_within_the_grace_readers_are_cut_off_only_if_asked_for(memory: Memory) -> None:
-    target = StandInTarget()
-    made = in_memory(memory, target, PREVIOUS, version(Stage.CURRENT, "a", days_ago=0))
-    with pytest.raises(GraceError):
-        made.advance()
-    assert target.asked == [] and memory.versions.pending is None
-    made.advance(cut_off=True)
-    assert target.asked[-1] == ("verify", "b")
-
-
 @pytest.mark.parametrize(
     ("current", "refuses", "asked"),
     [
