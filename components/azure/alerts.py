@@ -32,7 +32,7 @@ TO_READ = (
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
 )
 """Operations by which somebody gets at secrets: by a role, or by becoming who is declared to read. A getAuthToken is a
-shell in a container. Names are Azure's (tests/unit/azure_operations.json); that each is logged for an alert is not
+shell in a container. Names are Azure's (tests/unit/azure_tables.json); that each is logged for an alert is not
 proven."""
 
 FROM_THE_TRAIL = (

@@ -1,7 +1,6 @@
 """A Vault stack on a real OpenBao as `pulumi up` leaves it, without Pulumi: doctor, audit and the launcher look at it.
 
 Its server and its rotator log in by AppRole, its operator by a password of their own. Their policies are the program's.
-live_vault.py beside it has no stack: a mount, and the store's own tests of it.
 """
 
 from __future__ import annotations
@@ -151,22 +150,12 @@ class LiveVault:
         for name in ("server", "rotator", "operator"):
             client.sys.create_or_update_policy(self.role(name), getattr(self, f"{name}_policy")())
         client.sys.enable_auth_method("approle", path=self.approle)
+        said = {"token_no_default_policy": True, "token_ttl": "20m", "token_max_ttl": "24h", "secret_id_ttl": "720h"}
         for name in ("server", "rotator"):
-            self.set_role(name)
+            role = f"auth/{self.approle}/role/{self.role(name)}"
+            client.write_data(role, data={**said, "token_policies": [self.role(name)]})
         client.sys.enable_auth_method("userpass", path=self.userpass)
         return self
-
-    def set_role(self, name: str, **changes: object) -> None:
-        """As it should be, but for the changes."""
-        said = {
-            "token_policies": [self.role(name)],
-            "token_no_default_policy": True,
-            "token_ttl": "20m",
-            "token_max_ttl": "24h",
-            "secret_id_ttl": "720h",
-            **changes,
-        }
-        self.root.write_data(f"auth/{self.approle}/role/{self.role(name)}", data=said)
 
     def role_id(self, name: str = "server") -> str:
         return str(self.root.read(f"auth/{self.approle}/role/{self.role(name)}/role-id")["data"]["role_id"])

@@ -19,7 +19,7 @@ from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.trails.vault import NOBODY
 from secretops.values import Value
-from tests.contract.live_openbao import LiveVault, live_vault, without
+from tests.contract.live_openbao import LiveVault, live_vault
 from tests.real.openbao import OpenBao
 
 pytestmark = pytest.mark.real
@@ -94,15 +94,11 @@ def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Wat
     forged = live.openbao.token(
         live.role("wide"), meta={"role_name": live.role("server")}, display_name=live.approle.replace("/", "-")
     )
-    bob, nobody = live.operator("bob", live.role("wide")), live.operator("carol", "default")
-    watched.read(forged)
-    watched.read(bob)
-    watched.read(live.operator())
-    with pytest.raises(Forbidden):
-        watched.read(nobody)
-    with pytest.raises(Forbidden):
-        watched.read("not-a-token")
-    live.openbao.client(bob).secrets.kv.v2.list_secrets("", mount_point=live.mount)
+    for whose in (forged, live.operator("bob", live.role("wide")), live.operator()):
+        watched.read(whose)
+    for whose in (live.operator("carol", "default"), "not-a-token"):
+        with pytest.raises(Forbidden):
+            watched.read(whose)
     rows = [row for row in watched.audit(*watched.files, code=3) if live.role("rotator") not in row["reader"]]
     told = [(row["reader"], row["operation"], row["outcome"], row["declared"]) for row in rows]
     flat = live.approle.replace("/", "-")
@@ -111,7 +107,6 @@ def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Wat
         (f"{live.userpass}-bob", "read data", "got it", False),
     }
     assert set(told[2:]) == {
-        (f"{live.userpass}-bob", "list metadata", "no value", False),
         (f"{live.userpass}-carol", "read data", "denied", False),
         (NOBODY, "read data", "denied", False),
         (f"{live.userpass}/ann", "read data", "got it", True),
@@ -147,13 +142,3 @@ def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_li
     rows = watched.audit("--given", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
     assert f"{live.approle}/{live.role('server')}" in {row["reader"] for row in rows}
     assert first != current
-
-
-def test_who_may_not_have_a_text_hashed_is_told_which_right_that_takes(watched: Watched) -> None:
-    live = watched.live
-    for missing, told in (("sys/audit", "sudo"), ("sys/audit-hash/*", "audit-hash")):
-        live.root.sys.create_or_update_policy(live.role("less"), without(missing, live.operator_policy()))
-        done = live.run(live.operator("dan", live.role("less")), "audit", "--given", "mqtt", *watched.files)
-        assert done.returncode == 1, done.stderr
-        assert told in done.stderr and "->" in done.stderr
-        assert "Traceback" not in done.stderr and watched.canaries[0] not in done.stderr

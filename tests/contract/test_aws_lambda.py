@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -17,34 +17,29 @@ from botocore.exceptions import ClientError
 
 from secretops.entrypoints import aws_lambda
 from secretops.entrypoints.aws_lambda import LambdaError
-from secretops.errors import AttentionError, UsageError
+from secretops.errors import UsageError
 from secretops.manifest import DotenvStore
-from secretops.operations.purge import purge
 from secretops.operations.put import put
-from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
-from secretops.operations.status import status
 from secretops.operations.tick import tick
 from secretops.stores.secrets_manager.api import connect
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
-from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
-from tests.real.own_ca import AUTHORITY, in_secrets_manager
 from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def stack(request: pytest.FixtureRequest, mosquitto: Mosquitto, moto_environment: Aws) -> AwsStack:
+def stack(mosquitto: Mosquitto, moto_environment: Aws) -> AwsStack:
     """A stack whose broker-admin has been put."""
-    made = make_aws_stack(mosquitto.broker(), moto_environment, drops_pending=getattr(request, "param", False))
+    made = make_aws_stack(mosquitto.broker(), moto_environment)
     made.put("broker-admin", dict(mosquitto.admin))
     return made
 
 
-@pytest.mark.parametrize("stack", [False, True], indirect=True, ids=["pending stays", "pending goes"])
 def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_every_step(stack: AwsStack) -> None:
     used: list[Value] = []
     for _ in range(3):
@@ -64,22 +59,7 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
     assert stack.log_in() == "Success"
 
 
-def test_a_step_made_again_changes_nothing_and_a_rotation_made_again_neither(stack: AwsStack) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    token = stack.begin()
-    stack.step("createSecret", token)
-    made = stack.labelled("AWSPENDING")
-    for step in STEPS:
-        stack.step(step, token)
-        stack.step(step, token)
-    for _ in range(2):
-        stack.all_steps(token)
-    assert stack.delivered() == made
-    assert stack.log_in() == "Success"
-    stack.begin()  # nothing dangles
-
-
+@pytest.mark.slow
 def test_only_a_proven_version_becomes_current(stack: AwsStack) -> None:
     stack.all_steps(stack.begin())
     stack.skip_grace()
@@ -95,36 +75,6 @@ def test_only_a_proven_version_becomes_current(stack: AwsStack) -> None:
     assert stack.delivered() != before
 
 
-def test_the_broker_admins_take_turns_by_the_same_steps_and_the_operators_own_is_left_to_them(stack: AwsStack) -> None:
-    for user in stack.manifest.secret("broker-admin").users:
-        stack.all_steps(stack.begin("broker-admin"), "broker-admin")
-        assert stack.labelled("AWSCURRENT", "broker-admin")["username"] == user
-    stack.all_steps(stack.begin())
-    assert stack.log_in() == "Success"
-
-
-def test_until_there_is_an_admin_a_rotation_fails_with_the_next_step_and_then_goes_on_under_its_token(
-    mosquitto: Mosquitto, moto_environment: Aws
-) -> None:
-    stack = make_aws_stack(mosquitto.broker(), moto_environment)
-    token = stack.begin()
-    with pytest.raises(LambdaError, match="secretops put broker-admin"):
-        stack.step("createSecret", token)
-    assert stack.labels() == {token: {"AWSPENDING"}}
-    assert "secretops put broker-admin" in str(stack.tick_function()), "and it is no failure of the tick"
-    stack.put("broker-admin", dict(mosquitto.admin))
-    stack.all_steps(token)
-    assert stack.log_in() == "Success"
-
-
-def test_the_first_tick_after_the_admin_was_put_makes_the_first_credential_whatever_dangles(stack: AwsStack) -> None:
-    left = stack.begin()
-    assert "published" in str(stack.tick_function()["mqtt"])
-    assert stack.log_in() == "Success"
-    with pytest.raises(LambdaError, match="another rotation took its place"):
-        stack.step("createSecret", left)
-
-
 def test_at_the_first_pulumi_up_the_test_is_passed_where_the_broker_asks_for_a_certificate_too(
     stack: AwsStack,
 ) -> None:
@@ -136,14 +86,12 @@ def test_at_the_first_pulumi_up_the_test_is_passed_where_the_broker_asks_for_a_c
         stack.step("createSecret", token)
 
 
-@pytest.mark.parametrize("value", ["none", "a copy"])
-def test_of_a_schedule_that_begins_later_only_the_test_is_run_and_it_touches_nothing(
-    stack: AwsStack, value: str
-) -> None:
+@pytest.mark.slow
+def test_of_a_schedule_that_begins_later_only_the_test_is_run_and_it_touches_nothing(stack: AwsStack) -> None:
     stack.step("testSecret", stack.begin())  # there is no value at all yet
     stack.tick_function()
     before = stack.delivered()
-    token = stack.begin(value=json.dumps(dict(before)) if value == "a copy" else None)
+    token = stack.begin(value=json.dumps(dict(before)))
     stack.step("testSecret", token)
     assert stack.delivered() == before
     with pytest.raises(LambdaError, match="cannot connect"):
@@ -184,35 +132,7 @@ def test_a_step_is_refused_for_a_version_that_is_not_pending_and_where_rotation_
     assert stack.log_in() == "Success"
 
 
-def test_a_secret_of_another_stack_is_refused(stack: AwsStack, mosquitto: Mosquitto, moto_environment: Aws) -> None:
-    other = make_aws_stack(mosquitto.broker(), moto_environment)
-    token = other.begin()
-    with pytest.raises(LambdaError, match="none of the secrets of stack test"):
-        stack.call(other.event("createSecret", token))
-
-
-def test_what_aws_refuses_the_function_is_told_in_the_stores_words(stack: AwsStack) -> None:
-    event = {"Step": "createSecret", "SecretId": "nobody-made-it", "ClientRequestToken": "t" * 32}
-    with pytest.raises(LambdaError, match=r"there is no secret nobody-made-it[\s\S]*pulumi up"):
-        stack.call(event)
-
-
-def test_what_stays_pending_is_finished_by_the_tick_and_the_rotations_own_steps_then_find_it_done(
-    stack: AwsStack,
-) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    token = stack.begin()
-    stack.step("createSecret", token)
-    stack.step("setSecret", token)
-    assert f"published {token}" in str(stack.tick_function()["mqtt"])
-    for step in ("testSecret", "finishSecret"):
-        stack.step(step, token)
-    assert stack.log_in() == "Success"
-    stack.skip_grace()
-    stack.begin()
-
-
+@pytest.mark.slow
 def test_what_is_due_is_left_to_aws_schedule_and_said_when_it_is_late(
     stack: AwsStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +161,13 @@ def test_what_is_due_is_left_to_aws_schedule_and_said_when_it_is_late(
     assert "published" in done and "overdue" not in done, "nobody else rotates it"
 
 
+def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
+    stack.begin()
+    assert aws_lambda._scheduled(stack.session()) == {"mqtt"}
+    stack.cancel()
+    assert aws_lambda._scheduled(stack.session()) == frozenset()
+
+
 def left_empty(stack: AwsStack) -> str:
     """What a rotation leaves whose first step was refused: here within the grace. AWS gives up."""
     stack.all_steps(stack.begin())
@@ -252,6 +179,7 @@ def left_empty(stack: AwsStack) -> str:
     return token
 
 
+@pytest.mark.slow
 def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rotates_again(stack: AwsStack) -> None:
     token = left_empty(stack)
     for hours in (0, 1, 1.9):
@@ -268,56 +196,6 @@ def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rot
         stack.step("createSecret", token)
     stack.all_steps(stack.begin())
     assert stack.log_in() == "Success"
-
-
-def test_a_pending_version_that_is_filled_in_time_is_left_to_its_rotation(stack: AwsStack) -> None:
-    token = left_empty(stack)
-    stack.skip_grace()
-    stack.tick_function()
-    stack.step("createSecret", token)
-    stack.clock.skip(3 * 3600)
-    assert f"published {token}" in str(stack.tick_function()["mqtt"])
-    assert stray_notes(stack) == []
-    stack.skip_grace()
-    left = stack.begin()
-    stack.tick_function()
-    assert stray_notes(stack) == [left], "each is noted for itself"
-
-
-def test_what_a_person_left_pending_of_a_supplied_secret_is_theirs(stack: AwsStack) -> None:
-    stack.put("agent-key", {"api-key": new_password()})
-    token = stack.begin("agent-key")
-    for _ in range(2):
-        stack.tick_function()
-        stack.clock.skip(3 * 3600)
-    assert stack.labels("agent-key")[token] == {"AWSPENDING"}
-
-
-def test_an_empty_pending_version_does_not_keep_a_secret_from_being_rotated_when_it_is_overdue(
-    stack: AwsStack,
-) -> None:
-    left_empty(stack)
-    before = stack.delivered()
-    stack.clock.skip(timedelta(days=95).total_seconds())
-    done = str(stack.tick_function()["mqtt"])
-    assert "published" in done and "overdue since" in done
-    assert stack.delivered() != before
-    assert stack.log_in() == "Success"
-    stack.skip_grace()
-    stack.begin()
-
-
-def test_a_secret_that_is_gone_stops_no_other_and_is_counted(
-    stack: AwsStack, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stack.all_steps(stack.begin())
-    stack.service.delete_secret(SecretId=stack.place.secrets["agent-key"], ForceDeleteWithoutRecovery=True)
-    stack.skip_grace()
-    with pytest.raises(LambdaError, match=r"there is no secret .*/agent-key[\s\S]*pulumi up"):
-        stack.tick_function()
-    assert _metrics(capsys)["Failed"] == 1
-    current = stack.session().store.versions("mqtt").current
-    assert current and current.verified and current.verified > stack.clock() - timedelta(seconds=60)
 
 
 def test_a_tick_in_which_a_secret_fails_looks_after_the_others_counts_it_and_fails(
@@ -361,6 +239,7 @@ def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest
     assert leaks == 0  # a failure shows no value either
 
 
+@pytest.mark.slow
 def test_a_step_waits_for_whoever_holds_the_lease_and_then_says_who_it_is(
     stack: AwsStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,8 +251,7 @@ def test_a_step_waits_for_whoever_holds_the_lease_and_then_says_who_it_is(
     stack.all_steps(token)
 
 
-@pytest.mark.parametrize("function", [aws_lambda.tick, aws_lambda.rotate])
-@pytest.mark.parametrize("store", ["none", "dotenv"])
+@pytest.mark.parametrize(("function", "store"), [(aws_lambda.tick, "none"), (aws_lambda.rotate, "dotenv")])
 def test_without_a_manifest_or_with_one_of_another_store_the_remedy_is_said(
     store: str,
     function: Callable[[dict[str, str], object], object],
@@ -410,10 +288,7 @@ def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 ACTS: dict[str, Callable[[Session], object]] = {
     "put": lambda session: put(session, "agent-key", Value({"api-key": new_password()})),
-    "rotate": lambda session: rotate(session, "mqtt", cut_off=False, say=lambda _: None),
     "tick": tick,
-    "purge": lambda session: purge(session, destroy=True),
-    "status": status,
 }
 
 
@@ -426,35 +301,6 @@ def test_credentials_of_another_account_are_refused_before_anything_is_written(
         ACTS[act](session)
     for name in (*stack.place.secrets.values(), stack.place.lease):
         assert "VersionIdsToStages" not in other_account.describe_secret(SecretId=name)
-
-
-def stray_notes(stack: AwsStack) -> list[str]:
-    """The versions that are noted as pending and nobody's."""
-    found = stack.service.describe_secret(SecretId=stack.place.secrets["mqtt"])["VersionIdsToStages"]
-    return [version for version, has in found.items() if any(label.startswith("secretops-stray.") for label in has)]
-
-
-def test_a_ca_that_the_broker_does_not_take_yet_is_counted_as_a_persons_and_not_as_a_failure(
-    tmp_path: Path, moto_environment: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "broker"
-    (folder / "trusts").mkdir(parents=True)
-    broker = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
-    try:
-        place = in_secrets_manager(tmp_path, broker, moto_environment)
-        stack = cast(AwsStack, place.stack)
-        assert "the broker takes no certificate of" in str(stack.tick_function()[AUTHORITY])
-        place.trust()
-        assert "published" in str(stack.tick_function()[AUTHORITY])
-        stack.put("broker-admin", dict(broker.admin))
-        with pytest.raises(AttentionError):
-            stack.rotate(AUTHORITY)
-        capsys.readouterr()
-        assert "the broker takes no certificate of" in str(stack.tick_function()[AUTHORITY])
-        said = _metrics(capsys)
-        assert (said["Failed"], said["Attention"]) == (0, 1)
-    finally:
-        broker.stop()
 
 
 def _metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

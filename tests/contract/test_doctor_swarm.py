@@ -1,4 +1,4 @@
-"""`secretops doctor` on a stack in a real Swarm: each check well, and spoiled on purpose."""
+"""`secretops doctor` on a stack in a Swarm in memory: each check well, and spoiled on purpose."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import requests
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
@@ -21,23 +22,23 @@ from secretops.operations.doctor.swarm_secrets import LeaseFree
 from secretops.operations.job import ENTRYPOINT
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
-from secretops.stores.swarm import api
 from secretops.stores.swarm.names import INSTANCE, TASK
 from tests.contract.swarm_place import FILES, InSwarm
-from tests.contract.test_stores import NOW, V, make, version
+from tests.unit.memory_swarm import NOW, InMemory, V, in_memory, lead_to, make, publish, quick, version
 
-pytestmark = pytest.mark.real
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InSwarm:
-    """With one secret published twice, as a tick leaves it."""
-    place = InSwarm(InSwarm.fresh(request, tmp_path))
-    monkeypatch.setenv("DOCKER_HOST", place.environment["DOCKER_HOST"])
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
+    """With one secret published twice, as a tick leaves it. Every `Api` leads there."""
+    place = in_memory(tmp_path)
+    lead_to(place, monkeypatch)
     for name in V[1:3]:
-        store = place.open()
-        store.add("it", version(name), make())
-        store.publish("it", name, NOW)
+        publish(place, name)
     return place
 
 
@@ -54,15 +55,15 @@ def manifest_of(place: InSwarm) -> Manifest:
     )
 
 
-def examined(place: InSwarm) -> dict[str, Result]:
+def examined(place: InMemory) -> dict[str, Result]:
     return dict(doctor(checks(Session.open(manifest_of(place), role="operator"))))
 
 
-def wrong(place: InSwarm) -> dict[str, Result]:
+def wrong(place: InMemory) -> dict[str, Result]:
     return {name: result for name, result in examined(place).items() if result.level is not Level.OK}
 
 
-def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InSwarm) -> None:
+def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
     found = examined(place)
     assert {name: result for name, result in found.items() if result.level is not Level.OK} == {}
     assert exit_code(list(found.items())) is ExitCode.DONE
@@ -70,21 +71,24 @@ def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InSwarm) -> None:
     assert list(found)[-2:] == ["secret it", "secrets that left"]
 
 
-def test_a_service_that_is_gone_and_a_replica_that_does_not_run_are_told(place: InSwarm) -> None:
+def test_a_service_that_is_gone_and_a_replica_that_does_not_run_are_told(
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.remove_service()
     assert wrong(place)["server"].value == f"no service {place.name}"
-    place.make_service(command=("sh", "-c", "exit 3"))
+    monkeypatch.setattr(type(place.engine), "_start", lambda *_: None)
+    place.make_service()
     found = wrong(place)
     assert "of 1 replicas run" in found["server"].value
     assert found["secret it"].value == "not delivered: secretops tick"
 
 
-def test_updates_that_stop_first_are_told(place: InSwarm) -> None:
+def test_updates_that_stop_first_are_told(place: InMemory) -> None:
     place.change(lambda spec: spec["UpdateConfig"].update(Order="stop-first"))
     assert "stop-first" in wrong(place)["server"].value
 
 
-def test_a_lost_book_is_told_and_nobody_is_told_to_remove_what_the_server_uses(place: InSwarm) -> None:
+def test_a_lost_book_is_told_and_nobody_is_told_to_remove_what_the_server_uses(place: InMemory) -> None:
     place.api.remove("configs", place.location.book)
     found = wrong(place)
     assert found["book"].value.startswith(f"no config {place.location.book}, and 8 secrets")
@@ -94,7 +98,7 @@ def test_a_lost_book_is_told_and_nobody_is_told_to_remove_what_the_server_uses(p
     assert not any(f"docker secret rm {name}" in orphaned.remedy for name in used)
 
 
-def test_a_value_that_somebody_removed_is_told(place: InSwarm) -> None:
+def test_a_value_that_somebody_removed_is_told(place: InMemory) -> None:
     store = place.open()
     store.add("it", version(V[3]), make())
     pending = next(name for name in place.named() if name.endswith("-v3-password"))
@@ -105,7 +109,7 @@ def test_a_value_that_somebody_removed_is_told(place: InSwarm) -> None:
     assert wrong(place)["book"].value == "no secret it-v3"
 
 
-def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody_declared(place: InSwarm) -> None:
+def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody_declared(place: InMemory) -> None:
     entries = place.listed()
     spec = {"Name": f"{place.name}-other", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": entries}}}
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
@@ -134,7 +138,7 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
     assert not any("-it-v2-" in name for name in place.named())
 
 
-def test_what_the_last_tick_could_not_do_is_told_where_the_broker_is_not_asked_from_here(place: InSwarm) -> None:
+def test_what_the_last_tick_could_not_do_is_told_where_the_broker_is_not_asked_from_here(place: InMemory) -> None:
     session = Session.open(manifest_of(place), role="operator")
     refused = "the broker refuses user a"
     session.journal.write(Entry(time=datetime.now(UTC), secret="it", version=V[2], step="verify", outcome=refused))
@@ -145,7 +149,7 @@ def test_what_the_last_tick_could_not_do_is_told_where_the_broker_is_not_asked_f
 
 
 def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
-    place: InSwarm, monkeypatch: pytest.MonkeyPatch
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = f"{place.name}-task-{'0' * 12}"
     labels = {INSTANCE: place.name, TASK: task}
@@ -167,8 +171,8 @@ def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
         found = wrong(place)
         assert found["carried commands"].value.startswith(f"service {task}: left")
         assert f"service {task} has " in found["readers"].value, "nobody is carried for so long"
-        monkeypatch.undo()
-        monkeypatch.setenv("DOCKER_HOST", place.environment["DOCKER_HOST"])
+        for age in ("BEGUN", "YOUNG"):
+            monkeypatch.setattr(manager, age, timedelta(minutes=1))
         assert wrong(place) == {}
         disguised = place.api.get(f"/services/{task}")
         disguised["Spec"]["TaskTemplate"]["ContainerSpec"]["Command"] = ["sh"]
@@ -179,7 +183,7 @@ def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
 
 
 @pytest.mark.parametrize("availability", ["drain", "pause"])
-def test_a_manager_that_takes_no_task_is_told(place: InSwarm, availability: str) -> None:
+def test_a_manager_that_takes_no_task_is_told(place: InMemory, availability: str) -> None:
     looked = Manager(place.location, api=place.new_api())
     looked.nodes = [{**node, "Spec": {**node["Spec"], "Availability": availability}} for node in looked.nodes]
     (check,) = (each for each in swarm_checks(looked) if each.name == "nodes")
@@ -188,7 +192,7 @@ def test_a_manager_that_takes_no_task_is_told(place: InSwarm, availability: str)
     assert f"is set to {availability}" in result.value
 
 
-def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InSwarm) -> None:
+def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) -> None:
     def look() -> Result:
         return LeaseFree(Manager(place.location, api=place.new_api()), look_seconds=0.1).look()
 
@@ -202,16 +206,18 @@ def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InSwarm) -
 
 
 def test_a_daemon_that_is_not_there_is_told_and_nothing_else_is_known(
-    place: InSwarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    monkeypatch.setattr(api, "PATIENCE_SECONDS", 0.0)
+    def away(*_: object, **__: object) -> None:
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(place.engine, "request", away)
     found = wrong(place)
-    assert "none.sock" in found["manager"].value
+    assert found["manager"].level is Level.ATTENTION
     assert found["secret it"].level is Level.UNKNOWN
 
 
-def test_a_socket_that_everybody_may_write_to_is_told(place: InSwarm, tmp_path: Path) -> None:
+def test_a_socket_that_everybody_may_write_to_is_told(place: InMemory, tmp_path: Path) -> None:
     path = tmp_path / "open.sock"
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind(str(path))

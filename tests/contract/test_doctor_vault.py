@@ -17,9 +17,8 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import ExitCode
-from secretops.manifest import Reader, Secret, SecretKind, VaultStore
-from secretops.operations.doctor import checks, doctor, vault
+from secretops.manifest import VaultStore
+from secretops.operations.doctor import doctor, vault
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.doctor.vault_server import VaultServer
 from secretops.operations.session import Session
@@ -101,24 +100,11 @@ def token_is_bad(_stack: Stack) -> None:
     os.environ["VAULT_TOKEN"] = "made-up"
 
 
-def there_is_no_token(stack: Stack) -> None:
-    del os.environ["VAULT_TOKEN"]
-    os.environ["HOME"] = str(stack.live.folder)
-
-
-def another_ca(stack: Stack) -> None:
-    stack.become(ca_file=None)
-
-
-def ca_is_gone(stack: Stack) -> None:
-    stack.become(ca_file="/nowhere/ca.pem")
-
-
 def nobody_is_there(stack: Stack) -> None:
     stack.become(address="https://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("spoil", [sealed, token_is_bad, there_is_no_token, another_ca, ca_is_gone, nobody_is_there])
+@pytest.mark.parametrize("spoil", [sealed, token_is_bad, nobody_is_there])
 def test_a_server_that_does_not_serve_is_reported_once_and_keeps_the_others_from_looking(
     spoil: Callable[[Stack], None], stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,36 +117,6 @@ def test_a_server_that_does_not_serve_is_reported_once_and_keeps_the_others_from
         assert (found[name].level, found[name].value) == (Level.UNKNOWN, found["server"].value), name
 
 
-def test_a_role_or_a_method_that_is_not_there_is_found(stack: Stack) -> None:
-    role = stack.live.role("server")
-    stack.live.root.delete(f"auth/{stack.live.approle}/role/{role}")
-    stack.mending += [lambda: stack.live.set_role("server"), lambda: stack.live.secret_id("server")]
-    assert role in stack.finds("roles").value
-    stack.become(readers={"mqtt": ("no-such-method/server",)})
-    os.environ["VAULT_TOKEN"] = stack.live.openbao.root  # the operator's policy does not name that one
-    assert "no-such-method/server" in stack.finds("roles").value
-
-
-def test_a_mount_or_a_path_that_keeps_too_few_versions_is_found(stack: Stack) -> None:
-    kv, mount = stack.live.root.secrets.kv.v2, stack.live.mount
-    kv.update_metadata("mqtt", max_versions=1, mount_point=mount)
-    stack.mending.append(lambda: kv.update_metadata("mqtt", max_versions=0, mount_point=mount))
-    assert stack.finds("versions kept").value.startswith("mqtt ")
-    stack.live.root.write_data(f"{mount}/config", data={"delete_version_after": "24h"})
-    stack.mending.append(lambda: stack.live.root.write_data(f"{mount}/config", data={"delete_version_after": "0s"}))
-    assert mount in stack.finds("versions kept").value
-
-
-def test_a_mount_that_is_not_there_or_is_of_version_1_is_found(stack: Stack) -> None:
-    os.environ["VAULT_TOKEN"] = stack.live.openbao.root  # the operator's policy names the stack's mount alone
-    stack.become(mount="nowhere-to-be-found")
-    assert stack.finds("mount").level is Level.ATTENTION
-    name = f"{stack.live.own}-v1"
-    stack.live.root.sys.enable_secrets_engine("kv", path=name, options={"version": "1"})
-    stack.become(mount=name)
-    assert stack.finds("mount").level is Level.ATTENTION
-
-
 def test_what_the_token_at_hand_may_not_see_is_unknown(stack: Stack) -> None:
     os.environ["VAULT_TOKEN"] = stack.live.log_in("rotator")
     found = stack.look()
@@ -170,40 +126,6 @@ def test_what_the_token_at_hand_may_not_see_is_unknown(stack: Stack) -> None:
     )
     for name in ("server", "TLS", "clock", "your token", "mount", "lease"):
         assert found[name].level is Level.OK, found[name]
-
-
-def test_a_path_that_the_stack_does_not_know_is_found_while_it_has_a_value(stack: Stack) -> None:
-    kv, mount = stack.live.root.secrets.kv.v2, stack.live.mount
-    kv.create_or_update_secret("pending/old", {"password": new_password()}, mount_point=mount)
-    found = stack.finds("unknown paths")
-    assert found.level is Level.ATTENTION and "pending/old" in found.value
-    kv.destroy_secret_versions("pending/old", [1], mount_point=mount)
-    assert stack.finds("unknown paths").level is Level.OK
-
-
-def test_what_left_the_stack_is_purged_by_an_operator_whose_policy_names_it_no_more(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was kept while the stack still had it: by root here, and by its rotator there."""
-    live, manifest, name = stack.live, stack.live.manifest, "plant-db"
-    places = {"secrets": {**live.store.secrets, name: name}, "pending": {**live.store.pending, name: f"pending/{name}"}}
-    kept = Secret(name=name, kind=SecretKind.SUPPLIED, fields=("url",), readers=(Reader.ROTATOR,), cadence_days=180)
-    before = manifest.model_copy(
-        update={"store": live.store.model_copy(update=places), "secrets": (*manifest.secrets, kept)}
-    )
-    monkeypatch.setenv("VAULT_TOKEN", live.openbao.root)
-    session = Session.open(before, role="operator")
-    put(session, name, url=new_password())
-    put(session, name, publish=False, url=new_password())
-
-    monkeypatch.setenv("VAULT_TOKEN", stack.operator)
-    (left,) = [one for one in checks(Session.open(manifest, role="operator")) if one.name == "secrets that left"]
-    assert name in left.look().value
-    done = live.run(stack.operator, "purge", name, "--destroy", "--yes")
-    assert done.returncode == ExitCode.DONE, done.stderr
-    for path in (name, f"pending/{name}"):
-        assert live.root.read(f"{live.mount}/metadata/{path}") is None
-    assert {left.look().level, stack.finds("unknown paths").level} == {Level.OK}
 
 
 def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: Stack) -> None:

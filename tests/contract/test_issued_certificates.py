@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions
 from secretops.errors import UnreachableError
-from secretops.operations.status import Standing, status
-from secretops.stores.vault.errors import DeniedError
 from tests.gates.doomed import start
 from tests.real.certified import Connecting
-from tests.real.issued import DAYS, IssuedStack, let, make_another_ca, make_issued_stack, sign_by, trust
+from tests.real.issued import IssuedStack, make_another_ca, make_issued_stack, sign_by, trust
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.stack import Readers
@@ -81,31 +76,6 @@ def due(stack: IssuedStack) -> None:
     stack.clock.skip((at - stack.clock()).total_seconds() + 1)
 
 
-def test_the_first_one_is_there_before_anybody_can_log_in(stack: IssuedStack, broker: Mosquitto) -> None:
-    assert [one.secret for one in stack.tick() if one.done] == [CERTIFICATE]
-    stack.put("broker-admin", dict(broker.admin))
-    assert errors(stack) == []
-    assert stack.log_in() == "Success"
-    (row,) = [one for one in status(stack.session()) if one.name == CERTIFICATE]
-    assert row.standing is Standing.VERIFIED
-    assert row.current and row.due == renewal_at(row.current)
-
-
-def test_it_is_for_this_client_alone_and_comes_with_its_chain_and_the_brokers_ca(running: IssuedStack) -> None:
-    found = running.found(CERTIFICATE)
-    own, intermediate = x509.load_pem_x509_certificates(found["client.crt"].encode())
-    assert [one.value for one in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["coreflux-mcp-test"]
-    usages = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
-    key = own.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
-    own.verify_directly_issued_by(intermediate)
-    assert own.not_valid_after_utc - own.not_valid_before_utc < timedelta(days=DAYS, hours=1)
-    assert current(running).expires == own.not_valid_after_utc
-    brokers = Path(str(running.manifest.broker.ca_file)).read_bytes()
-    assert x509.load_pem_x509_certificates(found["ca.crt"].encode()) == x509.load_pem_x509_certificates(brokers)
-
-
 def test_renewals_and_a_new_ca_under_load_fail_no_connect(
     running: IssuedStack, broker: Mosquitto, openbao: OpenBao
 ) -> None:
@@ -142,19 +112,6 @@ def authority_alone(broker: Mosquitto) -> str:
     """The broker's own CA, which its bundle begins with."""
     own, _, _ = broker.ca_file.read_text().partition("-----END CERTIFICATE-----\n")
     return f"{own}-----END CERTIFICATE-----\n"
-
-
-def test_without_the_right_to_sign_it_is_told_and_nothing_is_lost(running: IssuedStack, openbao: OpenBao) -> None:
-    before = current(running)
-    let(openbao, running, sign=False)
-    with pytest.raises(DeniedError, match="sign/client"):
-        running.rotate(CERTIFICATE)
-    assert versions(running).pending is None and current(running) == before
-    assert running.log_in() == "Success"
-    let(openbao, running, sign=True)
-    running.rotate(CERTIFICATE)
-    assert current(running).id != before.id
-    assert running.log_in() == "Success"
 
 
 def test_a_renewal_killed_in_the_middle_is_ended_by_one_tick(running: IssuedStack) -> None:

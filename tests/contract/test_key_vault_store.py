@@ -1,44 +1,155 @@
-"""What only the Azure store keeps, and how: versions, their tags, the journal. A stand-in that keeps to Azure's
-description is the vault, Azurite the lease's blob.
+"""What only the Azure store keeps, and how: versions, their tags, edits, deletions, requests that fail.
 
-What every store does is in test_stores.py; edits, requests that fail, deletions and the lease have files of their own.
+A stand-in that keeps to Azure's description is the vault. What every store does is in test_stores.py.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-from datetime import timedelta
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
 from secretops.engine.journal import Entry
-from secretops.engine.state import Stage
-from secretops.errors import UsageError
-from secretops.stores.key_vault import KeyVaultVersionStore
-from secretops.stores.key_vault.api import Api, Found
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.launcher import polled
+from secretops.manifest import AzureStore
+from secretops.operations.doctor import key_vault as doctors
+from secretops.operations.doctor.azure import VaultAnswers
+from secretops.operations.doctor.check import Level
+from secretops.stores import leases, open_store
+from secretops.stores.key_vault import KeyVaultVersionStore, api
+from secretops.stores.key_vault.api import Api
+from secretops.stores.key_vault.errors import ForbiddenError
+from secretops.stores.key_vault.lease import Timing
 from secretops.stores.key_vault.tags import PREFIX
 from secretops.stores.leases import LostError
-from tests.contract.live_key_vault import (
-    NOW,
-    LiveVault,
-    V,
-    current,
-    followed,
-    follows,
-    less_patient,
-    make,
-    publish,
-    version,
-)
+from secretops.values import Value, new_password
+from tests.contract.places import FIELDS, InVault
 from tests.real.azure import Azure
 from tests.real.azure_clients import OwnConnections
-from tools.key_vault.faults import failing
+from tests.unit.lease_blob import BlobInMemory
+from tools.key_vault.faults import Fault, failing, losing_the_answer, throttling
+from tools.key_vault.problems import Refusal
+from tools.key_vault.roles import SECRETS_OFFICER
+from tools.key_vault.tokens import Principal
 
+if TYPE_CHECKING:
+    from azure.keyvault.secrets import SecretClient
+
+    from tools.key_vault.vault import Vault
 pytestmark = pytest.mark.real
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DEADLINE = 60.0
+NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
+V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
+
+
+@dataclass(frozen=True)
+class LiveVault(InVault):
+    """The place, and the stand-in's own side of it."""
+
+    azure: Azure
+    blob: BlobInMemory = field(default_factory=BlobInMemory, compare=False)
+
+    @classmethod
+    def at(cls, azure: Azure) -> LiveVault:
+        """A new vault, and a rotator that may write its secrets."""
+        vault, rotator = azure.vault(), azure.principal("rotator")
+        nowhere = "https://nowhere.blob.core.windows.net/lease/rotator"
+        place = cls(json.dumps([vault.url, nowhere, azure.environment(rotator), azure.authority.tenant]), azure)
+        for name in (*place.location.secrets.values(), *place.location.pending.values()):
+            vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+        return place
+
+    def open(
+        self, location: AzureStore | None = None, *, timing: Timing | None = None, client: SecretClient | None = None
+    ) -> KeyVaultVersionStore:
+        location, own = location or self.location, client or self.client
+        return KeyVaultVersionStore(
+            location, Api(location.vault, lambda _vault: own), lambda _url: self.blob, timing=timing or NOT_RENEWED
+        )
+
+    @property
+    def vault(self) -> Vault:
+        return self.azure.key_vaults.vaults[self.location.vault.removeprefix("https://")]
+
+    def again(self) -> LiveVault:
+        """With connections of its own, which ask again as often as the product says now."""
+        return replace(self)
+
+    def requests(self, operation: str, name: str = "it") -> list[dict[str, Any]]:
+        """What the vault was asked, as its audit log has it."""
+        return [
+            row
+            for row in self.vault.audit
+            if row["OperationName"] == operation and f"/secrets/{name}/" in row["RequestUri"].partition("?")[0] + "/"
+        ]
+
+    def open_and_forget(self) -> None:
+        self.open().forget("it")
+
+    def all_versions(self, name: str = "it") -> list[Any]:
+        return list(self.client.list_properties_of_secret_versions(name))
+
+
+def less_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients made from now on ask twice more, without a pause to speak of."""
+    monkeypatch.setattr(api, "RETRIES", 2)
+    monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
+
+
+def make(**fields: str) -> Value:
+    return Value({**{name: new_password() for name in FIELDS}, **fields})
+
+
+def version(name: str, user: str | None = "a") -> Version:
+    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
+
+
+def publish(place: InVault, name: str, value: Value | None = None) -> Value:
+    value = value or make()
+    place.open().add("it", version(name), value)
+    place.open().publish("it", name, NOW)
+    return value
+
+
+def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:
+    """Let somebody do something once, when the vault has the next request that writes and has not done it yet."""
+
+    def act() -> None:
+        place.vault.around_write.remove(act)
+        deed()
+
+    place.vault.around_write.append(act)
+
+
+def current(place: InVault) -> Version | None:
+    return place.open().versions("it").current
+
+
+def followed(place: LiveVault) -> None:
+    """What a follower does, at once: a holder that renews would keep a real one out."""
+    place.blob.follow()
+
+
+def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, while whoever held it was held up for so long that it can't rest on its last renewal."""
+    followed(place)
+    later = leases.awake_or_not() + NOT_RENEWED.trusted + 1
+    monkeypatch.setattr(leases, "awake_or_not", lambda: later)
 
 
 @pytest.fixture
@@ -84,39 +195,6 @@ def test_publishing_is_one_request_with_the_value_and_all_that_is_known_of_it(pl
     assert now == version(V[2]).at(stage=Stage.CURRENT, verified=NOW, published=NOW + timedelta(hours=1))
 
 
-@pytest.mark.slow
-def test_a_crash_between_any_two_requests_of_a_whole_rotation_leaves_what_the_next_one_converges_from(
-    azure: Azure,
-) -> None:
-    for moment in itertools.count():
-        place = LiveVault.at(azure)
-        old = publish(place, V[1])
-
-        def rotate(place: LiveVault = place) -> None:
-            store = place.open()
-            if all(one.id != V[2] for one in store.versions("it").all):
-                store.add("it", version(V[2]), make())
-            store.mark("it", V[2], verified=NOW)
-            store.publish("it", V[2], NOW)
-            store.mark("it", V[1], retired=NOW)
-
-        killed = place.killed_at(rotate, moment)
-        now = current(place)
-        assert now and now.id in (V[1], V[2])
-        assert set(place.delivered().values()) - {None}, "readers find a whole value at every moment"
-        assert (place.delivered() == dict(old)) is (now.id == V[1])
-        rotate()
-        versions = place.open().versions("it")
-        assert [one.id for one in versions.all] == [V[1], V[2]]
-        assert versions.previous and versions.previous.retired
-        assert place.keeps(old["password"]) == []
-        assert len([one for one in place.all_versions() if one.enabled]) == 1
-        assert [one for one in place.all_versions("it-pending") if one.enabled] == []
-        if not killed:
-            break
-    assert moment >= 10, "5 requests write, and each has two moments"
-
-
 def test_a_publication_does_not_rest_on_a_renewal_however_recent_it_is(place: LiveVault) -> None:
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
@@ -128,31 +206,46 @@ def test_a_publication_does_not_rest_on_a_renewal_however_recent_it_is(place: Li
     assert len(place.requests("SecretSet")) == before
 
 
-def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(
-    place: LiveVault, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(place, V[1])
-    store, value = place.open(), Api.value
-
-    def stalled(self: Api, name: str, version: str | None = None) -> Found | None:
-        """The SDK asks again and again, for minutes."""
-        follows(place, monkeypatch)
-        return value(self, name, version)
-
+    place.open().add("it", version(V[2]), make())
+    store = place.open()
+    acts: tuple[Callable[[], None], ...] = (
+        lambda: store.publish("it", V[2], NOW),
+        lambda: store.mark("it", V[1], verified=NOW),
+        lambda: store.discard("it", V[2]),
+        lambda: store.forget("it"),
+    )
     with store.lease("who was held up"):
-        monkeypatch.setattr(Api, "value", stalled)
-        with pytest.raises(LostError):
-            store.read("it", V[1], purpose="test")
+        follows(place, monkeypatch)
+        for act in acts:
+            with pytest.raises(LostError) as lost:
+                act()
+            assert lost.value.follower == "the follower"
+    assert [one.id for one in place.open().versions("it").all] == [V[1], V[2]]
 
 
-@pytest.mark.parametrize("step", ["publish", "mark"])
+@pytest.mark.slow
+def test_the_leases_blob_is_made_by_its_first_holder_and_its_container_is_not(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Azurite's, which is Microsoft's own emulator; the other tests here have a blob in memory."""
+    place = InVault(InVault.fresh(request, tmp_path))
+    container = place.location.lease.rpartition("/")[0]
+    with place.open(place.location.model_copy(update={"lease": f"{container}/fresh"})).lease("one"):
+        pass
+    none = place.location.model_copy(update={"lease": f"{container}-none/fresh"})
+    with pytest.raises(StoreError, match="pulumi up"), place.open(none).lease("one"):
+        pass
+
+
 def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_second(
-    place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch, step: str
+    place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The SDK asks again, for more than a minute; the lease is for half of one."""
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
-    fault, new = failing({"publish": "SetSecret", "mark": "UpdateSecret"}[step], secret="it"), make()
+    fault, new = failing("SetSecret", secret="it"), make()
     place.vault.faults.append(fault)
     store = place.again().open()
 
@@ -166,65 +259,17 @@ def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_seco
         OwnConnections.around_write.append(after_the_first)
         try:
             with pytest.raises(LostError):
-                if step == "publish":
-                    store.publish("it", V[2], NOW)
-                else:
-                    store.mark("it", V[1], verified=NOW)
+                store.publish("it", V[2], NOW)
         finally:
             OwnConnections.around_write.clear()
     assert place.delivered() == dict(new)
-    assert [one.verified for one in place.open().versions("it").all] == [None, None]
 
 
-def test_tags_of_others_stay(place: LiveVault) -> None:
-    publish(place, V[1])
-    found = place.client.get_secret("it").properties
-    place.client.update_secret_properties("it", found.version, tags={**(found.tags or {}), "owner": "team"})
-    place.open().mark("it", V[1], verified=NOW)
-    place.open().journal.write(Entry(time=NOW, secret="it", version=V[1], step="verify", outcome="done"))
-    tags = place.client.get_secret("it").properties.tags or {}
-    assert tags["owner"] == "team" and tags[f"{PREFIX}verified"] and len(tags) <= 15
-
-
-def test_what_is_kept_of_versions_shows_no_value(place: LiveVault) -> None:
-    value = publish(place, V[1])
-    place.open().mark("it", V[1], verified=NOW)
-    texts = [text for one in place.all_versions() for text in (one.tags or {}).values()]
-    assert not [text for text in texts for secret in value.values() if secret in text]
-    found = Api(place.location.vault, lambda _vault: place.client).value("it")
-    assert found and value["password"] in found.text and value["password"] not in repr(found)
-    assert not [row for row in place.vault.audit if value["password"] in json.dumps(row)]
-
-
-@pytest.mark.parametrize(
-    ("user", "password"), [("u" * 257, "short"), ("u", "x" * 26_000)], ids=["the user's name", "the value"]
-)
-def test_what_a_tag_or_a_secret_can_not_hold_is_refused_and_nothing_is_kept(
-    place: LiveVault, user: str, password: str
-) -> None:
-    publish(place, V[1])
-    before = len(place.vault.audit)
+def test_what_a_secret_can_not_hold_is_refused_and_nothing_is_kept(place: LiveVault) -> None:
+    before = len(place.requests("SecretSet", "it-pending"))
     with pytest.raises(UsageError):
-        place.open().add("it", version(V[2], user), make(password=password))
-    assert not [row for row in place.vault.audit[before:] if not row["OperationName"].startswith("SecretList")]
-
-
-def test_the_last_step_is_found_again_and_a_rotators_is_its_log_too(
-    place: LiveVault, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store, entry = place.open(), Entry(time=NOW, secret="it", version=V[1], step="prepare", outcome="done")
-    store.add("it", version(V[1]), make())
-    store.journal.write(entry)
-    assert place.open().journal.last("it") == entry
-    store.publish("it", V[1], NOW)
-    entry = Entry(time=NOW + timedelta(minutes=1), secret="it", version=V[1], step="apply", outcome="done")
-    store.journal.write(entry)
-    assert store.journal.last("it") == entry
-    assert place.open().journal.last("other") is None
-    assert capsys.readouterr().err == "", "an operator is told by the command, not by the journal"
-    loud = KeyVaultVersionStore(place.location, Api(place.location.vault, lambda _vault: place.client), loud=True)
-    loud.journal.write(entry)
-    assert json.loads(capsys.readouterr().err)["outcome"] == "done"
+        place.open().add("it", version(V[1]), make(password="x" * 26_000))
+    assert len(place.requests("SecretSet", "it-pending")) == before
 
 
 def test_a_note_that_can_not_be_kept_undoes_no_step(
@@ -237,3 +282,270 @@ def test_a_note_that_can_not_be_kept_undoes_no_step(
         store.journal.write(Entry(time=NOW, secret="it", version=V[1], step="apply", outcome="done"))
     place.vault.faults.clear()
     assert "is not kept for `secretops status`" in caplog.text
+
+
+def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_edit(place: LiveVault) -> None:
+    """Should Azure assign no role on a secret that is not there (docs/adr/0023)."""
+    for name in ("it", "it-pending"):
+        place.client.set_secret(name, "{}")
+    store = place.open()
+    store.settle("it", NOW)
+    assert store.versions("it").all == () and store.astray("it") is None
+    assert polled.read("it", "1", "{}") is None
+    value = publish(place, V[1])
+    assert place.delivered() == dict(value) and store.astray("it") is None
+
+
+def test_an_edit_is_not_overwritten_by_a_publish_that_begins_after_it(place: LiveVault) -> None:
+    value = publish(place, V[1])
+    place.open().add("it", version(V[2]), make())
+    place.edit(value["password"], "typed-by-a-person")
+    with pytest.raises(StoreError, match="changed by hand"):
+        place.open().publish("it", V[2], NOW)
+    assert place.delivered()["password"] == "typed-by-a-person"
+
+
+def test_an_edit_that_comes_while_a_publish_is_under_way_is_told_and_kept_for_who_asks_for_it(
+    place: LiveVault, caplog: pytest.LogCaptureFixture
+) -> None:
+    value, new = publish(place, V[1]), make()
+    place.open().add("it", version(V[2]), new)
+    while_the_vault_writes(place, lambda: place.edit(value["password"], "typed-by-a-person"))
+    with caplog.at_level(logging.WARNING):
+        place.open().publish("it", V[2], NOW)
+    assert place.delivered() == dict(new), "no write is refused for what came in between"
+    told = re.search(r"somebody made version (\w+)", caplog.text)
+    assert told
+    assert "typed-by-a-person" in (place.client.get_secret("it", told[1]).value or "")
+    caplog.clear()
+    publish(place, V[3])
+    assert caplog.text == "", "once"
+
+
+def test_what_was_sent_before_its_writer_was_followed_and_came_after_is_taken_back_by_the_next_tick(
+    place: LiveVault, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = [1_800_000_000.0]
+    place.vault.clock = lambda: times[-1]
+    publish(place, V[1])
+    late, new = make(), make()
+    place.open().add("it", version(V[2], "b"), late)
+
+    def follow() -> None:
+        follows(place, monkeypatch)
+        publish(place, V[3], new)
+        assert place.delivered() == dict(new)
+        times.append(times[-1] + 1)
+
+    store = place.open(timing=NOT_RENEWED)
+    with store.lease("who was held up"):
+        while_the_vault_writes(place, follow)
+        with pytest.raises(LostError):
+            store.publish("it", V[2], NOW)
+    assert place.delivered() == dict(late), "Key Vault refuses it not"
+    store = place.open()
+    assert store.astray("it")
+    assert [(one.id, one.stage) for one in store.versions("it").all] == [(V[1], "previous"), (V[3], "current")]
+    with caplog.at_level(logging.WARNING):
+        store.settle("it", NOW + timedelta(hours=1))
+    assert V[2] in caplog.text and V[3] in caplog.text
+    assert place.delivered() == dict(new) and store.astray("it") is None
+    assert [(one.id, one.published) for one in store.versions("it").all] == [(V[1], NOW), (V[3], NOW)]
+    assert place.keeps(late["password"]) == []
+
+
+def roll_back(place: LiveVault, name: str, **changes: str) -> None:
+    """What a person does who makes the newest version of an older one: its value, and all that is written to it."""
+    made = next(one for one in place.all_versions() if (one.tags or {}).get(f"{PREFIX}id") == name)
+    if not made.enabled:
+        place.client.update_secret_properties("it", made.version, enabled=True)
+    value = {**json.loads(place.client.get_secret("it", made.version).value or ""), **changes}
+    later = time.time() + 5  # Key Vault's times are to the second
+    place.vault.clock = lambda: later
+    place.client.set_secret("it", json.dumps(value), tags=made.tags)
+
+
+def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(place: LiveVault) -> None:
+    for each in (1, 2):
+        publish(place, V[each])
+    roll_back(place, V[1], password="typed-by-a-person")
+    with pytest.raises(StoreError, match="changed by hand"):
+        place.open().settle("it", NOW)
+    assert place.delivered()["password"] == "typed-by-a-person"
+
+
+def test_where_the_vault_is_protected_from_purging_forgetting_disables_deletes_and_says_what_remains(
+    place: LiveVault, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.vault.purge_protection = True
+    old = publish(place, V[1])
+    with caplog.at_level(logging.WARNING):
+        place.open().forget("it")
+    assert "protected from purging" in caplog.text
+    assert place.open().versions("it").all == ()
+    assert place.open().kept() == (), "else each purge of all would name it until its retention is over"
+    new = publish(place, V[2])
+    assert place.delivered() == dict(new), "it is brought back for the next value"
+    assert [one.id for one in place.open().versions("it").all] == [V[2]]
+    assert place.keeps(old["password"]) == []
+
+
+def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_purged(place: LiveVault) -> None:
+    """Its newest version is nobody's after each publish, as those are that secretops deletes itself."""
+    publish(place, V[1])
+    place.client.begin_delete_secret("it-pending").wait()
+    with pytest.raises(StoreError, match="it-pending in kv-"):
+        place.open().add("it", version(V[2]), make())
+    place.open().forget("it")
+    assert place.open().kept() == ()
+    assert [one["id"].rpartition("/")[2] for one in place.vault.all_deleted()[0]] == ["it-pending"]
+
+
+@pytest.mark.slow
+def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
+    """By the next tick it is ended, or had not begun."""
+    moment, killed, begun = 0, True, False
+    while killed:
+        place = LiveVault.at(azure)
+        values = [publish(place, V[number]) for number in (1, 2)]
+        store = place.open()
+        store.add("it", version(V[3]), make())
+        killed = place.killed_at(place.open_and_forget, moment)
+        begun = begun or store.versions("it").current is None
+        assert store.kept() == ("it",) or place.vault.all_deleted()[0] == [], "a purge of all finds it again"
+        store.settle("it", NOW)
+        assert place.delivered() == (dict.fromkeys(FIELDS) if begun else dict(values[1]))
+        for value in values if begun else []:
+            assert place.keeps(value["password"]) == []
+        moment += 1
+    assert begun
+    assert moment > 8, "some moments are missed"
+
+
+def test_a_version_that_was_made_twice_because_its_answer_was_lost_is_one_and_both_are_forgotten(
+    place: LiveVault, impatient: None
+) -> None:
+    publish(place, V[1])
+    value = make()
+    place.vault.faults += [
+        losing_the_answer("SetSecret", secret="it-pending"),
+        losing_the_answer("SetSecret", secret="it"),
+    ]
+    store = place.again().open()
+    store.add("it", version(V[2]), value)
+    assert len(place.all_versions("it-pending")) == 3
+    store.mark("it", V[2], verified=NOW)
+    store.publish("it", V[2], NOW)
+    assert len(place.all_versions()) == 3
+    assert place.delivered() == dict(value)
+    assert [one.id for one in store.versions("it").all] == [V[1], V[2]]
+    assert [one for one in place.all_versions("it-pending") if one.enabled] == []
+    publish(place, V[3])
+    place.open().mark("it", V[2], retired=NOW)
+    assert place.keeps(value["password"]) == []
+    previous = place.open().versions("it").previous
+    assert previous and (previous.id, previous.verified, previous.retired) == (V[2], NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    "fault", [throttling(times=100, retry_after=3600), losing_the_answer(times=100)], ids=["429", "a closed connection"]
+)
+def test_a_vault_that_does_not_serve_is_asked_again_and_after_some_times_given_up(
+    place: LiveVault, impatient: None, fault: Fault
+) -> None:
+    value = publish(place, V[1])
+    client = place.clients.vault(place.location.vault)
+    place.vault.faults.append(replace(fault, operation="GetSecret", times=2))
+    assert place.open(client=client).read("it", V[1], purpose="test") == value, "two are got over"
+    place.vault.faults[:] = [replace(fault, operation="GetSecret")]
+    began = time.monotonic()
+    with pytest.raises(UnreachableError) as caught:
+        place.open(client=client).read("it", V[1], purpose="test")
+    assert caught.value.remedy
+    place.vault.faults.clear()
+    assert time.monotonic() - began < DEADLINE, "whatever Retry-After asks for"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "named"),
+    [
+        (Refusal(403, "Forbidden", "said by the stand-in", "ForbiddenByFirewall"), StoreError, "private endpoint"),
+        (Refusal(403, "Forbidden", "said by the stand-in"), StoreError, "Secrets Officer"),
+        (Refusal(409, "Conflict", "said by the stand-in", "ObjectIsBeingDeleted"), UnreachableError, "it-pending"),
+        (Refusal(400, "BadParameter", "said by the stand-in"), StoreError, "BadParameter"),
+    ],
+    ids=["firewall", "no role", "being deleted", "anything else"],
+)
+def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
+    place: LiveVault, impatient: None, refusal: Refusal, kind: type[SecretopsError], named: str
+) -> None:
+    store = place.again().open()
+    place.vault.faults.append(Fault(refusal=refusal, operation="SetSecret", times=10))
+    with pytest.raises(kind, match=named) as caught:
+        store.add("it", version(V[1]), make())
+    assert caught.value.remedy and "stand-in" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    place.vault.faults.clear()
+
+
+def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:
+    value = publish(place, V[1])
+    place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
+    store, _ = open_store(place.location, role="operator")
+    assert store.read("it", V[1], purpose="test") == value
+
+
+@pytest.fixture
+def operator(place: LiveVault, azure_environment: Principal, monkeypatch: pytest.MonkeyPatch) -> Principal:
+    """Who this process runs as: somebody with a role on the whole vault."""
+    monkeypatch.setattr(api, "RETRIES", 0)
+    place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
+    return azure_environment
+
+
+def looked_at(place: LiveVault, **changes: str) -> doctors.Vault:
+    found = doctors.Vault(place.location.model_copy(update=changes))
+    found.lease = place.blob
+    return found
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_vault_is_seen_with_its_versions_what_is_deleted_and_what_the_stack_does_not_know(place: LiveVault) -> None:
+    publish(place, V[1])
+    client = looked_at(place).api.client
+    client.begin_delete_secret("it-pending").wait()
+    client.set_secret("old-key", '{"api-key": "typed"}')
+    client.set_secret("forgotten", "{}", enabled=False)
+
+    found = looked_at(place)
+    assert VaultAnswers(found).look().level is Level.OK
+    assert list(found.forbidden()) == []
+    assert found.states["it"].versions.current and not found.states["other"].versions.all
+    assert found.deleted().keys() == {"it-pending"}
+    assert found.strangers() == ["old-key"]
+    assert found.said_at and abs((found.said_at - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_what_may_not_be_looked_at_is_named_and_is_no_vault_that_does_not_answer(
+    place: LiveVault, operator: Principal
+) -> None:
+    for each in list(place.vault.access.assignments):
+        place.vault.access.revoke(each)
+    place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")
+
+    found = looked_at(place)
+    assert VaultAnswers(found).look().level is Level.OK
+    missing = list(found.forbidden())
+    assert len(missing) == 3 and all(isinstance(one, ForbiddenError) for one in missing)
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(place: LiveVault) -> None:
+    theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
+    location: AzureStore = place.location.model_copy(update={"tenant": theirs})
+    with pytest.raises(UsageError, match=place.location.tenant):
+        KeyVaultVersionStore.open(location, role="operator").add("it", version(V[1]), make())
+    assert VaultAnswers(looked_at(place, tenant=theirs)).look().level is Level.ATTENTION
+    assert not [
+        row for row in place.vault.audit[before:] if row["Identity"].get("claim") or row["HttpStatusCode"] != 401
+    ]

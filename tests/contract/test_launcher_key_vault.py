@@ -5,11 +5,9 @@ What it shares with the source of AWS (how often, what goes on meanwhile) is in 
 
 from __future__ import annotations
 
-import itertools
 import json
-import logging
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,6 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 from components.elsewhere import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import StoreError, UsageError
 from secretops.launcher.key_vault import EVERY_SECONDS, KeyVault
 from secretops.launcher.polled import SLOWER
 from secretops.launcher.sources import open_source
@@ -30,8 +27,6 @@ from secretops.stores.key_vault.api import Api
 from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients
-from tools.key_vault.faults import Fault, throttling
-from tools.key_vault.problems import Refusal
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 
 if TYPE_CHECKING:
@@ -46,7 +41,6 @@ NAMES = ("mqtt", "agent-key", "client-cert", "http-token")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CHANGING_OVER = 60
 """Seconds that a launcher has at least to change over to what it fetched, of those that the stack allows it in all."""
-FORBIDDEN = Refusal(403, "Forbidden", "said by the stand-in", "ForbiddenByRbac")
 
 
 @dataclass
@@ -118,20 +112,6 @@ def password() -> str:
     return secrets.token_hex(20)
 
 
-def test_it_gives_the_settings_that_every_source_gives_and_says_which_version_of_ours_it_is(stack: Stack) -> None:
-    secret, key, bearer = password(), password(), password()
-    version = stack.publish("mqtt", username="server-a", password=secret)
-    stack.publish("agent-key", api_key=key)
-    stack.publish("http-token", token=bearer)
-    settings = stack.source().read()
-    assert dict(settings.mqtt) == {"username": "server-a", "password": secret}
-    assert settings.agent_key and settings.agent_key["api-key"] == key
-    assert settings.http_token and settings.http_token["token"] == bearer
-    assert settings.versions["mqtt"] == version
-    assert stack.source().folders() == frozenset()
-    assert stack.source().may_bring("DO_AGENT_API_KEY")
-
-
 def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(stack: Stack) -> None:
     first, second = password(), password()
     version = stack.publish("mqtt", username="server-a", password=first)
@@ -157,32 +137,6 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
 
 
 LIST = "SecretListVersions"
-
-
-@pytest.mark.parametrize(
-    "fault", [throttling(times=10_000), Fault(FORBIDDEN, times=10_000)], ids=["throttled", "no role"]
-)
-def test_while_azure_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_one_comes_within_the_grace(
-    fault: Fault, stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    source = stack.source("mqtt")
-    before, settings = source.fingerprint(), source.read()
-    stack.asked()
-    stack.vault.faults.append(replace(fault))
-    started, looks = stack.now, []
-    with caplog.at_level(logging.WARNING):
-        while stack.now < started + 3600:
-            stack.now += EVERY_SECONDS / 4
-            assert source.fingerprint() == before
-            assert source.read() == settings
-            if stack.asked():
-                looks.append(stack.now)
-    gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
-    assert min(gaps) >= 0.9 * (SLOWER - 0.5) * EVERY_SECONDS
-    assert len(caplog.records) == 1, "said once"
-    stack.vault.faults.clear()
-    assert_followed(stack, source)
 
 
 def assert_followed(stack: Stack, source: KeyVault) -> None:
@@ -212,15 +166,6 @@ def test_a_value_that_was_disabled_for_an_hour_is_asked_for_on_no_record_and_the
     assert_followed(stack, source)
 
 
-@pytest.mark.parametrize("text", ["no json SECRET", '{"SECRET": 7}', '{"user": "SECRET"}'])
-def test_a_value_that_is_none_is_told_without_its_content(text: str, stack: Stack) -> None:
-    secret = password()
-    stack.clients(stack.rotator).vault(stack.vault.url).set_secret("mqtt", text.replace("SECRET", secret))
-    with pytest.raises(StoreError) as told:
-        stack.source("mqtt").read()
-    assert secret not in str(told.value) and told.value.remedy
-
-
 def no_role(stack: Stack, secret: str) -> None:
     for each in [one for one in stack.vault.access.assignments if one.secret == secret]:
         stack.vault.access.revoke(each)
@@ -235,10 +180,6 @@ def disable(stack: Stack, secret: str) -> None:
     client.update_secret_properties(secret, client.get_secret(secret).properties.version, enabled=False)
 
 
-def put_other_fields(stack: Stack, secret: str) -> None:
-    stack.publish(secret, apikey=password())
-
-
 @pytest.mark.parametrize("happens", [no_role, delete, disable])
 def test_a_certificate_that_is_refused_or_gone_does_not_turn_tls_off(
     happens: Callable[[Stack, str], None], stack: Stack
@@ -249,32 +190,6 @@ def test_a_certificate_that_is_refused_or_gone_does_not_turn_tls_off(
     assert stack.source("mqtt+client-cert").read().tls
     assert not stack.source("mqtt").read().tls
     assert bool(stack.source("").read().tls) is (happens is not delete), "what was never asked for by name may be none"
-
-
-@pytest.mark.parametrize("happens", [no_role, delete, disable, put_other_fields])
-def test_a_value_that_is_in_use_goes_on_and_what_is_refused_of_it_keeps_no_other_secret_back(
-    happens: Callable[[Stack, str], None], stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    first = password()
-    version = stack.publish("agent-key", api_key=first)
-    source = stack.source("mqtt+agent-key")
-    source.read()
-    stack.publish("mqtt", username="server-b", password=password())
-    happens(stack, "agent-key")
-    for _ in range(2):
-        stack.now += 2 * EVERY_SECONDS
-        settings = source.read()
-        assert settings.mqtt["username"] == "server-b"
-        assert settings.agent_key and settings.agent_key["api-key"] == first
-        assert settings.versions["agent-key"] == version
-    assert len(caplog.records) == 1, "said once"
-
-
-@pytest.mark.parametrize("place", ["vault.azure.net", "/mqtt", "v.vault.azure.net/mqqt"])
-def test_a_place_or_a_name_that_is_none_is_refused(place: str) -> None:
-    with pytest.raises(UsageError):
-        open_source(f"azure-kv:{place}")
 
 
 def test_azure_identitys_own_chain_leads_there(stack: Stack, azure_environment: Principal) -> None:

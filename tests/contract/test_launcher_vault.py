@@ -5,7 +5,6 @@ What it shares with the source of AWS (how often, what goes on meanwhile) is in 
 
 from __future__ import annotations
 
-import itertools
 import logging
 import secrets
 from collections.abc import Callable
@@ -16,11 +15,9 @@ import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
-from components.elsewhere import FETCHED
 from secretops.errors import StoreError
-from secretops.launcher.polled import SLOWER, WAITING_SECONDS
+from secretops.launcher.polled import SLOWER
 from secretops.launcher.settings import NotYetError
-from secretops.launcher.sources import open_source
 from secretops.launcher.vault import EVERY_SECONDS, Vault
 from secretops.stores.vault import server
 from secretops.stores.vault.documents import VERSION
@@ -29,9 +26,6 @@ from tests.contract.live_openbao import LiveVault, live_vault, without
 from tests.real.openbao import OpenBao
 
 pytestmark = pytest.mark.real
-
-CHANGING_OVER = 60
-"""Seconds that a launcher has at least to change over to what it fetched, of those that the stack allows it in all."""
 
 
 @dataclass
@@ -99,35 +93,6 @@ def password() -> str:
     return secrets.token_hex(20)
 
 
-def test_it_gives_the_settings_that_every_source_gives_and_says_which_version_of_ours_it_is(reads: Reads) -> None:
-    secret, key, bearer = password(), password(), password()
-    version = reads.publish("mqtt", username="server-a", password=secret)
-    reads.publish("agent-key", api_key=key)
-    reads.publish("http-token", token=bearer)
-    source = open_source(f"vault:{reads.place('mqtt+agent-key+http-token')}")
-    settings = source.read()
-    assert dict(settings.mqtt) == {"username": "server-a", "password": secret}
-    assert settings.agent_key and settings.agent_key["api-key"] == key
-    assert settings.http_token and settings.http_token["token"] == bearer
-    assert settings.versions["mqtt"] == version
-    assert source.folders() == frozenset()
-    assert source.may_bring("DO_AGENT_API_KEY")
-
-
-def test_a_value_that_is_not_there_yet_is_waited_for_and_one_that_is_pending_is_not_given(reads: Reads) -> None:
-    source = reads.source("mqtt+agent-key")
-    with pytest.raises(NotYetError) as waiting:
-        source.read()
-    assert waiting.value.secrets == ("mqtt",)
-    reads.publish("pending/mqtt", username="server-b", password=password())
-    reads.now += 2 * WAITING_SECONDS
-    with pytest.raises(NotYetError):
-        source.read()
-    reads.publish("mqtt", username="server-a", password=password())
-    reads.now += 2 * WAITING_SECONDS
-    assert source.read().mqtt["username"] == "server-a"
-
-
 def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only(reads: Reads) -> None:
     first, second = password(), password()
     reads.publish("mqtt", username="server-a", password=first)
@@ -155,44 +120,6 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
 LOOK_AND_READ = ("metadata", "data")
 
 
-def test_while_the_server_is_sealed_the_values_go_on_it_is_asked_less_and_a_new_one_comes_within_the_grace(
-    reads: Reads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    reads.publish("mqtt", username="server-a", password=password())
-    source, looks = reads.source("mqtt"), []
-    before, settings = source.fingerprint(), source.read()
-    attempt = server.Connection._attempt
-
-    def counted(self: server.Connection, *asked: object) -> server.Answer:
-        looks.append(reads.now)
-        return attempt(self, *asked)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(server.Connection, "_attempt", counted)
-    reads.live.openbao.seal()
-    try:
-        started = reads.now
-        with caplog.at_level(logging.WARNING):
-            while reads.now < started + 3600:
-                reads.now += EVERY_SECONDS / 4
-                assert source.fingerprint() == before
-                assert source.read() == settings
-    finally:
-        reads.live.openbao.unseal()
-    gaps = [later - earlier for earlier, later in itertools.pairwise(dict.fromkeys(looks))]
-    assert len(gaps) > 10 and min(gaps) >= 0.9 * (SLOWER - 0.5) * EVERY_SECONDS
-    assert caplog.text.count("is sealed") == 1, "said once"
-    assert_followed(reads, source)
-
-
-def assert_followed(reads: Reads, source: Vault) -> None:
-    """What the rotator publishes now is read before the replaced user may end, with time left to change over."""
-    reads.publish("mqtt", username="server-b", password=password())
-    published = reads.now
-    while source.read().mqtt["username"] != "server-b":
-        reads.now += 1
-        assert reads.now < published + FETCHED - CHANGING_OVER
-
-
 def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobody_begin(
     reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,20 +142,8 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     assert source.read().mqtt["username"] == "server-b", "a new secret id in the file is enough"
 
 
-def test_a_value_that_is_none_is_told_without_its_content(reads: Reads) -> None:
-    secret = password()
-    reads.write("mqtt", {"username": "server-a", secret: {"deep": "er"}})
-    with pytest.raises(StoreError) as told:
-        reads.source("mqtt").read()
-    assert secret not in str(told.value) and told.value.remedy
-
-
 def delete(reads: Reads, secret: str) -> None:
     reads.live.root.secrets.kv.v2.delete_latest_version_of_secret(secret, mount_point=reads.live.mount)
-
-
-def destroy(reads: Reads, secret: str) -> None:
-    reads.live.root.secrets.kv.v2.destroy_secret_versions(secret, [1], mount_point=reads.live.mount)
 
 
 def remove(reads: Reads, secret: str) -> None:
@@ -244,7 +159,7 @@ def other_fields(reads: Reads, secret: str) -> None:
     reads.publish(secret, other=password())
 
 
-@pytest.mark.parametrize("happens", [delete, destroy, remove, refuse, other_fields], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("happens", [delete, remove, refuse, other_fields], ids=lambda each: each.__name__)
 def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(
     happens: Callable[[Reads, str], None], reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:

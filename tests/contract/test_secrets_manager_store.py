@@ -8,10 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,16 +22,16 @@ from botocore.exceptions import ClientError
 from secretops.engine.journal import Entry
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.errors import NotFoundError, SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.errors import NotFoundError, StoreError
 from secretops.manifest import AwsStore
 from secretops.stores import open_store
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore, api
 from secretops.stores.secrets_manager.api import Api
-from secretops.stores.secrets_manager.labels import NO_VALUE, NO_VALUE_LABEL, State, last_label
+from secretops.stores.secrets_manager.labels import NO_VALUE, NO_VALUE_LABEL, last_label
 from secretops.values import Value, new_password
 from tests.contract.places import FIELDS, Account
-from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.moto import REGION, Aws
 from tests.real.strict_secrets_manager import MOST_LABELS, StrictSecretsManager
 
 pytestmark = pytest.mark.real
@@ -115,54 +112,6 @@ def aws_labels(place: Account) -> dict[str, set[str]]:
     }
 
 
-class WithoutHttp:
-    """A client of moto's own backend in this process: some tests' requests would take minutes by HTTP."""
-
-    def __init__(self, client: StrictSecretsManager) -> None:
-        from moto.secretsmanager.models import secretsmanager_backends
-
-        self._backend: Any = secretsmanager_backends[ACCOUNT][REGION]
-        self.exceptions = client.exceptions
-
-    def describe_secret(self, SecretId: str) -> Any:  # noqa: N803 - as boto3 has it
-        return self._backend.describe_secret(SecretId).to_dict()
-
-    def get_secret_value(self, SecretId: str, VersionId: str | None = None, VersionStage: str | None = None) -> Any:  # noqa: N803
-        from moto.secretsmanager.exceptions import ResourceNotFoundException
-
-        try:
-            return self._backend.get_secret_value(SecretId, VersionId, VersionStage)
-        except ResourceNotFoundException:
-            refused: Any = {"Error": {"Code": "ResourceNotFoundException"}}
-            raise self.exceptions.ResourceNotFoundException(refused, "GetSecretValue") from None
-
-    def put_secret_value(self, **asked: Any) -> Any:
-        token, stages = asked["ClientRequestToken"], asked["VersionStages"]
-        return self._backend.put_secret_value(asked["SecretId"], asked["SecretString"], None, token, stages)
-
-    def update_secret_version_stage(self, **asked: Any) -> Any:
-        ends = (asked.get("RemoveFromVersionId"), asked.get("MoveToVersionId"))
-        return self._backend.update_secret_version_stage(asked["SecretId"], asked["VersionStage"], *ends)
-
-    def list_secret_version_ids(self, SecretId: str, **_: bool) -> Any:  # noqa: N803
-        versions = self._backend.secrets[SecretId].versions
-        return {
-            "Versions": [
-                {
-                    "VersionId": name,
-                    "VersionStages": list(version["version_stages"]),
-                    "CreatedDate": datetime.fromtimestamp(version["createdate"], UTC),
-                }
-                for name, version in versions.items()
-            ]
-        }
-
-
-def without_http(place: Account) -> tuple[StrictSecretsManager, SecretsManagerVersionStore]:
-    client = StrictSecretsManager(cast(Any, WithoutHttp(place.client)))
-    return client, SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)))
-
-
 # Versions and labels
 
 
@@ -179,8 +128,7 @@ def test_a_first_version_is_not_given_to_readers_before_it_is_published(place: A
     assert place.delivered() == dict.fromkeys(FIELDS)
 
 
-@pytest.mark.parametrize("drops", [True, False], ids=["AWS drops AWSPENDING", "AWS leaves AWSPENDING"])
-@pytest.mark.parametrize("first", [True, False], ids=["of no value", "of a value"])
+@pytest.mark.parametrize(("drops", "first"), [(True, True), (False, False)])
 def test_the_empty_version_that_rotate_secret_makes_is_filled_under_its_token(
     place: Account, drops: bool, first: bool
 ) -> None:
@@ -201,38 +149,6 @@ def test_the_empty_version_that_rotate_secret_makes_is_filled_under_its_token(
     assert aws.rotate_secret(SecretId=place.name), "nothing is left that blocks the next rotation"
 
 
-@pytest.mark.parametrize("end", ["publish", "discard"])
-def test_a_pending_version_blocks_rotate_secret_until_it_is_published_or_discarded(place: Account, end: str) -> None:
-    store = place.open()
-    store.add("it", version(token(1)), make())
-    with pytest.raises(ClientError, match="previous rotation"):
-        place.client.rotate_secret(SecretId=place.name)
-    if end == "publish":
-        store.publish("it", token(1), NOW)
-    else:
-        store.discard("it", token(1))
-    assert place.client.rotate_secret(SecretId=place.name)
-
-
-def test_a_token_that_somebody_used_for_another_value_is_refused_and_nothing_is_changed(place: Account) -> None:
-    publish(place, token(1))
-    theirs = json.dumps({"username": "theirs"})
-    place.client.put_secret_value(
-        SecretId=place.name, ClientRequestToken=token(2), SecretString=theirs, VersionStages=["THEIRS"]
-    )
-    before = place.labels()
-    with pytest.raises(StoreError, match="with another value"):
-        place.open().add("it", version(token(2)), make())
-    assert place.labels() == before
-
-
-def test_an_add_that_was_killed_and_came_again_with_another_value_keeps_the_first(place: Account) -> None:
-    first = make()
-    place.open().add("it", version(token(1)), first)
-    place.open().add("it", version(token(1)), make())
-    assert place.open().read("it", token(1), purpose="test") == first
-
-
 def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_overwritten(
     place: Account, meddle: Callable[..., None]
 ) -> None:
@@ -244,37 +160,6 @@ def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_ov
         place.open().publish("it", token(2), NOW)
     assert place.delivered()["username"] == "typed-by-a-person"
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
-
-
-def test_the_way_back_that_an_edit_is_told_with_works(place: Account) -> None:
-    value = publish(place, token(1))
-    place.edit(value["password"], "typed-by-a-person")
-    with pytest.raises(StoreError) as refused:
-        place.open().settle("it", NOW)
-    command = refused.value.remedy.partition("(")[2].partition(")")[0].split()
-    given = dict(zip(command[3::2], command[4::2], strict=True))
-    assert command[:3] == ["aws", "secretsmanager", "update-secret-version-stage"]
-    place.client.update_secret_version_stage(
-        SecretId=given["--secret-id"],
-        VersionStage=given["--version-stage"],
-        RemoveFromVersionId=given["--remove-from-version-id"],
-        MoveToVersionId=given["--move-to-version-id"],
-    )
-    place.open().settle("it", NOW)
-    assert place.delivered() == dict(value)
-
-
-def test_a_rollback_by_hand_is_what_is_current(place: Account) -> None:
-    old, _ = publish(place, token(1)), publish(place, token(2))
-    roll_back(place, token(2), token(1))
-    versions = place.open().versions("it")
-    assert (versions.current and versions.current.id, versions.previous and versions.previous.id) == (
-        token(1),
-        token(2),
-    )
-    assert place.open().astray("it") is None
-    place.open().settle("it", NOW)
-    assert place.delivered() == dict(old)
 
 
 def test_a_rollback_by_hand_counts_as_published_when_it_is_found(place: Account) -> None:
@@ -311,9 +196,9 @@ def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_
     assert place.open().versions("it") == versions
 
 
-# AWS takes any 32 to 64 characters as a token.
-@pytest.mark.parametrize("name", ["a.b" * 12, "." * 32, "100%2E.%" * 5, "ü ~/" * 8])
-def test_a_version_whose_token_somebody_made_up_is_known_whatever_is_in_it(place: Account, name: str) -> None:
+def test_a_version_whose_token_somebody_made_up_is_known_whatever_is_in_it(place: Account) -> None:
+    """AWS takes any 32 to 64 characters as a token."""
+    name = "100%2E.ü" * 5
     store = place.open()
     value = publish(place, name)
     store.journal.write(Entry(time=NOW, secret="it", version=name, step="publish", outcome="done"))
@@ -326,12 +211,6 @@ def test_a_version_whose_token_somebody_made_up_is_known_whatever_is_in_it(place
     assert set(place.labels()) == {token(2), NO_VALUE}
 
 
-def test_a_token_too_long_to_be_kept_is_told_as_that(place: Account) -> None:
-    with pytest.raises(UsageError, match=r"version \.{64} of user uuu"):
-        place.open().add("it", version("." * 64, "u" * 60), make())
-    assert place.labels() == {}
-
-
 def test_a_retired_version_has_no_label_left_so_that_aws_deletes_it(place: Account) -> None:
     for number in (1, 2):
         publish(place, token(number))
@@ -342,38 +221,25 @@ def test_a_retired_version_has_no_label_left_so_that_aws_deletes_it(place: Accou
     assert previous == version(token(1)).at(stage=Stage.PREVIOUS, published=NOW, verified=NOW, retired=NOW)
 
 
-def test_two_hundred_rotations_need_no_more_labels_than_three(place: Account) -> None:
-    client, store = without_http(place)
-    most: list[int] = []
-
-    def count() -> None:
-        versions = client._kept(place.name).versions.values()
-        most[-1] = max(most[-1], sum(len({*version["version_stages"]}) for version in versions))
+@pytest.mark.slow
+def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> None:
+    store, most = place.open(), []
 
     def rotate(number: int) -> None:
         now, name, abandoned = NOW + timedelta(days=number), token(24 * number), token(24 * number - 1)
         store.add("it", version(abandoned), make())
-        if number % 2:
-            store.discard("it", abandoned)
         store.add("it", version(name), make())
         store.mark("it", name, verified=now)
         store.publish("it", name, now)
-        for step in ("apply", "publish"):
-            store.journal.write(Entry(time=now, secret="it", version=name, step=step, outcome="done" + 200 * "!"))
-        store.settle("it", now)
+        store.journal.write(Entry(time=now, secret="it", version=name, step="publish", outcome="done" + 200 * "!"))
         if previous := store.versions("it").previous:
             store.mark("it", previous.id, retired=now)
+        most.append(sum(map(len, place.labels().values())))
 
-    StrictSecretsManager.around_write.append(count)
-    try:
-        for number in range(1, 201):
-            most.append(0)
-            rotate(number)
-            client.let_pass(place.name, timedelta(days=1).total_seconds())
-    finally:
-        StrictSecretsManager.around_write.clear()
+    for number in range(1, 6):
+        rotate(number)
     assert max(most) == max(most[:3]) <= MOST_LABELS / 2, "there is room for those of others"
-    assert set(place.labels()) == {token(24 * 200), NO_VALUE}
+    assert set(place.labels()) == {token(24 * 5), NO_VALUE}
 
 
 def test_what_is_kept_of_versions_shows_no_value(place: Account) -> None:
@@ -386,30 +252,11 @@ def test_what_is_kept_of_versions_shows_no_value(place: Account) -> None:
     assert found and value["password"] in found.text and value["password"] not in repr(found)
 
 
-@pytest.mark.parametrize(
-    ("user", "password", "told"),
-    [("u" * 200, "short", "too long"), ("u", "x" * 70_000, "70[0-9]* bytes as JSON")],
-    ids=["the user's name", "the value"],
-)
-def test_what_a_label_or_a_secret_can_not_hold_is_refused_and_nothing_is_kept(
-    place: Account, user: str, password: str, told: str
-) -> None:
-    publish(place, token(1))
-    before = place.labels()
-    with pytest.raises(UsageError, match=told):
-        place.open().add("it", version(token(2), user), make(password=password))
-    assert place.labels() == before
-
-
-@pytest.mark.parametrize("user", [None, "", "ü.b%2F /", "a" * 60])
-def test_any_user_is_kept(place: Account, user: str | None) -> None:
+@pytest.mark.parametrize("user", [None, "ü.b%2F /"])
+def test_any_user_is_kept_and_times_to_the_microsecond(place: Account, user: str | None) -> None:
+    exact = NOW + timedelta(microseconds=123_456)
     place.open().add("it", version(token(1), user), make())
     assert place.open().versions("it").pending == version(token(1), user)
-
-
-def test_times_are_kept_to_the_microsecond(place: Account) -> None:
-    exact = NOW + timedelta(microseconds=123_456)
-    place.open().add("it", version(token(1)), make())
     place.open().publish("it", token(1), exact)
     current = place.open().versions("it").current
     assert current and current.published == exact
@@ -432,36 +279,26 @@ def forgotten(place: Account) -> bool:
     return {name: set(has) for name, has in place.labels().items()} == {NO_VALUE: {CURRENT, NO_VALUE_LABEL}}
 
 
-@pytest.mark.parametrize("then", ["settle", "add", "forget"])
-def test_a_purge_killed_at_any_request_is_never_undone(place: Account, then: str) -> None:
-    """By the next tick it is ended, or had not begun; and so it is by an operator who purges, or puts, again."""
-    client, store = without_http(place)
-    moment, killed, begun = 0, True, False
-    while killed:
-        values = [publish_with(store, token(number + 10 * moment)) for number in (1, 2)]
-        store.add("it", version(token(3 + 10 * moment)), make())
-        store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="done"))
-        killed = place.killed_at(lambda: place.open().forget("it"), moment)
-        begun = begun or store.versions("it").current is None
-        assert store.kept() == ("it",) or forgotten(place), "a purge of all finds it again"
-        match then:
-            case "settle":
-                store.settle("it", NOW)
-            case "forget":
-                store.forget("it")
-            case "add":
-                store.add("it", version(token(4 + 10 * moment)), make())
-                store.discard("it", token(4 + 10 * moment))
-        if begun or then == "forget":
-            assert forgotten(place)
-            assert store.kept() == ()
-        else:
-            assert place.delivered() == dict(values[1])
-            store.forget("it")
-        moment += 1
-        client.let_pass(place.name, timedelta(days=1).total_seconds())  # else AWS would have too many versions
-    assert begun
-    assert moment > 8, "some moments are missed"
+# Before the mark is on the empty version, after it is, and while labels are taken away.
+@pytest.mark.parametrize(("then", "moment", "begun"), [("settle", 1, False), ("settle", 4, True), ("add", 8, True)])
+def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, begun: bool) -> None:
+    """The next tick ends it, or it had not begun; and so does an operator who puts a new value."""
+    store = place.open()
+    values = [publish_with(store, token(number)) for number in (1, 2)]
+    store.add("it", version(token(3)), make())
+    assert place.killed_at(lambda: place.open().forget("it"), moment)
+    assert (store.versions("it").current is None) is begun
+    if then == "settle":
+        store.settle("it", NOW)
+    else:
+        store.add("it", version(token(4)), make())
+        store.discard("it", token(4))
+    if begun:
+        assert forgotten(place)
+        assert store.kept() == ()
+    else:
+        assert place.delivered() == dict(values[1])
+        assert store.kept() == ("it",)
 
 
 # The journal
@@ -487,22 +324,11 @@ def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(
     assert json.loads(capsys.readouterr().err)["outcome"] == outcome
 
 
-def test_a_note_that_can_not_be_kept_undoes_no_step(place: Account, caplog: pytest.LogCaptureFixture) -> None:
-    publish(place, token(1))
-    place.client.delete_secret(SecretId=place.name)
-    with caplog.at_level(logging.WARNING):
-        place.open().journal.write(Entry(time=NOW, secret="it", version=token(1), step="apply", outcome="done"))
-    assert "is not kept for `secretops status`" in caplog.text
-
-
 class SentTwice:
-    """A client whose answer to each write is lost, so that the SDK sends it again. It gives the answer to that one.
+    """A client whose answer to each write is lost, so that the SDK sends it again."""
 
-    Of a label that is there already AWS does not say which it answers: that it is done, or that it is elsewhere.
-    """
-
-    def __init__(self, client: StrictSecretsManager, *, refuses: bool) -> None:
-        self._client, self._refuses = client, refuses
+    def __init__(self, client: StrictSecretsManager) -> None:
+        self._client = client
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -513,9 +339,7 @@ class SentTwice:
 
     def update_secret_version_stage(self, **asked: Any) -> Any:
         self._client.update_secret_version_stage(**asked)
-        if self._refuses:
-            raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
-        return self._client.update_secret_version_stage(**asked)
+        raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -543,9 +367,9 @@ def test_a_label_that_was_elsewhere_only_for_a_moment_is_moved_and_a_refusal_tha
     assert (labelled(place, "MINE") == token(1)) is (times == 1)
 
 
-@pytest.mark.parametrize("refuses", [True, False], ids=["then refused", "then done"])
-def test_a_write_whose_answer_is_lost_and_that_is_sent_again_is_done_once(place: Account, refuses: bool) -> None:
-    client = SentTwice(place.client, refuses=refuses)
+@pytest.mark.slow
+def test_a_write_whose_answer_is_lost_and_that_is_sent_again_is_done_once(place: Account) -> None:
+    client = SentTwice(place.client)
     store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)), timing=QUICK)
     with store.lease("it"):
         old, new = publish_with(store, token(1)), publish_with(store, token(2))
@@ -571,13 +395,13 @@ def lease_labels(place: Account) -> dict[str, list[str]]:
 
 
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
-    held_up = Timing(duration=3, renew=3600, look=0.1)
+    held_up = Timing(duration=1, renew=3600, look=0.1)
     publish(place, token(1))
     first = place.open(timing=held_up)
     with first.lease("who was held up"), place.open(timing=held_up).lease("who followed"):
         before = place.labels()
         end = time.monotonic() + DEADLINE
-        with pytest.raises(StoreError, match="not ours any more: who followed has changed it"):
+        with pytest.raises(StoreError):
             while time.monotonic() < end:
                 first.mark("it", token(1), verified=datetime.now(UTC))
                 before = place.labels()
@@ -604,18 +428,18 @@ def followed(place: Account, name: str) -> None:
     )
 
 
-def test_who_was_followed_while_the_machine_slept_gives_no_more_values_to_act_on(
+def test_a_store_followed_while_the_machine_slept_reads_no_more_values(
     place: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(place, token(1))
-    store = place.open(timing=Timing(duration=4, renew=3600, look=0.1))
+    store = place.open(timing=Timing(duration=1, renew=3600, look=0.1))
     with store.lease("asleep"):
         store.read("it", token(1), purpose="test")
         followed(place, "the follower")
         still = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: still)  # stands in for sleep, in which it does not go on
         until = time.time() + DEADLINE
-        with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
+        with pytest.raises(StoreError):
             while time.time() < until:
                 store.read("it", token(1), purpose="test")
         monkeypatch.undo()
@@ -643,35 +467,24 @@ class Stalled:
 
 def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
     publish(place, token(1))
-    timing = Timing(duration=1.5, renew=3600, look=0.1)
+    timing = Timing(duration=0.6, renew=3600, look=0.1)
     client = Stalled(place, timing)
     store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)), timing=timing)
     with store.lease("who was held up"):
         client.stalls = True
-        with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
+        with pytest.raises(StoreError):
             store.read("it", token(1), purpose="test")
         assert not client.stalls
 
 
-def test_who_was_followed_a_moment_ago_is_told_when_it_asks_whether_the_lease_is_its_own(place: Account) -> None:
-    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
-    store.confirm()
-    with store.lease("who was held up"):
-        store.confirm()
-        followed(place, "the follower")
-        with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
-            store.confirm()
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "later"),
     [
         (lambda store: store.publish("it", token(3), NOW), 0),
-        (lambda store: store.settle("it", NOW), 0),
         (lambda store: store.forget("it"), 3),
-        (lambda store: store.mark("it", token(2), verified=NOW + timedelta(hours=1)), 0),
     ],
-    ids=["publish", "settle", "forget", "mark"],
+    ids=["publish", "forget"],
 )
 def test_a_label_that_a_follower_moved_meanwhile_is_not_moved_again(
     act: Callable[[SecretsManagerVersionStore], None], later: int, place: Account, meddle: Callable[..., None]
@@ -691,7 +504,7 @@ def test_a_label_that_a_follower_moved_meanwhile_is_not_moved_again(
     store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
     with store.lease("who was held up"):
         meddle(move_and_follow, later)
-        with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
+        with pytest.raises(StoreError):
             act(store)
         assert labelled(place, CURRENT) == token(1)
 
@@ -718,47 +531,6 @@ def test_boto3s_own_chain_leads_to_the_store(moto: Aws, place: Account, monkeypa
     assert journal is not None
 
 
-@pytest.mark.parametrize(
-    ("change", "kind", "told"),
-    [
-        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, UsageError, "there are no AWS credentials"),
-        ({"AWS_SECRET_ACCESS_KEY": None}, UsageError, "there are no AWS credentials"),
-        ({"AWS_PROFILE": "nobody"}, UsageError, "AWS_PROFILE names a profile"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, UnreachableError, "interface endpoint"),
-        ({"AWS_ENDPOINT_URL": "no url"}, StoreError, "SDK refused"),
-    ],
-    ids=["no credentials", "half a credential", "no such profile", "nobody answers", "no endpoint"],
-)
-def test_what_the_sdk_can_not_do_is_told_with_its_remedy(
-    change: dict[str, str | None], kind: type[SecretopsError], told: str, moto: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    environment = {name: text for name, text in {**moto.environment, **change}.items() if text is not None}
-    location = AwsStore(account=ACCOUNT, region=REGION, secrets={"it": "it"}, lease="lease")
-    with pytest.raises(kind, match=told) as caught:
-        own(environment, location, monkeypatch).versions("it")
-    assert caught.value.remedy
-
-
-def test_a_region_that_is_none_is_told(moto: Aws, place: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    location = place.location.model_copy(update={"region": "eu central"})
-    with pytest.raises(UsageError, match="'eu central' is no AWS region"):
-        own(moto.environment, location, monkeypatch).versions("it")
-
-
-def test_a_secret_that_is_not_there_is_told_with_pulumi_up(
-    moto: Aws, place: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    elsewhere = place.location.model_copy(update={"region": "eu-west-3"})
-    acts: tuple[Callable[[SecretsManagerVersionStore], object], ...] = (
-        lambda store: store.versions("it"),
-        lambda store: store.add("it", version(token(1)), make()),
-        lambda store: store.lease("one").__enter__(),
-    )
-    for act in acts:
-        with pytest.raises(StoreError, match=r"in eu-west-3[\s\S]*pulumi up"):
-            act(own(moto.environment, elsewhere, monkeypatch))
-
-
 def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_back(place: Account) -> None:
     publish(place, token(1))
     place.client.delete_secret(SecretId=place.name)
@@ -771,65 +543,3 @@ def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_
     ):
         with pytest.raises(StoreError, match=r"scheduled for deletion[\s\S]*restore-secret"):
             act()
-
-
-WITHOUT = """
-import sys
-sys.modules["botocore"] = sys.modules["boto3"] = None
-from secretops.errors import UsageError
-from secretops.manifest import AwsStore
-from secretops.launcher.sources import open_source
-from secretops.stores import open_store
-for act in (
-    lambda: open_store(AwsStore(account="1", region="eu-central-1", secrets={}, lease="l"), role="operator"),
-    lambda: open_source("aws-sm:eu-central-1/some/mqtt"),
-):
-    try:
-        act()
-    except UsageError as error:
-        assert "make setup" in str(error), error
-    else:
-        raise SystemExit("it was not refused")
-"""
-
-
-def test_an_installation_without_boto3_says_which_extra_to_install() -> None:
-    subprocess.run([sys.executable, "-c", WITHOUT], check=True, cwd=Path(__file__).parents[2], timeout=DEADLINE)
-
-
-# What the labels say, without AWS
-
-
-def test_what_the_labels_should_say_they_say_after_the_changes_and_no_more_is_changed(place: Account) -> None:
-    for number in (1, 2):
-        publish(place, token(number))
-    place.open().add("it", version(token(3)), make())
-    labels = {name: frozenset(has) for name, has in place.labels().items()}
-    state = State(labels)
-    assert list(state.changes(state.versions, None)) == []
-
-
-def test_a_signal_at_any_request_of_a_whole_rotation_leaves_what_the_next_one_converges_from(place: Account) -> None:
-    old = publish(place, token(1))
-
-    def rotate() -> None:
-        store = place.open()
-        pending = store.versions("it").pending
-        if pending is None:
-            store.add("it", version(token(2)), make())
-        store.mark("it", token(2), verified=NOW)
-        store.publish("it", token(2), NOW)
-        store.mark("it", token(1), retired=NOW)
-
-    moment, killed = 0, True
-    while killed:
-        current = place.open().versions("it").current
-        assert current and current.id in (token(1), token(2))
-        assert set(place.delivered().values()) - {None}, "readers find a whole value at every moment"
-        if current.id == token(1):
-            assert place.delivered() == dict(old)
-        killed = place.killed_at(rotate, moment)
-        moment += 1
-    versions = place.open().versions("it")
-    assert [one.id for one in versions.all] == [token(1), token(2)]
-    assert versions.previous and versions.previous.retired

@@ -64,7 +64,7 @@ LOADS: Mapping[str, Cell] = {
         "with reference NativeRef clients change over when ECS replaces the tasks, and no ECS can be had here",
     ),
     "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps can be had here: the launcher runs beside"),
-    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_through_five_rotations_of_two_replicas",)),
+    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_while_two_replicas_are_rotated",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell(
         (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
         "the pods are run by a stand-in for the kubelet",
@@ -149,7 +149,7 @@ CRASHES: Mapping[str, Cell] = {
     ),
     "Pulumi.staging.yaml": Cell(
         (
-            "tests/gates/test_kubernetes.py::test_a_rotation_killed_between_any_two_effects_is_ended_by_one_tick",
+            "tests/gates/test_kubernetes.py::test_a_rotation_killed_at_three_moments_is_ended_by_one_tick",
             "tests/gates/test_kubernetes.py::test_an_api_server_that_restarts_twice_in_mid_rotation_only_delays_it",
         )
     ),

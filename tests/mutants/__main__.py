@@ -88,7 +88,7 @@ class CopyOfTree:
         finally:
             _write(place.path, whole)
         if done.returncode not in {PASSED, FAILED}:
-            last = "\n".join(done.stdout.splitlines()[-SHOWN:])
+            last = "\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-SHOWN:])
             raise AddressError(f"{mutant.id}: pytest ended with {done.returncode} before any test could fail\n{last}")
         return done.returncode == FAILED
 
@@ -105,7 +105,7 @@ def tests_of_tier(copy: CopyOfTree, tests: Sequence[str], tier: str) -> set[str]
     chosen = ["-m", "not slow"] if tier == "test" else []
     done = copy.pytest("--collect-only", *chosen, *tests)
     if done.returncode not in {PASSED, 5}:
-        raise AddressError("\n".join(done.stdout.splitlines()[-SHOWN:]))
+        raise AddressError("\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-SHOWN:]))
     ids = {line for line in done.stdout.splitlines() if "::" in line}
     return {test for test in tests if test in ids or any(found.startswith((f"{test}[", f"{test}::")) for found in ids)}
 
@@ -150,9 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     share = sum(killed) / len(killed) if killed else 1.0
-    print(
-        f"{sum(killed)} of {len(killed)} mutants killed ({share:.1%}) by the tests of make test{'' if options.tier == 'test' else '-all'}"
-    )
+    command = "make test" if options.tier == "test" else "make test-all"
+    print(f"{sum(killed)} of {len(killed)} mutants killed ({share:.1%}) by the tests of {command}")
     return 0 if share >= (MUST_KILL_IN_TEST if options.tier == "test" else 1.0) else 1
 
 

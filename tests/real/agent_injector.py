@@ -1,12 +1,8 @@
 """A stand-in for the agent injector's webhook: what a pod's annotations ask for, as a real `bao agent` beside it.
 
 It reads the annotations as the injector does (https://openbao.org/docs/platform/k8s/injector/annotations/), writes the
-agent's configuration that they mean, and has the agent run with the pod's own token, as a container of the pod: with
-the pod's files and no others. An annotation that it does not know fails the test.
-
-What it does not prove: that the webhook of a cluster takes the pod, which the cluster keeps without the agent's
-container; and how long a value takes. This agent looks more often than a cluster's, and gives up sooner: so its pauses,
-while a secret has no value yet, are short, and a cluster's grow to minutes (docs/operations/vault.md).
+agent's configuration, and runs the agent as a container of the pod. An annotation that it does not know fails the test.
+It does not prove that a cluster's webhook takes the pod, nor how long a value takes: this agent looks more often.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class OwnConnections(RequestsTransport):  # type: ignore[misc]  # the SDK gives 
     around_write: ClassVar[list[Callable[[], None]]] = []
     """Called before and after each of them, in whichever process sends it."""
 
-    def __init__(self, ca: str, *, answer_seconds: float) -> None:
-        super().__init__(connection_verify=ca, use_env_settings=False, read_timeout=answer_seconds)
+    def __init__(self, ca: str) -> None:
+        super().__init__(connection_verify=ca, use_env_settings=False, read_timeout=DEADLINE)
         self._process = os.getpid()
 
     def send(self, request: Any, **options: Any) -> Any:
@@ -78,7 +78,6 @@ class AzureClients:
     """Clients of whoever `environment` says (tests.real.azure.Azure.environment). They ask again as the product's."""
 
     environment: dict[str, str]
-    answer_seconds: float = DEADLINE
 
     def vault(self, url: str, **options: Any) -> SecretClient:
         return SecretClient(url, self._credential, **{**api.policies(), **self._options, **options})
@@ -94,6 +93,6 @@ class AzureClients:
     @property
     def _options(self) -> dict[str, Any]:
         return {
-            "transport": OwnConnections(self.environment["REQUESTS_CA_BUNDLE"], answer_seconds=self.answer_seconds),
+            "transport": OwnConnections(self.environment["REQUESTS_CA_BUNDLE"]),
             "proxies": {"https": self.environment["HTTPS_PROXY"]},
         }

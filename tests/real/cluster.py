@@ -132,10 +132,6 @@ class OwnCluster(Cluster):
         """Start it again and wait until it is ready."""
         self.plane.start_api()
 
-    def restart_api(self) -> None:
-        self.stop_api()
-        self.start_api()
-
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:

@@ -201,11 +201,5 @@ def trust(broker: Mosquitto, stack: IssuedStack) -> None:
     assert broker.start()
 
 
-def let(openbao: OpenBao, stack: IssuedStack, *, sign: bool) -> None:
-    """Give the rotator its right to have something signed, or take it away."""
-    text = rights(stack) if sign else rotators_policy(stack.place)
-    openbao.client().sys.create_or_update_policy(stack.policy, text)
-
-
 def _issued(secret: Secret, issuer: VaultIssuer) -> Secret:
     return secret.model_copy(update={"issuer": issuer}) if secret.name == "client-cert" else secret

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -34,10 +33,7 @@ DEADLINE = 120.0
 
 @dataclass
 class OpenBao:
-    """A server on loopback. Its ports, its data and its keys stay its own when it is stopped and started again.
-
-    It ends with the thread that started it, even if this process is killed.
-    """
+    """A server on loopback, which keeps its port, data and keys when it is stopped and started again."""
 
     folder: Path
     program: Path
@@ -146,11 +142,6 @@ class OpenBao:
     @property
     def is_running(self) -> bool:
         return self._process is not None
-
-    def reload(self) -> None:
-        """Let it read its configuration's audit devices again. It does so soon, and says nothing."""
-        assert self._process
-        self._process.send_signal(signal.SIGHUP)
 
     def seal(self) -> None:
         self.client().sys.seal()

@@ -26,7 +26,7 @@ from unittest import mock
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -82,8 +82,7 @@ class StrictPrivateCa:
         request = x509.load_pem_x509_csr(base64.b64decode(asked["Csr"]))
         if not request.is_signature_valid:
             raise _refused("MalformedCSRException")
-        kind = ca.certificate_authority_configuration["KeyAlgorithm"].partition("_")[0]
-        if not asked["SigningAlgorithm"].endswith({"EC": "ECDSA", "RSA": "RSA"}[kind]):
+        if not asked["SigningAlgorithm"].endswith("ECDSA"):
             raise _refused("ValidationException")
         assert asked["TemplateArn"] == CLIENTS_ALONE, "the one that this stand-in knows"
         assert asked["Validity"]["Type"] == "DAYS"
@@ -146,11 +145,11 @@ def make_signed_stack(broker: Mosquitto, aws: Aws, ca: StrictPrivateCa) -> AwsSt
 
 
 @contextmanager
-def strict_private_ca(moto: Aws, *, key: str = "EC_prime256v1", days: int = 3650) -> Iterator[StrictPrivateCa]:
-    """One whose key is of that kind, and whose certificate is good for `days`."""
+def strict_private_ca(moto: Aws, *, days: int = 3650) -> Iterator[StrictPrivateCa]:
+    """One whose certificate is good for `days`."""
     from moto.acmpca.responses import ACMPCAResponse
 
-    made = _make(moto, key, days)
+    made = _make(moto, days)
 
     def issue(response: ACMPCAResponse) -> str:
         asked = json.loads(response.body)
@@ -168,9 +167,13 @@ def strict_private_ca(moto: Aws, *, key: str = "EC_prime256v1", days: int = 3650
         yield made
 
 
-def _make(moto: Aws, key: str, days: int) -> StrictPrivateCa:
+def _make(moto: Aws, days: int) -> StrictPrivateCa:
     client = moto.client("acm-pca")
-    about = {"KeyAlgorithm": key, "SigningAlgorithm": "SHA256WITHECDSA", "Subject": {"CommonName": "test clients"}}
+    about = {
+        "KeyAlgorithm": "EC_prime256v1",
+        "SigningAlgorithm": "SHA256WITHECDSA",
+        "Subject": {"CommonName": "test clients"},
+    }
     arn = client.create_certificate_authority(
         CertificateAuthorityConfiguration=about, CertificateAuthorityType="SUBORDINATE"
     )["CertificateAuthorityArn"]
@@ -178,11 +181,9 @@ def _make(moto: Aws, key: str, days: int) -> StrictPrivateCa:
     named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
     root = _ca(named, root_key.public_key(), named, root_key, days + 1, depth=1)
     made = StrictPrivateCa(arn, root.public_bytes(Encoding.PEM).decode())
-    own: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = made.kept.key
-    if not key.startswith("RSA"):
-        own = ec.generate_private_key(ec.SECP256R1())
-        made.kept.private_bytes = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        made.kept.password = None  # type: ignore[assignment]
+    own = ec.generate_private_key(ec.SECP256R1())
+    made.kept.private_bytes = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made.kept.password = None  # type: ignore[assignment]
     certificate = _ca(made.kept.issuer, own.public_key(), named, root_key, days, depth=0)
     client.import_certificate_authority_certificate(
         CertificateAuthorityArn=arn,
@@ -194,7 +195,7 @@ def _make(moto: Aws, key: str, days: int) -> StrictPrivateCa:
 
 def _ca(
     name: x509.Name,
-    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    public: ec.EllipticCurvePublicKey,
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     days: int,

@@ -9,8 +9,6 @@ and the page of quotas). That AWS does keep them is not proven here; a test agai
     a pending version that is not current blocks the next RotateSecret              moto has it the wrong way round
     GetSecretValue without a stage means AWSCURRENT                                 moto goes on giving the first one
     a secret has at most 20 labels; one scheduled for deletion takes nothing        moto counts none, and takes some
-    a secret has at most 100 versions; of more, those without a label go, but none  moto counts none, and keeps all
-    in its first 24 hours
 """
 
 from __future__ import annotations
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 MOST_LABELS = 20
-MOST_VERSIONS = 100
-KEPT_SECONDS = 24 * 3600.0
 _ON_THE_WAY = "standin.on-the-way"
 
 
@@ -81,7 +77,6 @@ class StrictSecretsManager:
                     "ResourceExistsException", "You can't use ClientRequestToken, it is in use", "PutSecretValue"
                 )
             return {"VersionId": token}
-        self._make_room(name, "PutSecretValue")
         stages = list(VersionStages or [CURRENT])
         had_value = any(self._text(name, version) is not None for version in self._all(name))
         if not had_value and CURRENT not in stages:
@@ -141,17 +136,11 @@ class StrictSecretsManager:
         pending = next((has for has in labels.values() if PENDING in has), None)
         if pending and CURRENT not in pending:
             raise _error("InvalidRequestException", "A previous rotation isn't complete.", "RotateSecret")
-        self._make_room(SecretId, "RotateSecret")
         made = {"createdate": int(time.time()), "version_id": token, "version_stages": [PENDING]}
         secret = self._kept(SecretId)
         secret.remove_version_stages_from_old_versions([PENDING])
         secret.versions[token] = made
         return {"VersionId": token}
-
-    def let_pass(self, name: str, seconds: float) -> None:
-        """Make every version of secret `name` that much older."""
-        for version in self._kept(name).versions.values():
-            version["createdate"] -= int(seconds)
 
     def versions(self, name: str) -> int:
         """How many there are, labelled or not."""
@@ -194,22 +183,6 @@ class StrictSecretsManager:
         with contextlib.suppress(self._moto.exceptions.ResourceNotFoundException):
             return self._moto.get_secret_value(SecretId=name, VersionId=version)["SecretString"]
         return None
-
-    def _make_room(self, name: str, operation: str) -> None:
-        """For one more version: the oldest of those that may go do."""
-        count = len(self._all(name))
-        if count < MOST_VERSIONS:
-            return
-        versions = self._kept(name).versions
-        old = sorted(
-            (made["createdate"], version)
-            for version, made in versions.items()
-            if not made["version_stages"] and time.time() - made["createdate"] >= KEPT_SECONDS
-        )
-        for _, version in old[: count - MOST_VERSIONS + 1]:
-            del versions[version]
-        if count - len(old) >= MOST_VERSIONS:
-            raise _error("LimitExceededException", f"{MOST_VERSIONS} versions", operation)
 
     def _count(self, labels: set[str], operation: str) -> None:
         if len(labels) > MOST_LABELS:

@@ -6,7 +6,6 @@ addresses of their tasks (`dnsrr`), or at a port that a task publishes on the no
 
 from __future__ import annotations
 
-import json
 import signal
 import tempfile
 import threading
@@ -14,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -80,10 +78,6 @@ class Swarm:
         """As a crash would."""
         self._daemon.stop(signal.SIGKILL)
 
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
     def lead_to(self, port: int) -> int:
         """Tasks find what listens at `port` of this machine's loopback at BROKER_HOST, at the same port."""
         if port not in self._led:
@@ -104,21 +98,6 @@ class Swarm:
     def load(self, archive: Path) -> str:
         """The name of the image in what `docker save` wrote."""
         return self.docker.tell("load", "--quiet", "--input", archive).rpartition("Loaded image: ")[2].strip()
-
-    def create_secret(self, name: str, value: str) -> None:
-        """One whose value no command line has."""
-        self.docker.tell("secret", "create", name, "-", given=value)
-
-    def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        """What Docker says of one object, which is there: a service, a task, a secret, …"""
-        found: list[dict[str, Any]] = json.loads(self.docker.tell("inspect", "--type", kind, name))
-        return found[0]
-
-    def tasks(self, service: str) -> list[dict[str, Any]]:
-        """Those that the service wants to run."""
-        listing = ("service", "ps", service, "--quiet", "--no-trunc")
-        wanted = self.docker.tell(*listing, "--filter", "desired-state=running")
-        return [self.inspect("task", task) for task in wanted.split()] if wanted else []
 
     def wait(self, what: str, check: Callable[[], object]) -> None:
         """Until `check` is true; an answer that the daemon does not give yet is none. Fails the test after DEADLINE."""

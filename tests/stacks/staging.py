@@ -1,4 +1,4 @@
-"""The shipped staging stack on a real cluster and a real broker with TLS, its operator and its schedule."""
+"""A Kubernetes stack on a real cluster and a real broker with TLS, its operator and its schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from lightkube import ApiError, Client
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
@@ -24,11 +23,12 @@ from secretops.errors import ExitCode
 from tests.real.cluster import CONTEXT, DEADLINE, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
 from tests.real.mosquitto import Mosquitto
-from tests.stacks.project import BIN, PREFIX, ROOT, Stack
+from tests.stacks.project import BIN, ROOT, Stack
 from tools import kubernetes_parts
 
 NAME = "staging"
 NAMESPACE = "coreflux-mcp"
+IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
 HELD = "holds the lease"
 """What a rotator says that finds another at work."""
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
@@ -37,7 +37,7 @@ SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions"
 
 @dataclass
 class StagingStack(Stack):
-    """Pulumi.staging.yaml with this machine's broker and cluster in place of the example's, and who deploys it."""
+    """A stack on this machine's broker and cluster, and who deploys it."""
 
     kubeconfig: Path
 
@@ -89,14 +89,20 @@ def lay_provider(home: Path) -> None:
 def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
     """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_provider(home)
-    shipped = yaml.safe_load((ROOT / f"Pulumi.{NAME}.yaml").read_text())["config"]
-    config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
-    config["server"]["context"] = context
-    config["store"]["operators"] = ["admin"]
-    config["broker"] |= {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    config = stack_config(broker, context)
     stack = StagingStack(NAME, home, config, kubeconfig)
     stack.create()
     return stack
+
+
+def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
+    """The sections of a Kubernetes stack with that broker, whose operator is the cluster's admin."""
+    reached = {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    return {
+        "store": {"kind": "kubernetes", "operators": ["admin"]},
+        "server": {"kind": "kubernetes", "image": IMAGE, "context": context},
+        "broker": reached,
+    }
 
 
 @dataclass
@@ -120,43 +126,17 @@ class Staging:
         return done.stdout
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
-
-        Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
-        """
-        cron = self.client.get(CronJob, ROTATOR, namespace=NAMESPACE)
-        assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
-        spec = cron.spec.jobTemplate.spec
-        assert spec.template.spec
-        if arguments:
-            spec.template.spec.containers[0].args = arguments
-        end = time.monotonic() + DEADLINE
-        for turn in itertools.count():
-            job = f"{name}-{turn}"
-            about = ObjectMeta(name=job, labels=cron.spec.jobTemplate.metadata.labels)
-            self.client.create(Job(metadata=about, spec=spec), namespace=NAMESPACE)
-            self.kubelet.until(f"job {job} ends", partial(self._ended, job))
-            (pod,) = self.kubelet.pods(f"{job}-")
-            self.said.append(pod.log)
-            busy = pod.code == ExitCode.BUSY or HELD in pod.log  # a scheduled tick ends with 0 then
-            if not busy or time.monotonic() > end:
-                break
+        """A Job as the CronJob makes it, run to its end; or with other arguments."""
+        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.said)
         self.learn()
         return pod
-
-    def _ended(self, job: str) -> bool:
-        status = self.client.get(Job, job, namespace=NAMESPACE).status
-        return any(one.type in ("Complete", "Failed") for one in (status and status.conditions) or ())
 
     def servers(self) -> list[RunningPod]:
         """The Deployment's pods."""
         return self.kubelet.pods(f"{SERVER}-")
 
     def is_available(self) -> bool:
-        """Whether the Deployment has all the ready pods that it is to have."""
-        found = self.client.get(Deployment, SERVER, namespace=NAMESPACE)
-        assert found.spec and found.spec.replicas
-        return bool(found.status and found.status.availableReplicas == found.spec.replicas)
+        return is_available(self.client, NAMESPACE)
 
     def secret(self, name: str) -> dict[str, str]:
         """What a Secret holds; nothing if it is not there."""
@@ -180,3 +160,42 @@ class Staging:
     def seen(self) -> set[str]:
         """The values, each once."""
         return set(self.values.values())
+
+
+def run_job(
+    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, said: list[str]
+) -> RunningPod:
+    """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
+
+    Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
+    """
+    cron = client.get(CronJob, ROTATOR, namespace=namespace)
+    assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
+    spec = cron.spec.jobTemplate.spec
+    assert spec.template.spec
+    if arguments:
+        spec.template.spec.containers[0].args = arguments
+
+    def ended(job: str) -> bool:
+        status = client.get(Job, job, namespace=namespace).status
+        return any(one.type in ("Complete", "Failed") for one in (status and status.conditions) or ())
+
+    end = time.monotonic() + DEADLINE
+    for turn in itertools.count():
+        job = f"{name}-{turn}"
+        about = ObjectMeta(name=job, labels=cron.spec.jobTemplate.metadata.labels)
+        client.create(Job(metadata=about, spec=spec), namespace=namespace)
+        kubelet.until(f"job {job} ends", partial(ended, job))
+        (pod,) = kubelet.pods(f"{job}-")
+        said.append(pod.log)
+        busy = pod.code == ExitCode.BUSY or HELD in pod.log  # a scheduled tick ends with 0 then
+        if not busy or time.monotonic() > end:
+            return pod
+    raise AssertionError("it counts for ever")
+
+
+def is_available(client: Client, namespace: str) -> bool:
+    """Whether the Deployment has all the ready pods that it is to have."""
+    found = client.get(Deployment, SERVER, namespace=namespace)
+    assert found.spec and found.spec.replicas
+    return bool(found.status and found.status.availableReplicas == found.spec.replicas)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import shlex
 import subprocess
 import threading
 import time
@@ -18,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from secretops.errors import ExitCode
 from secretops.manifest import Manifest, SwarmStore, version_file
@@ -26,7 +23,7 @@ from secretops.values import PUBLIC_FIELDS, Value
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import log_in
 from tests.real.swarm import BROKER_HOST, Swarm
-from tests.stacks.project import BIN, PREFIX, ROOT, Stack
+from tests.stacks.project import BIN, ROOT, Stack
 from tools import docker_provider
 
 NAME = "prod-swarm"
@@ -42,7 +39,7 @@ REPLICAS = 2
 
 @dataclass
 class SwarmProject(Stack):
-    """examples/Pulumi.prod-swarm.yaml with this machine's broker, image and Swarm in place of the example's."""
+    """A stack on this machine's broker, image and Swarm."""
 
     host: str
 
@@ -86,12 +83,13 @@ def lay_provider(home: Path) -> None:
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
     """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_provider(home)
-    shipped = yaml.safe_load((ROOT / f"examples/Pulumi.{NAME}.yaml").read_text())["config"]
-    config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
-    config["server"] |= {"image": image, "publish": "host"}  # the ingress network takes a kernel with IP_VS
-    config["store"] |= {"socket": str(swarm.socket)}
     port = swarm.lead_to(broker.port)
-    config["broker"] |= {"kind": "mosquitto", "host": BROKER_HOST, "port": port, "ca_file": str(broker.ca_file)}
+    config: dict[str, dict[str, Any]] = {
+        "store": {"kind": "swarm", "socket": str(swarm.socket)},
+        # the ingress network takes a kernel with IP_VS
+        "server": {"kind": "swarm", "image": image, "publish": "host"},
+        "broker": {"kind": "mosquitto", "host": BROKER_HOST, "port": port, "ca_file": str(broker.ca_file)},
+    }
     stack = SwarmProject(NAME, home, config, swarm.host)
     stack.create()
     return stack
@@ -129,41 +127,6 @@ class Deployed:
         assert "Traceback" not in done.stdout
         self.learn()
         return done.stdout
-
-    def export(self, what: str, folder: Path, *options: str) -> None:
-        """`secretops export` in a project like this one, whose stack file is the test's."""
-        project = self.stack.home / "exporting"
-        if not project.exists():
-            project.mkdir()
-            for name in ("components", "settings.py", "Pulumi.yaml"):
-                (project / name).symlink_to(ROOT / name)
-        (project / f"Pulumi.{NAME}.yaml").write_text(self.stack.configure().read_text())
-        command = [str(BIN / "secretops"), "export", what, "--stack", NAME, "--to", str(folder), *options]
-        done = subprocess.run(
-            command, cwd=project, env=self.stack.environment, capture_output=True, text=True, check=False
-        )
-        self.said.append(done.stdout + done.stderr)
-        assert done.returncode == ExitCode.DONE, self.said[-1]
-
-    def units(self) -> Path:
-        """The folder of what a manager's timer is made of. It lies where its units say that it does."""
-        folder = self.stack.home / "timer"
-        if not folder.exists():
-            self.export("timer", folder, "--at", str(folder))
-        return folder
-
-    def timer_ticks(self) -> str:
-        """What the timer's service runs, word for word: a container that starts a tick."""
-        (unit,) = self.units().glob("*.service")
-        lines = unit.read_text().replace("\\\n", " ").splitlines()
-        (line,) = [each for each in lines if each.startswith("ExecStart=")]
-        command = shlex.split(line.removeprefix("ExecStart=").replace("%H", platform.node()))
-        environment = docker_environment(self.swarm)
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        self.said.append(done.stdout + done.stderr)
-        assert done.returncode == ExitCode.DONE, self.said[-1][-4000:]
-        assert "Traceback" not in self.said[-1]
-        return self.said[-1]
 
     def preview_is_empty(self) -> None:
         """Also after a look at the Swarm; and everything the engine says is kept."""

@@ -6,32 +6,16 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from secretops.errors import ExitCode
-from secretops.manifest import SwarmStore
 from tests.stacks.swarm import DEADLINE, REPLICAS, Deployed, attached, events
-
-VALUE, MOVE, START = "its value is made", "the server is moved to it", "its container starts"
-
-
-def is_it(moment: str, event: dict[str, Any], store: SwarmStore) -> bool:
-    """Whether an event of the daemon's is that moment of a rotation."""
-    kind, action, attributes = event["Type"], event["Action"], event["Actor"]["Attributes"]
-    match moment:
-        case "its value is made":
-            return (kind, action) == ("secret", "create") and attributes["name"].endswith("-password")
-        case "the server is moved to it":
-            return (kind, action, attributes["name"]) == ("service", "update", store.service)
-    service = attributes.get("com.docker.swarm.service.name", "")
-    return (kind, action) == ("container", "start") and service.startswith(f"{store.prefix}task-")
 
 
 @contextmanager
-def rotating_until(deployed: Deployed, moment: str) -> Iterator[subprocess.Popen[str]]:
-    """A rotation, which has come to that moment. What becomes of it is for the block to say."""
+def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
+    """A rotation that has just moved the server to the new version. What becomes of it is for the block to say."""
     with (
-        events(deployed.swarm, "type=secret", "type=service", "type=container") as happening,
+        events(deployed.swarm, "type=service", "event=update") as happening,
         subprocess.Popen(
             deployed.stack.command("rotate", "mqtt"),
             env=deployed.stack.environment,
@@ -41,19 +25,12 @@ def rotating_until(deployed: Deployed, moment: str) -> Iterator[subprocess.Popen
             text=True,
         ) as process,
     ):
-        assert any(is_it(moment, event, deployed.store) for event in happening), f"never: {moment}"
+        moved = (event["Actor"]["Attributes"]["name"] == deployed.store.service for event in happening)
+        assert any(moved), "the server was never moved"
         yield process
         said, _ = process.communicate(timeout=DEADLINE)
         deployed.said.append(said)
         assert "Traceback" not in said
-
-
-def carrier(deployed: Deployed) -> str:
-    """The container of the tick that is under way."""
-    told = deployed.swarm.docker.tell("ps", "--format", '{{.ID}} {{.Label "com.docker.swarm.service.name"}}')
-    of = {service: container for container, service in map(str.split, told.splitlines())}
-    (found,) = (container for service, container in of.items() if service.startswith(f"{deployed.store.prefix}task-"))
-    return found
 
 
 def is_past(version: str, said: str) -> bool:
@@ -93,10 +70,3 @@ def it_works(deployed: Deployed) -> None:
     assert deployed.version() == max(kept)
     assert not deployed.at_work(), "something still carries a command"
     assert deployed.log_in() == "Success"
-
-
-def health_checks(deployed: Deployed) -> dict[str, set[str]]:
-    """When each running task of the server was asked how it is, as far as Docker still tells. By the task's id."""
-    tasks = {task["Status"]["ContainerStatus"]["ContainerID"]: task["ID"] for task in deployed.tasks()}
-    told = deployed.inspect("container", *tasks)
-    return {tasks[each["Id"]]: {check["Start"] for check in each["State"]["Health"]["Log"]} for each in told}

@@ -30,7 +30,7 @@ from tests.stacks.prod_aws import AwsProd, new_prod
 from tests.stacks.staging import SERVER, lay_provider
 from tests.unit.test_kubernetes_operators import published, renamed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 NAMESPACE = "on-aws"
 SYNC = "coreflux-mcp-sync"

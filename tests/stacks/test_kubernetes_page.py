@@ -23,12 +23,12 @@ from tests.real.cluster import CONTEXT, Cluster, shared_cluster
 from tests.real.kubelet import Kubelet
 from tests.real.mosquitto import Mosquitto
 from tests.real.upstream import SMALL_SERVER, real_server
-from tests.stacks.project import PREFIX, ROOT
+from tests.stacks.project import PREFIX
 from tests.stacks.runbook import Clone, Page, desk
-from tests.stacks.staging import NAMESPACE, SECRETS
+from tests.stacks.staging import NAMESPACE, SECRETS, stack_config
 from tools import kubernetes_parts
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 AGE = """#!/bin/sh
 for last; do :; done
@@ -53,11 +53,7 @@ def sitting(broker: Mosquitto, tmp_path: Path) -> Iterator[Desk]:
         pytest.skip(f"{kubernetes_parts.PLUGIN} is missing: python3 tools/setup.py --parts")
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
-    config = yaml.safe_load((ROOT / "Pulumi.staging.yaml").read_text())["config"]
-    config[f"{PREFIX}:server"]["context"] = CONTEXT
-    config[f"{PREFIX}:store"]["operators"] = ["admin"]
-    reached = {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
-    config[f"{PREFIX}:broker"] |= reached
+    config = {f"{PREFIX}:{section}": entry for section, entry in stack_config(broker, CONTEXT).items()}
     stack_file = tmp_path / "Pulumi.staging.yaml"
     stack_file.write_text(yaml.safe_dump({"config": config}))
     clone = desk(tmp_path / PREFIX, stack_file)

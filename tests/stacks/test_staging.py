@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
 import json
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightkube import ApiError, Client
-from lightkube.models.authorization_v1 import (
-    ResourceAttributes,
-    SelfSubjectAccessReviewSpec,
-    SelfSubjectRulesReviewSpec,
-)
+from lightkube import ApiError
 from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.authorization_v1 import SelfSubjectAccessReview, SelfSubjectRulesReview
+from lightkube.resources.batch_v1 import CronJob
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
-from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
+from lightkube.types import PatchType
 
 from secretops.errors import ExitCode
 from secretops.values import new_password
@@ -38,7 +33,7 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.staging import NAMESPACE, ROTATOR, SECRETS, SERVER, Staging, new_staging
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -146,71 +141,6 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"
 
 
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
-OBJECTS = {
-    "": (
-        *(("secrets", name) for name in (*SECRETS, "another", "")),
-        *(("configmaps", name) for name in ("coreflux-mcp-public", "coreflux-mcp-stack", "")),
-        *(("pods", ""), ("pods/exec", ""), ("pods/log", ""), ("pods/ephemeralcontainers", ""), ("services", "")),
-        *(("serviceaccounts", ""), ("serviceaccounts/token", SERVER), ("serviceaccounts/token", ROTATOR)),
-        *(("events", ""), ("namespaces", NAMESPACE), ("nodes", "")),
-    ),
-    "apps": (("deployments", SERVER), ("replicasets", "")),
-    "batch": (("cronjobs", ROTATOR), ("jobs", "")),
-    "coordination.k8s.io": (("leases", ROTATOR), ("leases", "another"), ("leases", "")),
-    "networking.k8s.io": (("networkpolicies", ""),),
-    "rbac.authorization.k8s.io": (("roles", SERVER), ("roles", ROTATOR), ("rolebindings", ""), ("clusterroles", "")),
-}
-"""Group -> resources and names; no name is any. Each with each of VERBS, in the stack's namespace and in another."""
-
-MAY = {
-    SERVER: {("get", "", "secrets", SECRETS[0])},
-    ROTATOR: {
-        (verb, group, resource, name)
-        for verb in ("get", "update")
-        for group, resource, name in (
-            *(("", "secrets", name) for name in (SECRETS[0], SECRETS[2])),
-            ("coordination.k8s.io", "leases", ROTATOR),
-        )
-    },
-}
-"""Account -> all that it may, in the stack's namespace: the shipped stack has no client certificate."""
-
-
-@pytest.mark.parametrize("account", [SERVER, ROTATOR])
-def test_an_account_may_do_what_its_work_needs_and_nothing_else(deployed: Staging, account: str) -> None:
-    client = deployed.cluster.client(deployed.cluster.kubeconfig_of(NAMESPACE, account))
-    may = set()
-    for namespace, verb, (group, objects) in itertools.product((NAMESPACE, "default"), VERBS, OBJECTS.items()):
-        for resource, name in objects:
-            kind, _, part = resource.partition("/")
-            asked = ResourceAttributes(
-                namespace=namespace, verb=verb, group=group, resource=kind, subresource=part or None, name=name
-            )
-            review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=asked))
-            status = client.create(review).status
-            assert status
-            if status.allowed:
-                may.add((namespace, verb, group, resource, name))
-    assert may == {(NAMESPACE, *right) for right in MAY[account]}
-
-    anybody = deployed.cluster.client(deployed.cluster.kubeconfig_of(NAMESPACE, "default"))
-    assert _rules(client) - _rules(anybody) == MAY[account], "the API server's own list has no more than that"
-
-
-def _rules(client: Client) -> set[tuple[str, str, str, str]]:
-    """All that the client may do in the stack's namespace."""
-    found = client.create(SelfSubjectRulesReview(spec=SelfSubjectRulesReviewSpec(namespace=NAMESPACE))).status
-    assert found and not found.incomplete
-    return {
-        right
-        for rule in found.resourceRules
-        for right in itertools.product(
-            rule.verbs, rule.apiGroups or (), rule.resources or (), rule.resourceNames or ("",)
-        )
-    }
-
-
 def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(rotated: Staging) -> None:
     server = rotated.cluster.client(rotated.cluster.kubeconfig_of(NAMESPACE, SERVER))
     stranger = rotated.cluster.client(rotated.cluster.kubeconfig_for("eve", ("system:masters",)))
@@ -252,19 +182,6 @@ def _read(event: dict[str, Any]) -> tuple[str, str, int] | None:
     return event["user"]["username"], what["name"], event["responseStatus"]["code"]
 
 
-@pytest.mark.parametrize(
-    ("verb", "resource"), [("create", "pods"), ("create", "jobs"), ("patch", "cronjobs"), ("patch", "deployments")]
-)
-def test_whoever_makes_what_could_mount_a_secret_is_in_the_audit_log(
-    serving: Staging, verb: str, resource: str
-) -> None:
-    def is_it(event: dict[str, Any]) -> bool:
-        what = event["objectRef"]
-        return (event["verb"], what["resource"], what.get("namespace")) == (verb, resource, NAMESPACE)
-
-    assert serving.cluster.audited(is_it)
-
-
 def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(deployed: Staging) -> None:
     template = deployed.client.get(Deployment, SERVER, namespace=NAMESPACE).spec
     assert template and template.template.spec
@@ -279,24 +196,78 @@ def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(
         assert missing in str(refused.value)
 
 
-def test_another_context_is_no_update_that_makes_nothing_but_stops_before_the_values_go(
-    deployed: Staging, tmp_path: Path
-) -> None:
-    stack = deployed.stack
-    kubeconfig = json.loads(stack.kubeconfig.read_text())
-    kubeconfig["contexts"].append({**kubeconfig["contexts"][0], "name": "another"})
-    both = tmp_path / "kubeconfig"
-    both.write_text(json.dumps(kubeconfig))
-    server = {**stack.config["server"], "context": "another"}
-    moved = dataclasses.replace(stack, kubeconfig=both, config={**stack.config, "server": server})
-    moved.configure()
-    try:
-        done = moved.run("preview")
-    finally:
-        stack.configure()
-    assert re.search(r"providers:kubernetes +cluster +replace", done.stdout), done.stdout
-    assert done.returncode != 0
-    assert re.search(r'unable to replace resource "\S+::namespace"', done.stdout), done.stdout
+def test_each_way_to_a_value_and_to_a_pod_that_could_mount_one_is_on_record(rotated: Staging) -> None:
+    cluster = rotated.cluster
+    client = cluster.client(cluster.kubeconfig_for("mallory", ("system:masters",)))
+    client.patch(Secret, SECRETS[2], {}, namespace=NAMESPACE, patch_type=PatchType.MERGE)
+    list(client.list(Secret, namespace=NAMESPACE))
+    one: Any = {"metadata.name": SECRETS[2]}
+    next(iter(client.watch(Secret, namespace=NAMESPACE, fields=one, server_timeout=1, resource_version="0")))
+    client.close()  # a watch is on record once more when it ends
+    cluster.audited(lambda event: event["user"].get("username") == "mallory", count=4)
+    done = rotated.stack.secretops("audit", "--json", str(cluster.audit_file), "--reader", "mallory")
+    assert done.returncode == ExitCode.ATTENTION, done.stdout
+    rows = [json.loads(line) for line in done.stdout.splitlines()][:-1]
+    assert {(row["operation"], row["secret"], row["outcome"], row["count"]) for row in rows} == {
+        ("patch", SECRETS[2], "got it", 1),
+        ("list", "*", "got it", 1),
+        ("watch", SECRETS[2], "got it", 1),
+    }
+    for made in (("create", "pods"), ("create", "jobs"), ("patch", "cronjobs"), ("patch", "deployments")):
+        found = partial(_is, made)
+        assert cluster.audited(found)
+
+
+def _is(made: tuple[str, str], event: dict[str, Any]) -> bool:
+    what = event["objectRef"]
+    return (event["verb"], what["resource"], what.get("namespace")) == (*made, NAMESPACE)
+
+
+def _doctor(staging: Staging, kubeconfig: Path | None = None, *arguments: str) -> dict[str, dict[str, str]]:
+    """What doctor says, by check."""
+    stack = dataclasses.replace(staging.stack, kubeconfig=kubeconfig or staging.stack.kubeconfig)
+    done = stack.secretops("doctor", "--json", *arguments)
+    staging.said.append(done.stdout)
+    return {one["check"]: one for one in json.loads(done.stdout[: done.stdout.rindex("]") + 1])}
+
+
+def _wrong(examined: dict[str, dict[str, str]]) -> dict[str, str]:
+    return {name: one["level"] for name, one in examined.items() if one["level"] != "ok"}
+
+
+def test_doctor_finds_the_deployed_stack_healthy_and_each_planted_fault(rotated: Staging) -> None:
+    client = rotated.client
+    healthy = _doctor(rotated)
+    assert _wrong(healthy) == {}
+    assert healthy["encryption-at-rest"]["value"] == "k8s:enc:secretbox:v1:"
+    assert {"server's rights", "rotator's rights", "others' rights"} <= healthy.keys(), (
+        "the whole table of each account"
+    )
+    visitor = _doctor(rotated, rotated.cluster.kubeconfig_for("visitor"))
+    assert list(visitor) == list(healthy)
+    assert "you may not create any secrets" in visitor["your rights"]["value"]
+    assert {visitor[name]["level"] for name in ("audit", "encryption-at-rest", "server's rights")} == {"unknown"}
+
+    meta = ObjectMeta(name="more", namespace=NAMESPACE)
+    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name="more")
+    client.create(Role(metadata=meta, rules=[PolicyRule(apiGroups=[""], resources=["secrets"], verbs=["list"])]))
+    subjects = [Subject(kind="ServiceAccount", name=name, namespace=NAMESPACE) for name in (SERVER, "default")]
+    client.create(RoleBinding(metadata=meta, roleRef=role, subjects=subjects))
+    merge = partial(client.patch, namespace=NAMESPACE, patch_type=PatchType.MERGE)
+    merge(CronJob, ROTATOR, {"spec": {"suspend": True}})
+    merge(Secret, SECRETS[0], {"stringData": {"api-key": "of-another"}})
+    before = rotated.secret(SECRETS[0])
+    found = _doctor(rotated)
+    assert _wrong(found).keys() == {"server's rights", "others' rights", "rotator", "secret agent-key"}
+    client.delete(RoleBinding, "more", namespace=NAMESPACE)
+    client.delete(Role, "more", namespace=NAMESPACE)
+    merge(CronJob, ROTATOR, {"spec": {"suspend": False}})
+    kept = json.loads(rotated.secret(SECRETS[2])[f"agent-key.{before['agent-key-version']}"])["api-key"]
+    merge(Secret, SECRETS[0], {"stringData": {"api-key": kept}})
+
+    said = _doctor(rotated, None, "--confirm", "audit=ticket 12")["audit"]
+    assert (said["level"], "confirmed by admin" in said["value"]) == ("ok", True)
+    assert _wrong(_doctor(rotated)) == {}
 
 
 def test_destroy_leaves_nothing_behind(rotated: Staging) -> None:
@@ -319,20 +290,3 @@ def test_destroy_leaves_nothing_behind(rotated: Staging) -> None:
     assert not [one.name for one in found if one and "coreflux" in (one.name or "")]
     assert "resources" not in json.loads(deployed.stack.state())["deployment"]
     assert all(pod.code == 0 for pod in pods), "and every server had the time to end by itself"
-
-
-@pytest.mark.parametrize(
-    ("context", "user", "told"),
-    [("another", "admin", "no context another"), ("test", "eve", 'User "eve" cannot')],
-    ids=["a-context-that-the-kubeconfig-lacks", "a-user-without-rights"],
-)
-def test_a_way_to_the_cluster_that_leads_nowhere_is_told_and_nothing_is_made(
-    cluster: Cluster, broker: Mosquitto, tmp_path: Path, *, context: str, user: str, told: str
-) -> None:
-    stack = new_staging(tmp_path, cluster.kubeconfig_for(user), broker, context=context)
-    done = stack.run("up", "--yes", "--skip-preview")
-    assert done.returncode != 0
-    assert told in done.stdout
-    assert "Traceback" not in done.stdout
-    with pytest.raises(ApiError, match="not found"):
-        cluster.client().get(Namespace, NAMESPACE)

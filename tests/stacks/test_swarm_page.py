@@ -15,7 +15,7 @@ from tests.real.swarm import BROKER_HOST, Swarm, running_swarm
 from tests.stacks.runbook import Clone, Page, desk
 from tests.stacks.swarm import NAME, REPLICAS, Deployed, docker_environment, new_swarm_stack
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ANSWER = f"{NAME}\n"
 """What purge asks for at a terminal."""

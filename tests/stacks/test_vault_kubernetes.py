@@ -8,37 +8,32 @@ Pulumi's Vault provider is the stand-in that makes all in OpenBao.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
-from lightkube import ApiError, Client
+from lightkube import Client
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.rbac_v1 import RoleRef, Subject
-from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.batch_v1 import CronJob, Job
-from lightkube.resources.core_v1 import Namespace, Secret, ServiceAccount
+from lightkube.resources.core_v1 import Secret, ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding
 
 from secretops.errors import ExitCode
 from secretops.values import new_password
 from tests.gates.test_leak import forms
 from tests.real.agent_injector import AgentInjector
-from tests.real.cluster import CONTEXT, DEADLINE, Cluster
+from tests.real.cluster import CONTEXT, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
 from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.upstream import SMALL_SERVER, real_server
-from tests.stacks import vault_rights
 from tests.stacks.prod_vault import VaultStack, block, new_vault
-from tests.stacks.staging import ROTATOR, SERVER, lay_provider
+from tests.stacks.staging import ROTATOR, SERVER, is_available, lay_provider, run_job
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 FILE = "examples/Pulumi.prod-vault-kubernetes.yaml"
 NAMESPACE = "on-vault"
@@ -57,29 +52,7 @@ class ClusterVault(VaultStack):
     """That MCP clients show."""
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        """A Job as the CronJob makes it, run to its end; or with other arguments."""
-        cron = self.client.get(CronJob, ROTATOR, namespace=NAMESPACE)
-        assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
-        spec = cron.spec.jobTemplate.spec
-        assert spec.template.spec
-        if arguments:
-            spec.template.spec.containers[0].args = arguments
-        end = time.monotonic() + DEADLINE
-        for turn in itertools.count():
-            job = f"{name}-{turn}"
-            about = ObjectMeta(name=job, labels=cron.spec.jobTemplate.metadata.labels)
-            self.client.create(Job(metadata=about, spec=spec), namespace=NAMESPACE)
-            self.kubelet.until(f"job {job} ends", partial(self._ended, job))
-            (pod,) = self.kubelet.pods(f"{job}-")
-            self.stack.said.append(pod.log)
-            busy = pod.code == ExitCode.BUSY or "holds the lease" in pod.log  # at the full hour the CronJob's own
-            if not busy or time.monotonic() > end:
-                return pod
-        raise AssertionError("it counts for ever")
-
-    def _ended(self, job: str) -> bool:
-        status = self.client.get(Job, job, namespace=NAMESPACE).status
-        return any(one.type in ("Complete", "Failed") for one in (status and status.conditions) or ())
+        return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.stack.said)
 
     def servers(self) -> list[RunningPod]:
         return self.kubelet.pods(f"{SERVER}-")
@@ -89,9 +62,7 @@ class ClusterVault(VaultStack):
         return len(pods) == 2 and all(text in pod.log for pod in pods)
 
     def is_available(self) -> bool:
-        found = self.client.get(Deployment, SERVER, namespace=NAMESPACE)
-        assert found.spec
-        return bool(found.status and found.status.availableReplicas == found.spec.replicas)
+        return is_available(self.client, NAMESPACE)
 
     def trust_the_cluster(self) -> None:
         """As whoever runs OpenBao does: a Kubernetes auth method, and an account that may review tokens."""
@@ -228,21 +199,6 @@ def test_three_rotations_reach_every_pod_which_goes_on_with_its_clients(rotated:
         assert "Traceback" not in pod.log
 
 
-@pytest.mark.parametrize("who", ["server", "rotator"])
-def test_an_account_may_do_what_the_page_says_and_nothing_else(rotated: ClusterVault, who: str) -> None:
-    """Logged in with a token of the account, as its pods are."""
-    place, base = rotated.place, rotated.base
-    current, pending = place["secrets"].values(), place["pending"].values()
-    may = {
-        "server": vault_rights.servers(place["mount"], rotated.outputs["references"]["secrets"], polls=False),
-        "rotator": vault_rights.rotators(place, current, pending),
-    }[who]
-    token = rotated.log_in_as({"server": SERVER, "rotator": ROTATOR}[who], who)
-    paths = vault_rights.everything(base, place, (*current, *pending))
-    assert vault_rights.capabilities(rotated.openbao, token, paths) == may
-    assert vault_rights.not_denied(rotated.openbao, token, paths, may) == []
-
-
 def test_no_other_account_and_no_other_audience_takes_a_role(rotated: ClusterVault) -> None:
     from hvac.exceptions import VaultError
 
@@ -284,19 +240,3 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     assert len(rotated.values) >= 8
     assert sum(form in whole for value in rotated.values for form in forms(value)) == 0
     assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"
-
-
-def test_prod_is_destroyed_only_once_somebody_takes_its_protection_away(rotated: ClusterVault) -> None:
-    stack = rotated.stack
-    refused = stack.run("destroy", "--yes")
-    assert refused.returncode != 0
-    assert "protect" in refused.stdout
-    assert rotated.version("mqtt"), "and nothing was taken away"
-    assert stack.run("state", "unprotect", "--all", "--yes", config=False).returncode == 0
-    done = stack.run("destroy", "--yes", "--skip-preview")
-    assert done.returncode == 0, done.stdout[-4000:]
-    with pytest.raises(ApiError, match="not found"):
-        rotated.client.get(Namespace, NAMESPACE)
-    client = rotated.openbao.client()
-    assert f"{rotated.base}/" not in client.sys.list_mounted_secrets_engines()["data"]
-    assert "kubernetes/" in client.sys.list_auth_methods()["data"], "that is not the stack's"

@@ -35,11 +35,8 @@ def servers(mount: str, secrets: Iterable[str], *, polls: bool) -> Rights:
     return OWN_TOKEN | {f"{mount}/{kind}/{name}": frozenset({"read"}) for kind in kinds for name in secrets}
 
 
-def rotators(
-    place: Mapping[str, str], current: Iterable[str], pending: Iterable[str], *, signs: str | None = None
-) -> Rights:
-    """It writes each secret by its name, destroys old versions, removes what was pending, and has its certificate
-    signed by `signs`. It lists nothing."""
+def rotators(place: Mapping[str, str], current: Iterable[str], pending: Iterable[str]) -> Rights:
+    """It writes each secret by its name, destroys old versions, and removes what was pending. It lists nothing."""
     mount, lease = place["mount"], place["lease"]
     rights = {f"{mount}/data/{lease}": DATA, f"{mount}/metadata/{lease}": NOTES}
     for path in (*current, *pending):
@@ -47,8 +44,6 @@ def rotators(
     rights |= {f"{mount}/destroy/{path}": frozenset({"update"}) for path in current}
     for path in pending:
         rights[f"{mount}/metadata/{path}"] = NOTES | {"delete"}
-    if signs:
-        rights[signs] = frozenset({"update"})
     return OWN_TOKEN | rights
 
 

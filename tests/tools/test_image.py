@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
 import secrets
 import shutil
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,9 +36,8 @@ SLOW_MACHINE = 20
 """Seconds more that a test allows for a machine with other work."""
 
 ALLOWED = (
-    r"pyproject\.toml|uv\.lock|secretops/pyproject\.toml|secretops/src/secretops/[a-z0-9_/]+\.py|"
-    r"secretops/src/secretops/py\.typed|secretops/src/secretops/report/page\.(css|html)|"
-    r"tools/wheels/uv\.txt|\.tools/server/([a-z_]+\.py|LICENSE)"
+    r"pyproject\.toml|uv\.lock|secretops/.*\.(py|toml|typed|css|html)|tools/wheels/uv\.txt|"
+    r"\.tools/server/([a-z_]+\.py|LICENSE)"
 )
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 """And no --tmpfs: there is nowhere at all to write to, where a test mounts nothing."""
@@ -90,15 +87,9 @@ def test_nothing_reaches_the_builder_but_what_the_image_is_made_of(workshop: Wor
 @real
 @pytest.mark.slow
 @pytest.mark.parametrize("buildkit", [False, True], ids=["legacy", "buildkit"])
-@pytest.mark.parametrize("origin", ["folder", "clone"])
-def test_either_builder_takes_the_server_from_a_folder_and_by_cloning_it(
-    workshop: Workshop, origin: str, buildkit: bool
-) -> None:
-    tag = f"server:{origin}-{buildkit}".lower()
-    given = {
-        "folder": [f"UPSTREAM={SERVER_FOLDER}"],
-        "clone": [f"UPSTREAM_REPOSITORY={workshop.repository}", f"UPSTREAM_COMMIT={workshop.commit}"],
-    }[origin]
+def test_either_builder_takes_the_server_by_cloning_it(workshop: Workshop, buildkit: bool) -> None:
+    tag = f"server:{buildkit}".lower()
+    given = (f"UPSTREAM_REPOSITORY={workshop.repository}", f"UPSTREAM_COMMIT={workshop.commit}")
     options = [word for argument in given for word in ("--build-arg", argument)]
     done = workshop.build(*options, "--target", "server", "--tag", tag, buildkit=buildkit)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -109,72 +100,22 @@ def test_either_builder_takes_the_server_from_a_folder_and_by_cloning_it(
 @real
 @pytest.mark.slow
 def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop: Workshop, image: str) -> None:
-    inspected = workshop.docker.tell("inspect", image)
-    config = json.loads(inspected)[0]["Config"]
+    config = json.loads(workshop.docker.tell("inspect", image))[0]["Config"]
     assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["/opt/secretops/bin/secretops"]
     assert config["Cmd"] == [
         *("run", "--from", "files:/etc/coreflux-mcp/secrets"),
         *("--transport", "http", "--listen", "0.0.0.0:8080"),
     ]
-    assert config["ExposedPorts"] == {"8080/tcp": {}}
-    assert not config.get("Healthcheck")
-    assert not config.get("OnBuild")
-    assert not config.get("Volumes")
     assert config["Labels"]["org.opencontainers.image.revision"] == "abc"
     names = {entry.partition("=")[0] for entry in config["Env"]}
     assert names == {"PATH", "COREFLUX_SERVER_DIR", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
-    history = workshop.docker.tell("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
-    assert not re.search("password|secret[^so]|token|api.key", history, re.IGNORECASE)
 
 
 @real
 @pytest.mark.slow
 def test_nothing_of_the_build_machine_is_in_the_image(workshop: Workshop, image: str) -> None:
-    archive = workshop.docker.read("save", image)
-    assert workshop.canary.encode() not in archive
-    of_base = len(json.loads(workshop.docker.tell("inspect", "--format", "{{json .RootFS.Layers}}", PYTHON)))
-    added = [member for layer in layers_of(archive)[of_base:] for member in layer]
-    names = {one.name for one in added}
-    assert {name for name in names if not name.startswith(("opt/secretops/", f"{SERVER_HOME}/"))} == {
-        "opt",
-        "opt/secretops",
-        SERVER_HOME,
-    }
-    assert not [name for name in names if re.search(r"/(\.git|\.cache|pip|uv|pulumi|amqtt)(/|$)", name)]
-    assert {(one.uid, one.gid) for one in added} == {(0, 0)}
-    assert [one.name for one in added if one.mode & 0o6022 and not one.issym()] == []  # USER writes none of it
-    assert [one.name for one in added if not one.mode & 0o004] == []  # and reads all of it
-    modules = {name for name in names if re.search(r"/site-packages/secretops/.*\.py$", name)}
-    compiled = {re.sub(r"__pycache__/(.*)\.cpython-.*\.pyc$", r"\1.py", name) for name in names}
-    assert modules
-    assert modules <= compiled
-
-
-def layers_of(archive: bytes) -> list[list[tarfile.TarInfo]]:
-    """What each layer of a saved image has, from the base up."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        manifest = tar.extractfile("manifest.json")
-        assert manifest
-        found = []
-        for name in json.load(manifest)[0]["Layers"]:
-            with tarfile.open(fileobj=tar.extractfile(name)) as layer:
-                found.append(layer.getmembers())
-    return found
-
-
-@real
-@pytest.mark.slow
-def test_both_roles_have_what_they_import_and_no_more(workshop: Workshop, image: str) -> None:
-    needed = ("boto3", "docker", "hvac", "lightkube", "mcp", "prometheus_client", "requests", "watchfiles", "yaml")
-    asked = (*needed, "amqtt", "pulumi", "pip", "uv")
-    code = f"import importlib.util as u; print(*[name for name in {asked} if u.find_spec(name)])"
-    python = ("--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python", image)
-    there = workshop.docker.tell("run", *python, "-c", code)
-    assert there.split() == list(needed)
-    assert "Live with the secrets" in workshop.docker.tell("run", "--rm", "--network", "none", image, "--help")
-    by_name = ("--rm", "--network", "none", "--entrypoint", "secretops", image)  # as the stack's pods start it
-    assert "What the schedule calls" in workshop.docker.tell("run", *by_name, "tick", "--help")
+    assert workshop.canary.encode() not in workshop.docker.read("save", image)
 
 
 @real

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,44 +102,28 @@ def test_a_rotation_and_a_tick_run_from_the_package_alone(
     assert tops <= imported | {"typing_extensions"}, "in the package, and not imported"
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package that is current, of sources that a test may change."""
-    sources = tmp_path / "src"
-    for name, path in lambda_package._ours():
-        (sources / name).parent.mkdir(parents=True, exist_ok=True)
-        (sources / name).write_bytes(path.read_bytes())
-    lock = tmp_path / "uv.lock"
-    lock.write_bytes(lambda_package.LOCK.read_bytes())
-    for name, place in (
-        ("SOURCES", sources),
-        ("LOCK", lock),
-        ("ZIP", tmp_path / "d.zip"),
-        ("NOTE", tmp_path / "d.json"),
-    ):
-        monkeypatch.setattr(lambda_package, name, place)
-    yield sources
-
-
 def test_a_package_is_current_until_what_it_is_made_from_changes(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lambda_package, "ROOT", elsewhere.parent)
+    for name, path in lambda_package._ours():
+        (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "src" / name).write_bytes(path.read_bytes())
+    lock, source = tmp_path / "uv.lock", tmp_path / "src/secretops/engine/rotation.py"
+    lock.write_bytes(lambda_package.LOCK.read_bytes())
+    places = {"ROOT": tmp_path, "SOURCES": tmp_path / "src", "LOCK": lock}
+    for name, place in (places | {"ZIP": tmp_path / "d.zip", "NOTE": tmp_path / "d.json"}).items():
+        monkeypatch.setattr(lambda_package, name, place)
     monkeypatch.setattr(lambda_package, "build", lambda target: target.write_bytes(b"a stand-in for the zip"))
     assert not lambda_package.is_current(), "there is none"
     assert lambda_package.main() == 0
     assert lambda_package.is_current()
-    source = elsewhere / "secretops/engine/rotation.py"
-    text = source.read_text()
-    source.write_text(text + "#\n")
-    assert not lambda_package.is_current()
-    source.write_text(text)
-    assert lambda_package.is_current()
-    lock = lambda_package.LOCK.read_text()
-    lambda_package.LOCK.write_text(lock.replace('name = "rich"\nversion = "', 'name = "rich"\nversion = "9'))
-    assert lambda_package.is_current(), "rich is not in it"
-    lambda_package.LOCK.write_text(lock.replace('name = "boto3"\nversion = "', 'name = "boto3"\nversion = "9'))
-    assert not lambda_package.is_current()
-    lambda_package.LOCK.write_text(lock)
-    lambda_package.ZIP.write_bytes(b"another")
-    assert not lambda_package.is_current()
+    for path, old, new, current in (
+        (source, "import", "#\nimport", False),
+        (lock, 'name = "rich"\nversion = "', 'name = "rich"\nversion = "9', True),  # it is not in the package
+        (lock, 'name = "boto3"\nversion = "', 'name = "boto3"\nversion = "9', False),
+    ):
+        text = path.read_text()
+        path.write_text(text.replace(old, new, 1))
+        assert path.read_text() != text
+        assert lambda_package.is_current() is current, new
+        path.write_text(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tools.review import stream
-from tools.review.comment import MARK, comment
+from tools.review.comment import comment
 from tools.review.replacing import replacing
 from tools.review.review import (
     MOST_BYTES,
@@ -27,7 +26,6 @@ from tools.review.review import (
     written,
 )
 from tools.review.risk import Risk, risk
-from tools.steps import ROOT
 
 KEY, ROLE, SERVICE = "aws:kms/key:Key", "aws:iam/rolePolicy:RolePolicy", "aws:ecs/service:Service"
 
@@ -58,27 +56,6 @@ def of(*events: Mapping[str, Any]) -> StackReview:
     return reviewed(*changes, unchanged=unchanged)
 
 
-def test_the_readme_shows_lines_of_a_comment() -> None:
-    text = comment(
-        [
-            reviewed(
-                Change(
-                    op=Op.UPDATE,
-                    type="aws:cloudwatch/logGroup:LogGroup",
-                    name="trail-log",
-                    properties=("retentionInDays",),
-                ),
-                broken=(Broken(rule="aws-logs-kept", name="trail-log"),),
-            )
-        ]
-    )
-    readme = (ROOT / "README.md").read_text()
-    shown = [line.removeprefix("> ") for line in readme.splitlines() if re.match(r"> \S", line)]
-
-    assert len(shown) > 3
-    assert [line for line in shown if line not in text.splitlines()] == []
-
-
 def rows(text: str) -> list[str]:
     """Of the table of changes."""
     table = text.partition("|---|---|---|---|\n")[2].partition("\n\n")[0]
@@ -100,31 +77,13 @@ def test_what_is_replaced_or_deleted_comes_first_and_of_that_what_holds_somethin
     assert [row.startswith("| **") for row in found] == [True, True, True, False, False, False]
 
 
-@pytest.mark.parametrize(
-    ("type", "properties", "wanted"),
-    [
-        (KEY, ("policy",), Risk.GRANTS),
-        (KEY, ("description",), Risk.CHANGES),
-        ("aws:cloudwatch/metricAlarm:MetricAlarm", ("threshold",), Risk.GRANTS),
-        ("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", ("rules",), Risk.GRANTS),
-        ("aws:sqs/queue:Queue", ("messageRetentionSeconds",), Risk.GRANTS),
-        ("kubernetes:apps/v1:Deployment", ("spec",), Risk.CHANGES),
-        ("kubernetes:rbac.authorization.k8s.io/v1:Role", ("rules",), Risk.GRANTS),
-    ],
-)
-def test_an_update_of_who_may_or_who_hears_is_above_other_updates(
-    type: str, properties: tuple[str, ...], wanted: Risk
-) -> None:
-    assert risk(Change(op=Op.UPDATE, type=type, name="x", properties=properties)) is wanted
+def test_an_update_of_a_grant_is_above_other_updates() -> None:
+    def of_update(type: str, *properties: str) -> Risk:
+        return risk(Change(op=Op.UPDATE, type=type, name="x", properties=properties))
 
-
-def test_the_three_events_of_a_replacement_are_one_row() -> None:
-    told = of(
-        event("create-replacement", KEY, "key", old={}, new={}, keys=["multiRegion"]),
-        event("replace", KEY, "key", old={}, new={}, keys=["multiRegion"]),
-        event("delete-replaced", KEY, "key", old={}),
-    )
-    assert told.changes == (Change(op=Op.REPLACE, type=KEY, name="key", properties=("multiRegion",)),)
+    assert of_update(KEY, "policy") is Risk.GRANTS
+    assert of_update(KEY, "description") is Risk.CHANGES
+    assert of_update("kubernetes:rbac.authorization.k8s.io/v1:Role", "rules") is Risk.GRANTS
 
 
 def test_two_previews_tell_what_a_stack_like_the_base_would_lose_gain_and_change() -> None:
@@ -156,31 +115,6 @@ def test_two_previews_tell_what_a_stack_like_the_base_would_lose_gain_and_change
     assert unchanged == 2, "a name that the engine made up is no change"
 
 
-def test_a_stack_that_was_not_previewed_or_failed_or_ran_on_a_stand_in_is_told_as_that() -> None:
-    text = comment(
-        [
-            reviewed(stack="one", provider=Provider.NONE, against=Against.NOTHING),
-            reviewed(stack="two", failed=True),
-            reviewed(stack="three", provider=Provider.STANDIN, against=Against.BASE),
-        ]
-    )
-    one, two, three = (
-        next(line for line in text.splitlines() if f"`{name}`" in line) for name in ("one", "two", "three")
-    )
-    assert "**not previewed**" in one
-    assert "**failed" in two
-    assert "**stand-in**" in three
-    assert "1 preview failed" in text.splitlines()[1]
-
-
-def test_broken_rules_stand_before_all_else() -> None:
-    text = comment(
-        [reviewed(Change(op=Op.DELETE, type=KEY, name="key"), broken=(Broken(rule="keys-rotate", name="k"),))]
-    )
-    assert text.startswith(f"{MARK}\n### Preview: 1 rule broken, 1 resource")
-    assert text.index("`keys-rotate`") < text.index("| stack |") < text.index("`key`")
-
-
 def test_a_comment_has_at_most_sixty_lines_and_counts_what_it_leaves_out() -> None:
     changes = [Change(op=Op.UPDATE, type=KEY, name=f"key-{n}", properties=("policy",) * 30) for n in range(100)]
     broken = tuple(Broken(rule=f"rule-{n}", name="x") for n in range(100))
@@ -192,8 +126,7 @@ def test_a_comment_has_at_most_sixty_lines_and_counts_what_it_leaves_out() -> No
 
 
 def test_no_value_gets_from_a_preview_into_a_review_wherever_it_is() -> None:
-    canaries = [f"canary{secrets.token_hex(8)}" for _ in range(12)]
-    a, b, c, d, e, f, g, h, i, j, k, m = canaries
+    canaries = a, b, c, d, e, f, g, h, i, j, k, m = [f"canary{secrets.token_hex(8)}" for _ in range(12)]
     deep = {"policy": json.dumps({"Statement": [{"Sid": a}]}), "tags": {b: c}, "list": [{"x": [d]}], "data": e}
     events = (
         {"preludeEvent": {"config": {"coreflux-mcp-secrets:store": f}}},
@@ -216,8 +149,7 @@ def test_no_value_gets_from_a_preview_into_a_review_wherever_it_is() -> None:
     for changes, unchanged in (stream.changes(found), stream.compared(before, found, replacing)):
         told = (reviewed(*changes, unchanged=unchanged, failed=found.failed),)
         text = written(told) + comment(told)
-        assert '"data"' in text
-        assert '"tags"' in text
+        assert '"data"' in text and '"tags"' in text
         forms = [
             form for one in canaries for form in (one, one.encode().hex(), base64.b64encode(one.encode()).decode())
         ]
@@ -226,15 +158,7 @@ def test_no_value_gets_from_a_preview_into_a_review_wherever_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile",
-    [
-        "@everyone",
-        "<img src=x onerror=alert(1)>",
-        "a`b|c\n# d",
-        "!\u202egnp.x",
-        "",
-        "x" * 5000,
-    ],
+    "hostile", ["@everyone", "<img src=x onerror=alert(1)>", "a`b|c\n# d", "!\u202egnp.x", "x" * 5000]
 )
 def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
     told = of(
@@ -261,18 +185,10 @@ def broken_files() -> list[tuple[str, str]]:
     change = ("stacks", 0, "changes", 0)
     return [
         ("no JSON", "{"),
-        ("nested without end", "[" * 100_000),
-        ("another form", but("form", to=2)),
         ("a key more", but("more", to=1)),
         ("a mention", but(*change, "name", to="@everyone")),
-        ("HTML", but(*change, "type", to="<b>")),
-        ("a trailing line's end", but("stacks", 0, "stack", to="a\n")),
         ("an unknown op", but(*change, "op", to="explode")),
-        ("a property that is a sentence", but(*change, "properties", to=["hello world"])),
         ("too many", but(*change, "properties", to=["a"] * 5001)),
-        ("a count below nothing", but("stacks", 0, "unchanged", to=-1)),
-        ("a truth that is a word", but("stacks", 0, "failed", to="yes")),
-        ("a name without end", but(*change, "name", to="x" * 121)),
         ("too large", json.dumps(good) + " " * MOST_BYTES),
     ]
 
@@ -285,11 +201,7 @@ def test_what_is_not_of_the_form_is_refused_and_not_repeated(text: str) -> None:
     assert len(str(refused.value)) < 200
 
 
-@pytest.mark.parametrize("text", ["not json\n", "[]\n"])
-def test_what_is_no_event_stream_is_refused(text: str) -> None:
-    with pytest.raises(stream.NoStreamError):
-        stream.preview(text)
-
-
 def test_a_stream_that_breaks_off_is_a_failed_preview() -> None:
     assert stream.preview(json.dumps(event("create", KEY, "key", new={})) + "\n").failed
+    with pytest.raises(stream.NoStreamError):
+        stream.preview("not json\n")

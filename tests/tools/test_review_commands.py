@@ -42,14 +42,10 @@ def test_the_same_changes_in_another_order_are_the_same_plan(
 ) -> None:
     """The engine goes through resources side by side, and tells of them as it comes to them."""
     changes = [Change(op=Op.CREATE, type=f"aws:kms/key:Key{n % 3}", name=f"key-{n}") for n in range(20)]
-    broken = [Broken(rule="keys-rotate", name=f"key-{n}") for n in range(5)]
     plans = set()
     for _ in range(5):
         random.shuffle(changes)
-        random.shuffle(broken)
-        told = StackReview(
-            stack="prod", provider=Provider.OWN, against=Against.NOTHING, changes=tuple(changes), broken=tuple(broken)
-        )
+        told = StackReview(stack="prod", provider=Provider.OWN, against=Against.NOTHING, changes=tuple(changes))
         (tmp_path / "review.json").write_text(written((told,)))
         assert command.main(["plan", str(tmp_path / "review.json")]) == 0
         plans.add(capsys.readouterr().out)
@@ -97,25 +93,6 @@ def test_beside_a_state_no_ca_is_made_up_for_it_would_be_a_change(clone: Path) -
         authorities.with_its_own(text, clone, "prod", clone.parent / "head", beside_a_state=True)
 
 
-@pytest.mark.parametrize("quoted", [False, True])
-def test_of_a_stack_with_two_cas_the_brokers_is_laid_and_vaults_stays(clone: Path, quoted: bool) -> None:
-    place = f"{clone.parent}/the broker's.crt" if quoted else f"{clone.parent}/broker.crt"
-    text = (
-        f"config:\n  x:store:\n    kind: vault\n    ca_file: {clone.parent}/vault.crt\n"
-        f"  x:broker:\n    host: a\n# its CA\n\n    ca_file: {json.dumps(place) if quoted else place} # the broker's\n"
-        "  x:server:\n    kind: none\n"
-    )
-    (clone / "Pulumi.prod.yaml").write_text(text)
-    (clone / ".ci/ca").mkdir(parents=True)
-    (clone / ".ci/ca/prod.crt").write_text("the CA\n")
-    changed = authorities.with_its_own(text, clone, "prod", clone.parent / "head")
-    assert f"ca_file: {clone.parent}/vault.crt\n" in changed
-    assert f"ca_file: {clone}/.ci/ca/prod.crt # the broker's\n" in changed
-    authorities.lay(clone, "prod")
-    assert Path(place).read_text() == "the CA\n"
-    assert not (clone.parent / "vault.crt").exists()
-
-
 class Answering(previews.Clone):
     """A clone whose Pulumi and `make` are not asked: it answers as each test says."""
 
@@ -145,11 +122,6 @@ CHOSEN = {"PULUMI_BACKEND_URL": "s3://state"}
 
 def answering(clone: Path, **environment: str) -> Answering:
     return Answering(root=clone, home=clone.parent / "home", environment=environment)
-
-
-def test_a_state_that_cant_be_read_is_told_and_the_base_is_taken_instead(clone: Path) -> None:
-    told = previews.review("prod", answering(clone, UNREAD="", **CHOSEN), answering(clone))
-    assert (told.against, told.failed, told.rules) == (Against.INSTEAD, False, 7)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from tools import clone, pulumi_cli, setup
-from tools.gobuild import find_go
-from tools.steps import ROOT, SetupError
+from tools.steps import ROOT
 
 DEADLINE = 60.0
 
@@ -156,30 +155,11 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("go", ["too old", "missing"])
-def test_without_a_go_that_is_new_enough_and_no_package_index_the_remedy_names_the_go_to_install(
-    go: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if go == "too old":
-        program(tmp_path / "bin/go", "#!/bin/sh\necho go1.19.8\n")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin")
-    program(tmp_path / "tools/venv/bin/python", "#!/bin/sh\necho 'a stand-in pip that reaches no index'\nexit 1\n")
-    monkeypatch.setattr("tools.gobuild.TOOLS", tmp_path / "tools")
-    with pytest.raises(SetupError, match=r"(?s)reaches no index.*remedy: install Go 1\.\d+.* or newer"):
-        find_go(pulumi_cli.MODULE)
-
-
-@pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("pulumi", "host", "used"),
-    [
-        (STAND_IN_PULUMI, True, True),
-        (STAND_IN_PULUMI, False, False),
-        ("#!/bin/sh\necho v3.1.0\n", True, False),
-        ("#!/bin/sh\nexit 1\n", True, False),
-    ],
-    ids=["pinned", "no language host", "another version", "broken"],
+    [(STAND_IN_PULUMI, True, True), (STAND_IN_PULUMI, False, False), ("#!/bin/sh\necho v3.1.0\n", True, False)],
+    ids=["pinned", "no language host", "another version"],
 )
 def test_a_pulumi_on_path_is_used_when_it_is_the_pinned_one_and_has_its_language_host(
     pulumi: str, host: bool, used: bool, fresh: Clone

@@ -5,14 +5,17 @@ python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
 
 from __future__ import annotations
 
+import atexit
+import difflib
+import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from components.section import PROJECT_FOLDER
 from tests.unit.aws_reasons import EVERYWHERE, REASONS
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.iam import listed, roles, statements
@@ -29,6 +32,14 @@ GOLDEN = Path(__file__).with_name("golden") / "aws-roles.txt"
 STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: {[OPERATOR]}'
 SUBNETS = "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"
 SERVER = f"kind: ecs, subnets: {SUBNETS}, security_groups: [sg-0123456789abcdef0]"
+
+
+@cache
+def ca() -> Path:
+    """A CA's certificate in a file, for as long as this process runs."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return ca_file(Path(folder))
 
 
 @contextmanager
@@ -58,7 +69,10 @@ def on_aws(
     into: Deployed | None = None,
     **more: str,
 ) -> Deployed:
-    """A stack of the AWS store, each section with more entries; `kind` is the server's."""
+    """A stack of the AWS store, each section with more entries; `kind` is the server's.
+
+    The same stack is deployed once a session, unless `into` says where.
+    """
     shown = f', image: "{image}"' if image else ""
     sections = {
         "store": f"{{{STORE.replace(str([OPERATOR]), str(list(operators)))}{store}}}",
@@ -67,8 +81,21 @@ def on_aws(
         **more,
     }
     text = "\n".join(["config:", *(f"  {name}: {text}" for name, text in sections.items())])
+    if into is None and package:
+        return _deployed(text, stack)
     with a_package(current=package):
         return deploy(StackFile.read(text), stack, into=into)
+
+
+@cache
+def _deployed(text: str, stack: str) -> Deployed:
+    with a_package():
+        return deploy(StackFile.read(text), stack)
+
+
+def prod() -> Deployed:
+    """A stack in production, on ECS, at a broker of a private CA."""
+    return on_aws(broker=f", ca_file: {ca()}")
 
 
 def for_pods(
@@ -107,66 +134,75 @@ def with_every_option() -> Deployed:
     )
 
 
-def shipped(ca: Path) -> Deployed:
-    """Pulumi.prod.yaml, with a CA file that is there."""
-    text = (PROJECT_FOLDER / "Pulumi.prod.yaml").read_text().replace("/etc/ssl/certs/prod-ca.crt", str(ca))
-    with a_package():
-        return deploy(StackFile.read(text), "prod")
-
-
 def every_role() -> str:
     """Each role of every kind of stack: every action, on what, under which condition, and what for."""
-    with tempfile.TemporaryDirectory() as folder:
-        prod = shipped(ca_file(Path(folder)))
-    everything, pods = with_every_option(), for_pods()
-    native = roles(prod)
+    native, everything, pods = prod(), with_every_option(), for_pods()
+    known = {title for title, _ in _shown(native)}
     lines = [
         "What each role of a stack of AWS may, who takes it, and the policy of each secret, key, bucket, topic, queue.",
         "Made by: python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt",
         "",
-        "Pulumi.prod.yaml: references NativeRef, no VPC, no replica",
-        *_shown(prod),
+        "References NativeRef, no VPC, no replica",
+        *(line for _, text in _shown(native) for line in text),
         "",
-        "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate of a CA",
-        *_shown(everything),
+        "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate of a CA.",
+        "What it has beside the above, or has not (-)",
+        *_changed(native, everything),
         "",
         "For a server in a cluster, besides those that rotate: the role that External Secrets takes",
-        *_shown(pods, but={*native, *(name for name in pods.resources if name in prod.resources)}),
+        *(line for title, text in _shown(pods) if title not in known for line in text),
+        "",
+        "What each action is for, and why one on * has to be",
+        *(f"  {action:<40} {reason}" for action, reason in REASONS.items()),
+        *(f"  {action:<40} on *: {reason}" for action, reason in EVERYWHERE.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _shown(deployed: Deployed, *, but: Collection[str] = ()) -> Iterator[str]:
-    """Every role, then every policy of what is guarded by one of its own; `but` are roles and resources left out."""
+def _changed(before: Deployed, after: Deployed) -> Iterator[str]:
+    """Of each role or policy the lines that differ."""
+    old = dict(_shown(before))
+    for title, text in _shown(after):
+        was = old.get(title, [])
+        if was == text:
+            continue
+        yield from ("", title)
+        compared = difflib.unified_diff(was[2:], text[2:], n=0, lineterm="")
+        yield from (line for line in compared if line[:2] not in ("--", "++", "@@"))
+
+
+def _shown(deployed: Deployed) -> Iterator[tuple[str, list[str]]]:
+    """Every role, then every policy of what is guarded by one of its own: a title, and the lines with it."""
     trusts = {role.inputs["name"]: role.inputs["assumeRolePolicy"] for role in deployed.of_type("aws:iam/role:Role")}
     for role, own in sorted(roles(deployed).items()):
-        if role in but:
-            continue
-        yield ""
-        yield role if own else f"{role}: nothing"
-        for statement in statements(trusts[role]):
-            yield f"  taken by {_principal(statement['Principal'])} ({', '.join(listed(statement['Action']))})"
-            yield from _conditions(statement)
-        for statement in own:
-            actions = listed(statement["Action"])
-            if statement["Effect"] == "Deny":
-                yield "  never:"
-            yield from (f"  {action:<40} {REASONS[action]}" for action in actions)
-            for resource in listed(statement["Resource"]):
-                why = "; ".join(dict.fromkeys(EVERYWHERE[action] for action in actions)) if resource == "*" else ""
-                yield f"    on {resource}" + (f"  ({why})" if why else "")
-            yield from _conditions(statement)
+        yield role, ["", role if own else f"{role}: nothing", *_of_role(statements(trusts[role]), own)]
     for name, resource in sorted(deployed.resources.items()):
-        if name in but or resource.type.startswith("aws:iam/") or "policy" not in resource.inputs:
-            continue
-        yield ""
-        yield f"{name}: its policy"
-        for statement in statements(resource.inputs["policy"]):
-            said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
-            yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
-            yield from (f"    {action}" for action in listed(statement["Action"]))
-            yield from (f"    on {place}" for place in listed(statement["Resource"]) if place != "*")
-            yield from _conditions(statement)
+        # Each secret's policy has the form of this one.
+        is_shown = name == "policy-mqtt" or resource.type != "aws:secretsmanager/secretPolicy:SecretPolicy"
+        if is_shown and not resource.type.startswith("aws:iam/") and "policy" in resource.inputs:
+            yield f"{name}: its policy", ["", f"{name}: its policy", *_guarding(statements(resource.inputs["policy"]))]
+
+
+def _of_role(trust: Sequence[Any], own: Sequence[Any]) -> Iterator[str]:
+    for statement in trust:
+        yield f"  taken by {_principal(statement['Principal'])} ({', '.join(listed(statement['Action']))})"
+        yield from _conditions(statement)
+    for statement in own:
+        actions = listed(statement["Action"])
+        if statement["Effect"] == "Deny":
+            yield "  never:"
+        yield f"  {', '.join(actions)}"
+        yield from (f"    on {resource}" for resource in listed(statement["Resource"]))
+        yield from _conditions(statement)
+
+
+def _guarding(found: Sequence[Any]) -> Iterator[str]:
+    for statement in found:
+        said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
+        yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
+        yield f"    {', '.join(listed(statement['Action']))}"
+        yield from (f"    on {place}" for place in listed(statement["Resource"]) if place != "*")
+        yield from _conditions(statement)
 
 
 def _principal(principal: Any) -> str:
@@ -182,9 +218,8 @@ def _principal(principal: Any) -> str:
 def _conditions(statement: Any) -> Iterator[str]:
     for operator, keys in sorted(statement.get("Condition", {}).items()):
         for key, wanted in sorted(keys.items()):
-            another = "and" if "Not" in operator else "or"
-            for at, one in enumerate(listed(wanted)):
-                yield f"    {another if at else 'if'} {key} {operator} {one}"
+            another = " and " if "Not" in operator else " or "
+            yield f"    if {key} {operator} {another.join(listed(wanted))}"
 
 
 if __name__ == "__main__":

@@ -225,25 +225,28 @@ def wrong(deployed: Deployed) -> list[str]:
 
 
 def every_role() -> str:
-    """Each role of each kind of stack: on what, for what. A set in braces is one role for each of its names."""
-    kinds = {
-        "examples/Pulumi.prod-azure.yaml": shipped(ca()),
-        "With every option: a subnet, a registry, a resource group, a client certificate, a secret more": (
-            with_every_option()
+    """Each role of a stack: on what, for what; and those of other kinds of stack that differ from it.
+
+    A set in braces is one role for each of its names."""
+    others = {
+        "In a cluster, by External Secrets: the server's are": (pods(), "-sync"),
+        "On this machine: the server's are": (here(), "the user of this machine"),
+        "With a registry and a client certificate: those of platform and server are": (
+            with_every_option(),
+            "-platform|-server",
         ),
-        "In a cluster, by External Secrets": pods(),
-        "On this machine": here(),
     }
     lines = [
         "What each identity of a stack of Azure may, as tests/unit/test_azure_grants.py finds it in the program.",
         "Made by: python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt",
     ]
-    for title, deployed in kinds.items():
-        lines += ["", title, *_shown(deployed)]
+    lines += ["", "examples/Pulumi.prod-azure.yaml", *_shown(shipped(ca()))]
+    for title, (deployed, only) in others.items():
+        lines += ["", title, *_shown(deployed, only)]
     return "\n".join(lines) + "\n"
 
 
-def _shown(deployed: Deployed) -> Iterator[str]:
+def _shown(deployed: Deployed, only: str = "") -> Iterator[str]:
     names = {**names_of_principals(deployed), OPERATOR: "an operator", READER: "the user of this machine"}
     found: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for one in assignments(deployed):
@@ -252,11 +255,12 @@ def _shown(deployed: Deployed) -> Iterator[str]:
         which = (role_of(one), f"{scope}{slash}", one["description"].replace(name, "{}"))
         found.setdefault(principal, {}).setdefault(which, []).append(name)
     for principal, theirs in sorted(found.items()):
+        if not re.search(only, principal):
+            continue
         yield f"  {principal}"
         for (role, scope, why), on in sorted(theirs.items()):
             what = on[0] if len(on) == 1 else f"{{{', '.join(sorted(on))}}}"
-            yield f"    {role} on {scope}{what}"
-            yield f"      because {why.replace('{}', what) if len(on) == 1 else why}"
+            yield f"    {role} on {scope}{what}; {why.replace('{}', what) if len(on) == 1 else why}"
 
 
 if __name__ == "__main__":

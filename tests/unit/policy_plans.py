@@ -1,6 +1,6 @@
 """Plans for the tests of policies: the program under mocks, and the same with one thing broken.
 
-A table of such breaks is what shows that a rule can fail. Each module `test_policies_<platform>.py` has one, `BREAKS`.
+Each plan is made once a session. policy_breaks.py has the table of breaks, which shows that each rule can fail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from policies.evidence import Verdict, judge, judge_by
 from policies.plan import judged, plan_from, resource
 from policies.rule import CONCEALED, UNKNOWN, Environment, Plan, Resource, Rule
 from secretops.stores.swarm.attached import Attached
-from tests.unit.aws_stack import a_kubeconfig, a_package
+from tests.unit.aws_stack import SERVER, a_kubeconfig, a_package
+from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.stack_file import StackFile
 
@@ -37,11 +38,104 @@ STACK_FILES: Mapping[str, Path] = {
 }
 """Stack name -> its file, of all that are shipped."""
 
+_AWS = (
+    'store: {kind: aws, region: eu-central-1, account: "123456789012", '
+    "operators: [arn:aws:iam::123456789012:role/secrets-operator]}"
+)
+_AZURE = f"""store: {{kind: azure, tenant: {TENANT}, subscription: {SUBSCRIPTION}, location: westeurope,
+    operators: [aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee], alert_emails: [ops@example.com]REGISTRY}}"""
+_VAULT = "store: {kind: vault, address: 'https://vault.example.com:8200', operators: [userpass/alice]}"
+_CLUSTER = "server: {kind: kubernetes, image: 'registry.example.com/mcp:0.1.0'MORE}"
+_REGISTRY = (
+    f", registry: /subscriptions/{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.ContainerRegistry"
+    "/registries/plant"
+)
+_OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
+_BROKER = "broker: {kind: coreflux, host: mqtt.example.com, ca_file: /etc/ssl/certs/ca.crt}"
+_CERTIFIED = "broker: {kind: coreflux, host: mqtt.example.com, client_certificate: true}"
+OWN: Mapping[str, tuple[str, ...]] = {
+    "dev": ("store: {kind: dotenv}", "server: {kind: local}", "broker: {kind: embedded}"),
+    "dev-aws-local": (_AWS, "server: {kind: local, reader: 'arn:aws:iam::123456789012:role/developer'}", _BROKER),
+    "dev-vault-local": (_VAULT, "server: {kind: local}", _BROKER),
+    "staging": ("store: {kind: kubernetes}", _CLUSTER.replace("MORE", ""), _BROKER),
+    "staging-certified": (
+        "store: {kind: kubernetes}",
+        _CLUSTER.replace("MORE", ", certificate_issuer: {kind: Issuer, name: plant}"),
+        _CERTIFIED,
+    ),
+    "staging-on-files": (
+        "store: {kind: dotenv, deliver: files, root: /srv/coreflux-mcp}",
+        "server: {kind: local}",
+        "broker: {kind: mosquitto, host: mqtt.example.com, client_certificate: true}",
+        "issuer: {kind: private-ca}",
+    ),
+    "prod": (
+        _AWS,
+        f"server: {{{SERVER}, image: '123456789012.dkr.ecr.eu-central-1.amazonaws.com/mcp:0.1.0'}}",
+        _BROKER,
+    ),
+    "prod-aws-kubernetes": (_AWS, _CLUSTER.replace("MORE", f", oidc_provider: '{_OIDC}'"), _BROKER),
+    "prod-azure": (
+        _AZURE.replace("REGISTRY", _REGISTRY),
+        "server: {kind: containerapp, image: 'plant.azurecr.io/mcp:0.1.0'}",
+        _BROKER,
+    ),
+    "prod-azure-kubernetes": (
+        _AZURE.replace("REGISTRY", ", image: 'registry.example.com/mcp:0.1.0'"),
+        _CLUSTER.replace("MORE", ", oidc_issuer: 'https://westeurope.oic.prod-aks.azure.com/0123456789abcdef/'"),
+        _BROKER,
+    ),
+    "prod-swarm": ("store: {kind: swarm}", "server: {kind: swarm, image: 'registry.example.com/mcp:0.1.0'}", _BROKER),
+    "prod-swarm-published": (
+        "store: {kind: swarm}",
+        "server: {kind: swarm, image: 'registry.example.com/mcp:0.1.0', publish: ingress, port: 8000, replicas: 1}",
+        _BROKER,
+    ),
+    "prod-vault-kubernetes": (_VAULT, _CLUSTER.replace("MORE", ""), _BROKER),
+}
+"""Stack name -> the sections of its file. Copies: whoever edits a shipped file breaks no test of a rule."""
+
 SECRET = {rpc._special_sig_key: rpc._special_secret_sig}
 """The mark of what the engine encrypts."""
 
 Change = Callable[[Plan], Plan]
 """What makes of a plan another."""
+
+
+def text_of(stack: str) -> str:
+    """The text of a stack file of OWN."""
+    return "\n".join(["config:", *(f"  {section}" for section in OWN[stack])])
+
+
+@cache
+def own(stack: str, *, preview: bool = False) -> Plan:
+    """The plan of a stack of OWN. A `preview` is one before anything is made."""
+    return planned(text_of(stack), stack, preview=preview)
+
+
+@cache
+def plan_of_options(name: str) -> Plan:
+    """The plan of options that the stacks of OWN do not have, one of OPTIONS."""
+    from tests.unit import aws_stack, azure_stack, swarm_stack, vault_stack
+
+    network = f', subnet: "{azure_stack.SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}'
+    deployed: dict[str, Callable[[], Deployed]] = {
+        "aws+": aws_stack.with_every_option,
+        "azure+": azure_stack.with_every_option,
+        "azure-closed": lambda: azure_stack.on_azure(network),
+        "vault+": vault_stack.with_every_option,
+        "vault-unrecorded": lambda: vault_stack.for_pods(", product: openbao"),
+        "swarm+": lambda: swarm_stack.on_swarm(", rotator: service", attached=[swarm_stack.V3]),
+    }
+    return plan_of(deployed[name](), "prod")
+
+
+OPTIONS = ("aws+", "azure+", "azure-closed", "vault+", "vault-unrecorded", "swarm+")
+
+
+def plan(name: str) -> Plan:
+    """The plan of that name, of OWN or of OPTIONS."""
+    return plan_of_options(name) if name in OPTIONS else own(name)
 
 
 @cache
@@ -173,28 +267,16 @@ def broken(plan: Plan, at: str, path: tuple[str | int, ...], value: Any) -> Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Break:
-    """One thing broken in a plan that is kept."""
+    """One thing broken in a plan that keeps every rule."""
 
     rule: str
-    plan: Callable[[], Plan]
+    plan: str
+    """Its name, of OWN or of OPTIONS."""
     change: Change
     unknown: Change | None = None
     """The same place, not known yet; None where the rule looks at nothing that can be unknown."""
     also: frozenset[str] = frozenset()
     """Other rules that this breaks as well."""
-
-
-def row(
-    rule: str, plan: Callable[[], Plan], at: str, *path: str | int, to: Any, unknown: bool = True, also: str = ""
-) -> Break:
-    """One property broken; that it is not known yet is a row of its own. `also`: names of rules, by a blank."""
-    return Break(
-        rule=rule,
-        plan=plan,
-        change=changed(at, *path, to=to),
-        unknown=changed(at, *path, to=UNKNOWN) if unknown else None,
-        also=frozenset(also.split()),
-    )
 
 
 def named(rule: str) -> Rule:
@@ -209,29 +291,23 @@ def verdicts(plan: Plan) -> dict[str, str]:
 
 
 def holds(break_: Break) -> None:
-    """Fails the test unless the break breaks its rule, and no other but those it names; and the unknown is told."""
-    plan, rule = break_.plan(), named(break_.rule)
-    before = _before(plan)
-    assert before.get(rule.name) in ("kept", "unknown"), f"{rule.name} before anything is broken"
-    after = verdicts(break_.change(plan))
+    """Fail unless the break breaks its rule, and no other but those it names, and the unknown is reported."""
+    rule, changed_plan = named(break_.rule), break_.change(plan(break_.plan))
+    assert kept(break_.plan).get(rule.name) == "kept", f"{rule.name} before anything is broken"
+    after = verdicts(changed_plan)
     assert after.get(rule.name) == "broken"
-    fell = {name for name, said in after.items() if said == "broken" and before.get(name) != "broken"}
+    fell = {name for name, said in after.items() if said == "broken"}
     assert sorted(fell) == sorted({rule.name} | break_.also), "no other rule is broken"
-    for finding in rule.look(break_.change(plan)):
-        assert finding.resource.startswith(f"urn:pulumi:{plan.stack}::{PROJECT}::"), "a finding has a URN"
+    for finding in rule.look(changed_plan):
+        assert finding.resource.startswith(f"urn:pulumi:{changed_plan.stack}::{PROJECT}::"), "a finding has a URN"
     if break_.unknown:
-        assert judge_by(rule, break_.unknown(plan)).verdict is Verdict.UNKNOWN, "what is not known yet is not kept"
+        assert judge_by(rule, break_.unknown(plan(break_.plan))).verdict is Verdict.UNKNOWN, "unknown is not kept"
 
 
-def _before(plan: Plan) -> dict[str, str]:
-    """Its verdicts, which many rows ask for."""
-    _, found = _JUDGED.setdefault(id(plan), (plan, {}))
-    found.update(found or verdicts(plan))
-    return found
-
-
-_JUDGED: dict[int, tuple[Plan, dict[str, str]]] = {}
-"""By the plan's identity, which lasts as long as it is kept here."""
+@cache
+def kept(name: str) -> dict[str, str]:
+    """The verdicts on the plan of that name."""
+    return verdicts(plan(name))
 
 
 def _found(plan: Plan, at: str) -> Resource:

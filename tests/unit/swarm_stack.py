@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from components.section import PROJECT_FOLDER
 from components.swarm import deployer, service
 from secretops.stores.swarm.attached import Attached
 from settings import ConfigurationError
@@ -16,7 +15,6 @@ from tests.unit.stack_file import StackFile
 
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
 NETWORK = "abcdefghijklmnopqrstuvwxy"
-SHIPPED = PROJECT_FOLDER / "examples/Pulumi.prod-swarm.yaml"
 SERVER, ROTATOR = "service", "rotator-service"
 
 V3 = Attached(

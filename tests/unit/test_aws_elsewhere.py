@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 
-from components.section import PROJECT_FOLDER
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import AwsStore, Manifest
-from tests.unit.aws_stack import OPERATOR, READER, for_pods, for_this_machine, on_aws
-from tests.unit.harness import Deployed, ca_file
-from tests.unit.test_components import SDKS, imported
+from tests.unit.aws_stack import READER, ca, for_pods, for_this_machine
+from tests.unit.harness import Deployed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 
@@ -28,19 +24,18 @@ ROTATION = {"rotate-mqtt-schedule", "rotate-broker-admin-schedule", "schedule"}
 SYNC_ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@sync"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pods() -> Deployed:
     return for_pods()
 
 
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+@pytest.fixture
+def certified() -> Deployed:
     """A broker of a private CA that asks for a certificate, and a secret of the stack's own."""
-    ca = ca_file(tmp_path_factory.mktemp("ca"))
-    return for_pods("", f", client_certificate: true, ca_file: {ca}", secrets="{db: {fields: [url, user]}}")
+    return for_pods("", f", client_certificate: true, ca_file: {ca()}", secrets="{db: {fields: [url, user]}}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def issued() -> Deployed:
     return for_pods(", certificate_issuer: {kind: ClusterIssuer, name: plant-ca}", ", client_certificate: true")
 
@@ -48,7 +43,7 @@ def issued() -> Deployed:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     folder = tmp_path_factory.mktemp("here")
-    return for_this_machine(f", folder: {folder / 'mcp'}", f", ca_file: {ca_file(folder)}")
+    return for_this_machine(f", folder: {folder / 'mcp'}", f", ca_file: {ca()}")
 
 
 def inputs(deployed: Deployed, name: str) -> Any:
@@ -85,18 +80,6 @@ def entry(deployed: Deployed) -> Any:
 # Of both
 
 
-@pytest.mark.parametrize("pair", ["pods", "certified", "issued", "here"])
-def test_no_input_and_no_output_is_a_secret_and_no_version_of_one_is_a_resource(
-    pair: str, request: pytest.FixtureRequest
-) -> None:
-    deployed = request.getfixturevalue(pair)
-
-    assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
-    assert deployed.secret_exports == ()
-    kinds = {each.type for each in deployed.resources.values()}
-    assert not {kind for kind in kinds if kind.endswith((":SecretVersion", "core/v1:Secret"))}
-
-
 @pytest.mark.parametrize("pair", ["pods", "here"])
 def test_secrets_rotate_by_functions_of_the_account_and_the_server_comes_after_them(
     pair: str, request: pytest.FixtureRequest
@@ -108,40 +91,11 @@ def test_secrets_rotate_by_functions_of_the_account_and_the_server_comes_after_t
     assert "aws lambda invoke" in deployed.exports["next"]
 
 
-@pytest.mark.parametrize("pair", ["pods", "here"])
-def test_each_resource_is_made_by_its_own_platforms_provider(pair: str, request: pytest.FixtureRequest) -> None:
-    for each in request.getfixturevalue(pair).resources.values():
-        if each.type.startswith(("aws:", "kubernetes:")):
-            assert each.provider == ("aws" if each.type.startswith("aws:") else "cluster"), each.name
-
-
-def test_in_production_values_keys_records_and_the_namespace_are_protected_and_else_no_more_than_the_namespace(
-    pods: Deployed, here: Deployed
-) -> None:
+def test_production_values_keys_records_and_the_namespace_are_protected(pods: Deployed, here: Deployed) -> None:
     protected = {name for name, each in pods.resources.items() if each.protected}
 
     assert protected >= {"secret-mqtt", "secret-_lease", "key", "trail-trail", "trail-bucket", "namespace"}
     assert not [name for name, each in here.resources.items() if each.protected]
-    assert [name for name, each in for_pods(stack="dev").resources.items() if each.protected] == ["namespace"]
-
-
-@pytest.mark.parametrize(
-    ("pair", "sdks"), [("for_this_machine", ["pulumi_aws"]), ("for_pods", ["pulumi_aws", "pulumi_kubernetes"])]
-)
-def test_a_pair_imports_the_sdks_of_its_two_platforms_and_no_other(pair: str, sdks: list[str]) -> None:
-    program = f"from tests.unit import aws_stack; aws_stack.{pair}()"
-
-    assert imported(program, SDKS | {"botocore"}) == str(sdks)
-
-
-@pytest.mark.parametrize("pair", [for_pods, for_this_machine])
-def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(pair: Any) -> None:
-    into = Deployed()
-
-    with pytest.raises(pulumi.RunError, match="make lambda"):
-        pair(package=False, into=into)
-
-    assert into.resources == {}
 
 
 # In a cluster
@@ -178,13 +132,6 @@ def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: De
     }
 
 
-def test_an_account_has_its_role_and_a_copy_its_store_before_it(pods: Deployed) -> None:
-    assert "sync-role" in pods.resources["sync-account"].depends_on
-    assert "sync-account" in pods.resources["secret-store"].depends_on
-    for secret in synced(pods):
-        assert "secret-store" in pods.resources[f"synced-{secret}"].depends_on
-
-
 def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) -> None:
     found = mounted(pods)
 
@@ -208,15 +155,6 @@ def test_a_client_certificate_and_a_secret_of_the_stacks_own_are_copied_too(cert
     assert "ca.crt" not in files, "the stack's own wins over it"
 
 
-def test_the_brokers_ca_lies_in_the_cluster_and_in_the_functions(certified: Deployed) -> None:
-    config = inputs(certified, "stack")
-
-    assert config["metadata"]["name"] == "coreflux-mcp-stack"
-    assert config["data"].keys() == {"ca.crt"}
-    packed = inputs(certified, "rotate-mqtt-function")
-    assert "ca.crt" in json.dumps(packed["code"])
-
-
 def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_operators(issued: Deployed) -> None:
     manifest = Manifest.model_validate(issued.exports["secretops"])
 
@@ -226,12 +164,6 @@ def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_
     assert manifest.broker.certificate_secret == "client-cert"
     assert SYNC_ROLE not in store_of(issued).readers["coreflux-mcp/prod/client-cert"]
     assert issued.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin")
-
-
-def test_nobody_in_the_cluster_is_granted_a_secret_and_nothing_there_rotates(pods: Deployed) -> None:
-    kinds = {each.inputs.get("kind") for each in pods.resources.values() if each.type.startswith("kubernetes:")}
-
-    assert not {"Role", "RoleBinding", "CronJob", "Lease", "Secret"} & kinds
 
 
 # On this machine
@@ -251,29 +183,8 @@ def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: De
     assert not re.search("AWS_|region|profile|credential", json.dumps(given["env"]), re.IGNORECASE)
 
 
-def test_the_entry_lies_in_the_folder_that_the_stack_names_or_in_one_that_git_ignores(here: Deployed) -> None:
-    files = inputs(here, "server-files")
-
-    assert here.exports["server"] == f"{files['root']}/config/mcp.json"
-    assert (Path(files["root"]).name, files["folders"], files["lines"]) == ("mcp", ["config"], {})
-    elsewhere = for_this_machine()
-    assert inputs(elsewhere, "server-files")["root"] == str(PROJECT_FOLDER / ".coreflux-mcp-local")
-
-
 def test_the_launchers_caller_is_a_declared_reader_whom_nothing_is_granted(here: Deployed) -> None:
     store = store_of(here)
 
     assert {secret for secret, name in store.secrets.items() if READER in store.readers[name]} == {"mqtt", "agent-key"}
     assert not [name for name, each in here.resources.items() if name == "server-secrets" or "userPolicy" in each.type]
-
-
-def test_what_the_caller_reads_raises_no_alarm(here: Deployed, pods: Deployed) -> None:
-    assert f'($.userIdentity.arn != "{READER}")' in inputs(here, "filter-undeclared-read")["pattern"]
-    assert READER not in inputs(pods, "filter-undeclared-read")["pattern"]
-
-
-def test_an_operator_who_is_the_caller_too_is_named_once() -> None:
-    both = on_aws(kind=f"kind: local, reader: '{OPERATOR}'", image="", stack="dev")
-
-    assert store_of(both).readers["coreflux-mcp/dev/mqtt"].count(OPERATOR) == 1
-    assert inputs(both, "filter-undeclared-read")["pattern"].count("assumed-role/secrets-operator/*") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import Any
 
@@ -28,81 +27,55 @@ def answered(code: str, message: str = "", status: int = 400) -> sdk.ClientError
     return sdk.ClientError(response, "GetSecretValue")
 
 
-CASES: list[tuple[Exception, type[SecretopsError], str]] = [
-    (
-        answered("AccessDeniedException", DENIED + "no identity-based policy allows the action"),
-        DeniedError,
-        rf"{re.escape(ROLE)} may not secretsmanager:GetSecretValue on secret it in eu-central-1\nno policy of that",
-    ),
-    (
-        answered("AccessDeniedException", DENIED + "with an explicit deny in a resource-based policy"),
-        DeniedError,
-        "denies it",
-    ),
-    (
-        answered("AccessDeniedException", "Access to KMS is not allowed"),
-        DeniedError,
-        "this principal may not secretsmanager:DescribeSecret on secret it",
-    ),
-    (answered("ExpiredTokenException"), UsageError, r"have expired[\s\S]*aws sso login"),
-    (answered("UnrecognizedClientException"), UsageError, "does not know these credentials in eu-central-1"),
-    (answered("ThrottlingException"), UnreachableError, r"fewer requests[\s\S]*next tick"),
-    (answered("ResourceNotFoundException"), AbsentError, r"there is no secret it in eu-central-1[\s\S]*pulumi up"),
-    (answered("InvalidRequestException", "it was marked for deletion"), StoreError, "restore-secret"),
-    (answered("InvalidRequestException", "KMSInvalidStateException"), StoreError, r"KMS key[\s\S]*enable it"),
-    (answered("DecryptionFailure"), StoreError, r"KMS key[\s\S]*enable it"),
-    (answered("LimitExceededException"), StoreError, "20 staging labels"),
-    (answered("InternalServiceError", status=500), UnreachableError, "does not serve secretsmanager:DescribeSecret"),
-    (
-        answered("InvalidParameterException"),
-        StoreError,
-        "refused secretsmanager:DescribeSecret: InvalidParameterException",
-    ),
-    (sdk.NoCredentialsError(), UsageError, r"no AWS credentials[\s\S]*AWS_PROFILE"),
-    (sdk.ProfileNotFound(profile=CANARY), UsageError, "list-profiles"),
-    (sdk.UnauthorizedSSOTokenError(), UsageError, "aws sso login"),
-    (sdk.TokenRetrievalError(provider="sso", error_msg=CANARY), UsageError, "aws sso login"),
-    (sdk.CredentialRetrievalError(provider="role", error_msg=CANARY), UsageError, "can't be renewed"),
-    (sdk.EndpointConnectionError(endpoint_url=CANARY), UnreachableError, "interface endpoint"),
-    (sdk.ConnectTimeoutError(endpoint_url=CANARY), UnreachableError, "interface endpoint"),
-    (sdk.ReadTimeoutError(endpoint_url=CANARY), UnreachableError, "does not answer"),
-    (sdk.SSLError(endpoint_url=CANARY, error=OSError(CANARY)), StoreError, "does not prove to be AWS"),
-    (sdk.InvalidRegionError(region_name=CANARY), UsageError, "is no AWS region"),
-    (sdk.ParamValidationError(report=CANARY), StoreError, "ParamValidationError"),
+CASES: list[tuple[Exception, type[SecretopsError]]] = [
+    (answered("AccessDeniedException", DENIED + "no identity-based policy allows the action"), DeniedError),
+    (answered("AccessDeniedException", DENIED + "with an explicit deny in a resource-based policy"), DeniedError),
+    (answered("AccessDeniedException", "Access to KMS is not allowed"), DeniedError),
+    (answered("ExpiredTokenException"), UsageError),
+    (answered("UnrecognizedClientException"), UsageError),
+    (answered("ThrottlingException"), UnreachableError),
+    (answered("ResourceNotFoundException"), AbsentError),
+    (answered("InvalidRequestException", "it was marked for deletion"), StoreError),
+    (answered("InvalidRequestException", "KMSInvalidStateException"), StoreError),
+    (answered("DecryptionFailure"), StoreError),
+    (answered("LimitExceededException"), StoreError),
+    (answered("InternalServiceError", status=500), UnreachableError),
+    (answered("InvalidParameterException"), StoreError),
+    (sdk.NoCredentialsError(), UsageError),
+    (sdk.UnauthorizedSSOTokenError(), UsageError),
+    (sdk.EndpointConnectionError(endpoint_url=CANARY), UnreachableError),
+    (sdk.ReadTimeoutError(endpoint_url=CANARY), UnreachableError),
+    (sdk.SSLError(endpoint_url=CANARY, error=OSError(CANARY)), StoreError),
+    (sdk.InvalidRegionError(region_name=CANARY), UsageError),
 ]
 
 
-@pytest.mark.parametrize(
-    ("operation", "message", "wanted"),
-    [
-        ("UpdateSecretVersionStage", "limit exceeded", "has 20 staging labels"),
-        (
-            "PutSecretValue",
-            "You can attach up to 20 staging labels to the versions of a secret",
-            "has 20 staging labels",
-        ),
-        ("PutSecretValue", "The maximum number of versions was reached", "has about 100 versions"),
-        ("PutSecretValue", "limit exceeded", "as many staging labels, or versions,"),
-    ],
-)
-def test_which_limit_is_reached_is_told_with_the_command_that_makes_room(
-    operation: str, message: str, wanted: str
-) -> None:
-    found = told(answered("LimitExceededException", message), f"secretsmanager:{operation}", "it", "eu-central-1")
-    assert wanted in found.what
-    assert found.remedy
-    assert "update-secret-version-stage --region eu-central-1 --secret-id it --version-stage LABEL" in found.remedy
-    assert "--remove-from-version-id VERSION" in found.remedy
-    assert CANARY not in str(found)
+def test_a_limit_that_is_reached_is_reported_with_the_command_that_makes_room() -> None:
+    for operation, message in (
+        ("UpdateSecretVersionStage", "limit exceeded"),
+        ("PutSecretValue", "The maximum number of versions was reached"),
+    ):
+        found = told(answered("LimitExceededException", message), f"secretsmanager:{operation}", "it", "eu-central-1")
+        assert found.remedy
+        assert "update-secret-version-stage --region eu-central-1 --secret-id it" in found.remedy
+        assert CANARY not in str(found)
 
 
-@pytest.mark.parametrize(("error", "kind", "wanted"), CASES, ids=lambda one: type(one).__name__)
-def test_what_goes_wrong_is_told_with_a_remedy_and_without_aws_text(
-    error: Any, kind: type[SecretopsError], wanted: str
-) -> None:
+@pytest.mark.parametrize(("error", "kind"), CASES)
+def test_what_goes_wrong_is_told_with_a_remedy_and_without_aws_text(error: Any, kind: type[SecretopsError]) -> None:
     found = told(error, "secretsmanager:DescribeSecret", "it", "eu-central-1")
     assert type(found) is kind
-    assert re.search(wanted, str(found)), str(found)
     assert found.what and found.rule and found.remedy
     assert CANARY not in str(found)
     assert "{" not in str(found)
+
+
+def test_a_disabled_key_is_told_from_a_deletion_and_a_denial_names_who_and_what() -> None:
+    def remedy(message: str) -> str:
+        error = answered("InvalidRequestException", message)
+        return told(error, "secretsmanager:GetSecretValue", "it", "eu-central-1").remedy or ""
+
+    assert "restore-secret" in remedy("it was marked for deletion")
+    assert "restore-secret" not in remedy("KMSInvalidStateException")
+    denied = told(answered("AccessDeniedException", DENIED), "secretsmanager:DescribeSecret", "it", "eu-central-1")
+    assert ROLE in denied.what and "secretsmanager:GetSecretValue" in denied.what

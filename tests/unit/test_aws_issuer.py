@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from components.catalogue import CLIENT_CERT
 from components.next_step import next_step
 from secretops.manifest import AwsPrivateCaIssuer
-from settings import ConfigurationError, Settings
+from settings import Settings
 from tests.unit.aws_stack import CA, SERVER, STORE
 from tests.unit.stack_file import StackFile
 
@@ -31,12 +29,6 @@ def parse(
     return StackFile.read(text).parse(stack)
 
 
-def refused(**sections: object) -> str:
-    with pytest.raises(ConfigurationError) as found:
-        parse(**sections)  # type: ignore[arg-type]
-    return str(found.value)
-
-
 def issuer_of(settings: Settings) -> AwsPrivateCaIssuer:
     (issuer,) = [secret.issuer for secret in settings.catalogue if secret.name == CLIENT_CERT]
     assert isinstance(issuer, AwsPrivateCaIssuer)
@@ -50,10 +42,6 @@ def test_the_certificate_is_for_the_stacks_client_and_thirty_days() -> None:
     assert issuer.template == "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
 
 
-def test_a_ca_for_short_lived_certificates_is_asked_for_a_week() -> None:
-    assert issuer_of(parse(f"{ISSUER}, days: 7")).seconds == 7 * 86400
-
-
 def test_a_long_name_of_a_stack_stays_one_that_a_certificate_can_have() -> None:
     assert len(issuer_of(parse(stack="prod-" + "x" * 80)).common_name) <= 64
 
@@ -63,33 +51,3 @@ def test_the_first_tick_has_it_signed_since_its_role_may_and_an_operator_need_no
     assert "secretops rotate client-cert" not in step
     assert step.index("-tick /dev/stdout") < step.index("secretops put broker-admin")
     assert "has the client certificate signed" in step
-
-
-@pytest.mark.parametrize(
-    ("sections", "says"),
-    [
-        ({"issuer": "kind: aws-private-ca"}, ("issuer.arn: missing",)),
-        (
-            {"issuer": "kind: aws-private-ca, arn: 'arn:aws:acm:eu-west-1:123456789012:certificate/0'"},
-            ("the ARN of a CA of AWS Private CA", "aws acm-pca list-certificate-authorities shows it"),
-        ),
-        ({"issuer": f"{ISSUER}, days: 91"}, ("issuer.days: 91", "1 to 90")),
-        ({"asks": False}, ("the broker asks for no client certificate", "client_certificate: true")),
-        (
-            {"issuer": ISSUER.replace("arn:aws:", "arn:aws-us-gov:")},
-            ("issuer.arn: of partition aws-us-gov", "the stack's own partition, aws"),
-        ),
-        (
-            {"store": "kind: dotenv", "server": "kind: local"},
-            ("issuer.kind: aws-private-ca with store dotenv", "write kind: private-ca"),
-        ),
-    ],
-    ids=["no CA", "another service's", "too long", "nobody asks", "another partition", "another store"],
-)
-def test_what_does_not_fit_is_told_with_its_rule_and_what_to_do(
-    sections: dict[str, object], says: tuple[str, ...]
-) -> None:
-    message = refused(**sections)
-    assert "1 error" in message
-    for text in says:
-        assert text in message

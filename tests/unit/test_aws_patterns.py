@@ -7,18 +7,15 @@ of KMS, "Logging"); that AWS writes them so is not proven here. Filter patterns 
 
 from __future__ import annotations
 
-import functools
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.aws.names import Names
 from components.aws.patterns import EVENT_LIMIT, FILTER_LIMIT
-from tests.unit.aws_stack import OPERATOR, READER, on_aws, shipped
+from tests.unit.aws_stack import OPERATOR, READER, on_aws, prod
 from tests.unit.filter_pattern import matches
-from tests.unit.harness import Deployed, ca_file
+from tests.unit.harness import Deployed
 from tests.unit.test_cloudtrail import arn, event, session
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
@@ -33,14 +30,6 @@ MQTT = "coreflux-mcp/prod/mqtt"
 ANOTHER_STACKS, ANOTHERS = "coreflux-mcp/prod2/mqtt", "billing/mqtt"
 
 
-@functools.cache
-def prod() -> Deployed:
-    """The shipped stack, with a CA file that is there."""
-    with tempfile.TemporaryDirectory() as folder:
-        return shipped(ca_file(Path(folder)))
-
-
-@functools.cache
 def watched() -> Deployed:
     """A stack with all that there is to watch: a replica's key, and an operator who is a user."""
     return on_aws(", replicas: [eu-west-1]", operators=(OPERATOR, READER))
@@ -102,40 +91,25 @@ BUCKET = Names(stack="prod", account=ACCOUNT, region="eu-central-1").bucket
 
 COUNTED: dict[str, dict[str, Event]] = {
     "undeclared-read": {
-        "by a user": event(user()),
-        "by the account's root": event(ROOT),
         "by ARN": event(user(), arn(MQTT)),
-        "by an ARN without its last characters": event(user(), arn(MQTT, suffix="")),
-        "by a role of another stack": event(session("coreflux-mcp-prod2@server")),
-        "by a role that is called nearly so": event(session("coreflux-mcp-prod-server")),
         "by a role that is called as the operators' one and more": event(session("secrets-operator-2")),
-        "by the role that deploys": event(session("deployer")),
-        "by a user called as the operators' role": event(user("secrets-operator")),
         "by another account's role of the same name": event(
             session() | {"arn": "arn:aws:sts::210987654321:assumed-role/coreflux-mcp-prod@server/task"}
         ),
-        "of the lease": event(user(), "coreflux-mcp/prod/lease"),
         "by another account's caller, without an ARN": event(OTHERS_ACCOUNT, arn(MQTT)),
     },
     "undeclared-write": {
         "a version": written("PutSecretValue"),
         "a version, by the other way": written("UpdateSecret"),
-        "a version, by another account's caller without an ARN": event(
-            OTHERS_ACCOUNT, arn(MQTT), eventName="PutSecretValue"
-        ),
         "a label": written("UpdateSecretVersionStage", {"secretId": arn(MQTT), "versionStage": "AWSCURRENT"}),
         "a try": written("UpdateSecret", errorCode="AccessDenied"),
-        "by a role of another stack": event(session("coreflux-mcp-prod2@tick"), eventName="PutSecretValue"),
     },
     "denied-read": {
         "with its request": denied(MQTT, refusal(MQTT)),
         "without its request": denied(None, refusal(arn(MQTT))),
-        "of a role of the stack": denied(MQTT, refusal(MQTT), session("coreflux-mcp-prod@server")),
         "by the key": denied(arn(MQTT), "Access to KMS is not allowed"),
-        "in the shorter form of the code": denied(MQTT, refusal(MQTT)) | {"errorCode": "AccessDenied"},
     },
     "deletion": {
-        "with a recovery window": written("DeleteSecret", {"secretId": MQTT, "recoveryWindowInDays": 30}),
         "by ARN, at once": written("DeleteSecret", {"secretId": arn(MQTT), "forceDeleteWithoutRecovery": True}),
     },
     "policy-change": {
@@ -143,18 +117,12 @@ COUNTED: dict[str, dict[str, Event]] = {
         "no policy": written("DeleteResourcePolicy"),
         "no rotation": written("CancelRotateSecret"),
         "another function": written("RotateSecret", {"secretId": MQTT, "rotationLambdaARN": "arn:aws:lambda:::x"}),
-        "another schedule": written("RotateSecret", {"secretId": MQTT, "rotationRules": {"scheduleExpression": "x"}}),
         "after other days": written("RotateSecret", {"secretId": MQTT, "rotationRules": {"automaticallyAfterDays": 9}}),
         "a copy": written("ReplicateSecretToRegions", {"secretId": MQTT, "addReplicaRegions": [{"region": "x"}]}),
-        "no copy": written("RemoveRegionsFromReplication", {"secretId": arn(MQTT), "removeReplicaRegions": ["x"]}),
-        "a copy on its own": written("StopReplicationToReplica", {"secretId": arn(MQTT, region="eu-west-1")}),
     },
     "key-change": {
         "disabled": of_key("DisableKey"),
-        "disabled by ARN": of_key("DisableKey", f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/{KEY}"),
-        "deleted": of_key("ScheduleKeyDeletion", pendingWindowInDays=7),
         "a policy": of_key("PutKeyPolicy", policyName="default"),
-        "given to others": of_key("CreateGrant", granteePrincipal=f"arn:aws:iam::{ACCOUNT}:user/mallory"),
         "a replica's": of_key("DisableKey", "key-eu-west-1-id"),
         "the records'": of_key("ScheduleKeyDeletion", "trail-key-id"),
     },
@@ -162,100 +130,58 @@ COUNTED: dict[str, dict[str, Event]] = {
         "who may take it": iam("UpdateAssumeRolePolicy", roleName="coreflux-mcp-prod@tick", policyDocument="{}"),
         "what it may": iam("PutRolePolicy", roleName="coreflux-mcp-prod@task", policyName="more"),
         "what it may, by a policy of its own": iam("AttachRolePolicy", roleName="coreflux-mcp-prod@task"),
-        "what CloudTrail writes with": iam("DeleteRolePolicy", roleName="coreflux-mcp-prod@trail"),
-        "made anew": iam("CreateRole", roleName="coreflux-mcp-prod@server", assumeRolePolicyDocument="{}"),
         "who may take the operators'": iam("UpdateAssumeRolePolicy", roleName="secrets-operator"),
         "a key of an operator who is a user": iam("CreateAccessKey", userName="alice"),
-        "a password of one": iam("UpdateLoginProfile", userName="alice"),
     },
     "function-change": {
         "code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick"),
         "code, by ARN": of(
             "lambda", LAMBDA_CODE, functionName=f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:coreflux-mcp-prod-tick"
         ),
-        "a layer": of("lambda", LAMBDA_SETTINGS, functionName="coreflux-mcp-prod-rotate-mqtt", layers=["x"]),
-        "what asks ECS": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-redeploy-service"),
     },
     "role-use": {
-        "by a function": of("lambda", "CreateFunction20150331", functionName="x", role=STACK_ROLE),
         "by a function that is there": of("lambda", LAMBDA_SETTINGS, functionName="x", role=STACK_ROLE),
-        "by a task": of("ecs", "RegisterTaskDefinition", family="x", taskRoleArn=STACK_ROLE),
         "by a task, to start it": of("ecs", "RegisterTaskDefinition", executionRoleArn="coreflux-mcp-prod@task-start"),
         "by a task that is run so": of("ecs", "RunTask", taskDefinition="x:1", overrides={"taskRoleArn": STACK_ROLE}),
         "the stack's task, with another command": of("ecs", "RunTask", taskDefinition=TASK),
-        "the stack's task, on a machine": of("ecs", "StartTask", taskDefinition="coreflux-mcp-prod-server"),
     },
     "trail-change": {
         "stopped": of_trail("StopLogging"),
-        "deleted": of_trail("DeleteTrail"),
-        "changed": of_trail("UpdateTrail", isMultiRegionTrail=False),
         "told to leave events out": of_trail("PutEventSelectors", trailName="any"),
         "its log": of("logs", "DeleteLogGroup", logGroupName="/coreflux-mcp/prod/trail"),
-        "a filter of its log": of("logs", "DeleteMetricFilter", logGroupName="/coreflux-mcp/prod/trail"),
-        "another filter in its place": of("logs", "PutMetricFilter", logGroupName="/coreflux-mcp/prod/trail"),
-        "how long its log is kept": of("logs", "PutRetentionPolicy", logGroupName="/coreflux-mcp/prod/trail"),
-        "an alarm": of("monitoring", "DeleteAlarms", alarmNames=["coreflux-mcp-prod-deletion"]),
         "an alarm among others": of("monitoring", "DeleteAlarms", alarmNames=["x", "y", "coreflux-mcp-prod-deletion"]),
         "an alarm is muted": of("monitoring", "DisableAlarmActions", alarmNames=["coreflux-mcp-prod-denied-read"]),
-        "an alarm is another": of("monitoring", "PutMetricAlarm", alarmName="coreflux-mcp-prod-denied-read"),
         "a rule": of("events", "DisableRule", name="coreflux-mcp-prod-rotation-failures"),
-        "a rule's targets": of("events", "RemoveTargets", rule="coreflux-mcp-prod-rotation-failures", ids=["x"]),
-        "who is told": of("sns", "Unsubscribe", subscriptionArn=f"{TOPIC}:{KEY}"),
         "what tells": of("sns", "DeleteTopic", topicArn=TOPIC),
         "who reads the records": of("s3", "PutBucketPolicy", bucketName=BUCKET),
-        "how long the records are kept": of("s3", "PutBucketLifecycle", bucketName=BUCKET),
-        "the records' guard": of("s3", "DeleteBucketPublicAccessBlock", bucketName=BUCKET),
     },
 }
 """What each filter has to count."""
 
 QUIET: dict[str, Event] = {
     "the server's task reads": event(),
-    "what starts the task reads": event(session("coreflux-mcp-prod@task-start", name="0123456789abcdef")),
     "a rotation reads": event(
         session("coreflux-mcp-prod@rotate-mqtt", name="coreflux-mcp-prod-rotate-mqtt"), arn(MQTT)
     ),
     "an operator reads": event(session("secrets-operator", name="alice")),
     "another stack's secret is read": event(user(), ANOTHER_STACKS),
-    "another's secret is read": event(user(), ANOTHERS),
-    "another's secret is denied": denied(ANOTHERS, refusal(ANOTHERS)),
     "another stack's secret is denied": denied(None, refusal(ANOTHER_STACKS)),
-    "a read of what is not there": event(
-        user(), ANOTHERS, errorCode="ResourceNotFoundException", errorMessage="Secrets Manager can't find it"
-    ),
     "a description": event(user(), eventName="DescribeSecret"),
-    "a description is denied": denied(MQTT, "not authorized", eventName="DescribeSecret"),
     "another's secret is deleted": written("DeleteSecret", {"secretId": ANOTHERS}),
-    "a deletion is taken back": written("RestoreSecret"),
-    "a policy is looked at": event(user(), eventName="GetResourcePolicy"),
-    "another's policy": written("PutResourcePolicy", {"secretId": ANOTHERS, "resourcePolicy": "{}"}),
     "a rotation begins": written("RotateSecret", {"secretId": MQTT, "rotateImmediately": True}),
     "a version is written": event(session("coreflux-mcp-prod@rotate-mqtt"), arn(MQTT), eventName="PutSecretValue"),
-    "an operator writes a version": event(session("secrets-operator"), eventName="PutSecretValue"),
-    "an operator describes a secret": event(session("secrets-operator"), eventName="UpdateSecret"),
     "a label is moved": event(session("coreflux-mcp-prod@tick"), arn(MQTT), eventName="UpdateSecretVersionStage"),
-    "another's secret is written": written("PutSecretValue", {"secretId": ANOTHERS}),
-    "another's function is changed": of("lambda", LAMBDA_CODE, functionName="billing"),
     "another stack's function is changed": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod2-tick"),
     "a role of another stack is changed": iam("PutRolePolicy", roleName="coreflux-mcp-prod2@tick"),
-    "a role is looked at": iam("GetRole", roleName="coreflux-mcp-prod@tick"),
-    "another's key is made": iam("CreateAccessKey", userName="bob"),
-    "another's function is made": of("lambda", "CreateFunction20150331", role=f"arn:aws:iam::{ACCOUNT}:role/billing"),
-    "another's task is run": of("ecs", "RunTask", taskDefinition="billing:3"),
     "a new deployment": event(
         session("coreflux-mcp-prod@redeploy-service"),
         {"service": "coreflux-mcp-prod-server", "forceNewDeployment": True},
         eventName="UpdateService",
         eventSource="ecs.amazonaws.com",
     ),
-    "another's log is deleted": of("logs", "DeleteLogGroup", logGroupName="/billing"),
-    "another's alarm is deleted": of("monitoring", "DeleteAlarms", alarmNames=["billing"]),
     "another's rule is disabled": of("events", "DisableRule", name="billing"),
-    "another's bucket is opened": of("s3", "PutBucketPolicy", bucketName="billing"),
     "the key decrypts": of_key("Decrypt"),
     "another key is disabled": of_key("DisableKey", "of-somebody-else"),
-    "a key of that name elsewhere than in KMS": of_key("DisableKey") | {"eventSource": "elsewhere.amazonaws.com"},
-    "trails are looked at": of_trail("GetTrailStatus"),
 }
 """What none of them may count."""
 
@@ -288,22 +214,17 @@ def test_every_filter_of_the_stack_has_its_events() -> None:
     assert without == set()
 
 
-@pytest.mark.parametrize(("stack", "secrets_more"), [("prod", 24), ("x" * 100, 10)])
-def test_patterns_are_no_longer_than_aws_takes(stack: str, secrets_more: int) -> None:
+def test_patterns_are_no_longer_than_aws_takes() -> None:
     """With about as many secrets as the tick's role has room for (components/aws/room.py)."""
-    secrets = ", ".join(f"name-of-a-secret-{at}: {{fields: [value]}}" for at in range(secrets_more))
-    deployed = on_aws(", replicas: [eu-west-1]", operators=(OPERATOR, READER), stack=stack, secrets=f"{{{secrets}}}")
+    secrets = ", ".join(f"name-of-a-secret-{at}: {{fields: [value]}}" for at in range(10))
+    deployed = on_aws(
+        ", replicas: [eu-west-1]", operators=(OPERATOR, READER), stack="x" * 100, secrets=f"{{{secrets}}}"
+    )
 
     assert {one.name for one in deployed.of_type(FILTER) if len(one.inputs["pattern"]) > FILTER_LIMIT} == set()
     rules = deployed.of_type("aws:cloudwatch/eventRule:EventRule")
     assert len(rules) == 2
     assert {one.name for one in rules if len(one.inputs["eventPattern"]) > EVENT_LIMIT} == set()
-
-
-def test_the_list_of_operators_is_checked_by_the_longest_filter_that_names_them() -> None:
-    naming = [one.inputs["pattern"] for one in watched().of_type(FILTER) if "secrets-operator" in one.inputs["pattern"]]
-    assert len(naming) == 3
-    assert max(naming, key=len) == watched().resources["filter-undeclared-read"].inputs["pattern"]
 
 
 def _counted(event: Event) -> set[str]:
@@ -371,9 +292,6 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")
         pytest.param("rotation-failures", _service_event(name, secret), told, id=f"{name} of {secret[-20:]}")
         for name, secret, told in (
             ("RotationFailed", OWN, True),
-            ("RotationAbandoned", OWN, True),
-            ("TestRotationFailed", OWN, True),
-            ("RotationStarted", OWN, False),
             ("RotationSucceeded", OWN, False),
             ("RotationFailed", SOMEBODYS, False),
         )
@@ -383,11 +301,9 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")
         for label, secret, told in (
             ("AWSCURRENT", OWN, True),
             ("user-alice", OWN, False),
-            ("AWSCURRENT", SOMEBODYS, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
             ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task is given it
             ("AWSCURRENT", arn("coreflux-mcp/prod/_lease", suffix="-AbCdEf"), False),  # whoever rotates moves it
-            ("secretops.held.x", arn("coreflux-mcp/prod/_lease", suffix="-AbCdEf"), False),
         )
     ],
 )

@@ -5,13 +5,24 @@ The other test_azure_*.py each have a part of it; who may what is for test_azure
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.unit.azure_ids import SUBSCRIPTION, TENANT
+from secretops.entrypoints import lay_files
+from secretops.launcher.sources import open_source
+from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
+from secretops.manifest import Manifest
+from tests.unit.azure_ids import DOMAIN, SUBSCRIPTION, TENANT, client_id, object_id
 from tests.unit.azure_stack import (
+    IMAGE,
+    ISSUER,
+    OPERATOR,
+    assignments,
     ca,
     container,
     here,
@@ -19,17 +30,17 @@ from tests.unit.azure_stack import (
     manifest_of,
     on_azure,
     pods,
-    shipped,
+    role_of,
     store_of,
     trial,
+    variables,
     with_ca,
     with_every_option,
     wrong,
 )
-from tests.unit.harness import Deployed, texts
+from tests.unit.harness import Deployed, before, texts
 from tests.unit.test_components import SDKS, imported
 
-VAULT = "azure-native:keyvault:Vault"
 KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
 
 
@@ -41,7 +52,6 @@ def deployed(request: pytest.FixtureRequest) -> Deployed:
 
 def test_everything_is_made_in_the_one_subscription_of_the_file(deployed: Deployed) -> None:
     provider = inputs(deployed, "azure")
-
     assert (provider["subscriptionId"], provider["tenantId"]) == (SUBSCRIPTION, TENANT)
     assert not {"clientSecret", "clientId", "oidcToken"} & provider.keys()
     assert [
@@ -57,7 +67,6 @@ def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> N
 
 def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
     looks = re.compile(r"-----BEGIN (?!CERTIFICATE)|://[^/\s]*:[^/\s]*@|AccountKey=|SharedAccessSignature")
-
     assert deployed.of_type("azure-native:keyvault:Secret") == []
     assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
     assert deployed.secret_exports == ()
@@ -69,7 +78,6 @@ def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
 
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
     everything, before_anything = with_every_option(), with_every_option(preview=True)
-
     assert before_anything.resources.keys() == everything.resources.keys()
     assert inputs(before_anything, "vault") == inputs(everything, "vault")
     for output in ("references", "next", "trail", "gaps", "schedule"):
@@ -81,25 +89,8 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     canary = f"Canary{secrets.token_hex(12)}"
     for name in ("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "ARM_ACCESS_KEY", "MQTT_PASSWORD", "MCP_HTTP_TOKEN"):
         monkeypatch.setenv(name, canary)
-
     made = on_azure()
-
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("program", "sdks"),
-    [
-        ("on_azure", ["pulumi_azure_native"]),
-        ("for_this_machine", ["pulumi_azure_native"]),
-        ("for_pods", ["pulumi_azure_native", "pulumi_kubernetes"]),
-    ],
-)
-def test_a_program_imports_the_sdks_of_its_two_sides_alone(program: str, sdks: list[str]) -> None:
-    found = imported(f"from tests.unit import azure_stack; azure_stack.{program}()", SDKS | {"pulumi", "botocore"})
-
-    assert found == str(["pulumi", *sdks])
 
 
 @pytest.mark.real
@@ -109,27 +100,163 @@ def test_a_stack_file_is_judged_without_the_sdk() -> None:
         "StackFile.read(Path('examples/Pulumi.prod-azure.yaml').read_text()"
         f".replace('/etc/ssl/certs/prod-ca.crt', '{ca()}')).parse('prod')"
     )
-
     assert imported(program, SDKS) == "[]"
 
 
-def test_next_is_what_the_server_waits_for() -> None:
+RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
+
+
+def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
     prod = with_ca()
-    steps = ["put broker-admin", "put http-token", f"-n {inputs(prod, 'job')['jobName']} ", "status", "bootstrapped"]
-    places = [prod.exports["next"].find(step) for step in steps]
+    server = container(prod, "app")
+    source = server["args"][server["args"].index("--from") + 1]
+    assert source == f"azure-kv:{inputs(prod, 'vault')['vaultName']}.vault.azure.net/mqtt+agent-key+http-token"
+    open_source(source)  # which the launcher understands
+    assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
+    public = variables(server)
+    assert public.pop("AZURE_CLIENT_ID") == client_id("coreflux-prod-server")
+    assert public == {
+        "MQTT_BROKER": "mqtt.example.com",
+        "MQTT_PORT": "8883",
+        "MQTT_USE_TLS": "true",
+        "MQTT_PROTOCOL": "5",
+        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt",
+        "LOG_LEVEL": "WARNING",
+    }
+    assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
-    assert places == sorted(places) and -1 not in places, prod.exports["next"]
+
+@pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])
+def test_the_server_is_reached_from_its_environment_alone_unless_the_stack_says_otherwise(
+    deployed: Callable[[], Deployed], external: bool
+) -> None:
+    made = deployed()
+    ingress = inputs(made, "app")["configuration"]["ingress"]
+    assert (ingress["external"], ingress["allowInsecure"], ingress["targetPort"]) == (external, False, 8080)
+    host = f"coreflux-prod-server.{'' if external else 'internal.'}{DOMAIN}"
+    assert made.exports["server"] == f"https://{host}/mcp"
 
 
-@pytest.mark.parametrize(
-    "pair",
-    [
-        "prod-azure",
-        *(pytest.param(pair, marks=pytest.mark.slow) for pair in ("prod-azure-kubernetes", "dev-azure-local")),
-    ],
-)
-def test_a_shipped_example_deploys_once_its_ca_file_is_there(pair: str) -> None:
-    made = shipped(ca(), pair)
+def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None:
+    probes = {
+        made: {one["type"]: one for one in container(deployed, "app")["probes"]}
+        for made, deployed in (("first", with_ca()), ("bootstrapped", with_every_option()))
+    }
+    paths = {made: {kind: one["httpGet"]["path"] for kind, one in each.items()} for made, each in probes.items()}
+    assert paths["first"] == dict.fromkeys(["Startup", "Liveness", "Readiness"], "/healthz")
+    assert paths["bootstrapped"] == {"Startup": "/healthz", "Liveness": "/healthz", "Readiness": "/readyz"}
+    assert {one["httpGet"]["port"] for one in probes["first"].values()} == {8080}
 
-    assert wrong(made) == []
-    assert {"broker-admin", "mqtt", "agent-key"} <= store_of(manifest_of(made)).secrets.keys()
+
+@RUNS
+def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: str) -> None:
+    one = inputs(with_ca(), name)
+    settings = one["configuration"]["identitySettings"]
+    lives = {each["identity"].rpartition("/")[2]: each["lifecycle"] for each in settings}
+    own = "coreflux-prod-server" if name == "app" else "coreflux-prod-rotator"
+    assert lives == {own: "Main", "coreflux-prod-platform": "None"}
+    assert {each.rpartition("/")[2] for each in one["identity"]["userAssignedIdentities"]} == lives.keys()
+
+
+@pytest.fixture(scope="module")
+def prod() -> Deployed:
+    return with_ca()
+
+
+def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
+    configuration = inputs(prod, "job")["configuration"]
+    assert configuration["triggerType"] == "Schedule"
+    schedule = configuration["scheduleTriggerConfig"]
+    assert schedule == {"cronExpression": "0 * * * *", "parallelism": 1, "replicaCompletionCount": 1}
+    assert configuration["replicaTimeout"] < 3600
+    assert variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
+
+
+@pytest.mark.parametrize("job", ["job", "job-near-expiry"])
+def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str) -> None:
+    (first,) = inputs(prod, job)["template"]["initContainers"]
+    one = container(prod, job)
+    laid = lay_files.texts(first["args"], variables(first))
+    path = one["args"][one["args"].index("--manifest") + 1]
+    inside = Manifest.model_validate_json(laid[path])
+    assert inside.secrets == manifest_of(prod).secrets
+    assert store_of(inside).secrets == store_of(manifest_of(prod)).secrets
+    assert laid[inside.broker.ca_file or ""] == ca().read_text()
+    assert one["args"][:2] == ["tick", "--scheduled"]
+    folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
+    assert folders == {str(Path(path).parent)}
+
+
+def test_an_expiry_starts_the_rotator_too_once_somebody_may(prod: Deployed) -> None:
+    events, queue, job = (inputs(prod, name) for name in ("expiry-events", "expiry-queue", "job-near-expiry"))
+    sent, scale = events["deliveryWithResourceIdentity"], job["configuration"]["eventTriggerConfig"]["scale"]
+    (rule,) = scale["rules"]
+    kinds = {kind.rpartition(".")[2] for kind in events["filter"]["includedEventTypes"]}
+    assert kinds == {"SecretNearExpiry", "SecretExpired"}
+    names = {"accountName": queue["accountName"], "queueName": queue["queueName"]}
+    assert sent["destination"]["queueName"] == queue["queueName"]
+    assert rule["metadata"] == {**names, "queueLength": "1"}
+    assert rule["identity"] in job["identity"]["userAssignedIdentities"]
+    gone = sent["destination"]["queueMessageTimeToLiveInSeconds"]
+    assert gone == 2 * scale["pollingInterval"], "an event is gone after two looks, because nobody takes it"
+    assert {"events-are-queued", "environment"} <= before(prod, "expiry-events"), "a role is believed in minutes later"
+    assert "platform-looks-into-queue" in before(prod, "job-near-expiry")
+
+
+SYNC = object_id("coreflux-prod-sync")
+OF_SERVER = ("mqtt", "agent-key", "http-token")
+
+
+def reads(deployed: Deployed, principal: str) -> set[str]:
+    """Secrets that are read by somebody who does not write them."""
+    return {
+        one["scope"].rpartition("/secrets/")[2]
+        for one in assignments(deployed)
+        if one["principalId"] == principal and role_of(one) == "Key Vault Secrets User"
+    }
+
+
+@pytest.mark.parametrize("pair", ["pods", "here"])
+def test_rotation_trail_and_alerts_are_those_of_a_server_on_azure(pair: str) -> None:
+    deployed = {"pods": pods, "here": here}[pair]()
+    wanted = {"job", "job-near-expiry", "vault-audit", "alert-undeclared-read", "alert-access-change"}
+    assert wanted <= deployed.resources.keys()
+    assert "app" not in deployed.resources
+    assert inputs(deployed, "job")["template"]["containers"][0]["image"] == IMAGE
+
+
+def test_external_secrets_reads_as_an_account_that_entra_takes_for_an_identity() -> None:
+    account, federation = inputs(pods(), "sync-account")["metadata"], inputs(pods(), "sync-federation")
+    assert account["annotations"] == {
+        "azure.workload.identity/client-id": client_id("coreflux-prod-sync"),
+        "azure.workload.identity/tenant-id": TENANT,
+    }
+    assert federation["subject"] == f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert (federation["issuer"], federation["audiences"]) == (ISSUER, ["api://AzureADTokenExchange"])
+    assert federation["resourceName"] == "coreflux-prod-sync"
+    assert "annotations" not in inputs(pods(), "server-account")["metadata"]
+
+
+def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> None:
+    store = store_of(manifest_of(pods()))
+    assert inputs(pods(), "secret-store")["spec"]["provider"] == {
+        "azurekv": {
+            "authType": "WorkloadIdentity",
+            "vaultUrl": store.vault,
+            "serviceAccountRef": {"name": "coreflux-mcp-sync"},
+        }
+    }
+    assert reads(pods(), SYNC) == set(OF_SERVER)
+    extracted = {name: inputs(pods(), f"synced-{name}")["spec"]["dataFrom"][0]["extract"]["key"] for name in OF_SERVER}
+    assert extracted == {name: store.secrets[name] for name in OF_SERVER}
+    assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), OPERATOR)
+
+
+def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
+    files = inputs(here(), "server-files")["files"]
+    (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
+    source = entry["args"][entry["args"].index("--from") + 1]
+    assert source == f"azure-kv:{store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
+    open_source(source)  # which the launcher understands
+    assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
+    assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from secretops.entrypoints import lay_files
-from settings import ConfigurationError
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.azure_stack import (
     ENDPOINT,
     ENDPOINTS,
     ISSUER,
-    OPERATOR,
     READER,
     REGISTRY,
     SUBNET,
@@ -37,25 +35,15 @@ HERE = f"kind: local, reader: '{READER}'"
     [
         ({"store": ", network: {addresses: [203.0.113.7]}"}, "store.network:"),
         ({"server": ", ingress: network"}, "server.ingress:"),
-        ({"server": ", ingress: public"}, "server.ingress"),
-        ({"server": ", replicas: 1"}, "server.replicas"),
         ({"secrets": "{mqtt-pending: {fields: [a], readers: [rotator]}}"}, "secrets.mqtt-pending:"),
         ({"secrets": "{plant-db: {fields: [url]}}"}, "secrets.plant-db:"),
         ({"store": f', subnet: "{SUBNET}", network: {{}}'}, "store.network:"),
-        ({"store": f', subnet: "{SUBNET}", network: {{subnets: ["{SUBNET}"]}}'}, "store.network:"),
-        ({"store": ", generation: 0"}, "store.generation"),
-        ({"store": ", retention_days: 3650"}, "store.retention_days"),
-        ({"store": ", subnet: plant"}, "store.subnet"),
-        ({"store": ", resource_group: 'plant.'"}, "store.resource_group"),
         ({"store": f', subnet: "{SUBNET.replace(SUBSCRIPTION, OTHER)}"'}, f"store.subnet: of subscription {OTHER}"),
         ({"rotation": "{grace_seconds: 239}"}, "rotation.grace_seconds: 239"),
         ({"kind": "kind: local", "image": ""}, "server.reader:"),
-        ({"kind": "kind: local, reader: 'arn:aws:iam::123456789012:role/x'", "image": ""}, "server.reader:"),
         ({"kind": HERE, "image": ""}, "store.image:"),
         ({"kind": "kind: kubernetes"}, "server.oidc_issuer:"),
-        ({"kind": "kind: kubernetes, oidc_issuer: 'http://x'"}, "server.oidc_issuer"),
         ({"kind": IN_A_CLUSTER, "store": f", registry: '{REGISTRY}'", "image": "x/y:1"}, "server.image:"),
-        ({"kind": IN_A_CLUSTER, "rotation": "{grace_seconds: 200}"}, "rotation.grace_seconds: 200"),
     ],
 )
 def test_what_cannot_work_is_refused_at_its_entry(entries: dict[str, str], entry: str) -> None:
@@ -65,13 +53,11 @@ def test_what_cannot_work_is_refused_at_its_entry(entries: dict[str, str], entry
 @pytest.mark.parametrize(
     "address",
     [
-        *("10.0.0.4", "172.31.255.255", "192.168.0.0/16", "999.1.1.1", "203.0.113.7/24", "203.0.113.7/31"),
-        *("203.0.113.7/32", "128.0.0.0/7", "2001:db8::1", "plant"),
+        *("10.0.0.4", "172.31.255.255", "999.1.1.1", "203.0.113.7/24", "203.0.113.7/31", "128.0.0.0/7", "2001:db8::1"),
     ],
 )
 def test_an_address_that_azures_firewalls_do_not_take_is_refused(address: str) -> None:
     (refusal,) = refusals(ADDRESS % address)
-
     assert refusal.startswith(f'store.network.addresses.0: "{address}"')
 
 
@@ -80,52 +66,23 @@ def test_an_address_of_the_internet_or_a_network_of_them_is_taken(address: str) 
     file_on_azure(ADDRESS % address).parse("prod")
 
 
-def test_somebody_has_to_put_values() -> None:
-    file = file_on_azure()
-    file.entries["store"] = file.entries["store"].replace(f'["{OPERATOR}"]', "[]")
-
-    with pytest.raises(ConfigurationError, match=r"store\.operators"):
-        file.parse("prod")
-
-
-def test_an_embedded_broker_is_reached_from_no_container() -> None:
-    file = file_on_azure()
-    file.entries["broker"] = '{"kind": "embedded"}'
-
-    with pytest.raises(ConfigurationError, match="which no container reaches"):
-        file.parse("dev")
-
-
 @pytest.mark.parametrize(
     ("endpoint", "key"),
     [
         (ENDPOINT.replace(ENDPOINTS, SUBNET), "subnet: /"),
-        (ENDPOINT.replace(ENDPOINTS, SUBNET.upper()), "subnet"),
-        (ENDPOINT.replace(ENDPOINTS, SUBNET.replace("plant", "PLANT")), "subnet: /"),
         (ENDPOINT.replace(ENDPOINTS, ENDPOINTS.replace(SUBSCRIPTION, OTHER)), f"subnet: of subscription {OTHER}"),
-        (ENDPOINT.replace("privatelink.blob", "privatelink.file"), "dns_zones.blob"),
         (re.sub(r', "queue": "[^"]*"', "", ENDPOINT), "dns_zones.queue"),
-        (ENDPOINT.replace('"vault": ', '"valt": '), "dns_zones.valt"),
     ],
 )
 def test_a_private_endpoint_that_azure_refuses_or_that_leaves_the_lease_out_is_refused(endpoint: str, key: str) -> None:
     found = refusals(PRIVATE % endpoint)
-
     assert any(refusal.startswith(f"store.network.private_endpoint.{key}") for refusal in found), found
 
 
-@pytest.mark.parametrize(
-    "image", ["example.com/mcp:1", "plants.azurecr.io/mcp:1", "plant-a.example.com/mcp:1", "azurecr.io/plant:1"]
-)
+@pytest.mark.parametrize("image", ["example.com/mcp:1", "plants.azurecr.io/mcp:1"])
 def test_an_image_of_another_registry_than_the_one_that_is_named_is_refused(image: str) -> None:
     (refusal,) = refusals(f', registry: "{REGISTRY}"', image=image)
-
     assert refusal.startswith(f"server.image: {image}")
-
-
-@pytest.mark.parametrize("image", ["plant.azurecr.io/mcp:1", "plant-a1b2c3d4.azurecr.io/mcp:1"])
-def test_a_login_server_may_have_a_label_behind_the_registrys_name(image: str) -> None:
-    file_on_azure(f', registry: "{REGISTRY}"', image=image).parse("prod")
 
 
 def test_a_bundle_that_no_variable_of_linux_holds_is_refused(tmp_path: Path) -> None:
@@ -134,7 +91,6 @@ def test_a_bundle_that_no_variable_of_linux_holds_is_refused(tmp_path: Path) -> 
     times = lay_files.LIMIT // len(one.read_bytes())
     fits.write_bytes(one.read_bytes() * times)
     more.write_bytes(one.read_bytes() * (times + 1))
-
     file_on_azure(broker=f', ca_file: "{fits}"').parse("prod")
     (refusal,) = refusals(broker=f', ca_file: "{more}"')
     assert refusal.startswith(f"broker.ca_file: {more}")

@@ -6,8 +6,6 @@ all below. There are no deny assignments and no conditions: the program makes no
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tests.unit.azure_ids import group_id, object_id
@@ -16,12 +14,11 @@ from tests.unit.azure_stack import (
     OPERATOR,
     assignments,
     every_role,
-    file_on_azure,
     production,
     role_of,
     with_every_option,
 )
-from tests.unit.harness import Deployed, before, deploy
+from tests.unit.harness import Deployed
 from tools.azure_roles import Action, allows, definitions
 
 OF_SECRETS, OF_STORAGE = "Microsoft.KeyVault/vaults/secrets", "Microsoft.Storage/storageAccounts"
@@ -35,7 +32,6 @@ PROD = "coreflux-prod-{}".format
 SERVER, ROTATOR, PLATFORM = (object_id(PROD(what)) for what in ("server", "rotator", "platform"))
 EVENTS = object_id(PROD("vault"))
 """The topic's own identity."""
-LEAVES, STAYS = "bbbbbbbb-cccc-dddd-eeee-ffffffffffff", "cccccccc-dddd-eeee-ffff-000000000000"
 SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token")
 PENDING = tuple(f"{secret}-pending" for secret in SECRETS)
 
@@ -84,7 +80,6 @@ READS = {
 def test_a_secret_is_read_by_its_declared_readers(prod: Deployed, principal: str) -> None:
     secrets = (*SECRETS, *PENDING, "another", "mqtt2")
     read = {secret for secret in secrets if may(prod, principal, GET, f"{vault(prod)}/secrets/{secret}")}
-
     assert read == ({*secrets} if principal == OPERATOR else READS[principal])
 
 
@@ -92,7 +87,6 @@ def test_a_secret_is_read_by_its_declared_readers(prod: Deployed, principal: str
 @pytest.mark.parametrize("action", [SET, UPDATE, RECOVER, DELETE, PURGE, BACKUP], ids=lambda action: action.name)
 def test_a_secret_is_written_by_the_rotator_and_operators_alone(prod: Deployed, principal: str, action: Action) -> None:
     written = [may(prod, principal, action, f"{vault(prod)}/secrets/{secret}") for secret in (*SECRETS, *PENDING)]
-
     assert set(written) == {principal in (ROTATOR, OPERATOR)}
 
 
@@ -115,32 +109,12 @@ def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Depl
             assert {who for who in principals if may(deployed, who, GET, scope)} == set(declared)
 
 
-def test_a_role_that_is_refused_on_a_secret_keeps_back_the_server_alone(prod: Deployed) -> None:
-    """As the page says of a subscription that assigns no role on a secret that is not there (--continue-on-error)."""
-    refused = {"server-reads-agent-key", "rotator-keeps-agent-key"}
-
-    assert {name for name in prod.resources if refused & before(prod, name)} == {"server", "app"}
-
-
 def test_a_reviewer_is_shown_every_role_assignment() -> None:
     assert GOLDEN.read_text() == every_role(), "python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt"
 
 
-def by_triple(*operators: str) -> dict[tuple[str, str, str], str]:
-    """(principal, role, scope) -> the name of the resource that assigns it, of a stack with these operators."""
-    file = file_on_azure()
-    file.entries["store"] = file.entries["store"].replace(f'["{OPERATOR}"]', json.dumps(operators))
-    return {
-        (one.inputs["principalId"], one.inputs["roleDefinitionId"], one.inputs["scope"]): one.name
-        for one in deploy(file, "prod").of_type("azure-native:authorization:RoleAssignment")
-    }
-
-
-@pytest.mark.slow
-def test_an_operator_who_leaves_takes_nobody_elses_assignments_with_him() -> None:
-    """Azure refuses the same principal, role and scope under another id, and what is gone is deleted last: so whatever
-    is still assigned is assigned by the same resource."""
-    was, becomes = by_triple(LEAVES, STAYS), by_triple(STAYS)
-
-    assert becomes.items() <= was.items()
-    assert STAYS in {who for who, _, _ in becomes}
+def test_an_operator_who_leaves_takes_nobody_elses_assignments_with_him(prod: Deployed) -> None:
+    """Azure refuses the same principal, role and scope under another id: so a name is by whom, not by a number."""
+    roles = prod.of_type("azure-native:authorization:RoleAssignment")
+    operators = [one.name for one in roles if one.inputs["principalId"] == OPERATOR]
+    assert operators and [name for name in operators if OPERATOR not in name] == []

@@ -59,27 +59,20 @@ NESTED = "[" * 600 + "]" * 600
     ("content", "part"),
     [
         (GOOD.encode("utf-16"), "not readable"),
-        ((GOOD + "\0").encode(), "not readable"),
         ((GOOD + f"{OWN}log_level: *{CANARY}\n").encode(), "line 5: not readable"),
-        ((GOOD + f"{OWN}log_level: !{CANARY} x\n").encode(), "line 5: not readable"),
-        ((GOOD + f"\t{OWN}log_level: INFO\n").encode(), "not readable"),
         ((GOOD + f"{OWN}log_level: '{CANARY}\n").encode(), "not readable"),
         ((GOOD + f"{OWN}rotation: {{~: 1}}\n").encode(), "line 5: not readable"),
-        ((GOOD + f"{OWN}rotation: {{[a]: 1}}\n").encode(), "line 5: not readable"),
         ((GOOD + f"{OWN}rotation: {{mqtt_days: 1, mqtt_days: 2}}\n").encode(), "line 5: not readable"),
-        ((GOOD + f"{OWN}rotation: !!set {{a}}\n").encode(), "not readable"),
         ((GOOD + f"{OWN}secrets: &all [*all]\n").encode(), "not readable"),
         ((GOOD + f"{OWN}secrets: {NESTED}\n").encode(), "not readable"),
         ((GOOD + f"{OWN}rotation: {{mqtt_days: {'9' * 5000}}}\n").encode(), "not readable"),
         ((GOOD + "  broker: {kind: embedded}\n").encode(), "a section is there twice"),
         (b"variables: {}\n", "it has no config:"),
-        (b"", "it has no config:"),
         ((GOOD + f"{OWN}rotation: '{'[' * 50_000}'\n").encode(), "rotation: text"),
-        ((GOOD + f"{OWN}rotation: 1:30\n").encode(), "rotation: text"),
         ((GOOD + '  "coreflux-mcp-secrets:log\\e[31m": x\n').encode(), "unknown section"),
         ((GOOD + f"{OWN}log_level: {'é' * 20_000}\n").encode(), "log_level: "),
     ],
-    ids=lambda value: value if isinstance(value, str) else repr(value[len(GOOD) : len(GOOD) + 50]),
+    ids=lambda value: value if isinstance(value, str) else "",  # a file has a canary, another in each worker
 )  # fmt: skip
 def test_a_file_that_is_no_stack_file_is_refused(tmp_path: Path, content: bytes, part: str) -> None:
     path = tmp_path / "Pulumi.dev.yaml"
@@ -132,11 +125,3 @@ def test_make_refuses_only_what_it_cannot_read(
     told = capsys.readouterr()
     assert CANARY not in told.out + told.err
     assert bool(told.err) == (code is not None)
-
-
-@pytest.mark.parametrize("files", [[], ["Pulumi.a.yaml", "Pulumi.b.yaml"]])
-def test_make_refuses_another_number_of_files_than_one(monkeypatch: pytest.MonkeyPatch, files: list[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["stack_file", *files])
-    with pytest.raises(SystemExit) as ended:
-        stack_file.main()
-    assert ended.value.code == ExitCode.USAGE

@@ -33,25 +33,9 @@ def named(name: str) -> Secret:
     return next(secret for secret in full() if secret.name == name)
 
 
-def test_kinds_that_do_not_alternate_have_no_users() -> None:
-    assert {secret.name for secret in full() if secret.users} == {"mqtt", "broker-admin"}
-    assert all(bool(secret.users) == secret.kind.alternates for secret in full())
-
-
 def test_the_server_never_reads_the_admins_credential() -> None:
     assert [secret.name for secret in full().for_reader(Reader.SERVER)] == ["mqtt", "agent-key", "client-cert", "db"]
     assert named("broker-admin").readers == (Reader.ROTATOR,)
-
-
-def test_cadences_are_the_stack_files() -> None:
-    assert {secret.name: secret.cadence_days for secret in full()} == {
-        "broker-admin": 45,
-        "mqtt": 30,
-        "agent-key": 60,
-        "client-cert": 365,
-        "db": 10,
-        "licence": 90,
-    }
 
 
 def test_a_declared_secret_is_supplied_by_an_operator_for_the_readers_it_names() -> None:
@@ -82,25 +66,12 @@ def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_t
     assert token.cadence_days == 90
 
 
-def test_a_bearer_token_that_a_stack_declares_is_there_once_and_as_declared() -> None:
-    declared = "{http-token: {fields: [token], remind_after_days: 30}}"
-    found = StackFile.read(ON_KUBERNETES % ("", declared)).parse("staging").catalogue
-
-    assert [secret.cadence_days for secret in found if secret.name == "http-token"] == [30]
-
-
 def test_a_certificate_that_cert_manager_keeps_is_none_of_secretops_secrets() -> None:
     issuer = ", certificate_issuer: {kind: Issuer, name: ca}"
 
     assert "client-cert" in [secret.name for secret in StackFile.read(ON_KUBERNETES % ("", "{}")).parse("s").catalogue]
     issued = StackFile.read(ON_KUBERNETES % (issuer, "{}")).parse("s").catalogue
     assert "client-cert" not in [secret.name for secret in issued]
-
-
-def test_every_secret_that_a_stack_cannot_declare_is_one_that_it_can_have() -> None:
-    agent = "{kind: owned, id: 01234567-89ab-cdef-0123-456789abcdef, url: 'https://it.agents.do-ai.run'}"
-    full = StackFile.read(f"{FULL}  issuer: {{kind: private-ca}}\n  agent: {agent}\n").parse("plant-7").catalogue
-    assert {secret.name for secret in full} - {"db", "licence"} == catalogue.GUIDE
 
 
 def test_a_ca_of_the_stacks_own_is_made_by_secretops_and_read_by_the_rotator_alone() -> None:

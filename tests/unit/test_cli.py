@@ -82,34 +82,13 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
 @pytest.mark.parametrize(
     ("arguments", "given", "code", "words"),
     [
-        pytest.param(["status", "--bogus"], b"", 2, ["--bogus"], id="an unknown option"),
-        pytest.param(["rotat"], b"", 2, ["rotat"], id="an unknown command"),
-        pytest.param(["rotate"], b"", 2, ["name"], id="a missing argument"),
         pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
         pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
         pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
-        pytest.param(["put", "nothing"], b"x", 2, ["no such secret"], id="put of an unknown secret"),
         pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
         pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
-        pytest.param(
-            ["put", "mqtt"],
-            b'{"username": "u", "password": "p", "extra": "1"}',
-            2,
-            ["extra"],
-            id="put with a field more",
-        ),
-        pytest.param(["put", "mqtt"], b"not json", 2, ["not a JSON object"], id="put of what is no JSON"),
-        pytest.param(["put", "mqtt"], b"[" * 100_000, 2, ["not a JSON object"], id="put of deep JSON"),
         pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
         pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
-        pytest.param(
-            ["put", "mqtt"],
-            b'{"username": "u", "password": "\\ud800"}',
-            2,
-            ["JSON object of strings"],
-            id="half a surrogate pair",
-        ),
-        pytest.param(["put", "agent-key", "--file", "other=x"], b"", 2, ["api-key"], id="--file of another field"),
         pytest.param(
             ["put", "agent-key", "--file", "api-key=/nowhere/at/all"], b"", 2, ["api-key: No such"], id="no such file"
         ),
@@ -120,13 +99,7 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
             ["no certificate", "PEM"],
             id="a certificate that is none",
         ),
-        pytest.param(
-            ["put", "mqtt"], b'{"username": "u", "password": "secret-p"}', 1, ["cannot connect"], id="broker down: put"
-        ),
         pytest.param(["rotate", "mqtt"], b"", 5, ["secretops put broker-admin"], id="rotate before the first admin"),
-        pytest.param(
-            ["rotate", "broker-admin"], b"", 5, ["secretops put broker-admin"], id="rotate the admin before the first"
-        ),
     ],
 )
 def test_a_mistake_ends_with_its_code_its_rule_and_its_remedy(
@@ -147,8 +120,8 @@ def test_a_value_as_an_argument_is_refused_and_not_repeated(stack: Stack) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"\x00\xff", b"null", b'{"project": "p"}', b"[" * 100_000],
-    ids=["empty", "binary", "null", "half", "deep"],
+    [b"\x00\xff", b'{"project": "p"}', b"[" * 100_000],
+    ids=["binary", "half", "deep"],
 )
 def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes) -> None:
     stack.file.write_bytes(text)
@@ -258,23 +231,15 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     assert "still-wanted" in stack.env.read_text()
 
 
-def test_a_purge_of_a_name_that_has_no_value_is_refused(stack: Stack) -> None:
-    stack.put("agent-key", {"api-key": "some"})
-    refused(run(stack, "purge", "agent-kee", "--destroy"), 2, "agent-kee: no value of it is kept", "one of agent-key")
-    assert run(stack, "status").returncode == 0
-
-
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
         (["put", "agent-key=Pasted-8Value"], "that is no secret of stack test"),
-        (["put", "Pasted8Value"], "if it was a value, it is known now"),
         (["put", "agent-key", "Pasted8Value"], "if it was the value, it is known now"),
-        (["rotate", "agent-key", "Pasted8Value"], "if it was one, it is known now"),
         (["compromise", "agent-key", "Pasted8Value"], "-> secretops compromise --help"),
         (["purge", "Pasted8Value"], "that: no value of it is kept"),
     ],
-    ids=["a pair", "no name", "put", "rotate", "compromise", "purge"],
+    ids=["a pair", "put", "compromise", "purge"],
 )
 def test_what_may_be_a_value_is_not_repeated(typed: list[str], told: str, stack: Stack) -> None:
     done = run(stack, *typed, given=b"x")
@@ -298,27 +263,6 @@ def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
     assert stack.session().store.kept() == ()
 
 
-@pytest.mark.slow
-@pytest.mark.real
-def test_who_stops_at_a_question_has_begun_nothing_and_is_told_where_it_stopped(stack: Stack) -> None:
-    stack.put("agent-key", {"api-key": "still-wanted"})
-    for command in (["put", "agent-key"], ["purge", "--destroy"], ["compromise", "agent-key"]):
-        ours, theirs = pty.openpty()
-        with subprocess.Popen(
-            stack.command(*command), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True
-        ) as asked:
-            assert asked.stderr
-            told = b""
-            while not told.endswith((b"api-key:", b"to go on:")):  # the question
-                told += asked.stderr.read(1)
-            asked.send_signal(signal.SIGTERM)
-            told = asked.communicate(timeout=DEADLINE)[1]
-        os.close(ours)
-        os.close(theirs)
-        assert (asked.returncode, told.splitlines()[-1].strip()) == (1, b"stopped at the question"), command
-    assert stack.session().store.kept() == ("agent-key",)
-
-
 @pytest.mark.real
 @pytest.mark.parametrize(("typed", "code"), [("prod", 2), ("test", 0)])
 def test_a_purge_on_a_terminal_asks_for_the_stacks_name(typed: str, code: int, stack: Stack) -> None:
@@ -336,16 +280,7 @@ def test_a_purge_on_a_terminal_asks_for_the_stacks_name(typed: str, code: int, s
     assert stack.session().store.kept() == (("agent-key",) if code else ())
 
 
-COMMANDS = (
-    ["status"],
-    ["tick"],
-    ["put", "agent-key"],
-    ["doctor"],
-    ["broker", "start"],
-)
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [["status"], ["put", "agent-key"], ["broker", "start"]], ids=" ".join)
 def test_another_stacks_folder_is_neither_shown_nor_changed(command: list[str], stack: Stack, tmp_path: Path) -> None:
     stack.put("agent-key", {"api-key": "of-theirs"})
     theirs = stack.manifest.model_copy(update={"stack": "theirs"})
@@ -417,10 +352,7 @@ def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_pr
     assert (waiting.returncode, said) == (1, b"stopped; what was begun is finished by the next tick\n")
 
 
-@pytest.mark.parametrize(
-    "token", ["short", "has a space and is long enough for it", "ünïcöde-that-is-long-enough-for-it"]
-)
-def test_a_token_that_the_launcher_would_refuse_is_not_published(token: str, tmp_path: Path, stack: Stack) -> None:
+def test_a_token_that_the_launcher_would_refuse_is_not_published(tmp_path: Path, stack: Stack) -> None:
     own = Secret(
         name="http-token", kind=SecretKind.SUPPLIED, fields=("token",), readers=(Reader.SERVER,), cadence_days=90
     )
@@ -429,5 +361,7 @@ def test_a_token_that_the_launcher_would_refuse_is_not_published(token: str, tmp
         manifest_file=tmp_path / "guarded.json",
     )
     guarded.file.write_text(guarded.manifest.model_dump_json())
-    refused(run(guarded, "put", "http-token", given=token.encode()), 2, "openssl rand -hex 32")
+    refused(
+        run(guarded, "put", "http-token", given=b"has a space and is long enough for it"), 2, "openssl rand -hex 32"
+    )
     assert guarded.session().store.versions("http-token").all == ()

@@ -42,13 +42,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
-def test_it_registers_the_same_resources_with_the_same_inputs(both: Both, preview: bool) -> None:
+def test_it_registers_the_same_resources_and_exports_the_same(both: Both, preview: bool) -> None:
     wanted = {name: told(one) for name, one in custom(both.stack[preview]).items()}
     assert {name: told(one) for name, one in both.flat[preview].resources.items()} == wanted
-
-
-@pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
-def test_it_exports_the_same(both: Both, preview: bool) -> None:
     assert opened(both.flat[preview].exports) == opened(both.stack[preview].exports)
 
 

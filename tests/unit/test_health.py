@@ -44,27 +44,27 @@ def standing(*waiting: str) -> bytes:
     return json.dumps({"ready": False, "waiting_for": list(waiting), "broker": "not connected"}).encode()
 
 
-def test_who_serves_is_healthy_and_it_is_remembered(tmp_path: Path) -> None:
-    with answering(200, b'{"ready": true, "waiting_for": []}') as address:
-        assert told(address, tmp_path / "served") == ""
-    assert (tmp_path / "served").exists()
-
-
-def test_who_has_its_values_and_does_not_serve_never_takes_over(tmp_path: Path) -> None:
-    with answering(503, standing()) as address:
-        assert told(address, tmp_path / "served") == "HTTP 503: it has its values and does not serve"
-
-
-def test_who_waits_for_first_values_is_healthy(tmp_path: Path) -> None:
-    with answering(503, standing("mqtt", "http-token")) as address:
-        assert told(address, tmp_path / "served") == ""
-    assert not (tmp_path / "served").exists()
-
-
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"{}"])
-def test_an_answer_that_says_nothing_is_no_waiting(tmp_path: Path, body: bytes) -> None:
-    with answering(503, body) as address:
-        assert told(address, tmp_path / "served")
+@pytest.mark.parametrize(
+    ("status", "body", "has_served", "healthy"),
+    [
+        (200, b'{"ready": true, "waiting_for": []}', False, True),
+        (503, standing(), False, False),  # it has its values, and may not take over
+        (503, standing("mqtt", "http-token"), False, True),
+        (503, standing(), True, True),  # the broker is away
+        (503, b"", False, False),
+        (503, b"[]", False, False),
+    ],
+    ids=["serves", "never served", "waits for first values", "has served", "no answer", "another answer"],
+)
+def test_health_is_by_the_answer_and_by_whether_it_has_served(
+    status: int, body: bytes, has_served: bool, healthy: bool, tmp_path: Path
+) -> None:
+    served = tmp_path / "served"
+    if has_served:
+        served.touch()
+    with answering(status, body) as address:
+        assert (told(address, served) == "") is healthy
+    assert served.exists() is (has_served or status == 200)
 
 
 def test_who_does_not_answer_is_not_healthy_though_it_has_served(tmp_path: Path) -> None:
@@ -72,9 +72,3 @@ def test_who_does_not_answer_is_not_healthy_though_it_has_served(tmp_path: Path)
     with answering(200, b"{}") as address:
         pass
     assert told(address, tmp_path / "served").startswith("no answer: ")
-
-
-def test_who_has_served_stays_while_the_broker_is_away(tmp_path: Path) -> None:
-    (tmp_path / "served").touch()
-    with answering(503, standing()) as address:
-        assert told(address, tmp_path / "served") == ""

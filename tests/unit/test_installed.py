@@ -10,11 +10,10 @@ import pytest
 
 from secretops import installed
 
-SOURCES = Path(installed.__file__).parent
-
 
 def test_no_text_of_secretops_names_an_extra_of_a_package_that_is_somebody_elses() -> None:
-    assert [path.name for path in SOURCES.rglob("*.py") if "secretops[" in path.read_text()] == []
+    sources = Path(installed.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if "secretops[" in path.read_text()] == []
 
 
 def test_in_the_clone_its_own_command_is_the_remedy() -> None:

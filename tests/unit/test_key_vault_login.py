@@ -18,7 +18,6 @@ from azure.core.credentials import TokenRequestOptions
 from secretops.errors import UnreachableError, UsageError
 from secretops.manifest import AzureStore
 from secretops.stores.key_vault import api, lease
-from secretops.stores.key_vault.errors import telling
 from secretops.stores.key_vault.lease import LeaseBlob
 from secretops.stores.key_vault.login import Login
 from secretops.trails.workspace import Workspace
@@ -52,24 +51,6 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
     return lines
-
-
-@pytest.fixture
-def another_login(asked: Path) -> None:
-    """A person who is logged in to another tenant alone."""
-    program = asked.with_name("az")
-    told = "ERROR: User does not exist in MSAL token cache. Run `az login`."
-    program.write_text(f"#!{sys.executable}\nimport sys\nsys.exit({told!r})\n")
-
-
-@pytest.mark.usefixtures("another_login")
-def test_who_is_logged_in_to_another_tenant_is_told_the_stacks() -> None:
-    with telling("read", STORE.vault, "mqtt"), pytest.raises(UsageError) as caught:
-        Login(OURS).get_token_info(SCOPE)
-    assert f"az login --tenant {OURS.lower()}" in caught.value.remedy
-    with pytest.raises(UsageError) as told, telling("read", STORE.vault, "mqtt"):
-        Login().get_token_info(SCOPE)
-    assert "--tenant" not in told.value.remedy, "the launcher knows none"
 
 
 def ask_the_lease() -> None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import UsageError
+from secretops.stores import kubeconfig
 from secretops.stores.kubeconfig import Chosen, chosen
+from secretops.stores.kubernetes.api import Api
+from secretops.stores.kubernetes.kubeconfig import connect
+from secretops.values import new_password
+from tests.real.control_plane import kubeconfig as kubeconfig_of
+from tests.real.control_plane import make_keys
 
 
 def read(folder: Path, server: str, *, names: tuple[Any, ...] = ("test",), token: str = "") -> Chosen | None:
@@ -46,3 +56,144 @@ def test_contexts_whose_names_yaml_takes_for_numbers_are_listed_with_the_others(
     with pytest.raises(UsageError, match="no context test") as error:
         read(tmp_path, "https://k8s.example.com", names=("c", 1))
     assert "one of 1, c" in str(error.value)
+
+
+@pytest.fixture
+def admin(tmp_path: Path) -> Path:
+    """The kubeconfig of an API server that is not there."""
+    make_keys(tmp_path)
+    return kubeconfig_of(tmp_path, 1, "admin", groups=("system:masters",))
+
+
+BROKEN: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
+    ("no such context", lambda c: c.update({"current-context": "gone"}), r"no context gone[\s\S]*one of test"),
+    ("no current context", lambda c: c.pop("current-context"), r"no current context[\s\S]*one of test"),
+    ("no such user", lambda c: c["contexts"][0]["context"].update(user="gone"), "names user gone"),
+    ("no such cluster", lambda c: c["contexts"][0]["context"].update(cluster="gone"), "names cluster gone"),
+    ("no list", lambda c: c.update(users="none"), "does not read as a way"),
+    ("no PEM", lambda c: c["users"][0]["user"].update({"client-key-data": "bm8="}), "does not read as a way"),
+    ("no base64", lambda c: c["users"][0]["user"].update({"client-key-data": "n"}), "does not read as a way"),
+    ("no such file", lambda c: c["clusters"][0]["cluster"].update({"certificate-authority": "gone"}), "does not read"),
+    ("in the clear", lambda c: c["clusters"][0]["cluster"].update(server="http://10.0.0.1"), "is not https"),
+    (
+        "to anybody",
+        lambda c: c["clusters"][0]["cluster"].update({"server": "https://10.0.0.1", "insecure-skip-tls-verify": True}),
+        "insecure-skip-tls-verify",
+    ),
+    ("as somebody else", lambda c: c["users"][0]["user"].update({"as": "root"}), "sets as"),
+    (
+        "a plugin that is not there",
+        lambda c: c["users"][0].update(user={"exec": {"apiVersion": "v1", "command": "gone-plugin"}}),
+        "gone-plugin, which the kubeconfig logs in with, can't be run",
+    ),
+    (
+        "a plugin that fails",
+        lambda c: c["users"][0].update(
+            user={"exec": {"apiVersion": "v1", "command": "false", "installHint": "log in there"}}
+        ),
+        r"false, [^:]* ended with 1[\s\S]*-> log in there",
+    ),
+    (
+        "a plugin that says nothing",
+        lambda c: c["users"][0].update(user={"exec": {"apiVersion": "v1", "command": "true"}}),
+        "gave no credential",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "told"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_a_kubeconfig_that_leads_nowhere_is_told(
+    admin: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], told: str
+) -> None:
+    content = json.loads(admin.read_text())
+    key = content["users"][0]["user"]["client-key-data"]
+    change(content)
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=told) as caught:
+        connect(None, {"KUBECONFIG": str(path)})
+    assert key not in str(caught.value)
+
+
+def test_a_file_that_is_no_kubeconfig_is_told_without_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    for text in ("password: [hush-hush", "hush-hush", "clusters: [hush-hush]"):
+        path.write_text(text)
+        with pytest.raises(UsageError) as caught:
+            connect(None, {"KUBECONFIG": str(path)})
+        assert str(path) in str(caught.value)
+        assert "hush" not in str(caught.value)
+    with pytest.raises(UsageError, match="there is no kubeconfig"):
+        connect(None, {"KUBECONFIG": str(tmp_path / "none")})
+
+
+def test_files_are_merged_as_kubectl_does_and_the_stacks_context_is_taken(admin: Path, tmp_path: Path) -> None:
+    """The context in one, its user in another; the first that names something wins; a path is its own file's."""
+    whole = json.loads(admin.read_text())
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "ca.crt").write_bytes((tmp_path / "ca.crt").read_bytes())
+    first = {"contexts": whole["contexts"], "users": [{"name": "other", "user": {}}], "current-context": "nowhere"}
+    where = {"server": "https://k8s.example", "certificate-authority": "ca.crt"}
+    second = {"clusters": [{"name": "test", "cluster": where}], "users": whole["users"], "current-context": "test"}
+    third = {"clusters": [{"name": "test", "cluster": {"server": "https://10.0.0.1"}}]}
+    files = {"a": first, "b/c": second, "d": third}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    named = ":".join(str(tmp_path / name) for name in ("missing", *files))
+    assert connect("test", {"KUBECONFIG": named}).server == "https://k8s.example"
+    with pytest.raises(UsageError, match="no context nowhere"):
+        connect(None, {"KUBECONFIG": named})
+
+
+def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) -> None:
+    """Which lightkube by itself does not run."""
+    plugin, content = tmp_path / "plugin.py", json.loads(admin.read_text())
+    plugin.write_text(
+        "import json, os, sys\n"
+        "asked = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
+        "assert asked['kind'] == 'ExecCredential' and os.environ['HINT'] == 'yes' and sys.argv[1:] == ['login']\n"
+        "status = {'token': 'of-the-plugin'}\n"
+        "print(json.dumps({'apiVersion': asked['apiVersion'], 'kind': 'ExecCredential', 'status': status}))\n"
+    )
+    content["users"][0]["user"] = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": sys.executable,
+            "args": [str(plugin), "login"],
+            "env": [{"name": "HINT", "value": "yes"}],
+            "interactiveMode": "Never",
+        }
+    }
+    admin.write_text(json.dumps(content))
+    user = connect(None, {"KUBECONFIG": str(admin)}).client.config.user
+    assert user
+    assert user.token == "of-the-plugin"  # nosec B105
+
+
+def test_in_a_pod_its_service_account_is_taken_unless_kubeconfig_is_set(
+    admin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"token": new_password(), "namespace": "plant", "ca.crt": (tmp_path / "ca.crt").read_text()}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", str(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    in_a_pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+    found = connect("the-operators", in_a_pod)
+    assert found.server == "https://10.96.0.1:443"
+    assert found.identity == "this pod's service account"
+    with pytest.raises(UsageError, match="no context the-operators"):
+        connect("the-operators", {**in_a_pod, "KUBECONFIG": str(admin)})
+    (tmp_path / "token").unlink()
+    with pytest.raises(UsageError, match="this pod's service account"):
+        connect(None, in_a_pod)
+
+
+def test_a_token_that_is_not_where_the_kubeconfig_says_is_a_usage_error(admin: Path) -> None:
+    content = json.loads(admin.read_text())
+    content["users"][0]["user"] = {"tokenFile": "gone"}
+    admin.write_text(json.dumps(content))
+    environment = {"KUBECONFIG": str(admin)}
+    with pytest.raises(UsageError, match="its token can't be read"):
+        Api("plant", open_connection=functools.partial(connect, environment=environment)).get(Secret, "versions")

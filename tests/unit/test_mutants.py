@@ -36,9 +36,12 @@ def test_mutant_has_one_address_and_tests_that_exist(mutant: Mutant) -> None:
 
 
 def test_address_is_refused_when_it_matches_nothing_or_more_than_one_place() -> None:
-    known = {"id": "x", "bug": "", "package": "tools", "becomes": "pass", "killed_by": ()}
+    def at(expression: str) -> Mutant:
+        return Mutant(
+            id="x", bug="", package="tools", where="main", expression=expression, becomes="pass", killed_by=()
+        )
 
     with pytest.raises(AddressError, match="nowhere"):
-        find_place(Mutant(**known, where="main", expression="no_such_name()"))
+        find_place(at("no_such_name()"))
     with pytest.raises(AddressError, match="exactly one"):
-        find_place(Mutant(**known, where="main", expression="return 0"))
+        find_place(at("return 0"))

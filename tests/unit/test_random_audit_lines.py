@@ -89,23 +89,3 @@ def test_a_line_of_anything_is_counted_or_refused_in_the_log_of(log: str, tmp_pa
         assert view.rows, "the good line is told of whatever lies beside it"
 
     holds()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"time": "0001-01-01T00:00:00+14:00"},
-        {"operation": []},
-        {"secret": []},
-        {"secret": None},
-        {"actor": 5},
-    ],
-    ids=["before the calendar", "no operation", "a list", "nothing", "a number"],
-)
-def test_a_record_that_was_once_a_traceback_is_a_broken_line(changes: dict[str, Any], tmp_path: Path) -> None:
-    file = tmp_path / "access.jsonl"
-    file.write_text(f"{json.dumps(RECORDS[0])}\n{json.dumps({**RECORDS[0], **changes})}\n")
-
-    view = audit(DOTENV, [str(file)], reader="*")
-
-    assert (view.lines, view.broken, len(view.rows)) == (2, 1, 1)

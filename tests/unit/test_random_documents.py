@@ -20,11 +20,11 @@ from pydantic import BaseModel
 from secretops.access import AccessRecords
 from secretops.broker.users import USERS_FILE, Users
 from secretops.engine.journal import Entry, JournalFile
-from secretops.engine.state import Stage, Version, Versions
+from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
 from secretops.launcher import polled
 from secretops.launcher.json_source import Json
-from secretops.manifest import Manifest
+from secretops.manifest import DotenvStore
 from secretops.operations import stack as manifests
 from secretops.operations.compromise import incident, kept
 from secretops.operations.history import _entries as entries_of_a_log
@@ -91,16 +91,7 @@ def of_bytes(read: Read) -> Reader:
 
 
 def dotenv(folder: Path) -> DotenvVersionStore:
-    location = (
-        test_swarm_events.STORE
-        and Manifest.model_validate(
-            {
-                **test_swarm_events.MANIFEST.model_dump(),
-                "store": {"kind": "dotenv", "root": str(folder), "variables": {"mqtt": {"password": "MQTT_PASSWORD"}}},
-            }
-        ).store
-    )
-    assert location.kind == "dotenv"
+    location = DotenvStore(root=str(folder), variables={"mqtt": {"password": "MQTT_PASSWORD"}})
     (folder / "log").mkdir(exist_ok=True)
     return DotenvVersionStore(location, AccessRecords(folder / "log" / "access.jsonl", "operator:me@here"))
 
@@ -266,13 +257,7 @@ def test_a_document_of_anything_is_read_passed_over_or_told_of_in_words_where_it
     holds()
 
 
-def test_a_time_without_a_zone_is_none_of_a_version() -> None:
-    """It could be compared with no other, which is a traceback in the middle of a rotation."""
-    with pytest.raises(ValueError, match="no zone"):
-        Version(id="v1", stage=Stage.CURRENT, created=datetime(2026, 3, 1))
-
-
-@pytest.mark.parametrize("named", ["../mine", "/etc/passwd", "secrets/*", "", "{x}", "secrets/../../mine"])
+@pytest.mark.parametrize("named", ["../mine", "/etc/passwd", "secrets/../../mine"])
 def test_what_a_foreign_note_names_outside_of_a_store_is_not_removed(named: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine")

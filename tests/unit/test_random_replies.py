@@ -20,7 +20,7 @@ from secretops.errors import RefusedError
 from secretops.replicas import REPORTS, _collect
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import Commands
-from secretops.targets.mosquitto import DynamicSecurity, _client
+from secretops.targets.mosquitto import DynamicSecurity
 from tests.unit.fuzz import BOUNDED, JSON, SPITEFUL, texts
 
 TOKEN = "0011223344556677"
@@ -79,17 +79,6 @@ def test_mosquittos_plugin_may_answer_anything(replies: list[bytes]) -> None:
 
 
 @BOUNDED
-@given(JSON | SPITEFUL)
-def test_a_client_that_reads_otherwise_has_no_role(said: Any) -> None:
-    for found in (
-        _client({"client": said}),
-        _client({"client": {"roles": said}}),
-        _client({"client": {"roles": [said]}}),
-    ):
-        assert isinstance(found.get("roles", []), list)
-
-
-@BOUNDED
 @given(st.lists(texts(COREFLUX), max_size=3))
 def test_a_coreflux_broker_may_answer_anything(replies: list[bytes]) -> None:
     try:
@@ -126,11 +115,9 @@ def test_anybody_may_report_anything_as_a_replica(payload: bytes, topic: str) ->
         assert all(isinstance(text, str) for text in (replica.id, replica.user, replica.secret, replica.version))
 
 
-@pytest.mark.parametrize("deep", [b"[" * 100_000, b'{"responses":' * 50_000, b"9" * 10_000])
-def test_an_answer_so_deep_or_long_that_json_is_not_read_is_none(deep: bytes) -> None:
-    for ask in (
-        lambda: DynamicSecurity(connection([deep])).run("listRoles"),
-        lambda: Commands(connection([deep])).run("listUserGroups", "admin"),
-    ):
-        with pytest.raises(RefusedError):
-            ask()
+def test_an_answer_too_deep_for_json_is_none() -> None:
+    deep = b'{"responses":' * 50_000
+    with pytest.raises(RefusedError):
+        DynamicSecurity(connection([deep])).run("listRoles")
+    with pytest.raises(RefusedError):
+        Commands(connection([deep])).run("listUserGroups", "admin")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
-import warnings
 from pathlib import Path
 
 import pulumi
 import pytest
-from cryptography import x509
-from cryptography.utils import CryptographyDeprecationWarning
 
 from components.broker import broker_location, ca_bundle, public_variables
 from components.contradictions import doubts
@@ -60,9 +57,9 @@ def broker(entry: str) -> str:
     return f"{{kind: coreflux, host: mqtt.example.com, {entry}}}"
 
 
-def on_kubernetes(entry: str = "", *, image: str = IMAGE) -> dict[str, str]:
+def on_kubernetes(entry: str = "") -> dict[str, str]:
     """The Kubernetes platform's two sections, the server's with more entries."""
-    return {"store": "{kind: kubernetes}", "server": f'{{kind: kubernetes, image: "{image}"{entry}}}'}
+    return {"store": "{kind: kubernetes}", "server": f'{{kind: kubernetes, image: "{IMAGE}"{entry}}}'}
 
 
 def on_aws(store: str = "", server: str = "") -> dict[str, str]:
@@ -83,22 +80,13 @@ def in_govcloud() -> str:
     return f"{store.removesuffix('}')}, alert_topic: 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:alarms'}}"
 
 
-@pytest.mark.parametrize(
-    ("stack", "environment", "entry", "remedy"),
-    [
-        ("plant", None, "{kind: embedded}", "environment: development"),
-        ("dev", "staging", "{kind: embedded}", "its host"),
-        ("plant", None, broker("tls: false"), "broker.ca_file"),
-    ],
-)
-def test_an_environment_by_the_stacks_name_can_be_corrected_there(
-    stack: str, environment: str | None, entry: str, remedy: str
-) -> None:
-    (problem,) = problems(stack_file(environment=environment, broker=entry), stack)
+def test_an_environment_by_the_stacks_name_can_be_corrected_there() -> None:
+    (by_name,) = problems(stack_file(broker="{kind: embedded}"), "plant")
+    (said,) = problems(stack_file(environment="staging", broker="{kind: embedded}"), "dev")
 
-    assert problem.remedy.endswith(remedy) or remedy in problem.remedy
-    assert ("stack's name" in problem.what) == (environment is None)
-    stack_file(environment="development", broker=entry).parse(stack)
+    assert "stack's name" in by_name.what and by_name.remedy.endswith("environment: development")
+    assert "stack's name" not in said.what and "its host" in said.remedy
+    stack_file(environment="development", broker="{kind: embedded}").parse("plant")
 
 
 @pytest.mark.parametrize(("sections", "good"), [(on_aws(), False), (on_kubernetes(), True)], ids=["task", "file"])
@@ -116,20 +104,13 @@ def test_a_whole_bundle_of_cas_is_refused_only_in_a_task_definition(
         assert problem.what.startswith("broker.ca_file: ") and "at most 49152" in problem.rule
 
 
-@pytest.mark.parametrize(
-    ("store", "parts"),
-    [
-        (AWS_STORE.replace("eu-central-1", "eu-wset-1"), ["store.region: eu-wset-1", "did you mean eu-west-1?"]),
-        (f"{AWS_STORE.removesuffix('}')}, replicas: [sa-esat-1]}}", ["store.replicas: sa-esat-1", "mean sa-east-1?"]),
-        (AWS_STORE.replace("eu-central-1", "mx-northwest-9"), ["store.region: mx-northwest-9"]),
-        (in_govcloud(), []),
-    ],
-)
-def test_a_region_that_the_sdk_does_not_know_is_warned_of_and_goes_on(store: str, parts: list[str]) -> None:
-    found = list(doubts(stack_file(store=store, server=on_aws()["server"]).parse("prod").store))
+def test_a_region_that_the_sdk_does_not_know_is_warned_of_and_goes_on() -> None:
+    def found(store: str) -> list[str]:
+        return list(doubts(stack_file(store=store, server=on_aws()["server"]).parse("prod").store))
 
-    assert len(found) == bool(parts)
-    assert all(part in one for one in found for part in parts)
+    (one,) = found(f"{AWS_STORE.removesuffix('}')}, replicas: [sa-esat-1]}}")
+    assert "store.replicas: sa-esat-1" in one and "did you mean sa-east-1?" in one
+    assert found(in_govcloud()) == []
 
 
 def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,13 +127,6 @@ def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
 
     (one,) = warned
     assert "did you mean eu-west-1?" in one
-
-
-def test_the_end_of_a_long_wrong_entry_is_shown_and_its_middle_is_cut() -> None:
-    (problem,) = problems(stack_file(**operated_by(f"arn:aws:iam::123456789012:role/{'x' * 512}/operator*")))
-
-    assert "x/operator*" in problem.what
-    assert "x" * 100 not in problem.what
 
 
 def test_more_operators_than_the_alarms_filter_takes_are_refused() -> None:
@@ -174,43 +148,23 @@ def test_a_server_elsewhere_has_the_ca_file_where_it_is_there() -> None:
     assert (variable(None), variable("/certs/ca.crt")) == ("/etc/ca.crt", "/certs/ca.crt")
 
 
-def test_a_ca_of_an_old_bundle_is_read_without_a_word(tmp_path: Path) -> None:
-    """Its serial number is negative, which RFC 5280 forbids and cryptography warns of."""
-    written = ca_file(tmp_path)
-    der = ssl.PEM_cert_to_DER_cert(written.read_text())
-    version = bytes.fromhex("a003020102")
-    before, after = der.split(version, 1)
-    assert after[0] == 2, "an integer comes next: the serial number, its length and its first byte"
-    old = before + version + after[:2] + bytes([after[2] | 0x80]) + after[3:]
-    written.write_text(ssl.DER_cert_to_PEM_cert(old))
-    with pytest.warns(CryptographyDeprecationWarning):
-        x509.load_pem_x509_certificates(written.read_bytes())
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert ca_bundle(str(written)).count("BEGIN CERTIFICATE") == 1
-
-
 def pem(label: str, body: str) -> str:
     """A block, whatever is in it. Its label is put together here: a scanner takes a whole one for a key."""
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
 
 
-@pytest.mark.parametrize("label", ["CERTIFICATE", "X509 CERTIFICATE"])
-def test_of_a_file_the_certificates_are_taken_and_nothing_that_lies_beside_them(tmp_path: Path, label: str) -> None:
+def test_of_a_file_the_certificates_are_taken_and_nothing_that_lies_beside_them(tmp_path: Path) -> None:
     written = ca_file(tmp_path)
     one = written.read_text()
     key = pem("PRIVATE " + "KEY", "A" * 64)
-    written.write_text(f"Bag Attributes\n{key}{one.replace('CERTIFICATE', label)}{key}{one}")
+    written.write_text(f"Bag Attributes\n{key}{one.replace('CERTIFICATE', 'X509 CERTIFICATE')}{key}{one}")
     assert ca_bundle(str(written)) == one + one
 
 
 @pytest.mark.parametrize("wrong", ["...", "A" * 64])
-@pytest.mark.parametrize("where", [0, 2])
-def test_a_bundle_with_a_block_that_is_no_certificate_is_refused(tmp_path: Path, wrong: str, where: int) -> None:
+def test_a_bundle_with_a_block_that_is_no_certificate_is_refused(tmp_path: Path, wrong: str) -> None:
     written = ca_file(tmp_path)
-    blocks = [written.read_text()] * 2
-    written.write_text("".join([*blocks[:where], pem("CERTIFICATE", wrong), *blocks[where:]]))
+    written.write_text(written.read_text() + pem("CERTIFICATE", wrong))
     with pytest.raises(ValueError, match=r"\S"):
         ca_bundle(str(written))
 
@@ -245,19 +199,13 @@ def test_a_refusal_is_a_run_error_so_that_the_engine_shows_no_traceback() -> Non
     "sections",
     [
         {"secrets": "{api-key: {fields: [token, password]}, token: {fields: [connection-string]}}"},
-        {"secrets": "{}", "rotation": "{}", "broker": broker("port: ~, topics: ['plant/+/#']")},
-        {"store": "{kind: dotenv, root: '/srv/my secrets'}", "broker": broker("port: 65535, protocol: 3.1.1")},
         {"rotation": "{mqtt_days: 90, broker_admin_days: 1, agent_key_days: 183, grace_seconds: 0}"},
         on_kubernetes(", namespace: plant-7, replicas: 1, broker_cidrs: ['2001:db8::/32'], context: 'arn:aws:eks:x/y'"),
-        on_kubernetes() | {"store": "{kind: kubernetes, operators: ['oidc:alice@example.com', x]}"},
-        on_kubernetes(image=f"registry.example.com:5000/a/b-c/mcp@sha256:{'0' * 64}"),
         on_kubernetes(", copilot_cidrs: [], client_cidrs: ['fd00::/8'], pull_secrets: [registry.example.com]"),
         on_kubernetes() | {"rotation": "{grace_seconds: 180}"},
-        on_aws(", replicas: [eu-west-1], generation: 2, retention_days: 3653", ", cluster: a-b_c, replicas: 1"),
         operated_by("arn:aws:iam::123456789012:user/ops/alice@example.com", OPERATOR),
         on_aws(", object_lock: compliance") | {"rotation": "{grace_seconds: 1020}"},
         on_aws(server=", reference: Fetched") | {"rotation": "{grace_seconds: 240}"},
-        on_aws() | {"store": in_govcloud()},
         {"store": AWS_STORE, "rotation": "{grace_seconds: 240}", "secrets": "{db: {fields: [url]}}"}
         | {"server": on_kubernetes(f", oidc_provider: '{OIDC}'")["server"]},
     ],
@@ -335,10 +283,20 @@ def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pair", "replicas"), [("aws-local", None), ("azure", 1), ("kubernetes", 2), ("aws-ecs", 2), ("swarm", 2)]
+    ("pair", "changes", "replicas"),
+    [
+        ("aws-local", {}, None),
+        ("azure", {}, 1),
+        ("kubernetes", {}, 2),
+        ("aws-ecs", {"replicas": 5}, 5),
+        ("swarm", {"replicas": 1}, 1),
+    ],
 )
-def test_the_manifest_says_how_many_servers_report(pair: str, replicas: int | None) -> None:
-    settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in base(pair).items()})
+def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str, int], replicas: int | None) -> None:
+    """A rotation waits for as many reports before it retires the user that it replaced."""
+    sections = base(pair)
+    sections["server"] |= changes
+    settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})
 
     made = settings.manifest(store=DotenvLocation(root="/nowhere"), broker=broker_location(settings.broker))
 
@@ -358,9 +316,7 @@ def test_without_tls_a_broker_listens_on_1883_unless_told() -> None:
     ("stack", "environment", "level"),
     [
         ("dev-alice", "development", "DEBUG"),
-        ("Dev2", "development", "DEBUG"),
         ("stage.eu", "staging", "INFO"),
-        ("devices", "production", "WARNING"),
         ("plant-7", "production", "WARNING"),
     ],
 )
@@ -372,12 +328,6 @@ def test_a_stacks_name_says_its_environment_and_the_strictest_if_it_says_nothing
     assert (settings.environment, settings.log_level) == (environment, level)
 
 
-def test_what_is_said_wins_over_the_name_and_the_default() -> None:
-    settings = stack_file(environment="staging", log_level="ERROR").parse("dev")
-
-    assert (settings.environment, settings.log_level) == (Environment.STAGING, "ERROR")
-
-
 def test_the_engines_reading_of_yaml_is_what_the_stand_in_says() -> None:
     """The very text that `pulumi preview` 3.272 was given, and what it handed to a program."""
     text = """
@@ -385,24 +335,16 @@ config:
   coreflux-mcp-secrets:a: ~
   b:
   c: {port: 1883, tls: no, q: "no", t: true, n: null, l: [1, two, {x: 3}], e: "", p: 3.1.1}
-  d: 5
   e: true
-  f: word
   g: {password: {secure: AAAA}}
 """
     file = StackFile.read(text)
 
-    assert file.entries == {
-        "a": "",
-        "b": "",
-        "c": '{"port": 1883, "tls": "no", "q": "no", "t": true, "n": null, "l": [1, "two", {"x": 3}], "e": "", '
-        '"p": "3.1.1"}',
-        "d": "5",
-        "e": "true",
-        "f": "word",
-        "g": '{"password": "AAAA"}',
-    }
-    assert file.encrypted == ["g"]
+    assert (file.entries["a"], file.entries["b"], file.entries["e"]) == ("", "", "true")
+    assert file.entries["c"] == (
+        '{"port": 1883, "tls": "no", "q": "no", "t": true, "n": null, "l": [1, "two", {"x": 3}], "e": "", "p": "3.1.1"}'
+    )
+    assert (file.entries["g"], file.encrypted) == ('{"password": "AAAA"}', ["g"])
 
 
 def test_the_program_reads_the_engines_configuration_of_its_own_project(tmp_path: Path) -> None:

@@ -9,17 +9,15 @@ import pulumi
 import pytest
 
 from components.swarm import deployer, names, service
-from secretops.entrypoints import health
 from secretops.errors import UnreachableError
 from secretops.launcher.listening import Names as HostNames
 from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
-from secretops.manifest import SWARM_INSTANCE, Manifest, SwarmStore, version_file
+from secretops.manifest import Manifest, SwarmStore
 from secretops.trails.swarm import CHANGES, INTO_CONTAINER
-from tests.unit.harness import Deployed, before, ca_file, deploy, texts
-from tests.unit.swarm_stack import IMAGE, NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
-from tests.unit.test_components import SDKS, imported
+from tests.unit.harness import Deployed, ca_file, deploy
+from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +67,6 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
     }
 
     assert made == {("Network", "network"), ("ServiceConfig", "server-ca"), ("Service", "service")}
-
-
-def test_with_the_rotator_as_a_service_no_secret_is_a_resource_either(everything: Deployed) -> None:
-    assert not [one for one in everything.resources.values() if one.type.endswith(":Secret")]
-    assert {"rotator-service", "rotator-manifest", "rotator-ca"} <= everything.resources.keys()
-
-
-def test_every_name_and_label_is_the_stacks_own(everything: Deployed) -> None:
-    for one in everything.resources.values():
-        if one.type.startswith("docker:"):
-            assert one.inputs["name"].startswith("coreflux-mcp-prod_")
-            assert one.inputs["labels"] == [{"label": SWARM_INSTANCE, "value": "coreflux-mcp-prod"}]
-            assert one.provider == "swarm"
-
-
-def test_the_file_of_a_versions_id_is_that_which_secretops_delivers(prod: Deployed) -> None:
-    assert spec(prod, SERVER)["env"]["SECRETOPS_VERSION_MQTT_FILE"] == f"/run/secrets/{version_file('mqtt')}"
 
 
 # The trail
@@ -162,25 +143,6 @@ def test_an_up_that_can_not_ask_ends_before_the_service_is_touched(monkeypatch: 
     assert SERVER not in deployed.resources
 
 
-def test_the_files_are_named_as_the_guide_has_them_and_owned_by_the_launcher(everything: Deployed) -> None:
-    _, store = manifest_of(everything)
-
-    files = {f"{secret}.{field}": file for secret, fields in store.delivered.items() for field, file in fields.items()}
-    assert {place: file.name for place, file in files.items()} == {
-        "mqtt.username": "mqtt_user",
-        "mqtt.password": "mqtt_password",
-        "agent-key.api-key": "api_key",
-        "client-cert.ca.crt": "ca.crt",
-        "client-cert.client.crt": "client.crt",
-        "client-cert.client.key": "client.key",
-        "http-token.token": "http_token",
-        "db.url": "db_url",
-    }
-    assert {file.mode for file in files.values()} == {0o400}
-    assert store.uid == 10001
-    assert spec(everything, SERVER)["user"] == "10001:10001"
-
-
 def test_each_file_has_the_variable_that_names_it(everything: Deployed) -> None:
     variables = spec(everything, SERVER)["env"]
     _, store = manifest_of(everything)
@@ -193,12 +155,6 @@ def test_each_file_has_the_variable_that_names_it(everything: Deployed) -> None:
     assert variables["DO_AGENT_API_KEY_FILE"] == "/run/secrets/api_key"
     assert variables["MQTT_CLIENT_KEY"] == "/run/secrets/client.key"
     assert variables["DB_URL_FILE"] == "/run/secrets/db_url"
-
-
-def test_without_a_ca_file_of_the_stacks_the_client_certificates_is_named() -> None:
-    deployed = on_swarm(broker=", client_certificate: true")
-
-    assert spec(deployed, SERVER)["env"]["MQTT_CA_CERT"] == "/run/secrets/ca.crt"
 
 
 def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> None:
@@ -235,15 +191,6 @@ def test_a_change_starts_the_new_replica_first_and_goes_back_where_it_fails(prod
     assert "convergeConfig" not in service_of(prod, SERVER), "no value is there before the first up is through"
 
 
-def test_the_check_is_the_launchers_own_at_the_port_that_it_listens_on(prod: Deployed) -> None:
-    server = spec(prod, SERVER)
-    check = server["healthcheck"]
-
-    assert check["tests"] == ["CMD", "/opt/secretops/bin/python", "-m", health.__name__]
-    assert f"0.0.0.0:{health.ADDRESS[1]}" in server["args"]
-    assert int(check["timeout"].removesuffix("s")) > health.PATIENCE
-
-
 def test_the_launcher_knows_the_names_that_clients_call_it_by(everything: Deployed) -> None:
     arguments = spec(everything, SERVER)["args"]
     known = HostNames.of(parse_listen("0.0.0.0:8080"), arguments[8::2])
@@ -268,24 +215,11 @@ def test_options_reach_the_service(everything: Deployed) -> None:
     assert "options" not in everything.resources["network"].inputs
 
 
-def test_a_network_of_another_kind_is_another_network_made_before_the_first_is_taken_away(
-    prod: Deployed, everything: Deployed
-) -> None:
-    """Docker takes none away that a service is on."""
-    assert prod.resources["network"].inputs["name"] == "coreflux-mcp-prod_mcp"
-    assert everything.resources["network"].inputs["name"] == "coreflux-mcp-prod_mcp-plain"
-
-
 def test_unless_told_otherwise_its_network_is_encrypted_and_nobody_outside_reaches_it(prod: Deployed) -> None:
     options = prod.resources["network"].inputs["options"]
     assert options["encrypted"] == "true"
     assert 2**20 <= int(options["com.docker.network.driver.overlay.vxlanid_list"]) < 2**24, "else a refresh finds one"
     assert "ports" not in service_of(prod, SERVER)["endpointSpec"]
-
-
-def test_where_it_runs_is_left_to_docker_where_the_stack_file_says_nothing(prod: Deployed) -> None:
-    """Docker puts the image's platforms there, and what is not declared is no change."""
-    assert "placement" not in service_of(prod, SERVER)["taskSpec"]
 
 
 def test_ingress_gives_it_one_address_and_one_port_of_every_node() -> None:
@@ -308,16 +242,7 @@ def test_the_ca_file_is_a_config_whose_name_says_its_content(prod: Deployed, ca:
     assert (given["fileName"], given["configName"]) == (spec(prod, SERVER)["env"]["MQTT_CA_CERT"], config["name"])
 
 
-def test_the_service_comes_after_its_network_and_its_config(prod: Deployed) -> None:
-    assert {"network", "server-ca"} <= before(prod, SERVER)
-
-
 # The rotator
-
-
-def test_a_timer_is_offered_and_holds_no_socket(prod: Deployed) -> None:
-    assert prod.exports["schedule"]["turn_on"].startswith("secretops export timer --stack prod --to ")
-    assert "rotator-service" not in prod.resources
 
 
 def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifest(everything: Deployed) -> None:
@@ -343,19 +268,6 @@ def test_the_rotators_manifest_is_the_stacks_with_the_paths_of_its_container(eve
     assert told.model_copy(update={"broker": manifest.broker}) == manifest
 
 
-def test_the_manifest_says_where_a_tick_runs_and_what_it_moves(everything: Deployed) -> None:
-    _, store = manifest_of(everything)
-
-    assert (store.service, store.prefix, store.book) == (
-        "coreflux-mcp-prod_server",
-        "coreflux-mcp-prod_",
-        "coreflux-mcp-prod_book",
-    )
-    assert (store.image, store.networks) == (IMAGE, ("coreflux-mcp-prod_mcp-plain", NETWORK))
-    assert store.service == service_of(everything, SERVER)["name"]
-    assert store.networks[0] == everything.resources["network"].inputs["name"]
-
-
 # Names
 
 
@@ -368,34 +280,4 @@ def test_a_name_leaves_room_for_the_longest_of_the_guides_own_secrets() -> None:
     assert made != names.names_of("production-of-the-second-planT")
 
 
-def test_a_stack_whose_name_is_no_hosts_has_another_that_is() -> None:
-    made = names.names_of("prod_Swarm.2")
-
-    assert set(made.base) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert made != names.names_of("prod-swarm-2")
-    assert names.names_of("prod-swarm").base == "coreflux-mcp-prod-swarm"
-
-
-def test_nothing_of_this_machine_is_in_a_service_but_what_the_stack_file_says(everything: Deployed, ca: Path) -> None:
-    for name in (SERVER, ROTATOR):
-        assert not [text for text in texts(everything.resources[name].inputs) if str(ca.parent) in text]
-
-
 # What it imports
-
-
-def test_its_program_imports_no_other_platforms_sdk() -> None:
-    program = "from tests.unit import swarm_stack; swarm_stack.on_swarm()"
-
-    assert imported(program, SDKS) == "['pulumi_docker']"
-
-
-def test_neither_its_settings_nor_its_export_need_an_sdk() -> None:
-    sections = {
-        "store": '{"kind": "swarm"}',
-        "server": f'{{"kind": "swarm", "image": "{IMAGE}"}}',
-        "broker": '{"kind": "coreflux", "host": "mqtt.example.com"}',
-    }
-    program = f"import settings, components.swarm.compose; settings.Settings.parse('prod', {sections!r})"
-
-    assert imported(program, SDKS | {"docker"}) == "[]"

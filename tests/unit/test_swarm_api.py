@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import StoreError, UnreachableError
 from secretops.stores.swarm import api as asking
-from secretops.stores.swarm.api import Api, LockedError, NoManagerError
+from secretops.stores.swarm.api import Api, NoManagerError
 from secretops.stores.swarm.daemon import Connection
 
 NOT_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node.'
@@ -56,22 +55,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize(
-    ("answer", "error", "said"),
-    [
-        ((503, NOT_MANAGER), NoManagerError, "docker node ls"),
-        ((503, LOCKED), LockedError, "docker swarm unlock"),
-        ((500, NO_LEADER), UnreachableError, "more than half of its managers"),
-        ((400, "rpc error: code = InvalidArgument desc = invalid name"), StoreError, "refused it: invalid name"),
-        (requests.ConnectionError("socket"), UnreachableError, "systemctl status docker"),
-    ],
-)
-def test_each_refusal_is_told_with_what_mends_it(answer: Any, error: type[Exception], said: str) -> None:
-    asked, _ = api(answer)
-    with pytest.raises(error, match=said):
-        asked.create("secrets", {"Name": "x"})
-
-
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that comes back is waited for, on a slow machine too."""
@@ -111,32 +94,11 @@ def test_a_daemon_that_was_never_there_is_told_at_once_and_one_that_goes_away_is
     assert next(tries, None) is None
 
 
-def test_what_only_looks_waits_for_nothing() -> None:
-    played = Played(requests.ConnectionError())
-    with pytest.raises(UnreachableError):
-        Api(lambda: Connection(played, "http://played"), patient=False).get("/info")
-    assert played.asked == 1
-
-
-def test_without_patience_nothing_is_waited_for() -> None:
-    asked, played = api(requests.ConnectionError())
-    with asked.impatient(), pytest.raises(UnreachableError):
-        asked.get("/info")
-    assert played.asked == 1
-
-
 def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
     found = {"ID": "1", "Version": {"Index": 7}}
     for answer in ((500, STALE), (404, "config 1 not found")):
         asked, _ = api(answer)
         assert asked.update("configs", found, {}) is False
-
-
-def test_a_secret_that_a_service_uses_is_not_removed_and_one_that_is_gone_is() -> None:
-    used, _ = api((400, "rpc error: code = InvalidArgument desc = secret 's' is in use by the following service: x"))
-    assert used.remove("secrets", "s") is False
-    gone, _ = api((404, "secret s not found"))
-    assert gone.remove("secrets", "s") is True
 
 
 @pytest.mark.usefixtures("patient")
@@ -150,17 +112,6 @@ def test_what_was_made_though_its_answer_was_lost_is_ours_and_another_of_that_na
         assert theirs_alone.create("secrets", ours) is None
     nobodys, _ = api(taken, (200, {"ID": "8", "Spec": {"Name": "x"}}))
     assert nobodys.create("secrets", {"Name": "x"}) is None, "without a label nothing says that it is ours"
-
-
-def test_a_login_to_a_registry_is_a_header_of_the_one_request_and_in_no_spec() -> None:
-    asked, played = api((200, {"ID": "1"}))
-    login = secrets.token_hex(8)
-    asked.create("services", {"Name": "x"}, login=login)
-    asked.create("secrets", {"Name": "y"})
-    first, second = played.sent
-    assert first["headers"] == {"X-Registry-Auth": login}
-    assert login not in str(first["json"])
-    assert login not in str(second)
 
 
 def test_a_container_that_has_ended_is_told_to_end_and_one_that_cannot_be_is_not_silent() -> None:

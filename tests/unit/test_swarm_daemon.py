@@ -11,8 +11,6 @@ import pytest
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
-import docker
-import docker.errors
 
 from secretops.entrypoints import rotator
 from secretops.errors import ExitCode, UnreachableError, UsageError
@@ -21,7 +19,7 @@ from secretops.operations import carrying
 from secretops.operations.load import MANIFEST_FILE, load_of
 from secretops.redaction import HIDDEN, redact
 from secretops.stores.swarm import api, daemon
-from secretops.stores.swarm.daemon import SOCKET, address_of, open_connection, registry_login, socket_of
+from secretops.stores.swarm.daemon import SOCKET, address_of, registry_login
 from secretops.stores.swarm.names import swarm_name
 from secretops.stores.swarm.values import MadeSinceError, Mounted
 from secretops.task import VARIABLE, actor
@@ -55,37 +53,6 @@ def test_docker_host_comes_before_a_context_and_a_context_before_the_machines_ow
     context(no_config, "other", "unix:///other.sock", current=False)
     assert address_of({"DOCKER_CONTEXT": "other"}) == "unix:///other.sock"
     assert address_of({"DOCKER_CONTEXT": "other", "DOCKER_HOST": "tcp://h:2376"}) == "tcp://h:2376"
-
-
-def test_a_context_that_is_not_there_is_told(no_config: Path) -> None:
-    assert no_config
-    with pytest.raises(UsageError, match=r"no context nowhere[\s\S]*docker context ls"):
-        address_of({"DOCKER_CONTEXT": "nowhere"})
-
-
-def test_a_task_mounts_the_socket_that_was_asked_and_the_usual_one_of_a_machine_far_away() -> None:
-    assert socket_of({"DOCKER_HOST": "unix:///run/mine.sock"}) == "/run/mine.sock"
-    assert socket_of({"DOCKER_HOST": "ssh://manager"}) == SOCKET
-
-
-def test_a_daemon_that_does_not_answer_is_told_with_its_address(tmp_path: Path) -> None:
-    with pytest.raises(UnreachableError, match=r"none\.sock[\s\S]*DOCKER_HOST"):
-        open_connection({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
-
-
-def test_an_ssh_that_ends_is_told_with_what_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ended(**_: object) -> None:
-        raise docker.errors.DockerException("Error while fetching server API version")
-
-    monkeypatch.setattr(docker, "APIClient", ended)
-    with pytest.raises(UnreachableError, match=r"ssh nobody@manager docker version says why"):
-        open_connection({"DOCKER_HOST": "ssh://nobody@manager"})
-
-
-def test_tls_without_its_files_is_told(tmp_path: Path) -> None:
-    variables = {"DOCKER_HOST": "tcp://h:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
-    with pytest.raises(UsageError, match=r"DOCKER_CERT_PATH[\s\S]*ca\.pem"):
-        open_connection(variables)
 
 
 def test_a_name_that_docker_would_not_take_is_refused() -> None:
@@ -138,12 +105,6 @@ def test_only_a_schedule_waits_for_a_daemon_that_is_not_there_yet(
     with pytest.raises(UnreachableError):
         carrying.carry(manifest(), ("tick", "--scheduled"))
     assert "none.sock; waiting for it, at most" in caplog.text
-
-
-def test_nothing_is_carried_further_from_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert carrying.is_needed(manifest())
-    monkeypatch.setenv(VARIABLE, "task-1")
-    assert not carrying.is_needed(manifest())
 
 
 def test_in_a_task_whoever_started_it_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:

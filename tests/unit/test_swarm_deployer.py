@@ -10,8 +10,6 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.swarm import deployer
-from secretops.stores.swarm.api import check_manager
 from secretops.stores.swarm.daemon import address_of
 from tests.unit.harness import Deployed, deploy
 from tests.unit.swarm_stack import SERVER, file_on_swarm, on_swarm
@@ -38,18 +36,6 @@ def test_an_up_without_a_manager_is_refused_before_anything_is_made(
     deployed = Deployed()
 
     with pytest.raises(pulumi.RunError, match=r"no Docker daemon answers at .*none\.sock\n[\s\S]*-> run it on"):
-        deploy(file_on_swarm(), "prod", into=deployed)
-    assert not deployed.resources
-
-
-def test_an_up_by_a_daemon_that_is_no_manager_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def worker() -> None:
-        check_manager({"Swarm": {"LocalNodeState": "active", "ControlAvailable": False}})
-
-    monkeypatch.setattr(deployer, "ask_manager", worker)
-    deployed = Deployed()
-
-    with pytest.raises(pulumi.RunError, match=r"no manager of a Swarm[\s\S]*docker node ls"):
         deploy(file_on_swarm(), "prod", into=deployed)
     assert not deployed.resources
 
@@ -100,20 +86,6 @@ def tls_context(config: Path, name: str, host: str) -> Path:
     return folder
 
 
-def test_tls_by_the_default_folder_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """secretops looks there, and the provider does not."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("DOCKER_HOST", "tcp://manager.example.com:2376")
-    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    monkeypatch.delenv("DOCKER_CERT_PATH", raising=False)
-    (tmp_path / ".docker").mkdir()
-    for name in ("ca", "cert", "key"):
-        (tmp_path / f".docker/{name}.pem").write_text("")
-
-    with pytest.raises(pulumi.RunError, match=f"DOCKER_CERT_PATH={tmp_path}/.docker"):
-        on_swarm()
-
-
 # A registry behind a login
 
 
@@ -139,10 +111,6 @@ def test_the_provider_is_told_the_registrys_name_and_no_login(docker_config: Pat
 
     deployed = on_swarm(server=", registry_login: true")
     assert json.loads(deployed.resources["swarm"].inputs["registryAuth"]) == [{"address": "registry.example.com"}]
-
-
-def test_unless_told_otherwise_no_registry_is_logged_in_to() -> None:
-    assert "registryAuth" not in on_swarm().resources["swarm"].inputs
 
 
 @pytest.mark.parametrize("config", ["", "[]", "{}", '{"auths": {"other.example.com": {}}}'])

@@ -10,7 +10,6 @@ from components.swarm import deployer, service
 from secretops.errors import UsageError
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
-from secretops.manifest import AwsStore, Manifest
 from secretops.stores.swarm.attached import Attached
 from settings import ConfigurationError
 from tests.unit.aws_stack import a_package
@@ -85,20 +84,6 @@ def test_the_launcher_knows_the_vault_by_a_config_and_logs_in_by_what_the_servic
     assert "coreflux-mcp-login" in vault.exports["next"]
 
 
-def test_its_list_of_secrets_is_the_programs_own_and_ignored_by_nobody(aws: Deployed) -> None:
-    assert aws.resources[SERVER].ignored == ()
-
-
-def test_what_rotates_is_aws_and_who_reads_is_declared(aws: Deployed) -> None:
-    manifest = Manifest.model_validate(aws.exports["secretops"])
-
-    assert isinstance(manifest.store, AwsStore)
-    assert READER in manifest.store.readers["coreflux-mcp/prod-aws-swarm/mqtt"]
-    assert READER not in manifest.store.readers["coreflux-mcp/prod-aws-swarm/broker-admin"]
-    assert "rotator-service" not in aws.resources
-    assert aws.exports["next"].startswith("secretops put broker-admin, then secretops put http-token, then aws lambda")
-
-
 def test_a_login_that_nobody_made_ends_the_program_with_the_command_that_makes_it() -> None:
     def missing(secret: str, **_: str) -> Attached:
         raise UsageError(f"there is no secret {secret} in the Swarm", remedy=f"docker secret create {secret} FILE")
@@ -128,12 +113,6 @@ def test_a_reader_of_another_account_is_refused() -> None:
     other = READER.replace("123456789012", "210987654321")
 
     assert "server.reader: of account 210987654321" in refused(SHIPPED.replace(READER, other))
-
-
-def test_a_secret_that_only_a_program_of_the_servers_would_read_is_refused() -> None:
-    text = SHIPPED + "  coreflux-mcp-secrets:secrets: {db: {fields: [url]}}\n"
-
-    assert "secrets.db: read by the server, with store aws and server swarm" in refused(text)
 
 
 def test_with_the_swarms_own_store_nobody_logs_in() -> None:

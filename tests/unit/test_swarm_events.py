@@ -146,8 +146,3 @@ def test_what_is_neither_is_told(tmp_path: Path) -> None:
     for text in ("[]", '"x"', '{"Type": "secret"}', "no JSON", "1"):
         with pytest.raises(UsageError, match="none of 1 lines is a record"):
             run(tmp_path, text)
-
-
-def test_without_a_file_it_says_where_one_comes_from() -> None:
-    with pytest.raises(UsageError, match=r"no file named[\s\S]*docs/operations/swarm.md"):
-        audit(MANIFEST, [])

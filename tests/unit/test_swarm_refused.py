@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from settings import ConfigurationError
@@ -60,10 +58,6 @@ def test_a_credential_of_a_log_driver_is_refused_and_not_repeated() -> None:
     assert not any("not-shown" in one for one in found)
 
 
-def test_the_socket_of_the_rotator_is_an_absolute_path() -> None:
-    assert any("store.socket" in one for one in refusals(", socket: docker.sock"))
-
-
 def test_a_grace_that_ends_before_the_last_replica_is_replaced_is_refused() -> None:
     (told,) = refusals(rotation="{grace_seconds: 200}")
 
@@ -74,14 +68,6 @@ def test_a_grace_that_ends_before_the_last_replica_is_replaced_is_refused() -> N
     file_on_swarm(rotation="{grace_seconds: 210}").parse("prod")
 
 
-def test_a_broker_of_this_machine_alone_is_refused() -> None:
-    file = file_on_swarm(environment="development")
-    file.entries["broker"] = '{"kind": "embedded"}'
-
-    with pytest.raises(ConfigurationError, match="loopback, which no container reaches"):
-        file.parse("dev")
-
-
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "mqtt.localhost"])
 def test_a_brokers_host_that_is_each_containers_own_is_refused(host: str) -> None:
     file = file_on_swarm()
@@ -89,12 +75,6 @@ def test_a_brokers_host_that_is_each_containers_own_is_refused(host: str) -> Non
 
     with pytest.raises(ConfigurationError, match=rf"broker\.host: {host} with server swarm\n .* own loopback"):
         file.parse("prod")
-
-
-def test_a_ca_file_is_read_here_and_told_of(tmp_path: Path) -> None:
-    (told,) = refusals(broker=f', ca_file: "{tmp_path}/none.crt"')
-
-    assert "becomes a config that the containers read" in told
 
 
 def test_a_secret_whose_name_a_swarm_does_not_take_is_refused_with_how_much_too_long() -> None:
@@ -113,11 +93,3 @@ def test_two_secrets_that_would_be_one_file_are_refused(name: str) -> None:
     }[name]
 
     assert any("a container has one file of a name" in one for one in refusals(secrets=declared))
-
-
-def test_a_secret_that_the_server_does_not_read_is_no_file() -> None:
-    file_on_swarm(secrets="{api: {fields: [key], readers: [rotator]}}").parse("prod")
-
-
-def test_what_is_said_of_another_stores_server_is_unknown_here() -> None:
-    assert any("server.namespace" in one for one in refusals(server=", namespace: mcp"))

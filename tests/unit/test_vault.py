@@ -5,26 +5,25 @@ The other test_vault_*.py each have a part of it; who may what is for test_vault
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pytest
 
 from tests.unit.harness import Deployed, ca_file, texts
-from tests.unit.test_components import SDKS, imported
 from tests.unit.vault_stack import (
     ADDRESS,
-    FOR_PODS,
-    HERE,
     by_agent,
     by_external_secrets,
+    for_pods,
     for_this_machine,
     inputs,
     manifest_of,
     on_this_machine,
-    shipped,
     store_of,
     vaults,
     with_every_option,
@@ -40,6 +39,8 @@ NEVER = (
     "vault:pkiSecret/secretBackendCert:SecretBackendCert",
 )
 """Resources whose state has a value."""
+
+
 KINDS = {each.__name__: each for each in (by_agent, by_external_secrets, on_this_machine, with_every_option)}
 
 
@@ -57,7 +58,6 @@ def deployed(request: pytest.FixtureRequest) -> Deployed:
 
 def test_the_server_that_the_file_names_is_asked_and_no_token_is_an_input(ca: Path) -> None:
     provider = inputs(for_this_machine(f', namespace: plant, ca_file: "{ca}"'), "vault")
-
     assert provider == {
         "address": ADDRESS,
         "namespace": "plant",
@@ -75,7 +75,6 @@ def test_a_variable_that_names_another_namespace_is_refused_before_anything_is_m
     store: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAULT_NAMESPACE", variable)
-
     with pytest.raises(pulumi.RunError, match="VAULT_NAMESPACE is admin"):
         for_this_machine(store)
 
@@ -87,7 +86,6 @@ def test_every_input_is_of_the_types_of_pulumis_own_sdk_and_by_one_provider(depl
 
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
     made, before = with_every_option(), with_every_option(preview=True)
-
     assert before.resources.keys() == made.resources.keys()
     for output in ("secretops", "references", "next", "trail", "gaps", "schedule", "server"):
         assert before.exports[output] == made.exports[output]
@@ -105,9 +103,7 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     monkeypatch.setenv("VAULT_SKIP_VERIFY", "true")
     for name in ("VAULT_TOKEN", "BAO_TOKEN", "VAULT_SECRET_ID", "TERRAFORM_VAULT_AUTH_JWT", "MQTT_PASSWORD"):
         monkeypatch.setenv(name, canary)
-
     made = for_this_machine()
-
     assert inputs(made, "vault")["skipTlsVerify"] == "false"
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
@@ -122,7 +118,6 @@ def test_the_mount_is_kv_2_with_check_and_set() -> None:
 
 def test_in_production_what_holds_values_is_protected() -> None:
     protected = {one.name for one in vaults(with_every_option()) if one.protected}
-
     assert protected == {"mount", "pki-mount", "root-mount", "root-certificate", "audit-1"}
     assert [one.name for one in vaults(on_this_machine()) if one.protected] == []
 
@@ -130,7 +125,6 @@ def test_in_production_what_holds_values_is_protected() -> None:
 def test_the_manifest_says_where_everything_is_and_who_reads_it() -> None:
     store = store_of(manifest_of(by_agent()))
     server, rotator = "kubernetes/coreflux-mcp-prod-server", "kubernetes/coreflux-mcp-prod-rotator"
-
     where = (store.address, store.mount, store.lease, store.login)
     assert where == (ADDRESS, "coreflux-mcp-prod", "rotator/lease", None)
     assert store.secrets == {one: one for one in ("broker-admin", "mqtt", "agent-key", "http-token")}
@@ -141,36 +135,8 @@ def test_the_manifest_says_where_everything_is_and_who_reads_it() -> None:
         assert store.readers[path] == (rotator, "userpass/alice")
 
 
-def test_next_is_what_lets_server_and_rotator_in() -> None:
-    said = on_this_machine().exports["next"]
-
-    role = "auth/coreflux-mcp-dev-approle/role/coreflux-mcp-dev-server/secret-id"
-    assert f"vault write -f -field=secret_id {role}" in said
-    assert said.startswith("secretops put broker-admin") and said.endswith("secretops status")
-    wrapped = for_this_machine(", product: openbao, approle: {wrapped: true}").exports["next"]
-    assert f"bao write -f -wrap-ttl=1h -field=wrapping_token {role}" in wrapped
-    assert wrapped.count("-field=secret_id") == 1, "a rotator logs in each hour"
-    assert "kubectl" in by_agent().exports["next"]
-
-
-@pytest.mark.slow
-def test_on_this_machine_nothing_but_vaults_own_sdk_is_imported() -> None:
-    program = "from tests.unit import vault_stack; vault_stack.for_this_machine()"
-
-    assert imported(program, SDKS | {"pulumi", "lightkube", "botocore", "hvac"}) == "['pulumi', 'pulumi_vault']"
-
-
-@pytest.mark.parametrize("example", [FOR_PODS, HERE], ids=["in a cluster", "on this machine"])
-def test_the_shipped_example_deploys_once_its_ca_files_are_there(example: Path, ca: Path) -> None:
-    deployed = shipped(example, ca)
-
-    assert wrong(deployed) == []
-    assert store_of(manifest_of(deployed)).ca_file == str(ca)
-
-
 def test_two_audit_devices_are_enabled_in_production_by_the_api_of_vault() -> None:
     made = [inputs(by_agent(), f"audit-{at}") for at in (1, 2)]
-
     assert [one["options"] for one in made] == [
         {"file_path": "/vault/audit/coreflux-mcp-prod.log", "mode": "0600"},
         {"file_path": "stdout"},
@@ -180,11 +146,77 @@ def test_two_audit_devices_are_enabled_in_production_by_the_api_of_vault() -> No
     assert len(for_this_machine(", audit_files: [stdout]").of_type(AUDIT)) == 1
 
 
-def test_the_audit_devices_of_an_openbao_are_an_output_in_the_form_of_its_configuration() -> None:
-    deployed = for_this_machine(", product: openbao, audit_files: [/vault/audit/one.log, stdout]")
+PREFIX = "vault.hashicorp.com/"
 
-    assert deployed.of_type(AUDIT) == []
-    policy = deployed.exports["trail"]["policy"]
-    names = [f"coreflux-mcp-dev-{at}" for at in (1, 2)]
-    assert re.findall(r'^audit "file" "([^"]+)" \{$', policy, re.M) == names
-    assert 'file_path = "/vault/audit/one.log"' in policy
+
+def template(deployed: Deployed) -> Any:
+    return inputs(deployed, "deployment")["spec"]["template"]
+
+
+def asked(deployed: Deployed) -> dict[str, str]:
+    """The annotations, without what they all begin with."""
+    found = template(deployed)["metadata"]["annotations"]
+    return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
+
+
+def egress(deployed: Deployed, name: str) -> list[Any]:
+    found = inputs(deployed, name)["spec"]["egress"]
+    return [one for one in found if {"port": 8200, "protocol": "TCP"} in one["ports"]]
+
+
+def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again() -> None:
+    from components.kubernetes import pods  # which brings the SDK along
+
+    found = asked(by_agent())
+    assert found["agent-inject"] == "true"
+    assert (found["auth-type"], found["auth-path"]) == ("kubernetes", "auth/kubernetes")
+    assert (found["role"], found["service"]) == ("coreflux-mcp-prod-server", ADDRESS)
+    assert found["agent-run-as-user"] == found["agent-run-as-group"] == str(pods.USER)
+    assert found["agent-pre-populate"] == "false", "the pod starts before there are values"
+    assert found["template-config-exit-on-retry-failure"] == "false"
+    assert found["template-static-secret-render-interval"] == "30s"
+
+
+def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
+    found = asked(by_agent())
+    assert found["agent-inject-secret-mqtt"] == "coreflux-mcp-prod/data/mqtt"
+    assert (found["agent-inject-file-mqtt"], found["agent-inject-perms-mqtt"]) == ("mqtt.json", "0400")
+    assert found["agent-inject-template-mqtt"] == (
+        '{{ with secret "coreflux-mcp-prod/data/mqtt" }}{"mqtt":{'
+        '"username":{{ index .Data.data "username" | toJSON }},'
+        '"password":{{ index .Data.data "password" | toJSON }},'
+        '"version":{{ index .Data.data "secretops-version" | toJSON }}}}{{ end }}'
+    )
+    files = {text for key, text in found.items() if key.startswith("agent-inject-file-")}
+    assert files == {"mqtt.json", "agent-key.json", "http-token.json"}
+    arguments = template(by_agent())["spec"]["containers"][0]["args"]
+    assert arguments[1:3] == ["--from", f"json:{found['secret-volume-path']}/"], "the launcher reads that folder"
+
+
+def test_the_agent_alone_has_the_pods_token_and_it_is_for_vault() -> None:
+    spec = template(by_agent())["spec"]
+    name = asked(by_agent())["agent-service-account-token-volume-name"]
+    (volume,) = [one for one in spec["volumes"] if one["name"] == name]
+    (source,) = volume["projected"]["sources"]
+    assert source["serviceAccountToken"] == {"audience": "vault", "path": "token", "expirationSeconds": 3600}
+    assert name not in [one["name"] for one in spec["containers"][0]["volumeMounts"]]
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_pods_reach_vault_and_no_more_than_before() -> None:
+    named = with_every_option()
+    for name in ("server-network", "rotator-network"):
+        assert [one["to"] for one in egress(named, name)] == [[{"ipBlock": {"cidr": "10.9.0.0/16"}}]]
+    assert egress(by_external_secrets(), "server-network") == [], "External Secrets asks, and is not in this namespace"
+
+
+def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
+    deployed = for_pods(f', ca_file: "{ca}"', ", reference: SyncedKey")
+    store = inputs(deployed, "secret-store")["spec"]["provider"]["vault"]
+    assert (store["server"], store["path"], store["version"]) == (ADDRESS, "coreflux-mcp-prod", "v2")
+    assert store["auth"]["kubernetes"] == {
+        "mountPath": "kubernetes",
+        "role": "coreflux-mcp-prod-server",
+        "serviceAccountRef": {"name": "coreflux-mcp-sync", "audiences": ["vault"]},
+    }
+    assert base64.b64decode(store["caBundle"]).decode() == ca.read_text()

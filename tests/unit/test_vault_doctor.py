@@ -25,7 +25,6 @@ from tests.unit.vault_stack import (
     inputs,
     manifest_of,
     on_this_machine,
-    policies,
     store_of,
     with_every_option,
 )
@@ -121,8 +120,6 @@ def test_a_server_that_is_as_it_should_be_is_well() -> None:
         (f"{BASE}/data/broker-admin", ["read"]),
         (f"{BASE}/data/mqtt", ["read", "update"]),
         (f"{BASE}/*", ["read"]),
-        (f"{BASE}/metadata/", ["list"]),
-        ("+/data/mqtt", ["read"]),
         ("*", ["sudo"]),
     ],
 )
@@ -146,12 +143,6 @@ def test_a_policy_that_lacks_something_or_is_not_there_is_found() -> None:
     assert f"{BASE}-server" in server.finds("readers' rights").value
 
 
-def test_a_rotator_that_may_list_or_read_more_is_found() -> None:
-    server = Played(on_this_machine())
-    server.grant(f"{BASE}-rotator", f"{BASE}/metadata/*", "read", "list")
-    assert server.finds("rotator's rights").level is Level.ATTENTION
-
-
 def test_policies_of_others_that_read_the_mount_are_found_and_those_that_only_list_are_not() -> None:
     server = Played(on_this_machine())
     server.grant("team", f"{BASE}/metadata/*", "list")
@@ -173,21 +164,15 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
 @pytest.mark.parametrize(
     ("check", "said"),
     [
-        ("roles", {"role": {"token_ttl": 0}}),
         ("roles", {"role": {"token_ttl": 72 * 3600}}),
         ("roles", {"role": {"token_num_uses": 9}}),
-        ("roles", {"role": {"secret_id_num_uses": 1}}),
         ("roles", {"role": {"token_policies": []}}),
         ("secret ids", {"secret_ids": []}),
-        ("secret ids", {"secret_ids": [SOON]}),
         ("clock", {"skew": timedelta(seconds=90)}),
-        ("clock", {"skew": timedelta(hours=-1)}),
         ("your token", {"token": {"policies": ["root"]}}),
         ("your token", {"token": {"policies": ["operator"], "ttl": 90}}),
-        ("mount", {"mount": None}),
         ("mount", {"mount": {"type": "kv", "options": {"version": "1"}}}),
         ("audit", {"devices": {}}),
-        ("audit", {"devices": {"first/": {"type": "file"}}}),
         ("audit", {"devices": {"a/": {"options": {"log_raw": "true"}}, "b/": {}}}),
         ("audit", {"mount": {**WELL["mount"], "config": {"audit_non_hmac_response_keys": ["data"]}}}),
         ("unknown paths", {"strangers": ["pending/old"]}),
@@ -205,54 +190,15 @@ def test_a_role_that_is_not_there_is_found_and_one_long_secret_id_is_enough() ->
     assert server.finds("roles").level is Level.ATTENTION
 
 
-@DEPLOYED
-def test_every_policys_text_is_understood_whole(deploy: Callable[[], Deployed]) -> None:
-    deployed = deploy()
-    for name, expected in policies(deployed).items():
-        found = Played(deployed).policy(name) or []
-        assert {rule.path: rule.may for rule in found} == {path: frozenset(may) for path, may in expected.items()}
-
-
-@DEPLOYED
-def test_an_operator_sees_all_that_doctor_looks_at(deploy: Callable[[], Deployed]) -> None:
-    deployed = deploy()
-    server = Played(deployed)
-    mount = server.location.mount
-    (mine,) = (each for name, each in policies(deployed).items() if name.endswith("-operator"))
-    granted = [Rule(path, frozenset(may)) for path, may in mine.items()]
-    roles = [f"auth/{'/role/'.join(entry.rsplit('/', 1))}" for entry in server.programs]
-    asked = {
-        **dict.fromkeys((f"sys/mounts/{mount}", f"{mount}/config", "auth/token/lookup-self", *roles), "read"),
-        **{f"sys/policies/acl/{name}": "read" for name in policies(deployed)},
-        **{f"{mount}/metadata/{path}": "read" for path in server.paths()},
-        **{f"{mount}/metadata/{folder}": "list" for folder in ("", "pending/", "rotator/")},
-        f"{mount}/data/{server.location.lease}": "read",
-        "sys/audit": "sudo",
-        "sys/audit-hash/first": "update",
-        "sys/policies/acl": "list",
-        "sys/policies/acl/anothers": "read",
-    }
-    for role in (each for each in roles if "approle" in each):
-        asked |= {f"{role}/secret-id": "list", f"{role}/secret-id-accessor/lookup": "update"}
-    missing = [
-        f"{right} {path}"
-        for path, right in asked.items()
-        if not any(rule.covers(path) and right in rule.may for rule in granted)
-    ]
-    assert missing == []
-
-
 @pytest.mark.parametrize(
     ("text", "found"),
     [
         ('path "a/b" { capabilities = ["read"] }', [("a/b", {"read"})]),
         ('path "a/*" {\n capabilities = [ "read", # all\n "list" ]\n}', [("a/*", {"read", "list"})]),
         ('/* path "x" { capabilities = ["read"] } */', []),
-        ('path "a//b#c" { capabilities = ["read"] }', [("a//b#c", {"read"})]),
         ('path "a" { policy = "write" }', [("a", {"create", "read", "update", "delete", "list"})]),
         ('path "a" { capabilities = ["read", "deny"] }', []),
         ('path "a" { allowed_parameters = { "x" = ["}"] }\n capabilities = ["create"] }', [("a", {"create"})]),
-        ('{"path": {"a": {"capabilities": ["read"]}}}', [("a", {"read"})]),
         ('{"path": [{"a": [{"capabilities": ["read"]}]}]}', [("a", {"read"})]),
     ],
 )
@@ -265,15 +211,11 @@ def test_a_policys_text_is_read_as_the_server_reads_it(text: str, found: list[tu
     [
         ("kv/data/mqtt", True, True),
         ("kv/*", True, True),
-        ("k*", True, True),
         ("+/data/mqtt", True, True),
-        ("kv/data/mq*", True, True),
         ("kv/data/{{identity.entity.name}}", True, True),
         ("kv/data/mqtt/more", False, True),
-        ("kv/config", False, True),
         ("kv", False, False),
         ("kv2/data/mqtt", False, False),
-        ("sys/*", False, False),
     ],
 )
 def test_a_rule_covers_a_path_and_touches_a_mount_as_globs_go(path: str, *, covers: bool, touches: bool) -> None:

@@ -117,17 +117,12 @@ def test_a_read_that_was_refused_is_one_too_whether_or_not_its_response_is_on_re
     [
         (approle(), SERVER, True),
         (approle(called="own-approle-x"), "own-approle-x/server", False),
-        (approle(called="approle"), "approle/server", False),
         (approle("other"), "own-approle/other", False),
         (account(), ROTATOR, True),
-        (account(name="other"), "kubernetes/rotator", True),
         (account(called="kubernetes-x-prod-rotator"), "kubernetes-x/rotator", False),
-        (account("other"), "kubernetes/other", False),
         (token("userpass-ann", "operator", username="ann"), OPERATOR, True),
-        (token("userpass-bob", "operator", username="bob"), "userpass-bob", False),
         (token("jwt-somebody", "server", role="server"), "jwt/server", True),
         (token("token-own-approle", "server", role_name="server"), "token-own-approle/server", False),
-        (token("token", "server"), "token", False),
         (token("root", "root"), "root", False),
         ({}, NOBODY, False),
     ],
@@ -142,36 +137,21 @@ def test_a_login_is_matched_to_the_role_and_the_mount_that_it_is_of(
 @pytest.mark.parametrize(
     "path",
     [
-        "other/data/mqtt",
         f"{MOUNT}/data/another",
         f"{MOUNT}-2/data/mqtt",
-        f"{MOUNT}/config",
         f"sys/mounts/{MOUNT}",
-        "auth/approle/login",
     ],
 )
 def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path: str, tmp_path: Path) -> None:
     assert view(tmp_path, entry(token("root", "root"), path=path)).rows == []
 
 
-def test_the_same_path_in_another_namespace_is_another_secret(tmp_path: Path) -> None:
-    elsewhere = entry(request={"namespace": {"id": "x", "path": "team/"}})
-    assert view(tmp_path, elsewhere).rows == []
-    theirs = MANIFEST.model_copy(update={"store": STORE.model_copy(update={"namespace": "team"})})
-    file = tmp_path / "audit.jsonl"
-    assert audit(theirs, [str(file)]).rows[0].count == 1
-
-
 @pytest.mark.parametrize(
     ("operation", "path", "outcome"),
     [
         ("read", f"{MOUNT}/metadata/mqtt", "no value"),
-        ("list", f"{MOUNT}/metadata/", "no value"),
         ("create", f"{MOUNT}/data/mqtt", "done"),
-        ("delete", f"{MOUNT}/data/mqtt", "done"),
         ("update", f"{MOUNT}/destroy/mqtt", "done"),
-        ("update", f"{MOUNT}/config", "done"),
-        ("update", f"sys/mounts/{MOUNT}/tune", "done"),
         ("delete", f"sys/mounts/{MOUNT}", "done"),
     ],
 )
@@ -185,15 +165,6 @@ def test_what_gives_no_value_is_no_read_and_every_change_by_a_stranger_is_an_ala
     assert (found.exit_code is ExitCode.ATTENTION) is (outcome == "done")
 
 
-def test_a_write_that_check_and_set_refused_changed_nothing(tmp_path: Path) -> None:
-    error = "1 error occurred:\n\t* invalid request\n\n"
-    lost = entry(
-        token("token-mallory", "wide"), operation="update", error=error, response={"data": {"error": "hmac-sha256:ee"}}
-    )
-    (row,) = (found := view(tmp_path, lost)).rows
-    assert (row.outcome, row.allowed, found.exit_code) == ("no value", True, ExitCode.DONE)
-
-
 def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoever_asked(tmp_path: Path) -> None:
     gone = entry(response={"data": {"http_status_code": 404}})
     (row,) = view(tmp_path, gone).rows
@@ -203,22 +174,13 @@ def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoe
     assert (row.outcome, row.sources) == ("got it", ["10.0.0.1 wrapped"])
 
 
-@pytest.mark.parametrize(
-    ("side", "operation"), [("response", "read"), ("request", "create")], ids=["what is given", "what is written"]
-)
-def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(
-    side: str, operation: str, tmp_path: Path
-) -> None:
+def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(tmp_path: Path) -> None:
     raw = {"data": {"data": {"password": "as it is"}}}
-    if side == "request":
-        line = entry(account(), operation=operation, request=raw)
-    else:
-        line = entry(operation=operation, response=raw)
+    for line in (entry(response=raw), entry(account(), operation="create", request=raw)):
+        found = view(tmp_path, line)
+        assert (found.bodies, found.exit_code) == (1, ExitCode.ATTENTION)
     times = {"data": {"data": {"since": "2026-03-01T12:00:00+00:00", "holder": "hmac-sha256:dd"}}}
     assert view(tmp_path, entry(account(), path=f"{MOUNT}/data/rotator/lease", response=times)).bodies == 0
-    found = view(tmp_path, line)
-    assert (found.bodies, found.exit_code) == (1, ExitCode.ATTENTION)
-    assert view(tmp_path, entry()).bodies == 0
 
 
 def test_whoever_was_given_a_value_is_found_at_whatever_path_and_on_each_device(tmp_path: Path) -> None:

@@ -1,24 +1,32 @@
-"""Whose token it is when a person runs secretops, and what a file may hold; no server is asked."""
+"""The client of Vault: tokens, what a server's answers mean, `--from vault:…`, signing. No server is asked."""
 
 from __future__ import annotations
 
 import secrets
-import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
-from secretops.errors import StoreError, UnreachableError, UsageError
-from secretops.manifest import VaultLogin
-from secretops.operations import given
+import ssl
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import requests
+
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.issuers.vault_pki import VaultPki
+from secretops.launcher.sources import open_source
+from secretops.launcher.vault import SERVICE_ACCOUNT_TOKEN, parsed
+from secretops.manifest import VaultIssuer, VaultLogin
 from secretops.redaction import HIDDEN, redact
 from secretops.stores import leases
-from secretops.stores.vault import server
+from secretops.stores.vault import errors, server
 from secretops.stores.vault.api import Api
+from secretops.stores.vault.errors import DeniedError, SealedError
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.server import Answer, Connection, Request, Server
 from tests.real.control_plane import make_keys
@@ -40,20 +48,13 @@ def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_
         Login(SERVER, environment=home).token()
 
 
-@pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{} {}", "{}\x00", "{}é"])
+@pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{}é"])
 def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
     text = secrets.token_hex(12)
     (tmp_path / ".vault-token").write_text(content.replace("{}", text))
     with pytest.raises(UsageError) as told:
         Login(SERVER, environment={"HOME": str(tmp_path)}).token()
     assert text not in str(told.value)
-
-
-def test_a_persons_token_is_never_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "ask", lambda *_, **__: pytest.fail("nothing is asked"))
-    login = Login(SERVER, environment={"VAULT_TOKEN": secrets.token_hex(12)})
-    login.token()
-    login.close()
 
 
 class Standin:
@@ -105,24 +106,6 @@ def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
         Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")})).token()
 
 
-def test_a_good_answer_without_a_hash_is_a_message_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "ask", lambda *_, **__: Answer(200, {"data": {}}))
-    text = secrets.token_hex(12)
-    api = Api(SERVER, "kv", Login(SERVER, environment={"VAULT_TOKEN": secrets.token_hex(12)}))
-    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1") as caught:
-        given._hash(api, "file/", text)
-    assert text not in str(caught.value)
-
-
-def test_a_token_that_does_not_end_is_never_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "jwt").write_text(secrets.token_hex(12))
-    played = Standin(monkeypatch, 0)
-    login = Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")}))
-    first = login.token()
-    played.later(10_000_000)
-    assert (login.token(), played.asked) == (first, ["login"])
-
-
 @pytest.mark.real
 def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a standby that does not reach the active server: it points to itself, so that a second look is seen."""
@@ -158,7 +141,7 @@ def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypat
     assert shown == [token, token]
 
 
-@pytest.mark.parametrize("content", ["", "two\nlines-of-it", "\udcff", None], ids=["empty", "lines", "no text", "gone"])
+@pytest.mark.parametrize("content", ["", "two\nlines-of-it", None], ids=["empty", "lines", "gone"])
 def test_what_is_no_secret_id_is_told_and_not_shown(content: str | None, tmp_path: Path) -> None:
     file = tmp_path / "secret-id"
     if content is not None:
@@ -167,3 +150,140 @@ def test_what_is_no_secret_id_is_told_and_not_shown(content: str | None, tmp_pat
     with pytest.raises(UsageError) as told:
         Login(SERVER, method, environment={}).token()
     assert str(file) in told.value.what and "lines-of-it" not in str(told.value)
+
+
+ADDRESS = "https://vault.example:8200"
+SECRET = secrets.token_hex(8)
+
+
+def meaning(status: int, *texts: str) -> SecretopsError:
+    return errors.refused(
+        status, [*texts, SECRET], address=ADDRESS, action="write", where="m/it", mount="m", namespace="team"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (503, "Vault is sealed", SealedError),
+        (500, "local node not active but active cluster node not found", UnreachableError),
+        (307, "", UnreachableError),
+        (412, "required index state not present", UnreachableError),
+        (404, "namespace not found", StoreError),
+        (404, 'no handler for route "m/data/it". route entry not found.', StoreError),
+        (403, "permission denied", DeniedError),
+    ],
+)
+def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[SecretopsError]) -> None:
+    told = meaning(status, text)
+    assert type(told) is kind and told.rule and told.remedy
+    assert SECRET not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (requests.exceptions.SSLError(SECRET), StoreError),
+        (requests.exceptions.ReadTimeout(SECRET), UnreachableError),
+        (OSError(SECRET), UsageError),
+    ],
+)
+def test_no_answer_is_told_with_what_to_do_and_nothing_of_what_was_sent(
+    error: Exception, kind: type[SecretopsError]
+) -> None:
+    told = errors.unanswered(error, ADDRESS, "/etc/ca.crt")
+    assert type(told) is kind and told.rule and told.remedy
+    assert SECRET not in str(told)
+
+
+def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PAUSES", (0.0, 0.0))
+    answers = [Answer(307, {}), Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {"data": {"a": "b"}})]
+    guarded: list[bool] = []
+    monkeypatch.setattr(Connection, "_attempt", lambda *_: answers.pop(0))
+    found = Connection(Server(ADDRESS)).ask(
+        Request(method="GET", path="m/data/it"), SECRET, before=lambda: guarded.append(True)
+    )
+    assert found.data == {"a": "b"}
+    assert len(guarded) == 3, "before each attempt"
+    answers = [Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {})]
+    with pytest.raises(SealedError):
+        Connection(Server(ADDRESS)).ask(Request(method="GET", path="m/data/it"), SECRET, patiently=False)
+
+
+def test_what_a_source_says_is_read_whole() -> None:
+    found = parsed("v:1/team/kv/data/stack/mqtt+agent-key,kubernetes=server,auth=k8s/one,namespace=a/b,ca=/ca.pem")
+    assert (found.server.address, found.server.namespace, found.server.ca_file) == ("https://v:1", "a/b", "/ca.pem")
+    assert (found.mount, found.start, found.names) == ("team/kv", "stack/", "mqtt+agent-key")
+    login = found.login
+    assert login and (login.method, login.mount, login.role) == ("kubernetes", "k8s/one", "server")
+    assert (login.file, login.wrapped) == (SERVICE_ACCOUNT_TOKEN, False)
+    assert parsed("v/kv/data/mqtt").login is None
+    wrapped = parsed("v/kv/data/mqtt,wrapped,file=/id,approle=server").login
+    assert wrapped and (wrapped.wrapped, wrapped.mount) == (True, "approle")
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("v", "vault:<host>"),
+        ("user:SECRET@v/kv/data/mqtt", "vault:<host>"),
+        ("v/kv/data/mqqt", "did you mean mqtt"),
+        ("v/kv/data/mqtt,approle=", "approle=…"),
+        ("v/kv/data/mqtt,secret-id=SECRET", "options are"),
+        ("v/kv/data/mqtt,file=/id", "says how to log in"),
+        ("v/kv/data/mqtt,approle=x,jwt=y,file=/id", "says how to log in"),
+        ("v/kv/data/mqtt,jwt=x,file=/id,wrapped", "wrapped"),
+    ],
+)
+def test_a_mistake_is_told_with_what_is_meant_and_repeats_nothing_that_may_be_a_secret(place: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_source(f"vault:{place}")
+    assert told in str(caught.value) and caught.value.remedy
+    assert "SECRET" not in str(caught.value)
+
+
+ISSUER = VaultIssuer(mount="pki", role="client", common_name="coreflux-mcp-prod", seconds=86400)
+
+
+class Engine:
+    """Answers what a test says, and notes what it is asked."""
+
+    server = Server("https://vault.example:8200")
+
+    def __init__(self, answer: dict[str, Any] | StoreError | None) -> None:
+        self._answer, self.asked, self.closed = answer, list[tuple[str, str, Mapping[str, Any]]](), False
+
+    def raw(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        self.asked.append((method, path, body))
+        if isinstance(self._answer, StoreError):
+            raise self._answer
+        return self._answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_request_is_signed_without_showing_a_key_and_the_login_is_given_back() -> None:
+    engine = Engine({"data": {"certificate": "own", "ca_chain": ["intermediate", "root"]}})
+    signed = VaultPki(cast(Api, engine), ISSUER).sign("request")
+    assert (signed.certificate, signed.chain) == ("own", ("intermediate", "root"))
+    ((method, path, body),) = engine.asked
+    assert (method, path) == ("POST", "pki/sign/client")
+    assert (body["csr"], body["common_name"], body["ttl"]) == ("request", ISSUER.common_name, "86400s")
+    assert engine.closed
+
+
+@pytest.mark.parametrize(
+    "answer", [None, {"data": {"certificate": "own"}}, {"data": {"certificate": 7, "ca_chain": []}}]
+)
+def test_an_answer_without_a_certificate_and_its_chain_is_refused(answer: dict[str, Any] | None) -> None:
+    with pytest.raises(StoreError):
+        VaultPki(cast(Api, Engine(answer)), ISSUER).sign("request")
+
+
+def test_the_login_is_given_back_when_nothing_is_signed() -> None:
+    engine = Engine(DeniedError("no"))
+    with pytest.raises(DeniedError):
+        VaultPki(cast(Api, engine), ISSUER).sign("request")
+    assert engine.closed

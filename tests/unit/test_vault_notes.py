@@ -12,7 +12,6 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
-from secretops.errors import UsageError
 from secretops.stores.vault import notes
 from secretops.stores.vault.api import Api, Found, Kept, Metadata
 from secretops.stores.vault.documents import VERSION
@@ -112,12 +111,6 @@ def test_a_retired_version_that_a_person_gives_again_is_an_edit() -> None:
     assert stages(state)["b"] is Stage.CURRENT
 
 
-def test_of_two_that_claim_the_pending_document_the_document_says_which() -> None:
-    claims = (noted("b", 1), noted("c", 1))
-    server = Server().has("it", document("a"), of=(noted("a", 1),)).has("apart", document("c"), of=claims)
-    assert stages(server.state) == {"a": Stage.CURRENT, "c": Stage.PENDING}
-
-
 def test_a_current_document_that_somebody_destroyed_is_taken_away() -> None:
     state = Server().has("it", document("a"), None, of=(noted("a", 1), noted("b", 2))).state
     assert state.taken_away and not state.is_found
@@ -129,21 +122,10 @@ def test_copies_of_a_person_that_were_adopted_go_with_the_older_documents() -> N
     assert state.surplus() == [2]
 
 
-def test_notes_that_do_not_read_are_somebody_elses() -> None:
-    server = Server().has("it", document("a"), of=(noted("a", 1),))
-    server.notes["it"] |= {f"{notes.NAMED}b": "no json", f"{notes.NAMED}c": "[]", "mine": "yes"}
-    assert stages(server.state) == {"a": Stage.CURRENT}
-
-
 def test_a_version_is_read_as_it_was_noted() -> None:
     one = noted("a", 1, user="ü.b%2F /", published=NOW + timedelta(microseconds=5), verified=NOW)
     current = Server().has("it", document("a"), of=(one,)).state.versions.current
     assert current == one.version.at(stage=Stage.CURRENT)
-
-
-def test_a_name_that_no_note_holds_is_refused() -> None:
-    with pytest.raises(UsageError):
-        noted("a", 1, user="u" * LONGEST_NOTE).note()
 
 
 def test_the_journals_entry_is_cut_to_a_note_and_found_again() -> None:

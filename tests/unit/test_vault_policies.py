@@ -1,20 +1,31 @@
-"""Who may what in Vault, as the program asks for it. Whether the server thinks so is for tests/stacks."""
+"""Vault's policies, logins and CA as the program asks for them. Whether they work is for tests/stacks."""
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from secretops.manifest import Reader
-from tests.unit.harness import Deployed
+from components.section import PROJECT_FOLDER
+from tests.unit.harness import Deployed, ca_file
 from tests.unit.vault_stack import (
     GOLDEN,
+    ISSUER,
     by_agent,
     by_external_secrets,
     every_policy,
+    for_pods,
+    for_this_machine,
+    inputs,
     manifest_of,
     on_this_machine,
     policies,
+    vaults,
     with_every_option,
+    wrong,
 )
 
 OWN = {"auth/token/lookup-self": ["read"], "auth/token/renew-self": ["update"], "auth/token/revoke-self": ["update"]}
@@ -35,7 +46,6 @@ def of(deployed: Deployed, who: str) -> dict[str, list[str]]:
 
 def test_there_is_a_policy_for_each_of_the_three_and_no_wildcard_for_a_program(deployed: Deployed) -> None:
     base = f"coreflux-mcp-{manifest_of(deployed).stack}"
-
     assert sorted(policies(deployed)) == [f"{base}-operator", f"{base}-rotator", f"{base}-server"]
     for who in ("server", "rotator"):
         assert not [path for path, may in of(deployed, who).items() if {"*", "+"} & set(path) or "list" in may]
@@ -48,22 +58,8 @@ def test_the_server_reads_the_current_value_of_its_secrets_and_nothing_else() ->
         for kind in ("data", "metadata")
         for secret in ("mqtt", "agent-key")
     }
-
     assert of(by_agent(), "server") == of(by_external_secrets(), "server") == {**data, **OWN}
     assert of(on_this_machine(), "server") == {**polled, **OWN}, "a launcher looks whether there is a newer one"
-
-
-def test_no_server_reaches_what_is_not_for_it(deployed: Deployed) -> None:
-    manifest, server = manifest_of(deployed), of(deployed, "server")
-
-    for secret in manifest.secrets:
-        if Reader.SERVER not in secret.readers:
-            assert not [path for path in server if path.endswith(f"/{secret.name}")]
-    assert not [path for path in server if "pending" in path or "rotator" in path]
-
-
-def test_an_agent_has_the_servers_certificate_made_where_there_is_a_pki() -> None:
-    assert of(with_every_option(), "server")["coreflux-mcp-prod-pki/issue/client"] == ["create", "update"]
 
 
 def test_the_rotator_keeps_each_secret_by_its_paths_and_holds_the_lease(deployed: Deployed) -> None:
@@ -77,13 +73,11 @@ def test_the_rotator_keeps_each_secret_by_its_paths_and_holds_the_lease(deployed
         expected |= {f"{mount}/destroy/{secret.name}": ["update"]}
         if secret.issuer:
             expected |= {f"{mount}-pki/sign/client": ["update"]}
-
     assert of(deployed, "rotator") == expected
 
 
 def test_an_operator_may_what_the_rotator_may_and_purge(deployed: Deployed) -> None:
     rotator, operator = of(deployed, "rotator"), of(deployed, "operator")
-
     assert [path for path, may in rotator.items() if not set(may) <= set(operator[path])] == []
     for secret in manifest_of(deployed).secrets:
         for path in (secret.name, f"pending/{secret.name}"):
@@ -99,16 +93,126 @@ def test_nobody_of_the_stack_may_change_a_policy_or_a_role(deployed: Deployed) -
                 assert set(may) <= {"read", *looks}, path
 
 
-def test_an_operator_makes_secret_ids_and_takes_them_away_where_there_are_any() -> None:
-    role = "auth/coreflux-mcp-dev-approle/role/coreflux-mcp-dev-rotator"
-
-    operator = of(on_this_machine(), "operator")
-    assert operator[f"{role}/secret-id"] == ["create", "update", "list"]
-    for gone in ("secret-id/destroy", "secret-id-accessor/destroy"):
-        assert operator[f"{role}/{gone}"] == ["update"], "whoever may make one may take one away"
-    assert not [path for path in of(by_agent(), "operator") if "secret-id" in path]
-
-
 def test_what_a_reviewer_is_shown_is_what_the_program_asks_for() -> None:
     command = "python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt"
     assert GOLDEN.read_text() == every_policy(), command
+
+
+LOGIN = PROJECT_FOLDER / ".coreflux-mcp-local/login"
+
+
+def roles(deployed: Deployed) -> dict[str, Any]:
+    return {who: inputs(deployed, f"{who}-role") for who in ("server", "rotator")}
+
+
+def rotators_login(deployed: Deployed) -> Any:
+    """Of the rotator's own copy of the manifest."""
+    return json.loads(inputs(deployed, "rotator")["files"]["config/secretops.json"])["store"]["login"]
+
+
+@pytest.mark.parametrize("deployed", [by_agent, on_this_machine, with_every_option])
+def test_a_token_has_its_own_policy_alone_and_ends_by_itself(deployed: Any) -> None:
+    for who, role in roles(deployed()).items():
+        assert role["tokenPolicies"] == [role["roleName"]]
+        assert role["roleName"].endswith(f"-{who}")
+        assert role["tokenNoDefaultPolicy"] is True
+        assert 0 < role["tokenTtl"] <= role["tokenMaxTtl"] <= 86400
+
+
+def test_pods_log_in_as_their_service_accounts_by_a_method_that_is_there() -> None:
+    found = roles(by_agent())
+    assert {one["backend"] for one in found.values()} == {"kubernetes"}
+    assert found["server"]["boundServiceAccountNames"] == ["coreflux-mcp-server"]
+    assert found["rotator"]["boundServiceAccountNames"] == ["coreflux-mcp-rotator"]
+    assert {tuple(one["boundServiceAccountNamespaces"]) for one in found.values()} == {("coreflux-mcp",)}
+    assert {one["audience"] for one in found.values()} == {"vault"}
+    assert by_agent().of_type("vault:index/authBackend:AuthBackend") == []
+    assert roles(by_external_secrets())["server"]["boundServiceAccountNames"] == ["coreflux-mcp-sync"]
+
+
+def test_a_jwt_is_bound_to_issuer_audience_and_subject() -> None:
+    made, found = inputs(with_every_option(), "jwt"), roles(with_every_option())
+    assert (made["path"], made["oidcDiscoveryUrl"], made["boundIssuer"]) == ("coreflux-mcp-prod-jwt", ISSUER, ISSUER)
+    assert found["server"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-server"
+    assert found["rotator"]["boundSubject"] == "system:serviceaccount:coreflux-mcp:coreflux-mcp-rotator"
+    assert (found["server"]["boundAudiences"], found["server"]["userClaim"]) == (["vault"], "sub")
+
+
+def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None:
+    found = roles(on_this_machine())
+    assert found["server"]["backend"] == "coreflux-mcp-dev-approle"
+    assert [found[who]["roleId"] for who in ("server", "rotator")] == [
+        "coreflux-mcp-dev-server",
+        "coreflux-mcp-dev-rotator",
+    ]
+    assert found["server"]["secretIdTtl"] == 90 * 86400
+    folder = on_this_machine().resources["login"].inputs
+    assert (folder["root"], folder["files"], folder["lines"]) == (str(LOGIN), {}, {})
+
+
+def test_only_the_server_unwraps_its_secret_id() -> None:
+    deployed = for_this_machine(", namespace: plant, approle: {wrapped: true, server_file: /run/wrapped}")
+    assert deployed.exports["references"]["source"] == (
+        "vault:vault.example.com:8200/coreflux-mcp-dev/data/mqtt+agent-key,approle=coreflux-mcp-dev-server,"
+        "auth=coreflux-mcp-dev-approle,file=/run/wrapped,wrapped,namespace=plant"
+    )
+    assert rotators_login(deployed)["wrapped"] is False, "a rotator logs in each hour"
+
+
+ASKS = ", client_certificate: true"
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ca_file(tmp_path_factory.mktemp("pki"))
+
+
+def of_pki(deployed: Deployed) -> list[Any]:
+    return [one for one in vaults(deployed) if one.type.startswith("vault:pkiSecret/")]
+
+
+def test_every_key_is_made_in_vault_and_never_leaves_it() -> None:
+    assert of_pki(by_agent()) == [], "a stack that asks for none has none"
+    types = {one.name: one.inputs["type"] for one in of_pki(with_every_option()) if "type" in one.inputs}
+    assert types == {"pki-request": "internal", "root-certificate": "internal"}
+
+
+def test_the_root_signs_one_intermediate_which_signs_no_further_ca() -> None:
+    made = with_every_option()
+    assert inputs(made, "root-mount")["path"] == "coreflux-mcp-prod-root"
+    assert inputs(made, "pki-mount")["path"] == "coreflux-mcp-prod-pki"
+    signs = inputs(made, "root-signs")
+    assert (signs["backend"], signs["maxPathLength"]) == ("coreflux-mcp-prod-root", 0)
+    assert int(signs["ttl"]) < int(inputs(made, "root-certificate")["ttl"])
+    assert "stand-in's certificate" in inputs(made, "pki-signed")["certificate"]
+
+
+def test_a_mount_is_changed_by_one_at_a_time_from_its_urls_to_what_it_signs() -> None:
+    made = with_every_option().resources
+    order = ("root-mount", "root-urls", "root-crl", "root-certificate", "root-signs", "pki-signed", "pki-client")
+    for first, then in [*pairwise(order), ("pki-crl", "pki-request"), ("pki-request", "root-signs")]:
+        assert first in made[then].depends_on, (first, then)
+
+
+def test_what_is_issued_is_for_one_client_and_for_no_server() -> None:
+    role = inputs(with_every_option(), "pki-client")
+    assert role["allowedDomains"] == ["coreflux-mcp-prod"]
+    assert role["allowBareDomains"] is True
+    for wider in ("Subdomains", "GlobDomains", "AnyName", "Localhost", "IpSans", "WildcardCertificates"):
+        assert role[f"allow{wider}"] is False
+    assert (role["clientFlag"], role["serverFlag"]) == (True, False)
+    assert (role["codeSigningFlag"], role["emailProtectionFlag"]) == (False, False)
+    assert (role["keyUsages"], role["extKeyUsages"]) == (["DigitalSignature"], ["ClientAuth"])
+    assert role["ttl"] == role["maxTtl"] == str(14 * 86400)
+
+
+def test_somebody_outside_is_given_the_request_and_then_gives_the_certificate(pem: Path) -> None:
+    waiting = for_pods(", pki: {signed_by: outside}", broker=ASKS)
+    signed = for_pods(f', pki: {{signed_by: outside, certificate_file: "{pem}"}}', broker=ASKS)
+    assert "stand-in's request" in waiting.exports["csr"]
+    assert "store.pki.certificate_file" in waiting.exports["next"]
+    assert "store.pki.certificate_file" not in signed.exports["next"]
+    assert "pki-signed" not in waiting.resources
+    assert inputs(signed, "pki-signed")["certificate"] == pem.read_text()
+    assert not {"root-mount", "root-certificate", "root-signs"} & (waiting.resources.keys() | signed.resources.keys())
+    assert wrong(waiting) == wrong(signed) == []

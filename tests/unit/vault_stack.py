@@ -157,37 +157,49 @@ def _whole(entry: Any) -> Any:
 
 
 def every_policy() -> str:
-    """Each policy of each kind of stack: on what, what, why. A set in braces is one rule for each of its names."""
+    """Each policy of a stack: on what, what, why; and how those of other kinds of stack differ.
+
+    A set in braces is one rule for each of its names."""
     with tempfile.TemporaryDirectory() as folder:
         least = shipped(FOR_PODS, ca_file(Path(folder)))
-    kinds = {
-        "examples/Pulumi.prod-vault-kubernetes.yaml: an agent reads": _shown(least),
-        "Copied by External Secrets: the same but for": _shown(by_external_secrets(), only="server"),
-        "On this machine: the launcher reads": _shown(on_this_machine()),
-        "With every option: login by jwt, a PKI, a client certificate, a secret more": _shown(with_every_option()),
+    known = _shown(least)
+    others = {
+        "Copied by External Secrets": by_external_secrets(),
+        "On this machine: the launcher reads": on_this_machine(),
+        "With every option: login by jwt, a PKI, a client certificate, a secret more": with_every_option(),
     }
     lines = [
         "What server, rotator and operator of a stack of Vault may, as tests/unit/test_vault_policies.py finds it.",
         "Made by: python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt",
     ]
-    for title, shown in kinds.items():
-        lines += ["", title, *shown]
+    lines += ["", "examples/Pulumi.prod-vault-kubernetes.yaml: an agent reads"]
+    for who, rules in known.items():
+        lines += [f"  {who}", *rules]
+    for title, deployed in others.items():
+        lines += ["", f"{title}; the server, and what others may beside it outside of the mount"]
+        for who, rules in _shown(deployed).items():
+            beside = [one for one in rules if one not in known[who] and not one.startswith("    <stack>/")]
+            shown = rules if who == "server" else beside
+            lines += [f"  {who}", *shown] if shown else []
     return "\n".join(lines) + "\n"
 
 
-def _shown(deployed: Deployed, *, only: str = "") -> Iterator[str]:
+def _shown(deployed: Deployed) -> dict[str, list[str]]:
+    """Who -> a line for each rule, with <stack> for what the names of all that is its own begin with."""
+    base = f"coreflux-mcp-{manifest_of(deployed).stack}"
+    shown: dict[str, list[str]] = {}
     for one in deployed.of_type("vault:index/policy:Policy"):
-        if not one.inputs["name"].endswith(only):
-            continue
-        yield f"  {one.inputs['name']}"
         found: dict[tuple[str, str, str], list[str]] = {}
-        for why, path, may in re.findall(r'# (.*)\npath "(.*)" \{\n  capabilities = \[(.*)\]', one.inputs["policy"]):
+        text = one.inputs["policy"].replace(base, "<stack>")
+        for why, path, may in re.findall(r'# (.*)\npath "(.*)" \{\n  capabilities = \[(.*)\]', text):
             folder, slash, name = path.rpartition("/")
             which = (f"{folder}{slash}", may.replace('"', ""), why.replace(name, "{}") if name else why)
             found.setdefault(which, []).append(name)
+        lines = shown[one.inputs["name"].removeprefix(f"{base}-")] = list[str]()
         for (folder, may, why), on in found.items():
             what = on[0] if len(on) == 1 else f"{{{', '.join(on)}}}"
-            yield f"    {folder}{what}: {may}; {why.replace('{}', what) if len(on) == 1 else why}"
+            lines.append(f"    {folder}{what}: {may}; {why.replace('{}', what) if len(on) == 1 else why}")
+    return shown
 
 
 if __name__ == "__main__":

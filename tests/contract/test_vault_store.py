@@ -1,0 +1,580 @@
+"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there.
+
+What every store does is in test_stores.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
+
+import hvac
+import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hvac.exceptions import InvalidPath
+
+from secretops.engine.rotation import new_token
+from secretops.engine.state import Stage, Version
+from secretops.errors import StoreError, UnreachableError, UsageError
+from secretops.manifest import VaultLogin
+from secretops.stores.leases import LostError, Timing
+from secretops.stores.vault import VaultVersionStore, server
+from secretops.stores.vault.api import Api
+from secretops.stores.vault.documents import VERSION
+from secretops.stores.vault.errors import DeniedError, LoginError, UnwrapError
+from secretops.stores.vault.login import Login
+from secretops.stores.vault.notes import LONGEST_NOTE
+from secretops.stores.vault.server import Answer, Connection, Request, Server
+from secretops.values import Value, new_password
+from tests.contract.vault_place import FIELDS, InMount
+from tests.real.control_plane import make_keys
+from tests.real.openbao import OpenBao, rotators_policy
+from tests.real.ports import free_port
+
+pytestmark = pytest.mark.real
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DEADLINE = 120.0
+MINE = "typed-by-a-person"
+V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
+
+
+Deed = Callable[[], object]
+
+
+def make(**fields: str) -> Value:
+    return Value({**{name: new_password() for name in FIELDS}, **fields})
+
+
+def version(name: str, user: str | None = "a") -> Version:
+    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
+
+
+def publish(place: InMount, name: str, value: Value | None = None) -> Value:
+    value = value or make()
+    place.open().add("it", version(name), value)
+    place.open().publish("it", name, NOW)
+    return value
+
+
+def stages(place: InMount) -> dict[str, Stage]:
+    return {one.id: one.stage for one in place.open().versions("it").all}
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are sent again once, and at once."""
+    monkeypatch.setattr(server, "PAUSES", (0.0,))
+
+
+class Way:
+    """The way to the server, from this process: what happens once, at the next request of a kind."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        """What was sent, in order: "POST data/it"."""
+        self._before: list[tuple[str, Deed]] = []
+        self._losing: list[str] = []
+        send = Connection._attempt
+
+        def sent(connection: Connection, request: Request, token: str | None) -> Answer:
+            said = f"{request.method} {request.path.partition('/')[2]}"
+            self.asked.append(said)
+            kinds = (said,) if request.method == "GET" else (said, "any write")
+            for one in [one for one in self._before if one[0] in kinds]:
+                self._before.remove(one)
+                one[1]()
+            answer = send(connection, request, token)
+            if said in self._losing:
+                self._losing.remove(said)
+                raise requests.exceptions.ReadTimeout
+            return answer
+
+        monkeypatch.setattr(Connection, "_attempt", sent)
+
+    def before(self, what: str, deed: Deed) -> None:
+        """Do it once, right before `what` is sent, and after we were asked whether we may."""
+        self._before.append((what, deed))
+
+    def lose(self, what: str) -> None:
+        """The next answer to it."""
+        self._losing.append(what)
+
+    def count(self, what: str) -> int:
+        return self.asked.count(what)
+
+
+@pytest.fixture
+def place(openbao: OpenBao, tmp_path: Path) -> InMount:
+    return InMount.at(openbao, tmp_path / "place")
+
+
+@pytest.fixture
+def way(monkeypatch: pytest.MonkeyPatch) -> Way:
+    impatient(monkeypatch)
+    return Way(monkeypatch)
+
+
+@pytest.fixture
+def sealable(openbao: OpenBao) -> Iterator[OpenBao]:
+    """The server, which is unsealed and runs again however the test ends."""
+    yield openbao
+    if openbao.is_running:
+        openbao.unseal()
+    else:
+        openbao.start()
+
+
+@pytest.mark.parametrize("lacking", ["data/it", "destroy/it", "metadata/pending/it"])
+def test_a_missing_right_is_told_by_its_path_and_all_converges_once_it_is_granted(
+    openbao: OpenBao, place: InMount, lacking: str
+) -> None:
+    old, newer, newest = publish(place, V[0]), publish(place, V[1]), make()
+    rules = rotators_policy(place.location)
+    policy = openbao.policy("\n".join(rule for rule in rules.splitlines() if f'/{lacking}"' not in rule))
+    store = place.open(token=openbao.token(policy))
+    path = lacking.partition("/")[2]
+    with pytest.raises(DeniedError, match=f"{place.mount}/{path}"):
+        store.add("it", version(V[2]), newest)
+        store.publish("it", V[2], NOW)
+    assert place.delivered() in (dict(newer), dict(newest))
+    openbao.client().sys.create_or_update_policy(policy, rules)
+    store.settle("it", NOW)
+    store.add("it", version(V[2]), newest)
+    store.publish("it", V[2], NOW)
+    assert (stages(place), place.delivered()) == ({V[1]: Stage.PREVIOUS, V[2]: Stage.CURRENT}, dict(newest))
+    assert place.keeps(old["password"]) == []
+
+
+def test_a_server_that_restarts_is_waited_for(
+    sealable: OpenBao, place: InMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = publish(place, V[1])
+    sealable.stop()
+    pauses, sleep = [], time.sleep
+
+    def pause(seconds: float) -> None:
+        if seconds not in server.PAUSES:
+            return sleep(seconds)
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            sealable.start()
+        return None
+
+    monkeypatch.setattr(time, "sleep", pause)
+    store = place.open()
+    assert store.read("it", V[1], purpose="test") == value
+    assert len(pauses) == 2
+
+
+def test_another_mount_namespace_or_engine_is_refused_and_no_value_is_written(openbao: OpenBao, place: InMount) -> None:
+    client, first = openbao.client(), f"kv1-{secrets.token_hex(4)}"
+    client.sys.enable_secrets_engine("kv", path=first, options={"version": "1"})
+    for changes, named in (
+        ({"mount": "nowhere"}, "no mount nowhere"),
+        ({"namespace": "nowhere"}, "no namespace 'nowhere'"),
+        ({"mount": first}, "no KV engine of version 2"),
+    ):
+        location = place.location.model_copy(update=changes)
+        at = Server(location.address, location.namespace, location.ca_file)
+        other = VaultVersionStore(
+            location, Api(at, location.mount, Login(at, environment={"VAULT_TOKEN": openbao.root}))
+        )
+        with pytest.raises(StoreError, match=named):
+            other.add("it", version(V[1]), make())
+    with pytest.raises(InvalidPath):  # nothing is in it
+        client.secrets.kv.v1.list_secrets("", mount_point=first)
+
+
+def test_a_store_may_be_in_a_namespace_and_nothing_of_it_is_seen_from_outside(openbao: OpenBao, tmp_path: Path) -> None:
+    place = InMount.at(openbao, tmp_path / "place", openbao.namespace())
+    value = publish(place, V[1])
+    assert place.delivered() == dict(value)
+    with place.open().lease("x"):
+        place.open().settle("it", NOW)
+    outside = place.open(place.location.model_copy(update={"namespace": ""}))
+    outside._api = Api(Server(openbao.address, "", str(openbao.ca_file)), place.mount, place.api().login)
+    with pytest.raises(StoreError):
+        outside.versions("it")
+
+
+@pytest.mark.usefixtures("way")
+def test_what_does_not_prove_to_be_the_server_is_shown_no_token(
+    openbao: OpenBao, place: InMount, tmp_path: Path
+) -> None:
+    make_keys(tmp_path)
+    missing = str(tmp_path / "none.crt")
+
+    for changes, kind in (
+        ({"ca_file": str(tmp_path / "ca.crt")}, StoreError),
+        ({"ca_file": missing}, UsageError),
+        ({"address": openbao.address.replace("https", "http")}, UsageError),
+        ({"address": "https://"}, UsageError),
+        ({"address": f"https://127.0.0.1:{free_port()}"}, UnreachableError),
+    ):
+        location = place.location.model_copy(update=changes)
+        at = Server(location.address, "", location.ca_file)
+        with pytest.raises(kind) as told:
+            Api(at, place.mount, Login(at, environment={"VAULT_TOKEN": openbao.root})).metadata("it")
+        assert told.value.remedy and openbao.root not in str(told.value)
+
+
+def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(place: InMount, way: Way) -> None:
+    publish(place, V[1])
+    place.open().add("it", version(V[2]), new := make())
+    theirs = {"password": MINE}
+    way.before("POST data/it", lambda: place.write("it", theirs))
+    with pytest.raises(StoreError, match="was changed by hand: version 2 "):
+        place.open().publish("it", V[2], NOW)
+    assert place.document() == theirs
+    assert stages(place) == {V[1]: Stage.CURRENT, V[2]: Stage.PENDING}
+    place.clear()
+    place.open().publish("it", V[2], NOW)
+    assert place.delivered() == dict(new)
+
+
+def test_a_publication_on_its_way_is_refused_once_whoever_followed_has_prepared_another(
+    place: InMount, way: Way
+) -> None:
+    """Both are for the same user, whose password the follower sets next: what comes late would open nothing."""
+    value, late = publish(place, V[1]), make()
+    store = place.open()
+
+    def followed() -> None:
+        place.write("rotator/lease", {"holder": "the follower", "since": "", "token": "", "renewed": "0"})
+        other = place.open()
+        other.settle("it", NOW)
+        other.add("it", version(V[3]), make())
+
+    with store.lease("the first"):
+        store.add("it", version(V[2]), late)
+        way.before("POST data/it", followed)
+        with pytest.raises(LostError, match="the follower"):
+            store.publish("it", V[2], NOW)
+    assert (stages(place), place.delivered()) == ({V[1]: Stage.CURRENT, V[3]: Stage.PENDING}, dict(value))
+    current = place.open().versions("it").current
+    assert current and current.published == NOW
+    place.open().publish("it", V[3], NOW)
+    assert place.keeps(late["password"]) == []
+    notes = place.metadata()["custom_metadata"]
+    assert len(notes) == 2 and not any("planned" in text for text in notes.values())
+
+
+@pytest.mark.parametrize("lost", ["POST data/it", "PATCH metadata/it"])
+def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: InMount, way: Way, lost: str) -> None:
+    publish(place, V[0])
+    publish(place, V[1])
+    way.lose(lost)
+    value, before = make(), way.count(lost)
+    place.open().add("it", version(V[2]), value)
+    place.open().publish("it", V[2], NOW)
+    assert way.count(lost) >= before + 2
+    assert (stages(place), place.delivered()) == ({V[1]: Stage.PREVIOUS, V[2]: Stage.CURRENT}, dict(value))
+    assert place.metadata()["current_version"] == 3
+    assert place.metadata("pending/it") == {}
+
+
+LEASE = "rotator/lease"
+WRITE = f"POST data/{LEASE}"
+NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
+QUICK = Timing(duration=2, renew=3600, look=0.1)
+"""Of a holder that does not renew, and is followed soon."""
+
+
+def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
+    publish(place, V[1])
+    first, second = place.open(timing=QUICK), place.open(timing=QUICK)
+    first.add("it", version(V[2]), make())
+    with first.lease("the first"), second.lease("the second"):
+        for act in (
+            lambda: first.publish("it", V[2], NOW),
+            lambda: first.add("it", version(V[3]), make()),
+            lambda: first.read("it", V[1], purpose="test"),
+            first.confirm,
+        ):
+            with pytest.raises(StoreError, match="not ours any more: the second has changed it"):
+                act()
+        second.publish("it", V[2], NOW)
+    assert place.document(LEASE) == {"holder": ""}, "and who was followed frees nobody's lease but its own"
+
+
+@pytest.mark.parametrize("writes", ["taken", "renewed"])
+def test_a_lost_answer_leaves_the_lease_ours(place: InMount, way: Way, writes: str) -> None:
+    store = place.open(timing=NOT_RENEWED)
+    if writes == "taken":
+        way.lose(WRITE)
+    with store.lease("the first"):
+        if writes == "renewed":
+            way.lose(WRITE)
+        store.confirm()
+        assert place.document(LEASE)["holder"] == "the first"
+    assert place.document(LEASE) == {"holder": ""}
+
+
+def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMount) -> None:
+    with place.open().lease("one"):
+        pass
+    kv = place.client.secrets.kv.v2
+    kv.delete_latest_version_of_secret(LEASE, mount_point=place.mount)
+    with place.open().lease("two"):
+        assert place.document(LEASE)["holder"] == "two"
+    kv.delete_metadata_and_all_versions(LEASE, mount_point=place.mount)
+    with place.open().lease("three"):
+        assert place.document(LEASE)["holder"] == "three"
+    place.write(LEASE, {"something": "else"})
+    with place.open().lease("four"):
+        assert place.document(LEASE)["holder"] == "four"
+
+
+def test_a_current_version_that_a_person_deleted_stays_deleted_until_they_say_otherwise(place: InMount) -> None:
+    value = publish(place, V[1])
+    place.clear()
+    with pytest.raises(StoreError, match=f"bao kv undelete -mount={place.mount} -versions=1 it"):
+        place.open().settle("it", NOW)
+    assert place.delivered()["password"] is None
+    assert place.open().astray("it")
+    place.client.secrets.kv.v2.undelete_secret_versions("it", [1], mount_point=place.mount)
+    place.open().settle("it", NOW)
+    assert place.delivered() == dict(value)
+    place.clear()
+    new = publish(place, V[2])
+    assert place.delivered() == dict(new), "another one takes its place"
+
+
+def test_what_left_the_stack_is_found_without_a_right_to_list_and_forgotten(place: InMount) -> None:
+    value = publish(place, V[1])
+    without = place.location.model_copy(update={"secrets": {}, "pending": {}, "fields": {}})
+    store = place.open(without)
+    assert store.kept() == ("it",)
+    assert [one.id for one in store.versions("it").all] == [V[1]]
+    store.forget("it")
+    assert (store.kept(), place.metadata(), place.keeps(value["password"])) == ((), {}, [])
+
+
+@pytest.mark.slow
+def test_a_purge_killed_anywhere_is_never_undone(openbao: OpenBao, tmp_path: Path) -> None:
+    begun, number = False, 0
+    while True:
+        place = InMount.at(openbao, tmp_path / f"{number}")
+        value, pending = publish(place, V[1]), make()
+        place.open().add("it", version(V[2]), pending)
+        was_killed = place.killed_at(lambda place=place: place.open().forget("it"), number)  # type: ignore[misc]
+        begun = begun or place.open().versions("it").current is None
+        place.open().settle("it", NOW)
+        assert place.delivered() == (dict.fromkeys(value) if begun else dict(value)), number
+        if begun:
+            assert place.open().versions("it").all == ()
+            assert place.keeps(pending["password"]) == place.keeps(value["password"]) == []
+        if not was_killed:
+            break
+        number += 1
+    assert begun and number >= 4
+
+
+@pytest.mark.parametrize(
+    ("user", "fields"),
+    [("u" * LONGEST_NOTE, {}), ("a", {VERSION: "mine"})],
+    ids=["too long a name", "a field of our own name"],
+)
+def test_what_a_document_or_a_note_can_not_hold_is_refused_and_nothing_is_kept(
+    place: InMount, user: str, fields: dict[str, str]
+) -> None:
+    publish(place, V[1])
+    with pytest.raises(UsageError):
+        place.open().add("it", version(V[2], user), make(**fields))
+    assert (stages(place), place.metadata("pending/it")) == ({V[1]: Stage.CURRENT}, {})
+
+
+TTL = 600
+"""Seconds. Longer than any test takes."""
+
+
+@dataclass
+class AppRole:
+    """A method of its own with one role, whose secret id lies in a file."""
+
+    openbao: OpenBao
+    mount: str
+    role_id: str
+    file: Path
+    namespace: str = ""
+
+    @classmethod
+    def at(cls, openbao: OpenBao, folder: Path, *, namespace: str = "", **options: Any) -> AppRole:
+        mount, client = f"approle-{secrets.token_hex(4)}", openbao.client(namespace=namespace)
+        client.sys.enable_auth_method("approle", path=mount)
+        options = {"token_ttl": TTL, **options}
+        client.auth.approle.create_or_update_approle("rotator", mount_point=mount, **options)
+        found = client.auth.approle.read_role_id("rotator", mount_point=mount)["data"]["role_id"]
+        made = cls(openbao, mount, found, folder / "secret-id", namespace)
+        made.file.write_text(f"{made.secret_id()}\n")
+        return made
+
+    def secret_id(self) -> str:
+        client = self.openbao.client(namespace=self.namespace)
+        made = client.auth.approle.generate_secret_id("rotator", mount_point=self.mount)
+        return str(made["data"]["secret_id"])
+
+    def wrap(self) -> None:
+        """Put a wrapping token into the file instead."""
+        made = self.openbao.client(namespace=self.namespace).write_data(
+            f"auth/{self.mount}/role/rotator/secret-id", data={}, wrap_ttl=f"{TTL}s"
+        )
+        self.file.write_text(made["wrap_info"]["token"])
+
+    def method(self, *, wrapped: bool = False) -> VaultLogin:
+        return VaultLogin(method="approle", mount=self.mount, role=self.role_id, file=str(self.file), wrapped=wrapped)
+
+    def login(self, *, wrapped: bool = False) -> Login:
+        server = Server(self.openbao.address, self.namespace, str(self.openbao.ca_file))
+        return Login(server, self.method(wrapped=wrapped), environment={})
+
+
+def server_of(openbao: OpenBao) -> Server:
+    return Server(openbao.address, ca_file=str(openbao.ca_file))
+
+
+def is_good(openbao: OpenBao, token: str) -> bool:
+    return bool(openbao.client(token).is_authenticated())
+
+
+UNWRAP = "POST wrapping/unwrap"
+
+
+def logins(way: Way, role: AppRole) -> int:
+    return way.count(f"POST {role.mount}/login")
+
+
+def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
+    role = AppRole.at(openbao, tmp_path)
+    login = role.login()
+    first = login.token()
+    openbao.client().auth.token.revoke(first)
+    assert login.refused(first)
+    second = login.token()
+    assert second != first and is_good(openbao, second)
+    assert login.refused(first), "another thread's question about the old one costs no new login"
+    assert not login.refused(second), "it is good, and may not do what was asked"
+    assert login.token() == second and logins(way, role) == 2
+    login.close()
+
+
+END = """
+import sys
+from secretops.manifest import VaultLogin
+from secretops.stores.vault.login import Login
+from secretops.stores.vault.server import Connection, Request, Server
+server = Server(sys.argv[1], ca_file=sys.argv[2])
+login = Login(server, VaultLogin.model_validate_json(sys.argv[3]))
+found = Connection(server).ask(Request(method="GET", path="auth/token/lookup-self"), login.token())
+print(found.data["accessor"])
+"""
+
+
+def test_a_program_that_ends_leaves_no_token(openbao: OpenBao, tmp_path: Path) -> None:
+    method = AppRole.at(openbao, tmp_path).method().model_dump_json()
+    command = [sys.executable, "-c", END, openbao.address, str(openbao.ca_file), method]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE)
+    assert done.stdout.strip()
+    with pytest.raises(hvac.exceptions.InvalidRequest, match="invalid accessor"):
+        openbao.client().auth.token.lookup_accessor(done.stdout.strip())
+
+
+def test_a_wrapped_secret_id_is_unwrapped_once_and_serves_for_every_login(
+    openbao: OpenBao, tmp_path: Path, way: Way
+) -> None:
+    role = AppRole.at(openbao, tmp_path)
+    role.wrap()
+    login = role.login(wrapped=True)
+    first = login.token()
+    openbao.client().auth.token.revoke(first)
+    assert login.refused(first)
+    second = login.token()
+    assert is_good(openbao, second)
+    assert (way.count(UNWRAP), logins(way, role)) == (1, 2)
+    login.close()
+    assert not is_good(openbao, second), "it is revoked when it is not needed any more"
+
+
+def wrapped_by_the_server(thief: hvac.Client, _role: AppRole, taken: dict[str, Any]) -> Any:
+    return thief.write_data("sys/wrapping/wrap", data=taken, wrap_ttl=f"{TTL}s")
+
+
+def out_of_a_mount(thief: hvac.Client, role: AppRole, taken: dict[str, Any]) -> Any:
+    mount = f"kv-{secrets.token_hex(4)}"
+    role.openbao.client().sys.enable_secrets_engine("kv", path=mount, options={"version": "1"})
+    policy = role.openbao.policy(f'path "{mount}/*" {{ capabilities = ["create", "update", "read"] }}')
+    thief = role.openbao.client(role.openbao.token(policy))
+    thief.write_data(f"{mount}/auth/{role.mount}/role/rotator/secret-id", data=taken)
+    return thief.adapter.get(f"/v1/{mount}/auth/{role.mount}/role/rotator/secret-id", wrap_ttl=f"{TTL}s")
+
+
+@pytest.mark.parametrize("anew", [wrapped_by_the_server, out_of_a_mount])
+def test_what_a_thief_wrapped_anew_is_an_alarm_and_not_used(
+    anew: Callable[[hvac.Client, AppRole, dict[str, Any]], Any], openbao: OpenBao, tmp_path: Path, way: Way
+) -> None:
+    role = AppRole.at(openbao, tmp_path)
+    role.wrap()
+    taken = openbao.client(role.file.read_text()).sys.unwrap()["data"]
+    again = anew(openbao.client(openbao.token()), role, {"secret_id": taken["secret_id"]})
+    role.file.write_text(again["wrap_info"]["token"])
+    with pytest.raises(UnwrapError):
+        role.login(wrapped=True).token()
+    assert logins(way, role) == 0
+
+
+def test_a_lost_answer_to_an_unwrapping_is_not_asked_for_again_and_is_no_alarm(
+    openbao: OpenBao, tmp_path: Path, way: Way
+) -> None:
+    role = AppRole.at(openbao, tmp_path)
+    role.wrap()
+    login = role.login(wrapped=True)
+    way.lose(UNWRAP)
+    with pytest.raises(UnreachableError):
+        login.token()
+    assert way.count(UNWRAP) == 1
+    for again in (login, role.login(wrapped=True)):
+        with pytest.raises(LoginError) as told:
+            again.token()
+        assert not isinstance(told.value, UnwrapError)
+    role.wrap()
+    assert is_good(openbao, login.token()), "a new one in the file is enough"
+    login.close()
+
+
+def test_a_jwt_is_read_anew_for_each_login(openbao: OpenBao, tmp_path: Path) -> None:
+    jwt = pytest.importorskip("jwt", reason="PyJWT is not installed: it comes with the extra `azure`")
+    key, mount, client = ec.generate_private_key(ec.SECP256R1()), f"jwt-{secrets.token_hex(4)}", openbao.client()
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    client.sys.enable_auth_method("jwt", path=mount)
+    client.write_data(f"auth/{mount}/config", data={"jwt_validation_pubkeys": [public.decode()]})
+    client.write_data(
+        f"auth/{mount}/role/server",
+        data={"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "token_ttl": TTL},
+    )
+    file = tmp_path / "token"
+
+    def write(audience: str) -> None:
+        claims = {"sub": "server", "aud": audience, "iat": int(time.time()), "exp": int(time.time()) + TTL}
+        file.write_text(jwt.encode(claims, key, algorithm="ES256"))
+
+    login = Login(server_of(openbao), VaultLogin(method="jwt", mount=mount, role="server", file=str(file)))
+    write("another")
+    with pytest.raises(LoginError, match=str(file)) as told:
+        login.token()
+    assert file.read_text() not in str(told.value)
+    write("vault")
+    token = login.token()
+    assert is_good(openbao, token)
+    login.close()

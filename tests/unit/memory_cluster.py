@@ -1,0 +1,239 @@
+"""One namespace of a Kubernetes API in memory: Secrets and Leases, by compare-and-swap. A real API server is in
+tests/stacks/test_staging.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Secret
+
+from secretops.manifest import Delivered, KubernetesStore
+from secretops.stores.kubernetes import KubernetesVersionStore, api, lease, secrets
+from secretops.stores.kubernetes.api import Api
+from secretops.stores.kubernetes.kubeconfig import Connection
+from secretops.stores.kubernetes.lease import Timing
+
+SERVER = "https://memory.example"
+FIELDS = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
+
+
+class KilledError(BaseException):
+    """The process has ended here."""
+
+
+@dataclass
+class Client:
+    """lightkube's, as far as `Api` uses it."""
+
+    objects: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """Kind and name -> the object."""
+    answer: Callable[[str, str], int | Exception | None] = lambda _verb, _name: None
+    """Called before each request: an HTTP status to answer instead, or an error to raise. A write of status 0 is
+    done, and its answer is lost."""
+    before: Callable[[str, str], None] = lambda _verb, _name: None
+    """Called before each write, and `after` once it is done."""
+    after: Callable[[str, str], None] = lambda _verb, _name: None
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._versions = itertools.count(1)
+
+    def get(self, kind: Any, name: str, **_: Any) -> Any:
+        self._ask("get", name)
+        if (found := self.objects.get((kind.__name__, name))) is None:
+            raise refused(404)
+        return copy.deepcopy(found)
+
+    def create(self, thing: Any) -> Any:
+        return self._write("create", thing, None)
+
+    def replace(self, thing: Any) -> Any:
+        return self._write("update", thing, thing.metadata.resourceVersion)
+
+    def _write(self, verb: str, thing: Any, version: str | None) -> Any:
+        self.before(verb, thing.metadata.name)
+        lost = self._ask(verb, thing.metadata.name)
+        key = (type(thing).__name__, thing.metadata.name)
+        found = self.objects.get(key)
+        if (found and found.metadata.resourceVersion) != version:
+            raise refused(409)
+        kept = copy.deepcopy(thing)
+        kept.metadata.resourceVersion = str(next(self._versions))
+        self.objects[key] = kept
+        self.after(verb, thing.metadata.name)
+        if lost:
+            raise httpx2.ReadError("lost")
+        return copy.deepcopy(kept)
+
+    def _ask(self, verb: str, name: str) -> bool:
+        self.asked.append((verb, name))
+        match self.answer(verb, name):
+            case None:
+                return False
+            case 0:
+                return True
+            case int() as code:
+                raise refused(code, self.headers)
+            case error:
+                raise error
+
+
+@dataclass
+class InMemory:
+    """A place of the Kubernetes store."""
+
+    client: Client = field(default_factory=Client)
+    renew: float = 1000.0
+    """Seconds between two renewals of a lease: none in most tests."""
+
+    VERSIONS, DELIVERED, LEASE = "versions", "delivered", "rotator"
+
+    @property
+    def address(self) -> str:
+        """Of this process: see `at`."""
+        return str(id(self))
+
+    @property
+    def location(self) -> KubernetesStore:
+        places = {"it": Delivered(name=self.DELIVERED, keys=FIELDS)}
+        return KubernetesStore(namespace="plant", versions=self.VERSIONS, lease=self.LEASE, delivered=places)
+
+    def api(self) -> Api:
+        connection = Connection(self.client, SERVER, "user admin of context test")  # type: ignore[arg-type]
+        return Api("plant", open_connection=lambda _context: connection)
+
+    def open(self, location: KubernetesStore | None = None, *, timing: Timing | None = None) -> KubernetesVersionStore:
+        timing = timing or Timing(duration=6, renew=self.renew, look=0.1)
+        return KubernetesVersionStore(location or self.location, self.api(), timing=timing)
+
+    def data(self, name: str) -> dict[str, bytes]:
+        """What a Secret holds; nothing where there is none."""
+        found = self.client.objects.get(("Secret", name))
+        return {key: base64.b64decode(text) for key, text in ((found and found.data) or {}).items()}
+
+    def set(self, name: str, changes: dict[str, bytes | None]) -> None:
+        """Set keys of a Secret by hand, and remove those that are None."""
+        found = self.client.objects.get(("Secret", name))
+        data = {key: text for key, text in {**self.data(name), **changes}.items() if text is not None}
+        encoded = {key: base64.b64encode(text).decode() for key, text in data.items()}
+        if found is None:
+            self.client.create(Secret(metadata=ObjectMeta(name=name, namespace="plant"), data=encoded))
+        else:
+            found.data = encoded
+
+    def annotations(self, name: str) -> dict[str, str]:
+        found = self.client.objects[("Secret", name)]
+        return dict(found.metadata.annotations or {})
+
+    def delivered(self) -> dict[str, str | None]:
+        data = self.data(self.DELIVERED)
+        return {name: data[key].decode() if key in data else None for name, key in FIELDS.items()}
+
+    def keeps(self, text: str) -> list[str]:
+        """The Secrets that hold `text`, as a value, in a document or in an annotation."""
+        kept = [name for kind, name in self.client.objects if kind == "Secret"]
+        forms = {text, json.dumps(text, ensure_ascii=False)[1:-1]}
+        return [
+            name
+            for name in kept
+            for whole in [*self.data(name).values(), *(note.encode() for note in self.annotations(name).values())]
+            if any(form.encode() in whole for form in forms)
+        ]
+
+    def edit(self, old: str, new: str) -> None:
+        holding = {key: value for key, value in self.data(self.DELIVERED).items() if old.encode() in value}
+        assert holding, "it is not delivered"
+        self.set(self.DELIVERED, {key: value.replace(old.encode(), new.encode()) for key, value in holding.items()})
+
+    def clear(self) -> None:
+        self.set(self.DELIVERED, dict.fromkeys(self.data(self.DELIVERED)))
+
+    def records(self) -> list[dict[str, str]]:
+        return []
+
+    def lease(self) -> Lease:
+        found: Lease = self.client.objects[("Lease", self.LEASE)]
+        return found
+
+    def take_over(self) -> None:
+        """What a follower does: a holder that renews would keep a real one out."""
+        spec = self.lease().spec
+        assert spec
+        spec.holderIdentity, spec.leaseTransitions = "the follower", 2
+        self.client.replace(self.lease())
+
+    def killed_at(self, work: Callable[[], object], moment: int) -> bool:
+        """Before and after each request that writes: an even moment is before, an odd one after it."""
+        counted = itertools.count()
+
+        def dies(_verb: str, _name: str) -> None:
+            if next(counted) == moment:
+                raise KilledError
+
+        self.client.before = self.client.after = dies
+        try:
+            work()
+        except KilledError:
+            return True
+        finally:
+            self.client.before = self.client.after = lambda _verb, _name: None
+        return False
+
+
+_fresh: dict[str, InMemory] = {}
+
+
+def fresh(request: pytest.FixtureRequest, _folder: Path) -> str:
+    """The address of an unused one, for `at`: of this process. Nobody waits for it."""
+    quick(request.getfixturevalue("monkeypatch"))
+    place = InMemory(renew=0.02)
+    _fresh[place.address] = place
+    return place.address
+
+
+def at(address: str) -> InMemory:
+    return _fresh[address]
+
+
+def refused(code: int, headers: dict[str, str] | None = None, status: dict[str, Any] | None = None) -> Exception:
+    """What lightkube raises."""
+    request = httpx2.Request("GET", SERVER)
+    response = httpx2.Response(code, json=status or {}, headers=headers, request=request)
+    return httpx2.HTTPStatusError(str(code), request=request, response=response)
+
+
+class Clock:
+    """Stands in for `time` in one module: who sleeps is woken at once, that much later."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def quick(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Nobody waits for the API server or after a conflict. Gives the clock by which the former is waited for."""
+    clock = Clock()
+    monkeypatch.setattr(api, "time", clock)
+    monkeypatch.setattr(secrets, "time", clock)
+    monkeypatch.setattr(lease, "PAUSES", (0.0, 0.0, 0.0, 0.0))
+    return clock

@@ -1,0 +1,254 @@
+"""What breaks each rule: one property of a plan that keeps it, a row each. A second row is for a recorded mutant."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from policies.rule import CONCEALED, UNKNOWN, Environment, Plan
+from secretops.values import new_password
+from tests.unit.azure_ids import SUBSCRIPTION
+from tests.unit.policy_plans import Break, added, changed, unprotected
+
+NO_VALUE = "stack-holds-no-value"
+# In one piece a scanner would take it for a key.
+PRIVATE_KEY = f"-----BEGIN {'PRIVATE'} KEY-----"
+LATEST = "registry.example.com/coreflux-mcp-secrets:latest"
+GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/plant"
+OTHERS_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/mqtt-??????"
+
+
+def row(rule: str, plan: str, at: str, path: str, to: Any, *, unknown: bool = True, also: str = "") -> Break:
+    """Set one property. `path` has its steps between `>`; a step that is a number is an index of a list."""
+    steps = [int(step) if step.isdigit() else step for step in path.split(">")]
+    return Break(
+        rule=rule,
+        plan=plan,
+        change=changed(at, *steps, to=to),
+        unknown=changed(at, *steps, to=UNKNOWN) if unknown else None,
+        also=frozenset(also.split()),
+    )
+
+
+def more(rule: str, plan: str, kind: str, properties: Mapping[str, Any], *, also: str = "") -> Break:
+    """Add a resource that must not be there."""
+    return Break(rule=rule, plan=plan, change=added(kind, properties), also=frozenset(also.split()))
+
+
+def but(line: str) -> Callable[[str], str]:
+    """Take a line out of a text."""
+    return lambda text: text.replace(line, "")
+
+
+def right(path: str, capability: str) -> Callable[[str], str]:
+    """Add a right to a policy of Vault."""
+    return lambda policy: f'{policy}path "{path}" {{\n  capabilities = ["{capability}"]\n}}\n'
+
+
+def secret(name: str, **entries: Any) -> Callable[[Any], Any]:
+    """Change entries of one of the manifest's secrets."""
+    return lambda secrets: [one | entries if one["name"] == name else one for one in secrets]
+
+
+def key_file() -> str:
+    """What a private key looks like, and is none."""
+    return f"{PRIVATE_KEY}\n{base64.b64encode(bytes(48)).decode()}\n-----END {'PRIVATE'} KEY-----\n"
+
+
+def _in_production(plan: Plan) -> Plan:
+    return replace(plan, environment=Environment.PRODUCTION)
+
+
+TICK = "policy>Statement>2>"
+KEY_USE = "policy>Statement>3>Condition>"
+DENIAL = "policy>Statement>1>"
+TRUST = "assumeRolePolicy>Statement>0>"
+CONTAINER = "containerDefinitions>0>"
+TASK = "aws:ecs/taskDefinition:TaskDefinition"
+AWS = (
+    row("aws-account-named", "prod", "aws", "allowedAccountIds", None),
+    row("aws-balancer-speaks-tls", "aws+", "balancer-listener", "protocol", "HTTP"),
+    row("aws-buckets-closed", "prod", "trail-bucket-closed", "blockPublicPolicy", False),
+    row("aws-deletion-waits", "prod", "secret-mqtt", "recoveryWindowInDays", 0),
+    row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceArn", "*"),
+    row("aws-functions-failures-told", "prod", "alarm-rotate-mqtt-letters", "alarmActions", []),
+    row(
+        *("aws-functions-hold-no-value", "prod", "redeploy-service-function", "environment>variables>MQTT_PASSWORD"),
+        *("a text",),
+        unknown=False,
+        also=NO_VALUE,
+    ),
+    row("aws-functions-share-network", "aws+", "tick-function", "vpcConfig", None),
+    row("aws-key-policies-bound", "prod", "key", "policy>Statement>0>Action", "kms:*"),
+    row("aws-keys-open-named-secrets", "prod", "tick-grants", f"{KEY_USE}StringLike", {}),
+    row("aws-keys-rotate", "prod", "key", "enableKeyRotation", False),
+    row("aws-least-privilege", "prod", "tick-grants", f"{TICK}Action", lambda there: [*there, "iam:PassRole"]),
+    row("aws-least-privilege", "prod", "tick-grants", f"{TICK}Resource", lambda there: [*there, OTHERS_SECRET]),
+    row("aws-logs-kept", "prod", "tick-log", "retentionInDays", 30),
+    row("aws-messages-encrypted", "prod", "alerts", "kmsMasterKeyId", None),
+    row("aws-network-not-public", "aws+", "balancer", "internal", False),
+    row("aws-plain-text-denied", "prod", "policy-mqtt", "policy>Statement>0>Action", "secretsmanager:PutX"),
+    row("aws-policies-not-public", "prod", "alerts-policy", "policy>Statement>0>Principal", "*"),
+    row("aws-reads-are-told", "prod", "alarm-undeclared-read", "alarmActions", []),
+    row("aws-records-encrypted", "prod", "trail-log", "kmsKeyId", None),
+    row("aws-roles-taken-by-named", "prod", "schedule-role", f"{TRUST}Condition", {}),
+    row("aws-rotation-failures-told", "prod", "rotation-failures", "state", "DISABLED"),
+    row("aws-rotation-scheduled", "prod", "rotate-mqtt-schedule", "rotationRules>automaticallyAfterDays", 91),
+    row("aws-secrets-deny-others", "prod", "policy-mqtt", f"{DENIAL}Action", "secretsmanager:DescribeSecret"),
+    row(
+        *("aws-secrets-deny-others", "prod", "policy-mqtt", f"{DENIAL}Condition>IpAddress"),
+        {"aws:SourceIp": "192.0.2.0/24"},
+    ),
+    row("aws-secrets-under-own-key", "prod", "secret-mqtt", "kmsKeyId", None),
+    row("aws-tampering-is-told", "prod", "filter-trail-change-trail", "pattern", "{ ($.eventName = X) }"),
+    row("aws-tasks-closed", "prod", TASK, f"{CONTAINER}privileged", True),
+    row("aws-tasks-have-no-shell", "prod", "service", "enableExecuteCommand", True),
+    row("aws-tasks-hold-no-value", "prod", TASK, f"{CONTAINER}environment>0>name", "MQTT_PASSWORD", also=NO_VALUE),
+    row("aws-tick-hourly", "prod", "schedule", "scheduleExpression", "rate(2 hours)"),
+    row("aws-trail-intact", "prod", "trail-bucket", "forceDestroy", True),
+    row("aws-trail-kept-a-year", "prod", "trail-bucket-locked", "rule>defaultRetention>days", 364),
+    row("aws-trail-records-reads", "prod", "trail-trail", "enableLogging", False),
+)
+
+CLOSED = "azure-network-closed-wholly"
+SETTINGS = "configuration>"
+AZURE = (
+    row("azure-app-not-public", "prod-azure", "app", f"{SETTINGS}ingress>external", True),
+    row("azure-app-speaks-tls", "prod-azure", "app", f"{SETTINGS}ingress>allowInsecure", True),
+    row(
+        *("azure-containers-hold-no-value", "prod-azure", "app", f"{SETTINGS}secrets"),
+        [{"name": "mqtt", "value": "a text"}],
+    ),
+    row("azure-events-by-identity", "prod-azure", "expiry-events", "deliveryWithResourceIdentity", None),
+    row("azure-federation-bound", "prod-azure-kubernetes", "sync-federation", "subject", "system:serviceaccount:x:*"),
+    row("azure-identities-kept-to-program", "prod-azure", "app", f"{SETTINGS}identitySettings>1>lifecycle", "All"),
+    row(CLOSED, "azure+", "vault", "properties>networkAcls>ipRules", [{"value": "0.0.0.0/0"}]),
+    row(CLOSED, "azure-closed", "lease-account", "networkRuleSet", None),
+    row("azure-private-endpoints-named", "azure-closed", "vault-name", "privateDnsZoneConfigs", []),
+    row("azure-reads-are-told", "prod-azure", "alert-undeclared-read", "enabled", False),
+    row("azure-reads-recorded", "prod-azure", "vault-audit", "logs>0>enabled", False),
+    row("azure-roles-narrow", "prod-azure", "rotator-leases", "roleDefinitionId", f"{GROUP}/roleDefinitions/owner"),
+    row(
+        "azure-roles-scoped",
+        "prod-azure",
+        "server-reads-mqtt",
+        "scope",
+        f"{GROUP}/providers/Microsoft.KeyVault/vaults/v",
+    ),
+    row(
+        *("azure-roles-scoped", "prod-azure", "operator-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee-keeps-secrets"),
+        *("principalType", "ServicePrincipal"),
+        unknown=False,
+    ),
+    row("azure-rotation-failures-told", "prod-azure", "alert-tick-failed", "actions>actionGroups", []),
+    row("azure-storage-closed", "prod-azure", "lease-account", "allowSharedKeyAccess", None),
+    row("azure-subscription-named", "prod-azure", "azure", "subscriptionId", None),
+    row("azure-tampering-is-told", "prod-azure", "alert-access-change", "enabled", False),
+    row("azure-tick-hourly", "prod-azure", "job", f"{SETTINGS}scheduleTriggerConfig>cronExpression", "0 3 * * *"),
+    row("azure-trail-kept", "prod-azure", "workspace", "retentionInDays", 364),
+    row("azure-vault-by-role", "prod-azure", "vault", "properties>enableRbacAuthorization", False),
+    row("azure-vault-recovers", "prod-azure", "vault", "properties>enablePurgeProtection", None),
+)
+
+TIMER = "systemd/coreflux-mcp-secrets-dev.timer"
+DOTENV = (
+    row("dotenv-files-are-the-owners", "dev", "secrets-folder", "modes>config/.env", "644"),
+    row("dotenv-folder-is-one-stacks", "dev", "secrets-folder", "stack", "another"),
+    Break(
+        rule="dotenv-is-for-development",
+        plan="dev",
+        change=_in_production,
+        also=frozenset({"stack-speaks-tls-to-the-broker"}),
+    ),
+    row("dotenv-public-files-are-public", "dev", "server-files", "files>config/mcp.json", CONCEALED, also=NO_VALUE),
+    row("dotenv-ticks-by-the-hour", "dev", "rotator", f"files>{TIMER}", but("OnCalendar=hourly")),
+)
+
+POD = "spec>template>spec>"
+BOX = f"{POD}containers>0>"
+COPY = "spec>provider>aws>auth"
+KUBERNETES = (
+    row("kubernetes-bindings-name-accounts", "staging", "server-binding", "subjects>0>name", "default"),
+    row("kubernetes-certificates-are-new", "staging-certified", "certificate", "spec>duration", "8760h"),
+    row("kubernetes-copies-are-fresh", "prod-aws-kubernetes", "synced-mqtt", "spec>refreshInterval", "1h"),
+    row("kubernetes-copying-has-no-key", "prod-aws-kubernetes", "secret-store", COPY, {}),
+    row(
+        *("kubernetes-namespace-is-restricted", "staging", "namespace"),
+        *("metadata>labels>pod-security.kubernetes.io/enforce", "baseline"),
+    ),
+    row("kubernetes-network-is-closed", "staging", "default-deny", "spec>policyTypes", ["Ingress"]),
+    row(
+        *("kubernetes-network-names-both-ends", "staging", "server-network", "spec>ingress>0>from"),
+        [{"ipBlock": {"cidr": "0.0.0.0/0"}}],
+    ),
+    row("kubernetes-pods-are-apart", "staging", "deployment", f"{POD}hostNetwork", True),
+    row("kubernetes-pods-are-nobody", "staging", "deployment", f"{BOX}securityContext>runAsNonRoot", False),
+    row("kubernetes-pods-gain-nothing", "staging", "deployment", f"{BOX}securityContext>privileged", True),
+    row("kubernetes-provider-has-no-login", "staging", "cluster", "kubeconfig", "apiVersion: v1"),
+    row("kubernetes-roles-name-objects", "staging", "server-role", "rules>0>verbs", ["get", "update"]),
+    row("kubernetes-root-is-read-only", "staging", "deployment", f"{BOX}securityContext>readOnlyRootFilesystem", False),
+    row("kubernetes-secret-files-are-closed", "staging", "deployment", f"{POD}volumes>1>projected>defaultMode", 0o444),
+    row("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}envFrom>0>secretRef", {"name": "s"}),
+    row("kubernetes-service-is-inside", "staging", "service", "spec>type", "LoadBalancer"),
+    row("kubernetes-ticks-are-alone", "staging", "rotator-cronjob", "spec>concurrencyPolicy", "Allow"),
+    row("kubernetes-tokens-are-used", "staging", "server-account", "automountServiceAccountToken", None),
+)
+
+SECRETS, STORE = "secretops>secrets", "secretops>store>"
+STACK = (
+    more("stack-declares-no-value", "staging", "kubernetes:core/v1:Secret", {"stringData": {}}),
+    row("stack-has-a-trail", "prod", "", "trail>records", ""),
+    row(NO_VALUE, "dev", "", "leaked", CONCEALED, unknown=False),
+    row(NO_VALUE, "dev", "", "broker_password", "hunter2"),
+    row(NO_VALUE, "staging", "kubernetes:core/v1:ConfigMap", "data>motd", new_password(), unknown=False),
+    row(NO_VALUE, "staging", "kubernetes:core/v1:ConfigMap", "data>client.pem", key_file(), unknown=False),
+    row("stack-images-are-pinned", "prod", TASK, f"{CONTAINER}image", LATEST),
+    row("stack-images-are-pinned", "prod-swarm", "service", "taskSpec>containerSpec>image", LATEST),
+    row("stack-is-apart", "prod", "", SECRETS, secret("mqtt", users=["coreflux-mcp-preprod-a", "x-b"])),
+    row("stack-is-encrypted-or-says-so", "dev", "", "gaps>encryption at rest", ""),
+    Break(rule="stack-is-protected-in-production", plan="prod", change=unprotected("secret-mqtt")),
+    row("stack-keeps-admins-from-the-server", "prod", "", SECRETS, secret("broker-admin", readers=["server"])),
+    row("stack-rotates-by-schedule", "prod", "", "schedule>every", "day"),
+    row("stack-rotates-in-time", "prod", "", SECRETS, secret("mqtt", cadence_days=91), unknown=False),
+    row("stack-speaks-tls-to-the-broker", "prod", "", "secretops>broker>tls", False),
+)
+
+SERVICE = "taskSpec>containerSpec>"
+SWARM = (
+    row("swarm-logs-are-kept", "swarm+", "service", "taskSpec>logDriver>name", "none"),
+    row("swarm-network-is-encrypted", "swarm+", "network", "options>encrypted", None),
+    row("swarm-provider-has-no-login", "swarm+", "swarm", "keyMaterial", "a key"),
+    row("swarm-publishes-one-port", "prod-swarm-published", "service", "endpointSpec>ports>0>targetPort", 22),
+    row("swarm-root-is-read-only", "swarm+", "service", f"{SERVICE}readOnly", False),
+    row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}secrets>0>fileUid", "0"),
+    row("swarm-services-gain-nothing", "swarm+", "service", f"{SERVICE}capDrops", ["NET_RAW"]),
+    row("swarm-socket-is-the-rotators", "swarm+", "rotator-service", "mode>replicated>replicas", 2),
+    row("swarm-updates-roll-back", "swarm+", "service", "updateConfig>failureAction", "continue"),
+)
+
+PODS, EVERY = "prod-vault-kubernetes", "vault+"
+PERMISSIONS = "spec>template>metadata>annotations>vault.hashicorp.com/agent-inject-perms-mqtt"
+VAULT = (
+    row("vault-agent-files-are-closed", PODS, "deployment", PERMISSIONS, "0644"),
+    row("vault-audit-hides-values", PODS, "audit-1", "options>log_raw", "true"),
+    row("vault-ca-keys-stay", EVERY, "pki-request", "type", "exported"),
+    row("vault-ca-signs-clients-alone", EVERY, "pki-client", "serverFlag", True),
+    row("vault-is-reached-by-tls", PODS, "vault", "skipTlsVerify", "true"),
+    row("vault-logins-are-bound", EVERY, "server-role", "boundSubject", "system:serviceaccount:coreflux-mcp:*"),
+    row("vault-logins-end", PODS, "server-role", "tokenMaxTtl", 0),
+    row("vault-operators-run-nothing", PODS, "operator-policy", "policy", right("sys/audit", "update")),
+    row(
+        "vault-passwords-are-long", PODS, "passwords", "policy", lambda text: text.replace("length = 40", "length = 9")
+    ),
+    row("vault-pod-tokens-are-for-vault", PODS, "server-role", "audience", None),
+    row("vault-policies-name-paths", PODS, "server-policy", "policy", right("coreflux-mcp-prod-vault/data/*", "read")),
+    row("vault-production-is-recorded", "vault-unrecorded", "", "trail>policy", ""),
+    row("vault-provider-has-no-token", PODS, "vault", "token", "a token"),
+    row("vault-revocations-are-told", EVERY, "pki-crl", "disable", True),
+    row("vault-roles-have-one-policy", PODS, "server-role", "tokenPolicies", ["admins"]),
+    row("vault-versions-are-kept", PODS, "versions", "maxVersions", 1),
+)
+
+BREAKS = (*AWS, *AZURE, *DOTENV, *KUBERNETES, *STACK, *SWARM, *VAULT)

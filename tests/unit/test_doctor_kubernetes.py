@@ -1,0 +1,304 @@
+"""What doctor makes of the answers of an API server. A real one is in tests/contract/test_doctor_kubernetes.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from secretops.errors import UsageError
+from secretops.manifest import Delivered, KubernetesStore
+from secretops.operations.doctor.check import Level, Result
+from secretops.operations.doctor.cluster import Cluster, ForbiddenError
+from secretops.operations.doctor.confirmation import LONGEST, record
+from secretops.operations.doctor.evidence import AUDITED, LOST, READS, STARTED, STORED
+from secretops.operations.doctor.kubernetes import CERT_MANAGER, ROTATOR, SERVER, kubernetes_checks
+from secretops.operations.session import Session
+from secretops.stores.kubernetes.kubeconfig import Connection
+
+PLACE = "/api/v1/namespaces/plant"
+USERS = {name: f"system:serviceaccount:plant:{name}" for name in (SERVER, ROTATOR, "default")}
+SECRETS, VERSIONS, LEASE = "coreflux-mcp-secrets", "coreflux-mcp-versions", ROTATOR
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+CRONJOB = f"/apis/batch/v1/namespaces/plant/cronjobs/{ROTATOR}"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/plant/deployments/{SERVER}"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/plant/leases/{LEASE}"
+INSTANCE = "coreflux-mcp-plant"
+
+Grant = tuple[str, str, str, str]
+"""User, verb, resource, name."""
+
+
+def granted() -> set[Grant]:
+    """As the stack's roles have it; the caller is ""."""
+    both = ("get", "update")
+    return {
+        (USERS[SERVER], "get", "secrets", SECRETS),
+        *((USERS[ROTATOR], verb, "secrets", name) for verb in both for name in (SECRETS, VERSIONS)),
+        *((who, verb, "leases", LEASE) for verb in both for who in ("", USERS[ROTATOR])),
+        *(("", verb, "secrets", name) for verb in both for name in (SECRETS, VERSIONS)),
+        ("", "create", "secrets", ""),
+    }
+
+
+def healthy() -> dict[str, Any]:
+    """Path -> what the API server has there."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {
+        "/version": {"gitVersion": "v1.31.2"},
+        PLACE: {"metadata": {"labels": labels}},
+        **{f"{PLACE}/secrets/{name}": {"metadata": {}} for name in (SECRETS, VERSIONS)},
+        LEASES: {"metadata": {"labels": {"app.kubernetes.io/instance": INSTANCE}}, "spec": {}},
+        CRONJOB: {
+            "spec": {},
+            "status": {"lastSuccessfulTime": (NOW - timedelta(minutes=30)).isoformat()},
+            "metadata": {"creationTimestamp": (NOW - timedelta(days=9)).isoformat()},
+        },
+        DEPLOYMENT: {"spec": {"replicas": 2}, "status": {"readyReplicas": 2}},
+    }
+
+
+@dataclass
+class Answers(Cluster):
+    """An API server in memory, whose counters grow with each read of a Secret."""
+
+    paths: dict[str, Any] = field(default_factory=healthy)
+    grants: set[Grant] = field(default_factory=granted)
+    audited: float = 1.0
+    """Events for each read."""
+    prefix: str = "k8s:enc:secretbox:v1:"
+    lost: float = 0
+    servers: int = 1
+    """Behind one address: each answers in turn."""
+    forbidden: set[str] = field(default_factory=set)
+    reads: int = 0
+    stored: int = 0
+    asked: int = 0
+    address: str = "https://k8s.example"
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(cast(Any, None), self.address, "user jane of context plant")
+
+    def get(self, path: str, *, accept: str = "application/json") -> Any | None:
+        if path in self.forbidden:
+            raise ForbiddenError("it is forbidden")
+        if "/secrets/" in path:
+            assert accept.startswith("application/json;as=PartialObjectMetadata"), "no value travels"
+            self.reads += 1
+            self.stored += path in self.paths
+        return self.paths.get(path)
+
+    def text(self, path: str) -> str:
+        if path in self.forbidden:
+            raise ForbiddenError("it is forbidden")
+        self.asked += 1
+        labels = f'{{resource="secrets",transformation_type="from_storage",transformer_prefix="{self.prefix}"}}'
+        stored = f"{STORED}{labels} {self.stored}\n" if self.prefix else ""
+        return (
+            f'{AUDITED} {self.reads * self.audited}\n{stored}{LOST}{{plugin="log"}} {self.lost * self.asked}\n'
+            f"{STARTED} {self.asked % self.servers}\n"
+        )
+
+    def post(self, path: str, body: Any) -> Any:
+        spec = body["spec"]
+        right = spec["resourceAttributes"]
+        resource = f"{right['resource']}/{right['subresource']}".rstrip("/")
+        held = {
+            (spec.get("user", ""), right["verb"], resource, right["name"]),
+            *((group, right["verb"], resource, right["name"]) for group in spec.get("groups", ())),
+        }
+        assert path.endswith("reviews")
+        return {"status": {"allowed": not held.isdisjoint(self.grants)}}
+
+    def now(self) -> datetime:
+        return NOW
+
+
+def cluster_of(*, issued: bool = False) -> Answers:
+    readers = {SECRETS: (USERS[SERVER], USERS[ROTATOR]), VERSIONS: (USERS[ROTATOR],)}
+    return Answers(
+        KubernetesStore(
+            namespace="plant",
+            instance=INSTANCE,
+            versions=VERSIONS,
+            lease=LEASE,
+            delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})},
+            issued=Delivered(name=CERT_MANAGER, keys={"client.key": "tls.key"}) if issued else None,
+            readers={**readers, **({CERT_MANAGER: (USERS[SERVER],)} if issued else {})},
+        )
+    )
+
+
+def examine(cluster: Answers) -> dict[str, Result]:
+    """Every check but those of clocks."""
+    session = SimpleNamespace(
+        store=SimpleNamespace(versions=lambda _name: SimpleNamespace(current=None)), manifest=None
+    )
+    found = {}
+    for check in kubernetes_checks(cluster, cast(Session, session)):
+        if check.name == "lease":
+            object.__setattr__(check, "look_seconds", 0.01)
+        if check.name not in ("kubeconfig", "clock"):
+            try:
+                found[check.name] = check.look()
+            except ForbiddenError as error:
+                found[check.name] = Result.of(error, Level.UNKNOWN)
+    return found
+
+
+def wrong(cluster: Answers) -> dict[str, Level]:
+    return {name: result.level for name, result in examine(cluster).items() if result.level is not Level.OK}
+
+
+def test_a_stack_as_it_should_be_is_healthy() -> None:
+    cluster = cluster_of()
+    assert wrong(cluster) == {}
+    assert examine(cluster)["encryption-at-rest"].value == "k8s:enc:secretbox:v1:"
+
+
+def held(cluster: Answers) -> None:
+    spec = {"holderIdentity": "one that was killed", "leaseDurationSeconds": 0.05}
+    cluster.paths[LEASES]["spec"] = spec
+
+
+def label(cluster: Answers) -> None:
+    cluster.paths[PLACE]["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "baseline"}
+
+
+def flags(*names: str) -> Callable[[Answers], object]:
+    """The metrics are forbidden, and the API server is a pod with these flags."""
+
+    def plant(cluster: Answers) -> None:
+        path = "/api/v1/namespaces/kube-system/pods?labelSelector=component%3Dkube-apiserver"
+        cluster.forbidden.add("/metrics")
+        container = {"command": ["kube-apiserver", *(f"{name}=x" for name in names)]}
+        cluster.paths[path] = {"items": [{"spec": {"containers": [container]}}]}
+
+    return plant
+
+
+def may(who: str, verb: str, resource: str, name: str = "") -> Callable[[Answers], object]:
+    return lambda cluster: cluster.grants.add((who, verb, resource, name))
+
+
+def without(path: str) -> Callable[[Answers], object]:
+    return lambda cluster: cluster.paths.pop(path)
+
+
+def is_set(**facts: Any) -> Callable[[Answers], object]:
+    return lambda cluster: vars(cluster).update(facts)
+
+
+def status(path: str, part: str, **facts: Any) -> Callable[[Answers], object]:
+    return lambda cluster: cluster.paths[path][part].update(facts)
+
+
+@pytest.mark.parametrize(
+    ("plant", "check", "words"),
+    [
+        (label, "namespace", "baseline"),
+        (without(PLACE), "namespace", "no namespace plant"),
+        (without(f"{PLACE}/secrets/{SECRETS}"), "secrets", SECRETS),
+        (without(LEASES), "lease", "no Lease"),
+        (held, "lease", "one that was killed"),
+        (status(LEASES, "metadata", labels={"app.kubernetes.io/instance": "another"}), "lease", "another"),
+        (without(CRONJOB), "rotator", "no CronJob"),
+        (status(CRONJOB, "spec", suspend=True), "rotator", "suspended"),
+        (status(CRONJOB, "status", lastSuccessfulTime="2026-11-29T09:59:00+00:00"), "rotator", "no success since"),
+        (status(CRONJOB, "status", lastSuccessfulTime=None), "rotator", "since it was made"),
+        (without(DEPLOYMENT), "server", "no Deployment"),
+        (status(DEPLOYMENT, "status", readyReplicas=1), "server", "1 of 2"),
+        (status(DEPLOYMENT, "spec", replicas=0), "server", "of 0"),
+        (lambda cluster: cluster.grants.discard(("", "create", "secrets", "")), "your rights", "create any secrets"),
+        (may(USERS[SERVER], "list", "secrets"), "server's rights", "list any secrets"),
+        (may(USERS[SERVER], "get", "secrets", VERSIONS), "server's rights", VERSIONS),
+        (may(USERS[SERVER], "patch", "cronjobs"), "server's rights", "patch any cronjobs"),
+        (may(USERS[ROTATOR], "delete", "secrets", SECRETS), "rotator's rights", "delete"),
+        (may(USERS[ROTATOR], "create", "pods/exec"), "rotator's rights", "pods/exec"),
+        (may(USERS[ROTATOR], "impersonate", "users"), "rotator's rights", "impersonate any users"),
+        (may(USERS["default"], "get", "secrets", SECRETS), "others' rights", "default service account"),
+        (may("system:authenticated", "list", "secrets"), "others' rights", "anybody who is logged in"),
+        (may("system:unauthenticated", "get", "secrets", VERSIONS), "others' rights", "anybody"),
+        (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.26.15"}}), "api server", "v1.26.15"),
+        (lambda cluster: cluster.paths.update({"/version": {}}), "api server", "no version"),
+        (is_set(audited=0.0), "audit", "no audit event"),
+        (is_set(audited=0.5), "audit", f"{READS} audit events"),
+        (is_set(lost=1), "audit", "lost"),
+        (is_set(prefix=""), "encryption-at-rest", "as they are"),
+        (is_set(prefix="identity"), "encryption-at-rest", "stored as it is"),
+    ],
+)
+def test_a_fault_is_found_by_its_check(plant: Callable[[Answers], object], check: str, words: str) -> None:
+    cluster = cluster_of()
+    plant(cluster)
+    found = examine(cluster)
+    faults = {name for name, result in found.items() if result.level is Level.ATTENTION}
+    assert check in faults
+    assert faults <= {check, "server's rights", "rotator's rights", "others' rights"}
+    assert words in found[check].value
+    assert found[check].remedy
+
+
+@pytest.mark.parametrize(
+    ("plant", "unknown"),
+    [
+        (flags("--audit-policy-file", "--audit-log-path", "--encryption-provider-config"), "audit"),
+        (is_set(servers=2), "audit"),
+        (is_set(forbidden={"/metrics"}), "audit"),
+        (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.31.2-eks-7f9249a"}}), "audit"),
+        (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.30.5-gke.1014001"}}), "audit"),
+        (is_set(address="https://a.hcp.westeurope.azmk8s.io"), "audit"),
+    ],
+)
+def test_what_cannot_be_seen_is_unknown_until_a_person_confirms_it(
+    plant: Callable[[Answers], object], unknown: str
+) -> None:
+    cluster = cluster_of()
+    plant(cluster)
+    assert wrong(cluster)[unknown] is Level.UNKNOWN
+    said = json.dumps({"by": "jane", "at": "2026-11-25T10:00:00Z", "words": "ticket 12"})
+    notes = {f"coreflux-mcp-secrets/confirmed.{subject}": said for subject in ("audit", "encryption-at-rest")}
+    cluster.paths[f"{PLACE}/secrets/{VERSIONS}"]["metadata"]["annotations"] = notes
+    assert wrong(cluster) == {}
+    assert "ticket 12" in examine(cluster)[unknown].value
+
+
+def test_what_is_seen_outranks_what_is_confirmed() -> None:
+    cluster = cluster_of()
+    cluster.audited = 0.0
+    said = json.dumps({"by": "jane", "at": "2026-11-25T10:00:00Z", "words": "it is on"})
+    notes = {"coreflux-mcp-secrets/confirmed.audit": said}
+    cluster.paths[f"{PLACE}/secrets/{VERSIONS}"]["metadata"]["annotations"] = notes
+    assert wrong(cluster) == {"audit": Level.ATTENTION}
+
+
+def test_an_api_server_without_an_audit_policy_is_found_by_its_flags() -> None:
+    cluster = cluster_of()
+    flags("--secure-port")(cluster)
+    assert wrong(cluster) == {"audit": Level.ATTENTION, "encryption-at-rest": Level.UNKNOWN}
+
+
+def test_a_certificate_that_cert_manager_issues_is_looked_for() -> None:
+    cluster = cluster_of(issued=True)
+    cluster.grants |= {(who, "get", "secrets", CERT_MANAGER) for who in ("", USERS[SERVER])}
+    assert wrong(cluster) == {"cert-manager": Level.ATTENTION}
+    cluster.paths["/apis/cert-manager.io/v1"] = {}
+    cluster.paths[f"{PLACE}/secrets/{CERT_MANAGER}"] = {"metadata": {}}
+    assert wrong(cluster) == {}
+    cluster.grants.discard(("", "get", "secrets", CERT_MANAGER))
+    assert wrong(cluster) == {"your rights": Level.ATTENTION}
+
+
+@pytest.mark.parametrize(
+    "entry", ["audit", "audit=", "network=nicely", "audit=nicely\nsaid", f"audit=nicely{'x' * LONGEST}"]
+)
+def test_a_confirmation_that_says_nothing_is_refused_and_not_repeated(entry: str) -> None:
+    with pytest.raises(UsageError, match="--confirm") as caught:
+        record(cluster_of(), [entry])
+    assert "nicely" not in str(caught.value)

@@ -1,0 +1,465 @@
+"""What only the Kubernetes store does, on a namespace in memory. A real API server is in
+tests/stacks/test_staging.py.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import httpx2
+import pytest
+from lightkube.models.coordination_v1 import LeaseSpec
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Secret
+
+from secretops.engine.journal import Entry
+from secretops.engine.state import Stage, Version
+from secretops.errors import ExitCode, StoreError, UnreachableError
+from secretops.manifest import Delivered, KubernetesStore
+from secretops.stores import leases
+from secretops.stores.kubernetes import KubernetesVersionStore
+from secretops.stores.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.stores.kubernetes.lease import INSTANCE, Timing
+from secretops.stores.kubernetes.secrets import LABELS, MOST_BYTES, PREFIX
+from secretops.values import Value, new_password
+from tests.unit.memory_cluster import FIELDS, Clock, InMemory, quick, refused
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return quick(monkeypatch)
+
+
+@pytest.fixture
+def place() -> InMemory:
+    return InMemory()
+
+
+def make(**fields: str) -> Value:
+    return Value({**{name: new_password() for name in FIELDS}, **fields})
+
+
+def version(name: str) -> Version:
+    return Version(id=name, stage=Stage.PENDING, created=NOW)
+
+
+def publish(store: KubernetesVersionStore, name: str, value: Value | None = None) -> Value:
+    value = value or make()
+    store.add("it", version(name), value)
+    store.publish("it", name, NOW)
+    return value
+
+
+# An API server that is away, busy, refuses, or is not one
+
+
+def test_an_api_server_that_is_away_is_asked_again_until_patience_ends(place: InMemory, clock: Clock) -> None:
+    place.client.answer = lambda _verb, _name: httpx2.ConnectError("refused")
+    with pytest.raises(UnreachableError, match="does not serve secrets/versions"):
+        place.open().versions("it")
+    assert len(place.client.asked) > 5
+    assert PATIENCE_SECONDS - 2 <= clock.now <= PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("deed", [429, 503, 0, 409], ids=["too many", "unavailable", "answer lost", "conflict"])
+def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMemory, deed: int) -> None:
+    happened, seen = 0, set[str]()
+
+    def first(verb: str, name: str) -> int | None:
+        nonlocal happened
+        tried = f"{verb} {name}"
+        if (verb == "get" and deed in (0, 409)) or tried in seen:
+            seen.discard(tried)
+            return None
+        seen.add(tried)
+        happened += 1
+        return deed
+
+    place.client.answer = first
+    store = place.open()
+    with store.lease("it"):
+        old, new = publish(store, "v1"), publish(store, "v2")
+        store.mark("it", "v2", verified=NOW)
+        store.mark("it", "v1", retired=NOW)
+    assert happened >= 10
+    place.client.answer = lambda _verb, _name: None
+    kept = place.open().versions("it")
+    assert [(one.id, one.stage) for one in kept.all] == [("v1", Stage.PREVIOUS), ("v2", Stage.CURRENT)]
+    assert kept.current
+    assert kept.current.verified == kept.current.published == NOW
+    assert place.delivered() == dict(new)
+    assert place.keeps(old["password"]) == []
+
+
+def test_a_retry_after_is_honored(place: InMemory, clock: Clock) -> None:
+    place.client.headers = {"Retry-After": "7"}
+    place.client.answer = lambda _verb, _name: 429 if len(place.client.asked) == 1 else None
+    assert place.open().versions("it").all == ()
+    assert clock.slept == [7.0]
+
+
+def test_a_conflict_at_every_write_is_an_error_and_nothing_is_overwritten(place: InMemory) -> None:
+    publish(place.open(), "v1")
+    before = place.data(place.VERSIONS)
+    place.client.answer = lambda verb, _name: 409 if verb == "update" else None
+    with pytest.raises(StoreError, match="times in a row"):
+        publish(place.open(), "v2")
+    assert place.data(place.VERSIONS) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "verb", "match"),
+    [
+        (401, "get", "does not accept user admin of context test"),
+        (403, "get", "may not get secrets/versions"),
+        (404, "create", "no namespace plant"),
+        (422, "update", "refused to update secrets/versions"),
+    ],
+)
+def test_a_refusal_names_what_was_refused_and_is_not_tried_again(
+    place: InMemory, code: int, verb: str, match: str
+) -> None:
+    if verb == "update":
+        publish(place.open(), "v1")
+    place.client.asked.clear()
+    place.client.answer = lambda asked, _name: code if asked == verb else None
+    with pytest.raises(StoreError, match=match) as caught:
+        place.open(place.location.model_copy(update={"delivered": {}})).add("it", version("v2"), make())
+    assert caught.value.exit_code is ExitCode.FAILED
+    assert [asked for asked, _ in place.client.asked].count(verb) == 1
+
+
+def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> None:
+    value = make()
+    causes = [{"field": "data", "reason": "FieldValueForbidden", "message": value["password"]}]
+    status = {"message": value["password"], "details": {"causes": causes}}
+    place.client.answer = lambda verb, _name: refused(422, status=status) if verb == "create" else None
+    with pytest.raises(StoreError, match="data") as caught:
+        publish(place.open(), "v1", value)
+    assert value["password"] not in str(caught.value)
+
+
+def test_an_answer_that_is_no_kubernetes_object_is_an_error(place: InMemory) -> None:
+    place.client.answer = lambda _verb, _name: ValueError("<html>")
+    with pytest.raises(StoreError, match="no Kubernetes API"):
+        place.open().versions("it")
+
+
+# What a Secret holds, and what else is in it
+
+
+def test_an_operators_first_write_makes_every_secret_empty_and_labelled(place: InMemory) -> None:
+    places = {**place.location.delivered, "cert": Delivered(name="certs", keys={"a": "a"})}
+    place.open(place.location.model_copy(update={"delivered": places})).add("broker-admin", version("v1"), make())
+    for name in (place.VERSIONS, place.DELIVERED, "certs"):
+        made = place.client.objects[("Secret", name)]
+        assert (made.type, made.metadata.labels) == ("Opaque", LABELS)
+        assert bool(made.data) is (name == place.VERSIONS)
+
+
+def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemory) -> None:
+    store = place.open()
+    first = publish(store, "v1")
+    before = place.data(place.VERSIONS)
+    with pytest.raises(StoreError, match="Secret versions would hold"):
+        store.add("it", version("v2"), make(password="p" * MOST_BYTES))
+    assert place.data(place.VERSIONS) == before
+    second = make(password="p" * (MOST_BYTES // 2))
+    store.add("it", version("v3"), second)
+    kept = store.versions("it")
+    place.set(place.DELIVERED, {"mine": b"m" * (MOST_BYTES // 2)})
+    with pytest.raises(StoreError, match="Secret delivered would hold"):
+        store.publish("it", "v3", NOW)
+    assert store.versions("it") == kept
+    assert place.delivered() == dict(first)
+    place.set(place.DELIVERED, {"mine": None})
+    store.publish("it", "v3", NOW)
+    assert place.delivered() == dict(second)
+
+
+def test_a_persons_own_keys_and_notes_survive_every_version_and_the_purge(place: InMemory) -> None:
+    store = place.open()
+    publish(store, "v1")
+    for name in (place.DELIVERED, place.VERSIONS):
+        place.set(name, {"mine": b"\xff\x00"})
+        found = place.client.objects[("Secret", name)]
+        found.metadata.annotations["example.org/mine"] = "yes"
+        found.metadata.labels = {"mine": "too"}
+    publish(store, "v2")
+    store.mark("it", "v1", retired=NOW)
+    store.forget("it")
+    for name in (place.DELIVERED, place.VERSIONS):
+        assert place.data(name) == {"mine": b"\xff\x00"}
+        assert place.annotations(name) == {"example.org/mine": "yes"}
+        assert place.client.objects[("Secret", name)].metadata.labels == {"mine": "too"}
+
+
+@pytest.mark.parametrize("then", ["settle", "put"])
+def test_a_purge_killed_at_any_request_is_never_undone(place: InMemory, then: str) -> None:
+    """By the next tick it has ended, or had not begun; and a new value is taken whatever was left."""
+    moment, killed, begun = 0, True, False
+    while killed:
+        store = place.open()
+        value = publish(store, f"v{moment}")
+        killed = place.killed_at(lambda: place.open().forget("it"), moment)
+        begun = begun or store.versions("it").current is None
+        assert store.kept() == ("it",) or place.keeps(value["password"]) == [], "a purge of all finds it again"
+        if then == "settle":
+            store.settle("it", NOW)
+            assert place.delivered() == (dict.fromkeys(FIELDS) if begun else dict(value))
+            assert (store.kept() == ()) is (place.keeps(value["password"]) == []) is begun
+        else:
+            new = publish(store, f"new-{moment}")
+            assert place.delivered() == dict(new)
+        store.forget("it")
+        moment += 1
+    assert begun
+    assert moment > 5, "some moments are missed"
+
+
+def test_a_value_that_was_there_before_secretops_is_not_overwritten(place: InMemory) -> None:
+    place.set(place.DELIVERED, {"it-password": b"of-before"})
+    store = place.open()
+    store.add("it", version("v1"), make())
+    with pytest.raises(StoreError, match="it-password was changed by hand"):
+        store.publish("it", "v1", NOW)
+    assert place.data(place.DELIVERED) == {"it-password": b"of-before"}
+    assert store.versions("it").current is None
+    store.discard("it", "v1")
+    adopted = publish(store, "v2", make(password="of-before"))
+    assert place.delivered() == dict(adopted)
+
+
+def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(place: InMemory) -> None:
+    value = publish(place.open(), "v1")
+    keys = {"username": "user", "password": "it-password"}
+    renamed = place.location.model_copy(update={"delivered": {"it": Delivered(name=place.DELIVERED, keys=keys)}})
+    place.open(renamed).settle("it", NOW)
+    given = {"it-version": b"v1", "user": value["username"].encode(), "it-password": value["password"].encode()}
+    assert place.data(place.DELIVERED) == given
+    moved = place.location.model_copy(update={"delivered": {"it": Delivered(name="elsewhere", keys=keys)}})
+    place.open(moved).settle("it", NOW)
+    assert (place.data("elsewhere"), place.data(place.DELIVERED)) == (given, {})
+    place.open(place.location.model_copy(update={"delivered": {}})).settle("it", NOW)
+    assert place.data("elsewhere") == {}
+    place.open().settle("it", NOW)
+    assert place.delivered() == dict(value)
+
+
+def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(place: InMemory) -> None:
+    value = publish(place.open(), "v1")
+    without = place.open(KubernetesStore(namespace="plant", versions=place.VERSIONS, lease=place.LEASE))
+    assert without.kept() == ("it",)
+    without.forget("it")
+    assert not place.keeps(value["password"])
+    assert without.kept() == ()
+
+
+def test_what_does_not_read_is_an_error_and_left(place: InMemory) -> None:
+    publish(place.open(), "v1")
+    place.set(place.VERSIONS, {"it.v1": b'{"password": "cut sho'})
+    with pytest.raises(StoreError, match=r"it\.v1") as caught:
+        place.open().settle("it", NOW)
+    assert "cut sho" not in str(caught.value)
+    annotations = place.client.objects[("Secret", place.VERSIONS)].metadata.annotations
+    for garbage in ("", "{}", '[{"id": 1}]'):
+        annotations[f"{PREFIX}versions.it"] = garbage
+        for act in (lambda: place.open().versions("it"), lambda: place.open().add("it", version("v2"), make())):
+            with pytest.raises(StoreError, match=r"versions\.it"):
+                act()
+    assert place.annotations(place.VERSIONS)[f"{PREFIX}versions.it"] == garbage
+
+
+# The journal
+
+
+def entry(outcome: str = "done", step: str = "verify") -> Entry:
+    return Entry(time=NOW, secret="it", version="v1", step=step, outcome=outcome)
+
+
+def test_the_last_journal_entry_is_kept_and_a_rotators_entries_are_its_log(
+    place: InMemory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(place.open(), "v1")
+    assert place.open().journal.last("it") is None
+    place.open().journal.write(entry(step="apply"))
+    assert capsys.readouterr() == ("", ""), "an operator sees how it went"
+    KubernetesVersionStore(place.location, place.api(), loud=True).journal.write(entry("it was refused"))
+    assert place.open().journal.last("it") == entry("it was refused")
+    said = json.loads(capsys.readouterr().err)
+    assert (said["secret"], said["version"], said["step"], said["outcome"]) == ("it", "v1", "verify", "it was refused")
+    assert place.open().versions("it").current, "what it stands beside is untouched"
+
+
+def test_a_journal_that_cannot_be_kept_hides_no_error_of_a_step(
+    place: InMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.client.answer = lambda _verb, _name: 403
+    place.open().journal.write(entry())
+    assert "secrets/versions" in caplog.text
+
+
+# The lease
+
+DEAD = Timing(duration=1, renew=1000, look=0.01)
+"""Of a holder that never renews: as one that is stopped, or cut off from the API server."""
+
+
+def test_a_holder_that_does_not_renew_is_followed_and_writes_no_more(place: InMemory) -> None:
+    first, second = place.open(timing=DEAD), place.open()
+    publish(first, "v1")
+    with first.lease("the first"):
+        first.mark("it", "v1", verified=NOW)
+        began = time.monotonic()
+        with second.lease("the second"):
+            assert time.monotonic() - began >= DEAD.duration, "not before it could have been renewed"
+            before = place.data(place.VERSIONS)
+            acts: list[Callable[[], None]] = [
+                lambda: first.add("it", version("v2"), make()),
+                lambda: first.mark("it", "v1", retired=NOW),
+                lambda: first.forget("it"),
+            ]
+            for act in acts:
+                with pytest.raises(StoreError, match="the second has changed it"):
+                    act()
+            assert place.data(place.VERSIONS) == before
+            publish(second, "v3")
+    spec = place.lease().spec
+    assert spec
+    assert (spec.holderIdentity, spec.leaseTransitions) == ("", 2), "the first gave nothing back"
+
+
+def test_a_holder_that_could_not_renew_and_was_not_followed_goes_on(
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, now = place.open(timing=DEAD), [leases.awake_or_not()]
+    monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])
+    with store.lease("late"):
+        held = place.lease().spec
+        assert held
+        assert held.renewTime
+        now.append(now[-1] + DEAD.trusted + 0.1)  # as long as it rests on its last renewal
+        publish(store, "v1")
+        renewed = place.lease().spec
+        assert renewed
+        assert renewed.renewTime
+        assert renewed.renewTime > held.renewTime
+
+
+def test_a_label_that_somebody_puts_on_a_held_lease_takes_nothing_from_its_holder(place: InMemory) -> None:
+    store = place.open()
+    with store.lease("it"):
+        lease = place.client.get(Lease, place.LEASE)
+        lease.metadata.labels = {"mine": "yes"}
+        place.client.replace(lease)
+        store.confirm()
+        publish(store, "v1")
+    final = place.lease()
+    assert final.spec
+    assert final.metadata
+    assert (final.spec.holderIdentity, final.metadata.labels) == ("", {"mine": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("label", "instance"),
+    [("coreflux-mcp-prod", "coreflux-mcp-staging"), (None, "coreflux-mcp-staging"), ("coreflux-mcp-prod", "")],
+)
+def test_where_the_lease_is_another_stacks_nothing_is_written(
+    place: InMemory, label: str | None, instance: str
+) -> None:
+    labels = {INSTANCE: label} if label else {"app.kubernetes.io/name": "coreflux-mcp-rotator"}
+    place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace="plant", labels=labels)))
+    store = place.open(place.location.model_copy(update={"instance": instance}))
+    told = f"is of {label or 'no stack'}, and we are of {instance or 'none'}"
+    with pytest.raises(StoreError, match=told), store.lease("it"):
+        pass
+    assert place.lease().spec is None
+    own = place.open(place.location.model_copy(update={"instance": label or ""}))
+    with own.lease("it"):
+        publish(own, "v1")
+
+
+def test_a_lease_that_secretops_makes_itself_is_the_stacks_own(place: InMemory) -> None:
+    with place.open(place.location.model_copy(update={"instance": "coreflux-mcp-staging"})).lease("it"):
+        metadata = place.lease().metadata
+        assert metadata
+        assert metadata.labels == {**LABELS, INSTANCE: "coreflux-mcp-staging"}
+    other = place.open(place.location.model_copy(update={"instance": "coreflux-mcp-prod"}))
+    with pytest.raises(StoreError, match="is of coreflux-mcp-staging"), other.lease("it"):
+        pass
+
+
+def test_a_holder_that_was_followed_during_a_read_is_not_given_its_value(
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(place.open(), "v1")
+    store, now, reading = place.open(timing=DEAD), [leases.awake_or_not()], threading.Event()
+    monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])
+
+    def stall(_verb: str, name: str) -> None:
+        if reading.is_set() and name == place.VERSIONS:
+            reading.clear()
+            place.take_over()
+            now.append(now[-1] + DEAD.trusted + 0.1)  # as an API server does that is busy
+
+    with store.lease("held up"):
+        place.client.answer = stall
+        reading.set()
+        with pytest.raises(StoreError, match="the follower has changed it"):
+            store.read("it", "v1", purpose="test")
+        assert not reading.is_set()
+
+
+def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMemory) -> None:
+    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
+    store.confirm()
+    with store.lease("held up"):
+        store.confirm()
+        place.take_over()
+        with pytest.raises(StoreError, match="the follower has changed it"):
+            store.confirm()
+
+
+def test_a_renewal_that_took_so_long_that_it_may_be_over_is_made_again(
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhurried = Timing(duration=3600, renew=3600, look=0.1)
+    store, write, now = place.open(timing=unhurried), Api.write, [leases.awake_or_not()]
+    monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])
+
+    def slowly_at_first(self: Api, thing: Secret, **patience: float) -> Secret | None:
+        done = write(self, thing, **patience)
+        if len(now) == 1:
+            now.append(now[-1] + unhurried.trusted + 1)
+            place.take_over()
+        return done
+
+    with store.lease("slow"):
+        monkeypatch.setattr(Api, "write", slowly_at_first)
+        with pytest.raises(StoreError, match="the follower has changed it"):
+            store.confirm()
+
+
+def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: InMemory) -> None:
+    place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace="plant")))
+    with place.open().lease("it"):
+        spec = place.lease().spec
+        assert spec
+        assert (spec.holderIdentity, spec.leaseDurationSeconds) == ("it", 6)
+    assert place.lease().spec != LeaseSpec()
+    spec = place.lease().spec
+    assert spec
+    assert spec.holderIdentity == ""
+
+
+def test_a_lease_that_is_always_in_conflict_is_an_error(place: InMemory) -> None:
+    place.client.answer = lambda verb, _name: 409 if verb != "get" else None
+    with pytest.raises(StoreError, match="times in a row"), place.open().lease("it"):
+        pass

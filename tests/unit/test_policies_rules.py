@@ -1,0 +1,217 @@
+"""Each rule: a plan keeps it, one thing broken breaks it and no other, and what is not known yet is not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from policies.catalogue import rules
+from policies.rule import UNKNOWN, Environment, Plan
+from policies.vault.access import rights
+from tests.unit.policy_breaks import BREAKS, PRIVATE_KEY, TASK
+from tests.unit.policy_plans import (
+    OPTIONS,
+    OWN,
+    Break,
+    added,
+    changed,
+    holds,
+    kept,
+    named,
+    own,
+    plan,
+    verdicts,
+    without,
+)
+
+
+@pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.rule)
+def test_one_broken_property_breaks_its_rule_and_no_other(one: Break) -> None:
+    holds(one)
+
+
+def test_every_rule_has_a_row() -> None:
+    assert {one.rule for one in BREAKS} == {rule.name for rule in rules()}
+
+
+# Plan -> the platforms by whose rules it is judged, besides those for all stacks.
+PLATFORMS: Mapping[str, set[str]] = {
+    "dev": {"dotenv"},
+    "dev-aws-local": {"aws", "dotenv"},
+    "dev-vault-local": {"dotenv", "vault"},
+    "staging": {"kubernetes"},
+    "staging-certified": {"kubernetes"},
+    "staging-on-files": {"dotenv"},
+    "prod": {"aws"},
+    "prod-aws-kubernetes": {"aws", "kubernetes"},
+    "prod-azure": {"azure"},
+    "prod-azure-kubernetes": {"azure", "kubernetes"},
+    "prod-swarm": {"swarm"},
+    "prod-swarm-published": {"swarm"},
+    "prod-vault-kubernetes": {"vault", "kubernetes"},
+    "aws+": {"aws"},
+    "azure+": {"azure"},
+    "azure-closed": {"azure"},
+    "vault+": {"vault", "kubernetes"},
+    "vault-unrecorded": {"vault", "kubernetes"},
+    "swarm+": {"swarm"},
+}
+
+
+@pytest.mark.parametrize("name", [*OWN, *OPTIONS])
+def test_a_plan_keeps_every_rule_of_its_platforms_and_no_other_rule_applies(name: str) -> None:
+    assert set(kept(name).values()) == {"kept"}, kept(name)
+    assert {rule.partition("-")[0] for rule in kept(name)} == {"stack", *PLATFORMS[name]}
+
+
+def test_every_rule_applies_to_some_plan() -> None:
+    assert {rule for name in PLATFORMS for rule in kept(name)} == {rule.name for rule in rules()}
+
+
+@pytest.mark.parametrize(
+    ("stack", "unknown"),
+    [
+        ("prod", {"aws-least-privilege", "aws-secrets-deny-others"}),
+        ("prod-azure", {"azure-roles-scoped", "azure-reads-recorded"}),
+        ("staging", {"kubernetes-tokens-are-used"}),
+    ],
+)
+def test_a_first_preview_breaks_no_rule_and_what_it_cannot_judge_is_not_kept(stack: str, unknown: set[str]) -> None:
+    said = verdicts(own(stack, preview=True))
+    assert "broken" not in said.values()
+    assert {said[rule] for rule in unknown} == {"unknown"}
+    assert set(said) == set(kept(stack)), "what applies does not hang on what is known"
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "change"),
+    [
+        ("aws-deletion-waits", "prod", changed("key", "deletionWindowInDays", to=7)),
+        ("aws-trail-kept-a-year", "prod", changed("trail-log", "retentionInDays", to=90)),
+        ("aws-trail-intact", "prod", changed("trail-bucket", "forceDestroy", to=True)),
+        ("azure-vault-recovers", "prod-azure", changed("vault", "properties", "softDeleteRetentionInDays", to=7)),
+        ("azure-trail-kept", "prod-azure", changed("workspace", "retentionInDays", to=90)),
+        ("vault-production-is-recorded", "vault-unrecorded", changed("", "trail", "policy", to="")),
+    ],
+)
+def test_what_only_production_needs_is_asked_of_production_alone(rule: str, name: str, change: Any) -> None:
+    before = change(plan(name))
+    assert verdicts(before)[rule] == "broken"
+    assert verdicts(replace(before, environment=Environment.STAGING)).get(rule) != "broken"
+
+
+def _older_selector(before: Plan) -> Plan:
+    selector = {"includeManagementEvents": True, "readWriteType": "All"}
+    without_new = changed("trail-trail", "advancedEventSelectors", to=None)(before)
+    return changed("trail-trail", "eventSelectors", to=[selector])(without_new)
+
+
+_TRUST = ("assumeRolePolicy", "Statement", 0, "Condition")
+_CRON = ("configuration", "scheduleTriggerConfig", "cronExpression")
+_OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "change"),
+    [
+        ("aws-trail-records-reads", "prod", _older_selector),
+        ("aws-tick-hourly", "prod", changed("schedule", "scheduleExpression", to="rate(30 minutes)")),
+        ("aws-network-not-public", "prod", added("aws:ec2/securityGroupRule:SecurityGroupRule", _OUTWARD)),
+        (
+            "aws-roles-taken-by-named",
+            "prod",
+            changed("schedule-role", *_TRUST, to=lambda there: {"ArnEquals": there["ArnLike"], **there}),
+        ),
+        ("aws-rotation-failures-told", "prod", added("aws:cloudwatch/eventTarget:EventTarget", {"rule": UNKNOWN})),
+        ("azure-tick-hourly", "prod-azure", changed("job", *_CRON, to="*/10 * * * *")),
+        ("azure-storage-closed", "prod-azure", changed("lease-account", "minimumTlsVersion", to="TLS1_3")),
+        ("kubernetes-ticks-are-alone", "staging", changed("rotator-cronjob", "spec", "schedule", to="@hourly")),
+        ("kubernetes-tokens-are-used", "prod-aws-kubernetes", without("kubernetes:core/v1:ServiceAccount")),
+        ("swarm-provider-has-no-login", "swarm+", changed("swarm", "registryAuth", to='[{"address": "r"}]')),
+    ],
+)
+def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
+    assert verdicts(change(plan(name)))[rule] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "at"),
+    [
+        ("kubernetes-network-is-closed", "staging", "default-deny"),
+        ("kubernetes-ticks-are-alone", "staging", "rotator-cronjob"),
+        ("aws-secrets-deny-others", "prod", "policy-mqtt"),
+        ("aws-rotation-scheduled", "prod", "rotate-broker-admin-schedule"),
+        ("aws-trail-records-reads", "prod", "trail-trail"),
+        ("azure-reads-recorded", "prod-azure", "vault-audit"),
+        ("azure-tick-hourly", "prod-azure", "job"),
+        ("dotenv-ticks-by-the-hour", "dev", "rotator"),
+        ("swarm-network-is-encrypted", "swarm+", "network"),
+        ("vault-versions-are-kept", "prod-vault-kubernetes", "versions"),
+    ],
+)
+def test_a_resource_that_is_not_there_breaks_the_rule_that_needs_it(rule: str, name: str, at: str) -> None:
+    assert verdicts(without(at)(plan(name)))[rule] == "broken"
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "path", "unknown"),
+    [
+        ("prod", TASK, ("containerDefinitions",), {"stack-images-are-pinned"}),
+        ("prod-azure", "app", ("template",), {"stack-images-are-pinned"}),
+        ("staging", "deployment", ("spec",), {"kubernetes-root-is-read-only", "kubernetes-pods-are-apart"}),
+        ("swarm+", "service", ("taskSpec",), {"swarm-secrets-are-files", "swarm-root-is-read-only"}),
+        ("prod-vault-kubernetes", "server-role", ("tokenPolicies",), {"vault-policies-name-paths"}),
+    ],
+)
+def test_containers_that_are_not_known_are_no_good_ones(
+    name: str, at: str, path: tuple[str, ...], unknown: set[str]
+) -> None:
+    said = verdicts(changed(at, *path, to=UNKNOWN)(plan(name)))
+    assert {rule: said[rule] for rule in unknown} == dict.fromkeys(unknown, "unknown")
+
+
+def test_what_is_broken_is_so_whatever_else_is_not_known() -> None:
+    box = ("spec", "jobTemplate", "spec", "template", "spec", "containers", 0, "securityContext")
+    early = changed("deployment", "spec", "template", "spec", "containers", to=UNKNOWN)(plan("staging"))
+    said = verdicts(changed("rotator-cronjob", *box, "readOnlyRootFilesystem", to=False)(early))
+    assert said["kubernetes-root-is-read-only"] == "broken"
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "at", "path"),
+    [
+        ("aws-tasks-hold-no-value", "prod", TASK, ("containerDefinitions", 0, "environment", 0, "value")),
+        ("azure-containers-hold-no-value", "prod-azure", "app", ("template", "containers", 0, "env", 0, "value")),
+    ],
+)
+def test_no_finding_repeats_a_value(rule: str, name: str, at: str, path: tuple[str | int, ...]) -> None:
+    found = list(named(rule).look(changed(at, *path, to=f"{PRIVATE_KEY}of somebody")(plan(name))))
+    assert found
+    assert "somebody" not in repr(found)
+
+
+def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> None:
+    from tests.unit import aws_stack
+    from tests.unit.policy_plans import plan_of
+
+    theirs = "{arn: 'arn:aws:cloudtrail:eu-central-1:123456789012:trail/all', log_group: /org/trail}"
+    said = verdicts(plan_of(aws_stack.on_aws(f", existing_trail: {theirs}"), "prod"))
+    assert not {"aws-trail-intact", "aws-trail-kept-a-year", "aws-trail-records-reads"} & set(said)
+    assert said["aws-reads-are-told"] == said["aws-tampering-is-told"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('# path "x" {}\npath "a/\\"b\\"" {\n  capabilities = ["read", "list"]\n}', {'a/"b"': ["read", "list"]}),
+        ('path "a" { capabilities = ["sudo"] }\npath "a" { capabilities = ["read"] }', {"a": ["sudo", "read"]}),
+        ('path "a" { capabilities = ["read"] allowed_parameters = {} }', None),
+        ('path "a" { policy = "read" }', None),
+        ('path "a" { capabilities = [read] }', None),
+    ],
+)
+def test_a_policy_reads_as_vault_reads_it(text: str, said: Any) -> None:
+    assert rights(text) == said

@@ -1,0 +1,244 @@
+"""Commands carried into a Swarm in memory: what a task is given, how it ends, and what is left. A real one is in
+tests/stacks/test_swarm.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
+
+from secretops.errors import ExitCode, StoreError, UnreachableError
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
+from secretops.operations import carrying, job
+from secretops.operations.job import ENTRYPOINT, NotStartedError
+from secretops.operations.load import MANIFEST_FILE, load_of
+from secretops.operations.tasks import Tasks
+from secretops.stores.swarm.api import encoded
+from secretops.stores.swarm.names import INSTANCE, TASK
+from secretops.stores.swarm.rollout import STARTS
+from secretops.values import Value, new_password
+from tests.unit.memory_swarm import NEVER_RAN, NODE, InMemory, Outcome, V, in_memory, lead_to, publish, quick
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
+    made = in_memory(tmp_path)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/mine.sock")
+    lead_to(made, monkeypatch)
+    return made
+
+
+def manifest_of(place: InMemory) -> Manifest:
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="h", port=1, protocol=MqttProtocol.V5, tls=True)
+    return Manifest(project="p", stack="s", store=place.location, broker=broker, secrets=(), grace_seconds=1)
+
+
+def tasks_of(place: InMemory, **more: Any) -> Tasks:
+    return Tasks(place.location, place.new_api(), **{"out": io.BytesIO(), "err": io.BytesIO(), **more})
+
+
+def left(place: InMemory) -> list[str]:
+    """What commands are carried in and with."""
+    kinds = place.engine.objects.values()
+    return [one["Spec"]["Name"] for kind in kinds for one in kind.values() if TASK in (one["Spec"].get("Labels") or {})]
+
+
+def carried(place: InMemory, *command: str, given: Value | None = None) -> tuple[int, bytes, bytes]:
+    out, err = io.BytesIO(), io.BytesIO()
+    return carrying.carry(manifest_of(place), command, given=given, out=out, err=err), out.getvalue(), err.getvalue()
+
+
+def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing(place: InMemory) -> None:
+    publish(place, V[1])
+    publish(place, V[2])
+    place.open().mark("it", V[1], retired=place.open().versions("it").all[0].created)
+    kept, specs = set(place.named()), list[dict[str, Any]]()
+
+    def runs(spec: dict[str, Any]) -> Outcome:
+        specs.append(spec)
+        return Outcome(out=b"published\n", err=b'{"operation": "read"}\n')
+
+    place.engine.outcome = runs
+    word = new_password()
+
+    assert carried(place, "put", "it", given=Value({"password": word})) == (
+        ExitCode.DONE,
+        b"published\n",
+        b'{"operation": "read"}\n',
+    )
+    (spec,) = specs
+    container = spec["TaskTemplate"]["ContainerSpec"]
+    files = {one["SecretName"]: one["File"]["Name"] for one in container["Secrets"]}
+    supplied = files.keys() - kept
+    assert kept == {name for name, file in files.items() if name == file}
+    assert [json.loads(place.engine.texts[name]) for name in supplied] == [{"password": word}]
+    assert all(one["File"]["Mode"] == 0o400 and one["File"]["UID"] == "0" for one in container["Secrets"])
+    assert (container["Command"], container["Args"]) == (list(ENTRYPOINT), ["put", "it"])
+    assert [one["File"]["Name"] for one in container["Configs"]] == [MANIFEST_FILE]
+    assert (container["ReadOnly"], container["CapabilityDrop"]) == (True, ["ALL"])
+    assert container["Mounts"][0] == {"Type": "bind", "Source": "/run/mine.sock", "Target": job.SOCKET}
+    assert spec["TaskTemplate"]["Placement"]["Constraints"] == [f"node.id=={NODE}"]
+    assert spec["TaskTemplate"]["RestartPolicy"] == {"Condition": "none"}
+    assert word not in json.dumps(specs)
+    assert left(place) == []
+    assert set(place.named()) == kept
+
+
+def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) -> None:
+    value, specs = publish(place, V[1]), list[dict[str, Any]]()
+    place.edit(value["password"], "of-another")
+
+    def runs(spec: dict[str, Any]) -> Outcome:
+        specs.append(spec)
+        return Outcome()
+
+    place.engine.outcome = runs
+    assert carried(place, "tick")[0] == ExitCode.DONE
+    (entry,) = (one for one in place.listed() if "-mine-" in one["SecretName"])
+    attached = specs[0]["TaskTemplate"]["ContainerSpec"]["Secrets"]
+    assert entry["SecretID"] in {one["SecretID"] for one in attached}
+
+
+def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends(place: InMemory) -> None:
+    """Secrets of a number that the book has not given to a version yet are another rotation's."""
+    publish(place, V[1])
+    with place.open().lease("another rotation"):
+        page = place.open()._shelf.read()
+        labels = {INSTANCE: place.name, "coreflux-mcp-secrets.book": page.id}
+        labels |= {"coreflux-mcp-secrets.secret": "it", "coreflux-mcp-secrets.number": "0"}
+        place.api.create("secrets", {"Name": f"{place.name}-it-v0", "Labels": labels, "Data": encoded(b"x")})
+        assert carried(place, "tick")[0] == ExitCode.DONE
+        assert f"{place.name}-it-v0" in place.named()
+    assert carried(place, "tick")[0] == ExitCode.DONE
+    assert f"{place.name}-it-v0" not in place.named()
+
+
+@pytest.mark.parametrize("code", [ExitCode.FAILED, ExitCode.ATTENTION, ExitCode.BUSY])
+def test_a_command_ends_as_its_task_does(place: InMemory, code: ExitCode) -> None:
+    place.engine.outcome = lambda _spec: Outcome(state="failed", code=int(code), error="task: non-zero exit")
+    assert carried(place, "tick")[0] == code
+    assert left(place) == []
+
+
+def test_a_task_that_is_rejected_is_an_error_with_the_reason(place: InMemory) -> None:
+    place.engine.outcome = lambda _spec: Outcome(state="rejected", error="No such image: none")
+    with pytest.raises(StoreError, match="No such image: none"):
+        carried(place, "tick")
+    assert left(place) == []
+
+
+@pytest.mark.parametrize("failures", [1, STARTS])
+def test_a_container_that_the_daemon_does_not_start_is_started_again(place: InMemory, failures: int) -> None:
+    ends = [Outcome(state="failed", code=128, error=NEVER_RAN)] * failures
+    place.engine.outcome = lambda _spec: ends.pop() if ends else Outcome()
+    if failures < STARTS:
+        code, _, err = carried(place, "tick")
+        assert (code, b"started again" in err) == (ExitCode.DONE, True)
+    else:
+        with pytest.raises(NotStartedError):
+            carried(place, "tick")
+    assert (ends, left(place)) == ([], [])
+
+
+def test_a_task_that_does_not_start_in_time_is_given_up(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "START_SECONDS", 0.0)
+    place.engine.outcome = lambda _spec: Outcome(state="preparing")
+    with pytest.raises(UnreachableError, match="not started"):
+        carried(place, "tick")
+    assert left(place) == []
+
+
+def test_a_manager_that_takes_no_task_is_refused_before_anything_is_made(place: InMemory) -> None:
+    place.engine.availability = "pause"
+    with pytest.raises(StoreError, match="its availability is pause"):
+        carried(place, "tick")
+    assert left(place) == []
+
+
+def test_an_image_is_asked_for_with_the_operators_login(place: InMemory, tmp_path: Path) -> None:
+    word = new_password()
+    auth = base64.b64encode(f"us:{word}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}}))
+    store = place.location.model_copy(update={"image": "registry.example/a:1"})
+    manifest = manifest_of(place).model_copy(update={"store": store})
+    assert carrying.carry(manifest, ("tick",), out=io.BytesIO(), err=io.BytesIO()) == ExitCode.DONE
+    (header,) = [sent["X-Registry-Auth"] for sent in place.engine.headers_sent if "X-Registry-Auth" in sent]
+    assert json.loads(base64.urlsafe_b64decode(header))["password"] == word
+
+
+def test_a_job_that_is_interrupted_tells_its_task_and_passes_on_its_last_word(
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "STOP_SECONDS", 0)
+    place.engine.outcome = lambda _spec: Outcome(state="running", err=b"stopped\n")
+    said = io.BytesIO()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        tasks_of(place, err=said).running(load_of(manifest_of(place), None), ("tick",)),
+    ):
+        raise KeyboardInterrupt
+    assert place.engine.interrupted
+    assert said.getvalue() == b"stopped\n"
+    assert left(place) == []
+
+
+def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
+    """As a starter who was killed: after the service was made, whose task is in `state`, or before."""
+    name = f"{place.name}-task-{state or 'none'}"
+    labels = {INSTANCE: place.name, TASK: name}
+    id = place.api.create("secrets", {"Name": f"{name}-0", "Labels": labels, "Data": encoded(b"given")})
+    if state:
+        place.engine.outcome = lambda _spec: Outcome(state=state, err=err)
+        entry = {"SecretID": id, "SecretName": f"{name}-0", "File": {"Name": "given"}}
+        template = {"ContainerSpec": {"Image": "x", "Secrets": [entry]}}
+        spec = {"Name": name, "Labels": labels, "TaskTemplate": template, "Mode": {"ReplicatedJob": {}}}
+        place.api.create("services", spec)
+
+
+@pytest.mark.parametrize("state", ["", "pending", "complete"])
+def test_what_a_killed_starter_left_is_removed_once_nobody_waits_for_it(place: InMemory, state: str) -> None:
+    leave(place, state=state, err=b'{"operation": "read"}\n')
+    tasks_of(place).clean()
+    assert left(place), "somebody may be waiting for it"
+    said = io.BytesIO()
+    waits = {"complete": {"followed": -timedelta(seconds=2)}}.get(state, {"begun": -timedelta(seconds=2)})
+    tasks_of(place, err=said, **waits).clean()
+    tasks_of(place, begun=-timedelta(seconds=2)).clean()
+    assert left(place) == []
+    assert said.getvalue() == (b'{"operation": "read"}\n' if state == "complete" else b""), (
+        "nobody else has the records"
+    )
+
+
+def test_a_running_task_is_cleaned_by_nobody_and_cleared_by_a_purge(
+    place: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "STOP_SECONDS", 0)
+    leave(place, state="running")
+    tasks_of(place, followed=-timedelta(days=1), begun=-timedelta(days=1)).clean()
+    assert len(left(place)) == 2
+    tasks_of(place).clear()
+    assert left(place) == []
+
+
+def test_a_supplied_value_that_another_service_uses_stops_a_purge(place: InMemory) -> None:
+    leave(place)
+    (id,) = (one["ID"] for one in place.engine.objects["secrets"].values())
+    template = {"ContainerSpec": {"Image": "x", "Secrets": [{"SecretID": id, "File": {"Name": "x"}}]}}
+    place.api.create("services", {"Name": "other", "TaskTemplate": template})
+    with pytest.raises(StoreError, match="a service uses it"):
+        tasks_of(place).clear()
