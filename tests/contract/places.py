@@ -25,7 +25,6 @@ from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
-from tests.gates.year.place import StandInPlace
 from tests.real.accidents import killed_around, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
@@ -53,7 +52,6 @@ class Feature(StrEnum):
     """What a store may be unable to do. A row says so with a reason, and its sentence is then not asked of it."""
 
     ONE_RECORD_AN_ACCESS = "one access record of its own for every read and write"
-    DELIVERS_LATER = "a version can be current before its readers find it"
     WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
     EMPTY_TEXT = "a field may be empty"
     LEASE_CAN_BE_LOST = "a follower takes over the lease of a holder that does not renew it"
@@ -89,12 +87,15 @@ class Place(Protocol):
         """Run `work` in a process that is killed at its effect number `moment`. False when it ended before."""
 
 
+class OfAServer:
+    """A place whose server keeps the records of all accesses."""
+
+    def records(self) -> list[dict[str, str]]:
+        return []
+
+
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases.Watch, "is_over", lambda *_, **__: True)
-
-
-def _as_if_it_did_not_live(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.gates.year.place._lives", lambda _token: False)
 
 
 def _ended_by_azure(place: Place, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +146,7 @@ class Folder:
     def location(self) -> DotenvStore:
         if self.form == "variables":
             return DotenvStore(
-                root=self.address,
-                variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}},
+                root=self.address, variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}}
             )
         suffix = "" if self.form == "fixed files" else "-{version}"
         return DotenvStore(
@@ -202,7 +202,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Namespace:
+class Namespace(OfAServer):
     """The Kubernetes store's: a namespace of the one API server of the test run, seen by its admin."""
 
     address: str
@@ -240,11 +240,7 @@ class Namespace:
         )
 
     def open(
-        self,
-        location: KubernetesStore | None = None,
-        *,
-        kubeconfig: Path | None = None,
-        timing: Timing | None = None,
+        self, location: KubernetesStore | None = None, *, kubeconfig: Path | None = None, timing: Timing | None = None
     ) -> KubernetesVersionStore:
         """As the admin unless told whose kubeconfig. Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.kubernetes import KubernetesVersionStore
@@ -301,9 +297,6 @@ class Namespace:
     def clear(self) -> None:
         self.set(self.DELIVERED, dict.fromkeys(self.data(self.DELIVERED)))
 
-    def records(self) -> list[dict[str, str]]:
-        return []
-
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
         """Before and after each request that writes."""
         import httpx2
@@ -331,7 +324,7 @@ class Namespace:
 
 
 @dataclass(frozen=True)
-class Account:
+class Account(OfAServer):
     """The AWS store's: secrets in moto, asked by a client that keeps AWS' rules."""
 
     address: str
@@ -399,9 +392,6 @@ class Account:
     def clear(self) -> None:
         self.client.put_secret_value(SecretId=self.name, SecretString="{}")
 
-    def records(self) -> list[dict[str, str]]:
-        return []
-
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
         """Before and after each request that writes."""
         return killed_around(work, moment, StrictSecretsManager.around_write.append)
@@ -415,7 +405,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class InVault:
+class InVault(OfAServer):
     """The Azure store's: secrets of a vault of the stand-in, whose lease is a blob's in Azurite."""
 
     address: str
@@ -511,9 +501,6 @@ class InVault:
     def clear(self) -> None:
         self.client.update_secret_properties("it", self.client.get_secret("it").properties.version, enabled=False)
 
-    def records(self) -> list[dict[str, str]]:
-        return []
-
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
         """Before and after each request that writes."""
         from tests.real.azure_clients import OwnConnections
@@ -565,7 +552,6 @@ ROWS = [
         starts_something=True,
         gaps={
             Feature.ONE_RECORD_AN_ACCESS: "CloudTrail is the trail: one event a request",
-            Feature.DELIVERS_LATER: "readers ask for AWSCURRENT: moving that label is the delivery",
             Feature.ASKS_BEFORE_EACH_PUBLISH: _BY_COMPARE_AND_SWAP,
         },
     ),
@@ -577,7 +563,6 @@ ROWS = [
         starts_something=True,
         gaps={
             Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request",
-            Feature.DELIVERS_LATER: "readers get the newest version: making it is the delivery",
         },
         let_follow=_ended_by_azure,
     ),
@@ -589,7 +574,6 @@ ROWS = [
         starts_something=True,
         gaps={
             Feature.ONE_RECORD_AN_ACCESS: "the server's audit devices are the trail: two lines a request",
-            Feature.DELIVERS_LATER: "readers get the newest document: writing it is the delivery",
         },
     ),
     Row(
@@ -603,13 +587,5 @@ ROWS = [
             Feature.ONE_RECORD_AN_ACCESS: "a tick compares names and reads no value to do it: test_swarm_records",
             Feature.EMPTY_TEXT: "a Swarm keeps no empty secret",
         },
-    ),
-    Row(
-        "memory (stand-in of the simulated year)",
-        StandInPlace,
-        StandInPlace.fresh,
-        moments=6,
-        gaps={Feature.ONE_RECORD_AN_ACCESS: "nobody reads the records of a simulated year: it keeps none"},
-        let_follow=_as_if_it_did_not_live,
     ),
 ]

@@ -1,7 +1,4 @@
-"""A command in a process of its own that is killed at a chosen moment. The product has no hook for it.
-
-An effect is any call of the store or of a target that is not known to only look: a new one is found by itself.
-"""
+"""A command in a process of its own that is killed at a chosen moment. The product has no hook for it."""
 
 from __future__ import annotations
 
@@ -29,7 +26,6 @@ _context.set_forkserver_preload(  # passed over where its extra is missing
     [
         __name__,
         "secretops.stores.kubernetes",
-        "tests.gates.calls",
         "tests.real.aws_stack",
         "tests.real.azure_stack",
         "tests.real.openbao_stack",
@@ -72,20 +68,14 @@ def start(
     return begin(functools.partial(_command, stack, command, name), kill_at=kill_at, hold_at=hold_at)
 
 
-def begin(
-    act: Callable[[Moment], None],
-    *,
-    kill_at: int | str | None = None,
-    stop_at: int | str | None = None,
-    hold_at: Collection[int] = (),
-) -> Doomed:
-    """Do `act` in a process of its own. At the moment `kill_at`, a number or a name, it SIGKILLs itself, at `stop_at`
-    it SIGSTOPs itself with all its threads, at those in `hold_at` it waits.
+def begin(act: Callable[[Moment], None], *, kill_at: int | str | None = None, hold_at: Collection[int] = ()) -> Doomed:
+    """Do `act` in a process of its own. At the moment `kill_at`, a number or a name, it SIGKILLs itself, at those in
+    `hold_at` it waits.
 
     `act` is pickled: a function of a module, or a partial of one.
     """
     ours, theirs = _context.Pipe()
-    process = _context.Process(target=_run, args=(act, kill_at, stop_at, hold_at, theirs), daemon=True)
+    process = _context.Process(target=_run, args=(act, kill_at, hold_at, theirs), daemon=True)
     process.start()
     theirs.close()
     return Doomed(process, ours)
@@ -109,11 +99,6 @@ class Doomed:
     def go_on(self) -> None:
         self._pipe.send("go on")
 
-    def wake(self) -> None:
-        """From `stop_at`."""
-        assert self.process.pid
-        os.kill(self.process.pid, signal.SIGCONT)
-
     def end(self, seconds: float = DEADLINE) -> int:
         """Wait for its end: its exit code, or minus the signal. What it said is in `moments`."""
         self.process.join(seconds)
@@ -127,23 +112,14 @@ class Doomed:
         return self.process.exitcode
 
 
-def _run(
-    act: Callable[[Moment], None],
-    kill_at: int | str | None,
-    stop_at: int | str | None,
-    hold_at: Collection[int],
-    pipe: Connection,
-) -> None:
+def _run(act: Callable[[Moment], None], kill_at: int | str | None, hold_at: Collection[int], pipe: Connection) -> None:
     count = 0
 
     def moment(what: str) -> None:
-        nonlocal count, stop_at
+        nonlocal count
         pipe.send(what)
         if kill_at in (count, what):
             os.kill(os.getpid(), signal.SIGKILL)
-        if stop_at in (count, what):
-            stop_at = None
-            os.kill(os.getpid(), signal.SIGSTOP)
         if count in hold_at:
             pipe.recv()
         count += 1

@@ -8,19 +8,25 @@ real broker. The simulated year kills at any effect.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import signal
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from tests.gates.calls import MESSAGES, play
+from secretops.operations.session import Session
+from secretops.targets.connection import Connection
 from tests.gates.converging import settled
-from tests.gates.doomed import Doomed, begin
-from tests.real.cloud_stack import TICK, Attempt, CloudStack, Event
+from tests.gates.doomed import Doomed, Moment, begin
+from tests.real.cloud_stack import TICK, Attempt, Calls, CloudStack, Event
 from tests.real.stack import Readers
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+MESSAGES: Calls = ((Connection, "publish"),)
 
 
 def test_rotation_killed_at_an_effect_is_finished_by_the_clouds_next_call(cloud: CloudStack) -> None:
@@ -72,3 +78,31 @@ def next_rotation(cloud: CloudStack, readers: Readers) -> Attempt:
 
 def played(cloud: CloudStack, events: Sequence[Event], *, leased: bool = True, kill_at: int | None = None) -> Doomed:
     return begin(functools.partial(play, cloud, events, leased), kill_at=kill_at)
+
+
+def play(stack: CloudStack, events: Sequence[Event], leased: bool, moment: Moment) -> None:
+    """The calls, with a moment at each effect, and after each call. Not `leased`: as if nobody else were there."""
+    os.environ.update(stack.environment)
+    for of, name in (*stack.writes, *MESSAGES):
+        setattr(of, name, watched(stack, name, getattr(of, name), moment))
+    if not leased:
+        setattr(Session, "lease", lambda *_: contextlib.nullcontext())  # noqa: B010 - mypy
+    for event in events:
+        stack.play(event)
+        moment(f"after {event.get('Step', 'the call')}")
+
+
+def watched(stack: CloudStack, name: str, real: Any, moment: Moment) -> Any:
+    """The same method, which comes to a moment before and after each call."""
+
+    @functools.wraps(real)
+    def watching(self: object, *args: Any, **named: Any) -> Any:
+        told = stack.moment(name, args, named)
+        if told is None:
+            return real(self, *args, **named)
+        moment(f"before {told}")
+        answer = real(self, *args, **named)
+        moment(f"after {told}")
+        return answer
+
+    return watching

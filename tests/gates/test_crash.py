@@ -1,8 +1,4 @@
-"""A rotation that is killed: what readers hold logs in all the while, and one tick later all is well.
-
-SIGKILL at three effects of a real rotation on a real broker; the simulated year kills at any. Two rotators at once: one
-works, the other says who does. What clouds have to stand is in test_cloud_crash.py.
-"""
+"""A rotation that is killed: what readers hold logs in all the while, and one tick later all is well."""
 
 from __future__ import annotations
 

@@ -1,13 +1,9 @@
-"""The server's users feel nothing: calls without pause through every way in which a credential changes.
-
-The real upstream server where it can be had (else the small one) under the launcher, over streamable HTTP with a
-bearer token for four MCP clients, and over stdio for one; rotations by the real engine on mosquitto with TLS, client
-certificates and dynamic security. Every call is counted, every acknowledged publish has to reach a witness, and every
-message to a subscribed topic the server's buffer.
-"""
+"""The server's users feel nothing: calls without pause through every way in which a credential changes."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,17 +12,16 @@ import anyio.to_thread
 import pytest
 
 from secretops.operations.status import status
-from secretops.targets.connection import Connection
-from secretops.targets.mosquitto import DynamicSecurity
-from secretops.values import Value, new_password
+from secretops.values import new_password
 from tests.gates.conftest import MakeStack
-from tests.real.changes import Changes
 from tests.real.cloud_stack import CloudStack
 from tests.real.load import DEADLINE, Load, OtherClient
 from tests.real.mosquitto import Mosquitto
 from tests.real.served import ServedByLauncher, prepared_cloud_stack, prepared_stack, public
 
 pytestmark = pytest.mark.real
+
+Change = Callable[[ServedByLauncher, Mosquitto], Awaitable[None]]
 
 
 @pytest.fixture
@@ -69,8 +64,9 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
             with other.feeding():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(load.run)
-                    for _name, change in Changes(stack, mosquitto).all(rotations):
-                        await change(served)
+                    changes: list[Change] = [*[rotation] * rotations, retirement, certificate, agent_key, *MISHAPS]
+                    for change in (*changes, rotation):
+                        await change(served, mosquitto)
                         await load.all_answered()  # so that each change came under load
                     while load.calls < least_calls:
                         await anyio.sleep(0.1)
@@ -100,27 +96,41 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
     assert served.reports() == ()  # taken back at the end
 
 
-@pytest.mark.slow
-def test_version_whose_user_may_not_subscribe_the_same_is_refused(
-    served: ServedByLauncher, mosquitto: Mosquitto
-) -> None:
-    """It logs in, so only the broker's answers to the subscriptions tell."""
-    stack = served.stack
-    weak = Value({"username": f"weak-{new_password()[:8]}", "password": new_password()})
-    with Connection(mosquitto.broker(), mosquitto.admin) as connection:
-        DynamicSecurity(connection).run("createClient", username=weak["username"], password=weak["password"], roles=[])
+async def rotation(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
+    await served.takes("mqtt", await anyio.to_thread.run_sync(served.stack.rotate))
 
-    async def scenario() -> None:
-        async with served.seats("stdio") as (seat,):
-            assert (await seat.call("mqtt_subscribe", {"topic": "feed/#", "qos": 1}))[0]
-            whole, credential = stack.env.read_text(), stack.credential()
-            for field_name in ("username", "password"):
-                whole = whole.replace(credential[field_name], weak[field_name])
-            stack.env.write_text(whole)
-            await served.until_logged("does not let user")
-            assert (await seat.call("mqtt_publish", {"topic": "said/0", "message": "{}", "qos": 1}))[0]
-            assert served.swaps() == []
 
-    anyio.run(scenario)
-    assert "feed/#" in served.log
-    assert weak["password"] not in served.log
+async def retirement(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
+    """The user whose turn it is not gets a password that nobody knows, and its sessions end."""
+    stack, before = served.stack, served.stack.credential()
+    await anyio.to_thread.run_sync(stack.tick)
+    previous = stack.session().store.versions("mqtt").previous
+    assert previous and previous.retired, "the idle user was not scrambled, although no server is on it"
+    assert previous.user == next(user for user in stack.manifest.secret("mqtt").users if user != before["username"])
+
+
+async def certificate(served: ServedByLauncher, mosquitto: Mosquitto) -> None:
+    await put(served, "client-cert", mosquitto.client_certificate("another"))
+
+
+async def agent_key(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
+    await put(served, "agent-key", {"api-key": new_password()})
+
+
+async def put(served: ServedByLauncher, name: str, value: Mapping[str, str]) -> None:
+    await served.takes(name, await anyio.to_thread.run_sync(served.stack.put, name, value))
+
+
+async def mishap(name: str, field: str, text: str, told: str, served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
+    """What cannot be used is delivered, and is then as it was before."""
+    mend = await anyio.to_thread.run_sync(served.stack.spoil, name, field, text)
+    await served.refuses(told)
+    await anyio.to_thread.run_sync(mend)
+    await served.recovers()
+
+
+BROKEN = "-----BEGIN PRIVATE KEY-----\nbroken\n"
+MISHAPS = (
+    partial(mishap, "mqtt", "password", "this-is-not-the-password", "refused the connection"),
+    partial(mishap, "client-cert", "client.key", BROKEN, "they are PEM files"),
+)

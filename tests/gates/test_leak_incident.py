@@ -1,8 +1,4 @@
-"""Canary values through the commands that look at a stack, mend it, show it, and end what is in wrong hands.
-
-The stack has every kind of value: its own CA signs the client certificate, and it makes the keys of its agent. Looked
-for as in test_leak, and in the incidents' files, the report's page, and what the broker's operator is given.
-"""
+"""Canary values through the commands that look at a stack, mend it, show it, and end what is in wrong hands."""
 
 from __future__ import annotations
 

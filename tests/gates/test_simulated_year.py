@@ -8,13 +8,9 @@ the judge notices a bug is shown by the mutants of tests/mutants/engine.toml tha
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
-from unittest import mock
 
 import pytest
 
-from secretops.engine import decisions
-from tests.gates.year.judge import Violation
 from tests.gates.year.plan import DAY, Blow, Kind, drawn
 from tests.gates.year.play import play, played
 
@@ -42,14 +38,3 @@ def test_simulated_year_is_the_same_when_idle_minutes_are_played() -> None:
     assert every.history == some.history
     assert every.journal.entries != []
     assert some.ticks < every.ticks / 5
-
-
-def test_violation_names_its_seed_and_happens_again() -> None:
-    told = []
-    for _ in range(2):
-        no_grace = mock.patch.object(decisions, "grace_of", lambda _facts: timedelta())
-        with no_grace, pytest.raises(Violation) as found:
-            play(drawn(0))
-        told.append(str(found.value))
-    assert told[0] == told[1]
-    assert "python -m tests.gates.year 0 " in told[0]

@@ -1,7 +1,4 @@
-"""Accidents on purpose: a process killed between two system calls, an account without rights, a disk that is full.
-
-Each runs its work in a forked child of the test, so that the test's own process stays whole.
-"""
+"""Accidents on purpose: a process killed between two system calls, an account without rights, a disk that is full."""
 
 from __future__ import annotations
 
@@ -61,10 +58,7 @@ def as_nobody(work: Callable[[], object]) -> tuple[int, Any]:
 
 
 def killed_at(work: Callable[[], object], call: int) -> bool:
-    """Run `work` in a child that SIGKILLs itself before its system call number `call` that changes something.
-
-    A write is left half-done. False when `work` ended before it got that far.
-    """
+    """Run `work` in a child that SIGKILLs itself before its system call number `call` that changes something."""
 
     def counted() -> None:
         left = call
@@ -93,10 +87,7 @@ def killed_at(work: Callable[[], object], call: int) -> bool:
 
 
 def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Callable[[], None]], None]) -> bool:
-    """Run `work` in a child that SIGKILLs itself at its moment number `moment`. False when `work` ended before.
-
-    `watch` is given what has to be called before and after each effect: an even moment is before one, an odd one after.
-    """
+    """Run `work` in a child that SIGKILLs itself at its moment number `moment`. False when `work` ended before."""
 
     def counted() -> None:
         left = moment

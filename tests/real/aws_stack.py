@@ -8,16 +8,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from unittest import mock
 
 from secretops.engine.state import Version
 from secretops.entrypoints import aws_lambda
-from secretops.entrypoints.aws_lambda import LambdaError
-from secretops.errors import SecretopsError
 from secretops.manifest import AwsStore, Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
@@ -25,10 +23,10 @@ from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api, labels_of
 from secretops.stores.secrets_manager.lease import holder_of
 from secretops.values import Value
-from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Attempt, Calls, CloudStack, Event, Stall
+from tests.real.cloud_stack import Attempt, Calls, CloudStack, Event
 from tests.real.moto import ACCOUNT, REGION, Aws
 from tests.real.stack import make_catalogue
-from tests.real.strict_secrets_manager import CURRENT, PENDING, PREVIOUS, StrictSecretsManager, strict
+from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -55,8 +53,6 @@ class AwsStack(CloudStack):
         (StrictSecretsManager, "put_secret_value"),
         (StrictSecretsManager, "update_secret_version_stage"),
     )
-    reads: ClassVar[Calls] = ((StrictSecretsManager, "get_secret_value"),)
-    refusals: ClassVar[tuple[type[Exception], ...]] = (LambdaError, SecretopsError)
     lease_is_quick: ClassVar[bool] = False  # each of the steps takes it by a dozen requests
 
     @property
@@ -124,19 +120,6 @@ class AwsStack(CloudStack):
         events = tuple(self.event(step, token, name) for step in STEPS)
         return Attempt(events, events, token)
 
-    def at_once(self) -> list[Attempt]:
-        """A rotation and AWS' second attempt at it, the admin's rotation, and the tick."""
-        mqtt = self.rotation()
-        return [mqtt, mqtt, self.rotation("broker-admin"), Attempt((TICK,), (TICK,))]
-
-    @contextmanager
-    def taking_turns(self) -> Iterator[AwsStack]:
-        with strict(self.aws) as strictly:
-            yield replace(self, aws=strictly, environment=strictly.environment)
-
-    def begin_another(self) -> None:
-        self.step("createSecret", self.begin(cancelled=True))
-
     def play(self, event: Event) -> None:
         if "Step" in event:
             self.call(dict(event))
@@ -153,32 +136,8 @@ class AwsStack(CloudStack):
             return f"{name} {label}"
         return f"{name} of a retired one" if RETIRED_LABEL.search(label) else name
 
-    def stalls(self) -> dict[str, Stall]:
-        """When it is about to be sent: AWS refuses what is no change from what was seen."""
-        rotate = {"rotate": "mqtt"}
-        return {
-            PREPARED: Stall(rotate, self.writes, "before put_secret_value"),
-            PUBLISHED: Stall(rotate, self.writes, f"before update_secret_version_stage {CURRENT}"),
-            RETIRED: Stall(TICK, self.writes, "before update_secret_version_stage of a retired one"),
-        }
-
     def is_leased(self) -> bool:
         return holder_of(labels_of(cast(Any, self.service.describe_secret(SecretId=self.place.lease)))) is not None
-
-    def outlast(self) -> None:
-        """Nothing: who follows waits for as long as it lasts."""
-
-    def share_time(self) -> None:
-        """Nothing: none is skipped."""
-
-    def roll_back(self) -> None:
-        by_label = {label: version for version, labels in self.labels().items() for label in labels}
-        self.service.update_secret_version_stage(
-            SecretId=self.place.secrets["mqtt"],
-            VersionStage=CURRENT,
-            RemoveFromVersionId=by_label[CURRENT],
-            MoveToVersionId=by_label[PREVIOUS],
-        )
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         """As the console's "Edit" does, and then what moves AWSCURRENT back."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,21 +15,18 @@ from typing import Any, ClassVar
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
 from secretops.engine.state import Version
-from secretops.errors import SecretopsError
 from secretops.manifest import AzureStore, Broker, Manifest, Reader
 from secretops.operations.session import Session
-from secretops.stores import leases
 from secretops.stores.key_vault import KeyVaultVersionStore
 from secretops.stores.key_vault.api import JSON, Api
 from secretops.stores.key_vault.lease import LeaseBlob, Timing
 from secretops.stores.key_vault.tags import ID
 from secretops.values import Value
 from tests.real.azure import Azure
-from tests.real.azure_clients import AzureClients, OwnConnections
+from tests.real.azure_clients import AzureClients
 from tests.real.azurite import Ahead, Azurite
-from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Calls, Event, Stall, TickedStack
-from tests.real.stack import DEADLINE, make_catalogue
-from tools.key_vault.faults import throttling
+from tests.real.cloud_stack import Calls, TickedStack
+from tests.real.stack import make_catalogue
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 from tools.key_vault.vault import Vault
 
@@ -48,12 +44,10 @@ class AzureStack(TickedStack):
     """A stack of the Azure store. Its rotators hold the blob's lease, whose clock a test may move."""
 
     ahead: Ahead = field(kw_only=True)
-    """Of the blob, and in a process that `shares_time` of the lease that it holds."""
+    """Of the blob."""
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = ((SecretClient, "set_secret"), (SecretClient, "update_secret_properties"))
-    reads: ClassVar[Calls] = ((SecretClient, "get_secret"),)
-    refusals: ClassVar[tuple[type[Exception], ...]] = (SecretopsError,)
 
     @property
     def place(self) -> AzureStore:
@@ -89,48 +83,13 @@ class AzureStack(TickedStack):
         return f"azure-kv:{self.place.vault.removeprefix('https://')}/{'+'.join(readable)}"
 
     def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
-        if name == "get_secret" and not args[1]:  # which one is the newest is asked where a second made several
-            return None
         return f"{name} {args[0]}" if hasattr(SecretClient, name) else name
-
-    def stalls(self) -> dict[str, Stall]:
-        """In the pause before Key Vault is asked for the same again: the lease is no condition of its own."""
-
-        def throttled(operation: str, name: str, event: Event) -> Stall:
-            fault = throttling(operation, secret=name)
-            return Stall(event, ((OwnConnections, "sleep"),), "after sleep", lambda: self.vault.faults.append(fault))
-
-        rotate = {"rotate": "mqtt"}
-        return {
-            PREPARED: throttled("SetSecret", self.place.pending["mqtt"], rotate),
-            PUBLISHED: throttled("SetSecret", self.place.secrets["mqtt"], rotate),
-            RETIRED: throttled("UpdateSecret", self.place.secrets["mqtt"], TICK),
-        }
 
     def is_leased(self) -> bool:
         return self.blob.look().leased
 
     def outlast(self) -> None:
         self.ahead.skip(SHORTEST_LEASE)
-
-    def share_time(self) -> None:
-        """In this process, which is stopped while a test lets the blob's time pass, as much passes for its lease."""
-        here = leases.awake_or_not
-        setattr(leases, "awake_or_not", lambda: here() + self.ahead())  # noqa: B010 - mypy
-
-    def roll_back(self) -> None:
-        """What a person does who makes the newest version of an older one: its value, and all that is written to it."""
-        name, store = self.place.secrets["mqtt"], self.session().store
-        previous = store.versions("mqtt").previous
-        assert previous
-        made = list(self.client.list_properties_of_secret_versions(name))
-        older = next(one for one in made if (one.tags or {}).get(ID) == previous.id)
-        newest = max(one.created_on.timestamp() for one in made if one.created_on)
-        end = time.monotonic() + DEADLINE
-        while time.time() < newest + 1 and time.monotonic() < end:  # Key Vault's times are to the second
-            time.sleep(0.05)
-        value = self.client.get_secret(name, older.version).value or ""
-        self.client.set_secret(name, value, content_type=older.content_type, tags=older.tags)
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         """As the portal's "New version" does, and then one of the value and the tags that were there."""

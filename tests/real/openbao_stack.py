@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from secretops.engine.state import Version
-from secretops.errors import SecretopsError
 from secretops.manifest import Broker, Manifest, Reader, VaultStore
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
@@ -22,9 +21,9 @@ from secretops.stores.vault.api import Api
 from secretops.stores.vault.documents import VERSION, fields_of
 from secretops.stores.vault.lease import holder_of
 from secretops.stores.vault.login import Login
-from secretops.stores.vault.server import Connection, Server
+from secretops.stores.vault.server import Server
 from secretops.values import Value
-from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Calls, Stall, TickedStack
+from tests.real.cloud_stack import Calls, TickedStack
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.stack import make_catalogue
 
@@ -44,8 +43,6 @@ class OpenBaoStack(TickedStack):
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = ((Api, "write"), (Api, "note"), (Api, "destroy"), (Api, "drop"))
-    reads: ClassVar[Calls] = ((Api, "read"),)
-    refusals: ClassVar[tuple[type[Exception], ...]] = (SecretopsError,)
     lease_is_quick: ClassVar[bool] = False  # whoever follows waits for as long as it lasts
 
     @property
@@ -68,39 +65,12 @@ class OpenBaoStack(TickedStack):
         return self.source_text
 
     def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
-        if name == "_attempt":
-            _, _, path = args[0].path.partition("/")
-            about_lease = path.endswith(f"/{self.place.lease}")
-            return None if args[0].method == "GET" or about_lease else f"{args[0].method} {path}"
-        if name not in {call for _, call in (*self.writes, *self.reads)}:
+        if name not in {call for _, call in self.writes}:
             return name
         return None if args[0] == self.place.lease else f"{name} {args[0]}"
 
-    def stalls(self) -> dict[str, Stall]:
-        """When its last question whether it may was answered: what it sends comes late, and is compared and swapped."""
-        rotate, sent = {"rotate": "mqtt"}, ((Connection, "_attempt"),)
-        return {
-            PREPARED: Stall(rotate, sent, f"before POST data/{self.place.pending['mqtt']}"),
-            PUBLISHED: Stall(rotate, sent, f"before POST data/{self.place.secrets['mqtt']}"),
-            RETIRED: Stall(TICK, sent, f"before PATCH metadata/{self.place.secrets['mqtt']}"),
-        }
-
     def is_leased(self) -> bool:
         return holder_of(self.all.read(self.place.lease)) is not None
-
-    def outlast(self) -> None:
-        """Nothing: who follows waits for as long as it lasts."""
-
-    def share_time(self) -> None:
-        """Nothing: none is skipped."""
-
-    def roll_back(self) -> None:
-        """What `bao kv rollback` does: the previous document again, as the newest one."""
-        path = self.place.secrets["mqtt"]
-        previous = self.session().store.versions("mqtt").previous
-        assert previous
-        older = next(one for one in self._documents(path) if one[VERSION] == previous.id)
-        self._write(path, older)
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         """As the page of the server does, which keeps the other keys, and then what `bao kv rollback` does."""

@@ -169,18 +169,10 @@ def make_stack(
     """A stack with users of its own at `broker`, and the folder that `pulumi up` would have made for it."""
     store = DotenvStore(
         root=str(root),
-        variables={
-            "mqtt": {"username": "MQTT_USER"},
-            "agent-key": {"api-key": "DO_AGENT_API_KEY"},
-            "client-cert": {},
-        },
+        variables={"mqtt": {"username": "MQTT_USER"}, "agent-key": {"api-key": "DO_AGENT_API_KEY"}, "client-cert": {}},
         files={"client-cert": {name: f"certs/{name}" for name in ("ca.crt", "client.crt", "client.key")}},
         file_variables={
-            "client-cert": {
-                "ca.crt": "MQTT_CA_CERT",
-                "client.crt": "MQTT_CLIENT_CERT",
-                "client.key": "MQTT_CLIENT_KEY",
-            }
+            "client-cert": {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"}
         },
     )
     if delivery == "files":

@@ -1,8 +1,4 @@
-"""A stand-in for a Log Analytics workspace: a transport that answers Azure's own client of the query API.
-
-duckdb-kql, another's translator, runs the query over the rows; an `isfuzzy` union and column_ifexists, which it does
-not know, are decided beforehand as Kusto documents them. That Azure answers so is not proven here.
-"""
+"""A stand-in for a Log Analytics workspace: a transport that answers Azure's own client of the query API."""
 
 from __future__ import annotations
 
@@ -54,11 +50,7 @@ NO_OLDER = {
 
 
 class Played(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
-    """The query API over these rows of AZKVAuditLogs. A stand-in.
-
-    `most` rows are given at a time. `says` is what each answer says beside its rows; where there is a `status`, it is
-    all that is answered, with `codes` from the outermost to the innermost.
-    """
+    """The query API over these rows of AZKVAuditLogs. A stand-in."""
 
     def __init__(
         self,

@@ -1,7 +1,4 @@
-"""Which test runs a page's shell blocks word for word, and which commands none runs, with the reason.
-
-tests/unit/test_docs.py holds all pages to it; what follows a page (tests/stacks/runbook.py) leaves out these alone.
-"""
+"""Which test runs a page's shell blocks word for word, and which commands none runs, with the reason."""
 
 from __future__ import annotations
 
@@ -30,65 +27,55 @@ NO_KEY = "only who has a key of the agent: the page of that key gives one"
 BESIDE = "a Swarm beside a Vault: each of them is tested by itself"
 ELSEWHERE = "a Vault in a cluster: tests/stacks/test_vault_kubernetes.py runs them for one outside"
 
-NOT_RUN: dict[str, dict[str, str]] = {
+ON_A_STACK = (
+    *("make up", "secretops put", "openssl rand", "secretops status", "secretops doctor", "secretops purge"),
+    *("pulumi state unprotect", "pulumi destroy"),
+)
+
+NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/operations/aws.md": {
-        "make up": AWS,
-        "secretops put": AWS,
-        "openssl rand": AWS,
-        "aws ": AWS,
-        "secretops status": AWS,
-        "secretops doctor": AWS,
-        "QUERY=$(pulumi stack output trail": AWS,
-        "secretops audit trail/*.gz": "records that a trail of AWS has delivered",
-        "secretops purge": AWS,
-        "pulumi state unprotect": AWS,
-        "pulumi destroy": AWS,
+        AWS: (*ON_A_STACK, "aws ", "QUERY=$(pulumi stack output trail"),
+        "records that a trail of AWS has delivered": ("secretops audit trail/*.gz",),
     },
-    "docs/operations/azure.md": {
-        "az ": AZURE,
-        "make up": AZURE,
-        "secretops put": AZURE,
-        "openssl rand": AZURE,
-        "secretops status": AZURE,
-        "secretops doctor": AZURE,
-        "secretops purge": AZURE,
-        "pulumi state unprotect": AZURE,
-        "pulumi destroy": AZURE,
-    },
+    "docs/operations/azure.md": {AZURE: (*ON_A_STACK, "az ")},
     "docs/operations/component.md": {
-        "python3 -m venv venv": "the test makes its environment once, by uv, of what the lock has",
-        "venv/bin/pip install": "the same; and a repository that has an address",
-        "venv/bin/python -m coreflux_mcp_secrets.tools.lambda_package": "the test of a stack of AWS types it",
+        "the test makes its environment once, by uv, of what the lock has": ("python3 -m venv venv",),
+        "the same; and a repository that has an address": ("venv/bin/pip install",),
+        "the test of a stack of AWS types it": ("venv/bin/python -m coreflux_mcp_secrets.tools.lambda_package",),
     },
     "docs/operations/image.md": {
-        "make image  ": "GitHub, where the server is cloned from",
-        "make image TAG=coreflux-mcp:1 DOCKER=podman": "podman",
-        "make image PYTHON_IMAGE=": "the digest of an image in a registry",
-        "docker push": "a registry",
-        "docker run --read-only --cap-drop ALL": "goes on until it is ended, at a port and a folder of the machine's; "
-        "tests/tools/test_image.py runs both roles with others",
+        "GitHub, where the server is cloned from": ("make image  ",),
+        "podman": ("make image TAG=coreflux-mcp:1 DOCKER=podman",),
+        "the digest of an image in a registry": ("make image PYTHON_IMAGE=",),
+        "a registry": ("docker push",),
+        "goes on until it is ended: tests/tools/test_image.py runs both roles": (
+            "docker run --read-only --cap-drop ALL",
+        ),
     },
-    "docs/operations/kubernetes.md": {"aws ": AWS, "az ": AZURE},
+    "docs/operations/kubernetes.md": {AWS: ("aws ",), AZURE: ("az ",)},
     "docs/operations/swarm.md": {
-        "docker login": "a registry with a login: tests/stacks/test_swarm_registry.py has one, with another name",
-        "secretops put agent-key": NO_KEY,
-        "sudo ": "systemd, as root, on a manager",
-        "docker events": "goes on until it is ended: tests/stacks/test_swarm.py asks by the trail's query, which ends",
-        "docker swarm update --autolock": "locks the manager for whoever restarts it",
-        "docker swarm unlock": "asks for that lock's key at a terminal",
-        "docker secret create coreflux-mcp-login FILE": "another store, which no Swarm of the tests is given",
+        "a registry with a login: tests/stacks/test_swarm_registry.py has one, with another name": ("docker login",),
+        NO_KEY: ("secretops put agent-key",),
+        "systemd, as root, on a manager": ("sudo ",),
+        "goes on until it is ended: tests/stacks/test_swarm.py asks by the trail's query, which ends": (
+            "docker events",
+        ),
+        "locks the manager for whoever restarts it": ("docker swarm update --autolock",),
+        "asks for that lock's key at a terminal": ("docker swarm unlock",),
+        "another store, which no Swarm of the tests is given": ("docker secret create coreflux-mcp-login FILE",),
     },
     "docs/operations/vault.md": {
-        "secretops put agent-key": NO_KEY,
-        "umask 077\nopenssl rand -hex 32 | tr": BESIDE,
-        "docker secret create": BESIDE,
-        "umask 077\nROLE=auth/coreflux-mcp-prod-vault-swarm": BESIDE,
-        "bao write -field=secret_id_accessor": BESIDE,
-        "bao write -f -field=secret_id $ROLE-rotator": BESIDE,
-        "rm ~/secret-id": BESIDE,
-        "bao auth enable kubernetes": ELSEWHERE,
-        "bao write auth/kubernetes/config": ELSEWHERE,
-        "secretops audit /vault": "a log on a server of Vault's: tests/stacks/test_vault_local.py reads its own",
+        NO_KEY: ("secretops put agent-key",),
+        BESIDE: (
+            "umask 077\nopenssl rand -hex 32 | tr",
+            "docker secret create",
+            "umask 077\nROLE=auth/coreflux-mcp-prod-vault-swarm",
+            "bao write -field=secret_id_accessor",
+            "bao write -f -field=secret_id $ROLE-rotator",
+            "rm ~/secret-id",
+        ),
+        ELSEWHERE: ("bao auth enable kubernetes", "bao write auth/kubernetes/config"),
+        "a log on a server of Vault's: tests/stacks/test_vault_local.py reads its own": ("secretops audit /vault",),
     },
 }
-"""Page -> how commands begin that no test runs -> what that would take."""
+"""Page -> what its commands would take that no test runs -> how those begin."""

@@ -107,10 +107,6 @@ class Prod(ABC):
         return told
 
     @abstractmethod
-    def holds_nothing(self) -> None:
-        """Fails the test unless what the stack made has no value yet."""
-
-    @abstractmethod
     def rotate_mqtt(self, times: int) -> None:
         """As the cloud or an operator does, with what the server is given logging in all the while; into `history`."""
 
@@ -120,10 +116,7 @@ class Prod(ABC):
 
     @abstractmethod
     def tick(self) -> str:
-        """The tick that the stack declares, as it declares it, once the grace is over. Gives what it said.
-
-        Fails the test unless that is what the stack's alarms look for.
-        """
+        """The tick that the stack declares, as it declares it, once the grace is over. Gives what it said."""
 
     @abstractmethod
     def remains(self) -> None:

@@ -63,17 +63,6 @@ class AwsProd(Prod):
         packed = self.resource("rotate-mqtt-function")["code"]["assets"]["secretops.json"]["text"]
         return Manifest.model_validate_json(packed).model_dump(mode="json")
 
-    def holds_nothing(self) -> None:
-        place = self.rotations.place
-        for name in (*place.secrets.values(), place.lease):
-            about = self.moto.secrets_manager.describe_secret(SecretId=name)
-            assert not about.get("VersionIdsToStages"), "no value is written"
-            key = self.moto.client("kms").describe_key(KeyId=about["KmsKeyId"])["KeyMetadata"]
-            assert key["KeyManager"] == "CUSTOMER"
-            assert self.moto.client("kms").get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
-            policy = self.moto.secrets_manager.get_resource_policy(SecretId=name)["ResourcePolicy"]
-            assert {one["Effect"] for one in json.loads(policy)["Statement"]} >= {"Deny"}
-
     def rotate_mqtt(self, times: int) -> None:
         """AWS' calls go to the function that the stack declares: its handler, variables and package."""
         rotations = self.rotations

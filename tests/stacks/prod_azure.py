@@ -70,12 +70,6 @@ class AzureProd(Prod):
         told = super().told
         return {**told, "store": {**told["store"], "readers": {}, "workspace": ""}}
 
-    def holds_nothing(self) -> None:
-        rotator = self.client(self.principal("rotator-identity"))
-        for name in self._stored:
-            assert list(rotator.list_properties_of_secret_versions(name)) == []
-        assert self.vault.retention_days == 90 and self.vault.purge_protection
-
     def rotate_mqtt(self, times: int) -> None:
         """By the operator; between two, a tick of the job that an expiry starts retires what was replaced."""
         for turn in range(times):

@@ -33,10 +33,7 @@ class Shown:
 
 
 def shown_commands(page: Path) -> list[Shown]:
-    """Return all commands of a page in their order: blocks `sh` line by line, and transcripts, which are `console`.
-
-    In a transcript a line "$ …" is a command, and the lines up to the next one are its output.
-    """
+    """Return all commands of a page in their order: blocks `sh` line by line, and transcripts, which are `console`."""
     found: list[Shown] = []
     for language, block in re.findall(r"^```(sh|console)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         if language == "sh":
@@ -59,10 +56,7 @@ VARIES = {
 
 
 def has_shape(output: str, shown: str) -> bool:
-    """True if an output is as a page shows it, but for times, versions, ages, ports and columns' widths.
-
-    A line "..." stands for any lines, "..." within a line for any text.
-    """
+    """True if an output is as a page shows it, but for times, versions, ages, ports and columns' widths."""
     for varies, name in VARIES.items():
         output, shown = re.sub(varies, name, output), re.sub(varies, name, shown)
     lines = [
@@ -80,8 +74,9 @@ def without(block: str, words: str) -> str:
 def run_of(page: Path) -> list[str]:
     """What a test is to run of a page: its blocks, without the commands that the table NOT_RUN names."""
     found = blocks(page)
-    for words in NOT_RUN.get(str(page.relative_to(ROOT)), {}):
-        found = [without(block, words) for block in found]
+    for commands in NOT_RUN.get(str(page.relative_to(ROOT)), {}).values():
+        for words in commands:
+            found = [without(block, words) for block in found]
     return [block for block in found if block]
 
 
@@ -95,10 +90,7 @@ class Clone:
     """How variables of this process begin that they don't find there."""
 
     def sh(self, *lines: str, given: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
-        """Run lines as a person does in the clone, with the environment active once it is there.
-
-        `given` comes by a pipe, `typed` at a terminal.
-        """
+        """Run lines as a person does in the clone, with the environment active once it is there."""
         activate = ". .venv/bin/activate" if (self.folder / ".venv/bin/activate").exists() else ":"
         script = "\n".join(["set -e", activate, *lines])
         out = ("PULUMI", "VIRTUAL_ENV", *self.without)

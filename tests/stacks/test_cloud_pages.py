@@ -1,8 +1,4 @@
-"""The pages of clouds, followed word for word in a clone of one's own that has no account anywhere.
-
-What only an account would take is named in tests/stacks/pages.py; on the stand-ins' state the commands of an operator
-are run by tests/stacks/test_prod.py and its like.
-"""
+"""The pages of clouds, followed word for word in a clone of one's own that has no account anywhere."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,7 +36,6 @@ class Newcomer(Clone):
     """A fresh clone, and the first `make up` in it."""
 
     said: str = ""
-    seconds: float = 0
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +47,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     folder = tmp_path_factory.mktemp("clone") / "coreflux-mcp-secrets"
     stack_file = stack_file.replace(kind, f"{kind}    port: {free_port()}\n")
     made = Newcomer(new_clone(folder, {"Pulumi.dev.yaml": stack_file}).folder)
-    started = time.monotonic()
     done = made.sh("make up 2>&1")
-    made.said, made.seconds = done.stdout, time.monotonic() - started
+    made.said = done.stdout
     try:
         assert done.returncode == 0, made.said
         yield made
@@ -59,24 +56,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
         made.sh("make down")
 
 
-def test_make_up_ends_with_the_mqtt_secret_verified(clone: Newcomer) -> None:
-    print(f"first make up: {clone.seconds:.1f} s")
+def test_make_up_verifies_the_mqtt_secret_and_does_no_work_twice(clone: Newcomer) -> None:
     done = clone.sh("secretops status --json")
-    assert done.returncode == 0, done.stderr
     standing = {secret["name"]: secret["standing"] for secret in json.loads(done.stdout)}
     assert standing == {"broker-admin": "verified", "mqtt": "verified", "agent-key": "waiting"}
-    assert max(map(len, clone.said.splitlines())) <= 200
-    assert "\x1b[" not in clone.said, "no colour where there is no terminal"
-
-
-def test_a_second_make_up_does_no_work_twice(clone: Newcomer) -> None:
+    assert "\x1b[" not in clone.said, "no color where there is no terminal"
     password = clone.variables()["MQTT_PASSWORD"]
-    started = time.monotonic()
     done = clone.sh("make up")
-    print(f"make up that changes nothing: {time.monotonic() - started:.1f} s")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 unchanged" in done.stdout
-    assert "listens" in done.stdout and "already" in done.stdout
     assert "published" not in done.stdout
     assert clone.variables()["MQTT_PASSWORD"] == password
     assert clone.sh("git status --porcelain").stdout == "", "and the clone is as it was committed"
@@ -161,11 +149,3 @@ def test_readme_commands_work_in_order_and_print_what_it_shows(clone: Newcomer) 
     left = {path.relative_to(clone.store).parts[0] for path in clone.store.rglob("*") if path.is_file()}
     assert left <= {"log", "broker", ".lock", ".lease", ".gitignore"}
     assert clone.sh("git status --porcelain").stdout == ""
-
-
-def test_after_the_end_make_down_has_nothing_to_do_and_make_up_begins_anew(clone: Newcomer) -> None:
-    assert clone.sh("make down").returncode == 0
-    done = clone.sh("make up")
-    assert done.returncode == 0, done.stdout + done.stderr
-    done = clone.sh("secretops status --json")
-    assert "verified" in {secret["standing"] for secret in json.loads(done.stdout)}

@@ -93,19 +93,10 @@ def rotated(deployed: Prod) -> Prod:
     return deployed
 
 
-def test_stack_is_made_without_a_value_and_rotators_and_operators_are_told_the_same(deployed: Prod) -> None:
-    deployed.holds_nothing()
+def test_rotators_and_operators_have_the_same_manifest(deployed: Prod) -> None:
     packed, told = deployed.packed, deployed.told
     assert packed["broker"]["ca_file"] != told["broker"]["ca_file"], "each has the broker's CA where it runs"
     assert {**packed, "broker": {**packed["broker"], "ca_file": told["broker"]["ca_file"]}} == told
-
-
-@ON_AWS
-def test_every_reference_of_the_task_resolves(rotated: Prod) -> None:
-    assert isinstance(rotated, AwsProd)
-    given = rotated.injected()
-    assert {"MQTT_USER", "MQTT_PASSWORD"} < given.keys()
-    assert [name for name, text in given.items() if not text] == []
 
 
 @ON_AZURE

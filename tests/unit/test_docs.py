@@ -10,27 +10,19 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import botocore.session
 import pytest
 import yaml
-from botocore import xform_name
 from typer.main import get_command
 
 from secretops.cli import app
 from secretops.errors import ExitCode
 from settings import Settings
-from tests.stacks.pages import NOT_RUN, RUN_BY
-from tests.stacks.runbook import OPERATIONS, blocks, has_shape, run_of
+from tests.stacks.pages import RUN_BY
+from tests.stacks.runbook import OPERATIONS, blocks, run_of
 from tools.site_pages import OUTSIDE, as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
-
-NO_API = {"configure", "s3", "sso"}
-"""Commands of the AWS CLI that are its own, and none of a service's operations."""
-
-OF_EVERY_COMMAND = {"region", "output", "query", "profile", "cli-read-timeout"}
-"""Options that the AWS CLI takes anywhere."""
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
@@ -87,22 +79,6 @@ def test_every_make_target_on_a_page_exists(page: Path) -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_aws_command_on_a_page_is_an_operation_and_its_options_are_its_parameters(page: Path) -> None:
-    """By AWS' own service models, which the AWS CLI is made from. That it does what the page says is not proven."""
-    session = botocore.session.get_session()
-    for _, service, *rest in commands(page, "aws"):
-        if service in NO_API or not rest:
-            continue
-        model = session.get_service_model(service)
-        operations = {xform_name(name, "-"): name for name in model.operation_names}
-        assert rest[0] in operations, rest
-        shape = model.operation_model(operations[rest[0]]).input_shape
-        parameters = {xform_name(name, "-") for name in shape.members} if shape else set()
-        given = {word.removeprefix("--") for word in rest if re.fullmatch(r"--[a-z-]+", word)}
-        assert given <= parameters | OF_EVERY_COMMAND, rest
-
-
 WITH_SHELL = [str(page.relative_to(ROOT)) for page in PAGES if blocks(page)]
 RUNBOOKS = re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text().partition("\n\nOf a store")[0])
 
@@ -119,15 +95,6 @@ def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_nam
         assert re.search(r"\b(Page|blocks|run_of|shown_commands)\(", runs), test
     else:
         assert page not in RUN_BY, "nothing of it is run"
-
-
-def test_every_command_of_the_table_stands_on_its_page_with_a_reason() -> None:
-    assert {*RUN_BY, *NOT_RUN} <= set(WITH_SHELL)
-    for page, entries in NOT_RUN.items():
-        text = "\n".join(blocks(ROOT / page))
-        for words, reason in entries.items():
-            assert re.search(rf"^{re.escape(words)}", text, re.MULTILINE), (page, words)
-            assert len(reason) > 5
 
 
 FENCES = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
@@ -157,35 +124,6 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
             assert language in ("hcl", "mermaid", "text"), "a block says what it is; commands are `sh`"
 
 
-def test_a_program_and_a_policy_stand_only_where_a_test_takes_them_from_the_page() -> None:
-    """tests/stacks/test_component_package.py deploys the component's page, tests/unit/test_component.py runs the
-    programs of README and CONTRIBUTING, tests/stacks/prod_vault.py deploys by the rights of the other.
-    """
-    pages = {(language, page.name) for page in PAGES for _, language, _ in FENCES.findall(page.read_text())}
-    assert {found for found in pages if found[0] in ("python", "hcl")} == {
-        ("python", "CONTRIBUTING.md"),
-        ("python", "README.md"),
-        ("python", "component.md"),
-        ("hcl", "vault.md"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("output", "shown", "same"),
-    [
-        ("mqtt: 12 s, 20261129T092302Z-55792a8dbaf66537\n", "mqtt: 9 s, 20270101T000000Z-0000000000000000\n", True),
-        ("mqtt   verified   2027-02-27\nmore\n", "mqtt verified 2026-01-01\n...\n", True),
-        ("first\nsecond\nthird\n", "first\n...\nthird\n", True),
-        ("proven at localhost:1 and published\n", "proven at ...\n", True),
-        ("mqtt   failed     2027-02-27\n", "mqtt   verified   2027-02-27\n", False),
-        ("first\nsecond\n", "first\n", False),
-        ("second\nfirst\n", "first\n...\nsecond\n", False),
-    ],
-)
-def test_an_output_has_the_shape_of_a_transcript_but_for_what_varies(output: str, shown: str, same: bool) -> None:
-    assert has_shape(output, shown) is same
-
-
 def sections(text: str) -> dict[str, str]:
     """Those of a stack that a block of YAML declares, below a key of a program's, or as properties."""
     document = yaml.safe_load(text)
@@ -198,11 +136,6 @@ def sections(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("text", [block.values[1] for block in BLOCKS if block.values[0] == "yaml"])
 def test_every_stack_that_a_page_declares_is_one_that_the_program_takes(text: str) -> None:
     Settings.parse("dev", sections(text))
-
-
-def test_every_page_of_operations_is_in_the_index() -> None:
-    pages = {path.name for path in OPERATIONS.glob("*.md")} - {"README.md"}
-    assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text()))
 
 
 def test_the_readme_has_at_most_120_lines() -> None:
@@ -223,12 +156,3 @@ def test_make_up_of_a_stack_asks_unless_told_that_nobody_answers(given: tuple[st
     (up,) = [line.split() for line in lines if "pulumi up " in line]
     assert ("--yes" not in up) is asks
     assert up[-2:] == ["--stack", "prod"]
-
-
-def test_make_help_lists_its_targets_and_pages_name_those_that_deploy() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    told = set(re.findall(r"^\t@echo \"make ([a-z-]+) ", makefile, re.MULTILINE))
-    assert targets - told == {"help", "setup", "stack-file", "answerable", "test-slow", "lint", "types", "contracts"}
-    named = {words[1] for page in (ROOT / "README.md", *OPERATIONS.glob("*.md")) for words in commands(page, "make")}
-    assert {"up", "down", "lambda", "preview"} <= named

@@ -24,18 +24,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "rotation.jsonl"
 
 
-def test_what_was_read_is_not_read_again_and_what_came_since_is(path: Path) -> None:
-    journal = JournalFile(path)
-    for one in (entry("mqtt", "first"), entry("broker-admin")):
-        JournalFile(path).write(one)
-    assert journal.last("mqtt") == entry("mqtt", "first")
-    path.write_bytes(path.read_bytes().replace(b"first", b"other"))
-    assert journal.last("mqtt") == entry("mqtt", "first")
-    JournalFile(path).write(entry("mqtt", "second"))
-    assert journal.last("mqtt") == entry("mqtt", "second")
-    assert journal.last("broker-admin") == entry("broker-admin")
-
-
 def test_a_line_that_is_being_written_is_read_once_it_is_whole(path: Path) -> None:
     journal = JournalFile(path)
     for one in (entry(outcome="first"), entry(outcome="second")):
@@ -64,9 +52,10 @@ def test_a_file_that_took_its_place_or_lost_lines_is_read_anew(path: Path) -> No
     assert journal.last("mqtt") is None
 
 
-def test_an_entry_is_one_line_of_json_with_its_time_in_utc(path: Path) -> None:
+def test_an_entry_is_one_private_line_of_json_with_its_time_in_utc(path: Path) -> None:
     there = timezone(timedelta(hours=5))
     JournalFile(path).write(entry(outcome="two\nlines", time=TIME.astimezone(there)))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (line,) = path.read_text().splitlines()
     assert json.loads(line) == {
         "time": "2026-03-01T12:00:05.000+00:00",
@@ -75,14 +64,6 @@ def test_an_entry_is_one_line_of_json_with_its_time_in_utc(path: Path) -> None:
         "step": "apply",
         "outcome": "two\nlines",
     }
-
-
-def test_it_is_private_and_only_grows(path: Path) -> None:
-    JournalFile(path).write(entry())
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    before = path.read_bytes()
-    JournalFile(path).write(entry())
-    assert path.read_bytes() == before * 2
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xfe\n", b"[]\n", b'{"secret": "mqtt"}\n', b'{"time": "2026-03-0'])

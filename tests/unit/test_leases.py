@@ -41,25 +41,11 @@ def test_a_renewal_that_took_longer_than_it_is_trusted_for_is_made_again(monkeyp
     assert held.asked == [True, True]
 
 
-def test_who_was_followed_while_a_renewal_took_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Slow(monkeypatch, TIMING.trusted + 1, 1, followed=True)
-    with pytest.raises(StoreError, match="not ours any more: the follower has changed it"):
-        held.confirm(surely=True)
-
-
 def test_renewals_that_all_take_too_long_are_told_and_not_made_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     held = Slow(monkeypatch, *[TIMING.trusted + 1] * 100)
     with pytest.raises(UnreachableError, match=r"renewed 2 times, each more slowly than the 20 s") as told:
         held.confirm(surely=True)
     assert len(held.asked) == 2 and told.value.remedy
-
-
-def test_a_recent_renewal_is_rested_on_and_only_a_write_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Slow(monkeypatch, 1, 1)
-    held.confirm()
-    held.renew()
-    held.confirm(surely=True)
-    assert held.asked == [False, True]
 
 
 class Renewed(leases.Held):

@@ -33,15 +33,6 @@ def test_names_that_differ_only_in_their_end_stay_different(start: str, left: st
     assert physical_name(start, left, limit=40) != physical_name(start, right, limit=40)
 
 
-@given(PARTS, LIMITS)
-def test_a_cut_name_is_the_same_each_time_and_has_no_double_dash_of_ours(parts: list[str], limit: int) -> None:
-    name = physical_name(*parts, limit=limit)
-
-    assert name == physical_name(*parts, limit=limit)
-    if len("-".join(parts)) > limit:
-        assert re.search(r"(^|[^-])-[0-9a-f]{8}$", name)
-
-
 @given(NAMES, NAMES)
 def test_a_variables_name_is_one_that_a_shell_and_an_env_file_take(secret: str, field: str) -> None:
     assert re.fullmatch(r"[A-Z][A-Z0-9_]*", variable_of(secret, field))

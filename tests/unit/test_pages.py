@@ -6,39 +6,14 @@ from typing import get_args
 
 import pytest
 
-from components.aws.sections import AwsStore
-from components.kubernetes.sections import KubernetesServer
-from components.section_models import OF_KINDS, SECTIONS
-from components.sections import OutsideBroker
-from components.swarm.sections import SwarmServer
+from components.section_models import OF_KINDS
 from tools.pages import PAGES, ROOT
-from tools.settings_page import OF_ONE, SETS, render, rule_of
+from tools.settings_page import render
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_generated_page_is_up_to_date(path: str) -> None:
     assert (ROOT / path).read_text() == PAGES[path](), "write it anew with: make docs"
-
-
-def test_the_settings_page_has_every_section_that_a_stack_file_may_have() -> None:
-    shown = {*OF_KINDS, *(name.partition(".")[0] for name in OF_ONE), "log_level", "environment"}
-
-    assert shown == set(SETS) == set(SECTIONS)
-
-
-@pytest.mark.parametrize(
-    ("model", "key", "rule"),
-    [
-        (AwsStore, "object_lock", "one of governance, compliance"),
-        (AwsStore, "replicas", "a list, each: an AWS region's code"),
-        (KubernetesServer, "replicas", "from 1 to 100 replicas"),
-        (OutsideBroker, "tls", "true or false"),
-        (OutsideBroker, "port", "from 1 to 65535"),
-        (SwarmServer, "image", "an image by its tag or digest"),
-    ],
-)
-def test_the_rule_of_a_key_is_what_a_wrong_entry_is_told(model: type, key: str, rule: str) -> None:
-    assert rule_of(model.model_fields[key]).startswith(rule)  # type: ignore[attr-defined]
 
 
 def test_every_key_of_every_kind_has_its_row() -> None:

@@ -121,20 +121,6 @@ def test_one_that_was_pending_until_it_was_due_is_thrown_away(stack: Stack, sign
     assert [one.id for one in kept(stack).all] == [version.id]
 
 
-@pytest.mark.parametrize("wrong", ["is sealed", "gives another's"])
-def test_nothing_is_kept_of_an_issuer_that_gives_none_or_a_wrong_one(stack: Stack, signer: Signer, wrong: str) -> None:
-    if wrong == "is sealed":
-        signer.refuses = {"sign"}
-    else:
-        signer.names = "somebody-else"
-    with pytest.raises((UnreachableError, RefusedError)) as told:
-        renewal(signer).advance()
-
-    assert kept(stack).all == () and signer.shown == []
-    last = stack.session().journal.last("client-cert")
-    assert last and last.step == "prepare" and last.outcome == told.value.what
-
-
 def test_whoever_was_followed_asks_nobody_for_a_signature(stack: Stack, signer: Signer) -> None:
     followed = StoreError("somebody has followed us")
     with (

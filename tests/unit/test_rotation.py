@@ -136,22 +136,6 @@ def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(memor
     assert target.news == [True], "after it the first of ours is asked for as a new one"
 
 
-def test_within_the_grace_readers_are_cut_off_only_if_asked_for(memory: Memory) -> None:
-    target = StandInTarget()
-    made = in_memory(memory, target, PREVIOUS, version(Stage.CURRENT, "a", days_ago=0))
-    with pytest.raises(GraceError):
-        made.advance()
-    assert target.asked == [] and memory.versions.pending is None
-    made.advance(cut_off=True)
-    assert target.asked[-1] == ("verify", "b")
-
-
-def test_a_user_that_does_not_retire_is_tried_again(memory: Memory) -> None:
-    with pytest.raises(RefusedError):
-        in_memory(memory, StandInTarget({"retire"}), PREVIOUS, CURRENT).retire(PREVIOUS)
-    assert memory.versions.previous == PREVIOUS
-
-
 @pytest.mark.parametrize(
     ("current", "refuses", "asked"),
     [
@@ -179,10 +163,7 @@ def test_current_version_is_set_again_only_if_refused_and_undelivered(
     ],
 )
 def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
-    memory: Memory,
-    versions: tuple[Version, ...],
-    act: Callable[[Rotation], object],
-    asked: list[tuple[str, str]],
+    memory: Memory, versions: tuple[Version, ...], act: Callable[[Rotation], object], asked: list[tuple[str, str]]
 ) -> None:
     def admin() -> Value:
         memory.follow()

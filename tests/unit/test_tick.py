@@ -269,27 +269,6 @@ def test_clock_that_jumps_ahead_rotates_once_and_a_person_is_told(stack: Stack, 
     assert (outcome.done, outcome.attention) == ((f"verified {current(stack)}",), ())
 
 
-def test_clock_that_jumps_ahead_and_back_rotates_once(stack: Stack) -> None:
-    stack.clock.skip(NINETY_DAYS)
-    stack.tick()
-    after = current(stack)
-    stack.clock.skip(-NINETY_DAYS)
-    assert of(stack.tick(), "mqtt").done == (f"verified {after}",)
-
-
-def test_tick_reports_a_server_that_is_behind_when_its_user_is_retired(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = current(stack)
-    stack.rotate()
-    behind = Replica(id="server-1", user="user-a", secret="mqtt", version=old, since=stack.clock())
-    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: (behind,))
-    stack.skip_grace()
-    outcome = of(stack.tick(), "mqtt")
-    assert outcome.done[0] == f"retired {old}"
-    assert outcome.reasons == (Reason.REPLICA_BEHIND,)
-
-
 def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: Stack) -> None:
     lease = stack.root / ".lease"
     lease.write_text("secretops tick (pid 1 on elsewhere) since 2099-01-01 00:00:00 UTC\n")

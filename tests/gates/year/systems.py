@@ -1,8 +1,4 @@
-"""Stand-ins for what accepts a credential, in memory: a broker's users and the CAs it trusts, an agent's keys.
-
-They keep the rules of targets/protocol and targets/agents, which real brokers are held to in tests/contract. Whoever
-calls them is asked by the world first, which may lose the answer or kill the caller.
-"""
+"""Stand-ins for what accepts a credential, in memory: a broker's users and the CAs it trusts, an agent's keys."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -21,30 +17,12 @@ from secretops.targets.agents import LostError, NamedKey
 from secretops.targets.protocol import UserTakenError
 from secretops.values import Value
 
+if TYPE_CHECKING:
+    from tests.gates.year.world import World
+
 AGENT = "agent-of-the-year"
 NOBODYS = "known to nobody"
 """What a scrambled password is here: no value has it."""
-
-
-class Caller(Protocol):
-    """The world, as what is called from within a rotation sees it."""
-
-    def reach(self, system: str) -> None:
-        """Raise UnreachableError while `system` is down."""
-
-    def look(self, system: str) -> None:
-        """Raise what a question gets while `system` is down, or says no to everybody."""
-
-    def effect(self, system: str, what: str, act: Callable[[], None]) -> None:
-        """Do `act`, unless something happens to whoever does it. May raise what the system raises, or Killed."""
-
-    def forgets(self) -> bool:
-        """Whether the broker, right now, says yes and does nothing: it restarts without having saved."""
-
-    def until(self, moment: datetime) -> None:
-        """An answer that was given holds until `moment`, by the true time, and no longer."""
-
-    def true_time(self) -> datetime: ...
 
 
 @dataclass
@@ -81,7 +59,7 @@ def signed(authority: str, certificate: str) -> bool:
 class StandInTarget:
     """`Target` over the broker's users."""
 
-    def __init__(self, broker: Broker, caller: Caller) -> None:
+    def __init__(self, broker: Broker, caller: World) -> None:
         self._broker, self._caller = broker, caller
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
@@ -117,7 +95,7 @@ class StandInTarget:
         self._caller.effect("broker", f"{what} {username}", act)
 
 
-def prove(broker: Broker, caller: Caller, value: Value) -> None:
+def prove(broker: Broker, caller: World, value: Value) -> None:
     """As `operations.certificate.prove`: show a certificate, and see whether it is taken."""
     caller.reach("broker")
     now = caller.true_time()
@@ -144,7 +122,7 @@ class StandInAgent:
 
     id = AGENT
 
-    def __init__(self, account: Account, caller: Caller, admin: Callable[[], Value]) -> None:
+    def __init__(self, account: Account, caller: World, admin: Callable[[], Value]) -> None:
         self._account, self._caller, self._admin = account, caller, admin
 
     def listed(self) -> tuple[NamedKey, ...]:

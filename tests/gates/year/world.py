@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NoReturn, TypeVar
 
+from secretops.engine.decisions import OVERDUE_AFTER, due_at, grace_over, renewal_at
 from secretops.engine.state import Replica, Versions
 from secretops.errors import LeaseHeldError, RefusedError, SecretopsError, StoreError, UnreachableError
 from secretops.manifest import Secret
@@ -21,12 +22,11 @@ from secretops.operations.tick import Outcome, tick
 from secretops.stores.protocol import VersionStore
 from tests.gates.year import people
 from tests.gates.year.judge import Judge, Violation
-from tests.gates.year.plan import DAY, HOUR, PEOPLE, UNSEEN, Blow, Event, Kind, Plan
+from tests.gates.year.plan import DAY, HOUR, PEOPLE, UNSEEN, YEAR, Blow, Event, Kind, Plan
 from tests.gates.year.process import EPOCH, Blows, Desk, Journal, Killed, Process, minutes_at, summary
-from tests.gates.year.stack import SERVERS_FIELDS, manifest_of
+from tests.gates.year.stack import SERVERS_FIELDS, USERS, manifest_of
 from tests.gates.year.store import Kept, StandInStore
 from tests.gates.year.systems import Account, Broker
-from tests.gates.year.turns import Turns
 
 LEASE_MINUTES = 2
 """How long a holder that is not seen any more still holds."""
@@ -65,7 +65,6 @@ class World:
             self.expect(event)
         self.people = people.People(self)
         self.judge = Judge(self)
-        self.turns = Turns(self)
         self.probe = self.session(StandInStore(Desk(self), SERVERS_FIELDS, self._lives))
 
     # Time
@@ -134,13 +133,33 @@ class World:
             self.minute = min(end, following)
 
     def _next(self) -> int:
-        """The first minute at which a tick could do anything else than it just did, should nothing happen before."""
-        until = [minute for minute in self._until if minute > self.minute]
-        return min([*until, *(self.turns.next_of(secret) for secret in self.manifest.secrets)])
+        """The first minute at which a tick could do anything else than it just did, should nothing happen before.
+
+        A minute that is missed is found by test_simulated_year_is_the_same_when_idle_minutes_are_played.
+        """
+        minutes = [*self._until, self.minute + YEAR]
+        for secret in self.manifest.secrets:
+            facts = self.session(self.probe.store).facts(secret)
+            current, previous, pending = facts.versions.current, facts.versions.previous, facts.versions.pending
+            due, ends = due_at(facts), current and current.expires
+            moments = (
+                due,
+                due and due + OVERDUE_AFTER,
+                due and ends and due + max(timedelta(), (ends - due) / 2),
+                ends,
+                previous and grace_over(previous, facts),
+                pending and renewal_at(pending),
+            )
+            minutes += [self.minute_at(moment) for moment in moments if moment]
+        return min(minute for minute in minutes if minute > self.minute)
 
     def _seen_by_a_tick(self) -> object:
-        """Whether it is another one: all but the time that a tick goes by."""
-        return self.changes, self.turns.reports()
+        """Whether it is another one: all but the time that a tick goes by.
+
+        Servers are asked what they hold only while the version before is not retired.
+        """
+        previous = self.versions("mqtt").previous
+        return self.changes, self.reports(USERS) if previous and not previous.retired else ()
 
     # What befalls
 
