@@ -73,20 +73,14 @@ class AwsStack(CloudStack):
         store = SecretsManagerVersionStore(self.place, api, loud=role == "rotator", timing=self.timing)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
-    def begin(self, name: str = "mqtt", *, cancelled: bool = False, value: str | None = None) -> str:
-        """RotateSecret: gives the token. `cancelled`: an operator took the label of the one before away first.
-
-        `value` is what the new version holds; AWS makes it empty for a rotation, and does not say for a mere test.
-        """
+    def begin(self, name: str = "mqtt", *, cancelled: bool = False) -> str:
+        """RotateSecret: gives the token. `cancelled`: an operator took the label of the one before away first."""
         full = self.place.secrets[name]
         secret = self.service._kept(full)
         secret.rotation_requested = secret.rotation_enabled = True
         if cancelled:
             secret.remove_version_stages_from_old_versions([PENDING])
-        token = str(self.service.rotate_secret(SecretId=full)["VersionId"])
-        if value is not None:
-            secret.versions[token]["secret_string"] = value
-        return token
+        return str(self.service.rotate_secret(SecretId=full)["VersionId"])
 
     def cancel(self, name: str = "mqtt") -> None:
         """CancelRotateSecret."""
@@ -134,8 +128,6 @@ class AwsStack(CloudStack):
         with strict(self.aws) as strictly:
             yield replace(self, aws=strictly, environment=strictly.environment)
 
-    def begin_another(self) -> None:
-        self.step("createSecret", self.begin(cancelled=True))
 
     def play(self, event: Event) -> None:
         if "Step" in event:
@@ -171,14 +163,6 @@ class AwsStack(CloudStack):
     def share_time(self) -> None:
         """Nothing: none is skipped."""
 
-    def roll_back(self) -> None:
-        by_label = {label: version for version, labels in self.labels().items() for label in labels}
-        self.service.update_secret_version_stage(
-            SecretId=self.place.secrets["mqtt"],
-            VersionStage=CURRENT,
-            RemoveFromVersionId=by_label[CURRENT],
-            MoveToVersionId=by_label[PREVIOUS],
-        )
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         """As the console's "Edit" does, and then what moves AWSCURRENT back."""
@@ -224,10 +208,6 @@ class AwsStack(CloudStack):
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:  # noqa: ARG002 - AWS deletes them
         assert [version for version, has in self.labels(name).items() if CURRENT in has] == [current.id]
 
-    def elsewhere(self, port: int) -> AwsStack:
-        """The same stack, whose broker is said to be at another port."""
-        broker = self.manifest.broker.model_copy(update={"port": port})
-        return replace(self, manifest=self.manifest.model_copy(update={"broker": broker}))
 
 
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:

@@ -142,9 +142,6 @@ class StrictSecretsManager:
         secret.versions[token] = made
         return {"VersionId": token}
 
-    def versions(self, name: str) -> int:
-        """How many there are, labelled or not."""
-        return len(self._all(name))
 
     def _tell(self) -> None:
         for each in self.around_write:

@@ -34,7 +34,6 @@ SECRET, ROTATION = "aws:secretsmanager/secret:Secret", "aws:secretsmanager/secre
 FUNCTION, ROLE, BUCKET = "aws:lambda/function:Function", "aws:iam/role:Role", "aws:s3/bucket:Bucket"
 KEY, LOG = "aws:kms/key:Key", "aws:cloudwatch/logGroup:LogGroup"
 ALARM, FILTER = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:cloudwatch/logMetricFilter:LogMetricFilter"
-SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from components.aws.policies import READ, WRITE
 from tests.unit.aws_stack import OPERATOR, on_aws
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, statements
-from tests.unit.page import rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 """The SDK warns of what nobody here uses."""
@@ -24,11 +22,6 @@ KEY = "arn:aws:kms:eu-central-1:123456789012:key/key"
 @pytest.fixture
 def prod() -> Deployed:
     return on_aws()
-
-
-def test_the_page_has_every_alarm_and_no_other(prod: Deployed) -> None:
-    made = {alarm.inputs["name"] for alarm in prod.of_type("aws:cloudwatch/metricAlarm:MetricAlarm")}
-    assert {f"coreflux-mcp-prod-{name}" for name in rows(PAGE, "alarm")} == made
 
 
 def test_the_pages_policy_lets_an_operator_do_what_secretops_does_and_nothing_else(prod: Deployed) -> None:
@@ -51,10 +44,3 @@ def test_the_pages_policy_lets_an_operator_do_what_secretops_does_and_nothing_el
             of = {"kms:EncryptionContext:SecretARN": arn}
             assert is_allowed(Request(OPERATOR, action, KEY, via | of), identity=own, resource=key)
             assert not is_allowed(Request(OPERATOR, action, KEY, of), identity=own, resource=key)
-
-
-def test_the_page_names_every_right_that_doctor_uses() -> None:
-    folder = Path(__file__).resolve().parents[2] / "secretops/src/secretops/operations/doctor"
-    used = {right for file in folder.glob("*.py") for right in re.findall(r'told\("(\w+:[A-Z]\w+)"', file.read_text())}
-    assert len(used) > 5
-    assert used - {"sts:GetCallerIdentity"} <= set(re.findall(r"`([a-z]+:[A-Z]\w+)`", PAGE)), "the first needs no right"

@@ -12,9 +12,8 @@ import pytest
 
 from components.problems import Problem
 from settings import ConfigurationError
-from tests.unit.aws_stack import for_pods, on_aws
+from tests.unit.aws_stack import on_aws
 from tests.unit.harness import Deployed
-from tests.unit.test_agent import OWNED
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 """The SDK warns of what nobody here uses."""
@@ -29,7 +28,6 @@ VPC = "vpc: {subnets: [subnet-0123456789abcdef0], security_groups: [sg-012345678
 
 KINDS: dict[str, Callable[..., Deployed]] = {
     "ecs": on_aws,
-    "pods": for_pods,
     "a-ca-of-its-own-and-a-gateway": partial(
         on_aws,
         f", {VPC.replace('WAY', 'nat-0123456789abcdef0')}, replicas: [eu-west-1, eu-north-1]",
@@ -37,11 +35,7 @@ KINDS: dict[str, Callable[..., Deployed]] = {
         ", client_certificate: true",
         issuer="{kind: private-ca}",
     ),
-    "an-owned-agent-and-a-long-name": partial(on_aws, agent=OWNED, stack=f"prod-{'x' * 40}"),
 }
-
-
-INJECTED = ("ecs", "pods", "an-owned-agent-and-a-long-name")
 
 
 def lengths(texts: Iterable[tuple[str, str]]) -> dict[str, int]:
@@ -90,13 +84,11 @@ def refused(deploy: Callable[..., Deployed], secrets: str) -> Problem | None:
     return None
 
 
-@pytest.mark.parametrize(
-    "kind", ["ecs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "ecs")]
-)
+@pytest.mark.parametrize("kind", ["ecs", pytest.param("a-ca-of-its-own-and-a-gateway", marks=pytest.mark.slow)])
 def test_the_largest_stack_that_is_taken_keeps_each_role_and_key_below_its_quota_and_one_secret_more_is_refused(
     kind: str,
 ) -> None:
-    count, largest, problem = most(KINDS[kind], "server" if kind in INJECTED else "rotator")
+    count, largest, problem = most(KINDS[kind], "server" if kind == "ecs" else "rotator")
     roles = of_roles(largest)
     tick = max(roles.values())
     assert count > 10

@@ -11,7 +11,7 @@ import pytest
 from policies.catalogue import rules
 from policies.rule import UNKNOWN, Environment, Plan
 from policies.vault.access import rights
-from tests.unit.policy_breaks import BREAKS, PRIVATE_KEY, TASK
+from tests.unit.policy_breaks import BREAKS, TASK
 from tests.unit.policy_plans import (
     OPTIONS,
     OWN,
@@ -20,7 +20,6 @@ from tests.unit.policy_plans import (
     changed,
     holds,
     kept,
-    named,
     own,
     plan,
     verdicts,
@@ -171,26 +170,6 @@ def test_containers_that_are_not_known_are_no_good_ones(
 ) -> None:
     said = verdicts(changed(at, *path, to=UNKNOWN)(plan(name)))
     assert {rule: said[rule] for rule in unknown} == dict.fromkeys(unknown, "unknown")
-
-
-def test_what_is_broken_is_so_whatever_else_is_not_known() -> None:
-    box = ("spec", "jobTemplate", "spec", "template", "spec", "containers", 0, "securityContext")
-    early = changed("deployment", "spec", "template", "spec", "containers", to=UNKNOWN)(plan("staging"))
-    said = verdicts(changed("rotator-cronjob", *box, "readOnlyRootFilesystem", to=False)(early))
-    assert said["kubernetes-root-is-read-only"] == "broken"
-
-
-@pytest.mark.parametrize(
-    ("rule", "name", "at", "path"),
-    [
-        ("aws-tasks-hold-no-value", "prod", TASK, ("containerDefinitions", 0, "environment", 0, "value")),
-        ("azure-containers-hold-no-value", "prod-azure", "app", ("template", "containers", 0, "env", 0, "value")),
-    ],
-)
-def test_no_finding_repeats_a_value(rule: str, name: str, at: str, path: tuple[str | int, ...]) -> None:
-    found = list(named(rule).look(changed(at, *path, to=f"{PRIVATE_KEY}of somebody")(plan(name))))
-    assert found
-    assert "somebody" not in repr(found)
 
 
 def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> None:
