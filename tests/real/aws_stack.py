@@ -5,13 +5,12 @@ Secrets Manager's part of a rotation is played here: moto calls no function with
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 from unittest import mock
 
 from secretops.engine.state import Version
@@ -28,10 +27,7 @@ from secretops.values import Value
 from tests.real.cloud_stack import PREPARED, PUBLISHED, RETIRED, TICK, Attempt, Calls, CloudStack, Event, Stall
 from tests.real.moto import ACCOUNT, REGION, Aws
 from tests.real.stack import make_catalogue
-from tests.real.strict_secrets_manager import CURRENT, PENDING, PREVIOUS, StrictSecretsManager, strict
-
-if TYPE_CHECKING:
-    from types_boto3_secretsmanager import SecretsManagerClient
+from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager, strict
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 
@@ -66,7 +62,7 @@ class AwsStack(CloudStack):
 
     @property
     def service(self) -> StrictSecretsManager:
-        return StrictSecretsManager(_client(self.aws), current_drops_pending=self.drops_pending)
+        return StrictSecretsManager(self.aws.secrets_manager, current_drops_pending=self.drops_pending)
 
     def session(self, role: str = "operator") -> Session:
         api = Api(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
@@ -128,7 +124,6 @@ class AwsStack(CloudStack):
         with strict(self.aws) as strictly:
             yield replace(self, aws=strictly, environment=strictly.environment)
 
-
     def play(self, event: Event) -> None:
         if "Step" in event:
             self.call(dict(event))
@@ -162,7 +157,6 @@ class AwsStack(CloudStack):
 
     def share_time(self) -> None:
         """Nothing: none is skipped."""
-
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         """As the console's "Edit" does, and then what moves AWSCURRENT back."""
@@ -209,7 +203,6 @@ class AwsStack(CloudStack):
         assert [version for version, has in self.labels(name).items() if CURRENT in has] == [current.id]
 
 
-
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
     """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret has a value."""
     prefix, catalogue = aws.prefix(), make_catalogue()
@@ -226,8 +219,3 @@ def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> 
         grace_seconds=30,
     )
     return AwsStack(manifest, environment=aws.environment, reader=aws.environment, aws=aws, drops_pending=drops_pending)
-
-
-@functools.cache
-def _client(aws: Aws) -> SecretsManagerClient:
-    return aws.secrets_manager

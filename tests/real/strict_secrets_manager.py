@@ -142,7 +142,6 @@ class StrictSecretsManager:
         secret.versions[token] = made
         return {"VersionId": token}
 
-
     def _tell(self) -> None:
         for each in self.around_write:
             each()
