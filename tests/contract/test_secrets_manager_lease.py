@@ -124,6 +124,7 @@ def dead(place: Account, name: str) -> None:
 # Who gets it
 
 
+@pytest.mark.slow
 def test_of_many_that_want_the_lease_at_once_one_gets_it(moto: Aws, place: Account) -> None:
     together, over = threading.Barrier(6), threading.Event()
     got: list[str] = []
@@ -220,7 +221,7 @@ def test_awscurrent_that_was_moved_by_hand_is_waited_for(
 
 
 # Before the first write, between the two labels of the new version and AWSCURRENT, after AWSCURRENT moved.
-MOMENTS = (0, 3, 7)
+MOMENTS = (0, pytest.param(3, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -223,16 +223,6 @@ def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> 
     assert set(place.labels()) == {token(24 * 5), NO_VALUE}
 
 
-@pytest.mark.parametrize("user", [None, "ü.b%2F /"])
-def test_any_user_is_kept_and_times_to_the_microsecond(place: Account, user: str | None) -> None:
-    exact = NOW + timedelta(microseconds=123_456)
-    place.open().add("it", version(token(1), user), make())
-    assert place.open().versions("it").pending == version(token(1), user)
-    place.open().publish("it", token(1), exact)
-    current = place.open().versions("it").current
-    assert current and current.published == exact
-
-
 def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(place: Account) -> None:
     publish(place, token(1))
     store = place.open()

@@ -20,7 +20,6 @@ from components.aws.names import Names
 from components.elsewhere import FETCHED
 from components.sections import Rotation
 from secretops.launcher.secrets_manager import EVERY_SECONDS
-from secretops.launcher.sources import open_source
 from secretops.launcher.variables import SECRET_VARIABLES
 from secretops.manifest import AwsStore, Manifest
 from tests.unit import aws_stack
@@ -316,42 +315,6 @@ def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) 
     assert {"MQTT_USER", *SECRET_VARIABLES} == injected.keys(), "all that the launcher takes from its environment"
 
 
-def test_a_stacks_own_secret_is_a_variable_of_its_own() -> None:
-    deployed = on_aws(secrets="{plant-db: {fields: [url]}, licence: {fields: [key], readers: [rotator]}}")
-
-    injected = {one["name"]: one["valueFrom"] for one in containers(deployed)["server"]["secrets"]}
-    assert injected["PLANT_DB_URL"].endswith(":secret:coreflux-mcp/prod/plant-db-AbCdEf:url::")
-    assert "LICENCE_KEY" not in injected
-
-
-def test_a_launcher_that_fetches_is_told_where_and_injected_nothing(everything: Deployed) -> None:
-    server = containers(everything)["server"]
-
-    assert server["secrets"] == []
-    source = server["command"][server["command"].index("--from") + 1]
-    assert source == "aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key+client-cert+http-token"
-    open_source(source)  # which the launcher understands
-    assert "redeploy" not in everything.resources, "it takes a new version while it runs"
-    assert everything.exports["references"]["source"] == source
-
-
-def test_the_ca_file_is_written_before_the_server_starts_and_read_only_to_it(
-    prod: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    both, ca = containers(prod), aws_stack.ca()
-    assert both["ca-file"]["environment"] == [{"name": "CA_BUNDLE", "value": ca.read_text()}]
-    assert both["ca-file"]["essential"] is False
-    assert both["server"]["dependsOn"] == [{"containerName": "ca-file", "condition": "SUCCESS"}]
-    (mount,) = both["server"]["mountPoints"]
-    assert (mount["readOnly"], mount["containerPath"]) == (True, "/etc/coreflux-mcp/stack")
-
-    _, option, program = both["ca-file"]["entryPoint"]
-    monkeypatch.setenv("CA_BUNDLE", ca.read_text())
-    exec(program.replace("/etc/coreflux-mcp/stack", str(tmp_path)), {})  # noqa: S102 - our own line
-    assert option == "-c"
-    assert (tmp_path / "ca.crt").read_text() == ca.read_text()
-
-
 def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do_not(prod: Deployed) -> None:
     service, task = inputs(prod, "service"), inputs(prod, "task")
 
@@ -363,9 +326,6 @@ def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do
     assert task["skipDestroy"] is True, "ECS may go back to it"
     assert task["executionRoleArn"].endswith("role/coreflux-mcp-prod@task-start")
     assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod@task")
-    on_another = on_aws(server=", cluster: plant")
-    assert inputs(on_another, "service")["cluster"] == "arn:aws:ecs:eu-central-1:123456789012:cluster/plant"
-    assert "cluster" not in on_another.resources
 
 
 # A new version is a new deployment

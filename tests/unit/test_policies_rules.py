@@ -11,7 +11,7 @@ import pytest
 from policies.catalogue import rules
 from policies.rule import UNKNOWN, Environment, Plan
 from policies.vault.access import rights
-from tests.unit.policy_breaks import BREAKS, TASK
+from tests.unit.policy_breaks import BREAKS
 from tests.unit.policy_plans import (
     OPTIONS,
     OWN,
@@ -153,23 +153,6 @@ def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
 )
 def test_a_resource_that_is_not_there_breaks_the_rule_that_needs_it(rule: str, name: str, at: str) -> None:
     assert verdicts(without(at)(plan(name)))[rule] == "broken"
-
-
-@pytest.mark.parametrize(
-    ("name", "at", "path", "unknown"),
-    [
-        ("prod", TASK, ("containerDefinitions",), {"stack-images-are-pinned"}),
-        ("prod-azure", "app", ("template",), {"stack-images-are-pinned"}),
-        ("staging", "deployment", ("spec",), {"kubernetes-root-is-read-only", "kubernetes-pods-are-apart"}),
-        ("swarm+", "service", ("taskSpec",), {"swarm-secrets-are-files", "swarm-root-is-read-only"}),
-        ("prod-vault-kubernetes", "server-role", ("tokenPolicies",), {"vault-policies-name-paths"}),
-    ],
-)
-def test_containers_that_are_not_known_are_no_good_ones(
-    name: str, at: str, path: tuple[str, ...], unknown: set[str]
-) -> None:
-    said = verdicts(changed(at, *path, to=UNKNOWN)(plan(name)))
-    assert {rule: said[rule] for rule in unknown} == dict.fromkeys(unknown, "unknown")
 
 
 def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> None:

@@ -57,7 +57,7 @@ def test_each_control_that_a_rule_names_is_known_and_each_that_is_known_is_named
     assert named == {(framework, control) for framework in Framework for control in CONTROLS[framework]}
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod", "prod-azure-kubernetes"])
+@pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_a_plan_is_read_from_a_previews_events_as_it_was(stack: str) -> None:
     plan = own(stack, preview=True)
 
