@@ -264,16 +264,6 @@ def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(
 # The trail
 
 
-def test_records_can_neither_be_changed_nor_removed_before_their_time(prod: Deployed) -> None:
-    assert inputs(prod, "trail-bucket")["objectLockEnabled"] is True
-    assert inputs(prod, "trail-bucket-locked")["rule"]["defaultRetention"]["mode"] == "GOVERNANCE"
-    for_good = on_aws(", object_lock: compliance, retention_days: 90", stack="staging")
-    assert inputs(for_good, "trail-bucket-locked")["rule"]["defaultRetention"] == {"mode": "COMPLIANCE", "days": 90}
-    (rule,) = inputs(for_good, "trail-bucket-lifecycle")["rules"]
-    assert rule["expiration"]["days"] > 90
-    assert inputs(for_good, "trail-log")["retentionInDays"] == 90
-
-
 def test_at_the_end_of_a_production_stack_the_bucket_of_records_stays_as_it_is(prod: Deployed, trial: Deployed) -> None:
     guards = ("closed", "owned", "versioned", "encrypted", "locked", "lifecycle", "policy")
     kept = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}

@@ -149,12 +149,6 @@ QUIET: dict[str, Event] = {
     "a rotation begins": written("RotateSecret", {"secretId": MQTT, "rotateImmediately": True}),
     "a version is written": event(session("coreflux-mcp-prod@rotate-mqtt"), arn(MQTT), eventName="PutSecretValue"),
     "another stack's function is changed": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod2-tick"),
-    "a new deployment": event(
-        session("coreflux-mcp-prod@redeploy-service"),
-        {"service": "coreflux-mcp-prod-server", "forceNewDeployment": True},
-        eventName="UpdateService",
-        eventSource="ecs.amazonaws.com",
-    ),
     "the key decrypts": of_key("Decrypt"),
     "another key is disabled": of_key("DisableKey", "of-somebody-else"),
 }

@@ -194,7 +194,6 @@ TOKENS: list[tuple[str, str, dict[str, str], bool]] = [
         for account in (
             "system:serviceaccount:coreflux-mcp:coreflux-mcp-server",
             "system:serviceaccount:other:coreflux-mcp-sync",
-            "system:serviceaccount:external-secrets:external-secrets",
         )
     ),
 ]
@@ -287,11 +286,8 @@ SERVICES = [
     ("alerts-policy", EVENTS, "sns:Publish", TOPIC, FAILED, True),
     ("alerts-policy", EVENTS, "sns:Publish", TOPIC, OTHER_RULE, False),
     ("new-versions-policy", EVENTS, "sqs:SendMessage", QUEUE, NEW_VERSION, True),
-    ("new-versions-policy", EVENTS, "sqs:SendMessage", QUEUE, OTHER_RULE, False),
     ("trail-key", CLOUDWATCH, "kms:GenerateDataKey", KEY, HERE | ENCRYPTED, True),
-    ("trail-key", CLOUDWATCH, "kms:GenerateDataKey", KEY, ENCRYPTED, False),
     ("trail-key", EVENTS, "kms:GenerateDataKey", KEY, ENCRYPTED, True),
-    ("trail-key", EVENTS, "kms:GenerateDataKey", KEY, {}, False),
     (
         "trail-key", CLOUDTRAIL, "kms:GenerateDataKey", KEY,
         TRAIL | {"kms:EncryptionContext:aws:cloudtrail:arn": TRAIL["aws:SourceArn"]}, True,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policies.catalogue import rules
-from policies.rule import UNKNOWN, Environment, Plan
+from policies.rule import UNKNOWN, Environment
 from policies.vault.access import rights
 from tests.unit.policy_breaks import BREAKS
 from tests.unit.policy_plans import (
@@ -102,12 +102,6 @@ def test_what_only_production_needs_is_asked_of_production_alone(rule: str, name
     assert verdicts(replace(before, environment=Environment.STAGING)).get(rule) != "broken"
 
 
-def _older_selector(before: Plan) -> Plan:
-    selector = {"includeManagementEvents": True, "readWriteType": "All"}
-    without_new = changed("trail-trail", "advancedEventSelectors", to=None)(before)
-    return changed("trail-trail", "eventSelectors", to=[selector])(without_new)
-
-
 _TRUST = ("assumeRolePolicy", "Statement", 0, "Condition")
 _CRON = ("configuration", "scheduleTriggerConfig", "cronExpression")
 _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
@@ -116,7 +110,6 @@ _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
 @pytest.mark.parametrize(
     ("rule", "name", "change"),
     [
-        ("aws-trail-records-reads", "prod", _older_selector),
         ("aws-tick-hourly", "prod", changed("schedule", "scheduleExpression", to="rate(30 minutes)")),
         ("aws-network-not-public", "prod", added("aws:ec2/securityGroupRule:SecurityGroupRule", _OUTWARD)),
         (

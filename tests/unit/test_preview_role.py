@@ -78,9 +78,7 @@ def test_of_the_objects_in_s3_it_reads_the_state_alone() -> None:
     ("subject", "audience", "taken"),
     [
         ("repo:OWNER/REPOSITORY:environment:preview", "sts.amazonaws.com", True),
-        ("repo:OWNER/REPOSITORY:pull_request", "sts.amazonaws.com", False),
         ("repo:OWNER/REPOSITORY:environment:prod", "sts.amazonaws.com", False),
-        ("repo:OWNER/REPOSITORY:ref:refs/heads/main", "sts.amazonaws.com", False),
         ("repo:OWNER/REPOSITORY-2:environment:preview", "sts.amazonaws.com", False),
         ("repo:STRANGER/REPOSITORY:environment:preview", "sts.amazonaws.com", False),
         ("repo:OWNER/REPOSITORY:environment:preview", "https://github.com/OWNER", False),
