@@ -195,7 +195,8 @@ class StrictSecretsManager:
     def _text(self, name: str, version: str) -> str | None:
         """None for a version that is not there, and for one without a value."""
         if kept := self._here(name):
-            return kept.versions.get(version, {}).get("secret_string")
+            text: str | None = kept.versions.get(version, {}).get("secret_string")
+            return text
         with contextlib.suppress(self._moto.exceptions.ResourceNotFoundException):
             return self._moto.get_secret_value(SecretId=name, VersionId=version)["SecretString"]
         return None
