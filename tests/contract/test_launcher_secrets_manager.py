@@ -125,19 +125,6 @@ def test_it_gives_the_settings_that_every_source_gives(stack: Stack) -> None:
     assert stack.source().folders() == frozenset()
 
 
-def test_certificates_become_private_files_in_memory(stack: Stack) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
-    key = password()
-    made = Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW)
-    stack.store.add("client-cert", made, Value({"ca.crt": "ca", "client.crt": "crt", "client.key": key}))
-    stack.store.publish("client-cert", made.id, NOW)
-    settings = stack.source().read()
-    assert settings.tls and settings.tls.key and settings.port == 8883
-    assert settings.tls.key.read_text() == key
-    assert settings.tls.key.stat().st_mode & 0o777 == 0o600
-    assert settings.tls.key.parent.stat().st_mode & 0o777 == 0o700
-
-
 def test_a_value_that_is_not_there_yet_is_waited_for_and_asked_for_sooner(stack: Stack) -> None:
     source = stack.source("mqtt")
     with pytest.raises(NotYetError) as waiting:
@@ -212,64 +199,30 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
         assert stack.now < published + FETCHED - CHANGING_OVER, "the user that it replaced may end before"
 
 
-REFUSALS = ("AccessDeniedException", "DecryptionFailure")
-
-
-@pytest.mark.parametrize(("names", "code"), [("", REFUSALS[0]), ("mqtt+agent-key", REFUSALS[1])])
-def test_a_value_that_is_in_use_goes_on_and_what_is_refused_of_it_keeps_no_other_secret_back(
-    names: str, code: str, stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(stack: Stack) -> None:
     stack.publish("mqtt", username="server-a", password=password())
-    first, second = password(), password()
-    version = stack.publish("agent-key", api_key=first)
-    source = stack.source(names)
+    first, refused = password(), {f"{stack.prefix}/agent-key": "AccessDeniedException"}
+    stack.publish("agent-key", api_key=first)
+    source = stack.source("mqtt+agent-key")
     source.read()
     stack.publish("mqtt", username="server-b", password=password())
-    stack.publish("agent-key", api_key=second)
-    stack.client.refuses[f"{stack.prefix}/agent-key"] = code
-    for _ in range(3):
-        stack.now += 2 * EVERY_SECONDS
-        settings = source.read()
-        assert settings.mqtt["username"] == "server-b"
-        assert settings.agent_key and settings.agent_key["api-key"] == first
-        assert settings.versions["agent-key"] == version
-    assert caplog.text.count("the value that it gave before goes on") == 1, "said once"
-    stack.client.refuses.clear()
-    stack.now += 2 * EVERY_SECONDS
-    after = source.read().agent_key
-    assert after and after["api-key"] == second
-
-
-@pytest.mark.parametrize(("names", "code"), [("", REFUSALS[0]), ("mqtt+agent-key", REFUSALS[1])])
-def test_an_optional_secret_that_is_refused_is_told_left_out_and_asked_for_again(
-    names: str, code: str, stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
-    stack.publish("mqtt", username="server-a", password=password())
     stack.publish("agent-key", api_key=password())
-    stack.client.refuses[f"{stack.prefix}/agent-key"] = code
-    source = stack.source(names)
+    stack.client.refuses |= refused
+    stack.now += 2 * EVERY_SECONDS
     settings = source.read()
-    assert (settings.mqtt["username"], settings.agent_key) == ("server-a", None)
+    assert settings.mqtt["username"] == "server-b"
+    assert settings.agent_key and settings.agent_key["api-key"] == first
+    late = stack.source("mqtt+agent-key")
+    assert late.read().agent_key is None, "it never had one"
     stack.asked()
     stack.now += 2 * EVERY_SECONDS
-    source.read()
+    late.read()
     assert "describe_secret agent-key" not in stack.asked(), "each refusal is on record"
     stack.client.refuses.clear()
     stack.now += REFUSED_SECONDS
-    assert source.read().agent_key
-    assert caplog.text.count("it is not given to this server, for now") == 1, "said once"
-    assert source.may_bring("DO_AGENT_API_KEY")
-
-
-@pytest.mark.parametrize(
-    ("names", "variable", "may"),
-    [
-        ("mqtt", "MCP_HTTP_TOKEN", False),
-        ("mqtt+agent-key", "DO_AGENT_API_KEY", True),
-    ],
-)
-def test_only_what_is_asked_for_may_still_come(names: str, variable: str, may: bool, stack: Stack) -> None:
-    assert stack.source(names).may_bring(variable) is may
+    for one in (source, late):
+        after = one.read().agent_key
+        assert after and after["api-key"] != first
 
 
 @pytest.mark.parametrize("text", ["no json SECRET", '["SECRET"]', '{"user": "SECRET"}'])

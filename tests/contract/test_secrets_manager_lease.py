@@ -6,7 +6,6 @@ What every store's lease does is in test_stores.py; how it fences the store is i
 from __future__ import annotations
 
 import contextlib
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -22,14 +21,12 @@ from secretops.errors import LeaseHeldError, StoreError, UnreachableError
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api
-from secretops.stores.secrets_manager.labels import NO_VALUE
 from tests.contract.places import Account
 from tests.real.moto import REGION, Aws
 from tests.real.strict_secrets_manager import strict
 
 pytestmark = pytest.mark.real
 
-CURRENT = "AWSCURRENT"
 DEADLINE = 60.0
 LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)
 """Nobody is followed, and nothing renews by itself."""
@@ -127,6 +124,7 @@ def dead(place: Account, name: str) -> None:
 # Who gets it
 
 
+@pytest.mark.slow
 def test_of_many_that_want_the_lease_at_once_one_gets_it(moto: Aws, place: Account) -> None:
     together, over = threading.Barrier(6), threading.Event()
     got: list[str] = []
@@ -151,40 +149,6 @@ def test_of_many_that_want_the_lease_at_once_one_gets_it(moto: Aws, place: Accou
             thread.join(DEADLINE)
     assert len(got) == 1
     assert left(place) == [], "nobody's label is left"
-
-
-def test_a_holder_that_renews_is_not_followed_however_long_it_takes(place: Account) -> None:
-    store = place.open(timing=SHORT)
-    with store.lease("one"):
-        for _ in range(5):
-            two = opened(place, Wrapped(place, look=store.confirm), SHORT)
-            with pytest.raises(LeaseHeldError, match="one since"), two.lease("two"):
-                pass
-        store.confirm()
-
-
-@pytest.mark.parametrize("late", ["first", "second"])
-def test_an_answer_that_was_long_in_coming_makes_a_live_holder_no_older(place: Account, late: str) -> None:
-    """The first was throttled and asked for again, the second was under way for long. Meanwhile the holder renews."""
-    timing, looks = Timing(duration=0.6, renew=3600, look=0.001), 0
-    store = place.open(timing=timing)
-
-    class Slow(Wrapped):
-        def describe_secret(self, **asked: Any) -> Any:
-            nonlocal looks
-            looks += 1
-            wait = threading.Event().wait
-            if (looks, late) == (1, "first"):
-                wait(1.5 * timing.duration)
-            answer = place.client.describe_secret(**asked)
-            if (looks, late) == (2, "second"):
-                wait(1.5 * timing.duration)
-            if looks > 1:
-                store.confirm()
-            return answer
-
-    with store.lease("alive"), pytest.raises(LeaseHeldError, match="alive"):
-        opened(place, Slow(place), timing).lease("hasty").__enter__()
 
 
 def test_a_holder_that_renews_at_any_moment_of_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
@@ -231,16 +195,6 @@ def come_back_at(moment: int, holder: SecretsManagerVersionStore) -> tuple[Calla
     return come_back, held
 
 
-def test_who_was_followed_writes_no_more_and_takes_nothing_from_the_follower(place: Account) -> None:
-    first, second = place.open(timing=SHORT), place.open(timing=SHORT)
-    with first.lease("who was held up"), second.lease("who followed"):
-        with pytest.raises(StoreError):
-            first.confirm()
-        second.confirm()
-    assert left(place) == []
-    assert CURRENT in labels(place)[NO_VALUE]
-
-
 def test_who_gives_back_late_does_not_give_back_the_followers_lease(place: Account) -> None:
     second = place.open(timing=SHORT)
     with contextlib.ExitStack() as late:
@@ -248,16 +202,6 @@ def test_who_gives_back_late_does_not_give_back_the_followers_lease(place: Accou
         with second.lease("who followed"):
             late.close()
             second.confirm()
-
-
-def test_who_could_not_renew_and_was_not_followed_goes_on(place: Account) -> None:
-    timing = Timing(duration=0.5, renew=3600, look=0.1)
-    store = place.open(timing=timing)
-    with store.lease("late"):
-        before = left(place)
-        threading.Event().wait(timing.trusted + 0.1)  # as long as it rests on its last renewal
-        store.confirm()
-        assert left(place) != before, "it has renewed"
 
 
 def test_awscurrent_that_was_moved_by_hand_is_waited_for(
@@ -277,14 +221,7 @@ def test_awscurrent_that_was_moved_by_hand_is_waited_for(
 
 
 # Before the first write, between the two labels of the new version and AWSCURRENT, after AWSCURRENT moved.
-MOMENTS = (0, 3, 7)
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_taker_keeps_nobody_out_for_longer_than_the_duration(place: Account, moment: int) -> None:
-    assert place.killed_at(lambda: place.open(timing=SHORT).lease("killed").__enter__(), moment)
-    with place.open(timing=SHORT).lease("next"):
-        pass
+MOMENTS = (0, pytest.param(3, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -316,18 +253,6 @@ def test_an_error_at_any_request_of_a_taking_leaves_no_label_and_the_lease_to_th
             pass
         assert left(place) == []
     assert moment > 2, "some requests are missed"
-
-
-def test_an_interrupt_during_a_taking_leaves_no_label(place: Account) -> None:
-    used(place)
-
-    def interrupt(number: int) -> None:
-        if number == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        opened(place, Wrapped(place, write=interrupt), LONG).lease("one").__enter__()
-    assert left(place) == []
 
 
 class AnswersLost:
@@ -363,29 +288,6 @@ def test_who_is_given_no_answer_takes_the_lease_renews_it_and_gives_it_back(plac
 
 
 # What AWS allows
-
-
-def test_a_secret_without_room_for_labels_is_told_with_what_makes_room(place: Account) -> None:
-    used(place)
-    for number in range(14):
-        place.client.update_secret_version_stage(
-            SecretId=place.location.lease, VersionStage=f"theirs.{number}", MoveToVersionId=NO_VALUE
-        )
-    before = labels(place)
-    with pytest.raises(StoreError) as refused:
-        place.open(timing=SHORT).lease("one").__enter__()
-    assert labels(place) == before
-    for command in refused.value.remedy.split("; "):
-        given = shlex.split(command)
-        assert given[:3] == ["aws", "secretsmanager", "update-secret-version-stage"]
-        options = dict(zip(given[3::2], given[4::2], strict=True))
-        place.client.update_secret_version_stage(
-            SecretId=options["--secret-id"],
-            VersionStage=options["--version-stage"],
-            RemoveFromVersionId=options["--remove-from-version-id"],
-        )
-    with not_waiting(place).lease("one"):
-        pass
 
 
 def test_labels_of_the_killed_that_leave_no_room_are_taken_away(place: Account) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,22 +22,19 @@ from secretops.engine.journal import Entry
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import NotFoundError, StoreError
-from secretops.manifest import AwsStore
-from secretops.stores import open_store
 from secretops.stores.leases import Timing
-from secretops.stores.secrets_manager import SecretsManagerVersionStore, api
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api
 from secretops.stores.secrets_manager.labels import NO_VALUE, NO_VALUE_LABEL, last_label
 from secretops.values import Value, new_password
 from tests.contract.places import FIELDS, Account
-from tests.real.moto import REGION, Aws
+from tests.real.moto import REGION
 from tests.real.strict_secrets_manager import MOST_LABELS, StrictSecretsManager
 
 pytestmark = pytest.mark.real
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
-QUICK = Timing(duration=2, renew=0.4, look=0.1)
 DEADLINE = 60.0
 
 
@@ -162,23 +158,6 @@ def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_ov
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
 
 
-def test_a_rollback_by_hand_counts_as_published_when_it_is_found(place: Account) -> None:
-    found, marked = NOW + timedelta(hours=9), NOW + timedelta(hours=10)
-    for number in (1, 2):
-        place.open().add("it", version(token(number)), make())
-        place.open().publish("it", token(number), NOW + timedelta(hours=number))
-    roll_back(place, token(2), token(1))
-    versions = place.open().versions("it")
-    assert versions.current and versions.current.published is None, "it is not known since when, until it is noted"
-    place.open().mark("it", token(1), verified=marked)
-    place.open().settle("it", found)
-    place.open().settle("it", found + timedelta(hours=5))
-    versions = place.open().versions("it")
-    assert versions.current and versions.previous
-    assert (versions.current.published, versions.current.verified) == (found, marked)
-    assert versions.previous.published == NOW + timedelta(hours=2)
-
-
 def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(
     place: Account,
 ) -> None:
@@ -194,21 +173,6 @@ def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_
     roll_back(place, token(1), token(2))
     place.open().settle("it", NOW)
     assert place.open().versions("it") == versions
-
-
-def test_a_version_whose_token_somebody_made_up_is_known_whatever_is_in_it(place: Account) -> None:
-    """AWS takes any 32 to 64 characters as a token."""
-    name = "100%2E.ü" * 5
-    store = place.open()
-    value = publish(place, name)
-    store.journal.write(Entry(time=NOW, secret="it", version=name, step="publish", outcome="done"))
-    last = store.journal.last("it")
-    assert last and (last.version, last.outcome) == (name, "done")
-    assert store.versions("it").current == version(name).at(stage=Stage.CURRENT, published=NOW)
-    assert store.read("it", name, purpose="test") == value
-    publish(place, token(2))
-    store.mark("it", name, retired=NOW)
-    assert set(place.labels()) == {token(2), NO_VALUE}
 
 
 def test_a_retired_version_has_no_label_left_so_that_aws_deletes_it(place: Account) -> None:
@@ -240,26 +204,6 @@ def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> 
         rotate(number)
     assert max(most) == max(most[:3]) <= MOST_LABELS / 2, "there is room for those of others"
     assert set(place.labels()) == {token(24 * 5), NO_VALUE}
-
-
-def test_what_is_kept_of_versions_shows_no_value(place: Account) -> None:
-    value = publish(place, token(1))
-    store = place.open()
-    store.mark("it", token(1), verified=NOW)
-    texts = [label for labels in place.labels().values() for label in labels]
-    assert not [text for text in texts for secret in value.values() if secret in text]
-    found = Api(REGION, lambda _region: cast(Any, place.client)).value(place.name, token(1))
-    assert found and value["password"] in found.text and value["password"] not in repr(found)
-
-
-@pytest.mark.parametrize("user", [None, "ü.b%2F /"])
-def test_any_user_is_kept_and_times_to_the_microsecond(place: Account, user: str | None) -> None:
-    exact = NOW + timedelta(microseconds=123_456)
-    place.open().add("it", version(token(1), user), make())
-    assert place.open().versions("it").pending == version(token(1), user)
-    place.open().publish("it", token(1), exact)
-    current = place.open().versions("it").current
-    assert current and current.published == exact
 
 
 def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(place: Account) -> None:
@@ -304,9 +248,7 @@ def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, 
 # The journal
 
 
-def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(
-    place: Account, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place: Account) -> None:
     store = place.open()
     publish(place, token(1))
     for outcome in ("done", "the broker\nsaid: 'ü' " + "x" * 500):
@@ -318,28 +260,6 @@ def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(
         assert len(last_label(entry)) <= 256
     assert len([text for labels in place.labels().values() for text in labels if ".last." in text]) == 1
     assert place.open().journal.last("other") is None
-    assert capsys.readouterr().err == "", "an operator is told by the command, not by the journal"
-    loud = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, place.client)), loud=True)
-    loud.journal.write(entry)
-    assert json.loads(capsys.readouterr().err)["outcome"] == outcome
-
-
-class SentTwice:
-    """A client whose answer to each write is lost, so that the SDK sends it again."""
-
-    def __init__(self, client: StrictSecretsManager) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def put_secret_value(self, **asked: Any) -> Any:
-        self._client.put_secret_value(**asked)
-        return self._client.put_secret_value(**asked)
-
-    def update_secret_version_stage(self, **asked: Any) -> Any:
-        self._client.update_secret_version_stage(**asked)
-        raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -365,22 +285,6 @@ def test_a_label_that_was_elsewhere_only_for_a_moment_is_moved_and_a_refusal_tha
     with refused if times == 3 else contextlib.nullcontext():
         assert asked.move(place.name, "MINE", None, token(1))
     assert (labelled(place, "MINE") == token(1)) is (times == 1)
-
-
-@pytest.mark.slow
-def test_a_write_whose_answer_is_lost_and_that_is_sent_again_is_done_once(place: Account) -> None:
-    client = SentTwice(place.client)
-    store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)), timing=QUICK)
-    with store.lease("it"):
-        old, new = publish_with(store, token(1)), publish_with(store, token(2))
-        store.mark("it", token(2), verified=NOW)
-        store.mark("it", token(1), retired=NOW)
-    kept = place.open().versions("it")
-    assert [(one.id, one.stage) for one in kept.all] == [(token(1), Stage.PREVIOUS), (token(2), Stage.CURRENT)]
-    assert kept.current and kept.current.verified == kept.current.published == NOW
-    assert place.delivered() == dict(new)
-    assert place.keeps(old["password"]) == []
-    assert not any(lease_labels(place).values()), "the lease was given back"
 
 
 # The lease
@@ -409,11 +313,6 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
     assert not any(lease_labels(place).values())
 
 
-def facts_of(place: Account, name: str) -> str:
-    """The label that says what stages do not say of a version."""
-    return next(label for label in place.labels()[name] if label.startswith(f"secretops.{name}."))
-
-
 def followed(place: Account, name: str) -> None:
     """What a follower does, at once: a holder that renews would keep a real one out."""
     lease, version = place.location.lease, f"secretops-lease-{'0' * 16}"
@@ -426,23 +325,6 @@ def followed(place: Account, name: str) -> None:
         RemoveFromVersionId=next(each for each, has in labels.items() if CURRENT in has),
         MoveToVersionId=version,
     )
-
-
-def test_a_store_followed_while_the_machine_slept_reads_no_more_values(
-    place: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(place, token(1))
-    store = place.open(timing=Timing(duration=1, renew=3600, look=0.1))
-    with store.lease("asleep"):
-        store.read("it", token(1), purpose="test")
-        followed(place, "the follower")
-        still = time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: still)  # stands in for sleep, in which it does not go on
-        until = time.time() + DEADLINE
-        with pytest.raises(StoreError):
-            while time.time() < until:
-                store.read("it", token(1), purpose="test")
-        monkeypatch.undo()
 
 
 class Stalled:
@@ -477,58 +359,7 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
         assert not client.stalls
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("act", "later"),
-    [
-        (lambda store: store.publish("it", token(3), NOW), 0),
-        (lambda store: store.forget("it"), 3),
-    ],
-    ids=["publish", "forget"],
-)
-def test_a_label_that_a_follower_moved_meanwhile_is_not_moved_again(
-    act: Callable[[SecretsManagerVersionStore], None], later: int, place: Account, meddle: Callable[..., None]
-) -> None:
-    for number in (1, 2):
-        publish(place, token(number))
-    place.open().add("it", version(token(3)), make())
-    place.clear()  # so that a settle has something to do
-
-    def move_and_follow() -> None:
-        followed(place, "the follower")
-        for label, to in ((CURRENT, {"MoveToVersionId": token(1)}), (facts_of(place, token(2)), {})):
-            place.client.update_secret_version_stage(
-                SecretId=place.name, VersionStage=label, RemoveFromVersionId=labelled(place, label) or "", **to
-            )
-
-    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
-    with store.lease("who was held up"):
-        meddle(move_and_follow, later)
-        with pytest.raises(StoreError):
-            act(store)
-        assert labelled(place, CURRENT) == token(1)
-
-
 # What AWS and its SDK refuse
-
-
-def own(environment: dict[str, str], location: AwsStore, monkeypatch: pytest.MonkeyPatch) -> SecretsManagerVersionStore:
-    """A store by boto3's own chain in that environment, which asks once."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, text in environment.items():
-        monkeypatch.setenv(name, text)
-    monkeypatch.setattr(api, "ATTEMPTS", 1)
-    return SecretsManagerVersionStore.open(location, role="operator")
-
-
-def test_boto3s_own_chain_leads_to_the_store(moto: Aws, place: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    value = publish(place, token(1))
-    store, journal = open_store(place.location, role="operator")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing is asked before it is needed
-    store = own(moto.environment, place.location, monkeypatch)
-    assert store.read("it", token(1), purpose="test") == value
-    assert journal is not None
 
 
 def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_back(place: Account) -> None:

@@ -5,13 +5,12 @@ Secrets Manager's part of a rotation is played here: moto calls no function with
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 from unittest import mock
 
 from secretops.engine.state import Version
@@ -27,9 +26,6 @@ from tests.real.cloud_stack import Attempt, Calls, CloudStack, Event
 from tests.real.moto import ACCOUNT, REGION, Aws
 from tests.real.stack import make_catalogue
 from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
-
-if TYPE_CHECKING:
-    from types_boto3_secretsmanager import SecretsManagerClient
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 
@@ -62,27 +58,21 @@ class AwsStack(CloudStack):
 
     @property
     def service(self) -> StrictSecretsManager:
-        return StrictSecretsManager(_client(self.aws), current_drops_pending=self.drops_pending)
+        return StrictSecretsManager(self.aws.secrets_manager, current_drops_pending=self.drops_pending)
 
     def session(self, role: str = "operator") -> Session:
         api = Api(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
         store = SecretsManagerVersionStore(self.place, api, loud=role == "rotator", timing=self.timing)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
-    def begin(self, name: str = "mqtt", *, cancelled: bool = False, value: str | None = None) -> str:
-        """RotateSecret: gives the token. `cancelled`: an operator took the label of the one before away first.
-
-        `value` is what the new version holds; AWS makes it empty for a rotation, and does not say for a mere test.
-        """
+    def begin(self, name: str = "mqtt", *, cancelled: bool = False) -> str:
+        """RotateSecret: gives the token. `cancelled`: an operator took the label of the one before away first."""
         full = self.place.secrets[name]
         secret = self.service._kept(full)
         secret.rotation_requested = secret.rotation_enabled = True
         if cancelled:
             secret.remove_version_stages_from_old_versions([PENDING])
-        token = str(self.service.rotate_secret(SecretId=full)["VersionId"])
-        if value is not None:
-            secret.versions[token]["secret_string"] = value
-        return token
+        return str(self.service.rotate_secret(SecretId=full)["VersionId"])
 
     def cancel(self, name: str = "mqtt") -> None:
         """CancelRotateSecret."""
@@ -183,11 +173,6 @@ class AwsStack(CloudStack):
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:  # noqa: ARG002 - AWS deletes them
         assert [version for version, has in self.labels(name).items() if CURRENT in has] == [current.id]
 
-    def elsewhere(self, port: int) -> AwsStack:
-        """The same stack, whose broker is said to be at another port."""
-        broker = self.manifest.broker.model_copy(update={"port": port})
-        return replace(self, manifest=self.manifest.model_copy(update={"broker": broker}))
-
 
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
     """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret has a value."""
@@ -205,8 +190,3 @@ def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> 
         grace_seconds=30,
     )
     return AwsStack(manifest, environment=aws.environment, reader=aws.environment, aws=aws, drops_pending=drops_pending)
-
-
-@functools.cache
-def _client(aws: Aws) -> SecretsManagerClient:
-    return aws.secrets_manager

@@ -6,6 +6,7 @@ mends that for the tests, is in tests/real/strict_secrets_manager.py. It proves 
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import secrets
@@ -44,15 +45,7 @@ class Aws:
 
     def client(self, service: str, region: str = REGION) -> Any:
         """A boto3 client of any service."""
-        import boto3
-
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            region_name=region,
-            endpoint_url=self.url,
-            aws_access_key_id="standin",
-            aws_secret_access_key="standin",
-        )
+        return _client(self.url, service, region)
 
     @property
     def secrets_manager(self) -> SecretsManagerClient:
@@ -62,6 +55,20 @@ class Aws:
     def prefix(self) -> str:
         """A start of names that nobody has used."""
         return f"test-{secrets.token_hex(4)}"
+
+
+@functools.cache
+def _client(url: str, service: str, region: str) -> Any:
+    """One for all tests of this process: to make one takes longer than a request."""
+    import boto3
+
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        region_name=region,
+        endpoint_url=url,
+        aws_access_key_id="standin",
+        aws_secret_access_key="standin",
+    )
 
 
 @pytest.fixture(scope="session")

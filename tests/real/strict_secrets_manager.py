@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 import uuid
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 MOST_LABELS = 20
 _ON_THE_WAY = "standin.on-the-way"
+# Of the process in which moto serves. A forked child has only a copy of what moto keeps.
+_OWN = os.getpid()
 
 
 class StrictSecretsManager:
@@ -142,19 +145,24 @@ class StrictSecretsManager:
         secret.versions[token] = made
         return {"VersionId": token}
 
-    def versions(self, name: str) -> int:
-        """How many there are, labelled or not."""
-        return len(self._all(name))
-
     def _tell(self) -> None:
         for each in self.around_write:
             each()
 
     def _kept(self, name: str) -> FakeSecret:
         """moto's own: no request makes a version without a value. Its server is in this process (tests/real/moto)."""
+        found = self._here(name)
+        assert found
+        return found
+
+    @staticmethod
+    def _here(name: str) -> FakeSecret | None:
+        """moto's own, without a request; None in a child or where there is none: it is asked then."""
         from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 
-        found = secretsmanager_backends[ACCOUNT][REGION].secrets[name]
+        if os.getpid() != _OWN or name not in (secrets := secretsmanager_backends[ACCOUNT][REGION].secrets):
+            return None
+        found = secrets[name]
         assert isinstance(found, FakeSecret)
         return found
 
@@ -169,17 +177,26 @@ class StrictSecretsManager:
             self._moto.update_secret_version_stage(SecretId=name, VersionStage=PENDING, RemoveFromVersionId=version)
 
     def _whole(self, name: str, operation: str) -> dict[str, list[str]]:
-        answer = self.describe_secret(SecretId=name)
-        if answer.get("DeletedDate"):
+        if kept := self._here(name):
+            deleted = kept.is_deleted()
+            labels = {version: list(dict.fromkeys(one["version_stages"])) for version, one in kept.versions.items()}
+        else:
+            answer = self.describe_secret(SecretId=name)
+            deleted, labels = bool(answer.get("DeletedDate")), answer.get("VersionIdsToStages", {})
+        if deleted:
             raise _error("InvalidRequestException", "it was marked for deletion", operation)
-        labels: dict[str, list[str]] = answer.get("VersionIdsToStages", {})
-        return labels
+        return {version: has for version, has in labels.items() if has}
 
     def _all(self, name: str) -> list[str]:
+        if kept := self._here(name):
+            return list(kept.versions)
         return [each["VersionId"] for each in self._moto.list_secret_version_ids(SecretId=name)["Versions"]]
 
     def _text(self, name: str, version: str) -> str | None:
         """None for a version that is not there, and for one without a value."""
+        if kept := self._here(name):
+            text: str | None = kept.versions.get(version, {}).get("secret_string")
+            return text
         with contextlib.suppress(self._moto.exceptions.ResourceNotFoundException):
             return self._moto.get_secret_value(SecretId=name, VersionId=version)["SecretString"]
         return None

@@ -21,8 +21,7 @@ from policies.plan import plan_of_preview
 from tests.real.mosquitto import Mosquitto
 from tests.real.ports import free_port
 from tests.stacks.prod import new_prod_stack
-from tests.stacks.project import BIN, ROOT, Stack, new_stack
-from tests.stacks.runbook import blocks
+from tests.stacks.project import ROOT, Stack, new_stack
 from tests.stacks.shown import whole
 from tools import lambda_package
 
@@ -105,24 +104,6 @@ def test_a_pack_and_a_previews_json_are_shown_the_same_plan_and_find_the_same(
     assert set(judged_by_pack(done.stdout)) == ({"known-after-up"} if later else set())
     assert all(rule in done.stdout for rule in later)
     assert judge_again(done.stdout, streams.parent).returncode == 0
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_page_judge_a_preview_word_for_word(dev: Stack, tmp_path: Path) -> None:
-    for name in ("__main__.py", "settings.py", "Pulumi.yaml", "components", "policies", ".venv"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / f"Pulumi.{dev.name}.yaml").write_text(dev.configure().read_text())
-    (block,) = blocks(ROOT / "docs/compliance.md")
-    active = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "STACK": dev.name}
-
-    done = subprocess.run(
-        ["bash", "-euc", block], cwd=tmp_path, env=dev.environment | active, capture_output=True, text=True, check=False
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"{dev.name} (development): 0 broken")
-    (stack,) = json.loads((tmp_path / "evidence.json").read_text())["stacks"]
-    assert (stack["stack"], stack["environment"]) == (dev.name, "development")
 
 
 def judge_again(stream: str, folder: Path) -> subprocess.CompletedProcess[str]:

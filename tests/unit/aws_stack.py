@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.unit.aws_reasons import EVERYWHERE, REASONS
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.iam import listed, roles, statements
 from tests.unit.stack_file import StackFile
@@ -152,9 +151,7 @@ def every_role() -> str:
         "For a server in a cluster, besides those that rotate: the role that External Secrets takes",
         *(line for title, text in _shown(pods) if title not in known for line in text),
         "",
-        "What each action is for, and why one on * has to be",
-        *(f"  {action:<40} {reason}" for action, reason in REASONS.items()),
-        *(f"  {action:<40} on *: {reason}" for action, reason in EVERYWHERE.items()),
+        "What each action is for, and why one on * has to be: tests/unit/aws_reasons.py",
     ]
     return "\n".join(lines) + "\n"
 
@@ -164,7 +161,8 @@ def _changed(before: Deployed, after: Deployed) -> Iterator[str]:
     old = dict(_shown(before))
     for title, text in _shown(after):
         was = old.get(title, [])
-        if was == text:
+        # The other rotator's changes have the form of this one's.
+        if was == text or "rotate-broker-admin" in title:
             continue
         yield from ("", title)
         compared = difflib.unified_diff(was[2:], text[2:], n=0, lineterm="")

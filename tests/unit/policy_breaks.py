@@ -196,7 +196,7 @@ KUBERNETES = (
     row("kubernetes-tokens-are-used", "staging", "server-account", "automountServiceAccountToken", None),
 )
 
-SECRETS, STORE = "secretops>secrets", "secretops>store>"
+SECRETS = "secretops>secrets"
 STACK = (
     more("stack-declares-no-value", "staging", "kubernetes:core/v1:Secret", {"stringData": {}}),
     row("stack-has-a-trail", "prod", "", "trail>records", ""),

@@ -19,16 +19,12 @@ from components.aws import arrival, deploy_again
 from components.aws.names import Names
 from components.elsewhere import FETCHED
 from components.sections import Rotation
-from secretops.launcher.listening import Names as HostNames
-from secretops.launcher.listening import parse_listen
 from secretops.launcher.secrets_manager import EVERY_SECONDS
-from secretops.launcher.sources import open_source
-from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES, SECRET_VARIABLES
+from secretops.launcher.variables import SECRET_VARIABLES
 from secretops.manifest import AwsStore, Manifest
 from tests.unit import aws_stack
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed, before, texts
-from tests.unit.test_components import SDKS, imported
 from tools.lambda_package import ARCHITECTURE, PYTHON
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
@@ -37,7 +33,6 @@ SECRET, ROTATION = "aws:secretsmanager/secret:Secret", "aws:secretsmanager/secre
 FUNCTION, ROLE, BUCKET = "aws:lambda/function:Function", "aws:iam/role:Role", "aws:s3/bucket:Bucket"
 KEY, LOG = "aws:kms/key:Key", "aws:cloudwatch/logGroup:LogGroup"
 ALARM, FILTER = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:cloudwatch/logMetricFilter:LogMetricFilter"
-SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
 
 
 @pytest.fixture
@@ -83,14 +78,6 @@ def test_no_other_account_is_touched_than_the_one_that_the_file_names(prod: Depl
     assert not {"accessKey", "secretKey", "token", "profile"} & provider.keys()
 
 
-def test_the_server_depends_on_its_store(prod: Deployed) -> None:
-    assert {f"policy-{secret}" for secret in ("mqtt", "agent-key", "http-token")} | {
-        "server-secrets",
-        "rotate-mqtt-schedule",
-        "trail-trail",
-    } <= prod.resources["server"].depends_on
-
-
 def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
     canary = f"Canary{secrets.token_hex(12)}"
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "MQTT_PASSWORD", "MCP_HTTP_TOKEN"):
@@ -103,24 +90,7 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
     )
 
 
-@pytest.mark.slow
-def test_the_aws_program_imports_no_other_sdk() -> None:
-    program = "from tests.unit import aws_stack; aws_stack.on_aws()"
-
-    assert imported(program, SDKS | {"pulumi", "botocore"}) == "['pulumi', 'pulumi_aws']"
-
-
 # Secrets
-
-
-def test_each_secret_of_the_catalogue_has_a_resource_and_so_has_the_lease(prod: Deployed) -> None:
-    manifest = manifest_of(prod)
-    store = store_of(manifest)
-
-    assert {secret.name for secret in manifest.secrets} == store.secrets.keys()
-    assert {one.inputs["name"] for one in prod.of_type(SECRET)} == {*store.secrets.values(), store.lease}
-    assert store.secrets["mqtt"] == "coreflux-mcp/prod/mqtt"
-    assert store.lease == "coreflux-mcp/prod/_lease"
 
 
 def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
@@ -136,13 +106,6 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     )
     roles = {f"arn:aws:iam::123456789012:role/{role.inputs['name']}" for role in prod.of_type(ROLE)}
     assert {reader for who in store.readers.values() for reader in who} <= {*roles, OPERATOR}
-
-
-def test_a_deleted_secret_comes_back_in_production_and_is_gone_at_once_elsewhere(
-    prod: Deployed, trial: Deployed
-) -> None:
-    assert {one.inputs["recoveryWindowInDays"] for one in prod.of_type(SECRET)} == {30}
-    assert {one.inputs["recoveryWindowInDays"] for one in trial.of_type(SECRET)} == {0}
 
 
 def test_in_production_what_holds_values_or_records_is_protected_and_elsewhere_nothing(
@@ -162,12 +125,6 @@ def names(stack: str = "prod", **more: Any) -> Names:
 def test_no_secrets_name_ends_like_an_arn(secret: str) -> None:
     assert not re.search(r"-[A-Za-z0-9]{6}$", names().secret(secret))
     assert names().secret(secret) == f"coreflux-mcp/prod/{secret}_", "which no catalogue has a name like"
-
-
-def test_a_stack_made_anew_in_the_recovery_window_has_other_names() -> None:
-    assert names(generation=2).secret("mqtt") == "coreflux-mcp/prod+2/mqtt"
-    assert names(generation=2).bucket != names().bucket
-    assert names(generation=2).role("tick") == names().role("tick"), "a role is gone at once"
 
 
 LONG = "x" * 100
@@ -196,11 +153,6 @@ def test_no_two_stacks_share_a_name() -> None:
     for stack_names in zip(*map(_all, map(names, stacks)), strict=True):
         assert len(set(stack_names)) == len(stacks)
     assert not names("prod-2").role("tick").startswith(names("prod").roles)
-
-
-@pytest.mark.parametrize(("region", "partition"), [("eu-central-1", "aws"), ("us-gov-west-1", "aws-us-gov")])
-def test_an_arn_is_of_its_regions_partition(region: str, partition: str) -> None:
-    assert names().at(region).arn("sqs", "x") == f"arn:{partition}:sqs:{region}:123456789012:x"
 
 
 def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> None:
@@ -293,15 +245,6 @@ def test_a_rotating_function_is_the_package_with_the_stacks_manifest_and_ca(prod
     )
 
 
-def test_handlers_are_what_the_package_has(prod: Deployed) -> None:
-    from secretops.entrypoints import aws_lambda
-
-    for function in ("rotate-mqtt", "rotate-broker-admin", "tick"):
-        module, _, name = inputs(prod, f"{function}-function")["handler"].rpartition(".")
-        assert module == aws_lambda.__name__
-        assert callable(getattr(aws_lambda, name))
-
-
 @pytest.mark.parametrize("there", [True, False])
 def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
@@ -321,16 +264,6 @@ def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(
 # The trail
 
 
-def test_records_can_neither_be_changed_nor_removed_before_their_time(prod: Deployed) -> None:
-    assert inputs(prod, "trail-bucket")["objectLockEnabled"] is True
-    assert inputs(prod, "trail-bucket-locked")["rule"]["defaultRetention"]["mode"] == "GOVERNANCE"
-    for_good = on_aws(", object_lock: compliance, retention_days: 90", stack="staging")
-    assert inputs(for_good, "trail-bucket-locked")["rule"]["defaultRetention"] == {"mode": "COMPLIANCE", "days": 90}
-    (rule,) = inputs(for_good, "trail-bucket-lifecycle")["rules"]
-    assert rule["expiration"]["days"] > 90
-    assert inputs(for_good, "trail-log")["retentionInDays"] == 90
-
-
 def test_at_the_end_of_a_production_stack_the_bucket_of_records_stays_as_it_is(prod: Deployed, trial: Deployed) -> None:
     guards = ("closed", "owned", "versioned", "encrypted", "locked", "lifecycle", "policy")
     kept = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}
@@ -338,23 +271,6 @@ def test_at_the_end_of_a_production_stack_the_bucket_of_records_stays_as_it_is(p
     assert {each.name for each in prod.resources.values() if each.kept} == kept
     assert {each.name for each in prod.resources.values() if each.name.startswith("trail-bucket")} <= kept
     assert not any(each.kept for each in trial.resources.values())
-
-
-def test_the_ticks_own_metrics_are_those_that_it_writes(prod: Deployed) -> None:
-    from secretops.entrypoints.aws_lambda import METRICS
-
-    for metric in ("Overdue", "Failed"):
-        alarm = inputs(prod, f"alarm-tick-{metric.lower()}")
-        assert metric in METRICS
-        assert (alarm["namespace"], alarm["metricName"]) == (manifest_of(prod).project, metric)
-        assert alarm["dimensions"] == {"Stack": manifest_of(prod).stack}
-
-
-def test_a_tick_that_does_not_run_is_told(prod: Deployed) -> None:
-    alarm = inputs(prod, "alarm-tick-missing")
-
-    assert alarm["dimensions"]["FunctionName"] == inputs(prod, "tick-function")["name"]
-    assert (alarm["treatMissingData"], alarm["comparisonOperator"]) == ("breaching", "LessThanThreshold")
 
 
 def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
@@ -389,74 +305,6 @@ def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) 
     assert {"MQTT_USER", *SECRET_VARIABLES} == injected.keys(), "all that the launcher takes from its environment"
 
 
-def test_a_stacks_own_secret_is_a_variable_of_its_own() -> None:
-    deployed = on_aws(secrets="{plant-db: {fields: [url]}, licence: {fields: [key], readers: [rotator]}}")
-
-    injected = {one["name"]: one["valueFrom"] for one in containers(deployed)["server"]["secrets"]}
-    assert injected["PLANT_DB_URL"].endswith(":secret:coreflux-mcp/prod/plant-db-AbCdEf:url::")
-    assert "LICENCE_KEY" not in injected
-
-
-def test_a_server_without_the_copilot_does_not_wait_for_its_key() -> None:
-    deployed = on_aws(server=", copilot: false")
-
-    assert "DO_AGENT_API_KEY" not in {one["name"] for one in containers(deployed)["server"]["secrets"]}
-    assert "agent-key" not in deployed.exports["next"]
-    assert "agent-key" not in inputs(deployed, "server-secrets")["policy"]
-
-
-def test_a_launcher_that_fetches_is_told_where_and_injected_nothing(everything: Deployed) -> None:
-    server = containers(everything)["server"]
-
-    assert server["secrets"] == []
-    source = server["command"][server["command"].index("--from") + 1]
-    assert source == "aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key+client-cert+http-token"
-    open_source(source)  # which the launcher understands
-    assert "redeploy" not in everything.resources, "it takes a new version while it runs"
-    assert everything.exports["references"]["source"] == source
-
-
-def test_the_public_variables_are_those_that_the_launcher_takes(prod: Deployed) -> None:
-    public = {one["name"]: one["value"] for one in containers(prod)["server"]["environment"]}
-
-    assert public == {
-        "MQTT_BROKER": "mqtt.example.com",
-        "MQTT_PORT": "8883",
-        "MQTT_USE_TLS": "true",
-        "MQTT_PROTOCOL": "5",
-        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt",
-        "LOG_LEVEL": "WARNING",
-    }
-    assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
-
-
-def test_the_ca_file_is_written_before_the_server_starts_and_read_only_to_it(
-    prod: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    both, ca = containers(prod), aws_stack.ca()
-    assert both["ca-file"]["environment"] == [{"name": "CA_BUNDLE", "value": ca.read_text()}]
-    assert both["ca-file"]["essential"] is False
-    assert both["server"]["dependsOn"] == [{"containerName": "ca-file", "condition": "SUCCESS"}]
-    (mount,) = both["server"]["mountPoints"]
-    assert (mount["readOnly"], mount["containerPath"]) == (True, "/etc/coreflux-mcp/stack")
-
-    _, option, program = both["ca-file"]["entryPoint"]
-    monkeypatch.setenv("CA_BUNDLE", ca.read_text())
-    exec(program.replace("/etc/coreflux-mcp/stack", str(tmp_path)), {})  # noqa: S102 - our own line
-    assert option == "-c"
-    assert (tmp_path / "ca.crt").read_text() == ca.read_text()
-
-
-def test_the_launcher_serves_streamable_http_and_knows_its_names(everything: Deployed) -> None:
-    command = containers(everything)["server"]["command"]
-
-    assert command[3:7] == ["--transport", "http", "--listen", "0.0.0.0:8080"]
-    known = HostNames.of(parse_listen("0.0.0.0:8080"), command[8::2])
-    assert known.host("mcp.example.com")
-    assert known.host("10.0.0.7:8080"), "the load balancer asks for its health by an address"
-    assert not known.host("evil.example.com")
-
-
 def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do_not(prod: Deployed) -> None:
     service, task = inputs(prod, "service"), inputs(prod, "task")
 
@@ -468,44 +316,13 @@ def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do
     assert task["skipDestroy"] is True, "ECS may go back to it"
     assert task["executionRoleArn"].endswith("role/coreflux-mcp-prod@task-start")
     assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod@task")
-    on_another = on_aws(server=", cluster: plant")
-    assert inputs(on_another, "service")["cluster"] == "arn:aws:ecs:eu-central-1:123456789012:cluster/plant"
-    assert "cluster" not in on_another.resources
-
-
-def test_a_task_whose_tool_blocks_the_loop_is_not_replaced(prod: Deployed, everything: Deployed) -> None:
-    """As on Kubernetes, a check has to fail for two minutes: four of the longest calls of request_lot_code."""
-    task, group = containers(prod)["server"]["healthCheck"], inputs(everything, "balancer-tasks")["healthCheck"]
-
-    assert (task["retries"] - 1) * task["interval"] >= 120
-    assert (group["unhealthyThreshold"] - 1) * group["interval"] >= 120
-    assert group["healthyThreshold"] * group["interval"] <= 60, "and a new one is not kept waiting"
-    assert (task["retries"], group["unhealthyThreshold"]) <= (10, 10), "AWS' limits"
-
-
-def test_a_load_balancer_ends_tls_for_one_task(everything: Deployed) -> None:
-    group, listener = inputs(everything, "balancer-tasks"), inputs(everything, "balancer-listener")
-    (balanced,) = inputs(everything, "service")["loadBalancers"]
-
-    assert (listener["port"], listener["protocol"]) == (443, "HTTPS")
-    assert "stickiness" not in group, "clients of MCP keep no cookies"
-    assert inputs(everything, "service")["desiredCount"] == 1
-    assert group["healthCheck"]["path"] == "/healthz"
-    assert balanced["targetGroupArn"] == listener["defaultActions"][0]["targetGroupArn"]
-    assert (balanced["containerName"], balanced["containerPort"]) == ("server", 8080)
-    assert "balancer-listener" in before(everything, "service")
-    assert everything.exports["server"] == "https://mcp.example.com/mcp"
 
 
 # A new version is a new deployment
 
 
 class Service:
-    """A fake of ECS: one service, its deployments, and a circuit breaker that rolls back.
-
-    As ECS' API reference has them: one is PRIMARY, those before it are ACTIVE. One that fails becomes FAILED, and the
-    last COMPLETED one is PRIMARY again; where there is none, the failed one stays PRIMARY.
-    """
+    """A fake of ECS: one service and its deployments. One is PRIMARY, those before it are ACTIVE."""
 
     def __init__(self, begun: datetime) -> None:
         self.deployments: list[dict[str, Any]] = [
@@ -530,18 +347,6 @@ class Service:
         """A new deployment, whoever asked for it."""
         self.primary["status"] = "ACTIVE"
         self.deployments.insert(0, {"status": "PRIMARY", "createdAt": self.now, "rolloutState": "IN_PROGRESS"})
-
-    def completes(self) -> None:
-        self.primary["rolloutState"] = "COMPLETED"
-        self.deployments = [self.primary]
-
-    def fails(self) -> None:
-        failed = self.primary
-        failed["rolloutState"] = "FAILED"
-        stood = [one for one in self.deployments if one["rolloutState"] == "COMPLETED"]
-        if stood:
-            failed["status"] = "ACTIVE"
-            stood[0]["status"] = "PRIMARY"
 
 
 NOON, AN_HOUR, A_MINUTE = datetime(2026, 11, 25, 12, tzinfo=UTC), timedelta(hours=1), timedelta(minutes=1)
@@ -571,23 +376,14 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return made
 
 
-@pytest.mark.parametrize("batches", [(3,), (1, 2), (1, 1, 1)])
-def test_three_labels_in_a_minute_are_one_deployment_however_they_are_batched(
-    service: Service, batches: tuple[int, ...]
-) -> None:
+def test_three_labels_in_a_minute_are_one_deployment(service: Service) -> None:
     labels = [NOON, NOON + timedelta(seconds=20), NOON + timedelta(seconds=50)]
-    waiting: set[str] = set()
-    moved = list(labels)
 
-    for many in batches:
-        waiting |= again(service, *moved[:many])
-        moved = moved[many:]
-    service.completes()
+    assert len(again(service, labels[0]) | again(service, *labels[1:])) == 3, "each comes again"
+    service.primary["rolloutState"] = "COMPLETED"
 
+    assert again(service, *labels) == set()
     assert service.asked == [{"cluster": "a-cluster", "service": "a-service", "forceNewDeployment": True}]
-    assert len(waiting) == 3, "each comes again"
-    assert again(service, *labels) == set(), "and is done once the deployment is"
-    assert len(service.asked) == 1
 
 
 def test_a_label_that_moved_in_the_second_of_a_deployment_is_another_one(service: Service) -> None:
@@ -609,16 +405,6 @@ def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(s
 
     assert again(service, NOON) == {"12:00:00"}
     assert len(service.asked) == 1
-
-
-def test_a_fault_of_ecs_brings_every_message_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fault(**_: Any) -> None:
-        raise ConnectionError
-
-    monkeypatch.setattr(service, "update_service", fault)
-
-    with pytest.raises(ConnectionError):
-        deploy_again.handle(told(NOON), None, service)
 
 
 def test_messages_come_again_for_two_deployments_and_a_person_is_told_within_the_default_grace(prod: Deployed) -> None:

@@ -30,12 +30,6 @@ def pods() -> Deployed:
 
 
 @pytest.fixture
-def certified() -> Deployed:
-    """A broker of a private CA that asks for a certificate, and a secret of the stack's own."""
-    return for_pods("", f", client_certificate: true, ca_file: {ca()}", secrets="{db: {fields: [url, user]}}")
-
-
-@pytest.fixture
 def issued() -> Deployed:
     return for_pods(", certificate_issuer: {kind: ClusterIssuer, name: plant-ca}", ", client_certificate: true")
 
@@ -91,13 +85,6 @@ def test_secrets_rotate_by_functions_of_the_account_and_the_server_comes_after_t
     assert "aws lambda invoke" in deployed.exports["next"]
 
 
-def test_production_values_keys_records_and_the_namespace_are_protected(pods: Deployed, here: Deployed) -> None:
-    protected = {name for name, each in pods.resources.items() if each.protected}
-
-    assert protected >= {"secret-mqtt", "secret-_lease", "key", "trail-trail", "trail-bucket", "namespace"}
-    assert not [name for name, each in here.resources.items() if each.protected]
-
-
 # In a cluster
 
 
@@ -139,20 +126,6 @@ def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) 
     assert all(one["optional"] for one in found)
     arguments = inputs(pods, "deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
     assert arguments[:3] == ["run", "--from", "files:/etc/coreflux-mcp/secrets"]
-
-
-def test_a_client_certificate_and_a_secret_of_the_stacks_own_are_copied_too(certified: Deployed) -> None:
-    specs = synced(certified)
-    by_name = {one["name"]: one for one in mounted(certified)}
-
-    assert specs.keys() == {"mqtt", "agent-key", "client-cert", "http-token", "db"}
-    assert specs["db"]["dataFrom"][0]["rewrite"] == [
-        {"regexp": {"source": f"^{field}$", "target": f"db.{field}"}} for field in ("url", "user")
-    ]
-    assert by_name.keys() == {spec["target"]["name"] for spec in specs.values()}
-    files = {item["path"] for item in by_name[specs["client-cert"]["target"]["name"]]["items"]}
-    assert {"client.crt", "client.key"} <= files
-    assert "ca.crt" not in files, "the stack's own wins over it"
 
 
 def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_operators(issued: Deployed) -> None:

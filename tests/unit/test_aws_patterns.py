@@ -39,9 +39,6 @@ def user(name: str = "mallory") -> Event:
     return {"type": "IAMUser", "arn": f"arn:aws:iam::{ACCOUNT}:user/{name}", "accountId": ACCOUNT, "userName": name}
 
 
-ROOT: Event = {"type": "Root", "arn": f"arn:aws:iam::{ACCOUNT}:root", "accountId": ACCOUNT}
-
-
 def denied(asked: str | None, message: str, who: Event | None = None, **changes: Any) -> Event:
     """CloudTrail may leave the request out of a denied one."""
     return event(who or user(), asked, errorCode="AccessDeniedException", errorMessage=message, **changes)
@@ -93,15 +90,11 @@ COUNTED: dict[str, dict[str, Event]] = {
     "undeclared-read": {
         "by ARN": event(user(), arn(MQTT)),
         "by a role that is called as the operators' one and more": event(session("secrets-operator-2")),
-        "by another account's role of the same name": event(
-            session() | {"arn": "arn:aws:sts::210987654321:assumed-role/coreflux-mcp-prod@server/task"}
-        ),
         "by another account's caller, without an ARN": event(OTHERS_ACCOUNT, arn(MQTT)),
     },
     "undeclared-write": {
         "a version": written("PutSecretValue"),
         "a version, by the other way": written("UpdateSecret"),
-        "a label": written("UpdateSecretVersionStage", {"secretId": arn(MQTT), "versionStage": "AWSCURRENT"}),
         "a try": written("UpdateSecret", errorCode="AccessDenied"),
     },
     "denied-read": {
@@ -114,43 +107,33 @@ COUNTED: dict[str, dict[str, Event]] = {
     },
     "policy-change": {
         "a policy": written("PutResourcePolicy", {"secretId": arn(MQTT), "resourcePolicy": "{}"}),
-        "no policy": written("DeleteResourcePolicy"),
         "no rotation": written("CancelRotateSecret"),
         "another function": written("RotateSecret", {"secretId": MQTT, "rotationLambdaARN": "arn:aws:lambda:::x"}),
-        "after other days": written("RotateSecret", {"secretId": MQTT, "rotationRules": {"automaticallyAfterDays": 9}}),
         "a copy": written("ReplicateSecretToRegions", {"secretId": MQTT, "addReplicaRegions": [{"region": "x"}]}),
     },
     "key-change": {
         "disabled": of_key("DisableKey"),
-        "a policy": of_key("PutKeyPolicy", policyName="default"),
         "a replica's": of_key("DisableKey", "key-eu-west-1-id"),
         "the records'": of_key("ScheduleKeyDeletion", "trail-key-id"),
     },
     "role-change": {
         "who may take it": iam("UpdateAssumeRolePolicy", roleName="coreflux-mcp-prod@tick", policyDocument="{}"),
         "what it may": iam("PutRolePolicy", roleName="coreflux-mcp-prod@task", policyName="more"),
-        "what it may, by a policy of its own": iam("AttachRolePolicy", roleName="coreflux-mcp-prod@task"),
         "who may take the operators'": iam("UpdateAssumeRolePolicy", roleName="secrets-operator"),
         "a key of an operator who is a user": iam("CreateAccessKey", userName="alice"),
     },
     "function-change": {
         "code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick"),
-        "code, by ARN": of(
-            "lambda", LAMBDA_CODE, functionName=f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:coreflux-mcp-prod-tick"
-        ),
     },
     "role-use": {
         "by a function that is there": of("lambda", LAMBDA_SETTINGS, functionName="x", role=STACK_ROLE),
         "by a task, to start it": of("ecs", "RegisterTaskDefinition", executionRoleArn="coreflux-mcp-prod@task-start"),
-        "by a task that is run so": of("ecs", "RunTask", taskDefinition="x:1", overrides={"taskRoleArn": STACK_ROLE}),
         "the stack's task, with another command": of("ecs", "RunTask", taskDefinition=TASK),
     },
     "trail-change": {
         "stopped": of_trail("StopLogging"),
-        "told to leave events out": of_trail("PutEventSelectors", trailName="any"),
         "its log": of("logs", "DeleteLogGroup", logGroupName="/coreflux-mcp/prod/trail"),
         "an alarm among others": of("monitoring", "DeleteAlarms", alarmNames=["x", "y", "coreflux-mcp-prod-deletion"]),
-        "an alarm is muted": of("monitoring", "DisableAlarmActions", alarmNames=["coreflux-mcp-prod-denied-read"]),
         "a rule": of("events", "DisableRule", name="coreflux-mcp-prod-rotation-failures"),
         "what tells": of("sns", "DeleteTopic", topicArn=TOPIC),
         "who reads the records": of("s3", "PutBucketPolicy", bucketName=BUCKET),
@@ -160,26 +143,12 @@ COUNTED: dict[str, dict[str, Event]] = {
 
 QUIET: dict[str, Event] = {
     "the server's task reads": event(),
-    "a rotation reads": event(
-        session("coreflux-mcp-prod@rotate-mqtt", name="coreflux-mcp-prod-rotate-mqtt"), arn(MQTT)
-    ),
     "an operator reads": event(session("secrets-operator", name="alice")),
     "another stack's secret is read": event(user(), ANOTHER_STACKS),
-    "another stack's secret is denied": denied(None, refusal(ANOTHER_STACKS)),
     "a description": event(user(), eventName="DescribeSecret"),
-    "another's secret is deleted": written("DeleteSecret", {"secretId": ANOTHERS}),
     "a rotation begins": written("RotateSecret", {"secretId": MQTT, "rotateImmediately": True}),
     "a version is written": event(session("coreflux-mcp-prod@rotate-mqtt"), arn(MQTT), eventName="PutSecretValue"),
-    "a label is moved": event(session("coreflux-mcp-prod@tick"), arn(MQTT), eventName="UpdateSecretVersionStage"),
     "another stack's function is changed": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod2-tick"),
-    "a role of another stack is changed": iam("PutRolePolicy", roleName="coreflux-mcp-prod2@tick"),
-    "a new deployment": event(
-        session("coreflux-mcp-prod@redeploy-service"),
-        {"service": "coreflux-mcp-prod-server", "forceNewDeployment": True},
-        eventName="UpdateService",
-        eventSource="ecs.amazonaws.com",
-    ),
-    "another's rule is disabled": of("events", "DisableRule", name="billing"),
     "the key decrypts": of_key("Decrypt"),
     "another key is disabled": of_key("DisableKey", "of-somebody-else"),
 }
@@ -312,18 +281,3 @@ def test_an_event_gets_to_the_stacks_rule_or_it_does_not(rule: str, event: Event
     from moto.events.models import EventPattern
 
     assert EventPattern.load(prod().resources[rule].inputs["eventPattern"]).matches_event(event) is told  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("what", COUNTED)
-def test_one_event_in_five_minutes_raises_the_alarm_and_none_does_not(what: str) -> None:
-    alarm = prod().resources[f"alarm-{what}"].inputs
-    counted = [
-        filter.inputs["metricTransformation"]
-        for filter in prod().of_type(FILTER)
-        if filter.inputs["metricTransformation"]["name"] == alarm["metricName"]
-    ]
-
-    assert (alarm["comparisonOperator"], alarm["threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
-    assert (alarm["statistic"], alarm["period"], alarm["evaluationPeriods"]) == ("Sum", 300, 1)
-    assert {(one["namespace"], one["value"]) for one in counted} == {(alarm["namespace"], "1")}
-    assert alarm["treatMissingData"] == "notBreaching"

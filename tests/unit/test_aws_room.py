@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from unittest import mock
 
 import pytest
 
 from components.problems import Problem
 from settings import ConfigurationError
-from tests.unit.aws_stack import for_pods, on_aws
+from tests.unit.aws_stack import on_aws
 from tests.unit.harness import Deployed
-from tests.unit.test_agent import OWNED
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 """The SDK warns of what nobody here uses."""
@@ -24,24 +23,6 @@ ROLE_LIMIT = 10_240
 
 KEY_LIMIT = 32_768
 """Bytes of a key's policy (AWS KMS, Resource quotas)."""
-
-VPC = "vpc: {subnets: [subnet-0123456789abcdef0], security_groups: [sg-0123456789abcdef1], way_out: WAY}"
-
-KINDS: dict[str, Callable[..., Deployed]] = {
-    "ecs": on_aws,
-    "pods": for_pods,
-    "a-ca-of-its-own-and-a-gateway": partial(
-        on_aws,
-        f", {VPC.replace('WAY', 'nat-0123456789abcdef0')}, replicas: [eu-west-1, eu-north-1]",
-        ", reference: Fetched, replicas: 1",
-        ", client_certificate: true",
-        issuer="{kind: private-ca}",
-    ),
-    "an-owned-agent-and-a-long-name": partial(on_aws, agent=OWNED, stack=f"prod-{'x' * 40}"),
-}
-
-
-INJECTED = ("ecs", "pods", "an-owned-agent-and-a-long-name")
 
 
 def lengths(texts: Iterable[tuple[str, str]]) -> dict[str, int]:
@@ -61,45 +42,27 @@ def of_keys(deployed: Deployed) -> dict[str, int]:
     return lengths((one.name, one.inputs["policy"]) for one in deployed.of_type("aws:kms/key:Key"))
 
 
-def so_many(count: int, reader: str) -> str:
-    every = (f"extra-{number:04}" for number in range(count))
-    return json.dumps({name: {"fields": ["value"], "readers": [reader]} for name in every})
+def so_many(count: int) -> str:
+    return json.dumps({f"extra-{number:04}": {"fields": ["value"], "readers": ["server"]} for number in range(count)})
 
 
-def most(deploy: Callable[..., Deployed], reader: str) -> tuple[int, Deployed, Problem]:
-    """The largest stack that is taken, and why one secret more is not."""
-    low, high, told = 0, 100, None
-    while high - low > 1:
-        count = (low + high) // 2
-        if found := refused(deploy, so_many(count, reader)):
-            told, high = found, count
-        else:
-            low = count
-    assert told
-    return low, deploy(secrets=so_many(low, reader)), told
-
-
-def refused(deploy: Callable[..., Deployed], secrets: str) -> Problem | None:
+def refused(count: int) -> Problem | None:
     """Why the stack file is refused; none is deployed."""
     with mock.patch("tests.unit.aws_stack.deploy", lambda file, stack, **_: file.parse(stack)):
         try:
-            deploy(secrets=secrets, into=Deployed())
+            on_aws(secrets=so_many(count), into=Deployed())
         except ConfigurationError as error:
             (problem,) = error.problems
             return problem
     return None
 
 
-@pytest.mark.parametrize(
-    "kind", ["ecs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "ecs")]
-)
-def test_the_largest_stack_that_is_taken_keeps_each_role_and_key_below_its_quota_and_one_secret_more_is_refused(
-    kind: str,
-) -> None:
-    count, largest, problem = most(KINDS[kind], "server" if kind in INJECTED else "rotator")
+def test_the_largest_accepted_stack_keeps_each_role_and_key_below_its_quota() -> None:
+    count = bisect(range(100), False, key=lambda count: refused(count) is not None) - 1
+    largest, problem = on_aws(secrets=so_many(count)), refused(count + 1)
+    assert problem
     roles = of_roles(largest)
     tick = max(roles.values())
-    assert count > 10
     assert tick <= ROLE_LIMIT
     assert roles[next(role for role in roles if "tick" in role)] == tick, (
         "no role has more than the one that is counted"

@@ -48,15 +48,3 @@ def test_the_command_makes_the_page_of_evidence_in_a_file(tmp_path: Path, capsys
 
     assert main([str(tmp_path / "evidence.json")]) == 0
     assert "**staging breaks stack-speaks-tls-to-the-broker**" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("text", ['{"form": 0}', "not json"])
-def test_what_is_no_evidence_is_refused_by_its_name(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "another.json").write_text(text)
-
-    assert main([str(tmp_path / "another.json")]) == 2
-    assert capsys.readouterr().err.startswith(f"{tmp_path / 'another.json'}: no evidence")
-    assert main([str(tmp_path / "absent.json")]) == 2
-    assert main([]) == 2

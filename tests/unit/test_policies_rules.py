@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from policies.catalogue import rules
-from policies.rule import UNKNOWN, Environment, Plan
+from policies.rule import UNKNOWN, Environment
 from policies.vault.access import rights
-from tests.unit.policy_breaks import BREAKS, PRIVATE_KEY, TASK
+from tests.unit.policy_breaks import BREAKS
 from tests.unit.policy_plans import (
     OPTIONS,
     OWN,
@@ -20,7 +20,6 @@ from tests.unit.policy_plans import (
     changed,
     holds,
     kept,
-    named,
     own,
     plan,
     verdicts,
@@ -103,12 +102,6 @@ def test_what_only_production_needs_is_asked_of_production_alone(rule: str, name
     assert verdicts(replace(before, environment=Environment.STAGING)).get(rule) != "broken"
 
 
-def _older_selector(before: Plan) -> Plan:
-    selector = {"includeManagementEvents": True, "readWriteType": "All"}
-    without_new = changed("trail-trail", "advancedEventSelectors", to=None)(before)
-    return changed("trail-trail", "eventSelectors", to=[selector])(without_new)
-
-
 _TRUST = ("assumeRolePolicy", "Statement", 0, "Condition")
 _CRON = ("configuration", "scheduleTriggerConfig", "cronExpression")
 _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
@@ -117,7 +110,6 @@ _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
 @pytest.mark.parametrize(
     ("rule", "name", "change"),
     [
-        ("aws-trail-records-reads", "prod", _older_selector),
         ("aws-tick-hourly", "prod", changed("schedule", "scheduleExpression", to="rate(30 minutes)")),
         ("aws-network-not-public", "prod", added("aws:ec2/securityGroupRule:SecurityGroupRule", _OUTWARD)),
         (
@@ -154,43 +146,6 @@ def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
 )
 def test_a_resource_that_is_not_there_breaks_the_rule_that_needs_it(rule: str, name: str, at: str) -> None:
     assert verdicts(without(at)(plan(name)))[rule] == "broken"
-
-
-@pytest.mark.parametrize(
-    ("name", "at", "path", "unknown"),
-    [
-        ("prod", TASK, ("containerDefinitions",), {"stack-images-are-pinned"}),
-        ("prod-azure", "app", ("template",), {"stack-images-are-pinned"}),
-        ("staging", "deployment", ("spec",), {"kubernetes-root-is-read-only", "kubernetes-pods-are-apart"}),
-        ("swarm+", "service", ("taskSpec",), {"swarm-secrets-are-files", "swarm-root-is-read-only"}),
-        ("prod-vault-kubernetes", "server-role", ("tokenPolicies",), {"vault-policies-name-paths"}),
-    ],
-)
-def test_containers_that_are_not_known_are_no_good_ones(
-    name: str, at: str, path: tuple[str, ...], unknown: set[str]
-) -> None:
-    said = verdicts(changed(at, *path, to=UNKNOWN)(plan(name)))
-    assert {rule: said[rule] for rule in unknown} == dict.fromkeys(unknown, "unknown")
-
-
-def test_what_is_broken_is_so_whatever_else_is_not_known() -> None:
-    box = ("spec", "jobTemplate", "spec", "template", "spec", "containers", 0, "securityContext")
-    early = changed("deployment", "spec", "template", "spec", "containers", to=UNKNOWN)(plan("staging"))
-    said = verdicts(changed("rotator-cronjob", *box, "readOnlyRootFilesystem", to=False)(early))
-    assert said["kubernetes-root-is-read-only"] == "broken"
-
-
-@pytest.mark.parametrize(
-    ("rule", "name", "at", "path"),
-    [
-        ("aws-tasks-hold-no-value", "prod", TASK, ("containerDefinitions", 0, "environment", 0, "value")),
-        ("azure-containers-hold-no-value", "prod-azure", "app", ("template", "containers", 0, "env", 0, "value")),
-    ],
-)
-def test_no_finding_repeats_a_value(rule: str, name: str, at: str, path: tuple[str | int, ...]) -> None:
-    found = list(named(rule).look(changed(at, *path, to=f"{PRIVATE_KEY}of somebody")(plan(name))))
-    assert found
-    assert "somebody" not in repr(found)
 
 
 def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> None:

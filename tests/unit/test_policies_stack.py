@@ -53,6 +53,8 @@ def test_a_reference_is_no_value(key: str, text: object) -> None:
     "text",
     [
         "arn:aws:iam::123456789012:role/CorefluxSecretsOperatorsEuCentral1Prod",
+        "arn:aws:iam::123456789012:role/PlatformStackOperatorRole8C0E5FA1B2Zx9QkLmN",
+        "arn:aws:sns:eu-central-1:123456789012:coreflux-mcp-prod-AlertsTopic2Zx9QkLmN0aB1cD2eF3",
         "https://oidc.example.com/id/ABCDEF0123456789abcdef0123456789",
         "registry.example.com/mcp/server:0.1.0-build.20261126AbCdEfGhIjKlMnOpQrStUvWx",
         "/subscriptions/s/resourceGroups/g/providers/P/userAssignedIdentities/CorefluxSecretsOperatorsEuCentral1Prod",
@@ -115,6 +117,12 @@ def test_a_ca_of_the_stacks_own_lasts_longer_than_what_it_certifies_and_is_the_r
     shared = secret("client-ca", readers=["server", "rotator"], cadence_days=3651)
     after = verdicts(broken(plan, "", ("secretops", "secrets"), shared))
     assert (after[IN_TIME], after[ADMINS]) == ("broken", "broken")
+
+
+def test_a_finding_names_the_key_of_the_stack_file() -> None:
+    text = text_of("prod-swarm").replace("image:", "encrypted: false, image:")
+    (finding,) = named("swarm-network-is-encrypted").look(planned(text, "prod-swarm"))
+    assert "server.encrypted" in finding.message
 
 
 @pytest.mark.parametrize("kind", sorted(protected.HOLDS | {protected.LOG, protected.DIAGNOSTICS}))
