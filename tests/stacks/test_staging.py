@@ -196,33 +196,6 @@ def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(
         assert missing in str(refused.value)
 
 
-def test_each_way_to_a_value_and_to_a_pod_that_could_mount_one_is_on_record(rotated: Staging) -> None:
-    cluster = rotated.cluster
-    client = cluster.client(cluster.kubeconfig_for("mallory", ("system:masters",)))
-    client.patch(Secret, SECRETS[2], {}, namespace=NAMESPACE, patch_type=PatchType.MERGE)
-    list(client.list(Secret, namespace=NAMESPACE))
-    one: Any = {"metadata.name": SECRETS[2]}
-    next(iter(client.watch(Secret, namespace=NAMESPACE, fields=one, server_timeout=1, resource_version="0")))
-    client.close()  # a watch is on record once more when it ends
-    cluster.audited(lambda event: event["user"].get("username") == "mallory", count=4)
-    done = rotated.stack.secretops("audit", "--json", str(cluster.audit_file), "--reader", "mallory")
-    assert done.returncode == ExitCode.ATTENTION, done.stdout
-    rows = [json.loads(line) for line in done.stdout.splitlines()][:-1]
-    assert {(row["operation"], row["secret"], row["outcome"], row["count"]) for row in rows} == {
-        ("patch", SECRETS[2], "got it", 1),
-        ("list", "*", "got it", 1),
-        ("watch", SECRETS[2], "got it", 1),
-    }
-    for made in (("create", "pods"), ("create", "jobs"), ("patch", "cronjobs"), ("patch", "deployments")):
-        found = partial(_is, made)
-        assert cluster.audited(found)
-
-
-def _is(made: tuple[str, str], event: dict[str, Any]) -> bool:
-    what = event["objectRef"]
-    return (event["verb"], what["resource"], what.get("namespace")) == (*made, NAMESPACE)
-
-
 def _doctor(staging: Staging, kubeconfig: Path | None = None, *arguments: str) -> dict[str, dict[str, str]]:
     """What doctor says, by check."""
     stack = dataclasses.replace(staging.stack, kubeconfig=kubeconfig or staging.stack.kubeconfig)

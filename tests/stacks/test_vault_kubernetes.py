@@ -31,7 +31,7 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod_vault import VaultStack, block, new_vault
-from tests.stacks.staging import ROTATOR, SERVER, is_available, lay_provider, run_job
+from tests.stacks.staging import SERVER, is_available, lay_provider, run_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -84,22 +84,6 @@ class ClusterVault(VaultStack):
         there = f"kubernetes_host={self.cluster.url} {files}"
         self.bao(block("In a cluster", "sh").replace("kubernetes_host=https://kubernetes.default.svc", there))
         shown.unlink()
-
-    def log_in_as(self, account: str, role: str, audience: str = "vault") -> str:
-        """A token of OpenBao's for who shows one of the account's. Raises hvac's VaultError."""
-        from lightkube.models.authentication_v1 import TokenRequestSpec
-        from lightkube.resources.core_v1 import ServiceAccountToken
-
-        wanted = ServiceAccountToken(
-            metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[audience], expirationSeconds=3600)
-        )
-        made = self.client.create(wanted, account, namespace=NAMESPACE)
-        assert made.status and made.status.token
-        shown = {"role": f"{self.base}-{role}", "jwt": made.status.token}
-        answered = self.openbao.client("").write_data("auth/kubernetes/login", data=shown)
-        token = str(answered["auth"]["client_token"])
-        self.values |= {token, made.status.token}
-        return token
 
     def forget_the_cluster(self) -> None:
         self.openbao.client().sys.disable_auth_method("kubernetes")
@@ -197,19 +181,6 @@ def test_three_rotations_reach_every_pod_which_goes_on_with_its_clients(rotated:
         assert pod.code is None
         assert pod.log.count("of mqtt now") >= 3
         assert "Traceback" not in pod.log
-
-
-def test_no_other_account_and_no_other_audience_takes_a_role(rotated: ClusterVault) -> None:
-    from hvac.exceptions import VaultError
-
-    for account, role, audience in (
-        (SERVER, "rotator", "vault"),
-        (ROTATOR, "server", "vault"),
-        ("default", "server", "vault"),
-        (SERVER, "server", "another"),
-    ):
-        with pytest.raises(VaultError):
-            rotated.log_in_as(account, role, audience)
 
 
 def test_every_read_is_in_the_audit_file_with_its_reader_and_without_its_value(rotated: ClusterVault) -> None:

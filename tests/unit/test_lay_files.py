@@ -34,11 +34,3 @@ def test_a_file_without_a_text_is_told_and_none_is_written(paths: list[str], tol
         lay_files.lay_down(paths, {"FILE_0": "text"})
 
     assert not Path("/a").exists()
-
-
-def test_a_folder_that_is_not_there_is_told_without_a_traceback(tmp_path: Path) -> None:
-    done = run(str(tmp_path / "nowhere" / "a"), FILE_0="text")
-
-    assert done.returncode == ExitCode.USAGE
-    assert "nowhere/a: No such file or directory" in done.stderr
-    assert "Traceback" not in done.stderr

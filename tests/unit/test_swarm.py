@@ -8,14 +8,13 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.swarm import deployer, names, service
+from components.swarm import deployer, service
 from secretops.errors import UnreachableError
 from secretops.launcher.listening import Names as HostNames
 from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
 from secretops.manifest import Manifest, SwarmStore
-from secretops.trails.swarm import CHANGES, INTO_CONTAINER
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
 
@@ -70,16 +69,6 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
 
 
 # The trail
-
-
-def test_the_trails_query_asks_for_what_audit_reads_and_ends(prod: Deployed) -> None:
-    """By no label: dockerd compares one with what an event has itself, and those of a Swarm have names alone."""
-    query = prod.exports["trail"]["query"].split()
-    asked = {word.removeprefix("event=") for word in query if word.startswith("event=")}
-
-    assert asked == CHANGES | INTO_CONTAINER
-    assert {word for word in query if word.startswith("--")} == {"--since", "--until", "--format", "--filter"}
-    assert not [word for word in query if word.startswith(("label=", "type="))]
 
 
 # The secrets of the service
@@ -222,26 +211,6 @@ def test_unless_told_otherwise_its_network_is_encrypted_and_nobody_outside_reach
     assert "ports" not in service_of(prod, SERVER)["endpointSpec"]
 
 
-def test_ingress_gives_it_one_address_and_one_port_of_every_node() -> None:
-    deployed = on_swarm(server=", publish: ingress, port: 8000, replicas: 1, allowed_hosts: [mcp.example.com]")
-
-    endpoint = service_of(deployed, SERVER)["endpointSpec"]
-    assert endpoint["mode"] == "vip", "Docker publishes no other by ingress"
-    assert endpoint["ports"] == [
-        {"protocol": "tcp", "targetPort": 8080, "publishedPort": 8000, "publishMode": "ingress"}
-    ]
-    assert deployed.exports["server"] == "http://mcp.example.com:8000/mcp"
-
-
-def test_the_ca_file_is_a_config_whose_name_says_its_content(prod: Deployed, ca: Path) -> None:
-    config = prod.resources["server-ca"].inputs
-    (given,) = spec(prod, SERVER)["configs"]
-
-    assert config["dataRaw"] == ca.read_text()
-    assert config["name"] == names.names_of("prod").config("ca", ca.read_text())
-    assert (given["fileName"], given["configName"]) == (spec(prod, SERVER)["env"]["MQTT_CA_CERT"], config["name"])
-
-
 # The rotator
 
 
@@ -269,15 +238,6 @@ def test_the_rotators_manifest_is_the_stacks_with_the_paths_of_its_container(eve
 
 
 # Names
-
-
-def test_a_name_leaves_room_for_the_longest_of_the_guides_own_secrets() -> None:
-    made = names.names_of("production-of-the-second-plant")
-
-    assert len(made.base) <= names.BASE_LIMIT
-    assert len(made.longest("broker-admin", "username")) <= names.NAME_LIMIT
-    assert len(made.longest("client-cert", "client.crt")) <= names.NAME_LIMIT
-    assert made != names.names_of("production-of-the-second-planT")
 
 
 # What it imports

@@ -11,7 +11,6 @@ import requests
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
-from secretops.errors import StoreError, UnreachableError
 from secretops.stores.swarm import api as asking
 from secretops.stores.swarm.api import Api, NoManagerError
 from secretops.stores.swarm.daemon import Connection
@@ -72,28 +71,6 @@ def test_a_daemon_that_comes_back_is_waited_for_and_one_that_is_no_manager_is_no
     assert played.asked == 1
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_daemon_that_was_never_there_is_told_at_once_and_one_that_goes_away_is_waited_for_aloud(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    played = Played((200, "here"), requests.ConnectionError(), (200, "again"))
-    tries = iter([False, True, False, True])
-
-    def connect() -> Connection:
-        if next(tries):
-            return Connection(played, "http://played")
-        raise UnreachableError("no Docker daemon answers at unix:///none.sock")
-
-    asked = Api(connect)
-    with pytest.raises(UnreachableError):
-        asked.get("/info")
-    assert not caplog.messages
-    assert asked.get("/info") == {"message": "here"}
-    assert asked.get("/info") == {"message": "again"}
-    assert caplog.messages == ["the Docker daemon does not answer (ConnectionError); waiting for it, at most 120 s"]
-    assert next(tries, None) is None
-
-
 def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
     found = {"ID": "1", "Version": {"Index": 7}}
     for answer in ((500, STALE), (404, "config 1 not found")):
@@ -112,13 +89,3 @@ def test_what_was_made_though_its_answer_was_lost_is_ours_and_another_of_that_na
         assert theirs_alone.create("secrets", ours) is None
     nobodys, _ = api(taken, (200, {"ID": "8", "Spec": {"Name": "x"}}))
     assert nobodys.create("secrets", {"Name": "x"}) is None, "without a label nothing says that it is ours"
-
-
-def test_a_container_that_has_ended_is_told_to_end_and_one_that_cannot_be_is_not_silent() -> None:
-    for answer in ((204, ""), (404, "No such container"), (409, "container is not running")):
-        asked, played = api(answer)
-        asked.interrupt("c")
-        assert played.sent[0]["params"] == {"signal": "SIGTERM"}
-    refused, _ = api((500, "cannot kill container: permission denied"))
-    with pytest.raises(StoreError, match="permission denied"):
-        refused.interrupt("c")
