@@ -70,10 +70,10 @@ NOT_RUN: dict[str, dict[str, str]] = {
     },
     "docs/operations/kubernetes.md": {"aws ": AWS, "az ": AZURE},
     "docs/operations/swarm.md": {
-        "docker login": "a registry with a login: tests/stacks/test_swarm_registry.py has one, with another name",
+        "docker login": "a registry with a login: tests/unit/test_swarm_daemon.py reads one, and no registry is asked",
         "secretops put agent-key": NO_KEY,
         "sudo ": "systemd, as root, on a manager",
-        "docker events": "goes on until it is ended: tests/stacks/test_swarm.py asks by the trail's query, which ends",
+        "docker events": "goes on until it is ended: the page's query of the trail, which ends, is run",
         "docker swarm update --autolock": "locks the manager for whoever restarts it",
         "docker swarm unlock": "asks for that lock's key at a terminal",
         "docker secret create coreflux-mcp-login FILE": "another store, which no Swarm of the tests is given",
