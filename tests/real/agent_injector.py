@@ -19,8 +19,7 @@ from typing import Any
 from lightkube.resources.core_v1 import Pod
 
 from tests.real.pod_process import Container, Mount
-from tests.real.pod_spec import container_of
-from tests.real.pod_volumes import Volumes, metadata
+from tests.real.pod_volumes import Volumes, container_of, metadata
 
 PREFIX = "vault.hashicorp.com/"
 SECRETS = "/vault/secrets"

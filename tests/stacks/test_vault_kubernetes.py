@@ -26,12 +26,11 @@ from tests.gates.test_leak import forms
 from tests.real.agent_injector import AgentInjector
 from tests.real.cluster import CONTEXT, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
-from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod_vault import VaultStack, block, new_vault
-from tests.stacks.staging import SERVER, is_available, lay_provider, run_job
+from tests.stacks.staging import SERVER, all_log, is_available, lay_provider, rotate_under_clients, run_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -56,10 +55,6 @@ class ClusterVault(VaultStack):
 
     def servers(self) -> list[RunningPod]:
         return self.kubelet.pods(f"{SERVER}-")
-
-    def all_log(self, text: str) -> bool:
-        pods = self.servers()
-        return len(pods) == 2 and all(text in pod.log for pod in pods)
 
     def is_available(self) -> bool:
         return is_available(self.client, NAMESPACE)
@@ -122,7 +117,7 @@ def deployed(
 @pytest.fixture(scope="module")
 def serving(deployed: ClusterVault) -> ClusterVault:
     """With its first values: an operator's, and those that the schedule makes."""
-    deployed.kubelet.until("the pods say what they wait for", lambda: deployed.all_log("Waiting:"))
+    deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "Waiting:"))
     assert not deployed.is_available()
     admin = dict(deployed.broker.admin)
     deployed.operator("put", "broker-admin", given=json.dumps(admin))
@@ -139,29 +134,16 @@ def serving(deployed: ClusterVault) -> ClusterVault:
 @pytest.fixture(scope="module")
 def rotated(serving: ClusterVault) -> ClusterVault:
     """After three more rotations with the rotator's own login, under the eyes of an MCP client on each pod."""
-    asyncio.run(_rotate_three_times(serving))
+    asyncio.run(rotate_under_clients(serving.kubelet, serving.token, partial(_rotate, serving)))
     serving.stack.said += [pod.log for pod in serving.servers()]
     return serving
 
 
-async def _rotate_three_times(deployed: ClusterVault) -> None:
-    one, other = (pod.url for pod in deployed.servers())
-    async with http_session(one, deployed.token) as first, http_session(other, deployed.token) as second:
-
-        async def both_publish() -> None:
-            for session in (first, second):
-                said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
-                assert "publish" in said.lower() and "error" not in said.lower(), said
-
-        await both_publish()
-        for turn in range(3):
-            mine = ["rotate", "mqtt", "--manifest", TOLD]
-            pod = await asyncio.to_thread(deployed.job, f"rotation-{turn}", mine)
-            assert pod.code == ExitCode.DONE, pod.log
-            swapped = f"On version {deployed.version('mqtt')} of mqtt now"
-            await asyncio.to_thread(deployed.kubelet.until, swapped, partial(deployed.all_log, swapped))
-            await both_publish()
-            await asyncio.to_thread(deployed.preview_is_empty)
+def _rotate(deployed: ClusterVault, turn: int) -> str:
+    deployed.preview_is_empty()
+    pod = deployed.job(f"rotation-{turn}", ["rotate", "mqtt", "--manifest", TOLD])
+    assert pod.code == ExitCode.DONE, pod.log
+    return deployed.version("mqtt")
 
 
 def test_the_first_values_reach_the_pods_by_their_agents_and_no_secret_object(serving: ClusterVault) -> None:

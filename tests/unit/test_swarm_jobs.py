@@ -174,14 +174,3 @@ def test_what_a_killed_starter_left_is_removed_once_nobody_waits_for_it(place: I
     assert said.getvalue() == (b'{"operation": "read"}\n' if state == "complete" else b""), (
         "nobody else has the records"
     )
-
-
-def test_a_running_task_is_cleaned_by_nobody_and_cleared_by_a_purge(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job, "STOP_SECONDS", 0)
-    leave(place, state="running")
-    tasks_of(place, followed=-timedelta(days=1), begun=-timedelta(days=1)).clean()
-    assert len(left(place)) == 2
-    tasks_of(place).clear()
-    assert left(place) == []

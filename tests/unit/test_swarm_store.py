@@ -155,14 +155,6 @@ def test_a_book_of_another_stack_is_not_written(place: InMemory) -> None:
             act()
 
 
-def test_no_book_is_begun_in_a_swarm_that_has_nothing_of_the_stack(place: InMemory) -> None:
-    place.remove_service()
-    store = place.open()
-    with store.lease("tick"), pytest.raises(StoreError, match=r"no service[\s\S]*DOCKER_HOST"):
-        store.add("it", version(V[1]), make())
-    assert place.api.get(f"/configs/{place.location.book}") is None
-
-
 def test_who_was_followed_writes_no_more(place: InMemory) -> None:
     value = publish(place, V[1])
     slow = Timing(duration=0.3, renew=1000, look=0.05)
