@@ -231,6 +231,15 @@ def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
     assert leaks(rotated, *rotated.processes) == 0
 
 
+def test_what_killed_ones_left_is_removed_by_a_tick(rotated: Deployed) -> None:
+    def tidied() -> bool:
+        rotated.operator("tick")
+        return rotated.services() == [rotated.store.service]
+
+    rotated.until("a tick finds that nobody reads a log any more", tidied)
+    it_works(rotated)
+
+
 # What is done to a rotation that is under way, and what has to be true afterwards
 
 
