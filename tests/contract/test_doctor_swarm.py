@@ -80,16 +80,6 @@ def test_a_service_that_is_gone_and_a_replica_that_does_not_run_are_told(
     assert found["secret it"].value == "not delivered: secretops tick"
 
 
-def test_a_lost_book_is_told_and_nobody_is_told_to_remove_what_the_server_uses(place: InMemory) -> None:
-    place.api.remove("configs", place.location.book)
-    found = wrong(place)
-    assert found["book"].value.startswith(f"no config {place.location.book}, and 8 secrets")
-    orphaned = found["orphaned secrets"]
-    used = {each["SecretName"] for each in place.listed()}
-    assert all(f"{name} is of a book that is gone (service {place.name} uses it)" in orphaned.value for name in used)
-    assert not any(f"docker secret rm {name}" in orphaned.remedy for name in used)
-
-
 def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody_declared(place: InMemory) -> None:
     entries = place.listed()
     spec = {"Name": f"{place.name}-other", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": entries}}}

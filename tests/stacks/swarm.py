@@ -207,15 +207,8 @@ class Deployed:
         """Return once `check` is true. Fails the test after DEADLINE."""
         end, pause = time.monotonic() + DEADLINE, threading.Event()
         while not check():
-            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}\n{self.standing()}\n{self.log()[-3000:]}"
+            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}\n{self.log()[-3000:]}"
             pause.wait(0.2)
-
-    def standing(self) -> str:
-        """What Docker tells of the server: how its last update went, and each task; and which replicas are ready."""
-        form = "{{.Name}} {{.DesiredState}} {{.CurrentState}} {{.Error}} {{.Ports}}"
-        tasks = self.swarm.docker.tell("service", "ps", "--no-trunc", "--format", form, self.store.service)
-        ready = {url: _is_ready(url) for url in self.replicas()}
-        return f"{self.service().get('UpdateStatus')}\n{tasks}\n{ready}"
 
     def log_of(self, service: str) -> str:
         """What the containers of a service said that Docker still has."""

@@ -124,7 +124,7 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     assert not [one for one in json.loads(said[-1])["deployment"]["resources"] if one["type"].endswith(":Secret")]
     places = [*(stack.home / "state").rglob("*"), *rotated.cluster.folder.glob("*.log"), rotated.cluster.audit_file]
     whole = "\0".join([*said, *(path.read_text() for path in places if path.is_file())]).encode()
-    values = rotated.seen()
+    values = rotated.values
     assert len(values) >= 7, "an admin's, a token, an agent key, and four passwords of mqtt"
     assert rotated.secret("coreflux-mcp-secrets")["mqtt-password"] in values, "what is looked for can be found"
     assert not [index for index, value in enumerate(values) for form in forms(value) if form in whole]

@@ -276,21 +276,6 @@ def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> No
     assert container(rotator_pod(staging))["image"] == container(server_pod(staging))["image"] == IMAGE
 
 
-def test_the_rotators_manifest_is_the_stacks_with_the_pods_paths(ca: Path) -> None:
-    deployed = on_kubernetes(", context: other", f", ca_file: {ca}")
-    out, inside = Manifest.model_validate(deployed.exports["secretops"]), manifest_in_pod(deployed)
-
-    assert (out.broker.ca_file, inside.broker.ca_file) == (str(ca), "/etc/coreflux-mcp/stack/ca.crt")
-    assert (store_of(out).context, store_of(inside).context) == ("other", None)
-    alike = inside.model_copy(
-        update={
-            "broker": inside.broker.model_copy(update={"ca_file": str(ca)}),
-            "store": store_of(inside).model_copy(update={"context": "other"}),
-        }
-    )
-    assert alike == out
-
-
 def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_its_name() -> None:
     deployed = on_kubernetes(
         broker=", client_certificate: true",

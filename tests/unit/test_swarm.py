@@ -228,16 +228,6 @@ def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifes
     assert everything.exports["schedule"]["turn_on"] == ""
 
 
-def test_the_rotators_manifest_is_the_stacks_with_the_paths_of_its_container(everything: Deployed) -> None:
-    given = {one["fileName"]: one["configName"] for one in spec(everything, ROTATOR)["configs"]}
-    told = Manifest.model_validate_json(everything.resources["rotator-manifest"].inputs["dataRaw"])
-    manifest, _ = manifest_of(everything)
-
-    assert spec(everything, ROTATOR)["env"]["SECRETOPS_MANIFEST"] in given
-    assert told.broker.ca_file in given
-    assert told.model_copy(update={"broker": manifest.broker}) == manifest
-
-
 # What a stack file may not say
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,11 +26,9 @@ class Played(requests.Session):
     def __init__(self, *answers: tuple[int, Any] | Exception) -> None:
         super().__init__()
         self.answers, self.asked = list(answers), 0
-        self.sent: list[dict[str, Any]] = []
 
-    def request(self, *_: Any, **content: Any) -> requests.Response:
+    def request(self, *_: Any, **_more: Any) -> requests.Response:
         self.asked += 1
-        self.sent.append(content)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -47,20 +44,12 @@ def api(*answers: tuple[int, Any] | Exception) -> tuple[Api, Played]:
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A daemon that stays away is given up at once."""
-    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.02)
-    monkeypatch.setattr(asking, "_LOOK_AGAIN", 0.01)
-    yield
-
-
-@pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that comes back is waited for, on a slow machine too."""
+    monkeypatch.setattr(asking, "_LOOK_AGAIN", 0.01)
     monkeypatch.setattr(asking, "PATIENCE_SECONDS", 120.0)
 
 
-@pytest.mark.usefixtures("patient")
 def test_a_daemon_that_comes_back_is_waited_for_and_one_that_is_no_manager_is_not() -> None:
     asked, played = api(requests.ConnectionError(), (500, NO_LEADER), (200, "here"))
     assert asked.get("/info") == {"message": "here"}
@@ -78,7 +67,6 @@ def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
         assert asked.update("configs", found, {}) is False
 
 
-@pytest.mark.usefixtures("patient")
 def test_what_was_made_though_its_answer_was_lost_is_ours_and_another_of_that_name_is_not() -> None:
     ours = {"Name": "x", "Labels": {"of": "us"}}
     taken = (409, "rpc error: code = AlreadyExists desc = secret x already exists")

@@ -20,16 +20,6 @@ from secretops.task import VARIABLE, actor
 from secretops.values import Value, new_password
 
 
-@pytest.fixture(autouse=True)
-def no_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's own contexts are none of the tests'."""
-    folder = tmp_path / "docker"
-    folder.mkdir()
-    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return folder
-
-
 def manifest(**broker: str) -> Manifest:
     store = SwarmStore(prefix="p_", book="b", instance="i", service="s", uid=1, image="x")
     reached = Broker(
@@ -65,17 +55,14 @@ def test_in_a_task_whoever_started_it_is_on_record(monkeypatch: pytest.MonkeyPat
     assert actor("operator") == "operator:alice@manager-1"
 
 
-def logged_in(folder: Path, **more: object) -> str:
-    """As `docker login registry.example` leaves Docker's configuration: with a password, which is given back."""
+def test_an_image_is_pulled_with_the_login_to_its_own_registry_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert registry_login("registry.example/a/b:1") is None, "nobody has logged in"
     password = new_password()
     auth = base64.b64encode(f"us:{password}".encode()).decode()
-    (folder / "config.json").write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}, **more}))
-    return password
-
-
-def test_an_image_is_pulled_with_the_login_to_its_own_registry_alone(no_config: Path) -> None:
-    assert registry_login("registry.example/a/b:1") is None, "nobody has logged in"
-    password = logged_in(no_config)
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}}))
     header = registry_login("registry.example/a/b:1")
     assert header
     assert json.loads(base64.urlsafe_b64decode(header))["password"] == password
