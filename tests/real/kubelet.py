@@ -256,12 +256,9 @@ class Kubelet:
             return
         address = f"10.244.0.{running.port % 250 + 1}"
         container = container_of(running.pod)
+        where = {"podIP": address, "podIPs": [{"ip": address}], "hostIP": "10.0.1.1"}
         status: dict[str, Any] = {
-            "phase": phase,
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "hostIP": "10.0.1.1",
-            "startTime": running.started or _now(),
+            **{"phase": phase, "startTime": running.started or _now(), **where},
             "conditions": [
                 {"type": kind, "status": value, "lastTransitionTime": _now()}
                 for kind, value in (("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready))

@@ -10,7 +10,7 @@ import pulumi
 import pytest
 
 from tests.unit.harness import Deployed, deploy
-from tests.unit.swarm_stack import SERVER, file_on_swarm, on_swarm
+from tests.unit.swarm_stack import file_on_swarm, on_swarm
 
 
 def test_an_up_without_a_manager_is_refused_before_anything_is_made(
@@ -22,18 +22,6 @@ def test_an_up_without_a_manager_is_refused_before_anything_is_made(
     with pytest.raises(pulumi.RunError, match=r"no Docker daemon answers at .*none\.sock\n[\s\S]*-> run it on"):
         deploy(file_on_swarm(), "prod", into=deployed)
     assert not deployed.resources
-
-
-def test_a_preview_without_a_manager_shows_what_is_to_be_made_and_says_that_none_was_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    warned: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", warned.append)
-
-    assert SERVER in deploy(file_on_swarm(), "prod", preview=True).resources
-    (said,) = warned
-    assert said.startswith("no manager was asked, and `up` needs one\nno Docker daemon answers at")
 
 
 def test_a_context_with_tls_is_refused_with_the_variables_that_lead_there(

@@ -97,16 +97,12 @@ DONE = Answer("completed", (AFTER,))
             (Answer("completed", (AFTER, BEFORE)), DONE), False, id="completed, and a task has the old version"
         ),
         pytest.param((Answer("updating", (AFTER,)), DONE), False, id="under way"),
-        pytest.param((Answer("", (BEFORE,)), DONE), False, id="not begun"),
         pytest.param((Answer("completed", (STARTING,)), DONE), True, id="completed, and no task runs"),
         pytest.param(
             (Answer("completed", (AFTER,), seconds=1), DONE), True, id="completed, and the task has just begun"
         ),
         pytest.param((Answer("completed", (BEFORE,), OLD), DONE), False, id="the service has the old list"),
         pytest.param((DONE,), False, id="all tasks have it"),
-        pytest.param(
-            (Answer("completed", (Task(OLD, desired="shutdown"), AFTER)),), False, id="an old task is to stop"
-        ),
     ],
 )
 def test_wait_ends_with_the_rollout_and_not_before(

@@ -12,7 +12,7 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.access import this_actor
 from secretops.engine.state import Stage
-from secretops.errors import StoreError, UnreachableError, UsageError
+from secretops.errors import StoreError, UnreachableError
 from secretops.stores.leases import Timing
 from secretops.stores.swarm import SwarmVersionStore, rollout
 from secretops.stores.swarm.api import encoded
@@ -232,8 +232,3 @@ def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(pla
         mode=0o400,
     )
     assert named("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one
-
-
-def test_a_secret_that_nobody_made_is_a_usage_error_with_the_command(place: InMemory) -> None:
-    with pytest.raises(UsageError, match="docker secret create nobodys-login FILE"):
-        named("nobodys-login", file_name="login", uid="10001", gid="10001", api=place.api)
