@@ -32,12 +32,6 @@ def place(tmp_path: Path) -> InMemory:
     return in_memory(tmp_path)
 
 
-def from_outside(place: InMemory) -> SwarmVersionStore:
-    """The store of a process that is in no task."""
-    records = LogRecords(this_actor("operator"), reads=False)
-    return SwarmVersionStore(place.location, place.new_api(), values=Elsewhere(), records=records)
-
-
 @pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 of the tasks")])
 def test_an_update_that_does_not_succeed_leaves_the_version_current_and_undelivered(
     place: InMemory, state: str, standing: str
@@ -198,7 +192,8 @@ def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> 
 
 def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemory) -> None:
     publish(place, V[1])
-    outside = from_outside(place)
+    records = LogRecords(this_actor("operator"), reads=False)
+    outside = SwarmVersionStore(place.location, place.new_api(), values=Elsewhere(), records=records)
     for act in (lambda: outside.read("it", V[1], purpose="test"), lambda: outside.add("it", version(V[2]), make())):
         with pytest.raises(StoreError, match="run as such a task"):
             act()
