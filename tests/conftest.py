@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from secretops import redaction
 
@@ -25,6 +26,10 @@ pytest_plugins = [
     "tests.real.openbao",
 ]
 
+
+# A machine that does other things is slow, and no bug.
+settings.register_profile("busy-machine", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy-machine")
 
 # A file all of whose tests are slow says so in this one line.
 ALL_SLOW = re.compile(r"^pytestmark = (pytest\.mark\.slow|\[.*pytest\.mark\.slow.*\])$", re.MULTILINE)

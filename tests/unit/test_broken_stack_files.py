@@ -79,7 +79,7 @@ NESTED = "[" * 600 + "]" * 600
         ((GOOD + '  "coreflux-mcp-secrets:log\\e[31m": x\n').encode(), "unknown section"),
         ((GOOD + f"{OWN}log_level: {'é' * 20_000}\n").encode(), "log_level: "),
     ],
-    ids=lambda value: value if isinstance(value, str) else repr(value[len(GOOD) : len(GOOD) + 50]),
+    ids=lambda value: value if isinstance(value, str) else "",  # a file has a canary, another in each worker
 )  # fmt: skip
 def test_a_file_that_is_no_stack_file_is_refused(tmp_path: Path, content: bytes, part: str) -> None:
     path = tmp_path / "Pulumi.dev.yaml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components.naming import NAME, physical_name, variable_of
@@ -13,9 +13,6 @@ from components.naming import NAME, physical_name, variable_of
 PARTS = st.lists(st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=60), min_size=1, max_size=4)
 LIMITS = st.integers(min_value=16, max_value=100)
 NAMES = st.from_regex(NAME, fullmatch=True)
-
-settings.register_profile("shared-machine", deadline=None, max_examples=30)
-settings.load_profile("shared-machine")
 
 
 @given(PARTS, PARTS, LIMITS)
