@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,11 @@ def event(kind: str, action: str, name: str, **attributes: str) -> str:
     actor = {"ID": f"id of {name}", "Attributes": {"name": name, **attributes}}
     event = {"Type": kind, "Action": action, "Actor": actor, "scope": "swarm"}
     return json.dumps({**event, "time": 1_772_366_400, "timeNano": 1_772_366_400_000_000_001})
+
+
+def record(operation: str, actor: str = "rotator:0@task", **facts: Any) -> str:
+    line = {"time": "2026-03-01T12:00:00.000+00:00", "actor": actor, "operation": operation, "secret": "mqtt"}
+    return json.dumps({**line, "version": "v1", "purpose": "apply", **facts})
 
 
 def run(tmp_path: Path, *lines: str) -> View:
