@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.measured import ROOT, PartMissingError
-from tests.real.cluster import CONTEXT, DEADLINE, Cluster, shared_cluster
+from tests.real.cluster import CONTEXT, DEADLINE, Cluster, running_cluster
 from tests.real.control_plane import find_programs
 from tests.stacks.prod import OF_CLOUDS
 from tests.stacks.staging import NAMESPACE, lay_provider
@@ -61,7 +61,7 @@ def _folder(home: Path) -> Iterator[Place]:
 @contextmanager
 def _cluster(home: Path) -> Iterator[Place]:
     find_programs()
-    with shared_cluster(home / "cluster") as cluster:
+    with running_cluster(home / "cluster", controllers=True) as cluster:
         yield place_in(cluster, home)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Feature(StrEnum):
     ONE_RECORD_AN_ACCESS = "one access record of its own for every read and write"
     WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
     EMPTY_TEXT = "a field may be empty"
+    ANOTHER_PROCESS = "another process opens the same place"
     LEASE_CAN_BE_LOST = "a follower takes over the lease of a holder that does not renew it"
     ASKS_BEFORE_EACH_PUBLISH = "a publication does not rest on a renewal, however recent"
 
@@ -520,6 +522,26 @@ def _in_folder(_request: pytest.FixtureRequest, folder: Path) -> str:
 
 _OF_A_FOLDER = {Feature.LEASE_CAN_BE_LOST: "the lease is a file lock: the system frees it when its process ends"}
 _BY_COMPARE_AND_SWAP = "a holder writes by compare-and-swap, and nobody follows while its renewal is recent"
+_OF_A_CLUSTER = {
+    Feature.ONE_RECORD_AN_ACCESS: "the API server's audit log is the trail: one event a request",
+    Feature.ASKS_BEFORE_EACH_PUBLISH: _BY_COMPARE_AND_SWAP,
+}
+_OF_A_SWARM = {
+    Feature.ONE_RECORD_AN_ACCESS: "a tick compares names and reads no value to do it: test_swarm_records",
+    Feature.EMPTY_TEXT: "a Swarm keeps no empty secret",
+}
+_OF_ONE_PROCESS = {Feature.ANOTHER_PROCESS: "it is in the memory of one process"}
+
+
+def _in_memory(module: str, client: str) -> tuple[Callable[[str], Place], Callable[[pytest.FixtureRequest, Path], str]]:
+    """Return `at` and `fresh` of a store in memory. Its row skips where the store's client is not installed."""
+
+    def found() -> Any:
+        pytest.importorskip(client)
+        return importlib.import_module(f"tests.unit.{module}")
+
+    return (lambda address: found().at(address)), (lambda request, folder: found().fresh(request, folder))
+
 
 ROWS = [
     Row("dotenv, variables", Folder, _in_folder, gaps=_OF_A_FOLDER),
@@ -539,10 +561,13 @@ ROWS = [
         Namespace.fresh,
         moments=6,
         starts_something=True,
-        gaps={
-            Feature.ONE_RECORD_AN_ACCESS: "the API server's audit log is the trail: one event a request",
-            Feature.ASKS_BEFORE_EACH_PUBLISH: _BY_COMPARE_AND_SWAP,
-        },
+        gaps=_OF_A_CLUSTER,
+    ),
+    Row(
+        "kubernetes, in memory",
+        *_in_memory("memory_cluster", "lightkube"),
+        moments=6,
+        gaps={**_OF_A_CLUSTER, **_OF_ONE_PROCESS},
     ),
     Row(
         "aws (moto)",
@@ -583,9 +608,13 @@ ROWS = [
         moments=6,
         examples=8,
         starts_something=True,
-        gaps={
-            Feature.ONE_RECORD_AN_ACCESS: "a tick compares names and reads no value to do it: test_swarm_records",
-            Feature.EMPTY_TEXT: "a Swarm keeps no empty secret",
-        },
+        gaps=_OF_A_SWARM,
+    ),
+    Row(
+        "swarm, in memory",
+        *_in_memory("memory_swarm", "docker"),
+        moments=6,
+        examples=8,
+        gaps={**_OF_A_SWARM, **_OF_ONE_PROCESS},
     ),
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,11 @@ import requests
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
-from secretops.engine.journal import Entry
 from secretops.errors import ExitCode, LeaseHeldError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.doctor import checks, doctor, exit_code, manager, mend
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.doctor.manager import Manager
-from secretops.operations.doctor.swarm import swarm_checks
 from secretops.operations.doctor.swarm_secrets import LeaseFree
 from secretops.operations.job import ENTRYPOINT
 from secretops.operations.session import Session
@@ -83,32 +80,6 @@ def test_a_service_that_is_gone_and_a_replica_that_does_not_run_are_told(
     assert found["secret it"].value == "not delivered: secretops tick"
 
 
-def test_updates_that_stop_first_are_told(place: InMemory) -> None:
-    place.change(lambda spec: spec["UpdateConfig"].update(Order="stop-first"))
-    assert "stop-first" in wrong(place)["server"].value
-
-
-def test_a_lost_book_is_told_and_nobody_is_told_to_remove_what_the_server_uses(place: InMemory) -> None:
-    place.api.remove("configs", place.location.book)
-    found = wrong(place)
-    assert found["book"].value.startswith(f"no config {place.location.book}, and 8 secrets")
-    orphaned = found["orphaned secrets"]
-    used = {each["SecretName"] for each in place.listed()}
-    assert all(f"{name} is of a book that is gone (service {place.name} uses it)" in orphaned.value for name in used)
-    assert not any(f"docker secret rm {name}" in orphaned.remedy for name in used)
-
-
-def test_a_value_that_somebody_removed_is_told(place: InMemory) -> None:
-    store = place.open()
-    store.add("it", version(V[3]), make())
-    pending = next(name for name in place.named() if name.endswith("-v3-password"))
-    assert "book" not in wrong(place)
-    for name in place.named():
-        if name.startswith(pending.removesuffix("-password")):
-            place.api.remove("secrets", name)
-    assert wrong(place)["book"].value == "no secret it-v3"
-
-
 def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody_declared(place: InMemory) -> None:
     entries = place.listed()
     spec = {"Name": f"{place.name}-other", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": entries}}}
@@ -136,16 +107,6 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
     mend(orphaned.repair)
     assert wrong(place) == {}
     assert not any("-it-v2-" in name for name in place.named())
-
-
-def test_what_the_last_tick_could_not_do_is_told_where_the_broker_is_not_asked_from_here(place: InMemory) -> None:
-    session = Session.open(manifest_of(place), role="operator")
-    refused = "the broker refuses user a"
-    session.journal.write(Entry(time=datetime.now(UTC), secret="it", version=V[2], step="verify", outcome=refused))
-    found = wrong(place)
-    assert set(found) == {"secret it"}
-    assert found["secret it"].value.startswith("verify failed 20") and refused in found["secret it"].value
-    assert found["secret it"].repair is None, "its value is an operator's"
 
 
 def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
@@ -182,16 +143,6 @@ def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
         place.api.remove("services", task)
 
 
-@pytest.mark.parametrize("availability", ["drain", "pause"])
-def test_a_manager_that_takes_no_task_is_told(place: InMemory, availability: str) -> None:
-    looked = Manager(place.location, api=place.new_api())
-    looked.nodes = [{**node, "Spec": {**node["Spec"], "Availability": availability}} for node in looked.nodes]
-    (check,) = (each for each in swarm_checks(looked) if each.name == "nodes")
-    result = check.look()
-    assert result.level is Level.ATTENTION
-    assert f"is set to {availability}" in result.value
-
-
 def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) -> None:
     def look() -> Result:
         return LeaseFree(Manager(place.location, api=place.new_api()), look_seconds=0.1).look()
@@ -215,16 +166,3 @@ def test_a_daemon_that_is_not_there_is_told_and_nothing_else_is_known(
     found = wrong(place)
     assert found["manager"].level is Level.ATTENTION
     assert found["secret it"].level is Level.UNKNOWN
-
-
-def test_a_socket_that_everybody_may_write_to_is_told(place: InMemory, tmp_path: Path) -> None:
-    path = tmp_path / "open.sock"
-    with socket.socket(socket.AF_UNIX) as opened:
-        opened.bind(str(path))
-        path.chmod(0o666)
-        for host, said in ((f"unix://{path}", "everybody on this machine"), ("tcp://127.0.0.1:2375", "without TLS")):
-            looked = Manager(place.location, api=place.new_api(), environment={"DOCKER_HOST": host})
-            (check,) = (each for each in swarm_checks(looked) if each.name == "socket")
-            result = check.look()
-            assert result.level is Level.ATTENTION
-            assert said in result.value

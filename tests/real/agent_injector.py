@@ -15,8 +15,7 @@ from typing import Any
 from lightkube.resources.core_v1 import Pod
 
 from tests.real.pod_process import Container, Mount
-from tests.real.pod_spec import container_of
-from tests.real.pod_volumes import Volumes, metadata
+from tests.real.pod_volumes import Volumes, container_of, metadata
 
 PREFIX = "vault.hashicorp.com/"
 SECRETS = "/vault/secrets"
@@ -29,30 +28,14 @@ EVERY, TRIES = "1s", 2
 """How often the agent looks for a new version; and after how many tries it begins anew with what is not there yet, in
 place of waiting longer each time, up to a minute."""
 
-KNOWN = {
-    "agent-inject",
-    "agent-inject-token",
-    "agent-copy-volume-mounts",
-    "agent-pre-populate",
-    "agent-pre-populate-only",
-    "agent-revoke-on-shutdown",
-    "agent-run-as-group",
-    "agent-run-as-user",
-    "agent-service-account-token-volume-name",
-    "auth-path",
-    "auth-type",
-    "ca-cert",
-    "log-level",
-    "namespace",
-    "role",
-    "secret-volume-path",
-    "service",
-    "template-config-exit-on-retry-failure",
-    "template-static-secret-render-interval",
-    *("agent-limits-cpu", "agent-limits-mem", "agent-requests-cpu", "agent-requests-mem"),
-    *("agent-limits-ephemeral", "agent-requests-ephemeral", "template-max-connections-per-host"),
-}
-"""Those for the pod. The rest is of one file each, and ends with its name."""
+KNOWN = """
+agent-inject agent-inject-token agent-copy-volume-mounts agent-pre-populate agent-pre-populate-only
+agent-revoke-on-shutdown agent-run-as-group agent-run-as-user agent-service-account-token-volume-name auth-path
+auth-type ca-cert log-level namespace role secret-volume-path service template-config-exit-on-retry-failure
+template-static-secret-render-interval agent-limits-cpu agent-limits-mem agent-requests-cpu agent-requests-mem
+agent-limits-ephemeral agent-requests-ephemeral template-max-connections-per-host
+"""
+"""Annotations for the pod. The rest is of one file each, and ends with its name."""
 
 AUTH_CONFIG = "auth-config-"
 OF_A_FILE = ("agent-inject-secret-", "agent-inject-template-", "agent-inject-file-", "agent-inject-perms-")
@@ -121,7 +104,7 @@ def _asked(pod: Pod) -> dict[str, str]:
     """The annotations of the injector, without what they begin with."""
     annotations = metadata(pod).annotations or {}
     asked = {name.removeprefix(PREFIX): text for name, text in annotations.items() if name.startswith(PREFIX)}
-    unknown = [name for name in asked if name not in KNOWN and not name.startswith((AUTH_CONFIG, *OF_A_FILE))]
+    unknown = [name for name in asked if name not in KNOWN.split() and not name.startswith((AUTH_CONFIG, *OF_A_FILE))]
     assert not unknown, f"annotations that this stand-in does not know: {unknown}"
     return asked
 

@@ -1,4 +1,4 @@
-"""A real Kubernetes API: one cluster for all workers of a test run, or one of a test's own. A pytest plugin.
+"""A real Kubernetes API: one cluster for a process of a test run, or one of a test's own. A pytest plugin.
 
 RBAC, the stack's own audit policy and encryption at rest are on. What runs in it, and what that does not prove, is in
 tests/real/control_plane.py.
@@ -7,12 +7,8 @@ tests/real/control_plane.py.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.real.control_plane import START_SECONDS, ControlPlane, find_programs, kubeconfig
+from tests.real.control_plane import ControlPlane, find_programs, kubeconfig
 
 if TYPE_CHECKING:  # this plugin is loaded where the extra `kubernetes` is not installed, too
     from lightkube import Client
@@ -120,7 +116,7 @@ def _is_established(definition: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class OwnCluster(Cluster):
-    """One whose API server a test may stop and start again. It has no controllers: nobody deletes a namespace."""
+    """One whose API server a test may stop and start again."""
 
     plane: ControlPlane
 
@@ -135,80 +131,25 @@ class OwnCluster(Cluster):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The one cluster of this test run. Each test uses a namespace of its own."""
-    find_programs()
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with shared_cluster(shared / "cluster") as made:
+    """The one cluster of this process. Each test uses a namespace of its own."""
+    with running_cluster(tmp_path_factory.mktemp("cluster"), controllers=True) as made:
         yield made
 
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[OwnCluster]:
-    """A cluster for this test alone."""
-    plane = ControlPlane(tmp_path / "cluster", find_programs(), controllers=False)
-    try:
-        plane.start()
-        yield OwnCluster(plane.folder, plane.port, _admin(plane), plane.etcd_port, plane)
-    finally:
-        plane.stop()
+    """A cluster for this test alone, without controllers: nobody deletes a namespace."""
+    with running_cluster(tmp_path / "cluster", controllers=False) as made:
+        yield made
 
 
 @contextlib.contextmanager
-def shared_cluster(folder: Path) -> Iterator[Cluster]:
-    """The cluster in `folder`, started by whoever comes first, and there until the last one has gone.
-
-    Each user holds a shared lock on the file `users`, which the kernel frees even if the user is killed. A keeper
-    process waits for the exclusive one: when it gets it nobody is left, and it ends the cluster and itself.
-    """
-    folder.mkdir(exist_ok=True)
-    ready = folder / "ready.json"
-    with (folder / "users").open("w") as users:
-        with (folder / "starting").open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            fcntl.flock(users, fcntl.LOCK_SH)
-            if not ready.exists():
-                _start_keeper(folder, ready)
-        facts = json.loads(ready.read_text())
-        yield Cluster(folder, facts["port"], Path(facts["admin"]), facts["etcd_port"])
-
-
-def _start_keeper(folder: Path, ready: Path) -> None:
-    with (folder / "keeper.log").open("wb") as log:
-        keeper = subprocess.Popen(
-            [sys.executable, "-m", "tests.real.cluster", str(folder)],
-            cwd=Path(__file__).resolve().parents[2],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # an interrupted test run still ends its tests before the cluster goes
-        )
-    end = time.monotonic() + START_SECONDS * 2
-    while not ready.exists():
-        assert keeper.poll() is None and time.monotonic() < end, (folder / "keeper.log").read_text()[-4000:]
-        time.sleep(0.05)
-
-
-def keep(folder: Path) -> None:
-    """Run the cluster in `folder` for as long as anybody uses it."""
-    plane = ControlPlane(folder, find_programs(), controllers=True)
-    ready = folder / "ready.json"
+def running_cluster(folder: Path, *, controllers: bool) -> Iterator[OwnCluster]:
+    """A cluster that ends with the block. Skips the test where a part of it is missing."""
+    plane = ControlPlane(folder, find_programs(), controllers=controllers)
     try:
         plane.start()
-        facts = {"port": plane.port, "admin": str(_admin(plane)), "etcd_port": plane.etcd_port}
-        part = ready.with_suffix(".part")
-        part.write_text(json.dumps(facts))
-        part.replace(ready)
-        with (folder / "users").open("r") as users:
-            fcntl.flock(users, fcntl.LOCK_EX)
-            ready.unlink()  # before the lock goes: who comes now starts another
+        admin = kubeconfig(plane.folder, plane.port, "admin", groups=("system:masters",))
+        yield OwnCluster(plane.folder, plane.port, admin, plane.etcd_port, plane)
     finally:
         plane.stop()
-
-
-def _admin(plane: ControlPlane) -> Path:
-    return kubeconfig(plane.folder, plane.port, "admin", groups=("system:masters",))
-
-
-if __name__ == "__main__":
-    keep(Path(sys.argv[1]))

@@ -30,23 +30,11 @@ from tools import kubernetes_parts, parts
 
 AUDIT_POLICY = Path(__file__).resolve().parents[2] / "components" / "kubernetes" / "audit-policy.yaml"
 START_SECONDS = 120.0
-CONTROLLERS = (
-    "clusterrole-aggregation",
-    "cronjob",
-    "deployment",
-    "disruption",
-    "endpointslice",
-    "garbage-collector",
-    "job",
-    "namespace",
-    "pod-garbage-collector",
-    "replicaset",
-    "resourcequota",
-    "root-ca-certificate-publisher",
-    "serviceaccount",
-    "serviceaccount-token",
-    "ttl-after-finished",
-)
+CONTROLLERS = """
+clusterrole-aggregation cronjob deployment disruption endpointslice garbage-collector job namespace
+pod-garbage-collector replicaset resourcequota root-ca-certificate-publisher serviceaccount serviceaccount-token
+ttl-after-finished
+"""
 """What the stack's resources meet in any cluster. The others would only take CPU here."""
 
 
@@ -189,7 +177,8 @@ def _api_flags(folder: Path, port: int, etcd_port: int) -> list[str]:
 def _manager_flags(folder: Path, config: Path) -> list[str]:
     return [
         f"--kubeconfig={config}",
-        "--controllers=" + ",".join(name if "controller" in name else f"{name}-controller" for name in CONTROLLERS),
+        "--controllers="
+        + ",".join(name if "controller" in name else f"{name}-controller" for name in CONTROLLERS.split()),
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={folder / 'service-account.key'}",
         f"--root-ca-file={folder / 'ca.crt'}",

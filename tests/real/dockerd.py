@@ -124,18 +124,8 @@ class Daemon:
             'PATH="$PATH:/usr/sbin:/sbin"; mount -t tmpfs -o size=$1 dockerd "$2" || exit; shift 2; '
             'while read -r _; do "$@" || [ $? -eq 137 ] || exit; done'
         )
-        own = [
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ]
-        own += ["--net"] if own_network else []
+        own = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        own += ["--mount-proc", *(["--net"] if own_network else [])]
         place: list[str | Path] = ["--host", f"unix://{folder}/docker.sock", "--pidfile", folder / "pid"]
         place += ["--data-root", disk / "data", "--exec-root", disk / "exec"]
         with self._log.open("wb") as output:

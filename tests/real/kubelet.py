@@ -1,7 +1,7 @@
 """A stand-in for scheduler and kubelet: pods that the real controllers made run as local processes.
 
 It is a node of the cluster, with a node's rights and no more (the API server's Node authorizer). From the real Pod it
-takes volumes (pod_volumes.py), environment, arguments and rights (pod_spec.py), and runs it in a root file system of
+takes volumes, environment, arguments and rights (pod_volumes.py), and runs it in a root file system of
 its own (pod_process.py). It asks its readiness probe, ends it with its grace, and reports its state, so that a
 Deployment becomes available and a Job ends.
 
@@ -39,8 +39,7 @@ from lightkube.resources.core_v1 import ConfigMap, Node, Pod, PodBinding, PodSta
 from tests.real import pod_process
 from tests.real.agent_injector import AgentInjector
 from tests.real.cluster import DEADLINE, Cluster
-from tests.real.pod_spec import as_container, container_of
-from tests.real.pod_volumes import NotThereError, Volumes, metadata
+from tests.real.pod_volumes import NotThereError, Volumes, as_container, container_of, metadata
 from tests.real.ports import free_port
 
 EVERY_SECONDS = 0.25
@@ -257,12 +256,9 @@ class Kubelet:
             return
         address = f"10.244.0.{running.port % 250 + 1}"
         container = container_of(running.pod)
+        where = {"podIP": address, "podIPs": [{"ip": address}], "hostIP": "10.0.1.1"}
         status: dict[str, Any] = {
-            "phase": phase,
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "hostIP": "10.0.1.1",
-            "startTime": running.started or _now(),
+            **{"phase": phase, "startTime": running.started or _now(), **where},
             "conditions": [
                 {"type": kind, "status": value, "lastTransitionTime": _now()}
                 for kind, value in (("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready))

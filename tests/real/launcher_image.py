@@ -20,9 +20,6 @@ from tools.gobuild import cache_root, only_one
 
 IMAGE = "coreflux-mcp-secrets:test"
 
-KEPT = 1
-"""Archives of earlier trees that stay: two clones of a user do not take each other's away in turn."""
-
 MODULES = f"/opt/secretops/lib/python{PYTHON_VERSION}/site-packages/secretops"
 
 THIS_TREE = f"""
@@ -62,7 +59,8 @@ def _archive() -> Path:
     with only_one(cache_root() / "launcher-image.lock", "the launcher's image"):
         if not made.exists():
             _build(made)
-            for older in sorted(cache_root().glob("launcher-image-*.tar"), key=_age)[: -KEPT - 1]:
+            # One of an earlier tree stays: two clones of a user do not take each other's away in turn.
+            for older in sorted(cache_root().glob("launcher-image-*.tar"), key=lambda path: path.stat().st_mtime)[:-2]:
                 older.unlink()
     return made
 
@@ -89,7 +87,3 @@ def _sources() -> Iterator[Path]:
     """What decides on the image, but for what it stands on and the modules of this tree."""
     yield from (ROOT / name for name in ("Dockerfile", ".dockerignore", "uv.lock", "secretops/pyproject.toml"))
     yield from sorted(server_of_image().glob("*.py"))
-
-
-def _age(path: Path) -> float:
-    return path.stat().st_mtime

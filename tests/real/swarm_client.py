@@ -8,6 +8,7 @@ that found it so was not taken and is made again. A call that was taken has to b
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable
@@ -64,33 +65,18 @@ class Proxy(httpx.AsyncBaseTransport):
         return httpx.Response(404, request=request)
 
     async def _begin(self, request: httpx.Request) -> httpx.Response:
+        """At a replica that takes it: one that is not ready answers 503. Another one is asked first each time."""
         with anyio.fail_after(DEADLINE):
             while True:
-                home = await self._ready()
-                try:
-                    answer = await self._hand_on(request, home)
-                except httpx.TransportError:
-                    continue
-                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                    self._homes[answer.headers.get("mcp-session-id", "")] = home
-                    return answer
-                await answer.aclose()
-
-    async def _ready(self) -> str:
-        """A replica that says it is ready; another one each time."""
-        while True:
-            ready = [url for url in await anyio.to_thread.run_sync(self._replicas) if await self._is_ready(url)]
-            if ready:
-                return ready[next(self._turns) % len(ready)]
-            await anyio.sleep(LOOK_SECONDS)
-
-    async def _is_ready(self, url: str) -> bool:
-        try:
-            answer = await self._onward.handle_async_request(httpx.Request("GET", f"{url}/readyz"))
-        except httpx.TransportError:
-            return False
-        await answer.aclose()
-        return answer.status_code == httpx.codes.OK
+                homes, turn = await anyio.to_thread.run_sync(self._replicas), next(self._turns)
+                for home in (homes[(turn + number) % len(homes)] for number in range(len(homes))):
+                    with contextlib.suppress(httpx.TransportError):
+                        answer = await self._hand_on(request, home)
+                        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                            self._homes[answer.headers.get("mcp-session-id", "")] = home
+                            return answer
+                        await answer.aclose()
+                await anyio.sleep(LOOK_SECONDS)
 
     async def _hand_on(self, request: httpx.Request, home: str) -> httpx.Response:
         there = httpx.URL(home)

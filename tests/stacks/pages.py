@@ -54,7 +54,9 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "docs/operations/kubernetes.md": {AWS: ("aws ",), AZURE: ("az ",)},
     "docs/operations/swarm.md": {
-        "a registry with a login: tests/stacks/test_swarm_registry.py has one, with another name": ("docker login",),
+        "a registry with a login: tests/unit/test_swarm_daemon.py reads one, and no registry is asked": (
+            "docker login",
+        ),
         NO_KEY: ("secretops put agent-key",),
         "systemd, as root, on a manager": ("sudo ",),
         "goes on until it is ended: tests/stacks/test_swarm.py asks by the trail's query, which ends": (

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 from lightkube import ApiError, Client
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
@@ -22,8 +23,9 @@ from lightkube.resources.core_v1 import Secret
 from secretops.errors import ExitCode
 from tests.real.cluster import CONTEXT, DEADLINE, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
+from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
-from tests.stacks.project import BIN, ROOT, Stack
+from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import kubernetes_parts
 
 NAME = "staging"
@@ -36,7 +38,7 @@ SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions"
 
 
 @dataclass
-class StagingStack(Stack):
+class StagingStack(ManifestStack):
     """A stack on this machine's broker and cluster, and who deploys it."""
 
     kubeconfig: Path
@@ -45,16 +47,6 @@ class StagingStack(Stack):
     def environment(self) -> dict[str, str]:
         return {**super().environment, "KUBECONFIG": str(self.kubeconfig)}
 
-    @property
-    def manifest(self) -> Path:
-        """What secretops is told, as the stack's output has it."""
-        return self.home / "secretops.json"
-
-    def up(self) -> str:
-        said = super().up()
-        self.manifest.write_text(json.dumps(self.outputs()["secretops"]))
-        return said
-
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
         """The operator's, with the stack's output as its manifest. Waits while somebody else holds the lease."""
         command = [str(BIN / "secretops"), *arguments]
@@ -62,28 +54,14 @@ class StagingStack(Stack):
             command += ["--manifest", str(self.manifest)]
         end = time.monotonic() + DEADLINE
         while True:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=self.environment,
-                input=given or "",
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = self.call(command, given)
             if done.returncode != ExitCode.BUSY or time.monotonic() > end:
-                return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
+                return done
 
 
 def lay_provider(home: Path) -> None:
     """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
-    provider = kubernetes_parts.built().get(kubernetes_parts.PLUGIN)
-    if provider is None:
-        pytest.skip(f"{kubernetes_parts.PLUGIN} is missing: python3 tools/setup.py --parts")
-    plugin = home / "home" / "plugins" / f"resource-kubernetes-v{kubernetes_parts.PROVIDER}"
-    plugin.mkdir(parents=True, exist_ok=True)
-    if not (there := plugin / kubernetes_parts.PLUGIN).exists():  # a clone set up for such a stack lays its own
-        there.symlink_to(provider)
+    lay_plugin(home, kubernetes_parts.built().get(kubernetes_parts.PLUGIN), f"kubernetes-v{kubernetes_parts.PROVIDER}")
 
 
 def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
@@ -114,8 +92,8 @@ class Staging:
     kubelet: Kubelet
     client: Client
     said: list[str] = field(default_factory=list)
-    values: dict[str, str] = field(default_factory=dict, repr=False)
-    """Every value seen so far, by a name that reveals nothing."""
+    values: set[str] = field(default_factory=set, repr=False)
+    """Every value seen so far."""
 
     def operator(self, *arguments: str, given: str | None = None) -> str:
         """`secretops` by the operator, which has to work."""
@@ -155,11 +133,7 @@ class Staging:
                 fields: dict[str, Any] = json.loads(text) if text.startswith("{") else {"": text}
                 for part, value in fields.items():
                     if part != "username" and not key.endswith(("-version", "mqtt-user")):
-                        self.values[f"{key} {part} {len(self.values)}"] = value
-
-    def seen(self) -> set[str]:
-        """The values, each once."""
-        return set(self.values.values())
+                        self.values.add(value)
 
 
 def run_job(
@@ -199,3 +173,22 @@ def is_available(client: Client, namespace: str) -> bool:
     found = client.get(Deployment, SERVER, namespace=namespace)
     assert found.spec and found.spec.replicas
     return bool(found.status and found.status.availableReplicas == found.spec.replicas)
+
+
+def all_log(kubelet: Kubelet, text: str) -> bool:
+    """Return whether both pods of the Deployment have said `text`."""
+    pods = kubelet.pods(f"{SERVER}-")
+    return len(pods) == 2 and all(text in pod.log for pod in pods)
+
+
+async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[int], str]) -> None:
+    """Call `rotate` three times, which returns the version, while an MCP client of each pod goes on publishing."""
+    one, other = (pod.url for pod in kubelet.pods(f"{SERVER}-"))
+    async with http_session(one, token) as first, http_session(other, token) as second:
+        for turn in range(4):
+            if turn:
+                swapped = f"On version {await asyncio.to_thread(rotate, turn)} of mqtt now"
+                await asyncio.to_thread(kubelet.until, swapped, partial(all_log, kubelet, swapped))
+            for session in (first, second):
+                said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+                assert "publish" in said.lower() and "error" not in said.lower(), said

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from secretops.errors import ExitCode
 from secretops.manifest import Manifest, SwarmStore, version_file
@@ -23,7 +22,7 @@ from secretops.values import PUBLIC_FIELDS, Value
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import log_in
 from tests.real.swarm import BROKER_HOST, Swarm
-from tests.stacks.project import BIN, ROOT, Stack
+from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import docker_provider
 
 NAME = "prod-swarm"
@@ -38,7 +37,7 @@ REPLICAS = 2
 
 
 @dataclass
-class SwarmProject(Stack):
+class SwarmProject(ManifestStack):
     """A stack on this machine's broker, image and Swarm."""
 
     host: str
@@ -47,42 +46,17 @@ class SwarmProject(Stack):
     def environment(self) -> dict[str, str]:
         return {**super().environment, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(self.home / "docker")}
 
-    @property
-    def manifest(self) -> Path:
-        """What secretops is told, as the stack's output has it."""
-        return self.home / "secretops.json"
-
-    def up(self) -> str:
-        said = super().up()
-        self.manifest.write_text(json.dumps(self.outputs()["secretops"]))
-        return said
-
     def command(self, *arguments: str) -> list[str]:
         """`secretops` on what the stack told of itself."""
         return [str(BIN / "secretops"), *arguments, "--manifest", str(self.manifest)]
 
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = self.command(*arguments)
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, input=given or "", capture_output=True, text=True, check=False
-        )
-        return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
-
-
-def lay_provider(home: Path) -> None:
-    """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
-    provider = docker_provider.built()
-    if provider is None:
-        pytest.skip(f"{docker_provider.PLUGIN} is missing: python3 tools/setup.py --parts")
-    plugin = home / "home" / "plugins" / f"resource-docker-v{docker_provider.PROVIDER}"
-    plugin.mkdir(parents=True, exist_ok=True)
-    if not (there := plugin / docker_provider.PLUGIN).exists():  # a clone set up for such a stack lays its own
-        there.symlink_to(provider)
+        return self.call(self.command(*arguments), given)
 
 
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
     """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
-    lay_provider(home)
+    lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
     port = swarm.lead_to(broker.port)
     config: dict[str, dict[str, Any]] = {
         "store": {"kind": "swarm", "socket": str(swarm.socket)},
@@ -233,15 +207,8 @@ class Deployed:
         """Return once `check` is true. Fails the test after DEADLINE."""
         end, pause = time.monotonic() + DEADLINE, threading.Event()
         while not check():
-            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}\n{self.standing()}\n{self.log()[-3000:]}"
+            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}\n{self.log()[-3000:]}"
             pause.wait(0.2)
-
-    def standing(self) -> str:
-        """What Docker tells of the server: how its last update went, and each task; and which replicas are ready."""
-        form = "{{.Name}} {{.DesiredState}} {{.CurrentState}} {{.Error}} {{.Ports}}"
-        tasks = self.swarm.docker.tell("service", "ps", "--no-trunc", "--format", form, self.store.service)
-        ready = {url: _is_ready(url) for url in self.replicas()}
-        return f"{self.service().get('UpdateStatus')}\n{tasks}\n{ready}"
 
     def log_of(self, service: str) -> str:
         """What the containers of a service said that Docker still has."""

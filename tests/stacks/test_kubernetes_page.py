@@ -19,7 +19,7 @@ from lightkube import ApiError
 from lightkube.resources.core_v1 import Namespace, Secret
 
 from secretops.errors import ExitCode
-from tests.real.cluster import CONTEXT, Cluster, shared_cluster
+from tests.real.cluster import CONTEXT, Cluster, running_cluster
 from tests.real.kubelet import Kubelet
 from tests.real.mosquitto import Mosquitto
 from tests.real.upstream import SMALL_SERVER, real_server
@@ -63,7 +63,7 @@ def sitting(broker: Mosquitto, tmp_path: Path) -> Iterator[Desk]:
     (programs / "age").chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     # The namespace has the page's name, which is test_staging.py's on the cluster that all share.
-    with shared_cluster(tmp_path / "cluster") as cluster:
+    with running_cluster(tmp_path / "cluster", controllers=True) as cluster:
         clone.environment |= {
             **{"PATH": path, "KUBECONFIG": str(cluster.admin), "PULUMI_SKIP_CONFIRMATIONS": "true"},
             **{"PULUMI_BACKEND_URL": f"file://{tmp_path}", "PULUMI_HOME": str(tmp_path / "home")},

@@ -26,12 +26,11 @@ from tests.gates.test_leak import forms
 from tests.real.agent_injector import AgentInjector
 from tests.real.cluster import CONTEXT, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
-from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod_vault import VaultStack, block, new_vault
-from tests.stacks.staging import ROTATOR, SERVER, is_available, lay_provider, run_job
+from tests.stacks.staging import SERVER, all_log, is_available, lay_provider, rotate_under_clients, run_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -57,10 +56,6 @@ class ClusterVault(VaultStack):
     def servers(self) -> list[RunningPod]:
         return self.kubelet.pods(f"{SERVER}-")
 
-    def all_log(self, text: str) -> bool:
-        pods = self.servers()
-        return len(pods) == 2 and all(text in pod.log for pod in pods)
-
     def is_available(self) -> bool:
         return is_available(self.client, NAMESPACE)
 
@@ -84,22 +79,6 @@ class ClusterVault(VaultStack):
         there = f"kubernetes_host={self.cluster.url} {files}"
         self.bao(block("In a cluster", "sh").replace("kubernetes_host=https://kubernetes.default.svc", there))
         shown.unlink()
-
-    def log_in_as(self, account: str, role: str, audience: str = "vault") -> str:
-        """A token of OpenBao's for who shows one of the account's. Raises hvac's VaultError."""
-        from lightkube.models.authentication_v1 import TokenRequestSpec
-        from lightkube.resources.core_v1 import ServiceAccountToken
-
-        wanted = ServiceAccountToken(
-            metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[audience], expirationSeconds=3600)
-        )
-        made = self.client.create(wanted, account, namespace=NAMESPACE)
-        assert made.status and made.status.token
-        shown = {"role": f"{self.base}-{role}", "jwt": made.status.token}
-        answered = self.openbao.client("").write_data("auth/kubernetes/login", data=shown)
-        token = str(answered["auth"]["client_token"])
-        self.values |= {token, made.status.token}
-        return token
 
     def forget_the_cluster(self) -> None:
         self.openbao.client().sys.disable_auth_method("kubernetes")
@@ -138,7 +117,7 @@ def deployed(
 @pytest.fixture(scope="module")
 def serving(deployed: ClusterVault) -> ClusterVault:
     """With its first values: an operator's, and those that the schedule makes."""
-    deployed.kubelet.until("the pods say what they wait for", lambda: deployed.all_log("Waiting:"))
+    deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "Waiting:"))
     assert not deployed.is_available()
     admin = dict(deployed.broker.admin)
     deployed.operator("put", "broker-admin", given=json.dumps(admin))
@@ -155,29 +134,16 @@ def serving(deployed: ClusterVault) -> ClusterVault:
 @pytest.fixture(scope="module")
 def rotated(serving: ClusterVault) -> ClusterVault:
     """After three more rotations with the rotator's own login, under the eyes of an MCP client on each pod."""
-    asyncio.run(_rotate_three_times(serving))
+    asyncio.run(rotate_under_clients(serving.kubelet, serving.token, partial(_rotate, serving)))
     serving.stack.said += [pod.log for pod in serving.servers()]
     return serving
 
 
-async def _rotate_three_times(deployed: ClusterVault) -> None:
-    one, other = (pod.url for pod in deployed.servers())
-    async with http_session(one, deployed.token) as first, http_session(other, deployed.token) as second:
-
-        async def both_publish() -> None:
-            for session in (first, second):
-                said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
-                assert "publish" in said.lower() and "error" not in said.lower(), said
-
-        await both_publish()
-        for turn in range(3):
-            mine = ["rotate", "mqtt", "--manifest", TOLD]
-            pod = await asyncio.to_thread(deployed.job, f"rotation-{turn}", mine)
-            assert pod.code == ExitCode.DONE, pod.log
-            swapped = f"On version {deployed.version('mqtt')} of mqtt now"
-            await asyncio.to_thread(deployed.kubelet.until, swapped, partial(deployed.all_log, swapped))
-            await both_publish()
-            await asyncio.to_thread(deployed.preview_is_empty)
+def _rotate(deployed: ClusterVault, turn: int) -> str:
+    deployed.preview_is_empty()
+    pod = deployed.job(f"rotation-{turn}", ["rotate", "mqtt", "--manifest", TOLD])
+    assert pod.code == ExitCode.DONE, pod.log
+    return deployed.version("mqtt")
 
 
 def test_the_first_values_reach_the_pods_by_their_agents_and_no_secret_object(serving: ClusterVault) -> None:
@@ -197,19 +163,6 @@ def test_three_rotations_reach_every_pod_which_goes_on_with_its_clients(rotated:
         assert pod.code is None
         assert pod.log.count("of mqtt now") >= 3
         assert "Traceback" not in pod.log
-
-
-def test_no_other_account_and_no_other_audience_takes_a_role(rotated: ClusterVault) -> None:
-    from hvac.exceptions import VaultError
-
-    for account, role, audience in (
-        (SERVER, "rotator", "vault"),
-        (ROTATOR, "server", "vault"),
-        ("default", "server", "vault"),
-        (SERVER, "server", "another"),
-    ):
-        with pytest.raises(VaultError):
-            rotated.log_in_as(account, role, audience)
 
 
 def test_every_read_is_in_the_audit_file_with_its_reader_and_without_its_value(rotated: ClusterVault) -> None:

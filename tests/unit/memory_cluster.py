@@ -46,7 +46,6 @@ class Client:
     """Called before each write, and `after` once it is done."""
     after: Callable[[str, str], None] = lambda _verb, _name: None
     asked: list[tuple[str, str]] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._versions = itertools.count(1)
@@ -86,7 +85,7 @@ class Client:
             case 0:
                 return True
             case int() as code:
-                raise refused(code, self.headers)
+                raise refused(code)
             case error:
                 raise error
 
@@ -208,10 +207,10 @@ def at(address: str) -> InMemory:
     return _fresh[address]
 
 
-def refused(code: int, headers: dict[str, str] | None = None, status: dict[str, Any] | None = None) -> Exception:
+def refused(code: int, status: dict[str, Any] | None = None) -> Exception:
     """What lightkube raises."""
     request = httpx2.Request("GET", SERVER)
-    response = httpx2.Response(code, json=status or {}, headers=headers, request=request)
+    response = httpx2.Response(code, json=status or {}, request=request)
     return httpx2.HTTPStatusError(str(code), request=request, response=response)
 
 
@@ -220,13 +219,11 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.slept: list[float] = []
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
         self.now += seconds
 
 

@@ -67,21 +67,18 @@ class Engine(requests.Session):
     after: Callable[[str, str], None] = lambda _method, _path: None
     texts: dict[str, str] = field(default_factory=dict)
     """Name of a secret -> its text, also once it is gone."""
-    headers_sent: list[dict[str, str]] = field(default_factory=list)
     objects: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {"secrets": {}, "configs": {}, "services": {}}
     )
     tasks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     interrupted: list[str] = field(default_factory=list)
-    availability: str = "active"
 
     def __post_init__(self) -> None:
         super().__init__()
         self._numbers = itertools.count(1)
 
-    def request(self, method: Any, url: Any, *_: Any, json: Any = None, params: Any = None, **more: Any) -> Any:
-        self.headers_sent.append(more.get("headers") or {})
+    def request(self, method: Any, url: Any, *_: Any, json: Any = None, params: Any = None, **_more: Any) -> Any:
         path = str(url).removeprefix("memory://")
         if method != "GET":
             self.before(method, path)
@@ -135,7 +132,7 @@ class Engine(requests.Session):
 
     def _node(self) -> dict[str, Any]:
         description = {"Hostname": "manager", "Engine": {"EngineVersion": "20.10.24"}}
-        spec = {"Role": "manager", "Availability": self.availability}
+        spec = {"Role": "manager", "Availability": "active"}
         return {"ID": NODE, "Spec": spec, "Description": description, "Status": {"State": "ready"}}
 
     def _find(self, kind: str, name: str) -> dict[str, Any] | None:

@@ -6,19 +6,15 @@ That the API server takes it, and what it then allows, is for tests/stacks/test_
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from components.kubernetes.access_log import POLICY
 from secretops.launcher.listening import Names, parse_listen
-from secretops.launcher.variables import PUBLIC_VARIABLES
 from secretops.manifest import Delivered, KubernetesStore, Manifest
 from settings import ConfigurationError
 from tests.unit.harness import Deployed, Registered, ca_file, deploy
@@ -135,39 +131,6 @@ def walk(entry: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 # What there is, and where
 
 
-def test_the_staging_program_is_an_identity_a_store_with_its_rotator_and_a_server(staging: Deployed) -> None:
-    kinds = {(each.parent, each.inputs["kind"], each.inputs["metadata"]["name"]) for each in objects(staging)}
-
-    assert kinds == {
-        ("identity", "Namespace", NAMESPACE),
-        ("identity", "NetworkPolicy", "coreflux-mcp-default-deny"),
-        ("identity", "ServiceAccount", SERVER),
-        ("secrets", "Lease", ROTATOR),
-        ("secrets", "Role", SERVER),
-        ("secrets", "RoleBinding", SERVER),
-        ("rotator", "ServiceAccount", ROTATOR),
-        ("rotator", "Role", ROTATOR),
-        ("rotator", "RoleBinding", ROTATOR),
-        ("rotator", "ConfigMap", "coreflux-mcp-stack"),
-        ("rotator", "NetworkPolicy", ROTATOR),
-        ("rotator", "CronJob", ROTATOR),
-        ("server", "ConfigMap", "coreflux-mcp-public"),
-        ("server", "NetworkPolicy", SERVER),
-        ("server", "Deployment", SERVER),
-        ("server", "Service", SERVER),
-        ("server", "PodDisruptionBudget", SERVER),
-    }
-    assert staging.resources["rotator"].parent == "secrets"
-
-
-def test_a_stack_names_its_namespace(staging: Deployed) -> None:
-    deployed = on_kubernetes(", namespace: plant-7")
-
-    assert {each.inputs["metadata"].get("namespace", "plant-7") for each in objects(deployed)} == {"plant-7"}
-    assert deployed.exports["server"] == f"http://{SERVER}.plant-7.svc.cluster.local:8000/mcp"
-    assert store_of(manifest_in_pod(deployed)).namespace == "plant-7"
-
-
 def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deployed) -> None:
     assert [each.name for each in staging.resources.values() if each.protected] == ["namespace"]
 
@@ -214,12 +177,6 @@ def test_the_server_may_get_its_two_secrets_and_nothing_else(with_certificate: D
     ]
 
 
-def test_without_a_client_certificate_nobody_is_granted_its_secret(staging: Deployed) -> None:
-    assert rules(staging, SERVER)[0]["resourceNames"] == [SECRETS]
-    assert rules(staging, ROTATOR)[0]["resourceNames"] == [SECRETS, VERSIONS]
-    assert store_of(manifest_in_pod(staging)).readers.keys() == {SECRETS, VERSIONS}
-
-
 def test_the_rotator_may_get_and_update_its_three_secrets_and_its_lease(with_certificate: Deployed) -> None:
     assert rules(with_certificate, ROTATOR) == [
         {
@@ -249,39 +206,6 @@ def test_only_the_rotator_has_a_token_of_the_api_server(staging: Deployed) -> No
 # The `restricted` Pod Security level
 
 
-def test_the_namespace_enforces_restricted_and_warns_of_what_a_newer_one_would_refuse(staging: Deployed) -> None:
-    labels = only(staging, "Namespace", NAMESPACE)["metadata"]["labels"]
-
-    assert {
-        key.removeprefix("pod-security.kubernetes.io/"): text for key, text in labels.items() if "pod-sec" in key
-    } == {
-        "enforce": "restricted",
-        "enforce-version": "v1.25",
-        "audit": "restricted",
-        "audit-version": "latest",
-        "warn": "restricted",
-        "warn-version": "latest",
-    }
-
-
-@pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
-def test_a_pod_keeps_every_rule_of_the_restricted_level(staging: Deployed, pod_of: Any) -> None:
-    """As https://kubernetes.io/docs/concepts/security/pod-security-standards/ lists them."""
-    spec = pod_of(staging)["spec"]
-    pod, one = spec["securityContext"], container(pod_of(staging))["securityContext"]
-
-    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & spec.keys()
-    kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
-    assert kinds <= {"configMap", "emptyDir", "projected"}
-    assert (pod["runAsNonRoot"], one["runAsNonRoot"], pod["runAsUser"]) == (True, True, 10001)
-    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert one["capabilities"] == {"drop": ["ALL"]}
-    assert one["allowPrivilegeEscalation"] is False
-    assert "privileged" not in one
-    assert "procMount" not in one
-    assert all("hostPort" not in port for port in container(pod_of(staging)).get("ports", []))
-
-
 @pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
 def test_a_pod_writes_nowhere_but_in_memory_and_knows_no_other_service(staging: Deployed, pod_of: Any) -> None:
     spec = pod_of(staging)["spec"]
@@ -304,42 +228,6 @@ def test_the_servers_secrets_are_one_folder_that_may_be_empty_at_first(staging: 
     assert folder["sources"] == [{"secret": {"name": SECRETS, "optional": True}}]
 
 
-def test_a_client_certificate_lies_in_the_same_folder(with_certificate: Deployed) -> None:
-    sources = volumes(server_pod(with_certificate))["/etc/coreflux-mcp/secrets"]
-
-    assert sources["projected"]["sources"][1]["secret"] == {
-        "name": CERTS,
-        "optional": True,
-        "items": [{"key": key, "path": key} for key in ("client.crt", "client.key", "client-cert-version", "ca.crt")],
-    }
-
-
-def test_the_stacks_own_ca_file_wins_over_the_certificates(ca: Path) -> None:
-    deployed = on_kubernetes(broker=f", client_certificate: true, ca_file: {ca}")
-
-    folder = volumes(server_pod(deployed))["/etc/coreflux-mcp/secrets"]["projected"]
-    assert "ca.crt" not in [item["key"] for item in folder["sources"][1]["secret"]["items"]]
-    assert volumes(server_pod(deployed))["/etc/coreflux-mcp/stack"]["configMap"] == {
-        "name": "coreflux-mcp-stack",
-        "items": [{"key": "ca.crt", "path": "ca.crt"}],
-    }
-
-
-def test_the_public_variables_are_the_guides_and_of_those_that_the_launcher_takes(staging: Deployed) -> None:
-    public = only(staging, "ConfigMap", "coreflux-mcp-public")["data"]
-
-    assert public == {
-        "MQTT_BROKER": "staging-mqtt.example.com",
-        "MQTT_PORT": "8883",
-        "MQTT_USE_TLS": "true",
-        "MQTT_PROTOCOL": "5",
-        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt",
-        "LOG_LEVEL": "INFO",
-    }
-    assert public.keys() - {"MQTT_PROTOCOL"} <= set(PUBLIC_VARIABLES)
-    assert container(server_pod(staging))["envFrom"] == [{"configMapRef": {"name": "coreflux-mcp-public"}}]
-
-
 def test_a_changed_public_variable_is_a_new_pod_and_an_unchanged_one_is_none(staging: Deployed) -> None:
     def mark(**sections: str) -> Any:
         return server_pod(on_kubernetes(**sections))["metadata"]["annotations"]
@@ -360,43 +248,12 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     assert not names.host("evil.example.com")
 
 
-def test_a_pod_goes_on_serving_until_nobody_is_sent_to_it_any_more(staging: Deployed) -> None:
-    hook = container(server_pod(staging))["lifecycle"]["preStop"]["exec"]["command"]
-    *python, program = hook
-
-    assert python == ["/opt/secretops/bin/python", "-c"]
-    (seconds,) = re.findall(r"time\.sleep\((\d+)\)", program)
-    compile(program, "preStop", "exec")
-    launcher = 5
-    assert server_pod(staging)["spec"]["terminationGracePeriodSeconds"] > int(seconds) + launcher
-
-
-@pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
-def test_a_private_registry_is_shown_the_pull_secrets_that_the_stack_names(pod_of: Any) -> None:
-    deployed = on_kubernetes(", pull_secrets: [registry, mirror]")
-
-    assert pod_of(deployed)["spec"]["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
-
-
 def test_a_rollout_takes_no_replica_away_before_its_successor_is_ready(staging: Deployed) -> None:
     spec = only(staging, "Deployment", SERVER)["spec"]
 
     assert spec["replicas"] == 2
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert only(staging, "PodDisruptionBudget", SERVER)["spec"]["maxUnavailable"] == 1
-
-
-def test_what_finds_the_servers_pods_finds_those_and_no_rotators(staging: Deployed) -> None:
-    selectors = [
-        only(staging, "Deployment", SERVER)["spec"]["selector"]["matchLabels"],
-        only(staging, "Service", SERVER)["spec"]["selector"],
-        only(staging, "PodDisruptionBudget", SERVER)["spec"]["selector"]["matchLabels"],
-        only(staging, "NetworkPolicy", SERVER)["spec"]["podSelector"]["matchLabels"],
-        *(each["labelSelector"]["matchLabels"] for each in server_pod(staging)["spec"]["topologySpreadConstraints"]),
-    ]
-    for selector in selectors:
-        assert selector.items() <= server_pod(staging)["metadata"]["labels"].items()
-        assert not selector.items() <= rotator_pod(staging)["metadata"]["labels"].items()
 
 
 # The rotator
@@ -417,21 +274,6 @@ def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> No
         *("tick", "--scheduled", "--manifest", "/etc/coreflux-mcp/stack/secretops.json")
     ]
     assert container(rotator_pod(staging))["image"] == container(server_pod(staging))["image"] == IMAGE
-
-
-def test_the_rotators_manifest_is_the_stacks_with_the_pods_paths(ca: Path) -> None:
-    deployed = on_kubernetes(", context: other", f", ca_file: {ca}")
-    out, inside = Manifest.model_validate(deployed.exports["secretops"]), manifest_in_pod(deployed)
-
-    assert (out.broker.ca_file, inside.broker.ca_file) == (str(ca), "/etc/coreflux-mcp/stack/ca.crt")
-    assert (store_of(out).context, store_of(inside).context) == ("other", None)
-    alike = inside.model_copy(
-        update={
-            "broker": inside.broker.model_copy(update={"ca_file": str(ca)}),
-            "store": store_of(inside).model_copy(update={"context": "other"}),
-        }
-    )
-    assert alike == out
 
 
 def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_its_name() -> None:
@@ -477,26 +319,6 @@ def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_o
     )
 
 
-def test_an_issued_certificate_has_the_names_that_the_launcher_and_secretops_look_for() -> None:
-    deployed = on_kubernetes(**ISSUED)
-    wanted = {
-        "name": "coreflux-mcp-certificate",
-        "optional": True,
-        "items": [
-            {"key": "tls.crt", "path": "client.crt"},
-            {"key": "tls.key", "path": "client.key"},
-            {"key": "ca.crt", "path": "ca.crt"},
-        ],
-    }
-
-    assert volumes(server_pod(deployed))["/etc/coreflux-mcp/secrets"]["projected"]["sources"][1]["secret"] == wanted
-    assert volumes(rotator_pod(deployed))["/etc/coreflux-mcp/certs"]["projected"]["sources"] == [{"secret": wanted}]
-    broker = manifest_in_pod(deployed).broker
-    assert (broker.certificate_file, broker.key_file, broker.ca_file) == tuple(
-        f"/etc/coreflux-mcp/certs/{name}" for name in ("client.crt", "client.key", "ca.crt")
-    )
-
-
 # The network
 
 
@@ -510,12 +332,6 @@ def ports(rule: Any) -> list[tuple[str, Any]]:
 
 def blocks(rule: Any) -> list[str]:
     return [peer["ipBlock"]["cidr"] for peer in rule["to"]]
-
-
-DNS = {
-    "to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "169.254.20.10/32"}}],
-    "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
-}
 
 
 def test_what_no_policy_allows_is_denied(staging: Deployed) -> None:
@@ -544,29 +360,6 @@ def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
     assert all(rule["to"] for rule in without), "a rule without peers allows them all"
 
 
-def test_the_rotator_reaches_the_broker_dns_and_the_api_server_where_the_stack_says() -> None:
-    spec = policy_of(
-        on_kubernetes(", broker_cidrs: [203.0.113.0/24], api_server_cidrs: [10.96.0.1/32, 10.0.0.0/28]"), ROTATOR
-    )
-    dns, broker, api = spec["egress"]
-
-    assert dns == DNS
-    assert (ports(broker), blocks(broker)) == ([("TCP", 8883)], ["203.0.113.0/24"])
-    assert (ports(api), blocks(api)) == (
-        [("TCP", 443), ("TCP", 6443), ("TCP", 16443)],
-        ["10.96.0.1/32", "10.0.0.0/28"],
-    )
-    assert "ingress" not in spec or spec["ingress"] == []
-
-
-@pytest.mark.parametrize("host", ["mosquitto.plant.svc", "mosquitto.plant.svc.cluster.local"])
-def test_a_broker_in_the_cluster_is_reached_in_its_namespace(host: str) -> None:
-    deployed = on_kubernetes(host=host)
-
-    _, broker, _ = policy_of(deployed, SERVER)["egress"]
-    assert broker["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "plant"}}}]
-
-
 # Outputs
 
 
@@ -579,16 +372,6 @@ def test_readers_are_declared_as_the_api_server_names_them() -> None:
         CERTS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
         VERSIONS: (ROTATOR_USER, "oidc:alice@example.com"),
     }
-
-
-def test_the_trail_is_the_audit_policy_headed_by_who_is_declared_to_read(staging: Deployed) -> None:
-    policy = staging.exports["trail"]["policy"]
-
-    assert yaml.safe_load(policy) == yaml.safe_load(POLICY.read_text())
-    head = policy.removesuffix(POLICY.read_text())
-    assert f"#   {VERSIONS}: {ROTATOR_USER}\n" in head
-    assert all(line.startswith("#") for line in head.splitlines())
-    assert staging.exports["trail"]["gap"] == staging.exports["gaps"]["trail of every read"]
 
 
 @pytest.mark.parametrize(("seconds", "accepted"), [(179, False), (180, True)])

@@ -14,8 +14,6 @@ import yaml
 
 from components import catalogue
 from components.kubernetes.operators import (
-    LIFE,
-    RENEW_BEFORE,
     client_certificate,
     secret_store,
     synced_secret,
@@ -44,17 +42,7 @@ PUBLISHED = {
 """kind -> the Go module that its definition lies in, and where. Fetched once; Go checks and keeps it."""
 
 OBJECTS = [
-    client_certificate(CertificateIssuer(kind="ClusterIssuer", name="plant-ca"), "staging"),
-    client_certificate(CertificateIssuer(kind="Issuer", name="plant-ca"), "x" * 100),
-    secret_store(
-        {
-            "aws": {
-                "service": "SecretsManager",
-                "region": "eu-central-1",
-                "auth": {"jwt": {"serviceAccountRef": {"name": "coreflux-mcp-sync"}}},
-            }
-        }
-    ),
+    client_certificate(CertificateIssuer(kind="ClusterIssuer", name="plant-ca"), "x" * 100),
     secret_store(
         {
             "azurekv": {
@@ -82,29 +70,9 @@ OBJECTS = [
             }
         }
     ),
-    secret_store(
-        {
-            "vault": {
-                "server": "https://vault.example.com:8200",
-                "path": "coreflux-mcp-prod",
-                "version": "v2",
-                "auth": {
-                    "jwt": {
-                        "path": "coreflux-mcp-prod-jwt",
-                        "role": "coreflux-mcp-prod-server",
-                        "kubernetesServiceAccountToken": {
-                            "serviceAccountRef": {"name": "coreflux-mcp-sync"},
-                            "audiences": ["vault"],
-                            "expirationSeconds": 600,
-                        },
-                    }
-                },
-            }
-        }
-    ),
     synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt"),
-    synced_secret(catalogue.client_cert(), "coreflux-mcp/prod/client-cert"),
 ]
+"""Those of AWS are in tests/stacks/test_aws_elsewhere.py, too."""
 
 
 @cache
@@ -144,12 +112,6 @@ def test_a_real_api_server_that_has_the_definitions_takes_each_object_and_no_fie
             client.apply(resource(metadata=at, spec={**made.spec, "rotateEvery": "1h"}), force=True)
 
 
-def test_a_certificate_is_renewed_at_two_thirds_of_its_life() -> None:
-    hours = {text: int(text.removesuffix("h")) for text in (LIFE, RENEW_BEFORE)}
-
-    assert 1 - hours[RENEW_BEFORE] / hours[LIFE] == pytest.approx(2 / 3)
-
-
 @pytest.mark.parametrize(
     ("secret", "name", "keys"),
     [
@@ -158,8 +120,6 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life() -> None:
             "coreflux-mcp-secrets-mqtt",
             {"username": "mqtt-user", "password": "mqtt-password"},
         ),
-        (catalogue.agent_key("prod", 180, None), "coreflux-mcp-secrets-agent-key", {"api-key": "api-key"}),
-        (catalogue.http_token(), "coreflux-mcp-secrets-http-token", {"token": "http-token"}),
         (catalogue.client_cert(), "coreflux-mcp-certs", {field: field for field in CERTIFICATE_FILES}),
         (
             catalogue.declared("db", ("url", "user"), (Reader.SERVER,), 90),

@@ -15,17 +15,15 @@ import pytest
 from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
-from lightkube.resources.core_v1 import Secret
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, StoreError, UnreachableError
-from secretops.manifest import Delivered, KubernetesStore
 from secretops.stores import leases
 from secretops.stores.kubernetes import KubernetesVersionStore
-from secretops.stores.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.stores.kubernetes.api import PATIENCE_SECONDS
 from secretops.stores.kubernetes.lease import INSTANCE, Timing
-from secretops.stores.kubernetes.secrets import LABELS, MOST_BYTES, PREFIX
+from secretops.stores.kubernetes.secrets import MOST_BYTES, PREFIX
 from secretops.values import Value, new_password
 from tests.unit.memory_cluster import FIELDS, Clock, InMemory, quick, refused
 
@@ -98,22 +96,6 @@ def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMem
     assert place.keeps(old["password"]) == []
 
 
-def test_a_retry_after_is_honored(place: InMemory, clock: Clock) -> None:
-    place.client.headers = {"Retry-After": "7"}
-    place.client.answer = lambda _verb, _name: 429 if len(place.client.asked) == 1 else None
-    assert place.open().versions("it").all == ()
-    assert clock.slept == [7.0]
-
-
-def test_a_conflict_at_every_write_is_an_error_and_nothing_is_overwritten(place: InMemory) -> None:
-    publish(place.open(), "v1")
-    before = place.data(place.VERSIONS)
-    place.client.answer = lambda verb, _name: 409 if verb == "update" else None
-    with pytest.raises(StoreError, match="times in a row"):
-        publish(place.open(), "v2")
-    assert place.data(place.VERSIONS) == before
-
-
 @pytest.mark.parametrize(
     ("code", "verb", "match"),
     [
@@ -146,22 +128,7 @@ def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> No
     assert value["password"] not in str(caught.value)
 
 
-def test_an_answer_that_is_no_kubernetes_object_is_an_error(place: InMemory) -> None:
-    place.client.answer = lambda _verb, _name: ValueError("<html>")
-    with pytest.raises(StoreError, match="no Kubernetes API"):
-        place.open().versions("it")
-
-
 # What a Secret holds, and what else is in it
-
-
-def test_an_operators_first_write_makes_every_secret_empty_and_labelled(place: InMemory) -> None:
-    places = {**place.location.delivered, "cert": Delivered(name="certs", keys={"a": "a"})}
-    place.open(place.location.model_copy(update={"delivered": places})).add("broker-admin", version("v1"), make())
-    for name in (place.VERSIONS, place.DELIVERED, "certs"):
-        made = place.client.objects[("Secret", name)]
-        assert (made.type, made.metadata.labels) == ("Opaque", LABELS)
-        assert bool(made.data) is (name == place.VERSIONS)
 
 
 def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemory) -> None:
@@ -171,17 +138,13 @@ def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemor
     with pytest.raises(StoreError, match="Secret versions would hold"):
         store.add("it", version("v2"), make(password="p" * MOST_BYTES))
     assert place.data(place.VERSIONS) == before
-    second = make(password="p" * (MOST_BYTES // 2))
-    store.add("it", version("v3"), second)
+    store.add("it", version("v3"), make(password="p" * (MOST_BYTES // 2)))
     kept = store.versions("it")
     place.set(place.DELIVERED, {"mine": b"m" * (MOST_BYTES // 2)})
     with pytest.raises(StoreError, match="Secret delivered would hold"):
         store.publish("it", "v3", NOW)
     assert store.versions("it") == kept
     assert place.delivered() == dict(first)
-    place.set(place.DELIVERED, {"mine": None})
-    store.publish("it", "v3", NOW)
-    assert place.delivered() == dict(second)
 
 
 def test_a_persons_own_keys_and_notes_survive_every_version_and_the_purge(place: InMemory) -> None:
@@ -237,31 +200,6 @@ def test_a_value_that_was_there_before_secretops_is_not_overwritten(place: InMem
     assert place.delivered() == dict(adopted)
 
 
-def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(place: InMemory) -> None:
-    value = publish(place.open(), "v1")
-    keys = {"username": "user", "password": "it-password"}
-    renamed = place.location.model_copy(update={"delivered": {"it": Delivered(name=place.DELIVERED, keys=keys)}})
-    place.open(renamed).settle("it", NOW)
-    given = {"it-version": b"v1", "user": value["username"].encode(), "it-password": value["password"].encode()}
-    assert place.data(place.DELIVERED) == given
-    moved = place.location.model_copy(update={"delivered": {"it": Delivered(name="elsewhere", keys=keys)}})
-    place.open(moved).settle("it", NOW)
-    assert (place.data("elsewhere"), place.data(place.DELIVERED)) == (given, {})
-    place.open(place.location.model_copy(update={"delivered": {}})).settle("it", NOW)
-    assert place.data("elsewhere") == {}
-    place.open().settle("it", NOW)
-    assert place.delivered() == dict(value)
-
-
-def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(place: InMemory) -> None:
-    value = publish(place.open(), "v1")
-    without = place.open(KubernetesStore(namespace="plant", versions=place.VERSIONS, lease=place.LEASE))
-    assert without.kept() == ("it",)
-    without.forget("it")
-    assert not place.keeps(value["password"])
-    assert without.kept() == ()
-
-
 def test_what_does_not_read_is_an_error_and_left(place: InMemory) -> None:
     publish(place.open(), "v1")
     place.set(place.VERSIONS, {"it.v1": b'{"password": "cut sho'})
@@ -298,14 +236,6 @@ def test_the_last_journal_entry_is_kept_and_a_rotators_entries_are_its_log(
     assert place.open().versions("it").current, "what it stands beside is untouched"
 
 
-def test_a_journal_that_cannot_be_kept_hides_no_error_of_a_step(
-    place: InMemory, caplog: pytest.LogCaptureFixture
-) -> None:
-    place.client.answer = lambda _verb, _name: 403
-    place.open().journal.write(entry())
-    assert "secrets/versions" in caplog.text
-
-
 # The lease
 
 DEAD = Timing(duration=1, renew=1000, look=0.01)
@@ -336,37 +266,6 @@ def test_a_holder_that_does_not_renew_is_followed_and_writes_no_more(place: InMe
     assert (spec.holderIdentity, spec.leaseTransitions) == ("", 2), "the first gave nothing back"
 
 
-def test_a_holder_that_could_not_renew_and_was_not_followed_goes_on(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, now = place.open(timing=DEAD), [leases.awake_or_not()]
-    monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])
-    with store.lease("late"):
-        held = place.lease().spec
-        assert held
-        assert held.renewTime
-        now.append(now[-1] + DEAD.trusted + 0.1)  # as long as it rests on its last renewal
-        publish(store, "v1")
-        renewed = place.lease().spec
-        assert renewed
-        assert renewed.renewTime
-        assert renewed.renewTime > held.renewTime
-
-
-def test_a_label_that_somebody_puts_on_a_held_lease_takes_nothing_from_its_holder(place: InMemory) -> None:
-    store = place.open()
-    with store.lease("it"):
-        lease = place.client.get(Lease, place.LEASE)
-        lease.metadata.labels = {"mine": "yes"}
-        place.client.replace(lease)
-        store.confirm()
-        publish(store, "v1")
-    final = place.lease()
-    assert final.spec
-    assert final.metadata
-    assert (final.spec.holderIdentity, final.metadata.labels) == ("", {"mine": "yes"})
-
-
 @pytest.mark.parametrize(
     ("label", "instance"),
     [("coreflux-mcp-prod", "coreflux-mcp-staging"), (None, "coreflux-mcp-staging"), ("coreflux-mcp-prod", "")],
@@ -384,16 +283,6 @@ def test_where_the_lease_is_another_stacks_nothing_is_written(
     own = place.open(place.location.model_copy(update={"instance": label or ""}))
     with own.lease("it"):
         publish(own, "v1")
-
-
-def test_a_lease_that_secretops_makes_itself_is_the_stacks_own(place: InMemory) -> None:
-    with place.open(place.location.model_copy(update={"instance": "coreflux-mcp-staging"})).lease("it"):
-        metadata = place.lease().metadata
-        assert metadata
-        assert metadata.labels == {**LABELS, INSTANCE: "coreflux-mcp-staging"}
-    other = place.open(place.location.model_copy(update={"instance": "coreflux-mcp-prod"}))
-    with pytest.raises(StoreError, match="is of coreflux-mcp-staging"), other.lease("it"):
-        pass
 
 
 def test_a_holder_that_was_followed_during_a_read_is_not_given_its_value(
@@ -427,26 +316,6 @@ def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMe
             store.confirm()
 
 
-def test_a_renewal_that_took_so_long_that_it_may_be_over_is_made_again(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unhurried = Timing(duration=3600, renew=3600, look=0.1)
-    store, write, now = place.open(timing=unhurried), Api.write, [leases.awake_or_not()]
-    monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])
-
-    def slowly_at_first(self: Api, thing: Secret, **patience: float) -> Secret | None:
-        done = write(self, thing, **patience)
-        if len(now) == 1:
-            now.append(now[-1] + unhurried.trusted + 1)
-            place.take_over()
-        return done
-
-    with store.lease("slow"):
-        monkeypatch.setattr(Api, "write", slowly_at_first)
-        with pytest.raises(StoreError, match="the follower has changed it"):
-            store.confirm()
-
-
 def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: InMemory) -> None:
     place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace="plant")))
     with place.open().lease("it"):
@@ -457,9 +326,3 @@ def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: InMemory) ->
     spec = place.lease().spec
     assert spec
     assert spec.holderIdentity == ""
-
-
-def test_a_lease_that_is_always_in_conflict_is_an_error(place: InMemory) -> None:
-    place.client.answer = lambda verb, _name: 409 if verb != "get" else None
-    with pytest.raises(StoreError, match="times in a row"), place.open().lease("it"):
-        pass

@@ -8,16 +8,16 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.swarm import deployer, names, service
+from components.swarm import deployer, service
 from secretops.errors import UnreachableError
 from secretops.launcher.listening import Names as HostNames
 from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
 from secretops.manifest import Manifest, SwarmStore
-from secretops.trails.swarm import CHANGES, INTO_CONTAINER
+from settings import ConfigurationError
 from tests.unit.harness import Deployed, ca_file, deploy
-from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
+from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, refusals, spec
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +70,6 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
 
 
 # The trail
-
-
-def test_the_trails_query_asks_for_what_audit_reads_and_ends(prod: Deployed) -> None:
-    """By no label: dockerd compares one with what an event has itself, and those of a Swarm have names alone."""
-    query = prod.exports["trail"]["query"].split()
-    asked = {word.removeprefix("event=") for word in query if word.startswith("event=")}
-
-    assert asked == CHANGES | INTO_CONTAINER
-    assert {word for word in query if word.startswith("--")} == {"--since", "--until", "--format", "--filter"}
-    assert not [word for word in query if word.startswith(("label=", "type="))]
 
 
 # The secrets of the service
@@ -222,26 +212,6 @@ def test_unless_told_otherwise_its_network_is_encrypted_and_nobody_outside_reach
     assert "ports" not in service_of(prod, SERVER)["endpointSpec"]
 
 
-def test_ingress_gives_it_one_address_and_one_port_of_every_node() -> None:
-    deployed = on_swarm(server=", publish: ingress, port: 8000, replicas: 1, allowed_hosts: [mcp.example.com]")
-
-    endpoint = service_of(deployed, SERVER)["endpointSpec"]
-    assert endpoint["mode"] == "vip", "Docker publishes no other by ingress"
-    assert endpoint["ports"] == [
-        {"protocol": "tcp", "targetPort": 8080, "publishedPort": 8000, "publishMode": "ingress"}
-    ]
-    assert deployed.exports["server"] == "http://mcp.example.com:8000/mcp"
-
-
-def test_the_ca_file_is_a_config_whose_name_says_its_content(prod: Deployed, ca: Path) -> None:
-    config = prod.resources["server-ca"].inputs
-    (given,) = spec(prod, SERVER)["configs"]
-
-    assert config["dataRaw"] == ca.read_text()
-    assert config["name"] == names.names_of("prod").config("ca", ca.read_text())
-    assert (given["fileName"], given["configName"]) == (spec(prod, SERVER)["env"]["MQTT_CA_CERT"], config["name"])
-
-
 # The rotator
 
 
@@ -258,26 +228,43 @@ def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifes
     assert everything.exports["schedule"]["turn_on"] == ""
 
 
-def test_the_rotators_manifest_is_the_stacks_with_the_paths_of_its_container(everything: Deployed) -> None:
-    given = {one["fileName"]: one["configName"] for one in spec(everything, ROTATOR)["configs"]}
-    told = Manifest.model_validate_json(everything.resources["rotator-manifest"].inputs["dataRaw"])
-    manifest, _ = manifest_of(everything)
-
-    assert spec(everything, ROTATOR)["env"]["SECRETOPS_MANIFEST"] in given
-    assert told.broker.ca_file in given
-    assert told.model_copy(update={"broker": manifest.broker}) == manifest
+# What a stack file may not say
 
 
-# Names
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        (", publish: ingress", ("server.port: missing", "one port of every node", "add port")),
+        (
+            ", publish: ingress, port: 8000",
+            ("server.replicas: 2", "an MCP session lives in one replica", "write replicas: 1"),
+        ),
+        (", publish: host, port: 8000", ("server.port: 8000", "two can't listen on one port", "take port out")),
+        (", port: 8000", ("server.port: 8000", "no port of a node is the server's", "take port out")),
+        (", log_driver: {name: none}", ("server.log_driver.name", "one of local", "")),
+    ],
+)
+def test_a_server_is_refused(server: str, told: tuple[str, str, str]) -> None:
+    assert any(all(part in one for part in told) for one in refusals(server=server))
 
 
-def test_a_name_leaves_room_for_the_longest_of_the_guides_own_secrets() -> None:
-    made = names.names_of("production-of-the-second-plant")
+def test_a_credential_of_a_log_driver_is_refused_and_not_repeated() -> None:
+    found = refusals(server=", log_driver: {name: gelf, options: {gelf-token: not-shown}}")
 
-    assert len(made.base) <= names.BASE_LIMIT
-    assert len(made.longest("broker-admin", "username")) <= names.NAME_LIMIT
-    assert len(made.longest("client-cert", "client.crt")) <= names.NAME_LIMIT
-    assert made != names.names_of("production-of-the-second-planT")
+    assert found
+    assert not any("not-shown" in one for one in found)
 
 
-# What it imports
+def test_a_grace_that_ends_before_the_last_replica_is_replaced_is_refused() -> None:
+    (told,) = refusals(rotation="{grace_seconds: 200}")
+
+    assert told.startswith("rotation.grace_seconds: 200 with 2 replicas at least 210")
+    file_on_swarm(rotation="{grace_seconds: 210}").parse("prod")
+
+
+def test_a_brokers_host_that_is_each_containers_own_is_refused() -> None:
+    file = file_on_swarm()
+    file.entries["broker"] = '{"kind": "coreflux", "host": "127.9.9.9"}'
+
+    with pytest.raises(ConfigurationError, match=r"broker\.host: 127\.9\.9\.9 with server swarm"):
+        file.parse("prod")

@@ -5,28 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pytest
 
-from secretops.stores.swarm.daemon import address_of
 from tests.unit.harness import Deployed, deploy
-from tests.unit.swarm_stack import SERVER, file_on_swarm, on_swarm
-
-
-def test_pulumi_and_secretops_talk_to_one_manager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "ssh://manager.example.com")
-
-    assert on_swarm().resources["swarm"].inputs["host"] == address_of() == "ssh://manager.example.com"
-
-
-def test_a_context_that_is_not_there_is_told_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setenv("DOCKER_CONTEXT", "no-such-context")
-
-    with pytest.raises(pulumi.RunError, match="there is no context no-such-context"):
-        on_swarm()
+from tests.unit.swarm_stack import file_on_swarm, on_swarm
 
 
 def test_an_up_without_a_manager_is_refused_before_anything_is_made(
@@ -38,18 +22,6 @@ def test_an_up_without_a_manager_is_refused_before_anything_is_made(
     with pytest.raises(pulumi.RunError, match=r"no Docker daemon answers at .*none\.sock\n[\s\S]*-> run it on"):
         deploy(file_on_swarm(), "prod", into=deployed)
     assert not deployed.resources
-
-
-def test_a_preview_without_a_manager_shows_what_is_to_be_made_and_says_that_none_was_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    warned: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", warned.append)
-
-    assert SERVER in deploy(file_on_swarm(), "prod", preview=True).resources
-    (said,) = warned
-    assert said.startswith("no manager was asked, and `up` needs one\nno Docker daemon answers at")
 
 
 def test_a_context_with_tls_is_refused_with_the_variables_that_lead_there(
@@ -86,48 +58,13 @@ def tls_context(config: Path, name: str, host: str) -> Path:
     return folder
 
 
-# A registry behind a login
-
-
-@pytest.fixture
-def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of a deployer who has logged in nowhere yet."""
+def test_the_provider_is_told_the_registrys_name_and_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     for name in ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path / "config.json"
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"auths": {"registry.example.com": {}}},
-        {"auths": {"https://registry.example.com/v1/": {}}},
-        {"credHelpers": {"registry.example.com": "pass"}},
-    ],
-)
-def test_the_provider_is_told_the_registrys_name_and_no_login(docker_config: Path, config: dict[str, Any]) -> None:
-    docker_config.write_text(json.dumps(config))
+    with pytest.raises(pulumi.RunError, match="no login at"):
+        on_swarm(server=", registry_login: true")
+    (tmp_path / "config.json").write_text('{"auths": {"registry.example.com": {}}}')
 
     deployed = on_swarm(server=", registry_login: true")
     assert json.loads(deployed.resources["swarm"].inputs["registryAuth"]) == [{"address": "registry.example.com"}]
-
-
-@pytest.mark.parametrize("config", ["", "[]", "{}", '{"auths": {"other.example.com": {}}}'])
-def test_who_has_no_login_there_is_told_how_to(docker_config: Path, config: str) -> None:
-    if config:
-        docker_config.write_text(config)
-
-    with pytest.raises(pulumi.RunError, match=r"no login at[\s\S]*docker login registry\.example\.com"):
-        on_swarm(server=", registry_login: true")
-
-
-def test_a_login_by_the_providers_own_variables_is_refused(
-    docker_config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    docker_config.write_text('{"auths": {"registry.example.com": {}}}')
-    monkeypatch.setenv("DOCKER_REGISTRY_PASS", "not-shown")
-
-    with pytest.raises(pulumi.RunError, match="DOCKER_REGISTRY_PASS is set") as refused:
-        on_swarm(server=", registry_login: true")
-    assert "not-shown" not in str(refused.value)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from secretops.errors import ExitCode, UsageError
+from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind, SwarmStore
 from secretops.operations.audit import View, audit
 
@@ -130,19 +130,3 @@ def test_the_daemons_own_health_check_and_other_services_containers_are_no_reads
     assert view.rows == []
     disguised = "exec_create: sh -c 'cat /run/secrets/api_key # -m secretops.entrypoints.health'"
     assert run(tmp_path, event("container", disguised, f"{SERVER}.1.x", **own)).exit_code is ExitCode.ATTENTION
-
-
-def test_own_records_say_who_read_which_secret_and_the_journal_beside_them_is_passed_over(tmp_path: Path) -> None:
-    entry = {"time": "2026-03-01T12:00:00+00:00", "secret": "mqtt", "version": "v", "step": "apply", "outcome": "done"}
-    view = run(tmp_path, record("read"), record("read", "stranger:0@x"), json.dumps(entry))
-    assert [(row.reader, row.given, row.declared) for row in view.rows] == [
-        ("stranger:0", True, False),
-        ("rotator:0", True, True),
-    ]
-    assert view.broken == 0
-
-
-def test_what_is_neither_is_told(tmp_path: Path) -> None:
-    for text in ("[]", '"x"', '{"Type": "secret"}', "no JSON", "1"):
-        with pytest.raises(UsageError, match="none of 1 lines is a record"):
-            run(tmp_path, text)

@@ -4,7 +4,6 @@ tests/stacks/test_swarm.py.
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from datetime import timedelta
@@ -15,17 +14,16 @@ import pytest
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
-from secretops.errors import ExitCode, StoreError, UnreachableError
+from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations import carrying, job
-from secretops.operations.job import ENTRYPOINT, NotStartedError
+from secretops.operations.job import ENTRYPOINT
 from secretops.operations.load import MANIFEST_FILE, load_of
 from secretops.operations.tasks import Tasks
 from secretops.stores.swarm.api import encoded
 from secretops.stores.swarm.names import INSTANCE, TASK
-from secretops.stores.swarm.rollout import STARTS
 from secretops.values import Value, new_password
-from tests.unit.memory_swarm import NEVER_RAN, NODE, InMemory, Outcome, V, in_memory, lead_to, publish, quick
+from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, publish, quick
 
 
 @pytest.fixture(autouse=True)
@@ -134,52 +132,6 @@ def test_a_command_ends_as_its_task_does(place: InMemory, code: ExitCode) -> Non
     assert left(place) == []
 
 
-def test_a_task_that_is_rejected_is_an_error_with_the_reason(place: InMemory) -> None:
-    place.engine.outcome = lambda _spec: Outcome(state="rejected", error="No such image: none")
-    with pytest.raises(StoreError, match="No such image: none"):
-        carried(place, "tick")
-    assert left(place) == []
-
-
-@pytest.mark.parametrize("failures", [1, STARTS])
-def test_a_container_that_the_daemon_does_not_start_is_started_again(place: InMemory, failures: int) -> None:
-    ends = [Outcome(state="failed", code=128, error=NEVER_RAN)] * failures
-    place.engine.outcome = lambda _spec: ends.pop() if ends else Outcome()
-    if failures < STARTS:
-        code, _, err = carried(place, "tick")
-        assert (code, b"started again" in err) == (ExitCode.DONE, True)
-    else:
-        with pytest.raises(NotStartedError):
-            carried(place, "tick")
-    assert (ends, left(place)) == ([], [])
-
-
-def test_a_task_that_does_not_start_in_time_is_given_up(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "START_SECONDS", 0.0)
-    place.engine.outcome = lambda _spec: Outcome(state="preparing")
-    with pytest.raises(UnreachableError, match="not started"):
-        carried(place, "tick")
-    assert left(place) == []
-
-
-def test_a_manager_that_takes_no_task_is_refused_before_anything_is_made(place: InMemory) -> None:
-    place.engine.availability = "pause"
-    with pytest.raises(StoreError, match="its availability is pause"):
-        carried(place, "tick")
-    assert left(place) == []
-
-
-def test_an_image_is_asked_for_with_the_operators_login(place: InMemory, tmp_path: Path) -> None:
-    word = new_password()
-    auth = base64.b64encode(f"us:{word}".encode()).decode()
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}}))
-    store = place.location.model_copy(update={"image": "registry.example/a:1"})
-    manifest = manifest_of(place).model_copy(update={"store": store})
-    assert carrying.carry(manifest, ("tick",), out=io.BytesIO(), err=io.BytesIO()) == ExitCode.DONE
-    (header,) = [sent["X-Registry-Auth"] for sent in place.engine.headers_sent if "X-Registry-Auth" in sent]
-    assert json.loads(base64.urlsafe_b64decode(header))["password"] == word
-
-
 def test_a_job_that_is_interrupted_tells_its_task_and_passes_on_its_last_word(
     place: InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,23 +174,3 @@ def test_what_a_killed_starter_left_is_removed_once_nobody_waits_for_it(place: I
     assert said.getvalue() == (b'{"operation": "read"}\n' if state == "complete" else b""), (
         "nobody else has the records"
     )
-
-
-def test_a_running_task_is_cleaned_by_nobody_and_cleared_by_a_purge(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job, "STOP_SECONDS", 0)
-    leave(place, state="running")
-    tasks_of(place, followed=-timedelta(days=1), begun=-timedelta(days=1)).clean()
-    assert len(left(place)) == 2
-    tasks_of(place).clear()
-    assert left(place) == []
-
-
-def test_a_supplied_value_that_another_service_uses_stops_a_purge(place: InMemory) -> None:
-    leave(place)
-    (id,) = (one["ID"] for one in place.engine.objects["secrets"].values())
-    template = {"ContainerSpec": {"Image": "x", "Secrets": [{"SecretID": id, "File": {"Name": "x"}}]}}
-    place.api.create("services", {"Name": "other", "TaskTemplate": template})
-    with pytest.raises(StoreError, match="a service uses it"):
-        tasks_of(place).clear()

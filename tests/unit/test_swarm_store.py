@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +12,11 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.access import this_actor
 from secretops.engine.state import Stage
-from secretops.errors import NotFoundError, StoreError, UnreachableError
-from secretops.manifest import SwarmFile
+from secretops.errors import StoreError, UnreachableError
 from secretops.stores.leases import Timing
 from secretops.stores.swarm import SwarmVersionStore, rollout
-from secretops.stores.swarm.api import Api, Kind
-from secretops.stores.swarm.book import Shelf
+from secretops.stores.swarm.api import encoded
+from secretops.stores.swarm.attached import Attached, attached, named
 from secretops.stores.swarm.records import LogRecords
 from secretops.stores.swarm.values import Elsewhere
 from tests.unit.memory_swarm import HOUR, NEVER_RAN, NOW, InMemory, V, in_memory, make, publish, quick, version
@@ -33,12 +30,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> InMemory:
     return in_memory(tmp_path)
-
-
-def from_outside(place: InMemory) -> SwarmVersionStore:
-    """The store of a process that is in no task."""
-    records = LogRecords(this_actor("operator"), reads=False)
-    return SwarmVersionStore(place.location, place.new_api(), values=Elsewhere(), records=records)
 
 
 @pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 of the tasks")])
@@ -88,35 +79,6 @@ def test_an_update_of_somebody_that_never_ends_is_not_written_over(
     assert place.delivered() == dict(value)
 
 
-def test_a_completed_update_is_not_delivered_while_a_task_has_the_old_list(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(place, V[1])
-    monkeypatch.setattr(rollout, "LONGEST_UPDATE", 0.05)
-    monkeypatch.setattr(rollout, "A_REPLICA", 0.0)
-    monkeypatch.setattr(type(place.engine), "_start", lambda *_: None)
-    with pytest.raises(UnreachableError):
-        publish(place, V[2])
-    current = place.open().versions("it").current
-    assert current
-    assert (current.id, current.published) == (V[2], None)
-    assert (place.open().astray("it") or "").startswith("1 of the tasks")
-
-
-def test_a_service_that_somebody_changed_since_is_decided_on_again(place: InMemory) -> None:
-    changed: list[str] = []
-
-    def change(_method: str, path: str) -> None:
-        if path.startswith("/services/") and not changed:
-            changed.append(path)
-            place.change(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Env=["A=1"]))
-
-    place.engine.before = change
-    value = publish(place, V[1])
-    assert place.delivered() == dict(value)
-    assert place.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=1"]
-
-
 def test_a_secret_that_somebody_attached_by_hand_is_refused(place: InMemory) -> None:
     value = publish(place, V[1])
     place.edit(value["password"], "of-another")
@@ -159,28 +121,6 @@ def test_a_version_is_kept_until_there_is_a_service_and_delivered_to_it_then(pla
     assert place.delivered() == dict(value)
 
 
-def test_secrets_that_a_killed_add_left_are_removed_and_their_number_is_never_given_again(place: InMemory) -> None:
-    publish(place, V[1])
-    lost, kept = make(), set[str]()
-    for moment in itertools.count():
-        before = {one.id for one in place.open().versions("it").all}
-        name = V[moment % 8 + 2]
-        was_killed = place.killed_at(functools.partial(place.open().add, "it", version(name), lost), moment)
-        place.open().settle("it", NOW)
-        versions = place.open().versions("it")
-        if {one.id for one in versions.all} == before:
-            assert [each for each in place.keeps(lost["password"]) if versions.pending is None] == []
-        else:
-            assert dict(place.open().read("it", name, purpose="test")) == dict(lost)
-            place.open().discard("it", name)
-        new = set(place.named()) - kept
-        assert not any(each.startswith(f"{place.name}-it-v") and each in kept for each in new)
-        kept |= new
-        if not was_killed:
-            break
-    assert moment >= 12, "reserve, four secrets, the book: before and after each"
-
-
 def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(place: InMemory) -> None:
     value = publish(place, V[1])
     place.api.remove("configs", place.location.book)
@@ -209,14 +149,6 @@ def test_a_book_of_another_stack_is_not_written(place: InMemory) -> None:
             act()
 
 
-def test_no_book_is_begun_in_a_swarm_that_has_nothing_of_the_stack(place: InMemory) -> None:
-    place.remove_service()
-    store = place.open()
-    with store.lease("tick"), pytest.raises(StoreError, match=r"no service[\s\S]*DOCKER_HOST"):
-        store.add("it", version(V[1]), make())
-    assert place.api.get(f"/configs/{place.location.book}") is None
-
-
 def test_who_was_followed_writes_no_more(place: InMemory) -> None:
     value = publish(place, V[1])
     slow = Timing(duration=0.3, renew=1000, look=0.05)
@@ -232,49 +164,6 @@ def test_who_was_followed_writes_no_more(place: InMemory) -> None:
             with pytest.raises(StoreError, match=r"not ours any more: its follower"):
                 act()
     assert place.delivered() == dict(value)
-
-
-def test_a_secret_that_a_service_uses_is_kept_until_it_does_not(place: InMemory) -> None:
-    publish(place, V[1])
-    first = place.listed()
-    publish(place, V[2])
-    place.open().mark("it", V[1], retired=NOW)
-    assert not {each["SecretName"] for each in first} & set(place.named())
-    second = place.listed()
-    other = {"Name": f"{place.name}-other", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": second}}}
-    place.api.create("services", {**other, "Mode": {"Replicated": {"Replicas": 0}}})
-    try:
-        publish(place, V[3])
-        place.open().mark("it", V[2], retired=NOW)
-        assert {each["SecretName"] for each in second} <= set(place.named())
-    finally:
-        place.api.remove("services", f"{place.name}-other")
-    place.open().settle("it", NOW)
-    assert not {each["SecretName"] for each in second} & set(place.named())
-
-
-def test_the_last_purge_removes_the_book_while_it_has_the_lease_and_nothing_is_left(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    publish(place, V[1])
-    store, remove, holders = place.open(), Api.remove, list[str]()
-
-    def removed(api: Api, kind: Kind, name: str) -> bool:
-        if kind == "configs":
-            term = Shelf(place.api, place.location).read().term
-            holders.append(term.holder if term else "nobody")
-        return remove(api, kind, name)
-
-    monkeypatch.setattr(Api, "remove", removed)
-    with store.lease("purge"):
-        store.forget("it")
-    assert holders == ["purge"], "whoever else came would lose what they write"
-    assert "lease" not in caplog.text
-    assert place.named() == {}
-    assert place.api.get(f"/configs/{place.location.book}") is None
-    place.remove_service()
-    with place.open().lease("purge"):
-        assert place.open().kept() == ()
 
 
 def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> None:
@@ -301,34 +190,10 @@ def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> 
     assert place.named() == {}
 
 
-def test_a_purge_from_outside_is_recorded_with_who_did_it(place: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
-    publish(place, V[1])
-    from_outside(place).forget("it")
-    (line,) = capsys.readouterr().err.splitlines()
-    told = json.loads(line)
-    assert (told["actor"], told["operation"], told["secret"], told["version"], told["purpose"]) == (
-        this_actor("operator"),
-        "delete",
-        "it",
-        "all",
-        "purge",
-    )
-
-
-def test_a_pending_version_whose_secrets_somebody_removed_is_not_published(place: InMemory) -> None:
-    value = publish(place, V[1])
-    place.open().add("it", version(V[2]), make())
-    for name in place.named():
-        if "-v2" in name:
-            place.api.remove("secrets", name)
-    with pytest.raises(NotFoundError):
-        place.open().publish("it", V[2], NOW)
-    assert place.delivered() == dict(value)
-
-
 def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemory) -> None:
     publish(place, V[1])
-    outside = from_outside(place)
+    records = LogRecords(this_actor("operator"), reads=False)
+    outside = SwarmVersionStore(place.location, place.new_api(), values=Elsewhere(), records=records)
     for act in (lambda: outside.read("it", V[1], purpose="test"), lambda: outside.add("it", version(V[2]), make())):
         with pytest.raises(StoreError, match="run as such a task"):
             act()
@@ -340,13 +205,25 @@ def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemo
     assert place.open().versions("it").pending is None
 
 
-def test_a_file_that_the_stack_names_otherwise_is_moved_there(place: InMemory) -> None:
-    value = publish(place, V[1])
-    files = {"password": SwarmFile(name="elsewhere", mode=0o440)}
-    place.open(place.location.model_copy(update={"delivered": {"it": files}})).settle("it", NOW)
-    texts = place.engine.texts
-    found = {each["File"]["Name"]: texts[each["SecretName"]] for each in place.listed()}
-    assert found == {"elsewhere": value["password"], "it-version": V[1]}
-    assert {(one["File"]["UID"], one["File"]["Mode"]) for one in place.listed()} == {("10001", 0o440), ("10001", 0o400)}
-    place.open(place.location.model_copy(update={"delivered": {}})).settle("it", NOW)
-    assert place.listed() == []
+# What the program is told of a service's secrets
+
+
+def attach(place: InMemory, name: str, file: str) -> dict[str, Any]:
+    id = place.api.create("secrets", {"Name": name, "Data": encoded(b"text")})
+    return {"SecretID": id, "SecretName": name, "File": {"Name": file, "UID": "10001", "GID": "10001", "Mode": 0o400}}
+
+
+def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(place: InMemory) -> None:
+    password, login = attach(place, "a-v1", "mqtt_password"), attach(place, "a-v1-longer", "/run/secrets/login/server")
+    place.set_list([password, login])
+    other, one = attached(place.name, place.api)
+    assert other.file_name == "/run/secrets/login/server"
+    assert one == Attached(
+        secret_id=password["SecretID"],
+        secret_name="a-v1",  # nosec B106 - a secret's name
+        file_name="mqtt_password",
+        uid="10001",
+        gid="10001",
+        mode=0o400,
+    )
+    assert named("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one
