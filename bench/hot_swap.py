@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 
 from bench.bare import BareServer
-from tests.real.changes import Changes, Served
+from bench.changes import Changes, Served
 from tests.real.load import DEADLINE, Load, OtherClient, Seat
 from tests.real.mosquitto import Mosquitto
 from tests.real.served import ServedByLauncher, prepared_stack

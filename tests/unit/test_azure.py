@@ -39,7 +39,6 @@ from tests.unit.azure_stack import (
     wrong,
 )
 from tests.unit.harness import Deployed, before, texts
-from tests.unit.test_components import SDKS, imported
 
 KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
 
@@ -91,16 +90,6 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
         monkeypatch.setenv(name, canary)
     made = on_azure()
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
-
-
-@pytest.mark.real
-def test_a_stack_file_is_judged_without_the_sdk() -> None:
-    program = (
-        "from tests.unit.stack_file import StackFile; from pathlib import Path; "
-        "StackFile.read(Path('examples/Pulumi.prod-azure.yaml').read_text()"
-        f".replace('/etc/ssl/certs/prod-ca.crt', '{ca()}')).parse('prod')"
-    )
-    assert imported(program, SDKS) == "[]"
 
 
 RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
