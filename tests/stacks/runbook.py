@@ -93,7 +93,7 @@ class Clone:
         """Run lines as a person does in the clone, with the environment active once it is there."""
         activate = ". .venv/bin/activate" if (self.folder / ".venv/bin/activate").exists() else ":"
         script = "\n".join(["set -e", activate, *lines])
-        out = ("PULUMI", "VIRTUAL_ENV", *self.without)
+        out = ("PULUMI", "VIRTUAL_ENV", "MAKE", *self.without)  # also where make runs the tests
         kept = {name: text for name, text in os.environ.items() if not name.startswith(out)}
         terminal, shells = pty.openpty()
         try:
