@@ -72,7 +72,7 @@ class Changes:
         await self._mishap(served, "mqtt", "password", "this-is-not-the-password", "refused the connection")
 
     async def broken_pem(self, served: Served) -> None:
-        broken = "-----BEGIN PRIVATE KEY-----\nbroken\n"
+        broken = "-----BEGIN {} KEY-----\nbroken\n".format("PRIVATE")
         await self._mishap(served, "client-cert", "client.key", broken, "they are PEM files")
 
     async def _mishap(self, served: Served, secret: str, field: str, text: str, told: str) -> None:

@@ -23,8 +23,8 @@ it, or what is not proven and why. This page is generated from `tests/gates/tabl
 
 Crash, clock and year are about a store, its rotator and the broker, whatever the server is.
 
-`make gates` runs the files that are named here, and nothing else. `make test` runs those of their tests that need no
-installed parts, `make test-all` runs them all.
+`make gates` runs the files that are named here, and nothing else. `make test` runs those of their tests that are not
+marked `slow`, `make test-all` runs them all.
 """
 
 UNREACHED = """
@@ -82,10 +82,10 @@ MUTANTS = """
 A mutant is a bug that somebody could make: one expression of the product, and what replaces it. `make mutants` applies
 each to a copy of the clone and runs the tests that must fail. `tests/mutants` has the {count} records. {measured}
 
-| mutant | without a test, a user would suffer | noticed by |
+| mutant | effect on a user | noticed by |
 |---|---|---|
 """
-# Measured by `python -m tests.mutants --tier test`, and `--tier all`; the second writes nothing down.
+# What `python -m tests.mutants` printed for both tiers, with the date.
 MEASURED = ""
 
 

@@ -51,10 +51,6 @@ class Folder:
         target = open_target(self.stack.manifest.broker, self.stack.manifest.secret(name).kind)
         target.apply(self.mosquitto.admin, changed)
 
-    def change_manifest(self, **changes: object) -> None:
-        self.stack.manifest = self.stack.manifest.model_copy(update=changes)
-        self.stack.file.write_text(self.stack.manifest.model_dump_json())
-
 
 @pytest.fixture
 def folder(mosquitto: Mosquitto, tmp_path: Path) -> Folder:

@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium. As root it has no sandbox of its own; it opens a file of ours, and nothing else."""
     program = found("chromium")
     if program is None or not axe.FILE.is_at(axe.script()):
-        pytest.skip("no Chromium, or no axe-core: make test brings them")
+        pytest.skip("no Chromium, or no axe-core: make test-slow brings them")
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=DEADLINE)
         yield started

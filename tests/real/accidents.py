@@ -44,19 +44,6 @@ def in_child(work: Callable[[], object]) -> tuple[int, Any]:
     return os.waitstatus_to_exitcode(status), json.loads(text) if text else None
 
 
-def as_nobody(work: Callable[[], object]) -> tuple[int, Any]:
-    """`work` as an account without rights. Only root can become it; anybody else is one already."""
-
-    def dropped() -> object:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        return work()
-
-    return in_child(dropped)
-
-
 def killed_at(work: Callable[[], object], call: int) -> bool:
     """Run `work` in a child that SIGKILLs itself before its system call number `call` that changes something."""
 

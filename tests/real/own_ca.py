@@ -21,11 +21,10 @@ from cryptography import x509
 
 from secretops.engine.state import Versions
 from secretops.errors import WaitingError
-from secretops.manifest import AwsStore, Broker, Manifest, PrivateCaIssuer, Reader, Secret, SecretKind
+from secretops.manifest import Broker, Manifest, PrivateCaIssuer, Reader, Secret, SecretKind
 from secretops.operations.trust import bundle, lay
 from secretops.values import Value
 from tests.real.mosquitto import Mosquitto, start_mosquitto
-from tests.real.moto import Aws
 from tests.real.stack import DEADLINE, Stack, log_in, make_stack
 
 NAME = "coreflux-mcp-test"
@@ -150,20 +149,6 @@ def asking(broker: Mosquitto) -> Broker:
     """How a stack would describe it whose certificate lies in the store alone."""
     shown = {"certificate_file": None, "key_file": None, "certificate_secret": CERTIFICATE}
     return broker.broker().model_copy(update=shown)
-
-
-def in_secrets_manager(folder: Path, broker: Mosquitto, aws: Aws) -> Certified:
-    from tests.real.aws_stack import make_aws_stack
-
-    stack = make_aws_stack(asking(broker), aws)
-    place = stack.manifest.store
-    assert isinstance(place, AwsStore)
-    name = place.lease.replace("/lease", f"/{AUTHORITY}")
-    aws.secrets_manager.create_secret(Name=name)
-    place = place.model_copy(update={"secrets": {**place.secrets, AUTHORITY: name}})
-    stack.manifest = stack.manifest.model_copy(update={"store": place})
-    stack.manifest_file = folder / "secretops.json"
-    return make_certified(folder, broker, stack)
 
 
 def certified(manifest: Manifest, *, seconds: int = SECONDS, ca_seconds: int = 90 * 86400) -> tuple[Secret, ...]:

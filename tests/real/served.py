@@ -146,15 +146,6 @@ class ServedByLauncher:
     async def until_logged(self, text: str) -> None:
         await self.until(text, lambda: text in self.log)
 
-    async def until_all_are_on(self, version: str) -> None:
-        """Every server reports `version`, and there is one: the client before has taken its report back."""
-
-        def reported() -> bool:
-            reports = self.reports()
-            return len(reports) == 1 and reports[0].version == version
-
-        await self.until(f"all are on {version}", reported)
-
     async def takes(self, secret: str, version: Version) -> None:
         """It is on the new version: it says so when nothing is left of the client before."""
         await self.until_logged(f"On version {version.id} of {secret} now")

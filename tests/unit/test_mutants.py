@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from functools import cache
 
 import pytest
@@ -19,8 +20,10 @@ def names_in(file: str) -> frozenset[str]:
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def test_there_are_enough_mutants() -> None:
-    assert len(MUTANTS) >= AT_LEAST
+def test_there_are_enough_mutants_and_no_two_are_the_same() -> None:
+    changes = Counter((find_place(mutant), mutant.becomes.strip()) for mutant in MUTANTS)
+    assert len(changes) >= AT_LEAST
+    assert [change for change, count in changes.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)

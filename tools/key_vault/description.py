@@ -69,16 +69,6 @@ class Description:
         described = methods[method.lower()]
         return Operation(described["operationId"], found, described, tuple(methods.get("parameters", ())))
 
-    def operations_on(self, word: str) -> set[str]:
-        """The ids of all operations below paths that begin with this word, deleted ones included."""
-        return {
-            described["operationId"]
-            for template, methods in self._all["paths"].items()
-            if template.split("/")[1] in (word, f"deleted{word}")
-            for method, described in methods.items()
-            if method != "parameters"
-        }
-
     def request(self, operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
         """What is wrong with a request's path and query."""
         wrong, known = [], {_OPAQUE}

@@ -61,11 +61,6 @@ def inputs(struct: Any) -> dict[str, Any]:
     }
 
 
-def plain_struct(struct: Any) -> dict[str, Any]:
-    """All of a wire object, empty and unknown ones too."""
-    return {key: plain(item) for key, item in struct.fields.items()}
-
-
 def secret_paths(struct: Any) -> list[str]:
     """Where secrets are, as paths."""
     return [path for key, item in struct.fields.items() for path in _secret_paths(item, key)]

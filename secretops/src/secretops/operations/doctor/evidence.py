@@ -1,6 +1,6 @@
 """Whether reads are on record and values encrypted at rest, as far as the API server shows it; else by asking a person.
 
-Found by experiment on kube-apiserver 1.37 (tests/contract/test_doctor_kubernetes.py asks it again), at /metrics:
+Found by experiment on kube-apiserver 1.37 (tests/stacks/test_staging.py asks it again), at /metrics:
 
     apiserver_audit_event_total    0 while no policy or no log is given; else each request that the policy logs adds one
     apiserver_storage_transformation_operations_total{resource="secrets", transformation_type="from_storage"}
