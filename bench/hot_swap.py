@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -120,8 +121,16 @@ async def _scenario(
         fed=other.fed,
         unread=len(load.unread()),
         seconds=load.seconds,
-        effects=[Effect(name, load.longest_gap(begin, end), failed) for name, begin, end, failed in windows],
+        effects=[Effect(name, _longest_gap(load, begin, end), failed) for name, begin, end, failed in windows],
     )
+
+
+def _longest_gap(load: Load, begin: float, end: float) -> float:
+    """Return the longest time in seconds that a client had no good answer, from begin to end."""
+    gaps = (
+        after - before for times in load.answered for before, after in itertools.pairwise(times) if begin < after <= end
+    )
+    return max(gaps, default=0.0)
 
 
 async def _read_rest(load: Load) -> None:
