@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
         return 1
     parser = argparse.ArgumentParser(prog="tools/setup.py", description="Make this clone ready.")
     parser.add_argument("--parts", action="store_true", help="also what the full tests run against")
+    parser.add_argument("--packages", action="store_true", help="also the Debian packages of the tests")
     parser.add_argument("--stack", help="also the provider that this stack asks for")
     parser.add_argument("--deploys", action="store_true", help="refuse where only a stand-in would be deployed on")
     wanted = parser.parse_args(arguments)
@@ -41,13 +42,15 @@ def main(arguments: list[str]) -> int:
 
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     from tools.clone import make_ready
-    from tools.parts import provide_parts
+    from tools.parts import install_packages, provide_parts
     from tools.steps import SetupError
 
     # A terminated set-up takes the same way out as an interrupted one: it ends its child and removes its half.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         make_ready(wanted.stack, deploys=wanted.deploys)
+        if wanted.packages:
+            install_packages(must=bool(os.environ.get("CI")))
         if wanted.parts:
             provide_parts(must=bool(os.environ.get("CI")))
     except SetupError as error:
