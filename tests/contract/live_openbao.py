@@ -130,6 +130,16 @@ class LiveVault:
         read = [name for name, reads in CATALOGUE.items() if reads]
         return policies.document([*policies.of_server(self._names, read, polls=True)])
 
+    def rotator_policy(self) -> str:
+        return policies.document([*policies.of_rotator(self._names, self.manifest.secrets)])
+
+    def operator_policy(self) -> str:
+        logins = [
+            VaultLogin(method="approle", mount=self.approle, role=self.role(name), file="/dev/null")
+            for name in ("server", "rotator")
+        ]
+        return policies.document([*policies.of_operator(self._names, self.manifest.secrets, logins)])
+
     @property
     def _names(self) -> Names:
         return Names(base=self.mount)

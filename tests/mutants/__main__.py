@@ -33,8 +33,9 @@ SHOWN = 20
 class CopyOfTree:
     """A copy of the work tree with an environment of its own, whose files are mutated one at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tier: str) -> None:
         self.root = folder
+        self._chosen = ["-m", "not slow"] if tier == "test" else []
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT,
@@ -61,7 +62,17 @@ class CopyOfTree:
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pytest in the copy. Raises subprocess.TimeoutExpired."""
         return subprocess.run(
-            [".venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *arguments],
+            [
+                ".venv/bin/python",
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--no-header",
+                *self._chosen,
+                *arguments,
+            ],
             cwd=self.root,
             check=False,
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
@@ -100,10 +111,9 @@ def _write(path: Path, content: bytes) -> None:
     os.utime(path, (made, made))
 
 
-def tests_of_tier(copy: CopyOfTree, tests: Sequence[str], tier: str) -> set[str]:
+def tests_of_tier(copy: CopyOfTree, tests: Sequence[str]) -> set[str]:
     """Return those of the tests that the tier runs. Raises AddressError where a test does not exist."""
-    chosen = ["-m", "not slow"] if tier == "test" else []
-    done = copy.pytest("--collect-only", *chosen, *tests)
+    done = copy.pytest("--collect-only", *tests)
     if done.returncode not in {PASSED, 5}:
         raise AddressError("\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-SHOWN:]))
     ids = {line for line in done.stdout.splitlines() if "::" in line}
@@ -123,10 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             find_place(mutant)
         copies: Queue[CopyOfTree] = Queue()
         for number in range(min(options.jobs, len(mutants))):
-            copies.put(CopyOfTree(SCRATCH / str(number)))
+            copies.put(CopyOfTree(SCRATCH / str(number), options.tier))
         every = sorted({test for mutant in mutants for test in mutant.killed_by})
         first = copies.get()
-        within = tests_of_tier(first, every, options.tier)
+        within = tests_of_tier(first, every)
         clean = first.pytest("-n", str(options.jobs), *sorted(within))
         copies.put(first)
         if clean.returncode != PASSED:
