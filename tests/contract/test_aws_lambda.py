@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +23,9 @@ from secretops.operations.put import put
 from secretops.operations.session import Session
 from secretops.operations.tick import tick
 from secretops.stores.secrets_manager.api import connect
+from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
+from tests.real.accidents import in_child
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
@@ -44,6 +49,7 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
             stack.step(step, token)
             if used or step == "finishSecret":
                 assert stack.log_in() == "Success", step
+        stack.step("finishSecret", token)  # as AWS tries again when the answer was lost
         assert stack.labels()[token] == {"AWSCURRENT"}
         used.append(stack.delivered())
         stack.skip_grace()
@@ -53,6 +59,16 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
     assert "retired" in str(stack.tick_function()["mqtt"])
     assert stack.log_in(used[1]) != "Success"
     assert stack.log_in() == "Success"
+
+
+def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> None:
+    """As at the first `pulumi up` with a broker that requires a client certificate: the certificate is missing too."""
+    broker = stack.manifest.broker.model_copy(update={"certificate_secret": "client-cert"})
+    stack.manifest = stack.manifest.model_copy(update={"broker": broker})
+    token = stack.begin()
+    stack.step("testSecret", token)
+    with pytest.raises(LambdaError, match="secretops put client-cert"):
+        stack.step("createSecret", token)
 
 
 def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(
@@ -91,6 +107,34 @@ def test_a_step_is_refused_for_a_version_that_is_not_pending_and_where_rotation_
         stack.step("createSecret", second)
     assert stack.labels() == before
     assert stack.log_in() == "Success"
+
+
+def test_step_killed_midway_is_taken_over_under_another_token(stack: AwsStack) -> None:
+    stack.all_steps(stack.begin())
+    stack.skip_grace()
+    current, killed = stack.delivered(), stack.begin()
+    stack.step("createSecret", killed)
+    event = stack.event("setSecret", killed)
+    code, answer = in_child(lambda: _call_killed_after_its_first_message(stack, event))
+    assert code == -signal.SIGKILL, answer
+    assert stack.delivered() == current
+    assert stack.log_in() == "Success"
+    follower = stack.begin(cancelled=True)
+    stack.all_steps(follower)
+    assert stack.labels()[follower] == {"AWSCURRENT"}
+    assert killed not in stack.labels(), "AWS keeps a value that has a label"
+    assert stack.log_in() == "Success"
+
+
+def _call_killed_after_its_first_message(stack: AwsStack, event: dict[str, str]) -> None:
+    def publish(*args: Any, **named: Any) -> None:
+        real(*args, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    # Without the lease, which the next call would wait for: tests/gates/test_cloud_crash.py waits.
+    real, Connection.publish = Connection.publish, publish  # type: ignore[method-assign]
+    Session.lease = lambda *_: nullcontext()  # type: ignore[method-assign]
+    stack.call(event)
 
 
 @pytest.mark.slow
