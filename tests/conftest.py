@@ -34,10 +34,13 @@ settings.load_profile("busy-machine")
 # A file all of whose tests are slow says so in this one line.
 ALL_SLOW = re.compile(r"^pytestmark = (pytest\.mark\.slow|\[.*pytest\.mark\.slow.*\])$", re.MULTILINE)
 
+# What `make test` and `make test-unit` select. Any other expression may want a slow test.
+WITHOUT_SLOW = ("not slow", "not real and not slow")
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import a file of slow tests where the markers leave them out: importing is most of a collection."""
-    if "not slow" in str(config.getoption("-m")) and collection_path.suffix == ".py":
+    if config.getoption("-m") in WITHOUT_SLOW and collection_path.suffix == ".py":
         return bool(ALL_SLOW.search(collection_path.read_text())) or None
     return None
 
@@ -86,10 +89,11 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once what a missing mosquitto has changed."""
-    from tests.real.mosquitto import NOT_INSTALLED, installed_mosquitto
+    """Report once what a missing mosquitto has changed, if it has changed a test."""
+    from tests.real.mosquitto import NOT_INSTALLED, REPLACED
 
-    if installed_mosquitto() is None:
+    reports = [one for some in terminalreporter.stats.values() for one in some if isinstance(one, pytest.TestReport)]
+    if any(REPLACED in dict(one.user_properties) or NOT_INSTALLED in str(one.longrepr) for one in reports):
         terminalreporter.write_line(
             f"{NOT_INSTALLED}. The embedded broker served in its place; "
             "tests of TLS, client certificates and dynamic security were skipped."

@@ -31,7 +31,7 @@ from tests.real import own_ca
 from tests.real.agent_stack import owned_stack
 from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.embedded import Embedded, start_embedded
-from tests.real.mosquitto import Mosquitto, installed_mosquitto
+from tests.real.mosquitto import Mosquitto, installed_mosquitto, record_replacement
 from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified, trusting_broker
 from tests.real.stack import DEADLINE, MqttSession, Stack, make_stack
 
@@ -118,6 +118,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
     if installed_mosquitto() or request.param != "dotenv":
         started: Mosquitto | Embedded = request.getfixturevalue("mosquitto")
     else:
+        record_replacement(request)
         started = request.getfixturevalue("embedded_broker")
     broker = started.broker()
     match request.param:

@@ -105,7 +105,7 @@ def nobody_is_there(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("spoil", [sealed, token_is_bad, nobody_is_there])
-def test_a_server_that_does_not_serve_is_reported_once_and_keeps_the_others_from_looking(
+def test_doctor_reports_a_server_once_when_it_does_not_serve(
     spoil: Callable[[Stack], None], stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", os.environ["HOME"])

@@ -162,7 +162,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     less_patient(monkeypatch)
 
 
-def test_a_reader_finds_one_json_object_of_the_fields_that_says_when_the_next_one_is_due(place: LiveVault) -> None:
+def test_reader_finds_one_json_object_with_the_date_of_the_next_rotation(place: LiveVault) -> None:
     value = publish(place, V[1])
     found = place.client.get_secret("it")
     assert json.loads(found.value or "") == dict(value)
@@ -305,7 +305,7 @@ def test_an_edit_is_not_overwritten_by_a_publish_that_begins_after_it(place: Liv
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
-def test_an_edit_that_comes_while_a_publish_is_under_way_is_told_and_kept_for_who_asks_for_it(
+def test_edit_during_a_publish_is_reported_once_and_kept_as_a_version(
     place: LiveVault, caplog: pytest.LogCaptureFixture
 ) -> None:
     value, new = publish(place, V[1]), make()
@@ -322,7 +322,7 @@ def test_an_edit_that_comes_while_a_publish_is_under_way_is_told_and_kept_for_wh
     assert caplog.text == "", "once"
 
 
-def test_what_was_sent_before_its_writer_was_followed_and_came_after_is_taken_back_by_the_next_tick(
+def test_next_tick_takes_back_a_late_write_of_a_writer_without_the_lease(
     place: LiveVault, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     times = [1_800_000_000.0]
@@ -374,7 +374,7 @@ def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(p
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
-def test_where_the_vault_is_protected_from_purging_forgetting_disables_deletes_and_says_what_remains(
+def test_forget_deletes_and_reports_what_remains_when_purging_is_not_allowed(
     place: LiveVault, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.vault.purge_protection = True
@@ -422,9 +422,7 @@ def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
     assert moment > 8, "some moments are missed"
 
 
-def test_a_version_that_was_made_twice_because_its_answer_was_lost_is_one_and_both_are_forgotten(
-    place: LiveVault, impatient: None
-) -> None:
+def test_version_made_twice_counts_as_one_and_both_copies_are_forgotten(place: LiveVault, impatient: None) -> None:
     publish(place, V[1])
     value = make()
     place.vault.faults += [
@@ -510,7 +508,7 @@ def looked_at(place: LiveVault, **changes: str) -> doctors.Vault:
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_vault_is_seen_with_its_versions_what_is_deleted_and_what_the_stack_does_not_know(place: LiveVault) -> None:
+def test_doctor_sees_versions_deleted_secrets_and_secrets_of_others(place: LiveVault) -> None:
     publish(place, V[1])
     client = looked_at(place).api.client
     client.begin_delete_secret("it-pending").wait()

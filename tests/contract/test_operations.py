@@ -73,7 +73,7 @@ def test_the_users_take_turns_and_the_replaced_one_is_refused_after_the_grace(st
     assert current(stack).id != before, "it is due"
 
 
-def test_a_put_within_the_grace_is_refused_and_one_that_cuts_off_retires_the_replaced_user(stack: Stack) -> None:
+def test_put_within_the_grace_is_refused_and_a_forced_put_retires_the_old_user(stack: Stack) -> None:
     stack.rotate()
     first = stack.credential()
     stack.rotate()
@@ -95,7 +95,7 @@ def test_a_wrong_password_is_not_kept(stack: Stack) -> None:
     assert (stack.session().store.versions("mqtt"), stack.env.read_text()) == before
 
 
-def test_a_password_changed_behind_our_back_is_found_by_the_next_tick_and_mended_by_rotate(stack: Stack) -> None:
+def test_tick_detects_a_password_changed_out_of_band_and_rotate_repairs_it(stack: Stack) -> None:
     stack.rotate()
     admin_sets(stack, stack.credential()["username"])
     found = errors(stack)
@@ -107,7 +107,7 @@ def test_a_password_changed_behind_our_back_is_found_by_the_next_tick_and_mended
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adopts", [True, False])
-def test_a_second_store_leaves_a_user_in_use_alone_until_it_adopts_it_or_takes_it_over(
+def test_second_store_leaves_a_user_in_use_until_it_adopts_it_or_takes_it_over(
     embedded_broker: Embedded, tmp_path: Path, adopts: bool
 ) -> None:
     broker, admin = embedded_broker.broker(), embedded_broker.admin
@@ -174,7 +174,7 @@ def test_one_secrets_failure_does_not_stop_the_others(stack: Stack) -> None:
     assert stack.log_in() == "Success"
 
 
-def test_a_version_that_became_current_and_could_not_be_delivered_is_told_kept_and_delivered_by_a_tick(
+def test_tick_delivers_a_current_version_after_its_delivery_failed(
     stack: Stack,
 ) -> None:
     in_the_way = files.temporary(stack.env)
@@ -214,7 +214,7 @@ def test_a_value_of_one_line_with_a_control_character_is_refused_and_not_shown(s
 
 
 @pytest.mark.slow
-def test_a_stack_whose_broker_asks_for_a_client_certificate_waits_for_it_and_then_rotates(
+def test_stack_waits_for_the_client_certificate_of_its_broker_and_then_rotates(
     tmp_path: Path, certifying_mosquitto: Mosquitto
 ) -> None:
     root = tmp_path / "store"

@@ -36,7 +36,7 @@ def publish(place: InSwarm, name: str, value: Value | None = None) -> Value:
     return value
 
 
-def test_an_update_that_goes_back_is_told_readers_keep_what_works_and_the_next_version_is_delivered(
+def test_readers_keep_the_working_version_when_an_update_rolls_back(
     place: InSwarm,
 ) -> None:
     place.remove_service()
@@ -53,7 +53,7 @@ def test_an_update_that_goes_back_is_told_readers_keep_what_works_and_the_next_v
     assert place.keeps(good["password"]) == []
 
 
-def test_a_delivery_waits_for_somebodys_update_and_docker_keeps_its_way_back_to_what_worked(place: InSwarm) -> None:
+def test_delivery_waits_for_an_update_of_others_and_keeps_the_rollback_target(place: InSwarm) -> None:
     place.remove_service()
     place.make_service(monitor=6)
     place.settled()
@@ -66,7 +66,7 @@ def test_a_delivery_waits_for_somebodys_update_and_docker_keeps_its_way_back_to_
     assert place.delivered() == dict(value)
 
 
-def test_every_replica_has_the_new_files_no_value_is_shown_and_a_command_in_a_container_is_a_read(
+def test_every_replica_has_the_new_files_and_no_value_is_logged_or_listed(
     place: InSwarm, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

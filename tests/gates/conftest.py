@@ -11,7 +11,7 @@ import pytest
 from secretops.manifest import Broker
 from secretops.values import Value
 from tests.real.cloud_stack import CloudStack
-from tests.real.mosquitto import installed_mosquitto
+from tests.real.mosquitto import installed_mosquitto, record_replacement
 from tests.real.stack import Stack, make_stack
 
 
@@ -27,7 +27,10 @@ def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, V
     """
 
     def of(target: str) -> tuple[Broker, Value]:
-        if target == "coreflux" or installed_mosquitto() is None:
+        replaced = target != "coreflux" and installed_mosquitto() is None
+        if replaced:
+            record_replacement(request)
+        if target == "coreflux" or replaced:
             embedded = request.getfixturevalue("embedded_broker")
             return embedded.broker(), embedded.admin
         mosquitto = request.getfixturevalue("mosquitto")

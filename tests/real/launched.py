@@ -17,7 +17,7 @@ from secretops.manifest import SecretKind
 from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded, start_embedded
-from tests.real.mosquitto import Mosquitto, installed_mosquitto, start_mosquitto
+from tests.real.mosquitto import Mosquitto, installed_mosquitto, record_replacement, start_mosquitto
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.real.witness import Witness
 
@@ -48,6 +48,8 @@ def server_folder(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(params=[ONE_BROKER])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
     """Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
+    if installed_mosquitto() is None:
+        record_replacement(request)
     made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, certified=None)
     try:
         let_in(made, WITNESS)

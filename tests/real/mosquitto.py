@@ -33,6 +33,7 @@ from tests.real.ports import free_port
 PLUGIN = "mosquitto_dynamic_security.so"
 PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
 NOT_INSTALLED = "mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto"
+REPLACED = "the embedded broker replaces mosquitto"
 START_SECONDS = 60.0
 YEARS = datetime.timedelta(days=3650)
 """For which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
@@ -129,6 +130,11 @@ def installed_mosquitto() -> tuple[str, str] | None:
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     plugin = next((str(path) for folder in PLUGIN_FOLDERS for path in Path(folder).glob(f"**/{PLUGIN}")), None)
     return (program, plugin) if program and plugin else None
+
+
+def record_replacement(request: pytest.FixtureRequest) -> None:
+    """Record in the test's report that the embedded broker serves in mosquitto's place."""
+    request.node.user_properties.append((REPLACED, True))
 
 
 def find_mosquitto() -> tuple[str, str]:

@@ -10,7 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from markdown import markdown  # type: ignore[import-untyped]
+from markdown_it import MarkdownIt
 
+from tools.site_pages import OUTSIDE, indent_lists, name_cells
 from tools.steps import ROOT
 
 
@@ -32,3 +35,26 @@ def test_the_site_is_built_without_a_warning_and_a_browser_loads_nothing_from_el
     loaded = {found[1] for tag in tags if (found := re.search(r'(?:src|href)="?([^"\s>]+)', tag))}
     assert any(load.endswith(".svg") for load in loaded)
     assert {load for load in loaded if urlsplit(load).scheme or load.startswith("//")} == set()
+
+
+def lists(html: str) -> list[tuple[str, str]]:
+    """Return the tags of the lists and items of a page in their order, with the number that a list starts with."""
+    return re.findall(r'<(/?[ou]l|li)\b(?: start="(\d+)")?', re.sub(r"<pre.*?</pre>", "", html, flags=re.DOTALL))
+
+
+def test_lists_of_the_site_have_the_items_and_numbers_of_their_sources() -> None:
+    """Python-Markdown, which the site is made with, and CommonMark, which GitHub reads, agree on each page."""
+    commonmark = MarkdownIt("commonmark").enable("table")
+    numbered = 0
+    for source in [*map(ROOT.joinpath, OUTSIDE), *ROOT.glob("docs/**/*.md")]:
+        text = source.read_text()
+        wanted = lists(commonmark.render(text))
+        assert lists(markdown(indent_lists(text), extensions=["tables", "pymdownx.superfences"])) == wanted, source
+        numbered += ("ol", "") in wanted
+    assert numbered
+
+
+def test_cells_of_a_table_have_the_names_of_their_columns() -> None:
+    head = "<table>\n<thead>\n<tr>\n<th><code>a</code></th>\n<th></th>\n</tr>\n</thead>\n"
+    table = f"{head}<tbody>\n<tr>\n<td>1</td>\n<td><code>b \\| c</code></td>\n</tr>\n</tbody>\n</table>"
+    assert '<td data-column="a">1</td>\n<td data-column=""><code>b | c</code></td>' in name_cells(table)

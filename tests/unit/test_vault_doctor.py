@@ -143,7 +143,7 @@ def test_a_policy_that_lacks_something_or_is_not_there_is_found() -> None:
     assert f"{BASE}-server" in server.finds("readers' rights").value
 
 
-def test_policies_of_others_that_read_the_mount_are_found_and_those_that_only_list_are_not() -> None:
+def test_doctor_finds_policies_of_others_that_read_the_mount_but_not_lists() -> None:
     server = Played(on_this_machine())
     server.grant("team", f"{BASE}/metadata/*", "list")
     assert server.finds("others' rights").level is Level.OK

@@ -1,0 +1,68 @@
+"""docs/guide.md lists each point, command and file of the Secret Management Guide in its order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from secretops.errors import SecretopsError
+from secretops.launcher.checkout import find_server
+from tools.pages import ROOT
+
+HEADINGS = ("Storage Methods", "File-based Secrets", "Environment-Specific", "Secret Detection")
+"""Sections of the guide whose points are headings; the others' are lists."""
+
+
+def points(guide: str) -> Iterator[str]:
+    """Each thing that the guide asks for: its lists' entries, and headings where it has no list."""
+    prose = re.sub(r"```.*?```", "", guide, flags=re.DOTALL)
+    for section in re.split(r"^## ", prose, flags=re.MULTILINE)[1:]:
+        if section.startswith(HEADINGS):
+            yield from re.findall(r"^### (.+)$", section, re.MULTILINE)
+        else:
+            for line in re.findall(r"^\s*(?:- \[ \]|-|\d+\.) (.+)$", section, re.MULTILINE):
+                yield line.strip().rstrip(":")
+
+
+def commands(guide: str) -> Iterator[str]:
+    """Yield each command of the guide's code blocks, and "" for a block that is a file, a listing or a program."""
+    for language, block in re.findall(r"```(\w*)\n(.*?)```", guide, re.DOTALL):
+        if language != "bash" or block.startswith("# .env"):
+            yield ""
+        else:
+            lines = re.sub(r" *\\\n *", " ", block).splitlines()
+            yield from (line for line in lines if line and not line.startswith("#"))
+
+
+@pytest.fixture(scope="module")
+def guide() -> str:
+    try:
+        return (find_server().folder / "docs/SECRET_MANAGEMENT.md").read_text()
+    except (SecretopsError, FileNotFoundError):
+        pytest.skip("the upstream server, whose guide it is, is not here: set COREFLUX_SERVER_DIR to its folder")
+
+
+def rows() -> tuple[list[str], list[str]]:
+    """Return the first cells of the page's tables, and of its table of commands and files."""
+    points, _, commands = (ROOT / "docs/guide.md").read_text().partition("\n## Commands and files of the guide\n")
+    first_cell = re.compile(r"^\| (?!the guide)(.+?) (?<!\\)\| .{5,} (?:\||<!-- pragma: .* -->)$", re.MULTILINE)
+    return first_cell.findall(points), first_cell.findall(commands)
+
+
+def test_the_page_lists_every_point_of_the_guide_in_its_order(guide: str) -> None:
+    asked = list(points(guide))
+
+    assert len(asked) > 70
+    assert rows()[0] == asked
+
+
+def test_the_page_lists_every_command_and_file_of_the_guide_in_its_order(guide: str) -> None:
+    listed = [cell.replace(r"\|", "|") for cell in rows()[1]]
+    wanted = list(commands(guide))
+
+    assert len(wanted) > 20
+    assert ["" if not command else cell for cell, command in zip(listed, wanted, strict=True)] == [
+        command and f"`{command}`" for command in wanted
+    ]
