@@ -32,7 +32,10 @@ def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, V
             record_replacement(request)
         if target == "coreflux" or replaced:
             embedded = request.getfixturevalue("embedded_broker")
-            return embedded.broker(), embedded.admin
+            broker = embedded.broker()
+            if replaced:  # somebody else's, as mosquitto: a purge leaves it
+                broker = broker.model_copy(update={"embedded": False, "home": None})
+            return broker, embedded.admin
         mosquitto = request.getfixturevalue("mosquitto")
         return mosquitto.broker(), mosquitto.admin
 
