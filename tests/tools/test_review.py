@@ -187,6 +187,7 @@ def broken_files() -> list[tuple[str, str]]:
         ("no JSON", "{"),
         ("a key more", but("more", to=1)),
         ("a mention", but(*change, "name", to="@everyone")),
+        ("a mention after a name", but(*change, "name", to="key @everyone")),
         ("an unknown op", but(*change, "op", to="explode")),
         ("too many", but(*change, "properties", to=["a"] * 5001)),
         ("too large", json.dumps(good) + " " * MOST_BYTES),
