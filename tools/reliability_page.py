@@ -80,16 +80,15 @@ MUTANTS = """
 ## Recorded mutants
 
 A mutant is a bug that somebody could make: one expression of the product, and what replaces it. `make mutants` applies
-each to a copy of the clone and runs the tests that must fail. `tests/mutants` has the {count} records. {measured}
+each to a copy of the clone and runs the tests that must fail. `tests/mutants` has the {count} records.
+{measured}
 
 | mutant | effect on a user | noticed by |
 |---|---|---|
 """
 # What `python -m tests.mutants` printed for both tiers, with the date.
-MEASURED = (
-    "Measured on 29 November 2026 with `--tier test`: the tests\nof `make test` kill 360 of 360, and so do those of "
-    "`make test-all`, which include them."
-)
+MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 360 of 360, and so do those of
+`make test-all`, which include them."""
 
 
 def render() -> str:
