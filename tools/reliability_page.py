@@ -87,8 +87,8 @@ each to a copy of the clone and runs the tests that must fail. `tests/mutants` h
 |---|---|---|
 """
 # What `python -m tests.mutants` printed for both tiers, with the date.
-MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 360 of 360, and so do those of
-`make test-all`, which include them."""
+MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 360 of 360,
+and so do those of `make test-all`, which include them."""
 
 
 def render() -> str:
