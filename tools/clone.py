@@ -62,7 +62,8 @@ def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
     """
     with synced_environment() as synced:
         cli = None if pulumi_is_ready() else pulumi_cli.find_or_build()
-    missing = not pulumi_is_ready()  # also where the environment was made again for another Python
+    # A synced environment may be a new one, for another Python, and without it.
+    missing = bool(cli) or (synced and not pulumi_is_ready())
     if missing:
         install_pulumi(cli or pulumi_cli.find_or_build())
     plugins = provide_plugins(stack) if stack else False

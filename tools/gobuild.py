@@ -188,7 +188,7 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent
         with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=home.parent) as work:
             fresh = Path(work) / "new"
             fresh.mkdir()
-            # Without the debugger's tables a build takes less time and half the disk; tracebacks are whole.
+            # Without the debugger's tables a build takes less time; tracebacks are whole.
             flags = ["-trimpath", "-mod=readonly", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
             flags.append(f"-ldflags=-s -w {ldflags}")
             if lent:

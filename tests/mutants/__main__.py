@@ -99,8 +99,8 @@ class CopyOfTree:
         finally:
             _write(place.path, whole)
         if done.returncode not in {PASSED, FAILED}:
-            last = "\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-SHOWN:])
-            raise AddressError(f"{mutant.id}: pytest ended with {done.returncode} before any test could fail\n{last}")
+            what = f"{mutant.id}: pytest ended with {done.returncode} before any test could fail"
+            raise AddressError(f"{what}\n{_last_lines(done)}")
         return done.returncode == FAILED
 
 
@@ -111,11 +111,15 @@ def _write(path: Path, content: bytes) -> None:
     os.utime(path, (made, made))
 
 
+def _last_lines(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-SHOWN:])
+
+
 def tests_of_tier(copy: CopyOfTree, tests: Sequence[str]) -> set[str]:
     """Return those of the tests that the tier runs. Raises AddressError where a test does not exist."""
     done = copy.pytest("--collect-only", *tests)
     if done.returncode not in {PASSED, 5}:
-        raise AddressError("\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-SHOWN:]))
+        raise AddressError(_last_lines(done))
     ids = {line for line in done.stdout.splitlines() if "::" in line}
     return {test for test in tests if test in ids or any(found.startswith((f"{test}[", f"{test}::")) for found in ids)}
 
@@ -140,8 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clean = first.pytest("-n", str(options.jobs), *sorted(within))
         copies.put(first)
         if clean.returncode != PASSED:
-            last = "\n".join(clean.stdout.splitlines()[-SHOWN:])
-            raise AddressError(f"the tests fail without any mutant\n{last}")
+            raise AddressError(f"the tests fail without any mutant\n{_last_lines(clean)}")
 
         def judge(mutant: Mutant) -> bool:
             copy = copies.get()
