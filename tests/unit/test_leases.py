@@ -9,6 +9,7 @@ import pytest
 
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError
 from secretops.stores import leases
+from tests.unit.memory_cluster import Clock
 
 TIMING = leases.Timing(duration=30)
 DEADLINE = 10.0
@@ -108,19 +109,6 @@ def test_a_lost_lease_is_neither_renewed_nor_released(monkeypatch: pytest.Monkey
     assert (held.asked, released) == ([True], [])
 
 
-class Seconds:
-    """A clock that only pauses move."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.mark.parametrize(
     ("renews", "slow_answer", "duration", "expected"),
     [
@@ -133,7 +121,7 @@ class Seconds:
 def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
     monkeypatch: pytest.MonkeyPatch, renews: bool, slow_answer: float, duration: float | None, expected: float | None
 ) -> None:
-    clock = Seconds()
+    clock = Clock()
     monkeypatch.setattr(leases, "time", clock)
     watch = leases.Watch[int](TIMING)
 
