@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -10,13 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from amqtt.contexts import Action, ListenerConfig  # type: ignore[import-untyped]
-from amqtt.session import Session  # type: ignore[import-untyped]
 
 from secretops import broker
 from secretops.broker.process import LOG_FILE, PID_FILE
-from secretops.broker.server import EmbeddedBroker
-from secretops.broker.users import Users
 from secretops.errors import RefusedError, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.targets.connection import Connection
@@ -141,33 +136,3 @@ def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_bro
         other.publish("plant/live", "here")
     log = (embedded_broker.home / LOG_FILE).read_text()
     assert log.count(f"{theirs['username']}: a session ended") == 1
-
-
-def test_a_refused_login_with_the_client_id_of_a_living_session_changes_nothing_of_whose_it_is(tmp_path: Path) -> None:
-    """amqtt hands over that very session, with the name and the password that the newcomer gave."""
-    admin = broker.first_admin(tmp_path)
-    assert admin
-    users = Users.load(tmp_path)
-    users.add("server", password := new_password())
-
-    async def both() -> tuple[bool, ...]:
-        embedded, session = EmbeddedBroker(users, "localhost", free_port()), Session()
-
-        async def logs_in(name: str, given: str) -> bool:
-            session.username, session.password = name, given
-            return await embedded._authenticate(session, ListenerConfig())
-
-        async def may(action: Action, topic: str) -> bool:
-            return await embedded._topic_filtering(session, topic, action)
-
-        return (
-            await may(Action.PUBLISH, "plant/a"),
-            await logs_in("server", password),
-            await logs_in(admin["username"], "wrong"),
-            await may(Action.PUBLISH, "plant/a"),
-            await may(Action.PUBLISH, COMMANDS),
-            await logs_in(admin["username"], admin["password"]),
-            await may(Action.PUBLISH, COMMANDS),
-        )
-
-    assert asyncio.run(both()) == (False, True, False, True, False, True, True)
