@@ -31,7 +31,7 @@ class Environment(StrEnum):
 
 
 class EmbeddedBroker(Section):
-    """`secretops broker`: on this machine, for development. amqtt speaks MQTT 3.1.1 only."""
+    """`secretops broker`: on this machine, for development. It speaks MQTT 3.1.1 only."""
 
     kind: Literal["embedded"]
     port: Port = 1883

@@ -11,6 +11,7 @@ there, which may be a value.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -162,10 +163,45 @@ def _named(files: Sequence[str]) -> Path:
     )
 
 
+def check_port(sections: Mapping[str, str]) -> None:
+    """Raise StackFileError if the port of the stack's embedded broker is taken, unless by that broker itself."""
+    store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
+    if broker.get("kind") != "embedded":
+        return
+    from components.section import PROJECT_FOLDER
+    from components.sections import EmbeddedBroker
+    from secretops.broker import accepts, running
+
+    port = broker.get("port", EmbeddedBroker.model_fields["port"].default)
+    if not isinstance(port, int) or port not in range(1, 2**16):
+        return
+
+    folders = store.get("root", ".coreflux-mcp"), server.get("folder", ".coreflux-mcp-local")
+    if accepts("localhost", port) and not any(running(PROJECT_FOLDER / str(folder) / "broker") for folder in folders):
+        raise StackFileError(
+            f"something listens at localhost:{port}, and it is not this stack's broker",
+            "the embedded broker needs its port for itself",
+            "give the section broker another port, or stop what listens there: another clone's broker by make down",
+        )
+
+
+def _section(text: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        if isinstance(section := json.loads(text), dict):
+            return section
+    return {}
+
+
 def main() -> None:
-    """End with 2 unless one file is named, and is YAML. What it says is the program's to judge, once the engine has."""
+    """End with 2 unless one file is named, and is YAML. What it says is the program's to judge, once the engine has.
+
+    With --deploys: end with 2 also if the port of its embedded broker is taken.
+    """
+    deploys = "--deploys" in sys.argv
     try:
-        StackFile.read(_named(sys.argv[1:]))
+        file = StackFile.read(_named([each for each in sys.argv[1:] if each != "--deploys"]))
+        if deploys:
+            check_port(file.entries)
     except StackFileError as error:
         if error.problem.rule != _SECTIONS:
             print(error, file=sys.stderr)  # noqa: T201 - for make

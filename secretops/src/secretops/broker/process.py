@@ -36,6 +36,9 @@ LOG_FILE = "broker.log"
 # The log has two files of this size.
 LOG_BYTES = 2**20
 
+# glibc gives the 16 MiB of a login back to the system, instead of keeping them for each thread.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_ARENA_MAX": "1"}
+
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOCK_SECONDS = 2.0
@@ -186,6 +189,11 @@ def accepts(host: str, port: int) -> bool:
     return True
 
 
+def vacated(host: str, port: int) -> bool:
+    """Wait for a broker that has lost its pid file to end. Return whether nothing listens there."""
+    return _within(3 * server.OWNED_SECONDS, lambda: not accepts(host, port))
+
+
 def loopback(host: str) -> str:
     """The address to listen on. Raises UsageError unless `host` is this machine alone."""
     if host == "localhost":
@@ -227,6 +235,7 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,
+            env={**os.environ, **MALLOC},
             cwd=home,
             pass_fds=(tell,),
             start_new_session=True,

@@ -13,12 +13,13 @@ import signal
 import uuid
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 
 from secretops.broker import packets
 from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands
 from secretops.broker.packets import Connect, MalformedError, Message, PacketType, RefusedConnectError, ReturnCode
-from secretops.broker.sessions import Connection, Session, limited
+from secretops.broker.sessions import Connection, Session
 from secretops.broker.users import Flag, Scrypt, User, Users
 
 ACTIONS = "$SYS/Coreflux/Actions/"
@@ -34,10 +35,10 @@ CONNECT_BYTES = 64 * 2**10
 PACKET_BYTES = 256 * 2**10
 
 # Sessions whose client is away: the one that is away longest makes room.
-AWAY = 50
+AWAY = 20
 
 RETAINED_MESSAGES = 1_000
-RETAINED_BYTES = 2 * 2**20
+RETAINED_BYTES = 2**20
 
 # Packet ids of QoS 2 that one client may leave unreleased.
 UNRELEASED = 1_000
@@ -238,10 +239,11 @@ class EmbeddedBroker:
         """Route a message to everybody who subscribed and may read it, and retain it."""
         if message.retain:
             self._retain(message)
+        copies = [replace(message, qos=min(qos, message.qos), retain=False) for qos in range(3)]
         for session in self._sessions.values():
             qos = session.qos_for(message.topic)
             if qos is not None and may(self._users.get(session.username), Action.RECEIVE, message.topic):
-                session.deliver(limited(message, qos))
+                session.deliver(copies[qos])
 
     def _retain(self, message: Message) -> None:
         self._retained.pop(message.topic, None)
@@ -264,7 +266,7 @@ class EmbeddedBroker:
         for (topic_filter, _), qos in zip(wanted, granted, strict=True):
             for message in list(self._retained.values()) if qos != packets.REFUSED else ():
                 if packets.matches(topic_filter, message.topic) and may(user, Action.RECEIVE, message.topic):
-                    session.deliver(limited(message, qos, retain=True))
+                    session.deliver(replace(message, qos=min(qos, message.qos)))
                     await connection.writer.drain()
 
     def _grant(self, session: Session, topic_filter: str, qos: int) -> int:

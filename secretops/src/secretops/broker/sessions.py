@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 from asyncio import StreamWriter
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from secretops.broker import packets
 from secretops.broker.packets import Message, PacketType
 from secretops.broker.users import Scrypt
 
 # Of one session: messages that wait or that its client has not acknowledged, and the bytes of these.
-QUEUED_MESSAGES = 1_000
-QUEUED_BYTES = 2 * 2**20
+QUEUED_MESSAGES = 500
+QUEUED_BYTES = 512 * 2**10
 
 # Messages that are sent before the first of them is acknowledged.
 WINDOW = 20
 
 # Bytes that a client has not read yet. Further messages of QoS 0 are dropped.
-UNREAD_BYTES = 2**20
+UNREAD_BYTES = 256 * 2**10
 
 SUBSCRIPTIONS = 100
 
@@ -125,8 +125,3 @@ class Session:
     def _send(self, packet: bytes) -> None:
         if self.connection:
             self.connection.send(packet)
-
-
-def limited(message: Message, qos: int, *, retain: bool = False) -> Message:
-    """Return the message as a subscription of `qos` gets it."""
-    return replace(message, qos=min(message.qos, qos), retain=retain)

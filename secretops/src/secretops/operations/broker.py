@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.manifest import Manifest, SecretKind
+from secretops.manifest import Broker, Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
+
+NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
@@ -46,48 +48,62 @@ def start(session: Session) -> str:
 
 def _foreign(address: str, home: Path) -> SecretopsError:
     return SecretopsError(
-        f"something else listens at {address}; nothing was started",
+        f"something listens at {address}, and it is not the broker of {home}",
         rule="the embedded broker needs this address, and secrets are given to no stranger",
         remedy="\n   ".join(
             [
-                "another clone's or stack's broker is ended there: make down, or",
-                "secretops broker stop",
-                "any other: give this stack another broker.port, or make it a stack of that",
+                "stop another clone's or stack's broker there: make down, or secretops broker stop;",
+                "for any other program, give this stack another broker.port, or make it a stack of that",
                 "broker: kind, host, port",
-                "this stack's own, if its folder was removed: kill the number that",
-                "pgrep -af secretops.broker shows before",
-                str(home),
             ]
         ),
     )
 
 
 def stop(manifest: Manifest) -> str:
-    """Stop what `start` started. Says what it found."""
-    if not manifest.broker.embedded:
+    """Stop what `start` started. Return what was found.
+
+    Raises SecretopsError if something else listens at the broker's address.
+    """
+    broker = manifest.broker
+    if not broker.embedded:
         return "this stack has no embedded broker; nothing to stop"
-    return _stop(_home(manifest))
+    home = _home(manifest)
+    text = _stop(home)
+    if text == NOT_RUNNING and _listens_on(broker):
+        raise _foreign(f"{broker.host}:{broker.port}", home)
+    return text
 
 
 def stop_default(project: Path) -> str:
-    """Stop the embedded broker of the project's default place: of a stack that is destroyed, or never was."""
+    """Stop the embedded broker in the project's default folder: of a stack that is destroyed, or never was."""
     return _stop(project / ".coreflux-mcp" / "broker")
 
 
 def _stop(home: Path) -> str:
     from secretops.broker import stop
 
-    return "the embedded broker is stopped" if stop(home) else "the embedded broker was not running"
+    return "the embedded broker is stopped" if stop(home) else NOT_RUNNING
 
 
-def remove(manifest: Manifest) -> bool:
-    """Stop the embedded broker and forget its users and its log. False where there is none of either."""
-    if not manifest.broker.embedded:
-        return False
-    there = _home(manifest).is_dir()
-    stop(manifest)
-    shutil.rmtree(_home(manifest), ignore_errors=True)
-    return there
+def remove(manifest: Manifest) -> str | None:
+    """Stop the embedded broker and remove its users and its log. Return what was done, or None for nothing."""
+    broker = manifest.broker
+    if not broker.embedded:
+        return None
+    home = _home(manifest)
+    found, text = home.is_dir(), _stop(home)
+    shutil.rmtree(home, ignore_errors=True)
+    if _listens_on(broker):
+        return f"{text}, but something listens at {broker.host}:{broker.port}; see which: ss -ltnp"
+    return f"{text}; its users and its log are removed" if found else None
+
+
+def _listens_on(broker: Broker) -> bool:
+    """Return whether anything listens there. A broker without its pid file ends itself within a second or two."""
+    from secretops.broker import accepts, vacated
+
+    return accepts(broker.host, broker.port) and not vacated(broker.host, broker.port)
 
 
 def _home(manifest: Manifest) -> Path:

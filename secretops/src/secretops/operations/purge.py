@@ -30,8 +30,8 @@ def purge(
         found = {name: session.store.versions(name).living for name in kept if only in (None, name)}
         if destroy:
             if only is None:
-                if broker.remove(session.manifest):
-                    say("the embedded broker was stopped, and its users and its log are removed")
+                if removed := broker.remove(session.manifest):
+                    say(removed)
                 _clear(session.manifest)
             _end_agent_keys(session, found, say)
             for name in found:
