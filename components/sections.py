@@ -31,7 +31,7 @@ class Environment(StrEnum):
 
 
 class EmbeddedBroker(Section):
-    """`secretops broker`: on this machine, for development. It speaks MQTT 3.1.1 only."""
+    """`secretops broker`: on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: Port = 1883

@@ -170,14 +170,16 @@ def check_port(sections: Mapping[str, str]) -> None:
         return
     from components.section import PROJECT_FOLDER
     from components.sections import EmbeddedBroker
-    from secretops.broker import accepts, running
+    from secretops.broker import accepts, running, vacated
 
     port = broker.get("port", EmbeddedBroker.model_fields["port"].default)
     if not isinstance(port, int) or port not in range(1, 2**16):
         return
 
     folders = store.get("root", ".coreflux-mcp"), server.get("folder", ".coreflux-mcp-local")
-    if accepts("localhost", port) and not any(running(PROJECT_FOLDER / str(folder) / "broker") for folder in folders):
+    if not accepts("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
+        return
+    if not vacated("localhost", port):
         raise StackFileError(
             f"something listens at localhost:{port}, and it is not this stack's broker",
             "the embedded broker needs its port for itself",

@@ -26,6 +26,7 @@ from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
+from tests.contract.versions import FIELDS
 from tests.real.accidents import killed_around, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
@@ -44,9 +45,6 @@ if TYPE_CHECKING:  # where an extra is not installed, its row skips
     from secretops.stores.leases import Timing as SlowTiming
     from secretops.stores.secrets_manager import SecretsManagerVersionStore
     from tests.real.azure_clients import AzureClients
-
-FIELDS = ("username", "password", "ca.crt")
-"""Of secret "it", which every place delivers."""
 
 
 class Feature(StrEnum):

@@ -21,7 +21,8 @@ from secretops.operations.session import Session
 from secretops.stores.leases import Timing
 from secretops.stores.swarm.names import INSTANCE, TASK
 from tests.contract.swarm_place import FILES, InSwarm
-from tests.unit.memory_swarm import NOW, InMemory, V, in_memory, lead_to, make, publish, quick, version
+from tests.contract.versions import NOW, make, publish, version
+from tests.unit.memory_swarm import InMemory, V, in_memory, lead_to, quick
 
 
 @pytest.fixture(autouse=True)

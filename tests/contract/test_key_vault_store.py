@@ -35,8 +35,8 @@ from secretops.stores.key_vault.errors import ForbiddenError
 from secretops.stores.key_vault.lease import Timing
 from secretops.stores.key_vault.tags import PREFIX
 from secretops.stores.leases import LostError
-from secretops.values import Value, new_password
-from tests.contract.places import FIELDS, InVault
+from tests.contract.places import InVault
+from tests.contract.versions import FIELDS, NOW, make, publish, version
 from tests.real.azure import Azure
 from tests.real.azure_clients import OwnConnections
 from tests.unit.lease_blob import BlobInMemory
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from tools.key_vault.vault import Vault
 pytestmark = pytest.mark.real
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEADLINE = 60.0
 NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
@@ -109,21 +108,6 @@ def less_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients made from now on ask twice more, without a pause to speak of."""
     monkeypatch.setattr(api, "RETRIES", 2)
     monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
-
-
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str, user: str | None = "a") -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
-
-
-def publish(place: InVault, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    place.open().add("it", version(name), value)
-    place.open().publish("it", name, NOW)
-    return value
 
 
 def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:

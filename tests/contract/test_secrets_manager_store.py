@@ -20,20 +20,19 @@ from botocore.exceptions import ClientError
 
 from secretops.engine.journal import Entry
 from secretops.engine.rotation import new_token
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage
 from secretops.errors import NotFoundError, StoreError
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api
 from secretops.stores.secrets_manager.labels import NO_VALUE, NO_VALUE_LABEL, last_label
-from secretops.values import Value, new_password
-from tests.contract.places import FIELDS, Account
+from tests.contract.places import Account
+from tests.contract.versions import FIELDS, NOW, make, publish, publish_with, version
 from tests.real.moto import REGION
 from tests.real.strict_secrets_manager import MOST_LABELS, StrictSecretsManager
 
 pytestmark = pytest.mark.real
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 DEADLINE = 60.0
 
@@ -66,28 +65,9 @@ def meddle() -> Iterator[Callable[..., None]]:
     StrictSecretsManager.around_write.clear()
 
 
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str, user: str | None = "a") -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
-
-
 @functools.cache
 def token(number: int) -> str:
     return new_token(NOW + timedelta(hours=number))
-
-
-def publish(place: Account, name: str, value: Value | None = None) -> Value:
-    return publish_with(place.open(), name, value)
-
-
-def publish_with(store: SecretsManagerVersionStore, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
 
 
 def roll_back(place: Account, away: str, to: str) -> None:

@@ -32,10 +32,10 @@ from secretops.stores import leases
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
 from secretops.values import Value, new_password
-from tests.contract.places import FIELDS, ROWS, Feature, Folder, Place, Row
+from tests.contract.places import ROWS, Feature, Folder, Place, Row
+from tests.contract.versions import FIELDS, NOW, make
 from tests.real.accidents import NOBODY, fill, in_child, small_disk
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SLOW = ("kubernetes", "azure", "swarm")
 """The rows of what is built from Go, comes from npm, or needs root."""
@@ -98,10 +98,6 @@ def opened(fresh: Callable[[Path], Opened], tmp_path: Path) -> Opened:
 def needs(opened: Opened, feature: Feature) -> None:
     if feature in opened.row.gaps:
         pytest.skip(f"a declared gap of {opened.row.name}: {opened.row.gaps[feature]}")
-
-
-def make() -> Value:
-    return Value({"username": f"user-{new_password()}", "password": new_password(), "ca.crt": new_password()})
 
 
 def named(number: int) -> str:

@@ -16,7 +16,8 @@ from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reade
 from secretops.operations.audit import audit
 from secretops.values import Value
 from tests.contract.swarm_place import FILES, InSwarm
-from tests.contract.test_stores import NOW, V, make, version
+from tests.contract.test_stores import V
+from tests.contract.versions import make, publish
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -27,13 +28,6 @@ FAILS = "grep -qs broken /run/secrets/it_username || exec sleep infinity"
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> InSwarm:
     return InSwarm(InSwarm.fresh(request, tmp_path))
-
-
-def publish(place: InSwarm, name: str, value: Value | None = None) -> Value:
-    value, store = value or make(), place.open()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
 
 
 def test_readers_keep_the_working_version_when_an_update_rolls_back(

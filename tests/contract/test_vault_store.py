@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hvac.exceptions import InvalidPath
 
 from secretops.engine.rotation import new_token
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.manifest import VaultLogin
 from secretops.stores.leases import LostError, Timing
@@ -37,40 +37,20 @@ from secretops.stores.vault.errors import DeniedError, LoginError, UnwrapError
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.notes import LONGEST_NOTE
 from secretops.stores.vault.server import Answer, Connection, Request, Server
-from secretops.values import Value, new_password
-from tests.contract.vault_place import FIELDS, InMount
+from tests.contract.vault_place import InMount
+from tests.contract.versions import NOW, make, publish, stages, version
 from tests.real.control_plane import make_keys
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEADLINE = 120.0
 MINE = "typed-by-a-person"
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
 
 Deed = Callable[[], object]
-
-
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str, user: str | None = "a") -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
-
-
-def publish(place: InMount, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    place.open().add("it", version(name), value)
-    place.open().publish("it", name, NOW)
-    return value
-
-
-def stages(place: InMount) -> dict[str, Stage]:
-    return {one.id: one.stage for one in place.open().versions("it").all}
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:

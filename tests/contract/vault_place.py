@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from secretops.manifest import VaultStore
+from tests.contract.versions import FIELDS
 from tests.real.accidents import in_child
 from tests.real.openbao import OpenBao, rotators_policy
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:  # where the extra is not installed, its row skips
     from secretops.stores.leases import Timing
     from secretops.stores.vault import VaultVersionStore
     from secretops.stores.vault.api import Api
-
-FIELDS = ("username", "password", "ca.crt")
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,10 @@ from typing import Any
 import pytest
 import requests
 
-from secretops.engine.state import Stage, Version
 from secretops.stores.swarm.api import Api
 from secretops.stores.swarm.daemon import Connection
-from secretops.values import Value, new_password
 from tests.contract.swarm_place import FILES, InSwarm
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 V = tuple(f"v{number}" for number in range(10))
 NODE = "node-1"
@@ -266,22 +263,6 @@ def fresh(request: pytest.FixtureRequest, folder: Path) -> str:
 
 def at(address: str) -> InMemory:
     return _fresh[address]
-
-
-def make() -> Value:
-    return Value({field: f"{field}-{new_password()}" for field in FILES})
-
-
-def version(name: str) -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW - HOUR)
-
-
-def publish(place: InSwarm, name: str, value: Value | None = None) -> Value:
-    """Make `name` the current version of `it`."""
-    value, store = value or make(), place.open()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
 
 
 def lead_to(place: InMemory, monkeypatch: Any) -> None:

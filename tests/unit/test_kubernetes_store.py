@@ -8,7 +8,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import httpx2
 import pytest
@@ -17,17 +16,16 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 
 from secretops.engine.journal import Entry
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage
 from secretops.errors import ExitCode, StoreError, UnreachableError
 from secretops.stores import leases
 from secretops.stores.kubernetes import KubernetesVersionStore
 from secretops.stores.kubernetes.api import PATIENCE_SECONDS
 from secretops.stores.kubernetes.lease import INSTANCE, Timing
 from secretops.stores.kubernetes.secrets import MOST_BYTES, PREFIX
-from secretops.values import Value, new_password
-from tests.unit.memory_cluster import FIELDS, Clock, InMemory, quick, refused
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from tests.contract.versions import FIELDS, NOW, make, version
+from tests.contract.versions import publish_with as publish
+from tests.unit.memory_cluster import Clock, InMemory, quick, refused
 
 
 @pytest.fixture(autouse=True)
@@ -38,21 +36,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def place() -> InMemory:
     return InMemory()
-
-
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str) -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW)
-
-
-def publish(store: KubernetesVersionStore, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
 
 
 # An API server that is away, busy, refuses, or is not one

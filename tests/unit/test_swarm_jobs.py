@@ -23,7 +23,8 @@ from secretops.operations.tasks import Tasks
 from secretops.stores.swarm.api import encoded
 from secretops.stores.swarm.names import INSTANCE, TASK
 from secretops.values import Value, new_password
-from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, publish, quick
+from tests.contract.versions import publish
+from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, quick
 
 
 @pytest.fixture(autouse=True)

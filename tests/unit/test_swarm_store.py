@@ -19,7 +19,8 @@ from secretops.stores.swarm.api import encoded
 from secretops.stores.swarm.attached import Attached, attached, named
 from secretops.stores.swarm.records import LogRecords
 from secretops.stores.swarm.values import Elsewhere
-from tests.unit.memory_swarm import HOUR, NEVER_RAN, NOW, InMemory, V, in_memory, make, publish, quick, version
+from tests.contract.versions import NOW, make, publish, version
+from tests.unit.memory_swarm import HOUR, NEVER_RAN, InMemory, V, in_memory, quick
 
 
 @pytest.fixture(autouse=True)

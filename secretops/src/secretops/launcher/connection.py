@@ -97,7 +97,7 @@ class BrokerConnection:
         self._server.connection_status["last_connection_attempt"] = datetime.now()
         client.connect(args.mqtt_host, args.mqtt_port, KEEPALIVE)
         if not self._answered.wait(FIRST_ANSWER):
-            # amqtt, for one, neither answers nor hangs up on MQTT 5.
+            # Some brokers neither answer nor hang up on MQTT 5.
             self._no_answer(client, f"nothing within {FIRST_ANSWER} s")
         return bool(self._server.connection_status["connected"])
 

@@ -21,12 +21,12 @@ def start(session: Session) -> str:
     broker = session.manifest.broker
     if not broker.embedded:
         return f"the broker of this stack is {broker.host}:{broker.port}; nothing to start"
-    from secretops.broker import Listener, accepts, first_admin, running, start
+    from secretops.broker import Listener, first_admin, running, start
 
     home, address = _home(session.manifest), f"{broker.host}:{broker.port}"
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
-        if accepts(broker.host, broker.port):  # before an admin is made: nobody else is to be told its password
+        if _listens_on(broker):  # before an admin is made: nobody else is to be told its password
             raise _foreign(address, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
