@@ -102,7 +102,7 @@ class EmbeddedBroker:
                 if kind is not PacketType.CONNECT:
                     raise MalformedError("no CONNECT")
                 connect = packets.connect(body)
-                against = await self._log_in(connect, writer)
+                against = await self._log_in(connect, reader, writer)
             except RefusedConnectError as refused:
                 writer.write(packets.connack(refused.code))
                 return
@@ -119,10 +119,12 @@ class EmbeddedBroker:
                 self._leave(session, connection)
             _hang_up(writer)
 
-    async def _log_in(self, connect: Connect, writer: StreamWriter) -> Scrypt:
+    async def _log_in(self, connect: Connect, reader: StreamReader, writer: StreamWriter) -> Scrypt:
         """Return the password that was proven. Raises RefusedConnectError."""
         name, against = connect.username, self._password_of(connect.username)
         async with self._one_login:
+            if reader.at_eof():  # a client that has given up costs no derivation
+                raise ConnectionResetError
             known = not writer.is_closing() and await asyncio.to_thread(
                 self._users.authenticate, name, connect.password
             )
