@@ -20,14 +20,15 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops.access import AccessRecords
-from secretops.manifest import AwsStore, AzureStore, Delivered, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
 from secretops.stores import leases
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
+from tests.contract.namespace import InNamespace, OfAServer
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
 from tests.contract.versions import FIELDS
-from tests.real.accidents import killed_around, killed_at
+from tests.real.accidents import killed_around, killed_around_writes, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
 from tests.real.cluster import Cluster
@@ -85,13 +86,6 @@ class Place(Protocol):
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
         """Run `work` in a process that is killed at its effect number `moment`. False when it ended before."""
-
-
-class OfAServer:
-    """A place whose server keeps the records of all accesses."""
-
-    def records(self) -> list[dict[str, str]]:
-        return []
 
 
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,13 +196,11 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Namespace(OfAServer):
+class Namespace(InNamespace):
     """The Kubernetes store's: a namespace of the one API server of the test run, seen by its admin."""
 
     address: str
     """Its name, and the folder, the ports and the admin's kubeconfig of the cluster."""
-
-    VERSIONS, DELIVERED, LEASE = "versions", "delivered", "rotator"
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -228,16 +220,6 @@ class Namespace(OfAServer):
     @functools.cached_property
     def client(self) -> Client:
         return self.cluster.client()
-
-    @property
-    def location(self) -> KubernetesStore:
-        keys = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
-        return KubernetesStore(
-            namespace=self.name,
-            versions=self.VERSIONS,
-            lease=self.LEASE,
-            delivered={"it": Delivered(name=self.DELIVERED, keys=keys)},
-        )
 
     def open(
         self, location: KubernetesStore | None = None, *, kubeconfig: Path | None = None, timing: Timing | None = None
@@ -270,11 +252,6 @@ class Namespace(OfAServer):
         found.data = {key: base64.b64encode(value).decode() for key, value in data.items() if value is not None}
         self.client.replace(found)
 
-    def delivered(self) -> dict[str, str | None]:
-        data = self.data(self.DELIVERED)
-        found = {name: data.get(key) for name, key in self.location.delivered["it"].keys.items()}
-        return {name: None if value is None else value.decode() for name, value in found.items()}
-
     def keeps(self, text: str) -> list[str]:
         return [
             f"{name}: {key}"
@@ -289,32 +266,10 @@ class Namespace(OfAServer):
             if _holds(value, text)
         ]
 
-    def edit(self, old: str, new: str) -> None:
-        holding = {key: value for key, value in self.data(self.DELIVERED).items() if old.encode() in value}
-        assert holding, "it is not delivered"
-        self.set(self.DELIVERED, {key: value.replace(old.encode(), new.encode()) for key, value in holding.items()})
-
-    def clear(self) -> None:
-        self.set(self.DELIVERED, dict.fromkeys(self.data(self.DELIVERED)))
-
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes."""
         import httpx2
 
-        def watch(around: Callable[[], None]) -> None:
-            send = httpx2.HTTPTransport.handle_request
-
-            def sent(transport: httpx2.HTTPTransport, request: httpx2.Request) -> httpx2.Response:
-                if request.method == "GET":
-                    return send(transport, request)
-                around()
-                response = send(transport, request)
-                around()
-                return response
-
-            httpx2.HTTPTransport.handle_request = sent  # type: ignore[method-assign, assignment]
-
-        return killed_around(work, moment, watch)
+        return killed_around_writes(work, moment, httpx2.HTTPTransport, "handle_request")
 
     def _secrets(self) -> dict[str, Any]:
         from lightkube.resources.core_v1 import Secret

@@ -8,9 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import os
 import secrets
-import signal
 import subprocess
 import threading
 import time
@@ -23,7 +21,7 @@ import pytest
 
 from secretops.access import AccessRecords
 from secretops.manifest import SwarmFile, SwarmStore
-from tests.real.accidents import in_child
+from tests.real.accidents import killed_around_writes
 from tests.real.dockerd import BASE, DEADLINE
 from tests.real.swarm import Swarm
 
@@ -230,29 +228,9 @@ class InSwarm:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
         import requests
 
-        def counted() -> None:
-            send, left = requests.Session.request, moment
-
-            def sent(session: Any, method: str, *arguments: Any, **more: Any) -> Any:
-                nonlocal left
-                writes = method != "GET"
-                if writes and left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                answer = send(session, method, *arguments, **more)
-                if writes and left == 1:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 2 * writes
-                return answer
-
-            requests.Session.request = sent  # type: ignore[method-assign, assignment]
-            work()
-
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        return killed_around_writes(work, moment, requests.Session, "request")
 
     def _read(self, wanted: dict[str, str]) -> dict[str, str]:
         """By a task that has them all, prints them, and is gone."""

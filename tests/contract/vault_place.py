@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 
 from secretops.manifest import VaultStore
 from tests.contract.versions import FIELDS
-from tests.real.accidents import in_child
+from tests.real.accidents import killed_around_writes
 from tests.real.openbao import OpenBao, rotators_policy
 
 if TYPE_CHECKING:  # where the extra is not installed, its row skips
@@ -162,29 +160,9 @@ class InMount:
         return []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
-        from secretops.stores.vault.server import Answer, Connection, Request
+        from secretops.stores.vault.server import Connection
 
-        def counted() -> None:
-            send, left = Connection._attempt, moment
-
-            def sent(connection: Connection, request: Request, token: str | None) -> Answer:
-                nonlocal left
-                writes = request.method != "GET"
-                if writes and left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                answer = send(connection, request, token)
-                if writes and left == 1:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 2 * writes
-                return answer
-
-            Connection._attempt = sent  # type: ignore[method-assign, assignment]
-            work()
-
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        return killed_around_writes(work, moment, Connection, "_attempt")
 
 
 def _holds(shown: str, text: str) -> bool:

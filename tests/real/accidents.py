@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -91,6 +92,47 @@ def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Call
     code, answer = in_child(counted)
     assert code in (0, -signal.SIGKILL), answer
     return code != 0
+
+
+def killed_around_writes(work: Callable[[], object], moment: int, owner: type, method: str) -> bool:
+    """Run `work` in a child that SIGKILLs itself before or after a request of an HTTP client that is no GET."""
+
+    def watch(around: Callable[[], None]) -> None:
+        send = getattr(owner, method)
+
+        def sent(client: Any, request: Any, *arguments: Any, **more: Any) -> Any:
+            if getattr(request, "method", request) == "GET":
+                return send(client, request, *arguments, **more)
+            around()
+            answer = send(client, request, *arguments, **more)
+            around()
+            return answer
+
+        setattr(owner, method, sent)
+
+    return killed_around(work, moment, watch)
+
+
+class KilledError(BaseException):
+    """The process has ended here."""
+
+
+def killed_in_memory(work: Callable[[], object], moment: int, double: Any) -> bool:
+    """As `killed_around`, in this process, with a double that calls `before` and `after` around each write."""
+    counted = itertools.count()
+
+    def dies(*_: object) -> None:
+        if next(counted) == moment:
+            raise KilledError
+
+    double.before = double.after = dies
+    try:
+        work()
+    except KilledError:
+        return True
+    finally:
+        double.before = double.after = lambda *_: None
+    return False
 
 
 @contextlib.contextmanager

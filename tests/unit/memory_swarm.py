@@ -22,15 +22,12 @@ import requests
 from secretops.stores.swarm.api import Api
 from secretops.stores.swarm.daemon import Connection
 from tests.contract.swarm_place import FILES, InSwarm
+from tests.real.accidents import killed_in_memory
 
 HOUR = timedelta(hours=1)
 V = tuple(f"v{number}" for number in range(10))
 NODE = "node-1"
 NEVER_RAN = "starting container failed: unable to remount dir as readonly: device or resource busy"
-
-
-class KilledError(BaseException):
-    """The process has ended here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,21 +222,7 @@ class InMemory(InSwarm):
         return {name: texts.get(file) for name, file in FILES.items()}
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
-        counted = itertools.count()
-
-        def dies(_method: str, _path: str) -> None:
-            if next(counted) == moment:
-                raise KilledError
-
-        self.engine.before = self.engine.after = dies
-        try:
-            work()
-        except KilledError:
-            return True
-        finally:
-            self.engine.before = self.engine.after = lambda _method, _path: None
-        return False
+        return killed_in_memory(work, moment, self.engine)
 
 
 def in_memory(folder: Path, name: str = "t1") -> InMemory:
