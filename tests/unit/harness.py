@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import datetime
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,15 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.settings import SETTINGS, set_root_resource
 
 from components.naming import PROJECT
 from components.section import PROJECT_FOLDER
+from tests.real.mosquitto import make_ca
 from tests.unit.aws_arns import arn_of
 from tests.unit.azure_ids import made_by_azure
 from tests.unit.stack_file import StackFile
@@ -149,14 +146,7 @@ def texts(entry: Any) -> Iterator[str]:
 
 def ca_file(folder: Path) -> Path:
     """A CA's certificate, made for this test."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    signed = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
-    path = folder / "ca.crt"
-    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    return path
+    return make_ca(folder)[2]
 
 
 def _forget() -> None:
