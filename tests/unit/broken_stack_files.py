@@ -44,7 +44,7 @@ class Broken:
                 self.stack,
                 {key: handed_over(entry) for key, entry in own.items()},
                 encrypted=encrypted_of(own),
-                others=[key for key in self.sections if ":" in key],
+                others={key: handed_over(entry) for key, entry in self.sections.items() if ":" in key},
             )
         except ConfigurationError as error:
             return error

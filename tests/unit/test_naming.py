@@ -8,7 +8,8 @@ import string
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from components.naming import NAME, physical_name, variable_of
+from components.naming import physical_name, variable_of
+from secretops.forms import NAME
 
 PARTS = st.lists(st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=60), min_size=1, max_size=4)
 LIMITS = st.integers(min_value=16, max_value=100)
