@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -106,30 +104,29 @@ def _looks_secret(where: str, text: str) -> bool:
     return bool(_IS_SECRET.search(text) or _IS_URL_WITH_LOGIN.search(text) or _IS_LOGIN.search(text))
 
 
-# Characters from which on a text without a word is taken for a generated value.
-_SHORTEST = 20
+# Characters from which on a text, and a part of it between separators, is taken for a generated value.
+_SHORTEST, _SHORTEST_PART = 20, 12
 
-# A word between separators, and one inside a name such as PlantBroker2.
+_SEPARATORS = re.compile(r"[-._:/\s]+")
 _WORD = re.compile(r"[a-z]{3,16}|[A-Z]{3,16}|[A-Z][a-z]{2,15}")
-_INNER_WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+
+# The last character of each run of one kind: capitals, lower-case letters (with a capital before them), digits. A name
+# such as PlantBroker2 has one in four characters or fewer, a generated value one in two or three.
+_CHANGE = re.compile(r"[a-z](?![a-z])|[0-9](?![0-9])|[A-Z](?![A-Za-z])|[^A-Za-z0-9]")
 
 # An id that is no value by its form.
 _GUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 
-# Bits per character: of a hash in hexadecimal digits it is near 4, of a name such as node-0000001 below.
-_LEAST_ENTROPY = 3.0
-
 
 def looks_random(text: str) -> bool:
-    """Return whether a text of 20 characters or more has no word in it, and the entropy of a generated value."""
-    text = _GUID.sub("guid", text)
-    inside = sum(map(len, _INNER_WORD.findall(text)))
-    if len(text) < _SHORTEST or 2 * inside >= len(text) or not any(map(str.isalpha, text)):
+    """Return whether a text of 20 characters or more has hardly a word, and mixes letters and digits all over."""
+    parts = _SEPARATORS.split(_GUID.sub("guid", text))
+    size = sum(map(len, parts))
+    words = sum(len(part) for part in parts if _WORD.fullmatch(part))
+    if len(text) < _SHORTEST or max(map(len, parts)) < _SHORTEST_PART or 8 * words >= size:
         return False
-    if any(map(_WORD.fullmatch, re.split(r"[\W_]+", text))):
-        return False
-    shares = [count / len(text) for count in Counter(text).values()]
-    return -sum(share * math.log2(share) for share in shares) >= _LEAST_ENTROPY
+    changes = sum(len(_CHANGE.findall(part)) - 1 for part in parts if part)
+    return 6 * changes >= size
 
 
 def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ Constraint = Annotated[
         rf"(node\.(id|hostname|ip|role|platform\.(os|arch))|{_LABELS}) ?[!=]= ?[\w.:/-]+",
         "a placement constraint as docker service create takes it",
         "write it like node.labels.zone==a",
+        is_id=True,
     ),
 ]
 Spread = Annotated[
