@@ -79,30 +79,22 @@ ClientNetworks = Annotated[tuple[ClientNetwork, ...], AfterValidator(distinct)]
 NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
-# The folders of a system (Filesystem Hierarchy Standard 3.0). A store has one of its own below them.
-_OF_THE_SYSTEM = frozenset(
-    {"bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root", "run", "sbin", "srv"}
-    | {"sys", "tmp", "usr", "var", "Users", "Library", "System"}
-)
-
 
 def is_own_folder(text: str) -> bool:
     """Return whether `text` names a folder that can be a store's alone: not the project, nor the system's or git's."""
-    if not is_one_line(text) or text.startswith("~"):
-        return False
     parts = [part for part in posixpath.normpath(text).split("/") if part not in ("", ".")]
-    if not set(parts) - {".."} or ".git" in map(str.casefold, parts):
+    if not is_one_line(text) or text.startswith("~") or not set(parts) - {".."}:
         return False
-    if not text.startswith("/"):
-        return True
-    return parts[0] not in _OF_THE_SYSTEM if len(parts) == 1 else parts[0] not in ("proc", "sys")
+    if text.startswith("/") and (len(parts) == 1 or parts[0] in ("proc", "sys")):
+        return False
+    return ".git" not in map(str.casefold, parts)
 
 
 Folder = Annotated[
     str,
     satisfying(
         is_own_folder,
-        "a folder of its own, not the project's, git's or the system's; a path on one line, ~ is not expanded",
+        "a folder of its own, not the project, git's, or a first one below /; a path on one line, ~ is not expanded",
         "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
     ),
 ]
@@ -163,10 +155,20 @@ AgentUrl = Annotated[
         "write it like https://example.agents.do-ai.run, as the control panel shows it",
     ),
 ]
+
+
+def parse_absolute_path(text: str) -> str:
+    """Return an absolute path without `..` and doubled slashes. Raises ValueError."""
+    path = f"/{posixpath.normpath(text).lstrip('/')}"
+    if not is_one_line(text) or not text.startswith("/") or path == "/":
+        raise ValueError
+    return path
+
+
 AbsolutePath = Annotated[
     str,
-    satisfying(
-        lambda text: is_one_line(text) and text.startswith("/"),
+    parsed(
+        parse_absolute_path,
         "an absolute path on this machine",
         "write the whole path, from / on",
     ),

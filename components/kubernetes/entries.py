@@ -32,10 +32,12 @@ Namespace = Annotated[
         "name it like coreflux-mcp",
     ),
 ]
+# Characters of a context that the manifest takes.
+LONGEST_CONTEXT = 253
 Context = Annotated[
     str,
     satisfying(
-        is_one_line,
+        lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
         "the name of a context of the kubeconfig",
         "kubectl config get-contexts lists them; take it out for the current one",
     ),

@@ -122,7 +122,7 @@ _OF_IMAGES = re.compile(
 def registry_of(image: str) -> str | None:
     """Return the registry that an image's name begins with; None is Docker Hub."""
     first, slash, _ = image.partition("/")
-    return first if slash and (set(first) & set(".:[") or first == "localhost") else None
+    return first if slash and (set(first) & set(".:") or first == "localhost") else None
 
 
 def is_pinned_image(text: str) -> bool:
