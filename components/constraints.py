@@ -207,9 +207,9 @@ def public_addresses(text: str) -> str:
 
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a list that names nothing twice."""
+    first: dict[Any, int] = {}
     for at, entry in enumerate(entries):
-        if entry in entries[:at]:
-            raise refused(
-                "each entry once", f"take entry {at} out", shown=f"{entries.index(entry)} and {at} are the same"
-            )
+        if entry in first:
+            raise refused("each entry once", f"take entry {at} out", shown=f"{first[entry]} and {at} are the same")
+        first[entry] = at
     return entries
