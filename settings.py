@@ -103,8 +103,8 @@ class Settings:
         """Settings from the engine's form: section name -> text, JSON where it is more than a word.
 
         `encrypted` names the sections with a `secure:` entry. `others` is what the file has for other programs, by
-        their names: a misspelt section of this one, or a provider's credentials. `by` is who says all that, if no file
-        does. Raises ConfigurationError.
+        their names: a misspelt section of this one, or a provider's credentials. `by` names the program that gives the
+        settings, if it is no file. Raises ConfigurationError.
         """
         found = [encrypted_entry(section) for section in encrypted if section not in others]
         found += values_of_others(others, encrypted)

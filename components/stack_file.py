@@ -112,10 +112,10 @@ def _wrong(error: Exception, text: str) -> str:
     """Return where in `text` the error is and what it is, without a word of the file: PyYAML quotes some of it."""
     match error:
         case yaml.MarkedYAMLError():
-            said = ": ".join(filter(None, (error.context, error.problem))) or "not readable"
+            message = ": ".join(filter(None, (error.context, error.problem))) or "not readable"
             mark = error.problem_mark or error.context_mark
             where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            kept = _OWN_QUOTE.sub(lambda quote: f"\0{quote[2]}\0", said)
+            kept = _OWN_QUOTE.sub(lambda quote: f"\0{quote[2]}\0", message)
             what = re.sub(r"""(['"]).*\1""", "(not shown)", kept).replace("\0", "'")
             return f"{where}: {what.partition(';')[0]}"
         case yaml.reader.ReaderError():

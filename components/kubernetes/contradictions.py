@@ -57,7 +57,7 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
 
 
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
-    """An address that pods may not reach, by what the server's section says of it."""
+    """Yield a problem for an address that pods may not reach: it is in no network of server.`key`."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
