@@ -23,6 +23,7 @@ from components.sections import (
 )
 from components.swarm.sections import SwarmServer, SwarmStore
 from components.vault.sections import VaultStore
+from secretops.forms import is_reserved_variable
 from secretops.manifest import HTTP_TOKEN, Reader
 
 _FOR_STORES: Mapping[str, tuple[str, ...]] = {
@@ -140,8 +141,8 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
         variable = variable_of(name, field)
         other = next((carried[each] for each in (variable, f"{variable}_FILE") if each in carried), None)
-        if variable.startswith(catalogue.OWN_PREFIX):
-            other = "secretops itself"
+        if any(map(is_reserved_variable, (variable, f"{variable}_FILE"))):
+            other = "the system, an SDK or secretops itself"
         carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
         if other and name not in catalogue.GUIDE:
             yield Problem(

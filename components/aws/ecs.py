@@ -18,6 +18,7 @@ from components.principals import EcsTask
 from components.references import Fetched, NativeRef
 from components.sections import Environment, OutsideBroker
 from components.server import McpServer
+from secretops.forms import in_url
 from settings import Settings
 
 CPU, MEMORY = "256", "512"
@@ -94,7 +95,7 @@ class EcsMcpServer(McpServer):
                 )
             ]
             listening = [listener]
-            self.endpoint = f"https://{server.allowed_hosts[0]}/mcp"
+            self.endpoint = f"https://{in_url(server.allowed_hosts[0])}/mcp"
         service = aws.ecs.Service(
             "service",
             name=self._names.plain("server"),

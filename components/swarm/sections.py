@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from components.aws.entries import Operator
-from components.constraints import between, distinct
+from components.constraints import between, distinct, no_value
 from components.entries import AbsolutePath, HostName, Image, Port
 from components.section import Section
 from components.swarm.entries import Constraint, Spread, SwarmNetwork, SwarmSecret
@@ -28,7 +28,7 @@ class LogDriver(Section):
     """Where a container's log goes, which has the launcher's own access records."""
 
     name: Literal["local", "json-file", "journald", "syslog", "gelf", "fluentd"]
-    options: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Annotated[str, AfterValidator(no_value)]] = Field(default_factory=dict)
 
 
 class SwarmServer(Section):

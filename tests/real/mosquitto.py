@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
 NOT_INSTALLED = "mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto"
 REPLACED = "the embedded broker replaces mosquitto"
 START_SECONDS = 60.0
+MACHINE = socket.gethostname()
+"""This machine, as a stack file calls it whose server is elsewhere: there localhost would be the server's own."""
 YEARS = datetime.timedelta(days=3650)
 """For which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
 of what others renew."""
@@ -166,7 +169,7 @@ def start_mosquitto(
     None."""
     find_mosquitto()
     if certified:
-        _certify(folder, certified, also)
+        _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
@@ -223,12 +226,22 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
         *(tls if broker.tls else []),
         *(certified if broker.certifying else []),
         *([f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified] if broker.tls else []),
+        *([f"listener {broker.port} {address}", *tls] if broker.tls and (address := _own_address()) else []),
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",
         *(["user root"] if os.geteuid() == 0 else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _own_address() -> str:
+    """Return the address of MACHINE where that is not loopback's first one, on which it listens anyway."""
+    try:
+        address = socket.gethostbyname(MACHINE)
+    except OSError:
+        return ""
+    return "" if address == "127.0.0.1" else address
 
 
 def _dynamic_security(admin: Value) -> dict[str, object]:

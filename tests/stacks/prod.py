@@ -20,7 +20,7 @@ import yaml
 from secretops.errors import ExitCode
 from secretops.manifest import Broker
 from secretops.values import Value
-from tests.real.mosquitto import Mosquitto
+from tests.real.mosquitto import MACHINE, Mosquitto
 from tests.real.stack import log_in
 from tests.stacks.project import BIN, PREFIX, ROOT, Stack
 from tools.clone import CLOUDS
@@ -73,7 +73,7 @@ def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str,
     config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
     cloud = CLOUDS[config["store"]["kind"]]
     choice.lay(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
-    config["broker"] |= {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    config["broker"] |= {"kind": "mosquitto", "host": MACHINE, "port": broker.port, "ca_file": str(broker.ca_file)}
     stack = ProdStack(Path(file).name.split(".")[1], home, config, leads)
     stack.create()
     return stack

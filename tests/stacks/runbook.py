@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from tests.real.mosquitto import MACHINE
 from tests.stacks.pages import NOT_RUN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ VARIES = {
     r"\d{8}T\d{6}(\.\d+)?Z(-[0-9a-f]{16})?": "<time>",
     r"\d{4}-\d\d-\d\d": "<date>",
     r"\b\d+ (s|min|h|d)\b": "<age>",
-    r"localhost:\d+": "localhost:<port>",
+    rf"(localhost|{re.escape(MACHINE)}):\d+": "localhost:<port>",
     r"-dev-[ab]\b": "-dev-<slot>",
     r" +": " ",
 }

@@ -24,7 +24,7 @@ from secretops.errors import ExitCode
 from tests.real.cluster import CONTEXT, DEADLINE, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
 from tests.real.mcp_client import http_session, tell
-from tests.real.mosquitto import Mosquitto
+from tests.real.mosquitto import MACHINE, Mosquitto
 from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import kubernetes_parts
 
@@ -75,7 +75,7 @@ def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str
 
 def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
     """The sections of a Kubernetes stack with that broker, whose operator is the cluster's admin."""
-    reached = {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    reached = {"kind": "mosquitto", "host": MACHINE, "port": broker.port, "ca_file": str(broker.ca_file)}
     return {
         "store": {"kind": "kubernetes", "operators": ["admin"]},
         "server": {"kind": "kubernetes", "image": IMAGE, "context": context},

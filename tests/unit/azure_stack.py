@@ -24,7 +24,8 @@ from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.stack_file import StackFile
 from tools.standin import sdk_types
 
-IMAGE = "plant.azurecr.io/coreflux-mcp-secrets:0.1.0"
+IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
+ACR_IMAGE = "plant.azurecr.io/coreflux-mcp-secrets:0.1.0"
 READER = "99999999-8888-7777-6666-555555555555"
 ISSUER = f"https://westeurope.oic.prod-aks.azure.com/{TENANT}/0123456789abcdef/"
 OPERATOR = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -54,10 +55,12 @@ def file_on_azure(
     broker: str = "",
     *,
     kind: str = "kind: containerapp",
-    image: str = IMAGE,
+    image: str | None = None,
     **more: str,
 ) -> StackFile:
     """A stack file of the Azure store, each section with more entries; `kind` is the server's."""
+    if image is None:
+        image = ACR_IMAGE if "registry:" in store else IMAGE
     shown = f', image: "{image}"' if image else ""
     sections = {
         "store": f"{{{STORE}{store}}}",

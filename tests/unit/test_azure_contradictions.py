@@ -51,22 +51,6 @@ def test_what_cannot_work_is_refused_at_its_entry(entries: dict[str, str], entry
 
 
 @pytest.mark.parametrize(
-    "address",
-    [
-        *("10.0.0.4", "172.31.255.255", "999.1.1.1", "203.0.113.7/24", "203.0.113.7/31", "128.0.0.0/7", "2001:db8::1"),
-    ],
-)
-def test_an_address_that_azures_firewalls_do_not_take_is_refused(address: str) -> None:
-    (refusal,) = refusals(ADDRESS % address)
-    assert refusal.startswith(f'store.network.addresses.0: "{address}"')
-
-
-@pytest.mark.parametrize("address", ["203.0.113.7", "203.0.113.4/30", "198.51.100.0/24", "11.0.0.0/8", "172.32.0.0/16"])
-def test_an_address_of_the_internet_or_a_network_of_them_is_taken(address: str) -> None:
-    file_on_azure(ADDRESS % address).parse("prod")
-
-
-@pytest.mark.parametrize(
     ("endpoint", "key"),
     [
         (ENDPOINT.replace(ENDPOINTS, SUBNET), "subnet: /"),
