@@ -6,6 +6,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +16,17 @@ import anyio
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from secretops.errors import SecretopsError, UsageError
 from secretops.launcher import drain
 from secretops.launcher.drain import CallsUnderWay
-from secretops.launcher.guard import LOG_EVERY, Refusals
+from secretops.launcher.guard import Refusals
 from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
+from secretops.launcher.limits import LOG_EVERY
 from secretops.launcher.listening import Address, Names, listening, parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
@@ -188,16 +191,23 @@ ROUTES = ["/sse", "/messages/?session_id=0", "/mcp", "/mcp/", "/", "/healthz/../
 PROBES = ["/healthz", "/readyz"]
 
 
-async def reached(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("reached")(scope, receive, send)
+@dataclass
+class Reached:
+    """In the place of the MCP server's thread: an app that answers with the length of the body."""
+
+    serves: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+        await PlainTextResponse(f"reached {len(body)}")(scope, receive, send)
 
 
 def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bool = True) -> httpx.AsyncClient:
-    """A client of the whole application at `address`, with `reached` in the place of the MCP server's."""
+    """A client of the whole application at `address`, with Reached in the place of the MCP server's thread."""
     listens = listening("http", address, ["mcp.example.com"])
     assert listens
     made = Service(listens, tokens, state, start=lambda: None)
-    made._mcp = reached if mcp else None
+    made.mcp = cast(Any, Reached(mcp))
     return httpx.AsyncClient(transport=httpx.ASGITransport(made.app()), base_url="http://127.0.0.1")
 
 
@@ -232,7 +242,7 @@ def test_service_answers_health_without_a_token_and_metrics_on_loopback_only(add
 
 
 def test_service_serves_loopback_without_a_token_and_nobody_else() -> None:
-    assert answer(service("127.0.0.1:8000", BearerTokens(), LauncherState()), "/mcp").text == "reached"
+    assert answer(service("127.0.0.1:8000", BearerTokens(), LauncherState()), "/mcp").text == "reached 0"
     closed = answer(service("0.0.0.0:8000", BearerTokens(), LauncherState()), "/mcp", authorization=bearer(TOKEN))
     assert (closed.status_code, closed.headers["retry-after"]) == (503, "5")
 
@@ -267,12 +277,16 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
     state.connected = True
     state.count_swap()
     state.count_refused_version()
+    state.polled()
     text = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     assert {"secret": "mqtt", "version": "v-7"} in [sample.labels for sample in samples]
     plain = {sample.name: sample.value for sample in samples if not sample.labels}
     assert 3500 < plain.pop("secretops_client_certificate_expiry_seconds") <= 3600
+    assert plain.pop("secretops_last_poll_timestamp_seconds") > 0
     assert plain == {
+        "secretops_following": 1,
+        "secretops_connection_by_tool": 0,
         "secretops_waiting": 0,
         "secretops_broker_connected": 1,
         "secretops_swaps_total": 1,

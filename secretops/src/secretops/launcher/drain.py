@@ -8,10 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
-import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +17,9 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from secretops.errors import ExitCode, SecretopsError
+from secretops.errors import SecretopsError
+from secretops.launcher import limits
+from secretops.launcher.deadline import end_at_last
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -33,11 +32,11 @@ CALL_SECONDS = 3
 STREAM_SECONDS = 1
 """How long streams may take to end after that; sse-starlette looks every half second."""
 
-LAST_SECONDS = 4.5
-"""After these the process ends, whatever it does: several of the server's tools block its event loop for seconds."""
-
 ANSWER_SECONDS = 0.2
 """How long the answers of calls that were given up may take."""
+
+LISTEN_BACKLOG = 512
+"""Connections that wait in the kernel until they are accepted."""
 
 _TURN, _QUIET_TURNS = 0.01, 10
 """Seconds between two looks, and how often in a row nothing is to be seen before it is over: what was posted becomes a
@@ -45,10 +44,13 @@ call some turns of the event loop later, and an answer is on the wire some turns
 
 
 class CallsUnderWay:
-    """The requests of MCP clients that the server is at. A stream that is only open is none."""
+    """The requests of MCP clients that the server is at. A stream that is only open is none.
+
+    Those that `watch` knows of run on another thread's event loop.
+    """
 
     def __init__(self) -> None:
-        self._open: set[anyio.CancelScope] = set()
+        self._open: dict[anyio.CancelScope, asyncio.AbstractEventLoop] = {}
         self._posted = 0
         self._given_up = False
         self.draining = False
@@ -71,13 +73,13 @@ class CallsUnderWay:
     def _known(self, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def known(*arguments: Any) -> Any:
             with anyio.CancelScope() as scope:
+                self._open[scope] = asyncio.get_running_loop()
                 if self._given_up:
                     scope.cancel()
-                self._open.add(scope)
                 try:
                     return await handler(*arguments)
                 finally:
-                    self._open.discard(scope)
+                    del self._open[scope]
             raise SecretopsError("the server ends, and gave this call up", remedy="call again")
 
         return known
@@ -90,8 +92,8 @@ class CallsUnderWay:
             return
         log.warning("Calls given up after %s s: %s.", CALL_SECONDS, max(len(self._open), self._posted))
         self._given_up = True
-        for scope in self._open:
-            scope.cancel()
+        for scope, loop in list(self._open.items()):
+            loop.call_soon_threadsafe(scope.cancel)
         with anyio.move_on_after(ANSWER_SECONDS):
             await self._quiet()
 
@@ -103,14 +105,15 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn with its log in ours, and an end on SIGTERM or SIGINT within LAST_SECONDS; a second signal hurries it."""
+    """uvicorn with limits, its log in ours, and an end in time on SIGTERM or SIGINT; a second signal hurries it."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=limits.LimitedProtocol,
+                backlog=limits.ACCEPTED_AT_ONCE,
                 ws="none",
                 lifespan="on",
                 log_config=None,  # its loggers hand on to the root's, whose records are redacted
@@ -127,10 +130,19 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        limits.LimitedProtocol.most = limits.most_connections()
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(LISTEN_BACKLOG)  # asyncio has made it as short as its own limit
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % 10 == 0:
+            limits.close_overdue(self.server_state.connections)
+        return await super().on_tick(counter)
 
     def end(self) -> None:
-        """Stop without waiting for calls under way."""
+        """Stop without waiting for calls under way. Of any thread."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -139,9 +151,7 @@ class DrainingServer(uvicorn.Server):
             self.end()
             return
         self._signalled = True
-        last = threading.Timer(LAST_SECONDS, _end_now)
-        last.daemon = True
-        last.start()  # nothing cancels it: the process ends
+        end_at_last()
         self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
@@ -153,9 +163,3 @@ class DrainingServer(uvicorn.Server):
             server.close()
         await self._calls.drain()
         self.end()
-
-
-def _end_now() -> None:
-    # Not by the log: whatever hangs may hold its lock.
-    os.write(sys.stderr.fileno(), f"Something still ran {LAST_SECONDS} s after the signal; ended anyway.\n".encode())
-    os._exit(ExitCode.DONE)
