@@ -35,9 +35,6 @@ STREAM_SECONDS = 1
 ANSWER_SECONDS = 0.2
 """How long the answers of calls that were given up may take."""
 
-LISTEN_BACKLOG = 512
-"""Connections that wait in the kernel until they are accepted."""
-
 _TURN, _QUIET_TURNS = 0.01, 10
 """Seconds between two looks, and how often in a row nothing is to be seen before it is over: what was posted becomes a
 call some turns of the event loop later, and an answer is on the wire some turns after its handler returned."""
@@ -113,9 +110,8 @@ class DrainingServer(uvicorn.Server):
                 app,
                 loop="asyncio",
                 http=limits.LimitedProtocol,
-                backlog=limits.ACCEPTED_AT_ONCE,
                 ws="none",
-                lifespan="on",
+                lifespan="off",
                 log_config=None,  # its loggers hand on to the root's, whose records are redacted
                 access_log=False,
                 server_header=False,
@@ -126,14 +122,22 @@ class DrainingServer(uvicorn.Server):
         self._calls, self._on_signal = calls, on_signal
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._accepting: list[asyncio.Future[None]] = []
+        self._listeners: list[socket.socket] = []
         self._signalled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        limits.LimitedProtocol.most = limits.most_connections()
-        await super().startup(sockets)
-        for listener in sockets or ():
-            listener.listen(LISTEN_BACKLOG)  # asyncio has made it as short as its own limit
+        await super().startup([])
+        self._listeners = sockets or []
+        for listener in self._listeners:
+            accepting = limits.accept(
+                listener, self.server_state.connections, self._protocol, limits.most_connections()
+            )
+            self._accepting.append(asyncio.ensure_future(accepting))
+
+    def _protocol(self) -> limits.LimitedProtocol:
+        return limits.LimitedProtocol(self.config, self.server_state, {}, self._loop)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
@@ -159,7 +163,10 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         self._on_signal()
-        for server in getattr(self, "servers", ()):
-            server.close()
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.wait(self._accepting)
+        for listener in self._listeners:
+            listener.close()
         await self._calls.drain()
         self.end()

@@ -32,18 +32,25 @@ class Guard:
         self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refuse(scope) if scope["type"] != "lifespan" else None
-        if not refused and scope["type"] == "http" and scope["path"] not in OPEN:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        refused = self._refuse_framing(scope) or self._refuse(scope)
+        if not refused and scope["path"] not in OPEN:
             admit(scope)
         await (refused or self._app)(scope, receive, send)
 
+    def _refuse_framing(self, scope: Scope) -> Response | None:
+        """RFC 9112, section 6.1: a proxy may have seen another end of such a body, and another request after it."""
+        headers = Headers(scope=scope)
+        if "transfer-encoding" not in headers or ("content-length" not in headers and scope["http_version"] != "1.0"):
+            return None
+        self._refusals.tell("its body has two lengths", scope)
+        return PlainTextResponse("Bad Request\n", 400, {"Connection": "close"})
+
     def _refuse(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        if "transfer-encoding" in headers and ("content-length" in headers or scope.get("http_version") == "1.0"):
-            # RFC 9112, section 6.1: a proxy before us may have seen another end of the body, and another request.
-            self._refusals.tell("its body has two lengths", scope)
-            return PlainTextResponse("Bad Request\n", 400, {"Connection": "close"})
-        is_plain_probe = scope["path"] in OPEN and scope.get("http_version") == "1.0" and "host" not in headers
+        is_plain_probe = scope["path"] in OPEN and scope["http_version"] == "1.0" and "host" not in headers
         if not is_plain_probe and not self._names.host(headers.get("host")):
             self._refusals.tell("its Host is none of ours (--allowed-host, MCP_ALLOWED_HOSTS)", scope)
             return PlainTextResponse("Misdirected Request\n", 421)

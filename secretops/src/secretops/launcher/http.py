@@ -86,7 +86,7 @@ class Service:
         self._listening, self._tokens, self._state, self._start = listening, tokens, state, start
         self.calls = CallsUnderWay()
         self.end: Callable[[], None] = lambda: None
-        self.mcp = McpThread(self._start_mcp, lambda: self.end())
+        self.mcp = McpThread(self._start_mcp, on_failure=lambda: self.end())  # noqa: PLW0108 - `end` is set later
 
     def app(self) -> ASGIApp:
         """All routes, each behind the checks of `guard`."""

@@ -8,24 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Callable, Collection
+from typing import Any
 
 import anyio
 from starlette.types import Message, Receive, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+log = logging.getLogger(__name__)
+
 # Connections at most. Each costs some 20 KB, up to 64 KB with a head that is not complete.
 MOST_CONNECTIONS = 256
 
 # Descriptors that connections leave to the MQTT clients, the source's files and the logs. The process itself has
-# about 30 open, and accepting goes ACCEPTED_AT_ONCE beyond MOST_CONNECTIONS for a moment.
+# about 30 open.
 RESERVED_DESCRIPTORS = 96
 
-# Connections that asyncio accepts before it looks at those it has. Its own queue in the kernel is longer.
-ACCEPTED_AT_ONCE = 32
+# How long a connection may be silent before it makes room for a new one. A client sends the head with the connection.
+SILENT_SECONDS = 0.5
+
+# How long to wait when the system has no descriptor or no memory for a connection.
+EXHAUSTED_SECONDS = 1.0
 
 # Until a connection has sent the head of a request that is admitted, and again after each answer.
 HEAD_SECONDS = 10.0
@@ -54,24 +60,14 @@ def admit(scope: Scope) -> None:
 
 
 class LimitedProtocol(H11Protocol):
-    """One connection. It closes the one that has waited longest when there are too many."""
+    """One connection, and since when it waits for a request."""
 
-    most = MOST_CONNECTIONS
     since = 0.0
     admitted_before = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room among those that wait for a request: the ones that were never admitted first, the oldest first.
-
-        Where all the others have an answer under way, the new one is closed.
-        """
-        super().connection_made(transport)
         self.since = time.monotonic()
-        connections = cast(set[LimitedProtocol], self.connections)
-        if len(connections) > self.most:
-            waiting = (each for each in connections if each.waits())
-            closed = min(waiting, key=lambda each: (each.admitted_before, each.since))
-            closed.close_now()
+        super().connection_made(transport)
 
     def on_response_complete(self) -> None:
         self.since = time.monotonic()
@@ -90,7 +86,43 @@ class LimitedProtocol(H11Protocol):
         return bool(self.cycle.scope["state"].get("admitted"))
 
 
-def close_overdue(connections: Iterable[Any]) -> None:
+async def accept(
+    listener: socket.socket, connections: Collection[Any], make: Callable[[], LimitedProtocol], most: int
+) -> None:
+    """Accept connections from `listener`, while there are fewer than `most`, until it is cancelled.
+
+    In place of asyncio's own loop, which accepts without a limit, and at EMFILE logs each attempt of its backlog.
+    """
+    loop, seldom = asyncio.get_running_loop(), Seldom()
+    listener.setblocking(False)
+    while True:
+        while len(connections) >= most:
+            if not _close_longest_silent(connections):
+                await asyncio.sleep(SILENT_SECONDS / 10)
+        try:
+            accepted, _ = await loop.sock_accept(listener)
+        except ConnectionAbortedError:
+            continue
+        except OSError as error:
+            if (more := seldom.due()) is not None:
+                log.warning("No connection can be accepted: %s. Trying again.%s", error.strerror, more)
+            await asyncio.sleep(EXHAUSTED_SECONDS)
+            continue
+        try:
+            await loop.connect_accepted_socket(make, accepted)
+        except OSError:  # it has gone
+            accepted.close()
+
+
+def _close_longest_silent(connections: Collection[Any]) -> bool:
+    """Close the one that is silent for longest, those that never had an admitted request first. False without one."""
+    waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
+    if waiting:
+        min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
+    return bool(waiting)
+
+
+def close_overdue(connections: Collection[Any]) -> None:
     """Close the LimitedProtocols that have not sent a request for HEAD_SECONDS."""
     oldest = time.monotonic() - HEAD_SECONDS
     for each in list(connections):
@@ -161,7 +193,6 @@ class FloodFilter(logging.Filter):
         "Invalid HTTP request received.",
         "Unsupported upgrade request.",
         "No supported WebSocket library",
-        "socket.accept() out of system resource",  # asyncio, once for each of ACCEPTED_AT_ONCE attempts a second
     )
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

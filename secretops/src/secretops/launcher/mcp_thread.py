@@ -48,7 +48,8 @@ class McpThread:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app on its loop. What it receives and sends goes through the loop of the caller."""
-        assert self._serving
+        if self._serving is None:
+            raise RuntimeError("called before it serves")
         app, loop, _ = self._serving
         here = asyncio.get_running_loop()
         await _on(loop, app)(scope, _on(here, receive), _on(here, send))
