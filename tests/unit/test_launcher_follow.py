@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +15,12 @@ from typing import Any, cast
 import pytest
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
-from secretops.launcher import follow, swap
+from secretops.launcher import follow, swap, watch
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, Follower, read_settled
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
-from secretops.launcher.state import LauncherState
+from secretops.launcher.state import STALE_SECONDS, LauncherState
 from secretops.launcher.swap import Swap
 from secretops.launcher.watch import wakeups
 from secretops.manifest import MqttProtocol
@@ -119,11 +120,15 @@ def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following
     assert following.state.swaps == 0
 
 
-def test_follower_leaves_a_connection_that_a_tool_chose(following: Following) -> None:
+def test_follower_leaves_a_connection_that_a_tool_chose(following: Following, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     following.connection.is_of_a_tool = True
+    following.state.connection_is_of_a_tool = lambda: True
     following.offers("v-2")
     following.follower._poll()
     assert (following.swaps, following.stays) == ([], ["v-2"])
+    assert following.state.versions_in_use() == {}
+    assert "v-2" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -222,21 +227,54 @@ def test_wakeups_reports_a_change_without_waiting_for_the_next_poll(
     assert looked.is_set() and not thread.is_alive()
 
 
-@pytest.mark.parametrize("silent", ["no watchfiles", "no folder", "no event"])
+def no_inotify(*_: object, **__: object) -> Iterator[None]:
+    raise RuntimeError("Too many open files (os error 24)")  # as watchfiles: no OSError
+
+
+@pytest.mark.parametrize("silent", ["no watchfiles", "no inotify", "no folder", "no event", "folders that fail"])
 def test_wakeups_polls_where_nothing_can_be_watched(
     silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if silent == "no watchfiles":
         monkeypatch.setitem(sys.modules, "watchfiles", None)
+    if silent == "no inotify":
+        monkeypatch.setattr("watchfiles.watch", no_inotify)
+    folders: dict[str, Any] = {"no folder": set, "folders that fail": no_inotify}
     stopping, seen = threading.Event(), 0
     over = threading.Timer(20, stopping.set)
     over.start()
-    for _ in wakeups(lambda: set() if silent == "no folder" else {tmp_path}, stopping, every=0.01):
+    for _ in wakeups(folders.get(silent, lambda: {tmp_path}), stopping, every=0.01):
         seen += 1
         if seen == 3:
             stopping.set()
     over.cancel()
     assert seen == 3
+
+
+def test_keep_polling_goes_on_after_any_exception_and_shows_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "wakeups", lambda *_: iter(range(5)))
+    state, followed = LauncherState(), list[bool]()
+
+    def poll() -> bool:
+        followed.append(state.is_followed())
+        if 1 < len(followed) < 4:
+            raise LookupError("a library's own")
+        return False
+
+    watch.keep_polling(poll, set, threading.Event(), state)
+    assert followed == [True, True, False, False, True]
+    assert len(caplog.messages) == 1 and "LookupError" in caplog.text
+    assert not state.is_followed(), "it has ended, and nobody asked it to"
+
+
+def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = LauncherState()
+    state.polled()
+    later = time.monotonic() + STALE_SECONDS
+    monkeypatch.setattr("secretops.launcher.state.time.monotonic", lambda: later)
+    assert not state.is_followed()
 
 
 # When what was read is taken for whole

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import resource
 import secrets
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,12 +23,12 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from secretops.errors import SecretopsError, UsageError
-from secretops.launcher import drain
+from secretops.launcher import drain, limits
 from secretops.launcher.drain import CallsUnderWay
-from secretops.launcher.guard import Refusals
+from secretops.launcher.guard import Guard, Refusals
 from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
-from secretops.launcher.limits import LOG_EVERY
+from secretops.launcher.limits import HEAD_SECONDS, LOG_EVERY, MOST_BODY_BYTES, MOST_CONNECTIONS, FloodFilter
 from secretops.launcher.listening import Address, Names, listening, parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
@@ -256,15 +258,23 @@ def test_service_refuses_a_foreign_host_or_origin_with_the_token_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "connected", "mcp", "ready"),
-    [((), True, True, True), ((), False, True, False), ((), True, False, False), (("mqtt",), True, True, False)],
-    ids=["ready", "broker away", "server not yet there", "waits for a value"],
+    ("waiting", "connected", "mcp", "followed", "ready"),
+    [
+        ((), True, True, True, True),
+        ((), False, True, True, False),
+        ((), True, False, True, False),
+        (("mqtt",), True, True, True, False),
+        ((), True, True, False, False),
+    ],
+    ids=["ready", "broker away", "server not yet there", "waits for a value", "nobody follows"],
 )
 def test_readyz_says_ready_only_when_a_call_would_work(
-    waiting: tuple[str, ...], connected: bool, mcp: bool, ready: bool
+    waiting: tuple[str, ...], connected: bool, mcp: bool, followed: bool, ready: bool
 ) -> None:
     state = LauncherState()
     state.waiting_for, state.connected = waiting, connected
+    if not followed:
+        state.poll_failed()
     found = answer(service("127.0.0.1:8000", BearerTokens(), state, mcp=mcp), "/readyz")
     assert (found.status_code == 200) is found.json()["ready"] is ready
     assert found.json()["waiting_for"] == list(waiting)
@@ -293,6 +303,98 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
         "secretops_refused_versions_total": 1,
         "secretops_failed_connects_total": 0,
     }
+
+
+def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:
+    state = LauncherState()
+    state.use({"mqtt": "v-7", "agent-key": "v-2"}, None)
+    state.connection_is_of_a_tool = lambda: True
+    text = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
+    assert "v-7" not in text and "v-2" in text
+    assert "secretops_connection_by_tool 1.0" in text
+
+
+# What a client may take
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 1024):
+        yield bytes(1024)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(MOST_BODY_BYTES, 200), (MOST_BODY_BYTES + 1024, 413)])
+def test_service_refuses_a_body_above_the_limit(size: int, chunked: bool, status: int) -> None:
+    client = service("127.0.0.1:8000", BearerTokens(), LauncherState())
+
+    async def ask() -> httpx.Response:
+        return await client.post("/mcp", content=chunks(size) if chunked else bytes(size))
+
+    found = anyio.run(ask)
+    assert found.status_code == status
+    assert (found.text == f"reached {size}") is (status == 200)
+
+
+def test_service_refuses_a_body_with_two_lengths() -> None:
+    client = service("127.0.0.1:8000", BearerTokens(), LauncherState())
+    both = {"transfer-encoding": "chunked", "content-length": "0"}
+    assert statuses(client, ["/mcp", "/healthz"], **both) == [400, 400]
+
+
+@pytest.mark.parametrize(("path", "refused"), [("/healthz", False), ("/readyz", False), ("/mcp", True)])
+def test_guard_lets_a_probe_of_http_1_0_without_a_host_through(path: str, refused: bool) -> None:
+    guard = Guard(Reached(True), names=LOCAL, tokens=BearerTokens(), is_loopback=True)
+    scope = {"type": "http", "path": path, "http_version": "1.0", "headers": []}
+    assert bool(guard._refuse(scope)) is refused
+
+
+class Connected:
+    """A connection as `limits` knows it."""
+
+    def __init__(self, since: float, *, waits: bool = True, admitted_before: bool = False) -> None:
+        self.since, self.admitted_before = time.monotonic() - since, admitted_before
+        self.waits = lambda: waits
+        self.closed = False
+
+    def close_now(self) -> None:
+        self.closed = True
+
+
+def test_a_new_connection_closes_the_longest_silent_one_of_a_stranger() -> None:
+    strangers = [Connected(2), Connected(3), Connected(0)]
+    client, call = Connected(4, admitted_before=True), Connected(9, waits=False)
+    assert limits._close_longest_silent([*strangers, client, call])
+    assert [each.closed for each in (*strangers, client, call)] == [False, True, False, False, False]
+    assert limits._close_longest_silent([client, call]) and client.closed
+    assert not limits._close_longest_silent([call, Connected(0)])
+
+
+def test_a_connection_that_sends_no_head_in_time_is_closed() -> None:
+    connections = [Connected(HEAD_SECONDS + 1), Connected(HEAD_SECONDS - 1), Connected(HEAD_SECONDS + 1, waits=False)]
+    limits.close_overdue(connections)
+    assert [each.closed for each in connections] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "most"), [(256, 160), (1024, MOST_CONNECTIONS), (resource.RLIM_INFINITY, MOST_CONNECTIONS)]
+)
+def test_connections_leave_descriptors_for_the_rest(
+    descriptors: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert limits.most_connections() == most
+
+
+@pytest.mark.parametrize("kind", FloodFilter.KINDS)
+def test_lines_that_strangers_cause_are_logged_seldom(kind: str) -> None:
+    clock = Clock()
+    floods = FloodFilter(clock)
+    record = logging.makeLogRecord({"msg": kind})
+    assert [floods.filter(record) for _ in range(3)] == [True, False, False]
+    assert floods.filter(logging.makeLogRecord({"msg": "another"}))
+    clock.now += LOG_EVERY
+    assert floods.filter(record)
+    assert "2 more" in record.msg
 
 
 # The end: what a client posted is answered first
