@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import resource
 import secrets
@@ -18,9 +19,11 @@ import anyio
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
 
 from secretops.errors import SecretopsError, UsageError
 from secretops.launcher import drain, limits
@@ -30,6 +33,7 @@ from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
 from secretops.launcher.limits import HEAD_SECONDS, LOG_EVERY, MOST_BODY_BYTES, MOST_CONNECTIONS, FloodFilter
 from secretops.launcher.listening import Address, Names, listening, parse_listen
+from secretops.launcher.mcp_thread import McpThread
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.waiting import FirstValues
@@ -188,6 +192,7 @@ def test_refused_requests_are_one_line_for_many(caplog: pytest.LogCaptureFixture
     assert "a-query" not in caplog.text
 
 
+DEADLINE = 60.0
 TOKEN = token()
 ROUTES = ["/sse", "/messages/?session_id=0", "/mcp", "/mcp/", "/", "/healthz/../sse", "/metrics"]
 PROBES = ["/healthz", "/readyz"]
@@ -397,6 +402,79 @@ def test_lines_that_strangers_cause_are_logged_seldom(kind: str) -> None:
     assert "2 more" in record.msg
 
 
+def ending() -> Starlette:
+    """An app that fails when it is ended."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        raise LookupError("its end")
+
+    return Starlette(lifespan=lifespan)
+
+
+@pytest.mark.parametrize("stopped", ["while it starts", "while it serves", "after it has failed"])
+def test_mcp_thread_ends_whenever_it_is_stopped(stopped: str) -> None:
+    begin, failed = threading.Event(), threading.Event()
+
+    def start() -> Starlette:
+        assert begin.wait(DEADLINE)
+        if stopped == "after it has failed":
+            raise LookupError("its start")
+        return ending()
+
+    thread = McpThread(start, failed.set)
+    thread.start()
+    if stopped != "while it starts":
+        begin.set()
+        while not (thread.serves or failed.is_set()):
+            failed.wait(0.01)
+    end = threading.Thread(target=thread.stop, args=(DEADLINE,))
+    end.start()
+    while not thread._stopping:
+        failed.wait(0.01)
+    begin.set()
+    end.join(DEADLINE)
+    assert not end.is_alive()
+    assert isinstance(thread.failure, LookupError) and failed.is_set()
+
+
+def test_mcp_thread_hands_on_messages_and_cancels_the_app_with_its_request() -> None:
+    cancelled = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert threading.current_thread().name == "mcp"
+        try:
+            await send(await receive())
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    thread = McpThread(lambda: Starlette(routes=[Mount("/", app)]), lambda: None)
+
+    async def scenario() -> list[Message]:
+        sent: list[Message] = []
+        scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(thread, scope, receive, send)
+        return sent
+
+    thread.start()
+    while not thread.serves:
+        cancelled.wait(0.01)
+    assert anyio.run(scenario) == [{"type": "http.request"}]
+    assert cancelled.wait(DEADLINE)
+    thread.stop(DEADLINE)
+
+
 # The end: what a client posted is answered first
 
 
@@ -464,9 +542,6 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, mon
 
 
 # What is waited for before it serves
-
-
-DEADLINE = 60.0
 
 
 def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:

@@ -27,6 +27,7 @@ class McpThread:
         self._start, self._on_failure = start, on_failure
         self._thread = threading.Thread(target=self._run, name="mcp", daemon=True)
         self._serving: tuple[Starlette, asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._stopping = False
         self.failure: Exception | None = None
 
     @property
@@ -39,12 +40,11 @@ class McpThread:
 
     def stop(self, seconds: float) -> None:
         """End the app, and wait `seconds` for a tool that blocks. What `start` has begun is waited for to its end."""
-        if self._serving:
-            _, loop, ended = self._serving
+        self._stopping = True
+        if serving := self._serving:
+            _, loop, ended = serving
             loop.call_soon_threadsafe(ended.set)
-            self._thread.join(seconds)
-        else:
-            self._thread.join()
+        self._thread.join(seconds if serving else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app on its loop. What it receives and sends goes through the loop of the caller."""
@@ -60,6 +60,7 @@ class McpThread:
                 asyncio.run(self._serve(app))
         except Exception as error:  # raised again by whoever asks for it
             self.failure = error
+            self._serving = None  # its loop is closed
             self._on_failure()
 
     async def _serve(self, app: Starlette) -> None:
@@ -67,7 +68,8 @@ class McpThread:
         lifespan: AbstractAsyncContextManager[Any] = app.router.lifespan_context(app)
         async with lifespan:
             self._serving = app, asyncio.get_running_loop(), ended
-            await ended.wait()
+            if not self._stopping:  # `stop` has not seen that it serves
+                await ended.wait()
 
 
 def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
