@@ -345,7 +345,7 @@ def test_a_signal_ends_it_in_time_while_a_tool_blocks(launched: Launched) -> Non
     launched.env("server-a", launched.user("server-a"))
     begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
     call = {"name": "mqtt_read_topic_once", "arguments": {"topic": "no/such", "timeout": 3600}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"id": 2, "method": "initialize", "params": begin},
         {"method": "notifications/initialized"},
         {"id": 3, "method": "tools/call", "params": call},
