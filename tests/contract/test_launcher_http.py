@@ -259,17 +259,17 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     place = urlsplit(launched.url)
-    held: list[socket.socket] = []
+    idle_ones: list[socket.socket] = []
 
-    def hold() -> None:
+    def connect() -> None:
         for number in range(idle):
-            held.append(socket.create_connection((place.hostname, place.port), timeout=DEADLINE))
+            idle_ones.append(socket.create_connection((place.hostname, place.port), timeout=DEADLINE))
             if number % 2:
-                held[-1].sendall(b"GET /mcp HTTP/1.1\r\nHost: local")
+                idle_ones[-1].sendall(b"GET /mcp HTTP/1.1\r\nHost: local")
 
     async def scenario() -> None:
         async with launched.session() as session, anyio.create_task_group() as tasks:
-            tasks.start_soon(anyio.to_thread.run_sync, hold)
+            tasks.start_soon(anyio.to_thread.run_sync, connect)
             for user, launched.password in users.items():
                 launched.env(MQTT_USER=user, SECRETOPS_VERSION_MQTT=f"v-{user}")
                 taken = "it is taken", lambda: f"On version v-{user} of mqtt" in launched.log()  # noqa: B023
@@ -277,7 +277,7 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
                 assert "ublished" in await publish(session, "a/b", "there")
             async with launched.session() as another:
                 assert (await another.list_tools()).tools
-        assert len(held) == idle
+        assert len(idle_ones) == idle
 
     assert launched.process
     try:
@@ -285,7 +285,7 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
         assert len(list(Path(f"/proc/{launched.process.pid}/fd").iterdir())) < min(descriptors, 320)
         assert launched.ask("/readyz").status_code == 200
     finally:
-        for each in held:
+        for each in idle_ones:
             each.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "Traceback" not in launched.log()

@@ -266,7 +266,7 @@ def test_keep_polling_goes_on_after_any_exception_and_shows_it(
     watch.keep_polling(poll, set, threading.Event(), state)
     assert followed == [True, True, False, False, True]
     assert len(caplog.messages) == 1 and "LookupError" in caplog.text
-    assert not state.is_followed(), "it has ended, and nobody asked it to"
+    assert not state.is_followed(), "it has ended although nothing stopped it"
 
 
 def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:

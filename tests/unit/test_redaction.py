@@ -105,13 +105,13 @@ def test_redact_forgets_what_many_others_have_followed_and_nothing_before() -> N
 
 
 def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It asks the index once for each place of the text, and looks at the forms that begin there alone."""
+    """It looks each place of the text up once, and compares the forms that begin there alone."""
 
     class Counted(dict[str, dict[str, int]]):
-        asked = found = 0
+        lookups = found = 0
 
         def __contains__(self, key: object) -> bool:
-            self.asked += 1
+            self.lookups += 1
             return super().__contains__(key)
 
         def __getitem__(self, key: str) -> dict[str, int]:
@@ -123,7 +123,7 @@ def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.M
     index = Counted(redaction._known._index)
     monkeypatch.setattr(redaction._known, "_index", index)
     redact("x" * 500)
-    assert (index.asked, index.found) == (500 - redaction.SHORTEST + 1, 0)
+    assert (index.lookups, index.found) == (500 - redaction.SHORTEST + 1, 0)
 
 
 def test_what_ends_a_thread_is_logged_and_redacted(log: io.StringIO, secret: str) -> None:

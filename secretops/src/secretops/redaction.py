@@ -98,11 +98,11 @@ def remember(text: str) -> None:
 
 def redact(text: str) -> str:
     """Return `text` with every known value replaced. Takes as long as `text` is, however many values are known."""
-    parts, kept = [], 0
+    parts, copied = [], 0
     for begin, end in _known.spans(text):
-        parts += [text[kept:begin], HIDDEN]
-        kept = end
-    return "".join(parts) + text[kept:]
+        parts += [text[copied:begin], HIDDEN]
+        copied = end
+    return "".join(parts) + text[copied:]
 
 
 def _forms(text: str) -> Iterator[str]:

@@ -93,10 +93,12 @@ async def accept(
 
     In place of asyncio's own loop, which accepts without a limit, and at EMFILE logs each attempt of its backlog.
     """
-    loop, seldom = asyncio.get_running_loop(), Seldom()
+    loop, full, exhausted = asyncio.get_running_loop(), Seldom(), Seldom()
     listener.setblocking(False)
     while True:
         while len(connections) >= most:
+            if (more := full.due()) is not None:
+                log.warning("The limit of %s connections is reached: silent ones make room for new ones.%s", most, more)
             if not _close_longest_silent(connections):
                 await asyncio.sleep(SILENT_SECONDS / 10)
         try:
@@ -104,7 +106,7 @@ async def accept(
         except ConnectionAbortedError:
             continue
         except OSError as error:
-            if (more := seldom.due()) is not None:
+            if (more := exhausted.due()) is not None:
                 log.warning("No connection can be accepted: %s. Trying again.%s", error.strerror, more)
             await asyncio.sleep(EXHAUSTED_SECONDS)
             continue
