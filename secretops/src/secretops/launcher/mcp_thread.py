@@ -58,7 +58,7 @@ class McpThread:
         try:
             if app := self._start():
                 asyncio.run(self._serve(app))
-        except Exception as error:  # raised again by whoever asks for it
+        except Exception as error:  # `http.serve` raises it
             self.failure = error
             self._serving = None  # its loop is closed
             self._on_failure()
