@@ -74,6 +74,7 @@ class EcsMcpServer(McpServer):
                     ),
                     secrets=secrets,
                     allowed_hosts=server.allowed_hosts,
+                    connection_tools=server.connection_tools,
                     broker=broker,
                     log={"group": log.name, "region": store.region},
                 ),

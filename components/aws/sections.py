@@ -94,6 +94,8 @@ class EcsServer(Section):
     """Whether it asks the Coreflux Copilot: its agent-key then has to have a value before a task can start."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     load_balancer: LoadBalancer | None = None
 
 

@@ -39,6 +39,8 @@ class KubernetesServer(Section):
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those of its Service: an ingress's."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     broker_cidrs: Networks = EVERYWHERE
     """Where the broker's addresses lie: pods reach no other on its port."""
     api_server_cidrs: Networks = EVERYWHERE

@@ -45,6 +45,8 @@ class SwarmServer(Section):
     """Of every node, with publish ingress."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those on its network."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     encrypted: bool = True
     """Whether its overlay network encrypts what goes from node to node (IPsec, which the nodes' kernels must have)."""
     networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()

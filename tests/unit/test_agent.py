@@ -129,3 +129,19 @@ def test_every_platforms_server_gets_the_agents_address_and_not_its_owners_token
     told = Manifest.model_validate(deployed.exports["secretops"])
     assert isinstance(told.secret("agent-key").agent, OwnedAgent) and told.secret("agent-admin")
     assert "agent-admin" not in json.dumps(deployed.exports["references"])
+
+
+@pytest.mark.parametrize(
+    ("on", "allowed"),
+    [
+        (on_kubernetes, False),
+        (on_kubernetes, True),
+        (lambda server: on_swarm("", server), True),
+        (lambda server: on_aws("", server), True),
+        (lambda server: on_azure("", server), True),
+    ],
+)
+def test_a_stack_file_lets_mcp_clients_choose_the_connection(on: Callable[[str], Deployed], allowed: bool) -> None:
+    deployed = on(", connection_tools: true" if allowed else "")
+    everything = " ".join(text for one in deployed.resources.values() for text in texts(one.inputs))
+    assert ("--allow-connection-tools" in everything) is allowed

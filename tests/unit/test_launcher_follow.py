@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +15,14 @@ from typing import Any, cast
 import pytest
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
-from secretops.launcher import follow, swap
+from secretops.launcher import follow, swap, watch
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, Follower, read_settled
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
-from secretops.launcher.state import LauncherState
+from secretops.launcher.state import STALE_SECONDS, LauncherState
 from secretops.launcher.swap import Swap
-from secretops.launcher.watch import looks
+from secretops.launcher.watch import wakeups
 from secretops.manifest import MqttProtocol
 from secretops.values import Value
 
@@ -106,24 +107,28 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
 def test_follower_swaps_once_for_a_new_version(following: Following) -> None:
     following.offers("v-2")
     for _ in range(3):
-        following.follower._look()
+        following.follower._poll()
     assert following.swaps == ["v-2"]
     assert (following.state.versions, following.state.swaps) == ({"mqtt": "v-2"}, 1)
 
 
 def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following: Following) -> None:
     following.offers("v-2", "first-password", agent_key=Value({"api-key": "another-key"}))
-    following.follower._look()
+    following.follower._poll()
     assert (following.swaps, following.stays) == ([], ["v-2"])
     assert following.server.args.do_agent_api_key == "another-key"
     assert following.state.swaps == 0
 
 
-def test_follower_leaves_a_connection_that_a_tool_chose(following: Following) -> None:
+def test_follower_leaves_a_connection_that_a_tool_chose(following: Following, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     following.connection.is_of_a_tool = True
+    following.state.connection_is_of_a_tool = lambda: True
     following.offers("v-2")
-    following.follower._look()
+    following.follower._poll()
     assert (following.swaps, following.stays) == ([], ["v-2"])
+    assert following.state.versions_in_use() == {}
+    assert "v-2" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,7 @@ def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
     tried = list[float]()
     for _ in range(80):
         before = len(following.swaps)
-        following.follower._look()
+        following.follower._poll()
         tried += [following.now - 1000] * (len(following.swaps) - before)
         following.now += 0.1
     assert [round(one) for one in tried] == [0, 1, 3, 7], "each pause is twice the one before"
@@ -149,17 +154,17 @@ def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
     assert caplog.text.count(error.what) == 1
     following.outcome = None
     following.now += LAST_RETRY
-    following.follower._look()
+    following.follower._poll()
     assert following.state.versions == {"mqtt": "v-2"}
 
 
 def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: Following) -> None:
     following.offers("v-2")
     following.outcome = UnreachableError("no answer", rule="r", remedy="m")
-    following.follower._look()
+    following.follower._poll()
     following.outcome = None
     following.offers("v-3", "third-password")
-    following.follower._look()
+    following.follower._poll()
     assert following.state.versions == {"mqtt": "v-3"}
 
 
@@ -200,7 +205,7 @@ def kubernetes_link(folder: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("change", [in_place, rename, kubernetes_link])
-def test_looks_reports_a_change_without_waiting_for_the_next_poll(
+def test_wakeups_reports_a_change_without_waiting_for_the_next_poll(
     change: Callable[[Path, int], None], tmp_path: Path
 ) -> None:
     folder = tmp_path / "watched"
@@ -208,7 +213,7 @@ def test_looks_reports_a_change_without_waiting_for_the_next_poll(
     stopping, looked = threading.Event(), threading.Event()
 
     def watch() -> None:
-        for _ in looks(lambda: {folder}, stopping, every=600):
+        for _ in wakeups(lambda: {folder}, stopping, every=600):
             looked.set()
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -222,19 +227,54 @@ def test_looks_reports_a_change_without_waiting_for_the_next_poll(
     assert looked.is_set() and not thread.is_alive()
 
 
-@pytest.mark.parametrize("silent", ["no watchfiles", "no folder", "no event"])
-def test_looks_polls_where_nothing_can_be_watched(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_inotify(*_: object, **__: object) -> Iterator[None]:
+    raise RuntimeError("Too many open files (os error 24)")  # as watchfiles: no OSError
+
+
+@pytest.mark.parametrize("silent", ["no watchfiles", "no inotify", "no folder", "no event", "folders that fail"])
+def test_wakeups_polls_where_nothing_can_be_watched(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if silent == "no watchfiles":
         monkeypatch.setitem(sys.modules, "watchfiles", None)
+    if silent == "no inotify":
+        monkeypatch.setattr("watchfiles.watch", no_inotify)
+    folders: dict[str, Any] = {"no folder": set, "folders that fail": no_inotify}
     stopping, seen = threading.Event(), 0
     over = threading.Timer(20, stopping.set)
     over.start()
-    for _ in looks(lambda: set() if silent == "no folder" else {tmp_path}, stopping, every=0.01):
+    for _ in wakeups(folders.get(silent, lambda: {tmp_path}), stopping, every=0.01):
         seen += 1
         if seen == 3:
             stopping.set()
     over.cancel()
     assert seen == 3
+
+
+def test_keep_polling_goes_on_after_any_exception_and_shows_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "wakeups", lambda *_: iter(range(5)))
+    state, followed = LauncherState(), list[bool]()
+
+    def poll() -> bool:
+        followed.append(state.is_followed())
+        if 1 < len(followed) < 4:
+            raise LookupError("a library's own")
+        return False
+
+    watch.keep_polling(poll, set, threading.Event(), state)
+    assert followed == [True, True, False, False, True]
+    assert len(caplog.messages) == 1 and "LookupError" in caplog.text
+    assert not state.is_followed(), "it has ended although nothing stopped it"
+
+
+def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = LauncherState()
+    state.polled()
+    later = time.monotonic() + STALE_SECONDS
+    monkeypatch.setattr("secretops.launcher.state.time.monotonic", lambda: later)
+    assert not state.is_followed()
 
 
 # When what was read is taken for whole

@@ -227,3 +227,39 @@ def test_a_folder_that_is_not_there_yet_is_waited_for_where_a_slash_says_that_it
     (tmp_path / "laid" / "mqtt.json").write_text(json.dumps({"mqtt": {"username": "server-a", "password": PASSWORD}}))
     assert source.fingerprint() != before
     assert source.read().mqtt["password"] == PASSWORD
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def too_large(path: Path) -> None:
+    path.write_text("A=1\n" * 512 * 1024)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [fifo, too_large, folder])
+@pytest.mark.parametrize("variable", ["", "MQTT_PASSWORD_FILE", "MQTT_CA_CERT"], ids=["the .env", "a value", "a CA"])
+def test_what_is_no_file_of_usual_size_is_refused_and_blocks_nothing(
+    variable: str, make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    env = tmp_path / ".env"
+    if variable:
+        env.write_text(f"MQTT_BROKER=localhost\nMQTT_USER=a\nMQTT_USE_TLS=true\n{variable}={tmp_path}/it\n")
+    make(tmp_path / "it" if variable else env)
+    source = open_source(f"file:{env}")
+    assert source.fingerprint() == source.fingerprint()
+    with pytest.raises(UsageError, match="it" if variable else "env"):
+        source.read()
+
+
+def test_a_file_whose_name_has_a_nul_is_refused_and_ends_no_poll(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text("MQTT_BROKER=localhost\nMQTT_USER=a\nMQTT_PASSWORD_FILE=a\0b\n")
+    source = open_source(f"file:{env}")
+    assert source.fingerprint() == source.fingerprint()
+    with pytest.raises(UsageError, match="MQTT_PASSWORD_FILE"):
+        source.read()

@@ -110,6 +110,13 @@ async def mqtt_read_messages(topic: str) -> str:
 
 
 @mcp.tool()
+async def mqtt_read_topic_once(topic: str, timeout: float = 5.0) -> str:
+    logger.info("Subscribing to topic '%s' for one message", topic)
+    time.sleep(timeout)  # upstream blocks its event loop, too
+    return f"Timeout: No message received on '{topic}'"
+
+
+@mcp.tool()
 async def reconnect_mqtt() -> str:
     now = parse_args()
     if mqtt_client is None:

@@ -40,12 +40,21 @@ def run(
         list[str] | None,
         typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="A name that clients call the server by."),
     ] = None,
+    allow_connection_tools: Annotated[
+        bool,
+        typer.Option(
+            "--allow-connection-tools",
+            envvar="MCP_ALLOW_CONNECTION_TOOLS",
+            help="Over sse and http, let any client choose the broker and user of all clients.",
+        ),
+    ] = False,
 ) -> int:
     """The launcher: run the unmodified MCP server on the values of a store, over stdio, SSE or streamable HTTP."""
     from secretops import launcher
     from secretops.launcher.listening import listening
 
-    return launcher.run(source, listening(transport, listen, allowed_host or ()))
+    chosen = listening(transport, listen, allowed_host or (), connection_tools=allow_connection_tools)
+    return launcher.run(source, chosen)
 
 
 @broker_app.command("start")

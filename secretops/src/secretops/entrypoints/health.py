@@ -20,7 +20,7 @@ ADDRESS = ("127.0.0.1", 8080)
 """The launcher's, as the image starts it."""
 
 PATIENCE = 4
-"""Seconds. The server's tools may hold the loop that answers for longer: the check is then tried again."""
+"""Seconds. The launcher answers at once, also while a tool blocks; a busy machine may need longer."""
 
 SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 """In the container's own memory: a new one has not served."""

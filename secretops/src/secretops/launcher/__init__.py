@@ -97,6 +97,7 @@ def serving(
     server = import_server(checkout.folder, settings)
     connection = BrokerConnection(server, settings, state)
     connection.take_over()
+    state.connection_is_of_a_tool = lambda: connection.is_of_a_tool
     follower = Follower(source, server, connection, state, settings=settings, fingerprint=fingerprint, tell=tell)
     try:
         connection.open(server.args)

@@ -15,7 +15,7 @@ from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import UpstreamServer, hand_over_rest
-from secretops.launcher.watch import looks
+from secretops.launcher.watch import keep_polling
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,15 @@ class Follower:
             self._thread.join(END_SECONDS)
 
     def _follow(self) -> None:
-        for _ in looks(self._source.folders, self._stopping):
-            self._look()
+        keep_polling(self._poll, self._source.folders, self._stopping, self._state)
 
-    def _look(self) -> None:
-        fingerprint, refused = self._source.fingerprint(), self._refused
+    def _poll(self) -> bool:
+        """Try the version that the source has now, unless it is in use or was refused a moment ago. Never done."""
+        self._try_version(self._source.fingerprint())
+        return False
+
+    def _try_version(self, fingerprint: str) -> None:
+        refused = self._refused
         if fingerprint == self._fingerprint:
             self._refused = None
             return
@@ -122,13 +126,13 @@ class Follower:
         elif self._connection.is_of_a_tool:
             self._connection.stay(settings)
             took = None
-            log.info("An MCP client has chosen the connection: it stays, and the new version is for the next one.")
+            log.info("An MCP client has chosen the connection by a tool: it stays. The new version is not in use.")
         else:
             took = Swap(self._server, self._connection, settings, self._stopping).run()
             self._state.count_swap()
         hand_over_rest(settings, self._server)
         self._state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
-        for secret, version in settings.versions.items():
+        for secret, version in self._state.versions_in_use().items():
             if before.versions.get(secret) != version:
                 log.info("On version %s of %s now.", version, secret)
         if took is not None:
