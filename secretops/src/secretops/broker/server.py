@@ -53,7 +53,8 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
     - Its topic plugins suspend a broadcast half-way through the table of subscriptions. A client that subscribes in
       that moment ends the broadcast with an error, and an acknowledged message is lost. A decision that doesn't wait
       doesn't suspend.
-    - It sends a new client the retained messages of every filter that anybody has subscribed to.
+    - It sends a new client the retained messages of every filter that anybody has subscribed to, and all at once: by
+      the ten thousand they keep everybody else waiting, also when their reader has left.
     """
 
     def __init__(self, users: Users, host: str, port: int) -> None:
@@ -108,8 +109,17 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
     ) -> None:
-        if any(subscriber is session for subscriber, _ in self._subscriptions.get(subscription[0], [])):
-            await super()._publish_retained_messages_for_subscription(subscription, session)
+        topic_filter, qos = subscription
+        if not any(subscriber is session for subscriber, _ in self._subscriptions.get(topic_filter, [])):
+            return
+        for topic, retained in list(self._retained_messages.items()):
+            handler = self._get_handler(session)
+            if handler is None or not session.transitions.is_connected():
+                return
+            if self._matches(topic, topic_filter):
+                least = min(qos, retained.qos or qos)
+                sending = handler.mqtt_publish(retained.topic, retained.data, least, retain=True)
+                await asyncio.wait([asyncio.ensure_future(sending)])
 
 
 def _proven(session: Session) -> tuple[str | None, Scrypt | None]:
