@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from secretops.engine.decisions import Facts, left_by_operator
+from secretops.engine.decisions import Facts, all_report_current, left_by_operator
 from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from secretops.engine.authority import Authority
     from secretops.engine.renewal import Renewal
 
+# How long each answer of the broker may take while servers' reports are read. Nothing depends on them.
 REPORT_SECONDS = 5.0
-"""How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
+
+_log = logging.getLogger(__name__)
 
 
 NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
@@ -115,7 +118,7 @@ class Session:
             versions=self.store.versions(secret.name),
             grace=timedelta(seconds=self.manifest.grace_seconds),
             replicas=replicas,
-            expected=self.manifest.replicas or 1,
+            expected=self.manifest.replicas,
             supplied_by=self.first_value(secret),
         )
 
@@ -126,29 +129,47 @@ class Session:
         return f"secretops {'rotate' if secret.is_begun else 'put'} {secret.name}"
 
     def replicas(self, secret: Secret) -> tuple[Replica, ...] | None:
-        """What running servers report of `secret`, asked of the broker with the secret's current value.
+        """Return what running servers report of `secret`, read from the broker with the secret's current value.
 
-        None when that can't be known now: no value, no answer, or no right to ask. Then the grace alone decides.
+        None when that can't be known now: no value, no answer, no right to read, or not all of them were read.
         """
         current = self.store.versions(secret.name).current
         if secret.kind is not SecretKind.MQTT_USER or current is None:
             return None
         try:
-            value = self.store.read(secret.name, current.id, purpose="ask which version servers use")
+            value = self.store.read(secret.name, current.id, purpose="read servers' reports")
+        except SecretopsError:
+            return None
+        return self.replicas_read_as(secret, value)
+
+    def replicas_read_as(self, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
+        """Return what running servers report of `secret`, read from the broker as `value`. None: not known."""
+        if secret.kind is not SecretKind.MQTT_USER:
+            return None
+        try:
             reports = read_reports(self.broker, value, secret.users, deadline=REPORT_SECONDS)
         except SecretopsError:
             return None
-        return tuple(report for report in reports if report.secret == secret.name)
+        # Its users are of no other secret: a report of one is forged, and may be there in a real one's place.
+        return reports if all(report.secret == secret.name for report in reports) else None
 
     def facts_for_retiring(self, secret: Secret) -> Facts:
-        """The facts, with what servers report, or what a CA has signed, where there is one before to retire."""
+        """Return the facts, with what servers report, or what a CA has signed, where a previous one is to retire."""
         facts = self.facts(secret)
         previous = facts.versions.previous
         if previous is None or previous.retired:
             return facts
         if secret.kind is SecretKind.CA:
             return replace(facts, let_go=not relied_on(self.manifest, self.store, secret, previous, self.clock()))
-        return self.facts(secret, self.replicas(secret) or ())
+        facts = self.facts(secret, self.replicas(secret) or ())
+        return replace(facts, guarded=all_report_current(facts) and self._guards_reports(secret))
+
+    def _guards_reports(self, secret: Secret) -> bool:
+        try:
+            return open_target(self.broker, secret.kind).guards_reports(self.admin(), secret.users)
+        except SecretopsError as error:
+            _log.info("%s: who may write reports is not known: %s", secret.name, error.what)
+            return False
 
     def await_admin(self, secret: Secret) -> None:
         """Raise WaitingError while there is no broker admin that the next step of `secret` needs.
