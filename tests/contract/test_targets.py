@@ -272,6 +272,10 @@ def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: 
     with pytest.raises(RefusedError) as refused:
         MosquittoTarget(strict.broker, admin=False, deadline=SHORT).verify(credential)
     assert "coreflux-mcp-secrets/probe/" in str(refused.value)
+    with Connection(strict.broker, strict.admin) as connection:
+        security = DynamicSecurity(connection)
+        security.run("deleteClient", username=credential["username"])  # it may write reports: other tests rest on that
+        security.run("deleteRole", rolename=role)
 
 
 def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path: Path) -> None:

@@ -97,17 +97,15 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
 
 
 async def rotation(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
-    served.stack.skip_grace()
     await served.takes("mqtt", await anyio.to_thread.run_sync(served.stack.rotate))
 
 
 async def retirement(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
     """The user whose turn it is not gets a password that nobody knows, and its sessions end."""
     stack, before = served.stack, served.stack.credential()
-    stack.skip_grace()
     await anyio.to_thread.run_sync(stack.tick)
     previous = stack.session().store.versions("mqtt").previous
-    assert previous and previous.retired
+    assert previous and previous.retired, "the idle user was not scrambled, although no server is on it"
     assert previous.user == next(user for user in stack.manifest.secret("mqtt").users if user != before["username"])
 
 

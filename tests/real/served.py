@@ -43,6 +43,8 @@ main()
 def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
     """A stack whose server logs in with a password and a client certificate, and over HTTP asks for a token."""
     stack = make_stack(root, mosquitto.broker(), grace_seconds=GRACE)
+    stack.manifest = stack.manifest.model_copy(update={"replicas": 1})
+    stack.file.write_text(stack.manifest.model_dump_json())
     stack.put("broker-admin", dict(mosquitto.admin))
     more = {**public(mosquitto), TOKEN: new_password()}
     stack.env.write_text(stack.env.read_text() + "".join(f"{name}={text}\n" for name, text in more.items()))
@@ -52,7 +54,7 @@ def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
 
 def prepared_cloud_stack(stack: CloudStack, mosquitto: Mosquitto) -> CloudStack:
     """The same, of a cloud, whose broker-admin has been put. Over HTTP nobody could log in."""
-    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE})
+    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE, "replicas": 1})
     fill(stack, mosquitto)
     return stack
 
