@@ -13,16 +13,13 @@ from typing import Any, cast
 
 import pytest
 
-from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
-from secretops.launcher import follow, swap
-from secretops.launcher.client import BrokerClient
+from secretops.errors import SecretopsError, UnreachableError, UsageError
+from secretops.launcher import follow
 from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, Follower, read_settled
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
-from secretops.launcher.swap import Swap
 from secretops.launcher.watch import looks
-from secretops.manifest import MqttProtocol
 from secretops.values import Value
 
 
@@ -85,7 +82,7 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
     made = Following(source, follower, state, server, connection, first=settings)
     connection.stay = lambda settings: made.stays.append(settings.versions["mqtt"])
 
-    def attempt(_server: object, _connection: object, settings: ServerSettings, _stopping: threading.Event) -> Any:
+    def attempt(_connection: object, settings: ServerSettings, _is_obsolete: object) -> Any:
         def run() -> float:
             made.swaps.append(settings.versions["mqtt"])
             if made.outcome:
@@ -161,26 +158,6 @@ def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: 
     following.offers("v-3", "third-password")
     following.follower._look()
     assert following.state.versions == {"mqtt": "v-3"}
-
-
-@pytest.mark.parametrize("may", [True, False])
-def test_swap_refuses_a_user_that_may_subscribe_to_less(following: Following, may: bool) -> None:
-    old: Any = SimpleNamespace(
-        host="localhost", port=1883, held={"a": 1}, listeners={}, is_connected=lambda: True, granted=lambda: {"a"}
-    )
-    new: Any = SimpleNamespace(
-        username="server-b",
-        is_connected=lambda: True,
-        subscribe_all=lambda *_, **__: None,
-        verdict=lambda topics, _: dict.fromkeys(topics, may),
-    )
-    server: Any = SimpleNamespace(mqtt_subscriptions={"a": {"qos": 1}})
-    attempt = swap.Swap(server, cast(Any, None), following.first, threading.Event())
-    if may:
-        assert attempt._subscribe(new, old)["a"] == 1
-    else:
-        with pytest.raises(RefusedError, match="server-b"):
-            attempt._subscribe(new, old)
 
 
 def in_place(folder: Path, number: int) -> None:
@@ -298,67 +275,3 @@ def test_read_settled_raises_when_a_source_stays_unreadable(stops: bool, reads: 
     with pytest.raises(SecretopsError):
         read_settled(source, stopping)
     assert source.reads == reads
-
-
-# How a client that was replaced ends
-
-
-MOST_POLLS = 100
-
-
-class Replaced(BrokerClient):
-    """A connected client with messages that the broker acknowledges, one at each poll; None: never."""
-
-    def __init__(self, unacknowledged: int | None) -> None:
-        super().__init__("replaced", MqttProtocol.V5)
-        self._left = unacknowledged
-        self._polls = 0
-        self.left_at_the_end: int | None = None
-        self.ended = False
-
-    def is_connected(self) -> bool:
-        return not self.ended
-
-    def unacknowledged(self) -> int:
-        self._polls += 1
-        assert self._polls < MOST_POLLS, "the end of the drain is never reached"
-        if self._left is None:
-            return 1
-        self._left = max(0, self._left - 1)
-        return self._left
-
-    def let_go(self, topics: Any) -> None:
-        """There is no broker to unsubscribe at."""
-
-    def disconnect(self, *_: Any, **__: Any) -> Any:
-        self.ended, self.left_at_the_end = True, 1 if self._left is None else self._left
-
-
-@pytest.fixture(autouse=True)
-def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap, "LINGER_SECONDS", 0)
-
-
-def retire(old: Replaced, *, stopping: bool = False) -> None:
-    event = threading.Event()
-    if stopping:
-        event.set()
-    server: Any = type("Server", (), {"mqtt_subscriptions": {}})()
-    swapping = Swap(server, cast(Any, None), cast(Any, None), event)
-    swapping._retire(old, BrokerClient("new", MqttProtocol.V5), {})
-
-
-def test_a_replaced_client_stays_until_the_broker_has_acknowledged_its_messages() -> None:
-    old = Replaced(4)
-    retire(old)
-    assert old.ended and old.left_at_the_end == 0
-
-
-@pytest.mark.parametrize("stopping", [False, True])
-def test_a_replaced_client_ends_when_the_broker_never_acknowledges(
-    monkeypatch: pytest.MonkeyPatch, stopping: bool
-) -> None:
-    old = Replaced(None)
-    monkeypatch.setattr(swap, "DRAIN_SECONDS", 3600 if stopping else 0.05)
-    retire(old, stopping=stopping)
-    assert old.ended and old.left_at_the_end == 1
