@@ -37,7 +37,7 @@ Polled.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "e
 from secretops.cli import main
 main()
 """
-"""secretops whose launcher asks a cloud's store twice a second, instead of once a minute."""
+"""secretops whose launcher polls a cloud's store twice a second, instead of every 5 minutes."""
 
 
 def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
@@ -80,6 +80,8 @@ class ServedByLauncher:
     server: Path
     public: dict[str, str] = field(default_factory=dict)
     """Its environment's share of the settings. That of a folder's stack has them in config/.env."""
+    often: bool = True
+    """Whether it polls a cloud's store twice a second."""
 
     @property
     def token(self) -> str:
@@ -88,7 +90,8 @@ class ServedByLauncher:
     @property
     def command(self) -> list[str]:
         if isinstance(self.stack, CloudStack):
-            return [sys.executable, "-c", OFTEN, *command(self.stack.source)[3:]]
+            usual = command(self.stack.source)
+            return [sys.executable, "-c", OFTEN, *usual[3:]] if self.often else usual
         return command(f"dotenv:{self.stack.root}")
 
     @property

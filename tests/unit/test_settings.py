@@ -205,7 +205,7 @@ def test_a_refusal_is_a_run_error_so_that_the_engine_shows_no_traceback() -> Non
         on_kubernetes() | {"rotation": "{grace_seconds: 180}"},
         operated_by("arn:aws:iam::123456789012:user/ops/alice@example.com", OPERATOR),
         on_aws(", object_lock: compliance") | {"rotation": "{grace_seconds: 1020}"},
-        on_aws(server=", reference: Fetched") | {"rotation": "{grace_seconds: 240}"},
+        on_aws(server=", reference: Fetched") | {"rotation": "{grace_seconds: 500}"},
         {"store": AWS_STORE, "rotation": "{grace_seconds: 240}", "secrets": "{db: {fields: [url]}}"}
         | {"server": on_kubernetes(f", oidc_provider: '{OIDC}'")["server"]},
     ],

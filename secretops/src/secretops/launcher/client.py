@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from secretops.manifest import MqttProtocol
+from secretops.topics import REPORTS
 
 log = logging.getLogger(__name__)
 
@@ -296,6 +297,8 @@ class BrokerClient(mqtt.Client):
         retain: bool = False,
         properties: Properties | None = None,
     ) -> mqtt.MQTTMessageInfo:
+        if topic.startswith(f"{REPORTS}/"):
+            raise ValueError(f"{topic}: the launcher alone publishes there")
         info = super().publish(topic, payload, qos, retain, properties)
         if qos == 0 and info.rc == mqtt.MQTT_ERR_SUCCESS:
             message = mqtt.MQTTMessage(info.mid, topic.encode())

@@ -70,6 +70,7 @@ class BrokerConnection:
         self.own_listeners: dict[str, Callable[..., None]] = {}
         """topic filter -> callback of the launcher. Each client subscribes to them; the server sees none of their
         messages. Fill it before `open`."""
+        self.on_refused: Callable[[], None] = lambda: None
 
     @property
     def client(self) -> BrokerClient | None:
@@ -226,6 +227,7 @@ class BrokerConnection:
         if client is not self._client:
             return
         self._state.count_failed_connect()
+        self.on_refused()
         self._set_disconnected(last_error=f"Connection refused - {reason}")
         log.error("%s Trying again.", refusal(client, reason, self._settings.protocol))
 

@@ -15,10 +15,22 @@ from secretops.engine.decisions import Facts, all_report_current, left_by_operat
 from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
-from secretops.engine.state import Replica
+from secretops.engine.state import Replica, Version
 from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
+from secretops.hints import Hint, publish_hint
 from secretops.issuers import open_issuer
-from secretops.manifest import AGENT_ADMIN, AwsStore, AzureStore, Broker, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.manifest import (
+    AGENT_ADMIN,
+    AwsStore,
+    AzureStore,
+    Broker,
+    Manifest,
+    OwnedAgent,
+    Reader,
+    Secret,
+    SecretKind,
+    VaultStore,
+)
 from secretops.operations.certificate import authority_of, prove, with_certificate
 from secretops.operations.own_ca import relied_on, signing
 from secretops.replicas import read_reports
@@ -219,6 +231,28 @@ class Session:
             self.await_admin(secret)
             return self.rotation(secret)
         return Handover(secret, store=self.store, clock=self.clock)
+
+    def advance(self, secret: Secret, mover: Mover | None = None, *, cut_off: bool = False) -> Version:
+        """Move `secret` to its next version, and hint at it. Raises what `Mover.advance` does."""
+        version = (mover or self.mover(secret)).advance(cut_off=cut_off)
+        self.hint(secret, version.id)
+        return version
+
+    def hint(self, secret: Secret, version: str) -> None:
+        """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
+        server = self.manifest.of_kind(SecretKind.MQTT_USER)
+        polled = isinstance(self.manifest.store, AwsStore | AzureStore | VaultStore)
+        if not polled or not server or Reader.SERVER not in secret.readers:
+            return
+        try:
+            current = self.store.versions(server.name).current
+            if current:
+                value = self.store.read(server.name, current.id, purpose="hint at a new version")
+                publish_hint(self.broker, value, Hint(secret.name, version))
+        except SecretopsError as error:
+            _log.warning("%s: no hint at %s: launchers find it by their poll. %s", secret.name, version, error.what)
+        except Exception:  # the version is published: nothing that follows may fail its rotation
+            _log.exception("%s: no hint at %s: launchers find it by their poll", secret.name, version)
 
     def renewal(self, secret: Secret) -> Renewal:
         """How `secret` moves. Only for one that somebody issues. Raises UsageError."""
