@@ -103,6 +103,15 @@ def test_hint_of_nothing_new_leads_to_no_poll(source: Polling, hint: Hint) -> No
     assert source.polls == 0
 
 
+def test_hint_is_not_lost_to_a_replayed_one_of_the_version_in_use(source: Polling) -> None:
+    source.passes(HINT_SECONDS)
+    source.version = "v2"
+    source.hint(Hint("mqtt", "v2"))
+    source.hint(Hint("mqtt", "v1"))
+    source.passes(1)
+    assert in_use(source) == "v2"
+
+
 def test_hinted_version_is_polled_for_again_while_a_store_does_not_have_it(source: Polling) -> None:
     source.passes(HINT_SECONDS)
     source.hint(Hint("mqtt", "v2"))
