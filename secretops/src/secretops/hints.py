@@ -37,7 +37,7 @@ def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
         connection.publish(f"{HINTS}/{hint.secret}", json.dumps(hint._asdict()))
 
 
-def parse_hint(payload: bytes) -> Hint | None:
+def parse_hint(payload: bytes | bytearray) -> Hint | None:
     """Return the hint, or None for anything else: anybody who may publish there wrote it."""
     if len(payload) > MOST_BYTES:
         return None
