@@ -7,7 +7,6 @@ import contextlib
 import logging
 import resource
 import secrets
-import signal
 import socket
 import threading
 from collections import Counter
@@ -161,14 +160,13 @@ def test_a_swap_delivers_what_the_broker_had_queued_for_the_former_client(launch
 
 @ONLY_MOSQUITTO
 def test_a_swap_publishes_again_what_a_broker_that_died_had_not_acknowledged(launched: Launched) -> None:
-    broker, process = launched.broker, launched.broker._process  # type: ignore[union-attr]
-    assert isinstance(broker, Mosquitto) and process
+    broker = launched.broker
+    assert isinstance(broker, Mosquitto)
     launched.client.reconnect_delay_set(600, 600)  # only the swap can publish them
-    process.send_signal(signal.SIGSTOP)
+    broker.freeze()
     sent = published(launched, 40) | published(launched, 5, qos=2)
     assert len(sent) == 45
-    process.kill()
-    broker.stop()
+    broker.stop(kill=True)
     assert broker.start()
     until("the loss", lambda: not launched.state.connected)
     with Witness(broker.broker(), WITNESS) as witness:

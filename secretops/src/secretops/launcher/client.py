@@ -362,20 +362,21 @@ class BrokerClient(mqtt.Client):
         the broker owns it; whether it delivers it without our PUBREL can't be known either.
         """
         was_connected = self.is_connected()
-        if not self._drain(closing) and was_connected:
+        if not self._drain(closing) and was_connected and not closing.is_set():
             log.warning(
-                "The former MQTT client left before its queue at the broker was empty (%s): "
-                "messages that were waiting there may be lost.",
-                "the server ends" if closing.is_set() else "still busy" if self.is_connected() else "connection lost",
+                "The former MQTT client leaves before its queue at the broker is empty (%s): "
+                "messages that wait there are lost.",
+                f"after {DRAIN_SECONDS:.0f} s" if self.is_connected() else "the broker has ended its connection",
             )
         self.leave()
         with self._in_message_mutex:
             accepted = list(self._in_messages.values())  # of QoS 2: ours since our PUBREC
             self._in_messages.clear()
         for message in accepted:
-            self._owner.received(self, message)
+            self._handle_on_message(message)
         if self._successor:
             self._publish_again(self._take_messages(), self._successor)
+        log.info("The former MQTT client has left.")
 
     def unacknowledged(self) -> int:
         """Return how many messages the broker has not acknowledged yet."""
