@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode, _ConnectionState
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -86,14 +86,15 @@ class Owner(Protocol):
         """Handle a publish that the broker refused, other than the client's report."""
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _passed_on(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
     """Make `method` run on the client's successor once it has one: a call may still use the former client."""
 
     @functools.wraps(method)
-    def run(self: BrokerClient, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self._passing:
             successor = self._successor
             if successor is None:
@@ -225,7 +226,7 @@ class BrokerClient(mqtt.Client):
             ready = dict(poll.poll(0 if pending else timeout * 1000))
         except (ValueError, OSError):  # another thread has closed it
             if not self._ending:
-                self._state = mqtt._ConnectionState.MQTT_CS_CONNECTION_LOST
+                self._state = _ConnectionState.MQTT_CS_CONNECTION_LOST
             return mqtt.MQTT_ERR_CONN_LOST
         if pending or ready.get(descriptor, 0) & ~select.POLLOUT:
             result = self.loop_read()
@@ -253,7 +254,7 @@ class BrokerClient(mqtt.Client):
         and the broker loses the will.
         """
         if self._report:
-            properties = Properties(PacketTypes.PUBLISH)
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = REPORT_EXPIRY
             self._report_again = time.monotonic() + REPORT_REFRESH
             super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
@@ -486,7 +487,8 @@ class BrokerClient(mqtt.Client):
         number, reason = int.from_bytes(packet[:2], "big"), ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
         with self._out_message_mutex:
             if number in self._out_messages:
-                return self._do_on_publish(number, reason, Properties(PacketTypes.PUBREC))
+                properties = Properties(PacketTypes.PUBREC)  # type: ignore[no-untyped-call]
+                return self._do_on_publish(number, reason, properties)
         return mqtt.MQTT_ERR_SUCCESS
 
     def _handle_grants(self, _client: Any, _userdata: Any, number: int, reasons: list[ReasonCode], _p: Any) -> None:
