@@ -216,10 +216,9 @@ class BrokerClient(mqtt.Client):
             return mqtt.MQTT_ERR_NO_CONN
         if time.monotonic() >= self._report_again:
             self.tell()
-        pending = sock.pending() if hasattr(sock, "pending") else 0
         poll = select.poll()
         try:
-            descriptor = sock.fileno()
+            descriptor, pending = sock.fileno(), sock.pending() if hasattr(sock, "pending") else 0
             poll.register(descriptor, select.POLLIN | (select.POLLOUT if self.want_write() else 0))
             if waker:
                 poll.register(waker, select.POLLIN)
