@@ -204,6 +204,22 @@ def test_swaps_need_not_wait_for_clients_that_still_drain(launched: Launched, wi
     until("the end of both", lambda: not any(former.is_connected() for former in formers))
 
 
+@ONLY_MOSQUITTO
+def test_a_former_client_that_never_drains_leaves_and_its_messages_go_out(
+    launched: Launched, witness: Witness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(launcher_client, "DRAIN_SECONDS", 0.1)
+    go = threading.Event()
+    launched.receive = lambda _: go.wait(DEADLINE)
+    witness.say("test/in/1", "blocks its network thread")
+    until("the block", launched.connection._receiving.locked)
+    sent = published(launched, 30) | published(launched, 5, qos=0)
+    launched.swap()
+    arrived(witness, sent)
+    go.set()
+    assert "messages that wait there are lost" in caplog.text
+
+
 @pytest.mark.parametrize("stuck", ["drains", "is in use"])
 @ONLY_MOSQUITTO
 def test_close_leaves_no_report_and_does_not_wait_for_a_queue(launched: Launched, stuck: str) -> None:
