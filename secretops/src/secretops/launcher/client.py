@@ -1,7 +1,7 @@
 """An MQTT client that accounts for what it holds, so that another one can take its place and nothing is lost.
 
 It reports its version, takes the report back, drains and leaves by itself; what it learns it passes to its `Owner`.
-The workarounds name what they work around. All are for paho-mqtt 2.0 to 2.2.
+The workarounds name what they work around. All are for paho-mqtt 2.1 and 2.2.
 """
 
 from __future__ import annotations
