@@ -7,7 +7,6 @@ import contextlib
 import logging
 import resource
 import secrets
-import signal
 import socket
 import threading
 from collections import Counter
@@ -23,7 +22,7 @@ from secretops.launcher import client as launcher_client
 from secretops.launcher import swap
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.settings import ServerSettings
+from secretops.launcher.settings import ServerSettings, Tls
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import hand_over
@@ -56,7 +55,7 @@ class Launched:
             on_message=lambda _client, _userdata, message: self.receive(message.payload.decode()),
             register_dynamic_action_tool=lambda name, _description: self.tools.append(name),
         )
-        self.receive: Callable[[str], None] = lambda text: self.received.update([text])
+        self.receive: Callable[[str], object] = lambda text: self.received.update([text])
         self.settings = self.version("server-a")
         self.connection = BrokerConnection(self.server, self.settings, self.state)
         self.connection.take_over()
@@ -161,14 +160,13 @@ def test_a_swap_delivers_what_the_broker_had_queued_for_the_former_client(launch
 
 @ONLY_MOSQUITTO
 def test_a_swap_publishes_again_what_a_broker_that_died_had_not_acknowledged(launched: Launched) -> None:
-    broker, process = launched.broker, launched.broker._process  # type: ignore[union-attr]
-    assert isinstance(broker, Mosquitto) and process
+    broker = launched.broker
+    assert isinstance(broker, Mosquitto)
     launched.client.reconnect_delay_set(600, 600)  # only the swap can publish them
-    process.send_signal(signal.SIGSTOP)
+    broker.freeze()
     sent = published(launched, 40) | published(launched, 5, qos=2)
     assert len(sent) == 45
-    process.kill()
-    broker.stop()
+    broker.stop(kill=True)
     assert broker.start()
     until("the loss", lambda: not launched.state.connected)
     with Witness(broker.broker(), WITNESS) as witness:
@@ -195,7 +193,7 @@ def test_a_former_client_passes_every_call_on_to_the_one_in_use(launched: Launch
 @ONLY_MOSQUITTO
 def test_swaps_need_not_wait_for_clients_that_still_drain(launched: Launched, witness: Witness) -> None:
     go = threading.Event()
-    launched.receive = lambda _: bool(go.wait(DEADLINE)) and None  # type: ignore[func-returns-value]
+    launched.receive = lambda _: go.wait(DEADLINE)
     witness.say("test/in/1", "blocks its network thread")
     until("the block", launched.connection._receiving.locked)
     formers = [launched.swap(), launched.swap(launched.version("server-a"))]
@@ -206,11 +204,27 @@ def test_swaps_need_not_wait_for_clients_that_still_drain(launched: Launched, wi
     until("the end of both", lambda: not any(former.is_connected() for former in formers))
 
 
+@ONLY_MOSQUITTO
+def test_a_former_client_that_never_drains_leaves_and_its_messages_go_out(
+    launched: Launched, witness: Witness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(launcher_client, "DRAIN_SECONDS", 0.1)
+    go = threading.Event()
+    launched.receive = lambda _: go.wait(DEADLINE)
+    witness.say("test/in/1", "blocks its network thread")
+    until("the block", launched.connection._receiving.locked)
+    sent = published(launched, 30) | published(launched, 5, qos=0)
+    launched.swap()
+    arrived(witness, sent)
+    go.set()
+    assert "messages that wait there are lost" in caplog.text
+
+
 @pytest.mark.parametrize("stuck", ["drains", "is in use"])
 @ONLY_MOSQUITTO
 def test_close_leaves_no_report_and_does_not_wait_for_a_queue(launched: Launched, stuck: str) -> None:
     go = threading.Event()
-    launched.receive = lambda _: bool(go.wait(DEADLINE)) and None  # type: ignore[func-returns-value]
+    launched.receive = lambda _: go.wait(DEADLINE)
     with Witness(launched.broker.broker(), WITNESS) as witness:
         witness.say("test/in/1", "blocks its network thread")
     if stuck == "drains":
@@ -302,12 +316,17 @@ def test_a_try_on_a_mute_broker_is_given_up_when_it_is_obsolete(
     monkeypatch.setattr(swap, "ANSWER_SECONDS", 600)
     obsolete = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        files = SimpleNamespace(files=(None, None, None))
-        settings = replace(launched.settings, port=mute.getsockname()[1], tls=files if tls else None)
+        trusting = Tls(ca_file=None, certificate=None, key=None)
+        settings = replace(launched.settings, port=mute.getsockname()[1], tls=trusting if tls else None)
         attempt = Swap(launched.connection, settings, obsolete.is_set)
         mute.settimeout(DEADLINE)
         accepted: list[object] = []
-        threading.Thread(target=lambda: (accepted.append(mute.accept()), obsolete.set()), daemon=True).start()
+
+        def accept() -> None:
+            accepted.append(mute.accept())
+            obsolete.set()
+
+        threading.Thread(target=accept, daemon=True).start()
         with pytest.raises(StoppedError):
             attempt.run()
     former = launched.swap()

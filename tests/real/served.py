@@ -152,8 +152,9 @@ class ServedByLauncher:
         await self.until(text, lambda: text in self.log)
 
     async def takes(self, secret: str, version: Version) -> None:
-        """It is on the new version: it says so when nothing is left of the client before."""
+        """It is on the new version, and has no former client any longer."""
         await self.until_logged(f"On version {version.id} of {secret} now")
+        await self.until("its end", lambda: self.log.count("MQTT client has left") == len(self.swaps()))
 
     async def refuses(self, told: str) -> None:
         """It has said what is wrong with a version that cannot be used."""

@@ -57,6 +57,7 @@ class Following:
     now: float = 1000.0
     outcome: SecretopsError | None = None
     first: Any = None
+    is_obsolete: Callable[[], bool] = bool
     swaps: list[str] = dataclasses.field(default_factory=list)
     stays: list[str] = dataclasses.field(default_factory=list)
 
@@ -82,7 +83,9 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
     made = Following(source, follower, state, server, connection, first=settings)
     connection.stay = lambda settings: made.stays.append(settings.versions["mqtt"])
 
-    def attempt(_connection: object, settings: ServerSettings, _is_obsolete: object) -> Any:
+    def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
+        made.is_obsolete = is_obsolete
+
         def run() -> float:
             made.swaps.append(settings.versions["mqtt"])
             if made.outcome:
@@ -121,6 +124,18 @@ def test_follower_leaves_a_connection_that_a_tool_chose(following: Following) ->
     following.offers("v-2")
     following.follower._look()
     assert (following.swaps, following.stays) == ([], ["v-2"])
+
+
+@pytest.mark.parametrize("change", ["another version", "the end"])
+def test_follower_gives_a_try_up_once_it_is_obsolete(following: Following, change: str) -> None:
+    following.offers("v-2")
+    following.follower._look()
+    assert not following.is_obsolete()
+    if change == "the end":
+        following.follower.stop()
+    else:
+        following.offers("v-3")
+    assert following.is_obsolete()
 
 
 @pytest.mark.parametrize(

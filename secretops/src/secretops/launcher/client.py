@@ -1,7 +1,7 @@
 """An MQTT client that accounts for what it holds, so that another one can take its place and nothing is lost.
 
 It reports its version, takes the report back, drains and leaves by itself; what it learns it passes to its `Owner`.
-The workarounds name what they work around. All are for paho-mqtt 2.0 to 2.2.
+The workarounds name what they work around. All are for paho-mqtt 2.1 and 2.2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode, _ConnectionState
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -87,14 +87,15 @@ class Owner(Protocol):
         """Handle a publish that the broker refused, other than the client's report."""
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _passed_on(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
     """Make `method` run on the client's successor once it has one: a call may still use the former client."""
 
     @functools.wraps(method)
-    def run(self: BrokerClient, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self._passing:
             successor = self._successor
             if successor is None:
@@ -216,17 +217,16 @@ class BrokerClient(mqtt.Client):
             return mqtt.MQTT_ERR_NO_CONN
         if time.monotonic() >= self._report_again:
             self.tell()
-        pending = sock.pending() if hasattr(sock, "pending") else 0
         poll = select.poll()
         try:
-            descriptor = sock.fileno()
+            descriptor, pending = sock.fileno(), sock.pending() if hasattr(sock, "pending") else 0
             poll.register(descriptor, select.POLLIN | (select.POLLOUT if self.want_write() else 0))
             if waker:
                 poll.register(waker, select.POLLIN)
             ready = dict(poll.poll(0 if pending else timeout * 1000))
         except (ValueError, OSError):  # another thread has closed it
             if not self._ending:
-                self._state = mqtt._ConnectionState.MQTT_CS_CONNECTION_LOST
+                self._state = _ConnectionState.MQTT_CS_CONNECTION_LOST
             return mqtt.MQTT_ERR_CONN_LOST
         if pending or ready.get(descriptor, 0) & ~select.POLLOUT:
             result = self.loop_read()
@@ -254,7 +254,7 @@ class BrokerClient(mqtt.Client):
         and the broker loses the will.
         """
         if self._report:
-            properties = Properties(PacketTypes.PUBLISH)
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = REPORT_EXPIRY
             self._report_again = time.monotonic() + REPORT_REFRESH
             super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
@@ -365,20 +365,21 @@ class BrokerClient(mqtt.Client):
         the broker owns it; whether it delivers it without our PUBREL can't be known either.
         """
         was_connected = self.is_connected()
-        if not self._drain(closing) and was_connected:
+        if not self._drain(closing) and was_connected and not closing.is_set():
             log.warning(
-                "The former MQTT client left before its queue at the broker was empty (%s): "
-                "messages that were waiting there may be lost.",
-                "the server ends" if closing.is_set() else "still busy" if self.is_connected() else "connection lost",
+                "The former MQTT client leaves before its queue at the broker is empty (%s): "
+                "messages that wait there are lost.",
+                f"after {DRAIN_SECONDS:.0f} s" if self.is_connected() else "the broker has ended its connection",
             )
         self.leave()
         with self._in_message_mutex:
             accepted = list(self._in_messages.values())  # of QoS 2: ours since our PUBREC
             self._in_messages.clear()
         for message in accepted:
-            self._owner.received(self, message)
+            self._handle_on_message(message)
         if self._successor:
             self._publish_again(self._take_messages(), self._successor)
+        log.info("The former MQTT client has left.")
 
     def unacknowledged(self) -> int:
         """Return how many messages the broker has not acknowledged yet."""
@@ -488,7 +489,8 @@ class BrokerClient(mqtt.Client):
         number, reason = int.from_bytes(packet[:2], "big"), ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
         with self._out_message_mutex:
             if number in self._out_messages:
-                return self._do_on_publish(number, reason, Properties(PacketTypes.PUBREC))
+                properties = Properties(PacketTypes.PUBREC)  # type: ignore[no-untyped-call]
+                return self._do_on_publish(number, reason, properties)
         return mqtt.MQTT_ERR_SUCCESS
 
     def _handle_grants(self, _client: Any, _userdata: Any, number: int, reasons: list[ReasonCode], _p: Any) -> None:

@@ -33,7 +33,7 @@ from secretops.replicas import report_text, report_topic
 
 log = logging.getLogger(__name__)
 paho_log = logging.getLogger(f"{__name__}.paho")
-# paho 2.0 to 2.2 reports an error when a client that has disconnected has no connection.
+# paho 2.1 and 2.2 report an error when a client that has disconnected has no connection.
 paho_log.addFilter(lambda record: not record.getMessage().startswith("Client is not connected"))
 
 # Where a Coreflux broker describes its actions; upstream makes a tool of each (server.py:328).
