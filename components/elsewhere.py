@@ -80,7 +80,7 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {FETCHED}: the launcher polls every 5 minutes where a hint is lost, a poll may fail, and it changes over",
+            f"at least {FETCHED}: the launcher polls every 5 minutes, a poll may fail, and it changes over",
             "lengthen it, or take it out for its default",
         )
 

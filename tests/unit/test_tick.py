@@ -43,6 +43,7 @@ class InMemoryBroker:
     changed: list[str] = field(default_factory=list)
     breaks: Exception | None = None
     guards: bool | Exception = True
+    reports: Callable[[], tuple[Replica, ...]] = tuple
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:  # noqa: ARG002
         self.verify(admin)
@@ -71,7 +72,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
     broker = InMemoryBroker()
     for module in (sessions, put, tick):
         monkeypatch.setattr(module, "open_target", lambda _broker, _kind: broker)
-    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: ())
+    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: broker.reports())
     return broker
 
 
@@ -203,7 +204,6 @@ def reports(stack: Stack, *names: str, secret: str = "mqtt", user: str = "user-b
 def test_tick_retires_within_the_grace_only_by_all_reports_that_nobody_can_forge(
     stack: Stack,
     broker: InMemoryBroker,
-    monkeypatch: pytest.MonkeyPatch,
     found: Callable[[Stack], tuple[Replica, ...] | SecretopsError],
     guards: bool | SecretopsError,
     retires: bool,
@@ -212,13 +212,13 @@ def test_tick_retires_within_the_grace_only_by_all_reports_that_nobody_can_forge
     stack.rotate()
     broker.guards = guards
 
-    def read(*_: object, **__: object) -> tuple[Replica, ...]:
+    def read() -> tuple[Replica, ...]:
         answer = found(stack)
         if isinstance(answer, SecretopsError):
             raise answer
         return answer
 
-    monkeypatch.setattr(sessions, "read_reports", read)
+    broker.reports = read
     assert exit_code(stack.tick()) in (ExitCode.DONE, ExitCode.ATTENTION)
     previous = stack.session().store.versions("mqtt").previous
     assert previous and bool(previous.retired) is retires

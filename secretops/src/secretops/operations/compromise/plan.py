@@ -17,7 +17,7 @@ from secretops.trails import can_be_asked
 ARRIVES = {
     "dotenv": "about a second",
     "kubernetes": "two minutes at most",
-    "aws": "seconds, or 5 minutes if the hint is lost, or with NativeRef as long as a deployment takes (a quarter of an hour)",
+    "aws": "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)",
     "azure": "seconds, or 5 minutes if the hint is lost",
     "vault": "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster",
     "swarm": "as long as an update of the service takes",
