@@ -15,7 +15,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import MessageState
 
 from secretops.errors import RefusedError
 from secretops.launcher import client as launcher_client
@@ -30,13 +32,16 @@ from secretops.manifest import MqttProtocol, SecretKind
 from secretops.replicas import read_reports
 from secretops.targets import open_target
 from secretops.values import Value
-from tests.real.launched import DEADLINE, ON_BOTH_BROKERS, WITNESS, RealBroker, let_in
+from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in
 from tests.real.mosquitto import Mosquitto
 from tests.real.witness import Witness
 
 pytestmark = pytest.mark.real
 
 ONLY_MOSQUITTO = pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
+BOTH_BROKERS = pytest.mark.parametrize(
+    "broker", ["mosquitto", pytest.param("embedded", marks=pytest.mark.slow)], indirect=True
+)
 
 
 class Launched:
@@ -136,7 +141,7 @@ def arrived(witness: Witness, wanted: set[str]) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("broker", ["mosquitto", pytest.param("embedded", marks=pytest.mark.slow)], indirect=True)
+@BOTH_BROKERS
 def test_a_swap_delivers_what_the_broker_had_queued_for_the_former_client(launched: Launched) -> None:
     go, slow = threading.Event(), threading.Event()
 
@@ -173,6 +178,26 @@ def test_a_swap_publishes_again_what_a_broker_that_died_had_not_acknowledged(lau
         launched.swap()
         assert set(arrived(witness, sent).values()) == {1}
     until("acknowledged", lambda: not launched.client.unacknowledged())
+
+
+def test_a_client_without_a_connection_hands_over_what_no_broker_owns() -> None:
+    received: list[bytes] = []
+    owner: Any = SimpleNamespace(received=lambda _client, message: received.append(message.payload), listeners={})
+    former, successor = (BrokerClient(name, MqttProtocol.V5, owner) for name in ("former", "successor"))
+    former.introduce("report", "of the former")
+    former.tell()
+    for topic, qos in (("accepted", 2), ("sent", 2), ("queued", 1)):
+        former.publish(topic, "it", qos)
+    states = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_WAIT_FOR_PUBREC)
+    for message, state in zip(list(former._out_messages.values())[1:], states, strict=False):
+        message.state = state
+    arriving = mqtt.MQTTMessage(1, b"in")
+    arriving.payload = b"the broker waits for our PUBCOMP"
+    former._in_messages[1] = arriving
+    former.pass_on_to(successor, {})
+    former.retire(threading.Event())
+    assert [message.topic for message in successor._out_messages.values()] == ["sent", "queued"]
+    assert received == [arriving.payload]
 
 
 @ONLY_MOSQUITTO
@@ -234,7 +259,7 @@ def test_close_leaves_no_report_and_does_not_wait_for_a_queue(launched: Launched
     until("no report", lambda: launched.reports() == {})
 
 
-@ON_BOTH_BROKERS
+@BOTH_BROKERS
 def test_disconnect_by_a_tool_takes_the_report_back(launched: Launched) -> None:
     until("its report", lambda: launched.reports() == {"server-a": "of-server-a"})
     launched.server.mqtt_client.disconnect()

@@ -1,7 +1,6 @@
 """An MQTT client that accounts for what it holds, so that another one can take its place and nothing is lost.
 
 It reports its version, takes the report back, drains and leaves by itself; what it learns it passes to its `Owner`.
-The workarounds name what they work around. All are for paho-mqtt 2.1 and 2.2.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import select
 import ssl
 import sys
 import threading
@@ -19,19 +17,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode, _ConnectionState
+from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from secretops.launcher.robust_client import FAILURE, GOODBYE, RobustClient
 from secretops.manifest import MqttProtocol
 from secretops.topics import REPORTS
 
 log = logging.getLogger(__name__)
-
-# Seconds, as upstream's.
-KEEPALIVE = 60
 
 # Seconds between two attempts at most (paho doubles from 1): how late a broker's recovery may be noticed.
 SLOWEST_RETRY = 30
@@ -39,9 +35,6 @@ SLOWEST_RETRY = 30
 # Seconds after which a broker (MQTT 5) forgets a report that is not renewed, and between two renewals. A report that
 # outlives its client, because the broker lost the will, holds up a rotation for no longer than this.
 REPORT_EXPIRY, REPORT_REFRESH = 900, 300
-
-# Seconds that the broker has to take the report back, and to close the connection.
-GOODBYE = 1.0
 
 # Seconds without a message after which a replaced client asks whether its queue at the broker is empty.
 QUIET_SECONDS = 0.3
@@ -53,7 +46,6 @@ DRAIN_SECONDS = 600.0
 NO_WORD = "it closed the connection without a word"
 
 _PROTOCOLS = {MqttProtocol.V5: mqtt.MQTTv5, MqttProtocol.V311: mqtt.MQTTv311}
-_FAILURE = 0x80
 # Retain Handling (MQTT 5, 3.8.3.1): do not send retained messages; the former client has received them.
 _NO_RETAINED = 2
 
@@ -110,11 +102,9 @@ def _fixed(handler: str) -> Any:
     return property(lambda self: getattr(self, handler), lambda _self, _callback: None)
 
 
-class BrokerClient(mqtt.Client):
-    """A paho client whose `connect` works from any state, in the background, and does not give up.
-
-    Keeps account of its subscriptions and of the messages that the broker has not acknowledged; paho offers neither.
-    """
+class BrokerClient(RobustClient):
+    """A client that keeps account of its subscriptions and of the messages that the broker has not acknowledged; paho
+    offers neither."""
 
     on_connect = _fixed("_handle_answer")
     on_connect_fail = _fixed("_handle_failure")
@@ -136,7 +126,6 @@ class BrokerClient(mqtt.Client):
         self._owner = owner
         self._report: tuple[str, str] | None = None
         self._report_again = math.inf
-        self._ending = False
         self._changed = threading.Condition()
         self._failed = False
         self._asked: dict[int, tuple[str, ...]] = {}
@@ -150,48 +139,20 @@ class BrokerClient(mqtt.Client):
         self.reconnect_delay_set(min_delay=1, max_delay=SLOWEST_RETRY)
         self.suppress_exceptions = True  # an exception in a callback would end the network thread
 
-    # How it connects
-
-    def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background.
-
-        Upstream's reconnect tool calls disconnect(), then this. With paho's own, the first ends the network thread
-        and the second opens a connection that nobody reads.
-        """
-        self.loop_stop()
-        self._ending, self.reason, self._failed = False, None, False
-        self.connect_async(host, port, keepalive)
-        return self.loop_start()
+    # How it connects and disconnects
 
     def reconnect(self) -> MQTTErrorCode:
-        """Connect once, on the network thread.
-
-        paho forgets a disconnect() that comes while it connects, and its thread dies of a ValueError.
-        """
-        self.reason = None
-        try:
-            result = super().reconnect()
-        except ValueError as error:  # an SSLCertVerificationError is both
-            raise error if isinstance(error, OSError) else OSError(str(error)) from error
-        if self._ending:
-            super().disconnect()
-        return result
+        """Connect once, on the network thread."""
+        self.reason, self._failed = None, False
+        return super().reconnect()
 
     def has_answer(self, seconds: float) -> bool:
         """Wait up to `seconds` until the connect has an answer (`reason`), or has failed."""
         with self._changed:
             return self._changed.wait_for(lambda: self.reason is not None or self._failed, seconds)
 
-    def loop_stop(self) -> MQTTErrorCode:
-        """End the network thread. Waits for it, up to paho's connect timeout of 5 s."""
-        try:
-            return super().loop_stop()
-        except AttributeError:  # paho forgets a thread that ends by itself between its check and its join
-            return mqtt.MQTT_ERR_SUCCESS
-
     def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
         """Take the report back, then disconnect. Waits up to GOODBYE seconds for the broker to take it."""
-        self._ending = True
         if self._report and self._report_again < math.inf and self.is_connected():
             topic, self._report_again = self._report[0], math.inf
             info = super().publish(topic, b"", 1, True)
@@ -202,43 +163,6 @@ class BrokerClient(mqtt.Client):
             if waits:  # behind messages that are not acknowledged. Of QoS 0 it goes out before the DISCONNECT.
                 super().publish(topic, b"", 0, True)
         return super().disconnect(reasoncode, properties)
-
-    def leave(self) -> None:
-        """Disconnect, then end the network thread. Waits up to GOODBYE seconds for each."""
-        self.disconnect()
-        if thread := self._thread:
-            thread.join(GOODBYE)
-        self._sock_close()  # a broker that reads nothing would hold the connection until the keepalive is over
-
-    def _loop(self, timeout: float = 1.0) -> MQTTErrorCode:
-        """Handle what the socket is ready for. paho's own waits by select(2), which fails from descriptor 1024 on."""
-        sock, waker = self._sock, self._sockpairR
-        if sock is None:
-            return mqtt.MQTT_ERR_NO_CONN
-        if time.monotonic() >= self._report_again:
-            self.tell()
-        poll = select.poll()
-        try:
-            descriptor, pending = sock.fileno(), sock.pending() if hasattr(sock, "pending") else 0
-            poll.register(descriptor, select.POLLIN | (select.POLLOUT if self.want_write() else 0))
-            if waker:
-                poll.register(waker, select.POLLIN)
-            ready = dict(poll.poll(0 if pending else timeout * 1000))
-        except (ValueError, OSError):  # another thread has closed it
-            if not self._ending:
-                self._state = _ConnectionState.MQTT_CS_CONNECTION_LOST
-            return mqtt.MQTT_ERR_CONN_LOST
-        if pending or ready.get(descriptor, 0) & ~select.POLLOUT:
-            result = self.loop_read()
-            if result or self._sock is None:
-                return result
-        if waker and waker.fileno() in ready:
-            waker.recv(10_000)  # a byte for each packet that was queued
-        if self.want_write():
-            result = self.loop_write()
-            if result or self._sock is None:
-                return result
-        return self.loop_misc()
 
     # What it reports
 
@@ -258,6 +182,12 @@ class BrokerClient(mqtt.Client):
             properties.MessageExpiryInterval = REPORT_EXPIRY
             self._report_again = time.monotonic() + REPORT_REFRESH
             super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
+
+    def loop_misc(self) -> MQTTErrorCode:
+        """Renew the report when it is time; the network thread calls this once a second at least."""
+        if time.monotonic() >= self._report_again:
+            self.tell()
+        return super().loop_misc()
 
     # What tools do with it
 
@@ -481,21 +411,9 @@ class BrokerClient(mqtt.Client):
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)
 
-    def _handle_pubrec(self) -> MQTTErrorCode:
-        """paho takes a refusal for a yes, and waits for a PUBCOMP."""
-        packet = self._in_packet["packet"]
-        if self.protocol != mqtt.MQTTv5 or len(packet) <= 2 or packet[2] < _FAILURE:  # noqa: PLR2004 - number, reason
-            return super()._handle_pubrec()
-        number, reason = int.from_bytes(packet[:2], "big"), ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
-        with self._out_message_mutex:
-            if number in self._out_messages:
-                properties = Properties(PacketTypes.PUBREC)  # type: ignore[no-untyped-call]
-                return self._do_on_publish(number, reason, properties)
-        return mqtt.MQTT_ERR_SUCCESS
-
     def _handle_grants(self, _client: Any, _userdata: Any, number: int, reasons: list[ReasonCode], _p: Any) -> None:
         with self._changed:
-            self._answers[number] = [reason.value < _FAILURE for reason in reasons]
+            self._answers[number] = [reason.value < FAILURE for reason in reasons]
             self._settle(number)
 
     def _handle_unsubscribed(self, _client: Any, _userdata: Any, number: int, *_: Any) -> None:

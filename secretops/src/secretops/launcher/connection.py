@@ -24,7 +24,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
 from secretops.errors import UnreachableError, UsageError
-from secretops.launcher.client import GOODBYE, KEEPALIVE, SLOWEST_RETRY, BrokerClient
+from secretops.launcher.client import SLOWEST_RETRY, BrokerClient
+from secretops.launcher.robust_client import GOODBYE, KEEPALIVE
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import UpstreamServer, hand_over
