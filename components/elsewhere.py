@@ -19,9 +19,9 @@ _WHAT_RUNS: Mapping[str, str] = {
     "store azure": "container",
 }
 
-FETCHED = 240
-"""Seconds until a launcher has a new value that it fetches: it looks each minute, while looks fail every two minutes
-(secretops.launcher.polled), give or take a tenth; the rest is for changing over."""
+# Seconds until a launcher has a new value that it fetches, if the hint at it is lost: it polls every 5 minutes, and 2
+# minutes after a poll that failed (secretops.launcher.polled), give or take a tenth; the rest is for changing over.
+FETCHED = 500
 
 
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Iterator[Problem]:
@@ -71,7 +71,7 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {FETCHED}: the launcher looks for a new value each minute, a look may fail, and it changes over",
+            f"at least {FETCHED}: the launcher polls every 5 minutes, a poll may fail, and it changes over",
             "lengthen it, or take it out for its default",
         )
 

@@ -16,9 +16,9 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.errors import StoreError
-from secretops.launcher.polled import SLOWER
+from secretops.launcher.polled import EVERY_SECONDS, SLOWER
 from secretops.launcher.settings import NotYetError
-from secretops.launcher.vault import EVERY_SECONDS, Vault
+from secretops.launcher.vault import Vault
 from secretops.stores.vault import server
 from secretops.stores.vault.documents import VERSION
 from secretops.stores.vault.errors import LoginError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,16 @@ from secretops.engine.rotation import GraceError
 from secretops.engine.state import Version
 from secretops.errors import RefusedError, StoreError, UnreachableError, UsageError, WaitingError
 from secretops.operations.tick import exit_code
+from secretops.replicas import report_text, report_topic
 from secretops.stores import files
 from secretops.targets import open_target
+from secretops.targets.access_list import SEND
+from secretops.targets.connection import Connection
+from secretops.targets.mosquitto import DynamicSecurity
 from secretops.values import Value, new_password
-from tests.real.embedded import Embedded
-from tests.real.mosquitto import Mosquitto
-from tests.real.stack import MqttSession, Stack, log_in, make_stack
+from tests.real.embedded import Embedded, start_embedded
+from tests.real.mosquitto import Mosquitto, start_mosquitto
+from tests.real.stack import DEADLINE, MqttSession, Stack, log_in, make_stack
 from tests.unit.signing import made
 
 pytestmark = pytest.mark.real
@@ -71,6 +75,97 @@ def test_the_users_take_turns_and_the_replaced_one_is_refused_after_the_grace(st
     stack.clock.skip(90 * DAY)
     assert errors(stack) == {}
     assert current(stack).id != before, "it is due"
+
+
+def report(session: MqttSession, user: str, version: str, *, servers: int) -> None:
+    """Retain reports of so many servers: at QoS 1, which a queue is limited for, or by the ten thousand at QoS 0."""
+    text = report_text("mqtt", version, datetime.now(UTC))
+    for number in range(servers - 1):
+        session._client.publish(report_topic(user, f"server-{number}"), text, qos=int(servers < 10_000), retain=True)
+    assert session.publishes(report_topic(user, f"server-{servers - 1}"), text, retain=True)
+
+
+@pytest.mark.parametrize(
+    ("forged", "emptied"),
+    [
+        pytest.param(3, True, id="emptied and replaced"),
+        pytest.param(1_100, False, id="before the real ones in the queue"),
+        pytest.param(60_000, False, id="more than is read", marks=pytest.mark.slow),
+    ],
+)
+def test_forged_reports_do_not_retire_the_user_in_use(tmp_path: Path, forged: int, emptied: bool) -> None:
+    mosquitto = start_mosquitto(tmp_path, certified=None)
+    try:
+        stack = make_stack(tmp_path / "store", mosquitto.broker(), grace_seconds=3600)
+        stack.manifest = stack.manifest.model_copy(update={"replicas": 3})
+        stack.put("broker-admin", dict(mosquitto.admin))
+        stack.rotate()
+        in_use, old = stack.credential(), current(stack).id
+        with MqttSession(stack.manifest.broker, in_use) as server:
+            new = stack.rotate()
+            attacker = operators_user(mosquitto)
+            with MqttSession(stack.manifest.broker, attacker) as session:
+                if emptied:
+                    report(server, in_use["username"], old, servers=3)
+                    for number in range(3):
+                        session.publishes(report_topic(in_use["username"], f"server-{number}"), "", retain=True)
+                report(session, new.user or "", new.id, servers=forged)
+                if not emptied:  # what was retained first is sent first
+                    report(server, in_use["username"], old, servers=3)
+            assert errors(stack) == {}
+            assert server.publishes(), "the user in use was retired within its grace"
+            stack.skip_grace()
+            assert errors(stack) == {}
+            assert server.ended.wait(DEADLINE)
+    finally:
+        mosquitto.stop()
+
+
+@pytest.mark.slow
+def test_tick_goes_on_when_the_embedded_broker_is_flooded_with_reports(tmp_path: Path) -> None:
+    embedded = start_embedded(tmp_path)
+    try:
+        stack = make_stack(tmp_path / "store", embedded.broker())
+        stack.put("broker-admin", dict(embedded.admin))
+        stack.rotate()
+        new = stack.rotate()
+        with MqttSession(stack.manifest.broker, embedded.admin) as session:
+            report(session, new.user or "", new.id, servers=60_000)
+        for _ in range(3):
+            assert errors(stack) == {}
+    finally:
+        embedded.stop()
+
+
+def operators_user(mosquitto: Mosquitto) -> Value:
+    """Return a user that an operator made beside the stack's: it may publish anywhere."""
+    user = Value({"username": "plc", "password": new_password()})
+    with Connection(mosquitto.broker(), mosquitto.admin) as connection:
+        security = DynamicSecurity(connection)
+        acl = {"acltype": SEND, "topic": "#", "priority": 0, "allow": True}
+        security.run("createRole", rolename="plant", acls=[acl])
+        security.run("createClient", **user, roles=[{"rolename": "plant"}])
+    return user
+
+
+def test_previous_user_is_retired_within_the_grace_once_every_server_reports(tmp_path: Path) -> None:
+    mosquitto = start_mosquitto(tmp_path, certified=None)
+    try:
+        stack = make_stack(tmp_path / "store", mosquitto.broker(), grace_seconds=3600)
+        stack.manifest = stack.manifest.model_copy(update={"replicas": 3})
+        stack.put("broker-admin", dict(mosquitto.admin))
+        stack.rotate()
+        replaced = stack.credential()
+        new = stack.rotate()
+        with MqttSession(stack.manifest.broker, stack.credential()) as server:
+            report(server, new.user or "", new.id, servers=2)
+            stack.tick()
+            assert stack.log_in(replaced) == "Success"
+            report(server, new.user or "", new.id, servers=3)
+            stack.tick()
+            assert stack.log_in(replaced) != "Success"
+    finally:
+        mosquitto.stop()
 
 
 def test_put_within_the_grace_is_refused_and_a_forced_put_retires_the_old_user(stack: Stack) -> None:

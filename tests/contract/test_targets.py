@@ -21,13 +21,15 @@ import pytest
 from secretops.certificates import new_key, private_pem
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, SecretKind
+from secretops.replicas import report_topic
 from secretops.targets import open_target
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import CorefluxTarget
 from secretops.targets.mosquitto import ACL_TYPES, DynamicSecurity, MosquittoTarget
 from secretops.targets.protocol import Target, UserTakenError
+from secretops.topics import reports_of
 from secretops.values import Value, new_password
-from tests.real.mosquitto import Mosquitto, make_ca
+from tests.real.mosquitto import Mosquitto, make_ca, start_mosquitto
 from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
@@ -270,6 +272,37 @@ def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: 
     with pytest.raises(RefusedError) as refused:
         MosquittoTarget(strict.broker, admin=False, deadline=SHORT).verify(credential)
     assert "coreflux-mcp-secrets/probe/" in str(refused.value)
+    with Connection(strict.broker, strict.admin) as connection:
+        security = DynamicSecurity(connection)
+        security.run("deleteClient", username=credential["username"])  # it may write reports: other tests rest on that
+        security.run("deleteRole", rolename=role)
+
+
+def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path: Path) -> None:
+    mosquitto = start_mosquitto(tmp_path, certified=None)
+    try:
+        row = Row(mosquitto.broker(topics=("plant/#",)), mosquitto.admin)
+        target, users = row.target(), [fresh(), fresh()]
+        names = [user["username"] for user in users]
+        assert not target.guards_reports(row.admin, names)
+        for user in users:
+            target.apply(row.admin, user)
+        assert target.guards_reports(row.admin, names)
+        topics = [report_topic(name, "server-1") for name in names]
+        with Connection(row.broker, users[0]) as connection:
+            connection.subscribe(f"{reports_of(names[0])}/#")
+            connection.subscribe(f"{reports_of(names[1])}/#")
+            assert comes_back(connection, topics[0])
+            with pytest.raises(RefusedError):
+                connection.publish(topics[1], "forged")
+        with Connection(row.broker, row.admin) as connection:
+            security = DynamicSecurity(connection)
+            acl = {"acltype": "publishClientSend", "topic": "#", "priority": 0, "allow": True}
+            security.run("createRole", rolename="all", acls=[acl])
+            security.run("createClient", **fresh(), roles=[{"rolename": "all"}])
+        assert not target.guards_reports(row.admin, names)
+    finally:
+        mosquitto.stop()
 
 
 # What only a broker that asks for a client certificate can show

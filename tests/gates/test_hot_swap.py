@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -51,6 +54,40 @@ def test_no_call_fails_while_every_credential_changes(
 @pytest.mark.parametrize("served", ["aws", "azure", "vault"], indirect=True)
 def test_no_call_fails_when_the_launcher_polls_a_clouds_store(served: ServedByLauncher, mosquitto: Mosquitto) -> None:
     hold(served, mosquitto, "stdio", rotations=2, least_calls=300)
+
+
+@pytest.mark.parametrize(
+    ("served", "launchers", "rotations"),
+    [
+        ("vault", 1, 1),
+        *(pytest.param(store, 3, 10, marks=pytest.mark.slow) for store in ("aws", "azure", "vault")),
+    ],
+    indirect=["served"],
+)
+def test_hinted_version_is_in_use_before_any_poll(
+    served: ServedByLauncher, launchers: int, rotations: int, record_property: Callable[[str, object], None]
+) -> None:
+    """The poll is every 5 minutes, which is more than a test waits."""
+    taken: list[float] = []
+
+    async def scenario() -> None:
+        async with AsyncExitStack() as running:
+            all_of_them = [
+                replace(served, folder=served.folder / str(number), often=False) for number in range(launchers)
+            ]
+            for one in all_of_them:
+                one.folder.mkdir()
+                await running.enter_async_context(one.listening())
+            for _ in range(rotations):
+                served.stack.skip_grace()
+                version = await anyio.to_thread.run_sync(served.stack.rotate)
+                began = time.monotonic()
+                for one in all_of_them:
+                    await one.takes("mqtt", version)
+                taken.append(time.monotonic() - began)
+
+    anyio.run(scenario)
+    record_property("seconds", taken)
 
 
 def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotations: int, least_calls: int) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -61,6 +62,8 @@ class Mosquitto:
     """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
     crl_file: Path | None = None
     """Of clients' certificates that were revoked."""
+    queue: int = 1000
+    """Messages that wait for one client at most, 0 for no limit. 1000 is mosquitto's default."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -119,10 +122,15 @@ class Mosquitto:
         certificate = signed(name, key, issuer=self.authority).public_bytes(serialization.Encoding.PEM).decode()
         return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private_pem(key)}
 
-    def stop(self) -> None:
+    def freeze(self) -> None:
+        """Let it read and answer nothing, until it is stopped or goes on by SIGCONT."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def stop(self, *, kill: bool = False) -> None:
         """End it if it runs."""
         if self._process:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             self._process.wait(timeout=START_SECONDS)
             self._process = None
 
@@ -164,6 +172,7 @@ def start_mosquitto(
     certifying: bool = False,
     trusts: Path | None = None,
     crl_file: Path | None = None,
+    queue: int = 1000,
 ) -> Mosquitto:
     """Start one in `folder` with a certificate for the host `certified` and the names in `also`, or without TLS if
     None."""
@@ -176,7 +185,7 @@ def start_mosquitto(
         made = Mosquitto(
             folder, free_port(), bool(certified), admin, certifying, free_port() if certified else 0, trusts
         )
-        made.crl_file = crl_file
+        made.crl_file, made.queue = crl_file, queue
         if made.start():
             return made
     pytest.fail(f"mosquitto did not start: {made.log_file.read_text()[-2000:]}")
@@ -230,6 +239,7 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",
+        f"max_queued_messages {broker.queue}",
         *(["user root"] if os.geteuid() == 0 else []),
     ]
     return "\n".join(lines) + "\n"

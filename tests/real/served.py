@@ -37,12 +37,14 @@ Polled.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "e
 from secretops.cli import main
 main()
 """
-"""secretops whose launcher asks a cloud's store twice a second, instead of once a minute."""
+"""secretops whose launcher polls a cloud's store twice a second, instead of every 5 minutes."""
 
 
 def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
     """A stack whose server logs in with a password and a client certificate, and over HTTP asks for a token."""
     stack = make_stack(root, mosquitto.broker(), grace_seconds=GRACE)
+    stack.manifest = stack.manifest.model_copy(update={"replicas": 1})
+    stack.file.write_text(stack.manifest.model_dump_json())
     stack.put("broker-admin", dict(mosquitto.admin))
     more = {**public(mosquitto), TOKEN: new_password()}
     stack.env.write_text(stack.env.read_text() + "".join(f"{name}={text}\n" for name, text in more.items()))
@@ -52,7 +54,7 @@ def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
 
 def prepared_cloud_stack(stack: CloudStack, mosquitto: Mosquitto) -> CloudStack:
     """The same, of a cloud, whose broker-admin has been put. Over HTTP nobody could log in."""
-    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE})
+    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE, "replicas": 1})
     fill(stack, mosquitto)
     return stack
 
@@ -78,6 +80,8 @@ class ServedByLauncher:
     server: Path
     public: dict[str, str] = field(default_factory=dict)
     """Its environment's share of the settings. That of a folder's stack has them in config/.env."""
+    often: bool = True
+    """Whether it polls a cloud's store twice a second."""
 
     @property
     def token(self) -> str:
@@ -86,7 +90,8 @@ class ServedByLauncher:
     @property
     def command(self) -> list[str]:
         if isinstance(self.stack, CloudStack):
-            return [sys.executable, "-c", OFTEN, *command(self.stack.source)[3:]]
+            usual = command(self.stack.source)
+            return [sys.executable, "-c", OFTEN, *usual[3:]] if self.often else usual
         return command(f"dotenv:{self.stack.root}")
 
     @property
@@ -147,8 +152,9 @@ class ServedByLauncher:
         await self.until(text, lambda: text in self.log)
 
     async def takes(self, secret: str, version: Version) -> None:
-        """It is on the new version: it says so when nothing is left of the client before."""
+        """It is on the new version, and has no former client any longer."""
         await self.until_logged(f"On version {version.id} of {secret} now")
+        await self.until("its end", lambda: self.log.count("MQTT client has left") == len(self.swaps()))
 
     async def refuses(self, told: str) -> None:
         """It has said what is wrong with a version that cannot be used."""

@@ -175,10 +175,10 @@ def is_available(client: Client, namespace: str) -> bool:
     return bool(found.status and found.status.availableReplicas == found.spec.replicas)
 
 
-def all_log(kubelet: Kubelet, text: str) -> bool:
-    """Return whether both pods of the Deployment have said `text`."""
+def all_log(kubelet: Kubelet, text: str, times: int = 1) -> bool:
+    """Return whether both pods of the Deployment have logged `text`, at least so often."""
     pods = kubelet.pods(f"{SERVER}-")
-    return len(pods) == 2 and all(text in pod.log for pod in pods)
+    return len(pods) == 2 and all(pod.log.count(text) >= times for pod in pods)
 
 
 async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[int], str]) -> None:
@@ -189,6 +189,9 @@ async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[i
             if turn:
                 swapped = f"On version {await asyncio.to_thread(rotate, turn)} of mqtt now"
                 await asyncio.to_thread(kubelet.until, swapped, partial(all_log, kubelet, swapped))
+                # Its report is gone then: the next rotation need not wait for the grace.
+                left = partial(all_log, kubelet, "The former MQTT client has left", turn)
+                await asyncio.to_thread(kubelet.until, "the former clients' end", left)
             for session in (first, second):
                 said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
                 assert "publish" in said.lower() and "error" not in said.lower(), said

@@ -59,7 +59,8 @@ class Case:
     tells: list[str] = field(default_factory=list)
     """Parts of what a person is told."""
     replicas: tuple[Replica, ...] = ()
-    expected: int = 1
+    expected: int | None = 1
+    guarded: bool = True
     issued: bool = False
     """Whether somebody is named who signs it."""
     let_go: bool = False
@@ -122,11 +123,19 @@ TABLE = [
     Case("nothing is retired twice", (previous(retired=NOW - DAY), current()), None, []),
     Case("the previous one is retired before the grace ends when every server reports the current one",
          (previous(), current(SECOND)), Action.RETIRE, [Reason.RETIRE_DUE], tells=["every server reports"],
+         replicas=(server(current()), server(current())), expected=2),
+    Case("reports that others may write retire nothing", (previous(), current(SECOND)), None, [],
+         replicas=(server(current()),), guarded=False),
+    Case("one report too many retires nothing", (previous(), current(SECOND)), None, [],
          replicas=(server(current()), server(current()))),
+    Case("reports retire nothing where nobody knows how many servers run", (previous(), current(SECOND)), None, [],
+         replicas=(server(current()),), expected=None),
+    Case("a report of the current version by the previous user retires nothing", (previous(), current(SECOND)),
+         None, [], replicas=(server(previous(), says=current().id),)),
     Case("a replica that says nothing keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
          None, [], replicas=(server(current()),), expected=2),
     Case("one server on the previous version keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
-         None, [], replicas=(server(current()), server(previous()))),
+         None, [], replicas=(server(current()), server(previous())), expected=2),
     Case("a server that can't say its version counts by the user it is logged in as", (previous(), current(SECOND)),
          Action.RETIRE, [Reason.RETIRE_DUE], replicas=(server(current(), says="unknown"),)),
     Case("the grace ends, it is retired although a server is behind, and a person is told which",
@@ -185,6 +194,7 @@ def facts(case: Case) -> Facts:
         grace=GRACE,
         replicas=case.replicas,
         expected=case.expected,
+        guarded=case.guarded,
         let_go=case.let_go,
     )
 

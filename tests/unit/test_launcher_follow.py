@@ -14,16 +14,13 @@ from typing import Any, cast
 
 import pytest
 
-from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
-from secretops.launcher import follow, swap, watch
-from secretops.launcher.client import BrokerClient
+from secretops.errors import SecretopsError, UnreachableError, UsageError
+from secretops.launcher import follow, watch
 from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, Follower, read_settled
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import STALE_SECONDS, LauncherState
-from secretops.launcher.swap import Swap
 from secretops.launcher.watch import wakeups
-from secretops.manifest import MqttProtocol
 from secretops.values import Value
 
 
@@ -61,6 +58,7 @@ class Following:
     now: float = 1000.0
     outcome: SecretopsError | None = None
     first: Any = None
+    is_obsolete: Callable[[], bool] = bool
     swaps: list[str] = dataclasses.field(default_factory=list)
     stays: list[str] = dataclasses.field(default_factory=list)
 
@@ -86,7 +84,9 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
     made = Following(source, follower, state, server, connection, first=settings)
     connection.stay = lambda settings: made.stays.append(settings.versions["mqtt"])
 
-    def attempt(_server: object, _connection: object, settings: ServerSettings, _stopping: threading.Event) -> Any:
+    def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
+        made.is_obsolete = is_obsolete
+
         def run() -> float:
             made.swaps.append(settings.versions["mqtt"])
             if made.outcome:
@@ -131,6 +131,18 @@ def test_follower_leaves_a_connection_that_a_tool_chose(following: Following, ca
     assert "v-2" not in caplog.text
 
 
+@pytest.mark.parametrize("change", ["another version", "the end"])
+def test_follower_gives_a_try_up_once_it_is_obsolete(following: Following, change: str) -> None:
+    following.offers("v-2")
+    following.follower._poll()
+    assert not following.is_obsolete()
+    if change == "the end":
+        following.follower.stop()
+    else:
+        following.offers("v-3")
+    assert following.is_obsolete()
+
+
 @pytest.mark.parametrize(
     ("error", "connects"),
     [(UnreachableError("no answer", rule="r", remedy="m"), 4), (UsageError("no PEM", rule="r", remedy="m"), 0)],
@@ -166,26 +178,6 @@ def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: 
     following.offers("v-3", "third-password")
     following.follower._poll()
     assert following.state.versions == {"mqtt": "v-3"}
-
-
-@pytest.mark.parametrize("may", [True, False])
-def test_swap_refuses_a_user_that_may_subscribe_to_less(following: Following, may: bool) -> None:
-    old: Any = SimpleNamespace(
-        host="localhost", port=1883, held={"a": 1}, listeners={}, is_connected=lambda: True, granted=lambda: {"a"}
-    )
-    new: Any = SimpleNamespace(
-        username="server-b",
-        is_connected=lambda: True,
-        subscribe_all=lambda *_, **__: None,
-        verdict=lambda topics, _: dict.fromkeys(topics, may),
-    )
-    server: Any = SimpleNamespace(mqtt_subscriptions={"a": {"qos": 1}})
-    attempt = swap.Swap(server, cast(Any, None), following.first, threading.Event())
-    if may:
-        assert attempt._subscribe(new, old)["a"] == 1
-    else:
-        with pytest.raises(RefusedError, match="server-b"):
-            attempt._subscribe(new, old)
 
 
 def in_place(folder: Path, number: int) -> None:
@@ -338,67 +330,3 @@ def test_read_settled_raises_when_a_source_stays_unreadable(stops: bool, reads: 
     with pytest.raises(SecretopsError):
         read_settled(source, stopping)
     assert source.reads == reads
-
-
-# How a client that was replaced ends
-
-
-MOST_POLLS = 100
-
-
-class Replaced(BrokerClient):
-    """A connected client with messages that the broker acknowledges, one at each poll; None: never."""
-
-    def __init__(self, unacknowledged: int | None) -> None:
-        super().__init__("replaced", MqttProtocol.V5)
-        self._left = unacknowledged
-        self._polls = 0
-        self.left_at_the_end: int | None = None
-        self.ended = False
-
-    def is_connected(self) -> bool:
-        return not self.ended
-
-    def unacknowledged(self) -> int:
-        self._polls += 1
-        assert self._polls < MOST_POLLS, "the end of the drain is never reached"
-        if self._left is None:
-            return 1
-        self._left = max(0, self._left - 1)
-        return self._left
-
-    def let_go(self, topics: Any) -> None:
-        """There is no broker to unsubscribe at."""
-
-    def disconnect(self, *_: Any, **__: Any) -> Any:
-        self.ended, self.left_at_the_end = True, 1 if self._left is None else self._left
-
-
-@pytest.fixture(autouse=True)
-def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap, "LINGER_SECONDS", 0)
-
-
-def retire(old: Replaced, *, stopping: bool = False) -> None:
-    event = threading.Event()
-    if stopping:
-        event.set()
-    server: Any = type("Server", (), {"mqtt_subscriptions": {}})()
-    swapping = Swap(server, cast(Any, None), cast(Any, None), event)
-    swapping._retire(old, BrokerClient("new", MqttProtocol.V5), {})
-
-
-def test_a_replaced_client_stays_until_the_broker_has_acknowledged_its_messages() -> None:
-    old = Replaced(4)
-    retire(old)
-    assert old.ended and old.left_at_the_end == 0
-
-
-@pytest.mark.parametrize("stopping", [False, True])
-def test_a_replaced_client_ends_when_the_broker_never_acknowledges(
-    monkeypatch: pytest.MonkeyPatch, stopping: bool
-) -> None:
-    old = Replaced(None)
-    monkeypatch.setattr(swap, "DRAIN_SECONDS", 3600 if stopping else 0.05)
-    retire(old, stopping=stopping)
-    assert old.ended and old.left_at_the_end == 1

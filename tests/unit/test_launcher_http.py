@@ -306,6 +306,7 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
         "secretops_broker_connected": 1,
         "secretops_swaps_total": 1,
         "secretops_refused_versions_total": 1,
+        "secretops_refused_publishes_total": 0,
         "secretops_failed_connects_total": 0,
     }
 

@@ -16,6 +16,7 @@ from secretops.errors import (
     RefusedError,
     SecretopsError,
     StoreError,
+    UnreachableError,
     UsageError,
     WaitingError,
 )
@@ -41,6 +42,8 @@ class InMemoryBroker:
     passwords: dict[str, str] = field(default_factory=lambda: {"boss": "of-the-boss"})
     changed: list[str] = field(default_factory=list)
     breaks: Exception | None = None
+    guards: bool | Exception = True
+    reports: Callable[[], tuple[Replica, ...]] = tuple
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:  # noqa: ARG002
         self.verify(admin)
@@ -57,13 +60,19 @@ class InMemoryBroker:
         self.verify(admin)
         self.passwords.pop(username, None)
 
+    def guards_reports(self, admin: Value, usernames: tuple[str, ...]) -> bool:
+        self.verify(admin)
+        if isinstance(self.guards, Exception):
+            raise self.guards
+        return self.guards and usernames == ("user-a", "user-b")
+
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
     broker = InMemoryBroker()
     for module in (sessions, put, tick):
         monkeypatch.setattr(module, "open_target", lambda _broker, _kind: broker)
-    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: ())
+    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: broker.reports())
     return broker
 
 
@@ -165,15 +174,54 @@ def test_exit_code_of_a_tick_is_that_of_the_gravest_outcome(
     assert exit_code([*outcomes, Outcome("well")]) is expected
 
 
-def test_tick_retires_before_the_grace_ends_only_by_reports_about_that_secret(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+THREE = ("server-1", "server-2", "server-3")
+
+
+def reports(stack: Stack, *names: str, secret: str = "mqtt", user: str = "user-b") -> tuple[Replica, ...]:
+    """Return reports of the current version, one for each client id."""
+    at = stack.clock()
+    return tuple(Replica(id=name, user=user, secret=secret, version=current(stack), since=at) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("found", "guards", "retires"),
+    [
+        pytest.param(lambda stack: reports(stack, *THREE), True, True, id="three of three"),
+        pytest.param(lambda stack: reports(stack, *THREE), False, False, id="others may write there"),
+        pytest.param(lambda stack: reports(stack, *THREE), RefusedError("no"), False, id="access list unreadable"),
+        pytest.param(lambda stack: reports(stack, "forged"), True, False, id="emptied, and one forged"),
+        pytest.param(lambda stack: reports(stack, *THREE, "forged"), True, False, id="one too many"),
+        pytest.param(lambda stack: reports(stack, *THREE, user="user-a"), True, False, id="by the previous user"),
+        pytest.param(
+            lambda stack: reports(stack, *THREE[:2]) + reports(stack, "x", secret="other"),
+            True,
+            False,
+            id="other secret",
+        ),
+        pytest.param(lambda _: UnreachableError("not all arrived"), True, False, id="half-read or flooded"),
+    ],
+)
+def test_tick_retires_within_the_grace_only_by_all_reports_that_nobody_can_forge(
+    stack: Stack,
+    broker: InMemoryBroker,
+    found: Callable[[Stack], tuple[Replica, ...] | SecretopsError],
+    guards: bool | SecretopsError,
+    retires: bool,
 ) -> None:
+    stack.manifest = stack.manifest.model_copy(update={"replicas": len(THREE)})
     stack.rotate()
-    reported = Replica(id="mcp-1", user="user-b", secret="other", version=current(stack), since=stack.clock())
-    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: (reported,))
-    stack.tick()
+    broker.guards = guards
+
+    def read() -> tuple[Replica, ...]:
+        answer = found(stack)
+        if isinstance(answer, SecretopsError):
+            raise answer
+        return answer
+
+    broker.reports = read
+    assert exit_code(stack.tick()) in (ExitCode.DONE, ExitCode.ATTENTION)
     previous = stack.session().store.versions("mqtt").previous
-    assert previous and not previous.retired
+    assert previous and bool(previous.retired) is retires
 
 
 def test_rotate_retires_the_user_it_replaces_before_it_makes_another(stack: Stack, broker: InMemoryBroker) -> None:

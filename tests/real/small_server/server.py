@@ -70,6 +70,10 @@ def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) 
     mqtt_message_buffer.setdefault(message.topic, []).append(message.payload.decode())
 
 
+def register_dynamic_action_tool(_name: str, _description: str) -> None:
+    """Upstream executes a source text that has the name in it."""
+
+
 def setup_mqtt(args: argparse.Namespace) -> bool:
     raise RuntimeError("the launcher did not replace setup_mqtt")
 

@@ -115,6 +115,7 @@ def _take(step: str, session: Session, secret: Secret, token: str) -> None:
             if not version.verified:
                 rotation.verify(version)
             rotation.publish(version)
+            session.hint(secret, version.id)
         case _:
             raise UsageError(f"{step}: no step", rule="createSecret, setSecret, testSecret, finishSecret")
 

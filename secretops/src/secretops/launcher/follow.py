@@ -109,7 +109,7 @@ class Follower:
         try:
             if settings is None:
                 settings, fingerprint = read_settled(self._source, self._stopping)
-            self._take(settings)
+            self._take(settings, fingerprint)
         except StoppedError:
             return
         except Exception as error:  # whatever it is: the version in use goes on
@@ -117,7 +117,7 @@ class Follower:
         else:
             self._fingerprint, self._settings, self._refused = fingerprint, settings, None
 
-    def _take(self, settings: ServerSettings) -> None:
+    def _take(self, settings: ServerSettings, fingerprint: str) -> None:
         before = self._settings
         self._tell(settings)
         if settings.link == before.link:
@@ -128,7 +128,7 @@ class Follower:
             took = None
             log.info("An MCP client has chosen the connection by a tool: it stays. The new version is not in use.")
         else:
-            took = Swap(self._server, self._connection, settings, self._stopping).run()
+            took = Swap(self._connection, settings, lambda: self._is_obsolete(fingerprint)).run()
             self._state.count_swap()
         hand_over_rest(settings, self._server)
         self._state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
@@ -137,6 +137,9 @@ class Follower:
                 log.info("On version %s of %s now.", version, secret)
         if took is not None:
             log.info("Another MQTT client took over after %.0f ms.", took * 1000)
+
+    def _is_obsolete(self, fingerprint: str) -> bool:
+        return self._stopping.is_set() or self._source.fingerprint() != fingerprint
 
     def _refuse(self, fingerprint: str, settings: ServerSettings | None, error: Exception) -> None:
         now, refused = time.monotonic(), self._refused

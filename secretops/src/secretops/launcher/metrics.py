@@ -47,6 +47,7 @@ class _OfState(Collector):
         for name, text, count in (
             ("swaps", "MQTT clients replaced by one on a new version.", state.swaps),
             ("refused_versions", "Versions that did not work; the one before went on.", state.refused_versions),
+            ("refused_publishes", "Messages of the server that the broker refused.", state.refused_publishes),
             ("failed_connects", "Connects that the broker refused or did not answer.", state.failed_connects),
         ):
             yield CounterMetricFamily(f"secretops_{name}", text, value=count)

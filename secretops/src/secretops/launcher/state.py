@@ -42,6 +42,8 @@ class LauncherState:
         """New versions that could not be taken; the one before went on. A version counts once."""
         self.failed_connects = 0
         """Attempts that the broker refused or did not answer, of every client."""
+        self.refused_publishes = 0
+        """Messages of the server that the broker refused. Only MQTT 5 reports it, at QoS 1 and 2."""
         self.expires_at: datetime | None = None
         """Until when the client certificate in use is valid, UTC; None without one."""
 
@@ -77,3 +79,7 @@ class LauncherState:
     def count_failed_connect(self) -> None:
         with self._lock:
             self.failed_connects += 1
+
+    def count_refused_publish(self) -> None:
+        with self._lock:
+            self.refused_publishes += 1

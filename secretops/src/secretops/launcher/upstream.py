@@ -50,9 +50,8 @@ class UpstreamServer(Protocol):
     mqtt_client: mqtt.Client | None
     connection_status: dict[str, Any]
     mqtt_subscriptions: dict[str, dict[str, Any]]
-    on_connect: Callable[..., None]
-    on_disconnect: Callable[..., None]
     on_message: Callable[..., None]
+    register_dynamic_action_tool: Callable[[str, str], None]
     setup_mqtt: Callable[[argparse.Namespace], bool]
     parse_args: Callable[[], argparse.Namespace]
 

@@ -22,20 +22,13 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import OUTPUT, Given, Polled, asked_for
+from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, Given, Polled, asked_for
 from secretops.manifest import VaultLogin
 from secretops.stores.vault.api import Api
 from secretops.stores.vault.documents import fields_of, version_of
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.server import Server
 from secretops.values import Value
-
-EVERY_SECONDS = 60.0
-"""Between two looks.
-
-A look reads a secret's metadata, which hold no value; a value is read only when there is a new one, so that the audit
-log has one read of it for each version and server. A replaced user works on until every server has reported the new
-version, so a minute costs nothing."""
 
 METHODS = ("approle", "jwt", "kubernetes")
 _VALUED = (*METHODS, "auth", "file", "namespace", "ca")
@@ -62,7 +55,11 @@ class Place:
 
 
 class Vault(Polled):
-    """`Source` over the newest versions, which are what KV gives to whoever asks without one."""
+    """`Source` over the newest versions, which KV returns to a read without a version.
+
+    A poll reads a secret's metadata, which hold no value; a value is read only when there is a new one, so that the
+    audit log has one read of it for each version and server.
+    """
 
     def __init__(
         self,

@@ -121,6 +121,7 @@ def publish(
             ) from error
         session.store.discard(secret.name, version.id)
         raise
+    session.hint(secret, version.id)
     return version
 
 

@@ -43,7 +43,7 @@ def rotate(
     with session.lease(f"rotate {name}"):
         if not secret.kind.alternates:  # the old one and the new one are good side by side: nobody is waited for
             session.settle(secret)
-            return session.mover(secret).advance(cut_off=cut_off)
+            return session.advance(secret, cut_off=cut_off)
         session.await_admin(secret)
         session.settle(secret)
         rotation = session.rotation(secret)
@@ -53,7 +53,7 @@ def rotate(
         over = cut_off or retire_due(session.facts_for_retiring(secret), session.clock())
         if previous and not previous.retired and over:  # the store forgets it with the next version
             rotation.retire(previous)
-        return rotation.advance(cut_off=cut_off)
+        return session.advance(secret, rotation, cut_off=cut_off)
 
 
 def discard(session: Session, name: str) -> Version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -10,14 +11,26 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from secretops.engine.decisions import Facts, left_by_operator
+from secretops.engine.decisions import Facts, all_report_current, left_by_operator
 from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
-from secretops.engine.state import Replica
+from secretops.engine.state import Replica, Version
 from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
+from secretops.hints import Hint, publish_hint
 from secretops.issuers import open_issuer
-from secretops.manifest import AGENT_ADMIN, AwsStore, AzureStore, Broker, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.manifest import (
+    AGENT_ADMIN,
+    AwsStore,
+    AzureStore,
+    Broker,
+    Manifest,
+    OwnedAgent,
+    Reader,
+    Secret,
+    SecretKind,
+    VaultStore,
+)
 from secretops.operations.certificate import authority_of, prove, with_certificate
 from secretops.operations.own_ca import relied_on, signing
 from secretops.replicas import read_reports
@@ -31,8 +44,10 @@ if TYPE_CHECKING:
     from secretops.engine.authority import Authority
     from secretops.engine.renewal import Renewal
 
+# How long each answer of the broker may take while servers' reports are read. Nothing depends on them.
 REPORT_SECONDS = 5.0
-"""How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
+
+_log = logging.getLogger(__name__)
 
 
 NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
@@ -115,7 +130,7 @@ class Session:
             versions=self.store.versions(secret.name),
             grace=timedelta(seconds=self.manifest.grace_seconds),
             replicas=replicas,
-            expected=self.manifest.replicas or 1,
+            expected=self.manifest.replicas,
             supplied_by=self.first_value(secret),
         )
 
@@ -126,29 +141,47 @@ class Session:
         return f"secretops {'rotate' if secret.is_begun else 'put'} {secret.name}"
 
     def replicas(self, secret: Secret) -> tuple[Replica, ...] | None:
-        """What running servers report of `secret`, asked of the broker with the secret's current value.
+        """Return what running servers report of `secret`, read from the broker with the secret's current value.
 
-        None when that can't be known now: no value, no answer, or no right to ask. Then the grace alone decides.
+        None when that can't be known now: no value, no answer, no right to read, or not all of them were read.
         """
         current = self.store.versions(secret.name).current
         if secret.kind is not SecretKind.MQTT_USER or current is None:
             return None
         try:
-            value = self.store.read(secret.name, current.id, purpose="ask which version servers use")
+            value = self.store.read(secret.name, current.id, purpose="read servers' reports")
+        except SecretopsError:
+            return None
+        return self.replicas_read_as(secret, value)
+
+    def replicas_read_as(self, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
+        """Return what running servers report of `secret`, read from the broker as `value`. None: not known."""
+        if secret.kind is not SecretKind.MQTT_USER:
+            return None
+        try:
             reports = read_reports(self.broker, value, secret.users, deadline=REPORT_SECONDS)
         except SecretopsError:
             return None
-        return tuple(report for report in reports if report.secret == secret.name)
+        # Its users are of no other secret: a report of one is forged, and may be there in a real one's place.
+        return reports if all(report.secret == secret.name for report in reports) else None
 
     def facts_for_retiring(self, secret: Secret) -> Facts:
-        """The facts, with what servers report, or what a CA has signed, where there is one before to retire."""
+        """Return the facts, with what servers report, or what a CA has signed, where a previous one is to retire."""
         facts = self.facts(secret)
         previous = facts.versions.previous
         if previous is None or previous.retired:
             return facts
         if secret.kind is SecretKind.CA:
             return replace(facts, let_go=not relied_on(self.manifest, self.store, secret, previous, self.clock()))
-        return self.facts(secret, self.replicas(secret) or ())
+        facts = self.facts(secret, self.replicas(secret) or ())
+        return replace(facts, guarded=all_report_current(facts) and self._guards_reports(secret))
+
+    def _guards_reports(self, secret: Secret) -> bool:
+        try:
+            return open_target(self.broker, secret.kind).guards_reports(self.admin(), secret.users)
+        except SecretopsError as error:
+            _log.info("%s: who may write reports is not known: %s", secret.name, error.what)
+            return False
 
     def await_admin(self, secret: Secret) -> None:
         """Raise WaitingError while there is no broker admin that the next step of `secret` needs.
@@ -198,6 +231,28 @@ class Session:
             self.await_admin(secret)
             return self.rotation(secret)
         return Handover(secret, store=self.store, clock=self.clock)
+
+    def advance(self, secret: Secret, mover: Mover | None = None, *, cut_off: bool = False) -> Version:
+        """Move `secret` to its next version, and hint at it. Raises what `Mover.advance` does."""
+        version = (mover or self.mover(secret)).advance(cut_off=cut_off)
+        self.hint(secret, version.id)
+        return version
+
+    def hint(self, secret: Secret, version: str) -> None:
+        """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
+        server = self.manifest.of_kind(SecretKind.MQTT_USER)
+        polled = isinstance(self.manifest.store, AwsStore | AzureStore | VaultStore)
+        if not polled or not server or Reader.SERVER not in secret.readers:
+            return
+        try:
+            current = self.store.versions(server.name).current
+            if current:
+                value = self.store.read(server.name, current.id, purpose="hint at a new version")
+                publish_hint(self.broker, value, Hint(secret.name, version))
+        except SecretopsError as error:
+            _log.warning("%s: no hint at %s: launchers find it by their poll. %s", secret.name, version, error.what)
+        except Exception:  # the version is published: nothing that follows may fail its rotation
+            _log.exception("%s: no hint at %s: launchers find it by their poll", secret.name, version)
 
     def renewal(self, secret: Secret) -> Renewal:
         """How `secret` moves. Only for one that somebody issues. Raises UsageError."""

@@ -137,9 +137,9 @@ def _unexpected(name: str, error: Exception) -> SecretopsError:
 
 
 def _act(session: Session, secret: Secret, action: Action) -> str:
-    mover = session.mover(secret)
     if action is not Action.RETIRE:
-        return f"published {mover.advance().id}"
+        return f"published {session.advance(secret).id}"
+    mover = session.mover(secret)
     mover.retire(previous := _previous(session, secret))
     kept = secret.kind.alternates and previous.user not in secret.users
     return f"retired {previous.id}" + (f" ({previous.user} is yours: kept)" if kept else "")
@@ -165,7 +165,7 @@ def _verify_current(session: Session, secret: Secret) -> list[str]:
         mover = session.agent_key(secret, secret.agent)
         if lost := mover.tidy():
             try:
-                version = mover.advance()
+                version = session.advance(secret, mover)
             except GraceError as error:
                 raise RefusedError(
                     f"{secret.name}: {lost}; {error.what}", rule=error.rule, remedy=error.remedy

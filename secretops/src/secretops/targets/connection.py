@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# What one session takes before it is given up, in messages and in bytes of payload: the largest answer that it
+# waits for is a list of a broker's users. Anybody may retain messages by the ten thousand where we read.
+MOST_MESSAGES = 1_000
+MOST_BYTES = 16 * 2**20
+
 DEADLINE_SECONDS = 10.0
 """How long each single answer of the broker may take."""
 
@@ -44,7 +49,8 @@ class Connection:
     """A logged-in session at a broker, as a context manager.
 
     Every call raises UnreachableError when the broker does not answer within `deadline` seconds or hangs up, and
-    RefusedError when it answers no. Entering also raises, before anything is sent, WaitingError while the client's
+    RefusedError when it answers no; also UnreachableError when the broker has sent more than MOST_MESSAGES messages or
+    MOST_BYTES bytes. Entering also raises, before anything is sent, WaitingError while the client's
     certificate is not there, and UsageError when it is none.
     """
 
@@ -58,6 +64,7 @@ class Connection:
         self._granted: dict[int, ReasonCode] = {}
         self._acknowledged: dict[int, ReasonCode] = {}
         self._inbox: deque[MQTTMessage] = deque()
+        self._messages = self._bytes = 0
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"secretops-{secrets.token_hex(6)}",  # 22 characters: every 3.1.1 broker has to take 23
@@ -187,6 +194,12 @@ class Connection:
     def _until(self, done: Callable[[], T | None], doing: str, seconds: float) -> T | None:
         end = time.monotonic() + seconds
         while (result := done()) is None:
+            if self._is_flooded:
+                raise UnreachableError(
+                    f"{self.address}: more messages than {self.username} reads while {doing}",
+                    rule=f"at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes are read in one session",
+                    remedy="find out who retains messages there, and delete them at the broker",
+                )
             if (left := end - time.monotonic()) <= 0:
                 return None
             if self._client.loop(min(left, 1.0)) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -239,7 +252,14 @@ class Connection:
         self._acknowledged[number] = reason
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        self._inbox.append(message)
+        self._messages += 1
+        self._bytes += len(message.payload)
+        if not self._is_flooded:
+            self._inbox.append(message)
+
+    @property
+    def _is_flooded(self) -> bool:
+        return self._messages > MOST_MESSAGES or self._bytes > MOST_BYTES
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,10 @@ class CorefluxTarget:
             changed = commands.ask("changeUserPassword", username, unknown["password"])
             if not changed.success and commands.ask("listUserGroups", username).success:
                 raise commands.refused("changeUserPassword", username, changed)
+
+    def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
+        """Return False: none of its documented commands restricts a user's topics."""
+        return False
 
     @staticmethod
     def _add_new(commands: Commands, credential: Value) -> None:

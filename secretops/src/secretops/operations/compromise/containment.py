@@ -162,7 +162,7 @@ class _Containment:
         secret, versions = self._secret, self._session.store.versions(self._secret.name)
         self.incident = self.incident.undone(Step.PROOF, Step.READERS)
         if secret.is_made or versions.pending:
-            self._session.mover(secret).advance(cut_off=True)
+            self._session.advance(secret, cut_off=True)
         elif self._given:
             supply(self._session, secret, self._given, cut_off=True)
         else:
