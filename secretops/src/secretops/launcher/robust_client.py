@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -76,6 +77,8 @@ class RobustClient(mqtt.Client):
         poll = select.poll()
         try:
             descriptor, pending = sock.fileno(), sock.pending() if hasattr(sock, "pending") else 0
+            if not self.is_connected() and isinstance(sock, socket.socket):
+                _acknowledge_at_once(sock)
             poll.register(descriptor, select.POLLIN | (select.POLLOUT if self.want_write() else 0))
             if waker:
                 poll.register(waker, select.POLLIN)
@@ -107,3 +110,10 @@ class RobustClient(mqtt.Client):
                 properties = Properties(PacketTypes.PUBREC)  # type: ignore[no-untyped-call]
                 return self._do_on_publish(number, reason, properties)
         return mqtt.MQTT_ERR_SUCCESS
+
+
+def _acknowledge_at_once(sock: socket.socket) -> None:
+    """Send the acknowledgement that Linux would delay by 40 ms: for it a broker with Nagle's algorithm on (mosquitto's
+    default) holds back CONNACK, behind its TLS session tickets."""
+    if hasattr(socket, "TCP_QUICKACK"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
