@@ -86,6 +86,8 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
         pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
         pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
         pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
+        pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
+        pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
         pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
         pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
         pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
@@ -141,7 +143,7 @@ def test_every_command_prints_valid_json(stack: Stack) -> None:
     done = run(stack, "put", "agent-key", "--json", given=b"key-of-an-agent\n")
     assert done.returncode == 0, done.stderr
     version = json.loads(done.stdout)
-    assert version["stage"] == "pending" or version["stage"] == "current"
+    assert version["stage"] == "current" and version["published"]
     for arguments, code in (
         (["broker", "start", "--json"], 0),
         (["broker", "stop", "--json"], 0),

@@ -23,6 +23,7 @@ from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import put, tick
 from secretops.operations import session as sessions
 from secretops.operations.purge import purge
+from secretops.operations.rotate import rotate
 from secretops.operations.tick import Outcome, exit_code
 from secretops.stores.delivery import Content, Delivery
 from secretops.stores.dotenv import DotenvVersionStore
@@ -186,6 +187,15 @@ def test_rotate_retires_the_user_it_replaces_before_it_makes_another(stack: Stac
     assert broker.passwords.get("user-a") != replaced
 
 
+def test_rotate_waits_a_whole_second_at_least_when_it_waits(stack: Stack) -> None:
+    stack.rotate()
+    stack.clock.skip(stack.manifest.grace_seconds - 0.3)
+    printed: list[str] = []
+    version = rotate(stack.session(), "mqtt", cut_off=False, say=printed.append, sleep=stack.clock.skip)
+    assert [text.split()[1] for text in printed] == ["1"]
+    assert version.stage is Stage.CURRENT and version.published and version.verified
+
+
 def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "first-key"})
     stack.env.write_text(stack.env.read_text().replace("first-key", "typed-by-a-person"))
@@ -201,8 +211,10 @@ def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
         {**FIRST_ADMIN, "password": ""},
         {**FIRST_ADMIN, "port": "1"},
         {**FIRST_ADMIN, "password": "with-a-newline\n"},
+        {**FIRST_ADMIN, "password": " \t "},
+        {**FIRST_ADMIN, "password": "x" * 65_536},
     ],
-    ids=["missing", "empty", "extra", "control character"],
+    ids=["missing", "empty", "extra", "control character", "blank", "too long"],
 )
 def test_put_refuses_fields_that_do_not_fit(stack: Stack, fields: dict[str, str]) -> None:
     with pytest.raises(UsageError):

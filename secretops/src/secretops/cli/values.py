@@ -213,7 +213,7 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
     if discard:
         version = operation.discard(session, name)
         if as_json:
-            print_json(asdict(version))
+            print_json({**asdict(version), "stage": "discarded"})
         else:
             out.print(f"{name}: {version.id} is let go of; nothing was signed by it", markup=False)
         return ExitCode.DONE

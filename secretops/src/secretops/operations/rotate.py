@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -43,7 +44,7 @@ def rotate(
     with session.lease(f"rotate {name}"):
         if not secret.kind.alternates:  # the old one and the new one are good side by side: nobody is waited for
             session.settle(secret)
-            return session.mover(secret).advance(cut_off=cut_off)
+            return session.published(secret, session.mover(secret).advance(cut_off=cut_off))
         session.await_admin(secret)
         session.settle(secret)
         rotation = session.rotation(secret)
@@ -53,7 +54,7 @@ def rotate(
         over = cut_off or retire_due(session.facts_for_retiring(secret), session.clock())
         if previous and not previous.retired and over:  # the store forgets it with the next version
             rotation.retire(previous)
-        return rotation.advance(cut_off=cut_off)
+        return session.published(secret, rotation.advance(cut_off=cut_off))
 
 
 def discard(session: Session, name: str) -> Version:
@@ -87,7 +88,7 @@ def _await_grace(
             if left > LONGEST_WAIT:
                 raise
             if not told:
-                say(f"waiting {left:.0f} s at most for the readers of the previous version")
+                say(f"waiting {math.ceil(left)} s at most for the readers of the previous version")
                 told = True
             if left > 0:
                 sleep(min(left, ASK_AGAIN))

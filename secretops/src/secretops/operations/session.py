@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from secretops.engine.decisions import Facts, left_by_operator
 from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
-from secretops.engine.state import Replica
+from secretops.engine.state import Replica, Stage, Version
 from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
 from secretops.issuers import open_issuer
 from secretops.manifest import AGENT_ADMIN, AwsStore, AzureStore, Broker, Manifest, OwnedAgent, Secret, SecretKind
@@ -118,6 +118,17 @@ class Session:
             expected=self.manifest.replicas or 1,
             supplied_by=self.first_value(secret),
         )
+
+    def published(self, secret: Secret, version: Version) -> Version:
+        """Return a version that was just published, with the stage and the times that the store has for it.
+
+        A store may answer with what was true a moment ago, or not at all: then they are those of now.
+        """
+        with suppress(SecretopsError):
+            current = self.store.versions(secret.name).current
+            if current and current.id == version.id:
+                return current
+        return version.at(stage=Stage.CURRENT, published=self.clock())
 
     def first_value(self, secret: Secret) -> str:
         """The command that brings it. The embedded broker has an admin of its own, whom nobody is shown."""
