@@ -168,6 +168,27 @@ def test_a_secret_that_needs_a_person_ends_status_with_attention(stack: Stack) -
     assert run(stack, "status", "--json").returncode == 3
 
 
+def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    state = stack.root / "versions" / "agent-key" / "state.json"
+    (stack.root / "log" / "rotation.jsonl").mkdir()
+    (value,) = state.parent.glob("2*.json")
+    for broken, standing in ((value, "attention"), (state, "unreadable")):
+        broken.write_text("garbage")
+        done = run(stack, "status")
+        assert done.returncode == 3 and b"secretops purge agent-key --destroy" in done.stdout, done.stderr
+        rows = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)}
+        assert (rows["agent-key"]["standing"], rows["mqtt"]["current"]) == (standing, None)
+        assert bool(rows["agent-key"]["current"]) is (broken is value)
+        assert run(stack, "report", "--skip-doctor", "--json").returncode == 3
+    for each in stack.manifest.secrets:
+        (stack.root / "versions" / each.name).mkdir(exist_ok=True)
+        (stack.root / "versions" / each.name / "state.json").write_text("garbage")
+    refused(run(stack, "status"), 1, "does not read as a list of versions")
+    assert run(stack, "purge", "agent-key", "--destroy", "--yes").returncode == 0
+    assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
+
+
 def test_a_held_lease_ends_with_busy_and_names_the_holder(stack: Stack) -> None:
     with stack.session().lease("rotate mqtt"):
         for command in (["tick"], ["rotate", "mqtt"], ["put", "agent-key"], ["purge"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 
 from secretops import flaws
@@ -30,10 +31,19 @@ LONGEST_CREDENTIAL = 65_535
 LONGEST_KEY = 8_000
 
 
-def put(session: Session, name: str, value: Value, *, cut_off: bool = False, untested: bool = False) -> Version:
+def put(
+    session: Session,
+    name: str,
+    value: Value,
+    *,
+    cut_off: bool = False,
+    untested: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Version:
     """Make `value` the current version of `name`. Nothing is kept when it does not log in or is not what it has to be.
 
-    With `cut_off` the readers of the version before the current one have no grace: its user is retired now. `untested`
+    With `cut_off` the readers of the version before the current one have no grace: its user is retired now; and what of
+    the store is broken is set aside, of which `notify` gets a line each. `untested`
     is for an agent, or a broker that asks for a certificate, which is not reached from here: what it would be shown is
     published all the same.
 
@@ -56,7 +66,10 @@ def put(session: Session, name: str, value: Value, *, cut_off: bool = False, unt
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
-    with session.lease(f"put {name}"):
+    command = f"put {name}"
+    with session.emergency(secret, command) if cut_off else session.lease(command) as set_aside:
+        for line in set_aside or ():
+            notify(line)
         return supply(session, secret, value, cut_off=cut_off, untested=untested)
 
 

@@ -32,7 +32,8 @@ def rotate(
 
     While readers may still hold the version before the current one, waits up to LONGEST_WAIT seconds for the grace to
     end, or raises GraceError; `cut_off` goes ahead at once, and takes over a user that is there before the first
-    version. Raises what the steps raise, WaitingError, LeaseHeldError.
+    version. It sets aside what of the store is broken, and says so. Raises what the steps raise, WaitingError,
+    LeaseHeldError.
     """
     secret = session.secret(name)
     if not secret.is_made:
@@ -41,12 +42,15 @@ def rotate(
             rule="its values are supplied",
             remedy=f"secretops put {name}",
         )
-    with session.lease(f"rotate {name}"):
+    command = f"rotate {name}"
+    with session.emergency(secret, command) if cut_off else session.lease(command) as set_aside:
+        for line in set_aside or ():
+            say(line)
         if not secret.kind.alternates:  # the old one and the new one are good side by side: nobody is waited for
-            session.settle(secret)
+            session.settle(secret, replaced=cut_off)
             return session.published(secret, session.mover(secret).advance(cut_off=cut_off))
         session.await_admin(secret)
-        session.settle(secret)
+        session.settle(secret, replaced=cut_off)
         rotation = session.rotation(secret)
         if not cut_off and session.facts(secret).versions.pending is None:
             _await_grace(session, secret, rotation, say, sleep)
