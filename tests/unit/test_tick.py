@@ -309,6 +309,7 @@ def rotate_now_with_each_file_broken(stack: Stack, broker: InMemoryBroker, spoil
         assert broker.passwords[stack.delivered()["username"]] == stack.delivered()["password"]
         assert set(public) <= set(stack.env.read_text().splitlines())
         asides = list(stack.root.glob("aside/*"))
+        assert len(asides) == sum("aside" in line for line in printed)
         assert all(str(aside) in " ".join(printed) for aside in asides)
         assert all(stat.S_IMODE(aside.stat().st_mode) == (0o700 if aside.is_dir() else 0o600) for aside in asides)
         assert [one.error for one in stack.tick() if one.error] == []
