@@ -137,6 +137,14 @@ def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alon
     refused(run(stack, "broker", "stop"), 2, str(stack.file), "give the manifest")
 
 
+@pytest.mark.parametrize("line", [{"LD_PRELOAD": "x"}, {"MQTT_BROKER\nX": "x"}, {"MQTT_BROKER": "x\0"}], ids=str)
+def test_manifest_with_a_line_that_no_program_writes_is_refused(stack: Stack, line: dict[str, str]) -> None:
+    document = json.loads(stack.manifest.model_dump_json())
+    document["store"]["lines"] = line
+    stack.file.write_text(json.dumps(document))
+    refused(run(stack, "doctor", "--repair", "--yes"), 2, str(stack.file), "pulumi up")
+
+
 def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
     done = run(stack, "put", "broker-admin", given=b'{"username": "boss", "password": "canary-pass"}')
     refused(done, 1, "cannot connect", "start the broker")
