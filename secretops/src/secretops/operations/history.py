@@ -40,7 +40,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
     """What was done since then, told once. `files` are logs of rotators, or a journal from elsewhere; "-" is standard
     input, and gzip is told by its first bytes.
 
-    What the store or the journal refuses is named in `lacking`. Raises UsageError where a file can't be read or has no
+    `lacking` names each refusal of the store or the journal. Raises UsageError where a file can't be read or has no
     entry of a secret of the stack.
     """
     store = session.manifest.store
@@ -75,7 +75,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return what the store or the journal says, or `otherwise`, and add to `lacking` why."""
+    """Return a fact of the store or the journal. If refused, return `otherwise` and add why to `lacking`."""
     try:
         return fact()
     except SecretopsError as error:
