@@ -86,6 +86,8 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
         pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
         pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
         pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
+        pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
+        pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
         pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
         pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
         pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
@@ -135,6 +137,14 @@ def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alon
     refused(run(stack, "broker", "stop"), 2, str(stack.file), "give the manifest")
 
 
+@pytest.mark.parametrize("line", [{"LD_PRELOAD": "x"}, {"MQTT_BROKER\nX": "x"}, {"MQTT_BROKER": "x\0"}], ids=str)
+def test_manifest_with_a_line_that_no_program_writes_is_refused(stack: Stack, line: dict[str, str]) -> None:
+    document = json.loads(stack.manifest.model_dump_json())
+    document["store"]["lines"] = line
+    stack.file.write_text(json.dumps(document))
+    refused(run(stack, "doctor", "--repair", "--yes"), 2, str(stack.file), "pulumi up")
+
+
 def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
     done = run(stack, "put", "broker-admin", given=b'{"username": "boss", "password": "canary-pass"}')
     refused(done, 1, "cannot connect", "start the broker")
@@ -147,7 +157,7 @@ def test_every_command_prints_valid_json(stack: Stack) -> None:
     done = run(stack, "put", "agent-key", "--json", given=b"key-of-an-agent\n")
     assert done.returncode == 0, done.stderr
     version = json.loads(done.stdout)
-    assert version["stage"] == "pending" or version["stage"] == "current"
+    assert version["stage"] == "current" and version["published"]
     for arguments, code in (
         (["broker", "start", "--json"], 0),
         (["broker", "stop", "--json"], 0),
@@ -170,6 +180,27 @@ def test_a_secret_that_needs_a_person_ends_status_with_attention(stack: Stack) -
     assert done.returncode == 3, done.stdout
     assert b"secretops put agent-key" in done.stdout
     assert run(stack, "status", "--json").returncode == 3
+
+
+def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    state = stack.root / "versions" / "agent-key" / "state.json"
+    (stack.root / "log" / "rotation.jsonl").mkdir()
+    (value,) = state.parent.glob("2*.json")
+    for broken, standing in ((value, "attention"), (state, "unreadable")):
+        broken.write_text("garbage")
+        done = run(stack, "status")
+        assert done.returncode == 3 and b"secretops purge agent-key --destroy" in done.stdout, done.stderr
+        rows = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)}
+        assert (rows["agent-key"]["standing"], rows["mqtt"]["current"]) == (standing, None)
+        assert bool(rows["agent-key"]["current"]) is (broken is value)
+        assert run(stack, "report", "--skip-doctor", "--json").returncode == 3
+    for each in stack.manifest.secrets:
+        (stack.root / "versions" / each.name).mkdir(exist_ok=True)
+        (stack.root / "versions" / each.name / "state.json").write_text("garbage")
+    refused(run(stack, "status"), 1, "does not read as a list of versions")
+    assert run(stack, "purge", "agent-key", "--destroy", "--yes").returncode == 0
+    assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
 
 
 def test_a_held_lease_ends_with_busy_and_names_the_holder(stack: Stack) -> None:
