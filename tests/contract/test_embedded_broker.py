@@ -18,7 +18,6 @@ from secretops.broker.process import LOG_FILE, PID_FILE
 from secretops.broker.server import EmbeddedBroker
 from secretops.broker.users import Users
 from secretops.errors import RefusedError, UnreachableError, UsageError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import ANSWERS, COMMANDS, Commands, CorefluxTarget
 from secretops.values import Value, new_password
@@ -82,7 +81,7 @@ def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> N
     home, port = tmp_path / "broker", free_port()
     admin = broker.first_admin(home)
     assert admin is not None
-    where = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=port, protocol=MqttProtocol.V311, tls=False)
+    where = Embedded(home, port, admin).broker()
     target = CorefluxTarget(where, admin=False)
     credential = Value({"username": "alice", "password": new_password()})
     broker.start(home, "localhost", port)

@@ -70,7 +70,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
 @pytest.fixture
 def stack(tmp_path: Path, broker: InMemoryBroker) -> Stack:
     """Its first admin has been put, and each secret has a current version."""
-    nowhere = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+    nowhere = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
     stack = make_stack(tmp_path / "store", nowhere, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
     stack.put("broker-admin", FIRST_ADMIN)
     stack.tick()

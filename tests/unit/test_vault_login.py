@@ -32,7 +32,7 @@ from secretops.stores.vault.server import Answer, Connection, Request, Server
 from tests.real.control_plane import make_keys
 
 SERVER = Server("https://127.0.0.1:1")
-METHOD = VaultLogin(method="jwt", mount="jwt", role="server", file="")
+METHOD = VaultLogin(method="jwt", mount="jwt", role="server", file="/nowhere/token")
 
 
 def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_left(tmp_path: Path) -> None:

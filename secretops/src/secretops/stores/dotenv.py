@@ -16,22 +16,26 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from secretops import own_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import LeaseHeldError, StoreError
 from secretops.manifest import DotenvStore as Location
+from secretops.printable import printable
 from secretops.stores import env_file, files, refusals
 from secretops.stores.delivery import NAMES, Content, Delivery
 from secretops.values import Value
 
 _STATE = TypeAdapter(tuple[Version, ...])
 _VALUE = TypeAdapter(dict[str, str])
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 _STATE_FILE, _FORGETTING = "state.json", "forgetting.json"
 
 
@@ -43,12 +47,11 @@ class DotenvVersionStore:
         self._root = Path(location.root)
 
     def versions(self, secret: str) -> Versions:
+        self._check_if_there()
         path = self._folder(secret) / _STATE_FILE
-        with files.told(path):
-            try:
-                text = path.read_bytes()
-            except FileNotFoundError:
-                return Versions()
+        text = files.read(path)
+        if text is None:
+            return Versions()
         try:
             return Versions(_STATE.validate_json(text))
         except ValueError:
@@ -137,6 +140,7 @@ class DotenvVersionStore:
                 self._save(secret, kept)
 
     def kept(self) -> tuple[str, ...]:
+        self._check_if_there()
         folder = self._root / "versions"
         with files.told(folder):
             return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
@@ -150,7 +154,7 @@ class DotenvVersionStore:
         self._check()
         path = self._root / ".lease"
         with files.told(path):
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
+            file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,18 +199,24 @@ class DotenvVersionStore:
         return self._root / "versions" / secret
 
     def _value_path(self, secret: str, version: str) -> Path:
+        """Return the file of a version. Raises StoreError for an id that would lead out of the folder."""
+        if not _VERSION.fullmatch(version):
+            raise StoreError(
+                f"{self._folder(secret) / _STATE_FILE}: {printable(version)[:80]!r} is no version's id",
+                rule="letters, digits, dashes and dots; this file is written by secretops alone",
+                remedy="restore it from a backup; the values beside it are whole",
+            )
         return self._folder(secret) / f"{version}.json"
 
     def _check(self) -> None:
+        files.check_store(self._root)
+
+    def _check_if_there(self) -> None:
+        """Check the folder unless it is gone: then nothing is kept, which only a write has to refuse."""
         with files.told(self._root):
-            there = self._root.is_dir()
-        if not there:
-            raise StoreError(
-                f"{self._root} is not there",
-                rule="`pulumi up` makes the store's folder",
-                remedy="pulumi up, then try again",
-            )
-        files.check_owner(self._root)
+            there = self._root.exists()
+        if there:
+            self._check()
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -216,11 +226,9 @@ class DotenvVersionStore:
 
     def _load(self, secret: str, version: str) -> Value:
         path = self._value_path(secret, version)
-        with files.told(path):
-            if not path.exists():
-                raise refusals.no_value(secret, version)
-            files.check_owner(path)
-            text = path.read_bytes()
+        text = files.read(path)
+        if text is None:
+            raise refusals.no_value(secret, version)
         try:
             return Value(_VALUE.validate_json(text, strict=True))
         except ValueError:

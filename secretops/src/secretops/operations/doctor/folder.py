@@ -13,9 +13,6 @@ from secretops.manifest import DotenvStore
 from secretops.operations.doctor.check import Check, Repair, Result, attention, ok
 from secretops.stores import files
 
-FOLDERS = ("config", "certs", "secrets", "versions", "log")
-"""Where values, and what is written about them, lie."""
-
 RECORDS = Path("log") / "access.jsonl"
 
 MOST_NAMED = 5
@@ -88,7 +85,7 @@ class FolderClosed:
         return f"{len(closing)} of them closed"
 
     def _parts(self) -> Iterator[Path]:
-        for folder in FOLDERS:
+        for folder in files.FOLDERS:
             top = self.root / folder
             if top.is_dir():
                 yield top
