@@ -130,7 +130,7 @@ class Connection:
         if self._broker.tls:
             self._client.tls_set_context(self._tls_context())
         else:
-            refuse_a_stranger(self._broker)
+            check_embedded(self._broker)
         try:
             self._client.connect(self._broker.host, self._broker.port)
         except ssl.SSLError as error:
@@ -245,8 +245,8 @@ class Connection:
         self._inbox.append(message)
 
 
-def refuse_a_stranger(broker: Broker) -> None:
-    """Raise UnreachableError unless the broker of `broker.home` listens at its port: it gets a password in clear.
+def check_embedded(broker: Broker) -> None:
+    """Raise UnreachableError unless the embedded broker listens at the address: it gets a password in clear.
 
     Its pid file, in a folder of this account alone, is locked while it lives, and has the address.
     """
@@ -266,7 +266,7 @@ def refuse_a_stranger(broker: Broker) -> None:
             f"{address}: cannot connect: the embedded broker does not run", remedy="secretops broker start"
         )
     if found.address != f"{loopback(broker.host)}:{broker.port}":
-        raise UsageError(
+        raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address}, not there",
             rule="a password in clear goes to the stack's own broker alone",
             remedy="secretops broker stop, then secretops broker start; or pulumi up, where the port is wrong",
