@@ -7,7 +7,6 @@ rotator as a file or a variable. Others may be able to write there, so a manifes
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -174,9 +173,6 @@ class Manifest(Model):
         names = [secret.name for secret in self.secrets]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise refused("each secret once", shown=f"secrets: {', '.join(twice)} twice")
-        home = self.broker.home
-        if isinstance(self.store, DotenvStore) and home and PurePath(home).parent != PurePath(self.store.root):
-            raise refused("the embedded broker's home is a folder of the store's root", shown=f"broker.home: {home}")
         return self
 
     def secret(self, name: str) -> Secret:
