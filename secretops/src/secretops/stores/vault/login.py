@@ -1,8 +1,8 @@
-"""Who asks the server: a person's token, or one that a program gets for itself by a method and keeps alive.
+"""Tokens of Vault and OpenBao: a person's, or one that a program gets by an auth method and renews.
 
-A person's is found as Vault's own programs find it, VAULT_TOKEN or the file that `bao login` writes, and is left as it
-is. It goes to the server that VAULT_ADDR names, and to no other. What a method gives is renewed before two thirds of its life are over, got anew when it can't be, used until it ends
-when that can't be either, and revoked when it is not needed any more.
+A person's token is found as Vault's own programs find it, in VAULT_TOKEN or the file that `bao login` writes. It goes
+to the server that VAULT_ADDR names, and is not changed. A program's token is renewed before two thirds of its life are
+over, replaced when it can't be renewed, used until it ends when it can't be replaced, and revoked when it is not needed.
 """
 
 from __future__ import annotations
