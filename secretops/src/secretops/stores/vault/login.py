@@ -2,7 +2,7 @@
 
 A person's token is found as Vault's own programs find it, in VAULT_TOKEN or the file that `bao login` writes. It goes
 to the server that VAULT_ADDR names, and is not changed. A program's token is renewed before two thirds of its life are
-over, replaced when it can't be renewed, used until it ends when it can't be replaced, and revoked when it is not needed.
+over, replaced when it can't be renewed, used until it ends when it can't be replaced, and revoked at the end.
 """
 
 from __future__ import annotations
