@@ -251,7 +251,7 @@ def test_a_folder_that_others_can_write_or_a_planted_link_is_refused(
     stack: Stack, tmp_path: Path, spoil: Callable[[Path, Path], object]
 ) -> None:
     spoil(stack.root, tmp_path / "victim")
-    for command in (["tick"], ["rotate", "mqtt"], ["put", "agent-key", "--untested"]):
+    for command in (["status"], ["tick"], ["rotate", "mqtt"], ["put", "agent-key", "--untested"]):
         done = run(stack, *command, given=b"a-key-of-an-agent")
         refused(done, 1, str(stack.root), "->")
 
