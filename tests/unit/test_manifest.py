@@ -227,7 +227,12 @@ def _link(path: Path, to: Path) -> None:
     path.symlink_to(to)
 
 
-OPEN = {
+def _make_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+OPEN: dict[str, Callable[[Path, Path], object]] = {
     "root 777": lambda root, _: root.chmod(0o777),
     "root 770": lambda root, _: root.chmod(0o770),
     "config 777": lambda root, _: (root / "config").chmod(0o777),
@@ -241,7 +246,7 @@ OPEN = {
     "access.jsonl linked": lambda root, victim: _link(root / "log" / "access.jsonl", victim / "file"),
     "rotation.jsonl linked": lambda root, victim: _link(root / "log" / "rotation.jsonl", victim / "file"),
     ".env linked": lambda root, victim: _link(root / "config" / ".env", victim / "file"),
-    ".env is a FIFO": lambda root, _: ((root / "config" / ".env").unlink(), os.mkfifo(root / "config" / ".env")),
+    ".env is a FIFO": lambda root, _: _make_fifo(root / "config" / ".env"),
 }
 
 

@@ -10,7 +10,10 @@ import re
 import unicodedata
 from urllib.parse import urlsplit
 
-# A label of a name: RFC 1123, 2.1, and inside it the underscore that the services of a Docker Swarm have.
+# A name of a secret or a field: good as it is in every store, variable and path.
+NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
+
+# A label of a host's name: RFC 1123, 2.1, and inside it the underscore that the services of a Docker Swarm have.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 # A name whose last label is a number is an IPv4 address (RFC 1123, 2.1); resolvers take 0x7f000001 for one, too.
@@ -119,7 +122,7 @@ _OF_IMAGES = re.compile(
 def registry_of(image: str) -> str | None:
     """Return the registry that an image's name begins with; None is Docker Hub."""
     first, slash, _ = image.partition("/")
-    return first if slash and (set(first) & set(".:[") or first == "localhost") else None
+    return first if slash and (set(first) & set(".:") or first == "localhost") else None
 
 
 def is_pinned_image(text: str) -> bool:
