@@ -130,6 +130,12 @@ def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes
         refused(run(stack, *command), 2, str(stack.file), "pulumi up")
 
 
+def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alone(stack: Stack) -> None:
+    """The current folder is a project with a default broker: a manifest that is named is the only one meant."""
+    stack.file.unlink()
+    refused(run(stack, "broker", "stop"), 2, str(stack.file), "give the manifest")
+
+
 def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
     done = run(stack, "put", "broker-admin", given=b'{"username": "boss", "password": "canary-pass"}')
     refused(done, 1, "cannot connect", "start the broker")
