@@ -49,19 +49,12 @@ def contradictions(
             "the embedded broker is for development: no TLS, one machine",
             remedy if said else f"{remedy}; or write environment: development",
         )
-    if isinstance(broker, OutsideBroker):
-        if not broker.tls and environment is not Environment.DEVELOPMENT:
-            yield Problem(
-                f"broker.tls: false in {where}",
-                "secrets are only sent over TLS (Secret Management Guide, Transmission)",
-                "take it out; a private CA goes into broker.ca_file",
-            )
-        if not broker.tls and (broker.client_certificate or broker.ca_file):
-            yield Problem(
-                "broker.tls: false with ca_file or client_certificate",
-                "certificates mean nothing without TLS",
-                "take out tls: false, or the certificates",
-            )
+    if isinstance(broker, OutsideBroker) and not broker.tls:
+        yield Problem(
+            "broker.tls: false",
+            "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
+            "take it out; a private CA goes into broker.ca_file",
+        )
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",

@@ -51,8 +51,8 @@ class OutsideBroker(Section):
 
     @property
     def listening_port(self) -> int:
-        """MQTT's registered ports: 8883 with TLS, 1883 without (IANA)."""
-        return self.port or (8883 if self.tls else 1883)
+        """Return the port, by default the one that IANA has for MQTT with TLS."""
+        return self.port or 8883
 
 
 class Rotation(Section):

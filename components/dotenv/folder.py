@@ -166,6 +166,9 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
     for path in sorted(folders | paths):
         if not os.path.lexists(path):
             continue
+        if path != root and path.is_symlink():
+            yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who made it, then: rm {path}"
+            return
         try:
             files.check_owner(path)
         except StoreError as error:

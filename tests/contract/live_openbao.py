@@ -196,6 +196,7 @@ class LiveVault:
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             patch.setenv("VAULT_TOKEN", token)
+            patch.setenv("VAULT_ADDR", self.openbao.address)
             cli.main()
         texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
         return subprocess.CompletedProcess(arguments, cast(int, end.value.code), *texts)

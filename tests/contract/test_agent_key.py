@@ -314,12 +314,14 @@ def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
 def test_what_stays_on_this_machine_is_shown_to_no_proxy(
     alone: DigitalOcean, agent: DigitalOceanAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with digitalocean() as proxy:
+    with digitalocean(plain=True) as proxy, digitalocean(plain=True) as near:
+        near.agent, near.token = alone.agent, alone.token
+        monkeypatch.setenv(API_VARIABLE, near.url)
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         agent.listed()
-        assert proxy.asked == [] and alone.asked == ["list"]
+        assert proxy.asked == [] and near.asked == ["list"]
 
 
 @pytest.mark.parametrize("fault", LOST)

@@ -18,6 +18,7 @@ from secretops.engine.state import Stage, Version
 from secretops.operations.doctor import checks, doctor, mend, repairs
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.status import Standing, status
+from secretops.stores import files
 from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.contract.doctor_fault import Fault, prove, told
@@ -148,7 +149,8 @@ def edit_another(folder: Folder) -> None:
 
 @pytest.mark.slow
 def test_an_embedded_broker_that_does_not_run_is_started(tmp_path: Path) -> None:
-    broker = start_embedded(tmp_path)
+    (tmp_path / "store").mkdir(files.FOLDER)
+    broker = start_embedded(tmp_path / "store")
     stack = make_stack(tmp_path / "store", broker.broker(), grace_seconds=1)
     stack.put("broker-admin", broker.admin)
     stack.rotate()
@@ -165,8 +167,27 @@ def test_an_embedded_broker_that_does_not_run_is_started(tmp_path: Path) -> None
 
 TICK, ROTATE = "secretops tick", "secretops rotate mqtt"
 
+
+def link(part: Path) -> None:
+    """Move a part of the store away and leave a link to it, as somebody does who shares it."""
+    shared = part.parents[2] / f"shared{part.name}"
+    part.rename(shared)
+    part.symlink_to(shared)
+
+
+def link_the_env(folder: Folder) -> None:
+    link(folder.stack.env)
+    folder.stack.env.chmod(0o644)
+
+
+def link_the_versions(folder: Folder) -> None:
+    link(folder.stack.root / "versions")
+
+
 FAULTS: tuple[Fault[Folder], ...] = (
     Fault(open_the_folder, "folder", ("store has mode 755", ".env has mode 644", "mode 660"), "chmod"),
+    Fault(link_the_env, "folder", (".env is a symbolic link",)),
+    Fault(link_the_versions, "folder", ("versions is a symbolic link",)),
     Fault(change_the_servers_password, "login mqtt", ("the broker refuses user", "find out who"), ROTATE),
     Fault(change_the_admins_password, "login broker-admin", ("refuses user", "secretops put broker-admin")),
     Fault(leave_undelivered, "secret agent-key", ("not delivered",), TICK),

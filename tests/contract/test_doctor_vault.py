@@ -68,6 +68,7 @@ def well(openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 @pytest.fixture
 def stack(well: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("VAULT_TOKEN", well.operator)
+    monkeypatch.setenv("VAULT_ADDR", well.place.address)
     made = Stack(well.live, well.operator, well.place)
     yield made
     for mend in made.mending:

@@ -182,6 +182,7 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
 def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
     reads.publish("mqtt", username="server-a", password=password())
     monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
+    monkeypatch.setenv("VAULT_ADDR", reads.live.openbao.address)
     place = f"{reads.live.openbao.address.removeprefix('https://')}/{reads.live.mount}/data/mqtt"
     assert Vault(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
     with pytest.raises(StoreError):

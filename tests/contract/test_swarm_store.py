@@ -84,7 +84,7 @@ def test_every_replica_has_the_new_files_and_no_value_is_logged_or_listed(
     file = tmp_path / "events.json"
     file.write_text(place.docker("events", "--since", begin, "--until", end, "--format", "{{json .}}"))
     it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=90)
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=True)
     manifest = Manifest(project="p", stack="s", store=place.location, broker=broker, secrets=(it,), grace_seconds=30)
     view = audit(manifest, [str(file)])
     counted = {row.operation: row.count for row in view.rows}

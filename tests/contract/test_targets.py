@@ -356,7 +356,7 @@ def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
 
 @pytest.mark.parametrize("bad", ["two words", 'quo"te', "-dash", "back\\slash", "new\nline", ""])
 def test_what_a_command_would_take_apart_is_refused_unsent(bad: str) -> None:
-    nowhere = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=False)
+    nowhere = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=True)
     target = CorefluxTarget(nowhere, admin=False)
     for attempt in _jobs(
         lambda: target.apply(fresh(), fresh(username="somebody", password=bad or None) if bad else fresh(username=" ")),

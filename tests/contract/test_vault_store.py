@@ -169,7 +169,8 @@ def test_another_mount_namespace_or_engine_is_refused_and_no_value_is_written(op
         location = place.location.model_copy(update=changes)
         at = Server(location.address, location.namespace, location.ca_file)
         other = VaultVersionStore(
-            location, Api(at, location.mount, Login(at, environment={"VAULT_TOKEN": openbao.root}))
+            location,
+            Api(at, location.mount, Login(at, environment={"VAULT_TOKEN": openbao.root, "VAULT_ADDR": at.address})),
         )
         with pytest.raises(StoreError, match=named):
             other.add("it", version(V[1]), make())
@@ -206,7 +207,9 @@ def test_what_does_not_prove_to_be_the_server_is_shown_no_token(
         location = place.location.model_copy(update=changes)
         at = Server(location.address, "", location.ca_file)
         with pytest.raises(kind) as told:
-            Api(at, place.mount, Login(at, environment={"VAULT_TOKEN": openbao.root})).metadata("it")
+            Api(
+                at, place.mount, Login(at, environment={"VAULT_TOKEN": openbao.root, "VAULT_ADDR": at.address})
+            ).metadata("it")
         assert told.value.remedy and openbao.root not in str(told.value)
 
 

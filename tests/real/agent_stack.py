@@ -26,7 +26,7 @@ from tests.real.digitalocean import DigitalOcean
 from tests.real.stack import Stack, make_stack
 
 PREFIX = "coreflux-mcp-test"
-NO_BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+NO_BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 
 
 @dataclass

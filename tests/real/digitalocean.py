@@ -8,12 +8,14 @@ knows of a new key, and whether a list has values: its own has none.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import ssl
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +23,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
@@ -28,6 +31,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
 from secretops.values import Value
+from tests.real.control_plane import make_keys
 from tests.real.stack import DEADLINE
 
 _BASE = "urn:digitalocean"
@@ -155,8 +159,24 @@ class DigitalOcean:
 
 
 @contextmanager
-def digitalocean(tls: ssl.SSLContext | None = None) -> Iterator[DigitalOcean]:
-    """One that serves, and at the end has seen nothing but what the description has. With `tls` as `localhost`."""
+def trusted() -> Iterator[ssl.SSLContext]:
+    """Yield the TLS of a server at localhost, which this process and those that it starts trust meanwhile."""
+    with tempfile.TemporaryDirectory() as made:
+        folder, tls = Path(made), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        make_keys(folder)
+        tls.load_cert_chain(folder / "server.crt", folder / "server.key")
+        with mock.patch.dict(os.environ, {"SSL_CERT_FILE": str(folder / "ca.crt")}):
+            yield tls
+
+
+@contextmanager
+def digitalocean(tls: ssl.SSLContext | None = None, *, plain: bool = False) -> Iterator[DigitalOcean]:
+    """Serve one, at localhost by `tls` or TLS of its own, and check its requests by the description at the end."""
+    with trusted() if tls is None and not plain else nullcontext(tls) as used:
+        yield from _served(used)
+
+
+def _served(tls: ssl.SSLContext | None) -> Iterator[DigitalOcean]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     url = f"http://127.0.0.1:{server.server_port}"
     if tls:

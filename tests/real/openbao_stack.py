@@ -53,7 +53,7 @@ class OpenBaoStack(TickedStack):
     @property
     def all(self) -> Api:
         """As who may all."""
-        return self._api({"VAULT_TOKEN": self.root_token})
+        return self._api({**self.environment, "VAULT_TOKEN": self.root_token})
 
     def session(self, role: str = "operator") -> Session:
         api = self._api(self.environment)
@@ -146,7 +146,7 @@ def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBa
     return OpenBaoStack(
         manifest,
         manifest_file=file,
-        environment={"VAULT_TOKEN": token},
+        environment={"VAULT_TOKEN": token, "VAULT_ADDR": openbao.address},
         root_token=openbao.root,
         audit_file=openbao.audit_files[0],
         audit_start=openbao.audit_files[0].stat().st_size,

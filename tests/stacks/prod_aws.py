@@ -25,7 +25,11 @@ NAME = "prod"
 def new_prod(home: Path, broker: Mosquitto, moto: Aws, file: str = f"Pulumi.{NAME}.yaml") -> ProdStack:
     """The stack in `home`, of the shipped stack file or another of the AWS store; not deployed yet."""
     assert lambda_package.main() == 0, "make lambda says why"
-    return new_prod_stack(home, file, broker, {"STANDIN_MOTO_URL": moto.url})
+    stack = new_prod_stack(home, file, broker, {"STANDIN_MOTO_URL": moto.url})
+    if stack.config["server"]["kind"] == "ecs":  # what ECS injects is played here; a launcher that fetches elsewhere
+        stack.config["server"]["reference"] = "NativeRef"
+        stack.configure()
+    return stack
 
 
 @dataclass

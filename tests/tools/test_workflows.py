@@ -120,7 +120,7 @@ def test_whoever_takes_a_token_for_a_cloud_is_held_by_an_environment() -> None:
         "preview.ours": "preview",
         "deploy.preview": "preview",
         "deploy.deploy": "${{ inputs.stack }}",
-        "drift.drift": "preview",
+        "drift.drift": "drift",
         "drift.audit": "audit",
     }
 

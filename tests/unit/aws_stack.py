@@ -70,8 +70,11 @@ def on_aws(
 ) -> Deployed:
     """A stack of the AWS store, each section with more entries; `kind` is the server's.
 
-    The same stack is deployed once a session, unless `into` says where.
+    On ECS the reference is NativeRef unless `server` names one. The same stack is deployed once a session, unless
+    `into` says where.
     """
+    if kind == SERVER and "reference:" not in server:
+        server += ", reference: NativeRef"
     shown = f', image: "{image}"' if image else ""
     sections = {
         "store": f"{{{STORE.replace(str([OPERATOR]), str(list(operators)))}{store}}}",

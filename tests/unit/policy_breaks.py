@@ -75,7 +75,7 @@ AWS = (
     row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceArn", "*"),
     row("aws-functions-failures-told", "prod", "alarm-rotate-mqtt-letters", "alarmActions", []),
     row(
-        *("aws-functions-hold-no-value", "prod", "redeploy-service-function", "environment>variables>MQTT_PASSWORD"),
+        *("aws-functions-hold-no-value", "prod", "rotate-mqtt-function", "environment>variables>MQTT_PASSWORD"),
         *("a text",),
         unknown=False,
         also=NO_VALUE,

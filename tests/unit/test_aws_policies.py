@@ -28,7 +28,8 @@ from tests.unit.iam import Request, is_allowed, listed, roles, statements
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 """The SDK warns of what nobody here uses."""
 
-PREVIEW_ROLE = Path(__file__).resolve().parents[2] / "docs/operations/preview-role.json"
+OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
+PREVIEW_ROLES = [OPERATIONS / "preview-role.json", OPERATIONS / "drift-role.json"]
 ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@{}".format
 STARTS, TICK = ROLE("task-start"), ROLE("tick")
 MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
@@ -326,7 +327,9 @@ def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
     anywhere = {action for one in granted if "*" in listed(one["Resource"]) for action in listed(one["Action"])}
     assert {action for one in granted for action in listed(one["Action"])} == REASONS.keys()
     assert anywhere == EVERYWHERE.keys()
-    previews = {action for one in statements(PREVIEW_ROLE.read_text()) for action in listed(one["Action"])}
+    previews = {
+        action for path in PREVIEW_ROLES for one in statements(path.read_text()) for action in listed(one["Action"])
+    }
 
     # Without an import of cfnlint itself, which takes seconds.
     if not (cfnlint := importlib.util.find_spec("cfnlint")) or not cfnlint.origin:

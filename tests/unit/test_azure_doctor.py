@@ -27,12 +27,12 @@ from tests.unit.lease_blob import BlobInMemory
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(hours=3)
 STORE = AzureStore(
-    tenant="t",
-    vault="https://kv.vault.azure.net",
+    tenant="00000000-0000-0000-0000-00000000aaaa",
+    vault="https://vault.vault.azure.net",
     secrets={"mqtt": "mqtt"},
     pending={"mqtt": "mqtt-pending"},
     lease="https://account.blob.core.windows.net/c/rotator",
-    workspace="w",
+    workspace="00000000-0000-0000-0000-00000000bbbb",
 )
 
 

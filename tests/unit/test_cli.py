@@ -21,6 +21,7 @@ from secretops import cli
 from secretops.engine.state import Stage, Version
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Reader, Secret, SecretKind
 from secretops.values import Value
+from tests.real.embedded import Embedded
 from tests.real.ports import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
 
@@ -28,7 +29,7 @@ from tests.real.stack import DEADLINE, Stack, make_stack
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
     """A stack whose broker nobody started."""
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 
@@ -285,7 +286,7 @@ def test_what_may_be_a_value_is_not_repeated(typed: list[str], told: str, stack:
 
 
 def test_the_embedded_brokers_first_admin_is_not_asked_of_a_person(stack: Stack) -> None:
-    embedded = stack.manifest.broker.model_copy(update={"embedded": True})
+    embedded = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": embedded}).model_dump_json())
     assert b"broker-admin: has no value yet: secretops broker start" in run(stack, "status").stdout
     refused(run(stack, "rotate", "mqtt"), 5, "there is no broker-admin yet", "-> secretops broker start")
@@ -340,7 +341,7 @@ def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:
     session = stack.session()
     version = Version(id="v1", stage=Stage.PENDING, created=session.clock(), user="root")
     session.store.add("broker-admin", version, Value({"username": "root", "password": "p" * 12}))
-    broker = stack.manifest.broker.model_copy(update={"embedded": True, "home": str(stack.root / "broker")})
+    broker = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": broker}).model_dump_json())
     refused(run(stack, "purge", "broker-admin", "--destroy"), 2, "the embedded broker has no other admin")
     assert session.store.kept() == ("broker-admin",)

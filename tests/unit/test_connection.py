@@ -16,7 +16,7 @@ WHO = Value({"username": "it", "password": "of-no-broker"})
 
 
 def broker(protocol: MqttProtocol) -> Broker:
-    return Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=protocol, tls=False)
+    return Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=protocol, tls=True)
 
 
 def connack(code: int) -> bytes:

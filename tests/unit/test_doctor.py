@@ -43,7 +43,7 @@ def listener() -> Iterator[socket.socket]:
 def stack(tmp_path: Path, listener: socket.socket) -> Stack:
     """A stack with one value."""
     port = listener.getsockname()[1]
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=port, protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=port, protocol=MqttProtocol.V5, tls=True)
     made = make_stack(tmp_path / "store", broker)
     made.put("agent-key", {"api-key": CANARY})
     return made

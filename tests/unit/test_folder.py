@@ -210,6 +210,19 @@ def test_a_folder_in_the_way_of_a_file_is_refused(where: str, root: Path) -> Non
     assert f"{root / where} is a folder" in reason
 
 
+@pytest.mark.parametrize("where", ["config", "certs", "config/.env"])
+def test_a_planted_link_is_refused_and_its_target_is_left_alone(where: str, root: Path, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.mkdir(mode=0o755)
+    (root / where).parent.mkdir(parents=True, exist_ok=True)
+    (root / ".lock").touch()
+    (root / where).symlink_to(target)
+
+    (reason,) = refused(props(root))
+    assert f"{root / where} is a symbolic link" in reason
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
 # Two writers
 
 

@@ -16,7 +16,7 @@ from secretops.operations.audit import Row, audit
 from tests.unit import test_audit, test_cloudtrail, test_log_analytics, test_swarm_events, test_vault_log
 from tests.unit.fuzz import BOUNDED, texts
 
-DOTENV = test_swarm_events.MANIFEST.model_copy(update={"store": DotenvStore(root="/nowhere")})
+DOTENV = test_swarm_events.MANIFEST.model_copy(update={"store": DotenvStore(root="/nowhere/store")})
 RECORDS = (json.loads(test_swarm_events.record("read")), json.loads(test_swarm_events.record("write")))
 
 LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {

@@ -53,7 +53,7 @@ class Signer:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 

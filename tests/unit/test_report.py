@@ -36,7 +36,7 @@ CANARY = "canary-of-this-test-only"
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
     """A stack whose broker nobody started."""
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 

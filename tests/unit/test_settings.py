@@ -293,18 +293,18 @@ def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str,
     sections["server"] |= changes
     settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})
 
-    made = settings.manifest(store=DotenvLocation(root="/nowhere"), broker=broker_location(settings.broker))
+    made = settings.manifest(store=DotenvLocation(root="/nowhere/store"), broker=broker_location(settings.broker))
 
     assert (made.replicas, made.stack, made.grace_seconds) == (replicas, "prod", 3600)
 
 
-def test_without_tls_a_broker_listens_on_1883_unless_told() -> None:
+def test_a_broker_listens_on_8883_unless_the_file_says_another_port() -> None:
     def port(entry: str) -> int:
         found = stack_file(broker=broker(entry)).parse("dev").broker
         assert isinstance(found, OutsideBroker)
         return found.listening_port
 
-    assert [port("tls: false"), port("tls: false, port: 1884"), port("port: 1884")] == [1883, 1884, 1884]
+    assert [port("protocol: '5'"), port("port: 1884")] == [8883, 1884]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ MANIFEST = Manifest(
             fields=("username", "password"),
             readers=(Reader.SERVER, Reader.ROTATOR),
             cadence_days=90,
+            users=("mcp-a", "mcp-b"),
         ),
     ),
     grace_seconds=30,

@@ -37,7 +37,7 @@ from tests.real.stack import Stack, make_stack
 
 DAY = 24 * 3600
 NINETY_DAYS = 90 * DAY
-NOWHERE = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+NOWHERE = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 FIRST_ADMIN = {"username": "boss", "password": "of-the-boss"}
 
 

@@ -32,14 +32,14 @@ from secretops.stores.vault.server import Answer, Connection, Request, Server
 from tests.real.control_plane import make_keys
 
 SERVER = Server("https://127.0.0.1:1")
-METHOD = VaultLogin(method="jwt", mount="jwt", role="server", file="")
+METHOD = VaultLogin(method="jwt", mount="jwt", role="server", file="/nowhere/token")
 
 
 def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_left(tmp_path: Path) -> None:
     ours, theirs = secrets.token_hex(12), secrets.token_hex(12)
     file = tmp_path / ".vault-token"
     file.write_text(f"{theirs}\n")
-    home = {"HOME": str(tmp_path)}
+    home = {"HOME": str(tmp_path), "VAULT_ADDR": f"{SERVER.address}/"}
     assert Login(SERVER, environment={**home, "VAULT_TOKEN": ours}).token() == ours
     assert Login(SERVER, environment={**home, "VAULT_TOKEN": ""}).token() == theirs
     assert redact(f"a log says {theirs}") == f"a log says {HIDDEN}"
@@ -48,12 +48,36 @@ def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_
         Login(SERVER, environment=home).token()
 
 
+@pytest.mark.parametrize(
+    ("named", "goes"),
+    [
+        ({"VAULT_ADDR": "https://127.0.0.1:1"}, True),
+        ({"VAULT_ADDR": "https://127.0.0.1:1/"}, True),
+        ({"BAO_ADDR": "https://127.0.0.1:1"}, True),
+        ({}, False),
+        ({"VAULT_ADDR": "https://127.0.0.1"}, False),
+        ({"VAULT_ADDR": "http://127.0.0.1:1"}, False),
+        ({"VAULT_ADDR": "https://127.0.0.1:1@vault.example.com"}, False),
+    ],
+    ids=str,
+)
+def test_a_persons_token_goes_to_the_server_of_vault_addr_alone(named: dict[str, str], goes: bool) -> None:
+    token = secrets.token_hex(12)
+    login = Login(SERVER, environment={"VAULT_TOKEN": token, **named})
+    if goes:
+        assert login.token() == token
+        return
+    with pytest.raises(UsageError, match="VAULT_ADDR") as refused:
+        login.token()
+    assert token not in str(refused.value)
+
+
 @pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{}é"])
 def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
     text = secrets.token_hex(12)
     (tmp_path / ".vault-token").write_text(content.replace("{}", text))
     with pytest.raises(UsageError) as told:
-        Login(SERVER, environment={"HOME": str(tmp_path)}).token()
+        Login(SERVER, environment={"HOME": str(tmp_path), "VAULT_ADDR": SERVER.address}).token()
     assert text not in str(told.value)
 
 
@@ -133,7 +157,7 @@ def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypat
     try:
         at = Server(address, ca_file=str(tmp_path / "ca.crt"))
         with pytest.raises(UnreachableError):
-            Api(at, "kv", Login(at, environment={"VAULT_TOKEN": token})).metadata("it")
+            Api(at, "kv", Login(at, environment={"VAULT_TOKEN": token, "VAULT_ADDR": address})).metadata("it")
     finally:
         pointing.shutdown()
         pointing.server_close()

@@ -12,6 +12,7 @@ import typer
 from secretops import redaction
 from secretops.cli import examining, export, incident, purging, report, serving, trust, values, watching
 from secretops.cli.console import app, err
+from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError
 
 INTERRUPTED = 130
@@ -34,6 +35,7 @@ __all__ = [
 
 def main() -> None:
     """Run the command line; end with a documented exit code and never with a traceback for a user's mistake."""
+    forbid_core_dumps()
     redaction.install()
     # As PID 1 of a container it would be deaf without: the kernel gives that one no default.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

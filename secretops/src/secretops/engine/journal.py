@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 
 from secretops import lines
 from secretops.errors import SecretopsError, StoreError
+from secretops.own_files import open_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class JournalFile:
 
     def last(self, secret: str) -> Entry | None:
         try:
-            with self._path.open("rb") as file:
+            with open(open_own(self._path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
                 self._read_on(file)
         except FileNotFoundError:
             return None

@@ -9,11 +9,13 @@ import signal
 import sys
 from types import FrameType
 
+from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode
 
 
 def main() -> None:
     """End with the command's exit code."""
+    forbid_core_dumps()
     signal.signal(signal.SIGTERM, _end)  # as PID 1 it would be deaf while it loads the rest; then the command listens
     from secretops import cli
     from secretops.operations.load import GIVEN

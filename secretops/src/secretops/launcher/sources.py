@@ -19,7 +19,7 @@ from secretops.launcher.variables import (
     SECRET_VARIABLES,
     VERSION_VARIABLES,
 )
-from secretops.stores import env_file, lacking
+from secretops.stores import env_file, files, lacking
 from secretops.stores.delivery import version_variable
 
 _CARRIED = {
@@ -57,6 +57,12 @@ class DotenvStore(EnvFile):
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()
         super().__init__(str(self._root / "config" / ".env"))
+
+    def variables(self) -> Mapping[str, str]:
+        if self._root.is_dir():
+            files.check_store(self._root)
+        files.read(self._path)  # refuses a link
+        return super().variables()
 
     def read(self) -> ServerSettings:
         settings = super().read()

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from pydantic import ValidationError
+
 from secretops.errors import StoreError, UsageError
 from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, Given, Polled, asked_for
 from secretops.manifest import VaultLogin
@@ -158,9 +160,16 @@ def _login(said: dict[str, str]) -> VaultLogin | None:
             rule="file= names what it shows when it logs in; of a secret id alone it may be the wrapping token",
             remedy=f"for example {EXAMPLE}",
         )
-    return VaultLogin(
-        method=method, mount=said.get("auth", method), role=said[method], file=file, wrapped="wrapped" in said
-    )
+    try:
+        return VaultLogin(
+            method=method, mount=said.get("auth", method), role=said[method], file=file, wrapped="wrapped" in said
+        )
+    except ValidationError as error:
+        raise UsageError(
+            f"--from vault:…,{method}=…: {' and '.join(str(each['loc'][0]) for each in error.errors())} is malformed",
+            rule="auth= is the mount's path, file= an absolute path, and the role one word",
+            remedy=f"for example {EXAMPLE}",
+        ) from None
 
 
 def _open(place: Place) -> Api:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.manifest import Broker, Manifest, SecretKind
+from secretops.manifest import Broker, DotenvStore, Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
+from secretops.own_files import check_folder
+
+# Folder of the embedded broker in a store's root.
+HOME = "broker"
+
+# What the names of the broker's files begin with.
+OWN_FILES = ("users.json", ".users.json", "broker.", ".lock")
 
 NOT_RUNNING = "the embedded broker was not running"
 
@@ -93,7 +100,11 @@ def remove(manifest: Manifest) -> str | None:
         return None
     home = _home(manifest)
     found, text = home.is_dir(), _stop(home)
-    shutil.rmtree(home, ignore_errors=True)
+    with suppress(OSError):  # gone, or not empty: what others put there stays
+        for path in home.iterdir():
+            if path.name.startswith(OWN_FILES):
+                path.unlink()
+        home.rmdir()
     if _listens_on(broker):
         return f"{text}, but something listens at {broker.host}:{broker.port}; see which: ss -ltnp"
     return f"{text}; its users and its log are removed" if found else None
@@ -109,4 +120,13 @@ def _listens_on(broker: Broker) -> bool:
 def _home(manifest: Manifest) -> Path:
     if manifest.broker.home is None:
         raise UsageError("broker.home: missing", rule="an embedded broker has a folder", remedy="pulumi up")
-    return Path(manifest.broker.home)
+    home = Path(manifest.broker.home)
+    if isinstance(manifest.store, DotenvStore) and home != Path(manifest.store.root) / HOME:
+        raise UsageError(
+            f"broker.home: {home}",
+            rule=f"the embedded broker keeps its files in {HOME}/ of the store's root",
+            remedy="run pulumi up, which writes the manifest again",
+        )
+    if home.exists():
+        check_folder(home)
+    return home

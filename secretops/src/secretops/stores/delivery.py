@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from secretops.errors import StoreError
 from secretops.manifest import DotenvStore as Location
+from secretops.manifest.field_types import DeliveredFile
 from secretops.stores import env_file, files
 from secretops.values import PUBLIC_FIELDS, Value
 
@@ -31,18 +32,9 @@ class Names(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     variables: frozenset[str] = frozenset()
-    files: frozenset[str] = frozenset()
-    """With "{version}" in the name where each version has a file of its own."""
-
-    @field_validator("files")
-    @classmethod
-    def _below_the_root(cls, names: frozenset[str]) -> frozenset[str]:
-        """What is named here is removed: nothing that lies elsewhere, or that a pattern would find, was named by us."""
-        for name in names:
-            path = Path(name.replace("{version}", "1"))
-            if path.is_absolute() or ".." in path.parts or not path.parts or set("*?[{}\0") & set(str(path)):
-                raise ValueError("no name of a file below the root")
-        return names
+    files: frozenset[DeliveredFile] = frozenset()
+    """With "{version}" in the name where each version has a file of its own. What is named here is removed once it is
+    not needed: so it is a file that a store delivers, and nothing else."""
 
 
 class Content:
@@ -226,9 +218,6 @@ class Delivery:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a file, None where there is none."""
-    with files.told(path):
-        try:
-            return path.read_bytes().decode(errors="surrogateescape")
-        except FileNotFoundError:
-            return None
+    """Return the text of a file, None where there is none."""
+    content = files.read(path)
+    return None if content is None else content.decode(errors="surrogateescape")

@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,10 +24,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from secretops import own_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import LeaseHeldError, StoreError
 from secretops.manifest import DotenvStore as Location
+from secretops.printable import printable
 from secretops.stores import env_file, files, refusals
 from secretops.stores.delivery import NAMES, Content, Delivery
 from secretops.values import Value
@@ -34,6 +37,7 @@ from secretops.values import Value
 STATE = TypeAdapter(tuple[Version, ...])
 VALUE = TypeAdapter(dict[str, str])
 STATE_FILE, FORGETTING = "state.json", "forgetting.json"
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
 
 class DotenvVersionStore:
@@ -44,12 +48,11 @@ class DotenvVersionStore:
         self._root = Path(location.root)
 
     def versions(self, secret: str) -> Versions:
+        self._check_if_there()
         path = self._folder(secret) / STATE_FILE
-        with files.told(path):
-            try:
-                text = path.read_bytes()
-            except FileNotFoundError:
-                return Versions()
+        text = files.read(path)
+        if text is None:
+            return Versions()
         try:
             return Versions(STATE.validate_json(text))
         except ValueError:
@@ -138,6 +141,7 @@ class DotenvVersionStore:
                 self._save(secret, kept)
 
     def kept(self) -> tuple[str, ...]:
+        self._check_if_there()
         folder = self._root / "versions"
         with files.told(folder):
             return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
@@ -151,7 +155,7 @@ class DotenvVersionStore:
         self._check()
         path = self._root / ".lease"
         with files.told(path):
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
+            file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -196,18 +200,24 @@ class DotenvVersionStore:
         return self._root / "versions" / secret
 
     def _value_path(self, secret: str, version: str) -> Path:
+        """Return the file of a version. Raises StoreError for an id that would lead out of the folder."""
+        if not _VERSION.fullmatch(version):
+            raise StoreError(
+                f"{self._folder(secret) / STATE_FILE}: {printable(version)[:80]!r} is no version's id",
+                rule="letters, digits, dashes and dots; this file is written by secretops alone",
+                remedy="restore it from a backup; the values beside it are whole",
+            )
         return self._folder(secret) / f"{version}.json"
 
     def _check(self) -> None:
+        files.check_store(self._root)
+
+    def _check_if_there(self) -> None:
+        """Check the folder unless it is gone: then nothing is kept, which only a write has to refuse."""
         with files.told(self._root):
-            there = self._root.is_dir()
-        if not there:
-            raise StoreError(
-                f"{self._root} is not there",
-                rule="`pulumi up` makes the store's folder",
-                remedy="pulumi up, then try again",
-            )
-        files.check_owner(self._root)
+            there = self._root.exists()
+        if there:
+            self._check()
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -217,11 +227,9 @@ class DotenvVersionStore:
 
     def _load(self, secret: str, version: str) -> Value:
         path = self._value_path(secret, version)
-        with files.told(path):
-            if not path.exists():
-                raise refusals.no_value(secret, version)
-            files.check_owner(path)
-            text = path.read_bytes()
+        text = files.read(path)
+        if text is None:
+            raise refusals.no_value(secret, version)
         try:
             return Value(VALUE.validate_json(text, strict=True))
         except ValueError:

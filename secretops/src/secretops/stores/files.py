@@ -11,10 +11,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from secretops import own_files
 from secretops.errors import StoreError
 
 PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
 """The modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders."""
+
+# Folders of a dotenv store's root that hold values, or records of them.
+FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
+
+# Files of a dotenv store's root that every command opens.
+FILES = (".lock", ".lease", "config/.env", "log/access.jsonl", "log/rotation.jsonl")
 
 
 @contextlib.contextmanager
@@ -34,13 +41,39 @@ def told(path: Path) -> Iterator[None]:
 def check_owner(path: Path) -> None:
     """Raise StoreError unless `path` is a file or folder of the account that runs this process."""
     with told(path):
-        owner = path.lstat().st_uid
-    if owner != os.geteuid():
-        raise StoreError(
-            f"{path} belongs to uid {owner}, and this is uid {os.geteuid()}",
-            rule="what holds secrets belongs to the account that uses them, and to no other",
-            remedy=f"run as uid {owner}, or give the folder over: chown -R {os.geteuid()} {path}",
-        )
+        own_files.check_owner(path, path.lstat().st_uid)
+
+
+def check_store(root: Path) -> None:
+    """Raise StoreError unless `root`, its folders and FILES are this account's own, no links, and closed to writers.
+
+    The root alone may be a link: to a folder that is checked in its place. A folder that is not there passes.
+    """
+    with told(root):
+        if not root.is_dir():
+            raise StoreError(
+                f"{root} is not there",
+                rule="`pulumi up` makes the store's folder",
+                remedy="pulumi up, then try again",
+            )
+        own_files.check_folder(root, follow=True)
+        versions = root / "versions"
+        for folder in (root / name for name in FOLDERS):
+            if os.path.lexists(folder):
+                own_files.check_folder(folder)
+        for folder in sorted(versions.iterdir()) if versions.is_dir() else ():
+            own_files.check_folder(folder)
+        for file in FILES:
+            own_files.check_file(root / file)
+
+
+def read(path: Path) -> bytes | None:
+    """Return the content of a store's file, None where there is none. Raises StoreError, for a link too."""
+    with told(path):
+        try:
+            return own_files.read_own(path)
+        except FileNotFoundError:
+            return None
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
@@ -119,7 +152,7 @@ def lock(root: Path) -> Iterator[None]:
     """
     path = root / ".lock"
     with told(path):
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -21,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, MqttProtocol
+from secretops.own_files import check_folder
 from secretops.values import Value
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ class Connection:
     def _open(self) -> None:
         if self._broker.tls:
             self._client.tls_set_context(self._tls_context())
+        else:
+            check_embedded(self._broker)
         try:
             self._client.connect(self._broker.host, self._broker.port)
         except ssl.SSLError as error:
@@ -260,6 +263,34 @@ class Connection:
     @property
     def _is_flooded(self) -> bool:
         return self._messages > MOST_MESSAGES or self._bytes > MOST_BYTES
+
+
+def check_embedded(broker: Broker) -> None:
+    """Raise UnreachableError unless the embedded broker listens at the address: it gets a password in clear.
+
+    Its pid file, in a folder of this account alone, is locked while it lives, and has the address.
+    """
+    from secretops.broker.process import loopback, running
+
+    address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")
+    if not (broker.embedded and broker.home):
+        raise UsageError(
+            f"{address}: no TLS",
+            rule="a password crosses a network over TLS alone; the embedded broker alone goes without",
+            remedy="run pulumi up, which writes the manifest again",
+        )
+    if home.is_dir():
+        check_folder(home)
+    if (found := running(home)) is None:
+        raise UnreachableError(
+            f"{address}: cannot connect: the embedded broker does not run", remedy="secretops broker start"
+        )
+    if found.address != f"{loopback(broker.host)}:{broker.port}":
+        raise UnreachableError(
+            f"{address}: the embedded broker listens at {found.address}, not there",
+            rule="a password in clear goes to the stack's own broker alone",
+            remedy="secretops broker stop, then secretops broker start; or pulumi up, where the port is wrong",
+        )
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:

@@ -17,9 +17,6 @@ from secretops.stores import files
 from secretops.stores.salvage import ASIDE
 from secretops.trails.own_records import OwnRecords
 
-FOLDERS = ("config", "certs", "secrets", "versions", "log", ASIDE)
-"""Where values, and what is written about them, lie."""
-
 RECORDS = Path("log") / "access.jsonl"
 JOURNAL = Path("log") / "rotation.jsonl"
 
@@ -61,8 +58,8 @@ class FolderClosed:
             named = "; ".join([*wrong.values()][:MOST_NAMED]) + ("; …" if len(wrong) > MOST_NAMED else "")
             return attention(
                 named,
-                "folders have mode 700, files with values 600, and all belong to the account that uses them",
-                "pulumi up sets the modes of what it made; chmod and chown the rest",
+                "folders have mode 700, files with values 600; all are the account's own, and none is a link",
+                "pulumi up sets the modes of what it made; chmod and chown the rest; find out who made a link, then rm",
                 Repair("chmod: take the rights of others off the store's folders and files", self._close)
                 if open_to_others
                 else None,
@@ -71,16 +68,20 @@ class FolderClosed:
 
     def _wrong(self) -> Iterator[tuple[Path, str]]:
         for path in (self.root, *self._parts()):
-            owner = path.lstat().st_uid
-            if owner != os.geteuid():
+            owner = (path.stat() if path == self.root else path.lstat()).st_uid
+            if path.is_symlink() and path != self.root:
+                yield path, f"{path} is a symbolic link"
+            elif owner != os.geteuid():
                 yield path, f"{path} belongs to uid {owner}, and this is uid {os.geteuid()}"
         for path in self._open():
-            yield path, f"{path} has mode {stat.S_IMODE(path.lstat().st_mode):o}"
+            yield path, f"{path} has mode {stat.S_IMODE(path.stat().st_mode):o}"
 
     def _open(self) -> Iterator[Path]:
         """What of our own others may use: its mode is ours to change."""
         for path in (self.root, *self._parts()):
-            found = path.lstat()
+            found = path.stat() if path == self.root else path.lstat()
+            if stat.S_ISLNK(found.st_mode):
+                continue
             if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & ~self._most(path):
                 yield path
 
@@ -89,15 +90,17 @@ class FolderClosed:
         with files.told(self.root):
             closing = list(self._open())
             for path in closing:
-                path.chmod(stat.S_IMODE(path.lstat().st_mode) & self._most(path))
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & self._most(path))
         return f"{len(closing)} of them closed"
 
     def _parts(self) -> Iterator[Path]:
-        for folder in FOLDERS:
-            top = self.root / folder
-            if top.is_dir():
+        """Yield what the store keeps below its root, links too; what a link leads to is not looked at."""
+        yield from (self.root / name for name in (".lock", ".lease") if os.path.lexists(self.root / name))
+        for top in (self.root / folder for folder in files.FOLDERS):
+            if os.path.lexists(top):
                 yield top
-                yield from (path for path in sorted(top.rglob("*")) if not path.is_symlink())
+            if top.is_dir() and not top.is_symlink():
+                yield from sorted(top.rglob("*"))
 
     def _most(self, path: Path) -> int:
         """The widest mode it may have: what holds no value may be read."""
