@@ -13,6 +13,8 @@ import urllib.parse
 from threading import Lock
 from typing import Any
 
+from secretops.printable import printable
+
 HIDDEN = "<hidden>"
 SHORTEST = 6  # shorter strings occur by chance in ordinary text; nothing secretops generates is that short
 SHORTEST_LINE = 16
@@ -66,8 +68,12 @@ def redact(text: str) -> str:
     return text
 
 
+def _shown(text: str) -> str:
+    return printable(redact(text), keep="\n\t")
+
+
 def install() -> None:
-    """Make every log record of this process, of every logger, now and later, pass through `redact`."""
+    """Make each log record of this process, of each logger, now and later, pass through `redact` and `printable`."""
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
         return
@@ -76,14 +82,14 @@ def install() -> None:
     def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         try:
-            record.msg, record.args = redact(record.getMessage()), ()
+            record.msg, record.args = _shown(record.getMessage()), ()
         except Exception:  # a caller's wrong format string, or an argument that can't be printed: without arguments
-            record.msg, record.args = redact(str(record.msg)), ()
+            record.msg, record.args = _shown(str(record.msg)), ()
         if record.exc_info:
-            record.exc_text = redact(formatter.formatException(record.exc_info))
-            record.exc_info = None  # a handler that formats it anew would show the exception itself
+            record.exc_text = _shown(formatter.formatException(record.exc_info))
+            record.exc_info = None  # a handler that formats it again would show the exception itself
         if record.stack_info:
-            record.stack_info = redact(record.stack_info)
+            record.stack_info = _shown(record.stack_info)
         return record
 
     redacted.redacts = True  # type: ignore[attr-defined]

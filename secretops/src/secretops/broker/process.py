@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from secretops import redaction
+from secretops import printable, redaction
 from secretops.broker.users import Users
 from secretops.errors import SecretopsError, UsageError
 from secretops.installed import how_to_install
@@ -71,6 +71,7 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
     Raises UsageError (not loopback, no users), EmbeddedBrokerError (already running, port taken), StoreError.
     """
     host = loopback(host)
+    printable.install()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("secretops").setLevel(logging.INFO)
     logging.getLogger("amqtt").setLevel(logging.ERROR)  # its warnings print whole packets, a command's among them

@@ -11,12 +11,12 @@ import typer
 from secretops import redaction
 from secretops.cli.console import INDENT, AsJson, ManifestFile, Stack, app, err, open_session, out, print_json, tell
 from secretops.errors import SecretopsError, UsageError
-from secretops.operations.session import Session
 from secretops.printable import printable
 
 if TYPE_CHECKING:
     from secretops.operations.doctor import Examined
     from secretops.operations.doctor.check import Level, Repair
+    from secretops.operations.session import Session
 
 COLOURS = {"ok": "green", "attention": "red", "unknown": "yellow"}
 WIDEST_LEVEL = 9
@@ -62,7 +62,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     mendable = operation.repairs(found)
     if not repair:
         if as_json:
-            print_json(_shown(found))
+            print_json({"checks": _shown(found)})
         elif mendable:
             tell(f"secretops doctor --repair does: {'; '.join(each.words for each in mendable)}")
         return operation.exit_code(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     if dry_run:
         steps = operation.plan(session, session.secret(name), incident, folder=to, files=tuple(trail or ()))
         if as_json:
-            print_json(steps)
+            print_json({"steps": steps})
         else:
             tell("\n".join(steps))
         return ExitCode.DONE
@@ -74,12 +75,12 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         if for_programs.exists():
             err.print(goes_on, markup=False)
             if as_json:
-                typer.echo(for_programs.read_text(encoding="utf-8"))
+                print_json(json.loads(for_programs.read_bytes()))
         raise
     if outcome.incident.ended is None:  # a task has said why
         err.print(goes_on, markup=False)
     if as_json:
-        typer.echo(outcome.incident.model_dump_json(indent=2))
+        print_json(outcome.incident.model_dump(mode="json"))
     elif outcome.incident.ended:
         _show(outcome.incident)
         out.print(f"{for_people} (and {for_programs.name})", markup=False)

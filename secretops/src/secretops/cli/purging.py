@@ -33,7 +33,7 @@ def purge(  # noqa: PLR0917 - typer calls it by name
             _confirm(session.manifest.stack, found)
         found = operation.purge(session, name, destroy=True, say=lambda text: err.print(text, markup=False))
     if as_json:
-        print_json({secret: [asdict(version) for version in versions] for secret, versions in found.items()})
+        print_json({"versions": {name: [asdict(each) for each in versions] for name, versions in found.items()}})
         return ExitCode.DONE
     _show(found, "removed" if destroy else "would be removed")
     if found and not destroy:

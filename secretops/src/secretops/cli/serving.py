@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, open_session, out, print_json
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, make_group, open_session, out, print_json
 from secretops.errors import ExitCode, UsageError
 from secretops.operations.stack import load_manifest, project_folder
 from secretops.stores.whose import AnotherStackError
@@ -14,7 +14,7 @@ from secretops.stores.whose import AnotherStackError
 DEFAULT_STACK = "dev"
 """The one whose broker lies in the project's default place."""
 
-broker_app = typer.Typer(no_args_is_help=True, help="The embedded broker of a dev stack.")
+broker_app = make_group("The embedded broker of a dev stack.")
 app.add_typer(broker_app, name="broker")
 
 

@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from rich.text import Text
 
 from secretops import redaction
 from secretops.cli.console import (
     AsJson,
     ManifestFile,
     Stack,
+    Styled,
     app,
     ask,
     err,
@@ -70,17 +70,17 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
     session = open_session(stack, manifest)
     statuses = operation.status(session)
     if as_json:
-        print_json([asdict(one) for one in statuses])
+        print_json({"secrets": [asdict(one) for one in statuses]})
         return operation.exit_code(statuses)
     now = session.clock()
-    headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Text]]()
+    headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Styled]]()
     colours = {"verified": "green", "attention": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
         colour = colours.get(one.standing, "")
-        row: list[str | Text] = [
+        row: list[str | Styled] = [
             one.name,
-            Text(one.standing, style=colour),
+            Styled(one.standing, colour),
             _user(one.kind, current),
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
@@ -262,18 +262,17 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
 
     outcomes = operation.tick(session)
     if as_json:
-        print_json(
-            [
-                {
-                    "secret": one.secret,
-                    "done": one.done,
-                    "error": redaction.redact(str(one.error)) if one.error else None,
-                    "attention": one.attention,
-                    "waiting": one.waiting,
-                }
-                for one in outcomes
-            ]
-        )
+        outcome = [
+            {
+                "secret": one.secret,
+                "done": one.done,
+                "error": redaction.redact(str(one.error)) if one.error else None,
+                "attention": one.attention,
+                "waiting": one.waiting,
+            }
+            for one in outcomes
+        ]
+        print_json({"secrets": outcome})
         return operation.exit_code(outcomes)
     for one in outcomes:
         for text in one.done or one.waiting or ("nothing to do",) * (one.error is None and not one.attention):

@@ -7,9 +7,19 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json, print_table
+from secretops.cli.console import (
+    AsJson,
+    ManifestFile,
+    Stack,
+    Styled,
+    app,
+    err,
+    open_session,
+    out,
+    print_json,
+    print_table,
+)
 from secretops.operations.stack import load_manifest
 from secretops.printable import printable
 from secretops.trails.protocol import ALL
@@ -64,9 +74,9 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         print_json(summary, indent=None)
         return view.exit_code
     headings = ("declared", "reader", "secret", "operation", "outcome", "times", "first (UTC)", "last (UTC)", "from")
-    rows: list[tuple[str | Text, ...]] = [
+    rows: list[tuple[str | Styled, ...]] = [
         (
-            "yes" if row.declared else Text("NO", style="red" if row.alarming else "yellow"),
+            "yes" if row.declared else Styled("NO", "red" if row.alarming else "yellow"),
             printable(row.reader)[:LONGEST],
             "* (all)" if row.secret == ALL else printable(row.secret),
             row.operation,

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from secretops import redaction
+from secretops import printable, redaction
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations import carrying
 from secretops.operations.stack import load_manifest
@@ -27,6 +27,7 @@ EVERY = 3600.0
 
 def main() -> None:
     """End 0 when told to stop, and with a documented exit code where it can't begin."""
+    printable.install()
     redaction.install()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
