@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from components.access_log import Trail
-from components.broker import broker_location
+from components.broker import broker_location, public_variables
 from components.catalogue import variables_of
 from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
@@ -106,7 +106,13 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
             for field, name in names.items()
             if field in places
         }
-    return Location(root=str(root), variables=variables, files=paths, file_variables=file_variables)
+    return Location(
+        root=str(root),
+        variables=variables,
+        files=paths,
+        file_variables=file_variables,
+        lines=public_variables(settings.broker, log_level=settings.log_level, agent=settings.agent),
+    )
 
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:

@@ -175,6 +175,13 @@ def make_stack(
             "client-cert": {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"}
         },
     )
+    store.lines.update(
+        MQTT_BROKER=broker.host,
+        MQTT_PORT=str(broker.port),
+        MQTT_USE_TLS="true" if broker.tls else "false",
+        MQTT_PROTOCOL=broker.protocol,
+        LOG_LEVEL="INFO",
+    )
     if delivery == "files":
         store.files["mqtt"] = {"password": "secrets/mqtt_password-{version}"}
         store.file_variables["mqtt"] = {"password": "MQTT_PASSWORD_FILE"}
@@ -192,7 +199,8 @@ def make_stack(
         files.make_folder(folder)
     stack = Stack(manifest)
     stack.file.write_text(manifest.model_dump_json())
-    stack.env.write_text("# Kept by pulumi\nMQTT_BROKER=localhost\nLOG_LEVEL=INFO\n# mine\nMINE=${HOME}/x\n")
+    lines = "".join(f"{name}={text}\n" for name, text in store.lines.items())
+    stack.env.write_text(f"# Kept by pulumi\n{lines}# mine\nMINE=${{HOME}}/x\n")
     stack.env.chmod(files.PRIVATE)
     return stack
 

@@ -58,11 +58,15 @@ def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """It ended with `code`, said `words` on standard error, nothing on standard output, and showed no traceback."""
+    """It ended with `code` and `words` on standard error, no traceback, and nothing or a JSON error on standard output."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
-    assert not done.stdout
+    if "--json" in done.args:
+        error = json.loads(done.stdout)["error"]
+        assert error["exit_code"] == code and error["what"] in text
+    else:
+        assert not done.stdout
     for word in words:
         assert word in text, text
 
@@ -86,6 +90,8 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
         pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
         pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
         pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
+        pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
+        pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
         pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
         pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
         pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
@@ -125,7 +131,7 @@ def test_a_value_as_an_argument_is_refused_and_not_repeated(stack: Stack) -> Non
 )
 def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes) -> None:
     stack.file.write_bytes(text)
-    for command in (["status"], ["tick"]):
+    for command in (["status"], ["tick", "--json"]):
         refused(run(stack, *command), 2, str(stack.file), "pulumi up")
 
 
@@ -141,7 +147,7 @@ def test_every_command_prints_valid_json(stack: Stack) -> None:
     done = run(stack, "put", "agent-key", "--json", given=b"key-of-an-agent\n")
     assert done.returncode == 0, done.stderr
     version = json.loads(done.stdout)
-    assert version["stage"] == "pending" or version["stage"] == "current"
+    assert version["stage"] == "current" and version["published"]
     for arguments, code in (
         (["broker", "start", "--json"], 0),
         (["broker", "stop", "--json"], 0),
@@ -164,6 +170,27 @@ def test_a_secret_that_needs_a_person_ends_status_with_attention(stack: Stack) -
     assert done.returncode == 3, done.stdout
     assert b"secretops put agent-key" in done.stdout
     assert run(stack, "status", "--json").returncode == 3
+
+
+def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    state = stack.root / "versions" / "agent-key" / "state.json"
+    (stack.root / "log" / "rotation.jsonl").mkdir()
+    (value,) = state.parent.glob("2*.json")
+    for broken, standing in ((value, "attention"), (state, "unreadable")):
+        broken.write_text("garbage")
+        done = run(stack, "status")
+        assert done.returncode == 3 and b"secretops purge agent-key --destroy" in done.stdout, done.stderr
+        rows = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
+        assert (rows["agent-key"]["standing"], rows["mqtt"]["current"]) == (standing, None)
+        assert bool(rows["agent-key"]["current"]) is (broken is value)
+        assert run(stack, "report", "--skip-doctor", "--json").returncode == 3
+    for each in stack.manifest.secrets:
+        (stack.root / "versions" / each.name).mkdir(exist_ok=True)
+        (stack.root / "versions" / each.name / "state.json").write_text("garbage")
+    refused(run(stack, "status"), 1, "does not read as a list of versions")
+    assert run(stack, "purge", "agent-key", "--destroy", "--yes").returncode == 0
+    assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
 
 
 def test_a_held_lease_ends_with_busy_and_names_the_holder(stack: Stack) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,7 +28,7 @@ from secretops.values import Value
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.report_data import HOSTILE, made
-from tests.unit.test_cli import run
+from tests.unit.test_cli import refused, run
 
 CANARY = "canary-of-this-test-only"
 
@@ -170,10 +173,44 @@ def test_the_browser_is_forbidden_everything_but_the_pages_own_style() -> None:
     assert not re.search(r"url\(|@import|<script|<link|style=\"| on\w+=\"", text.replace("onerror=&#39;", ""))
 
 
-def test_a_report_is_its_writers_own_and_follows_no_link(stack: Stack, tmp_path: Path) -> None:
-    to, other = tmp_path / "report.html", tmp_path / "other"
-    other.write_text("somebody's")
-    for link in (to, tmp_path / ".report.html.new"):
-        link.symlink_to(other)
-    assert run(stack, "report", "--to", str(to), "--skip-doctor").returncode == ExitCode.DONE
-    assert (stat.S_IMODE(to.lstat().st_mode), to.is_symlink(), other.read_text()) == (0o600, False, "somebody's")
+def test_report_through_links_replaces_their_target_and_keeps_them(stack: Stack, tmp_path: Path) -> None:
+    to, between, target, other = (tmp_path / name for name in ("link", "between", "report.html", "other"))
+    to.symlink_to(between)
+    between.symlink_to("report.html")
+    other.write_text("of somebody")
+    (tmp_path / ".report.html.new").symlink_to(other)
+    for before in ("", "of last month"):
+        target.write_text(before)
+        assert run(stack, "report", "--to", str(to), "--skip-doctor").returncode == ExitCode.DONE
+        assert to.is_symlink() and between.is_symlink() and other.read_text() == "of somebody"
+        assert target.read_text().startswith("<!DOCTYPE html>") and stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_report_to_a_fifo_or_stdout_writes_the_page_there(stack: Stack, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(fifo.read_text)
+        assert run(stack, "report", "--to", str(fifo), "--skip-doctor").returncode == ExitCode.DONE
+        assert read.result().endswith("</html>") and fifo.is_fifo()
+    assert run(stack, "report", "--to", os.devnull, "--skip-doctor").returncode == ExitCode.DONE
+    assert Path(os.devnull).is_char_device()
+    done = run(stack, "report", "--to", "-", "--skip-doctor")
+    assert done.stdout.endswith(b"</html>") and b"open findings" in done.stderr and not Path("-").exists()
+    refused(run(stack, "report", "--to", "-", "--json"), ExitCode.USAGE, "--to FILE --json")
+
+
+def test_report_to_what_is_no_place_for_it_is_refused(stack: Stack, tmp_path: Path) -> None:
+    loop, strangers = tmp_path / "loop", tmp_path / "strangers"
+    loop.symlink_to(loop)
+    (tmp_path / "mine").write_text("of somebody")
+    strangers.symlink_to("mine")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+    places = [tmp_path, loop, tmp_path / "socket", tmp_path / "none" / "report.html"]
+    if os.geteuid() == 0:  # only root gives a link away
+        os.lchown(strangers, 65534, 65534)
+        places.append(strangers)
+    for place in places:
+        refused(run(stack, "report", "--to", str(place), "--skip-doctor"), ExitCode.USAGE, str(place), "-> ")
+    assert (tmp_path / "mine").read_text() == "of somebody"

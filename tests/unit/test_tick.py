@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import put, tick
 from secretops.operations import session as sessions
 from secretops.operations.purge import purge
+from secretops.operations.rotate import rotate
 from secretops.operations.tick import Outcome, exit_code
 from secretops.stores.delivery import Content, Delivery
 from secretops.stores.dotenv import DotenvVersionStore
@@ -186,6 +189,15 @@ def test_rotate_retires_the_user_it_replaces_before_it_makes_another(stack: Stac
     assert broker.passwords.get("user-a") != replaced
 
 
+def test_rotate_waits_a_whole_second_at_least_when_it_waits(stack: Stack) -> None:
+    stack.rotate()
+    stack.clock.skip(stack.manifest.grace_seconds - 0.3)
+    printed: list[str] = []
+    version = rotate(stack.session(), "mqtt", cut_off=False, say=printed.append, sleep=stack.clock.skip)
+    assert [text.split()[1] for text in printed] == ["1"]
+    assert version.stage is Stage.CURRENT and version.published and version.verified
+
+
 def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "first-key"})
     stack.env.write_text(stack.env.read_text().replace("first-key", "typed-by-a-person"))
@@ -201,8 +213,10 @@ def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
         {**FIRST_ADMIN, "password": ""},
         {**FIRST_ADMIN, "port": "1"},
         {**FIRST_ADMIN, "password": "with-a-newline\n"},
+        {**FIRST_ADMIN, "password": " \t "},
+        {**FIRST_ADMIN, "password": "x" * 65_536},
     ],
-    ids=["missing", "empty", "extra", "control character"],
+    ids=["missing", "empty", "extra", "control character", "blank", "too long"],
 )
 def test_put_refuses_fields_that_do_not_fit(stack: Stack, fields: dict[str, str]) -> None:
     with pytest.raises(UsageError):
@@ -274,3 +288,62 @@ def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: St
     lease.write_text("secretops tick (pid 1 on elsewhere) since 2099-01-01 00:00:00 UTC\n")
     assert of(stack.tick(), "mqtt").error is None
     assert "2099" not in lease.read_text()
+
+
+def files_of(stack: Stack) -> list[Path]:
+    """The files of the store that a command reads or writes."""
+    return sorted(path for path in stack.root.rglob("*") if path.is_file() and "aside" not in path.parts)
+
+
+def kind_of(path: Path, root: Path) -> str:
+    """Its place, the same for the value of each version."""
+    return str((path.with_name("value") if path.name.startswith("2") else path).relative_to(root))
+
+
+def fill_with_garbage(path: Path) -> None:
+    path.write_bytes(b"\xff\0'garbage\n{")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def make_unreadable(path: Path) -> None:
+    """A folder in its place: root reads a file of any mode."""
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [fill_with_garbage, empty, make_unreadable])
+def test_rotate_now_goes_on_when_any_file_of_the_store_is_broken(
+    stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], None]
+) -> None:
+    stack.rotate(cut_off=True)
+    public = stack.env.read_text().splitlines()[1:6]
+    kinds = {kind_of(path, stack.root): path for path in files_of(stack)}
+    assert {"config/.env", ".lease", "log/access.jsonl", "versions/mqtt/value", "versions/mqtt/delivered.json"} < {
+        *kinds
+    }
+    for kind in kinds:
+        path = next(path for path in files_of(stack) if kind_of(path, stack.root) == kind)
+        before, content = stack.session().store.versions("mqtt").current, path.read_bytes()
+        spoil(path)
+        printed: list[str] = []
+        try:
+            version = rotate(stack.session(), "mqtt", cut_off=True, say=printed.append)
+        except WaitingError as error:  # nobody else knows the password of the broker's admin
+            assert path.parent.name == "broker-admin" and "secretops put broker-admin --now" in error.remedy
+            broker.passwords["boss"] = FIRST_ADMIN["password"]
+            stack.put("broker-admin", FIRST_ADMIN, cut_off=True)
+            version = stack.rotate(cut_off=True)
+        assert before and version.id != before.id
+        assert broker.passwords[stack.delivered()["username"]] == stack.delivered()["password"]
+        assert set(public) <= set(stack.env.read_text().splitlines())
+        asides = list(stack.root.glob("aside/*"))
+        assert all(str(aside) in " ".join(printed) for aside in asides)
+        assert all(stat.S_IMODE(aside.stat().st_mode) == (0o700 if aside.is_dir() else 0o600) for aside in asides)
+        assert [one.error for one in stack.tick() if one.error] == []
+        shutil.rmtree(stack.root / "aside", ignore_errors=True)
+        if path.is_dir():  # nothing needs it
+            path.rmdir()
+            path.write_bytes(content)

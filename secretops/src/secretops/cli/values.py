@@ -74,7 +74,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         return operation.exit_code(statuses)
     now = session.clock()
     headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Styled]]()
-    colours = {"verified": "green", "attention": "red", "waiting": "yellow"}
+    colours = {"verified": "green", "attention": "red", "unreadable": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
         colour = colours.get(one.standing, "")
@@ -103,7 +103,10 @@ def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     now: Annotated[
-        bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+        bool,
+        typer.Option(
+            "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
+        ),
     ] = False,
     untested: Annotated[
         bool, typer.Option("--untested", help="Publish a key or certificate though nobody here can try it.")
@@ -131,7 +134,8 @@ def put(  # noqa: PLR0917 - typer calls it by name
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
         return carrying.carry(session.manifest, command, given=value)
-    version = operation.put(session, name, value, cut_off=now, untested=untested)
+    notify: Callable[[str], None] = lambda text: err.print(f"{name}: {text}", markup=False)  # noqa: E731
+    version = operation.put(session, name, value, cut_off=now, untested=untested, notify=notify)
     if as_json:
         print_json(asdict(version))
     else:
@@ -195,7 +199,10 @@ def supplied(secret: Secret, from_files: list[str]) -> Value:
 def rotate(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
     now: Annotated[
-        bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+        bool,
+        typer.Option(
+            "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
+        ),
     ] = False,
     discard: Annotated[
         bool, typer.Option("--discard", help="Make none, and let go of a new CA that the broker does not trust yet.")
@@ -213,7 +220,7 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
     if discard:
         version = operation.discard(session, name)
         if as_json:
-            print_json(asdict(version))
+            print_json({**asdict(version), "stage": "discarded"})
         else:
             out.print(f"{name}: {version.id} is let go of; nothing was signed by it", markup=False)
         return ExitCode.DONE

@@ -57,6 +57,15 @@ def written(journal: Journal, clock: Callable[[], datetime], *, secret: str, ver
     journal.write(entry("done"))
 
 
+def read_entry(line: bytes) -> Entry:
+    """Return the entry that one line of a journal is. Raises ValueError, RecursionError."""
+    entry = json.loads(line.decode(errors="replace"))
+    try:
+        return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError("no entry of a journal") from error
+
+
 class JournalFile:
     """A journal as an append-only file of JSON lines, mode 600. What was read of it is not read again."""
 
@@ -101,6 +110,6 @@ class JournalFile:
             if not line.endswith(b"\n"):
                 break
             self._end += len(line)
-            with suppress(ValueError, KeyError, TypeError, RecursionError):  # a line cut short by a full disk
-                entry = json.loads(line.decode(errors="replace"))
-                self._last[entry["secret"]] = Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})
+            with suppress(ValueError, RecursionError):  # a line cut short by a full disk
+                entry = read_entry(line)
+                self._last[entry.secret] = entry

@@ -21,6 +21,8 @@ class DotenvStore(Model):
     never rewritten: config/.env moves to the next one together with the secret's other variables, in one rename."""
     file_variables: dict[str, dict[str, str]] = Field(default_factory=dict)
     """secret -> field -> the variable in config/.env that names that file, e.g. MQTT_PASSWORD_FILE."""
+    lines: dict[str, str] = Field(default_factory=dict)
+    """variable -> its text: the public lines of config/.env, which `pulumi up` writes and doctor compares."""
 
 
 class Delivered(Model):

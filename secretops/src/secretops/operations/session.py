@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,10 +15,20 @@ from secretops.engine.decisions import Facts, left_by_operator
 from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
-from secretops.engine.state import Replica
-from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
+from secretops.engine.state import Replica, Stage, Version, Versions
+from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError, WaitingError
 from secretops.issuers import open_issuer
-from secretops.manifest import AGENT_ADMIN, AwsStore, AzureStore, Broker, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.manifest import (
+    AGENT_ADMIN,
+    AwsStore,
+    AzureStore,
+    Broker,
+    DotenvStore,
+    Manifest,
+    OwnedAgent,
+    Secret,
+    SecretKind,
+)
 from secretops.operations.certificate import authority_of, prove, with_certificate
 from secretops.operations.own_ca import relied_on, signing
 from secretops.replicas import read_reports
@@ -30,6 +41,7 @@ if TYPE_CHECKING:
     from secretops.engine.agent_key import AgentKey
     from secretops.engine.authority import Authority
     from secretops.engine.renewal import Renewal
+    from secretops.stores.salvage import Salvage
 
 REPORT_SECONDS = 5.0
 """How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
@@ -119,6 +131,17 @@ class Session:
             supplied_by=self.first_value(secret),
         )
 
+    def published(self, secret: Secret, version: Version) -> Version:
+        """Return a version that was just published, with the stage and the times that the store has for it.
+
+        A store may answer with what was true a moment ago, or not at all: then they are those of now.
+        """
+        with suppress(SecretopsError):
+            current = self.store.versions(secret.name).current
+            if current and current.id == version.id:
+                return current
+        return version.at(stage=Stage.CURRENT, published=self.clock())
+
     def first_value(self, secret: Secret) -> str:
         """The command that brings it. The embedded broker has an admin of its own, whom nobody is shown."""
         if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
@@ -130,10 +153,12 @@ class Session:
 
         None when that can't be known now: no value, no answer, or no right to ask. Then the grace alone decides.
         """
-        current = self.store.versions(secret.name).current
-        if secret.kind is not SecretKind.MQTT_USER or current is None:
+        if secret.kind is not SecretKind.MQTT_USER:
             return None
         try:
+            current = self.store.versions(secret.name).current
+            if current is None:
+                return None
             value = self.store.read(secret.name, current.id, purpose="ask which version servers use")
             reports = read_reports(self.broker, value, secret.users, deadline=REPORT_SECONDS)
         except SecretopsError:
@@ -172,19 +197,68 @@ class Session:
         return secret.name, current.id
 
     def admin(self) -> Value:
-        """The acting broker admin's credential. Raises WaitingError."""
+        """The acting broker admin's credential. Raises WaitingError, also where its value is lost."""
         secret, version = self._current_admin()
-        return self.store.read(secret, version, purpose="act as broker admin")
+        try:
+            return self.store.read(secret, version, purpose="act as broker admin")
+        except NotFoundError as error:
+            raise WaitingError(
+                f"{secret}: the value of version {version} is lost",
+                rule="only the broker's admin changes its users, and nobody else knows that password",
+                remedy=f"secretops put {secret} --now, with an admin of the broker; then the same command again",
+            ) from error
 
-    def settle(self, secret: Secret) -> None:
+    def settle(self, secret: Secret, *, replaced: bool = False) -> None:
         """Finish what a crash cut short. Where readers can't be brought to a version because the broker refuses it,
-        the broker is made to take it first. Raises StoreError, and what the steps raise."""
+        the broker is made to take it first. `replaced`: the current version is about to be, so its value may be lost.
+
+        Raises StoreError, NotFoundError for a lost value, and what the steps raise.
+        """
         try:
             self.store.settle(secret.name, self.clock())
+        except NotFoundError:
+            if not replaced:
+                raise
         except StoreError:
             if not secret.kind.alternates or not self.rotation(secret).accept_again():
                 raise
             self.store.settle(secret.name, self.clock())
+
+    @contextmanager
+    def emergency(self, secret: Secret, command: str) -> Iterator[list[str]]:
+        """Hold the lease, with what is broken of `secret` and of the broker's admin set aside: neither has to be read.
+
+        Yields a line for each file. Only a folder's files are set aside. Raises what `lease` raises.
+        """
+        salvage = self.salvage()
+        lines = salvage.unblock() if salvage else []
+        with self.lease(command):
+            if salvage:
+                admin = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
+                lines += salvage.set_aside(secret.name, edits=True)
+                lines += salvage.set_aside(admin.name, edits=False) if admin else []
+            yield lines
+
+    def salvage(self) -> Salvage | None:
+        """Return what repairs the store's files; None for a store that is no folder."""
+        if not isinstance(self.manifest.store, DotenvStore):
+            return None
+        from secretops.stores.dotenv import DotenvVersionStore
+        from secretops.stores.salvage import Salvage
+
+        return Salvage(self.manifest.store, self.store) if isinstance(self.store, DotenvVersionStore) else None
+
+    def known_versions(self, secret: str) -> Versions:
+        """Return the versions that the store keeps, or what is left of them where their record does not read.
+
+        Raises StoreError, UnreachableError.
+        """
+        try:
+            return self.store.versions(secret)
+        except StoreError:
+            if (salvage := self.salvage()) is None:
+                raise
+            return salvage.rebuilt(secret)
 
     def mover(self, secret: Secret) -> Mover:
         """What moves `secret`. Raises WaitingError while what it needs for that is missing, UsageError."""

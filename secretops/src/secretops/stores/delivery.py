@@ -17,11 +17,12 @@ from secretops.stores import env_file, files
 from secretops.values import PUBLIC_FIELDS, Value
 
 NAMES = "delivered.json"
+VERSION_PREFIX = "SECRETOPS_VERSION_"
 
 
 def version_variable(secret: str) -> str:
     """The variable in config/.env that says which version of `secret` it carries."""
-    return f"SECRETOPS_VERSION_{secret.upper().replace('-', '_')}"
+    return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"
 
 
 class Names(BaseModel):
@@ -115,24 +116,69 @@ class Delivery:
                 files.remove(path)
 
     def take_back(self, secret: str) -> None:
-        """Remove everything of `secret` that readers find or ever found."""
-        kept = self._names(secret)
+        """Remove everything of `secret` that readers find or ever found, as far as its names are still known."""
+        try:
+            kept = self._names(secret)
+        except StoreError:
+            kept = Names()
         asked = {**self._location.variables.get(secret, {}), **self._location.file_variables.get(secret, {})}
         variables = kept.variables | {version_variable(secret), *asked.values()}
         self._remove(variables, kept.files | set(self._location.files.get(secret, {}).values()))
 
     def edited(self, ours: Sequence[Content]) -> tuple[str, str] | None:
         """What is delivered and of none of `ours`, and how to name it to a person; None when there is no such thing."""
-        present = env_file.values(_text(self._env) or "")
-        for name in sorted({name for content in ours for name in content.variables}):
-            found = present.get(name)
-            if found is not None and all(found != content.variables.get(name) for content in ours):
-                return f"{self._env}: {name} was changed by hand, or its version is lost", f"the line {name}="
-        for path in sorted({path for content in ours for path in content.files}):
-            text = _text(path)
-            if text is not None and all(text not in content.files.values() for content in ours):
-                return f"{path} was changed by hand, or its version is lost", f"the file {path}"
+        names = {name for content in ours for name in content.variables}
+        paths = {path for content in ours for path in content.files}
+        variables, edited = self._edits(ours, names, self.env_text() or "", paths)
+        for name in variables:
+            return f"{self._env}: {name} was changed by hand, or its version is lost", f"the line {name}="
+        for path in edited:
+            return f"{path} was changed by hand, or its version is lost", f"the file {path}"
         return None
+
+    def edits(
+        self, secret: str, ours: Sequence[Content], text: str, paths: Iterable[Path]
+    ) -> tuple[list[str], list[Path]]:
+        """Return the variables in `text` of config/.env, and those of `paths`, that none of `ours` delivers."""
+        location = self._location
+        names = {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
+        return self._edits(ours, names, text, paths)
+
+    def _edits(
+        self, ours: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
+    ) -> tuple[list[str], list[Path]]:
+        """The line that names the version is none of them: a delivery writes it anew, and no work is lost."""
+        present = env_file.values(text)
+        variables = [
+            name
+            for name in sorted(names)
+            if not name.startswith(VERSION_PREFIX)
+            and present.get(name) is not None
+            and all(present[name] != content.variables.get(name) for content in ours)
+        ]
+        edited = [
+            path
+            for path in sorted(set(paths))
+            if (found := _text(path)) is not None and all(found not in content.files.values() for content in ours)
+        ]
+        return variables, edited
+
+    def public_drift(self, text: str) -> dict[str, str]:
+        """Return the public lines that `text` of config/.env lacks or has otherwise, as they have to be."""
+        present = env_file.values(text)
+        return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
+
+    def restore_public(self) -> dict[str, str]:
+        """Write the public lines that config/.env lacks or has otherwise. Returns them."""
+        drift = self.public_drift(self.env_text() or "")
+        if drift:
+            files.make_folder(self._env.parent)
+            self._change(dict(drift))
+        return drift
+
+    def env_text(self) -> str | None:
+        """Return the text of config/.env, None where there is none."""
+        return _text(self._env)
 
     def _stale_files(self, content: Content) -> list[Path]:
         return [path for path, text in content.files.items() if _text(path) != text]
@@ -142,8 +188,8 @@ class Delivery:
         return any(present.get(name) != text for name, text in content.variables.items())
 
     def _change(self, changes: dict[str, str | None]) -> None:
-        text = _text(self._env) or ""
-        changed = env_file.changed(text, changes)
+        text = _text(self._env)
+        changed = env_file.changed(env_file.HEADER if text is None else text, changes)
         if changed != text:
             files.write(self._env, changed.encode(errors="surrogateescape"), files.PRIVATE)
 

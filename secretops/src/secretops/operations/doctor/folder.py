@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from secretops.engine.journal import read_entry
 from secretops.errors import StoreError
 from secretops.manifest import DotenvStore
-from secretops.operations.doctor.check import Check, Repair, Result, attention, ok
+from secretops.operations import public_lines
+from secretops.operations.doctor.check import Check, Repair, Result, attention, ok, unknown
 from secretops.stores import files
+from secretops.stores.salvage import ASIDE
+from secretops.trails.own_records import OwnRecords
 
-FOLDERS = ("config", "certs", "secrets", "versions", "log")
+FOLDERS = ("config", "certs", "secrets", "versions", "log", ASIDE)
 """Where values, and what is written about them, lie."""
 
 RECORDS = Path("log") / "access.jsonl"
+JOURNAL = Path("log") / "rotation.jsonl"
 
 MOST_NAMED = 5
 """How many of the paths that are wrong are named."""
@@ -37,7 +42,7 @@ def reach(root: Path) -> None:
 def dotenv_checks(location: DotenvStore) -> list[Check]:
     """The store's own checks."""
     root = Path(location.root)
-    return [FolderClosed(root), RecordsKept(root)]
+    return [FolderClosed(root), PublicLines(location), RecordsKept(root), NothingAside(root)]
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,34 @@ class FolderClosed:
 
 
 @dataclass(frozen=True)
+class PublicLines:
+    """The lines of config/.env that `pulumi up` writes are as the manifest has them."""
+
+    location: DotenvStore
+    name: str = public_lines.NAME
+
+    def look(self) -> Result:
+        reach(Path(self.location.root))
+        if not self.location.lines:
+            return unknown(
+                "the manifest names none", "an older `pulumi up` wrote it; doctor compares what it names", "pulumi up"
+            )
+        if drift := public_lines.drift(self.location):
+            return attention(
+                "; ".join(drift),
+                "the server sends its password to the broker that config/.env names; the stack file says which",
+                f"{public_lines.REMEDY}; or pulumi up",
+                Repair(
+                    "restore the public lines of config/.env from the manifest",
+                    lambda: public_lines.restore(self.location),
+                ),
+            )
+        return ok(f"{len(self.location.lines)} lines of config/.env are as the manifest has them")
+
+
+@dataclass(frozen=True)
 class RecordsKept:
-    """The store's own access records can be written. What they can't show is said, too."""
+    """The store's own records are whole and can be written. What they can't show is printed, too."""
 
     root: Path
     name: str = "audit"
@@ -114,11 +145,58 @@ class RecordsKept:
         path = self.root / RECORDS
         with files.told(path):
             there = path.exists()
-        if there and not os.access(path, os.R_OK | os.W_OK):
+        for each in (path, self.root / JOURNAL):
+            if each.exists() and not os.access(each, os.R_OK | os.W_OK):
+                return attention(
+                    f"{each} can't be written by uid {os.geteuid()}",
+                    "every access and step is recorded before it happens, and one that can't be is refused",
+                    f"chown {os.geteuid()} {each}, and chmod 600",
+                )
+        broken = [
+            *_broken(path, lambda line: list(OwnRecords(()).read(line))),
+            *_broken(self.root / JOURNAL, read_entry),
+        ]
+        if broken:
             return attention(
-                f"{path} can't be written by uid {os.geteuid()}",
-                "every access is recorded before it happens, and one that can't be is refused",
-                f"chown {os.geteuid()} {path}, and chmod 600",
+                "; ".join(broken),
+                "secretops writes whole lines of JSON; a full disk cut this one short, or somebody else wrote it",
+                "find out who wrote them; then keep that file elsewhere (mv): secretops begins a new one",
             )
         where = path if there else f"{path} (no record yet)"
         return ok(f"{where}; a read by another program of this account is not seen (see docs/stores.md)")
+
+
+@dataclass(frozen=True)
+class NothingAside:
+    """No file is left that an emergency set aside: it may hold values."""
+
+    root: Path
+    name: str = "set aside"
+
+    def look(self) -> Result:
+        reach(self.root)
+        folder = self.root / ASIDE
+        with files.told(folder):
+            found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        if not found:
+            return ok("no broken file is left")
+        return attention(
+            f"{folder}: {', '.join(found[:MOST_NAMED])}{', …' if len(found) > MOST_NAMED else ''}",
+            "compromise and --now set broken files aside, which may hold values",
+            f"look at them, then rm -r {folder}",
+        )
+
+
+def _broken(path: Path, read: Callable[[bytes], object]) -> list[str]:
+    """Return how many lines of `path` are no record, and which is the first."""
+    broken = []
+    with files.told(path):
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    read(line)
+                except (ValueError, RecursionError):
+                    broken += [number] if line.endswith(b"\n") else []  # else it is being written
+    return [f"{path}: {len(broken)} lines are no record, the first is line {broken[0]}"] if broken else []

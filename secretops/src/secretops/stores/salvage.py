@@ -1,0 +1,214 @@
+"""What an emergency does about broken files of a dotenv store: set them aside, and go on with what is whole.
+
+`compromise` and `rotate --now` need neither a broken value nor an edited config/.env. Nothing is thrown away: each file
+goes to <root>/aside, mode 600, until an operator removes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from secretops.engine.state import Stage, Version, Versions
+from secretops.errors import SecretopsError
+from secretops.manifest import DotenvStore as Location
+from secretops.stores import env_file, files
+from secretops.stores.delivery import NAMES, Delivery, Names
+from secretops.stores.dotenv import FORGETTING, STATE, STATE_FILE, VALUE, DotenvVersionStore
+from secretops.values import Value
+
+ASIDE = "aside"
+
+_OPENED = (".lease", ".lock")
+_APPENDED = (Path("log") / "access.jsonl", Path("log") / "rotation.jsonl")
+
+
+class Salvage:
+    """The broken files of one store. Each method returns a line for each file that it set aside or changed."""
+
+    def __init__(self, location: Location, store: DotenvVersionStore) -> None:
+        self._location, self._store = location, store
+        self._root = Path(location.root)
+        self._delivery = Delivery(location)
+        self._env = self._root / "config" / ".env"
+
+    def unblock(self) -> list[str]:
+        """Make the lease, the lock and the records usable, which every command opens. Raises StoreError."""
+        if not self._root.is_dir():
+            return []
+        printed = [line for name in _OPENED if (line := self._usable(self._root / name))]
+        with files.lock(self._root):
+            return [*printed, *(line for name in _APPENDED if (line := self._usable(self._root / name)))]
+
+    def set_aside(self, secret: str, *, edits: bool) -> list[str]:
+        """Set aside what of `secret` does not read; with `edits` also what of it, and of config/.env, was edited.
+
+        Call it under the lease. A lost state is rebuilt from the values. Raises StoreError.
+        """
+        if not self._root.is_dir():
+            return []
+        with files.lock(self._root):
+            printed = self._versions(secret)
+            return [*printed, *self._delivered(secret)] if edits else printed
+
+    def rebuilt(self, secret: str) -> Versions:
+        """Return the versions as far as their values say, for a state that does not read. Changes nothing.
+
+        The current one is that which the access records have as published last, else the newest.
+        """
+        values = {}
+        for path in self._values(secret):
+            try:
+                values[path.stem] = Value(VALUE.validate_json(path.read_bytes(), strict=True))
+            except (OSError, ValueError):
+                continue
+        ids = sorted(values)
+        if not ids:
+            return Versions()
+        chosen = next((one for one in reversed(self._published(secret)) if one in values), ids[-1])
+        stages = {chosen: Stage.CURRENT}
+        if older := [one for one in ids if one < chosen]:
+            stages[older[-1]] = Stage.PREVIOUS
+        if newer := [one for one in ids if one > chosen]:
+            stages[newer[-1]] = Stage.PENDING
+        return Versions(
+            tuple(
+                Version(id=one, stage=stages[one], created=_created(one), user=values[one].get("username"))
+                for one in ids
+                if one in stages
+            )
+        )
+
+    def _versions(self, secret: str) -> list[str]:
+        folder = self._root / "versions" / secret
+        if not folder.is_dir():
+            return []
+        state, printed = folder / STATE_FILE, list[str]()
+        for path in self._values(secret):
+            printed += self._broken(path, lambda text: VALUE.validate_json(text, strict=True))
+        printed += self._broken(folder / NAMES, lambda text: text and Names.model_validate_json(text))
+        lost_state = self._broken(state, STATE.validate_json)
+        if lost_state:
+            versions = self.rebuilt(secret)
+            printed += [f"{line}; rebuilt from the values" for line in lost_state]
+        else:
+            versions = self._store.versions(secret)
+        pending = versions.pending
+        if pending and not (folder / f"{pending.id}.json").exists():
+            versions = versions.without_pending(pending.id)
+        if lost_state or pending != versions.pending:
+            files.write(state, STATE.dump_json(versions.all, indent=1), files.PRIVATE)
+        return printed
+
+    def _living(self, secret: str) -> tuple[Version, ...]:
+        return self._store.versions(secret).living
+
+    def _values(self, secret: str) -> list[Path]:
+        folder = self._root / "versions" / secret
+        others = {STATE_FILE, FORGETTING, NAMES}
+        return sorted(path for path in folder.glob("*.json") if path.name not in others and path.name[0] != ".")
+
+    def _published(self, secret: str) -> list[str]:
+        """Return the versions that the access records have as published, oldest first."""
+        found = []
+        try:
+            lines = (self._root / _APPENDED[0]).read_bytes().splitlines()
+        except OSError:
+            return []
+        for line in lines:
+            try:
+                record = json.loads(line)
+                if (record["secret"], record["operation"], record["purpose"]) == (secret, "write", "publish"):
+                    found.append(str(record["version"]))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+        return found
+
+    def _delivered(self, secret: str) -> list[str]:
+        """Take back what was edited of a secret's delivery, and restore config/.env as far as it does not read."""
+        printed = self._broken(self._env, lambda _: None)
+        before = self._delivery.env_text()
+        text = _readable(before or "")
+        ours, names = self._store.ours(secret), self._location.files.get(secret, {}).values()
+        delivered = [self._root / name.format(version=one.id) for one in self._living(secret) for name in names]
+        for path in dict.fromkeys(delivered):
+            printed += self._broken(path, lambda _: None)
+        variables, paths = self._delivery.edits(secret, ours, text, delivered)
+        text = env_file.changed(text, dict.fromkeys(variables))
+        public = self._delivery.public_drift(text)
+        text = env_file.changed(text or env_file.HEADER, public)
+        if before is not None and text != before:
+            kept = self._place(self._env)
+            files.write(kept, before.encode(errors="surrogateescape"), files.PRIVATE)
+            changed = ", ".join([*variables, *public]) or "lines that do not read"
+            printed.append(f"{self._env}: {changed}: set right; a copy of it as it was is {kept}")
+        if text != before:
+            files.make_folder(self._env.parent)
+            files.write(self._env, text.encode(), files.PRIVATE)
+        return [*printed, *(self._move(path, "it was edited") for path in paths)]
+
+    def _broken(self, path: Path, parse: Callable[[bytes], object]) -> list[str]:
+        """Set `path` aside unless it is a regular file that reads. A mode that keeps its owner out is changed."""
+        if not os.path.lexists(path):
+            return []
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return [self._move(path, "it is no regular file")]
+        printed = []
+        if not os.access(path, os.R_OK | os.W_OK):
+            try:
+                path.chmod(files.PRIVATE)
+                printed = [f"{path}: made readable again"]
+            except OSError:
+                return [self._move(path, f"it belongs to uid {path.lstat().st_uid}")]
+        try:
+            parse(path.read_bytes())
+        except (ValueError, OSError):
+            return [self._move(path, "it does not read")]
+        return printed
+
+    def _usable(self, path: Path) -> str:
+        return "".join(self._broken(path, lambda _: None))
+
+    def _move(self, path: Path, why: str) -> str:
+        new = self._place(path)
+        with files.told(path):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(files.FOLDER)
+            elif path.is_file() and path.lstat().st_uid == os.geteuid() and not path.is_symlink():
+                path.chmod(files.PRIVATE)
+        files.rename(path, new)
+        return f"{path}: {why}; set aside as {new}"
+
+    def _place(self, path: Path) -> Path:
+        files.make_folder(self._root / ASIDE)
+        stem = str(path.relative_to(self._root)).replace("/", "_")
+        return self._root / ASIDE / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{stem}"
+
+
+def _created(version: str) -> datetime:
+    """Return the time in a version's id, else the current one."""
+    try:
+        return datetime.strptime(version.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.now(UTC)
+
+
+def _readable(text: str) -> str:
+    """Return the lines of a .env file that parse and are UTF-8 without NUL."""
+    kept = []
+    for binding in parse_stream(StringIO(text)):
+        line = binding.original.string
+        try:
+            env_file.check_text("", line)
+        except SecretopsError:
+            continue
+        if not binding.error:
+            kept.append(line)
+    return "".join(kept)
