@@ -117,7 +117,7 @@ class Printer:
     def __init__(self, stream: str) -> None:
         self._name = stream
 
-    def print(self, text: str = "", *, style: str = "", styled: int | None = None, markup: bool = False) -> None:
+    def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
         """Print `text` and a newline. `style` applies to all of it, or to its first `styled` characters."""
         stream = getattr(sys, self._name)
         if style and isinstance(stream, Screen) and _has_colors(stream):

@@ -117,7 +117,7 @@ def _mend(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | 
     failed, text = isinstance(came, SecretopsError), redaction.redact(str(came))
     if not quiet:
         for line in f"{'not done' if failed else 'done'}: {text}".splitlines():
-            (err if failed else out).print(printable(line), markup=False)
+            (err if failed else out).print(printable(line))
     return {"repair": repair.words, "done": None if failed else text, "error": text if failed else None}
 
 

@@ -34,8 +34,8 @@ def compose(
     if as_json:
         print_json({"files": [str(to / operation.COMPOSE)], "next": [program.deploy(to / operation.COMPOSE)]})
         return ExitCode.DONE
-    out.print(str(to / operation.COMPOSE), markup=False)
-    err.print(f"-> on a manager: {program.deploy(to / operation.COMPOSE)}", markup=False)
+    out.print(str(to / operation.COMPOSE))
+    err.print(f"-> on a manager: {program.deploy(to / operation.COMPOSE)}")
     return ExitCode.DONE
 
 
@@ -57,8 +57,8 @@ def timer(
     if as_json:
         print_json({"files": [str(to / name) for name in files], "next": operation.turn_on(program, to, at)})
         return ExitCode.DONE
-    out.print(str(to), markup=False)
-    err.print("-> on a manager that has that folder:", markup=False)
+    out.print(str(to))
+    err.print("-> on a manager that has that folder:")
     for command in operation.turn_on(program, to, at):
-        err.print(f"   {command}", markup=False)
+        err.print(f"   {command}")
     return ExitCode.DONE

@@ -8,8 +8,6 @@ import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, make_group, open_session, out, print_json
 from secretops.errors import ExitCode, UsageError
-from secretops.operations.stack import load_manifest, project_folder
-from secretops.stores.whose import AnotherStackError
 
 DEFAULT_STACK = "dev"
 """The one whose broker lies in the project's default place."""
@@ -60,6 +58,8 @@ def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: As
 def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
     """Stop the embedded broker that `start` started."""
     from secretops.operations import broker as operation
+    from secretops.operations.stack import load_manifest, project_folder
+    from secretops.stores.whose import AnotherStackError
 
     try:
         found = load_manifest(stack, manifest)
@@ -74,5 +74,5 @@ def _tell(message: str, as_json: bool) -> int:
     if as_json:
         print_json({"message": message})
     else:
-        out.print(message, markup=False)
+        out.print(message)
     return ExitCode.DONE

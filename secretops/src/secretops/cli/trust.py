@@ -10,7 +10,6 @@ import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
 from secretops.errors import ExitCode
-from secretops.operations import carrying
 
 
 @app.command()
@@ -24,6 +23,7 @@ def trust(
     as_json: AsJson = False,
 ) -> int:
     """The CAs of the stack's own that the broker has to trust now, as PEM. Public: for whoever runs the broker."""
+    from secretops.operations import carrying
     from secretops.operations import trust as operation
 
     session = open_session(stack, manifest)
@@ -46,8 +46,8 @@ def trust(
         print_json({"trusted": [str(path) for path in laid.trusted], "removed": [str(path) for path in laid.gone]})
         return ExitCode.DONE
     for path in laid.trusted:
-        out.print(str(path), markup=False)
+        out.print(str(path))
     for path in laid.gone:
-        err.print(f"removed {path}: nothing is signed by it any more", markup=False)
-    err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder", markup=False)
+        err.print(f"removed {path}: nothing is signed by it any more")
+    err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder")
     return ExitCode.DONE

@@ -20,9 +20,7 @@ from secretops.cli.console import (
     print_json,
     print_table,
 )
-from secretops.operations.stack import load_manifest
 from secretops.printable import printable
-from secretops.trails.protocol import ALL
 
 LONGEST = 200
 """Characters that are shown of a name or a source that somebody else chose."""
@@ -51,6 +49,8 @@ def audit(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Who read and changed what, when and from where; the undeclared first. JSON is a line a row, then a summary."""
     from secretops.operations import audit as operation
+    from secretops.operations.stack import load_manifest
+    from secretops.trails.protocol import ALL
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if given:
@@ -94,14 +94,13 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         out.print("no access to the stack's secrets is on record here")
     if view.broken:
         where = printable(operation.named(view.broken_in))
-        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted: {where}", markup=False)
+        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted: {where}")
     if view.not_whole:
         count = f"{len(view.not_whole)} of the files" if len(view.not_whole) > 1 else "a file"
         err.print(
             f"{count} could not be read whole: {printable(operation.named(view.not_whole))}\n"
             "what is missing may be what matters\n"
             "-> get it again, then audit all of them together",
-            markup=False,
         )
     if view.bodies:
         err.print(

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from typing import Any
-
-from paho.mqtt.client import MQTTMessage
+from typing import TYPE_CHECKING, Any
 
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
@@ -20,6 +18,9 @@ from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
 from secretops.targets.protocol import UserTakenError
 from secretops.values import Value, new_password
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 COMMANDS = "$CONTROL/dynamic-security/v1"
 ANSWERS = "$CONTROL/dynamic-security/v1/response"
