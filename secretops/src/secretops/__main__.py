@@ -1,16 +1,19 @@
 """The process of `secretops`: `python -m secretops`, and the console script.
 
-Nothing is imported before signals are handled: loading the commands takes longer than a Ctrl-C.
+Signals are handled before anything else is imported: loading the commands takes longer than a Ctrl-C.
 """
 
-import os
+# ruff: noqa: E402
 
 from secretops import signals
+
+signals.install()
+
+import os
 
 
 def main() -> None:
     """Run the command line. Exits with a documented code."""
-    signals.install()
     # Nothing here has a plugin for pydantic; to look for one reads the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from secretops import cli

@@ -1,14 +1,15 @@
 """Signals that end a command: one line, an exit code of 128 and the signal's number, never a traceback.
 
-Imports nothing but the standard library's smallest modules: `install` is the first act of a command's process.
+Imports only what every interpreter has loaded: `install` is the first act of a command's process. The module `signal`
+takes milliseconds to load, so its built-in half stands for it here.
 """
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
+import atexit
 import os
-import signal
 import sys
-from types import FrameType
 
 BASE = 128
 """What a shell adds to a signal's number to name the end by it."""
@@ -22,8 +23,9 @@ AGAIN = 0.01
 class _Phase:
     """What a signal does now, and which one arrived while the command ran."""
 
-    begun = ended = False
+    begun = False
     received: int | None = None
+    code: int | None = None
 
 
 def install() -> None:
@@ -33,10 +35,11 @@ def install() -> None:
     no default action for SIGTERM, so it needs a handler.
     """
     for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _handle)
     signal.signal(signal.SIGALRM, _handle)
     sys.unraisablehook = _raise_again
+    atexit.register(_leave)  # the first that is registered runs last
 
 
 def begin() -> None:
@@ -44,18 +47,21 @@ def begin() -> None:
     _Phase.begun = True
 
 
-def end() -> None:
-    """From now on ignore signals: the command has ended, and its process is about to."""
-    _Phase.ended = True
+def end(code: int) -> int:
+    """From now on ignore signals: the command has ended, and its process is about to. Returns its exit code."""
+    _Phase.code = code
+    if _Phase.received is not None:
+        _Phase.code = BASE + _Phase.received
+    return _Phase.code
 
 
-def exit_code() -> int | None:
-    """Return the exit code for the signal that arrived while the command ran, or None."""
-    return None if _Phase.received is None else BASE + _Phase.received
+def arrived() -> bool:
+    """Return whether a signal arrived while the command ran."""
+    return _Phase.received is not None
 
 
-def _handle(number: int, _frame: FrameType | None) -> None:
-    if _Phase.ended:
+def _handle(number: int, _frame: object) -> None:
+    if _Phase.code is not None:
         return
     if not _Phase.begun:
         os.write(2, b"stopped; nothing was begun\n")
@@ -63,6 +69,18 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     if number != signal.SIGALRM:
         _Phase.received = number
     raise KeyboardInterrupt
+
+
+def _leave() -> None:
+    """Exit at once. Python's own finalization resets the handlers, and dies by a SIGINT that an `exec` was raised in."""
+    if _Phase.code is None:
+        return
+    from contextlib import suppress
+
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(_Phase.code)
 
 
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:

@@ -37,8 +37,7 @@ def main() -> NoReturn:
         code = int(_run())
     except KeyboardInterrupt:  # a second signal, while the first one was handled
         code = ExitCode.INTERRUPTED
-    signals.end()
-    code = signals.exit_code() or code
+    code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         err.print("stopped; the next tick finishes what was begun")
     sys.exit(code)

@@ -156,7 +156,7 @@ def ask(question: str, *, hidden: bool = False) -> str:
     try:
         return str(typer.prompt(question, hide_input=hidden, err=True))
     except typer.Abort:
-        if signals.exit_code() is not None:
+        if signals.arrived():
             raise KeyboardInterrupt from None
         raise SecretopsError("stopped at the question") from None
 
