@@ -1,4 +1,4 @@
-"""SIGINT at 40 moments of each command, from its process's first own one on: 130, one line, and the next tick converges."""
+"""SIGINT at 40 moments of each command, from the first that is its own: 130, one line, and the next tick converges."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """It ended with `code` and `words` on standard error, no traceback, and nothing or a JSON error on standard output."""
+    """It ended with `code`, `words` on standard error, no traceback, and at most a JSON error on standard output."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text

@@ -42,13 +42,15 @@ class ClosedOutputError(OutputError):
 class Screen:
     """A text stream that lets through printable text, newline and tab. Anything else is written escaped.
 
-    `required`: a text that can't be written raises OutputError, once. Else it is dropped: nobody can be notified on a
-    standard error that is full.
+    `required`: a text that can't be written raises OutputError. Else it is dropped: nobody can be notified on a standard
+    error that is full.
     """
 
+    # Whatever the locale: characters that it lacks are escaped. Libraries go around a stream that says "ascii".
+    encoding = "utf-8"
+
     def __init__(self, stream: TextIO, *, required: bool) -> None:
-        self.stream, self._required, self._failed = stream, required, False
-        self.used = False
+        self.stream, self._required, self.used = stream, required, False
 
     def write(self, text: str) -> int:
         """Write `text`, escaped. Raises OutputError."""
@@ -56,7 +58,9 @@ class Screen:
 
     def write_styled(self, text: str, code: str) -> int:
         """Write `text`, escaped, in the style that has this code of ECMA-48 (SGR). Raises OutputError."""
-        self.used, shown = True, printable(text, keep="\n\t")
+        if not (shown := printable(text, keep="\n\t")):
+            return 0
+        self.used = True
         self._attempt(lambda: self.stream.write(f"\x1b[{code}m{shown}\x1b[0m" if code else shown))
         return len(text)
 
@@ -69,12 +73,9 @@ class Screen:
         self._attempt(self.stream.flush)
 
     def _attempt(self, action: Any) -> None:
-        if self._failed:
-            return
         try:
             action()
         except OSError as error:
-            self._failed = True
             if not self._required:
                 return
             if isinstance(error, BrokenPipeError):

@@ -72,7 +72,7 @@ def _handle(number: int, _frame: object) -> None:
 
 
 def _leave() -> None:
-    """Exit at once. Python's own finalization resets the handlers, and dies by a SIGINT that an `exec` was raised in."""
+    """Exit at once. Python's own finalization resets the handlers, and repeats a SIGINT that arrived in an `exec`."""
     if _Phase.code is None:
         return
     from contextlib import suppress
