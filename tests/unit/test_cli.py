@@ -32,11 +32,11 @@ def stack(tmp_path: Path) -> Stack:
     return make_stack(tmp_path / "store", broker)
 
 
-def run(stack: Stack, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """The command line in this process."""
+def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in this process, with the stack's manifest unless it is not wanted."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(stack.file)])
+        patch.setattr(sys, "argv", ["secretops", *arguments, *(("--manifest", str(stack.file)) * manifest)])
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
@@ -365,8 +365,52 @@ def test_the_access_records_name_the_account_and_not_what_the_environment_says(
     assert "mallory" not in (stack.root / "log" / "access.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "code", "names"),
+    [
+        (["--json"], ["status"], 0, '"schema": 1'),
+        ([], ["status", "--json"], 0, '"schema": 1'),
+        (["-s", "test"], ["run", "--from", "env:"], 2, "secretops run --help"),
+        (["--json"], ["export", "compose", "--to", "nowhere"], 2, "secretops export compose --help"),
+    ],
+    ids=["before", "after", "an option that it lacks", "of a group"],
+)
+def test_common_options_may_precede_the_command(
+    before: list[str], after: list[str], code: int, names: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRETOPS_MANIFEST", "/nowhere")
+    done = run(stack, "--manifest", str(stack.file), *before, *after, manifest=False)
+    assert done.returncode == code, done.stderr
+    assert names in done.stdout.decode() + done.stderr.decode()
+
+
+def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> None:
+    assert run(stack, "--manifest", "/nowhere", "status").returncode == 0
+    refused(run(stack, "--stack", "a", "export", "compose", "--to", "x", "--stack", "b", manifest=False), 2, "Pulumi.b.yaml")
+
+
+@pytest.mark.parametrize("typed", [["--version"], ["-h"], ["rotate", "-h"], ["broker", "start", "-h"]], ids=" ".join)
+def test_version_and_short_help_end_with_0(typed: list[str], stack: Stack) -> None:
+    done = run(stack, *typed, manifest=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"secretops" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"), [("st", "status"), ("--stack dev rotate --no", "--now"), ("broker st", "stop")]
+)
+def test_a_shell_completes_commands_and_options(
+    words: str, offered: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_SECRETOPS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"secretops {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    assert offered in run(stack, manifest=False).stdout.decode().splitlines()
+
+
 @pytest.mark.real
-def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_process(stack: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals, stack: Stack) -> None:
     waiting = subprocess.Popen(
         stack.command("put", "agent-key"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -374,9 +418,9 @@ def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_pr
     fills_up = b"x" * (1 << 20)  # more than a pipe takes: when it is written the command reads, and waits for the rest
     waiting.stdin.write(fills_up)
     waiting.stdin.flush()
-    waiting.send_signal(signal.SIGTERM)
-    said = waiting.communicate(timeout=DEADLINE)[1]
-    assert (waiting.returncode, said.count(b"\n")) == (143, 1)
+    waiting.send_signal(number)
+    text = waiting.communicate(timeout=DEADLINE)[1]
+    assert (waiting.returncode, text.count(b"\n")) == (128 + number, 1)
 
 
 def test_a_token_that_the_launcher_would_refuse_is_not_published(tmp_path: Path, stack: Stack) -> None:
