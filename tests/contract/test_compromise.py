@@ -11,7 +11,7 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from secretops.errors import ExitCode, SecretopsError
+from secretops.errors import ExitCode, SecretopsError, WaitingError
 from secretops.operations.compromise import begun, compromise, containment, in_folder
 from secretops.operations.compromise.advice import tried
 from secretops.operations.compromise.incident import Incident, Step
@@ -28,6 +28,7 @@ from secretops.targets import open_target
 from secretops.targets.digitalocean import API_VARIABLE
 from secretops.values import Value, new_password
 from tests.real import own_ca
+from tests.real.accidents import SPOILS, each_broken
 from tests.real.agent_stack import owned_stack
 from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.embedded import Embedded, start_embedded
@@ -277,6 +278,36 @@ def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Dri
     assert not [path for path in stack.root.rglob("*") if path.is_file() and old in path.read_text(errors="replace")]
     for text in (old, new):
         assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
+    dev: Drill, embedded_broker: Embedded, spoil: Callable[[Path], object]
+) -> None:
+    stack = dev.stack
+    stack.put("agent-key", {"api-key": new_password()})
+    for _ in range(2):
+        stack.rotate(cut_off=True)
+    old, public = stack.credential(), stack.env.read_text().splitlines()[1:6]
+    for path in each_broken(stack.root, spoil):
+        assert stack.log_in(old) == "Success"
+        session = stack.session()
+        try:
+            outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
+        except WaitingError:  # nobody else knows the password of the broker's admin
+            assert path.parent.name == "broker-admin"
+            stack.put("broker-admin", dict(embedded_broker.admin), cut_off=True)
+            outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
+        assert outcome.incident.ended
+        assert stack.log_in(old) != "Success"
+        old = stack.credential()
+        assert set(public) <= set(stack.env.read_text().splitlines())
+        asides = [str(aside) for aside in stack.root.glob("aside/*")]
+        assert all(aside in " ".join(outcome.incident.to_do) for aside in asides if "broker-admin" not in aside)
+        if path.parent.name == "agent-key":
+            stack.put("agent-key", {"api-key": new_password()}, cut_off=True)
+        assert [one.error for one in stack.tick() if one.error] == []
 
 
 def give(dev: Drill, broker: Embedded, value: Value) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import traceback
@@ -120,3 +121,49 @@ def fill(folder: Path) -> Path:
                 while file.write(b"x" * size):
                     pass
     return filler
+
+
+def fill_with_garbage(path: Path) -> None:
+    path.write_bytes(b"\xff\0'garbage\n{")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def replace_by_a_folder(path: Path) -> None:
+    """As unreadable to root as a file without rights is to its owner."""
+    path.unlink()
+    path.mkdir()
+
+
+SPOILS = (fill_with_garbage, empty, replace_by_a_folder)
+
+
+def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
+    """Break each file below the root of a folder's store in turn, the value of each secret once.
+
+    Afterwards what was set aside is removed, and a file that nobody needed is as it was.
+    """
+
+    def kind(path: Path) -> str:
+        return str((path.with_name("value") if path.name.startswith("2") else path).relative_to(root))
+
+    def found() -> dict[str, Path]:
+        return {kind(path): path for path in sorted(root.rglob("*")) if path.is_file()}
+
+    kinds = list(found())
+    assert {"config/.env", ".lease", "log/access.jsonl", "versions/mqtt/value", "versions/mqtt/delivered.json"} < {
+        *kinds
+    }
+    for each in kinds:
+        path = found()[each]
+        content, mode = path.read_bytes(), path.stat().st_mode
+        spoil(path)
+        yield path
+        shutil.rmtree(root / "aside", ignore_errors=True)
+        if path.is_dir():
+            path.rmdir()
+            path.write_bytes(content)
+        if path.exists():
+            path.chmod(mode)

@@ -135,6 +135,20 @@ def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes
         refused(run(stack, *command), 2, str(stack.file), "pulumi up")
 
 
+def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alone(stack: Stack) -> None:
+    """The current folder is a project with a default broker: a manifest that is named is the only one meant."""
+    stack.file.unlink()
+    refused(run(stack, "broker", "stop"), 2, str(stack.file), "give the manifest")
+
+
+@pytest.mark.parametrize("line", [{"LD_PRELOAD": "x"}, {"MQTT_BROKER\nX": "x"}, {"MQTT_BROKER": "x\0"}], ids=str)
+def test_manifest_with_a_line_that_no_program_writes_is_refused(stack: Stack, line: dict[str, str]) -> None:
+    document = json.loads(stack.manifest.model_dump_json())
+    document["store"]["lines"] = line
+    stack.file.write_text(json.dumps(document))
+    refused(run(stack, "doctor", "--repair", "--yes"), 2, str(stack.file), "pulumi up")
+
+
 def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
     done = run(stack, "put", "broker-admin", given=b'{"username": "boss", "password": "canary-pass"}')
     refused(done, 1, "cannot connect", "start the broker")
@@ -366,27 +380,27 @@ def test_the_access_records_name_the_account_and_not_what_the_environment_says(
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "code", "names"),
+    ("typed", "shown"),
     [
-        (["--json"], ["status"], 0, '"schema": 1'),
-        ([], ["status", "--json"], 0, '"schema": 1'),
-        (["-s", "test"], ["run", "--from", "env:"], 2, "secretops run --help"),
-        (["--json"], ["export", "compose", "--to", "nowhere"], 2, "secretops export compose --help"),
+        (["--json", "status"], '"schema": 1'),
+        (["status", "--json"], '"schema": 1'),
+        (["-s", "test", "run", "--from", "env:"], "secretops run --help"),
+        (["--json", "export", "compose", "--to", "nowhere"], "secretops export compose --help"),
     ],
     ids=["before", "after", "an option that it lacks", "of a group"],
 )
 def test_common_options_may_precede_the_command(
-    before: list[str], after: list[str], code: int, names: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    typed: list[str], shown: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRETOPS_MANIFEST", "/nowhere")
-    done = run(stack, "--manifest", str(stack.file), *before, *after, manifest=False)
-    assert done.returncode == code, done.stderr
-    assert names in done.stdout.decode() + done.stderr.decode()
+    done = run(stack, "--manifest", str(stack.file), *typed, manifest=False)
+    assert shown in done.stdout.decode() + done.stderr.decode()
 
 
 def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> None:
     assert run(stack, "--manifest", "/nowhere", "status").returncode == 0
-    refused(run(stack, "--stack", "a", "export", "compose", "--to", "x", "--stack", "b", manifest=False), 2, "Pulumi.b.yaml")
+    typed = ["--stack", "a", "export", "compose", "--to", "x", "--stack", "b"]
+    refused(run(stack, *typed, manifest=False), 2, "Pulumi.b.yaml")
 
 
 @pytest.mark.parametrize("typed", [["--version"], ["-h"], ["rotate", "-h"], ["broker", "start", "-h"]], ids=" ".join)

@@ -67,6 +67,7 @@ def lines_of(deployed: Deployed) -> dict[str, str]:
     for resource in deployed.of_type(FOLDER):
         assert not found.keys() & resource.inputs["lines"].keys(), "two resources keep one line"
         found |= resource.inputs["lines"]
+    assert found == store_of(deployed).lines, "doctor compares them"
     return found
 
 

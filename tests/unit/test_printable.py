@@ -8,25 +8,24 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from secretops import cli, printable
+from secretops import printable
 from secretops.cli.console import Styled, print_table, tell
 from secretops.engine.state import Replica
 from secretops.operations import session as sessions
 from secretops.printable import Screen, ScreenedBytes
 from tests.real.stack import Stack, make_stack
-from tests.unit.test_cli import process, run
-from tests.unit.test_cli import stack as stack
+from tests.unit.test_audit import BROKER
+from tests.unit.test_cli import run
 
 # Every C0, DEL, C1 and bidirectional control, the separators of lines, a tag, and sequences made of them:
 # clipboard (OSC 52), title (OSC 0), color, cursor.
 CONTROLS = [chr(each) for each in (*range(9), *range(11, 32), *range(127, 160), 0x61C, 0x200E, 0x200F)]
 CONTROLS += [chr(each) for each in (*range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF, 0xE0001)]
-SEQUENCES = ["\x1b]52;c;aGk=\x07", "\x1b]0;title\x07", "\x1b[31mred\x1b[0m", "\x9b2J", "a\rb", "\u202egnp.exe", "\b\b\b"]
+SEQUENCES = ["\x1b]52;c;aGk=\x07", "\x1b]0;title\x07", "\x1b[31mred\x1b[0m", "\x9b2J", "a\rb", "\u202egnp.exe", "\b\b"]
 HOSTILE = f"x{''.join((*CONTROLS, *SEQUENCES))}y"
 
 
@@ -55,6 +54,11 @@ def test_screened_bytes_escape_what_another_process_printed() -> None:
 
 
 @pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return make_stack(tmp_path / "store", BROKER)
+
+
+@pytest.fixture
 def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack with hostile names in its manifest, versions, journal, access log and reports."""
     stack.put("agent-key", {"api-key": "of-this-test"})
@@ -65,7 +69,7 @@ def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         path = stack.root / "log" / f"{log}.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         changed = [{**line, "actor": HOSTILE, "outcome": HOSTILE} for line in lines]
-        path.write_text("".join(f"{json.dumps(line, ensure_ascii=True)}\n" for line in [*lines, *changed]) + HOSTILE[:9])
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, *changed]) + HOSTILE[:9])
     report = Replica(id=HOSTILE, user=HOSTILE, secret="mqtt", version=HOSTILE, since=stack.clock())
     monkeypatch.setattr(sessions.Session, "replicas", lambda *_: (report,))
     broker = stack.manifest.broker.model_copy(update={"host": HOSTILE})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -30,10 +31,12 @@ from secretops.operations.tick import Outcome, exit_code
 from secretops.stores.delivery import Content, Delivery
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.values import Value
+from tests.real.accidents import NOBODY, SPOILS, each_broken, in_child
 from tests.real.stack import Stack, make_stack
 
 DAY = 24 * 3600
 NINETY_DAYS = 90 * DAY
+NOWHERE = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
 FIRST_ADMIN = {"username": "boss", "password": "of-the-boss"}
 
 
@@ -73,8 +76,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
 @pytest.fixture
 def stack(tmp_path: Path, broker: InMemoryBroker) -> Stack:
     """Its first admin has been put, and each secret has a current version."""
-    nowhere = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
-    stack = make_stack(tmp_path / "store", nowhere, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
+    stack = make_stack(tmp_path / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
     stack.put("broker-admin", FIRST_ADMIN)
     stack.tick()
     return stack
@@ -290,44 +292,11 @@ def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: St
     assert "2099" not in lease.read_text()
 
 
-def files_of(stack: Stack) -> list[Path]:
-    """The files of the store that a command reads or writes."""
-    return sorted(path for path in stack.root.rglob("*") if path.is_file() and "aside" not in path.parts)
-
-
-def kind_of(path: Path, root: Path) -> str:
-    """Its place, the same for the value of each version."""
-    return str((path.with_name("value") if path.name.startswith("2") else path).relative_to(root))
-
-
-def fill_with_garbage(path: Path) -> None:
-    path.write_bytes(b"\xff\0'garbage\n{")
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def make_unreadable(path: Path) -> None:
-    """A folder in its place: root reads a file of any mode."""
-    path.unlink()
-    path.mkdir()
-
-
-@pytest.mark.parametrize("spoil", [fill_with_garbage, empty, make_unreadable])
-def test_rotate_now_goes_on_when_any_file_of_the_store_is_broken(
-    stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], None]
-) -> None:
+def rotate_now_with_each_file_broken(stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], object]) -> None:
     stack.rotate(cut_off=True)
     public = stack.env.read_text().splitlines()[1:6]
-    kinds = {kind_of(path, stack.root): path for path in files_of(stack)}
-    assert {"config/.env", ".lease", "log/access.jsonl", "versions/mqtt/value", "versions/mqtt/delivered.json"} < {
-        *kinds
-    }
-    for kind in kinds:
-        path = next(path for path in files_of(stack) if kind_of(path, stack.root) == kind)
-        before, content = stack.session().store.versions("mqtt").current, path.read_bytes()
-        spoil(path)
+    for path in each_broken(stack.root, spoil):
+        before = current(stack) if path.name != "state.json" else ""
         printed: list[str] = []
         try:
             version = rotate(stack.session(), "mqtt", cut_off=True, say=printed.append)
@@ -336,14 +305,51 @@ def test_rotate_now_goes_on_when_any_file_of_the_store_is_broken(
             broker.passwords["boss"] = FIRST_ADMIN["password"]
             stack.put("broker-admin", FIRST_ADMIN, cut_off=True)
             version = stack.rotate(cut_off=True)
-        assert before and version.id != before.id
+        assert version.id not in (before, None)
         assert broker.passwords[stack.delivered()["username"]] == stack.delivered()["password"]
         assert set(public) <= set(stack.env.read_text().splitlines())
         asides = list(stack.root.glob("aside/*"))
+        assert len(asides) == sum("aside" in line for line in printed)
         assert all(str(aside) in " ".join(printed) for aside in asides)
         assert all(stat.S_IMODE(aside.stat().st_mode) == (0o700 if aside.is_dir() else 0o600) for aside in asides)
         assert [one.error for one in stack.tick() if one.error] == []
-        shutil.rmtree(stack.root / "aside", ignore_errors=True)
-        if path.is_dir():  # nothing needs it
-            path.rmdir()
-            path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_rotate_now_goes_on_when_any_file_of_the_store_is_broken(
+    stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], object]
+) -> None:
+    rotate_now_with_each_file_broken(stack, broker, spoil)
+
+
+def test_rotate_now_reads_again_what_a_mode_kept_its_owner_from(broker: InMemoryBroker) -> None:
+    """As another account: root reads a file of any mode."""
+
+    def work() -> None:
+        if os.geteuid() == 0:
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        made = make_stack(folder / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
+        made.put("broker-admin", FIRST_ADMIN)
+        made.tick()
+        rotate_now_with_each_file_broken(made, broker, lambda path: path.chmod(0))
+
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        assert in_child(work) == (0, None)
+
+
+def test_rotate_now_keeps_a_copy_of_an_edited_env_file_and_other_peoples_lines(stack: Stack) -> None:
+    edited = stack.env.read_text().replace("MQTT_PASSWORD=", "MQTT_PASSWORD=edited-")
+    stack.env.write_text(edited)
+    with pytest.raises(StoreError, match="changed by hand"):
+        stack.rotate()
+    before = current(stack)
+    stack.rotate(cut_off=True)
+    assert current(stack) != before and "edited-" not in stack.env.read_text()
+    assert "MINE=${HOME}/x\n" in stack.env.read_text()
+    assert [path.read_text() for path in (stack.root / "aside").iterdir()] == [edited]
+    purge(stack.session(), destroy=True)
+    assert not (stack.root / "aside").exists()

@@ -42,8 +42,8 @@ class ClosedOutputError(OutputError):
 class Screen:
     """A text stream that lets through printable text, newline and tab. Anything else is written escaped.
 
-    `required`: a text that can't be written raises OutputError. Else it is dropped: nobody can be notified on a standard
-    error that is full.
+    `required`: text that can't be written raises OutputError. Else it is dropped: nobody can be notified on a full
+    standard error.
     """
 
     # Whatever the locale: characters that it lacks are escaped. Libraries go around a stream that says "ascii".

@@ -64,7 +64,7 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     try:
         found = load_manifest(stack, manifest)
     except UsageError as error:
-        if isinstance(error, AnotherStackError) or stack not in (None, DEFAULT_STACK):
+        if manifest or isinstance(error, AnotherStackError) or stack not in (None, DEFAULT_STACK):
             raise
         return _tell(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
     return _tell(operation.stop(found), as_json)

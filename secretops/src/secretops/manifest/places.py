@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from secretops.manifest.model import Model
+
+# The server's variables that `pulumi up` writes into config/.env (components/broker.py), and no other.
+PublicVariable = Annotated[
+    str, Field(pattern=r"^(MQTT_BROKER|MQTT_PORT|MQTT_USE_TLS|MQTT_PROTOCOL|MQTT_CA_CERT|DO_AGENT_URL|LOG_LEVEL)$")
+]
+PublicText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class DotenvStore(Model):
@@ -21,7 +27,7 @@ class DotenvStore(Model):
     never rewritten: config/.env moves to the next one together with the secret's other variables, in one rename."""
     file_variables: dict[str, dict[str, str]] = Field(default_factory=dict)
     """secret -> field -> the variable in config/.env that names that file, e.g. MQTT_PASSWORD_FILE."""
-    lines: dict[str, str] = Field(default_factory=dict)
+    lines: dict[PublicVariable, PublicText] = Field(default_factory=dict)
     """variable -> its text: the public lines of config/.env, which `pulumi up` writes and doctor compares."""
 
 

@@ -40,17 +40,18 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
     """What was done since then, told once. `files` are logs of rotators, or a journal from elsewhere; "-" is standard
     input, and gzip is told by its first bytes.
 
-    What the store or the journal refuses is named in `lacking`. Raises UsageError where a file can't be read or has no
+    `lacking` names each refusal of the store or the journal. Raises UsageError where a file can't be read or has no
     entry of a secret of the stack.
     """
     store = session.manifest.store
-    lacking: list[str] = []
-    names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *_read(session.left, (), lacking)])
+    lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
+    left = _read(session.left, no_names, lacking)
+    names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *left])
     logged = [entry for file in files for entry in _given(file, names)]
     given = [entry for entry in logged if entry.secret in names]
     own = Path(store.root) / "log" / "rotation.jsonl" if isinstance(store, DotenvStore) else None
     is_whole = own is not None and own.exists()
-    written = given + (_read(functools.partial(_entries, str(own)), [], lacking) if is_whole else [])
+    written = given + (_read(functools.partial(_entries, str(own)), no_entries, lacking) if is_whole else [])
     if own is None:
         known = {_as_logged(entry) for entry in given}
         newest = [_read(functools.partial(session.journal.last, name), None, lacking) for name in names]
@@ -74,7 +75,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return what the store or the journal says, or `otherwise`, and add to `lacking` why."""
+    """Return a fact of the store or the journal. If refused, return `otherwise` and add why to `lacking`."""
     try:
         return fact()
     except SecretopsError as error:

@@ -23,7 +23,7 @@ LONGEST = 80
 
 
 def drift(location: DotenvStore) -> list[str]:
-    """Return what each line is that is not as the manifest has it. Raises StoreError where the file does not read."""
+    """Return a description of each line that differs from the manifest. Raises StoreError if the file does not read."""
     delivery = Delivery(location)
     text = delivery.env_text() or ""
     present = env_file.values(text)
@@ -34,7 +34,7 @@ def drift(location: DotenvStore) -> list[str]:
 
 
 def findings(session: Session) -> list[str]:
-    """Return what needs a person, for tick and status. Where the file does not read, its secrets' rows report that."""
+    """Return the drift as a finding for tick and status. An unreadable file is in its secrets' rows."""
     location = session.manifest.store
     if isinstance(location, DotenvStore):
         with suppress(SecretopsError):

@@ -42,8 +42,8 @@ def put(
 ) -> Version:
     """Make `value` the current version of `name`. Nothing is kept when it does not log in or is not what it has to be.
 
-    With `cut_off` the readers of the version before the current one have no grace: its user is retired now; and what of
-    the store is broken is set aside, of which `notify` gets a line each. `untested`
+    With `cut_off` the readers of the version before the current one have no grace: its user is retired now. Broken
+    files of the store are set aside then: `notify` gets a line for each. `untested`
     is for an agent, or a broker that asks for a certificate, which is not reached from here: what it would be shown is
     published all the same.
 

@@ -32,7 +32,7 @@ def rotate(
 
     While readers may still hold the version before the current one, waits up to LONGEST_WAIT seconds for the grace to
     end, or raises GraceError; `cut_off` goes ahead at once, and takes over a user that is there before the first
-    version. It sets aside what of the store is broken, and says so. Raises what the steps raise, WaitingError,
+    version. It also sets broken files of the store aside, and reports each. Raises what the steps raise, WaitingError,
     LeaseHeldError.
     """
     secret = session.secret(name)

@@ -226,9 +226,9 @@ class Session:
 
     @contextmanager
     def emergency(self, secret: Secret, command: str) -> Iterator[list[str]]:
-        """Hold the lease, with what is broken of `secret` and of the broker's admin set aside: neither has to be read.
+        """Hold the lease, with broken files of `secret` and of the broker's admin set aside.
 
-        Yields a line for each file. Only a folder's files are set aside. Raises what `lease` raises.
+        Yields a line for each file. Only the store `dotenv` has such files. Raises the errors of `lease`, StoreError.
         """
         salvage = self.salvage()
         lines = salvage.unblock() if salvage else []
@@ -249,7 +249,7 @@ class Session:
         return Salvage(self.manifest.store, self.store) if isinstance(self.store, DotenvVersionStore) else None
 
     def known_versions(self, secret: str) -> Versions:
-        """Return the versions that the store keeps, or what is left of them where their record does not read.
+        """Return the versions that the store keeps, or those whose values read if the record of them does not.
 
         Raises StoreError, UnreachableError.
         """

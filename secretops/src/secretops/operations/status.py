@@ -69,8 +69,10 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Every secret of the stack, what is still kept of those that left it, and what others' certificates need a person
-    for. What can't be read is a note of its row. Raises the first error where nothing can be read, and UsageError.
+    """Return a row for each secret of the stack, each that left it, and certificates and public lines that need a
+    person. A row has a note for each fact that can't be read.
+
+    Raises the first error if no secret can be read, and UsageError.
     """
     session.check_place()
     failures: list[SecretopsError] = []
@@ -140,7 +142,9 @@ def _note(error: SecretopsError) -> str:
 
 
 def _status(session: Session, secret: Secret, failures: list[SecretopsError]) -> SecretStatus:
-    """One row. What its store or the journal refuses goes to `failures` and is a note."""
+    """Return one row, with a note for each refusal of the store or the journal. An unreadable secret's error is added
+    to `failures`.
+    """
     try:
         facts = session.facts(secret)
     except SecretopsError as error:

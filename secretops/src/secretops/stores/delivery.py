@@ -116,11 +116,8 @@ class Delivery:
                 files.remove(path)
 
     def take_back(self, secret: str) -> None:
-        """Remove everything of `secret` that readers find or ever found, as far as its names are still known."""
-        try:
-            kept = self._names(secret)
-        except StoreError:
-            kept = Names()
+        """Remove everything of `secret` that readers find or ever found."""
+        kept = self._names(secret)
         asked = {**self._location.variables.get(secret, {}), **self._location.file_variables.get(secret, {})}
         variables = kept.variables | {version_variable(secret), *asked.values()}
         self._remove(variables, kept.files | set(self._location.files.get(secret, {}).values()))

@@ -1,7 +1,7 @@
-"""What an emergency does about broken files of a dotenv store: set them aside, and go on with what is whole.
+"""Sets broken files of a dotenv store aside, so that an emergency command can go on without them.
 
 `compromise` and `rotate --now` need neither a broken value nor an edited config/.env. Nothing is thrown away: each file
-goes to <root>/aside, mode 600, until an operator removes it.
+moves to <root>/aside, mode 600, until an operator removes it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Salvage:
             return [*printed, *(line for name in _APPENDED if (line := self._usable(self._root / name)))]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Set aside what of `secret` does not read; with `edits` also what of it, and of config/.env, was edited.
+        """Set aside the files of `secret` that do not read. `edits`: also edited files, and a copy of an edited .env.
 
         Call it under the lease. A lost state is rebuilt from the values. Raises StoreError.
         """
@@ -59,9 +59,9 @@ class Salvage:
             return [*printed, *self._delivered(secret)] if edits else printed
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return the versions as far as their values say, for a state that does not read. Changes nothing.
+        """Return the versions whose values read, in place of a state that does not. Changes nothing.
 
-        The current one is that which the access records have as published last, else the newest.
+        The current one is the last that the access records have as published, else the newest.
         """
         values = {}
         for path in self._values(secret):
@@ -132,7 +132,7 @@ class Salvage:
         return found
 
     def _delivered(self, secret: str) -> list[str]:
-        """Take back what was edited of a secret's delivery, and restore config/.env as far as it does not read."""
+        """Take back edits of a secret's delivery. Drop unreadable lines of config/.env and restore its public ones."""
         printed = self._broken(self._env, lambda _: None)
         before = self._delivery.env_text()
         text = _readable(before or "")

@@ -135,7 +135,7 @@ class PublicLines:
 
 @dataclass(frozen=True)
 class RecordsKept:
-    """The store's own records are whole and can be written. What they can't show is printed, too."""
+    """The store's own records are whole and can be written. A healthy result names the reads that they do not show."""
 
     root: Path
     name: str = "audit"
