@@ -51,6 +51,12 @@ def no_value_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_known", redaction._Known())
 
 
+@pytest.fixture(autouse=True)
+def no_folding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands print each text on one line, so that a test finds all of it."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
 MOST_DESCRIPTORS = 512
 """Half of what select(2) takes: paho waits by it, and from descriptor 1024 on takes every connection for ended."""
 

@@ -129,10 +129,10 @@ def test_doctor_names_the_repairs_and_does_them_when_told_to_and_looks_again(fol
     leave_pending(folder)
     edit_another(folder)
     open_the_folder(folder)
-    shown = {one["check"]: one["repair"] for one in json.loads(run(folder, "--json").stdout)}
+    shown = {one["check"]: one["repair"] for one in json.loads(run(folder, "--json").stdout)["checks"]}
     assert {name for name, words in shown.items() if words} == {"folder", "secret mqtt"}
     done = json.loads(run(folder, "--repair", "--yes", "--json").stdout)
-    assert set(done) == {"found", "repairs", "now"}
+    assert set(done) == {"schema", "found", "repairs", "now"}
     chmod, tick = done["repairs"]
     assert chmod["done"] and chmod["error"] is None
     assert tick["done"] is None and "agent-key" in tick["error"], "what a person changed is not overwritten"

@@ -91,7 +91,7 @@ class Plant:
     def status(self) -> list[dict[str, Any]]:
         done = self.clone.sh("secretops status --json")
         assert done.returncode == 0, done.stdout + done.stderr
-        found: list[dict[str, Any]] = json.loads(done.stdout)
+        found: list[dict[str, Any]] = json.loads(done.stdout)["secrets"]
         return found
 
 

@@ -191,7 +191,7 @@ def _doctor(staging: Staging, kubeconfig: Path | None = None, *arguments: str) -
     stack = dataclasses.replace(staging.stack, kubeconfig=kubeconfig or staging.stack.kubeconfig)
     done = stack.secretops("doctor", "--json", *arguments)
     staging.said.append(done.stdout)
-    return {one["check"]: one for one in json.loads(done.stdout[: done.stdout.rindex("]") + 1])}
+    return {one["check"]: one for one in json.loads(done.stdout[: done.stdout.rindex("}") + 1])["checks"]}
 
 
 def _wrong(examined: dict[str, dict[str, str]]) -> dict[str, str]:

@@ -154,6 +154,15 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
     ast.parse((ROOT / "tools/setup.py").read_text(), feature_version=(3, 7))
 
 
+def test_a_folder_on_path_that_can_not_be_searched_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "pulumi", "#!/bin/sh\n")
+    closed = f"/{'x' * 300}"  # refused to root, too: the name is too long
+    monkeypatch.setenv("PATH", f"{closed}{os.pathsep}{tmp_path}")
+    assert pulumi_cli.on_path() == [tmp_path / "pulumi"]
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:
     done = run(stack, "audit", str(log))
     assert done.returncode == 3
     assert b"\x1b" not in done.stdout
-    assert b"mallory\\x1b[2J[red]\\n" in done.stdout
+    assert b"mallory\\u001b[2J[red]\\n" in done.stdout
 
 
 @pytest.fixture

@@ -33,11 +33,11 @@ def stack(tmp_path: Path) -> Stack:
     return make_stack(tmp_path / "store", broker)
 
 
-def run(stack: Stack, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """The command line in this process."""
+def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in this process, with the stack's manifest unless it is not wanted."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(stack.file)])
+        patch.setattr(sys, "argv", ["secretops", *arguments, *(("--manifest", str(stack.file)) * manifest)])
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
@@ -59,11 +59,15 @@ def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """It ended with `code`, said `words` on standard error, nothing on standard output, and showed no traceback."""
+    """It ended with `code`, `words` on standard error, no traceback, and at most a JSON error on standard output."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
-    assert not done.stdout
+    if "--json" in done.args:
+        error = json.loads(done.stdout)["error"]
+        assert error["exit_code"] == code and error["what"] in text
+    else:
+        assert not done.stdout
     for word in words:
         assert word in text, text
 
@@ -72,7 +76,7 @@ PLACEHOLDER = "canary-of-this-test-only"
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--stack", "dev", "status"], "comes after its command")])
+@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--now", "rotate"], "comes after its command")])
 def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(typed: list[str], told: str) -> None:
     done = subprocess.run([sys.executable, "-m", "secretops", *typed], capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -192,7 +196,7 @@ def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> 
         broken.write_text("garbage")
         done = run(stack, "status")
         assert done.returncode == 3 and b"secretops purge agent-key --destroy" in done.stdout, done.stderr
-        rows = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)}
+        rows = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
         assert (rows["agent-key"]["standing"], rows["mqtt"]["current"]) == (standing, None)
         assert bool(rows["agent-key"]["current"]) is (broken is value)
         assert run(stack, "report", "--skip-doctor", "--json").returncode == 3
@@ -217,7 +221,7 @@ def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack
     assert b"secretops put broker-admin" in done.stderr
     assert b"agent-key: has no value yet: secretops put agent-key" in done.stdout, "and not that there is nothing to do"
     done = run(stack, "status", "--json")
-    assert {one["name"]: one["standing"] for one in json.loads(done.stdout)} == dict.fromkeys(
+    assert {one["name"]: one["standing"] for one in json.loads(done.stdout)["secrets"]} == dict.fromkeys(
         ("broker-admin", "mqtt", "agent-key", "client-cert"), "waiting"
     )
     assert done.returncode == 0
@@ -258,7 +262,7 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     assert done.returncode == 3
     assert b"client-cert: left the stack" in done.stdout
     assert b"secretops purge client-cert --destroy" in done.stdout
-    told = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)}
+    told = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
     assert told["client-cert"]["standing"] == "attention"
     done = run(stack, "purge", "client-cert")
     assert b"client-cert" in done.stdout and b"agent-key" not in done.stdout
@@ -376,8 +380,52 @@ def test_the_access_records_name_the_account_and_not_what_the_environment_says(
     assert "mallory" not in (stack.root / "log" / "access.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["--json", "status"], '"schema": 1'),
+        (["status", "--json"], '"schema": 1'),
+        (["-s", "test", "run", "--from", "env:"], "secretops run --help"),
+        (["--json", "export", "compose", "--to", "nowhere"], "secretops export compose --help"),
+    ],
+    ids=["before", "after", "an option that it lacks", "of a group"],
+)
+def test_common_options_may_precede_the_command(
+    typed: list[str], shown: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRETOPS_MANIFEST", "/nowhere")
+    done = run(stack, "--manifest", str(stack.file), *typed, manifest=False)
+    assert shown in done.stdout.decode() + done.stderr.decode()
+
+
+def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> None:
+    assert run(stack, "--manifest", "/nowhere", "status").returncode == 0
+    typed = ["--stack", "a", "export", "compose", "--to", "x", "--stack", "b"]
+    refused(run(stack, *typed, manifest=False), 2, "Pulumi.b.yaml")
+
+
+@pytest.mark.parametrize("typed", [["--version"], ["-h"], ["rotate", "-h"], ["broker", "start", "-h"]], ids=" ".join)
+def test_version_and_short_help_end_with_0(typed: list[str], stack: Stack) -> None:
+    done = run(stack, *typed, manifest=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"secretops" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"), [("st", "status"), ("--stack dev rotate --no", "--now"), ("broker st", "stop")]
+)
+def test_a_shell_completes_commands_and_options(
+    words: str, offered: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_SECRETOPS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"secretops {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    assert offered in run(stack, manifest=False).stdout.decode().splitlines()
+
+
 @pytest.mark.real
-def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_process(stack: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals, stack: Stack) -> None:
     waiting = subprocess.Popen(
         stack.command("put", "agent-key"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -385,9 +433,9 @@ def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_pr
     fills_up = b"x" * (1 << 20)  # more than a pipe takes: when it is written the command reads, and waits for the rest
     waiting.stdin.write(fills_up)
     waiting.stdin.flush()
-    waiting.send_signal(signal.SIGTERM)
-    said = waiting.communicate(timeout=DEADLINE)[1]
-    assert (waiting.returncode, said) == (1, b"stopped; what was begun is finished by the next tick\n")
+    waiting.send_signal(number)
+    text = waiting.communicate(timeout=DEADLINE)[1]
+    assert (waiting.returncode, text.count(b"\n")) == (128 + number, 1)
 
 
 def test_a_token_that_the_launcher_would_refuse_is_not_published(tmp_path: Path, stack: Stack) -> None:

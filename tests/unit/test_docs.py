@@ -146,7 +146,7 @@ def test_the_commands_page_lists_every_command_and_exit_code() -> None:
     text = (ROOT / "docs/commands.md").read_text()
     for name in get_command(app).commands:  # type: ignore[attr-defined]
         assert re.search(rf"^\| \[`{name}`\].* \| .+ \|$", text, re.MULTILINE), name
-    assert re.findall(r"^\| (\d) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
+    assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
 
 
 @pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])

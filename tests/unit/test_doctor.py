@@ -53,7 +53,7 @@ def examine(stack: Stack, code: int) -> dict[str, dict[str, str]]:
     done = run(stack, "doctor", "--json")
     assert done.returncode == code, done.stdout
     assert CANARY.encode() not in done.stdout + done.stderr
-    return {one["check"]: one for one in json.loads(done.stdout)}
+    return {one["check"]: one for one in json.loads(done.stdout)["checks"]}
 
 
 def test_a_healthy_stack_is_well(stack: Stack) -> None:

@@ -14,6 +14,10 @@ class ExitCode(IntEnum):
     ATTENTION = 3  # everything ran, and something needs a person
     BUSY = 4  # somebody else holds the lease, or came first
     WAITING = 5  # a value has to be supplied first
+    HUNG_UP = 129  # SIGHUP: the terminal was closed
+    INTERRUPTED = 130  # SIGINT: Ctrl-C
+    CLOSED_OUTPUT = 141  # whoever read standard output has gone (SIGPIPE)
+    TERMINATED = 143  # SIGTERM
 
 
 class SecretopsError(Exception):

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
+from secretops.printable import printable
+
 HIDDEN = "<hidden>"
 SHORTEST = 6  # shorter strings occur by chance in ordinary text; nothing secretops generates is that short
 
@@ -128,8 +130,12 @@ def _forms(text: str) -> Iterator[str]:
     yield urllib.parse.quote_from_bytes(raw, safe=" ").replace(" ", "+")
 
 
+def _shown(text: str) -> str:
+    return printable(redact(text), keep="\n\t")
+
+
 def install() -> None:
-    """Make every log record of this process, of every logger, now and later, pass through `redact`.
+    """Make each log record of this process, of each logger, now and later, pass through `redact` and `printable`.
 
     So does what ends a thread: Python prints that to standard error, past every logger.
     """
@@ -141,14 +147,14 @@ def install() -> None:
     def redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         try:
-            record.msg, record.args = redact(record.getMessage()), ()
+            record.msg, record.args = _shown(record.getMessage()), ()
         except Exception:  # a caller's wrong format string, or an argument that can't be printed: without arguments
-            record.msg, record.args = redact(str(record.msg)), ()
+            record.msg, record.args = _shown(str(record.msg)), ()
         if record.exc_info:
-            record.exc_text = redact(formatter.formatException(record.exc_info))
+            record.exc_text = _shown(formatter.formatException(record.exc_info))
             record.exc_info = None  # a handler that formats it again would show the exception itself
         if record.stack_info:
-            record.stack_info = redact(record.stack_info)
+            record.stack_info = _shown(record.stack_info)
         return record
 
     redacted.redacts = True  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ from enum import StrEnum
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from secretops import redaction
+from secretops import printable, redaction
 from secretops.broker import server
 from secretops.broker.users import Users
 from secretops.errors import SecretopsError, UsageError
@@ -78,6 +78,7 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
     Raises UsageError (not loopback, no users), EmbeddedBrokerError (already running, port taken), StoreError.
     """
     host = loopback(host)
+    printable.install()
     users = Users.load(home)
     os.umask(0o077)
     log_file = RotatingFileHandler(home / LOG_FILE, maxBytes=LOG_BYTES, backupCount=1)

@@ -18,8 +18,6 @@ import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
 from secretops.errors import UsageError
-from secretops.operations.audit import moment
-from secretops.stores import lacking
 
 if TYPE_CHECKING:
     from secretops.operations.report import Report
@@ -68,9 +66,12 @@ def report(  # noqa: PLR0917 - typer calls it by name
         try:
             from secretops.report import page
         except ModuleNotFoundError as error:
+            from secretops.stores import lacking
+
             raise lacking(error, "report") from None
         _check(target)
     from secretops.operations import report as operation
+    from secretops.operations.audit import moment
 
     made = operation.report(
         open_session(stack, manifest),
@@ -82,7 +83,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
     if target:
         _write(target, page(made))
         summary = err if as_json or target is STDOUT else out
-        summary.print(f"{to}: open findings: {len(made.findings)}", markup=False)
+        summary.print(f"{to}: open findings: {len(made.findings)}")
     if as_json:
         print_json(_document(made))
     return made.exit_code

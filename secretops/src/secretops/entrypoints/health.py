@@ -14,6 +14,7 @@ import tempfile
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
+from secretops import printable
 from secretops.errors import ExitCode
 
 ADDRESS = ("127.0.0.1", 8080)
@@ -55,6 +56,7 @@ def _waiting_for(answer: HTTPResponse) -> bool:
 
 def main() -> None:
     """End with 0 or 1, which is all that Docker knows."""
+    printable.install()
     if why := told():
         print(why)  # noqa: T201 - `docker inspect` shows the last few
         sys.exit(int(ExitCode.FAILED))

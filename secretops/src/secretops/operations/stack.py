@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import shutil
 import stat
@@ -30,7 +31,7 @@ def project_folder() -> Path:
     """
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
-            if (folder / "Pulumi.yaml").is_file():
+            if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises where a folder is closed to us
                 return folder
     raise UsageError(
         f"{Path.cwd()}: no Pulumi.yaml here or above",

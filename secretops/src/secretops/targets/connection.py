@@ -16,15 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, MqttProtocol
 from secretops.own_files import check_folder
 from secretops.values import Value
 
+# paho is imported when a session begins: it takes long to load, and a stack without values yet needs none.
 if TYPE_CHECKING:
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -56,6 +55,9 @@ class Connection:
     """
 
     def __init__(self, broker: Broker, who: Value, *, deadline: float = DEADLINE_SECONDS) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
         self.address = f"{broker.host}:{broker.port}"
         self.username = who["username"]
         self._broker = broker
@@ -205,7 +207,7 @@ class Connection:
                 )
             if (left := end - time.monotonic()) <= 0:
                 return None
-            if self._client.loop(min(left, 1.0)) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if self._client.loop(min(left, 1.0)):  # 0 is MQTT_ERR_SUCCESS
                 if (result := done()) is not None:  # the refusal of a login comes together with the end
                     return result
                 raise self._lost(doing)

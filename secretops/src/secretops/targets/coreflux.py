@@ -15,9 +15,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from paho.mqtt.client import MQTTMessage
+from typing import TYPE_CHECKING, Any
 
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
@@ -26,6 +24,9 @@ from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
 from secretops.targets.protocol import UserTakenError
 from secretops.values import Value, new_password
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 COMMANDS = "$SYS/Coreflux/Command"
 ANSWERS = "$SYS/Coreflux/Command/Output"

@@ -10,9 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
-from typing import Any
-
-from paho.mqtt.client import MQTTMessage
+from typing import TYPE_CHECKING, Any
 
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
@@ -23,6 +21,9 @@ from secretops.targets.probe import prove_access
 from secretops.targets.protocol import UserTakenError
 from secretops.topics import HINTS, REPORTS, reports_of
 from secretops.values import Value, new_password
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 COMMANDS = "$CONTROL/dynamic-security/v1"
 ANSWERS = "$CONTROL/dynamic-security/v1/response"
