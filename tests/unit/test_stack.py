@@ -47,9 +47,9 @@ def test_a_stack_that_was_never_deployed_is_named_with_what_deploys_it(project: 
     pulumi("stack", "init", "prod")
     for asked in (None, "prod"):
         error = told(asked)
-        assert error.what == "prod is not deployed yet"
+        assert error.what == "prod is not deployed"
         assert "make up STACK=prod" in error.remedy
-    assert told("dev").what == "dev is not deployed yet"
+    assert told("dev").what == "dev is not deployed"
 
 
 def test_an_unknown_stack_is_answered_with_those_that_there_are(project: Path) -> None:

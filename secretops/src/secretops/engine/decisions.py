@@ -155,7 +155,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
             Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace: the next tick retires it"
         )
     if facts.guarded and all_report_current(facts):
-        return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id}: every server reports the current one")
+        return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"no server uses the previous version {previous.id}")
     return None
 
 

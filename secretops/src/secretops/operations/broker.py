@@ -60,8 +60,7 @@ def _foreign(address: str, home: Path) -> SecretopsError:
         remedy="\n   ".join(
             [
                 "stop another clone's or stack's broker there: make down, or secretops broker stop;",
-                "for any other program, give this stack another broker.port, or make it a stack of that",
-                "broker: kind, host, port",
+                "for any other program, set another broker.port in the stack file, then make up",
             ]
         ),
     )

@@ -114,9 +114,9 @@ def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: P
         )
     if name and "does not have output property" in said:
         return UsageError(
-            f"{name} is not deployed yet",
-            rule="a stack has outputs once `pulumi up` has run on it",
-            remedy=f"{_up(project, name)}, or --stack NAME for another",
+            f"{name} is not deployed",
+            rule="a stack has outputs from `pulumi up` to `pulumi destroy`, which leaves values that were not purged",
+            remedy=f"{_up(project, name)}; then, to remove what a destroyed stack left, secretops purge --destroy",
         )
     return UsageError(
         f"stack {name or '(the selected one)'}: {said}",
