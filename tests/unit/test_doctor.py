@@ -21,7 +21,8 @@ from secretops import cli
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, DotenvStore, MqttProtocol
-from secretops.operations.doctor import doctor, exit_code, mend
+from secretops.operations import watched
+from secretops.operations.doctor import certificates, doctor, exit_code, mend
 from secretops.operations.doctor.check import Level, Repair, Result, ok
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
@@ -166,7 +167,11 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
 
 
 @pytest.mark.parametrize("text", [None, "elsewhere.example", ""])
-def test_doctor_finds_and_repairs_each_line_of_the_env_file(stack: Stack, text: str | None) -> None:
+def test_doctor_finds_and_repairs_each_line_of_the_env_file(
+    stack: Stack, text: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (watched, certificates):  # the listener shows no certificate: each look would wait for one
+        monkeypatch.setattr(module, "watched", lambda _: ())
     whole = stack.env.read_text()
     assert isinstance(stack.manifest.store, DotenvStore)
     public = stack.manifest.store.lines

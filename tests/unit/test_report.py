@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import socket
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -189,10 +189,11 @@ def test_report_through_links_replaces_their_target_and_keeps_them(stack: Stack,
 def test_report_to_a_fifo_or_stdout_writes_the_page_there(stack: Stack, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with ThreadPoolExecutor() as pool:
-        read = pool.submit(fifo.read_text)
-        assert run(stack, "report", "--to", str(fifo), "--skip-doctor").returncode == ExitCode.DONE
-        assert read.result().endswith("</html>") and fifo.is_fifo()
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 2**20)  # the whole page, so that its writer waits for nobody
+    assert run(stack, "report", "--to", str(fifo), "--skip-doctor").returncode == ExitCode.DONE
+    assert os.read(reading, 2**20).endswith(b"</html>") and fifo.is_fifo()
+    os.close(reading)
     assert run(stack, "report", "--to", os.devnull, "--skip-doctor").returncode == ExitCode.DONE
     assert Path(os.devnull).is_char_device()
     done = run(stack, "report", "--to", "-", "--skip-doctor")

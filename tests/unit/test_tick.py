@@ -294,9 +294,8 @@ def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: St
 
 def rotate_now_with_each_file_broken(stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], object]) -> None:
     stack.rotate(cut_off=True)
-    public = stack.env.read_text().splitlines()[1:6]
+    public, before = stack.env.read_text().splitlines()[1:6], current(stack)
     for path in each_broken(stack.root, spoil):
-        before = current(stack) if path.name != "state.json" else ""
         printed: list[str] = []
         try:
             version = rotate(stack.session(), "mqtt", cut_off=True, say=printed.append)
@@ -305,7 +304,8 @@ def rotate_now_with_each_file_broken(stack: Stack, broker: InMemoryBroker, spoil
             broker.passwords["boss"] = FIRST_ADMIN["password"]
             stack.put("broker-admin", FIRST_ADMIN, cut_off=True)
             version = stack.rotate(cut_off=True)
-        assert version.id not in (before, None)
+        assert version.id != before
+        before = version.id
         assert broker.passwords[stack.delivered()["username"]] == stack.delivered()["password"]
         assert set(public) <= set(stack.env.read_text().splitlines())
         asides = list(stack.root.glob("aside/*"))
