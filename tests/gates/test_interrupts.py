@@ -62,6 +62,8 @@ def test_sigint_at_any_moment_ends_with_130_and_the_next_tick_converges(
 
 
 def _start(stack: Stack, name: str, folder: Path) -> subprocess.Popen[str]:
+    if name == "purge":
+        stack.put("agent-key", {"api-key": "of-this-test"})
     process = subprocess.Popen(
         stack.command(*COMMANDS[name]),
         cwd=folder,

@@ -73,8 +73,8 @@ def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     report = Replica(id=HOSTILE, user=HOSTILE, secret="mqtt", version=HOSTILE, since=stack.clock())
     monkeypatch.setattr(sessions.Session, "replicas", lambda *_: (report,))
     broker = stack.manifest.broker.model_copy(update={"host": HOSTILE})
-    changed = stack.manifest.model_copy(update={"broker": broker, "project": HOSTILE})
-    stack.file.write_text(changed.model_dump_json())
+    manifest = stack.manifest.model_copy(update={"broker": broker, "project": HOSTILE})
+    stack.file.write_text(manifest.model_dump_json())
     return stack
 
 
