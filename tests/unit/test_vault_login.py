@@ -59,7 +59,7 @@ def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_
         ({"VAULT_ADDR": "http://127.0.0.1:1"}, False),
         ({"VAULT_ADDR": "https://127.0.0.1:1@vault.example.com"}, False),
     ],
-    ids=lambda it: str(it),
+    ids=str,
 )
 def test_a_persons_token_goes_to_the_server_of_vault_addr_alone(named: dict[str, str], goes: bool) -> None:
     token = secrets.token_hex(12)
