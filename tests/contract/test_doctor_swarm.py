@@ -41,7 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
 
 
 def manifest_of(place: InSwarm) -> Manifest:
-    it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=99999)
+    it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=3660)
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=True)
     return Manifest(
         project="coreflux-mcp-secrets",

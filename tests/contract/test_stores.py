@@ -559,7 +559,7 @@ def test_a_file_that_secretops_did_not_write_is_refused_left_and_not_quoted(vari
     variables.publish("v1")
     folder = variables.root / "versions" / "it"
     (folder / "v1.json").write_text('{"password": "cut sho')
-    with pytest.raises(StoreError, match=r"v1\.json[\s\S]*secretops put it") as refused:
+    with pytest.raises(StoreError, match=r"v1\.json[\s\S]*secretops rotate it --now") as refused:
         variables.store.settle("it", NOW)
     assert "cut sho" not in str(refused.value)
     path = folder / "state.json"

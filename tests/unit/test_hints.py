@@ -31,7 +31,7 @@ from secretops.topics import REPORTS
 from secretops.values import Value
 from tests.unit.memory import NOW, Memory, version
 
-BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 
 
 class Polling(Polled):
@@ -197,7 +197,7 @@ POLLED = AwsStore(account="0" * 12, region="eu-central-1", secrets={"mqtt": "p/m
     [
         pytest.param(POLLED, [Reader.SERVER, Reader.ROTATOR], [Hint("mqtt", "v2")], id="polled by launchers"),
         pytest.param(POLLED, [Reader.ROTATOR], [], id="of the rotator"),
-        pytest.param(DotenvStore(root="/nowhere"), [Reader.SERVER], [], id="watched by launchers"),
+        pytest.param(DotenvStore(root="/nowhere/store"), [Reader.SERVER], [], id="watched by launchers"),
     ],
 )
 def test_new_version_is_hinted_at_where_launchers_poll(

@@ -60,7 +60,7 @@ def stack(tmp_path: Path) -> Stack:
 
 @pytest.fixture
 def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack with hostile names in its manifest, versions, journal, access log and reports."""
+    """A stack with hostile names in its versions, journal, access log and reports; a manifest with one is refused."""
     stack.put("agent-key", {"api-key": "of-this-test"})
     state = stack.root / "versions" / "agent-key" / "state.json"
     (version,) = json.loads(state.read_text())
@@ -72,9 +72,6 @@ def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         path.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, *changed]) + HOSTILE[:9])
     report = Replica(id=HOSTILE, user=HOSTILE, secret="mqtt", version=HOSTILE, since=stack.clock())
     monkeypatch.setattr(sessions.Session, "replicas", lambda *_: (report,))
-    broker = stack.manifest.broker.model_copy(update={"host": HOSTILE})
-    manifest = stack.manifest.model_copy(update={"broker": broker, "project": HOSTILE})
-    stack.file.write_text(manifest.model_dump_json())
     return stack
 
 

@@ -20,7 +20,7 @@ from secretops.topics import REPORTS, reports_of
 from secretops.values import Value
 from tests.unit.memory import NOW
 
-BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 READER = Value({"username": "user-b", "password": "of-no-broker"})
 USERS = ("user-a", "user-b")
 TEXT = report_text("mqtt", "v2", NOW)
