@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -36,6 +37,9 @@ class StandInTarget:
 
     def retire(self, admin: Value, username: str) -> None:  # noqa: ARG002
         self._answer("retire", username)
+
+    def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
+        return False
 
     def _answer(self, step: str, username: str) -> None:
         self.asked.append((step, username))
