@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = Path(__file__).resolve().parent
@@ -60,9 +61,9 @@ class Place:
 def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
     """Return the mutants of all files, in order. Raises AddressError where two have one id."""
     mutants = [
-        Mutant(**{**entry, "killed_by": tuple(entry["killed_by"])})
+        _mutant(id_, entry)
         for file in sorted(folder.glob("*.toml"))
-        for entry in tomllib.loads(file.read_text())["mutant"]
+        for id_, entry in tomllib.loads(file.read_text()).items()
     ]
     seen: set[str] = set()
     for mutant in mutants:
@@ -70,6 +71,13 @@ def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
             raise AddressError(f"{mutant.id}: two mutants have this id")
         seen.add(mutant.id)
     return mutants
+
+
+def _mutant(id_: str, entry: dict[str, Any]) -> Mutant:
+    """Return the mutant of a table. `at` is "package:where", or "package:module:where" where two modules match."""
+    package, *module, where = entry.pop("at").split(":")
+    killed_by = tuple(entry.pop("killed_by"))
+    return Mutant(id=id_, package=package, module="".join(module), where=where, killed_by=killed_by, **entry)
 
 
 def find_place(mutant: Mutant, root: Path = ROOT) -> Place:
