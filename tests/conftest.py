@@ -1,7 +1,5 @@
 """Real parts that tests of several folders share, and what a skip means where no part may be missing."""
 
-from __future__ import annotations
-
 import gc
 import os
 import re

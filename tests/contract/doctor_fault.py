@@ -1,7 +1,5 @@
 """What all planted faults of `secretops doctor` have in common: how one is told, found, and mended where it can be."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar

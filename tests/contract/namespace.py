@@ -1,7 +1,5 @@
 """What a namespace of a real API server and one in memory have in common, as places of the Kubernetes store."""
 
-from __future__ import annotations
-
 from secretops.manifest import Delivered, KubernetesStore
 
 KEYS = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}

@@ -1,7 +1,5 @@
 """The agent key of a stack, owned and external, against a server that speaks DigitalOcean's documented API."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`secretops audit` over the logs of a real OpenBao: every read is there, once, with its reader, without its value."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The Lambda functions, on a stand-in for Secrets Manager that keeps AWS' rules, and a real mosquitto."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -3,8 +3,6 @@
 It lets nobody in without one. What the stand-in does not prove of AWS is in tests/real/private_ca.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -3,8 +3,6 @@
 Whether the old credential still works is asked by logins that are not secretops' own.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import os

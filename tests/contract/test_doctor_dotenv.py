@@ -3,8 +3,6 @@
 Without a broker it is looked at in tests/unit/test_doctor.py.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

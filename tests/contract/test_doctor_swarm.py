@@ -1,7 +1,5 @@
 """`secretops doctor` on a stack in a Swarm in memory: each check well, and spoiled on purpose."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Its broker is not there: no check of the store asks it.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterator

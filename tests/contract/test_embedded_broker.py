@@ -1,7 +1,5 @@
 """The embedded broker as a process, and what its clients see. Real sockets, real paho."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import functools

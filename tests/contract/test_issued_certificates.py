@@ -3,8 +3,6 @@
 Both are real, and whoever rotates has a role that may no more than the stack grants.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from pathlib import Path

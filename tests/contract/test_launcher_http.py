@@ -1,7 +1,5 @@
 """The launcher over SSE and streamable HTTP: the mcp package's own clients against its process, with a real broker."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

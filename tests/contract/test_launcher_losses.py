@@ -1,7 +1,5 @@
 """Rotations under which messages were lost once: upstream's server over stdio, mosquitto with TLS. 0 are lost."""
 
-from __future__ import annotations
-
 import os
 import queue
 import re

@@ -1,7 +1,5 @@
 """The launcher's source `aws-sm:`, against moto, which stands in for AWS. Its clock is the test's own."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging

@@ -1,7 +1,5 @@
 """What a swap of MQTT clients leaves behind at a real broker: nothing lost, no report. In this process, without MCP."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import logging

@@ -3,8 +3,6 @@
 What it shares with the source of AWS (how often, what goes on meanwhile) is in test_launcher_secrets_manager.py, too.
 """
 
-from __future__ import annotations
-
 import logging
 import secrets
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """put, rotate and tick over a real broker and the real store: what an operator may do in between, and what follows."""
 
-from __future__ import annotations
-
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

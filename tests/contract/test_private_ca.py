@@ -1,8 +1,6 @@
 """A client certificate that the stack's own CA signs, and that CA's change, at a mosquitto that lets nobody in without
 one. The broker is real, and trusts what an operator gave it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

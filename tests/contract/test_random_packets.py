@@ -3,8 +3,6 @@
 A socket of this machine plays it, with real packets that are spoiled and with bytes of no protocol.
 """
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import threading

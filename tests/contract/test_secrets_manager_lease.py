@@ -3,8 +3,6 @@
 What every store's lease does is in test_stores.py; how it fences the store is in test_secrets_manager_store.py.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -3,8 +3,6 @@
 What every store does is in test_stores.py.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

@@ -3,8 +3,6 @@
 The folder, the locks, the kills, the full disk and the API server are real. AWS is not: moto stands in for it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """What Docker itself does for the Swarm store, on a real Swarm; the store alone: tests/unit/test_swarm_store.py."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

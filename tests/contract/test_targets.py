@@ -3,8 +3,6 @@
 Nothing stands in for anything here but on the row `coreflux`: its broker is the embedded one.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import secrets

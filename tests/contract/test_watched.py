@@ -1,7 +1,5 @@
 """The certificates that others renew, as a TLS server shows them: what is told of them, where, and when."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import ssl

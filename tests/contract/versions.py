@@ -1,7 +1,5 @@
 """Values and versions of secret "it", which every place of a store delivers."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Protocol
 

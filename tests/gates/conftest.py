@@ -1,7 +1,5 @@
 """Stacks over real brokers, one a test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, cast

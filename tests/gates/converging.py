@@ -1,7 +1,5 @@
 """What has to be true of a stack after a rotation that was cut short, whatever its store and its broker are."""
 
-from __future__ import annotations
-
 from secretops.engine.state import Stage, Versions
 from secretops.values import Value
 from tests.real.stack import Readers, Stack

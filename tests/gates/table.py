@@ -4,8 +4,6 @@ The one place where this is said. docs/reliability.md is made of it, and tests/u
 a stack that is shipped has every cell, and a test that is named exists.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 

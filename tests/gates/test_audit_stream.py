@@ -1,7 +1,5 @@
 """A long trail as one gzip stream, through the real command: counted right, in memory that does not grow with it."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import subprocess

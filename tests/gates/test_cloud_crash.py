@@ -6,8 +6,6 @@ job; Key Vault's stand-in and the lease of a blob in Azurite) and for Vault (the
 real broker. The simulated year kills at any effect.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

@@ -3,8 +3,6 @@
 SIGKILL at effects at the store, at a real broker, and on the incident's own files.
 """
 
-from __future__ import annotations
-
 import functools
 import signal
 from pathlib import Path

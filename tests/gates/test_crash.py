@@ -1,7 +1,5 @@
 """A rotation that is killed: what readers hold logs in all the while, and one tick later all is well."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest

@@ -1,7 +1,5 @@
 """The server's users feel nothing: calls without pause through every way in which a credential changes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack

@@ -1,7 +1,5 @@
 """SIGINT at 40 moments of each command, from the first that is its own: 130, one line, and the next tick converges."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -4,8 +4,6 @@ Rotators at once, an API server that goes away in mid-rotation, and SIGKILL at t
 logs in at a real mosquitto all the while.
 """
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Callable

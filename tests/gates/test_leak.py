@@ -1,7 +1,5 @@
 """Canary values through every command of the real command line: they are where values belong and nowhere else."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json

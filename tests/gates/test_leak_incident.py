@@ -1,7 +1,5 @@
 """Canary values through the commands that look at a stack, mend it, show it, and end what is in wrong hands."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

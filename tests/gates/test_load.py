@@ -1,7 +1,5 @@
 """Readers that reconnect through rotations never fail once, and a live session lasts until its user retires."""
 
-from __future__ import annotations
-
 import pytest
 
 from secretops.operations.rotate import rotate

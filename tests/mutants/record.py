@@ -1,7 +1,5 @@
 """What a recorded mutant is, and where it applies: by qualified name and expression, so that it survives a move."""
 
-from __future__ import annotations
-
 import ast
 import tomllib
 from collections.abc import Iterator

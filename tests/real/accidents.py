@@ -1,7 +1,5 @@
 """Accidents on purpose: a process killed between two system calls, an account without rights, a disk that is full."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

@@ -5,8 +5,6 @@ agent's configuration, and runs the agent as a container of the pod. An annotati
 It does not prove that a cluster's webhook takes the pod, nor how long a value takes: this agent looks more often.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A stack whose agent key is made by secretops at a DigitalOcean of the tests."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Secrets Manager's part of a rotation is played here: moto calls no function without docker.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ So clients use the URLs that they have in Azure, and check certificates and name
 made leads nowhere: nothing that goes through here leaves this machine.
 """
 
-from __future__ import annotations
-
 import contextlib
 import selectors
 import socket

@@ -3,8 +3,6 @@
 What the stack's job runs is run here, in whichever process: Container Apps only starts it.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable, Mapping

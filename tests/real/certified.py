@@ -4,8 +4,6 @@ The one load for whatever renews certificates: what a client is given, it reads 
 launcher does.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path

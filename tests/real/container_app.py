@@ -6,8 +6,6 @@ In the place of the image is this clone's environment, at the image's own path (
 does not prove).
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

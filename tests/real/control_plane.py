@@ -4,8 +4,6 @@ What it does not prove: there is no kubelet and no scheduler, so no pod runs (te
 and a NetworkPolicy is an object that nobody enforces.
 """
 
-from __future__ import annotations
-
 import base64
 import datetime
 import http.client

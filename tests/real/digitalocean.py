@@ -5,8 +5,6 @@ can be told to fail, once for each fault. What it does not show: how many keys a
 knows of a new key, and whether a list has values: its own has none.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -5,8 +5,6 @@ mount, when the test does, however that ends. It makes no network: containers ha
 user gives it a network namespace, too (tests/real/swarm.py).
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

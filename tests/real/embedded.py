@@ -1,7 +1,5 @@
 """The embedded broker, run as `secretops broker` runs it. A pytest plugin."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ Neither holds a real token. The endpoint speaks what App Service and Container A
 DefaultAzureCredential runs unchanged in a process of its own.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 import threading

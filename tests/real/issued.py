@@ -4,8 +4,6 @@ Its rotator logs in by a role that may just what the stack grants it. The PKI is
 that the two are the same is for tests/stacks.
 """
 
-from __future__ import annotations
-
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -5,8 +5,6 @@ process that is kept from call to call. The runtime's own Python need not be her
 build for this one (`package_for_here`). Neither its role nor its limits are kept.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

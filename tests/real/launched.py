@@ -4,8 +4,6 @@ Each of its fixtures has one parameter, so that a test runs once; ON_BOTH_BROKER
 depend on them.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ All but those modules is built once for what goes into it, and kept in the user'
 seconds. That the Dockerfile itself brings the modules in is tests/tools/test_image.py's to prove.
 """
 
-from __future__ import annotations
-
 import compileall
 import hashlib
 import shutil

@@ -1,7 +1,5 @@
 """An MCP client of the launcher: the mcp package's own."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta

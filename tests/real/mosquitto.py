@@ -3,8 +3,6 @@
 Its certificates, its admin and the admin's password are made at run time.
 """
 
-from __future__ import annotations
-
 import base64
 import datetime
 import functools

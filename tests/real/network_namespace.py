@@ -4,8 +4,6 @@ What runs in such a namespace (a Swarm's daemon and its tasks) opens no port of 
 A way is a relay whose two sockets belong to different namespaces: a socket stays where it was made.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import fcntl

@@ -3,8 +3,6 @@
 Whoever rotates and the server have tokens and logins that may just what the stack grants them.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping

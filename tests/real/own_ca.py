@@ -4,8 +4,6 @@ Its people are an operator, who gives the broker what `secretops trust` prints, 
 the store has as current.
 """
 
-from __future__ import annotations
-
 import contextlib
 import secrets
 import shutil

@@ -5,8 +5,6 @@ no home, no kubeconfig, no state. What it does not prove: it is not the image th
 own, there is no seccomp filter and no limit of memory or CPU.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

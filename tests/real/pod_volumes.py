@@ -4,8 +4,6 @@ https://kubernetes.io/docs/concepts/storage/projected-volumes/, pkg/volume/util/
 folder beside, `..data` is a link to it that one rename moves, and each file is a link through `..data`.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import os

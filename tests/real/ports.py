@@ -1,7 +1,5 @@
 """Ports of loopback for the servers of tests: each is given once, to whichever test process of this machine asks."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re

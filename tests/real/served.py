@@ -1,7 +1,5 @@
 """The launcher in use: on a stack, over either transport, with MCP clients in their seats."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -4,8 +4,6 @@ What it can't show on a kernel without IP_VS: virtual addresses and the ingress 
 addresses of their tasks (`dnsrr`), or at a port that a task publishes on the node itself.
 """
 
-from __future__ import annotations
-
 import signal
 import tempfile
 import threading

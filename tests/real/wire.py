@@ -1,7 +1,5 @@
 """A client that sends and reads raw MQTT 3.1.1 packets, right and wrong ones."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from dataclasses import dataclass

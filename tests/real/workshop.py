@@ -3,8 +3,6 @@
 What the real Dockerfile asks the world for is had from here. The wheels are fetched once per user, by their hashes.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """A stand-in for a Log Analytics workspace: a transport that answers Azure's own client of the query API."""
 
-from __future__ import annotations
-
 import functools
 import io
 import json

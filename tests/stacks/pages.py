@@ -1,7 +1,5 @@
 """Which test runs a page's shell blocks word for word, and which commands none runs, with the reason."""
 
-from __future__ import annotations
-
 RUN_BY: dict[str, str] = {
     "README.md": "tests/stacks/test_newcomer.py",
     "docs/operations/aws.md": "tests/stacks/test_cloud_pages.py",

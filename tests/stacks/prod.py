@@ -3,8 +3,6 @@
 What a cloud would call, resolve and run is in tests/stacks/prod_aws.py and prod_azure.py.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A stack of AWS on the stand-in provider and moto: what AWS would call, resolve and run."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Who deploys has the rights that docs/operations/vault.md names, who operates log
 serves logs in by the roles that the stack made: nobody here is root but whoever runs OpenBao.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

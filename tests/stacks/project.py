@@ -1,7 +1,5 @@
 """The real Pulumi CLI on this project, with a state, a configuration and a store of the test's own."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A fresh clone of this project in which pages' commands are run word for word, as a person does."""
 
-from __future__ import annotations
-
 import os
 import pty
 import re

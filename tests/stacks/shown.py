@@ -1,7 +1,5 @@
 """A plan in one text, so that two can be compared whoever has read them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 

@@ -1,7 +1,5 @@
 """A Kubernetes stack on a real cluster and a real broker with TLS, its operator and its schedule."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import itertools

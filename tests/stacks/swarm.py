@@ -1,7 +1,5 @@
 """The shipped stack of a Docker Swarm on a real one, with a real broker: its deployer and its operators."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

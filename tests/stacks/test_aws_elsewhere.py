@@ -6,8 +6,6 @@ the test copies what it would copy, as its objects in the cluster say. That they
 proven; that it takes its role and reads by them is not.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """The pages of clouds, followed word for word in a clone of one's own that has no account anywhere."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.stacks.prod import OF_CLOUDS

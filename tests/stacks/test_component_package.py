@@ -1,7 +1,5 @@
 """The component from its wheel, in a program that is not this one: the example, by the real engine, in its own venv."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

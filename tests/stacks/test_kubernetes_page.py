@@ -4,8 +4,6 @@ Who types is the cluster's admin; its pods are run by a stand-in for kubelet (te
 the parts: what the page pipes through it comes out as it went in.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What somebody does who has just cloned this: `make up`, an MCP client, rotations, and then the whole README."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -4,8 +4,6 @@ Dev on the real folder, prod on the stand-in for AWS. Both ways of judging, as a
 the same plan and find the same.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

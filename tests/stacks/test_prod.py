@@ -6,8 +6,6 @@ Key Vault is tools/key_vault, which knows the roles that the stack assigns, and 
 call or run is called or run here, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What a stack of a cloud may say besides the shipped one: a preview on the stand-in, which checks every input."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Its store is a folder, its broker a mosquitto with TLS whose admin the operator 
 server that speaks DigitalOcean's API. Between two blocks a test does what the page has happened, or asks of a person.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

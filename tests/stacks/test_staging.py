@@ -3,8 +3,6 @@
 Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that does not prove).
 """
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import json

@@ -4,8 +4,6 @@ Two replicas of the image with the upstream server, where that can be had, else 
 a stand-in for a reverse proxy (tests/real/swarm_client.py). One node: what a second one would do is not proven.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

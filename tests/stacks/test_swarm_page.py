@@ -1,7 +1,5 @@
 """docs/operations/swarm.md followed word for word, by somebody on the manager of a real Swarm with a real broker."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@ and configured by a stand-in for the injector (tests/real/kubelet.py and agent_i
 Pulumi's Vault provider is the stand-in that makes all in OpenBao.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Pulumi's Vault provider can't be had: a stand-in checks what is declared against
 OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """A small server that answers as GitHub's documentation of its API and of its tokens for jobs says. A stand-in."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What `make bench` does with its figures. Nothing is measured here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The image: the real Dockerfile built and run by a real dockerd, on a base and an index that need no registry."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

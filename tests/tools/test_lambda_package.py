@@ -3,8 +3,6 @@
 The runtime's Python need not be here, so what is run is built in the same way for the Python and the machine at hand.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

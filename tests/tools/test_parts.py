@@ -1,7 +1,5 @@
 """Parts that tests build or fetch: only the pinned sources pass, and their versions go together."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re

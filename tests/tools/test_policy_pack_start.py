@@ -1,7 +1,5 @@
 """The pack started as Pulumi's own language host for policies does, and ended as the CLI does."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

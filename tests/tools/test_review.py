@@ -1,7 +1,5 @@
 """A review from a preview's events to the comment: what it tells, in which order, and what can't get into it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets

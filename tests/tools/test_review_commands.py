@@ -1,7 +1,5 @@
 """What the jobs call beside the preview and the comment: an approved plan, and the CA of a broker."""
 
-from __future__ import annotations
-
 import json
 import random
 import stat

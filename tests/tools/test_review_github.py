@@ -1,7 +1,5 @@
 """What is written to and read from GitHub: the comment on a pull request, and the login of a job."""
 
-from __future__ import annotations
-
 import io
 import stat
 import zipfile

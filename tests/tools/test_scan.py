@@ -1,7 +1,5 @@
 """The scanners of `make scan` on repositories made here: what is planted is found, its place named, its text not."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

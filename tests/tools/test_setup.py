@@ -1,7 +1,5 @@
 """Set-up as a user runs it, on stand-ins for uv and Pulumi that say what was asked of them: no network, no build."""
 
-from __future__ import annotations
-
 import ast
 import os
 import shutil

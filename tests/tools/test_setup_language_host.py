@@ -1,7 +1,5 @@
 """The small language host, spoken to over gRPC as the CLI does. Programs run by a stand-in for Pulumi's executor."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import subprocess

@@ -1,8 +1,6 @@
 """`.venv/bin/pulumi`: the user's own backend wins, else the state lies in the clone. The CLI is a stand-in that prints
 its environment."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 That what the program declares passes is shown where the shipped stacks are previewed on it: tests/stacks.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

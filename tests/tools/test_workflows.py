@@ -4,8 +4,6 @@ No step is run on GitHub. The scripts are taken from the YAML and run by bash as
 of their own, where stand-ins for `make`, `sudo`, Python and `secretops` say what they were asked.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """ARNs as AWS would give them, for what the mocks make. A stand-in: AWS' own end of a secret's ARN is random."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

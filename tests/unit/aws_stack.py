@@ -3,8 +3,6 @@
 python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
 """
 
-from __future__ import annotations
-
 import atexit
 import difflib
 import shutil

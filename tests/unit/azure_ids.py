@@ -1,7 +1,5 @@
 """Ids as Azure would give them, for what the mocks make. A stand-in: object ids are Entra's own and random."""
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from collections.abc import Mapping

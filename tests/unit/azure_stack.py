@@ -3,8 +3,6 @@
 python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile

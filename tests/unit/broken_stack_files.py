@@ -1,7 +1,5 @@
 """The tables of stack files: broken_stack_files.yaml with their errors, unusual_stack_files.yaml without any."""
 
-from __future__ import annotations
-
 import copy
 import secrets
 from collections.abc import Mapping

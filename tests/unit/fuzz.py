@@ -3,8 +3,6 @@
 The same examples on each run, here and in CI, and no deadline: whether a test holds is no matter of the machine.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import os

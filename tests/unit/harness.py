@@ -12,8 +12,6 @@ runs anew, takes another `program`, and with `into` keeps what was registered be
 knows no id or output. A look-up (an invoke) fails the test. Mocks show what is asked of the engine, not what it does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import runpy

@@ -3,8 +3,6 @@
 It knows what the policies of this program use, and raises for anything else rather than to guess.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence

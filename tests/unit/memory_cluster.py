@@ -2,8 +2,6 @@
 tests/stacks/test_staging.py.
 """
 
-from __future__ import annotations
-
 import base64
 import copy
 import itertools

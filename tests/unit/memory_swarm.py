@@ -4,8 +4,6 @@ It compares versions, refuses names that are taken and secrets that are used, as
 test to say: `verdict` of an update, `outcome` of a job. A real Swarm is in tests/contract/test_swarm_store.py.
 """
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json

@@ -1,7 +1,5 @@
 """What breaks each rule: one property of a plan that keeps it, a row each. A second row is for a recorded mutant."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import replace

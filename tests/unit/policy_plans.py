@@ -3,8 +3,6 @@
 Each plan is made once a session. policy_breaks.py has the table of breaks, which shows that each rule can fail.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """The Swarm platform's program under mocks. No daemon is asked: what a service has now is given."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

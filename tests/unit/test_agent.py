@@ -1,7 +1,5 @@
 """The section agent: whose keys they are, what each platform's server is told, and who may reach what."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any

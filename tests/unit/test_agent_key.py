@@ -1,7 +1,5 @@
 """The order in which an agent's keys are made, proven and deleted. Store and agent are in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import timedelta
 

@@ -3,8 +3,6 @@
 The lines have the form of a real API server's; tests/stacks/test_staging.py reads its own.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

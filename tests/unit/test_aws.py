@@ -3,8 +3,6 @@
 Who may what by its policies is in test_aws_policies.py; that each rule is kept, in test_policies_rules.py.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import secrets

@@ -4,8 +4,6 @@ Under mocks. Who may what by the policies is in test_aws_policies.py; that Exter
 definitions have them, in test_kubernetes_operators.py.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

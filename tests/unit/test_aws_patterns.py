@@ -5,8 +5,6 @@ of KMS, "Logging"); that AWS writes them so is not proven here. Filter patterns 
 (filter_pattern), event patterns by moto's.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Who may what in an AWS stack, decided by a small evaluator over the policies that the program really makes."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How many secrets a stack of AWS may have: what the program really makes, against AWS' quotas of a policy's length."""
 
-from __future__ import annotations
-
 import json
 from bisect import bisect
 from collections import defaultdict

@@ -3,8 +3,6 @@
 The other test_azure_*.py each have a part of it; who may what is for test_azure_grants.py.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import secrets

@@ -1,7 +1,5 @@
 """What is wrong between sections of a stack file of Azure, and is reported before anything is made."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

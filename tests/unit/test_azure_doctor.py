@@ -1,7 +1,5 @@
 """What doctor says of a stack in Azure, by what its vault is made to say here. Real requests are in tests/contract."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast

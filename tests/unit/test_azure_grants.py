@@ -4,8 +4,6 @@ It knows each role's actions as Azure lists them (tools/azure_roles.py), and tha
 all below. There are no deny assignments and no conditions: the program makes none.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from tests.unit.azure_ids import group_id, object_id

@@ -5,8 +5,6 @@ Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy`
 duckdb-kql does not know, are decided beforehand as Kusto documents them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The Azure store under mocks: its vault, names, networks, trail and alerts, and what secretops is told of them."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

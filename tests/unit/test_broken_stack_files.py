@@ -1,7 +1,5 @@
 """Each row of broken_stack_files.yaml is refused with all of its errors, and no error repeats a secret."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The embedded broker's reading of MQTT packets."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import suppress
 

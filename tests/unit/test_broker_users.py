@@ -1,7 +1,5 @@
 """The embedded broker's users file and its user commands, without a broker."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What an issuer gives is looked at before anybody uses it: each way in which it may be wrong has its words."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from pathlib import Path
 

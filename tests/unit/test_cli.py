@@ -3,8 +3,6 @@
 Most call `cli.main` in this process, with standard streams of their own; a few start the real one.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

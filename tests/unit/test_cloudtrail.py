@@ -4,8 +4,6 @@ The events have the form of AWS' own examples (its user guide, "CloudTrail log e
 writes them so is not proven here.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page of controls and rules, and what makes it. That it is up to date is in test_pages.py."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

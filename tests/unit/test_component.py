@@ -1,7 +1,5 @@
 """The component, in a program that is about something else, under mocks: a stack's resources, all of them below it."""
 
-from __future__ import annotations
-
 import json
 import re
 import secrets

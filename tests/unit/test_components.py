@@ -1,7 +1,5 @@
 """What the program asks the engine for, under mocks: resources, their order, locators, and no value anywhere."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

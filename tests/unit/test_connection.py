@@ -1,7 +1,5 @@
 """What an answer of the broker proves about a login. A socket pair carries real packets; no broker is there."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest

@@ -1,7 +1,5 @@
 """No command writes a core dump, which would hold values, and no other process of the account can attach to it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

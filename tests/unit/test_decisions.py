@@ -1,7 +1,5 @@
 """What is decided, when: a table keyed by sentences. The clock is an argument."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 

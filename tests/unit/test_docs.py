@@ -1,7 +1,5 @@
 """What the pages say of each other and of the command line. The README's commands are run by tests/stacks."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """`secretops doctor` on a dotenv stack, and what holds for every check."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """What doctor makes of the answers of an API server. A real one is in tests/stacks/test_staging.py."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field

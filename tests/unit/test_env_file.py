@@ -1,7 +1,5 @@
 """A .env keeps every value exactly and everybody else's lines as they were. Read back with python-dotenv itself."""
 
-from __future__ import annotations
-
 from io import StringIO
 
 import pytest

@@ -1,7 +1,5 @@
 """`secretops export`: the Swarm's stack as files. That Docker takes them is for tests/stacks/test_swarm.py."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

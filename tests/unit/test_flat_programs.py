@@ -1,7 +1,5 @@
 """The flat programs that `make bench` measures against register what the shipped stacks do, and nothing else."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any

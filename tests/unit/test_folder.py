@@ -1,7 +1,5 @@
 """The folder as a resource: made, compared with the disk, repaired, and removed without anybody else's things."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The table of the reliability gates: whole, of tests that exist, and with a reason for each gap."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 

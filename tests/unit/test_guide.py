@@ -1,7 +1,5 @@
 """docs/guide.md lists each point, command and file of the Secret Management Guide in its order."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

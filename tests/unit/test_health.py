@@ -1,7 +1,5 @@
 """Docker's one check: healthy is who serves, who has served, and who waits for first values."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Hints at new versions: what a rotator publishes, and when a launcher polls for one. The clock is an argument."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import pytest

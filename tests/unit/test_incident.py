@@ -1,7 +1,5 @@
 """The files of an incident: what they say, what they can't be made to say, and which one is gone on with."""
 
-from __future__ import annotations
-
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the tags of Key Vault's versions say of ours, and who holds the lease of a blob that lies in memory."""
 
-from __future__ import annotations
-
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any

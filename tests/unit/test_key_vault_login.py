@@ -1,7 +1,5 @@
 """Whoever asks Key Vault is of the stack's tenant: azure-identity's own chain, over a stand-in for the program `az`."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """What is read of a kubeconfig, and what is told of one that leads nowhere."""
 
-from __future__ import annotations
-
 import functools
 import json
 import secrets

@@ -3,8 +3,6 @@
 That the API server takes it, and what it then allows, is for tests/stacks/test_staging.py.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path

@@ -2,8 +2,6 @@
 publish. Neither operator runs here.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import cache

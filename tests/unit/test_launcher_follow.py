@@ -1,7 +1,5 @@
 """When the launcher takes a new version, when it refuses one, and when it tries that one again. Starts nothing."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import sys

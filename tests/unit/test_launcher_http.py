@@ -1,7 +1,5 @@
 """What the launcher's HTTP transports decide without a network: addresses, names, tokens, one log line for many."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import resource

@@ -1,7 +1,5 @@
 """What the launcher makes of a .env, and of a machine without the server's source."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

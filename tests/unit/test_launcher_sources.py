@@ -1,7 +1,5 @@
 """What each source makes of what it finds; when its fingerprint changes and when not."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

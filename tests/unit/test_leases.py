@@ -1,7 +1,5 @@
 """What the leases of all stores over a network share."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 

@@ -4,8 +4,6 @@ The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Va
 a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azure answers so is not proven here.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A manifest that somebody else wrote: refused with each value, its rule and a remedy, before anything is touched."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

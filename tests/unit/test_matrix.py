@@ -1,7 +1,5 @@
 """Stores and servers: every pair works by a known kind of reference, or is refused with a reason and a remedy."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Physical names: within every limit, readable where they fit, and never two alike."""
 
-from __future__ import annotations
-
 import re
 import string
 

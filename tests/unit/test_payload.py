@@ -1,7 +1,5 @@
 """A value as one JSON document, and the journal of a store without a disk."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 

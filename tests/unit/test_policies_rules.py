@@ -1,7 +1,5 @@
 """Each rule: a plan keeps it, one thing broken breaks it and no other, and what is not known yet is not kept."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """`python -m policies`: what it says of previews, in which order, and the evidence that it writes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The rules as a whole, and the ways in: a pack of Pulumi's, and a command over a preview's events."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

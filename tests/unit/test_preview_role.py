@@ -1,7 +1,5 @@
 """The policies in docs/operations: of the roles that previews and drift take, and of an operator."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

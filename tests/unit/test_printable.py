@@ -1,7 +1,5 @@
 """What is printed: no control character of anybody's, at the width there is, and not into a closed or full output."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

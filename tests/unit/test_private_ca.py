@@ -1,7 +1,5 @@
 """A CA of the stack's own, as the program has it: a secret more, which no server reads, on each kind of store."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`secretops audit` over lines that are no record, or nearly one, in every form of log: counted, and no traceback."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -4,8 +4,6 @@ Each reader gives what it can rest on (texts are texts, times are aware), passes
 so, or tells a person in words. Never another exception.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -3,8 +3,6 @@
 The session is played here, and gives what it is told to. What comes over a wire: tests/contract/test_random_packets.py.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

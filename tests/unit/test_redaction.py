@@ -1,7 +1,5 @@
 """No log record of this process carries a value, whoever writes it and however it is dressed."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

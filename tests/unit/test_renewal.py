@@ -1,7 +1,5 @@
 """The steps' order of a certificate, on the real store. Issuer and broker are stand-ins that can be told to refuse."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a report says, and that whoever chose a name in a log can put nothing into its page."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -1,7 +1,5 @@
 """The steps' order, in memory. The target is a stand-in that can be told to refuse; real ones are in gates/."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Stack files: what a good one means, and what is near the edge of a rule. broken_stack_files.yaml has the bad ones."""
 
-from __future__ import annotations
-
 import json
 import ssl
 import subprocess

@@ -1,7 +1,5 @@
 """Which stack a command is about, by the real Pulumi over a backend in a folder: what is said where there is none."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The Swarm platform's program, under mocks: what a person who reads `docker service inspect` would find."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a Docker daemon refuses, in our words. The answers are played, in the words of moby's and swarmkit's sources."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which Docker daemon secretops asks, and what it calls things there. Nothing is started or asked here."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path

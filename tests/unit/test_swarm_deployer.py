@@ -1,7 +1,5 @@
 """What the program takes from the deployer's own Docker client: the manager's address, and a login at a registry."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

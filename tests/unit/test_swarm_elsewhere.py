@@ -1,7 +1,5 @@
 """A server in a Swarm whose secrets are elsewhere: the launcher asks, and shows what an operator made. Under mocks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -4,8 +4,6 @@ The events are in the form that `docker events --format '{{json .}}'` gives; tha
 tests/contract/test_swarm_store.py.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -2,8 +2,6 @@
 tests/stacks/test_swarm.py.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from datetime import timedelta

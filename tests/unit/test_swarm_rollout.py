@@ -1,7 +1,5 @@
 """When an update of the service has ended, and how. Docker's API and the clock are scripted."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What only the Swarm store does, on an engine in memory. A real Swarm is in tests/contract/test_swarm_store.py."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

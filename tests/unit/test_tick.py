@@ -1,7 +1,5 @@
 """The commands tick, rotate, put and purge on a folder, with a broker in memory."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Callable

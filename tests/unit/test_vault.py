@@ -3,8 +3,6 @@
 The other test_vault_*.py each have a part of it; who may what is for test_vault_policies.py.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 import secrets

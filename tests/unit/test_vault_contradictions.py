@@ -1,7 +1,5 @@
 """What a stack file can't ask of a Vault: refused at once, at the entry that is wrong."""
 
-from __future__ import annotations
-
 import pytest
 
 from settings import ConfigurationError

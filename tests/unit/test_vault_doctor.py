@@ -4,8 +4,6 @@ The server is played: it has the roles and the policies that the stack declares,
 is in tests/contract/test_doctor_vault.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -3,8 +3,6 @@
 The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from datetime import UTC, datetime, timedelta

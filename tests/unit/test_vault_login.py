@@ -1,7 +1,5 @@
 """The client of Vault: tokens, what a server's answers mean, `--from vault:…`, signing. No server is asked."""
 
-from __future__ import annotations
-
 import secrets
 import threading
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Vault's policies, logins and CA as the program asks for them. Whether they work is for tests/stacks."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What Vault would compute, for what the mocks make: as the stand-in for its provider has it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """What happens in one year, all of it drawn from a seed: the stack's settings, and every fault with its time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random

@@ -1,7 +1,5 @@
 """Plays the year of a seed: opens the stand-ins where the product opens the real ones, and draws all chance anew."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 from collections import Counter

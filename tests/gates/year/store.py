@@ -1,7 +1,5 @@
 """A store in memory, so that a year of it takes a tenth of a second. No store of the product."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os

@@ -6,8 +6,6 @@ ends. Those minutes are computed, and the ticks between are left out. `every_min
 test_simulated_year.py shows that both tell the same history.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable
 from datetime import datetime, timedelta
