@@ -45,7 +45,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(autouse=True)
 def no_value_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test registered as a value is ordinary text in the next."""
     monkeypatch.setattr(redaction, "_known", redaction._Known())
 
 

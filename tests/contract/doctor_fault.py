@@ -33,7 +33,6 @@ class Fault(Generic[Place]):
 
     @property
     def __name__(self) -> str:
-        """For pytest's list."""
         return f"{getattr(self.plant, '__name__', 'planted')} - {self.check}"
 
 

@@ -165,14 +165,12 @@ class LiveVault:
         return str(self.root.write_data(path, data={})["data"]["secret_id"])
 
     def log_in(self, name: str) -> str:
-        """A token of that role."""
         answer = self.openbao.client("").auth.approle.login(
             role_id=self.role_id(name), secret_id=self.secret_id(name), mount_point=self.approle
         )
         return str(answer["auth"]["client_token"])
 
     def rotator(self) -> Session:
-        """What the stack's rotator works with, logged in as its role."""
         file = self.folder / "rotator-secret-id"
         file.write_text(self.secret_id("rotator"))
         login = VaultLogin(method="approle", mount=self.approle, role=self.role_id("rotator"), file=str(file))
@@ -180,7 +178,6 @@ class LiveVault:
         return Session.open(self.manifest.model_copy(update={"store": store}), role="rotator")
 
     def operator(self, name: str = "ann", policy: str = "") -> str:
-        """A token of a person with the operator's policy, or with another."""
         password = secrets.token_hex(16)
         users = self.root.auth.userpass
         users.create_or_update_user(name, password, [policy or self.role("operator")], mount_point=self.userpass)
@@ -203,12 +200,10 @@ class LiveVault:
 
 
 def live_vault(openbao: OpenBao, folder: Path) -> LiveVault:
-    """A stack of its own on a server that others use, too."""
     return LiveVault(openbao, folder, openbao.mount()).make()
 
 
 def without(path: str, policy: str) -> str:
-    """`policy` without its rule of whatever ends with `path`."""
     less = re.sub(rf'path "[^"]*{re.escape(path)}" {{[^}}]*}}', "", policy)
     assert less != policy
     return less

@@ -236,7 +236,6 @@ class Namespace(InNamespace):
         return KubernetesVersionStore(location or self.location, api, timing=timing)
 
     def data(self, secret: str) -> dict[str, bytes]:
-        """What a Secret of it holds; nothing if there is none."""
         found = self._secrets().get(secret)
         return {key: base64.b64decode(text) for key, text in ((found and found.data) or {}).items()}
 
@@ -339,7 +338,6 @@ class Account(OfAServer):
         ]
 
     def edit(self, old: str, new: str) -> None:
-        """As the console's "Edit secret value" does."""
         found = self._current() or ""
         assert old in found, "it is not delivered"
         self.client.put_secret_value(SecretId=self.name, SecretString=found.replace(old, new))
@@ -348,7 +346,6 @@ class Account(OfAServer):
         self.client.put_secret_value(SecretId=self.name, SecretString="{}")
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes."""
         return killed_around(work, moment, StrictSecretsManager.around_write.append)
 
     def _current(self) -> str | None:
@@ -448,7 +445,6 @@ class InVault(OfAServer):
         return found
 
     def edit(self, old: str, new: str) -> None:
-        """As the portal's "New version" does."""
         found = self.client.get_secret("it").value or ""
         assert old in found, "it is not delivered"
         self.client.set_secret("it", found.replace(old, new))
@@ -457,7 +453,6 @@ class InVault(OfAServer):
         self.client.update_secret_properties("it", self.client.get_secret("it").properties.version, enabled=False)
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes."""
         from tests.real.azure_clients import OwnConnections
 
         return killed_around(work, moment, OwnConnections.around_write.append)

@@ -141,11 +141,9 @@ class InSwarm:
         return found
 
     def listed(self) -> list[dict[str, Any]]:
-        """The service's list of secrets."""
         return self.service()["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
 
     def set_list(self, entries: list[dict[str, Any]]) -> None:
-        """As `docker service update` does, and waits as that does."""
         self.change(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Secrets=entries))
 
     def change(self, decide: Callable[[dict[str, Any]], object]) -> None:
@@ -153,7 +151,6 @@ class InSwarm:
         self.settled()
 
     def send(self, decide: Callable[[dict[str, Any]], object]) -> None:
-        """As `docker service update --detach` does."""
         while True:
             found = self.service()
             decide(found["Spec"])
@@ -176,7 +173,6 @@ class InSwarm:
         return found
 
     def delivered(self) -> dict[str, str | None]:
-        """What the container's own files say."""
         tasks = self.settled()
         assert len(tasks) == 1
         files = self.files(tasks[0]["Status"]["ContainerStatus"]["ContainerID"])
@@ -186,7 +182,6 @@ class InSwarm:
         return shown(self.docker("exec", container, "sh", "-c", SHOW))
 
     def docker(self, *arguments: str) -> str:
-        """The command line client's, as a person uses it."""
         command = ["/usr/bin/docker", *arguments]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
@@ -203,7 +198,6 @@ class InSwarm:
         return {name: self.read_before[name] for name in there}
 
     def keeps(self, text: str) -> list[str]:
-        """In a secret, or in whatever a daemon shows."""
         found = [name for name, value in self.texts().items() if text in value]
         labels = (self.api.get(f"/configs/{self.name}-book") or {}).get("Spec", {}).get("Labels", {})
         shown = {**labels, "service": json.dumps(self.service())}
@@ -273,7 +267,6 @@ def shown(lines: str) -> dict[str, str]:
 
 
 def until(look: Callable[[], Answer | None]) -> Answer:
-    """What `look` gives once it gives anything."""
     end, pause = time.monotonic() + DEADLINE, threading.Event()
     while not (found := look()) and time.monotonic() < end:
         pause.wait(0.1)
@@ -282,5 +275,4 @@ def until(look: Callable[[], Answer | None]) -> Answer:
 
 
 def _all(found: dict[str, str], wanted: dict[str, str]) -> dict[str, str] | None:
-    """The log may come after the end of the task."""
     return found if found.keys() >= wanted.keys() else None

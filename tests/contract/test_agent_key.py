@@ -39,7 +39,6 @@ FAULTS = [
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
-    """An account whose agent has no key."""
     with digitalocean() as made:
         monkeypatch.setenv(API_VARIABLE, made.url)
         yield made
@@ -47,7 +46,6 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
 
 @pytest.fixture
 def account(alone: DigitalOcean) -> DigitalOcean:
-    """With a key of somebody else's."""
     alone.add(OTHERS)
     return alone
 
@@ -75,7 +73,6 @@ def of_the_key(outcomes: list[Outcome]) -> Outcome:
 
 
 def ours(account: DigitalOcean) -> list[str]:
-    """The keys that secretops made; whoever else's are still there."""
     assert OTHERS in account.names()
     return account.ids(but=OTHERS)
 

@@ -33,7 +33,6 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def stack(mosquitto: Mosquitto, moto_environment: Aws) -> AwsStack:
-    """A stack whose broker-admin has been put."""
     made = make_aws_stack(mosquitto.broker(), moto_environment)
     made.put("broker-admin", dict(mosquitto.admin))
     return made

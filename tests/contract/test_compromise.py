@@ -163,7 +163,6 @@ def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
 
 @pytest.fixture
 def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
-    """A folder and the embedded broker, with its admin put."""
     stack = make_stack(tmp_path / "store", embedded_broker.broker())
     stack.put("broker-admin", dict(embedded_broker.admin))
     return drill(stack, tmp_path)
@@ -309,7 +308,6 @@ def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
 
 
 def give(dev: Drill, broker: Embedded, value: Value) -> None:
-    """As somebody who may change users at the broker."""
     open_target(dev.stack.manifest.broker, dev.stack.manifest.secret("mqtt").kind).apply(broker.admin, value)
 
 
@@ -344,7 +342,6 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
 
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
-    """A CA that the broker trusts, a certificate, an admin and the server's user."""
     with trusting_broker(tmp_path / "broker") as broker:
         yield own_ca.begun(make_certified(tmp_path, broker))
 

@@ -217,7 +217,6 @@ def played(made: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 
 @pytest.fixture
 def stack(moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """One of its own, which a test spoils."""
     return played(make_stack(moto_environment, mosquitto), monkeypatch)
 
 
@@ -286,7 +285,6 @@ def leave_pending_of_somebody(stack: Stack) -> None:
 
 
 def beside(stack: Stack, name: str) -> str:
-    """A secret that the stack does not know. Its name is made from the stack's."""
     full = name.format(stack.prefix)
     stack.aws.secrets_manager.create_secret(Name=full, SecretString="{}")
     return full
@@ -305,7 +303,6 @@ def deny_the_server(stack: Stack) -> None:
 
 
 def be_in_another_account(stack: Stack) -> None:
-    """The stack is in another one than the credentials."""
     store = stack.store.model_copy(update={"account": "9" * 12})
     stack.manifest = stack.manifest.model_copy(update={"store": store})
 
@@ -440,7 +437,6 @@ def test_in_another_account_nothing_else_is_said_of_the_stack(healthy: Stack) ->
 
 @pytest.fixture
 def rotating(healthy: Stack) -> Iterator[Stack]:
-    """A stack with an empty pending version."""
     leave_empty_pending(healthy)
     yield healthy
     healthy.aws.secrets_manager.update_secret_version_stage(

@@ -44,7 +44,6 @@ class Folder:
         return found
 
     def set_password(self, name: str) -> None:
-        """As somebody does at the broker, behind our back."""
         user = self.stack.credential(name)["username"]
         changed = Value({"username": user, "password": new_password()})
         target = open_target(self.stack.manifest.broker, self.stack.manifest.secret(name).kind)
@@ -83,7 +82,6 @@ def open_the_folder(folder: Folder) -> None:
 
 
 def leave_pending(folder: Folder) -> None:
-    """A rotation that was killed after its first step."""
     then = datetime.now(UTC) - timedelta(hours=3)
     idle = next(user for user in folder.stack.manifest.secret("mqtt").users if user != folder.current.user)
     version = Version(id=f"{then:%Y%m%dT%H%M%SZ}-left", stage=Stage.PENDING, created=then, user=idle)
@@ -95,7 +93,6 @@ def change_the_servers_password(folder: Folder) -> None:
 
 
 def change_the_admins_password(folder: Folder) -> None:
-    """The one that secretops made. The broker's own first one is a person's."""
     folder.stack.rotate("broker-admin")
     folder.set_password("broker-admin")
 

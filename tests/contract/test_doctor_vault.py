@@ -42,7 +42,6 @@ class Stack:
     mending: list[Callable[[], object]] = field(default_factory=list)
 
     def become(self, **changes: Any) -> None:
-        """With another store in the manifest."""
         self.place = self.place.model_copy(update=changes)
 
     def look(self, *named: str) -> dict[str, Result]:

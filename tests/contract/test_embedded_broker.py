@@ -54,7 +54,6 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A home with its first admin; its broker, if one was started, is stopped."""
     place = tmp_path / "broker"
     assert broker.first_admin(place) is not None
     yield place
@@ -301,7 +300,6 @@ class Local:
 
 
 def cheap(password: str) -> Scrypt:
-    """A password that is derived in no time."""
     empty = Scrypt(salt="", hash="", n=2)
     return empty.model_copy(update={"hash": base64.b64encode(empty._derive(password)).decode()})
 
@@ -540,7 +538,6 @@ def attack(seed: int, port: int, users: list[Value], end: float) -> int:
 
 
 def resident(pid: int) -> float:
-    """MB of memory that a process has."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

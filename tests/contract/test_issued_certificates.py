@@ -39,13 +39,11 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def stack(tmp_path: Path, broker: Mosquitto, openbao: OpenBao) -> IssuedStack:
-    """Of which nothing has a value yet."""
     return make_issued_stack(tmp_path, broker, openbao)
 
 
 @pytest.fixture
 def running(stack: IssuedStack, broker: Mosquitto) -> IssuedStack:
-    """With a certificate, an admin and the server's user."""
     stack.rotate(CERTIFICATE)
     stack.put("broker-admin", dict(broker.admin))
     assert errors(stack) == []
@@ -53,7 +51,6 @@ def running(stack: IssuedStack, broker: Mosquitto) -> IssuedStack:
 
 
 def errors(stack: IssuedStack) -> list[str]:
-    """What a tick could not do."""
     return [str(one.error) for one in stack.tick() if one.error]
 
 
@@ -102,12 +99,10 @@ def test_renewals_and_a_new_ca_under_load_fail_no_connect(
 
 
 def root_of(stack: IssuedStack) -> str:
-    """Who signed whoever signed the current certificate."""
     return x509.load_pem_x509_certificates(stack.found(CERTIFICATE)["client.crt"].encode())[-1].issuer.rfc4514_string()
 
 
 def authority_alone(broker: Mosquitto) -> str:
-    """The broker's own CA, which its bundle begins with."""
     own, _, _ = broker.ca_file.read_text().partition("-----END CERTIFICATE-----\n")
     return f"{own}-----END CERTIFICATE-----\n"
 

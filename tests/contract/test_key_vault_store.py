@@ -65,7 +65,6 @@ class LiveVault(InVault):
 
     @classmethod
     def at(cls, azure: Azure) -> LiveVault:
-        """A new vault, and a rotator that may write its secrets."""
         vault, rotator = azure.vault(), azure.principal("rotator")
         nowhere = "https://nowhere.blob.core.windows.net/lease/rotator"
         place = cls(json.dumps([vault.url, nowhere, azure.environment(rotator), azure.authority.tenant]), azure)
@@ -90,7 +89,6 @@ class LiveVault(InVault):
         return replace(self)
 
     def requests(self, operation: str, name: str = "it") -> list[dict[str, Any]]:
-        """What the vault was asked, as its audit log has it."""
         return [
             row
             for row in self.vault.audit
@@ -105,7 +103,6 @@ class LiveVault(InVault):
 
 
 def less_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients made from now on ask twice more, without a pause to speak of."""
     monkeypatch.setattr(api, "RETRIES", 2)
     monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
 
@@ -479,7 +476,6 @@ def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_en
 
 @pytest.fixture
 def operator(place: LiveVault, azure_environment: Principal, monkeypatch: pytest.MonkeyPatch) -> Principal:
-    """Who this process runs as: somebody with a role on the whole vault."""
     monkeypatch.setattr(api, "RETRIES", 0)
     place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
     return azure_environment

@@ -94,7 +94,6 @@ class Stack:
         return SecretsManager(f"{REGION}/{self.prefix}/{names}", open_api=api, clock=lambda: self.now)
 
     def asked(self) -> list[str]:
-        """Since the last time."""
         found, self.client.asked = self.client.asked, []
         return found
 

@@ -91,7 +91,6 @@ class Launched:
 
     @property
     def client(self) -> BrokerClient:
-        """The client that the server uses."""
         assert self.connection.client
         return self.connection.client
 

@@ -60,7 +60,6 @@ def due(stack: Certified) -> None:
 
 
 def change_authority(stack: Certified) -> None:
-    """A CA change as the page has it, but for the certificate's renewal."""
     with pytest.raises(AttentionError, match="until then the one before does"):
         stack.stack.rotate(AUTHORITY)
     stack.trust()
@@ -68,7 +67,6 @@ def change_authority(stack: Certified) -> None:
 
 
 def given(stack: Certified) -> Given:
-    """What a server finds when it connects."""
     return stack.read(CERTIFICATE), stack.read("mqtt")
 
 

@@ -52,7 +52,6 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a report that has everything, a reader with a hostile name too."""
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(page_of(made(secrets=27, readers=8, rotations=2)))
     return path

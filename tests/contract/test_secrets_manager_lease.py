@@ -91,13 +91,11 @@ def labels(place: Account) -> dict[str, list[str]]:
 
 
 def left(place: Account) -> list[str]:
-    """What whoever takes, holds or follows has on the secret."""
     marks = ("secretops.held", "secretops.renewed")
     return [one for has in labels(place).values() for one in has if one.startswith(marks)]
 
 
 def used(place: Account) -> None:
-    """The secret as it is after somebody had the lease."""
     with place.open(timing=LONG).lease("the first"):
         pass
 
@@ -115,7 +113,6 @@ def not_waiting(place: Account) -> SecretsManagerVersionStore:
 
 
 def dead(place: Account, name: str) -> None:
-    """A holder that was killed."""
     place.open(timing=SHORT).lease(name).__enter__()
 
 

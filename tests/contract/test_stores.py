@@ -84,7 +84,6 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 @pytest.fixture
 def fresh(request: pytest.FixtureRequest, row: Row) -> Callable[[Path], Opened]:
-    """An unused place of the row, in a folder where it needs one."""
     return lambda folder: Opened(row, row.at(row.fresh(request, folder)))
 
 
@@ -458,7 +457,6 @@ def variables(tmp_path: Path) -> InFolder:
 
 
 def snapshot(opened: InFolder) -> dict[str, bytes]:
-    """Every file but the locks and the records of attempts."""
     return {
         str(path.relative_to(opened.root)): path.read_bytes()
         for path in opened.root.rglob("*")

@@ -66,7 +66,6 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 
 def fresh(password: str | None = None, *, username: str | None = None) -> Value:
-    """A credential that nobody else uses."""
     name = username or f"user-{next(_numbers)}-{secrets.token_hex(4)}"
     return Value({"username": name, "password": password or new_password()})
 

@@ -54,7 +54,6 @@ Deed = Callable[[], object]
 
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are sent again once, and at once."""
     monkeypatch.setattr(server, "PAUSES", (0.0,))
 
 
@@ -88,7 +87,6 @@ class Way:
         self._before.append((what, deed))
 
     def lose(self, what: str) -> None:
-        """The next answer to it."""
         self._losing.append(what)
 
     def count(self, what: str) -> int:
@@ -108,7 +106,6 @@ def way(monkeypatch: pytest.MonkeyPatch) -> Way:
 
 @pytest.fixture
 def sealable(openbao: OpenBao) -> Iterator[OpenBao]:
-    """The server, which is unsealed and runs again however the test ends."""
     yield openbao
     if openbao.is_running:
         openbao.unseal()

@@ -54,7 +54,6 @@ class Place:
     def serves(
         self, ends: timedelta, *, lived: timedelta = HOUR, name: str = "localhost", by: Signer | None = None
     ) -> None:
-        """From now on, a certificate of that name, which ends after that time."""
         key = new_key()
         certificate = signed(name, key, by or self.authority, ends=ends, lived=lived)
         whole = self.folder / "server.pem"

@@ -86,7 +86,6 @@ class InMount:
     def open(
         self, location: VaultStore | None = None, *, token: str | None = None, timing: Timing | None = None
     ) -> VaultVersionStore:
-        """Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.leases import Timing
         from secretops.stores.vault import VaultVersionStore
 
@@ -95,7 +94,6 @@ class InMount:
 
     @functools.cached_property
     def client(self) -> hvac.Client:
-        """That of who may all."""
         import hvac
 
         facts = self.facts
@@ -129,7 +127,6 @@ class InMount:
         return found
 
     def write(self, path: str, document: dict[str, str]) -> int:
-        """As a person does: whatever was there before. Gives its number."""
         made = self.client.secrets.kv.v2.create_or_update_secret(path, document, mount_point=self.mount)
         return int(made["data"]["version"])
 
@@ -151,7 +148,6 @@ class InMount:
         return found
 
     def edit(self, old: str, new: str) -> None:
-        """As the page of the server does, which keeps the other keys."""
         found = self.document()
         assert old in found.values(), "it is not delivered"
         self.write("it", {key: text.replace(old, new) for key, text in found.items()})

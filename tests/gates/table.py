@@ -217,7 +217,6 @@ TABLE: Mapping[str, Mapping[str, Cell]] = {stack: dict(_cells(stack)) for stack 
 
 
 def files() -> list[str]:
-    """Every file that is named, once."""
     named = {proof.partition("::")[0] for cells in TABLE.values() for cell in cells.values() for proof in cell.proofs}
     return sorted(named)
 

@@ -45,7 +45,6 @@ def test_compromise_killed_at_an_effect_is_continued_to_its_end(stack_on: MakeSt
 
 
 def prepare(stack: Stack, folder: Path, name: str) -> tuple[list[Value], Path]:
-    """Two values that are good, the second of them within the grace of the first."""
     folder.mkdir()
     stack.skip_grace()
     stack.tick()

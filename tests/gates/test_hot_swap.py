@@ -157,7 +157,6 @@ async def put(served: ServedByLauncher, name: str, value: Mapping[str, str]) -> 
 
 
 async def mishap(name: str, field: str, text: str, told: str, served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
-    """What cannot be used is delivered, and is then as it was before."""
     mend = await anyio.to_thread.run_sync(served.stack.spoil, name, field, text)
     await served.refuses(told)
     await anyio.to_thread.run_sync(mend)

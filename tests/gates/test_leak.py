@@ -75,14 +75,12 @@ class Canaries:
         return self._values[name]
 
     def learn(self, values: Mapping[str, Mapping[str, str]]) -> None:
-        """What secretops made itself, by the names of the versions."""
         for version, value in values.items():
             for field, text in value.items():
                 if field not in PUBLIC_FIELDS:
                     self._values[f"{version} {field}"] = text
 
     def found_in(self, content: bytes) -> list[str]:
-        """The values that `content` shows, be it without their ends."""
         return [name for name, text in self._values.items() if any(form[4:-4] in content for form in forms(text))]
 
     def names(self) -> set[str]:
@@ -124,7 +122,6 @@ def watching_processes() -> Iterator[list[bytes]]:
 
 
 def _ancestors(pid: str, parents: dict[str, str]) -> Iterator[str]:
-    """A number says nothing of age: they begin anew once they are used up."""
     seen = {pid}
     while (pid := parents.get(pid, "")) and pid not in seen:
         seen.add(pid)
@@ -180,7 +177,6 @@ class Watch:
         self._run(argv, arguments, given, ExitCode.DONE, ExitCode.ATTENTION)
 
     def leaks(self, *more: Path) -> list[str]:
-        """Every place that shows a value and is not for one."""
         shown = [*self.outputs, *self.place.shown().items(), *((path.name, path.read_bytes()) for path in more)]
         return [f"{what}: {name}" for what, text in shown for name in self.canaries.found_in(text)]
 
@@ -260,7 +256,6 @@ def test_no_value_leaves_its_place_on_a_broker(
 
 
 def own_certificate() -> dict[str, str]:
-    """The fields of a client certificate that no broker asks for."""
     now = datetime.now(UTC)
     ca = made("ca", ca=True, begins=now - timedelta(days=1), ends=now + timedelta(days=2))
     client = made("mcp-server", by=ca, begins=now - timedelta(days=1), ends=now + timedelta(days=2))

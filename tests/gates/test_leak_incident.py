@@ -50,7 +50,6 @@ def certified(tmp_path: Path, broker: Mosquitto, account: DigitalOcean) -> Certi
 
 
 def spoil(certified: Certified) -> None:
-    """What doctor mends by a command that moves values, and by one that does not."""
     stack = certified.stack
     stack.root.chmod(0o755)
     changed = Value({"username": stack.credential()["username"], "password": new_password()})

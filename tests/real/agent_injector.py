@@ -99,7 +99,6 @@ class AgentInjector:
 
 
 def _asked(pod: Pod) -> dict[str, str]:
-    """The annotations of the injector, without what they begin with."""
     annotations = metadata(pod).annotations or {}
     asked = {name.removeprefix(PREFIX): text for name, text in annotations.items() if name.startswith(PREFIX)}
     unknown = [name for name in asked if name not in KNOWN.split() and not name.startswith((AUTH_CONFIG, *OF_A_FILE))]

@@ -32,7 +32,6 @@ class AgentStack(Stack):
     """A folder's stack of the one secret, and of what makes its keys."""
 
     def key(self) -> Value:
-        """What the server is given."""
         return Value({"api-key": dotenv_values(self.env)["DO_AGENT_API_KEY"] or ""})
 
     def kept(self) -> Versions:
@@ -40,7 +39,6 @@ class AgentStack(Stack):
 
 
 def owned_stack(folder: Path, account: DigitalOcean) -> AgentStack:
-    """One whose agent is the account's, with the account's token put."""
     agent = OwnedAgent(url=account.url, id=account.agent, prefix=PREFIX)
     stack = _stack(folder, agent, {API_VARIABLE: account.url})
     stack.put(AGENT_ADMIN[0], dict(account.admin))

@@ -73,11 +73,9 @@ class AwsStack(CloudStack):
         return str(self.service.rotate_secret(SecretId=full)["VersionId"])
 
     def cancel(self, name: str = "mqtt") -> None:
-        """CancelRotateSecret."""
         self.service._kept(self.place.secrets[name]).rotation_enabled = False
 
     def event(self, step: str, token: str, name: str = "mqtt") -> dict[str, str]:
-        """What Secrets Manager gives to the function."""
         arn = self.service.describe_secret(SecretId=self.place.secrets[name])["ARN"]
         return {"Step": step, "SecretId": arn, "ClientRequestToken": token}
 
@@ -165,7 +163,6 @@ class AwsStack(CloudStack):
         return Value(json.loads(found["SecretString"]))
 
     def delivered(self) -> Value:
-        """What ECS would give to the server."""
         return self.labelled(CURRENT)
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:  # noqa: ARG002 - AWS deletes them

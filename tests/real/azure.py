@@ -70,7 +70,6 @@ class Azure:
         return Principal(name)
 
     def credential(self, principal: Principal, **options: Any) -> StandinCredential:
-        """For a client in this process."""
         from tests.real.entra import StandinCredential
 
         return StandinCredential(self.authority, principal, **options)
@@ -81,7 +80,6 @@ class Azure:
         return {"connection_verify": str(self.certificate.ca), "proxies": {"https": self.hosts.url}}
 
     def client(self, vault: Vault, principal: Principal, **options: Any) -> SecretClient:
-        """A SecretClient of somebody; `options` are the SDK's own."""
         from azure.keyvault.secrets import SecretClient
 
         return SecretClient(vault.url, self.credential(principal), **{**self.client_options, **options})
@@ -155,7 +153,6 @@ def must_keep_to_the_description(*vaults: Vault) -> None:
 
 
 def certify(folder: Path, *hosts: str) -> Certificate:
-    """A new authority, and a certificate of it for these hosts."""
     ca, ca_key, ca_file = make_ca(folder)
     key, made = new_key(), Certificate(folder / "server.crt", folder / "server.key", ca_file)
     server = signed("azure.example", key, issuer=(ca, ca_key), also=hosts, ends=datetime.timedelta(days=DAYS))

@@ -115,7 +115,6 @@ class AzureStack(TickedStack):
         return [one for name in names for one in self.client.list_properties_of_secret_versions(name)]
 
     def delivered(self) -> Value:
-        """What the launcher is given."""
         return Value(json.loads(self.client.get_secret(self.place.secrets["mqtt"]).value or ""))
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
@@ -160,5 +159,4 @@ def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurit
 
 @functools.cache
 def _client(vault: str, environment: tuple[tuple[str, str], ...]) -> SecretClient:
-    """One for each process and vault."""
     return AzureClients(dict(environment)).vault(vault)

@@ -66,7 +66,6 @@ class Azurite:
         return f"https://{self.account}.blob.core.windows.net"
 
     def service(self, principal: Principal, **options: Any) -> BlobServiceClient:
-        """A client of somebody; `options` are the SDK's own."""
         from azure.storage.blob import BlobServiceClient
 
         return BlobServiceClient(self.url, self.azure.credential(principal), **{**self.azure.client_options, **options})
@@ -81,7 +80,6 @@ class Azurite:
 
 @pytest.fixture(scope="session")
 def azurite(azure: Azure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """The one of this process. Each test uses a container of its own."""
     with running(azure, tmp_path_factory.mktemp("azurite"), f"standin{secrets.token_hex(4)}") as made:
         yield made
 

@@ -77,7 +77,6 @@ class TickedStack(CloudStack, ABC):
     """One whose rotator is `secretops tick`, whatever starts it."""
 
     def rotation(self, name: str = "mqtt") -> Attempt:
-        """An operator's command. What it left in the middle the next tick ends."""
         return Attempt(({"rotate": name},), (TICK,))
 
     def play(self, event: Event) -> None:

@@ -67,13 +67,11 @@ class Cluster:
         return kubeconfig(self.folder, self.port, service_account, token=made.status.token)
 
     def client(self, kubeconfig: Path | None = None) -> Client:
-        """A client as that kubeconfig says, or as the admin."""
         from lightkube import Client, KubeConfig
 
         return Client(KubeConfig.from_file(kubeconfig or self.admin), field_manager="test")
 
     def namespace(self) -> str:
-        """A fresh one."""
         from lightkube.models.meta_v1 import ObjectMeta
         from lightkube.resources.core_v1 import Namespace
 
@@ -101,7 +99,6 @@ class Cluster:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def audited(self, wanted: Callable[[dict[str, Any]], bool], *, count: int = 1) -> list[dict[str, Any]]:
-        """The events for which `wanted` is true, once there are `count` of them."""
         end = time.monotonic() + DEADLINE
         while len(found := [event for event in self.audit() if wanted(event)]) < count:
             assert time.monotonic() < end, f"{len(found)} of {count} events are in the audit log"
@@ -131,7 +128,6 @@ class OwnCluster(Cluster):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The one cluster of this process. Each test uses a namespace of its own."""
     with running_cluster(tmp_path_factory.mktemp("cluster"), controllers=True) as made:
         yield made
 

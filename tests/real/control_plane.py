@@ -80,7 +80,6 @@ class ControlPlane:
         shutil.rmtree(self._data, ignore_errors=True)  # 64 MB, empty as it may be
 
     def said(self, name: str) -> str:
-        """The last of a process's log."""
         log = self.folder / f"{name}.log"
         return log.read_text()[-2000:] if log.exists() else f"{name} was not started"
 

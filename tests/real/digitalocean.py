@@ -116,19 +116,16 @@ class DigitalOcean:
             return sorted(key.name for key in self.keys.values())
 
     def add(self, name: str) -> Key:
-        """As somebody else makes one in the control panel."""
         with self.lock:
             made = Key(self.agent, str(uuid.uuid4()), name, secrets.token_urlsafe(24), datetime.now(UTC))
             self.keys[made.id] = made
         return made
 
     def ids(self, *, but: str = "") -> list[str]:
-        """AGENT/KEY of each, less those of one name."""
         with self.lock:
             return sorted(f"{key.agent}/{key.id}" for key in self.keys.values() if key.name != but)
 
     def delete(self, key: str) -> None:
-        """As somebody else does it in the control panel: AGENT/KEY."""
         with self.lock:
             del self.keys[key.partition("/")[2]]
 

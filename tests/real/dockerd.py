@@ -52,7 +52,6 @@ class Dockerd:
         return self._client(arguments, given=given, timeout=DEADLINE)
 
     def tell(self, *arguments: str | Path, given: str = "") -> str:
-        """What a command prints, which has to work."""
         done = self.start(*arguments, given=given)
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
@@ -68,13 +67,11 @@ class Dockerd:
         ).stdout
 
     def copy(self, image: str, path: str) -> bytes:
-        """A tar of what an image has at `path`. Nothing is run."""
         return self.read("cp", f"{self.tell('create', image, 'nothing')}:{path}", "-")
 
     def build(
         self, *arguments: str | Path, given: str = "", buildkit: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """`docker build` on the machine's network."""
         return self._client(
             ["build", "--network", "host", *arguments], given=given, buildkit=buildkit, timeout=BUILD_SECONDS
         )
@@ -137,7 +134,6 @@ class Daemon:
 
     @property
     def namespaces(self) -> int:
-        """A process that has the daemon's mounts and network."""
         return self._process.pid
 
     def start(self) -> None:
@@ -199,7 +195,6 @@ def _program(process: int) -> str:
 
 
 def import_base(docker: Dockerd) -> str:
-    """The image BASE. Skips the test where the Debian of it can't be made."""
     docker.tell("import", _debian(), BASE)
     return BASE
 

@@ -37,7 +37,6 @@ class Embedded:
         return embedded.start(self.home, "localhost", self.port) is embedded.Listener.STARTED
 
     def stop(self) -> None:
-        """End it if it runs."""
         embedded.stop(self.home)
 
 

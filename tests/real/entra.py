@@ -60,7 +60,6 @@ class IdentityEndpoint(ThreadingHTTPServer):
         self.server_close()
 
     def environment(self, principal: Principal) -> dict[str, str]:
-        """What a container that has this identity finds in its environment."""
         self.principals[principal.appid] = principal
         return {
             "IDENTITY_ENDPOINT": f"http://127.0.0.1:{self.server_address[1]}/msi/token",

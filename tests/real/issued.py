@@ -63,7 +63,6 @@ class IssuedStack(Stack):
         return Value({key: self.found("mqtt")[key] for key in ("username", "password")})
 
     def log_in(self, credential: Value | None = None) -> str:
-        """With the certificate that readers get now."""
         found, folder = self.found("client-cert"), self.folder / secrets.token_hex(4)
         folder.mkdir()
         for name in ("client.crt", "client.key"):
@@ -73,7 +72,6 @@ class IssuedStack(Stack):
 
 
 def rights(stack: IssuedStack) -> str:
-    """What its rotator may."""
     sign = f'path "{stack.issuer.mount}/sign/{stack.issuer.role}" {{ capabilities = ["update"] }}'
     return f"{rotators_policy(stack.place)}\n{sign}"
 
@@ -115,7 +113,6 @@ def _make_intermediate(openbao: OpenBao, mount: str) -> tuple[str, str]:
 
 
 def make_root(openbao: OpenBao) -> tuple[str, str]:
-    """In a mount of its own, whose name it gives, and itself as PEM."""
     client, root = openbao.client(), f"root-{secrets.token_hex(4)}"
     client.sys.enable_secrets_engine("pki", path=root, config={"max_lease_ttl": "87600h"})
     made = client.write_data(
@@ -125,7 +122,6 @@ def make_root(openbao: OpenBao) -> tuple[str, str]:
 
 
 def signed_by_root(openbao: OpenBao, root: str, asked: str, *, common_name: str) -> str:
-    """An intermediate's certificate, as PEM."""
     data = {"csr": asked, "common_name": common_name, "ttl": "43800h", "max_path_length": 0}
     return str(openbao.client().write_data(f"{root}/root/sign-intermediate", data=data)["data"]["certificate"])
 

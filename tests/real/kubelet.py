@@ -74,7 +74,6 @@ class RunningPod:
 
     @property
     def url(self) -> str:
-        """Where it serves, if it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -84,7 +83,6 @@ class RunningPod:
 
     @property
     def code(self) -> int | None:
-        """The exit code, once it ended."""
         return self.process.poll() if self.process else None
 
     def kill(self) -> None:
@@ -294,7 +292,6 @@ def _answers(port: int, path: str) -> bool:
 
 @contextlib.contextmanager
 def _unless_gone() -> Iterator[None]:
-    """Whoever acts on a pod may be late."""
     try:
         yield
     except ApiError as error:

@@ -145,5 +145,4 @@ def _lay(code: Mapping[str, Any], task: Path, package: Path) -> None:
 
 
 def _plain(archive: zipfile.ZipFile) -> dict[str, int]:
-    """The checksum of each file that is not compiled."""
     return {entry.filename: entry.CRC for entry in archive.infolist() if not entry.filename.endswith(".so")}

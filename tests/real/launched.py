@@ -36,7 +36,6 @@ ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], ind
 
 @pytest.fixture(params=[ONE_SERVER])
 def server_folder(request: pytest.FixtureRequest) -> Path:
-    """Upstream's server where it can be had, else the small one."""
     folder = real_server() if request.param == "upstream" else SMALL_SERVER
     if folder is None:
         pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
@@ -68,7 +67,6 @@ def let_in(broker: RealBroker, credential: Value) -> None:
 
 
 def command(source: str) -> list[str]:
-    """The launcher's command line."""
     return [sys.executable, "-m", "secretops", "run", "--from", source]
 
 

@@ -106,7 +106,6 @@ class Seat:
         self._there.set()
 
     def take(self) -> None:
-        """The session ends, with the calls under way in it."""
         self._there = anyio.Event()
         for scope in self._calls:
             scope.cancel()
@@ -167,7 +166,6 @@ class Load:
             await self.tell(client, "mqtt_subscribe", topic=f"feed/{client}/#", qos=1)
 
     async def run(self) -> None:
-        """All clients at once, until `stop`."""
         async with anyio.create_task_group() as tasks:
             for client in range(CLIENTS):
                 tasks.start_soon(self._client, client)
@@ -191,7 +189,6 @@ class Load:
                 await anyio.sleep(AGAIN_AFTER)
 
     async def read_topic(self, client: int, group: int) -> bool:
-        """Note which messages the server shows of a topic."""
         text = await self.tell(client, "mqtt_read_messages", topic=f"feed/{client}/{group}", max_messages=100)
         self.read.update(int(number) for number in re.findall(r'"number": (\d+)', text or ""))
         return text is not None
@@ -204,14 +201,12 @@ class Load:
                 await self.read_topic(client, group)
 
     async def all_answered(self) -> None:
-        """From now on every client has had a good answer to one call at least."""
         before = [len(times) for times in self.answered]
         with anyio.fail_after(DEADLINE):
             while any(len(times) == had for times, had in zip(self.answered, before, strict=True)):
                 await anyio.sleep(0.002)
 
     def lost_publishes(self) -> set[int]:
-        """What was answered with success and has not arrived."""
         return self.said - set(self.other.seen)
 
     def unread(self) -> set[int]:

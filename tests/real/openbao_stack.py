@@ -50,7 +50,6 @@ class OpenBaoStack(TickedStack):
 
     @property
     def all(self) -> Api:
-        """As who may all."""
         return self._api({**self.environment, "VAULT_TOKEN": self.root_token})
 
     def session(self, role: str = "operator") -> Session:
@@ -93,7 +92,6 @@ class OpenBaoStack(TickedStack):
         return {**known, "the audit log": self.audit_file.read_bytes()[self.audit_start :]}
 
     def delivered(self) -> Value:
-        """What the launcher is given."""
         found = self.all.read(self.place.secrets["mqtt"])
         assert found
         return Value(fields_of(found.data) or {})
@@ -110,7 +108,6 @@ class OpenBaoStack(TickedStack):
         return Api(server, self.place.mount, Login(server, environment=environment))
 
     def _documents(self, path: str) -> Iterator[dict[str, str]]:
-        """All that are given to anybody."""
         api = self.all
         known = api.metadata(path)
         for number in known.versions if known else ():

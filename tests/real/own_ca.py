@@ -49,13 +49,11 @@ class Certified:
         rehash(self.broker.trusts)
 
     def trusted(self) -> list[str]:
-        """Serial numbers of the CAs that the broker was given."""
         assert self.broker.trusts
         found = sorted(self.broker.trusts.glob("*.crt"))
         return [f"{x509.load_pem_x509_certificate(one.read_bytes()).serial_number:x}" for one in found]
 
     def errors(self) -> dict[str, str]:
-        """What a tick could not do, by secret."""
         return {one.secret: str(one.error) for one in self.stack.tick() if one.error}
 
     def versions(self, name: str = CERTIFICATE) -> Versions:
@@ -67,7 +65,6 @@ class Certified:
         return found.id
 
     def read(self, name: str, version: str | None = None) -> Value:
-        """A version, the current one by default."""
         return self.stack.session().store.read(name, version or self.current(name), purpose="test")
 
     def log_in(self, shown: Mapping[str, str] | None = None, credential: Value | None = None) -> str:
@@ -104,7 +101,6 @@ def takes(broker: Mosquitto, folder: Path, shown: Mapping[str, str]) -> bool:
 
 
 def rehash(folder: Path) -> None:
-    """Name its certificates as OpenSSL looks for them."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: apt-get install openssl")
     subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
@@ -144,7 +140,6 @@ def begun(stack: Certified) -> Certified:
 
 
 def asking(broker: Mosquitto) -> Broker:
-    """How a stack would describe it whose certificate lies in the store alone."""
     shown = {"certificate_file": None, "key_file": None, "certificate_secret": CERTIFICATE}
     return broker.broker().model_copy(update=shown)
 

@@ -45,7 +45,6 @@ class Volumes:
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
-        """Where the volume called `name` is on the host."""
         return self.folder / name
 
     def lay(self) -> None:
@@ -263,7 +262,6 @@ def _mounts(volumes: Volumes, pod: PodSpec, spec: ContainerSpec) -> list[Mount]:
 
 
 def _expanded(text: str, environment: Mapping[str, str]) -> str:
-    """$(NAME) of a variable that there is; $$ is a dollar sign."""
     return re.sub(
         r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)",
         lambda found: "$" if found[0] == "$$" else environment.get(found[1], found[0]),

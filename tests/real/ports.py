@@ -31,7 +31,6 @@ def free_port() -> int:
 
 
 def _last_given() -> TextIO:
-    """The file that says it, locked until it is closed."""
     path = Path(tempfile.gettempdir(), f"coreflux-mcp-secrets-{os.getuid()}-last-port")
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+")
     fcntl.flock(file, fcntl.LOCK_EX)

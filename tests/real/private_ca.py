@@ -125,7 +125,6 @@ class StrictPrivateCa:
 
 
 def issuer_of(ca: StrictPrivateCa, *, days: int = DAYS) -> AwsPrivateCaIssuer:
-    """As a stack's manifest names it."""
     return AwsPrivateCaIssuer(arn=ca.arn, common_name=NAME, seconds=days * 86400)
 
 

@@ -58,7 +58,6 @@ def prepared_cloud_stack(stack: CloudStack, mosquitto: Mosquitto) -> CloudStack:
 
 
 def public(mosquitto: Mosquitto) -> dict[str, str]:
-    """What a stack says to its server that is no secret."""
     return {"MQTT_PORT": str(mosquitto.mutual_port), "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5"}
 
 
@@ -150,12 +149,10 @@ class ServedByLauncher:
         await self.until(text, lambda: text in self.log)
 
     async def takes(self, secret: str, version: Version) -> None:
-        """It is on the new version, and has no former client any longer."""
         await self.until_logged(f"On version {version.id} of {secret} now")
         await self.until("its end", lambda: self.log.count("MQTT client has left") == len(self.swaps()))
 
     async def refuses(self, told: str) -> None:
-        """It has said what is wrong with a version that cannot be used."""
         await self.until_logged(told)
 
     async def recovers(self) -> None:

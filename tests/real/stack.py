@@ -74,7 +74,6 @@ class Stack:
 
     @property
     def file(self) -> Path:
-        """The manifest as a file, for `--manifest`."""
         return self.manifest_file or self.root / "config" / "secretops.json"
 
     def session(self, role: str = "operator") -> Session:
@@ -103,7 +102,6 @@ class Stack:
         return self.delivered()
 
     def delivered(self) -> Value:
-        """What the server is given of mqtt."""
         given = dotenv_values(self.env)
         path = given.get("MQTT_PASSWORD_FILE")
         password = Path(path).read_text() if path else given["MQTT_PASSWORD"]
@@ -294,12 +292,10 @@ class Turning:
         self._threads = [threading.Thread(target=self._run, args=(index,), daemon=True) for index in range(count)]
 
     def _try(self, index: int) -> str:
-        """One turn of one thread: "Success", or what went wrong. It may raise."""
         raise NotImplementedError
 
     @property
     def connects(self) -> int:
-        """How many came to an end, well or not."""
         return sum(self._ended)
 
     def __enter__(self) -> Self:
@@ -352,7 +348,6 @@ class Readers(Turning):
         """The distinct passwords each reader logged in with, told by a number that reveals none."""
 
     def _kept(self) -> str | None:
-        """The version that a reader without a grace is about to read."""
         if self._name != "broker-admin":
             return None
         current = self._stack.session().store.versions(self._name).current

@@ -52,7 +52,6 @@ class Swarm:
         self.docker.tell("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
 
     def end(self) -> None:
-        """With all that it has."""
         self.docker.start("swarm", "leave", "--force")  # its tasks end, and nothing starts others
         if self._ways:
             self._ways.close()
@@ -64,16 +63,13 @@ class Swarm:
         return self._ways
 
     def start(self) -> None:
-        """Until the daemon is a manager again. For one that was stopped or killed."""
         self._daemon.start()
         self.wait("the manager leads", lambda: self.docker.tell(*LEADS) == "true")
 
     def stop(self) -> None:
-        """As the service manager of its machine stops it: its containers end first."""
         self._daemon.stop()
 
     def kill(self) -> None:
-        """As a crash would."""
         self._daemon.stop(signal.SIGKILL)
 
     def lead_to(self, port: int) -> int:
@@ -94,7 +90,6 @@ class Swarm:
         return import_base(self.docker)
 
     def load(self, archive: Path) -> str:
-        """The name of the image in what `docker save` wrote."""
         return self.docker.tell("load", "--quiet", "--input", archive).rpartition("Loaded image: ")[2].strip()
 
     def wait(self, what: str, check: Callable[[], object]) -> None:
@@ -124,6 +119,5 @@ def running_swarm() -> Iterator[Swarm]:
 
 @pytest.fixture(scope="session")
 def swarm() -> Iterator[Swarm]:
-    """One Swarm for all tests of this process: each uses names of its own."""
     with running_swarm() as made:
         yield made

@@ -106,7 +106,6 @@ class ReplicaLoad:
     _stopping: bool = False
 
     async def run(self) -> None:
-        """All clients at once, until `stop`."""
         proxy = Proxy(self.replicas)
         async with anyio.create_task_group() as tasks:
             for client in range(CLIENTS):
@@ -114,22 +113,18 @@ class ReplicaLoad:
         await proxy.end()
 
     def stop(self) -> None:
-        """Each client ends the call that it is at."""
         self._stopping = True
 
     async def all_answered(self, times: int = 2) -> None:
-        """From now on every client has had good answers."""
         before = list(self.answered)
         with anyio.fail_after(DEADLINE):
             while any(now < had + times for now, had in zip(self.answered, before, strict=True)):
                 await anyio.sleep(0.02)
 
     def lost(self) -> set[int]:
-        """What was answered with success and has not arrived."""
         return self.said - set(self.other.seen)
 
     def done_twice(self) -> list[int]:
-        """What was done although its client was told that it was not."""
         return [number for number, times in self.other.seen.items() if times > 1]
 
     async def _client(self, client: int, proxy: Proxy) -> None:

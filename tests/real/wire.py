@@ -23,7 +23,6 @@ def text(value: str | bytes) -> bytes:
 def connect(
     who: Value, client_id: str = "", *, will: Message | None = None, clean: bool = True, alive: int = 0
 ) -> bytes:
-    """Return the body of a CONNECT."""
     flags = 0xC0 | clean << 1 | (4 | will.qos << 3 | will.retain << 5 if will else 0)
     left = text(will.topic) + text(will.payload) if will else b""
     login = text(who["username"]) + text(who["password"])
@@ -102,7 +101,6 @@ class Wire:
         self.received()
 
     def subscribe(self, topic_filter: str, qos: int = 0) -> int:
-        """Subscribe, and return what was granted. Nothing else may be on its way."""
         self.send(0x82, b"\0\1" + text(topic_filter) + bytes((qos,)))
         first, body = self.read()
         assert first >> 4 == SUBACK
@@ -129,7 +127,6 @@ class Wire:
         return found
 
     def close(self) -> None:
-        """Hang up without a DISCONNECT."""
         self.socket.close()
 
     def leave(self) -> None:

@@ -9,7 +9,6 @@ from tests.real.mosquitto import Mosquitto, start_mosquitto
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Its admin is this stack's alone."""
     made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     yield made
     made.stop()

@@ -100,7 +100,6 @@ class Prod(ABC):
 
     @property
     def told(self) -> dict[str, Any]:
-        """What operators are told that the rotator is, too."""
         told: dict[str, Any] = self.outputs["secretops"]
         return told
 
@@ -130,7 +129,6 @@ class Prod(ABC):
         return kept
 
     def resource(self, name: str) -> dict[str, Any]:
-        """The outputs of a resource by its logical name."""
         (found,) = (one["outputs"] for one in self._kept if one["urn"].endswith(f"::{name}"))
         outputs: dict[str, Any] = found
         return outputs
@@ -159,6 +157,5 @@ class Prod(ABC):
         return done.stdout
 
     def log_in(self, credential: Value) -> str:
-        """As the server does: "Success", or how the broker refused."""
         self.values.add(credential["password"])
         return log_in(self.reached, credential)

@@ -144,7 +144,6 @@ class AzureProd(Prod):
 
     @cached_property
     def operators(self) -> list[Principal]:
-        """As they were at first. Who works here is the last of them."""
         store: Any = self.stack.config["store"]
         return [Principal(f"operator {at}", oid=oid) for at, oid in enumerate(store["operators"])]
 

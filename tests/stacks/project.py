@@ -27,7 +27,6 @@ class Stack:
 
     @property
     def root(self) -> Path:
-        """The store's folder."""
         return self.home / "store"
 
     @property
@@ -70,7 +69,6 @@ class Stack:
         subprocess.run(command, cwd=self._project(), env=self.environment, check=True, capture_output=True)
 
     def up(self) -> str:
-        """`pulumi up`, which has to work."""
         done = self.run("up", "--yes", "--skip-preview")
         assert done.returncode == 0, done.stdout
         return done.stdout
@@ -80,7 +78,6 @@ class Stack:
         assert done.returncode == 0, done.stdout
 
     def state(self) -> str:
-        """Everything Pulumi knows, decrypted."""
         done = self.run("stack", "export", "--show-secrets", config=False)
         assert done.returncode == 0, done.stdout
         return done.stdout
@@ -92,7 +89,6 @@ class Stack:
         return found
 
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """`secretops` on this stack, by the manifest that `pulumi up` wrote."""
         command = [str(BIN / "secretops"), *arguments]
         command += ["--manifest", str(self.root / "config" / "secretops.json")]
         done = subprocess.run(

@@ -7,5 +7,4 @@ from policies.rule import Plan
 
 
 def whole(plan: Plan) -> str:
-    """All of it; what is unknown or concealed says so."""
     return json.dumps(asdict(plan), default=repr, sort_keys=True, indent=1)

@@ -94,7 +94,6 @@ class Staging:
     """Every value seen so far."""
 
     def operator(self, *arguments: str, given: str | None = None) -> str:
-        """`secretops` by the operator, which has to work."""
         done = self.stack.secretops(*arguments, given=given)
         self.said.append(done.stdout)
         assert done.returncode == ExitCode.DONE, done.stdout
@@ -102,13 +101,11 @@ class Staging:
         return done.stdout
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        """A Job as the CronJob makes it, run to its end; or with other arguments."""
         pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.said)
         self.learn()
         return pod
 
     def servers(self) -> list[RunningPod]:
-        """The Deployment's pods."""
         return self.kubelet.pods(f"{SERVER}-")
 
     def is_available(self) -> bool:

@@ -45,7 +45,6 @@ class SwarmProject(ManifestStack):
         return {**super().environment, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(self.home / "docker")}
 
     def command(self, *arguments: str) -> list[str]:
-        """`secretops` on what the stack told of itself."""
         return [str(BIN / "secretops"), *arguments, "--manifest", str(self.manifest)]
 
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -82,7 +81,6 @@ class Deployed:
 
     @property
     def told(self) -> Manifest:
-        """What the stack says to secretops."""
         return Manifest.model_validate_json(self.stack.manifest.read_text())
 
     @property
@@ -92,7 +90,6 @@ class Deployed:
         return store
 
     def operator(self, *arguments: str, given: str | None = None, code: ExitCode = ExitCode.DONE) -> str:
-        """`secretops` by an operator, which ends with `code`."""
         done = self.stack.secretops(*arguments, given=given)
         self.said.append(done.stdout)
         assert done.returncode == code, f"{arguments}: {done.stdout[-4000:]}"
@@ -101,7 +98,6 @@ class Deployed:
         return done.stdout
 
     def preview_is_empty(self) -> None:
-        """Also after a look at the Swarm; and everything the engine says is kept."""
         done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
         self.said.append(done.stdout)
         assert done.returncode == 0, done.stdout[-6000:]
@@ -113,12 +109,10 @@ class Deployed:
         return found
 
     def service(self) -> dict[str, Any]:
-        """The server's."""
         (found,) = self.inspect("service", self.store.service)
         return found
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Those of the server that are to run and do."""
         return [
             task
             for task in self._tasks(self.store.service)
@@ -126,7 +120,6 @@ class Deployed:
         ]
 
     def replicas(self) -> list[str]:
-        """Where each of them is reached from here."""
         told = [each for task in self.tasks() for each in task["Status"]["PortStatus"].get("Ports", ())]
         ports = list(dict.fromkeys(each["PublishedPort"] for each in told))  # by IPv4 and IPv6 it is the same
         for port in ports:
@@ -135,28 +128,22 @@ class Deployed:
         return [self._urls[port] for port in ports]
 
     def ready(self) -> int:
-        """How many of them say that they are."""
         return sum(_is_ready(url) for url in self.replicas())
 
     def version(self, secret: str = "mqtt") -> int:
-        """The number of the version that new tasks are given."""
         (number,) = {int(found[1]) for name in self.attached() if (found := re.search(rf"_{secret}-v(\d+)-", name))}
         return number
 
     def version_id(self) -> str:
-        """That which a task has of mqtt, by the name that secretops gives it."""
         return self.read(self.tasks()[0], version_file("mqtt"))
 
     def log_in(self) -> str:
-        """As the server does, with what it has: "Success", or how the broker refused."""
         return log_in(self.broker.broker(), Value(self.given()))
 
     def attached(self) -> list[str]:
-        """Names of the Swarm secrets that the service gives to a new task."""
         return attached(self.service()["Spec"]["TaskTemplate"])
 
     def secrets(self) -> list[str]:
-        """Names of the stack's secrets in the Swarm."""
         names = self.swarm.docker.tell("secret", "ls", "--format", "{{.Name}}").split()
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
@@ -179,7 +166,6 @@ class Deployed:
         return self.swarm.docker.tell("exec", container, "cat", f"/run/secrets/{name}")
 
     def given(self, name: str = "mqtt") -> dict[str, str]:
-        """What a task of the server has of a secret."""
         task = self.tasks()[0]
         return {field: self.read(task, file.name) for field, file in self.store.delivered[name].items()}
 

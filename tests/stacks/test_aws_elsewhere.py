@@ -36,7 +36,6 @@ SYNC = "coreflux-mcp-sync"
 
 @pytest.fixture
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Its admin is the stack's alone."""
     made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     yield made
     made.stop()
@@ -49,7 +48,6 @@ def put_first_values(stack: AwsProd) -> None:
 
 
 def value(stack: AwsProd, name: str) -> dict[str, str]:
-    """What Secrets Manager gives to who asks for the secret of that name."""
     text = stack.moto.secrets_manager.get_secret_value(SecretId=name, VersionStage="AWSCURRENT")["SecretString"]
     found: dict[str, str] = json.loads(text)
     stack.values |= {part for field, part in found.items() if field != "username"}
@@ -82,7 +80,6 @@ def here(moto: Aws, broker: Mosquitto, tmp_path: Path) -> Iterator[AwsProd]:
 
 
 async def _publish(stack: AwsProd, entry: dict[str, Any], folder: Path) -> str:
-    """As an MCP client of this machine does with the entry."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment = {**kept, **stack.strict.environment, **entry["env"]}
     async with stdio_session([entry["command"], *entry["args"]], environment, folder, folder / "log") as session:

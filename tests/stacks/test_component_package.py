@@ -99,7 +99,6 @@ class Program:
         (self.folder / f"Pulumi.{self.stack}.yaml").write_text(yaml.safe_dump(config))
 
     def pulumi(self, *arguments: str, fails: bool = False) -> str:
-        """What the CLI says."""
         command = [str(BIN / "pulumi"), *arguments, "--non-interactive"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
@@ -123,13 +122,11 @@ class Program:
         return done.stdout
 
     def follow(self, blocks: Sequence[str]) -> str:
-        """A page's lines in one shell, which has no `pulumi` but what they put there."""
         kept = [one for one in self.environment["PATH"].split(os.pathsep) if not (Path(one) / "pulumi").exists()]
         lines = [line.replace("/path/to/clone", str(ROOT)) for block in blocks for line in block.splitlines()]
         return self.sh(*lines, path=os.pathsep.join(kept))
 
     def has_all_below_the_component(self, at_least: int) -> None:
-        """But for the stack and the providers."""
         made = json.loads(self.pulumi("stack", "export"))["deployment"]["resources"]
         urns = [one["urn"] for one in made if "::pulumi:p" not in one["urn"]]
         assert len(urns) >= at_least

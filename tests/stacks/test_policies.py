@@ -35,14 +35,12 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 @pytest.fixture(scope="module")
 def prod(tmp_path_factory: pytest.TempPathFactory, broker: Mosquitto) -> Stack:
-    """Not deployed: what hangs on ids is not known yet."""
     assert lambda_package.main() == 0, "make lambda says why"
     return new_prod_stack(tmp_path_factory.mktemp("prod"), "Pulumi.prod.yaml", broker, {})
 
 
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Previews are event streams; the pack that shows writes there."""
     monkeypatch.setenv("PULUMI_ENABLE_STREAMING_JSON_PREVIEW", "true")
     monkeypatch.setenv("SHOWN", str(tmp_path / "plan.json"))
     yield tmp_path / "plan.json"

@@ -42,20 +42,17 @@ class Plant:
 
     @property
     def stack(self) -> Stack:
-        """As a test looks at it, and as somebody who knows its admin changes it."""
         manifest = Manifest.model_validate_json((self.clone.store / "config/secretops.json").read_text())
         return Stack(manifest)
 
     @property
     def admin(self) -> str:
-        """The first admin, whom the operator keeps elsewhere, as JSON."""
         return json.dumps(dict(self.mosquitto.admin))
 
     def new_key(self) -> str:
         return self.agent.add("by its owner").secret
 
     def key(self) -> str | None:
-        """The agent key that the server is given."""
         return self.clone.variables()["DO_AGENT_API_KEY"]
 
     def somebody_changes(self, name: str) -> Value:
@@ -73,13 +70,11 @@ class Plant:
         self.is_well()
 
     def outlives_grace(self) -> None:
-        """Until nobody may use what was replaced last."""
         end = time.monotonic() + DEADLINE
         while not any("past its grace" in note for each in self.status() for note in each["notes"]):
             assert time.monotonic() < end
 
     def is_well(self) -> None:
-        """What each page promises for its end."""
         assert self.stack.log_in() == "Success", "the server logs in with what it is given"
         standing = {each["name"]: each["standing"] for each in self.status()}
         assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
@@ -94,7 +89,6 @@ class Plant:
 
 
 def trusted(ca_file: Path) -> Path:
-    """This CA, and whom this machine trusts: set-up asks a package registry."""
     known = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     bundle = ca_file.with_name("trusted.pem")
     bundle.write_text("\n".join(Path(each).read_text() for each in (known, ca_file) if each))
@@ -129,7 +123,6 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
 
 @pytest.fixture
 def running(plant: Plant) -> Plant:
-    """The stack, once it was bootstrapped."""
     plant.is_well()
     return plant
 

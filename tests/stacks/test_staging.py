@@ -163,7 +163,6 @@ def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(ro
 
 
 def _read(event: dict[str, Any]) -> tuple[str, str, int] | None:
-    """Who read which Secret of the stack, and the answer's code."""
     what = event["objectRef"]
     if (what["resource"], what.get("namespace"), event["verb"]) != ("secrets", NAMESPACE, "get"):
         return None
@@ -185,7 +184,6 @@ def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(
 
 
 def _doctor(staging: Staging, kubeconfig: Path | None = None, *arguments: str) -> dict[str, dict[str, str]]:
-    """What doctor says, by check."""
     stack = dataclasses.replace(staging.stack, kubeconfig=kubeconfig or staging.stack.kubeconfig)
     done = stack.secretops("doctor", "--json", *arguments)
     staging.said.append(done.stdout)

@@ -42,7 +42,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="module")
 def own_swarm() -> Iterator[Swarm]:
-    """This stack's alone: its daemon is killed."""
     with running_swarm() as made:
         yield made
 
@@ -161,7 +160,6 @@ def test_a_change_of_something_else_leaves_the_list_of_secrets_as_the_rotator_ma
 
 
 def rotator(deployed: Deployed) -> str:
-    """The service that starts ticks, where one does."""
     return f"{deployed.store.prefix}rotator"
 
 
@@ -284,7 +282,6 @@ def converges(deployed: Deployed) -> None:
 
 
 def all_is_well(deployed: Deployed) -> None:
-    """It works, and Pulumi finds nothing that is not as declared."""
     it_works(deployed)
     deployed.preview_is_empty()
 

@@ -55,14 +55,12 @@ class LocalVault(VaultStack):
 
     @cached_property
     def tick(self) -> list[str]:
-        """What the timer's service runs."""
         (unit,) = self.folder.rglob("*.service")
         (line,) = [one for one in unit.read_text().splitlines() if one.startswith("ExecStart=")]
         return shlex.split(line.removeprefix("ExecStart=").replace("$$", "$").replace("%%", "%"))
 
     @property
     def told(self) -> Path:
-        """The manifest that the rotator is told by."""
         return Path(self.tick[self.tick.index("--manifest") + 1])
 
     def rotator(self, *arguments: str) -> str:
@@ -106,13 +104,11 @@ class LocalVault(VaultStack):
 
     @property
     def reached(self) -> Broker:
-        """The broker with that certificate."""
         issued = self.issued
         files = {"certificate_file": str(issued / "client.crt"), "key_file": str(issued / "client.key")}
         return Broker.model_validate({**self.outputs["secretops"]["broker"], **files, "certificate_secret": None})
 
     def log_in(self, credential: Value) -> str:
-        """ "Success", or how the broker refused."""
         return log_in(self.reached, credential)
 
     def issue(self) -> None:

@@ -173,7 +173,6 @@ def listening(docker: Dockerd, container: str) -> str:
 
 
 def log(docker: Dockerd, container: str) -> str:
-    """Everything it wrote."""
     done = docker.start("logs", container)
     return done.stdout + done.stderr
 

@@ -31,7 +31,6 @@ def _uv() -> None:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package for the Python at hand, as Lambda lays it down."""
     folder = tmp_path_factory.mktemp("lambda")
     lambda_package.build(folder / "lambda.zip", python=PYTHON, architecture=ARCHITECTURE)
     task = folder / "task"

@@ -55,7 +55,6 @@ def of(*events: Mapping[str, Any]) -> StackReview:
 
 
 def rows(text: str) -> list[str]:
-    """Of the table of changes."""
     table = text.partition("|---|---|---|---|\n")[2].partition("\n\n")[0]
     return [line for line in table.splitlines() if line.startswith("| ")]
 

@@ -52,7 +52,6 @@ def test_the_same_changes_in_another_order_are_the_same_plan(
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Its stack file names a CA that is not on this machine."""
     root = tmp_path / "clone"
     root.mkdir()
     (root / "Pulumi.prod.yaml").write_text(f"config:\n  x:broker:\n    ca_file: {tmp_path}/certs/prod.crt # the CA\n")

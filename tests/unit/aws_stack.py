@@ -33,7 +33,6 @@ SERVER = f"kind: ecs, subnets: {SUBNETS}, security_groups: [sg-0123456789abcdef0
 
 @cache
 def ca() -> Path:
-    """A CA's certificate in a file, for as long as this process runs."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return ca_file(Path(folder))
@@ -94,7 +93,6 @@ def _deployed(text: str, stack: str) -> Deployed:
 
 
 def prod() -> Deployed:
-    """A stack in production, on ECS, at a broker of a private CA."""
     return on_aws(broker=f", ca_file: {ca()}")
 
 
@@ -107,7 +105,6 @@ def for_pods(
     package: bool = True,
     into: Deployed | None = None,
 ) -> Deployed:
-    """A stack whose server is in a cluster."""
     kind = f"kind: kubernetes, oidc_provider: '{OIDC}'"
     with a_kubeconfig():
         return on_aws("", server, broker, stack=stack, kind=kind, secrets=secrets, package=package, into=into)
@@ -116,7 +113,6 @@ def for_pods(
 def for_this_machine(
     server: str = "", broker: str = "", *, stack: str = "dev", package: bool = True, into: Deployed | None = None
 ) -> Deployed:
-    """A stack whose server an MCP client of this machine starts."""
     kind = f"kind: local, reader: '{READER}'"
     return on_aws("", server, broker, stack=stack, kind=kind, image="", package=package, into=into)
 
@@ -205,7 +201,6 @@ def _guarding(found: Sequence[Any]) -> Iterator[str]:
 
 
 def _principal(principal: Any) -> str:
-    """As a reviewer reads it."""
     if principal == "*":
         return "everybody"
     ((kind, named),) = principal.items()

@@ -17,7 +17,6 @@ def object_id(identity: str) -> str:
 
 
 def client_id(identity: str) -> str:
-    """What a program calls itself that wants to be that identity."""
     return str(uuid.UUID(hashlib.md5(f"client {identity}".encode(), usedforsecurity=False).hexdigest()))
 
 

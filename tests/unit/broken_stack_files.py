@@ -31,7 +31,6 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The stack file as a person writes it."""
         config = {key if ":" in key else f"{PROJECT}:{key}": entry for key, entry in self.sections.items()}
         return yaml.safe_dump({"config": config}, allow_unicode=True, sort_keys=False)
 
@@ -73,24 +72,20 @@ def unusual(name: str) -> tuple[Row, dict[str, Any]]:
 
 
 def names() -> list[str]:
-    """The changes of each row, which name it. A row is read when its test runs."""
     lines = TABLE.read_text().partition("\nbroken:\n")[2].splitlines()
     return [line.removeprefix("  - [").partition("}, {")[0] for line in lines if line.startswith("  - [")]
 
 
 def row(name: str) -> Broken:
-    """The row of that name."""
     return _rows()[name]
 
 
 def bases() -> list[str]:
-    """The good stack files that the rows change: a pair of platforms each."""
     lines = TABLE.read_text().partition("\nbases:\n")[2].partition("\nbroken:\n")[0].splitlines()
     return [line.strip().removesuffix(":") for line in lines if line.endswith(":")]
 
 
 def base(name: str) -> dict[str, Any]:
-    """The sections of one of them."""
     return copy.deepcopy(_table()["bases"][name])
 
 

@@ -42,7 +42,6 @@ JSON = st.recursive(
 
 
 def paths(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The place of everything in `document`, itself included."""
     yield above
     if isinstance(document, dict | list):
         for key, inner in document.items() if isinstance(document, dict) else enumerate(document):

@@ -122,7 +122,6 @@ async def _run(name: str, deployed: Deployed, preview: bool, program: Callable[[
 
 
 def before(deployed: Deployed, name: str) -> set[str]:
-    """Whatever the engine makes before `name`: what it and its parents depend on."""
     resource = deployed.resources[name]
     wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
     return wanted.union(*(before(deployed, each) for each in wanted))
@@ -143,12 +142,10 @@ def texts(entry: Any) -> Iterator[str]:
 
 
 def ca_file(folder: Path) -> Path:
-    """A CA's certificate, made for this test."""
     return make_ca(folder)[2]
 
 
 def _forget() -> None:
-    """What a run leaves behind would make the next one hang."""
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
     set_root_resource(None)  # type: ignore[arg-type]

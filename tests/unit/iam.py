@@ -50,7 +50,6 @@ def is_allowed(request: Request, *, identity: Sequence[Any] = (), resource: Sequ
 
 
 def statements(text: str) -> list[Any]:
-    """Of a policy document."""
     document = json.loads(text)
     assert document["Version"] == "2012-10-17"
     return list(document["Statement"])
@@ -65,7 +64,6 @@ def roles(deployed: Deployed) -> dict[str, list[Any]]:
 
 
 def listed(entry: Any) -> list[Any]:
-    """What may be one or several, as several."""
     return entry if isinstance(entry, list) else [entry]
 
 
@@ -128,6 +126,5 @@ def _like(pattern: str, text: str) -> bool:
 
 
 def _arn_like(pattern: str, arn: str) -> bool:
-    """Part by part: a `*` does not reach over a colon, but in the last part."""
     parts, given = pattern.split(":", 5), arn.split(":", 5)
     return len(parts) == len(given) and all(_like(one, other) for one, other in zip(parts, given, strict=True))

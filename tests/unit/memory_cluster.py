@@ -95,7 +95,6 @@ class InMemory(InNamespace):
 
     @property
     def address(self) -> str:
-        """Of this process: see `at`."""
         return str(id(self))
 
     def api(self) -> Api:
@@ -107,7 +106,6 @@ class InMemory(InNamespace):
         return KubernetesVersionStore(location or self.location, self.api(), timing=timing)
 
     def data(self, name: str) -> dict[str, bytes]:
-        """What a Secret holds; nothing where there is none."""
         found = self.client.objects.get(("Secret", name))
         return {key: base64.b64decode(text) for key, text in ((found and found.data) or {}).items()}
 
@@ -141,7 +139,6 @@ class InMemory(InNamespace):
         return found
 
     def take_over(self) -> None:
-        """What a follower does: a holder that renews would keep a real one out."""
         spec = self.lease().spec
         assert spec
         spec.holderIdentity, spec.leaseTransitions = "the follower", 2
@@ -167,7 +164,6 @@ def at(address: str) -> InMemory:
 
 
 def refused(code: int, status: dict[str, Any] | None = None) -> Exception:
-    """What lightkube raises."""
     request = httpx2.Request("GET", SERVER)
     response = httpx2.Response(code, json=status or {}, request=request)
     return httpx2.HTTPStatusError(str(code), request=request, response=response)

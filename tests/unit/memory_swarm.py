@@ -224,7 +224,6 @@ class InMemory(InSwarm):
 
 
 def in_memory(folder: Path, name: str = "t1") -> InMemory:
-    """One whose service runs."""
     place = InMemory(json.dumps(["memory://", name, str(folder / "access.jsonl")]))
     place.make_service()
     return place
@@ -247,7 +246,6 @@ def at(address: str) -> InMemory:
 
 
 def lead_to(place: InMemory, monkeypatch: Any) -> None:
-    """Every `Api` that is told nothing else asks this engine."""
     begin = Api.__init__
 
     def opened(self: Api, connect: Callable[[], Connection] | None = None, **more: bool) -> None:

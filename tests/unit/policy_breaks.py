@@ -36,7 +36,6 @@ def more(rule: str, plan: str, kind: str, properties: Mapping[str, Any], *, also
 
 
 def but(line: str) -> Callable[[str], str]:
-    """Take a line out of a text."""
     return lambda text: text.replace(line, "")
 
 
@@ -51,7 +50,6 @@ def secret(name: str, **entries: Any) -> Callable[[Any], Any]:
 
 
 def key_file() -> str:
-    """What a private key looks like, and is none."""
     return f"{PRIVATE_KEY}\n{base64.b64encode(bytes(48)).decode()}\n-----END {'PRIVATE'} KEY-----\n"
 
 

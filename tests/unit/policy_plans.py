@@ -101,13 +101,11 @@ Change = Callable[[Plan], Plan]
 
 
 def text_of(stack: str) -> str:
-    """The text of a stack file of OWN."""
     return "\n".join(["config:", *(f"  {section}" for section in OWN[stack])])
 
 
 @cache
 def own(stack: str, *, preview: bool = False) -> Plan:
-    """The plan of a stack of OWN. A `preview` is one before anything is made."""
     return planned(text_of(stack), stack, preview=preview)
 
 
@@ -132,7 +130,6 @@ OPTIONS = ("aws+", "azure+", "azure-closed", "vault+", "vault-unrecorded", "swar
 
 
 def plan(name: str) -> Plan:
-    """The plan of that name, of OWN or of OPTIONS."""
     return plan_of_options(name) if name in OPTIONS else own(name)
 
 
@@ -143,7 +140,6 @@ def shipped(stack: str, *, preview: bool = False) -> Plan:
 
 
 def planned(text: str, stack: str, *, preview: bool = False) -> Plan:
-    """The plan of any stack file."""
     with stood_in(text) as shown:
         return plan_of(deploy(StackFile.read(shown), stack, preview=preview), stack)
 
@@ -161,7 +157,6 @@ def stood_in(text: str) -> Iterator[str]:
 
 
 def _login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
-    """What an operator has made in the Swarm."""
     return Attached(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
 
 
@@ -182,7 +177,6 @@ def plan_of(deployed: Deployed, stack: str, environment: Environment | None = No
 
 
 def _chain(deployed: Deployed, name: str) -> str:
-    """The types of a resource and of what it lies in, as a URN has them."""
     one = deployed.resources[name]
     return f"{_chain(deployed, one.parent)}${one.type}" if one.parent else one.type
 
@@ -192,7 +186,6 @@ def _urn(stack: str, kind: str, name: str) -> str:
 
 
 def wire(entry: Any) -> Any:
-    """As the engine writes a property."""
     match entry:
         case dict():
             return {key: wire(inner) for key, inner in entry.items()}
@@ -202,7 +195,6 @@ def wire(entry: Any) -> Any:
 
 
 def events(plan: Plan) -> Iterator[str]:
-    """A preview of the plan, as the CLI streams it."""
     for one in plan.resources:
         new = {"urn": one.urn, "parent": one.parent or plan.urn, "inputs": wire(one.properties), "protect": one.protect}
         new["provider"] = f"urn:pulumi:s::p::pulumi:providers:x::{one.provider or 'default'}::{rpc.UNKNOWN}"
@@ -227,8 +219,6 @@ def changed(at: str, *path: str | int, to: Any) -> Change:
 
 
 def without(at: str) -> Change:
-    """Every resource of that name or type is gone."""
-
     def change(plan: Plan) -> Plan:
         _found(plan, at)
         return replace(plan, resources=tuple(one for one in plan.resources if at not in (one.name, one.type)))
@@ -259,7 +249,6 @@ def added(kind: str, properties: Mapping[str, Any], *, name: str = "added", prot
 
 
 def broken(plan: Plan, at: str, path: tuple[str | int, ...], value: Any) -> Plan:
-    """The plan with one property changed."""
     return changed(at, *path, to=value)(plan)
 
 
@@ -278,7 +267,6 @@ class Break:
 
 
 def named(rule: str) -> Rule:
-    """The rule of that name."""
     (found,) = (one for one in rules() if one.name == rule)
     return found
 
@@ -304,7 +292,6 @@ def holds(break_: Break) -> None:
 
 @cache
 def kept(name: str) -> dict[str, str]:
-    """The verdicts on the plan of that name."""
     return verdicts(plan(name))
 
 

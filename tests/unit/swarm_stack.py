@@ -46,7 +46,6 @@ def on_swarm(
     attached: Sequence[Attached] = (),
     **more: str,
 ) -> Deployed:
-    """A stack of it, whose service has `attached` now."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "attached", lambda _name: tuple(attached))
         patch.setattr(deployer, "ask_manager", lambda: None)
@@ -54,12 +53,10 @@ def on_swarm(
 
 
 def spec(deployed: Deployed, name: str) -> Any:
-    """What a service's containers are made of."""
     return deployed.resources[name].inputs["taskSpec"]["containerSpec"]
 
 
 def refusals(store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", **more: str) -> list[str]:
-    """What is wrong with such a stack file, each in one line."""
     with pytest.raises(ConfigurationError) as refused:
         file_on_swarm(store, server, broker, **more).parse(stack)
     return [" ".join(str(problem).split()) for problem in refused.value.problems]

@@ -23,7 +23,6 @@ OWNED = f"{{kind: owned, id: {UUID}, url: '{URL}'}}"
 
 
 def file(agent: str = "", **sections: str) -> StackFile:
-    """A stack file with a section agent, or without."""
     lines = {"store": "{kind: dotenv}", "server": "{kind: local}", "broker": "{kind: embedded}", **sections}
     lines |= {"agent": agent} if agent else {}
     return StackFile.read("\n".join(["config:", *(f"  {name}: {text}" for name, text in lines.items())]))

@@ -196,7 +196,6 @@ def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A dotenv stack whose broker nobody started."""
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 

@@ -40,13 +40,11 @@ def prod() -> Deployed:
 
 @pytest.fixture
 def everything() -> Deployed:
-    """With every option that adds something."""
     return with_every_option()
 
 
 @pytest.fixture
 def trial() -> Deployed:
-    """A stack that lives for a day."""
     return on_aws(stack="dev-trial")
 
 
@@ -342,7 +340,6 @@ class Service:
         self.begins()
 
     def begins(self) -> None:
-        """A new deployment, whoever asked for it."""
         self.primary["status"] = "ACTIVE"
         self.deployments.insert(0, {"status": "PRIMARY", "createdAt": self.now, "rolloutState": "IN_PROGRESS"})
 
@@ -361,7 +358,6 @@ def told(*times: datetime) -> dict[str, Any]:
 
 
 def again(service: Service, *times: datetime) -> set[str]:
-    """Which messages come again, by Lambda's partial response."""
     return {one["itemIdentifier"] for one in deploy_again.handle(told(*times), None, service)["batchItemFailures"]}
 
 

@@ -58,14 +58,12 @@ def synced(deployed: Deployed) -> dict[str, Any]:
 
 
 def mounted(deployed: Deployed) -> list[Any]:
-    """The Secrets that the server's pods find their files in."""
     spec = inputs(deployed, "deployment")["spec"]["template"]["spec"]
     (volume,) = [one for one in spec["volumes"] if one["name"] == "secrets"]
     return [source["secret"] for source in volume["projected"]["sources"]]
 
 
 def entry(deployed: Deployed) -> Any:
-    """What an MCP client is given."""
     return json.loads(inputs(deployed, "server-files")["files"]["config/mcp.json"])["mcpServers"]["coreflux"]
 
 

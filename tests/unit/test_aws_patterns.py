@@ -38,7 +38,6 @@ def user(name: str = "mallory") -> Event:
 
 
 def denied(asked: str | None, message: str, who: Event | None = None, **changes: Any) -> Event:
-    """CloudTrail may leave the request out of a denied one."""
     return event(who or user(), asked, errorCode="AccessDeniedException", errorMessage=message, **changes)
 
 
@@ -50,12 +49,10 @@ def refusal(secret: str) -> str:
 
 
 def written(name: str, asked: Any = MQTT, **changes: Any) -> Event:
-    """A request of Secrets Manager that changes something."""
     return event(user("deployer"), asked, eventName=name, readOnly=False, **changes)
 
 
 def of_key(name: str, key: str = KEY, **more: Any) -> Event:
-    """A request of KMS."""
     parameters = {"keyId": key, **more}
     return event(user(), parameters, eventName=name, eventSource="kms.amazonaws.com", readOnly=False)
 
@@ -65,7 +62,6 @@ def of_trail(name: str, **more: Any) -> Event:
 
 
 def of(service: str, name: str, /, **parameters: Any) -> Event:
-    """A request of another service, which changes something."""
     source = f"{service}.amazonaws.com"
     return event(session("deployer"), parameters, eventName=name, eventSource=source, readOnly=False)
 
@@ -195,7 +191,6 @@ def test_patterns_are_no_longer_than_aws_takes() -> None:
 
 
 def _counted(event: Event) -> set[str]:
-    """For which alarms."""
     return {
         one.inputs["metricTransformation"]["name"].removeprefix("coreflux-mcp-prod-")
         for one in watched().of_type(FILTER)

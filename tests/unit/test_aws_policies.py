@@ -58,13 +58,11 @@ def arn(secret: str, region: str = "eu-central-1") -> str:
 
 
 def rotated_by(secret: str) -> dict[str, str]:
-    """What Secrets Manager says of a secret whose rotation is on."""
     function = f"arn:aws:lambda:eu-central-1:123456789012:function:coreflux-mcp-prod-rotate-{secret}"
     return {"secretsmanager:resource/AllowRotationLambdaArn": function}
 
 
 def own(deployed: Deployed, principal: str) -> list[Any]:
-    """A principal's own statements."""
     name = principal.partition("/")[2]
     return roles(deployed).get(name, ANYTHING)
 

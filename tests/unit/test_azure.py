@@ -43,7 +43,6 @@ KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pod
 
 @pytest.fixture(params=KINDS)
 def deployed(request: pytest.FixtureRequest) -> Deployed:
-    """Each kind of stack."""
     return KINDS[request.param]()
 
 
@@ -195,7 +194,6 @@ OF_SERVER = ("mqtt", "agent-key", "http-token")
 
 
 def reads(deployed: Deployed, principal: str) -> set[str]:
-    """Secrets that are read by somebody who does not write them."""
     return {
         one["scope"].rpartition("/secrets/")[2]
         for one in assignments(deployed)

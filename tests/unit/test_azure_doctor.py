@@ -80,7 +80,6 @@ class Played:
 
 @pytest.fixture(autouse=True)
 def without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What repairs is another test's."""
     monkeypatch.setattr(examining, "ticks", lambda _session: None)
 
 

@@ -100,13 +100,11 @@ def event(
     secret_id: str = "",
     vault: str = VAULT,
 ) -> Row:
-    """What a vault logs of one request, before it is a row of either table."""
     uri = f"https://coreflux-prod-0.vault.azure.net{path}" if path else ""
     return {"operation": operation, "who": who, "status": status, "uri": uri, "id": secret_id, "vault": vault}
 
 
 def expiry(kind: str, secret: str) -> Row:
-    """What Key Vault itself logs of a version: nobody asked, so there is no path."""
     where = f"https://coreflux-prod-0.vault.azure.net/secrets/{secret}/0123456789abcdef"
     return event(f"Secret{kind}EventGridNotification", "", path="", secret_id=where)
 
@@ -151,7 +149,6 @@ _TYPES = {
 
 
 def kept(columns: Table) -> list[str]:
-    """DuckDB does not tell clientIP_s and clientIp_s apart."""
     return list({name.lower(): name for name in columns}.values())
 
 
@@ -196,7 +193,6 @@ def as_decided(query: str, layout: Mapping[str, Table]) -> str:
 
 
 def told_by(query: str, form: str, *events: Row) -> set[tuple[str, str]]:
-    """Who, where that is said, and which secret `query` tells of."""
     table, row_of = AS_ROWS[form]
     rows = found(QUERIES[query], {table: [row_of(one) for one in events]})
     return {(row.get("Who", ""), row["Secret"]) for row in rows}

@@ -117,7 +117,6 @@ def test_a_stack_made_anew_while_a_deleted_vault_holds_its_name_has_another() ->
 
 @pytest.fixture(scope="module")
 def private() -> Deployed:
-    """Whose vault and lease are reached by private endpoints alone."""
     return on_azure(f', subnet: "{SUBNET}", network: {{private_endpoint: {ENDPOINT}}}')
 
 

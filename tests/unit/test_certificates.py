@@ -111,7 +111,6 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 def fields(own: Holder | str, *chain: Holder, key: str | None = None, ca: str = ROOT.pem) -> dict[str, str]:
-    """A value of client-cert."""
     text = own if isinstance(own, str) else own.pem
     other = "" if isinstance(own, str) else private_pem(own.key)
     return {"ca.crt": ca, "client.crt": text + "".join(one.pem for one in chain), "client.key": key or other}
@@ -139,7 +138,6 @@ def encrypted() -> str:
 
 
 def with_extension(extension: x509.ExtensionType) -> Holder:
-    """One with an extension more, which may be nonsense."""
     key = new_key()
     builder = x509.CertificateBuilder(GOOD.certificate.subject, INTERMEDIATE.certificate.subject, key.public_key(), 5)
     builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).add_extension(extension, critical=False)
@@ -200,7 +198,6 @@ def test_a_good_one_has_no_flaw(good: dict[str, str]) -> None:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """Whose broker asks for no certificate: nobody is connected to."""
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 

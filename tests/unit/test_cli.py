@@ -26,7 +26,6 @@ from tests.real.stack import DEADLINE, Stack, make_stack
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A stack whose broker nobody started."""
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 

@@ -77,7 +77,6 @@ def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) 
 
 
 def view(folder: Path, *documents: Any, **asked: Any) -> View:
-    """Each document is a line."""
     file = folder / "trail.json"
     file.write_text("\n".join(json.dumps(each) for each in documents))
     return audit(MANIFEST, [str(file)], **asked)

@@ -13,7 +13,6 @@ from tests.unit.policy_plans import broken, own, unprotected
 
 
 def made(*plans: Plan, at: str = "", commit: str = "") -> str:
-    """The page of these plans."""
     told = [(plan, judge(plan)) for plan in plans or (own("dev"),)]
     return page(evidence(told, source="mocks", at=at, commit=commit, tools={}))
 

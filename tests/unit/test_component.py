@@ -26,7 +26,6 @@ DEV: dict[str, Any] = {"store": {"kind": "dotenv"}, "server": {"kind": "local"},
 
 
 def sections_of(text: str) -> dict[str, Any]:
-    """The sections of a stack file, as a program says them."""
     return {key.removeprefix(f"{PROJECT}:"): entry for key, entry in yaml.safe_load(text)["config"].items()}
 
 
@@ -82,7 +81,6 @@ def test_a_stack_file_and_a_component_that_says_the_same_make_the_same(stack: st
 
 
 def refused(sections: Mapping[str, Any], stack: str = "dev") -> tuple[str, list[str]]:
-    """How it begins, and each error in one line. Nothing was registered."""
     into = Deployed()
     with pytest.raises(ConfigurationError) as error:
         below_a_component(sections, stack, into=into)

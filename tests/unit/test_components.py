@@ -40,7 +40,6 @@ def outside(
     declared: str = "{}",
     root: str = "/etc/coreflux-mcp",
 ) -> Deployed:
-    """A stack of a folder and a broker that somebody runs."""
     text = OUTSIDE.format(root=root, deliver=deliver, broker=broker, secrets=declared)
     return deployed(text, stack)
 
@@ -70,7 +69,6 @@ def lines_of(deployed: Deployed) -> dict[str, str]:
 
 
 def delivered(deployed: Deployed) -> set[str]:
-    """Variables of config/.env that the rotator writes."""
     store = store_of(deployed)
     places = [*store.variables.values(), *store.file_variables.values()]
     return {name for fields in places for name in fields.values()}

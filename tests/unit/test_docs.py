@@ -46,7 +46,6 @@ def commands(page: Path, program: str) -> Iterator[list[str]]:
 
 
 def slugs(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
     return {as_github_does(heading, "-") for heading in headings}
 

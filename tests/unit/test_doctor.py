@@ -32,14 +32,12 @@ HOUR = 3600
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """In the broker's place: it takes connections, and nobody here says more."""
     with socket.create_server(("localhost", 0)) as listening:
         yield listening
 
 
 @pytest.fixture
 def stack(tmp_path: Path, listener: socket.socket) -> Stack:
-    """A stack with one value."""
     port = listener.getsockname()[1]
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=port, protocol=MqttProtocol.V5, tls=True)
     made = make_stack(tmp_path / "store", broker)
@@ -86,7 +84,6 @@ def test_a_broker_that_takes_no_connection_is_told_with_what_helps(stack: Stack,
 
 
 def _begin_put(stack: Stack) -> None:
-    """A `put` that was killed before it published."""
     version = Version(id="v9", stage=Stage.PENDING, created=stack.clock())
     stack.session().store.add("agent-key", version, Value({"api-key": "of-a-put-that-was-killed"}))
 

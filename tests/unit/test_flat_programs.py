@@ -58,7 +58,6 @@ def custom(deployed: Deployed) -> dict[str, Registered]:
 
 
 def told(one: Registered) -> tuple[object, ...]:
-    """All that the engine is told of a resource but its parent."""
     inputs = {key: opened(value) for key, value in one.inputs.items() if key != "__provider"}
     return one.type, inputs, one.provider, one.protected, one.kept, one.ignored, one.secret_inputs
 

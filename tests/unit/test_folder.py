@@ -30,13 +30,11 @@ def props(root: Path, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A place for a folder that is not there yet."""
     return tmp_path / "store"
 
 
 @pytest.fixture
 def made(root: Path) -> dict[str, Any]:
-    """A folder that was just made: what the state has of it."""
     return dict(PROVIDER.create(props(root)).outs or {})
 
 
@@ -254,7 +252,6 @@ def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None
 
 
 def store_of(root: Path, stack: str) -> dict[str, Any]:
-    """What `stack` says of its store's folder, with the manifest in it."""
     return props(root, stack=stack, files={"config/secretops.json": json.dumps({"stack": stack})})
 
 

@@ -38,7 +38,6 @@ def answering(status: int, body: bytes) -> Iterator[tuple[str, int]]:
 
 
 def standing(*waiting: str) -> bytes:
-    """As the launcher's /readyz says it (secretops.launcher.http)."""
     return json.dumps({"ready": False, "waiting_for": list(waiting), "broker": "not connected"}).encode()
 
 

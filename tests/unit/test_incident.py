@@ -20,7 +20,6 @@ BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A stack whose broker nobody started."""
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 

@@ -58,7 +58,6 @@ def test_contexts_whose_names_yaml_takes_for_numbers_are_listed_with_the_others(
 
 @pytest.fixture
 def admin(tmp_path: Path) -> Path:
-    """The kubeconfig of an API server that is not there."""
     make_keys(tmp_path)
     return kubeconfig_of(tmp_path, 1, "admin", groups=("system:masters",))
 

@@ -72,12 +72,10 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def staging(ca: Path) -> Deployed:
-    """A stack with no more than it needs."""
     return on_kubernetes(broker=f", ca_file: {ca}", host="staging-mqtt.example.com")
 
 
 def only(deployed: Deployed, kind: str, name: str) -> Any:
-    """The inputs of the object of that kind and name in the cluster."""
     (found,) = [
         each.inputs
         for each in objects(deployed)
@@ -119,7 +117,6 @@ def store_of(manifest: Manifest) -> KubernetesStore:
 
 
 def walk(entry: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every entry, at any depth, with the keys that lead to it."""
     yield path, entry
     inner = entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
     for key, below in inner:

@@ -75,7 +75,6 @@ OBJECTS = [
 
 @cache
 def published(kind: str) -> dict[str, Any]:
-    """The custom resource definition of `kind`."""
     module, path = PUBLISHED[kind]
     around = ROOT / "tools/kubernetes"
     found: dict[str, Any] = yaml.safe_load((module_folder(find_go(around), around, module) / path).read_text())

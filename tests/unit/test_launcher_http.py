@@ -482,7 +482,6 @@ async def _answer() -> str:
 
 
 def known(calls: CallsUnderWay, handler: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
-    """`handler` as a server has it that is watched."""
     handlers: dict[str, Any] = {"call": handler}
     calls.watch(cast(Any, SimpleNamespace(_mcp_server=SimpleNamespace(request_handlers=handlers))))
     watched: Callable[[], Awaitable[str]] = handlers["call"]

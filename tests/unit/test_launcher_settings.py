@@ -160,7 +160,6 @@ def test_an_agent_key_that_is_not_there_yet_does_not_keep_the_server(tmp_path: P
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without the server: nothing named, an empty cache."""
     monkeypatch.delenv("COREFLUX_SERVER_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

@@ -90,7 +90,6 @@ Row = Callable[..., dict[str, Any]]
 
 
 def view(folder: Path, *documents: Any, **asked: Any) -> View:
-    """Each document is a line."""
     file = folder / "rows.json"
     file.write_text("\n".join(json.dumps(each) for each in documents))
     return audit(MANIFEST, [str(file)], **asked)

@@ -48,7 +48,6 @@ class Folder:
 
     @property
     def has_begun(self) -> bool:
-        """Whether set-up was called."""
         asked = self.path / "asked"
         return asked.exists() and "tools/setup.py" in asked.read_text()
 

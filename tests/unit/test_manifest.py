@@ -122,7 +122,6 @@ def stack(tmp_path: Path) -> Stack:
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Iterator[None]:
-    """A folder beside the store's, which is afterwards as it was."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "file").write_text("canary")

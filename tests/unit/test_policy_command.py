@@ -28,7 +28,6 @@ def kept(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def torn(tmp_path: Path) -> Path:
-    """With a rule broken."""
     path = tmp_path / "torn.json"
     path.write_text("\n".join(events(broken(shipped("staging"), "", BROKER, False))))
     return path

@@ -45,7 +45,6 @@ def prod() -> Deployed:
 
 @pytest.fixture(params=ROLES)
 def role(request: pytest.FixtureRequest) -> list[Any]:
-    """The statements of one of the two."""
     return ROLES[request.param]
 
 

@@ -49,7 +49,6 @@ def on_azure() -> Deployed:
 
 
 def manifest_of(deployed: Deployed) -> Manifest:
-    """What secretops is told."""
     return Manifest.model_validate(deployed.exports["secretops"])
 
 

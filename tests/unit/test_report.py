@@ -33,13 +33,11 @@ CANARY = "canary-of-this-test-only"
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A stack whose broker nobody started."""
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 
 def published(stack: Stack, name: str, value: dict[str, str], *, days_ago: float = 0) -> Version:
-    """A current version of `name`, as a rotation of that day would have left it."""
     then = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days_ago)
     session = stack.session()
     version = Version(id=f"v-{days_ago}", stage=Stage.PENDING, created=then)

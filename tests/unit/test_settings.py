@@ -45,19 +45,16 @@ def stack_file(**sections: str | None) -> StackFile:
 
 
 def problems(file: StackFile, stack: str = "dev") -> list[Problem]:
-    """The errors that it is refused with."""
     with pytest.raises(ConfigurationError) as caught:
         file.parse(stack)
     return caught.value.problems
 
 
 def broker(entry: str) -> str:
-    """The good file's broker with one more entry."""
     return f"{{kind: coreflux, host: mqtt.example.com, {entry}}}"
 
 
 def on_kubernetes(entry: str = "") -> dict[str, str]:
-    """The Kubernetes platform's two sections, the server's with more entries."""
     return {"store": "{kind: kubernetes}", "server": f'{{kind: kubernetes, image: "{IMAGE}"{entry}}}'}
 
 

@@ -25,7 +25,6 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prod(ca: Path) -> Deployed:
-    """A stack of production, and nothing more than it needs."""
     return on_swarm(broker=f', ca_file: "{ca}"')
 
 
@@ -89,7 +88,6 @@ def test_the_list_of_secrets_is_what_the_service_has_now(everything: Deployed) -
 
 @pytest.fixture
 def managed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A manager answers."""
     monkeypatch.setattr(deployer, "ask_manager", lambda: None)
 
 

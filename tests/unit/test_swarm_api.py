@@ -43,7 +43,6 @@ def api(*answers: tuple[int, Any] | Exception) -> tuple[Api, Played]:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that comes back is waited for, on a slow machine too."""
     monkeypatch.setattr(asking, "_LOOK_AGAIN", 0.01)
     monkeypatch.setattr(asking, "PATIENCE_SECONDS", 120.0)
 

@@ -22,7 +22,6 @@ READER = "arn:aws:iam::123456789012:user/coreflux-mcp-server"
 
 
 def login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
-    """As the Swarm has it."""
     return Attached(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
 
 

@@ -49,7 +49,6 @@ def tasks_of(place: InMemory, **more: Any) -> Tasks:
 
 
 def left(place: InMemory) -> list[str]:
-    """What commands are carried in and with."""
     kinds = place.engine.objects.values()
     return [one["Spec"]["Name"] for kind in kinds for one in kind.values() if TASK in (one["Spec"].get("Labels") or {})]
 

@@ -62,7 +62,6 @@ class Docker(Api):
 
     @property
     def number(self) -> int:
-        """The present answer's."""
         ends, end = [], 0.0
         for answer in self.answers[:-1]:
             ends.append(end := end + answer.seconds)

@@ -82,7 +82,6 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
 
 @pytest.fixture
 def stack(tmp_path: Path, broker: InMemoryBroker) -> Stack:
-    """Its first admin has been put, and each secret has a current version."""
     stack = make_stack(tmp_path / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
     stack.put("broker-admin", FIRST_ADMIN)
     stack.tick()

@@ -49,7 +49,6 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=KINDS)
 def deployed(request: pytest.FixtureRequest) -> Deployed:
-    """Each kind of stack."""
     made: Deployed = KINDS[request.param]()
     return made
 
@@ -152,7 +151,6 @@ def template(deployed: Deployed) -> Any:
 
 
 def asked(deployed: Deployed) -> dict[str, str]:
-    """The annotations, without what they all begin with."""
     found = template(deployed)["metadata"]["annotations"]
     return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
 

@@ -89,7 +89,6 @@ class Played(VaultServer):
         return check.look()
 
     def grant(self, who: str, path: str, *may: str) -> None:
-        """A rule more in the policy of that name."""
         capabilities = ", ".join(f'"{one}"' for one in may)
         self.texts[who] = self.texts.get(who, "") + f'\npath "{path}" {{ capabilities = [{capabilities}] }}'
 

@@ -8,6 +8,5 @@ from tools.standin.vault import identities
 
 
 def made_by_vault(token: str, resource: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Id and outputs of a resource called `resource` in the program."""
     resource_id, made = identities.identity(Asked(urn=resource, token=token, name=resource, inputs=inputs))
     return resource_id, {**made, **inputs}

@@ -144,7 +144,6 @@ class Judge:
                 self._fail(f"{name} is past its cadence and its patience, or its end, and nobody is told")
 
     def look_at_the_end(self) -> None:
-        """After quiet days."""
         for what in self._orphans():
             self._fail(what)
         text = "\n".join([*map(str, self._world.journal.entries), *self._told])

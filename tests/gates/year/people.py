@@ -102,19 +102,16 @@ class People:
             self._later(Kind.TRUST, "", world.chance.choice((5, 10, HOUR, DAY)))
 
     def stir(self) -> None:
-        """Something has changed: who waits for that tries again."""
         for server in self.servers:
             if server.waits:
                 server.waits = False
                 self._world.expect(Event(self._world.minute + 1, Kind.SERVER_LOOKS, server.name))
 
     def hear(self, secret: str, error: Exception | None) -> None:
-        """What a tick tells of a secret. A person does what it says."""
         if isinstance(error, UserTakenError) and (Kind.ROTATE_NOW, secret) not in self._waits:
             self._later(Kind.ROTATE_NOW, secret, self._world.chance.choice((10, 5 * HOUR)))
 
     def _patience(self) -> int:
-        """Most servers look well within the grace."""
         chance, grace = self._world.chance, self._world.plan.grace
         return chance.randrange(1, max(2, grace // 2)) if chance.random() < 0.9 else grace + chance.randrange(2 * DAY)
 
@@ -146,7 +143,6 @@ class People:
         )
 
     def _put(self, event: Event, name: str, fields: dict[str, str]) -> None:
-        """What could not be put is tried again, with the same value."""
         if self._world.command(f"put {name}", lambda session: put(session, name, Value(fields))) is None:
             self._world.expect(Event(self._world.minute + HOUR, event.kind, fields.get("username", "")))
 

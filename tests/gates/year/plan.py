@@ -79,7 +79,6 @@ class Plan:
 
     @property
     def random(self) -> Random:
-        """Chance of what follows from what is done: delays of servers and people."""
         return Random(f"{self.seed} people")  # noqa: S311 - chance, no secret
 
 

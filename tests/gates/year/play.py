@@ -37,7 +37,6 @@ class Played:
 
 
 def played(seed: int) -> Played:
-    """Play the year of a seed, whatever comes of it."""
     try:
         world = play(drawn(seed))
     except Violation as error:

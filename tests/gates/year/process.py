@@ -91,6 +91,5 @@ def minutes_at(moment: datetime) -> int:
 
 
 def summary(outcome: Outcome) -> str:
-    """What does not change by the mere time that it is told at."""
     error = type(outcome.error).__name__ if outcome.error else ""
     return " ".join([outcome.exit_code.name, error, *outcome.reasons]).strip()

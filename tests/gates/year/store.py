@@ -146,7 +146,6 @@ class StandInStore:
         self._load("confirm")
 
     def _load(self, what: str) -> Kept:
-        """What a write begins from. Refused to whoever was followed."""
         kept = self._medium.load(what)
         if self._holds and (kept.holder is None or kept.holder.token != self.token):
             raise lost_to(kept.holder.told if kept.holder else "somebody")
@@ -182,7 +181,6 @@ def _value(kept: Kept, secret: str, version: str) -> Value:
 
 
 def _with(kept: Kept, secret: str, versions: Versions, values: Mapping[str, dict[str, str]] | None = None) -> Kept:
-    """With the versions of a secret, and the values of those that live."""
     all_values = kept.values.get(secret, {}) if values is None else values
     living = {one.id: all_values[one.id] for one in versions.living}
     return replace(kept, versions={**kept.versions, secret: versions}, values={**kept.values, secret: living})

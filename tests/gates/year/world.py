@@ -68,7 +68,6 @@ class World:
     # Time
 
     def clock(self) -> datetime:
-        """The rotator's."""
         return self.at(self.minute)
 
     def at(self, minute: int) -> datetime:
@@ -306,7 +305,6 @@ class World:
         self._seen[token] = self.minute
 
     def _lives(self, token: str) -> bool:
-        """By the time of whoever watches, and no clock of the holder's."""
         ends = self._seen.get(token, self.minute) + LEASE_MINUTES
         if self.minute < ends:
             self._until.add(ends)

@@ -86,7 +86,6 @@ def _client() -> mqtt.Client:
 
 @mcp.tool()
 async def environment() -> str:
-    """What a child process would inherit; upstream has no such tool."""
     return "\n".join(f"{name}={text}" for name, text in os.environ.items())
 
 
