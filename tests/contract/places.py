@@ -1,8 +1,7 @@
 """Where each store's versions and deliveries lie in a test: how to open it, look into it, spoil it and kill it.
 
 The folder, the API server, OpenBao and the kills are real. AWS and Azure are not: moto stands in for the one,
-tools/key_vault and Azurite for the other. A new store is one more `Place` and its row.
-"""
+tools/key_vault and Azurite for the other. A new store is one more `Place` and its row."""
 
 from __future__ import annotations
 
@@ -503,14 +502,7 @@ ROWS = [
             Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it",
         },
     ),
-    Row(
-        "kubernetes",
-        Namespace,
-        Namespace.fresh,
-        moments=6,
-        starts_something=True,
-        gaps=_OF_A_CLUSTER,
-    ),
+    Row("kubernetes", Namespace, Namespace.fresh, moments=6, starts_something=True, gaps=_OF_A_CLUSTER),
     Row(
         "kubernetes, in memory",
         *_in_memory("memory_cluster", "lightkube"),
@@ -534,9 +526,7 @@ ROWS = [
         InVault.fresh,
         moments=4,
         starts_something=True,
-        gaps={
-            Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request",
-        },
+        gaps={Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request"},
         let_follow=_ended_by_azure,
     ),
     Row(
@@ -545,19 +535,9 @@ ROWS = [
         InMount.fresh,
         moments=8,
         starts_something=True,
-        gaps={
-            Feature.ONE_RECORD_AN_ACCESS: "the server's audit devices are the trail: two lines a request",
-        },
+        gaps={Feature.ONE_RECORD_AN_ACCESS: "the server's audit devices are the trail: two lines a request"},
     ),
-    Row(
-        "swarm",
-        InSwarm,
-        InSwarm.fresh,
-        moments=6,
-        examples=8,
-        starts_something=True,
-        gaps=_OF_A_SWARM,
-    ),
+    Row("swarm", InSwarm, InSwarm.fresh, moments=6, examples=8, starts_something=True, gaps=_OF_A_SWARM),
     Row(
         "swarm, in memory",
         *_in_memory("memory_swarm", "docker"),

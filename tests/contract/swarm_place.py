@@ -1,7 +1,6 @@
 """The Swarm store's place: one service of a real Swarm, whose containers' files are what readers find.
 
-A value is read as in production, by a task that has it attached: there is no other way to one.
-"""
+A value is read as in production, by a task that has it attached: there is no other way to one."""
 
 from __future__ import annotations
 
@@ -115,12 +114,7 @@ class InSwarm:
         image: str = BASE,
     ) -> None:
         """`monitor`: seconds in which a new task that ends takes the service back."""
-        update = {
-            "Parallelism": 1,
-            "Order": "start-first",
-            "FailureAction": "rollback",
-            "Monitor": int(monitor * 1e9),
-        }
+        update = {"Parallelism": 1, "Order": "start-first", "FailureAction": "rollback", "Monitor": int(monitor * 1e9)}
         container = {"Image": image, "Command": list(command), "StopSignal": "SIGKILL"}
         self.api.create(
             "services",

@@ -68,9 +68,7 @@ def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> N
         stack.step("createSecret", token)
 
 
-def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(
-    stack: AwsStack,
-) -> None:
+def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(stack: AwsStack) -> None:
     given = new_password()
     stack.put("agent-key", {"api-key": given})
     token = stack.begin("agent-key")

@@ -1,7 +1,6 @@
 """`secretops compromise` as an operator types it, on each store that this machine has, over a real broker.
 
-Whether the old credential still works is asked by logins that are not secretops' own.
-"""
+Whether the old credential still works is asked by logins that are not secretops' own."""
 
 import functools
 import json

@@ -1,7 +1,6 @@
 """`secretops doctor` on a folder and a real broker: what it finds, what it mends when told to, and what it never does.
 
-Without a broker it is looked at in tests/unit/test_doctor.py.
-"""
+Without a broker it is looked at in tests/unit/test_doctor.py."""
 
 import json
 import shutil

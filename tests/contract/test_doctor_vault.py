@@ -1,7 +1,6 @@
 """`secretops doctor` on a stack in a real OpenBao: what only a server shows. The rest: tests/unit/test_vault_doctor.
 
-Its broker is not there: no check of the store asks it.
-"""
+Its broker is not there: no check of the store asks it."""
 
 import os
 import threading

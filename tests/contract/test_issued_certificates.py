@@ -1,7 +1,6 @@
 """A client certificate that OpenBao signs and secretops renews, proven at a mosquitto that lets nobody in without one.
 
-Both are real, and whoever rotates has a role that may no more than the stack grants.
-"""
+Both are real, and whoever rotates has a role that may no more than the stack grants."""
 
 import signal
 from collections.abc import Iterator

@@ -25,13 +25,7 @@ from mcp.client.sse import sse_client
 from mcp.shared.exceptions import McpError
 
 from secretops.values import Value
-from tests.real.launched import (
-    DEADLINE,
-    RealBroker,
-    command,
-    environment,
-    let_in,
-)
+from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in
 from tests.real.mcp_client import http_session, tell
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness

@@ -74,10 +74,7 @@ class Stack:
             strict.create_secret(Name=f"{self.prefix}/{name}")
         self.client = Counting(strict)
         location = AwsStore(
-            account=ACCOUNT,
-            region=REGION,
-            secrets={name: f"{self.prefix}/{name}" for name in NAMES},
-            lease="none",
+            account=ACCOUNT, region=REGION, secrets={name: f"{self.prefix}/{name}" for name in NAMES}, lease="none"
         )
         self.store = SecretsManagerVersionStore(location, Api(REGION, lambda _region: cast(Any, strict)))
 

@@ -266,9 +266,7 @@ def test_one_secrets_failure_does_not_stop_the_others(stack: Stack) -> None:
     assert stack.log_in() == "Success"
 
 
-def test_tick_delivers_a_current_version_after_its_delivery_failed(
-    stack: Stack,
-) -> None:
+def test_tick_delivers_a_current_version_after_its_delivery_failed(stack: Stack) -> None:
     in_the_way = files.temporary(stack.env)
     in_the_way.mkdir()
     with pytest.raises(StoreError, match="secretops tick") as refused:

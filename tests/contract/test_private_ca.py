@@ -18,15 +18,7 @@ from secretops.errors import AttentionError
 from secretops.values import Value
 from tests.real.certified import Connecting, Given
 from tests.real.mosquitto import Mosquitto
-from tests.real.own_ca import (
-    AUTHORITY,
-    CERTIFICATE,
-    NAME,
-    Certified,
-    begun,
-    make_certified,
-    trusting_broker,
-)
+from tests.real.own_ca import AUTHORITY, CERTIFICATE, NAME, Certified, begun, make_certified, trusting_broker
 from tests.unit.signing import CLIENT, DAY, Holder, made
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

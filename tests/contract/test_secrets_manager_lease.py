@@ -1,7 +1,6 @@
 """The AWS store's lease. moto stands in for AWS, and a strict client for those of its rules that moto lacks.
 
-What every store's lease does is in test_stores.py; how it fences the store is in test_secrets_manager_store.py.
-"""
+What every store's lease does is in test_stores.py; how it fences the store is in test_secrets_manager_store.py."""
 
 import contextlib
 import threading
@@ -199,9 +198,7 @@ def test_who_gives_back_late_does_not_give_back_the_followers_lease(place: Accou
             second.confirm()
 
 
-def test_awscurrent_that_was_moved_by_hand_is_waited_for(
-    place: Account,
-) -> None:
+def test_awscurrent_that_was_moved_by_hand_is_waited_for(place: Account) -> None:
     used(place)
     place.client.put_secret_value(SecretId=place.location.lease, SecretString='{"by": "hand"}')
     timing = Timing(duration=0.4, renew=3600, look=0.05)

@@ -1,7 +1,6 @@
 """What only the AWS store does. moto stands in for AWS, and a strict client for those of its rules that moto lacks.
 
-What every store does is in test_stores.py.
-"""
+What every store does is in test_stores.py."""
 
 import contextlib
 import functools
@@ -44,8 +43,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 def meddle() -> Iterator[Callable[..., None]]:
     """Let somebody do something, once, just before the next request that writes; `later`: so many moments after that.
 
-    A moment is before or after a request that writes; one that changes nothing has only the first.
-    """
+    A moment is before or after a request that writes; one that changes nothing has only the first."""
 
     def once(deed: Callable[[], object], later: int = 0) -> None:
         left = later
@@ -136,9 +134,7 @@ def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_ov
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
 
 
-def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(
-    place: Account,
-) -> None:
+def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(place: Account) -> None:
     for number in (1, 2):
         publish(place, token(number))
     place.open().mark("it", token(1), retired=NOW)
@@ -308,8 +304,7 @@ def followed(place: Account, name: str) -> None:
 class Stalled:
     """A client whose next answer with a value is long in coming: the SDK asks again and again, for minutes.
 
-    Meanwhile somebody follows: nothing renews here.
-    """
+    Meanwhile somebody follows: nothing renews here."""
 
     def __init__(self, place: Account, timing: Timing) -> None:
         self._place, self._timing, self.stalls = place, timing, False

@@ -28,9 +28,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> InSwarm:
     return InSwarm(InSwarm.fresh(request, tmp_path))
 
 
-def test_readers_keep_the_working_version_when_an_update_rolls_back(
-    place: InSwarm,
-) -> None:
+def test_readers_keep_the_working_version_when_an_update_rolls_back(place: InSwarm) -> None:
     place.remove_service()
     place.make_service(command=("sh", "-c", FAILS), monitor=6)
     place.settled()

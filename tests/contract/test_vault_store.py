@@ -1,7 +1,6 @@
 """What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there.
 
-What every store does is in test_stores.py.
-"""
+What every store does is in test_stores.py."""
 
 from __future__ import annotations
 

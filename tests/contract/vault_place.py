@@ -77,10 +77,7 @@ class InMount:
 
         place = self.location
         server = Server(place.address, place.namespace, place.ca_file)
-        environment = {
-            "VAULT_ADDR": place.address,
-            "VAULT_TOKEN": self.facts["token"] if token is None else token,
-        }
+        environment = {"VAULT_ADDR": place.address, "VAULT_TOKEN": self.facts["token"] if token is None else token}
         return Api(server, place.mount, Login(server, environment=environment))
 
     def open(

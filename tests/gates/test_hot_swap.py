@@ -56,10 +56,7 @@ def test_no_call_fails_when_the_launcher_polls_a_clouds_store(served: ServedByLa
 
 @pytest.mark.parametrize(
     ("served", "launchers", "rotations"),
-    [
-        ("vault", 1, 1),
-        *(pytest.param(store, 3, 10, marks=pytest.mark.slow) for store in ("aws", "azure", "vault")),
-    ],
+    [("vault", 1, 1), *(pytest.param(store, 3, 10, marks=pytest.mark.slow) for store in ("aws", "azure", "vault"))],
     indirect=["served"],
 )
 def test_hinted_version_is_in_use_before_any_poll(

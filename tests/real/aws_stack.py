@@ -1,7 +1,6 @@
 """A stack in Secrets Manager (a stand-in, tests/real/strict_secrets_manager) over a real broker.
 
-Secrets Manager's part of a rotation is played here: moto calls no function without docker.
-"""
+Secrets Manager's part of a rotation is played here: moto calls no function without docker."""
 
 import json
 import re
@@ -177,11 +176,6 @@ def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> 
     for name in (*names.values(), store.lease):
         aws.secrets_manager.create_secret(Name=name)
     manifest = Manifest(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store=store,
-        broker=broker,
-        secrets=catalogue,
-        grace_seconds=30,
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30
     )
     return AwsStack(manifest, environment=aws.environment, reader=aws.environment, aws=aws, drops_pending=drops_pending)

@@ -2,8 +2,7 @@
 
 It runs in a process and a mount namespace of its own, on a disk in memory: it ends, with every container and every
 mount, when the test does, however that ends. It makes no network: containers have the machine's or none, unless its
-user gives it a network namespace, too (tests/real/swarm.py).
-"""
+user gives it a network namespace, too (tests/real/swarm.py)."""
 
 import contextlib
 import os
@@ -59,11 +58,7 @@ class Dockerd:
     def read(self, *arguments: str | Path) -> bytes:
         """The bytes that a command prints: an archive."""
         return subprocess.run(
-            [self.client, *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
+            [self.client, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, check=True
         ).stdout
 
     def copy(self, image: str, path: str) -> bytes:

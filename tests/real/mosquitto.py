@@ -1,7 +1,6 @@
 """Real mosquittos with dynamic security, and one with TLS for as long as the tests run. A pytest plugin.
 
-Its certificates, its admin and the admin's password are made at run time.
-"""
+Its certificates, its admin and the admin's password are made at run time."""
 
 import base64
 import datetime
@@ -46,8 +45,7 @@ of what others renew."""
 class Mosquitto:
     """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
 
-    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
-    """
+    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too."""
 
     folder: Path
     port: int

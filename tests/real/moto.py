@@ -1,8 +1,7 @@
 """A stand-in for AWS: moto's own server, on loopback, one for each test process that asks for it. A pytest plugin.
 
 It takes real boto3 clients, and keeps what is made in it in memory. What it gets wrong about Secrets Manager, and who
-mends that for the tests, is in tests/real/strict_secrets_manager.py. It proves nothing about IAM.
-"""
+mends that for the tests, is in tests/real/strict_secrets_manager.py. It proves nothing about IAM."""
 
 from __future__ import annotations
 
@@ -62,11 +61,7 @@ def _client(url: str, service: str, region: str) -> Any:
     import boto3
 
     return boto3.client(  # type: ignore[call-overload]
-        service,
-        region_name=region,
-        endpoint_url=url,
-        aws_access_key_id="standin",
-        aws_secret_access_key="standin",
+        service, region_name=region, endpoint_url=url, aws_access_key_id="standin", aws_secret_access_key="standin"
     )
 
 

@@ -1,7 +1,6 @@
 """A stack in a mount of a real OpenBao, over a real broker.
 
-Whoever rotates and the server have tokens and logins that may just what the stack grants them.
-"""
+Whoever rotates and the server have tokens and logins that may just what the stack grants them."""
 
 import json
 import secrets

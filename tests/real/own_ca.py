@@ -1,8 +1,7 @@
 """A stack whose client certificate its own CA signs, over a real mosquitto that lets nobody in without one.
 
 Its people are an operator, who gives the broker what `secretops trust` prints, a schedule, and readers, who find what
-the store has as current.
-"""
+the store has as current."""
 
 import contextlib
 import secrets

@@ -33,14 +33,14 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "tests/unit/test_policy_command.py calls the command on a preview": (
             "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview",
             "python -m policies",
-        ),
+        )
     },
     "docs/operations/agent-key.md": {
         "an agent answers there: tests/contract/test_agent_key.py calls the same operations on a server of ours": (
             "secretops put agent-",
             "secretops rotate agent-key",
             "secretops status",
-        ),
+        )
     },
     "docs/operations/aws.md": {
         AWS: (*ON_A_STACK, "aws ", "QUERY=$(pulumi stack output trail"),

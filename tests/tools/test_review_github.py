@@ -91,10 +91,7 @@ def test_a_comment_of_ours_far_down_is_found_and_anybody_elses_with_the_mark_is_
 
 @pytest.mark.parametrize(
     "other",
-    [
-        pull(4, sha="d" * 40),
-        pull(4) | {"head": {**pull(4)["head"], "repo": None}},
-    ],
+    [pull(4, sha="d" * 40), pull(4) | {"head": {**pull(4)["head"], "repo": None}}],
     ids=["moved on", "its fork is gone"],
 )
 def test_where_no_pull_request_is_at_the_commit_that_was_previewed_nothing_is_said(

@@ -1,7 +1,6 @@
 """The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, and deploys only with leave.
 
-That what the program declares passes is shown where the shipped stacks are previewed on it: tests/stacks.
-"""
+That what the program declares passes is shown where the shipped stacks are previewed on it: tests/stacks."""
 
 import json
 import os

@@ -2,8 +2,7 @@
 
 The events have the form of AWS' own examples (user guide of Secrets Manager, "CloudTrail entries" and "Match events";
 of KMS, "Logging"); that AWS writes them so is not proven here. Filter patterns are evaluated by a small evaluator
-(filter_pattern), event patterns by moto's.
-"""
+(filter_pattern), event patterns by moto's."""
 
 from typing import Any
 
@@ -97,7 +96,7 @@ COUNTED: dict[str, dict[str, Event]] = {
         "by the key": denied(arn(MQTT), "Access to KMS is not allowed"),
     },
     "deletion": {
-        "by ARN, at once": written("DeleteSecret", {"secretId": arn(MQTT), "forceDeleteWithoutRecovery": True}),
+        "by ARN, at once": written("DeleteSecret", {"secretId": arn(MQTT), "forceDeleteWithoutRecovery": True})
     },
     "policy-change": {
         "a policy": written("PutResourcePolicy", {"secretId": arn(MQTT), "resourcePolicy": "{}"}),
@@ -116,9 +115,7 @@ COUNTED: dict[str, dict[str, Event]] = {
         "who may take the operators'": iam("UpdateAssumeRolePolicy", roleName="secrets-operator"),
         "a key of an operator who is a user": iam("CreateAccessKey", userName="alice"),
     },
-    "function-change": {
-        "code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick"),
-    },
+    "function-change": {"code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick")},
     "role-use": {
         "by a function that is there": of("lambda", LAMBDA_SETTINGS, functionName="x", role=STACK_ROLE),
         "by a task, to start it": of("ecs", "RegisterTaskDefinition", executionRoleArn="coreflux-mcp-prod@task-start"),

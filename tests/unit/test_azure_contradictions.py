@@ -7,16 +7,7 @@ import pytest
 
 from secretops.entrypoints import lay_files
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
-from tests.unit.azure_stack import (
-    ENDPOINT,
-    ENDPOINTS,
-    ISSUER,
-    READER,
-    REGISTRY,
-    SUBNET,
-    file_on_azure,
-    refusals,
-)
+from tests.unit.azure_stack import ENDPOINT, ENDPOINTS, ISSUER, READER, REGISTRY, SUBNET, file_on_azure, refusals
 from tests.unit.harness import ca_file
 
 OTHER = TENANT

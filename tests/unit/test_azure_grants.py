@@ -1,21 +1,12 @@
 """Who may what in an Azure stack, decided by a small evaluator over the role assignments that the program really makes.
 
 It knows each role's actions as Azure lists them (tools/azure_roles.py), and that an assignment holds for its scope and
-all below. There are no deny assignments and no conditions: the program makes none.
-"""
+all below. There are no deny assignments and no conditions: the program makes none."""
 
 import pytest
 
 from tests.unit.azure_ids import group_id, object_id
-from tests.unit.azure_stack import (
-    GOLDEN,
-    OPERATOR,
-    assignments,
-    every_role,
-    production,
-    role_of,
-    with_every_option,
-)
+from tests.unit.azure_stack import GOLDEN, OPERATOR, assignments, every_role, production, role_of, with_every_option
 from tests.unit.harness import Deployed
 from tools.azure_roles import Action, allows, definitions
 

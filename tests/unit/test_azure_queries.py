@@ -2,8 +2,7 @@
 
 Neither is Log Analytics. Tables have columns that Azure Monitor's reference lists, and operations are those of Key
 Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy` union and column_ifexists, which
-duckdb-kql does not know, are decided beforehand as Kusto documents them.
-"""
+duckdb-kql does not know, are decided beforehand as Kusto documents them."""
 
 import json
 import re

@@ -35,11 +35,7 @@ def test_any_bytes_are_a_packet_or_malformed(first: bytes, rest: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"\0\4MQTT\5\2\0\0\0\0\0", ReturnCode.PROTOCOL),
-        (MQTT + b"\0\0\0\0\0", ReturnCode.CLIENT_ID),
-    ],
+    ("body", "code"), [(b"\0\4MQTT\5\2\0\0\0\0\0", ReturnCode.PROTOCOL), (MQTT + b"\0\0\0\0\0", ReturnCode.CLIENT_ID)]
 )
 def test_a_connect_is_refused_with_a_return_code(body: bytes, code: ReturnCode) -> None:
     with pytest.raises(RefusedConnectError) as refused:

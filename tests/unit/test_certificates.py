@@ -7,12 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from secretops.certificates import certificates_in, checked, new_key, private_pem, request_of
 from secretops.engine.decisions import Reason
@@ -270,11 +265,7 @@ def test_a_certificate_is_told_in_the_last_sixth_of_its_life_and_in_its_last_mon
 def test_it_is_told_apart_whether_it_ends_or_has_ended_or_has_not_begun() -> None:
     one = certificate(30)
     said = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
-    assert [found.reason for found in said.values() if found] == [
-        Reason.NEAR_EXPIRY,
-        Reason.EXPIRED,
-        Reason.DISTRUSTED,
-    ]
+    assert [found.reason for found in said.values() if found] == [Reason.NEAR_EXPIRY, Reason.EXPIRED, Reason.DISTRUSTED]
     assert [found.message.partition(" 2026")[0] for found in said.values() if found] == [
         "here: it expires",
         "here: it expired",

@@ -1,7 +1,6 @@
 """The command line as a script or a person meets it: exit codes, JSON, errors without a traceback.
 
-Most call `cli.main` in this process, with standard streams of their own; a few start the real one.
-"""
+Most call `cli.main` in this process, with standard streams of their own; a few start the real one."""
 
 import io
 import json
@@ -122,11 +121,7 @@ def test_a_value_as_an_argument_is_refused_and_not_repeated(stack: Stack) -> Non
     assert PLACEHOLDER not in done.stderr.decode()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [b"\x00\xff", b'{"project": "p"}', b"[" * 100_000],
-    ids=["binary", "half", "deep"],
-)
+@pytest.mark.parametrize("text", [b"\x00\xff", b'{"project": "p"}', b"[" * 100_000], ids=["binary", "half", "deep"])
 def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes) -> None:
     stack.file.write_bytes(text)
     for command in (["status"], ["tick", "--json"]):

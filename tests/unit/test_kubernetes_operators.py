@@ -1,6 +1,5 @@
 """cert-manager's and External Secrets' objects, against a real API server that has the definitions that both projects
-publish. Neither operator runs here.
-"""
+publish. Neither operator runs here."""
 
 import re
 from collections.abc import Iterable
@@ -11,11 +10,7 @@ import pytest
 import yaml
 
 from components import catalogue
-from components.kubernetes.operators import (
-    client_certificate,
-    secret_store,
-    synced_secret,
-)
+from components.kubernetes.operators import client_certificate, secret_store, synced_secret
 from components.kubernetes.sections import CertificateIssuer
 from components.naming import CERTIFICATE_FILES
 from secretops.manifest import Reader, Secret
@@ -24,10 +19,7 @@ from tools.gobuild import find_go, module_folder
 from tools.steps import ROOT
 
 PUBLISHED = {
-    "Certificate": (
-        "github.com/cert-manager/cert-manager@v1.21.2",
-        "deploy/crds/cert-manager.io_certificates.yaml",
-    ),
+    "Certificate": ("github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml"),
     "ExternalSecret": (
         "github.com/external-secrets/external-secrets@v1.3.2",
         "config/crds/bases/external-secrets.io_externalsecrets.yaml",

@@ -64,8 +64,7 @@ def test_an_address_says_whether_other_machines_reach_it(text: str, address: Add
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", ":8000", "127.0.0.1", "127.0.0.1:65536", "::1:8000", "mcp.example.com:8000", "http://127.0.0.1:80"],
+    "text", ["", ":8000", "127.0.0.1", "127.0.0.1:65536", "::1:8000", "mcp.example.com:8000", "http://127.0.0.1:80"]
 )
 def test_anything_else_to_listen_on_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match=r"127\.0\.0\.1:8000"):

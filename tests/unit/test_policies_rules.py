@@ -10,19 +10,7 @@ from policies.catalogue import rules
 from policies.rule import UNKNOWN, Environment
 from policies.vault.access import rights
 from tests.unit.policy_breaks import BREAKS
-from tests.unit.policy_plans import (
-    OPTIONS,
-    OWN,
-    Break,
-    added,
-    changed,
-    holds,
-    kept,
-    own,
-    plan,
-    verdicts,
-    without,
-)
+from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
 
 
 @pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.rule)

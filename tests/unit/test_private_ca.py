@@ -57,10 +57,7 @@ def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make:
     deployed = make()
     manifest = manifest_of(deployed)
     assert manifest.secret(CLIENT_CERT).issuer == PrivateCaIssuer(
-        secret=CLIENT_CA,
-        common_name=f"coreflux-mcp-{manifest.stack}",
-        seconds=30 * 86400,
-        ca_seconds=1825 * 86400,
+        secret=CLIENT_CA, common_name=f"coreflux-mcp-{manifest.stack}", seconds=30 * 86400, ca_seconds=1825 * 86400
     )
     assert manifest.secret(CLIENT_CA).fields == ("ca.crt", "ca.key")
     references = str(deployed.exports["references"])

@@ -1,8 +1,7 @@
 """What secretops wrote and reads again, when it lies there cut short, foreign, or with something else in one place.
 
 Each reader gives what it can rest on (texts are texts, times are aware), passes over what is not its own where it says
-so, or tells a person in words. Never another exception.
-"""
+so, or tells a person in words. Never another exception."""
 
 import dataclasses
 import json
@@ -150,19 +149,13 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
         ({"variables": ["MQTT_PASSWORD"], "files": ["secrets/x"]},),
         of_file(f"versions/mqtt/{NAMES}", lambda folder: dotenv(folder).forget("mqtt")),
     ),
-    "a journal": (
-        (ENTRY,),
-        of_file("journal.jsonl", last_of_a_journal),
-    ),
+    "a journal": ((ENTRY,), of_file("journal.jsonl", last_of_a_journal)),
     "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
     "a manifest": (
         (json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
         of_bytes(lambda text: manifests._parse(text, "it")),
     ),
-    "whose a folder is": (
-        ({"stack": "prod"},),
-        of_file("config/secretops.json", whose.stack_of),
-    ),
+    "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", whose.stack_of)),
     "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
     "a cloud's value": (
         ({"username": "a", "password": "b"},),

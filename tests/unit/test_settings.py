@@ -25,11 +25,7 @@ from tests.unit.harness import ca_file
 from tests.unit.stack_file import StackFile
 
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
-GOOD = {
-    "store": "{kind: dotenv}",
-    "server": "{kind: local}",
-    "broker": "{kind: coreflux, host: mqtt.example.com}",
-}
+GOOD = {"store": "{kind: dotenv}", "server": "{kind: local}", "broker": "{kind: coreflux, host: mqtt.example.com}"}
 OPERATOR = "arn:aws:iam::123456789012:role/secrets-operator"
 AWS_STORE = f"{{kind: aws, region: eu-central-1, account: '123456789012', operators: ['{OPERATOR}']}}"
 SUBNETS, GROUP = "subnet-0123456789abcdef0, subnet-0123456789abcdef1", "sg-0123456789abcdef0"
@@ -304,11 +300,7 @@ def test_a_broker_listens_on_8883_unless_the_file_says_another_port() -> None:
 
 @pytest.mark.parametrize(
     ("stack", "environment", "level"),
-    [
-        ("dev-alice", "development", "DEBUG"),
-        ("stage.eu", "staging", "INFO"),
-        ("plant-7", "production", "WARNING"),
-    ],
+    [("dev-alice", "development", "DEBUG"), ("stage.eu", "staging", "INFO"), ("plant-7", "production", "WARNING")],
 )
 def test_a_stacks_name_says_its_environment_and_the_strictest_if_it_says_nothing(
     stack: str, environment: str, level: str

@@ -1,7 +1,6 @@
 """The Vault platform under mocks: what the program asks the engine for. No server is asked anything here.
 
-The other test_vault_*.py each have a part of it; who may what is for test_vault_policies.py.
-"""
+The other test_vault_*.py each have a part of it; who may what is for test_vault_policies.py."""
 
 import base64
 import re

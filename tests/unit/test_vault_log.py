@@ -1,7 +1,6 @@
 """`secretops audit` over what an audit device of Vault writes: whose read it was, of which path, whether they got it.
 
-The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads.
-"""
+The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads."""
 
 import gzip
 import json
@@ -132,14 +131,7 @@ def test_a_login_is_matched_to_the_role_and_the_mount_that_it_is_of(
     assert (row.reader, row.declared, row.alarming) == (reader, declared, not declared)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"{MOUNT}/data/another",
-        f"{MOUNT}-2/data/mqtt",
-        f"sys/mounts/{MOUNT}",
-    ],
-)
+@pytest.mark.parametrize("path", [f"{MOUNT}/data/another", f"{MOUNT}-2/data/mqtt", f"sys/mounts/{MOUNT}"])
 def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path: str, tmp_path: Path) -> None:
     assert view(tmp_path, entry(token("root", "root"), path=path)).rows == []
 
