@@ -181,11 +181,9 @@ def _of_role(trust: Sequence[Any], own: Sequence[Any]) -> Iterator[str]:
         yield f"  taken by {_principal(statement['Principal'])} ({', '.join(listed(statement['Action']))})"
         yield from _conditions(statement)
     for statement in own:
-        actions = listed(statement["Action"])
         if statement["Effect"] == "Deny":
             yield "  never:"
-        yield f"  {', '.join(actions)}"
-        yield from (f"    on {resource}" for resource in listed(statement["Resource"]))
+        yield from _actions("  ", statement, listed(statement["Resource"]))
         yield from _conditions(statement)
 
 
@@ -193,9 +191,14 @@ def _guarding(found: Sequence[Any]) -> Iterator[str]:
     for statement in found:
         said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
         yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
-        yield f"    {', '.join(listed(statement['Action']))}"
-        yield from (f"    on {place}" for place in listed(statement["Resource"]) if place != "*")
+        yield from _actions("    ", statement, [place for place in listed(statement["Resource"]) if place != "*"])
         yield from _conditions(statement)
+
+
+def _actions(indent: str, statement: Any, places: Sequence[str]) -> Iterator[str]:
+    first = "".join(f" on {place}" for place in places[:1])
+    yield f"{indent}{', '.join(listed(statement['Action']))}{first}"
+    yield from (f"    on {place}" for place in places[1:])
 
 
 def _principal(principal: Any) -> str:
