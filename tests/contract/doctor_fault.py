@@ -24,10 +24,8 @@ class Fault(Generic[Place]):
     """One thing that is not as it should be."""
 
     plant: Callable[[Place], object]
-    check: str
-    """The one that finds it."""
-    words: tuple[str, ...]
-    """Of what it says."""
+    check: str  # The one that finds it.
+    words: tuple[str, ...]  # Of what it says.
     mended: str = ""
     """How the words of the repair begin that makes the check well again; empty where only a person, or Pulumi, can."""
 

@@ -104,13 +104,10 @@ class Row:
 
     name: str
     at: Callable[[str], Place]
-    fresh: Callable[[pytest.FixtureRequest, Path], str]
-    """The address of an unused place; the folder is the test's own."""
-    moments: int = 10
-    """How many a publish has at least: fewer seen means that some are missed."""
+    fresh: Callable[[pytest.FixtureRequest, Path], str]  # The address of an unused place; the folder is the test's own.
+    moments: int = 10  # How many a publish has at least: fewer seen means that some are missed.
     gaps: dict[Feature, str] = field(default_factory=dict)
-    examples: int = 40
-    """How many values are tried: fewer where each is a restart of what reads it."""
+    examples: int = 40  # How many values are tried: fewer where each is a restart of what reads it.
     starts_something: bool = False
     let_follow: Callable[[Place, pytest.MonkeyPatch], None] = _as_if_never_renewed
     """Let the next taker acquire the lease at once, also from a living holder."""
@@ -198,8 +195,7 @@ class Folder:
 class Namespace(InNamespace):
     """The Kubernetes store's: a namespace of the one API server of the test run, seen by its admin."""
 
-    address: str
-    """Its name, and the folder, the ports and the admin's kubeconfig of the cluster."""
+    address: str  # Its name, and the folder, the ports and the admin's kubeconfig of the cluster.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -280,8 +276,7 @@ class Namespace(InNamespace):
 class Account(OfAServer):
     """The AWS store's: secrets in moto, asked by a client that keeps AWS' rules."""
 
-    address: str
-    """moto's URL, and how its names begin."""
+    address: str  # moto's URL, and how its names begin.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -359,8 +354,7 @@ class Account(OfAServer):
 class InVault(OfAServer):
     """The Azure store's: secrets of a vault of the stand-in, whose lease is a blob's in Azurite."""
 
-    address: str
-    """The vault's URL, the blob's, and the environment of whoever rotates."""
+    address: str  # The vault's URL, the blob's, and the environment of whoever rotates.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:

@@ -40,11 +40,9 @@ SHOW = 'for each in /run/secrets/*; do [ -e "$each" ] && echo "$(basename "$each
 class InSwarm:
     """A service of one replica that sleeps, and the secrets that begin with its name."""
 
-    address: str
-    """The daemon's socket, the service's name and a file of access records."""
+    address: str  # The daemon's socket, the service's name and a file of access records.
 
-    read_before: ClassVar[dict[str, str]] = {}
-    """Name of a Swarm secret -> its text, which can't change."""
+    read_before: ClassVar[dict[str, str]] = {}  # Name of a Swarm secret -> its text, which can't change.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:

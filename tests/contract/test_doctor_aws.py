@@ -48,8 +48,7 @@ SERVER = f"arn:aws:iam::{ACCOUNT}:role/server"
 class Iam:
     """SimulatePrincipalPolicy and GetRole, as AWS documents their answers. A stand-in."""
 
-    denies: set[tuple[str, str]] = field(default_factory=set)
-    """Principal and action."""
+    denies: set[tuple[str, str]] = field(default_factory=set)  # Principal and action.
     unknown_context: bool = False
     refuses: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -90,10 +89,8 @@ class SecretsManager:
     """moto's, but for how old a version is, and for what it refuses. A stand-in."""
 
     moto: Any
-    ages: dict[str, timedelta] = field(default_factory=dict)
-    """Version -> how long ago it was made."""
-    refuses: set[str] = field(default_factory=set)
-    """Operations, by the names of boto3."""
+    ages: dict[str, timedelta] = field(default_factory=dict)  # Version -> how long ago it was made.
+    refuses: set[str] = field(default_factory=set)  # Operations, by the names of boto3.
 
     def __getattr__(self, name: str) -> Any:
         if name in self.refuses:
@@ -127,8 +124,7 @@ class Stack:
     iam: Iam
     service: SecretsManager
     mosquitto: Mosquitto
-    played: dict[str, Any] = field(default_factory=dict)
-    """Other services that a test plays, by the names of boto3."""
+    played: dict[str, Any] = field(default_factory=dict)  # Other services that a test plays, by the names of boto3.
 
     @property
     def store(self) -> AwsStore:
@@ -306,8 +302,7 @@ def be_in_another_account(stack: Stack) -> None:
     stack.manifest = stack.manifest.model_copy(update={"store": store})
 
 
-ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"
-"""Whom moto takes every caller for."""
+ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # Whom moto takes every caller for.
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:

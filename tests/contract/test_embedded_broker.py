@@ -41,8 +41,7 @@ from tests.real.wire import Wire, connect, text
 
 pytestmark = pytest.mark.real
 
-SHORT = 1.0
-"""Seconds to wait for a message that must not come."""
+SHORT = 1.0  # Seconds to wait for a message that must not come.
 
 DEADLINE = 60
 

@@ -21,8 +21,7 @@ from tests.real.stack import Readers
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 CERTIFICATE = "client-cert"
-LOADED = 2
-"""Renewals under load, before one by a new CA."""
+LOADED = 2  # Renewals under load, before one by a new CA.
 
 
 @pytest.fixture

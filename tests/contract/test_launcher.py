@@ -383,8 +383,7 @@ class Agent:
 
     url: str
     said: str
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    """(path, Authorization) of each request."""
+    asked: list[tuple[str, str]] = field(default_factory=list)  # (path, Authorization) of each request.
     moves: bool = False
 
     @property

@@ -25,8 +25,7 @@ from tests.real.witness import Witness
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 LEFT = "The former MQTT client has left"
-GROUP = 100
-"""Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373)."""
+GROUP = 100  # Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373).
 
 
 @pytest.fixture

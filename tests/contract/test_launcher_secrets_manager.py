@@ -45,8 +45,7 @@ class Counting:
     def __init__(self, client: StrictSecretsManager) -> None:
         self._client = client
         self.asked: list[str] = []
-        self.refuses: dict[str, str] = {}
-        """Name of a secret, or "" for all -> the code of the error."""
+        self.refuses: dict[str, str] = {}  # Name of a secret, or "" for all -> the code of the error.
 
     def __getattr__(self, name: str) -> Any:
         def ask(**arguments: Any) -> Any:

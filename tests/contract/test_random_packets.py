@@ -21,8 +21,7 @@ from tests.unit.fuzz import BOUNDED
 pytestmark = pytest.mark.real
 
 CREDENTIAL = Value({"username": "mcp-a", "password": "not-shown-0123456789"})
-ENDS = 5.0
-"""Seconds of silence after which a target gives up: what is sent here is sent at once."""
+ENDS = 5.0  # Seconds of silence after which a target gives up: what is sent here is sent at once.
 
 
 @contextlib.contextmanager

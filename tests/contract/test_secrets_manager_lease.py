@@ -25,8 +25,7 @@ from tests.real.strict_secrets_manager import strict
 pytestmark = pytest.mark.real
 
 DEADLINE = 60.0
-LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)
-"""Nobody is followed, and nothing renews by itself."""
+LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)  # Nobody is followed, and nothing renews by itself.
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,8 @@ class Hasty(Timing):
         return 5.0
 
 
-SHORT = Hasty(duration=0.3, renew=3600, look=0.05)
-"""Whoever holds it is followed soon, unless a test renews it."""
-MOST_REQUESTS = 40
-"""That write, in one taking and what goes with it: a loop over them that gets so far does not end."""
+SHORT = Hasty(duration=0.3, renew=3600, look=0.05)  # Whoever holds it is followed soon, unless a test renews it.
+MOST_REQUESTS = 40  # That write, in one taking and what goes with it: a loop over them that gets so far does not end.
 
 
 @pytest.fixture

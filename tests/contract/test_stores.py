@@ -34,8 +34,7 @@ from tests.contract.versions import FIELDS, NOW, make
 from tests.real.accidents import NOBODY, fill, in_child, small_disk
 
 HOUR = timedelta(hours=1)
-SLOW = ("kubernetes", "azure", "swarm")
-"""The rows of what is built from Go, comes from npm, or needs root."""
+SLOW = ("kubernetes", "azure", "swarm")  # The rows of what is built from Go, comes from npm, or needs root.
 EXAMPLES = 20
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 

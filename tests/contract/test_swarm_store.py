@@ -19,8 +19,7 @@ from tests.contract.versions import make, publish
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-FAILS = "grep -qs broken /run/secrets/it_username || exec sleep infinity"
-"""A server that ends at once with one value."""
+FAILS = "grep -qs broken /run/secrets/it_username || exec sleep infinity"  # A server that ends at once with one value.
 
 
 @pytest.fixture

@@ -31,8 +31,7 @@ from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 
-SHORT = 3.0
-"""Seconds to wait for an answer that does not come, with all that comes before it."""
+SHORT = 3.0  # Seconds to wait for an answer that does not come, with all that comes before it.
 
 _numbers = itertools.count()
 

@@ -60,8 +60,7 @@ class Way:
     """The way to the server, from this process: what happens once, at the next request of a kind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []
-        """What was sent, in order: "POST data/it"."""
+        self.asked: list[str] = []  # What was sent, in order: "POST data/it".
         self._before: list[tuple[str, Deed]] = []
         self._losing: list[str] = []
         send = Connection._attempt
@@ -267,8 +266,7 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 LEASE = "rotator/lease"
 WRITE = f"POST data/{LEASE}"
 NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
-QUICK = Timing(duration=2, renew=3600, look=0.1)
-"""Of a holder that does not renew, and is followed soon."""
+QUICK = Timing(duration=2, renew=3600, look=0.1)  # Of a holder that does not renew, and is followed soon.
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
@@ -375,8 +373,7 @@ def test_what_a_document_or_a_note_can_not_hold_is_refused_and_nothing_is_kept(
     assert (stages(place), place.metadata("pending/it")) == ({V[1]: Stage.CURRENT}, {})
 
 
-TTL = 600
-"""Seconds. Longer than any test takes."""
+TTL = 600  # Seconds. Longer than any test takes.
 
 
 @dataclass

@@ -29,8 +29,7 @@ if TYPE_CHECKING:  # where the extra is not installed, its row skips
 class InMount:
     """Two secrets of one mount."""
 
-    address: str
-    """A file: the server's address and CA, the mount, the tokens of whoever rotates and of who may all."""
+    address: str  # A file: the server's address and CA, the mount, the tokens of whoever rotates and of who may all.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:

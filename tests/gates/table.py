@@ -23,8 +23,7 @@ GATES: Mapping[str, str] = {
 class Cell:
     """One gate of one stack. `gap` is what is not proven there, and why; a cell with neither proves nothing."""
 
-    proofs: tuple[str, ...] = ()
-    """Tests, as FILE::NAME."""
+    proofs: tuple[str, ...] = ()  # Tests, as FILE::NAME.
     gap: str = ""
 
 

@@ -18,10 +18,8 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 BLOCKS, OTHERS = 1000, 500
 READS, STOLEN = 480, 20
 """Of the stack's secrets, in each block, by the server and by somebody undeclared. `OTHERS` are about other things."""
-MOST_MORE = 64 * 2**20
-"""Bytes that all blocks may take beyond what one takes: events are remembered, to count once."""
-MARK = "@@@@@@@@"
-"""What is another number in each block: no event comes twice."""
+MOST_MORE = 64 * 2**20  # Bytes that all blocks may take beyond what one takes: events are remembered, to count once.
+MARK = "@@@@@@@@"  # What is another number in each block: no event comes twice.
 MEASURE = """
 import json, os, subprocess, sys
 _, status, used = os.wait4(subprocess.Popen(sys.argv[2:]).pid, 0)

@@ -17,8 +17,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 MOMENTS = 40
 EARLY_SECONDS = 0.1
 
-ENDS = {0, 3, 5}
-"""How a command that was quicker than its signal may end."""
+ENDS = {0, 3, 5}  # How a command that was quicker than its signal may end.
 
 COMMANDS = {
     "status": ["status", "--json"],

@@ -30,8 +30,7 @@ from tests.unit.signing import made
 
 pytestmark = pytest.mark.real
 
-PLACES = ("versions/", "config/.env", "secrets/", "certs/")
-"""Below the store's root: where a value may be."""
+PLACES = ("versions/", "config/.env", "secrets/", "certs/")  # Below the store's root: where a value may be.
 
 LOUD = """
 import logging, sys

@@ -44,8 +44,7 @@ class Injected:
 
     agent: Container
     files: Mount
-    first: Container | None
-    """The same agent, which has to have laid all files before anything else starts."""
+    first: Container | None  # The same agent, which has to have laid all files before anything else starts.
 
 
 @dataclass(frozen=True)

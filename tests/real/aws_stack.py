@@ -29,8 +29,7 @@ STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 QUICK = Timing(duration=6, renew=0.5, look=0.1)
 """What a killed holder of the lease costs a test; a renewal may take two thirds of it, on a machine that is slow."""
 
-RETIRED_LABEL = re.compile(r"\.r\d{8}T")
-"""How a label of secretops says when its version was retired."""
+RETIRED_LABEL = re.compile(r"\.r\d{8}T")  # How a label of secretops says when its version was retired.
 
 
 @dataclass
@@ -38,8 +37,7 @@ class AwsStack(CloudStack):
     """A stack of the AWS store, whose Lambda functions are called in this process."""
 
     aws: Aws = field(default_factory=lambda: Aws(""))
-    drops_pending: bool = False
-    """Whether AWSPENDING goes when its version becomes AWSCURRENT: AWS says that it may."""
+    drops_pending: bool = False  # Whether AWSPENDING goes when its version becomes AWSCURRENT: AWS says that it may.
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = (

@@ -33,8 +33,7 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `azure` is not instal
     from tools.key_vault.tokens import Authority, Principal
     from tools.key_vault.vault import Vault
 
-DAYS = 2
-"""How long the certificates are good for."""
+DAYS = 2  # How long the certificates are good for.
 
 
 @dataclass(frozen=True)

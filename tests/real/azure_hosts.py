@@ -9,8 +9,7 @@ import socket
 import socketserver
 import threading
 
-DEADLINE = 60.0
-"""Seconds that a tunnel may be idle."""
+DEADLINE = 60.0  # Seconds that a tunnel may be idle.
 
 QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 """Where there is one: urllib3 sends to a proxy by Nagle's rule, so an acknowledgement held back costs 40 ms a write."""
@@ -24,10 +23,8 @@ class AzureHosts(socketserver.ThreadingTCPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Tunnel)
-        self.ports: dict[str, int] = {}
-        """A host's name, in lower case, and the port of loopback where its stand-in is."""
-        self.unknown: list[str] = []
-        """What was asked for and is nowhere."""
+        self.ports: dict[str, int] = {}  # A host's name, in lower case, and the port of loopback where its stand-in is.
+        self.unknown: list[str] = []  # What was asked for and is nowhere.
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property

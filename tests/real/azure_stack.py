@@ -27,21 +27,18 @@ from tests.real.stack import make_catalogue
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 from tools.key_vault.vault import Vault
 
-SHORTEST_LEASE = 15
-"""Seconds: Azure gives none for fewer."""
+SHORTEST_LEASE = 15  # Seconds: Azure gives none for fewer.
 
 QUICK = Timing(duration=SHORTEST_LEASE, renew=1, look=0.1)
 
-_vaults: dict[str, Vault] = {}
-"""By their URLs: the stand-in's own side, in the process that it is in."""
+_vaults: dict[str, Vault] = {}  # By their URLs: the stand-in's own side, in the process that it is in.
 
 
 @dataclass
 class AzureStack(TickedStack):
     """A stack of the Azure store. Its rotators hold the blob's lease, whose clock a test may move."""
 
-    ahead: Ahead = field(kw_only=True)
-    """Of the blob."""
+    ahead: Ahead = field(kw_only=True)  # Of the blob.
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = ((SecretClient, "set_secret"), (SecretClient, "update_secret_properties"))

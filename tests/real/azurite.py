@@ -57,8 +57,7 @@ class Azurite:
 
     azure: Azure
     account: str
-    ahead: Ahead
-    """Its clock. No test moves it by as much as a token is good for."""
+    ahead: Ahead  # Its clock. No test moves it by as much as a token is good for.
 
     @property
     def url(self) -> str:

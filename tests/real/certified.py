@@ -21,8 +21,7 @@ class Connecting(Turning):
     def __init__(self, broker: Broker, folder: Path, given: Callable[[], Given], *, count: int = 4) -> None:
         super().__init__(count)
         self._broker, self._folder, self._given = broker, folder, given
-        self.certificates: set[str] = set()
-        """Those that somebody connected with."""
+        self.certificates: set[str] = set()  # Those that somebody connected with.
 
     def _try(self, _index: int) -> str:
         found, credential = self._given()

@@ -8,11 +8,9 @@ from typing import Any, ClassVar
 
 from tests.real.stack import Stack
 
-Event = Mapping[str, str]
-"""What a cloud gives to its rotator: no more is an hourly tick's."""
+Event = Mapping[str, str]  # What a cloud gives to its rotator: no more is an hourly tick's.
 
-Calls = tuple[tuple[type, str], ...]
-"""Methods, by their classes."""
+Calls = tuple[tuple[type, str], ...]  # Methods, by their classes.
 
 TICK: Event = {}
 
@@ -22,22 +20,17 @@ class Attempt:
     """What a cloud has its rotator do for a new version of a secret, one call after the other."""
 
     events: tuple[Event, ...]
-    again: tuple[Event, ...]
-    """And what about one that ended in the middle."""
-    version: str = ""
-    """The id of the version, where the cloud chooses it."""
+    again: tuple[Event, ...]  # And what about one that ended in the middle.
+    version: str = ""  # The id of the version, where the cloud chooses it.
 
 
 @dataclass
 class CloudStack(Stack, ABC):
     """One that goes to other processes, too, where a cloud's own side of it is not."""
 
-    writes: ClassVar[Calls]
-    """The requests of its store that change something."""
-    reader: dict[str, str] = field(default_factory=dict)
-    """The environment of whoever the server runs as."""
-    lease_is_quick: ClassVar[bool] = True
-    """Whether a holder that is killed costs the next one no more than a moment."""
+    writes: ClassVar[Calls]  # The requests of its store that change something.
+    reader: dict[str, str] = field(default_factory=dict)  # The environment of whoever the server runs as.
+    lease_is_quick: ClassVar[bool] = True  # Whether a holder that is killed costs the next one no more than a moment.
 
     @property
     @abstractmethod

@@ -21,11 +21,9 @@ from tests.real.control_plane import ControlPlane, find_programs, kubeconfig
 if TYPE_CHECKING:  # this plugin is loaded where the extra `kubernetes` is not installed, too
     from lightkube import Client
 
-DEADLINE = 120
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 120  # Seconds that a test waits for an event before it calls it missing.
 
-CONTEXT = "test"
-"""The name of the only context in each kubeconfig."""
+CONTEXT = "test"  # The name of the only context in each kubeconfig.
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class Cluster:
 
     folder: Path
     port: int
-    admin: Path
-    """The kubeconfig of user "admin", who may do everything (group system:masters)."""
+    admin: Path  # The kubeconfig of user "admin", who may do everything (group system:masters).
     etcd_port: int
 
     @property

@@ -89,21 +89,15 @@ class DigitalOcean:
     token: str = field(repr=False, default_factory=lambda: f"dop_v1_{secrets.token_hex(32)}")
     scopes: set[str] = field(default_factory=lambda: {"genai:create", "genai:read", "genai:delete"})
     keys: dict[str, Key] = field(default_factory=dict)
-    faults: list[tuple[str, Fault]] = field(default_factory=list)
-    """(operation, what goes wrong with the next one)."""
-    asked: list[str] = field(default_factory=list)
-    """Each operation, in order."""
-    shown: list[str] = field(repr=False, default_factory=list)
-    """The token of each completion."""
+    faults: list[tuple[str, Fault]] = field(default_factory=list)  # (operation, what goes wrong with the next one).
+    asked: list[str] = field(default_factory=list)  # Each operation, in order.
+    shown: list[str] = field(repr=False, default_factory=list)  # The token of each completion.
     broken_rules: list[str] = field(default_factory=list)
     most_on_a_page: int = 100
-    not_yet: int = 0
-    """How many completions a new key is refused yet."""
-    still: int = 0
-    """How many completions a deleted key is answered yet."""
+    not_yet: int = 0  # How many completions a new key is refused yet.
+    still: int = 0  # How many completions a deleted key is answered yet.
     deleted: set[str] = field(repr=False, default_factory=set)
-    released: threading.Event = field(default_factory=threading.Event)
-    """Ends what is slow."""
+    released: threading.Event = field(default_factory=threading.Event)  # Ends what is slow.
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property

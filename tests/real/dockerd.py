@@ -22,8 +22,7 @@ from tools.gobuild import cache_root, only_one
 from tools.parts import SYSTEM_PATH
 from tools.steps import SetupError, run_step
 
-DEADLINE = 120
-"""Seconds that a test waits for the daemon, or for one command of its client."""
+DEADLINE = 120  # Seconds that a test waits for the daemon, or for one command of its client.
 
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,git,ca-certificates"
@@ -35,8 +34,7 @@ BUILD_SECONDS = 1800
 NOT_ALLOWED = ("cgroup", "mount", "not permitted", "ermission denied")
 """What the log of a daemon says that may not run here at all, whoever starts it."""
 
-DISK = "4g"
-"""The most that images and containers may take of the machine's memory; the image's own tests take 1 GB."""
+DISK = "4g"  # The most that images and containers may take of the machine's memory; the image's own tests take 1 GB.
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,8 @@ class IssuedStack(Stack):
     folder: Path = field(kw_only=True)
     address: str = field(kw_only=True)
     ca: str = field(kw_only=True)
-    token: str = field(kw_only=True, repr=False)
-    """Of who may all."""
-    policy: str = field(kw_only=True)
-    """Name of the rotator's."""
+    token: str = field(kw_only=True, repr=False)  # Of who may all.
+    policy: str = field(kw_only=True)  # Name of the rotator's.
 
     @property
     def place(self) -> VaultStore:

@@ -58,10 +58,8 @@ class RunningPod:
     port: int
     waiting: str = "its volumes"
     process: subprocess.Popen[bytes] | None = None
-    first: subprocess.Popen[bytes] | None = None
-    """What has to end with 0 before it starts."""
-    agent: subprocess.Popen[bytes] | None = None
-    """What runs beside it."""
+    first: subprocess.Popen[bytes] | None = None  # What has to end with 0 before it starts.
+    agent: subprocess.Popen[bytes] | None = None  # What runs beside it.
     started: str = ""
     ready: bool = False
     ending: float | None = None

@@ -23,8 +23,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 """What a package is built for that runs here."""
 
-CODE = "/var/task"
-"""Where Lambda unpacks a package."""
+CODE = "/var/task"  # Where Lambda unpacks a package.
 
 _BOOTSTRAP = """
 import importlib, json, logging, os, sys

@@ -18,8 +18,7 @@ from tests.real.mosquitto import Mosquitto, installed_mosquitto, record_replacem
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.real.witness import Witness
 
-DEADLINE = 60
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 60  # Seconds that a test waits for an event before it calls it missing.
 
 WITNESS = Value({"username": "witness", "password": new_password()})
 

@@ -23,20 +23,15 @@ from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.real.mosquitto import Mosquitto
 
-DEADLINE = 120
-"""Seconds for what has to happen at some time."""
+DEADLINE = 120  # Seconds for what has to happen at some time.
 
-CLIENTS = 4
-"""MCP clients that call, and subscriptions: one topic filter a client."""
+CLIENTS = 4  # MCP clients that call, and subscriptions: one topic filter a client.
 
-GROUP = 40
-"""Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373)."""
+GROUP = 40  # Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373).
 
-FEED_EVERY = 0.01
-"""Seconds between an acknowledged message to a subscribed topic and the next."""
+FEED_EVERY = 0.01  # Seconds between an acknowledged message to a subscribed topic and the next.
 
-AGAIN_AFTER = 0.1
-"""Seconds after which a client whose call failed calls again."""
+AGAIN_AFTER = 0.1  # Seconds after which a client whose call failed calls again.
 
 
 def feed_topic(number: int) -> str:
@@ -52,8 +47,7 @@ class OtherClient:
         open_target(mosquitto.broker(), SecretKind.MQTT_USER).apply(mosquitto.admin, credential)
         self.seen: Counter[int] = Counter()
         """Numbers of the messages that the server published, and how often each arrived."""
-        self.fed = 0
-        """How many messages the broker has acknowledged; they are numbered from 0."""
+        self.fed = 0  # How many messages the broker has acknowledged; they are numbered from 0.
         self._enough = threading.Event()
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
@@ -132,17 +126,14 @@ class Seat:
 class Load:
     """What CLIENTS clients' calls came to. Each subscribes, then publishes and reads messages in turn."""
 
-    seats: list[Seat]
-    """One a client; one for all, where the transport has but one session."""
+    seats: list[Seat]  # One a client; one for all, where the transport has but one session.
     other: OtherClient
     calls: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)
-    """Numbers of the messages whose publishing was answered with success."""
+    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
     read: Counter[int] = field(default_factory=Counter)
     """Numbers of the messages to subscribed topics, and how often answers have shown each."""
-    seconds: list[float] = field(default_factory=list)
-    """How long each call took that went well."""
+    seconds: list[float] = field(default_factory=list)  # How long each call took that went well.
     answered: list[list[float]] = field(default_factory=lambda: [[] for _ in range(CLIENTS)])
     """When (time.monotonic) each client had an answer that was no failure."""
     _numbered: int = 0

@@ -56,10 +56,8 @@ class Mosquitto:
     """Where, with TLS, it lets only clients with a certificate of its CA in, on top of their password."""
     trusts: Path | None = None
     """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
-    crl_file: Path | None = None
-    """Of clients' certificates that were revoked."""
-    queue: int = 1000
-    """Messages that wait for one client at most, 0 for no limit. 1000 is mosquitto's default."""
+    crl_file: Path | None = None  # Of clients' certificates that were revoked.
+    queue: int = 1000  # Messages that wait for one client at most, 0 for no limit. 1000 is mosquitto's default.
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property

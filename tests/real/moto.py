@@ -19,8 +19,7 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `aws` is not installe
     from types_boto3_secretsmanager.client import SecretsManagerClient
 
 REGION = "eu-central-1"
-ACCOUNT = "123456789012"
-"""The account that moto plays."""
+ACCOUNT = "123456789012"  # The account that moto plays.
 
 
 @dataclass(frozen=True)

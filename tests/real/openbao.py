@@ -26,8 +26,7 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `vault` is not instal
     import hvac
 
 START_SECONDS = 120.0
-DEADLINE = 120.0
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 120.0  # Seconds that a test waits for an event before it calls it missing.
 
 
 @dataclass
@@ -37,8 +36,7 @@ class OpenBao:
     folder: Path
     program: Path
     port: int = 0
-    root: str = field(default="", repr=False)
-    """The root token."""
+    root: str = field(default="", repr=False)  # The root token.
     _key: str = field(default="", repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 

@@ -31,11 +31,9 @@ QUICK = Timing(duration=6, renew=0.5, look=0.1)
 class OpenBaoStack(TickedStack):
     """A stack of the Vault store."""
 
-    root_token: str = field(kw_only=True, repr=False)
-    """That of who may all."""
+    root_token: str = field(kw_only=True, repr=False)  # That of who may all.
     audit_file: Path = field(kw_only=True)
-    audit_start: int = field(kw_only=True)
-    """Where in it the stack's own lines begin: the server is every test's."""
+    audit_start: int = field(kw_only=True)  # Where in it the stack's own lines begin: the server is every test's.
     source_text: str = field(kw_only=True)
     timing: Timing = QUICK
 

@@ -28,8 +28,7 @@ NAME = "coreflux-mcp-test"
 CERTIFICATE, AUTHORITY = "client-cert", "client-ca"
 NOBODYS_CONNECT = bytes([0x10, 12, 0, 4, *b"MQTT", 4, 2, 0, 60, 0, 0])
 """MQTT 3.1.1, without a user: a broker that lets nobody in answers it all the same, with a refusal."""
-SECONDS = 600
-"""For which a certificate is good: renewals come soon enough that a broker's real clock takes each."""
+SECONDS = 600  # For which a certificate is good: renewals come soon enough that a broker's real clock takes each.
 
 
 @dataclass
@@ -38,8 +37,7 @@ class Certified:
 
     stack: Stack
     broker: Mosquitto
-    folder: Path
-    """For what a client of a test's own shows."""
+    folder: Path  # For what a client of a test's own shows.
 
     def trust(self) -> None:
         """What whoever runs the broker does: it looks into the folder when a client of a new CA comes."""

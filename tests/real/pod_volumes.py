@@ -23,8 +23,7 @@ from lightkube.resources.core_v1 import ConfigMap, Pod, Secret, ServiceAccountTo
 from tests.real import pod_process
 from tests.real.pod_process import Container, Mount
 
-Files = dict[str, tuple[bytes, int]]
-"""Path below the volume -> content and mode."""
+Files = dict[str, tuple[bytes, int]]  # Path below the volume -> content and mode.
 
 DEFAULT_MODE = 0o644
 
@@ -200,8 +199,7 @@ def _spec(pod: Pod) -> PodSpec:
 
 # A Pod as a process gets it: arguments, environment, mounts and rights
 
-ENTRYPOINT = ["secretops"]
-"""The image's."""
+ENTRYPOINT = ["secretops"]  # The image's.
 
 EVERY_ADDRESS = "0.0.0.0:"
 

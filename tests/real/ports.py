@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
-FIRST = 16_000
-"""Well above where servers listen by default."""
+FIRST = 16_000  # Well above where servers listen by default.
 END = 30_000
 """Below what the kernel gives unasked, to connections that go out too (ip_local_port_range: 32768 on Linux), and below
 Kubernetes' node ports. A port that the kernel picked, and that was let go of, can be anybody's a moment later."""

@@ -48,14 +48,10 @@ class StrictPrivateCa:
     """A CA that a root of its own has signed."""
 
     arn: str
-    root: str
-    """PEM: what a broker trusts."""
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    """Each IssueCertificate."""
-    late: int = 0
-    """How often GetCertificate says of the next ones that they are not ready yet."""
-    fails_with: str = ""
-    """What each IssueCertificate is refused with, where it says so."""
+    root: str  # PEM: what a broker trusts.
+    asked: list[dict[str, Any]] = field(default_factory=list)  # Each IssueCertificate.
+    late: int = 0  # How often GetCertificate says of the next ones that they are not ready yet.
+    fails_with: str = ""  # What each IssueCertificate is refused with, where it says so.
     _made: dict[str, str] = field(default_factory=dict)
 
     @property

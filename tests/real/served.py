@@ -23,8 +23,7 @@ from tests.real.mcp_client import http_session, stdio_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
 
-GRACE = 3600
-"""Seconds, longer than any run: only what servers report lets a rotation retire a user."""
+GRACE = 3600  # Seconds, longer than any run: only what servers report lets a rotation retire a user.
 
 TOKEN = "MCP_HTTP_TOKEN"
 
@@ -72,13 +71,11 @@ class ServedByLauncher:
     """`secretops run` on a stack, and how to wait for what it says. Its log is a file of its own."""
 
     stack: Stack
-    folder: Path
-    """Its working directory, which has its log."""
+    folder: Path  # Its working directory, which has its log.
     server: Path
     public: dict[str, str] = field(default_factory=dict)
     """Its environment's share of the settings. That of a folder's stack has them in config/.env."""
-    often: bool = True
-    """Whether it polls a cloud's store twice a second."""
+    often: bool = True  # Whether it polls a cloud's store twice a second.
 
     @property
     def token(self) -> str:

@@ -30,11 +30,9 @@ from secretops.operations.tick import Outcome, tick
 from secretops.stores import files
 from secretops.values import Value
 
-DEADLINE = 120.0
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 120.0  # Seconds that a test waits for an event before it calls it missing.
 
-PAUSE = 0.05
-"""Seconds between two logins of a reader, which leave others the processor."""
+PAUSE = 0.05  # Seconds between two logins of a reader, which leave others the processor.
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log")
 
@@ -59,8 +57,7 @@ class Stack:
     manifest: Manifest
     clock: Clock = field(default_factory=Clock)
     manifest_file: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)
-    """What its commands find, on top of this process's."""
+    environment: dict[str, str] = field(default_factory=dict)  # What its commands find, on top of this process's.
 
     @property
     def root(self) -> Path:

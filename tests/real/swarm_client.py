@@ -24,17 +24,13 @@ from mcp.types import TextContent
 
 from tests.real.load import DEADLINE, OtherClient
 
-CLIENTS = 4
-"""Two for each of two replicas."""
+CLIENTS = 4  # Two for each of two replicas.
 
-LOOK_SECONDS = 0.1
-"""Between two looks for a replica that is ready."""
+LOOK_SECONDS = 0.1  # Between two looks for a replica that is ready.
 
-NAME = "http://coreflux-mcp.localhost"
-"""What the clients call; the proxy knows where it leads."""
+NAME = "http://coreflux-mcp.localhost"  # What the clients call; the proxy knows where it leads.
 
-ENDED = "Session terminated"
-"""What mcp's client says of a session whose server answers 404."""
+ENDED = "Session terminated"  # What mcp's client says of a session whose server answers 404.
 
 
 class Proxy(httpx.AsyncBaseTransport):
@@ -91,15 +87,13 @@ class Proxy(httpx.AsyncBaseTransport):
 class ReplicaLoad:
     """What CLIENTS clients' calls came to. Each publishes numbered messages, which `other` sees arrive."""
 
-    replicas: Callable[[], list[str]]
-    """URLs of the tasks that there are now, ready or not."""
+    replicas: Callable[[], list[str]]  # URLs of the tasks that there are now, ready or not.
     token: str = field(repr=False)
     other: OtherClient
     calls: int = 0
     sessions: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)
-    """Numbers of the messages whose publishing was answered with success."""
+    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
     answered: list[int] = field(default_factory=lambda: [0] * CLIENTS)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _stopping: bool = False

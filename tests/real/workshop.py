@@ -29,11 +29,9 @@ from tools.gobuild import WHEELS, cache_root, only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60
-PYTHON = "python-here:1"
-"""The image that stands for the official Python."""
+PYTHON = "python-here:1"  # The image that stands for the official Python.
 PYTHON_VERSION = "3.11"
-SERVER_FOLDER = ".tools/server"
-"""Where a work tree may have the upstream server (.dockerignore)."""
+SERVER_FOLDER = ".tools/server"  # Where a work tree may have the upstream server (.dockerignore).
 UNINVITED = (
     ".env",
     ".git/config",
@@ -58,13 +56,10 @@ class Workshop:
 
     docker: Dockerd
     tree: Path
-    repository: str
-    """URL of a git repository of the server, whose one commit is `commit`."""
+    repository: str  # URL of a git repository of the server, whose one commit is `commit`.
     commit: str
-    server_files: dict[str, bytes]
-    """name -> content of what the server is, in `tree` and in `repository`."""
-    canary: str
-    """A text in every one of UNINVITED."""
+    server_files: dict[str, bytes]  # name -> content of what the server is, in `tree` and in `repository`.
+    canary: str  # A text in every one of UNINVITED.
 
     def build(self, *options: str, buildkit: bool = False) -> subprocess.CompletedProcess[str]:
         """`docker build` of the real Dockerfile in `tree`, unless an option names another; whatever its exit code."""

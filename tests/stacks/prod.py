@@ -31,10 +31,8 @@ OF_CLOUDS = ("AWS_", "AZURE_", "ARM_", "IDENTITY_", "MSI_", "VAULT_", "BAO_", "S
 class ProdStack(Stack):
     """A shipped stack file with this machine's broker in place of the example's, on a stand-in provider."""
 
-    leads: Mapping[str, str]
-    """The variables that lead the stand-in to what keeps secrets here."""
-    said: list[str] = field(default_factory=list)
-    """All that the engine and the operator's commands said."""
+    leads: Mapping[str, str]  # The variables that lead the stand-in to what keeps secrets here.
+    said: list[str] = field(default_factory=list)  # All that the engine and the operator's commands said.
 
     @property
     def environment(self) -> dict[str, str]:
@@ -82,8 +80,7 @@ class Prod(ABC):
 
     stack: ProdStack
     broker: Mosquitto
-    values: set[str] = field(default_factory=set, repr=False)
-    """Every value seen so far that opens something."""
+    values: set[str] = field(default_factory=set, repr=False)  # Every value seen so far that opens something.
     history: list[Value] = field(default_factory=list, repr=False)
     """What the server was given of mqtt after each rotation."""
 

@@ -53,8 +53,7 @@ class AwsProd(Prod):
 
     moto: Aws
     strict: Aws
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    """What the tick that the stack declares told CloudWatch."""
+    lines: list[dict[str, Any]] = field(default_factory=list)  # What the tick that the stack declares told CloudWatch.
 
     @property
     def environment(self) -> dict[str, str]:

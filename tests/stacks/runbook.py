@@ -85,8 +85,7 @@ class Clone:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
-    """How variables of this process begin that they don't find there."""
+    without: tuple[str, ...] = ()  # How variables of this process begin that they don't find there.
 
     def sh(self, *lines: str, given: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run lines as a person does in the clone, with the environment active once it is there."""

@@ -29,8 +29,7 @@ from tools import kubernetes_parts
 NAME = "staging"
 NAMESPACE = "coreflux-mcp"
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
-HELD = "holds the lease"
-"""What a rotator says that finds another at work."""
+HELD = "holds the lease"  # What a rotator says that finds another at work.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions")
 
@@ -90,8 +89,7 @@ class Staging:
     kubelet: Kubelet
     client: Client
     said: list[str] = field(default_factory=list)
-    values: set[str] = field(default_factory=set, repr=False)
-    """Every value seen so far."""
+    values: set[str] = field(default_factory=set, repr=False)  # Every value seen so far.
 
     def operator(self, *arguments: str, given: str | None = None) -> str:
         done = self.stack.secretops(*arguments, given=given)

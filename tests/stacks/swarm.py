@@ -24,14 +24,12 @@ from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import docker_provider
 
 NAME = "prod-swarm"
-DEADLINE = 600
-"""Seconds for what has to happen at some time: a service's update replaces one task after the other."""
+DEADLINE = 600  # Seconds for what has to happen at some time: a service's update replaces one task after the other.
 
 ENDED = ("complete", "failed", "rejected", "shutdown", "orphaned", "remove")
 """States of a task that does not run any more."""
 
-REPLICAS = 2
-"""Of the server, as the shipped file has it."""
+REPLICAS = 2  # Of the server, as the shipped file has it.
 
 
 @dataclass

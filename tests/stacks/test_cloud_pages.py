@@ -8,8 +8,7 @@ from tests.unit.harness import ca_file
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-CA = "/etc/ssl/certs/prod-ca.crt"
-"""What the shipped stack files call the broker's."""
+CA = "/etc/ssl/certs/prod-ca.crt"  # What the shipped stack files call the broker's.
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,7 @@ class Desk:
 
     clone: Clone
     cluster: Cluster
-    admin: str
-    """The broker's, as `put` takes it."""
+    admin: str  # The broker's, as `put` takes it.
 
 
 @pytest.fixture

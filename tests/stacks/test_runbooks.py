@@ -26,8 +26,7 @@ from tests.stacks.runbook import Clone, Page, new_clone
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-NAME = "plant"
-"""What the pages call a stack."""
+NAME = "plant"  # What the pages call a stack.
 
 PREFIX = "coreflux-mcp-secrets"
 

@@ -15,8 +15,7 @@ from tests.stacks.swarm import NAME, REPLICAS, Deployed, docker_environment, new
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-ANSWER = f"{NAME}\n"
-"""What purge asks for at a terminal."""
+ANSWER = f"{NAME}\n"  # What purge asks for at a terminal.
 
 
 @pytest.fixture

@@ -44,8 +44,7 @@ class ClusterVault(VaultStack):
     cluster: Cluster
     kubelet: Kubelet
     client: Client
-    token: str = field(default="", repr=False)
-    """That MCP clients show."""
+    token: str = field(default="", repr=False)  # That MCP clients show.
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
         return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.stack.said)

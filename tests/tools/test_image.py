@@ -28,10 +28,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
 SERVER_HOME = "opt/coreflux-mcp-server"
 USER = "10001"
-END_SECONDS = 5
-"""What the launcher promises after SIGTERM."""
-SLOW_MACHINE = 20
-"""Seconds more that a test allows for a machine with other work."""
+END_SECONDS = 5  # What the launcher promises after SIGTERM.
+SLOW_MACHINE = 20  # Seconds more that a test allows for a machine with other work.
 
 ALLOWED = (
     r"pyproject\.toml|uv\.lock|secretops/.*\.(py|toml|typed|css|html)|tools/wheels/uv\.txt|"

@@ -17,8 +17,7 @@ from tools.steps import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300.0
-"""Seconds; for a slow machine, and waited for by nobody else."""
+DEADLINE = 300.0  # Seconds; for a slow machine, and waited for by nobody else.
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
-ENDING = "AbCdEf"
-"""The six characters after a secret's name."""
+ENDING = "AbCdEf"  # The six characters after a secret's name.
 
 _SHAPES = {
     "secretsmanager/secret:Secret": ("secretsmanager", "secret:{name}-" + ENDING),

@@ -41,21 +41,14 @@ class Registered:
 
     type: str
     name: str
-    parent: str
-    """The parent's name; the stack's is "" ."""
-    depends_on: frozenset[str]
-    """Names of the resources that have to be there first."""
+    parent: str  # The parent's name; the stack's is "" .
+    depends_on: frozenset[str]  # Names of the resources that have to be there first.
     inputs: dict[str, Any]
-    protected: bool
-    """Whether the engine refuses to remove it."""
-    kept: bool
-    """Whether it stays where it is when the engine forgets it."""
-    secret_inputs: tuple[str, ...]
-    """Inputs, at any depth, that the engine was told to encrypt."""
-    provider: str = ""
-    """Name of the provider that makes it, where the program says which."""
-    ignored: tuple[str, ...] = ()
-    """Paths of inputs that the engine is told to leave as they are."""
+    protected: bool  # Whether the engine refuses to remove it.
+    kept: bool  # Whether it stays where it is when the engine forgets it.
+    secret_inputs: tuple[str, ...]  # Inputs, at any depth, that the engine was told to encrypt.
+    provider: str = ""  # Name of the provider that makes it, where the program says which.
+    ignored: tuple[str, ...] = ()  # Paths of inputs that the engine is told to leave as they are.
 
 
 @dataclass

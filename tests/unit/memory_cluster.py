@@ -31,8 +31,7 @@ SERVER = "https://memory.example"
 class Client:
     """lightkube's, as far as `Api` uses it."""
 
-    objects: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """Kind and name -> the object."""
+    objects: dict[tuple[str, str], Any] = field(default_factory=dict)  # Kind and name -> the object.
     answer: Callable[[str, str], int | Exception | None] = lambda _verb, _name: None
     """Called before each request: an HTTP status to answer instead, or an error to raise. A write of status 0 is
     done, and its answer is lost."""
@@ -89,8 +88,7 @@ class InMemory(InNamespace):
     """A place of the Kubernetes store."""
 
     client: Client = field(default_factory=Client)
-    renew: float = 1000.0
-    """Seconds between two renewals of a lease: none in most tests."""
+    renew: float = 1000.0  # Seconds between two renewals of a lease: none in most tests.
 
     @property
     def address(self) -> str:

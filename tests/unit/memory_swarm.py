@@ -50,14 +50,12 @@ def _done(_spec: dict[str, Any]) -> Outcome:
 class Engine(requests.Session):
     """The daemon, as the HTTP session that leads to it."""
 
-    verdict: Callable[[dict[str, Any]], str] = _completed
-    """The state of an update to a spec."""
+    verdict: Callable[[dict[str, Any]], str] = _completed  # The state of an update to a spec.
     outcome: Callable[[dict[str, Any]], Outcome] = _done
     before: Callable[[str, str], None] = lambda _method, _path: None
     """Called before each request that writes, and `after` once it is done."""
     after: Callable[[str, str], None] = lambda _method, _path: None
-    texts: dict[str, str] = field(default_factory=dict)
-    """Name of a secret -> its text, also once it is gone."""
+    texts: dict[str, str] = field(default_factory=dict)  # Name of a secret -> its text, also once it is gone.
     objects: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {"secrets": {}, "configs": {}, "services": {}}
     )

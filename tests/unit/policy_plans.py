@@ -92,11 +92,9 @@ OWN: Mapping[str, tuple[str, ...]] = {
 }
 """Stack name -> the sections of its file. Copies: whoever edits a shipped file breaks no test of a rule."""
 
-SECRET = {rpc._special_sig_key: rpc._special_secret_sig}
-"""The mark of what the engine encrypts."""
+SECRET = {rpc._special_sig_key: rpc._special_secret_sig}  # The mark of what the engine encrypts.
 
-Change = Callable[[Plan], Plan]
-"""What makes of a plan another."""
+Change = Callable[[Plan], Plan]  # What makes of a plan another.
 
 
 def text_of(stack: str) -> str:
@@ -255,13 +253,11 @@ class Break:
     """One thing broken in a plan that keeps every rule."""
 
     rule: str
-    plan: str
-    """Its name, of OWN or of OPTIONS."""
+    plan: str  # Its name, of OWN or of OPTIONS.
     change: Change
     unknown: Change | None = None
     """The same place, not known yet; None where the rule looks at nothing that can be unknown."""
-    also: frozenset[str] = frozenset()
-    """Other rules that this breaks as well."""
+    also: frozenset[str] = frozenset()  # Other rules that this breaks as well.
 
 
 def named(rule: str) -> Rule:

@@ -21,8 +21,7 @@ Event = dict[str, Any]
 
 FILTER = "aws:cloudwatch/logMetricFilter:LogMetricFilter"
 ACCOUNT = "123456789012"
-KEY = "key-id"
-"""The stack's own, as the mocks make it."""
+KEY = "key-id"  # The stack's own, as the mocks make it.
 MQTT = "coreflux-mcp/prod/mqtt"
 ANOTHER_STACKS, ANOTHERS = "coreflux-mcp/prod2/mqtt", "billing/mqtt"
 
@@ -241,8 +240,7 @@ def _label(secret: str, label: str) -> Event:
     )
 
 
-OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")
-"""The stack's as the mocks make it."""
+OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  # The stack's as the mocks make it.
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 ROLE_LIMIT = 10_240
 """Characters of all of a role's inline policies, white space left out (AWS, IAM and AWS STS quotas)."""
 
-KEY_LIMIT = 32_768
-"""Bytes of a key's policy (AWS KMS, Resource quotas)."""
+KEY_LIMIT = 32_768  # Bytes of a key's policy (AWS KMS, Resource quotas).
 
 
 def lengths(texts: Iterable[tuple[str, str]]) -> dict[str, int]:

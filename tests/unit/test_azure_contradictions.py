@@ -10,8 +10,7 @@ from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.azure_stack import ENDPOINT, ENDPOINTS, ISSUER, READER, REGISTRY, SUBNET, file_on_azure, refusals
 from tests.unit.harness import ca_file
 
-OTHER = TENANT
-"""Of a subscription that is not the stack's."""
+OTHER = TENANT  # Of a subscription that is not the stack's.
 
 PRIVATE = f', subnet: "{SUBNET}", network: {{private_endpoint: %s}}'
 ADDRESS = f', subnet: "{SUBNET}", network: {{addresses: ["%s"]}}'

@@ -44,14 +44,12 @@ QUERIES = {
 PUBLISHED = json.loads(Path(__file__).with_name("azure_tables.json").read_text())
 """Azure's own lists, without columns that nothing here names."""
 
-Table = Mapping[str, str]
-"""Column -> type, in Kusto's words."""
+Table = Mapping[str, str]  # Column -> type, in Kusto's words.
 Row = dict[str, Any]
 
 COLUMNS: Mapping[str, Table] = {name: one["columns"] for name, one in PUBLISHED["tables"].items()}
 OWN, SHARED, CONSOLE = (COLUMNS[name] for name in ("AZKVAuditLogs", "AzureDiagnostics", "ContainerAppConsoleLogs"))
-SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"]}
-"""And with what rows of a vault have added."""
+SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"]}  # And with what rows of a vault have added.
 
 LAYOUTS: Mapping[str, Mapping[str, Table]] = {
     "both": {"AZKVAuditLogs": OWN, "AzureDiagnostics": SEEN, "ContainerAppConsoleLogs": CONSOLE},

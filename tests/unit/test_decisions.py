@@ -54,15 +54,12 @@ class Case:
     action: Action | None
     reasons: list[Reason]
     kind: SecretKind = SecretKind.MQTT_USER
-    tells: list[str] = field(default_factory=list)
-    """Parts of what a person is told."""
+    tells: list[str] = field(default_factory=list)  # Parts of what a person is told.
     replicas: tuple[Replica, ...] = ()
     expected: int | None = 1
     guarded: bool = True
-    issued: bool = False
-    """Whether somebody is named who signs it."""
-    let_go: bool = False
-    """Whether nothing living is signed by the CA before."""
+    issued: bool = False  # Whether somebody is named who signs it.
+    let_go: bool = False  # Whether nothing living is signed by the CA before.
 
 
 def server(version: Version, *, says: str | None = None) -> Replica:

@@ -26,8 +26,7 @@ DEPLOYMENT = f"/apis/apps/v1/namespaces/plant/deployments/{SERVER}"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/plant/leases/{LEASE}"
 INSTANCE = "coreflux-mcp-plant"
 
-Grant = tuple[str, str, str, str]
-"""User, verb, resource, name."""
+Grant = tuple[str, str, str, str]  # User, verb, resource, name.
 
 
 def granted() -> set[Grant]:
@@ -65,12 +64,10 @@ class Answers(Cluster):
 
     paths: dict[str, Any] = field(default_factory=healthy)
     grants: set[Grant] = field(default_factory=granted)
-    audited: float = 1.0
-    """Events for each read."""
+    audited: float = 1.0  # Events for each read.
     prefix: str = "k8s:enc:secretbox:v1:"
     lost: float = 0
-    servers: int = 1
-    """Behind one address: each answers in turn."""
+    servers: int = 1  # Behind one address: each answers in turn.
     forbidden: set[str] = field(default_factory=set)
     reads: int = 0
     stored: int = 0

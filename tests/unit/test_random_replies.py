@@ -23,8 +23,7 @@ from secretops.targets.mosquitto import DynamicSecurity
 from secretops.topics import REPORTS
 from tests.unit.fuzz import BOUNDED, JSON, SPITEFUL, texts
 
-TOKEN = "0011223344556677"
-"""Stands for the one that a question carries, until it is asked."""
+TOKEN = "0011223344556677"  # Stands for the one that a question carries, until it is asked.
 
 
 class Session:

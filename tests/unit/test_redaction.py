@@ -66,8 +66,7 @@ def forms(text: str) -> dict[str, str]:
     }
 
 
-CORE = 24
-"""A piece of a value this long is as good as the value."""
+CORE = 24  # A piece of a value this long is as good as the value.
 
 
 def shows(text: str, secret: str) -> bool:

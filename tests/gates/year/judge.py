@@ -41,12 +41,10 @@ PATIENCE = timedelta(days=1)
 """How late anything may be untold: the promise's number, for one taken from the product would judge itself."""
 OF_A_LIFE = 2 / 3
 """When a certificate that secretops renews is due; then half of what is left of a short one is all its patience."""
-LAST_HEARD = timedelta(hours=2)
-"""How long what a tick told stands, where no tick runs any more."""
+LAST_HEARD = timedelta(hours=2)  # How long what a tick told stands, where no tick runs any more.
 MOST_APPLIED = 20
 """How often passwords are set at the broker without the store having moved on: once, but for what a blow undid."""
-SHOWN = 25
-"""Lines of the history that come with a violation."""
+SHOWN = 25  # Lines of the history that come with a violation.
 
 
 class Violation(BaseException):
@@ -73,15 +71,12 @@ class Judge:
         self._replaced: dict[tuple[str, str], datetime] = {}
         """What was delivered -> when its successor was, by the rotator's clock."""
         self._delivered: dict[str, str] = {}
-        self._excused: set[tuple[str, str, str]] = set()
-        """Server, secret and version that were let go of late."""
-        self._owed = False
-        """Whether a server was cut off that had reported, so that the tick has to tell of it."""
+        self._excused: set[tuple[str, str, str]] = set()  # Server, secret and version that were let go of late.
+        self._owed = False  # Whether a server was cut off that had reported, so that the tick has to tell of it.
         self._wobble = timedelta()
         self._applied = 0
         self._values: set[str] = set()
-        self._given: set[tuple[str, str]] = set()
-        """User and password that were current once."""
+        self._given: set[tuple[str, str]] = set()  # User and password that were current once.
         self._told: list[str] = []
 
     def look(self, what: str) -> None:

@@ -19,8 +19,7 @@ from tests.gates.year.store import Delivered
 if TYPE_CHECKING:
     from tests.gates.year.world import World
 
-ROOT = "root"
-"""The broker's first admin, the operator's."""
+ROOT = "root"  # The broker's first admin, the operator's.
 
 
 @dataclass
@@ -29,8 +28,7 @@ class Server:
 
     name: str
     alive: bool = False
-    waits: bool = False
-    """For what it could not take: it tries again as soon as anything has changed."""
+    waits: bool = False  # For what it could not take: it tries again as soon as anything has changed.
     held: dict[str, Delivered] = field(default_factory=dict)
 
 
@@ -40,8 +38,7 @@ class People:
     def __init__(self, world: World) -> None:
         self._world = world
         self.servers = [Server(str(number)) for number in range(world.plan.servers)]
-        self.theirs: set[str] = {ROOT}
-        """Broker users that are an operator's own."""
+        self.theirs: set[str] = {ROOT}  # Broker users that are an operator's own.
         self._waits: set[tuple[Kind, str]] = set()
         self._root = ""
 

@@ -5,8 +5,7 @@ from enum import StrEnum
 from random import Random
 
 HOUR, DAY = 60, 24 * 60
-YEAR = 365 * DAY
-"""Minutes, as all times here."""
+YEAR = 365 * DAY  # Minutes, as all times here.
 
 SYSTEMS = ("store", "broker", "agent")
 
@@ -70,8 +69,7 @@ class Plan:
     seed: int
     length: int
     grace: int
-    cadences: dict[str, int]
-    """Days."""
+    cadences: dict[str, int]  # Days.
     certificate_days: int
     authority_days: int
     servers: int

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from tests.gates.year.world import World
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-UNCOUNTED = ("lease", AGAIN)
-"""Writes that every tick makes, and that nothing follows from."""
+UNCOUNTED = ("lease", AGAIN)  # Writes that every tick makes, and that nothing follows from.
 
 
 class Killed(BaseException):

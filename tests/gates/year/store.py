@@ -15,8 +15,7 @@ from secretops.values import Value
 
 _numbers = itertools.count()
 
-AGAIN = "verify again"
-"""What a write is called that says no more than that a version still logs in."""
+AGAIN = "verify again"  # What a write is called that says no more than that a version still logs in.
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,7 @@ class Kept:
     """All that there is of a stack in the store. Replaced as a whole: no write is half-done."""
 
     versions: dict[str, Versions] = field(default_factory=dict)
-    values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    """secret -> version -> its fields."""
+    values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # secret -> version -> its fields.
     delivered: dict[str, Delivered] = field(default_factory=dict)
     holder: Holder | None = None
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from tests.gates.year.world import World
 
 AGENT = "agent-of-the-year"
-NOBODYS = "known to nobody"
-"""What a scrambled password is here: no value has it."""
+NOBODYS = "known to nobody"  # What a scrambled password is here: no value has it.
 
 
 @dataclass
@@ -30,10 +29,8 @@ class Broker:
     """Users with their passwords, admins among them, the CAs whose certificates it takes, and servers' reports."""
 
     users: dict[str, str] = field(default_factory=dict)
-    trusted: tuple[str, ...] = ()
-    """PEM, one each."""
-    reports: dict[str, Replica] = field(default_factory=dict)
-    """Client id -> what it says. Emptied by its last will."""
+    trusted: tuple[str, ...] = ()  # PEM, one each.
+    reports: dict[str, Replica] = field(default_factory=dict)  # Client id -> what it says. Emptied by its last will.
 
     def logs_in(self, username: str, password: str) -> bool:
         return self.users.get(username) == password
@@ -116,8 +113,7 @@ class Account:
     """The keys of one agent, and the token that they are made with."""
 
     token: str = ""
-    keys: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """id -> name and value."""
+    keys: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> name and value.
     made: int = 0
 
 

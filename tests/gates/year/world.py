@@ -25,8 +25,7 @@ from tests.gates.year.stack import SERVERS_FIELDS, USERS, manifest_of
 from tests.gates.year.store import Kept, StandInStore
 from tests.gates.year.systems import Account, Broker
 
-LEASE_MINUTES = 2
-"""How long a holder that is not seen any more still holds."""
+LEASE_MINUTES = 2  # How long a holder that is not seen any more still holds.
 T = TypeVar("T")
 
 
