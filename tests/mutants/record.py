@@ -72,10 +72,21 @@ def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
 
 
 def _mutant(id_: str, entry: dict[str, Any]) -> Mutant:
-    """Return the mutant of a table. `at` is "package:where", or "package:module:where" where two modules match."""
-    package, *module, where = entry.pop("at").split(":")
-    killed_by = tuple(entry.pop("killed_by"))
-    return Mutant(id=id_, package=package, module="".join(module), where=where, killed_by=killed_by, **entry)
+    """Return the mutant of a table.
+
+    `at` is "package:where", or "package:module:where" if two modules match. `change` has both expressions."""
+    package, *module, where = entry["at"].split(":")
+    expression, becomes = entry["change"]
+    return Mutant(
+        id=id_,
+        bug=entry["bug"],
+        package=package,
+        module="".join(module),
+        where=where,
+        expression=expression,
+        becomes=becomes,
+        killed_by=tuple(entry["killed_by"]),
+    )
 
 
 def find_place(mutant: Mutant, root: Path = ROOT) -> Place:
