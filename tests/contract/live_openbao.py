@@ -145,7 +145,6 @@ class LiveVault:
         return Names(base=self.mount)
 
     def make(self) -> LiveVault:
-        """Everything but values."""
         client = self.root
         for name in ("server", "rotator", "operator"):
             client.sys.create_or_update_policy(self.role(name), getattr(self, f"{name}_policy")())
@@ -185,7 +184,6 @@ class LiveVault:
         return str(people.login(name, password, mount_point=self.userpass)["auth"]["client_token"])
 
     def run(self, token: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
-        """The command line in this process, with that token."""
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
             patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(self.manifest_file)])

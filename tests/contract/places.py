@@ -163,7 +163,6 @@ class Folder:
         return texts
 
     def delivered_files(self) -> list[Path]:
-        """Files that only hold a value: without them config/.env is still as it was."""
         return [path for folder in ("secrets", "certs") for path in (self.root / folder).iterdir()]
 
     def records(self) -> list[dict[str, str]]:
@@ -302,7 +301,6 @@ class Account(OfAServer):
         )
 
     def open(self, location: AwsStore | None = None, *, timing: SlowTiming | None = None) -> SecretsManagerVersionStore:
-        """Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.leases import Timing
         from secretops.stores.secrets_manager import SecretsManagerVersionStore
         from secretops.stores.secrets_manager.api import Api
@@ -423,7 +421,6 @@ class InVault(OfAServer):
         return {name: found.get(name) for name in FIELDS}
 
     def keeps(self, text: str) -> list[str]:
-        """Among the versions that are given to anybody: Key Vault deletes none of them alone."""
         from azure.core.exceptions import ResourceNotFoundError
 
         found = []

@@ -87,7 +87,6 @@ class InSwarm:
         return self.new_api()
 
     def open(self, location: SwarmStore | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:
-        """Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.leases import Timing
         from secretops.stores.swarm import SwarmVersionStore
 
@@ -183,7 +182,6 @@ class InSwarm:
         return {each["Spec"]["Name"]: each["ID"] for each in listed}
 
     def texts(self) -> dict[str, str]:
-        """The secrets of the place and their texts, as a task reads them that has all."""
         there = self.named()
         if unknown := {name: id for name, id in there.items() if name not in self.read_before}:
             self.read_before.update(self._read(unknown))
@@ -219,7 +217,6 @@ class InSwarm:
         return killed_around_writes(work, moment, requests.Session, "request")
 
     def _read(self, wanted: dict[str, str]) -> dict[str, str]:
-        """By a task that has them all, prints them, and is gone."""
         reader = f"reader-{secrets.token_hex(4)}"
         entries = [
             {"SecretID": id, "SecretName": name, "File": {"Name": name, "UID": "0", "GID": "0", "Mode": 0o400}}

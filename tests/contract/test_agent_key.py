@@ -52,7 +52,6 @@ def account(alone: DigitalOcean) -> DigitalOcean:
 
 @pytest.fixture
 def owned(tmp_path: Path, account: DigitalOcean, monkeypatch: pytest.MonkeyPatch) -> AgentStack:
-    """Its pauses move the clock instead."""
     stack = owned_stack(tmp_path / "store", account)
 
     def patiently(agent: OwnedAgent, admin: Callable[[], Value]) -> DigitalOceanAgent:

@@ -39,7 +39,6 @@ class Watched:
         )
 
     def publish(self, name: str = "mqtt") -> str:
-        """A new value in the place of the one before, as a rotation does. Its id."""
         session = self.live.rotator()
         canary, now = f"canary-{secrets.token_hex(12)}", session.clock()
         made = Version(id=new_token(now), stage=Stage.PENDING, created=now)
@@ -50,7 +49,6 @@ class Watched:
         return made.id
 
     def audit(self, *arguments: str, code: int, token: str = "") -> list[dict[str, Any]]:
-        """The rows that it prints, without the summary. No value is among them, or in a log."""
         done = self.live.run(token, "audit", "--json", "--since", self.began, *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         logs = "".join(file.read_text() for file in self.live.openbao.audit_files)

@@ -49,7 +49,6 @@ class Drill:
         return self.stack.run("compromise", *arguments, "--to", str(self.folder), given=given)
 
     def incident(self) -> dict[str, Any]:
-        """The only one."""
         (path,) = self.folder.glob("incident-*.json")
         found: dict[str, Any] = json.loads(path.read_text())
         return found
@@ -346,7 +345,6 @@ def certified(tmp_path: Path) -> Iterator[Certified]:
 
 
 def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:
-    """Exit code, all that was said, and the latest incident. No value is in any of it."""
     done = stack.run("compromise", name, "--yes", "--to", str(folder), given=given)
     path = max(folder.glob(f"incident-{name}-*.json"))
     said = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()

@@ -233,7 +233,6 @@ def healthy(manifest: Manifest, moto_environment: Aws, mosquitto: Mosquitto, mon
 
 
 def make_function(aws: Aws, name: str) -> str:
-    """A function that nobody calls, and the role that it runs as, by the same name."""
     trusts = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [trusts]})
     role = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]

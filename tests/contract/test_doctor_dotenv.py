@@ -51,7 +51,6 @@ class Folder:
 
 @pytest.fixture
 def folder(mosquitto: Mosquitto, tmp_path: Path) -> Folder:
-    """As two rotations and their ticks leave it."""
     stack = make_stack(tmp_path / "store", mosquitto.broker(), grace_seconds=1)
     stack.put("broker-admin", mosquitto.admin)
     stack.put("agent-key", {"api-key": new_password()})
@@ -97,7 +96,6 @@ def change_the_admins_password(folder: Folder) -> None:
 
 
 def leave_undelivered(folder: Folder) -> None:
-    """What a publish that was killed between its two halves leaves."""
     state = folder.stack.root / "versions" / "agent-key" / "state.json"
     folder.stack.put("agent-key", {"api-key": new_password()})
     versions = json.loads(state.read_text())

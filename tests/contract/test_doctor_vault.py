@@ -44,7 +44,6 @@ class Stack:
         self.place = self.place.model_copy(update=changes)
 
     def look(self, *named: str) -> dict[str, Result]:
-        """What the store's own checks find; of those that are named alone where any is."""
         server = VaultServer(self.place, timing=QUICK)
         return dict(doctor([one for one in vault.vault_checks(server) if not named or one.name in named]))
 

@@ -209,7 +209,6 @@ def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_bro
 
 @pytest.fixture(params=["mosquitto", "embedded"])
 def log_in(request: pytest.FixtureRequest) -> Callable[..., Wire]:
-    """Logs a client of one ordinary user in."""
     if request.param == "embedded":
         embedded: Embedded = request.getfixturevalue("embedded_broker")
         return functools.partial(Wire.log_in, embedded.port, fresh(embedded))
@@ -495,7 +494,6 @@ def test_a_packet_against_the_standard_ends_the_connection(local: Local, sent: b
 
 
 def packet(rng: random.Random) -> tuple[int, bytes]:
-    """A packet that is right, or in one case of twenty anything."""
     if rng.random() < 0.05:
         topic = rng.choice([b"$SYS/x", b"\xff\xfe", b"", b"a/#", b"x" * 2_000])
         return rng.randrange(256), rng.choice([text(topic), b""]) + rng.randbytes(rng.randrange(60))

@@ -84,7 +84,6 @@ class LiveVault(InVault):
         return self.azure.key_vaults.vaults[self.location.vault.removeprefix("https://")]
 
     def again(self) -> LiveVault:
-        """With connections of its own, which ask again as often as the product says now."""
         return replace(self)
 
     def requests(self, operation: str, name: str = "it") -> list[dict[str, Any]]:

@@ -88,7 +88,6 @@ class Stack:
         return self.vault.url.removeprefix("https://")
 
     def asked(self) -> list[str]:
-        """By the server, since the last time; a first request without a token is no question."""
         rows, self.seen = self.vault.audit[self.seen :], len(self.vault.audit)
         return [
             f"{row['OperationName']} {row['RequestUri'].split('/secrets/')[1].split('/')[0]}"

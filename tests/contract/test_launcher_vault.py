@@ -64,7 +64,6 @@ class Reads:
         return Vault(self.place(names, *more), clock=lambda: self.now)
 
     def asked(self) -> list[str]:
-        """By the server's role, since the last time."""
         lines = [line for line in self.live.openbao.audit() if line["type"] == "response"]
         new, self.seen = lines[self.seen :], len(lines)
         role = self.live.role("server")

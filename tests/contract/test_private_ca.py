@@ -39,7 +39,6 @@ def stack(tmp_path: Path, broker: Mosquitto) -> Certified:
 
 @pytest.fixture
 def running(stack: Certified) -> Certified:
-    """With a CA that the broker trusts, a certificate, an admin and the server's user."""
     return begun(stack)
 
 

@@ -97,7 +97,6 @@ def used(place: Account) -> None:
 
 
 def not_waiting(place: Account) -> SecretsManagerVersionStore:
-    """A store that would look at the lease of a holder again and again, and may not."""
     looks = 0
 
     def look() -> None:

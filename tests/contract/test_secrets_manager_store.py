@@ -193,7 +193,6 @@ def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(
 
 
 def forgotten(place: Account) -> bool:
-    """Whether no label is left but those of the empty version, which readers find."""
     return {name: set(has) for name, has in place.labels().items()} == {NO_VALUE: {CURRENT, NO_VALUE_LABEL}}
 
 

@@ -69,7 +69,6 @@ class InMount:
         )
 
     def api(self, token: str | None = None) -> Api:
-        """As whoever rotates, or as whose token it is."""
         from secretops.stores.vault.api import Api
         from secretops.stores.vault.login import Login
         from secretops.stores.vault.server import Server
@@ -100,7 +99,6 @@ class InMount:
         return self.facts["mount"]
 
     def document(self, path: str = "it", number: int | None = None) -> dict[str, str]:
-        """What readers are given, or one of the documents; nothing where nothing is given."""
         from hvac.exceptions import InvalidPath
 
         try:
@@ -113,7 +111,6 @@ class InMount:
         return document
 
     def metadata(self, path: str = "it") -> dict[str, Any]:
-        """What is known of a path; nothing where it is not there."""
         from hvac.exceptions import InvalidPath
 
         try:
@@ -131,7 +128,6 @@ class InMount:
         return {name: found.get(name) for name in FIELDS}
 
     def keeps(self, text: str) -> list[str]:
-        """Among the documents that are given to anybody, and the notes."""
         found = []
         for path in ("it", "pending/it", "rotator/lease"):
             known = self.metadata(path)

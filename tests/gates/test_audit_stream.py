@@ -31,7 +31,6 @@ started from."""
 
 
 def block_of_aws() -> bytes:
-    """A file of the bucket, which is one line, and the beginning of one that is torn."""
     other: dict[str, Any] = {"eventSource": "lambda.amazonaws.com", "eventName": "Invoke"}
     events = [
         *(cloudtrail.event() for _ in range(READS)),

@@ -90,8 +90,6 @@ def play(stack: CloudStack, events: Sequence[Event], leased: bool, moment: Momen
 
 
 def watched(stack: CloudStack, name: str, real: Any, moment: Moment) -> Any:
-    """The same method, which comes to a moment before and after each call."""
-
     @functools.wraps(real)
     def watching(self: object, *args: Any, **named: Any) -> Any:
         told = stack.moment(name, args, named)

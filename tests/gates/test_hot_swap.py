@@ -29,7 +29,6 @@ Change = Callable[[ServedByLauncher, Mosquitto], Awaitable[None]]
 def served(
     request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Mosquitto, server_folder: Path, stack_on: MakeStack
 ) -> ServedByLauncher:
-    """By a launcher that reads a folder, or a cloud's store."""
     cwd = tmp_path / "cwd"
     cwd.mkdir()
     if not hasattr(request, "param"):

@@ -23,8 +23,6 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 @pytest.fixture
 def stack_in(tmp_path: Path, mosquitto: Mosquitto) -> Callable[[Cluster], ClusterStack]:
-    """A stack on the real broker, whose broker-admin has been put."""
-
     def make(cluster: Cluster) -> ClusterStack:
         stack = make_cluster_stack(tmp_path, mosquitto.broker(), cluster)
         stack.put("broker-admin", dict(mosquitto.admin))

@@ -34,7 +34,6 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def certified(tmp_path: Path, broker: Mosquitto, account: DigitalOcean) -> Certified:
-    """Nothing has a value yet."""
     made = make_certified(tmp_path, broker)
     stack, (name, field) = made.stack, AGENT_ADMIN
     admin = Secret(name=name, kind=SecretKind.SUPPLIED, fields=(field,), readers=(Reader.ROTATOR,), cadence_days=90)

@@ -172,7 +172,6 @@ def empty(path: Path) -> None:
 
 
 def replace_by_a_folder(path: Path) -> None:
-    """As unreadable to root as a file without rights is to its owner."""
     path.unlink()
     path.mkdir()
 

@@ -156,7 +156,6 @@ def _token(pod: Pod, volume: str) -> str:
 
 
 def _copied(volumes: Volumes, container: str | None) -> list[Mount]:
-    """The mounts of the pod's container, which the agent gets, too."""
     if container is None:
         return []
     spec = container_of(volumes.pod)

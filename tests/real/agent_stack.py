@@ -46,7 +46,6 @@ def owned_stack(folder: Path, account: DigitalOcean) -> AgentStack:
 
 
 def external_stack(folder: Path, account: DigitalOcean) -> AgentStack:
-    """One whose agent is the account's, and whose keys the account's owner gives out."""
     return _stack(folder, ExternalAgent(url=account.url), {})
 
 

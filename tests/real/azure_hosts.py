@@ -65,7 +65,6 @@ class _Tunnel(socketserver.StreamRequestHandler):
 
 
 def _pump(here: socket.socket, there: socket.socket) -> None:
-    """Until either end closes, or both are silent for too long."""
     for end in (here, there):
         end.settimeout(DEADLINE)
     with selectors.DefaultSelector() as ends:

@@ -127,7 +127,6 @@ def _start(node: str, folder: Path, made: Azurite, port: int) -> subprocess.Pope
 
 
 def _listens(process: subprocess.Popen[bytes], folder: Path) -> bool:
-    """Until it says so. False when it ends instead."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if LISTENS in (folder / "log").read_text(errors="replace"):

@@ -48,11 +48,9 @@ class Cluster:
         return self.folder / "audit.jsonl"
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
-        """A kubeconfig with a client certificate of that user, whom nobody has to make first."""
         return kubeconfig(self.folder, self.port, user, groups=tuple(groups))
 
     def kubeconfig_of(self, namespace: str, service_account: str) -> Path:
-        """A kubeconfig with a token of that service account: good for an hour."""
         from lightkube.models.authentication_v1 import TokenRequestSpec
         from lightkube.models.meta_v1 import ObjectMeta
         from lightkube.resources.core_v1 import ServiceAccountToken
@@ -130,7 +128,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[OwnCluster]:
-    """A cluster for this test alone, without controllers: nobody deletes a namespace."""
     with running_cluster(tmp_path / "cluster", controllers=False) as made:
         yield made
 

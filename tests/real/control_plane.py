@@ -196,7 +196,6 @@ def _encryption() -> dict[str, object]:
 
 
 def make_keys(folder: Path) -> None:
-    """A CA, the API server's certificate, and the key that signs service accounts' tokens."""
     ca = ec.generate_private_key(ec.SECP256R1())
     _write(folder / "ca.key", _private(ca))
     _write(folder / "ca.crt", _pem(_signed("test CA", ca, issuer="test CA", signer=ca)))

@@ -54,7 +54,6 @@ class Dockerd:
         return done.stdout.strip()
 
     def read(self, *arguments: str | Path) -> bytes:
-        """The bytes that a command prints: an archive."""
         return subprocess.run(
             [self.client, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, check=True
         ).stdout
@@ -84,7 +83,6 @@ class Dockerd:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For its client: nothing of the user's Docker, nor of the user."""
         return {
             "PATH": os.environ["PATH"],
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
@@ -158,7 +156,6 @@ class Daemon:
         (self._folder / "pid").unlink(missing_ok=True)
 
     def end(self) -> None:
-        """For good, with all that it has."""
         # One by one: the control group of a container that is not removed would outlive the daemon.
         if left := self.docker.start("ps", "--all", "--quiet").stdout.split():
             self.docker.start("rm", "--force", *left)

@@ -21,7 +21,6 @@ class Embedded:
     admin: Value
 
     def broker(self) -> Broker:
-        """How a stack would describe it."""
         return Broker(
             kind=BrokerKind.COREFLUX,
             host="localhost",
@@ -54,7 +53,6 @@ def start_embedded(folder: Path) -> Embedded:
 
 @pytest.fixture(scope="session")
 def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """One embedded broker for all tests of this process: each uses users of its own."""
     broker = start_embedded(tmp_path_factory.mktemp("embedded"))
     try:
         yield broker

@@ -47,7 +47,6 @@ class IssuedStack(Stack):
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def found(self, name: str) -> dict[str, str]:
-        """What readers get of a secret now."""
         import hvac
 
         client = hvac.Client(self.address, token=self.token, verify=self.ca)
@@ -186,7 +185,6 @@ def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trus
 
 
 def trust(broker: Mosquitto, stack: IssuedStack) -> None:
-    """What whoever runs the broker does: a file of CAs is read at the start alone."""
     broker.ca_file.write_text(f"{broker.ca_file.read_text().rstrip()}\n{(stack.folder / 'root.crt').read_text()}")
     broker.stop()
     assert broker.start()

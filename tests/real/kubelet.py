@@ -181,7 +181,6 @@ class Kubelet:
                 self._ended.append(self._pods.pop(uid))
 
     def _keep(self, running: RunningPod) -> None:
-        """Bring its volumes up to date; start it if it has not been; ask whether it is ready."""
         try:
             running.volumes.lay()
             if running.process is None:

@@ -42,7 +42,6 @@ def server_folder(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(params=[ONE_BROKER])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
-    """Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
     if installed_mosquitto() is None:
         record_replacement(request)
     made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, certified=None)
@@ -69,6 +68,5 @@ def command(source: str) -> list[str]:
 
 
 def environment(server: Path) -> dict[str, str]:
-    """No more of this process's environment than a program needs, and which server to run."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {"COREFLUX_SERVER_DIR": str(server)}

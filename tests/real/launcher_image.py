@@ -81,6 +81,5 @@ def _key() -> str:
 
 
 def _sources() -> Iterator[Path]:
-    """What decides on the image, but for what it stands on and the modules of this tree."""
     yield from (ROOT / name for name in ("Dockerfile", ".dockerignore", "uv.lock", "secretops/pyproject.toml"))
     yield from sorted(server_of_image().glob("*.py"))

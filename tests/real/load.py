@@ -105,7 +105,6 @@ class Seat:
             scope.cancel()
 
     async def call(self, tool: str, arguments: dict[str, object]) -> tuple[bool, str]:
-        """Whether it went well, and what was answered. Waits for a session first."""
         while not self._there.is_set():
             await self._there.wait()
         assert self._session
@@ -201,5 +200,4 @@ class Load:
         return self.said - set(self.other.seen)
 
     def unread(self) -> set[int]:
-        """What the broker acknowledged for subscribed topics, and no answer has shown."""
         return set(range(self.other.fed)) - set(self.read)

@@ -35,7 +35,6 @@ async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
 
 @asynccontextmanager
 async def http_session(url: str, token: str) -> AsyncIterator[ClientSession]:
-    """A client, over streamable HTTP, of a launcher that runs."""
     headers = {"Authorization": f"Bearer {token}"}
     async with (
         create_mcp_http_client(headers) as client,

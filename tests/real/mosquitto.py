@@ -77,7 +77,6 @@ class Mosquitto:
         return self.folder / "mosquitto.log"
 
     def broker(self, protocol: MqttProtocol = MqttProtocol.V5, *, topics: tuple[str, ...] = ("#",)) -> Broker:
-        """How a stack would describe it."""
         return Broker(
             kind=BrokerKind.MOSQUITTO,
             host="localhost",
@@ -134,7 +133,6 @@ def installed_mosquitto() -> tuple[str, str] | None:
 
 
 def record_replacement(request: pytest.FixtureRequest) -> None:
-    """Record in the test's report that the embedded broker serves in mosquitto's place."""
     request.node.user_properties.append((REPLACED, True))
 
 

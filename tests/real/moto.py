@@ -56,7 +56,6 @@ class Aws:
 
 @functools.cache
 def _client(url: str, service: str, region: str) -> Any:
-    """One for all tests of this process: to make one takes longer than a request."""
     import boto3
 
     return boto3.client(  # type: ignore[call-overload]

@@ -33,7 +33,6 @@ class NetworkNamespace:
         return self._inside.submit(socket.create_server, (ANYWHERE, port), backlog=100).result()
 
     def connect(self, port: int) -> socket.socket:
-        """A connection to a port of its loopback."""
         # Made inside, connected here: a connect that waits keeps no other from being made.
         made = self._inside.submit(socket.socket, socket.AF_INET, socket.SOCK_STREAM).result()
         try:

@@ -61,7 +61,6 @@ class OpenBao:
         return {"VAULT_ADDR": self.address, "VAULT_CACERT": str(self.ca_file), "VAULT_TOKEN": token}
 
     def client(self, token: str | None = None, namespace: str = "") -> hvac.Client:
-        """Somebody's, or root's."""
         import hvac
 
         return hvac.Client(
@@ -101,7 +100,6 @@ class OpenBao:
         return str(made["auth"]["client_token"])
 
     def audit(self) -> list[dict[str, Any]]:
-        """What the first device has by now. A line is written before its answer is sent."""
         lines = self.audit_files[0].read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -176,7 +174,6 @@ audit "file" "second" {{
         )
 
     def _run(self) -> bool:
-        """Until it answers. False when it ends instead."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", str(self.program), "server", f"-config={self.folder}/openbao.hcl"],

@@ -148,7 +148,6 @@ def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBa
 
 
 def _servers_login(folder: Path, openbao: OpenBao, store: VaultStore, readable: list[str]) -> str:
-    """A role of its own, whose secret id lies in a file. Gives the launcher's options."""
     rules = [
         f'path "{store.mount}/{kind}/{store.secrets[name]}" {{ capabilities = ["read"] }}'
         for name in readable

@@ -65,7 +65,6 @@ class Certified:
         return self.stack.session().store.read(name, version or self.current(name), purpose="test")
 
     def log_in(self, shown: Mapping[str, str] | None = None, credential: Value | None = None) -> str:
-        """With the certificate and the credential that readers get now, or others."""
         shown, credential = shown or self.read(CERTIFICATE), credential or self.read("mqtt")
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()
@@ -115,7 +114,6 @@ def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) 
 
 @contextlib.contextmanager
 def trusting_broker(folder: Path) -> Iterator[Mosquitto]:
-    """One that lets nobody in without a certificate, and trusts the CAs of a folder."""
     (folder / "trusts").mkdir(parents=True)
     started = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
     try:
@@ -125,7 +123,6 @@ def trusting_broker(folder: Path) -> Iterator[Mosquitto]:
 
 
 def begun(stack: Certified) -> Certified:
-    """With a CA that the broker trusts, a certificate, an admin and the server's user."""
     with pytest.raises(WaitingError):
         stack.stack.rotate(AUTHORITY)
     stack.trust()
@@ -142,7 +139,6 @@ def asking(broker: Mosquitto) -> Broker:
 
 
 def certified(manifest: Manifest, *, seconds: int = SECONDS, ca_seconds: int = 90 * 86400) -> tuple[Secret, ...]:
-    """The secrets of a stack, its certificate signed by a CA of its own."""
     issuer = PrivateCaIssuer(secret=AUTHORITY, common_name=NAME, seconds=seconds, ca_seconds=ca_seconds)
     authority = Secret(
         name=AUTHORITY,

@@ -174,7 +174,6 @@ def swap(volume: Path, files: Files, group: int | None) -> None:
 
 
 def field_of(pod: Pod, path: str) -> str:
-    """What a fieldRef means."""
     about, spec = metadata(pod), _spec(pod)
     fields = {
         "metadata.name": about.name,
@@ -205,7 +204,6 @@ EVERY_ADDRESS = "0.0.0.0:"
 
 
 def container_of(pod: Pod) -> ContainerSpec:
-    """The only container."""
     assert pod.spec and len(pod.spec.containers) == 1 and not pod.spec.initContainers
     return pod.spec.containers[0]
 

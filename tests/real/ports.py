@@ -15,7 +15,6 @@ Kubernetes' node ports. A port that the kernel picked, and that was let go of, c
 
 
 def free_port() -> int:
-    """One that nobody listens on, and that nobody else is given before all the others were."""
     with _last_given() as file:
         given = file.read()
         port = int(given) if re.fullmatch(r"\d{5}", given) else FIRST + os.getpid() % (END - FIRST)

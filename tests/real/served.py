@@ -50,7 +50,6 @@ def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
 
 
 def prepared_cloud_stack(stack: CloudStack, mosquitto: Mosquitto) -> CloudStack:
-    """The same, of a cloud, whose broker-admin has been put. Over HTTP nobody could log in."""
     stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE, "replicas": 1})
     fill(stack, mosquitto)
     return stack

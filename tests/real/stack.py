@@ -132,14 +132,12 @@ class Stack:
         return mend
 
     def log_in(self, credential: Value | None = None) -> str:
-        """ "Success", or how the broker refused. Default: what readers of mqtt are given now."""
         return log_in(self.manifest.broker, credential or self.credential())
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "secretops", *arguments, "--manifest", str(self.file)]
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """The real command line."""
         return subprocess.run(
             self.command(*arguments),
             input=given,
@@ -268,7 +266,6 @@ class MqttSession:
         self._client.on_connect = self._client.on_disconnect = None  # else it keeps two sockets open until a collection
 
     def publishes(self, topic: str = "test/alive", text: str = "here", *, retain: bool = False) -> bool:
-        """Whether the broker still acknowledges what this session says."""
         message = self._client.publish(topic, text, qos=1, retain=retain)
         message.wait_for_publish(DEADLINE)
         return message.is_published() and not self.ended.is_set()

@@ -132,7 +132,6 @@ class ReplicaLoad:
                     number = None
 
     async def _publish(self, session: ClientSession, client: int, number: int) -> bool:
-        """Whether the session still stands, and so whether the call was taken."""
         message = {"topic": f"said/{number}", "message": json.dumps({"n": number}), "qos": 1 + number % 2}
         try:
             answer = await session.call_tool("mqtt_publish", message)

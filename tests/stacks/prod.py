@@ -36,7 +36,6 @@ class ProdStack(Stack):
 
     @property
     def environment(self) -> dict[str, str]:
-        """No credentials."""
         kept = {name: text for name, text in super().environment.items() if not name.startswith(OF_CLOUDS)}
         if kept.pop(
             "PYTHONDONTWRITEBYTECODE", ""

@@ -81,7 +81,6 @@ class AzureProd(Prod):
             self.history.append(self.served())
 
     def served(self) -> Value:
-        """By the launcher's own source, with the arguments, variables and identity of the app."""
         (server,) = self.resource("app")["template"]["containers"]
         source = server["args"][server["args"].index("--from") + 1]
         declared = {one["name"]: one["value"] for one in server["env"]}
@@ -125,7 +124,6 @@ class AzureProd(Prod):
         return self.management.vaults[self.resource("vault")["name"].lower()]
 
     def principal(self, identity: str) -> Principal:
-        """An identity of the stack by its logical name, with the ids that the provider gave it."""
         made = self.resource(identity)
         return Principal(made["name"], oid=made["principalId"], appid=made["clientId"])
 

@@ -111,7 +111,6 @@ class VaultStack:
         return done.stdout
 
     def welcome_operator(self) -> None:
-        """Alice, whom userpass knows already, gets the operator's policy by the page's command."""
         self.password = new_password()
         client = self.openbao.client()
         if "userpass/" not in client.sys.list_auth_methods()["data"]:

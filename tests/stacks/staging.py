@@ -110,7 +110,6 @@ class Staging:
         return is_available(self.client, NAMESPACE)
 
     def secret(self, name: str) -> dict[str, str]:
-        """What a Secret holds; nothing if it is not there."""
         try:
             found = self.client.get(Secret, name, namespace=NAMESPACE)
         except ApiError as error:
@@ -161,7 +160,6 @@ def run_job(
 
 
 def is_available(client: Client, namespace: str) -> bool:
-    """Whether the Deployment has all the ready pods that it is to have."""
     found = client.get(Deployment, SERVER, namespace=namespace)
     assert found.spec and found.spec.replicas
     return bool(found.status and found.status.availableReplicas == found.spec.replicas)

@@ -101,7 +101,6 @@ class Deployed:
         assert done.returncode == 0, done.stdout[-6000:]
 
     def inspect(self, kind: str, *ids: str) -> list[dict[str, Any]]:
-        """What Docker shows of objects of a kind."""
         ask = ("inspect", "--type", kind) if kind == "task" else (kind, "inspect")
         found: list[dict[str, Any]] = json.loads(self.swarm.docker.tell(*ask, *ids)) if ids else []
         return found
@@ -146,7 +145,6 @@ class Deployed:
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
     def services(self) -> list[str]:
-        """Names of the stack's services: the server's, and those that a tick is carried by."""
         names = self.swarm.docker.tell("service", "ls", "--format", "{{.Name}}").split()
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
@@ -193,7 +191,6 @@ class Deployed:
             pause.wait(0.2)
 
     def log_of(self, service: str) -> str:
-        """What the containers of a service said that Docker still has."""
         label = f"label=com.docker.swarm.service.name={service}"
         return self._logs(*self.swarm.docker.tell("ps", "-aq", "--filter", label).split())
 
@@ -214,7 +211,6 @@ def _is_ready(url: str) -> bool:
 
 
 def attached(spec: dict[str, Any]) -> list[str]:
-    """Names of the Swarm secrets of a task, or of what a service makes its tasks by."""
     return sorted(one["SecretName"] for one in spec["ContainerSpec"].get("Secrets") or ())
 
 
@@ -226,7 +222,6 @@ def docker_environment(swarm: Swarm) -> dict[str, str]:
 
 @contextmanager
 def events(swarm: Swarm, *filters: str) -> Iterator[Iterator[dict[str, Any]]]:
-    """The daemon's own, from now on, as they come; they end with it, or after DEADLINE."""
     command = ["docker", "events", "--format", "{{json .}}", "--since", str(time.time())]
     command += [word for each in filters for word in ("--filter", each)]
     with subprocess.Popen(command, env=docker_environment(swarm), stdout=subprocess.PIPE, text=True) as process:

@@ -54,7 +54,6 @@ def value(stack: AwsProd, name: str) -> dict[str, str]:
 
 
 def nothing_leaked(stack: AwsProd, *more: str) -> None:
-    """And a preview finds nothing to do."""
     done = stack.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
     assert done.returncode == 0, done.stdout[-4000:]
     for name in stack.outputs["secretops"]["store"]["secrets"].values():

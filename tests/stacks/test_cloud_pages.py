@@ -13,7 +13,6 @@ CA = "/etc/ssl/certs/prod-ca.crt"  # What the shipped stack files call the broke
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """With the CA of a broker, and an example's stack file where the page wants it."""
     ca = str(ca_file(tmp_path_factory.mktemp("ca")))
     shipped = {"Pulumi.prod.yaml": "Pulumi.prod.yaml", "Pulumi.prod-azure.yaml": "examples/Pulumi.prod-azure.yaml"}
     files = {name: (ROOT / path).read_text().replace(CA, ca) for name, path in shipped.items()}

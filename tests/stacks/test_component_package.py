@@ -134,7 +134,6 @@ class Program:
 
 
 def program(home: Path, venv: Path, stack: str, **broker: object) -> Program:
-    """The example as it is cloned, with another broker's address in its stack file."""
     made = Program(home, stack)
     (home / "state").mkdir()
     shutil.copytree(EXAMPLE, made.folder)

@@ -38,7 +38,6 @@ class Newcomer(Clone):
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
-    """With a free port for the broker."""
     stack_file = (ROOT / "Pulumi.dev.yaml").read_text()
     kind = "    kind: embedded\n"
     assert kind in stack_file

@@ -102,7 +102,6 @@ def test_a_pack_and_a_previews_json_are_shown_the_same_plan_and_find_the_same(
 
 
 def judge_again(stream: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`python -m policies` over it, from where CI would run it."""
     (folder / "preview.json").write_text(stream)
     command = [sys.executable, "-m", "policies", "--json", str(folder / "evidence.json"), str(folder / "preview.json")]
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)

@@ -43,7 +43,6 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def deployed(cluster: Cluster, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staging]:
-    """After `pulumi preview` and `pulumi up`. No value is anywhere yet."""
     home = tmp_path_factory.mktemp("staging")
     stack = new_staging(home, cluster.admin, broker)
     server = real_server() or SMALL_SERVER
@@ -58,7 +57,6 @@ def deployed(cluster: Cluster, broker: Mosquitto, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def serving(deployed: Staging, broker: Mosquitto) -> Staging:
-    """With its first values: an operator's, and those that the schedule makes."""
     deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "mqtt"))
     assert not deployed.is_available()
     deployed.operator("put", "broker-admin", "--stack", deployed.stack.name, given=json.dumps(dict(broker.admin)))
@@ -80,7 +78,6 @@ def rotated(serving: Staging) -> Staging:
 
 
 def _rotate(staging: Staging, turn: int) -> str:
-    """First by the rotator's own account, then by an operator."""
     if turn == 1:
         mine = ["rotate", "mqtt", "--manifest", "/etc/coreflux-mcp/stack/secretops.json"]
         pod = staging.job("a-rotation", mine)

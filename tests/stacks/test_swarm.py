@@ -47,7 +47,6 @@ def own_swarm() -> Iterator[Swarm]:
 
 @pytest.fixture(scope="module")
 def deployed(own_swarm: Swarm, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """After `pulumi preview` and `pulumi up`. No value is anywhere yet."""
     image = load_launcher_image(own_swarm.docker)
     stack = new_swarm_stack(tmp_path_factory.mktemp(NAME), own_swarm, broker, image)
     made = Deployed(stack, own_swarm, broker)
@@ -60,7 +59,6 @@ def deployed(own_swarm: Swarm, broker: Mosquitto, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def serving(deployed: Deployed) -> Deployed:
-    """With its first values: an operator's, and those that a tick makes."""
     deployed.until("both replicas run", lambda: len(deployed.replicas()) == REPLICAS)
     for url in deployed.replicas():
         answer = httpx.get(f"{url}/readyz", timeout=60)
@@ -81,7 +79,6 @@ def serving(deployed: Deployed) -> Deployed:
 
 @pytest.fixture(scope="module")
 def load(serving: Deployed) -> ReplicaLoad:
-    """What clients who call without pause met with while it was rotated."""
     token = serving.given("http-token")["token"]
 
     async def scenario() -> ReplicaLoad:
@@ -102,7 +99,6 @@ def load(serving: Deployed) -> ReplicaLoad:
 
 @pytest.fixture(scope="module")
 def rotated(serving: Deployed, load: ReplicaLoad) -> Deployed:
-    """After the rotations, and the tick that retires what the last of them replaced."""
     assert load.calls
     serving.operator("tick")
     return serving

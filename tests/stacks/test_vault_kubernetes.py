@@ -112,7 +112,6 @@ def deployed(
 
 @pytest.fixture(scope="module")
 def serving(deployed: ClusterVault) -> ClusterVault:
-    """With its first values: an operator's, and those that the schedule makes."""
     deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "Waiting:"))
     assert not deployed.is_available()
     admin = dict(deployed.broker.admin)

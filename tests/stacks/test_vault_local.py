@@ -89,7 +89,6 @@ class LocalVault(VaultStack):
 
     @property
     def issued(self) -> Path:
-        """Where the certificate is that a server is given now."""
         folder = self.stack.home / "issued"
         folder.mkdir(exist_ok=True)
         client = self.openbao.client(self.operators_token)
@@ -111,7 +110,6 @@ class LocalVault(VaultStack):
         return log_in(self.reached, credential)
 
     def issue(self) -> None:
-        """As the page says; and the broker is to trust the stack's root."""
         script, _, rotate = block("Client certificates", "sh").partition("secretops ")
         self.bao(script, token=self.operators_token)
         own = self.broker.ca_file.read_text()

@@ -58,7 +58,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 @pytest.fixture(scope="module")
 def image(workshop: Workshop) -> str:
-    """The whole image, by the legacy builder, which knows less; the server from a folder."""
     done = workshop.build("--build-arg", f"UPSTREAM={SERVER_FOLDER}", "--build-arg", "REVISION=abc", "--tag", "image:1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     return "image:1"
@@ -157,8 +156,6 @@ def test_the_launcher_serves_with_no_rights_and_nothing_to_write_and_ends_on_sig
 
 
 def listening(docker: Dockerd, container: str) -> str:
-    """Where the launcher says that it listens."""
-
     def told() -> re.Match[str] | None:
         return re.search(r"Listening on (http://\S+),", log(docker, container))
 

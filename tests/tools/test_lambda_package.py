@@ -40,7 +40,6 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(task: Path, code: str, environment: dict[str, str] | None = None) -> str:
-    """Python with the package and its own standard library, and nothing else."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.insert(0, {str(task)!r})\n{code}"],
         capture_output=True,

@@ -29,7 +29,6 @@ KEY, ROLE, SERVICE = "aws:kms/key:Key", "aws:iam/rolePolicy:RolePolicy", "aws:ec
 
 
 def event(op: str, type: str, name: str, old: Any = None, new: Any = None, **more: Any) -> dict[str, Any]:
-    """What the CLI writes of a resource before it would do something to it."""
     urn = f"urn:pulumi:prod::coreflux-mcp-secrets::coreflux-mcp-secrets:aws:SecretStore${type}::{name}"
     states = {
         side: None if inputs is None else {"type": type, "urn": urn, "inputs": inputs, "protect": more.get("protect")}

@@ -33,7 +33,6 @@ class Wrapper:
             program.chmod(0o755)
 
     def run(self, *arguments: str, **environment: str) -> dict[str, str]:
-        """What the CLI was given; a variable of several lines is none that we set."""
         done = subprocess.run(
             [self.path, *arguments],
             check=False,

@@ -42,7 +42,6 @@ class Context:
 
 @pytest.fixture
 def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Standin]:
-    """By package, configured as Pulumi does it, without credentials or engine."""
     from tools.standin.aws.provider import Aws
     from tools.standin.azure.provider import Azure
     from tools.standin.vault.provider import Vault

@@ -116,7 +116,6 @@ def for_this_machine(
 
 
 def with_every_option() -> Deployed:
-    """A stack with each option that adds something."""
     return on_aws(
         ", replicas: [eu-west-1], vpc: {subnets: [subnet-0123456789abcdef0], security_groups: [sg-0123456789abcdef1], "
         "way_out: vpce-0123456789abcdef0}, alert_emails: [ops@example.com]",
@@ -152,7 +151,6 @@ def every_role() -> str:
 
 
 def _changed(before: Deployed, after: Deployed) -> Iterator[str]:
-    """Of each role or policy the lines that differ."""
     old = dict(_shown(before))
     for title, text in _shown(after):
         was = old.get(title, [])

@@ -120,7 +120,6 @@ def before(deployed: Deployed, name: str) -> set[str]:
 
 
 def texts(entry: Any) -> Iterator[str]:
-    """Every key and text in the inputs of a resource."""
     match entry:
         case dict():
             for key, inner in entry.items():

@@ -178,7 +178,6 @@ class Engine(requests.Session):
         return 204, {}
 
     def _start(self, service: dict[str, Any]) -> None:
-        """Tasks of the present spec in place of those before."""
         tasks, mode = self.tasks[service["ID"]], service["Spec"].get("Mode") or {}
         if "ReplicatedJob" in mode:
             ended = self.outcome(service["Spec"])

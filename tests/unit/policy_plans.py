@@ -108,7 +108,6 @@ def own(stack: str, *, preview: bool = False) -> Plan:
 
 @cache
 def plan_of_options(name: str) -> Plan:
-    """The plan of options that the stacks of OWN do not have, one of OPTIONS."""
     from tests.unit import aws_stack, azure_stack, swarm_stack, vault_stack
 
     network = f', subnet: "{azure_stack.SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}'
@@ -223,8 +222,6 @@ def without(at: str) -> Change:
 
 
 def unprotected(at: str) -> Change:
-    """The engine may remove it."""
-
     def change(plan: Plan) -> Plan:
         found = _found(plan, at)
         assert found.protect, f"{at}: not protected before either"
@@ -234,8 +231,6 @@ def unprotected(at: str) -> Change:
 
 
 def added(kind: str, properties: Mapping[str, Any], *, name: str = "added", protect: bool = False) -> Change:
-    """One resource more."""
-
     def change(plan: Plan) -> Plan:
         urn = _urn(plan.stack, kind, name)
         one = Resource(type=kind, name=name, urn=urn, properties=properties, protect=protect)

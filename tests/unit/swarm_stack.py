@@ -26,7 +26,6 @@ V3 = Attached(
 
 
 def file_on_swarm(store: str = "", server: str = "", broker: str = "", **more: str) -> StackFile:
-    """A stack file of the Swarm platform, each section with more entries."""
     sections = {
         "store": f"{{kind: swarm{store}}}",
         "server": f'{{kind: swarm, image: "{IMAGE}"{server}}}',

@@ -195,7 +195,6 @@ def _counted(event: Event) -> set[str]:
 
 
 def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
-    """An event as the bus has it."""
     return {
         "version": "0",
         "id": "a1b2c3d4-0000-1111-2222-333344445555",
@@ -210,7 +209,6 @@ def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
 
 
 def _service_event(name: str, secret: str) -> Event:
-    """Of a rotation, which Secrets Manager reports by CloudTrail."""
     return _bus(
         "AWS Service Event via CloudTrail",
         {

@@ -23,7 +23,6 @@ KEY_LIMIT = 32_768  # Bytes of a key's policy (AWS KMS, Resource quotas).
 
 
 def lengths(texts: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Of each holder's policies together, without white space: no name in them has any."""
     found: defaultdict[str, int] = defaultdict(int)
     for holder, text in texts:
         found[holder] += len(json.dumps(json.loads(text), separators=(",", ":")))
@@ -44,7 +43,6 @@ def so_many(count: int) -> str:
 
 
 def refused(count: int) -> Problem | None:
-    """Why the stack file is refused; none is deployed."""
     with mock.patch("tests.unit.aws_stack.deploy", lambda file, stack, **_: file.parse(stack)):
         try:
             on_aws(secrets=so_many(count), into=Deployed())

@@ -266,7 +266,6 @@ def said(log: str, *, stream: str = "stdout", group: str = f"{JOBS[0]}-29399", c
 
 
 def overdue() -> str:
-    """What secretops really says of a rotation that is two days late."""
     secret = Secret(
         name="mqtt", kind=SecretKind.MQTT_USER, fields=("username", "password"), readers=(Reader.SERVER,),
         cadence_days=90, users=("a", "b"),

@@ -112,7 +112,6 @@ def fields(own: Holder | str, *chain: Holder, key: str | None = None, ca: str = 
 
 
 def of_key(key: Key) -> dict[str, str]:
-    """A certificate for a key of another kind."""
     certificate = (
         x509.CertificateBuilder()
         .subject_name(GOOD.certificate.subject)

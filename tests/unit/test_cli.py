@@ -43,7 +43,6 @@ def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True
 
 
 def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
-    """The command line as a process of its own."""
     return subprocess.run(
         stack.command(*arguments),
         input=given,

@@ -166,7 +166,6 @@ def test_a_change_by_who_is_not_declared_is_an_alarm_and_by_who_is_it_is_done(
 
 
 def lookup_events(*events: dict[str, Any], indent: int | None = 4) -> str:
-    """What `aws cloudtrail lookup-events` prints when nothing narrows it."""
     return json.dumps(
         {
             "Events": [

@@ -30,8 +30,6 @@ def sections_of(text: str) -> dict[str, Any]:
 
 
 def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: Deployed | None = None) -> Deployed:
-    """A program that has nothing but the component, its outputs exported."""
-
     def program() -> None:
         made = CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, sections))
         for name in CorefluxSecrets.__annotations__:

@@ -30,7 +30,6 @@ Grant = tuple[str, str, str, str]  # User, verb, resource, name.
 
 
 def granted() -> set[Grant]:
-    """As the stack's roles have it; the caller is ""."""
     both = ("get", "update")
     return {
         (USERS[SERVER], "get", "secrets", SECRETS),
@@ -128,7 +127,6 @@ def cluster_of() -> Answers:
 
 
 def examine(cluster: Answers) -> dict[str, Result]:
-    """Every check but those of clocks."""
     session = SimpleNamespace(
         store=SimpleNamespace(versions=lambda _name: SimpleNamespace(current=None)), manifest=None
     )
@@ -164,8 +162,6 @@ def label(cluster: Answers) -> None:
 
 
 def flags(*names: str) -> Callable[[Answers], object]:
-    """The metrics are forbidden, and the API server is a pod with these flags."""
-
     def plant(cluster: Answers) -> None:
         path = "/api/v1/namespaces/kube-system/pods?labelSelector=component%3Dkube-apiserver"
         cluster.forbidden.add("/metrics")

@@ -20,7 +20,6 @@ STORE, SERVER = ", rotator: service", f", networks: [{NETWORK}], spread: [node.l
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This project, with the test's own stack files in place of its own."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("components", "settings.py", "Pulumi.yaml"):
         (folder / name).symlink_to(PROJECT_FOLDER / name)

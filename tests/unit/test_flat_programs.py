@@ -63,7 +63,6 @@ def told(one: Registered) -> tuple[object, ...]:
 
 
 def opened(value: Any) -> Any:
-    """JSON documents as what they say: how one is spaced is nothing that a cloud sees."""
     match value:
         case str() if value.startswith(("{", "[")):
             try:
@@ -78,7 +77,6 @@ def opened(value: Any) -> Any:
 
 
 def waits_for(name: str, deployed: Deployed) -> set[str]:
-    """All that is made before."""
     found: set[str] = set()
     left = [name]
     while left:

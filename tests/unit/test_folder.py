@@ -17,7 +17,6 @@ PROVIDER = FolderProvider()
 
 
 def props(root: Path, **changes: Any) -> dict[str, Any]:
-    """What a small stack says of its folder."""
     return {
         "root": str(root),
         "folders": ["config", "certs", "versions", "log"],
@@ -121,7 +120,6 @@ VALUES = "MQTT_USER=a\nMQTT_PASSWORD='it''s $ecret'\nSECRETOPS_VERSION_mqtt=1\n#
 
 
 def lived_in(root: Path) -> dict[str, bytes]:
-    """What the rotator and a person add to a folder."""
     with (root / "config/.env").open("a") as file:
         file.write(VALUES)
     theirs = {

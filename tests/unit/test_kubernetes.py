@@ -51,7 +51,6 @@ def on_kubernetes(
     stack: str = "staging",
     **more: str,
 ) -> Deployed:
-    """A stack of the Kubernetes platform, each section with more entries."""
     sections = {
         "store": f"{{kind: kubernetes{store}}}",
         "server": f'{{kind: kubernetes, image: "{IMAGE}"{server}}}',
@@ -161,7 +160,6 @@ def rules(deployed: Deployed, role: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def with_certificate() -> Deployed:
-    """A stack whose broker asks for a client certificate, which an operator supplies."""
     return on_kubernetes(broker=", client_certificate: true")
 
 

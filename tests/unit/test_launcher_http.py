@@ -401,8 +401,6 @@ def test_lines_that_strangers_cause_are_logged_seldom(kind: str) -> None:
 
 
 def ending() -> Starlette:
-    """An app that fails when it is ended."""
-
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
@@ -549,7 +547,6 @@ def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, 
 
 
 def all_but_the_token(scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
-    """A source of that kind, and the file that brings the token."""
     monkeypatch.setenv("MQTT_BROKER", "localhost")
     password = new_password()
     if scheme == "files":

@@ -110,7 +110,6 @@ HOSTILE: list[tuple[str, dict[str, Any] | None, Any, str]] = [
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A stack with its first admin in the store, at a broker that nobody started."""
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="127.0.0.1", port=1, protocol=MqttProtocol.V5, tls=True)
     made = make_stack(tmp_path / "store", broker)
     store = made.session().store

@@ -124,7 +124,6 @@ class OnePath:
 
 
 def key_vault(**tagged: str) -> tags.State:
-    """One version in a vault that has these tags, each as Key Vault gives it: any text."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
     return tags.State((Kept("0", True, now, None, {**told, **tagged}),), ())
@@ -205,7 +204,6 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
 
 
 def told(found: object) -> Iterator[object]:
-    """Every time and text in what was read, however deep."""
     if isinstance(found, BaseModel):
         found = {name: getattr(found, name) for name in type(found).model_fields}
     elif dataclasses.is_dataclass(found) and not isinstance(found, type):

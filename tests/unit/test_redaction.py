@@ -23,7 +23,6 @@ from secretops.values import Value, new_password
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """All that a plain handler on the root logger writes, at every level."""
     redaction.install()
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

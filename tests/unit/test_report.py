@@ -47,7 +47,6 @@ def published(stack: Stack, name: str, value: dict[str, str], *, days_ago: float
 
 
 def shown(text: str) -> str:
-    """The words of a page, without its style."""
     words: list[str] = []
 
     class Reader(HTMLParser):

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project without a stack."""
     folder, state = tmp_path / "project", tmp_path / "state"
     folder.mkdir()
     state.mkdir()

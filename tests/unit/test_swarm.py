@@ -30,7 +30,6 @@ def prod(ca: Path) -> Deployed:
 
 @pytest.fixture(scope="module")
 def everything(ca: Path) -> Deployed:
-    """With every option that adds something."""
     server = (
         f", replicas: 3, publish: host, networks: [{NETWORK}], constraints: [node.labels.zone==a],"
         " spread: [node.labels.rack], log_driver: {name: json-file, options: {max-size: 10m}},"

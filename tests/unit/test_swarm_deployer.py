@@ -44,7 +44,6 @@ def test_a_context_with_tls_is_refused_with_the_variables_that_lead_there(
 
 
 def tls_context(config: Path, name: str, host: str) -> Path:
-    """As `docker context create` lays one down; the folder of its certificates."""
     key = hashlib.sha256(name.encode()).hexdigest()
     meta, folder = config / "contexts/meta" / key, config / "contexts/tls" / key / "docker"
     meta.mkdir(parents=True)

@@ -26,7 +26,6 @@ def login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
 
 
 def deployed(name: str, folder: Path) -> Deployed:
-    """A shipped example, with CA files that are there and a Swarm that has the login."""
     text = (PROJECT_FOLDER / f"examples/Pulumi.{name}.yaml").read_text()
     for which in ("prod", "vault"):
         (folder / which).mkdir()

@@ -74,7 +74,6 @@ def on_this_machine() -> Deployed:
 
 @cache
 def with_every_option(*, preview: bool = False) -> Deployed:
-    """With each option that adds something."""
     return for_pods(
         f', namespace: plant, max_versions: 10, jwt: {{issuer: "{ISSUER}"}}, pki: {{days: 14}}, '
         "audit_files: [/var/log/vault.log]",

@@ -123,7 +123,6 @@ class Judge:
             self._fail("a server that reports was cut off, and nobody is told")
 
     def look_at_time(self) -> None:
-        """After all that is done at a minute, for what time alone breaks."""
         world = self._world
         now = world.clock()
         self._opens()
@@ -225,7 +224,6 @@ class Judge:
         return self._is_told("client-cert") or self._is_told("client-ca")
 
     def _is_told(self, name: str) -> bool:
-        """By the last tick, or by whoever asks for the status now."""
         world = self._world
         outcome = world.told.get(name)
         heard = world.ticked is not None and world.clock() - world.ticked <= LAST_HEARD
@@ -278,7 +276,6 @@ class Judge:
             yield "the broker trusts another CA than the stack has"
 
     def _relied_on(self, previous: Version) -> bool:
-        """Whether it is the CA before, and something that lives is signed by it."""
         values = self._world.kept.values
         above = values["client-ca"].get(previous.id)
         return above is not None and any(

@@ -44,7 +44,6 @@ class People:
 
     @property
     def will_trust(self) -> bool:
-        """Whether a person has yet to give the broker the CAs that the stack has since."""
         return (Kind.TRUST, "") in self._waits
 
     def act(self, event: Event) -> None:

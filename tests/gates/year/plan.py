@@ -118,7 +118,6 @@ def drawn(seed: int, *, length: int = YEAR, scale: float = 1.0) -> Plan:
 
 
 def _windows(random: Random, length: int, scale: float) -> list[Event]:
-    """Times of trouble, each with its end."""
     found = []
     for _ in range(random.randint(3, 9)):
         begins = random.randrange(length)
@@ -149,7 +148,6 @@ def _jumps(random: Random, length: int, scale: float) -> list[Event]:
 
 
 def _people(random: Random, length: int) -> list[Event]:
-    """What operators do between."""
     orders = [Event(random.randrange(length), Kind.PUT_TOKEN)]
     for _ in range(random.randint(0, 3)):
         name = random.choice(("mqtt", "broker-admin", "agent-key", "client-cert", "client-ca"))

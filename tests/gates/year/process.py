@@ -75,7 +75,6 @@ class Blows:
     armed: list[tuple[Blow, int]] = field(default_factory=list)
 
     def deal(self) -> Blow | None:
-        """What befalls the effect that is about to be."""
         if not self.armed:
             return None
         blow, left = self.armed.pop(0)

@@ -97,7 +97,6 @@ class StandInTarget:
 
 
 def prove(broker: Broker, caller: World, value: Value) -> None:
-    """As `operations.certificate.prove`: show a certificate, and see whether it is taken."""
     caller.reach("broker")
     now = caller.true_time()
     for moment in validity(value["client.crt"]):

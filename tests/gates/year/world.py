@@ -109,7 +109,6 @@ class World:
         self.judge.look_at_the_end()
 
     def run_until(self, end: int) -> None:
-        """Also called while a rotator hangs: then others act meanwhile."""
         while self.minute < end:
             while self._events and self._events[0][0] <= self.minute:
                 self.happen(heapq.heappop(self._events)[2])
