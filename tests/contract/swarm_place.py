@@ -1,6 +1,4 @@
-"""The Swarm store's place: one service of a real Swarm, whose containers' files are what readers find.
-
-A value is read as in production, by a task that has it attached: there is no other way to one."""
+"""The Swarm store's place: one service of a real Swarm, whose containers' files are what readers find."""
 
 from __future__ import annotations
 

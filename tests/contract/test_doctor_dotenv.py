@@ -1,6 +1,4 @@
-"""`secretops doctor` on a folder and a real broker: what it finds, what it mends when told to, and what it never does.
-
-Without a broker it is looked at in tests/unit/test_doctor.py."""
+"""`secretops doctor` on a folder and a real broker: what it finds, what it mends when told to, and what it never does."""
 
 import json
 import shutil

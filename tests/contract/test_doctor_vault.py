@@ -1,6 +1,4 @@
-"""`secretops doctor` on a stack in a real OpenBao: what only a server shows. The rest: tests/unit/test_vault_doctor.
-
-Its broker is not there: no check of the store asks it."""
+"""`secretops doctor` on a stack in a real OpenBao: what only a server shows. The rest: tests/unit/test_vault_doctor."""
 
 import os
 import threading

@@ -1,6 +1,4 @@
-"""A client certificate that OpenBao signs and secretops renews, proven at a mosquitto that lets nobody in without one.
-
-Both are real, and whoever rotates has a role that may no more than the stack grants."""
+"""A client certificate that a real OpenBao signs and secretops renews, at a mosquitto that lets nobody in without one."""
 
 import signal
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""The launcher's source `azure-kv:`, against the stand-in for Key Vault. Its clock is the test's own.
-
-What it shares with the source of AWS (how often, what goes on meanwhile) is in test_launcher_secrets_manager.py, too.
-"""
+"""The launcher's source `azure-kv:`, against the stand-in for Key Vault. Its clock is the test's own."""
 
 from __future__ import annotations
 

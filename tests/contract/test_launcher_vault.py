@@ -1,7 +1,4 @@
-"""The launcher's source `vault:`, against a real OpenBao. Its clock is the test's own.
-
-What it shares with the source of AWS (how often, what goes on meanwhile) is in test_launcher_secrets_manager.py, too.
-"""
+"""The launcher's source `vault:`, against a real OpenBao. Its clock is the test's own."""
 
 import logging
 import secrets

@@ -1,6 +1,4 @@
-"""The AWS store's lease. moto stands in for AWS, and a strict client for those of its rules that moto lacks.
-
-What every store's lease does is in test_stores.py; how it fences the store is in test_secrets_manager_store.py."""
+"""The AWS store's lease. moto stands in for AWS, and a strict client for those of its rules that moto lacks."""
 
 import contextlib
 import threading

@@ -1,6 +1,4 @@
-"""What only the AWS store does. moto stands in for AWS, and a strict client for those of its rules that moto lacks.
-
-What every store does is in test_stores.py."""
+"""What only the AWS store does. moto stands in for AWS, and a strict client for those of its rules that moto lacks."""
 
 import contextlib
 import functools

@@ -1,6 +1,4 @@
-"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there.
-
-What every store does is in test_stores.py."""
+"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there."""
 
 from __future__ import annotations
 

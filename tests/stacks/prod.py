@@ -1,6 +1,4 @@
-"""A shipped stack of a cloud on the stand-in for its provider: deployed, operated and rotated, whichever cloud it is.
-
-What a cloud would call, resolve and run is in tests/stacks/prod_aws.py and prod_azure.py."""
+"""A shipped stack of a cloud on the stand-in for its provider: deployed, operated and rotated, whichever cloud it is."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, and deploys only with leave.
-
-That what the program declares passes is shown where the shipped stacks are previewed on it: tests/stacks."""
+"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, and deploys only with leave."""
 
 import json
 import os

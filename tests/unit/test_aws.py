@@ -1,6 +1,4 @@
-"""The AWS platform under mocks: what the program asks the engine for. No account is asked anything here.
-
-Who may what by its policies is in test_aws_policies.py; that each rule is kept, in test_policies_rules.py."""
+"""The AWS platform under mocks: what the program asks the engine for. No account is asked anything here."""
 
 import json
 import re

@@ -1,6 +1,4 @@
-"""The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here.
-
-The other test_azure_*.py each have a part of it; who may what is for test_azure_grants.py."""
+"""The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here."""
 
 import json
 import re

@@ -1,6 +1,4 @@
-"""The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here.
-
-That the API server takes it, and what it then allows, is for tests/stacks/test_staging.py."""
+"""The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here."""
 
 import ipaddress
 from collections.abc import Iterator

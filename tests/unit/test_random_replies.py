@@ -1,7 +1,4 @@
-"""Brokers and readers that answer with anything: a target takes it as an answer, or as none, and never trips over it.
-
-The session is played here, and gives what it is told to. What comes over a wire: tests/contract/test_random_packets.py.
-"""
+"""Brokers and readers that answer with anything: a target takes it as an answer, or as none, and never trips over it."""
 
 import json
 import re

@@ -1,6 +1,4 @@
-"""The Vault platform under mocks: what the program asks the engine for. No server is asked anything here.
-
-The other test_vault_*.py each have a part of it; who may what is for test_vault_policies.py."""
+"""The Vault platform under mocks: what the program asks the engine for. No server is asked anything here."""
 
 import base64
 import re
