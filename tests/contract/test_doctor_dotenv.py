@@ -1,4 +1,4 @@
-"""`secretops doctor` on a folder and a real broker: what it finds, what it mends when told to, and what it never does."""
+"""`secretops doctor` on a folder and a real broker: what it finds, what it repairs, and what it never does."""
 
 import json
 import shutil

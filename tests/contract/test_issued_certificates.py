@@ -1,4 +1,4 @@
-"""A client certificate that a real OpenBao signs and secretops renews, at a mosquitto that lets nobody in without one."""
+"""A client certificate that a real OpenBao signs and secretops renews, at a mosquitto that requires one."""
 
 import signal
 from collections.abc import Iterator

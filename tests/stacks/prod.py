@@ -1,4 +1,4 @@
-"""A shipped stack of a cloud on the stand-in for its provider: deployed, operated and rotated, whichever cloud it is."""
+"""A shipped stack of a cloud on the stand-in for its provider: deployed, operated and rotated, on any cloud."""
 
 import json
 import os

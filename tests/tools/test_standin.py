@@ -1,4 +1,4 @@
-"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, and deploys only with leave."""
+"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, deploys only with leave."""
 
 import json
 import os

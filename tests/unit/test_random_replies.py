@@ -1,4 +1,4 @@
-"""Brokers and readers that answer with anything: a target takes it as an answer, or as none, and never trips over it."""
+"""Brokers and readers that answer with anything: a target takes it as an answer, or as none, and never fails."""
 
 import json
 import re
