@@ -133,7 +133,7 @@ def _call_killed_after_its_first_message(stack: AwsStack, event: dict[str, str])
 
 
 @pytest.mark.slow
-def test_what_is_due_is_left_to_aws_schedule_and_said_when_it_is_late(
+def test_due_rotation_is_left_to_aws_and_reported_when_late(
     stack: AwsStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack.all_steps(stack.begin())
@@ -193,9 +193,7 @@ def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rot
     assert stack.log_in() == "Success"
 
 
-def test_a_tick_in_which_a_secret_fails_looks_after_the_others_counts_it_and_fails(
-    stack: AwsStack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tick_counts_a_failed_secret_and_goes_on(stack: AwsStack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.all_steps(stack.begin())
     stack.put("agent-key", {"api-key": new_password()})
     name = stack.place.secrets["agent-key"]
@@ -247,9 +245,7 @@ def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
     return client
 
 
-def test_credentials_of_another_account_are_refused_before_anything_is_written(
-    stack: AwsStack, other_account: Any
-) -> None:
+def test_credentials_of_another_account_are_refused_before_any_write(stack: AwsStack, other_account: Any) -> None:
     session = Session.open(stack.manifest, role="operator")
     for act in (lambda: put(session, "agent-key", Value({"api-key": new_password()})), lambda: tick(session)):
         with pytest.raises(UsageError, match=rf"of account {ELSEWHERE}\n.* account {ACCOUNT};"):

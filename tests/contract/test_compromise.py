@@ -135,9 +135,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
     return drill(stack, tmp_path)
 
 
-def test_what_was_out_is_refused_its_sessions_are_ended_and_an_incident_is_kept(
-    any_store: Drill, request: pytest.FixtureRequest
-) -> None:
+def test_compromise_ends_old_sessions_and_records_an_incident(any_store: Drill, request: pytest.FixtureRequest) -> None:
     """The one it replaces, and the one before that whose grace is not over."""
     refused = any_store.is_gone_through_with()
     print(f"{request.node.callspec.id}: refused {refused:.1f} s after the command began")
@@ -179,9 +177,7 @@ def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stops", [True, False])
-def test_every_server_that_reported_before_is_waited_for_and_one_that_stays_behind_is_told(
-    dev: Drill, stops: bool
-) -> None:
+def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: Drill, stops: bool) -> None:
     stack = dev.stack
     stack.rotate()
 
@@ -309,9 +305,7 @@ def give(dev: Drill, broker: Embedded, value: Value) -> None:
     open_target(dev.stack.manifest.broker, dev.stack.manifest.secret("mqtt").kind).apply(broker.admin, value)
 
 
-def test_an_old_password_that_is_given_back_is_found_and_the_incident_goes_on(
-    dev: Drill, embedded_broker: Embedded
-) -> None:
+def test_reused_old_password_is_found_and_the_incident_continues(dev: Drill, embedded_broker: Embedded) -> None:
     stack = dev.stack
     stack.rotate()
     old, session, keep = stack.credential(), stack.session(), in_folder(dev.folder)
@@ -355,9 +349,7 @@ def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tu
     return done.returncode, done.stdout + done.stderr, json.loads(path.read_text())
 
 
-def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_all_that_is_left(
-    tmp_path: Path, account: DigitalOcean
-) -> None:
+def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, account: DigitalOcean) -> None:
     """The one in use, and the one before it, whose grace is not over; and the agent hears of it a moment later."""
     stack = owned_stack(tmp_path / "store", account)
     stack.tick()
@@ -377,9 +369,7 @@ def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_a
 
 
 @pytest.mark.slow
-def test_a_certificate_of_the_stacks_own_ca_is_replaced_and_a_new_ca_ends_what_was_out(
-    certified: Certified, tmp_path: Path
-) -> None:
+def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: Certified, tmp_path: Path) -> None:
     stack, folder = certified.stack, tmp_path / "incidents"
     folder.mkdir()
     out: Value = certified.read(CERTIFICATE)

@@ -67,9 +67,7 @@ def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
     assert list(found)[-2:] == ["secret it", "secrets that left"]
 
 
-def test_a_service_that_is_gone_and_a_replica_that_does_not_run_are_told(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_service_and_stopped_replica_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     place.remove_service()
     assert wrong(place)["server"].value == f"no service {place.name}"
     monkeypatch.setattr(type(place.engine), "_start", lambda *_: None)
@@ -108,9 +106,7 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
     assert not any("-it-v2-" in name for name in place.named())
 
 
-def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     task = f"{place.name}-task-{'0' * 12}"
     labels = {INSTANCE: place.name, TASK: task}
     given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
@@ -155,9 +151,7 @@ def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) 
         assert "secretops tick follows it" in dead.remedy
 
 
-def test_a_daemon_that_is_not_there_is_told_and_nothing_else_is_known(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_daemon_is_reported_and_the_rest_unknown(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object, **__: object) -> None:
         raise requests.ConnectionError
 

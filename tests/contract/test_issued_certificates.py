@@ -127,9 +127,7 @@ def test_a_renewal_killed_in_the_middle_is_ended_by_one_tick(running: IssuedStac
     assert readers.failures == []
 
 
-def test_one_that_the_broker_does_not_take_is_never_published(
-    tmp_path: Path, broker: Mosquitto, openbao: OpenBao
-) -> None:
+def test_refused_certificate_is_never_published(tmp_path: Path, broker: Mosquitto, openbao: OpenBao) -> None:
     stack = make_issued_stack(tmp_path, broker, openbao, trusted=False)
     with pytest.raises(UnreachableError) as refused:
         stack.rotate(CERTIFICATE)

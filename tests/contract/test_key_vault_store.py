@@ -205,9 +205,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
 
 
 @pytest.mark.slow
-def test_the_leases_blob_is_made_by_its_first_holder_and_its_container_is_not(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Azurite's, which is Microsoft's own emulator; the other tests here have a blob in memory."""
     place = InVault(InVault.fresh(request, tmp_path))
     container = place.location.lease.rpartition("/")[0]
@@ -284,9 +282,7 @@ def test_an_edit_is_not_overwritten_by_a_publish_that_begins_after_it(place: Liv
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
-def test_edit_during_a_publish_is_reported_once_and_kept_as_a_version(
-    place: LiveVault, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_edit_during_a_publish_is_reported_once_and_kept(place: LiveVault, caplog: pytest.LogCaptureFixture) -> None:
     value, new = publish(place, V[1]), make()
     place.open().add("it", version(V[2]), new)
     while_the_vault_writes(place, lambda: place.edit(value["password"], "typed-by-a-person"))
@@ -353,9 +349,7 @@ def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(p
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
-def test_forget_deletes_and_reports_what_remains_when_purging_is_not_allowed(
-    place: LiveVault, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: pytest.LogCaptureFixture) -> None:
     place.vault.purge_protection = True
     old = publish(place, V[1])
     with caplog.at_level(logging.WARNING):
@@ -427,9 +421,7 @@ def test_version_made_twice_counts_as_one_and_both_copies_are_forgotten(place: L
 @pytest.mark.parametrize(
     "fault", [throttling(times=100, retry_after=3600), losing_the_answer(times=100)], ids=["429", "a closed connection"]
 )
-def test_a_vault_that_does_not_serve_is_asked_again_and_after_some_times_given_up(
-    place: LiveVault, impatient: None, fault: Fault
-) -> None:
+def test_unavailable_vault_is_retried_a_few_times(place: LiveVault, impatient: None, fault: Fault) -> None:
     value = publish(place, V[1])
     client = place.clients.vault(place.location.vault)
     place.vault.faults.append(replace(fault, operation="GetSecret", times=2))
@@ -502,9 +494,7 @@ def test_doctor_sees_versions_deleted_secrets_and_secrets_of_others(place: LiveV
     assert found.said_at and abs((found.said_at - datetime.now(UTC)).total_seconds()) < 60
 
 
-def test_what_may_not_be_looked_at_is_named_and_is_no_vault_that_does_not_answer(
-    place: LiveVault, operator: Principal
-) -> None:
+def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: LiveVault, operator: Principal) -> None:
     for each in list(place.vault.access.assignments):
         place.vault.access.revoke(each)
     place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")

@@ -191,9 +191,7 @@ def test_tick_detects_a_password_changed_out_of_band_and_rotate_repairs_it(stack
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adopts", [True, False])
-def test_second_store_leaves_a_user_in_use_until_it_adopts_it_or_takes_it_over(
-    embedded_broker: Embedded, tmp_path: Path, adopts: bool
-) -> None:
+def test_second_store_keeps_a_user_in_use_until_told(embedded_broker: Embedded, tmp_path: Path, adopts: bool) -> None:
     broker, admin = embedded_broker.broker(), embedded_broker.admin
     first = make_stack(tmp_path / "first", broker)
     users, admins = (first.manifest.secret(name).users for name in ("mqtt", "broker-admin"))
@@ -287,9 +285,7 @@ def test_a_value_of_one_line_with_a_control_character_is_refused_and_not_shown(s
 
 
 @pytest.mark.slow
-def test_stack_waits_for_the_client_certificate_of_its_broker_and_then_rotates(
-    tmp_path: Path, certifying_mosquitto: Mosquitto
-) -> None:
+def test_stack_waits_for_its_client_certificate_then_rotates(tmp_path: Path, certifying_mosquitto: Mosquitto) -> None:
     root = tmp_path / "store"
     settings = OutsideBroker(
         kind="mosquitto", host="localhost", port=certifying_mosquitto.port, client_certificate=True, topics=("#",)

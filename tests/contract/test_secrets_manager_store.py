@@ -99,9 +99,7 @@ def test_a_first_version_is_not_given_to_readers_before_it_is_published(place: A
 
 
 @pytest.mark.parametrize(("drops", "first"), [(True, True), (False, False)])
-def test_the_empty_version_that_rotate_secret_makes_is_filled_under_its_token(
-    place: Account, drops: bool, first: bool
-) -> None:
+def test_empty_version_of_rotate_secret_is_filled_under_its_token(place: Account, drops: bool, first: bool) -> None:
     aws = StrictSecretsManager(place.client._moto, current_drops_pending=drops)
     store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, aws)))
     old = None if first else publish(place, token(1))
@@ -119,9 +117,7 @@ def test_the_empty_version_that_rotate_secret_makes_is_filled_under_its_token(
     assert aws.rotate_secret(SecretId=place.name), "nothing is left that blocks the next rotation"
 
 
-def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_overwritten(
-    place: Account, meddle: Callable[..., None]
-) -> None:
+def test_label_moved_meanwhile_is_seen_and_not_overwritten(place: Account, meddle: Callable[..., None]) -> None:
     publish(place, token(1))
     place.open().add("it", version(token(2)), make())
     theirs = json.dumps({"username": "typed-by-a-person"})
@@ -234,9 +230,7 @@ def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_label_that_was_elsewhere_only_for_a_moment_is_moved_and_a_refusal_that_stays_is_told(
-    place: Account, times: int
-) -> None:
+def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place: Account, times: int) -> None:
     publish(place, token(1))
 
     class Away:

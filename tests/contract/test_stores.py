@@ -341,9 +341,7 @@ def in_memory() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_delivers(
-    fresh: Callable[[Path], Opened], in_memory: Path
-) -> None:
+def test_killed_publish_leaves_one_whole_value_to_readers(fresh: Callable[[Path], Opened], in_memory: Path) -> None:
     for number in itertools.count():
         opened = fresh(in_memory / f"{number}")
         old, new = opened.publish(V[1]), make()

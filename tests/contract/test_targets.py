@@ -315,9 +315,7 @@ def test_a_client_certificate_that_is_not_there_yet_is_waited_for_and_nothing_is
         assert "secretops put client-cert" in waiting.value.remedy
 
 
-def test_a_client_certificate_that_does_not_fit_is_told_before_anything_is_sent(
-    certifying_mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_mismatched_client_certificate_is_reported_unsent(certifying_mosquitto: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "client.crt").write_bytes(certifying_mosquitto.certificate_file.read_bytes())
     (tmp_path / "client.key").write_text(private_pem(new_key()))
     with unspoken_to(certifying_mosquitto.ca_file, tmp_path) as target, pytest.raises(UsageError) as refused:

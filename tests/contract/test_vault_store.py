@@ -110,9 +110,7 @@ def sealable(openbao: OpenBao) -> Iterator[OpenBao]:
 
 
 @pytest.mark.parametrize("lacking", ["data/it", "destroy/it", "metadata/pending/it"])
-def test_a_missing_right_is_told_by_its_path_and_all_converges_once_it_is_granted(
-    openbao: OpenBao, place: InMount, lacking: str
-) -> None:
+def test_missing_right_is_reported_by_path_until_granted(openbao: OpenBao, place: InMount, lacking: str) -> None:
     old, newer, newest = publish(place, V[0]), publish(place, V[1]), make()
     rules = rotators_policy(place.location)
     policy = openbao.policy("\n".join(rule for rule in rules.splitlines() if f'/{lacking}"' not in rule))
@@ -184,9 +182,7 @@ def test_a_store_may_be_in_a_namespace_and_nothing_of_it_is_seen_from_outside(op
 
 
 @pytest.mark.usefixtures("way")
-def test_what_does_not_prove_to_be_the_server_is_shown_no_token(
-    openbao: OpenBao, place: InMount, tmp_path: Path
-) -> None:
+def test_no_token_is_sent_to_an_unproven_server(openbao: OpenBao, place: InMount, tmp_path: Path) -> None:
     make_keys(tmp_path)
     missing = str(tmp_path / "none.crt")
 
@@ -220,9 +216,7 @@ def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(pl
     assert place.delivered() == dict(new)
 
 
-def test_a_publication_on_its_way_is_refused_once_whoever_followed_has_prepared_another(
-    place: InMount, way: Way
-) -> None:
+def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMount, way: Way) -> None:
     """Both are for the same user, whose password the follower sets next: what comes late would open nothing."""
     value, late = publish(place, V[1]), make()
     store = place.open()
@@ -362,9 +356,7 @@ def test_a_purge_killed_anywhere_is_never_undone(openbao: OpenBao, tmp_path: Pat
     [("u" * LONGEST_NOTE, {}), ("a", {VERSION: "mine"})],
     ids=["too long a name", "a field of our own name"],
 )
-def test_what_a_document_or_a_note_can_not_hold_is_refused_and_nothing_is_kept(
-    place: InMount, user: str, fields: dict[str, str]
-) -> None:
+def test_oversized_value_or_metadata_is_refused_unsaved(place: InMount, user: str, fields: dict[str, str]) -> None:
     publish(place, V[1])
     with pytest.raises(UsageError):
         place.open().add("it", version(V[2], user), make(**fields))
@@ -465,9 +457,7 @@ def test_a_program_that_ends_leaves_no_token(openbao: OpenBao, tmp_path: Path) -
         openbao.client().auth.token.lookup_accessor(done.stdout.strip())
 
 
-def test_a_wrapped_secret_id_is_unwrapped_once_and_serves_for_every_login(
-    openbao: OpenBao, tmp_path: Path, way: Way
-) -> None:
+def test_wrapped_secret_id_is_unwrapped_once_for_all_logins(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
     role = AppRole.at(openbao, tmp_path)
     role.wrap()
     login = role.login(wrapped=True)
@@ -508,9 +498,7 @@ def test_what_a_thief_wrapped_anew_is_an_alarm_and_not_used(
     assert logins(way, role) == 0
 
 
-def test_a_lost_answer_to_an_unwrapping_is_not_asked_for_again_and_is_no_alarm(
-    openbao: OpenBao, tmp_path: Path, way: Way
-) -> None:
+def test_lost_unwrap_answer_is_neither_retried_nor_an_alarm(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
     role = AppRole.at(openbao, tmp_path)
     role.wrap()
     login = role.login(wrapped=True)

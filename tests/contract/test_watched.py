@@ -156,9 +156,7 @@ def test_where_nobody_answers_the_ca_is_looked_at(place: Place) -> None:
     assert place.told_once(Reason.EXPIRED)
 
 
-def test_what_cannot_be_looked_at_takes_nothing_from_what_a_tick_did(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_certificate_check_keeps_a_ticks_result(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [type(one.error) for one in place.stack.tick()]
 
     def odd(_: object) -> tuple[Watched, ...]:

@@ -104,7 +104,7 @@ LEAKS: Mapping[str, Cell] = {
         (f"{AWS}::test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account", IN_A_CLOUD)
     ),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell(
-        (f"{AWS}::test_pods_serve_on_what_external_secrets_is_asked_to_copy", IN_A_CLOUD)
+        (f"{AWS}::test_pods_serve_what_external_secrets_copies", IN_A_CLOUD)
     ),
     "examples/Pulumi.dev-azure-local.yaml": Cell(
         (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod-azure", server="dev-vault-local")
@@ -131,7 +131,7 @@ REVERTS: Mapping[str, Cell] = {
 
 STORE_CRASHES = (
     "tests/contract/test_stores.py::test_a_rotator_that_lost_its_lease_publishes_nothing_over_its_follower",
-    "tests/contract/test_stores.py::test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_delivers",
+    "tests/contract/test_stores.py::test_killed_publish_leaves_one_whole_value_to_readers",
     YEAR,
 )
 CLOUD_CRASHES = (CLOUD_CRASH, *STORE_CRASHES)
@@ -147,7 +147,7 @@ CRASHES: Mapping[str, Cell] = {
             f"{CRASH}::test_rotation_killed_at_an_effect_is_finished_by_one_tick",
             YEAR,
             "tests/gates/test_compromise_crash.py::test_compromise_killed_at_an_effect_is_continued_to_its_end",
-            "tests/gates/test_interrupts.py::test_sigint_at_any_moment_ends_with_130_and_the_next_tick_converges",
+            "tests/gates/test_interrupts.py::test_sigint_ends_with_130_and_the_next_tick_converges",
         )
     ),
     "Pulumi.staging.yaml": Cell(
@@ -159,7 +159,7 @@ CRASHES: Mapping[str, Cell] = {
     ),
     "examples/Pulumi.prod-swarm.yaml": Cell(
         (
-            f"{SWARM}::test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_comes_back_with_it",
+            f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
             f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick",
         ),
         "killed at moments of its own choosing, and not before and after each effect",

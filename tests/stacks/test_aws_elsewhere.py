@@ -143,9 +143,7 @@ def copy(stack: AwsProd, cluster: Cluster) -> set[str]:
     return made
 
 
-def test_pods_serve_on_what_external_secrets_is_asked_to_copy(
-    clustered: AwsProd, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_pods_serve_what_external_secrets_copies(clustered: AwsProd, cluster: Cluster, tmp_path: Path) -> None:
     from lightkube import ApiError
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.resources.apps_v1 import Deployment

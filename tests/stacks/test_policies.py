@@ -63,9 +63,7 @@ pulumi.export("broker_password", "{VALUE}")
 """
 
 
-def test_a_program_that_breaks_a_rule_fails_the_preview_with_the_way_out_and_no_value(
-    tmp_path: Path, streams: Path
-) -> None:
+def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path, streams: Path) -> None:
     stack = new_stack(tmp_path, port=1, name="dev-leaks")
     options = {"name": "python", "options": {"virtualenv": sys.prefix}}
     (tmp_path / "project/Pulumi.yaml").write_text(json.dumps({"name": "coreflux-mcp-secrets", "runtime": options}))
@@ -84,9 +82,7 @@ def test_a_program_that_breaks_a_rule_fails_the_preview_with_the_way_out_and_no_
 
 
 @pytest.mark.parametrize("name", ["dev", pytest.param("prod", marks=pytest.mark.slow)])
-def test_a_pack_and_a_previews_json_are_shown_the_same_plan_and_find_the_same(
-    name: str, request: pytest.FixtureRequest, streams: Path
-) -> None:
+def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureRequest, streams: Path) -> None:
     stack: Stack = request.getfixturevalue(name)
 
     done = stack.run("preview", "--json", *PACK, *SHOWS)

@@ -158,9 +158,7 @@ def rotator(deployed: Deployed) -> str:
     return f"{deployed.store.prefix}rotator"
 
 
-def test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_comes_back_with_it(
-    rotated: Deployed,
-) -> None:
+def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> None:
     was = rotated.version_id()
     with rotating(rotated) as process:
         rotated.swarm.kill()
@@ -177,9 +175,7 @@ def test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_come
     converges(rotated)
 
 
-def test_a_compromise_runs_as_a_task_and_its_incident_is_kept_where_it_was_asked_for(
-    rotated: Deployed, tmp_path: Path
-) -> None:
+def test_compromise_runs_as_a_task_and_its_incident_is_kept_locally(rotated: Deployed, tmp_path: Path) -> None:
     old = rotated.given()
     said = rotated.operator("compromise", "mqtt", "--yes", "--to", str(tmp_path), code=ExitCode.ATTENTION)
     (path,) = tmp_path.glob("incident-mqtt-*.json")

@@ -243,9 +243,7 @@ def at_the_desk(rotated: LocalVault) -> Clone:
     return clone
 
 
-def test_the_page_is_followed_word_for_word_and_its_end_takes_away_all_of_the_stack_and_nothing_else(
-    rotated: LocalVault, at_the_desk: Clone
-) -> None:
+def test_page_works_as_written_and_destroys_only_its_own_stack(rotated: LocalVault, at_the_desk: Clone) -> None:
     page, client = Page(at_the_desk, "vault.md"), rotated.openbao.client()
 
     def log_in(with_token: str) -> None:

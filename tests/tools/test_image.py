@@ -174,9 +174,7 @@ def log(docker: Dockerd, container: str) -> str:
 
 @real
 @pytest.mark.slow
-def test_the_images_own_command_answers_the_documented_health_check(
-    workshop: Workshop, image: str, tmp_path: Path
-) -> None:
+def test_image_command_answers_the_health_check(workshop: Workshop, image: str, tmp_path: Path) -> None:
     """With no more than its token, and no network: alive, and not ready."""
     docker = workshop.docker
     found = re.search(r'^\["CMD", (.*)\]$', PAGE, re.MULTILINE)

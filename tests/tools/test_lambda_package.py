@@ -98,9 +98,7 @@ def test_a_rotation_and_a_tick_run_from_the_package_alone(
     assert tops <= imported | {"typing_extensions"}, "in the package, and not imported"
 
 
-def test_a_package_is_current_until_what_it_is_made_from_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_is_current_until_a_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, path in lambda_package._ours():
         (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "src" / name).write_bytes(path.read_bytes())

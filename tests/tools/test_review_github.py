@@ -94,9 +94,7 @@ def test_a_comment_of_ours_far_down_is_found_and_anybody_elses_with_the_mark_is_
     [pull(4, sha="d" * 40), pull(4) | {"head": {**pull(4)["head"], "repo": None}}],
     ids=["moved on", "its fork is gone"],
 )
-def test_where_no_pull_request_is_at_the_commit_that_was_previewed_nothing_is_said(
-    played: Played, other: dict[str, Any]
-) -> None:
+def test_no_comment_without_a_pull_request_at_the_commit(played: Played, other: dict[str, Any]) -> None:
     played.pulls = [other]
     assert "nothing to say" in post(github(played), EVENT)
     assert played.comments == []
@@ -133,9 +131,7 @@ def test_the_token_is_not_sent_on_to_where_the_artifact_lies_and_is_in_no_error(
 
 
 @pytest.mark.parametrize(("repository", "fork"), [(77, False), (1, True)], ids=["ours", "a fork"])
-def test_what_a_forks_run_claims_of_providers_and_rules_is_not_said_as_if_it_were_known(
-    played: Played, repository: int, fork: bool
-) -> None:
+def test_claims_of_a_forks_run_are_not_repeated_as_facts(played: Played, repository: int, fork: bool) -> None:
     claims = replace(read(REVIEW)[0], provider=Provider.OWN, rules=300)
     played.pulls, played.artifact = [pull(4)], zipped(written((claims,)))
     post(github(played), {**EVENT, "repository": {"id": repository}})

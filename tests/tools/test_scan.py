@@ -101,9 +101,7 @@ def assert_found_but_not_shown(done: subprocess.CompletedProcess[str], scanner: 
 
 @pytest.mark.real
 @pytest.mark.parametrize("scanner", ["detect-secrets", "bandit", pytest.param("bandit-b106", marks=pytest.mark.slow)])
-def test_a_secret_fails_the_scan_which_names_its_file_and_keeps_the_secret(
-    repository: Repository, scanner: str
-) -> None:
+def test_secret_fails_the_scan_which_names_only_its_file(repository: Repository, scanner: str) -> None:
     secret = password()
     repository.commit("app.py", f'connect(username="mcp", password="{secret}")\n')
     assert_found_but_not_shown(scan_or_skip(repository.folder, scanner), scanner, "app.py", secret)

@@ -152,9 +152,7 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
     ast.parse((ROOT / "tools/setup.py").read_text(), feature_version=(3, 7))
 
 
-def test_a_folder_on_path_that_can_not_be_searched_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_folder_on_path_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "pulumi", "#!/bin/sh\n")
     closed = f"/{'x' * 300}"  # refused to root, too: the name is too long
     monkeypatch.setenv("PATH", f"{closed}{os.pathsep}{tmp_path}")
@@ -168,9 +166,7 @@ def test_a_folder_on_path_that_can_not_be_searched_is_passed_over(
     [(STAND_IN_PULUMI, True, True), (STAND_IN_PULUMI, False, False), ("#!/bin/sh\necho v3.1.0\n", True, False)],
     ids=["pinned", "no language host", "another version"],
 )
-def test_a_pulumi_on_path_is_used_when_it_is_the_pinned_one_and_has_its_language_host(
-    pulumi: str, host: bool, used: bool, fresh: Clone
-) -> None:
+def test_pulumi_on_path_is_used_if_pinned_and_complete(pulumi: str, host: bool, used: bool, fresh: Clone) -> None:
     program(fresh.bin / "pulumi", pulumi)
     if not host:
         (fresh.bin / "pulumi-language-python").unlink()

@@ -141,9 +141,7 @@ def test_nothing_is_deployed_before_it_was_previewed_judged_and_approved() -> No
         if not any(words in script for words in NOT_RUN)
     ],
 )
-def test_a_script_runs_in_the_runners_shell_and_asks_for_what_there_is(
-    script: str, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, str], tmp_path: Path) -> None:
     """As `bash -e` on a runner: every name that it reads is set there, and each command has its arguments whole."""
     for place in ("bin/make", "bin/sudo", "bin/python3", "work/.venv/bin/python", "work/.venv/bin/secretops"):
         program = tmp_path / place

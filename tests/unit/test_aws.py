@@ -101,9 +101,7 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     assert {reader for who in store.readers.values() for reader in who} <= {*roles, OPERATOR}
 
 
-def test_in_production_what_holds_values_or_records_is_protected_and_elsewhere_nothing(
-    prod: Deployed, trial: Deployed
-) -> None:
+def test_values_and_records_are_protected_in_production_alone(prod: Deployed, trial: Deployed) -> None:
     kept = {each.name for each in prod.resources.values() if each.type in (SECRET, KEY, BUCKET)}
 
     assert {each.name for each in prod.resources.values() if each.protected} == {*kept, "trail-log", "trail-trail"}
@@ -197,9 +195,7 @@ def test_secrets_manager_calls_a_function_for_its_one_secret(prod: Deployed, sec
 
 
 @pytest.mark.parametrize(("function", "retries"), [("rotate-mqtt", 0), ("rotate-broker-admin", 0), ("tick", 1)])
-def test_a_call_that_failed_is_made_again_as_often_as_its_caller_does_not_and_never_meets_the_next(
-    prod: Deployed, function: str, retries: int
-) -> None:
+def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, function: str, retries: int) -> None:
     queue, code = inputs(prod, f"{function}-queue"), inputs(prod, f"{function}-function")
 
     assert queue["functionName"] == code["name"]
@@ -207,9 +203,7 @@ def test_a_call_that_failed_is_made_again_as_often_as_its_caller_does_not_and_ne
     assert code["timeout"] < queue["maximumEventAgeInSeconds"] <= 1800, "a retry of the tick ends within its hour"
 
 
-def test_every_function_is_one_at_a_time_logs_json_for_a_while_and_keeps_what_failed(
-    prod: Deployed, everything: Deployed
-) -> None:
+def test_functions_run_one_at_a_time_log_json_and_keep_failures(prod: Deployed, everything: Deployed) -> None:
     for deployed in (prod, everything):
         logs = {one.inputs["name"]: one.inputs["retentionInDays"] for one in deployed.of_type(LOG)}
         for function in deployed.of_type(FUNCTION):

@@ -70,9 +70,7 @@ def entry(deployed: Deployed) -> Any:
 
 
 @pytest.mark.parametrize("pair", ["pods", "here"])
-def test_secrets_rotate_by_functions_of_the_account_and_the_server_comes_after_them(
-    pair: str, request: pytest.FixtureRequest
-) -> None:
+def test_functions_rotate_secrets_and_the_server_comes_after(pair: str, request: pytest.FixtureRequest) -> None:
     deployed = request.getfixturevalue(pair)
 
     assert deployed.resources["server"].depends_on >= ROTATION | {"policy-mqtt", "trail-trail"}

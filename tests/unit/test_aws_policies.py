@@ -166,9 +166,7 @@ def here() -> Deployed:
 
 
 @pytest.mark.parametrize("principal", [SYNC, OPERATOR, ADMINISTRATOR, STARTS, STRANGER])
-def test_for_pods_external_secrets_reads_what_is_the_servers_and_nobody_else_does(
-    pods: Deployed, principal: str
-) -> None:
+def test_external_secrets_alone_reads_the_servers_secrets_for_pods(pods: Deployed, principal: str) -> None:
     every = {*SECRETS, "client-cert"}
     reads = {SYNC: {"mqtt", "agent-key", "http-token"}, OPERATOR: every}.get(principal, set())
 

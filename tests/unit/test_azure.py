@@ -110,9 +110,7 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
 
 
 @pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])
-def test_the_server_is_reached_from_its_environment_alone_unless_the_stack_says_otherwise(
-    deployed: Callable[[], Deployed], external: bool
-) -> None:
+def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deployed], external: bool) -> None:
     made = deployed()
     ingress = inputs(made, "app")["configuration"]["ingress"]
     assert (ingress["external"], ingress["allowInsecure"], ingress["targetPort"]) == (external, False, 8080)

@@ -78,9 +78,7 @@ def test_a_secret_is_written_by_the_rotator_and_operators_alone(prod: Deployed, 
     assert set(written) == {principal in (ROTATOR, OPERATOR)}
 
 
-def test_only_an_operator_has_a_role_on_the_whole_vault_and_nobody_on_more(
-    prod: Deployed, everything: Deployed
-) -> None:
+def test_only_operators_have_a_role_on_the_whole_vault(prod: Deployed, everything: Deployed) -> None:
     for deployed in (prod, everything):
         vaults = {one["principalId"] for one in assignments(deployed) if one["scope"] == vault(deployed)}
         assert vaults == {OPERATOR}

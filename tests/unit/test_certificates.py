@@ -252,9 +252,7 @@ def certificate(days: float) -> Watched:
         pytest.param(1, 1 / 6, id="a day's, which a small CA renews when eight hours are left"),
     ],
 )
-def test_a_certificate_is_told_in_the_last_sixth_of_its_life_and_in_its_last_month_at_most(
-    days: float, left: float
-) -> None:
+def test_certificate_is_reported_in_its_last_sixth_or_month(days: float, left: float) -> None:
     one, at = certificate(days), NOW + (days - left) * DAY
     assert one.finding(at - SECOND) is None
     found = one.finding(at + SECOND)

@@ -154,9 +154,7 @@ def test_an_answer_without_the_value_is_no_read(tmp_path: Path) -> None:
         ("CreateSecret", {"name": MQTT}),
     ],
 )
-def test_a_change_by_who_is_not_declared_is_an_alarm_and_by_who_is_it_is_done(
-    operation: str, asked: dict[str, Any], tmp_path: Path
-) -> None:
+def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, asked: dict[str, Any], tmp_path: Path) -> None:
     found = view(tmp_path, event(asked=asked, eventName=operation))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["done"], ExitCode.DONE)
     found = view(tmp_path, event(session("mallory"), asked, eventName=operation))

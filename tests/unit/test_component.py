@@ -141,9 +141,7 @@ def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[D
     ],
     ids=["a-section", "a-text", "digits"],
 )
-def test_an_encrypted_entry_of_the_programs_configuration_is_refused_and_not_repeated(
-    kept: dict[str, Any], given: dict[str, Any]
-) -> None:
+def test_encrypted_configuration_is_refused_and_not_repeated(kept: dict[str, Any], given: dict[str, Any]) -> None:
     into, said = encrypted(kept, given)
 
     assert into.resources == {}

@@ -229,9 +229,7 @@ def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:
 
 
 @pytest.mark.parametrize(("left", "due"), [(16 * DAY, 6 * DAY), (DAY, -9 * DAY), (-11 * DAY, -21 * DAY)])
-def test_a_certificate_that_somebody_supplied_is_due_before_its_end_whatever_the_cadence(
-    left: timedelta, due: timedelta
-) -> None:
+def test_supplied_certificate_is_due_before_its_end(left: timedelta, due: timedelta) -> None:
     supplied = facts(Case("", (certificate(30 * DAY - left, left),), None, [], kind=X509))
     assert due_at(supplied) == NOW + due
 

@@ -232,9 +232,7 @@ def test_a_fault_is_found_by_its_check(plant: Callable[[Answers], object], check
         (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.31.2-eks-7f9249a"}}), "audit"),
     ],
 )
-def test_what_cannot_be_seen_is_unknown_until_a_person_confirms_it(
-    plant: Callable[[Answers], object], unknown: str
-) -> None:
+def test_unseen_is_unknown_until_confirmed(plant: Callable[[Answers], object], unknown: str) -> None:
     cluster = cluster_of()
     plant(cluster)
     assert wrong(cluster)[unknown] is Level.UNKNOWN

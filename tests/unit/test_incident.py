@@ -58,9 +58,7 @@ def test_what_is_kept_is_read_again_as_it_was_by_its_owner_alone(stack: Stack, t
     ],
     ids=["ended", "of another day", "of another stack", "of another project", "of another secret"],
 )
-def test_an_incident_that_is_ended_or_old_or_somebody_elses_is_not_gone_on_with(
-    stack: Stack, tmp_path: Path, other: dict[str, object]
-) -> None:
+def test_ended_old_or_foreign_incident_is_not_continued(stack: Stack, tmp_path: Path, other: dict[str, object]) -> None:
     keep(an_incident(**other), tmp_path)
     assert unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC)) is None
 
@@ -78,9 +76,7 @@ def test_a_folder_that_is_not_there_is_told_before_anything_is_begun(tmp_path: P
         in_folder(tmp_path / "nowhere")
 
 
-def test_the_one_that_is_gone_on_with_asks_the_trail_from_another_time_where_it_is_told_one(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:
     keep(an_incident(), tmp_path)
     assert begun(stack.session(), "mqtt", since=None, to=tmp_path).since == BEGAN - timedelta(days=1)
     assert begun(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN

@@ -75,9 +75,7 @@ def published(kind: str) -> dict[str, Any]:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_a_real_api_server_that_has_the_definitions_takes_each_object_and_no_field_more(
-    own_cluster: OwnCluster,
-) -> None:
+def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnCluster) -> None:
     from lightkube import ApiError
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.models.meta_v1 import ObjectMeta
@@ -118,9 +116,7 @@ def test_a_real_api_server_that_has_the_definitions_takes_each_object_and_no_fie
     ],
     ids=lambda given: given.name if isinstance(given, Secret) else "",
 )
-def test_a_secret_is_read_whole_and_its_fields_get_the_names_of_the_launchers_files(
-    secret: Secret, name: str, keys: dict[str, str]
-) -> None:
+def test_secret_fields_are_named_as_the_launchers_files(secret: Secret, name: str, keys: dict[str, str]) -> None:
     spec = synced_secret(secret, "plant/it").spec
 
     (whole,) = spec["dataFrom"]

@@ -163,9 +163,7 @@ def test_a_token_that_goes_away_is_still_asked_for() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * (SHORTEST - 1), f"{'x' * SHORTEST} ", f"{'x' * SHORTEST}\u00e9"])
-def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused_without_its_text_and_the_old_one_goes_on(
-    text: str,
-) -> None:
+def test_weak_token_is_refused_unshown_and_the_old_one_goes_on(text: str) -> None:
     tokens, value = BearerTokens(), token()
     tokens.use(value)
     with pytest.raises(UsageError) as refused:
@@ -578,9 +576,7 @@ def test_all_there_but_the_token_is_waited_for_where_it_may_still_come(
 
 
 @pytest.mark.parametrize("password", [True, False], ids=["all else is there", "the password is missing too"])
-def test_a_token_that_the_environment_lacks_can_not_come_any_more(
-    password: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_token_missing_in_the_environment_never_comes(password: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_BROKER", "localhost")
     monkeypatch.setenv("MQTT_USER", "user")
     if password:

@@ -182,9 +182,7 @@ def test_the_pem_of_a_document_becomes_a_private_file(clean_environment: None, t
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"mqtt": {"user": "x"}}', '{"mqtt": {"password": 7}}'])
-def test_a_document_that_is_none_is_told_without_its_content(
-    text: str, clean_environment: None, tmp_path: Path
-) -> None:
+def test_malformed_document_is_reported_without_content(text: str, clean_environment: None, tmp_path: Path) -> None:
     (tmp_path / "it.json").write_text(text.replace("x", PASSWORD))
     with pytest.raises(UsageError) as caught:
         open_source(f"json:{tmp_path}/it.json").read()
@@ -192,9 +190,7 @@ def test_a_document_that_is_none_is_told_without_its_content(
     assert "->" in str(caught.value)
 
 
-def test_the_documents_of_a_folder_are_one_and_what_is_being_written_there_is_none_of_them(
-    clean_environment: None, tmp_path: Path
-) -> None:
+def test_folder_documents_merge_without_partial_files(clean_environment: None, tmp_path: Path) -> None:
     source = open_source(f"json:{tmp_path}")
     with pytest.raises(NotYetError):
         source.read()
@@ -211,9 +207,7 @@ def test_the_documents_of_a_folder_are_one_and_what_is_being_written_there_is_no
     assert found and found["api-key"] == KEY
 
 
-def test_a_folder_that_is_not_there_yet_is_waited_for_where_a_slash_says_that_it_is_one(
-    clean_environment: None, tmp_path: Path
-) -> None:
+def test_missing_folder_is_waited_for_if_named_with_a_slash(clean_environment: None, tmp_path: Path) -> None:
     source = open_source(f"json:{tmp_path}/laid/")
     with pytest.raises(NotYetError) as waiting:
         source.read()

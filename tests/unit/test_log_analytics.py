@@ -163,9 +163,7 @@ def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(t
     ],
     ids=["a long claim", "a person", "a long column"],
 )
-def test_whoever_it_was_is_known_by_their_object_id_and_a_person_shown_by_name(
-    row: dict[str, Any], reader: str, tmp_path: Path
-) -> None:
+def test_reader_is_known_by_object_id_and_shown_by_name(row: dict[str, Any], reader: str, tmp_path: Path) -> None:
     (one,) = view(tmp_path, row).rows
     assert (one.reader, one.declared) == (reader, True)
 
@@ -193,9 +191,7 @@ def test_without_a_file_the_workspace_is_asked_from_since_on(workspace: Callable
     assert played.tenants == {STORE.tenant}
 
 
-def test_an_answer_that_is_cut_off_is_asked_for_in_halves_and_each_row_is_told_of_once(
-    workspace: Callable[..., Played],
-) -> None:
+def test_truncated_answer_is_split_and_each_row_counted_once(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     begin = now - timedelta(days=10)
     bounds = [begin, begin + timedelta(days=3.5), begin + timedelta(days=7)]  # of a week, and of its halves
@@ -239,9 +235,7 @@ def lists(time: datetime, status: int = 200) -> dict[str, Any]:
     }
 
 
-def test_lists_that_were_allowed_are_not_asked_for_and_still_show_that_there_is_a_trail(
-    workspace: Callable[..., Played],
-) -> None:
+def test_allowed_lists_are_not_fetched_but_prove_a_trail(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     elsewhere = dedicated(time=now - timedelta(minutes=1)) | {"RequestUri": "https://another.vault.azure.net/secrets/x"}
     workspace([lists(now - timedelta(hours=1)), lists(now - timedelta(hours=2), 403), elsewhere | {"Id": ""}])

@@ -124,9 +124,7 @@ def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
     return trail
 
 
-def test_an_old_read_is_an_open_finding_for_a_month_or_as_long_as_one_asks_and_is_told_always(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_old_read_is_an_open_finding_for_a_month_or_as_chosen(stack: Stack, tmp_path: Path) -> None:
     trail = [str(read_by("mallory", tmp_path, days_ago=40))]
     found = report(stack.session(), trail=trail, examine=False)
     assert (found.findings, found.exit_code) == ((), ExitCode.DONE)
@@ -135,9 +133,7 @@ def test_an_old_read_is_an_open_finding_for_a_month_or_as_long_as_one_asks_and_i
     assert [one.where for one in asked.findings] == ["reads"]
 
 
-def test_an_undeclared_reader_is_an_open_finding_and_what_its_name_holds_stays_text(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_undeclared_reader_is_an_open_finding_and_its_name_is_escaped(stack: Stack, tmp_path: Path) -> None:
     trail = read_by(HOSTILE, tmp_path, days_ago=25)
     to = tmp_path / "report.html"
     done = run(stack, "report", "--to", str(to), "--json", "--trail", str(trail), "--skip-doctor")

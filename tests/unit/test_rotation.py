@@ -80,9 +80,7 @@ UNDELIVERED = version(Stage.CURRENT, "a", delivered=False)
 
 
 @pytest.mark.parametrize("step", ["apply", "verify"])
-def test_a_value_that_the_target_refuses_is_never_published_and_the_next_try_goes_on_with_it(
-    memory: Memory, step: str
-) -> None:
+def test_refused_value_is_never_published_and_is_tried_again(memory: Memory, step: str) -> None:
     target = StandInTarget({step})
     with pytest.raises(RefusedError):
         in_memory(memory, target, CURRENT).advance()

@@ -82,9 +82,7 @@ def test_an_environment_by_the_stacks_name_can_be_corrected_there() -> None:
 
 
 @pytest.mark.parametrize(("sections", "good"), [(on_aws(), False), (on_kubernetes(), True)], ids=["task", "file"])
-def test_a_whole_bundle_of_cas_is_refused_only_in_a_task_definition(
-    tmp_path: Path, sections: dict[str, str], good: bool
-) -> None:
+def test_large_ca_bundle_is_refused_in_a_task_definition(tmp_path: Path, sections: dict[str, str], good: bool) -> None:
     bundle = tmp_path / "bundle.crt"
     bundle.write_bytes(ca_file(tmp_path).read_bytes() * 150)
     file = stack_file(**sections, broker=broker(f"ca_file: {bundle}"))
@@ -302,9 +300,7 @@ def test_a_broker_listens_on_8883_unless_the_file_says_another_port() -> None:
     ("stack", "environment", "level"),
     [("dev-alice", "development", "DEBUG"), ("stage.eu", "staging", "INFO"), ("plant-7", "production", "WARNING")],
 )
-def test_a_stacks_name_says_its_environment_and_the_strictest_if_it_says_nothing(
-    stack: str, environment: str, level: str
-) -> None:
+def test_stack_name_gives_the_environment_or_the_strictest(stack: str, environment: str, level: str) -> None:
     settings = stack_file().parse(stack)
 
     assert (settings.environment, settings.log_level) == (environment, level)

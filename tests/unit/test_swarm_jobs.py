@@ -129,9 +129,7 @@ def test_a_command_ends_as_its_task_does(place: InMemory, code: ExitCode) -> Non
     assert left(place) == []
 
 
-def test_a_job_that_is_interrupted_tells_its_task_and_passes_on_its_last_word(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_job_signals_its_task_and_prints_its_end(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "STOP_SECONDS", 0)
     place.engine.outcome = lambda _spec: Outcome(state="running", err=b"stopped\n")
     said = io.BytesIO()

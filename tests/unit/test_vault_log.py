@@ -145,9 +145,7 @@ def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path
         ("delete", f"sys/mounts/{MOUNT}", "done"),
     ],
 )
-def test_what_gives_no_value_is_no_read_and_every_change_by_a_stranger_is_an_alarm(
-    operation: str, path: str, outcome: str, tmp_path: Path
-) -> None:
+def test_only_values_are_reads_and_changes_are_alarms(operation: str, path: str, outcome: str, tmp_path: Path) -> None:
     mallory = token("token-mallory", "wide")
     (row,) = (found := view(tmp_path, entry(mallory, path, operation=operation, response={}))).rows
     about_all = path.endswith(("/", "config", "tune")) or path.startswith("sys/")

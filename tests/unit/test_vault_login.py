@@ -99,9 +99,7 @@ class Standin:
         return Answer(200, {"auth": auth})
 
 
-def test_a_renewal_that_gives_less_than_half_of_the_life_is_followed_by_a_login(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_renewal_is_followed_by_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "jwt").write_text(secrets.token_hex(12))
     played = Standin(monkeypatch, 100, 60, 40, 100)
     login = Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")}))
@@ -210,9 +208,7 @@ def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[Se
         (OSError(SECRET), UsageError),
     ],
 )
-def test_no_answer_is_told_with_what_to_do_and_nothing_of_what_was_sent(
-    error: Exception, kind: type[SecretopsError]
-) -> None:
+def test_no_answer_is_reported_with_a_remedy_and_no_input(error: Exception, kind: type[SecretopsError]) -> None:
     told = errors.unanswered(error, ADDRESS, "/etc/ca.crt")
     assert type(told) is kind and told.rule and told.remedy
     assert SECRET not in str(told)
