@@ -25,8 +25,6 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Watched:
-    """A stack with values, who comes to read them, and what is told of it."""
-
     live: LiveVault
     canaries: list[str] = field(default_factory=list)
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat())

@@ -40,8 +40,6 @@ STEPS = ("freeze", "replace", "both slots", "proof", "readers", "trail")
 
 @dataclass(frozen=True)
 class Drill:
-    """A stack whose mqtt has been in use, and a folder for its incidents."""
-
     stack: Stack
     folder: Path
 

@@ -117,8 +117,6 @@ def _denied(**_asked: Any) -> Any:
 
 @dataclass
 class Stack:
-    """A stack whose every part is as it should be, until a test spoils one."""
-
     aws: Aws
     manifest: Manifest
     iam: Iam

@@ -26,8 +26,6 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Folder:
-    """A stack whose every part is as it should be, until a test spoils one."""
-
     stack: Stack
     mosquitto: Mosquitto
 

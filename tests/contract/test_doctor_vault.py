@@ -31,8 +31,6 @@ QUICK = Timing(duration=1.0, renew=0.1, look=0.05)
 
 @dataclass
 class Stack:
-    """A stack whose every part is as it should be, until a test spoils one."""
-
     live: LiveVault
     operator: str
     place: VaultStore

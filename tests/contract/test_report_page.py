@@ -39,8 +39,6 @@ def browser() -> Iterator[Browser]:
 
 @dataclass(kw_only=True)
 class Opened:
-    """A page that is shown, and what it did meanwhile."""
-
     page: Page
     said: list[str]
     asked: list[str]

@@ -38,8 +38,6 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Row:
-    """A broker that runs, its admin, and how to make targets for it."""
-
     broker: Broker
     admin: Value
 

@@ -368,8 +368,6 @@ TTL = 600  # Seconds. Longer than any test takes.
 
 @dataclass
 class AppRole:
-    """A method of its own with one role, whose secret id lies in a file."""
-
     openbao: OpenBao
     mount: str
     role_id: str

@@ -36,8 +36,6 @@ YEAR = timedelta(days=365)
 
 @dataclass
 class Place:
-    """A stack, and a TLS server in its broker's place, whose certificate a test replaces as its operator would."""
-
     stack: Stack
     folder: Path
     authority: Signer

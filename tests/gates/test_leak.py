@@ -128,8 +128,6 @@ def _ancestors(pid: str, parents: dict[str, str]) -> Iterator[str]:
 
 
 class Place(Protocol):
-    """Where a stack keeps its values."""
-
     def values(self) -> dict[str, dict[str, str]]:
         """All that are kept now, by version."""
 
@@ -139,8 +137,6 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder's store."""
-
     root: Path
 
     def values(self) -> dict[str, dict[str, str]]:

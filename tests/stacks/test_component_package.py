@@ -71,8 +71,6 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Program:
-    """A program in a folder of its own, with its own state. It has no stack yet."""
-
     home: Path
     stack: str
 

@@ -36,8 +36,6 @@ case "$1" in -d) exec cat "$last" ;; *) exec cat ;; esac
 
 @dataclass
 class Desk:
-    """Where somebody sits who follows the page, and the cluster before him."""
-
     clone: Clone
     cluster: Cluster
     admin: str  # The broker's, as `put` takes it.

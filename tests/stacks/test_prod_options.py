@@ -52,8 +52,6 @@ ON_AZURE = Options(
 
 @dataclass(frozen=True)
 class NoBroker:
-    """The address of a broker: a preview asks none."""
-
     ca_file: Path
     port: int = 8883
 

@@ -33,8 +33,6 @@ PREFIX = "coreflux-mcp-secrets"
 
 @dataclass
 class Plant:
-    """The stack, and what people keep elsewhere."""
-
     clone: Clone
     mosquitto: Mosquitto
     agent: DigitalOcean

@@ -39,8 +39,6 @@ TOLD = "/etc/coreflux-mcp/stack/secretops.json"
 
 @dataclass(kw_only=True)
 class ClusterVault(VaultStack):
-    """With its cluster, and who runs its pods."""
-
     cluster: Cluster
     kubelet: Kubelet
     client: Client

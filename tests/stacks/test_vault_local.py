@@ -43,8 +43,6 @@ FILE = "examples/Pulumi.dev-vault-local.yaml"
 
 @dataclass(kw_only=True)
 class LocalVault(VaultStack):
-    """With what the stack wrote for this machine: the client's entry, and the units of the rotator."""
-
     history: list[Value] = field(default_factory=list, repr=False)
     """What the server was given of mqtt after each rotation."""
 

@@ -209,10 +209,13 @@ def _principal(principal: Any) -> str:
 
 
 def _conditions(statement: Any) -> Iterator[str]:
-    for operator, keys in sorted(statement.get("Condition", {}).items()):
-        for key, wanted in sorted(keys.items()):
-            another = " and " if "Not" in operator else " or "
-            yield f"    if {key} {operator} {another.join(listed(wanted))}"
+    found = [
+        f"{key} {operator} {(' and ' if 'Not' in operator else ' or ').join(listed(wanted))}"
+        for operator, keys in sorted(statement.get("Condition", {}).items())
+        for key, wanted in sorted(keys.items())
+    ]
+    if found:
+        yield f"    if {'; if '.join(found)}"
 
 
 if __name__ == "__main__":

@@ -43,8 +43,6 @@ def kept(number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires:
 
 @dataclass
 class Played:
-    """The vault of a stack that is as it should be, but for what a test says."""
-
     state: State = field(default_factory=lambda: State((kept(1),), ()))
     location: AzureStore = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)

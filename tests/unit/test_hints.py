@@ -33,8 +33,6 @@ BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=Mq
 
 
 class Polling(Polled):
-    """A source over one version of secret mqtt."""
-
     def __init__(self) -> None:
         self.now, self.version, self.polls = 1_000.0, "v1", 0
         super().__init__("memory", ["mqtt"], str, every=EVERY_SECONDS, clock=lambda: self.now)

@@ -26,8 +26,6 @@ exit 9
 
 @dataclass(frozen=True)
 class Folder:
-    """Of the Makefile, before its first set-up."""
-
     path: Path
 
     def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> str:

@@ -34,8 +34,6 @@ def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
 
 
 class Forgetful(StoreJournal):
-    """Its store cannot be reached."""
-
     def last(self, secret: str) -> None:  # noqa: ARG002
         return None
 

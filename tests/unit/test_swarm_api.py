@@ -19,8 +19,6 @@ STALE = "rpc error: code = Unknown desc = update out of sequence"
 
 
 class Played(requests.Session):
-    """A session that answers what it is told to, in order; the last one for ever."""
-
     def __init__(self, *answers: tuple[int, Any] | Exception) -> None:
         super().__init__()
         self.answers, self.asked = list(answers), 0

@@ -19,8 +19,6 @@ OLD, NEW = (({"SecretID": name, "File": {"Name": "it"}},) for name in ("old", "n
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its list of secrets, and its states."""
-
     has: tuple[dict[str, Any], ...]
     state: str = "running"
     desired: str = "running"

@@ -265,8 +265,6 @@ ISSUER = VaultIssuer(mount="pki", role="client", common_name="coreflux-mcp-prod"
 
 
 class Engine:
-    """Answers what a test says, and notes what it is asked."""
-
     server = Server("https://vault.example:8200")
 
     def __init__(self, answer: dict[str, Any] | StoreError | None) -> None:
