@@ -171,7 +171,7 @@ def test_unreachable_agent_keeps_the_current_key_unless_untested(external: Agent
     assert version.verified is None and external.key() == {"api-key": second.secret} and len(account.asked) == asked
 
 
-def test_a_stack_whose_agent_became_its_own_deletes_none_that_it_did_not_make(
+def test_newly_owned_agent_keeps_the_keys_of_others(
     tmp_path: Path, external: AgentStack, account: DigitalOcean
 ) -> None:
     key = account.add("from the dashboard")
@@ -307,9 +307,7 @@ def test_what_stays_on_this_machine_is_shown_to_no_proxy(
 
 
 @pytest.mark.parametrize("fault", LOST)
-def test_a_key_is_asked_for_once_and_whoever_got_none_says_that_it_may_be_there(
-    alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault
-) -> None:
+def test_key_is_requested_once_and_a_loss_reported(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
     alone.fail("create", fault)
     with pytest.raises(LostError):
         agent.create("it")

@@ -133,9 +133,7 @@ def _call_killed_after_its_first_message(stack: AwsStack, event: dict[str, str])
 
 
 @pytest.mark.slow
-def test_due_rotation_is_left_to_aws_and_reported_when_late(
-    stack: AwsStack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.all_steps(stack.begin())
     token = stack.delivered()
     stack.clock.skip(timedelta(days=90, hours=1).total_seconds())

@@ -38,9 +38,7 @@ def request() -> str:
     return certificates.request_of(certificates.new_key(), NAME)
 
 
-def test_the_certificate_is_for_this_client_alone_and_its_key_stays(
-    tmp_path: Path, moto_environment: Aws, ca: StrictPrivateCa
-) -> None:
+def test_certificate_is_for_this_client_alone(tmp_path: Path, moto_environment: Aws, ca: StrictPrivateCa) -> None:
     broker = start_mosquitto(tmp_path, certifying=True)
     try:
         stack = make_signed_stack(broker, moto_environment, ca)

@@ -216,9 +216,7 @@ def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.Fi
         pass
 
 
-def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_second(
-    place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK asks again, for more than a minute; the lease is for half of one."""
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
@@ -249,9 +247,7 @@ def test_what_a_secret_can_not_hold_is_refused_and_nothing_is_kept(place: LiveVa
     assert len(place.requests("SecretSet", "it-pending")) == before
 
 
-def test_a_note_that_can_not_be_kept_undoes_no_step(
-    place: LiveVault, impatient: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unsaved_metadata_undoes_no_step(place: LiveVault, impatient: None, caplog: pytest.LogCaptureFixture) -> None:
     publish(place, V[1])
     place.vault.faults.append(failing("UpdateSecret", times=10))
     with caplog.at_level(logging.WARNING):

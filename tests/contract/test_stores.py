@@ -269,7 +269,7 @@ def test_a_lease_excludes_a_second_process_names_the_holder_and_ends_with_its_si
 
 
 @pytest.mark.parametrize("slept", [True, False], ids=["after a sleep", "after a recent renewal"])
-def test_a_rotator_that_lost_its_lease_publishes_nothing_over_its_follower(
+def test_rotator_with_a_lost_lease_does_not_publish(
     opened: Opened, slept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs(opened, Feature.LEASE_CAN_BE_LOST)

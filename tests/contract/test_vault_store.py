@@ -128,9 +128,7 @@ def test_missing_right_is_reported_by_path_until_granted(openbao: OpenBao, place
     assert place.keeps(old["password"]) == []
 
 
-def test_a_server_that_restarts_is_waited_for(
-    sealable: OpenBao, place: InMount, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restarting_server_is_waited_for(sealable: OpenBao, place: InMount, monkeypatch: pytest.MonkeyPatch) -> None:
     value = publish(place, V[1])
     sealable.stop()
     pauses, sleep = [], time.sleep

@@ -130,7 +130,7 @@ REVERTS: Mapping[str, Cell] = {
 """The tests that look for values after three rotations look for a preview with nothing to do, too."""
 
 STORE_CRASHES = (
-    "tests/contract/test_stores.py::test_a_rotator_that_lost_its_lease_publishes_nothing_over_its_follower",
+    "tests/contract/test_stores.py::test_rotator_with_a_lost_lease_does_not_publish",
     "tests/contract/test_stores.py::test_killed_publish_leaves_one_whole_value_to_readers",
     YEAR,
 )
@@ -144,7 +144,7 @@ LAMBDA_CRASHES = (
 CRASHES: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell(
         (
-            f"{CRASH}::test_rotation_killed_at_an_effect_is_finished_by_one_tick",
+            f"{CRASH}::test_rotation_killed_at_an_effect_ends_by_a_tick",
             YEAR,
             "tests/gates/test_compromise_crash.py::test_compromise_killed_at_an_effect_is_continued_to_its_end",
             "tests/gates/test_interrupts.py::test_sigint_ends_with_130_and_the_next_tick_converges",
@@ -152,8 +152,8 @@ CRASHES: Mapping[str, Cell] = {
     ),
     "Pulumi.staging.yaml": Cell(
         (
-            "tests/gates/test_kubernetes.py::test_a_rotation_killed_at_three_moments_is_ended_by_one_tick",
-            "tests/gates/test_kubernetes.py::test_an_api_server_that_restarts_twice_in_mid_rotation_only_delays_it",
+            "tests/gates/test_kubernetes.py::test_rotation_killed_three_times_ends_by_a_tick",
+            "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays",
             *STORE_CRASHES,
         )
     ),

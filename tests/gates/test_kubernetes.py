@@ -31,7 +31,7 @@ def stack_in(tmp_path: Path, mosquitto: Mosquitto) -> Callable[[Cluster], Cluste
     return make
 
 
-def test_a_rotation_killed_at_three_moments_is_ended_by_one_tick(
+def test_rotation_killed_three_times_ends_by_a_tick(
     stack_in: Callable[[Cluster], ClusterStack], cluster: Cluster
 ) -> None:
     stack = stack_in(cluster)
@@ -57,9 +57,7 @@ def test_a_rotation_killed_at_three_moments_is_ended_by_one_tick(
         assert readers.failures == []
 
 
-def test_an_api_server_that_restarts_twice_in_mid_rotation_only_delays_it(
-    stack_in: Callable[[Cluster], ClusterStack], own_cluster: OwnCluster
-) -> None:
+def test_restarted_api_server_only_delays(stack_in: Callable[[Cluster], ClusterStack], own_cluster: OwnCluster) -> None:
     stack = stack_in(own_cluster)
     for _ in range(2):
         stack.rotate()

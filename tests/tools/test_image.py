@@ -115,9 +115,7 @@ def test_nothing_of_the_build_machine_is_in_the_image(workshop: Workshop, image:
 
 @real
 @pytest.mark.slow
-def test_the_launcher_serves_with_no_rights_and_nothing_to_write_and_ends_on_sigterm(
-    workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path) -> None:
     docker, token = workshop.docker, new_password()
     tmp_path.chmod(0o755)
     credential = Value({"username": f"server-{secrets.token_hex(4)}", "password": new_password()})
@@ -197,9 +195,7 @@ def test_image_command_answers_the_health_check(workshop: Workshop, image: str, 
 
 @real
 @pytest.mark.slow
-def test_the_rotator_is_the_same_image_with_another_command(
-    workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_image_serves_as_the_rotator_too(workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path) -> None:
     stack = make_stack(tmp_path / "store", mosquitto.broker())
     stack.put("broker-admin", dict(mosquitto.admin))
     for path in (stack.root, *stack.root.rglob("*")):

@@ -71,9 +71,7 @@ def test_the_package_for_the_runtime_is_the_same_bytes_twice_and_small(tmp_path:
     assert any(name.endswith(tag) for name in names)
 
 
-def test_a_rotation_and_a_tick_run_from_the_package_alone(
-    unpacked: Path, mosquitto: Mosquitto, moto_environment: Aws
-) -> None:
+def test_rotation_and_tick_run_from_the_package(unpacked: Path, mosquitto: Mosquitto, moto_environment: Aws) -> None:
     stack = make_aws_stack(mosquitto.broker(), moto_environment)
     stack.put("broker-admin", dict(mosquitto.admin))
     token = stack.begin()

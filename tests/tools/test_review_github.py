@@ -150,9 +150,7 @@ def of_a_job(played: Played, **more: str) -> dict[str, str]:
     }
 
 
-def test_a_job_with_a_role_lays_its_token_in_a_file_that_only_it_reads(
-    played: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_job_token_is_in_a_private_file(played: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     environment = of_a_job(played, GITHUB_RUN_ID="5")
     before = set(environment.values())
     assert identity.take(environment, tmp_path)
@@ -164,9 +162,7 @@ def test_a_job_with_a_role_lays_its_token_in_a_file_that_only_it_reads(
     assert played.token not in capsys.readouterr().out
 
 
-def test_the_next_steps_of_a_job_are_told_where_the_token_is_and_not_what_it_is(
-    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_later_steps_get_the_token_file_alone(played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "env"
     for name, text in of_a_job(played, GITHUB_ENV=str(told), RUNNER_TEMP=str(tmp_path), GITHUB_RUN_ID="5").items():
         monkeypatch.setenv(name, text)

@@ -175,9 +175,7 @@ def test_set_up_lays_the_stand_in_only_without_credentials_and_refuses_to_deploy
     assert not plugin.exists()
 
 
-def test_credentials_are_found_where_each_provider_finds_them(
-    standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_provider_finds_its_credentials(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tools.standin.aws import credentials as aws
     from tools.standin.azure import credentials as azure
     from tools.standin.vault import credentials as vault

@@ -233,9 +233,7 @@ def test_a_rotating_function_is_the_package_with_the_stacks_manifest_and_ca(prod
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
-) -> None:
+def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     zipped = tmp_path / "lambda.zip"
     if there:
         zipped.write_bytes(b"old")

@@ -294,9 +294,7 @@ SERVICES = [
 
 
 @pytest.mark.parametrize("row", SERVICES, ids=lambda row: " ".join(map(str, row[:3])))
-def test_a_service_may_what_the_stack_needs_of_it_and_nothing_else(
-    prod: Deployed, row: tuple[str, str, str, str, dict[str, str], bool]
-) -> None:
+def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str, str, dict[str, str], bool]) -> None:
     policy, principal, action, resource, context, allowed = row
     if action.startswith("s3:"):
         bucket = f"arn:aws:s3:::{prod.resources['trail-bucket'].inputs['bucket']}"

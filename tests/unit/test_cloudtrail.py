@@ -113,9 +113,7 @@ def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Pa
         ({}, "(not logged in)", False),
     ],
 )
-def test_a_session_is_matched_to_the_role_that_it_is_of(
-    who: dict[str, Any], reader: str, declared: bool, tmp_path: Path
-) -> None:
+def test_session_is_matched_to_its_role(who: dict[str, Any], reader: str, declared: bool, tmp_path: Path) -> None:
     (row,) = view(tmp_path, {**event(), "userIdentity": who}).rows
     assert (row.reader, row.declared, row.alarming) == (reader, declared, not declared)
 

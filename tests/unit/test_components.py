@@ -104,7 +104,7 @@ def test_no_input_and_no_output_is_a_secret_because_none_holds_one(dev: Deployed
 
 
 @pytest.mark.parametrize("deliver", ["variables", "files"])
-def test_values_that_lie_in_the_folder_never_reach_the_engine(
+def test_values_in_the_folder_never_reach_pulumi(
     tmp_path: Path, deliver: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     canary = f"Canary{secrets.token_hex(12)}"

@@ -216,9 +216,7 @@ def test_decision(case: Case) -> None:
         (False, ADMIN, (current(), pending("b"))),
     ],
 )
-def test_a_pending_user_that_is_none_of_ours_or_a_first_admin_is_what_an_operator_put(
-    left: bool, kind: SecretKind, versions: tuple[Version, ...]
-) -> None:
+def test_pending_foreign_user_is_operator_supplied(left: bool, kind: SecretKind, versions: tuple[Version, ...]) -> None:
     assert left_by_operator(facts(Case("", versions, None, [], kind=kind))) is left
 
 

@@ -162,9 +162,7 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
 
 
 @pytest.mark.parametrize("text", [None, "elsewhere.example", ""])
-def test_doctor_finds_and_repairs_each_line_of_the_env_file(
-    stack: Stack, text: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_repairs_each_line_of_the_env(stack: Stack, text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (watched, certificates):  # the listener shows no certificate: each look would wait for one
         monkeypatch.setattr(module, "watched", lambda _: ())
     whole = stack.env.read_text()

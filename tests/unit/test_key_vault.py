@@ -167,9 +167,7 @@ def test_a_lease_that_never_ends_is_reported_with_what_ends_it(blob: BlobInMemor
 
 
 @pytest.mark.parametrize("step", ["acquire", "say"])
-def test_a_lease_whose_answer_is_lost_is_given_back(
-    blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     asked = getattr(blob, step)
 
     def lost(*words: object) -> bool:

@@ -60,9 +60,7 @@ def ask_the_workspace() -> None:
 
 
 @pytest.mark.parametrize("ask", [ask_the_lease, ask_the_workspace])
-def test_whatever_else_is_asked_of_a_stack_is_asked_as_a_login_of_its_tenant(
-    ask: Callable[[], None], asked: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_logs_in_to_the_stacks_tenant(ask: Callable[[], None], asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "RETRIES", 0)
     monkeypatch.setattr(lease, "RETRIES", 0)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")

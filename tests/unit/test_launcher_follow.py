@@ -195,9 +195,7 @@ def kubernetes_link(folder: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("change", [in_place, rename, kubernetes_link])
-def test_wakeups_reports_a_change_without_waiting_for_the_next_poll(
-    change: Callable[[Path, int], None], tmp_path: Path
-) -> None:
+def test_wakeups_reports_a_change_before_the_next_poll(change: Callable[[Path, int], None], tmp_path: Path) -> None:
     folder = tmp_path / "watched"
     folder.mkdir()
     stopping, looked = threading.Event(), threading.Event()
@@ -222,9 +220,7 @@ def no_inotify(*_: object, **__: object) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("silent", ["no watchfiles", "no inotify", "no folder", "no event", "folders that fail"])
-def test_wakeups_polls_where_nothing_can_be_watched(
-    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wakeups_polls_what_cannot_be_watched(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if silent == "no watchfiles":
         monkeypatch.setitem(sys.modules, "watchfiles", None)
     if silent == "no inotify":
@@ -241,9 +237,7 @@ def test_wakeups_polls_where_nothing_can_be_watched(
     assert seen == 3
 
 
-def test_keep_polling_goes_on_after_any_exception_and_shows_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_keep_polling_survives_exceptions(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(watch, "wakeups", lambda *_: iter(range(5)))
     state, followed = LauncherState(), list[bool]()
 
@@ -313,9 +307,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param([str(number) for number in range(1000)], ("28", "27"), id="never settles"),
     ],
 )
-def test_read_settled_returns_what_did_not_change_while_it_was_read(
-    texts: Sequence[str], expected: tuple[str, str]
-) -> None:
+def test_read_settled_returns_an_unchanged_text(texts: Sequence[str], expected: tuple[str, str]) -> None:
     settings, fingerprint = read_settled(Written(*texts), threading.Event())
     assert (str(settings), fingerprint) == expected
 

@@ -106,9 +106,7 @@ def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | Non
         (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
     ],
 )
-def test_an_origin_is_one_of_the_names_or_the_host_itself(
-    names: Names, origin: str | None, host: str, allowed: bool
-) -> None:
+def test_origin_is_an_allowed_name_or_the_host(names: Names, origin: str | None, host: str, allowed: bool) -> None:
     assert names.origin(origin, host) is allowed
 
 
@@ -379,9 +377,7 @@ def test_a_connection_that_sends_no_head_in_time_is_closed() -> None:
 @pytest.mark.parametrize(
     ("descriptors", "most"), [(256, 160), (1024, MOST_CONNECTIONS), (resource.RLIM_INFINITY, MOST_CONNECTIONS)]
 )
-def test_connections_leave_descriptors_for_the_rest(
-    descriptors: int, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connections_leave_some_descriptors(descriptors: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
     assert limits.most_connections() == most
 
@@ -558,9 +554,7 @@ def all_but_the_token(scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("scheme", ["files", "env, naming a file"])
-def test_all_there_but_the_token_is_waited_for_where_it_may_still_come(
-    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_token_is_waited_for(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, token = all_but_the_token(scheme, tmp_path, monkeypatch)
     values, state, stopping = first_values(source)
     values.look()

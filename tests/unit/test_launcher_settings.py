@@ -257,9 +257,7 @@ def test_a_server_that_is_not_the_tested_one_is_logged_with_both_commits(
     assert logged == ([] if tested else [True])
 
 
-def test_the_upstream_server_that_tests_run_on_is_the_tested_one(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_upstream_of_tests_is_the_pinned_one(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     if not (folder := real_server()):
         pytest.skip("the upstream server is not here: set COREFLUX_SERVER_DIR to its folder")
     monkeypatch.setenv("COREFLUX_SERVER_DIR", str(folder))

@@ -235,9 +235,7 @@ def folder(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [fifo, too_large, folder])
 @pytest.mark.parametrize("variable", ["", "MQTT_PASSWORD_FILE", "MQTT_CA_CERT"], ids=["the .env", "a value", "a CA"])
-def test_what_is_no_file_of_usual_size_is_refused_and_blocks_nothing(
-    variable: str, make: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_oversized_or_special_file_is_refused(variable: str, make: Callable[[Path], None], tmp_path: Path) -> None:
     env = tmp_path / ".env"
     if variable:
         env.write_text(f"MQTT_BROKER=localhost\nMQTT_USER=a\nMQTT_USE_TLS=true\n{variable}={tmp_path}/it\n")

@@ -123,9 +123,7 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
         ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
     ],
 )
-def test_only_an_answer_with_the_value_is_a_read(
-    operation: str, path: str, found: tuple[str, str], tmp_path: Path
-) -> None:
+def test_only_answers_with_a_value_are_reads(operation: str, path: str, found: tuple[str, str], tmp_path: Path) -> None:
     (one,) = view(tmp_path, dedicated(ROTATOR, path, OperationName=operation)).rows
     assert (one.secret, one.outcome, one.declared) == (*found, True)
 
@@ -218,9 +216,7 @@ def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., P
 
 
 @pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, NO_COLUMN)])
-def test_an_answer_that_lacks_something_is_no_answer(
-    says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]
-) -> None:
+def test_incomplete_answer_is_refused(says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
     with pytest.raises(StoreError, match=re.escape(says[-1]["code"])) as caught:

@@ -248,7 +248,7 @@ OPEN: dict[str, Callable[[Path, Path], object]] = {
 
 @pytest.mark.parametrize("spoil", OPEN.values(), ids=OPEN.keys())
 @pytest.mark.usefixtures("canary")
-def test_a_folder_that_others_can_write_or_a_planted_link_is_refused(
+def test_writable_folder_or_link_is_refused(
     stack: Stack, tmp_path: Path, spoil: Callable[[Path, Path], object]
 ) -> None:
     spoil(stack.root, tmp_path / "victim")

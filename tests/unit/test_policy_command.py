@@ -47,9 +47,7 @@ def test_command_lists_broken_then_pending_then_kept_rules(tmp_path: Path, capsy
     assert "set broker.tls" in " ".join(out.split())
 
 
-def test_what_is_no_preview_is_told_by_its_name_and_is_no_verdict(
-    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_preview_is_named_and_no_verdict(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "digest.json").write_text('{\n  "steps": []\n}\n')
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     for name in ("digest.json", "bytes.json", "absent.json"):

@@ -209,9 +209,7 @@ def read(fields: dict[str, str]) -> Value:
 
 @pytest.mark.parametrize("made", [Value, read], ids=["written", "read"])
 @pytest.mark.parametrize(("secret", "field"), [(secret.name, field) for secret in CATALOGUE for field in secret.fields])
-def test_each_field_of_the_catalogue_is_hidden_unless_it_is_public(
-    made: Callable[[dict[str, str]], Value], secret: str, field: str
-) -> None:
+def test_each_field_is_hidden_unless_public(made: Callable[[dict[str, str]], Value], secret: str, field: str) -> None:
     text = new_password()
     assert made({field: text})[field] == text
     assert redact(text) == (text if field in SHOWN else HIDDEN), f"{secret}.{field}"

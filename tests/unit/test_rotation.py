@@ -187,7 +187,7 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
         pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "an operator's"), False, id="its user is an operator's"),
     ],
 )
-def test_a_user_gets_no_new_password_while_its_readers_may_hold_the_old_one(
+def test_password_stays_while_readers_may_use_it(
     memory: Memory, current: Version, previous: Version, waits: bool
 ) -> None:
     target = StandInTarget()

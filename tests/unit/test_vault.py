@@ -65,9 +65,7 @@ def test_the_server_that_the_file_names_is_asked_and_no_token_is_an_input(ca: Pa
 
 
 @pytest.mark.parametrize(("store", "variable"), [("", "admin"), (", namespace: plant", "admin/")])
-def test_a_variable_that_names_another_namespace_is_refused_before_anything_is_made(
-    store: str, variable: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_foreign_namespace_variable_is_refused(store: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_NAMESPACE", variable)
     with pytest.raises(pulumi.RunError, match="VAULT_NAMESPACE is admin"):
         for_this_machine(store)

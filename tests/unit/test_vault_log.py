@@ -124,9 +124,7 @@ def test_a_read_that_was_refused_is_one_too_whether_or_not_its_response_is_on_re
         ({}, NOBODY, False),
     ],
 )
-def test_a_login_is_matched_to_the_role_and_the_mount_that_it_is_of(
-    who: dict[str, Any], reader: str, declared: bool, tmp_path: Path
-) -> None:
+def test_login_is_matched_to_role_and_mount(who: dict[str, Any], reader: str, declared: bool, tmp_path: Path) -> None:
     (row,) = view(tmp_path, entry(who)).rows
     assert (row.reader, row.declared, row.alarming) == (reader, declared, not declared)
 
