@@ -13,16 +13,9 @@ from hypothesis import HealthCheck, settings
 from secretops import redaction
 
 pytest_plugins = [
-    "tests.real.mosquitto",
-    "tests.real.embedded",
-    "tests.real.launched",
-    "tests.real.cluster",
-    "tests.real.moto",
-    "tests.real.azure",
-    "tests.real.azurite",
-    "tests.real.swarm",
-    "tests.real.openbao",
-]
+    "tests.real.mosquitto", "tests.real.embedded", "tests.real.launched", "tests.real.cluster", "tests.real.moto",
+    "tests.real.azure", "tests.real.azurite", "tests.real.swarm", "tests.real.openbao",
+]  # fmt: skip
 
 
 # A machine that does other things is slow, and no bug.

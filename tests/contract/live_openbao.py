@@ -1,7 +1,4 @@
-"""A Vault stack on a real OpenBao as `pulumi up` leaves it, without Pulumi: doctor, audit and the launcher look at it.
-
-Its server and its rotator log in by AppRole, its operator by a password of their own. Their policies are the program's.
-"""
+"""A Vault stack on a real OpenBao as `pulumi up` leaves it: doctor, audit and the launcher look at it."""
 
 from __future__ import annotations
 

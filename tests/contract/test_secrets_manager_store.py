@@ -39,9 +39,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 @pytest.fixture
 def meddle() -> Iterator[Callable[..., None]]:
-    """Let somebody do something, once, just before the next request that writes; `later`: so many moments after that.
-
-    A moment is before or after a request that writes; one that changes nothing has only the first."""
+    """Let somebody do something, once, before the next request that writes; `later`: so many moments after that."""
 
     def once(deed: Callable[[], object], later: int = 0) -> None:
         left = later
@@ -293,9 +291,7 @@ def followed(place: Account, name: str) -> None:
 
 
 class Stalled:
-    """A client whose next answer with a value is long in coming: the SDK asks again and again, for minutes.
-
-    Meanwhile somebody follows: nothing renews here."""
+    """A client whose next answer with a value is long in coming: the SDK asks again and again, for minutes."""
 
     def __init__(self, place: Account, timing: Timing) -> None:
         self._place, self._timing, self.stalls = place, timing, False

@@ -1,7 +1,4 @@
-"""Clients that a broker knows by their certificates, and that connect over and over, each on its own.
-
-The one load for whatever renews certificates: what a client is given, it reads anew before each connect, as a server's
-launcher does."""
+"""Clients that a broker knows by their certificates, and that connect over and over, each on its own."""
 
 import tempfile
 from collections.abc import Callable, Mapping

@@ -1,6 +1,4 @@
-"""Real mosquittos with dynamic security, and one with TLS for as long as the tests run. A pytest plugin.
-
-Its certificates, its admin and the admin's password are made at run time."""
+"""Real mosquittos with dynamic security, and one with TLS for as long as the tests run. A pytest plugin."""
 
 import base64
 import datetime

@@ -1,6 +1,4 @@
-"""A stack in a mount of a real OpenBao, over a real broker.
-
-Whoever rotates and the server have tokens and logins that may just what the stack grants them."""
+"""A stack in a mount of a real OpenBao, over a real broker."""
 
 import json
 import secrets

@@ -1,7 +1,4 @@
-"""A stack whose client certificate its own CA signs, over a real mosquitto that lets nobody in without one.
-
-Its people are an operator, who gives the broker what `secretops trust` prints, a schedule, and readers, who find what
-the store has as current."""
+"""A stack whose client certificate its own CA signs, over a real mosquitto that lets nobody in without one."""
 
 import contextlib
 import secrets

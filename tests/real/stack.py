@@ -204,30 +204,19 @@ def make_catalogue(users: tuple[str, str] | None = None, admins: tuple[str, str]
     credential = ("username", "password")
     return (
         Secret(
-            name="broker-admin",
-            kind=SecretKind.BROKER_ADMIN,
-            fields=credential,
-            readers=(Reader.ROTATOR,),
-            cadence_days=90,
-            users=admins or (f"admin-{own}-a", f"admin-{own}-b"),
+            name="broker-admin", kind=SecretKind.BROKER_ADMIN, fields=credential, readers=(Reader.ROTATOR,),
+            cadence_days=90, users=admins or (f"admin-{own}-a", f"admin-{own}-b"),
         ),
         Secret(
-            name="mqtt",
-            kind=SecretKind.MQTT_USER,
-            fields=credential,
-            readers=both,
-            cadence_days=90,
+            name="mqtt", kind=SecretKind.MQTT_USER, fields=credential, readers=both, cadence_days=90,
             users=users or (f"user-{own}-a", f"user-{own}-b"),
         ),
         Secret(name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=both, cadence_days=180),
         Secret(
-            name="client-cert",
-            kind=SecretKind.X509,
-            fields=("ca.crt", "client.crt", "client.key"),
-            readers=both,
+            name="client-cert", kind=SecretKind.X509, fields=("ca.crt", "client.crt", "client.key"), readers=both,
             cadence_days=365,
         ),
-    )
+    )  # fmt: skip
 
 
 def log_in(broker: Broker, credential: Value) -> str:

@@ -33,20 +33,12 @@ PYTHON = "python-here:1"  # The image that stands for the official Python.
 PYTHON_VERSION = "3.11"
 SERVER_FOLDER = ".tools/server"  # Where a work tree may have the upstream server (.dockerignore).
 UNINVITED = (
-    ".env",
-    ".git/config",
-    ".venv/pyvenv.cfg",
-    ".coreflux-mcp/config/.env",
-    ".tools/venv/pyvenv.cfg",
-    f"{SERVER_FOLDER}/.env",
-    f"{SERVER_FOLDER}/docs/server.py",
-    "secretops/.env",
+    ".env", ".git/config", ".venv/pyvenv.cfg", ".coreflux-mcp/config/.env", ".tools/venv/pyvenv.cfg",
+    f"{SERVER_FOLDER}/.env", f"{SERVER_FOLDER}/docs/server.py", "secretops/.env",
     "secretops/src/secretops/__pycache__/x.cpython-311.pyc",
-    "secretops/src/secretops/stores/__pycache__/x.cpython-311.pyc",
-    "tests/test_it.py",
-    "tools/wheels/.env",
+    "secretops/src/secretops/stores/__pycache__/x.cpython-311.pyc", "tests/test_it.py", "tools/wheels/.env",
     "Pulumi.dev.yaml",
-)
+)  # fmt: skip
 """What lies about in a clone that is worked in, and has no business in an image."""
 
 

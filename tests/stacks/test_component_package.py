@@ -55,15 +55,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv, made = provide_uv(), folder / "venv"
     subprocess.run([uv, "venv", "--quiet", "--python", base_python(), made], check=True)
     install: list[str | Path] = [
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        made / "bin/python",
-        "--constraint",
-        constraints,
-    ]
+        uv, "pip", "install", "--quiet", "--python", made / "bin/python", "--constraint", constraints,
+    ]  # fmt: skip
     wanted = f"coreflux-mcp-secrets[aws] @ git+{repository.as_uri()}#subdirectory=package"
     subprocess.run([*install, wanted], check=True)
     return made

@@ -1,7 +1,4 @@
-"""The package of the Lambda functions: the same bytes twice, only what is imported, and a function that works from it.
-
-The runtime's Python need not be here, so what is run is built in the same way for the Python and the machine at hand.
-"""
+"""The package of the Lambda functions: the same bytes twice, only what is imported, and a function that works."""
 
 import json
 import os

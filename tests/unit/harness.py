@@ -79,9 +79,7 @@ def deploy(
     preview: bool = False,
     program: Callable[[], None] = _this_program,
 ) -> Deployed:
-    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for.
-
-    A `preview` knows nothing of what is not there yet: no id, no output."""
+    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for."""
     config = {f"{PROJECT}:{section}": text for section, text in file.entries.items()}
     deployed = Deployed() if into is None else into
     pulumi.runtime.set_all_config(config, [f"{PROJECT}:{section}" for section in file.encrypted])

@@ -1,7 +1,4 @@
-"""The AWS store with a server that is not AWS': in a cluster, by External Secrets; on this machine, by the launcher.
-
-Under mocks. Who may what by the policies is in test_aws_policies.py; that External Secrets' objects are as its
-definitions have them, in test_kubernetes_operators.py."""
+"""The AWS store with a server that is not AWS': in a cluster, by External Secrets; on this machine, by the launcher."""
 
 import json
 import re

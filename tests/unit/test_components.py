@@ -277,14 +277,8 @@ print(sorted(foreign & Watch.tried))
 def test_the_dev_program_imports_no_other_platforms_sdk() -> None:
     """Neither installed nor looked for."""
     foreign = {
-        "pulumi_aws",
-        "pulumi_azure_native",
-        "pulumi_kubernetes",
-        "pulumi_docker",
-        "pulumi_vault",
-        "boto3",
-        "hvac",
-    }
+        "pulumi_aws", "pulumi_azure_native", "pulumi_kubernetes", "pulumi_docker", "pulumi_vault", "boto3", "hvac",
+    }  # fmt: skip
     program = "from tests.unit import test_components as t; t.deployed(t.DEV, 'dev')"
     told = [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign | {"pulumi"})]
     done = subprocess.run(told, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)
