@@ -179,7 +179,19 @@ def replace_by_a_folder(path: Path) -> None:
     path.mkdir()
 
 
-SPOILS = (fill_with_garbage, empty, replace_by_a_folder)
+def give_away(path: Path) -> None:
+    """As another account's file, which every account may write to. Only root gives a file away."""
+    path.chmod(0o666)
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY)
+
+
+def replace_by_a_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("elsewhere")
+
+
+SPOILS = (fill_with_garbage, empty, replace_by_a_folder, replace_by_a_link, give_away)
 
 
 def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
@@ -204,8 +216,9 @@ def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
         spoil(path)
         yield path
         shutil.rmtree(root / "aside", ignore_errors=True)
-        if path.is_dir():
-            path.rmdir()
+        if path.is_dir() or path.is_symlink():
+            path.unlink() if path.is_symlink() else path.rmdir()
             path.write_bytes(content)
         if path.exists():
             path.chmod(mode)
+            os.chown(path, os.geteuid(), -1)
