@@ -179,19 +179,17 @@ def replace_by_a_folder(path: Path) -> None:
     path.mkdir()
 
 
-def give_away(path: Path) -> None:
-    """As another account's file, which every account may write to. Only root gives a file away."""
-    path.chmod(0o666)
+def make_foreign(path: Path) -> None:
+    """Another account's, or a link to nothing where this is not root."""
     if os.geteuid() == 0:
+        path.chmod(0o666)
         os.chown(path, NOBODY, NOBODY)
+    else:
+        path.unlink()
+        path.symlink_to("elsewhere")
 
 
-def replace_by_a_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("elsewhere")
-
-
-SPOILS = (fill_with_garbage, empty, replace_by_a_folder, replace_by_a_link, give_away)
+SPOILS = (fill_with_garbage, empty, replace_by_a_folder, make_foreign)
 
 
 def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:

@@ -371,12 +371,17 @@ def test_rotate_now_goes_on_when_any_file_of_the_store_is_broken(
     rotate_now_with_each_file_broken(stack, broker, spoil)
 
 
-def test_rotate_now_sets_aside_what_is_no_folder_of_a_secret(stack: Stack) -> None:
+def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: Stack) -> None:
     (stack.root / "versions" / "stray").touch()
+    stack.env.rename(stack.root / "env")
+    stack.env.symlink_to("../env")
+    state = stack.root / "versions" / "mqtt" / "state.json"
+    state.write_text(state.read_text().replace('"id": "', '"id": "../'))
     with pytest.raises(StoreError, match="stray is not a folder"):
         stack.rotate()
     stack.rotate(cut_off=True)
-    assert [path.name.rpartition("-")[2] for path in (stack.root / "aside").iterdir()] == ["versions_stray"]
+    asides = {path.name.partition("Z-")[2] for path in (stack.root / "aside").iterdir()}
+    assert asides == {"versions_stray", "config_.env", "versions_mqtt_state.json"}
 
 
 def test_rotate_now_reads_again_what_a_mode_kept_its_owner_from(broker: InMemoryBroker) -> None:

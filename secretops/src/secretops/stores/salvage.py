@@ -23,7 +23,7 @@ from secretops.errors import SecretopsError
 from secretops.manifest import DotenvStore as Location
 from secretops.stores import env_file, files
 from secretops.stores.delivery import NAMES, Delivery, Names
-from secretops.stores.dotenv import FORGETTING, STATE, STATE_FILE, VALUE, DotenvVersionStore
+from secretops.stores.dotenv import FORGETTING, STATE, STATE_FILE, VALUE, VERSION_ID, DotenvVersionStore
 from secretops.values import Value
 
 ASIDE = "aside"
@@ -101,7 +101,7 @@ class Salvage:
         for path in self._values(secret):
             printed += self._broken(path, lambda text: VALUE.validate_json(text, strict=True))
         printed += self._broken(folder / NAMES, lambda text: text and Names.model_validate_json(text))
-        lost_state = self._broken(state, STATE.validate_json)
+        lost_state = self._broken(state, _check_state)
         if lost_state:
             versions = self.rebuilt(secret)
             printed += [f"{line}; rebuilt from the values" for line in lost_state]
@@ -120,7 +120,9 @@ class Salvage:
     def _values(self, secret: str) -> list[Path]:
         folder = self._root / "versions" / secret
         others = {STATE_FILE, FORGETTING, NAMES}
-        return sorted(path for path in folder.glob("*.json") if path.name not in others and path.name[0] != ".")
+        return sorted(
+            path for path in folder.glob("*.json") if path.name not in others and VERSION_ID.fullmatch(path.stem)
+        )
 
     def _published(self, secret: str) -> list[str]:
         """Return the versions that the access records have as published, oldest first."""
@@ -203,6 +205,12 @@ def _created(version: str) -> datetime:
         return datetime.strptime(version.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return datetime.now(UTC)
+
+
+def _check_state(text: bytes) -> None:
+    """Raise ValueError unless `text` is a list of versions whose ids are names of files."""
+    if not all(VERSION_ID.fullmatch(one.id) for one in STATE.validate_json(text)):
+        raise ValueError("an id that leads elsewhere")
 
 
 def _readable(text: str) -> str:
