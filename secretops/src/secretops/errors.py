@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -18,6 +19,14 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  # SIGINT: Ctrl-C
     CLOSED_OUTPUT = 141  # whoever read standard output has gone (SIGPIPE)
     TERMINATED = 143  # SIGTERM
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question with the one of `known` that is most like `word`, and a space; empty if none is like it."""
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(word, known, n=1)
+    return f"did you mean {nearest[0]}? " if nearest else ""
 
 
 class SecretopsError(Exception):

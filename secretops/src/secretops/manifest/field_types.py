@@ -101,7 +101,7 @@ _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 SecretName = Annotated[
     str,
     matching(
-        r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?",
+        forms.NAME,
         "a secret's name: lower-case letters, digits and dashes, at most 40, a letter first and no dash last",
     ),
 ]
