@@ -62,8 +62,6 @@ class DotenvSecretStore(SecretStore):
             stack=settings.stack,
             opts=self._child,
         )
-        told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
-        pulumi.log.info(told, self)
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:

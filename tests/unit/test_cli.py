@@ -235,9 +235,10 @@ def test_a_scheduled_tick_tells_what_awaits_somebody_and_ends_well(stack: Stack)
     assert (plain.returncode, scheduled.returncode) == (5, 0)
     assert (plain.stdout, plain.stderr) == (scheduled.stdout, scheduled.stderr)
     with stack.session().lease("rotate mqtt"):
-        plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
+        plain, scheduled = (run(stack, "tick", "--json", *more) for more in ([], ["--scheduled"]))
     assert (plain.returncode, scheduled.returncode) == (4, 0)
     assert plain.stderr == scheduled.stderr != b""
+    assert json.loads(scheduled.stdout)["error"]["what"] == json.loads(plain.stdout)["error"]["what"]
 
 
 def test_a_scheduled_tick_that_fails_or_is_called_wrong_ends_as_any_other(stack: Stack, tmp_path: Path) -> None:

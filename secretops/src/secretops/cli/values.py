@@ -271,10 +271,9 @@ def tick(
     try:
         code = _tick(session, as_json)
     except LeaseHeldError as error:
-        if not scheduled:
-            raise
-        err.print(redaction.redact(str(error)))
-        code = error.exit_code
+        if scheduled:
+            error.exit_code = ExitCode.DONE
+        raise
     return ExitCode.DONE if scheduled and code not in (ExitCode.FAILED, ExitCode.USAGE) else code
 
 
