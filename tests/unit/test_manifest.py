@@ -227,11 +227,6 @@ def _link(path: Path, to: Path) -> None:
     path.symlink_to(to)
 
 
-def _make_fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
 OPEN: dict[str, Callable[[Path, Path], object]] = {
     "root 777": lambda root, _: root.chmod(0o777),
     "root 770": lambda root, _: root.chmod(0o770),
@@ -246,7 +241,6 @@ OPEN: dict[str, Callable[[Path, Path], object]] = {
     "access.jsonl linked": lambda root, victim: _link(root / "log" / "access.jsonl", victim / "file"),
     "rotation.jsonl linked": lambda root, victim: _link(root / "log" / "rotation.jsonl", victim / "file"),
     ".env linked": lambda root, victim: _link(root / "config" / ".env", victim / "file"),
-    ".env is a FIFO": lambda root, _: _make_fifo(root / "config" / ".env"),
 }
 
 
@@ -259,6 +253,15 @@ def test_a_folder_that_others_can_write_or_a_planted_link_is_refused(
     for command in (["status"], ["tick"], ["rotate", "mqtt"], ["put", "agent-key", "--untested"]):
         done = run(stack, *command, given=b"a-key-of-an-agent")
         refused(done, 1, str(stack.root), "->")
+
+
+@pytest.mark.usefixtures("canary")
+def test_env_file_that_is_a_fifo_is_refused_and_status_shows_the_rest(stack: Stack) -> None:
+    stack.env.unlink()
+    os.mkfifo(stack.env)
+    refused(run(stack, "put", "agent-key", "--untested", given=b"a-key-of-an-agent"), 1, str(stack.env), "->")
+    done = run(stack, "status")
+    assert done.returncode == 3 and b"is not a regular file" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["root 777", "config 777", ".env linked", "access.jsonl linked", "log linked"])

@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     WAITING = 5  # a value has to be supplied first
     HUNG_UP = 129  # SIGHUP: the terminal was closed
     INTERRUPTED = 130  # SIGINT: Ctrl-C
-    CLOSED_OUTPUT = 141  # whoever read standard output has gone (SIGPIPE)
+    CLOSED_OUTPUT = 141  # the reader of standard output closed it (SIGPIPE)
     TERMINATED = 143  # SIGTERM
 
 
