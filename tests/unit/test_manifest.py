@@ -21,6 +21,7 @@ from secretops.manifest import Broker, BrokerKind, Manifest, ManifestError, Mqtt
 from secretops.manifest.validation_errors import MOST_ERRORS
 from secretops.operations.stack import load_manifest
 from secretops.printable import printable
+from secretops.stores import files
 from secretops.values import Value
 from tests.real.embedded import Embedded
 from tests.real.stack import Stack, make_stack
@@ -273,6 +274,14 @@ def test_the_launcher_refuses_the_same_folder(stack: Stack, tmp_path: Path, name
     OPEN[name](stack.root, tmp_path / "victim")
     with pytest.raises(StoreError, match=str(stack.root)):
         open_source(f"dotenv:{stack.root}").read()
+
+
+def test_write_leaves_alone_what_a_planted_temporary_file_is_a_link_to(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "state.json"
+    victim.write_text("of somebody")
+    os.link(victim, files.temporary(path))
+    files.write(path, b"new", files.PRIVATE)
+    assert (victim.read_text(), path.read_text()) == ("of somebody", "new")
 
 
 def test_a_version_id_that_leads_elsewhere_is_refused(stack: Stack) -> None:
