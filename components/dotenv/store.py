@@ -20,9 +20,10 @@ from components.sections import OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
+from secretops.stores.files import UNITS
 from settings import Settings
 
-FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
+FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path

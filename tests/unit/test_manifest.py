@@ -228,12 +228,18 @@ def _link(path: Path, to: Path) -> None:
     path.symlink_to(to)
 
 
+def _open_units(root: Path, _: Path) -> None:
+    (root / "systemd").mkdir()
+    (root / "systemd").chmod(0o777)
+
+
 OPEN: dict[str, Callable[[Path, Path], object]] = {
     "root 777": lambda root, _: root.chmod(0o777),
     "root 770": lambda root, _: root.chmod(0o770),
     "config 777": lambda root, _: (root / "config").chmod(0o777),
     "versions 772": lambda root, _: (root / "versions").chmod(0o772),
     "a secret's versions 777": lambda root, _: (root / "versions" / "broker-admin").chmod(0o777),
+    "systemd 777": _open_units,
     "log 777": lambda root, _: (root / "log").chmod(0o777),
     "versions linked": lambda root, victim: _link(root / "versions", victim),
     "log linked": lambda root, victim: _link(root / "log", victim),

@@ -20,6 +20,9 @@ PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
 # Folders of a dotenv store's root that hold values, or records of them.
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
 
+# Folder of a dotenv store's root with units that systemd runs as this account. They hold no value.
+UNITS = "systemd"
+
 # Files of a dotenv store's root: those that a process locks, the records of accesses, and the rotation journal.
 LOCKS = (".lock", ".lease")
 RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
@@ -72,7 +75,7 @@ def check_folders(root: Path) -> None:
                 remedy="pulumi up, then try again",
             )
         own_files.check_folder(root, follow=True)
-        for folder in (root / name for name in FOLDERS):
+        for folder in (root / name for name in (*FOLDERS, UNITS)):
             if os.path.lexists(folder):
                 own_files.check_folder(folder)
 
