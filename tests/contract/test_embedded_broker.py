@@ -446,7 +446,7 @@ def test_a_client_that_subscribes_in_bulk_lets_others_have_their_turn(local: Loc
     greedy.send(0xC0)
     assert greedy.read()[0] >> 4 == SUBACK
     assert other.received() == []
-    greedy.socket.setblocking(False)  # noqa: FBT003
+    greedy.socket.setblocking(False)
     with pytest.raises(BlockingIOError):
         greedy.read()  # the broker is still at it
     greedy.close()

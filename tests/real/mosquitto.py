@@ -48,16 +48,17 @@ of what others renew."""
 class Mosquitto:
     """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
 
-    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
+    Its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
     """
 
     folder: Path
     port: int
-    tls: bool
+    tls_port: int
+    """The same as `port`, or another one where clients reach `port` without TLS. secretops never does."""
     admin: Value
     certifying: bool = False
     mutual_port: int = 0
-    """Where, with TLS, it lets only clients with a certificate of its CA in, on top of their password."""
+    """Where it lets only clients with a certificate of its CA in, on top of their password."""
     trusts: Path | None = None
     """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
     crl_file: Path | None = None
@@ -88,10 +89,10 @@ class Mosquitto:
         return Broker(
             kind=BrokerKind.MOSQUITTO,
             host="localhost",
-            port=self.port,
+            port=self.tls_port,
             protocol=protocol,
-            tls=self.tls,
-            ca_file=str(self.ca_file) if self.tls else None,
+            tls=True,
+            ca_file=str(self.ca_file),
             certificate_file=str(self.certificate_file) if self.certifying else None,
             key_file=str(self.key_file) if self.certifying else None,
             topics=topics,
@@ -167,24 +168,23 @@ def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.Ellipt
 def start_mosquitto(
     folder: Path,
     *,
-    certified: str | None = "localhost",
+    certified: str = "localhost",
+    plain: bool = False,
     also: tuple[str, ...] = (),
     certifying: bool = False,
     trusts: Path | None = None,
     crl_file: Path | None = None,
     queue: int = 1000,
 ) -> Mosquitto:
-    """Start one in `folder` with a certificate for the host `certified` and the names in `also`, or without TLS if
-    None."""
+    """Start one in `folder` with a certificate for the host `certified` and the names in `also`; `port` without TLS if
+    `plain`."""
     find_mosquitto()
-    if certified:
-        _certify(folder, certified, (*also, MACHINE))
+    _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
-        made = Mosquitto(
-            folder, free_port(), bool(certified), admin, certifying, free_port() if certified else 0, trusts
-        )
+        port = free_port()
+        made = Mosquitto(folder, port, free_port() if plain else port, admin, certifying, free_port(), trusts)
         made.crl_file, made.queue = crl_file, queue
         if made.start():
             return made
@@ -231,11 +231,11 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
     lines = [
         "per_listener_settings false",
         "allow_anonymous false",
-        f"listener {broker.port} 127.0.0.1",
-        *(tls if broker.tls else []),
+        *([f"listener {broker.port} 127.0.0.1"] if broker.port != broker.tls_port else []),
+        *(f"listener {broker.tls_port} 127.0.0.1", *tls),
         *(certified if broker.certifying else []),
-        *([f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified] if broker.tls else []),
-        *([f"listener {broker.port} {address}", *tls] if broker.tls and (address := _own_address()) else []),
+        *(f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified),
+        *([f"listener {broker.tls_port} {address}", *tls] if (address := _own_address()) else []),
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",
