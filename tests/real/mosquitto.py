@@ -48,17 +48,17 @@ of what others renew."""
 class Mosquitto:
     """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
 
-    Its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
+    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
     """
 
     folder: Path
     port: int
-    tls_port: int
-    """The same as `port`, or another one where clients reach `port` without TLS. secretops never does."""
     admin: Value
     certifying: bool = False
     mutual_port: int = 0
     """Where it lets only clients with a certificate of its CA in, on top of their password."""
+    tls_port: int = 0
+    """Where it speaks TLS if `port` takes clients without it; else 0, and `port` does."""
     trusts: Path | None = None
     """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
     crl_file: Path | None = None
@@ -89,7 +89,7 @@ class Mosquitto:
         return Broker(
             kind=BrokerKind.MOSQUITTO,
             host="localhost",
-            port=self.tls_port,
+            port=self.tls_port or self.port,
             protocol=protocol,
             tls=True,
             ca_file=str(self.ca_file),
@@ -176,15 +176,14 @@ def start_mosquitto(
     crl_file: Path | None = None,
     queue: int = 1000,
 ) -> Mosquitto:
-    """Start one in `folder` with a certificate for the host `certified` and the names in `also`; `port` without TLS if
-    `plain`."""
+    """Start one in `folder` with a certificate for the host `certified` and the names in `also`. `plain`: clients need
+    no TLS at its `port`."""
     find_mosquitto()
     _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
-        port = free_port()
-        made = Mosquitto(folder, port, free_port() if plain else port, admin, certifying, free_port(), trusts)
+        made = Mosquitto(folder, free_port(), admin, certifying, free_port(), free_port() if plain else 0, trusts)
         made.crl_file, made.queue = crl_file, queue
         if made.start():
             return made
@@ -231,11 +230,12 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
     lines = [
         "per_listener_settings false",
         "allow_anonymous false",
-        *([f"listener {broker.port} 127.0.0.1"] if broker.port != broker.tls_port else []),
-        *(f"listener {broker.tls_port} 127.0.0.1", *tls),
+        f"listener {broker.port} 127.0.0.1",
+        *([f"listener {broker.tls_port} 127.0.0.1"] if broker.tls_port else []),
+        *tls,
         *(certified if broker.certifying else []),
         *(f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified),
-        *([f"listener {broker.tls_port} {address}", *tls] if (address := _own_address()) else []),
+        *([f"listener {broker.port} {address}", *tls] if (address := _own_address()) else []),
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",

@@ -54,15 +54,14 @@ def check_owner(path: Path, owner: int) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise StoreError where `path` is a link or another account's. What is no regular file is refused when opened."""
-    if os.path.lexists(path):
-        found = path.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            raise _link(path)
-        check_owner(path, found.st_uid)
+    """Raise StoreError unless `path` is a regular file of this account, a folder, which no open takes, or nothing."""
+    if os.path.lexists(path) and not stat.S_ISDIR((found := path.lstat()).st_mode):
+        _check_regular(path, found)
 
 
 def _check_regular(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise _link(path)
     if not stat.S_ISREG(found.st_mode):
         raise StoreError(
             f"{path} is not a regular file",

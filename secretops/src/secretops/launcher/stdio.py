@@ -54,13 +54,12 @@ def ended_by_signals() -> Iterator[None]:
         standard_input.end()
         end_at_last()
 
-    before = sys.stdin, sys.stdout
+    before = sys.stdin
     sys.stdin = io.TextIOWrapper(io.BufferedReader(standard_input), encoding="utf-8")
-    sys.stdout = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")  # mcp closes the one that it finds
     handlers = [(number, signal.signal(number, end)) for number in _SIGNALS]
     try:
         yield
     finally:
-        sys.stdin, sys.stdout = before
+        sys.stdin = before
         for number, handler in handlers:
             signal.signal(number, handler)
