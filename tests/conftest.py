@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ ALL_SLOW = re.compile(r"^pytestmark = (pytest\.mark\.slow|\[.*pytest\.mark\.slow
 
 # What `make test` and `make test-unit` select. Any other expression may want a slow test.
 WITHOUT_SLOW = ("not slow", "not real and not slow")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job; commands under test inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -53,7 +53,7 @@ EXIT_CODES = {
     ExitCode.WAITING: "a value has to be supplied first",
     ExitCode.HUNG_UP: "SIGHUP stopped it: its terminal was closed",
     ExitCode.INTERRUPTED: "SIGINT stopped it (Ctrl-C); the next tick finishes what was begun",
-    ExitCode.CLOSED_OUTPUT: "whoever read standard output stopped reading, as `head` does",
+    ExitCode.CLOSED_OUTPUT: "the reader of standard output closed it, as `head` does",
     ExitCode.TERMINATED: "SIGTERM stopped it; the next tick finishes what was begun",
 }
 

@@ -20,9 +20,10 @@ from components.sections import OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
+from secretops.stores.files import UNITS
 from settings import Settings
 
-FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
+FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
@@ -62,8 +63,6 @@ class DotenvSecretStore(SecretStore):
             stack=settings.stack,
             opts=self._child,
         )
-        told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
-        pulumi.log.info(told, self)
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Annotated
 
 from components.constraints import is_one_line, matching, parsed, satisfying
-from secretops.forms import parse_https_url
+from secretops.forms import KUBERNETES_NAME, parse_https_url
 
 KubernetesName = Annotated[
     str,
     matching(
-        r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*",
+        KUBERNETES_NAME,
         "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, with dots between such",
         "write it as kubectl shows it",
     ),

@@ -6,10 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from components.constraints import is_one_line, matching, parsed, satisfying
-from secretops.forms import parse_https_url
-
-_PART = r"(?!\.{1,2}(/|$))[\w.-]+"
-_PATH = rf"{_PART}(/{_PART})*"
+from secretops.forms import VAULT_PATH, parse_https_url
 
 VaultAddress = Annotated[
     str,
@@ -22,7 +19,7 @@ VaultAddress = Annotated[
 VaultPath = Annotated[
     str,
     matching(
-        _PATH,
+        VAULT_PATH,
         "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends",
         "write it as vault auth list shows it, without the slash at its end",
     ),
@@ -30,7 +27,7 @@ VaultPath = Annotated[
 VaultNamespace = Annotated[
     str,
     matching(
-        _PATH,
+        VAULT_PATH,
         "a namespace's path, no slash at its ends",
         "take it out for the root namespace",
     ),
@@ -38,7 +35,7 @@ VaultNamespace = Annotated[
 VaultReader = Annotated[
     str,
     matching(
-        rf"{_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
+        rf"{VAULT_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
         "an auth method's mount and a name there, as the audit log has them",
         "write it like userpass/alice",
     ),

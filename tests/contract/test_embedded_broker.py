@@ -37,7 +37,7 @@ from secretops.values import Value, new_password
 from tests.real.embedded import Embedded, start_embedded
 from tests.real.mosquitto import Mosquitto
 from tests.real.ports import free_port
-from tests.real.wire import Wire, connect, text
+from tests.real.wire import SUBACK, Wire, connect, text
 
 pytestmark = pytest.mark.real
 
@@ -119,7 +119,7 @@ def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> N
 def test_it_ends_when_its_pid_file_is_removed(tmp_path: Path) -> None:
     embedded = start_embedded(tmp_path)
     (embedded.home / PID_FILE).unlink()
-    assert operation.stop(Manifest.model_construct(broker=embedded.broker())) == operation.NOT_RUNNING
+    assert operation.stop(Manifest.model_construct(broker=embedded.broker(), store=None)) == operation.NOT_RUNNING
     assert not broker.accepts("localhost", embedded.port)
 
 
@@ -129,7 +129,7 @@ def test_stop_and_purge_claim_nothing_of_a_broker_that_listens(
     monkeypatch.setattr(server, "OWNED_SECONDS", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        manifest = Manifest.model_construct(broker=Embedded(home, port, Value({})).broker())
+        manifest = Manifest.model_construct(broker=Embedded(home, port, Value({})).broker(), store=None)
         with pytest.raises(SecretopsError, match=f"localhost:{port}"):
             operation.stop(manifest)
         assert f"localhost:{port}" in str(operation.remove(manifest)) and not home.exists()
@@ -431,6 +431,19 @@ def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
     there = [Wire.log_in(local.port, local.alice) for _ in range(3)]
     assert Wire.log_in(local.port, local.mallory).code == ReturnCode.UNAVAILABLE
     assert [there[0].subscribe(f"plant/{number}") for number in (0, 1, 2, 3, 1)] == [0, 0, 0, packets.REFUSED, 0]
+
+
+def test_a_client_that_subscribes_in_bulk_lets_others_have_their_turn(local: Local) -> None:
+    local.broker._retained.update({f"plant/{number}": Message(f"plant/{number}", b"1") for number in range(1_000)})
+    greedy, other = Wire.log_in(local.port, local.mallory), Wire.log_in(local.port, local.alice)
+    greedy.send(0x82, b"\0\1" + 3_000 * (text("line/+") + b"\0"))
+    greedy.send(0xC0)
+    assert greedy.read()[0] >> 4 == SUBACK
+    assert other.received() == []
+    greedy.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        greedy.read()  # the broker is still at it
+    greedy.close()
 
 
 def test_a_silent_client_is_cut_off(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:

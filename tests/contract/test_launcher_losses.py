@@ -17,7 +17,7 @@ import pytest
 from mcp import ClientSession
 
 from tests.contract.test_launcher import Launched, until_connected
-from tests.real.launched import DEADLINE, WITNESS, let_in
+from tests.real.launched import DEADLINE, ON_UPSTREAMS_SERVER, WITNESS, let_in
 from tests.real.mcp_client import tell
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.witness import Witness
@@ -120,6 +120,7 @@ def test_publishes_that_a_stopped_broker_has_not_read_outlive_a_rotation(launche
     launched.run(scenario)
 
 
+@ON_UPSTREAMS_SERVER
 def test_a_connection_that_a_tool_sets_up_leaves_no_report(launched: Launched) -> None:
     password, own = launched.user("server-a"), launched.user("server-b")
     lay(launched, "server-a", password)

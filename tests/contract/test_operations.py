@@ -91,7 +91,7 @@ def report(session: MqttSession, user: str, version: str, *, servers: int) -> No
     ],
 )
 def test_forged_reports_do_not_retire_the_user_in_use(tmp_path: Path, forged: int, emptied: bool) -> None:
-    mosquitto = start_mosquitto(tmp_path, certified=None)
+    mosquitto = start_mosquitto(tmp_path)
     try:
         stack = make_stack(tmp_path / "store", mosquitto.broker(), grace_seconds=3600)
         stack.manifest = stack.manifest.model_copy(update={"replicas": 3})
@@ -146,7 +146,7 @@ def operators_user(mosquitto: Mosquitto) -> Value:
 
 
 def test_previous_user_is_retired_within_the_grace_once_every_server_reports(tmp_path: Path) -> None:
-    mosquitto = start_mosquitto(tmp_path, certified=None)
+    mosquitto = start_mosquitto(tmp_path)
     try:
         stack = make_stack(tmp_path / "store", mosquitto.broker(), grace_seconds=3600)
         stack.manifest = stack.manifest.model_copy(update={"replicas": 3})

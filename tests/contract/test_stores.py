@@ -476,7 +476,7 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> 
         lambda: store.discard("it", "v2"),
         lambda: store.forget("it"),
     ):
-        with pytest.raises(StoreError, match="is not a regular file"):
+        with pytest.raises(StoreError, match=r"records|access\.jsonl"):
             act()
         assert snapshot(dotenv) == before
     records.rmdir()

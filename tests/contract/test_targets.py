@@ -272,7 +272,7 @@ def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: 
 
 
 def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path: Path) -> None:
-    mosquitto = start_mosquitto(tmp_path, certified=None)
+    mosquitto = start_mosquitto(tmp_path)
     try:
         row = Row(mosquitto.broker(topics=("plant/#",)), mosquitto.admin)
         target, users = row.target(), [fresh(), fresh()]

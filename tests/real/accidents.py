@@ -176,7 +176,17 @@ def replace_by_a_folder(path: Path) -> None:
     path.mkdir()
 
 
-SPOILS = (fill_with_garbage, empty, replace_by_a_folder)
+def make_foreign(path: Path) -> None:
+    """Another account's, or a link to nothing where this is not root."""
+    if os.geteuid() == 0:
+        path.chmod(0o666)
+        os.chown(path, NOBODY, NOBODY)
+    else:
+        path.unlink()
+        path.symlink_to("elsewhere")
+
+
+SPOILS = (fill_with_garbage, empty, replace_by_a_folder, make_foreign)
 
 
 def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
@@ -200,8 +210,9 @@ def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
         spoil(path)
         yield path
         shutil.rmtree(root / "aside", ignore_errors=True)
-        if path.is_dir():
-            path.rmdir()
+        if path.is_dir() or path.is_symlink():
+            path.unlink() if path.is_symlink() else path.rmdir()
             path.write_bytes(content)
         if path.exists():
             path.chmod(mode)
+            os.chown(path, os.geteuid(), -1)

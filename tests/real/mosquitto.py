@@ -47,11 +47,12 @@ class Mosquitto:
 
     folder: Path
     port: int
-    tls: bool
     admin: Value
     certifying: bool = False
     mutual_port: int = 0
-    """Where, with TLS, it lets only clients with a certificate of its CA in, on top of their password."""
+    """Where it lets only clients with a certificate of its CA in, on top of their password."""
+    tls_port: int = 0
+    """Where it speaks TLS if `port` takes clients without it; else 0, and `port` does."""
     trusts: Path | None = None
     """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
     crl_file: Path | None = None  # Of clients' certificates that were revoked.
@@ -78,10 +79,10 @@ class Mosquitto:
         return Broker(
             kind=BrokerKind.MOSQUITTO,
             host="localhost",
-            port=self.port,
+            port=self.tls_port or self.port,
             protocol=protocol,
-            tls=self.tls,
-            ca_file=str(self.ca_file) if self.tls else None,
+            tls=True,
+            ca_file=str(self.ca_file),
             certificate_file=str(self.certificate_file) if self.certifying else None,
             key_file=str(self.key_file) if self.certifying else None,
             topics=topics,
@@ -151,24 +152,22 @@ def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.Ellipt
 def start_mosquitto(
     folder: Path,
     *,
-    certified: str | None = "localhost",
+    certified: str = "localhost",
+    plain: bool = False,
     also: tuple[str, ...] = (),
     certifying: bool = False,
     trusts: Path | None = None,
     crl_file: Path | None = None,
     queue: int = 1000,
 ) -> Mosquitto:
-    """Start one in `folder` with a certificate for the host `certified` and the names in `also`, or without TLS if
-    None."""
+    """Start one in `folder` with a certificate for the host `certified` and the names in `also`. `plain`: clients need
+    no TLS at its `port`."""
     find_mosquitto()
-    if certified:
-        _certify(folder, certified, (*also, MACHINE))
+    _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
-        made = Mosquitto(
-            folder, free_port(), bool(certified), admin, certifying, free_port() if certified else 0, trusts
-        )
+        made = Mosquitto(folder, free_port(), admin, certifying, free_port(), free_port() if plain else 0, trusts)
         made.crl_file, made.queue = crl_file, queue
         if made.start():
             return made
@@ -214,10 +213,11 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
         "per_listener_settings false",
         "allow_anonymous false",
         f"listener {broker.port} 127.0.0.1",
-        *(tls if broker.tls else []),
+        *([f"listener {broker.tls_port} 127.0.0.1"] if broker.tls_port else []),
+        *tls,
         *(certified if broker.certifying else []),
-        *([f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified] if broker.tls else []),
-        *([f"listener {broker.port} {address}", *tls] if broker.tls and (address := _own_address()) else []),
+        *(f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified),
+        *([f"listener {broker.port} {address}", *tls] if (address := _own_address()) else []),
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",

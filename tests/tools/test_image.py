@@ -226,5 +226,5 @@ def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Work
     said = page.follow("docker inspect")
     page.is_followed_to_its_end()
     assert f'"User":"{USER}:{USER}"' in said
-    assert "Live with the secrets" in said
+    assert "Usage: secretops" in said
     assert hashlib.sha256(workshop.server_files["server.py"]).hexdigest() in said

@@ -84,6 +84,8 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
     [
         pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
         pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
+        pytest.param(["rotate", "mqt"], b"", 2, ["did you mean mqtt?"], id="a misspelled secret"),
+        pytest.param(["report"], b"", 2, ["--to is missing", "report.html"], id="a report without a place"),
         pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
         pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
         pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
@@ -224,9 +226,10 @@ def test_a_scheduled_tick_tells_what_awaits_somebody_and_ends_well(stack: Stack)
     assert (plain.returncode, scheduled.returncode) == (5, 0)
     assert (plain.stdout, plain.stderr) == (scheduled.stdout, scheduled.stderr)
     with stack.session().lease("rotate mqtt"):
-        plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
+        plain, scheduled = (run(stack, "tick", "--json", *more) for more in ([], ["--scheduled"]))
     assert (plain.returncode, scheduled.returncode) == (4, 0)
     assert plain.stderr == scheduled.stderr != b""
+    assert json.loads(scheduled.stdout)["error"]["what"] == json.loads(plain.stdout)["error"]["what"]
 
 
 def test_a_scheduled_tick_that_fails_or_is_called_wrong_ends_as_any_other(stack: Stack, tmp_path: Path) -> None:

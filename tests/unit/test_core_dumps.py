@@ -10,10 +10,12 @@ pytestmark = pytest.mark.real
 
 # Runs a program as `python -m` does, and prints its limit and PR_GET_DUMPABLE (prctl(2)) at its end.
 REPORT = """
-import atexit, ctypes, resource, runpy, sys
-atexit.register(
-    lambda: print("LIMITS", *resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
-)
+import atexit, ctypes, os, resource, runpy, sys
+def report(code=0, end=lambda _: None):
+    print("LIMITS", *resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)
+    end(code)
+atexit.register(report)
+os._exit = lambda code, end=os._exit: report(code, end)
 module = sys.argv.pop(1)
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """

@@ -117,7 +117,7 @@ TABLE = [
     Case("nothing is retired while the successor is undelivered", (previous(), UNDELIVERED), None, []),
     Case("nothing is retired twice", (previous(retired=NOW - DAY), current()), None, []),
     Case("the previous one is retired before the grace ends when every server reports the current one",
-         (previous(), current(SECOND)), Action.RETIRE, [Reason.RETIRE_DUE], tells=["every server reports"],
+         (previous(), current(SECOND)), Action.RETIRE, [Reason.RETIRE_DUE], tells=["no server uses"],
          replicas=(server(current()), server(current())), expected=2),
     Case("reports that others may write retire nothing", (previous(), current(SECOND)), None, [],
          replicas=(server(current()),), guarded=False),

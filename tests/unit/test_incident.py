@@ -71,6 +71,15 @@ def test_a_file_that_is_no_incident_is_told_and_nothing_is_begun(stack: Stack, t
     assert "--to FOLDER" in refused.value.remedy
 
 
+def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path) -> None:
+    keep(an_incident(), tmp_path)
+    path, _ = files_of(an_incident(), tmp_path)
+    path.rename(tmp_path / "planted")
+    path.symlink_to("planted")
+    with pytest.raises(StoreError, match="symbolic link"):
+        unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
+
+
 def test_a_folder_that_is_not_there_is_told_before_anything_is_begun(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such folder"):
         in_folder(tmp_path / "nowhere")

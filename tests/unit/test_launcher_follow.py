@@ -55,6 +55,7 @@ class Following:
     connection: Any
     now: float = 1000.0
     outcome: SecretopsError | None = None
+    took: float | None = 0.001
     first: Any = None
     is_obsolete: Callable[[], bool] = bool
     swaps: list[str] = dataclasses.field(default_factory=list)
@@ -85,11 +86,11 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
     def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
         made.is_obsolete = is_obsolete
 
-        def run() -> float:
+        def run() -> float | None:
             made.swaps.append(settings.versions["mqtt"])
             if made.outcome:
                 raise made.outcome
-            return 0.001
+            return made.took
 
         return SimpleNamespace(run=run)
 
@@ -127,6 +128,13 @@ def test_follower_leaves_a_connection_that_a_tool_chose(following: Following, ca
     assert (following.swaps, following.stays) == ([], ["v-2"])
     assert following.state.versions_in_use() == {}
     assert "v-2" not in caplog.text
+
+
+def test_follower_counts_no_swap_when_a_tool_was_faster(following: Following) -> None:
+    following.offers("v-2")
+    following.took = None
+    following.follower._poll()
+    assert (following.swaps, following.state.swaps) == (["v-2"], 0)
 
 
 @pytest.mark.parametrize("change", ["another version", "the end"])

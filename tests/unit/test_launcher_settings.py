@@ -209,14 +209,21 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
 
 @pytest.mark.parametrize(
     ("path", "mode", "refused"),
-    [(".", 0o755, False), (".", 0o775, True), ("server.py", 0o666, True), ("parser.py", 0o620, True)],
+    [
+        (".", 0o755, False),
+        (".", 0o775, True),
+        ("server.py", 0o666, True),
+        ("parser.py", 0o620, True),
+        ("__pycache__", 0o777, True),
+        ("__pycache__/server.cpython-312.pyc", 0o666, True),
+    ],
 )
 def test_a_folder_that_others_may_write_to_is_refused_as_the_server(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch, path: str, mode: int, refused: bool
 ) -> None:
     folder = nowhere / "named"
-    folder.mkdir(mode=0o755)
-    for name in ("server.py", "parser.py"):
+    (folder / "__pycache__").mkdir(parents=True)
+    for name in ("server.py", "parser.py", "__pycache__/server.cpython-312.pyc"):
         (folder / name).write_text("")
         (folder / name).chmod(0o644)
     (folder / path).chmod(mode)

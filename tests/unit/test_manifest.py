@@ -19,6 +19,7 @@ from secretops.manifest import Broker, BrokerKind, Manifest, ManifestError, Mqtt
 from secretops.manifest.validation_errors import MOST_ERRORS
 from secretops.operations.stack import load_manifest
 from secretops.printable import printable
+from secretops.stores import files
 from secretops.values import Value
 from tests.real.embedded import Embedded
 from tests.real.stack import Stack, make_stack
@@ -223,9 +224,9 @@ def _link(path: Path, to: Path) -> None:
     path.symlink_to(to)
 
 
-def _make_fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
+def _open_units(root: Path, _: Path) -> None:
+    (root / "systemd").mkdir()
+    (root / "systemd").chmod(0o777)
 
 
 OPEN: dict[str, Callable[[Path, Path], object]] = {
@@ -234,6 +235,7 @@ OPEN: dict[str, Callable[[Path, Path], object]] = {
     "config 777": lambda root, _: (root / "config").chmod(0o777),
     "versions 772": lambda root, _: (root / "versions").chmod(0o772),
     "a secret's versions 777": lambda root, _: (root / "versions" / "broker-admin").chmod(0o777),
+    "systemd 777": _open_units,
     "log 777": lambda root, _: (root / "log").chmod(0o777),
     "versions linked": lambda root, victim: _link(root / "versions", victim),
     "log linked": lambda root, victim: _link(root / "log", victim),
@@ -242,7 +244,6 @@ OPEN: dict[str, Callable[[Path, Path], object]] = {
     "access.jsonl linked": lambda root, victim: _link(root / "log" / "access.jsonl", victim / "file"),
     "rotation.jsonl linked": lambda root, victim: _link(root / "log" / "rotation.jsonl", victim / "file"),
     ".env linked": lambda root, victim: _link(root / "config" / ".env", victim / "file"),
-    ".env is a FIFO": lambda root, _: _make_fifo(root / "config" / ".env"),
 }
 
 
@@ -257,6 +258,15 @@ def test_writable_folder_or_link_is_refused(
         refused(done, 1, str(stack.root), "->")
 
 
+@pytest.mark.usefixtures("canary")
+def test_env_file_that_is_a_fifo_is_refused_and_status_shows_the_rest(stack: Stack) -> None:
+    stack.env.unlink()
+    os.mkfifo(stack.env)
+    refused(run(stack, "put", "agent-key", "--untested", given=b"a-key-of-an-agent"), 1, str(stack.env), "->")
+    done = run(stack, "status")
+    assert done.returncode == 3 and b"is not a regular file" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["root 777", "config 777", ".env linked", "access.jsonl linked", "log linked"])
 @pytest.mark.usefixtures("canary")
 def test_the_launcher_refuses_the_same_folder(stack: Stack, tmp_path: Path, name: str) -> None:
@@ -266,6 +276,14 @@ def test_the_launcher_refuses_the_same_folder(stack: Stack, tmp_path: Path, name
     OPEN[name](stack.root, tmp_path / "victim")
     with pytest.raises(StoreError, match=str(stack.root)):
         open_source(f"dotenv:{stack.root}").read()
+
+
+def test_write_leaves_alone_what_a_planted_temporary_file_is_a_link_to(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "state.json"
+    victim.write_text("of somebody")
+    os.link(victim, files.temporary(path))
+    files.write(path, b"new", files.PRIVATE)
+    assert (victim.read_text(), path.read_text()) == ("of somebody", "new")
 
 
 def test_a_version_id_that_leads_elsewhere_is_refused(stack: Stack) -> None:

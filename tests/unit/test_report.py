@@ -193,16 +193,19 @@ def test_report_to_a_fifo_or_stdout_writes_the_page_there(stack: Stack, tmp_path
 
 
 def test_report_to_what_is_no_place_for_it_is_refused(stack: Stack, tmp_path: Path) -> None:
-    loop, strangers = tmp_path / "loop", tmp_path / "strangers"
+    loop, strangers, to_fifo = (tmp_path / name for name in ("loop", "strangers", "to-fifo"))
     loop.symlink_to(loop)
     (tmp_path / "mine").write_text("of somebody")
     strangers.symlink_to("mine")
+    os.mkfifo(tmp_path / "fifo")
+    to_fifo.symlink_to("fifo")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
     places = [tmp_path, loop, tmp_path / "socket", tmp_path / "none" / "report.html"]
     if os.geteuid() == 0:  # only root gives a link away
-        os.lchown(strangers, 65534, 65534)
-        places.append(strangers)
+        for link in (strangers, to_fifo):
+            os.lchown(link, 65534, 65534)
+            places.append(link)
     for place in places:
         refused(run(stack, "report", "--to", str(place), "--skip-doctor"), ExitCode.USAGE, str(place), "-> ")
     assert (tmp_path / "mine").read_text() == "of somebody"

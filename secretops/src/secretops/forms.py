@@ -1,4 +1,4 @@
-"""The forms of hosts, URLs, images, topics and variables: one rule for the stack file and for the manifest.
+"""The forms of names, hosts, URLs, images, topics and variables: one rule for the stack file and for the manifest.
 
 Only the standard library: the Pulumi program imports this before a preview. All of it is ASCII.
 """
@@ -12,6 +12,12 @@ from urllib.parse import urlsplit
 
 # A name of a secret or a field: good as it is in every store, variable and path.
 NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
+
+# A name of an object in Kubernetes: a DNS subdomain of RFC 1123.
+KUBERNETES_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+
+# A path of Vault without . and .. in it, nor a slash at its ends.
+VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
 
 # A label of a host's name: RFC 1123, 2.1, and inside it the underscore that the services of a Docker Swarm have.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)

@@ -34,7 +34,7 @@ class OutputError(SecretopsError):
 
 
 class ClosedOutputError(OutputError):
-    """Whoever read standard output has gone, as `head` does. Nobody needs to know."""
+    """The reader of standard output closed it, as `head` does. Nothing is printed about it."""
 
     exit_code = ExitCode.CLOSED_OUTPUT
 

@@ -12,7 +12,7 @@ from unittest import mock
 from secretops import certifying, values
 from secretops.engine import agent_key
 from secretops.manifest import SecretKind
-from secretops.operations import put, tick
+from secretops.operations import put, tick, watched
 from secretops.operations import session as sessions
 from tests.gates.year.judge import Violation
 from tests.gates.year.plan import Blow, Kind, Plan, drawn
@@ -95,4 +95,5 @@ def _stand_ins(world: World) -> Iterator[None]:
         )
         patches.enter_context(mock.patch.object(certifying, "has_signed", signed))  # the same two are asked about often
         patches.enter_context(mock.patch.object(agent_key, "FIRST_SECONDS", (0.0,)))
+        patches.enter_context(mock.patch.object(watched, "_of_broker", lambda _session: ()))  # nothing listens there
         yield

@@ -20,7 +20,7 @@ from secretops.values import Value
 if TYPE_CHECKING:
     from tests.gates.year.world import World
 
-AGENT = "agent-of-the-year"
+AGENT = "00000000-0000-4000-8000-000000000001"
 NOBODYS = "known to nobody"  # What a scrambled password is here: no value has it.
 
 

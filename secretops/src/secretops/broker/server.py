@@ -266,6 +266,9 @@ class EmbeddedBroker:
         connection.send(packets.suback(packet_id, granted))
         user = self._users.get(session.username)
         for (topic_filter, _), qos in zip(wanted, granted, strict=True):
+            await asyncio.sleep(0)  # a packet has room for 65,000 filters, and others their turn
+            if session.connection is not connection:
+                return
             for message in list(self._retained.values()) if qos != packets.REFUSED else ():
                 if packets.matches(topic_filter, message.topic) and may(user, Action.RECEIVE, message.topic):
                     session.deliver(replace(message, qos=min(qos, message.qos)))

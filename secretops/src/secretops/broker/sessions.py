@@ -11,8 +11,8 @@ from secretops.broker import packets
 from secretops.broker.packets import Message, PacketType
 from secretops.broker.users import Scrypt
 
-# Of one session: messages that wait or that its client has not acknowledged, and the bytes of these.
-QUEUED_MESSAGES = 500
+# Of one session: messages that wait or that its client has not acknowledged (as many as mosquitto keeps), and bytes.
+QUEUED_MESSAGES = 1_000
 QUEUED_BYTES = 512 * 2**10
 
 # Messages that are sent before the first of them is acknowledged.

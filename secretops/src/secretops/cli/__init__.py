@@ -54,7 +54,8 @@ def _run() -> int:
     signals.begin()
     try:
         code = app(prog_name="secretops", standalone_mode=False) or ExitCode.DONE
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # mcp closes it at its end, over stdio
+            sys.stdout.flush()
     except ClosedOutputError as error:
         return error.exit_code
     except SecretopsError as error:

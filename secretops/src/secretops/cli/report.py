@@ -32,7 +32,10 @@ MOST_LINKS = 40
 @app.command()
 def report(  # noqa: PLR0917 - typer calls it by name
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Where to write the page; - is standard output.")
+        Path | None,
+        typer.Option(
+            "--to", metavar="FILE", help="Where to write the page; - is standard output. Required without --json."
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Steps and reads from then on: 24h, 90d, or an ISO 8601 time (UTC).")
@@ -53,8 +56,8 @@ def report(  # noqa: PLR0917 - typer calls it by name
     """One page of HTML, or with --json the same as JSON: ages, what comes, what was done, who read, what is open."""
     if to is None and not as_json:
         raise UsageError(
-            "a report to where?",
-            rule="--to FILE is where its page is written; --json prints it as JSON",
+            "report: --to is missing",
+            rule="the page is written to --to FILE, or to standard output with --to -; --json alone prints JSON",
             remedy="secretops report --to report.html",
         )
     target = _target(to) if to else None
@@ -107,7 +110,7 @@ def _target(to: Path) -> Path:
             return STDOUT
         target = to
         for _ in range(MOST_LINKS):
-            if not target.is_symlink() or _is_special(target):
+            if not target.is_symlink():
                 return target
             owner = target.lstat().st_uid
             if owner not in (os.geteuid(), 0):
@@ -116,7 +119,10 @@ def _target(to: Path) -> Path:
                     rule="only your own links and root's are followed: another account's may lead to any of your files",
                     remedy="name the file itself, or another folder",
                 )
-            target = target.parent / target.readlink()
+            following = target.parent / target.readlink()
+            if target.exists() and not os.path.lexists(following):
+                return target  # /proc/PID/fd/N: its text is no path of the open file
+            target = following
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 

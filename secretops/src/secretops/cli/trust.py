@@ -48,6 +48,6 @@ def trust(
     for path in laid.trusted:
         out.print(str(path))
     for path in laid.gone:
-        err.print(f"removed {path}: nothing is signed by it any more")
+        err.print(f"removed {path}: no certificate in use is signed by it")
     err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder")
     return ExitCode.DONE

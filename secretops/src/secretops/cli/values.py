@@ -131,7 +131,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
             "if it was the value, it is known now: replace it",
         )
     session = open_session(stack, manifest)
-    value = supplied(session.secret(name), file or [])
+    value = supplied(session.secret(name), file or [], untested=untested)
     if carrying.is_needed(session.manifest):
         operation.check_fields(session.secret(name), value)
         if untested:
@@ -150,8 +150,11 @@ def put(  # noqa: PLR0917 - typer calls it by name
     return ExitCode.DONE
 
 
-def supplied(secret: Secret, from_files: list[str]) -> Value:
-    """A value from files, prompts or standard input. Never from the command line."""
+def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
+    """Return a value from files, prompts or standard input, never from the command line.
+
+    Unless `untested`, the prompt for an agent's key names the host that it is tried at. Raises UsageError.
+    """
     fields: dict[str, str] = {}
     for entry in from_files:
         field, separator, path = entry.partition("=")
@@ -175,7 +178,8 @@ def supplied(secret: Secret, from_files: list[str]) -> Value:
         return Value(fields)
     if sys.stdin.isatty():
         for field in left:
-            fields[field] = ask(field, hidden=field not in PUBLIC_FIELDS)
+            tried = f" (tried at {secret.agent.url} before it is kept)" if secret.agent and not untested else ""
+            fields[field] = ask(f"{field}{tried}", hidden=field not in PUBLIC_FIELDS)
         return Value(fields)
     try:
         text = sys.stdin.buffer.read().decode()
@@ -267,10 +271,9 @@ def tick(
     try:
         code = _tick(session, as_json)
     except LeaseHeldError as error:
-        if not scheduled:
-            raise
-        err.print(redaction.redact(str(error)))
-        code = error.exit_code
+        if scheduled:
+            error.exit_code = ExitCode.DONE
+        raise
     return ExitCode.DONE if scheduled and code not in (ExitCode.FAILED, ExitCode.USAGE) else code
 
 

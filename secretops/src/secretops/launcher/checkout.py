@@ -22,6 +22,9 @@ UPSTREAM_COMMIT = "0b3cf8d872d8fec54352a2b590eaa8fa68531349"
 UPSTREAM_MODULES = ("config_validator.py", "enhanced_logging.py", "message_processor.py", "parser.py", "server.py")
 UPSTREAM_DIGEST = "386d57528af5b15ac4b91000136a637b0c7083ae949b8b53fd0574dedfae3ec7"
 
+# What Python runs of a folder: a .pyc is preferred to its .py.
+_CODE = ("*.py", "__pycache__", "__pycache__/*")
+
 _FETCH_SECONDS = 300
 
 log = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ def find_server() -> Checkout:
                 rule="it names a folder with the upstream server's server.py",
                 remedy=f"clone {UPSTREAM_REPOSITORY} there, or unset it",
             )
-        for path in (folder, *sorted(folder.glob("*.py"))):
+        for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
             _check_owner(path)
         if _digest(folder) != UPSTREAM_DIGEST:
             log.warning(

@@ -126,6 +126,7 @@ class BrokerClient(RobustClient):
         self._owner = owner
         self._report: tuple[str, str] | None = None
         self._report_again = math.inf
+        self._reporting = threading.Lock()
         self._changed = threading.Condition()
         self._failed = False
         self._asked: dict[int, tuple[str, ...]] = {}
@@ -153,8 +154,11 @@ class BrokerClient(RobustClient):
 
     def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
         """Take the report back, then disconnect. Waits up to GOODBYE seconds for the broker to take it."""
-        if self._report and self._report_again < math.inf and self.is_connected():
-            topic, self._report_again = self._report[0], math.inf
+        with self._reporting:
+            self._ending = True  # nothing is reported from here on
+            reported, self._report_again = self._report_again < math.inf, math.inf
+        if self._report and reported and self.is_connected():
+            topic = self._report[0]
             info = super().publish(topic, b"", 1, True)
             if threading.current_thread() is not self._thread and info.rc == mqtt.MQTT_ERR_SUCCESS:
                 info.wait_for_publish(GOODBYE)
@@ -177,11 +181,12 @@ class BrokerClient(RobustClient):
         Under MQTT 5 it expires after REPORT_EXPIRY seconds. 3.1.1 has no expiry: a report stays when its client dies
         and the broker loses the will.
         """
-        if self._report:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = REPORT_EXPIRY
-            self._report_again = time.monotonic() + REPORT_REFRESH
-            super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.MessageExpiryInterval = REPORT_EXPIRY
+        with self._reporting:
+            if self._report and not self._ending:
+                self._report_again = time.monotonic() + REPORT_REFRESH
+                super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
 
     def loop_misc(self) -> MQTTErrorCode:
         """Renew the report when it is time; the network thread calls this once a second at least."""
@@ -325,6 +330,7 @@ class BrokerClient(RobustClient):
         topics = list(self.held) or [self.name]
         while self.is_connected() and not closing.is_set() and time.monotonic() < end:
             received = self._received
+            self._unsubscribed.clear()  # packet ids repeat
             _, number = super().unsubscribe(topics)
             while number not in self._unsubscribed and self.is_connected() and time.monotonic() < end:
                 with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 
@@ -20,6 +21,11 @@ def end_at_last() -> None:
 
 
 def _end_now() -> None:
-    # Not by the log: whatever hangs may hold its lock.
-    os.write(sys.stderr.fileno(), f"Something still ran {LAST_SECONDS} s after the signal; ended anyway.\n".encode())
-    os._exit(ExitCode.DONE)
+    try:
+        # Not by the log, whose lock may be held. A client may have closed standard error, or read nothing of it.
+        if select.select([], [sys.stderr], [], 0)[1]:
+            os.write(sys.stderr.fileno(), f"Something still ran {LAST_SECONDS} s after the signal; ended.\n".encode())
+    except (OSError, ValueError):
+        pass
+    finally:
+        os._exit(ExitCode.DONE)

@@ -120,22 +120,21 @@ class Follower:
     def _take(self, settings: ServerSettings, fingerprint: str) -> None:
         before = self._settings
         self._tell(settings)
+        took = None
         if settings.link == before.link:
             self._connection.stay(settings)
-            took = None
         elif self._connection.is_of_a_tool:
             self._connection.stay(settings)
-            took = None
             log.info("An MCP client has chosen the connection by a tool: it stays. The new version is not in use.")
         else:
             took = Swap(self._connection, settings, lambda: self._is_obsolete(fingerprint)).run()
-            self._state.count_swap()
         hand_over_rest(settings, self._server)
         self._state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
         for secret, version in self._state.versions_in_use().items():
             if before.versions.get(secret) != version:
                 log.info("On version %s of %s now.", version, secret)
         if took is not None:
+            self._state.count_swap()
             log.info("Another MQTT client took over after %.0f ms.", took * 1000)
 
     def _is_obsolete(self, fingerprint: str) -> bool:

@@ -43,8 +43,8 @@ class Swap:
     settings: ServerSettings
     is_obsolete: Callable[[], bool]
 
-    def run(self) -> float:
-        """Swap. Returns the seconds from the first packet to the swap.
+    def run(self) -> float | None:
+        """Swap. Returns the seconds from the first packet to the swap; None when a tool was faster, and none happened.
 
         Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError: then the former client has never
         been touched.
@@ -63,6 +63,7 @@ class Swap:
         if not adopted:
             new.disconnect()
             log.info("An MCP client has chosen another connection meanwhile: it stays.")
+            return None
         return time.monotonic() - began
 
     def _new(self) -> BrokerClient:

@@ -101,7 +101,7 @@ _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 SecretName = Annotated[
     str,
     matching(
-        r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?",
+        forms.NAME,
         "a secret's name: lower-case letters, digits and dashes, at most 40, a letter first and no dash last",
     ),
 ]
@@ -135,7 +135,7 @@ Days = Annotated[int, between(1, 3660, "days")]
 Seconds = Annotated[int, between(1, 3660 * 86400, "seconds")]
 
 KubernetesName = Annotated[
-    str, matching(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "a Kubernetes name: lower case, digits, dashes and dots")
+    str, matching(forms.KUBERNETES_NAME, "a Kubernetes name: lower case, digits, dashes and dots")
 ]
 KubernetesNamespace = Annotated[str, matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a DNS label")]
 KubernetesKey = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", "a key of a Kubernetes Secret")]
@@ -179,13 +179,11 @@ BlobUrl = Annotated[
 VaultPath = Annotated[
     str,
     matching(
-        r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*",
+        forms.VAULT_PATH,
         "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends, no ..",
     ),
 ]
-VaultNamespace = Annotated[
-    str, matching(r"((?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*)?", "a namespace's path, or empty for the root")
-]
+VaultNamespace = Annotated[str, matching(rf"({forms.VAULT_PATH})?", "a namespace's path, or empty for the root")]
 VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: one word")]
 
 SwarmName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of a Swarm, at most 64 characters")]

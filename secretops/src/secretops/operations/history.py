@@ -22,6 +22,7 @@ from secretops.manifest import DotenvStore
 from secretops.operations.audit import named
 from secretops.operations.reading import STDIN, lines_of, open_log
 from secretops.operations.session import Session
+from secretops.stores.files import JOURNAL
 
 _ENTRY = TypeAdapter(Entry)
 Fact = TypeVar("Fact")
@@ -49,7 +50,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
     names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *left])
     logged = [entry for file in files for entry in _given(file, names)]
     given = [entry for entry in logged if entry.secret in names]
-    own = Path(store.root) / "log" / "rotation.jsonl" if isinstance(store, DotenvStore) else None
+    own = Path(store.root) / JOURNAL if isinstance(store, DotenvStore) else None
     is_whole = own is not None and own.exists()
     written = given + (_read(functools.partial(_entries, str(own)), no_entries, lacking) if is_whole else [])
     if own is None:

@@ -59,9 +59,13 @@ def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], 
 def _clear(manifest: Manifest) -> None:
     """Remove what else holds values: a task that has one attached keeps it, and so does a file that was set aside."""
     if isinstance(manifest.store, DotenvStore):
+        from secretops.stores import files
         from secretops.stores.salvage import ASIDE
 
-        shutil.rmtree(Path(manifest.store.root) / ASIDE, ignore_errors=True)
+        aside = Path(manifest.store.root) / ASIDE
+        with files.told(aside):
+            if aside.exists():
+                shutil.rmtree(aside)
     if isinstance(manifest.store, SwarmStore):
         from secretops.operations.tasks import Tasks
 

@@ -17,7 +17,8 @@ from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica, Stage, Version, Versions
-from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError, WaitingError
+from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError, WaitingError, did_you_mean
+from secretops.forms import NAME
 from secretops.hints import Hint, publish_hint
 from secretops.issuers import open_issuer
 from secretops.manifest import (
@@ -58,8 +59,8 @@ NO_ARGUMENT = "a value is never an argument: the shell's history and every proce
 
 
 def is_name(text: str) -> bool:
-    """Whether it could be a secret's (components/naming.py). What could not may be a value, and is not repeated."""
-    return re.fullmatch(r"[a-z][a-z0-9-]{0,39}", text) is not None
+    """Return whether `text` has the form of a secret's name. Other text may be a value, and is not repeated."""
+    return re.fullmatch(NAME, text) is not None
 
 
 def _now() -> datetime:
@@ -111,7 +112,8 @@ class Session:
         try:
             return self.manifest.secret(name)
         except KeyError:
-            known = ", ".join(secret.name for secret in self.manifest.secrets)
+            names = [secret.name for secret in self.manifest.secrets]
+            known = ", ".join(names)
             if not is_name(name):  # not repeated: it may be a value
                 raise UsageError(
                     f"that is no secret of stack {self.manifest.stack}",
@@ -119,7 +121,8 @@ class Session:
                     remedy=f"one of {known}; if it was a value, it is known now: replace it",
                 ) from None
             raise UsageError(
-                f"{name}: no such secret in stack {self.manifest.stack}", remedy=f"one of {known}"
+                f"{name}: no such secret in stack {self.manifest.stack}",
+                remedy=f"{did_you_mean(name, names)}one of {known}",
             ) from None
 
     def lease(self, command: str) -> AbstractContextManager[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -12,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from secretops.errors import UsageError
+from secretops.errors import UsageError, did_you_mean
 from secretops.manifest import DotenvStore, Manifest
 from secretops.own_files import OTHERS_WRITE
 from secretops.stores.whose import refuse_another_stack
@@ -106,11 +105,10 @@ def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: P
             remedy="pulumi stack select NAME, or give --stack NAME" if stacks else _up(project, "NAME"),
         )
     if stack and "no stack named" in said:
-        nearest = difflib.get_close_matches(stack, stacks, n=1)
         return UsageError(
             f"there is no stack {stack}; {there}",
             rule="--stack names a stack of this project and this backend",
-            remedy=(f"did you mean {nearest[0]}? " if nearest else "") + _how_to_make(project, stack),
+            remedy=did_you_mean(stack, stacks) + _how_to_make(project, stack),
         )
     if name and "does not have output property" in said:
         return UsageError(

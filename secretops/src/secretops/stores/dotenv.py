@@ -37,7 +37,7 @@ from secretops.values import Value
 STATE = TypeAdapter(tuple[Version, ...])
 VALUE = TypeAdapter(dict[str, str])
 STATE_FILE, FORGETTING = "state.json", "forgetting.json"
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
+VERSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
 
 class DotenvVersionStore:
@@ -201,7 +201,7 @@ class DotenvVersionStore:
 
     def _value_path(self, secret: str, version: str) -> Path:
         """Return the file of a version. Raises StoreError for an id that would lead out of the folder."""
-        if not _VERSION.fullmatch(version):
+        if not VERSION_ID.fullmatch(version):
             raise StoreError(
                 f"{self._folder(secret) / STATE_FILE}: {printable(version)[:80]!r} is no version's id",
                 rule="letters, digits, dashes and dots; this file is written by secretops alone",

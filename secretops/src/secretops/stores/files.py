@@ -20,8 +20,15 @@ PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
 # Folders of a dotenv store's root that hold values, or records of them.
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
 
+# Folder of a dotenv store's root with units that systemd runs as this account. They hold no value.
+UNITS = "systemd"
+
+# Files of a dotenv store's root: those that a process locks, the records of accesses, and the rotation journal.
+LOCKS = (".lock", ".lease")
+RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
+
 # Files of a dotenv store's root that every command opens.
-FILES = (".lock", ".lease", "config/.env", "log/access.jsonl", "log/rotation.jsonl")
+FILES = (*LOCKS, "config/.env", RECORDS, JOURNAL)
 
 
 @contextlib.contextmanager
@@ -49,6 +56,17 @@ def check_store(root: Path) -> None:
 
     The root alone may be a link: to a folder that is checked in its place. A folder that is not there passes.
     """
+    check_folders(root)
+    versions = root / "versions"
+    with told(root):
+        for folder in sorted(versions.iterdir()) if versions.is_dir() else ():
+            own_files.check_folder(folder)
+        for file in FILES:
+            own_files.check_file(root / file)
+
+
+def check_folders(root: Path) -> None:
+    """Raise StoreError as `check_store` does, but for the folders of secrets and for FILES."""
     with told(root):
         if not root.is_dir():
             raise StoreError(
@@ -57,14 +75,9 @@ def check_store(root: Path) -> None:
                 remedy="pulumi up, then try again",
             )
         own_files.check_folder(root, follow=True)
-        versions = root / "versions"
-        for folder in (root / name for name in FOLDERS):
+        for folder in (root / name for name in (*FOLDERS, UNITS)):
             if os.path.lexists(folder):
                 own_files.check_folder(folder)
-        for folder in sorted(versions.iterdir()) if versions.is_dir() else ():
-            own_files.check_folder(folder)
-        for file in FILES:
-            own_files.check_file(root / file)
 
 
 def read(path: Path) -> bytes | None:
@@ -86,7 +99,8 @@ def write(path: Path, data: bytes, mode: int) -> None:
     check_owner(path.parent)
     with told(path):
         try:
-            file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+            new.unlink(missing_ok=True)
+            file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
             try:
                 view = memoryview(data)
                 while view:

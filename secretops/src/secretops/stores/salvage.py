@@ -10,24 +10,23 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
 from dotenv.parser import parse_stream
 
+from secretops import own_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
 from secretops.manifest import DotenvStore as Location
 from secretops.stores import env_file, files
 from secretops.stores.delivery import NAMES, Delivery, Names
-from secretops.stores.dotenv import FORGETTING, STATE, STATE_FILE, VALUE, DotenvVersionStore
+from secretops.stores.dotenv import FORGETTING, STATE, STATE_FILE, VALUE, VERSION_ID, DotenvVersionStore
 from secretops.values import Value
 
 ASIDE = "aside"
-
-_OPENED = (".lease", ".lock")
-_APPENDED = (Path("log") / "access.jsonl", Path("log") / "rotation.jsonl")
 
 
 class Salvage:
@@ -40,12 +39,20 @@ class Salvage:
         self._env = self._root / "config" / ".env"
 
     def unblock(self) -> list[str]:
-        """Make the lease, the lock and the records usable, which every command opens. Raises StoreError."""
+        """Make usable what every command checks: `files.FILES`, and the folders of secrets.
+
+        Raises StoreError, also where others can write to the store's own folders.
+        """
         if not self._root.is_dir():
             return []
-        printed = [line for name in _OPENED if (line := self._usable(self._root / name))]
+        files.check_folders(self._root)
+        printed = [line for name in files.LOCKS for line in self._broken(self._root / name)]
         with files.lock(self._root):
-            return [*printed, *(line for name in _APPENDED if (line := self._usable(self._root / name)))]
+            for name in files.FILES:
+                printed += self._broken(self._root / name)
+            versions = self._root / "versions"
+            strays = [path for path in versions.glob("*") if path.is_symlink() or not path.is_dir()]
+            return [*printed, *(self._move(path, "it is no folder of a secret") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
         """Set aside the files of `secret` that do not read. `edits`: also edited files, and a copy of an edited .env.
@@ -66,8 +73,8 @@ class Salvage:
         values = {}
         for path in self._values(secret):
             try:
-                values[path.stem] = Value(VALUE.validate_json(path.read_bytes(), strict=True))
-            except (OSError, ValueError):
+                values[path.stem] = Value(VALUE.validate_json(own_files.read_own(path), strict=True))
+            except (OSError, ValueError, SecretopsError):
                 continue
         ids = sorted(values)
         if not ids:
@@ -94,7 +101,7 @@ class Salvage:
         for path in self._values(secret):
             printed += self._broken(path, lambda text: VALUE.validate_json(text, strict=True))
         printed += self._broken(folder / NAMES, lambda text: text and Names.model_validate_json(text))
-        lost_state = self._broken(state, STATE.validate_json)
+        lost_state = self._broken(state, _check_state)
         if lost_state:
             versions = self.rebuilt(secret)
             printed += [f"{line}; rebuilt from the values" for line in lost_state]
@@ -113,14 +120,16 @@ class Salvage:
     def _values(self, secret: str) -> list[Path]:
         folder = self._root / "versions" / secret
         others = {STATE_FILE, FORGETTING, NAMES}
-        return sorted(path for path in folder.glob("*.json") if path.name not in others and path.name[0] != ".")
+        return sorted(
+            path for path in folder.glob("*.json") if path.name not in others and VERSION_ID.fullmatch(path.stem)
+        )
 
     def _published(self, secret: str) -> list[str]:
         """Return the versions that the access records have as published, oldest first."""
         found = []
         try:
-            lines = (self._root / _APPENDED[0]).read_bytes().splitlines()
-        except OSError:
+            lines = own_files.read_own(self._root / files.RECORDS).splitlines()
+        except (OSError, SecretopsError):
             return []
         for line in lines:
             try:
@@ -133,13 +142,13 @@ class Salvage:
 
     def _delivered(self, secret: str) -> list[str]:
         """Take back edits of a secret's delivery. Drop unreadable lines of config/.env and restore its public ones."""
-        printed = self._broken(self._env, lambda _: None)
+        printed = list[str]()
         before = self._delivery.env_text()
         text = _readable(before or "")
         ours, names = self._store.ours(secret), self._location.files.get(secret, {}).values()
         delivered = [self._root / name.format(version=one.id) for one in self._living(secret) for name in names]
         for path in dict.fromkeys(delivered):
-            printed += self._broken(path, lambda _: None)
+            printed += self._broken(path)
         variables, paths = self._delivery.edits(secret, ours, text, delivered)
         text = env_file.changed(text, dict.fromkeys(variables))
         public = self._delivery.public_drift(text)
@@ -154,35 +163,33 @@ class Salvage:
             files.write(self._env, text.encode(), files.PRIVATE)
         return [*printed, *(self._move(path, "it was edited") for path in paths)]
 
-    def _broken(self, path: Path, parse: Callable[[bytes], object]) -> list[str]:
-        """Set `path` aside unless it is a regular file that reads. A mode that keeps its owner out is changed."""
+    def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
+        """Set `path` aside unless it is a regular file of this account that `parse` takes. A mode that keeps its owner
+        out is changed.
+        """
         if not os.path.lexists(path):
             return []
-        if not stat.S_ISREG(path.lstat().st_mode):
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
             return [self._move(path, "it is no regular file")]
+        if found.st_uid != os.geteuid():
+            return [self._move(path, f"it belongs to uid {found.st_uid}")]
         printed = []
         if not os.access(path, os.R_OK | os.W_OK):
-            try:
+            with files.told(path):
                 path.chmod(files.PRIVATE)
-                printed = [f"{path}: made readable again"]
-            except OSError:
-                return [self._move(path, f"it belongs to uid {path.lstat().st_uid}")]
+            printed = [f"{path}: made readable again"]
         try:
             parse(path.read_bytes())
         except (ValueError, OSError):
             return [self._move(path, "it does not read")]
         return printed
 
-    def _usable(self, path: Path) -> str:
-        return "".join(self._broken(path, lambda _: None))
-
     def _move(self, path: Path, why: str) -> str:
         new = self._place(path)
-        with files.told(path):
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(files.FOLDER)
-            elif path.is_file() and path.lstat().st_uid == os.geteuid() and not path.is_symlink():
-                path.chmod(files.PRIVATE)
+        with files.told(path), suppress(PermissionError):  # another account's
+            if not path.is_symlink():
+                path.chmod(files.FOLDER if path.is_dir() else files.PRIVATE)
         files.rename(path, new)
         return f"{path}: {why}; set aside as {new}"
 
@@ -198,6 +205,12 @@ def _created(version: str) -> datetime:
         return datetime.strptime(version.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return datetime.now(UTC)
+
+
+def _check_state(text: bytes) -> None:
+    """Raise ValueError unless `text` is a list of versions whose ids are names of files."""
+    if not all(VERSION_ID.fullmatch(one.id) for one in STATE.validate_json(text)):
+        raise ValueError("an id that leads elsewhere")
 
 
 def _readable(text: str) -> str:

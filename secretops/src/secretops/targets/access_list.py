@@ -55,11 +55,11 @@ def _levels(topic_filter: str, tree: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _meets(topic_filter: str, tree: str) -> bool:
-    """Whether some topic at or below `tree` matches."""
+    """Whether some topic at or below `tree` matches. %c and %u may be any client id and user."""
     for level, of_tree in _levels(topic_filter, tree):
         if level == "#" or of_tree is None:
             return True
-        if level not in ("+", of_tree):
+        if level not in ("+", of_tree) and "%c" not in level and "%u" not in level:
             return False
     return topic_filter.count("/") >= tree.count("/")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from secretops import own_files
 from secretops.engine.journal import read_entry
 from secretops.errors import StoreError
 from secretops.manifest import DotenvStore
@@ -16,9 +17,6 @@ from secretops.operations.doctor.check import Check, Repair, Result, attention, 
 from secretops.stores import files
 from secretops.stores.salvage import ASIDE
 from secretops.trails.own_records import OwnRecords
-
-RECORDS = Path("log") / "access.jsonl"
-JOURNAL = Path("log") / "rotation.jsonl"
 
 MOST_NAMED = 5
 """How many of the paths that are wrong are named."""
@@ -95,7 +93,7 @@ class FolderClosed:
 
     def _parts(self) -> Iterator[Path]:
         """Yield what the store keeps below its root, links too; what a link leads to is not looked at."""
-        yield from (self.root / name for name in (".lock", ".lease") if os.path.lexists(self.root / name))
+        yield from (self.root / name for name in files.LOCKS if os.path.lexists(self.root / name))
         for top in (self.root / folder for folder in files.FOLDERS):
             if os.path.lexists(top):
                 yield top
@@ -145,10 +143,10 @@ class RecordsKept:
 
     def look(self) -> Result:
         reach(self.root)
-        path = self.root / RECORDS
+        path, journal = self.root / files.RECORDS, self.root / files.JOURNAL
         with files.told(path):
             there = path.exists()
-        for each in (path, self.root / JOURNAL):
+        for each in (path, journal):
             if each.exists() and not os.access(each, os.R_OK | os.W_OK):
                 return attention(
                     f"{each} can't be written by uid {os.geteuid()}",
@@ -157,7 +155,7 @@ class RecordsKept:
                 )
         broken = [
             *_broken(path, lambda line: list(OwnRecords(()).read(line))),
-            *_broken(self.root / JOURNAL, read_entry),
+            *_broken(journal, read_entry),
         ]
         if broken:
             return attention(
@@ -196,7 +194,7 @@ def _broken(path: Path, read: Callable[[bytes], object]) -> list[str]:
     with files.told(path):
         if not path.exists():
             return []
-        with path.open("rb") as file:
+        with open(own_files.open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             for number, line in enumerate(file, 1):
                 try:
                     read(line)
