@@ -85,7 +85,6 @@ class LiveVault:
 
     @property
     def manifest(self) -> Manifest:
-        """Its broker is not there: none of these tests asks it."""
         both, rotator = (Reader.SERVER, Reader.ROTATOR), (Reader.ROTATOR,)
         supplied = {"agent-key": "api-key", "http-token": "token"}
         alternating = {"mqtt": (SecretKind.MQTT_USER, both), "broker-admin": (SecretKind.BROKER_ADMIN, rotator)}

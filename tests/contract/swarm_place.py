@@ -192,7 +192,6 @@ class InSwarm:
         return [*found, *(name for name, value in shown.items() if text and text in value)]
 
     def edit(self, old: str, new: str) -> None:
-        """As a person does who has made a secret of their own and knows which file to put it in."""
         texts = self.texts()
         mine = f"{self.name}-mine-{secrets.token_hex(3)}"
         (entry,) = (each for each in self.listed() if old in texts[each["SecretName"]])

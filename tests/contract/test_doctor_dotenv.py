@@ -102,7 +102,6 @@ def leave_undelivered(folder: Folder) -> None:
 
 
 def lose_the_values(folder: Folder) -> None:
-    """Somebody removed every version; the journal, the readers' file and the broker outlived them."""
     shutil.rmtree(folder.stack.root / "versions" / "mqtt")
     (mqtt,) = [one for one in status(folder.stack.session()) if one.name == "mqtt"]
     assert (mqtt.standing, len(mqtt.notes)) == (Standing.ATTENTION, 1)

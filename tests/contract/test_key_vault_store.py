@@ -125,7 +125,6 @@ def followed(place: LiveVault) -> None:
 
 
 def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, while whoever held it was held up for so long that it can't rest on its last renewal."""
     followed(place)
     later = leases.awake_or_not() + NOT_RENEWED.trusted + 1
     monkeypatch.setattr(leases, "awake_or_not", lambda: later)

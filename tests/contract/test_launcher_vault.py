@@ -48,13 +48,9 @@ class Reads:
     def place(self, names: str = "", *more: str) -> str:
         host = self.live.openbao.address.removeprefix("https://")
         said = (
-            f"{host}/{self.live.mount}/data/{names}",
-            f"approle={self.live.role_id()}",
-            f"auth={self.live.approle}",
-            f"file={self.file}",
-            f"ca={self.live.openbao.ca_file}",
-            *more,
-        )
+            f"{host}/{self.live.mount}/data/{names}", f"approle={self.live.role_id()}", f"auth={self.live.approle}",
+            f"file={self.file}", f"ca={self.live.openbao.ca_file}", *more,
+        )  # fmt: skip
         return ",".join(said)
 
     def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> Vault:

@@ -33,7 +33,6 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def stack(tmp_path: Path, broker: Mosquitto) -> Certified:
-    """Of which nothing has a value yet. How each store keeps versions is for the store suite."""
     return make_certified(tmp_path, broker)
 
 

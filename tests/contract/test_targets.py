@@ -324,7 +324,6 @@ def test_mismatched_client_certificate_is_reported_unsent(certifying_mosquitto: 
 
 @contextmanager
 def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
-    """A target with the client certificate of a folder, whose broker nobody may even connect to."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         broker = Broker(

@@ -78,7 +78,6 @@ def authority(name: str, ends: timedelta = YEAR) -> Signer:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """All is well."""
     with socket.create_server(("localhost", 0)) as listening:
         port = listening.getsockname()[1]
         broker = Broker(

@@ -89,5 +89,4 @@ def openbao_stack(folder: Path, broker: Broker, request: pytest.FixtureRequest) 
     params=["aws", pytest.param("azure", marks=pytest.mark.slow), pytest.param("vault", marks=pytest.mark.slow)]
 )
 def cloud(request: pytest.FixtureRequest, stack_on: MakeStack) -> CloudStack:
-    """A stack of each cloud, and of Vault, on a real mosquitto, whose broker-admin has been put."""
     return cast(CloudStack, stack_on("mosquitto", request.param))

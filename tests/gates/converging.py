@@ -15,7 +15,6 @@ def prepare(stack: Stack, readers: Readers, name: str) -> Value:
 
 
 def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) -> None:
-    """One tick ends what was begun; after the grace one more retires. Both find nothing wrong."""
     store = stack.session().store
     replaced = [*replaced, stack.credential(name)]
     assert [one.error for one in stack.tick() if one.error] == []

@@ -42,7 +42,6 @@ def block_of_aws() -> bytes:
 
 
 def peak_of(folder: Path, block: bytes, times: int) -> int:
-    """The most bytes that the command takes, which counts right."""
     told, manifest = folder / "told.json", folder / "secretops.json"
     manifest.write_text(cloudtrail.MANIFEST.model_dump_json())
     command = [sys.executable, "-m", "secretops", "audit", "-", "--json", "--manifest", str(manifest)]

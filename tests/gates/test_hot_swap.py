@@ -85,7 +85,6 @@ def test_hinted_version_is_in_use_before_any_poll(
 
 
 def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotations: int, least_calls: int) -> None:
-    """Users call, while everything changes."""
     stack = served.stack
 
     async def scenario() -> Load:
@@ -132,7 +131,6 @@ async def rotation(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
 
 
 async def retirement(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
-    """The user whose turn it is not gets a password that nobody knows, and its sessions end."""
     stack, before = served.stack, served.stack.credential()
     await anyio.to_thread.run_sync(stack.tick)
     previous = stack.session().store.versions("mqtt").previous

@@ -88,7 +88,6 @@ class Canaries:
 
 @contextmanager
 def watching_processes() -> Iterator[list[bytes]]:
-    """argv and environment of every descendant of this process, again and again while the block runs."""
     seen: set[bytes] = set()
     result: list[bytes] = []
     over = threading.Event()
@@ -196,7 +195,6 @@ def processes_leak(canaries: Canaries, seen: list[bytes]) -> list[str]:
 
 
 def elsewhere(stack: Stack, **changes: object) -> Stack:
-    """The same store, with a manifest file of its own that says something else of the broker."""
     manifest = stack.manifest.model_copy(update={"broker": stack.manifest.broker.model_copy(update=changes)})
     path = stack.root.parent / f"manifest-{'-'.join(changes)}.json"
     path.write_text(manifest.model_dump_json())

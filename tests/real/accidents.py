@@ -177,7 +177,6 @@ def replace_by_a_folder(path: Path) -> None:
 
 
 def make_foreign(path: Path) -> None:
-    """Another account's, or a link to nothing where this is not root."""
     if os.geteuid() == 0:
         path.chmod(0o666)
         os.chown(path, NOBODY, NOBODY)

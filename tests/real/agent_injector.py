@@ -105,7 +105,6 @@ def _asked(pod: Pod) -> dict[str, str]:
 
 
 def _configuration(asked: dict[str, str], token: str, folder: str, *, once: bool) -> dict[str, Any]:
-    """As the injector writes it for the agent."""
     assert asked.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
     kind = asked.get("auth-type", "kubernetes")
     names = [name.removeprefix("agent-inject-secret-") for name in asked if name.startswith("agent-inject-secret-")]

@@ -167,7 +167,6 @@ class AwsStack(CloudStack):
 
 
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
-    """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret has a value."""
     prefix, catalogue = aws.prefix(), make_catalogue()
     names = {secret.name: f"{prefix}/{secret.name}" for secret in catalogue}
     store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, lease=f"{prefix}/lease")

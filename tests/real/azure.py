@@ -96,7 +96,6 @@ class Azure:
 
 @pytest.fixture(scope="session")
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
-    """The one of this process. Each test uses a vault and principals of its own."""
     pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
     pytest.importorskip("openapi_schema_validator", reason="openapi-schema-validator is not installed")
     from tests.real.azure_hosts import AzureHosts

@@ -86,7 +86,6 @@ class AzureStack(TickedStack):
         self.ahead.skip(SHORTEST_LEASE)
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """As the portal's "New version" does, and then one of the value and the tags that were there."""
         name = self.place.secrets[name]
         old = self.client.get_secret(name)
         self.client.set_secret(name, json.dumps({**json.loads(old.value or ""), field: text}))
@@ -122,7 +121,6 @@ class AzureStack(TickedStack):
 
 
 def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurite) -> AzureStack:
-    """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret is there yet."""
     catalogue, vault = make_catalogue(), azure.vault()
     rotator, server = azure.principal("rotator"), azure.principal("server")
     store = AzureStore(

@@ -69,7 +69,6 @@ class Azurite:
         return BlobServiceClient(self.url, self.azure.credential(principal), **{**self.azure.client_options, **options})
 
     def new_blob(self, principal: Principal, content: bytes = b"") -> BlobClient:
-        """An empty blob in a container of its own, as a stack makes the one whose lease is the lock."""
         container = self.service(principal).create_container(f"test-{secrets.token_hex(5)}")
         blob = container.get_blob_client("lease")
         blob.upload_blob(content)
@@ -84,7 +83,6 @@ def azurite(azure: Azure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @contextmanager
 def running(azure: Azure, folder: Path, account: str) -> Iterator[Azurite]:
-    """One with an account of that name, until the end of the block."""
     pytest.importorskip("azure.storage.blob", reason="Azure's SDK is not installed: the extra `azure`")
     node = shutil.which("node")
     if node is None or not azure_parts.azurite().is_file():

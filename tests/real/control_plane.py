@@ -213,7 +213,6 @@ def make_keys(folder: Path) -> None:
 
 
 def certified(folder: Path, user: str, groups: tuple[str, ...] = ()) -> tuple[Path, Path]:
-    """A client's certificate and key, which are who it is to the API server: CN the user, O the groups."""
     name = f"user-{secrets.token_hex(4)}"
     signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)

@@ -51,7 +51,6 @@ def load_launcher_image(docker: Dockerd) -> str:
 
 
 def _archive() -> Path:
-    """What `docker load` takes: IMAGE as the Dockerfile builds it, from a tree that had the same packages."""
     made = cache_root() / f"launcher-image-{_key()}.tar"
     with only_one(cache_root() / "launcher-image.lock", "the launcher's image"):
         if not made.exists():

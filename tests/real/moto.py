@@ -32,14 +32,10 @@ class Aws:
     def environment(self) -> dict[str, str]:
         """What makes boto3's own chain lead there, and nowhere else."""
         return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "standin",
-            "AWS_SECRET_ACCESS_KEY": "standin",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "standin", "AWS_SECRET_ACCESS_KEY": "standin",
+            "AWS_DEFAULT_REGION": REGION, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        }  # fmt: skip
 
     def client(self, service: str, region: str = REGION) -> Any:
         """A boto3 client of any service."""

@@ -65,7 +65,6 @@ class OpenBaoStack(TickedStack):
         return holder_of(self.all.read(self.place.lease)) is not None
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """As the page of the server does, which keeps the other keys, and then what `bao kv rollback` does."""
         path = self.place.secrets[name]
         old = self.all.read(path)
         assert old

@@ -37,7 +37,6 @@ class Certified:
     folder: Path  # For what a client of a test's own shows.
 
     def trust(self) -> None:
-        """What whoever runs the broker does: it looks into the folder when a client of a new CA comes."""
         assert self.broker.trusts
         lay(self.stack.manifest, self.broker.trusts, bundle(self.stack.session()))
         rehash(self.broker.trusts)

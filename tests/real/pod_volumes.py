@@ -119,7 +119,6 @@ class Volumes:
         return {item.path: (content[item.key], item.mode or mode) for item in items if item.key in content}
 
     def _token(self, wanted: ServiceAccountTokenProjection) -> str:
-        """A token bound to this pod: it dies with it."""
         if wanted.path not in self._tokens:
             bound = BoundObjectReference(
                 apiVersion="v1", kind="Pod", name=metadata(self.pod).name, uid=metadata(self.pod).uid

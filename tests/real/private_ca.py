@@ -65,7 +65,6 @@ class StrictPrivateCa:
         self.kept.status = "DISABLED"
 
     def issue(self, asked: dict[str, Any]) -> str:
-        """The ARN of a certificate, which is signed by then."""
         self.asked.append(asked)
         if self.fails_with:
             raise _refused(self.fails_with)

@@ -78,7 +78,6 @@ class Swarm:
         return port
 
     def reach(self, published: int) -> int:
-        """The port of this machine's loopback that leads to one that a task publishes on the node."""
         if published not in self._reached:
             self._reached[published] = self._network.lead_in(published)
         return self._reached[published]

@@ -95,7 +95,6 @@ def until(what: str, check: Callable[[], object]) -> None:
 
 
 def _lay_tree(tree: Path, server_files: dict[str, bytes], canary: str) -> None:
-    """A clone that is worked in, by someone of a cautious umask: what the image is made of, and the rest."""
     tree.mkdir()
     for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / name, tree)
@@ -181,13 +180,8 @@ def _download(work: Path) -> Path:
     _run(provide_uv(), *export, "--package=secretops", "--all-extras", f"--output-file={locked}")
     _run(sys.executable, "-m", "venv", work / "venv")
     pip: list[str | Path] = [
-        work / "venv/bin/pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--require-hashes",
-        f"--dest={fresh}",
-    ]
+        work / "venv/bin/pip", "download", "--quiet", "--no-deps", "--require-hashes", f"--dest={fresh}",
+    ]  # fmt: skip
     for requirements in (locked, WHEELS / "uv.txt"):
         _run(*pip, "--only-binary=:all:", f"--python-version={PYTHON_VERSION}", f"--requirement={requirements}")
     return fresh

@@ -128,7 +128,6 @@ class Prod(ABC):
 
     @cached_property
     def reached(self) -> Broker:
-        """The broker as one reaches it from here: the CA lies elsewhere than where a rotator has it."""
         return Broker.model_validate({**self.outputs["secretops"]["broker"], "ca_file": str(self.broker.ca_file)})
 
     def operator(self, *arguments: str, given: str = "") -> str:

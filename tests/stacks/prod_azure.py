@@ -71,7 +71,6 @@ class AzureProd(Prod):
         return {**told, "store": {**told["store"], "readers": {}, "workspace": ""}}
 
     def rotate_mqtt(self, times: int) -> None:
-        """By the operator; between two, a tick of the job that an expiry starts retires what was replaced."""
         for turn in range(times):
             if turn:
                 assert self.log_in(self.served()) == "Success", "before"

@@ -133,7 +133,6 @@ class VaultStack:
         )
 
     def program(self, argv: list[str], environment: Mapping[str, str], given: str = "") -> Said:
-        """Whatever runs on this machine, with nothing of whoever runs the tests in its environment."""
         done = subprocess.run(
             argv,
             cwd=self.stack.home,

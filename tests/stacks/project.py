@@ -97,7 +97,6 @@ class Stack:
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
     def _project(self) -> Path:
-        """A project of the same name whose stack file is the test's: `stack init` writes into it."""
         folder = self.home / "project"
         folder.mkdir(exist_ok=True)
         (folder / "Pulumi.yaml").write_text(f"name: {PREFIX}\nruntime: python\n")

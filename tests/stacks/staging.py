@@ -45,7 +45,6 @@ class StagingStack(ManifestStack):
         return {**super().environment, "KUBECONFIG": str(self.kubeconfig)}
 
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """The operator's, with the stack's output as its manifest. Waits while somebody else holds the lease."""
         command = [str(BIN / "secretops"), *arguments]
         if "--stack" not in arguments:
             command += ["--manifest", str(self.manifest)]
@@ -71,7 +70,6 @@ def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str
 
 
 def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
-    """The sections of a Kubernetes stack with that broker, whose operator is the cluster's admin."""
     reached = {"kind": "mosquitto", "host": MACHINE, "port": broker.port, "ca_file": str(broker.ca_file)}
     return {
         "store": {"kind": "kubernetes", "operators": ["admin"]},

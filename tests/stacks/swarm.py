@@ -157,7 +157,6 @@ class Deployed:
         return self.inspect("task", *self.swarm.docker.tell("service", "ps", "--quiet", "--no-trunc", service).split())
 
     def read(self, task: dict[str, Any], name: str) -> str:
-        """A file in /run/secrets of a task, by its own user. Only inside of a container a value can be had."""
         container = task["Status"]["ContainerStatus"]["ContainerID"]
         return self.swarm.docker.tell("exec", container, "cat", f"/run/secrets/{name}")
 

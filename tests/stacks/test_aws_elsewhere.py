@@ -124,7 +124,6 @@ def clustered(
 
 
 def copy(stack: AwsProd, cluster: Cluster) -> set[str]:
-    """In External Secrets' stead: make each Secret that one of its objects asks for. Gives their names."""
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.models.meta_v1 import ObjectMeta
     from lightkube.resources.core_v1 import Secret

@@ -46,7 +46,6 @@ for name in ("secretops", "server", "next"):
 
 @pytest.fixture(scope="module")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that has it from a repository, of what the lock has, and nothing of the clone."""
     folder = tmp_path_factory.mktemp("environment")
     repository = new_clone(folder / "repository", {}).folder
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
@@ -98,7 +97,6 @@ class Program:
         return done.stdout + done.stderr
 
     def sh(self, *lines: str, path: str | None = None) -> str:
-        """Lines as a person types them. The agent's key, which nobody has put, may want a person."""
         wants_a_person = f"[ $? -eq {ExitCode.ATTENTION} ] || exit"
         done = subprocess.run(
             ["bash", "-c", "\n".join(f"{line} || {wants_a_person}" for line in lines)],

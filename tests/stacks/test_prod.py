@@ -61,7 +61,6 @@ def on_azure(home: Path, broker: Mosquitto, azure: Azure) -> Iterator[Prod]:
 
 @pytest.fixture(scope="module", params=["aws", "azure"])
 def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod]:
-    """After `pulumi up`. No value is anywhere yet. The broker's admin is this stack's alone."""
     broker = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     home = tmp_path_factory.mktemp("prod")
     try:
@@ -77,7 +76,6 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def rotated(deployed: Prod) -> Prod:
-    """With an operator's values and three rotations of mqtt, whose credential logged in all the while."""
     admin = dict(deployed.broker.admin)
     deployed.values.add(admin["password"])
     deployed.operator("put", "broker-admin", given=json.dumps(admin))

@@ -54,7 +54,6 @@ class ClusterVault(VaultStack):
         return is_available(self.client, NAMESPACE)
 
     def trust_the_cluster(self) -> None:
-        """As whoever runs OpenBao does: a Kubernetes auth method, and an account that may review tokens."""
         self.client.create(ServiceAccount(metadata=ObjectMeta(name=REVIEWER)), namespace="default")
         self.client.create(
             ClusterRoleBinding(
@@ -84,7 +83,6 @@ class ClusterVault(VaultStack):
 def deployed(
     cluster: Cluster, openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClusterVault]:
-    """After `pulumi up`. No value is anywhere yet."""
     home = tmp_path_factory.mktemp("vault-kubernetes")
     stack = new_vault(home, FILE, broker, openbao)
     lay_provider(home)

@@ -78,7 +78,6 @@ class LocalVault(VaultStack):
         return args[args.index("--from") + 1]
 
     def served(self) -> Value:
-        """What the launcher's own source gives to the server, by the login that its entry names."""
         public = {name: text for name, text in os.environ.items() if not name.startswith("VAULT_")}
         with mock.patch.dict(os.environ, {**public, **self.entry["env"]}, clear=True):
             settings = open_source(self.source).read()
@@ -119,7 +118,6 @@ class LocalVault(VaultStack):
 
 @pytest.fixture(scope="module")
 def deployed(openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> LocalVault:
-    """After `pulumi up`, and with the secret ids that an operator fetched. No value is anywhere yet."""
     home = tmp_path_factory.mktemp("vault")
     stack = new_vault(home, FILE, broker, openbao)
     stack.config["server"] |= {"folder": str(home / "mcp"), "source": str(real_server() or SMALL_SERVER)}
@@ -152,7 +150,6 @@ def rotated(deployed: LocalVault) -> LocalVault:
 
 
 async def _rotate_twice_more(deployed: LocalVault) -> None:
-    """The launcher as the entry starts it, but for how often it looks."""
     entry, log = deployed.entry, deployed.stack.home / "log"
     kept = {name: os.environ[name] for name in ("PATH", "HOME")}
     command = [sys.executable, "-c", OFTEN, *entry["args"]]

@@ -56,7 +56,6 @@ def comment(id: int, number: int, by: str, body: str) -> dict[str, Any]:
 
 @contextmanager
 def playing() -> Iterator[Played]:
-    """Its server, until the end of the block."""
     made = Played()
 
     class Handler(BaseHTTPRequestHandler):

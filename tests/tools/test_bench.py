@@ -14,7 +14,6 @@ PAGE = command.PAGE
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A page with the marks of two parts, which `make bench` writes instead of the repository's."""
     path = tmp_path / "page.md"
     marks = ["\n".join((*page.marks(part), "")) for part in ("one", "two")]
     path.write_text("before\n" + "between\n".join(marks) + "after\n")

@@ -167,7 +167,6 @@ def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
 
 
 def broken_files() -> list[tuple[str, str]]:
-    """What a pull request's code might leave in the place of a review, each in one way wrong."""
     good = json.loads(written((reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",))),)))
 
     def but(*path: Any, to: Any) -> str:

@@ -29,7 +29,6 @@ GIT_OF_A_HOOK = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This process's, without what a git hook that runs these tests would say of another repository."""
     return {name: value for name, value in os.environ.items() if name not in GIT_OF_A_HOOK} | GIT | extra
 
 

@@ -128,7 +128,6 @@ def with_every_option() -> Deployed:
 
 
 def every_role() -> str:
-    """Each role of every kind of stack: every action, on what, under which condition, and what for."""
     native, everything, pods = prod(), with_every_option(), for_pods()
     known = {title for title, _ in _shown(native)}
     lines = [
@@ -163,7 +162,6 @@ def _changed(before: Deployed, after: Deployed) -> Iterator[str]:
 
 
 def _shown(deployed: Deployed) -> Iterator[tuple[str, list[str]]]:
-    """Every role, then every policy of what is guarded by one of its own: a title, and the lines with it."""
     trusts = {role.inputs["name"]: role.inputs["assumeRolePolicy"] for role in deployed.of_type("aws:iam/role:Role")}
     for role, own in sorted(roles(deployed).items()):
         yield role, ["", role if own else f"{role}: nothing", *_of_role(statements(trusts[role]), own)]

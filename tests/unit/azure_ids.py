@@ -12,7 +12,6 @@ DOMAIN = "happyhill-01234567.westeurope.azurecontainerapps.io"
 
 
 def object_id(identity: str) -> str:
-    """What Entra calls the identity of that name, or of the resource of that name whose own it is."""
     return str(uuid.UUID(hashlib.md5(f"object {identity}".encode(), usedforsecurity=False).hexdigest()))
 
 

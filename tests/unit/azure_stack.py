@@ -208,7 +208,6 @@ def wrong(deployed: Deployed) -> list[str]:
 
 
 def every_role() -> str:
-    """Each role of a stack: on what, for what; and those of other kinds of stack that differ from it."""
     others = {
         "In a cluster, by External Secrets: the server's are": (pods(), "-sync"),
         "On this machine: the server's are": (here(), "the user of this machine"),

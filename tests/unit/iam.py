@@ -35,7 +35,6 @@ class Request:
 
 
 def is_allowed(request: Request, *, identity: Sequence[Any] = (), resource: Sequence[Any] = ()) -> bool:
-    """By the statements of the principal's own policies, and of the policy of what is asked for."""
     own = [one for one in identity if _asks(one, request)]
     theirs = [one for one in resource if _asks(one, request) and _is_for(one["Principal"], request)]
     if any(one["Effect"] == "Deny" for one in (*own, *theirs)):

@@ -121,16 +121,12 @@ def own_table(one: Row, claim: str = LONG_CLAIM) -> Row:
 
 def shared_table(one: Row) -> Row:
     return {
-        "TimeGenerated": NOON,
-        "OperationName": one["operation"],
-        "Category": "AuditEvent",
+        "TimeGenerated": NOON, "OperationName": one["operation"], "Category": "AuditEvent",
         "CallerIPAddress": "203.0.113.7",
         "_ResourceId": one["vault"].lower(),
         "httpStatusCode_d": float(one["status"]),
-        LONG_COLUMN: one["who"],
-        "requestUri_s": one["uri"],
-        "id_s": one["id"],
-    }
+        LONG_COLUMN: one["who"], "requestUri_s": one["uri"], "id_s": one["id"],
+    }  # fmt: skip
 
 
 AS_ROWS: Mapping[str, tuple[str, Callable[[Row], Row]]] = {

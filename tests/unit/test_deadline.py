@@ -1,7 +1,5 @@
 """The end of a launcher in which something hangs."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

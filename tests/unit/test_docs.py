@@ -122,7 +122,6 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
 
 
 def sections(text: str) -> dict[str, str]:
-    """Those of a stack that a block of YAML declares, below a key of a program's, or as properties."""
     document = yaml.safe_load(text)
     found = document.get("config") or document["resources"]["mcp"]["properties"]
     if "store" not in found:

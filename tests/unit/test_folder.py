@@ -123,13 +123,9 @@ def lived_in(root: Path) -> dict[str, bytes]:
     with (root / "config/.env").open("a") as file:
         file.write(VALUES)
     theirs = {
-        "versions/mqtt/1.json": b"{}",
-        "versions/mqtt/state.json": b"[]",
-        "log/access.jsonl": b"{}\n",
-        "certs/client.key": b"-----",
-        "certs/mine.txt": b"mine",
-        "config/notes.txt": b"mine",
-    }
+        "versions/mqtt/1.json": b"{}", "versions/mqtt/state.json": b"[]", "log/access.jsonl": b"{}\n",
+        "certs/client.key": b"-----", "certs/mine.txt": b"mine", "config/notes.txt": b"mine",
+    }  # fmt: skip
     for path, content in theirs.items():
         (root / path).parent.mkdir(exist_ok=True, mode=0o700)
         (root / path).write_bytes(content)

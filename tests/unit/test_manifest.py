@@ -177,7 +177,6 @@ def test_a_manifest_that_others_can_write_is_refused(stack: Stack) -> None:
 
 @contextmanager
 def listener() -> Iterator[tuple[int, list[bytes]]]:
-    """A listener that somebody put on a port of this machine: its port, and what it is sent."""
     seen: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 

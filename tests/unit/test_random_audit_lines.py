@@ -65,7 +65,6 @@ LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {
 
 
 def is_told(row: Row) -> bool:
-    """What a person and a program are shown of it are texts and times, whatever the log had there."""
     said = (row.reader, row.secret, row.operation, *row.sources)
     return all(isinstance(text, str) for text in said) and row.first.utcoffset() == timedelta() == row.last.utcoffset()
 

@@ -43,7 +43,6 @@ def secret() -> str:
 
 
 def forms(text: str) -> dict[str, str]:
-    """How a value may be dressed. The test's own list."""
     raw = text.encode()
     return {
         "plain": text,

@@ -113,12 +113,8 @@ def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
     """A trail in which that one got a value once."""
     record = {
         "time": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(),
-        "actor": f"{name}@host",
-        "operation": "read",
-        "secret": "mqtt",
-        "version": "v1",
-        "purpose": "to see",
-    }
+        "actor": f"{name}@host", "operation": "read", "secret": "mqtt", "version": "v1", "purpose": "to see",
+    }  # fmt: skip
     trail = folder / "access.jsonl"
     trail.write_text(json.dumps(record) + "\n")
     return trail

@@ -142,7 +142,6 @@ def _whole(entry: Any) -> Any:
 
 
 def every_policy() -> str:
-    """Each policy of a stack: on what, what, why; and how those of other kinds of stack differ."""
     with tempfile.TemporaryDirectory() as folder:
         least = shipped(FOR_PODS, ca_file(Path(folder)))
     known = _shown(least)

@@ -144,7 +144,6 @@ class Judge:
             self._fail("the journal, or what was told, holds a value")
 
     def _limit(self, name: str) -> timedelta:
-        """How old a version may grow without anybody being told, by what is promised and not by what decides."""
         secret = self._world.secret(name)
         limit = timedelta(days=secret.cadence_days) + PATIENCE
         current = self._world.versions(name).current
@@ -157,7 +156,6 @@ class Judge:
         raise Violation(self._world, what)
 
     def _remember(self) -> None:
-        """What the store has now, and since when."""
         world = self._world
         now = world.clock()
         for name, versions in world.kept.versions.items():

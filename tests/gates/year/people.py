@@ -81,7 +81,6 @@ class People:
                 self._trusts()
 
     def notice(self, what: str) -> None:
-        """See what was just done: servers do in their own time what they then do; a person as well."""
         world = self._world
         self.stir()
         done, _, of = what.partition(" ")

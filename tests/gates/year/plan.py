@@ -136,7 +136,6 @@ def _windows(random: Random, length: int, scale: float) -> list[Event]:
 
 
 def _jumps(random: Random, length: int, scale: float) -> list[Event]:
-    """Of the rotator's clock, and most of them back again later: NTP, or a machine that was resumed."""
     found = []
     for _ in range(random.choice((0, 0, 1, 2, 3))):
         by = random.choice((2, 30, 5 * HOUR, DAY, round(5 * DAY * scale) + 1)) * random.choice((-1, 1))

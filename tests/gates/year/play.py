@@ -48,7 +48,6 @@ _KNOWN = {*map(str, Kind), *map(str, Blow)}
 
 
 def _kind(text: str) -> str:
-    """Which kind of line of a history it is; of an effect, what it does to which secret or system."""
     first, _, last = text.partition(": ")
     return next((known for known in (first, last) if known in _KNOWN), " ".join(text.split()[:3]))
 

@@ -147,7 +147,6 @@ class World:
         return min(minute for minute in minutes if minute > self.minute)
 
     def _seen_by_a_tick(self) -> object:
-        """Whether it is another one: all but the time that a tick goes by."""
         previous = self.versions("mqtt").previous
         return self.changes, self.reports(USERS) if previous and not previous.retired else ()
 
