@@ -1,7 +1,8 @@
 """Where each store's versions and deliveries lie in a test: how to open it, look into it, spoil it and kill it.
 
 The folder, the API server, OpenBao and the kills are real. AWS and Azure are not: moto stands in for the one,
-tools/key_vault and Azurite for the other. A new store is one more `Place` and its row."""
+tools/key_vault and Azurite for the other. A new store is one more `Place` and its row.
+"""
 
 from __future__ import annotations
 

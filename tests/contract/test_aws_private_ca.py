@@ -1,6 +1,7 @@
 """A client certificate that AWS Private CA (a stand-in) signs and secretops renews, at a real mosquitto.
 
-It lets nobody in without one. What the stand-in does not prove of AWS is in tests/real/private_ca.py."""
+It lets nobody in without one. What the stand-in does not prove of AWS is in tests/real/private_ca.py.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,7 @@
 """`secretops compromise` as an operator types it, on each store that this machine has, over a real broker.
 
-Whether the old credential still works is asked by logins that are not secretops' own."""
+Whether the old credential still works is asked by logins that are not secretops' own.
+"""
 
 import functools
 import json
@@ -57,7 +58,8 @@ class Drill:
 
     def is_gone_through_with(self) -> float:
         """Compromise mqtt as somebody who has two values of it that are good, and a session by each. Seconds from the
-        start of the command until the newer one is refused."""
+        start of the command until the newer one is refused.
+        """
         stack = self.stack
         stack.rotate()
         before = stack.credential()

@@ -1,7 +1,8 @@
 """`secretops doctor` on a stack in AWS: each check well, and each spoiled on purpose.
 
 moto stands in for AWS. It has no SimulatePrincipalPolicy, and says of every version that it was made just now: what AWS
-answers to these is played here, and that it answers so is not proven."""
+answers to these is played here, and that it answers so is not proven.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What only the Azure store keeps, and how: versions, their tags, edits, deletions, requests that fail.
 
-A stand-in that keeps to Azure's description is the vault. What every store does is in test_stores.py."""
+A stand-in that keeps to Azure's description is the vault. What every store does is in test_stores.py.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The launcher over stdio, with a real broker and the mcp package's own client: how it starts, how it ends, and what it
-does as its values change. The server is upstream's where it can be had, else the small one."""
+does as its values change. The server is upstream's where it can be had, else the small one.
+"""
 
 import json
 import secrets

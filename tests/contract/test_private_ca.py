@@ -1,5 +1,6 @@
 """A client certificate that the stack's own CA signs, and that CA's change, at a mosquitto that lets nobody in without
-one. The broker is real, and trusts what an operator gave it."""
+one. The broker is real, and trusts what an operator gave it.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

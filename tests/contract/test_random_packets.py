@@ -1,6 +1,7 @@
 """What listens where a broker should be, and sends anything: a target says that it is refused, or not reached.
 
-A socket of this machine plays it, with real packets that are spoiled and with bytes of no protocol."""
+A socket of this machine plays it, with real packets that are spoiled and with bytes of no protocol.
+"""
 
 import contextlib
 import socket

@@ -1,5 +1,6 @@
 """The report's page in a real browser: on a desktop, on a phone and on paper, in light and dark, by keyboard, and for a
-screen reader as far as axe-core can tell. The stack is one that was rotated, over a real broker."""
+screen reader as far as axe-core can tell. The stack is one that was rotated, over a real broker.
+"""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """What every store does: one suite, one row a store. Gaps are data. What only the dotenv store does is at the end.
 
-The folder, the locks, the kills, the full disk and the API server are real. AWS is not: moto stands in for it."""
+The folder, the locks, the kills, the full disk and the API server are real. AWS is not: moto stands in for it.
+"""
 
 import contextlib
 import functools

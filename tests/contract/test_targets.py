@@ -1,6 +1,7 @@
 """What every target does, on every broker that can be had: one suite, one row a broker.
 
-Nothing stands in for anything here but on the row `coreflux`: its broker is the embedded one."""
+Nothing stands in for anything here but on the row `coreflux`: its broker is the embedded one.
+"""
 
 import itertools
 import logging

@@ -1,5 +1,6 @@
 """The Vault store's place: a mount of a real OpenBao, written by a token that may just what an operator may: a
-rotator, and delete what is forgotten."""
+rotator, and delete what is forgotten.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ class MakeStack(Protocol):
 def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, Value]]:
     """Return a running broker and its first admin by the target's name: mosquitto (TLS, dynamic security) or coreflux.
 
-    Where mosquitto is not installed the embedded broker serves for both."""
+    Where mosquitto is not installed the embedded broker serves for both.
+    """
 
     def of(target: str) -> tuple[Broker, Value]:
         replaced = target != "coreflux" and installed_mosquitto() is None

@@ -71,7 +71,8 @@ def begin(act: Callable[[Moment], None], *, kill_at: int | str | None = None, ho
     """Do `act` in a process of its own. At the moment `kill_at`, a number or a name, it SIGKILLs itself, at those in
     `hold_at` it waits.
 
-    `act` is pickled: a function of a module, or a partial of one."""
+    `act` is pickled: a function of a module, or a partial of one.
+    """
     ours, theirs = _context.Pipe()
     process = _context.Process(target=_run, args=(act, kill_at, hold_at, theirs), daemon=True)
     process.start()

@@ -1,7 +1,8 @@
 """The reliability gates of every shipped stack: which tests prove each, and what of it is not proven, with the reason.
 
 The one place where this is said. docs/reliability.md is made of it, and tests/unit/test_gates.py holds it to the files:
-a stack that is shipped has every cell, and a test that is named exists."""
+a stack that is shipped has every cell, and a test that is named exists.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -3,7 +3,8 @@ What readers are given logs in all the while.
 
 The same test for AWS (Secrets Manager's four calls of a function; moto with AWS' rules), for Azure (the commands of the
 job; Key Vault's stand-in and the lease of a blob in Azurite) and for Vault (the same commands; a real OpenBao), on a
-real broker. The simulated year kills at any effect."""
+real broker. The simulated year kills at any effect.
+"""
 
 import contextlib
 import functools

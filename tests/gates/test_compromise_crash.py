@@ -1,6 +1,7 @@
 """A compromise killed at any moment, and typed again: what was out is refused, what readers hold logs in, one incident.
 
-SIGKILL at effects at the store, at a real broker, and on the incident's own files."""
+SIGKILL at effects at the store, at a real broker, and on the incident's own files.
+"""
 
 import functools
 import signal

@@ -1,7 +1,8 @@
 """The Kubernetes store under everything that happens to it: everything converges and nothing is lost.
 
 Rotators at once, an API server that goes away in mid-rotation, and SIGKILL at three moments. What readers are given
-logs in at a real mosquitto all the while."""
+logs in at a real mosquitto all the while.
+"""
 
 import signal
 import time

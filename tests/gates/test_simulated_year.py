@@ -2,7 +2,8 @@
 
 Engine, tick, put, rotate, status, CA and certificates are the product's. Store, broker and agent are stand-ins in
 memory (tests/gates/year): real ones are held to the same contracts, and are killed for real, in the other gates. That
-the judge notices a bug is shown by the mutants of tests/mutants/engine.toml that this file kills."""
+the judge notices a bug is shown by the mutants of tests/mutants/engine.toml that this file kills.
+"""
 
 from collections import Counter
 

@@ -3,7 +3,8 @@
     python -m tests.mutants [--tier test|all] [--jobs N] [ID ...]
 
 Exit codes: 0 every mutant is killed (with `--tier test`: at least 95 % of them by tests that `make test` runs),
-1 some survive, 2 a record is wrong or a test fails without any mutant."""
+1 some survive, 2 a record is wrong or a test fails without any mutant.
+"""
 
 import argparse
 import os

@@ -74,7 +74,8 @@ def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
 def _mutant(id_: str, entry: dict[str, Any]) -> Mutant:
     """Return the mutant of a table.
 
-    `at` is "package:where", or "package:module:where" if two modules match. `change` has both expressions."""
+    `at` is "package:where", or "package:module:where" if two modules match. `change` has both expressions.
+    """
     package, *module, where = entry["at"].split(":")
     expression, becomes = entry["change"]
     return Mutant(

@@ -191,7 +191,8 @@ SPOILS = (fill_with_garbage, empty, replace_by_a_folder, make_foreign)
 def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
     """Break each file below the root of a folder's store in turn, the value of each secret once.
 
-    Afterwards what was set aside is removed, and a file that nobody needed is as it was."""
+    Afterwards what was set aside is removed, and a file that nobody needed is as it was.
+    """
 
     def kind(path: Path) -> str:
         return str((path.with_name("value") if path.name.startswith("2") else path).relative_to(root))

@@ -2,7 +2,8 @@
 
 It reads the annotations as the injector does (https://openbao.org/docs/platform/k8s/injector/annotations/), writes the
 agent's configuration, and runs the agent as a container of the pod. An annotation that it does not know fails the test.
-It does not prove that a cluster's webhook takes the pod, nor how long a value takes: this agent looks more often."""
+It does not prove that a cluster's webhook takes the pod, nor how long a value takes: this agent looks more often.
+"""
 
 import json
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """A stack in Secrets Manager (a stand-in, tests/real/strict_secrets_manager) over a real broker.
 
-Secrets Manager's part of a rotation is played here: moto calls no function without docker."""
+Secrets Manager's part of a rotation is played here: moto calls no function without docker.
+"""
 
 import json
 import re

@@ -5,7 +5,8 @@
     vault    a new, empty one for one test, whose every request is held against Azure's description
     azurite  Microsoft's own emulator of Storage, beside it (tests/real/azurite)
 
-It proves the client's side. It proves nothing about Azure, whose own words are all that it is made from."""
+It proves the client's side. It proves nothing about Azure, whose own words are all that it is made from.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Clients of the stand-ins for Azure that any process makes from what is in an environment, and that survive a fork.
 
-A process that was forked from a test must not speak on its connections: they are encrypted, and each end counts."""
+A process that was forked from a test must not speak on its connections: they are encrypted, and each end counts.
+"""
 
 import os
 from collections.abc import Callable

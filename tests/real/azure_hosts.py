@@ -1,7 +1,8 @@
 """The way to Azure's host names, for tests: an HTTP proxy on loopback that leads each name it knows to a stand-in.
 
 So clients use the URLs that they have in Azure, and check certificates and names as they do there. A name that no test
-made leads nowhere: nothing that goes through here leaves this machine."""
+made leads nowhere: nothing that goes through here leaves this machine.
+"""
 
 import contextlib
 import selectors

@@ -1,6 +1,7 @@
 """A stack in Key Vault (a stand-in, tools/key_vault) and a blob of Azurite, over a real broker.
 
-What the stack's job runs is run here, in whichever process: Container Apps only starts it."""
+What the stack's job runs is run here, in whichever process: Container Apps only starts it.
+"""
 
 import functools
 import json

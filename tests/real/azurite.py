@@ -2,7 +2,8 @@
 
 With `--oauth basic` it takes a token whose issuer, audience and times are right and does not ask who signed it; it has
 no roles. Leases and conditions are its own and are what the tests are after. Its clock is moved ahead by a test that
-would have to wait for a lease's end, which Azure lets last for 15 s at least."""
+would have to wait for a lease's end, which Azure lets last for 15 s at least.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What a stack of any cloud can have done to it: how the cloud calls its rotator, where that can be killed, what a
-person changes by hand. The suites of tests/gates know no more of AWS, Azure and Vault than this."""
+person changes by hand. The suites of tests/gates know no more of AWS, Azure and Vault than this.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """A real Kubernetes API: one cluster for a process of a test run, or one of a test's own. A pytest plugin.
 
 RBAC, the stack's own audit policy and encryption at rest are on. What runs in it, and what that does not prove, is in
-tests/real/control_plane.py."""
+tests/real/control_plane.py.
+"""
 
 from __future__ import annotations
 

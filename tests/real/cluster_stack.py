@@ -1,6 +1,7 @@
 """A stack in a namespace of a real API server, over a real broker, as `pulumi up` would leave it. No Pulumi.
 
-Its people have the cluster admin's rights; what the rotator's own account may do is proven where Pulumi grants it."""
+Its people have the cluster admin's rights; what the rotator's own account may do is proven where Pulumi grants it.
+"""
 
 from __future__ import annotations
 

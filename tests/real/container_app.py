@@ -3,7 +3,8 @@
 Containers to lay things down run first, each to its end; then the one that is meant. Command, arguments, variables and
 mounts are the template's; the identity is given to the main container alone, as the stack's identity settings ask.
 In the place of the image is this clone's environment, at the image's own path (tests/real/pod_process says what that
-does not prove)."""
+does not prove).
+"""
 
 import shutil
 import subprocess

@@ -1,7 +1,8 @@
 """etcd, kube-apiserver and kube-controller-manager as processes on loopback: their certificates, flags and life.
 
 What it does not prove: there is no kubelet and no scheduler, so no pod runs (tests/real/kubelet.py runs one by hand),
-and a NetworkPolicy is an object that nobody enforces."""
+and a NetworkPolicy is an object that nobody enforces.
+"""
 
 import base64
 import datetime

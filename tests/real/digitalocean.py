@@ -2,7 +2,8 @@
 
 Requests and answers are held to DigitalOcean's published OpenAPI description (digitalocean_openapi.json says which). It
 can be told to fail, once for each fault. What it does not show: how many keys an agent may have, how soon the agent
-knows of a new key, and whether a list has values: its own has none."""
+knows of a new key, and whether a list has values: its own has none.
+"""
 
 import json
 import os

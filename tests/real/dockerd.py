@@ -2,7 +2,8 @@
 
 It runs in a process and a mount namespace of its own, on a disk in memory: it ends, with every container and every
 mount, when the test does, however that ends. It makes no network: containers have the machine's or none, unless its
-user gives it a network namespace, too (tests/real/swarm.py)."""
+user gives it a network namespace, too (tests/real/swarm.py).
+"""
 
 import contextlib
 import os

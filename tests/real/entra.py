@@ -2,7 +2,8 @@
 
 Neither holds a real token. The endpoint speaks what App Service and Container Apps speak to their containers
 (IDENTITY_ENDPOINT, IDENTITY_HEADER; Microsoft's page "How to use managed identities for App Service"), so that
-DefaultAzureCredential runs unchanged in a process of its own."""
+DefaultAzureCredential runs unchanged in a process of its own.
+"""
 
 import json
 import secrets

@@ -1,7 +1,8 @@
 """A stack whose client certificate a real OpenBao signs, over a real mosquitto that lets nobody in without one.
 
 Its rotator logs in by a role that may just what the stack grants it. The PKI is as components/vault/pki.py declares it;
-that the two are the same is for tests/stacks."""
+that the two are the same is for tests/stacks.
+"""
 
 import secrets
 from dataclasses import dataclass, field

@@ -11,7 +11,8 @@ asks no liveness or startup probe. A container that listens on 0.0.0.0 is made t
 instead; to the cluster each pod has an address of its own, on which nobody listens (an EndpointSlice takes no loopback
 address).
 
-With an `injector` a pod that is annotated for it also gets a `bao agent` of its own (tests/real/agent_injector.py)."""
+With an `injector` a pod that is annotated for it also gets a `bao agent` of its own (tests/real/agent_injector.py).
+"""
 
 from __future__ import annotations
 

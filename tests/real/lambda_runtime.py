@@ -2,7 +2,8 @@
 
 Its code unpacked, its handler and variables as the stack declares them, a Python that finds nothing else, and one
 process that is kept from call to call. The runtime's own Python need not be here: what is compiled is the package's
-build for this one (`package_for_here`). Neither its role nor its limits are kept."""
+build for this one (`package_for_here`). Neither its role nor its limits are kept.
+"""
 
 import json
 import os
@@ -83,7 +84,8 @@ def running(
     """The function of a stack, a Function resource's outputs, until the end of the block. `folder` is to be new.
 
     `package` is `package_for_here`, `environment` what Lambda would add of itself, `brings` what its Python has beside
-    the standard library."""
+    the standard library.
+    """
     task = folder / "task"
     _lay(function["code"], task, package)
     variables = (function.get("environment") or {}).get("variables") or {}
@@ -128,7 +130,8 @@ def package_for_here(target: Path) -> Path:
 def _lay(code: Mapping[str, Any], task: Path, package: Path) -> None:
     """A function's archive, as Pulumi's state has it, with `package` for dist/lambda.zip, as Lambda unpacks it.
 
-    Where a file of the stack's own names Lambda's folder, it names `task`."""
+    Where a file of the stack's own names Lambda's folder, it names `task`.
+    """
     task.mkdir(parents=True)
     for name, asset in code["assets"].items():
         if "path" in asset:

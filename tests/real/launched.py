@@ -1,7 +1,8 @@
 """What tests of the launcher share: a broker of their own, the server that it runs, and its command. A pytest plugin.
 
 Each of its fixtures has one parameter, so that a test runs once; ON_BOTH_BROKERS is for what may
-depend on them."""
+depend on them.
+"""
 
 import os
 import sys

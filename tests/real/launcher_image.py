@@ -1,7 +1,8 @@
 """The project's own image in a test's daemon: what its Dockerfile builds, with the modules of this tree.
 
 All but those modules is built once for what goes into it, and kept in the user's cache: a change of `secretops` costs
-seconds. That the Dockerfile itself brings the modules in is tests/tools/test_image.py's to prove."""
+seconds. That the Dockerfile itself brings the modules in is tests/tools/test_image.py's to prove.
+"""
 
 import compileall
 import hashlib

@@ -43,7 +43,8 @@ of what others renew."""
 class Mosquitto:
     """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
 
-    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too."""
+    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
+    """
 
     folder: Path
     port: int
@@ -161,7 +162,8 @@ def start_mosquitto(
     queue: int = 1000,
 ) -> Mosquitto:
     """Start one in `folder` with a certificate for the host `certified` and the names in `also`. `plain`: clients need
-    no TLS at its `port`."""
+    no TLS at its `port`.
+    """
     find_mosquitto()
     _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})

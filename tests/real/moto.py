@@ -1,7 +1,8 @@
 """A stand-in for AWS: moto's own server, on loopback, one for each test process that asks for it. A pytest plugin.
 
 It takes real boto3 clients, and keeps what is made in it in memory. What it gets wrong about Secrets Manager, and who
-mends that for the tests, is in tests/real/strict_secrets_manager.py. It proves nothing about IAM."""
+mends that for the tests, is in tests/real/strict_secrets_manager.py. It proves nothing about IAM.
+"""
 
 from __future__ import annotations
 

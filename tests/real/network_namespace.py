@@ -1,7 +1,8 @@
 """Ways between this machine's loopback and a network namespace that has nothing else in common with it.
 
 What runs in such a namespace (a Swarm's daemon and its tasks) opens no port of the machine and collides with nothing.
-A way is a relay whose two sockets belong to different namespaces: a socket stays where it was made."""
+A way is a relay whose two sockets belong to different namespaces: a socket stays where it was made.
+"""
 
 import contextlib
 import ctypes

@@ -2,7 +2,8 @@
 pytest plugin.
 
 It is no dev server: its keys are made here and kept in memory alone. Nothing of Vault Enterprise is in it, nor the
-methods of login that OpenBao left out (aws, azure, gcp)."""
+methods of login that OpenBao left out (aws, azure, gcp).
+"""
 
 from __future__ import annotations
 

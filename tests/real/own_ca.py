@@ -100,7 +100,8 @@ def rehash(folder: Path) -> None:
 
 def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) -> Certified:
     """A stack at `asking(broker)` whose certificate its own CA signs, by default of a folder. Nothing has a value yet,
-    and the broker can't know the CA."""
+    and the broker can't know the CA.
+    """
     made = stack or make_stack(folder / "store", asking(broker))
     made.manifest = made.manifest.model_copy(update={"secrets": certified(made.manifest)})
     made.file.write_text(made.manifest.model_dump_json())

@@ -2,7 +2,8 @@
 
 The root has the system's programs, Python, this clone and the server, all read-only, and nothing else of the machine:
 no home, no kubeconfig, no state. What it does not prove: it is not the image that runs, the network is the machine's
-own, there is no seccomp filter and no limit of memory or CPU."""
+own, there is no seccomp filter and no limit of memory or CPU.
+"""
 
 import os
 import shlex

@@ -1,7 +1,8 @@
 """The volumes of a pod, laid down and kept up to date as kubelet's atomic writer does.
 
 https://kubernetes.io/docs/concepts/storage/projected-volumes/, pkg/volume/util/atomic_writer.go: the files are in a new
-folder beside, `..data` is a link to it that one rename moves, and each file is a link through `..data`."""
+folder beside, `..data` is a link to it that one rename moves, and each file is a link through `..data`.
+"""
 
 import base64
 import contextlib
@@ -210,7 +211,8 @@ def container_of(pod: Pod) -> ContainerSpec:
 def as_container(volumes: Volumes, client: Client, *, own: Mapping[str, str], port: int, log: Path) -> Container:
     """The pod of `volumes`. `own` are the image's and kubelet's variables; what listens, listens on `port`.
 
-    Raises ApiError while a ConfigMap of its environment is not there."""
+    Raises ApiError while a ConfigMap of its environment is not there.
+    """
     pod, spec = volumes.pod, container_of(volumes.pod)
     assert pod.spec and pod.spec.enableServiceLinks is False, "every Service of the namespace would set variables"
     mine, whole = spec.securityContext, pod.spec.securityContext

@@ -9,7 +9,8 @@ proven here; a test against a real account would. Nothing is proven about rights
     none outlives its CA, and a CA that is disabled signs nothing                 moto looks at neither
     the algorithm is of the CA's kind of key                                      moto's keys are all RSA
     the same token within five minutes is the same certificate                    moto signs again
-    what is signed is ready a moment later, with its chain up to the root         moto: at once, with the CA alone"""
+    what is signed is ready a moment later, with its chain up to the root         moto: at once, with the CA alone
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A stack over a real broker, as `pulumi up` would leave it: a manifest, and the store's place. No Pulumi.
 
-Readers are played by a client of its own, so that nothing of what is tested proves itself."""
+Readers are played by a client of its own, so that nothing of what is tested proves itself.
+"""
 
 from __future__ import annotations
 
@@ -320,7 +321,8 @@ class Readers(Turning):
     A reader's promise is to let go of a replaced credential within the grace. `caught_up` is how a test keeps that
     promise on a machine of any speed: it moves the clock only after each reader has begun anew. A broker admin has no
     grace: its reader, the rotator, reads it under the lease. Here, without one, a login with a value that has been
-    replaced meanwhile is no failure."""
+    replaced meanwhile is no failure.
+    """
 
     def __init__(self, stack: Stack, name: str = "mqtt", *, count: int = 1) -> None:
         super().__init__(count)

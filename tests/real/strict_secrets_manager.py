@@ -8,7 +8,8 @@ and the page of quotas). That AWS does keep them is not proven here; a test agai
     RotateSecret makes a pending version without a value, and runs nothing here     moto gives it none and promotes it
     a pending version that is not current blocks the next RotateSecret              moto has it the wrong way round
     GetSecretValue without a stage means AWSCURRENT                                 moto goes on giving the first one
-    a secret has at most 20 labels; one scheduled for deletion takes nothing        moto counts none, and takes some"""
+    a secret has at most 20 labels; one scheduled for deletion takes nothing        moto counts none, and takes some
+"""
 
 from __future__ import annotations
 
@@ -214,7 +215,8 @@ def _error(code: str, message: str, operation: str = "GetSecretValue") -> Except
 def strict(moto: Aws) -> Iterator[Aws]:
     """Secrets Manager with these rules for any process, one request after the other, until the end of the block.
 
-    Each request is one change, as in AWS: a client of its own in each process would look, and then change."""
+    Each request is one change, as in AWS: a client of its own in each process would look, and then change.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _front_of(StrictSecretsManager(moto.secrets_manager)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,7 +1,8 @@
 """A real Swarm of one manager, in a network namespace of its own. A pytest plugin.
 
 What it can't show on a kernel without IP_VS: virtual addresses and the ingress network. Its services are reached by the
-addresses of their tasks (`dnsrr`), or at a port that a task publishes on the node itself."""
+addresses of their tasks (`dnsrr`), or at a port that a task publishes on the node itself.
+"""
 
 import signal
 import tempfile

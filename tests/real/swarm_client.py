@@ -3,7 +3,8 @@
 The clients are the mcp package's own. Between them and the replicas is what a user puts there: a reverse proxy that
 keeps a session with its replica and begins one only at a replica that is ready. It is a stand-in, and no real proxy is
 proven by it. A session whose replica ends is answered with 404, as MCP has it, and its client begins another; the call
-that found it so was not taken and is made again. A call that was taken has to be answered, and answered well."""
+that found it so was not taken and is made again. A call that was taken has to be answered, and answered well.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Where the image is built: a dockerd, a Python image, a work tree, and on loopback a package index and a git server.
 
-What the real Dockerfile asks the world for is had from here. The wheels are fetched once per user, by their hashes."""
+What the real Dockerfile asks the world for is had from here. The wheels are fetched once per user, by their hashes.
+"""
 
 import functools
 import hashlib

@@ -130,7 +130,8 @@ class AwsProd(Prod):
     def injected(self) -> dict[str, str]:
         """What ECS would give to the server's container: each reference of the task definition, resolved in moto.
 
-        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html"""
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+        """
         containers = json.loads(self.resource("task")["containerDefinitions"])
         (server,) = (one for one in containers if one["name"] == "server")
         given = {one["name"]: self._resolved(one["valueFrom"]) for one in server["secrets"]}

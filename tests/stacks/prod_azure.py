@@ -38,7 +38,8 @@ def new_azure(
     home: Path, broker: Mosquitto, azure: Azure, management: Management, file: str = f"examples/Pulumi.{NAME}.yaml"
 ) -> ProdStack:
     """The stack in `home`, of the shipped example or another of the Azure store, in this tenant, with an operator more;
-    not deployed yet."""
+    not deployed yet.
+    """
     stack = new_prod_stack(home, file, broker, {VARIABLE: management.url})
     store: Any = stack.config["store"]
     store |= {"tenant": azure.authority.tenant, "operators": [str(uuid.uuid4()), *store["operators"]]}
@@ -146,7 +147,8 @@ class AzureProd(Prod):
 
     def _execute(self, name: str) -> str:
         """One execution of a job, once the grace is over: its command, variables, files, and the identity that it has
-        for its program."""
+        for its program.
+        """
         job = _without_grace(self.resource(name))
         (own,) = (one["identity"] for one in job["configuration"]["identitySettings"] if one["lifecycle"] == "Main")
         assert own in job["identity"]["userAssignedIdentities"]
@@ -163,7 +165,8 @@ class AzureProd(Prod):
 
 def _without_grace(job: dict[str, Any]) -> dict[str, Any]:
     """A job that is told of a grace of no time. It is the one thing that is not as the stack declares it: nothing here
-    can turn a container's clock, and no test waits for an hour."""
+    can turn a container's clock, and no test waits for an hour.
+    """
     declared = json.dumps(job)
     shortened, times = re.subn(r'(\\"grace_seconds\\": )\d+', r"\g<1>0", declared)
     assert times == 1

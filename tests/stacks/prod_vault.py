@@ -1,7 +1,8 @@
 """A stack of the Vault store on the stand-in provider, which makes all that it declares in a real OpenBao.
 
 Who deploys has the rights that docs/operations/vault.md names, who operates logs in as himself, and what rotates or
-serves logs in by the roles that the stack made: nobody here is root but whoever runs OpenBao."""
+serves logs in by the roles that the stack made: nobody here is root but whoever runs OpenBao.
+"""
 
 import json
 import os

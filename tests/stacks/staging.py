@@ -131,7 +131,8 @@ def run_job(
 ) -> RunningPod:
     """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
 
-    Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too."""
+    Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
+    """
     cron = client.get(CronJob, ROTATOR, namespace=namespace)
     assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
     spec = cron.spec.jobTemplate.spec

@@ -3,7 +3,8 @@
 The AWS provider is the stand-in (tools/standin says what that does not prove), Secrets Manager and IAM are moto; API
 server, Kubernetes provider and broker are real, pods are run by a stand-in for kubelet. No External Secrets runs here:
 the test copies what it would copy, as its objects in the cluster say. That they name the right secrets and keys is
-proven; that it takes its role and reads by them is not."""
+proven; that it takes its role and reads by them is not.
+"""
 
 import asyncio
 import json

@@ -1,7 +1,8 @@
 """docs/operations/kubernetes.md followed word for word: a clone with the shipped stack's name, a real API server.
 
 Who types is the cluster's admin; its pods are run by a stand-in for kubelet (tests/real/kubelet.py). `age` is not among
-the parts: what the page pipes through it comes out as it went in."""
+the parts: what the page pipes through it comes out as it went in.
+"""
 
 import json
 import os

@@ -1,7 +1,8 @@
 """The policy pack under the real engine: what keeps the rules gets through, what breaks one does not.
 
 Dev on the real folder, prod on the stand-in for AWS. Both ways of judging, as a pack and by a preview's JSON, are shown
-the same plan and find the same."""
+the same plan and find the same.
+"""
 
 import json
 import os

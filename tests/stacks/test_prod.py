@@ -3,7 +3,8 @@
 The same tests for each cloud. The provider is the stand-in (tools/standin says what that does not prove). On AWS,
 Secrets Manager, KMS, IAM and ECS are moto, the first with AWS' own rules (tests/real/strict_secrets_manager); on Azure,
 Key Vault is tools/key_vault, which knows the roles that the stack assigns, and Storage is Azurite. What a cloud would
-call or run is called or run here, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app)."""
+call or run is called or run here, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
+"""
 
 import json
 from collections.abc import Iterator

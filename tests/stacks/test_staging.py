@@ -1,6 +1,7 @@
 """Staging end to end: the real engine and provider on a real API server, and a real broker.
 
-Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that does not prove)."""
+Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that does not prove).
+"""
 
 import asyncio
 import dataclasses

@@ -1,7 +1,8 @@
 """A Docker Swarm end to end: the real engine and Pulumi's own provider, a real Swarm of one manager, a real broker.
 
 Two replicas of the image with the upstream server, where that can be had, else the small one. Their clients go through
-a stand-in for a reverse proxy (tests/real/swarm_client.py). One node: what a second one would do is not proven."""
+a stand-in for a reverse proxy (tests/real/swarm_client.py). One node: what a second one would do is not proven.
+"""
 
 import json
 import re

@@ -2,7 +2,8 @@
 
 OpenBao has the pods' tokens reviewed by the API server. Pods are run by a stand-in for kubelet; their agents are real,
 and configured by a stand-in for the injector (tests/real/kubelet.py and agent_injector.py say what that proves not).
-Pulumi's Vault provider is the stand-in that makes all in OpenBao."""
+Pulumi's Vault provider is the stand-in that makes all in OpenBao.
+"""
 
 import asyncio
 import json

@@ -1,7 +1,8 @@
 """vault+local end to end: the real engine, CLI and SDK, a real OpenBao, a real broker with TLS, the unmodified server.
 
 Pulumi's Vault provider can't be had: a stand-in checks what is declared against the SDK's types, and makes all of it in
-OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven."""
+OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven.
+"""
 
 import asyncio
 import json
@@ -226,7 +227,8 @@ def test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said(rotat
 def at_the_desk(rotated: LocalVault) -> Clone:
     """Where the page's people sit, one after another, with no token but what each logs in with.
 
-    Who deploys has his in VAULT_TOKEN, too, while it is his turn: the stand-in looks nowhere else."""
+    Who deploys has his in VAULT_TOKEN, too, while it is his turn: the stand-in looks nowhere else.
+    """
     stack = rotated.stack
     clone = desk(stack.home / "desk", stack.configure())
     (clone.folder / ".coreflux-mcp-local").symlink_to(rotated.folder)

@@ -1,5 +1,6 @@
 """`.venv/bin/pulumi`: the user's own backend wins, else the state lies in the clone. The CLI is a stand-in that prints
-its environment."""
+its environment.
+"""
 
 import subprocess
 from pathlib import Path

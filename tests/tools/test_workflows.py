@@ -1,7 +1,8 @@
 """The workflows: by actionlint, by the rules of this repository, and by running what their steps run.
 
 No step is run on GitHub. The scripts are taken from the YAML and run by bash as a runner would, with a HOME and files
-of their own, where stand-ins for `make`, `sudo`, Python and `secretops` say what they were asked."""
+of their own, where stand-ins for `make`, `sudo`, Python and `secretops` say what they were asked.
+"""
 
 import os
 import re

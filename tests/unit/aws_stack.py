@@ -1,6 +1,7 @@
 """The AWS platform's program under mocks, and what a reviewer is shown of its roles.
 
-python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt"""
+python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
+"""
 
 import atexit
 import difflib
@@ -67,7 +68,8 @@ def on_aws(
     """A stack of the AWS store, each section with more entries; `kind` is the server's.
 
     On ECS the reference is NativeRef unless `server` names one. The same stack is deployed once a session, unless
-    `into` says where."""
+    `into` says where.
+    """
     if kind == SERVER and "reference:" not in server:
         server += ", reference: NativeRef"
     shown = f', image: "{image}"' if image else ""

@@ -1,6 +1,7 @@
 """The Azure platform's program under mocks, and what a reviewer is shown of its role assignments.
 
-python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt"""
+python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
+"""
 
 import json
 import re

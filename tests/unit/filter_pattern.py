@@ -1,7 +1,8 @@
 """A small evaluator of CloudWatch Logs' filter patterns for JSON events: what a metric filter would count.
 
 As the user guide has them ("Filter pattern syntax for metric filters", JSON). What it does not settle raises here, so
-that no pattern of ours rests on it: a star elsewhere than at an end of a text, `!=` on a key that an event has not."""
+that no pattern of ours rests on it: a star elsewhere than at an end of a text, `!=` on a key that an event has not.
+"""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,6 +1,7 @@
 """What the tests of random input share: JSON of any form, and documents that are right but for one place.
 
-The same examples on each run, here and in CI, and no deadline: whether a test holds is no matter of the machine."""
+The same examples on each run, here and in CI, and no deadline: whether a test holds is no matter of the machine.
+"""
 
 import copy
 import json

@@ -1,6 +1,7 @@
 """A small IAM: what policies decide about a request, for one account. As AWS describes it, Policy evaluation logic.
 
-It knows what the policies of this program use, and raises for anything else rather than to guess."""
+It knows what the policies of this program use, and raises for anything else rather than to guess.
+"""
 
 import json
 import re

@@ -1,5 +1,6 @@
 """One namespace of a Kubernetes API in memory: Secrets and Leases, by compare-and-swap. A real API server is in
-tests/stacks/test_staging.py."""
+tests/stacks/test_staging.py.
+"""
 
 import base64
 import copy

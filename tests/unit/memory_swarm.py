@@ -1,7 +1,8 @@
 """Docker's Engine API in memory: secrets, configs and services of a Swarm of one manager, whose updates end at once.
 
 It compares versions, refuses names that are taken and secrets that are used, as swarmkit does. What tasks do is for a
-test to say: `verdict` of an update, `outcome` of a job. A real Swarm is in tests/contract/test_swarm_store.py."""
+test to say: `verdict` of an update, `outcome` of a job. A real Swarm is in tests/contract/test_swarm_store.py.
+"""
 
 import base64
 import itertools

@@ -1,6 +1,7 @@
 """Plans for the tests of policies: the program under mocks, and the same with one thing broken.
 
-Each plan is made once a session. policy_breaks.py has the table of breaks, which shows that each rule can fail."""
+Each plan is made once a session. policy_breaks.py has the table of breaks, which shows that each rule can fail.
+"""
 
 import json
 import re
@@ -202,7 +203,8 @@ def events(plan: Plan) -> Iterator[str]:
 def changed(at: str, *path: str | int, to: Any) -> Change:
     """One property of one resource: `at` is its name, or the type of which the first is meant; "" is the outputs.
 
-    The path goes into JSON texts, too. A key that is not there is added; `to` may be a function of what is there."""
+    The path goes into JSON texts, too. A key that is not there is added; `to` may be a function of what is there.
+    """
 
     def change(plan: Plan) -> Plan:
         if not at:

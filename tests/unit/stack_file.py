@@ -2,7 +2,8 @@
 
 A stand-in for the engine's own reading of `config:`, made after what `pulumi preview` 3.272 did: a word stays a word, a
 structure becomes JSON, nothing becomes "", `no` is a word and not false, and a section with a `secure:` entry anywhere
-comes decrypted and is named among the secret keys. All but the decryption is the program's own reading of a file."""
+comes decrypted and is named among the secret keys. All but the decryption is the program's own reading of a file.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """`secretops audit`: what counts as a read, what is broken, and that memory does not grow with the log.
 
-The lines have the form of a real API server's; tests/stacks/test_staging.py reads its own."""
+The lines have the form of a real API server's; tests/stacks/test_staging.py reads its own.
+"""
 
 import json
 from collections.abc import Iterable

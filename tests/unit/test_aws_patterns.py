@@ -2,7 +2,8 @@
 
 The events have the form of AWS' own examples (user guide of Secrets Manager, "CloudTrail entries" and "Match events";
 of KMS, "Logging"); that AWS writes them so is not proven here. Filter patterns are evaluated by a small evaluator
-(filter_pattern), event patterns by moto's."""
+(filter_pattern), event patterns by moto's.
+"""
 
 from typing import Any
 

@@ -1,7 +1,8 @@
 """Who may what in an Azure stack, decided by a small evaluator over the role assignments that the program really makes.
 
 It knows each role's actions as Azure lists them (tools/azure_roles.py), and that an assignment holds for its scope and
-all below. There are no deny assignments and no conditions: the program makes none."""
+all below. There are no deny assignments and no conditions: the program makes none.
+"""
 
 import pytest
 

@@ -2,7 +2,8 @@
 
 Neither is Log Analytics. Tables have columns that Azure Monitor's reference lists, and operations are those of Key
 Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy` union and column_ifexists, which
-duckdb-kql does not know, are decided beforehand as Kusto documents them."""
+duckdb-kql does not know, are decided beforehand as Kusto documents them.
+"""
 
 import json
 import re
@@ -173,7 +174,8 @@ def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -
 
 def as_decided(query: str, layout: Mapping[str, Table]) -> str:
     """`query` in that layout: without the branches of tables that are not there, and each column_ifexists is the
-    column, or what stands for it."""
+    column, or what stands for it.
+    """
     union, begins, rest = query.partition("\n| ")
     first, *branches = union.split("\n    (")
     there = [one.rstrip(",") for one in branches if one.startswith("datatable") or one.split()[0] in layout]

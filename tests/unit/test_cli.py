@@ -1,6 +1,7 @@
 """The command line as a script or a person meets it: exit codes, JSON, errors without a traceback.
 
-Most call `cli.main` in this process, with standard streams of their own; a few start the real one."""
+Most call `cli.main` in this process, with standard streams of their own; a few start the real one.
+"""
 
 import io
 import json

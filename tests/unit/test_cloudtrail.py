@@ -1,7 +1,8 @@
 """`secretops audit` over CloudTrail: whose read it was, of which secret, and whether they got the value.
 
 The events have the form of AWS' own examples (its user guide, "CloudTrail log entries for Secrets Manager"); that AWS
-writes them so is not proven here."""
+writes them so is not proven here.
+"""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,6 @@
 """cert-manager's and External Secrets' objects, against a real API server that has the definitions that both projects
-publish. Neither operator runs here."""
+publish. Neither operator runs here.
+"""
 
 import re
 from collections.abc import Iterable

@@ -1,5 +1,6 @@
 """What only the Kubernetes store does, on a namespace in memory. A real API server is in
-tests/stacks/test_staging.py."""
+tests/stacks/test_staging.py.
+"""
 
 import json
 import threading

@@ -1,7 +1,8 @@
 """`secretops audit` over Key Vault's audit log: rows of a file in either layout, and those that a workspace gives.
 
 The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". The query API is played by
-a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azure answers so is not proven here."""
+a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azure answers so is not proven here.
+"""
 
 import json
 import re

@@ -1,5 +1,6 @@
 """What `make` refuses before it changes anything: the Makefile in a folder of its own, with a stand-in for Python that
-says what was asked of it. What its recipes do is for tests/stacks and tests/tools."""
+says what was asked of it. What its recipes do is for tests/stacks and tests/tools.
+"""
 
 import os
 import pty

@@ -1,7 +1,8 @@
 """What secretops wrote and reads again, when it lies there cut short, foreign, or with something else in one place.
 
 Each reader gives what it can rest on (texts are texts, times are aware), passes over what is not its own where it says
-so, or tells a person in words. Never another exception."""
+so, or tells a person in words. Never another exception.
+"""
 
 import dataclasses
 import json

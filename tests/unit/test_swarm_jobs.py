@@ -1,5 +1,6 @@
 """Commands carried into a Swarm in memory: what a task is given, how it ends, and what is left. A real one is in
-tests/stacks/test_swarm.py."""
+tests/stacks/test_swarm.py.
+"""
 
 import io
 import json

@@ -1,7 +1,8 @@
 """What doctor holds a Vault stack against, beside what the program really makes of it.
 
 The server is played: it has the roles and the policies that the stack declares, and says what a test wants. A real one
-is in tests/contract/test_doctor_vault.py."""
+is in tests/contract/test_doctor_vault.py.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,7 @@
 """`secretops audit` over what an audit device of Vault writes: whose read it was, of which path, whether they got it.
 
-The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads."""
+The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads.
+"""
 
 import gzip
 import json

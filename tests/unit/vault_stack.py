@@ -1,6 +1,7 @@
 """The Vault platform's program under mocks, and what a reviewer is shown of its policies.
 
-python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt"""
+python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
+"""
 
 import json
 import re

@@ -11,7 +11,8 @@
 
 A command that was killed or failed is told by its exit code. That no tick runs at all is told by `status`, or by the
 platform's own alarms, which nobody plays here. Ages are by the rotator's clock; by the true time they may be as much
-more as that clock has jumped."""
+more as that clock has jumped.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def _kind(text: str) -> str:
 @contextmanager
 def _chance(world: World) -> Iterator[None]:
     """Tokens and passwords follow from the seed, and from how far the year has come: what a try that changed nothing
-    has drawn is drawn again by the next one. What is due when rests on a version's id, too."""
+    has drawn is drawn again by the next one. What is due when rests on a version's id, too.
+    """
 
     def token_hex(size: int) -> str:
         return hashlib.sha256(world.drawing().encode()).hexdigest()[: 2 * size]

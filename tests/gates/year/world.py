@@ -3,7 +3,8 @@
 A tick is a function of what store, broker, agent and clock say. So one that changed nothing would change nothing at
 the next minute either, until something happens, a decision falls differently, a lease ends or a certificate begins or
 ends. Those minutes are computed, and the ticks between are left out. `every_minute` leaves none out, and
-test_simulated_year.py shows that both tell the same history."""
+test_simulated_year.py shows that both tell the same history.
+"""
 
 import heapq
 from collections.abc import Callable
@@ -129,7 +130,8 @@ class World:
     def _next(self) -> int:
         """The first minute at which a tick could do anything else than it just did, should nothing happen before.
 
-        A minute that is missed is found by test_simulated_year_is_the_same_when_idle_minutes_are_played."""
+        A minute that is missed is found by test_simulated_year_is_the_same_when_idle_minutes_are_played.
+        """
         minutes = [*self._until, self.minute + YEAR]
         for secret in self.manifest.secrets:
             facts = self.session(self.probe.store).facts(secret)

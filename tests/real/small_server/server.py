@@ -2,7 +2,8 @@
 
 It has the module-level names that the launcher replaces, the same bad manners at import (a log file in the working
 directory, `load_dotenv`), and tools with upstream's names. It does not prove that upstream imports with the packages
-installed here, that its many other tools work, or that its names are still these: the same tests on upstream do."""
+installed here, that its many other tools work, or that its names are still these: the same tests on upstream do.
+"""
 
 import argparse
 import json
