@@ -62,7 +62,7 @@ def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
     """
     with synced_environment() as synced:
         cli = None if pulumi_is_ready() else pulumi_cli.find_or_build()
-    # A synced environment may be a new one, for another Python, and without it.
+    # uv sync makes the environment again for another Python, and then Pulumi is not in it.
     missing = bool(cli) or (synced and not pulumi_is_ready())
     if missing:
         install_pulumi(cli or pulumi_cli.find_or_build())

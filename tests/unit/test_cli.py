@@ -130,7 +130,7 @@ def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes
 
 
 def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alone(stack: Stack) -> None:
-    """The current folder is a project with a default broker: a manifest that is named is the only one meant."""
+    """The current folder is a project: without --manifest the broker of its default place would be stopped."""
     stack.file.unlink()
     refused(run(stack, "broker", "stop"), 2, str(stack.file), "give the manifest")
 

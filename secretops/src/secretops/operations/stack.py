@@ -101,7 +101,8 @@ def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: P
         return UsageError(
             f"{name} is not deployed",
             rule="a stack has outputs from `pulumi up` to `pulumi destroy`, which leaves values that were not purged",
-            remedy=f"{_up(project, name)}; then, to remove what a destroyed stack left, secretops purge --destroy",
+            remedy=f"{_up(project, name)}, or --stack NAME for another; to remove what a destroyed stack left, "
+            "deploy it again, then secretops purge --destroy",
         )
     return UsageError(
         f"stack {name or '(the selected one)'}: {said}",
