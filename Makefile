@@ -58,7 +58,7 @@ ifneq ($(STACK),dev)
 endif
 
 up: answerable setup
-	@$(BIN)/python -m components.stack_file Pulumi.$(STACK).yaml
+	@$(BIN)/python -m components.stack_file --deploys Pulumi.$(STACK).yaml
 	@$(BIN)/pulumi stack select --create $(STACK)
 ifeq ($(STACK),dev)
 	@$(BIN)/pulumi up --yes --skip-preview --suppress-outputs --stack $(STACK)

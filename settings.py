@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -19,7 +20,7 @@ from components import catalogue, misfits
 from components.catalogue import Catalogue
 from components.contradictions import contradictions, doubts
 from components.naming import PROJECT
-from components.plain_values import encrypted_entry, says_secret, values_in
+from components.plain_values import encrypted_entry, says_secret, shown_key, values_in, values_of_others
 from components.problems import Problem, did_you_mean, place_of
 from components.section_models import KEYS, REQUIRED, SECTIONS, read
 from components.sections import (
@@ -72,7 +73,7 @@ class Settings:
             pulumi.get_stack(),
             {key.removeprefix(f"{PROJECT}:"): text for key, text in given.items() if key.startswith(f"{PROJECT}:")},
             encrypted=[key.removeprefix(f"{PROJECT}:") for key in given if pulumi.runtime.is_config_secret(key)],
-            others=[key for key in given if not key.startswith(f"{PROJECT}:")],
+            others={key: text for key, text in given.items() if not key.startswith(f"{PROJECT}:")},
         )
         return settings._with_doubts_told()
 
@@ -96,16 +97,17 @@ class Settings:
         entries: Mapping[str, str],
         *,
         encrypted: Collection[str] = (),
-        others: Collection[str] = (),
+        others: Mapping[str, str] = MappingProxyType({}),
         by: str | None = None,
     ) -> Settings:
         """Settings from the engine's form: section name -> text, JSON where it is more than a word.
 
-        `encrypted` names the sections with a `secure:` entry, `others` what the file says under the names of other
-        programs, with those: one of them may be this one's, misspelt. `by` is who says all that, if no file does.
-        Raises ConfigurationError.
+        `encrypted` names the sections with a `secure:` entry. `others` is what the file has for other programs, by
+        their names: a misspelt section of this one, or a provider's credentials. `by` names the program that gives the
+        settings, if it is no file. Raises ConfigurationError.
         """
-        found = [encrypted_entry(section) for section in encrypted]
+        found = [encrypted_entry(section) for section in encrypted if section not in others]
+        found += values_of_others(others, encrypted)
         found += [
             Problem(f"{name}: missing", "a stack file says where secrets live, where the server runs, and which broker",
                     _how_to_add(name, others))
@@ -179,7 +181,7 @@ def _misspelt(others: Iterable[str], *, told: Collection[str]) -> Iterator[Probl
         meant = did_you_mean(project, [PROJECT], otherwise="")
         if meant and section not in told:
             yield Problem(
-                f"{key}: of another project",
+                f"{shown_key(key)}: of another project",
                 f"a section of this one has {PROJECT}: before it",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
             )
@@ -213,9 +215,16 @@ def _environment_of(stack: str) -> Environment:
 
 
 class ConfigurationError(pulumi.RunError):
-    """Everything that is wrong with a stack file, or what says the same. A RunError: shown without a traceback."""
+    """All errors of a stack file, or of a program's settings. A RunError: printed without a traceback."""
 
     def __init__(self, where: str, found: list[Problem]) -> None:
         self.problems = found
         count = "1 error" if len(found) == 1 else f"{len(found)} errors"
-        super().__init__("\n  ".join([f"{where} has {count}; nothing was changed:", *map(str, found)]))
+        lines = [f"{where} has {count}; nothing was changed:", *map(str, found[:MOST_ERRORS])]
+        if len(found) > MOST_ERRORS:
+            lines.append(f"{len(found) - MOST_ERRORS} more errors are not printed: correct these first")
+        super().__init__("\n  ".join(lines))
+
+
+# Errors that are printed of one file.
+MOST_ERRORS = 20

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import growth, lambda_cost, launcher, make_up, page, previews, rotation
+from bench import growth, lambda_cost, launcher, make_up, page, previews, rotation, status
 from bench.asked import refusal
 from bench.measured import ROOT, Measured, PartMissingError, RunFailedError, machine
 
@@ -26,6 +26,7 @@ PARTS: Mapping[str, Callable[[Path, Callable[[str], None]], Measured]] = {
     "preview": previews.measure,
     "secrets": growth.measure,
     "make-up": make_up.measure,
+    "status": status.measure,
     "rotation": rotation.measure,
     "lambda": lambda_cost.measure,
     "launcher": launcher.measure,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 
-NAMES = ("preview", "secrets", "make-up", "rotation", "lambda", "launcher")
+NAMES = ("preview", "secrets", "make-up", "status", "rotation", "lambda", "launcher")
 
 
 def refusal(asked: Collection[str], known: Collection[str] = NAMES) -> str:

@@ -38,6 +38,18 @@ VARIABLES = (
 )
 """What the server reads (its server.py:236), in this order."""
 
+RUN = """
+import runpy, sys
+from pathlib import Path
+from mcp.server import fastmcp
+plain = fastmcp.FastMCP
+fastmcp.FastMCP = lambda *given, description, **named: plain(*given, **named)
+sys.argv = sys.argv[1:]
+sys.path[0] = str(Path(sys.argv[0]).parent)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""`python server.py` on the mcp that the launcher runs it on, which does not take `description`."""
+
 
 @dataclass
 class BareServer:
@@ -59,7 +71,7 @@ class BareServer:
         values = dotenv_values(self.stack.env)
         env = {name: text for name in VARIABLES if (text := values.get(name))}
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        command = [sys.executable, str(self.server / "server.py")]
+        command = [sys.executable, "-c", RUN, str(self.server / "server.py")]
         # Its folder is somebody's checkout: no bytecode beside its source.
         env |= kept | {"PYTHONDONTWRITEBYTECODE": "1"}
         async with stdio_session(command, env, self.folder, self.folder / "stderr") as session:

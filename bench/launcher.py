@@ -16,6 +16,7 @@ from bench.page import spread, table
 from secretops.errors import SecretopsError
 from secretops.launcher.checkout import UPSTREAM_COMMIT, find_server
 from tests.real.mosquitto import installed_mosquitto, start_mosquitto
+from tests.real.upstream import real_server
 
 LONGEST_SWAP = 100
 """Milliseconds, for the median."""
@@ -26,7 +27,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
     if not (installed := installed_mosquitto()):
         raise PartMissingError("mosquitto with its dynamic security plugin")
     try:
-        server = find_server().folder
+        server = real_server() or find_server().folder
     except SecretopsError as error:
         raise PartMissingError(str(error)) from error
     for part in ("broker", "launcher", "bare"):

@@ -28,9 +28,7 @@ class Took:
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
     """The first one fills an environment from uv's cache; Pulumi is built already."""
-    kind = "    kind: embedded\n"
-    text = (ROOT / "Pulumi.dev.yaml").read_text().replace(kind, f"{kind}    port: {free_port()}\n")
-    clone = new_clone(folder / "clone", {"Pulumi.dev.yaml": text})
+    clone = dev_clone(folder)
     say("the first make up")
     try:
         first = _timed(clone)
@@ -46,6 +44,13 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
         ("again", *(spread([getattr(one, name) for one in again], "s", 1) for name in ("wall", "processor"))),
     ]
     return Measured(table(rows), broken_promises([one.wall for one in again]))
+
+
+def dev_clone(folder: Path) -> Clone:
+    """Return a fresh clone whose dev stack has a port of its own for its broker."""
+    kind = "    kind: embedded\n"
+    text = (ROOT / "Pulumi.dev.yaml").read_text().replace(kind, f"{kind}    port: {free_port()}\n")
+    return new_clone(folder / "clone", {"Pulumi.dev.yaml": text})
 
 
 def broken_promises(walls: list[float]) -> list[str]:

@@ -210,9 +210,6 @@ _VARIABLES = {
     SecretKind.X509: {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
 }
 
-OWN_PREFIX = "SECRETOPS_"
-"""Variables that secretops keeps for itself."""
-
 
 def variables_of(secret: Secret) -> dict[str, str]:
     """field -> the variable that the server reads (the guide, Environment-Specific Configuration)."""

@@ -1,131 +1,215 @@
-"""What a setting's text or number has to be: a validator each, which knows the rule and the remedy."""
+"""Validators for the types of settings: what a text or a number has to be, with the rule and the remedy."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from components.problems import shown
+from components.plain_values import looks_random
 
 
-def matching(
-    pattern: str, rule: str, remedy: str, *, meant: Callable[[str], str | None] = lambda _: None
+def refused(rule: str, remedy: str, *, shown: str | None = None) -> PydanticCustomError:
+    """Return the error of a validator. `shown` is printed for the entry, which is never printed itself."""
+    context = {"rule": rule, "remedy": remedy} | ({"shown": shown} if shown else {})
+    return PydanticCustomError("refused", "{rule}", context)
+
+
+def no_value(text: str) -> str:
+    """Return `text`. Raises for letters and digits without a word, as a password generator makes them."""
+    if looks_random(text):
+        raise refused(
+            "no value is configuration: Pulumi would keep it in its state",
+            "name it by a word if it is none; else take it out, change it if it was ever committed, and give the new "
+            "one to: secretops put NAME",
+            shown="what looks like a secret's value (not shown)",
+        )
+    return text
+
+
+def parsed(
+    parse: Callable[[str], str],
+    rule: str,
+    remedy: str,
+    *,
+    meant: Callable[[str], str | None] = lambda _: None,
+    is_id: bool = False,
 ) -> AfterValidator:
-    """For a setting's type: text that `pattern` describes to a machine, and `rule` to a person.
+    """Return a validator for text that `parse` takes: the setting is what it returns. It raises ValueError.
 
-    `meant` is the remedy for a text that is wrong in a way that many get it wrong.
+    `meant` is the remedy for a frequent mistake. `is_id`: the text is made by a machine, and looks random.
     """
 
     def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": meant(text) or remedy})
-        return text
+        try:
+            found = parse(text)
+        except ValueError:
+            raise refused(rule, meant(text) or remedy) from None
+        return found if is_id else no_value(found)
 
     return AfterValidator(check)
 
 
+def satisfying(
+    good: Callable[[str], object],
+    rule: str,
+    remedy: str,
+    *,
+    meant: Callable[[str], str | None] = lambda _: None,
+    is_id: bool = False,
+) -> AfterValidator:
+    """Return a validator for text that `good` is true of."""
+
+    def parse(text: str) -> str:
+        if not good(text):
+            raise ValueError
+        return text
+
+    return parsed(parse, rule, remedy, meant=meant, is_id=is_id)
+
+
+def matching(
+    pattern: str,
+    rule: str,
+    remedy: str,
+    *,
+    meant: Callable[[str], str | None] = lambda _: None,
+    is_id: bool = False,
+) -> AfterValidator:
+    r"""Return a validator for text that all of `pattern` matches. \d and \w are ASCII's."""
+    return satisfying(lambda text: re.fullmatch(pattern, text, re.ASCII), rule, remedy, meant=meant, is_id=is_id)
+
+
+def is_one_line(text: str) -> bool:
+    """Return whether all of `text` shows, and no space is around it."""
+    return bool(text) and text.isprintable() and text == text.strip()
+
+
+def parse_guid(text: str) -> str:
+    """Return a GUID in lower case. Raises ValueError for anything but its five groups of digits."""
+    if (found := str(uuid.UUID(text))) != text.lower():
+        raise ValueError
+    return found
+
+
 def no_number(rule: str, remedy: str) -> BeforeValidator:
-    """For a setting's type: digits that are text. What YAML made of them without quotes is not what the file says."""
+    """Return a validator for digits that are text. YAML makes a number of them without quotes."""
 
     def check(entry: Any) -> Any:
         if isinstance(entry, int | float) and not isinstance(entry, bool):
-            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy, "shown": "a number"})
+            raise refused(rule, remedy, shown="a number")
         return entry
 
     return BeforeValidator(check)
 
 
 def between(low: int, high: int, unit: str) -> AfterValidator:
-    """For a setting's type: a number of `unit` from `low` to `high`, both included."""
+    """Return a validator for a number of `unit` from `low` to `high`, both included."""
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            rule = f"from {low} to {high} {unit}".rstrip()
-            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": "name a number in that range"})
+            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range")
         return number
 
     return AfterValidator(check)
 
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
-    """For a setting's type: one of `numbers`, of `unit`, which rise. The remedy never names less than was asked."""
+    """Return a validator for one of `numbers` of `unit`, in rising order. The remedy is the next larger one."""
 
     def check(number: int) -> int:
         if number not in numbers:
-            rule = f"one of {', '.join(map(str, numbers))} {unit}"
             remedy = f"write {next((known for known in numbers if known > number), numbers[-1])}"
-            raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy})
+            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy)
         return number
 
     return AfterValidator(check)
 
 
-def network(text: str) -> str:
-    """For a setting's type: a network in CIDR notation, its host bits zero."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _parse_network(text: str) -> Network:
+    """Return the network of ADDRESS/PREFIX, no host bit set. Raises ValueError: ipaddress takes a netmask and a zone,
+    too."""
+    found = ipaddress.ip_network(text)
+    if text.partition("/")[2] != str(found.prefixlen) or "%" in text:
+        raise ValueError
+    if isinstance(found, ipaddress.IPv6Network) and found.network_address.ipv4_mapped:
+        raise ValueError
+    return found
+
+
+def parse_network(text: str) -> str:
+    """Return a network in CIDR notation. Raises ValueError."""
+    return str(_parse_network(text))
+
+
+def network_meant(text: str) -> str | None:
+    """Return the remedy for an address, a netmask, or host bits that are set."""
     try:
-        ipaddress.ip_network(text)
+        return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
     except ValueError:
-        rule = "a network in CIDR notation, its host bits zero"
-        raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": "write it like 10.20.0.0/16"}) from None
-    return text
+        return None
 
 
-_LARGEST_OF_CLIENTS = 8
-"""Prefix: whoever has so many addresses owns all of them."""
+# Prefixes of the largest network that clients may have: an IPv4 /8 has an owner. Below an IPv6 /16 are all addresses
+# of a provider; unique local ones (RFC 4193) are an organization's own.
+_LARGEST_IPV4, _LARGEST_IPV6 = 8, 16
+_UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
-def network_of_clients(text: str) -> str:
-    """For a setting's type: a network as above, which is not everybody's. Two halves of all addresses are all."""
-    rule = "a network in CIDR notation, its host bits zero, and not everybody's: from /8 on"
-    try:
-        everybody = ipaddress.ip_network(text).prefixlen < _LARGEST_OF_CLIENTS
-    except ValueError:
-        everybody = True
+def parse_network_of_clients(text: str) -> str:
+    """Return a network in CIDR notation that is not everybody's. Raises ValueError."""
+    found = _parse_network(text)
+    if isinstance(found, ipaddress.IPv4Network):
+        everybody = found.prefixlen < _LARGEST_IPV4
+    else:
+        everybody = found.prefixlen < _LARGEST_IPV6 and not found.subnet_of(_UNIQUE_LOCAL)
     if everybody:
-        raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": "write it like 10.20.0.0/16"})
-    return text
+        raise ValueError
+    return str(found)
 
 
-_PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
-"""RFC 1918."""
+# RFC 1918.
+_PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
-_LARGEST, _SMALLEST, _ONE = 8, 30, 32
-"""Prefixes: of the networks that Azure's firewalls take, and of an address (Azure Storage, IP network rules)."""
+# Prefixes of the networks that Azure's firewalls take, and of an address (Azure Storage, IP network rules).
+_LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 
 
 def public_addresses(text: str) -> str:
-    """For a setting's type: an IPv4 address of the internet, or a network of them, its host bits zero."""
+    """Return a public IPv4 address, or a network of them without host bits."""
     rule, remedy = (
         "a public IPv4 address, or a network of them from /8 to /30",
         "write it like 203.0.113.7 or 203.0.113.0/28",
     )
     try:
-        given = ipaddress.IPv4Network(text)
+        found = ipaddress.IPv4Network(text)
     except ValueError:
-        raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy}) from None
-    if any(given.subnet_of(one) for one in _PRIVATE):
+        raise refused(rule, remedy) from None
+    if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
             "an address of the internet, and this one is a private network's",
             "name a subnet, or a private endpoint",
         )
-    elif _LARGEST <= given.prefixlen <= _SMALLEST or (given.prefixlen == _ONE and "/" not in text):
+    elif text == (str(found.network_address) if found.prefixlen == _ADDRESS else str(found)) and (
+        _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS
+    ):
         return text
-    raise PydanticCustomError("told", "{rule}", {"rule": rule, "remedy": remedy})
+    raise refused(rule, remedy)
 
 
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    """For a setting's type: a list that names nothing twice."""
-    twice = next((entry for at, entry in enumerate(entries) if entry in entries[:at]), None)
-    if twice is not None:
-        context = {
-            "rule": "each entry once",
-            "remedy": "take out what is there twice",
-            "shown": f"{shown(twice)} twice",
-        }
-        raise PydanticCustomError("told", "{rule}", context)
+    """Return a list that names nothing twice."""
+    first: dict[Any, int] = {}
+    for at, entry in enumerate(entries):
+        if entry in first:
+            raise refused("each entry once", f"take entry {at} out", shown=f"{first[entry]} and {at} are the same")
+        first[entry] = at
     return entries

@@ -23,6 +23,7 @@ from components.sections import (
 )
 from components.swarm.sections import SwarmServer, SwarmStore
 from components.vault.sections import VaultStore
+from secretops.forms import is_reserved_variable
 from secretops.manifest import HTTP_TOKEN, Reader
 
 _FOR_STORES: Mapping[str, tuple[str, ...]] = {
@@ -48,19 +49,12 @@ def contradictions(
             "the embedded broker is for development: no TLS, one machine",
             remedy if said else f"{remedy}; or write environment: development",
         )
-    if isinstance(broker, OutsideBroker):
-        if not broker.tls and environment is not Environment.DEVELOPMENT:
-            yield Problem(
-                f"broker.tls: false in {where}",
-                "secrets are only sent over TLS (Secret Management Guide, Transmission)",
-                "take it out; a private CA goes into broker.ca_file",
-            )
-        if not broker.tls and (broker.client_certificate or broker.ca_file):
-            yield Problem(
-                "broker.tls: false with ca_file or client_certificate",
-                "certificates mean nothing without TLS",
-                "take out tls: false, or the certificates",
-            )
+    if isinstance(broker, OutsideBroker) and not broker.tls:
+        yield Problem(
+            "broker.tls: false",
+            "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
+            "take it out; a private CA goes into broker.ca_file",
+        )
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",
@@ -140,8 +134,8 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
         variable = variable_of(name, field)
         other = next((carried[each] for each in (variable, f"{variable}_FILE") if each in carried), None)
-        if variable.startswith(catalogue.OWN_PREFIX):
-            other = "secretops itself"
+        if any(map(is_reserved_variable, (variable, f"{variable}_FILE"))):
+            other = "the system, an SDK or secretops itself"
         carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
         if other and name not in catalogue.GUIDE:
             yield Problem(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 
 from components.broker import ca_bundle
 from components.problems import Problem
 from components.sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBroker, Rotation
+from secretops.forms import is_loopback
 from secretops.manifest import HTTP_TOKEN, Reader
 
 _WHAT_RUNS: Mapping[str, str] = {
@@ -19,9 +19,9 @@ _WHAT_RUNS: Mapping[str, str] = {
     "store azure": "container",
 }
 
-FETCHED = 240
-"""Seconds until a launcher has a new value that it fetches: it looks each minute, while looks fail every two minutes
-(secretops.launcher.polled), give or take a tenth; the rest is for changing over."""
+# Seconds until a launcher has a new value that it fetches, if the hint at it is lost: it polls every 5 minutes, and 2
+# minutes after a poll that failed (secretops.launcher.polled), give or take a tenth; the rest is for changing over.
+FETCHED = 500
 
 
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Iterator[Problem]:
@@ -33,11 +33,11 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Ite
             f"it listens on one machine's loopback, which no {what} reaches",
             "name your broker: kind coreflux or mosquitto, and its host",
         )
-    if isinstance(broker, OutsideBroker) and where == "server swarm" and _is_loopback(broker.host):
+    if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
-            f"it is a {_WHAT_RUNS[where]}'s own loopback, where no broker listens",
-            "name it as its clients on the Swarm's network do",
+            f"it is the {_WHAT_RUNS[where]}'s own loopback, where no broker listens",
+            "name it as its clients on the same network do",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
         rule = f"a PEM file of CA certificates: it is read here, and {becomes}"
@@ -48,15 +48,6 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Ite
             yield Problem(f"broker.ca_file: {broker.ca_file}: {error.strerror}", rule, remedy)
         except ValueError:
             yield Problem(f"broker.ca_file: {broker.ca_file}: no certificate in it", rule, remedy)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:
@@ -80,7 +71,7 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {FETCHED}: the launcher looks for a new value each minute, a look may fail, and it changes over",
+            f"at least {FETCHED}: the launcher polls every 5 minutes, a poll may fail, and it changes over",
             "lengthen it, or take it out for its default",
         )
 

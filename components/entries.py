@@ -1,16 +1,26 @@
-"""What the entries of a stack file's sections may be: each a type, with the rule and the remedy a person is told.
-
-Those that one platform alone knows lie in its folder.
-"""
+"""Types of a stack file's entries, each with its rule and its remedy. Those of one platform are in its folder."""
 
 from __future__ import annotations
 
+import posixpath
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from components.constraints import between, distinct, matching, network, network_of_clients
-from components.naming import NAME
+from components.constraints import (
+    between,
+    distinct,
+    is_one_line,
+    matching,
+    network_meant,
+    parse_guid,
+    parse_network,
+    parse_network_of_clients,
+    parsed,
+    satisfying,
+)
+from secretops.forms import NAME, is_pinned_image, is_topic_filter, parse_host, parse_https_url
 
 Name = Annotated[
     str,
@@ -18,73 +28,157 @@ Name = Annotated[
 ]
 Port = Annotated[int, between(1, 65535, "")]
 Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
-HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+
+
+def _host_meant(text: str) -> str | None:
+    """Return the remedy for a domain with letters that are not ASCII, and for IPv6 in brackets."""
+    try:
+        name = parse_host(text[1:-1] if text.startswith("[") else text.encode("idna").decode())
+    except ValueError:  # UnicodeError is one
+        return None
+    return f"write {name}" if "." in name or ":" in name else None
+
+
 Host = Annotated[
     str,
-    matching(
-        HOST,
-        "a host's name or IPv4 address alone: no scheme, port, path or space",
+    parsed(
+        parse_host,
+        "a host's name (RFC 1123) or IP address alone: no scheme, port, path or space",
         "write it like mqtt.example.com; the port goes into broker.port",
+        meant=_host_meant,
     ),
 ]
 HostName = Annotated[
     str,
-    matching(
-        HOST,
-        "a host's name or IPv4 address alone, as clients write it: no scheme, port or path",
+    parsed(
+        parse_host,
+        "a host's name (RFC 1123) or IP address alone, as clients write it: no scheme, port or path",
         "write it like mcp.example.com",
+        meant=_host_meant,
     ),
 ]
-Network = Annotated[str, AfterValidator(network)]
+Network = Annotated[
+    str,
+    parsed(
+        parse_network,
+        "a network in CIDR notation, its host bits zero",
+        "write it like 10.20.0.0/16",
+        meant=network_meant,
+    ),
+]
 Networks = Annotated[tuple[Network, ...], Field(min_length=1), AfterValidator(distinct)]
-ClientNetworks = Annotated[tuple[Annotated[str, AfterValidator(network_of_clients)], ...], AfterValidator(distinct)]
+ClientNetwork = Annotated[
+    str,
+    parsed(
+        parse_network_of_clients,
+        "a network in CIDR notation, its host bits zero, and not everybody's: from /8 on, of IPv6 from /16 on",
+        "write it like 10.20.0.0/16",
+    ),
+]
+ClientNetworks = Annotated[tuple[ClientNetwork, ...], AfterValidator(distinct)]
 NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
 EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+def is_own_folder(text: str) -> bool:
+    """Return whether `text` names a folder that can be a store's alone: not the project, nor the system's or git's."""
+    parts = [part for part in posixpath.normpath(text).split("/") if part not in ("", ".")]
+    if not is_one_line(text) or text.startswith("~") or not set(parts) - {".."}:
+        return False
+    if text.startswith("/") and (len(parts) == 1 or parts[0] in ("proc", "sys")):
+        return False
+    return ".git" not in map(str.casefold, parts)
+
+
 Folder = Annotated[
     str,
-    matching(
-        r"[^~\x00-\x1f\x7f][^\x00-\x1f\x7f]*",
-        "a path on one line; ~ is not expanded",
+    satisfying(
+        is_own_folder,
+        "a folder of its own, not the project, git's, or a first one below /; a path on one line, ~ is not expanded",
         "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
     ),
 ]
 Image = Annotated[
     str,
-    matching(
-        r"(?=.*:[\w.-]+$)(?!.*:latest(@|$))([\w.-]+(:\d+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*"
-        r"(:\w[\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+    satisfying(
+        is_pinned_image,
         "an image by its tag or digest; latest is another one each day",
         "write it like registry.example.com/coreflux-mcp-secrets:0.1.0",
     ),
 ]
+
+
+def _parse_caller(text: str) -> str:
+    arn = re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+", text, re.ASCII)
+    return text if arn else parse_guid(text)
+
+
 Caller = Annotated[
     str,
-    matching(
-        r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    parsed(
+        _parse_caller,
         "the ARN of a role or a user of AWS, no wildcard, or the object id of a user of Azure",
-        "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user show tells an object id",
+        "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user shows an object id",
+        is_id=True,
     ),
 ]
-Email = Annotated[str, matching(r"[^\s@]+@[^\s@]+\.[^\s@]+", "an e-mail address", "write it like ops@example.com")]
+
+
+def is_email(text: str) -> bool:
+    """Return whether `text` is an address of one mailbox, in ASCII: SNS and Azure Monitor take no other."""
+    from email.errors import MessageError
+    from email.headerregistry import Address
+
+    try:
+        found = Address(addr_spec=text)
+        host = parse_host(found.domain)
+    except (MessageError, ValueError, IndexError):
+        return False
+    return text.isascii() and text == f"{found.username}@{host}" and "." in host and not host[-1].isdigit()
+
+
+Email = Annotated[str, satisfying(is_email, "an e-mail address", "write it like ops@example.com")]
 AgentId = Annotated[
     str,
-    matching(
-        r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
+    parsed(
+        parse_guid,
         "the UUID of a DigitalOcean agent",
         "its page in the control panel shows it, and doctl genai agent list",
+        is_id=True,
     ),
-    AfterValidator(str.lower),
 ]
 AgentUrl = Annotated[
     str,
-    matching(
-        rf"https://{HOST}(:\d{{1,5}})?/?",
+    parsed(
+        parse_https_url,
         "the agent's endpoint: https, a host, and no path",
         "write it like https://example.agents.do-ai.run, as the control panel shows it",
     ),
 ]
+
+
+def parse_absolute_path(text: str) -> str:
+    """Return an absolute path without `..` and doubled slashes. Raises ValueError."""
+    path = f"/{posixpath.normpath(text).lstrip('/')}"
+    if not is_one_line(text) or not text.startswith("/") or path == "/":
+        raise ValueError
+    return path
+
+
 AbsolutePath = Annotated[
-    str, matching(r"/[^\x00-\x1f\x7f]*", "an absolute path on this machine", "write the whole path, from / on")
+    str,
+    parsed(
+        parse_absolute_path,
+        "an absolute path on this machine",
+        "write the whole path, from / on",
+    ),
 ]
-Topic = Annotated[str, matching(r"[^\x00]+", "a topic filter, for example plant/#", "write one, or take the entry out")]
+Topic = Annotated[
+    str,
+    satisfying(
+        is_topic_filter,
+        "a topic filter of MQTT, for example plant/#: # alone and last, + alone between slashes, on one line",
+        "correct it, or take the entry out",
+    ),
+]
 LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

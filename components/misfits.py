@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from components.matrix import ServerKind, StoreKind
-from components.plain_values import secret_meant
+from components.plain_values import secret_meant, shown_key
 from components.problems import Problem, did_you_mean, shown
 
 A_SECTION = "a section: keys, each with its entry"
@@ -26,7 +26,8 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
     for detail in details:
         place = detail["loc"]
         kind = str(place[0]) if place and place[0] in keys else ""
-        where = ".".join([section, *(str(part) for part in place[1 if kind else 0 :] if part != "[key]")])
+        parts = (shown_key(str(part)) for part in place[1 if kind else 0 :] if part != "[key]")
+        where = ".".join([shown_key(section), *parts])
         follows = detail["type"] == "too_short" and any(
             other["loc"][: len(place)] == place and other is not detail for other in details
         )
@@ -115,10 +116,11 @@ def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
     key = where.rpartition(".")[2]
     what = "its name" if detail["loc"][-1:] == ("[key]",) else shown(entry)
     match detail["type"]:
-        case "told":
+        case "refused":
             rule, remedy, what = context["rule"], context["remedy"], context.get("shown", what)
         case "literal_error" | "enum":
             known = re.findall(r"'([^']+)'", context["expected"])
+            what = shown(entry, known)
             rule, remedy = f"one of {', '.join(known)}", did_you_mean(str(entry), known, otherwise="write one of them")
             if str(entry) in known:  # a number where text belongs
                 remedy = f'write it in quotes: "{entry}"'
@@ -156,7 +158,7 @@ def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
     for axis, kinds in axes.items() if isinstance(kind, str) and section in axes else ():
         if kind in set(kinds) and kind not in set(axes[section]):
             return Problem(f"{where}: {kind} is a {axis}, not a {section}", rule, "name one of them")
-    return Problem(f"{where}: {shown(kind)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
+    return Problem(f"{where}: {shown(kind, known)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
 
 
 def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
@@ -166,4 +168,4 @@ def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -
         (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""
     )
     remedy = f"put {key} below {above}:" if above else did_you_mean(name, known)
-    return Problem(f"{name}: unknown section", f"one of {', '.join(known)}", remedy)
+    return Problem(f"{shown_key(name)}: unknown section", f"one of {', '.join(known)}", remedy)

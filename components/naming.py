@@ -8,9 +8,6 @@ from secretops.manifest import HTTP_TOKEN
 
 PROJECT = "coreflux-mcp-secrets"
 
-NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
-"""What names a stack file may give: good as they are in every store, variable and path."""
-
 BROKER_USER_LIMIT = 64
 """Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
 

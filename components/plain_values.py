@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from components.problems import Problem
 
-_SAYS_SECRET = re.compile(
-    r"passw|pass(phrase)?s?$|pwd|secret|token|credential|connection[_-]?string"
-    r"|(api|private|client|access|agent|shared)[_-]?keys?$",
-    re.IGNORECASE,
+_KEYS = (
+    r"(passw(or)?ds?|pass(phrase)?s?|pwd|secrets?|tokens?|credentials?|auths?|dockerconfigjson|connection[_-]?string"
+    r"|(api|private|client|access|secret|agent|shared|account)[_-]?keys?([_-]data)?)"
 )
-"""A key whose entry is a value, whatever the entry looks like."""
 
+# A key with a value, whatever the entry looks like.
+_SAYS_SECRET = re.compile(rf"passw|pwd|secret|token|credential|{_KEYS}$", re.IGNORECASE)
+
+# A key of another program's configuration: aws:secretKey, but not aws:skipCredentialsValidation.
+_ENDS_AS_SECRET = re.compile(rf"{_KEYS}$", re.IGNORECASE)
+
+# Text that is a value, at any place.
 _IS_SECRET = re.compile(
     r"-----BEGIN "  # PEM
-    r"|(?<!\S)(?>\S*?[a-z0-9+.-]://)\S*@"  # somebody's name and password before a host; of a long text looked for once
-    r"|\b(do[opr]_v1_|gh[pousr]_|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,4096}\.)",  # tokens by their makers' prefixes
+    r"|\b(do[opr]_v1_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,4096}\.)"  # tokens
+    rf"|(?<![\w-]){_KEYS}(\s*=|[\"']\s*:|:\s)\s*[^\s&;,]",  # password=..., "auth": "...", token: ...
     re.IGNORECASE,
 )
-"""Text that is a value, wherever it stands."""
 
+# A URL, up to the name and the password before its host; of a long text each URL is searched once.
+_IS_URL_WITH_LOGIN = re.compile(r"(?<!\S)(?>\S*?[a-z0-9+.-]://)\S*@", re.IGNORECASE)
+_IS_URL_OF_LOGIN = re.compile(r"[a-z0-9+.-]://([^\s/?#]*@|[^\s/?#@:]*:(?!\d{1,5}([/?#\s]|$)))", re.IGNORECASE)
+
+# A name and a password before a host; an image and its digest are not.
 _IS_LOGIN = re.compile(r"^[^\s/:@]+:\S+@(?!sha256:)")
-"""Somebody's name and password before a host; an image and its digest are not."""
 
-_USERS = "store.operators."
-"""Below it a user of the cluster is called oidc:alice@example.com, which reads like a login."""
+# Places of names with a colon and an @: users of a cluster (oidc:alice@example.com, ISSUER#alice@example.com),
+# contexts, topics, subjects of tokens. Of a URL there only the part before the path can be a login.
+_NAMES_WITH_AT = re.compile(r"^(store\.(operators\.|jwt\.(server|rotator)$)|server\.context$|broker\.topics\.)")
 
 _SECRET_OF = (
     (re.compile(r"admin", re.IGNORECASE), "broker-admin"),
@@ -46,8 +55,19 @@ _OPENS_VAULT = (
 """Where what opens a Vault goes. None of it is a secret of the stack: `secretops put` would hand it to a server."""
 
 
+# Keys that say secret, and whose entries are names.
 _NAMES = frozenset({"pull_secrets"})
-"""Keys that say secret, and whose entries are names."""
+
+
+# Characters of a key that an error prints.
+_LONGEST_KEY = 60
+
+
+def shown_key(key: str) -> str:
+    """Return a key as an error prints it: not at all if it looks like a value."""
+    if _IS_SECRET.search(key) or _IS_URL_WITH_LOGIN.search(key) or _IS_LOGIN.search(key) or looks_random(key):
+        return "(not shown)"
+    return key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}..."
 
 
 def secret_meant(text: str) -> str | None:
@@ -68,18 +88,61 @@ def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = No
     if isinstance(entry, Mapping):
         kind = kind or entry.get("kind")
         for name, inner in entry.items():
-            yield from values_in(f"{where}.{name}", inner, secret=says_secret(name), kind=kind)
+            yield from values_in(f"{where}.{shown_key(name)}", inner, secret=says_secret(name), kind=kind)
     elif isinstance(entry, list):
         for at, inner in enumerate(entry):
             yield from values_in(f"{where}.{at}", inner, secret=secret, kind=kind)
     elif entry not in (None, "") and (
         (secret and not _measures(where, entry)) or (isinstance(entry, str) and _looks_secret(where, entry))
     ):
-        yield _value(where, "what looks like a secret's value (not shown)", pem="-----BEGIN " in str(entry), kind=kind)
+        yield _value(where, _NOT_SHOWN, pem="-----BEGIN " in str(entry), kind=kind)
 
 
 def _looks_secret(where: str, text: str) -> bool:
-    return bool(_IS_SECRET.search(text) or (_IS_LOGIN.search(text) and not where.startswith(_USERS)))
+    if _NAMES_WITH_AT.search(where):
+        return bool(_IS_SECRET.search(text) or _IS_URL_OF_LOGIN.search(text))
+    return bool(_IS_SECRET.search(text) or _IS_URL_WITH_LOGIN.search(text) or _IS_LOGIN.search(text))
+
+
+# Characters from which on a text, and a part of it between separators, is taken for a generated value.
+_SHORTEST, _SHORTEST_PART = 20, 12
+
+_SEPARATORS = re.compile(r"[-._:/\s]+")
+_WORD = re.compile(r"[a-z]{3,16}|[A-Z]{3,16}|[A-Z][a-z]{2,15}")
+
+# The last character of each run of one kind: capitals, lower-case letters (with a capital before them), digits. A name
+# such as PlantBroker2 has one in four characters or fewer, a generated value one in two or three.
+_CHANGE = re.compile(r"[a-z](?![a-z])|[0-9](?![0-9])|[A-Z](?![A-Za-z])|[^A-Za-z0-9]")
+
+# An id that is no value by its form.
+_GUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+
+
+def looks_random(text: str) -> bool:
+    """Return whether a text of 20 characters or more has hardly a word, and mixes letters and digits all over."""
+    parts = _SEPARATORS.split(_GUID.sub("guid", text))
+    size = sum(map(len, parts))
+    words = sum(len(part) for part in parts if _WORD.fullmatch(part))
+    if len(text) < _SHORTEST or max(map(len, parts)) < _SHORTEST_PART or 8 * words >= size:
+        return False
+    changes = sum(len(_CHANGE.findall(part)) - 1 for part in parts if part)
+    return 6 * changes >= size
+
+
+def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> Iterator[Problem]:
+    """Yield a problem for each key of another program, such as aws:secretKey, whose text is a value.
+
+    `entries` is key -> text, `encrypted` the keys with a `secure:` entry.
+    """
+    for key, text in entries.items():
+        secret = bool(_ENDS_AS_SECRET.search(key)) and text not in ("", "true", "false")
+        if secret or key in encrypted or _looks_secret(key, text):
+            yield Problem(
+                f"{shown_key(key)}: {_NOT_SHOWN}",
+                _NO_VALUE,
+                "take it out, change it if it was ever committed, and give the provider its login by its own "
+                "environment variables or files",
+            )
 
 
 _MEASURE = re.compile(r"_(days|hours|minutes|seconds)$")
@@ -95,6 +158,10 @@ def encrypted_entry(section: str) -> Problem:
     return _value(section, "a secure: entry")
 
 
+_NO_VALUE = "no value is configuration, encrypted or not: Pulumi would keep it in its state"
+_NOT_SHOWN = "what looks like a secret's value (not shown)"
+
+
 def _value(where: str, found: str, *, pem: bool = False, kind: object = None) -> Problem:
     goes = next((way for pattern, way in _OPENS_VAULT if kind == "vault" and pattern.search(where)), None)
     if goes and pem:
@@ -107,7 +174,7 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
             name = secret_meant(hints) or "NAME"
     return Problem(
         f"{where}: {found}",
-        "no value is configuration, encrypted or not: Pulumi would keep it in its state",
+        _NO_VALUE,
         "take it out, change it if it was ever committed, and "
         + (goes or f"give the new one to: secretops put {name}"),
     )

@@ -47,10 +47,14 @@ def place_of(problem: Problem) -> str:
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "take it out") -> str:
     """The nearest word there is, as a remedy."""
-    folded = {candidate.casefold(): candidate for candidate in known}
+    folded = {candidate.casefold(): candidate for candidate in known if len(word) <= _LONGEST_WORD}
     near = [name for name in folded if word and name.startswith(word.casefold())]
     near += difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
     return f"did you mean {folded[near[0]]}?{_foreign(word)}" if near else otherwise
+
+
+# Characters of a word that is compared with those there are.
+_LONGEST_WORD = 60
 
 
 def _foreign(text: str) -> str:
@@ -59,19 +63,17 @@ def _foreign(text: str) -> str:
     return f" (it has U+{', U+'.join(f'{ord(letter):04X}' for letter in [*found][:3])})" if found else ""
 
 
-def shown(entry: Any) -> str:
-    """An entry as a message repeats it."""
-    match entry:
-        case None:
-            return "nothing"
-        case Mapping():
-            return "a section"
-        case list() | tuple():
-            return "a list"
-    text = json.dumps(entry, ensure_ascii=False)
-    half = (_WIDEST - 5) // 2
-    return (text if len(text) <= _WIDEST else f"{text[:half]} ... {text[-half:]}") + _foreign(text)
+def shown(entry: Any, known: Iterable[str] = ()) -> str:
+    """Return an entry as an error prints it. Of text only what is nearly a `known` word: all else may be a value."""
+    if entry is None or entry == "":
+        return "nothing" if entry is None else "an empty text"
+    if isinstance(entry, Mapping | list | tuple):
+        return "a section" if isinstance(entry, Mapping) else "a list"
+    if isinstance(entry, str):
+        near = did_you_mean(entry, known, otherwise="")
+        return json.dumps(entry, ensure_ascii=False) if near else "text (not shown)"
+    return json.dumps(entry) if abs(entry) < _LARGEST else "a number (not shown)"
 
 
-_WIDEST = 120
-"""Characters of an entry that a message repeats; an ARN has about 90. A longer one is cut in its middle."""
+# The smallest number that is not printed: the settings' own are smaller, and a password of digits is not.
+_LARGEST = 10_000_000

@@ -18,6 +18,8 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
     below = pulumi.ResourceOptions(parent=parent)
     identity = open_identity("identity", settings, opts=below)
     store = open_store("secrets", settings, identity=identity, opts=below)
+    # Ephemeral: else the CLI prints it again among its diagnostics.
+    pulumi.log.info("its limitations: pulumi stack output gaps", store, ephemeral=True)
     references = store.publish(reader=identity.principal)
     schedule = store.rotate()
     trail = store.record_access()

@@ -31,7 +31,7 @@ class Environment(StrEnum):
 
 
 class EmbeddedBroker(Section):
-    """`secretops broker`: on this machine, for development. amqtt speaks MQTT 3.1.1 only."""
+    """`secretops broker`: on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: Port = 1883
@@ -51,8 +51,8 @@ class OutsideBroker(Section):
 
     @property
     def listening_port(self) -> int:
-        """MQTT's registered ports: 8883 with TLS, 1883 without (IANA)."""
-        return self.port or (8883 if self.tls else 1883)
+        """Return the port, by default the one that IANA has for MQTT with TLS."""
+        return self.port or 8883
 
 
 class Rotation(Section):

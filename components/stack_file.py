@@ -11,6 +11,7 @@ there, which may be a value.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -34,8 +35,10 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if key.tag == "tag:yaml.org,2002:null" or key.value in seen:
-                    raise yaml.MarkedYAMLError(problem_mark=key.start_mark)
+                if key.tag == "tag:yaml.org,2002:null":
+                    raise yaml.MarkedYAMLError(problem="found a key that is nothing", problem_mark=key.start_mark)
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem="found a key for the second time", problem_mark=key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
@@ -68,37 +71,63 @@ class StackFileError(Exception):
 
 @dataclass(frozen=True)
 class StackFile:
-    """`Pulumi.<stack>.yaml`: its stack, section -> text, the sections with a `secure:` entry, other programs' keys."""
+    """`Pulumi.<stack>.yaml`: its stack, section -> text, the keys with a `secure:` entry, and what is for other
+    programs, key -> text."""
 
     stack: str
     entries: dict[str, str]
     encrypted: list[str]
-    others: list[str]
+    others: dict[str, str]
 
     @classmethod
     def read(cls, path: Path) -> StackFile:
-        """Raises StackFileError. It says where, and repeats nothing of the file: what is no YAML may be a value."""
+        """Read it. Raises StackFileError, which has none of the file's text: what is no YAML may be a value."""
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
             raise StackFileError(f"{path.name}: no stack file's name", "a stack file is called Pulumi.<stack>.yaml")
+        text = ""
         try:
-            config = _config_of(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            config = _config_of(text)
             sections = _own(config)
+            others = {str(key): entry for key, entry in config.items() if not _is_own(str(key))}
             return cls(
                 stack=named[1],
                 entries={name: handed_over(entry) for name, entry in sections.items()},
-                encrypted=encrypted_of(sections),
-                others=[str(key) for key in config if not _is_own(str(key))],
+                encrypted=encrypted_of(sections | others),
+                others={key: handed_over(entry) for key, entry in others.items()},
             )
         except OSError as error:
             raise StackFileError(f"{path}: {error.strerror}", "a file that this account may read") from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-            # Not read, or not fit for JSON: a date, bytes, what contains itself.
-            mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-            where = f"{path}, line {mark.line + 1}" if mark else str(path)
-            raise StackFileError(f"{where}: not readable", _RULE) from None
+            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE) from None
         except StackFileError as error:
             raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule) from None
+
+
+# What PyYAML quotes of its own in an error: a kind of token, or one character.
+_OWN_QUOTE = re.compile(r"""(['"])(<[a-z ]+>|\\?.)\1""")
+
+
+def _wrong(error: Exception, text: str) -> str:
+    """Return where in `text` the error is and what it is, without a word of the file: PyYAML quotes some of it."""
+    match error:
+        case yaml.MarkedYAMLError():
+            message = ": ".join(filter(None, (error.context, error.problem))) or "not readable"
+            mark = error.problem_mark or error.context_mark
+            where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            kept = _OWN_QUOTE.sub(lambda quote: f"\0{quote[2]}\0", message)
+            what = re.sub(r"""(['"]).*\1""", "(not shown)", kept).replace("\0", "'")
+            return f"{where}: {what.partition(';')[0]}"
+        case yaml.reader.ReaderError():
+            line = text.count("\n", 0, error.position) + 1
+            return f", line {line}: found a character that YAML does not allow, U+{error.character:04X}"
+        case UnicodeDecodeError():
+            line = error.object.count(b"\n", 0, error.start) + 1
+            return f", line {line}: not UTF-8"
+        case RecursionError():
+            return ": too many sections within one another"
+    return ": a date, bytes, a number of thousands of digits, or an alias within its anchor, which JSON has not"
 
 
 def sections_of(text: str) -> dict[str, Any]:
@@ -162,10 +191,47 @@ def _named(files: Sequence[str]) -> Path:
     )
 
 
+def check_port(sections: Mapping[str, str]) -> None:
+    """Raise StackFileError if the port of the stack's embedded broker is taken, unless by that broker itself."""
+    store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
+    if broker.get("kind") != "embedded":
+        return
+    from components.section import PROJECT_FOLDER
+    from components.sections import EmbeddedBroker
+    from secretops.broker import accepts, running, vacated
+
+    port = broker.get("port", EmbeddedBroker.model_fields["port"].default)
+    if not isinstance(port, int) or port not in range(1, 2**16):
+        return
+
+    folders = store.get("root", ".coreflux-mcp"), server.get("folder", ".coreflux-mcp-local")
+    if not accepts("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
+        return
+    if not vacated("localhost", port):
+        raise StackFileError(
+            f"something listens at localhost:{port}, and it is not this stack's broker",
+            "the embedded broker needs its port for itself",
+            "give the section broker another port, or stop what listens there: another clone's broker by make down",
+        )
+
+
+def _section(text: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        if isinstance(section := json.loads(text), dict):
+            return section
+    return {}
+
+
 def main() -> None:
-    """End with 2 unless one file is named, and is YAML. What it says is the program's to judge, once the engine has."""
+    """End with 2 unless one file is named, and is YAML. What it says is the program's to judge, once the engine has.
+
+    With --deploys: end with 2 also if the port of its embedded broker is taken.
+    """
+    deploys = "--deploys" in sys.argv
     try:
-        StackFile.read(_named(sys.argv[1:]))
+        file = StackFile.read(_named([each for each in sys.argv[1:] if each != "--deploys"]))
+        if deploys:
+            check_port(file.entries)
     except StackFileError as error:
         if error.problem.rule != _SECTIONS:
             print(error, file=sys.stderr)  # noqa: T201 - for make

@@ -62,16 +62,16 @@ def _controls() -> Iterator[str]:
         "credentials, and not for that data. A control that is not listed is served by no rule.",
     )
     for framework in Framework:
-        yield from ("", f"### {framework}", "", "| control | asks for | served by, because |", "|---|---|---|")
+        yield from ("", f"### {framework}")
         for control, asks in CONTROLS[framework].items():
-            served = [
-                f"[`{rule.name}`](#{rule.name}): {one.because}"
-                for rule in rules()
-                for one in rule.controls
-                if (one.framework, one.id) == (framework, control)
-            ]
+            served: dict[str, list[str]] = {}
+            for rule in rules():
+                for one in rule.controls:
+                    if (one.framework, one.id) == (framework, control):
+                        served.setdefault(one.because, []).append(f"[`{rule.name}`](#{rule.name})")
             if served:
-                yield f"| {control} | {asks} | {'<br>'.join(served)} |"
+                yield from ("", f"**{control}**: {asks}", "")
+                yield from (f"* {because}: {', '.join(names)}" for because, names in served.items())
     yield ""
 
 

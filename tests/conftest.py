@@ -1,10 +1,9 @@
 """Real parts that tests of several folders share, and what a skip means where no part may be missing."""
 
-from __future__ import annotations
-
 import gc
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,16 +14,9 @@ from hypothesis import HealthCheck, settings
 from secretops import redaction
 
 pytest_plugins = [
-    "tests.real.mosquitto",
-    "tests.real.embedded",
-    "tests.real.launched",
-    "tests.real.cluster",
-    "tests.real.moto",
-    "tests.real.azure",
-    "tests.real.azurite",
-    "tests.real.swarm",
-    "tests.real.openbao",
-]
+    "tests.real.mosquitto", "tests.real.embedded", "tests.real.launched", "tests.real.cluster", "tests.real.moto",
+    "tests.real.azure", "tests.real.azurite", "tests.real.swarm", "tests.real.openbao",
+]  # fmt: skip
 
 
 # A machine that does other things is slow, and no bug.
@@ -38,6 +30,10 @@ ALL_SLOW = re.compile(r"^pytestmark = (pytest\.mark\.slow|\[.*pytest\.mark\.slow
 WITHOUT_SLOW = ("not slow", "not real and not slow")
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job; commands under test inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import a file of slow tests where the markers leave them out: importing is most of a collection."""
     if config.getoption("-m") in WITHOUT_SLOW and collection_path.suffix == ".py":
@@ -47,8 +43,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(autouse=True)
 def no_value_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test registered as a value is ordinary text in the next."""
-    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(redaction, "_known", redaction._Known())
+
+
+@pytest.fixture(autouse=True)
+def no_folding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands print each text on one line, so that a test finds all of it."""
+    monkeypatch.setenv("COLUMNS", "1000")
 
 
 MOST_DESCRIPTORS = 512

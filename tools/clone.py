@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import shlex
 import shutil
@@ -125,7 +126,7 @@ def pulumi_is_ready(venv: Path = VENV) -> bool:
     if not stamp.exists() or not (venv / "bin/pulumi").exists():
         return False
     made_from, _, cli_path = stamp.read_text().partition("\n")
-    return made_from == _pulumi_key() and Path(cli_path).exists()
+    return made_from == _pulumi_key() and os.access(cli_path, os.X_OK)
 
 
 def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:

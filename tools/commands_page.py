@@ -1,4 +1,4 @@
-"""docs/commands.md: every command of `secretops`, its arguments and options, as typer itself tells them."""
+"""docs/commands.md: every command of `secretops`, its arguments and options, from typer's own documentation."""
 
 from __future__ import annotations
 
@@ -7,14 +7,41 @@ import re
 import subprocess
 import sys
 
+from secretops.cli.console import SCHEMA
 from secretops.errors import ExitCode
 
 HEAD = """# Commands
 
 `secretops` uses the selected Pulumi stack. `--stack NAME` selects another one (`export` needs it, because it runs
-without Pulumi), and `--manifest FILE` replaces Pulumi where there is none. `--json` prints JSON. A value is never an
-argument: `secretops` prompts for it or reads standard input. For what to do when something has happened, see [the
-runbooks](operations/README.md). `make docs` generates this page from the help of each command.
+without Pulumi), and `--manifest FILE` replaces Pulumi where there is none. These two and `--json` may also precede the
+command. A value is never an argument: `secretops` prompts for it or reads standard input. Without a command
+`--version` prints the version, and `--install-completion` installs completion for bash, zsh, fish or PowerShell; `-h`
+is short for `--help`. For what to do when something has happened, see [the runbooks](operations/README.md).
+`make docs` generates this page from the help of each command.
+"""
+
+OUTPUT = """
+## Output
+
+Text is folded at the width of the terminal, or at 80 columns where it goes into a file or another program; `COLUMNS`
+sets another width. Colors are for terminals only, and not where `NO_COLOR` is set. Whatever others chose (a user's
+name, a version, a line of a log) is printed without control characters: they appear as `\\u001b`.
+
+With `--json` standard output is one JSON object (`audit`: one a line). Its key `schema` is {schema}; the number rises
+when a key is removed or changes its meaning. A command that fails before it has printed its result prints an `error`
+there, and the same as text on standard error:
+
+```json
+{{
+  "schema": {schema},
+  "error": {{
+    "what": "nothing: no such secret in stack dev",
+    "rule": "",
+    "remedy": "one of broker-admin, mqtt, agent-key",
+    "exit_code": 2
+  }}
+}}
+```
 """
 
 EXIT_CODES = {
@@ -24,6 +51,10 @@ EXIT_CODES = {
     ExitCode.ATTENTION: "succeeded; action needed",
     ExitCode.BUSY: "another rotation holds the lease, or was first",
     ExitCode.WAITING: "a value has to be supplied first",
+    ExitCode.HUNG_UP: "SIGHUP stopped it: its terminal was closed",
+    ExitCode.INTERRUPTED: "SIGINT stopped it (Ctrl-C); the next tick finishes what was begun",
+    ExitCode.CLOSED_OUTPUT: "the reader of standard output closed it, as `head` does",
+    ExitCode.TERMINATED: "SIGTERM stopped it; the next tick finishes what was begun",
 }
 
 
@@ -42,7 +73,7 @@ def render() -> str:
     codes = "".join(f"| {code.value} | {meaning} |\n" for code, meaning in EXIT_CODES.items())
     return (
         f"{HEAD}\n| command | does |\n|---|---|\n{table}\n"
-        f"## Exit codes\n\n| code | meaning |\n|---|---|\n{codes}{sections}"
+        f"## Exit codes\n\n| code | meaning |\n|---|---|\n{codes}{OUTPUT.format(schema=SCHEMA)}{sections}"
     )
 
 

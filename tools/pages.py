@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components import matrix
-from tools import commands_page, compliance_page, reliability_page, settings_page
+from tools import commands_page, compliance_page, decisions_page, reliability_page, settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +26,7 @@ def stores() -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/adr/README.md": decisions_page.render,
     "docs/commands.md": commands_page.render,
     "docs/compliance.json": compliance_page.render_evidence,
     "docs/compliance.md": compliance_page.render,

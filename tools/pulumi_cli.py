@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,17 +52,18 @@ class PulumiCli:
 
 
 def on_path() -> list[Path]:
-    """Every `pulumi` on PATH but the wrappers of clones."""
-    return list(_on_path())
+    """Return each `pulumi` on PATH but the wrappers of clones. A folder or a file that can't be read is passed over."""
+    return [path for folder in os.get_exec_path() if _is_cli(path := Path(folder) / "pulumi")]
 
 
-def _on_path() -> Iterator[Path]:
-    for folder in os.get_exec_path():
-        path = Path(folder) / "pulumi"
-        if path.is_file() and os.access(path, os.X_OK):
-            with path.open("rb") as file:
-                if WRAPPER_MARK.encode() not in file.read(400):
-                    yield path
+def _is_cli(path: Path) -> bool:
+    try:
+        if not (path.is_file() and os.access(path, os.X_OK)):
+            return False
+        with path.open("rb") as file:
+            return WRAPPER_MARK.encode() not in file.read(400)
+    except OSError:
+        return False
 
 
 def find_or_build() -> PulumiCli:

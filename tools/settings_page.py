@@ -55,9 +55,16 @@ AFTER_SECTIONS = """
 - A section or key that is missing has its default, which is the Secret Management Guide's: passwords rotate every 90
   days, API keys within 6 months, TLS on port 8883 is on outside development. A key without a default is required; a
   nested key is required if its section is there.
-- A wrong file is rejected with all its errors at once: the value, the rule, the remedy. Rules across sections are
-  checked as soon as both sections are valid.
-- An entry that looks like a secret is rejected and never repeated.
+- A wrong file is rejected with all its errors at once: the place, the rule, the remedy. The first 20 are printed, and
+  the others counted. Rules across sections are checked as soon as both sections are valid.
+- An error repeats an entry of a wrong form only if it is nearly an allowed word, a number below 10,000,000, or what a
+  remedy corrects: an address, a host's name, an ARN. It repeats a name of a key unless that looks like a secret. An
+  entry of the right form may be repeated: an error that compares two sections shows both.
+- An entry is rejected, and not repeated, if its key is a secret's (`password`, `token`, `secretKey`), if it has the
+  form of a token, a PEM file, a login or an assignment (`password=...`), if it is encrypted, or if it is 20 characters
+  or more of random letters and digits without a word. So are entries for other programs, such as `aws:secretKey` or a
+  kubeconfig with a token. A shorter password, or one of words, is accepted where any text is, for example as the name
+  of a folder: no check can tell them apart.
 
 `Pulumi.dev.yaml` deploys to this machine, `Pulumi.staging.yaml` to a [Kubernetes cluster](operations/kubernetes.md),
 `Pulumi.prod.yaml` to an [AWS account](operations/aws.md); `examples/` has a file for each other pair. `make docs`
@@ -79,8 +86,8 @@ def render() -> str:
     parts.append(f"## log_level\n\nOne of {levels}; by the environment if it is not said: DEBUG, INFO, WARNING.\n")
     places = ", ".join(f"`{place.value}`" for place in Environment)
     parts.append(
-        f"## environment\n\nOne of {places}; by the first word of the stack's name if it is not said: dev…, stag…, "
-        "and any other is production.\n"
+        f"## environment\n\nOne of {places}. Without it, the letters before the first other character of the stack's "
+        "name decide: dev or development, and stag, stage or staging. Any other name is production, devpw too.\n"
     )
     return "\n".join(parts)
 

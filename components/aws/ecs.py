@@ -18,6 +18,7 @@ from components.principals import EcsTask
 from components.references import Fetched, NativeRef
 from components.sections import Environment, OutsideBroker
 from components.server import McpServer
+from secretops.forms import in_url
 from settings import Settings
 
 CPU, MEMORY = "256", "512"
@@ -73,6 +74,7 @@ class EcsMcpServer(McpServer):
                     ),
                     secrets=secrets,
                     allowed_hosts=server.allowed_hosts,
+                    connection_tools=server.connection_tools,
                     broker=broker,
                     log={"group": log.name, "region": store.region},
                 ),
@@ -94,7 +96,7 @@ class EcsMcpServer(McpServer):
                 )
             ]
             listening = [listener]
-            self.endpoint = f"https://{server.allowed_hosts[0]}/mcp"
+            self.endpoint = f"https://{in_url(server.allowed_hosts[0])}/mcp"
         service = aws.ecs.Service(
             "service",
             name=self._names.plain("server"),

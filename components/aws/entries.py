@@ -24,7 +24,10 @@ _IN = "arn:aws(-us-gov)?"
 
 def _id_of(kind: str, called: str = "") -> AfterValidator:
     return matching(
-        rf"{kind}-[0-9a-f]{{8,17}}", f"the id of a {called or kind}", f"write it like {kind}-0123456789abcdef0"
+        rf"{kind}-[0-9a-f]{{8,17}}",
+        f"the id of a {called or kind}",
+        f"write it like {kind}-0123456789abcdef0",
+        is_id=True,
     )
 
 
@@ -48,7 +51,7 @@ Account = Annotated[str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS
 
 def _role_of_session(text: str) -> str | None:
     """For whoever copied what `aws sts get-caller-identity` shows."""
-    session = re.fullmatch(rf"({_IN}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)(?:/.*)?", text)
+    session = re.fullmatch(rf"({_IN}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)(?:/.*)?", text, re.ASCII)
     if not session:
         return None
     begin, _, account, role = session.groups()
@@ -68,7 +71,7 @@ Operator = Annotated[
 
 
 def _name_of_cluster(text: str) -> str | None:
-    cluster = re.fullmatch(rf"{_IN}:ecs:[a-z0-9-]+:\d{{12}}:cluster/([\w-]+)", text)
+    cluster = re.fullmatch(rf"{_IN}:ecs:[a-z0-9-]+:\d{{12}}:cluster/([\w-]+)", text, re.ASCII)
     return f"write {cluster[2]}" if cluster else None
 
 

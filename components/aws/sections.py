@@ -87,13 +87,15 @@ class EcsServer(Section):
     cluster: Cluster | None = None
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     """1 with a load balancer."""
-    reference: Literal["NativeRef", "Fetched"] = "NativeRef"
-    """How it reaches secrets: ECS injects them at a task's start and a new version is a new deployment, or the launcher
-    fetches them and takes a new version while it runs."""
+    reference: Literal["NativeRef", "Fetched"] = "Fetched"
+    """How it reaches secrets: the launcher fetches them, and takes a new version while it runs; or ECS injects them as
+    environment variables when a task starts, and a new version is a new deployment."""
     copilot: bool = True
     """Whether it asks the Coreflux Copilot: its agent-key then has to have a value before a task can start."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     load_balancer: LoadBalancer | None = None
 
 

@@ -82,8 +82,6 @@ class AwsSecretStore(SecretStore):
         self._guards: dict[str, pulumi.Resource] = {}
         self._keys = {region: self._key(region) for region in (store.region, *store.replicas)}
         self._secrets = {secret: self._secret(secret, who) for secret, who in self._access.items()}
-        told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
-        pulumi.log.info(told, self)
         self.register_outputs({"region": store.region})
 
     def publish(self, *, reader: Principal) -> NativeRef | SyncedKey | Fetched:

@@ -25,7 +25,7 @@ START_WITHIN = 60
 
 CHECK_EVERY, CHECKS = 30, 5
 """Seconds between two health checks, and how many have to fail: ECS then replaces a task that did not answer for two
-minutes. A tool may hold the loop that answers for 30 seconds (docs/operations/http.md)."""
+minutes. Health is answered while a tool blocks (docs/operations/http.md)."""
 
 CA_LIMIT = 48 * 1024
 """Bytes of CA certificates: a whole task definition has at most 64 KiB (AWS, Amazon ECS service quotas)."""
@@ -46,6 +46,7 @@ def containers(
     variables: Mapping[str, str],
     secrets: NativeRef | Fetched,
     allowed_hosts: Sequence[str],
+    connection_tools: bool,
     broker: OutsideBroker,
     log: Mapping[str, pulumi.Input[str]],
 ) -> list[dict[str, Any]]:
@@ -53,6 +54,8 @@ def containers(
     command = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
     for host in allowed_hosts:
         command += ["--allowed-host", host]
+    if connection_tools:
+        command.append("--allow-connection-tools")
     injected = secrets.variables if isinstance(secrets, NativeRef) else {}
     server: dict[str, Any] = {
         "name": "server",

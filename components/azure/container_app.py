@@ -105,7 +105,7 @@ def _arguments(
     known: list[pulumi.Input[str]] = [physical, host, *server.allowed_hosts]
     for one in known:
         arguments += ["--allowed-host", one]
-    return arguments
+    return [*arguments, "--allow-connection-tools"] if server.connection_tools else arguments
 
 
 def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
@@ -114,7 +114,7 @@ def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
     that they are there, no probe asks /readyz, and the launcher answers clients with 503, and why."""
     return [
         _probe(container_apps.Type.STARTUP, ALIVE, period=6),
-        _probe(container_apps.Type.LIVENESS, ALIVE, period=12),  # a tool may hold the server's event loop for 30 s
+        _probe(container_apps.Type.LIVENESS, ALIVE, period=12),
         _probe(container_apps.Type.READINESS, ready, period=5),
     ]
 

@@ -15,6 +15,7 @@ from components.kubernetes.sections import KubernetesServer
 from components.problems import Problem
 from components.sections import DeclaredSecret
 from secretops.entrypoints import lay_files
+from secretops.forms import registry_of
 from secretops.manifest import HTTP_TOKEN
 
 
@@ -57,6 +58,14 @@ def _in_azure(store: AzureStore, server: object, secrets: Mapping[str, DeclaredS
         )
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
     for key, image in _images(store, server):
+        host = (registry_of(image) or "").lower()
+        if not registry and host.endswith(".azurecr.io"):
+            yield Problem(
+                f"store.registry: missing, and {key} is of {host}",
+                "Container Apps takes an image of a container registry of Azure as an identity of the stack's, which "
+                "is granted that in the registry",
+                f"add registry: its resource id (az acr show --name {host.partition('.')[0]} --query id)",
+            )
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
             yield Problem(
                 f"{key}: {image}",

@@ -2,37 +2,84 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from components.constraints import matching, public_addresses
+from components.constraints import matching, parse_guid, parsed, public_addresses, satisfying
+from components.problems import did_you_mean
 
 Guid = Annotated[
     str,
-    matching(
-        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-        "a GUID in lower case",
+    parsed(
+        parse_guid,
+        "a GUID",
         "az account show has subscription and tenant, az ad signed-in-user show your own object id",
+        is_id=True,
     ),
 ]
+
+# The regions of Azure's public cloud, `az account list-locations`: as of November 2026.
+LOCATIONS = frozenset(
+    """
+    australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral brazilsouth
+    brazilsoutheast canadacentral canadaeast centralindia centralus centraluseuap chilecentral denmarkeast eastasia
+    eastus eastus2 eastus2euap eastus3 finlandcentral francecentral francesouth germanynorth germanywestcentral
+    greececentral indiasouthcentral indonesiacentral israelcentral israelnorthwest italynorth japaneast japanwest
+    jioindiacentral jioindiawest koreacentral koreasouth malaysiasouth malaysiawest mexicocentral newzealandnorth
+    northcentralus northeastus5 northeurope northeurope2 norwayeast norwaywest polandcentral qatarcentral
+    saudiarabiaeast southafricanorth southafricawest southcentralus southcentralus2 southeastasia southeastasia3
+    southeastus southeastus3 southeastus5 southindia southwestus spaincentral swedencentral swedensouth
+    switzerlandnorth switzerlandwest taiwannorth taiwannorthwest thailandsouth uaecentral uaenorth uksouth ukwest
+    westcentralus westcentralusfre westeurope westindia westus westus2 westus3
+    """.split()  # noqa: SIM905 - as a list each word would have a line
+)
 AzureLocation = Annotated[
-    str, matching(r"[a-z]+[a-z0-9]*", "an Azure region's name", "write it like westeurope; az account list-locations")
-]
-ResourceGroup = Annotated[
     str,
-    matching(r"[\w().-]{0,89}[\w()-]", "a resource group's name", "take it out, and the stack makes one"),
+    satisfying(
+        LOCATIONS.__contains__,
+        "a region of Azure's public cloud, by its short name",
+        "write it like westeurope; az account list-locations shows them",
+        meant=lambda text: did_you_mean(text, LOCATIONS, otherwise="") or None,
+    ),
 ]
+
+# Azure takes letters and digits of every script for the name of a resource group, and for no other.
+_GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
+ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "take it out, and the stack makes one")]
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
-    """A resource id, as Azure writes it. `kind` is its provider and types, with a `*` for each name between."""
-    path = f"{kind}/{name}".replace(".", r"\.").replace("*", r"[^/\s]+")
-    return matching(
-        rf"/subscriptions/[0-9a-f-]{{36}}/resourceGroups/[^/\s]+/providers/{path}",
+    """Return a validator for a resource id: `kind` is its provider and types, with a `*` for each name between.
+
+    Azure does not distinguish the case of its own words there. The setting is as its documentation writes them.
+    """
+    words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
+
+    def parse(text: str) -> str:
+        return "/".join(_segment(word, part) for word, part in zip(words, text.split("/"), strict=True))
+
+    return parsed(
+        parse,
         f"the resource id of {what}",
         "copy it from Azure (Properties, Resource ID); it begins with /subscriptions/",
     )
+
+
+def _segment(word: str, part: str) -> str:
+    """Return a segment of a resource id where its form has `word`. Raises ValueError."""
+    match word:
+        case "GUID":
+            return parse_guid(part)
+        case "GROUP" | "*":
+            if not re.fullmatch(_GROUP if word == "GROUP" else r"\w[\w.-]{0,79}", part, re.ASCII):
+                raise ValueError
+            return part
+        case _:
+            if part.casefold() != word.casefold():
+                raise ValueError
+            return word
 
 
 def _dns_zone(name: str) -> AfterValidator:

@@ -99,3 +99,5 @@ class ContainerAppServer(Section):
     """Who reaches it: other apps of its environment, or all of the virtual network that the store's subnet is of."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside the one that Container Apps gives it."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""

@@ -73,7 +73,6 @@ class AzureSecretStore(SecretStore):
         self._rotator = user_assigned("rotator-identity", self._names.plain("rotator"), self._place, self)
         self._workspace: pulumi.Output[str] = pulumi.Output.from_input("")
         self._grant_operators()
-        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
         self.register_outputs({"vault": self._names.vault_host})
 
     @property

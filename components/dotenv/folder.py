@@ -33,7 +33,6 @@ ENV = Path("config") / ".env"
 UNTRACKED = Path(".gitignore")
 """Keeps a folder of values out of git, whatever it is called. Stays as long as anything else below the root does."""
 EVERYTHING = "*\n"
-HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
 
 
 class FolderProvider(ResourceProvider):
@@ -167,6 +166,9 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
     for path in sorted(folders | paths):
         if not os.path.lexists(path):
             continue
+        if path != root and path.is_symlink():
+            yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who made it, then: rm {path}"
+            return
         try:
             files.check_owner(path)
         except StoreError as error:
@@ -238,7 +240,7 @@ def unmake(props: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
             if path not in keep.get("files", {}) and _text(root / path) == text:
                 (root / path).unlink()
         _change_lines(root, dict.fromkeys(name for name in props["lines"] if name not in keep.get("lines", {})))
-        if not keep and _text(root / ENV) == HEADER:
+        if not keep and _text(root / ENV) == env_file.HEADER:
             (root / ENV).unlink()
     if not keep:
         for folder in reversed(props["folders"]):
@@ -252,7 +254,7 @@ def _change_lines(root: Path, changes: Mapping[str, str | None]) -> None:
     text = _text(root / ENV)
     if text is None and not any(changes.values()):
         return
-    changed = env_file.changed(text or HEADER, changes)
+    changed = env_file.changed(text or env_file.HEADER, changes)
     if changed != text:
         files.write(root / ENV, changed.encode(errors="surrogateescape"), files.PRIVATE)
 

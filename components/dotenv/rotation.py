@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from secretops.manifest import Manifest
+from secretops.stores.files import UNITS
 from secretops.stores.whose import MANIFEST
 from secretops.systemd import TIMER
 
@@ -33,14 +34,14 @@ def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
     }
     return {
         str(MANIFEST): manifest.model_dump_json(indent=1) + "\n",
-        f"systemd/{_unit(manifest.stack)}.service": _SERVICE.format(**words),
-        f"systemd/{_unit(manifest.stack)}.timer": TIMER.format(**words),
+        f"{UNITS}/{_unit(manifest.stack)}.service": _SERVICE.format(**words),
+        f"{UNITS}/{_unit(manifest.stack)}.timer": TIMER.format(**words),
     }
 
 
 def turn_on(root: Path, stack: str) -> str:
     """The command that starts the schedule. Given, not run: a program does not change its user's session."""
-    units = root / "systemd" / _unit(stack)
+    units = root / UNITS / _unit(stack)
     service, timer = shlex.quote(f"{units}.service"), shlex.quote(f"{units}.timer")
     return f"systemctl --user link {service} && systemctl --user enable --now {timer}"
 

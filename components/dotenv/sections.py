@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import normpath
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -20,8 +21,8 @@ class DotenvStore(Section):
 
     @property
     def folder(self) -> Path:
-        """The root, absolute."""
-        return PROJECT_FOLDER / self.root
+        """Return the root, absolute and without `..`."""
+        return Path(normpath(PROJECT_FOLDER / self.root))
 
 
 class LocalServer(Section):
@@ -39,5 +40,5 @@ class LocalServer(Section):
 
     @property
     def entry_folder(self) -> Path:
-        """That folder, absolute."""
-        return PROJECT_FOLDER / (self.folder or ".coreflux-mcp-local")
+        """Return that folder, absolute and without `..`."""
+        return Path(normpath(PROJECT_FOLDER / (self.folder or ".coreflux-mcp-local")))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from components.access_log import Trail
-from components.broker import broker_location
+from components.broker import broker_location, public_variables
 from components.catalogue import variables_of
 from components.dotenv.access_log import trail_of
 from components.dotenv.folder import Folder
@@ -20,9 +20,10 @@ from components.sections import OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
+from secretops.stores.files import UNITS
 from settings import Settings
 
-FOLDERS = ("config", "certs", "secrets", "versions", "log", "systemd")
+FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
@@ -62,8 +63,6 @@ class DotenvSecretStore(SecretStore):
             stack=settings.stack,
             opts=self._child,
         )
-        told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
-        pulumi.log.info(told, self)
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
@@ -106,7 +105,13 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
             for field, name in names.items()
             if field in places
         }
-    return Location(root=str(root), variables=variables, files=paths, file_variables=file_variables)
+    return Location(
+        root=str(root),
+        variables=variables,
+        files=paths,
+        file_variables=file_variables,
+        lines=public_variables(settings.broker, log_level=settings.log_level, agent=settings.agent),
+    )
 
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from components.elsewhere import out_of_reach
 from components.entries import EVERYWHERE
@@ -31,6 +33,11 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
             "it signs the certificate that the broker asks the server for",
             "add client_certificate: true to the broker, or take the issuer out",
         )
+    if isinstance(broker, OutsideBroker):
+        yield from _outside_of("broker_cidrs", server.broker_cidrs, "broker.host", broker.host)
+    if store and store.kind == "vault":
+        address = urlsplit(store.address).hostname or ""
+        yield from _outside_of("vault_cidrs", server.vault_cidrs, "store.address", address)
     yield from _of_files(parsed.get("secrets", {}))
     if store and store.kind != "vault":
         if server.reference:
@@ -47,6 +54,20 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
         )
     if store and rotation:
         yield from _too_soon(server, store, rotation)
+
+
+def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
+    """Yield a problem for an address that pods may not reach: it is in no network of server.`key`."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return  # a name: only the cluster's DNS has its addresses
+    if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
+        yield Problem(
+            f"server.{key}: without {host}",
+            f"pods reach no other address on that port, and {where} is {host}",
+            f"add {ipaddress.ip_network(host)}, or its network",
+        )
 
 
 def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:

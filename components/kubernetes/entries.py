@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from components.constraints import matching
+from components.constraints import is_one_line, matching, parsed, satisfying
+from secretops.forms import KUBERNETES_NAME, parse_https_url
 
 KubernetesName = Annotated[
     str,
     matching(
-        r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
-        "a Kubernetes name: lower-case letters, digits, dashes and dots, a letter or digit at both ends",
+        KUBERNETES_NAME,
+        "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, with dots between such",
         "write it as kubectl shows it",
+    ),
+]
+Operator = Annotated[
+    str,
+    satisfying(
+        is_one_line,
+        "a user or a group as the API server names it",
+        "kubectl auth whoami shows yours; or take the entry out",
+    ),
+]
+Namespace = Annotated[
+    str,
+    matching(
+        r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "a namespace of its own, which the stack makes: a DNS label, not default, not kube-...",
+        "name it like coreflux-mcp",
+    ),
+]
+# Characters of a context that the manifest takes.
+LONGEST_CONTEXT = 253
+Context = Annotated[
+    str,
+    satisfying(
+        lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
+        "the name of a context of the kubeconfig",
+        "kubectl config get-contexts lists them; take it out for the current one",
     ),
 ]
 Issuer = Annotated[
     str,
-    matching(
-        r"https://[\w.-]+(/[\w.-]+)*/?",
+    parsed(
+        partial(parse_https_url, path=True),
         "the URL of the cluster's OIDC issuer, as its tokens have it",
         "az aks show --query oidcIssuerProfile.issuerUrl shows it",
     ),

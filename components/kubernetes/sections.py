@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from components.aws.entries import OidcProvider
-from components.constraints import between, distinct, matching
+from components.constraints import between, distinct
 from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone
-from components.kubernetes.entries import Issuer, KubernetesName
+from components.kubernetes.entries import Context, Issuer, KubernetesName, Namespace, Operator
 from components.section import Section
 
 
@@ -17,20 +17,7 @@ class KubernetesStore(Section):
     """Secrets of the server's namespace."""
 
     kind: Literal["kubernetes"]
-    operators: Annotated[
-        tuple[
-            Annotated[
-                str,
-                matching(
-                    r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?",
-                    "a user or a group as the API server names it",
-                    "kubectl auth whoami shows yours; or take the entry out",
-                ),
-            ],
-            ...,
-        ],
-        AfterValidator(distinct),
-    ] = ()
+    operators: Annotated[tuple[Operator, ...], AfterValidator(distinct)] = ()
     """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
 
 
@@ -46,29 +33,14 @@ class KubernetesServer(Section):
 
     kind: Literal["kubernetes"]
     image: Image
-    namespace: Annotated[
-        str,
-        matching(
-            r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-            "a namespace of its own, which the stack makes: a DNS label, not default, not kube-...",
-            "name it like coreflux-mcp",
-        ),
-    ] = "coreflux-mcp"
-    context: (
-        Annotated[
-            str,
-            matching(
-                r"[^\x00-\x1f\x7f]+",
-                "the name of a context of the kubeconfig",
-                "kubectl config get-contexts lists them; take it out for the current one",
-            ),
-        ]
-        | None
-    ) = None
+    namespace: Namespace = "coreflux-mcp"
+    context: Context | None = None
     """Of the kubeconfig; without it the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those of its Service: an ingress's."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     broker_cidrs: Networks = EVERYWHERE
     """Where the broker's addresses lie: pods reach no other on its port."""
     api_server_cidrs: Networks = EVERYWHERE

@@ -224,8 +224,7 @@ def _pod(
                         )
                     )
                 ),
-                # The server's tools run on the event loop that answers probes: request_lot_code may hold it for 30
-                # seconds, read_topic_once as long as its caller says. Neither is a reason to end every session.
+                # Health is answered while a tool blocks. A busy node is no reason to end every session.
                 startup_probe=_probe("/healthz", period=2, failures=60),
                 liveness_probe=_probe("/healthz", period=10, failures=12),
                 readiness_probe=_probe("/readyz", period=5, failures=8),
@@ -240,7 +239,7 @@ def _arguments(server: KubernetesServer, source: str) -> list[str]:
     service = f"{SERVER}.{server.namespace}"
     for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
         arguments += ["--allowed-host", name]
-    return arguments
+    return [*arguments, "--allow-connection-tools"] if server.connection_tools else arguments
 
 
 def _probe(path: str, *, period: int, failures: int) -> core.v1.ProbeArgs:

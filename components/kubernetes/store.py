@@ -88,8 +88,6 @@ class KubernetesSecretStore(SecretStore):
             metadata=Place.of(self, namespace, ROTATOR, settings.stack).metadata(LEASE),
             opts=pulumi.ResourceOptions(parent=self, provider=namespace.provider, ignore_changes=["spec"]),
         )
-        told = "what this store does not do by itself: see the stack's output `gaps` (pulumi stack output gaps)"
-        pulumi.log.info(told, self)
         self.register_outputs({"namespace": server.namespace})
 
     def publish(self, *, reader: Principal) -> MountedFiles:

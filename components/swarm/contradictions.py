@@ -8,8 +8,9 @@ from typing import Any
 from components.elsewhere import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
 from components.problems import Problem
 from components.sections import DeclaredSecret, Rotation
-from components.swarm.names import NAME_LIMIT, files_of, names_of, registry_of
+from components.swarm.names import NAME_LIMIT, files_of, names_of
 from components.swarm.sections import SwarmServer, SwarmStore
+from secretops.forms import registry_of
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 CONFIG_LIMIT = 1000 * 1024

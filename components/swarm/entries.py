@@ -12,6 +12,7 @@ SwarmNetwork = Annotated[
         r"[a-z0-9]{25}",
         "the id of an overlay network of the Swarm; by its name the provider would make the service anew",
         "docker network inspect --format '{{.Id}}' NAME shows it",
+        is_id=True,
     ),
 ]
 SwarmSecret = Annotated[
@@ -22,13 +23,16 @@ SwarmSecret = Annotated[
         "docker secret ls lists them",
     ),
 ]
-_OF_NODES = r"node\.(id|hostname|role|platform\.(os|arch)|labels\.[\w.-]+)|engine\.labels\.[\w.-]+"
+_LABELS = r"(node|engine)\.labels\.[\w.-]+"
 Constraint = Annotated[
     str,
     matching(
-        rf"({_OF_NODES}) ?[!=]= ?[\w.-]+",
+        rf"(node\.(id|hostname|ip|role|platform\.(os|arch))|{_LABELS}) ?[!=]= ?[\w.:/-]+",
         "a placement constraint as docker service create takes it",
         "write it like node.labels.zone==a",
+        is_id=True,
     ),
 ]
-Spread = Annotated[str, matching(_OF_NODES, "what replicas are spread over", "write it like node.labels.zone")]
+Spread = Annotated[
+    str, matching(_LABELS, "a label of nodes that replicas are spread over", "write it like node.labels.zone")
+]

@@ -9,8 +9,9 @@ import pulumi_docker as docker
 
 from components.principals import SwarmPlace, SwarmService
 from components.swarm.deployer import logged_in, manager
-from components.swarm.names import Names, names_of, registry_of
+from components.swarm.names import Names, names_of
 from components.swarm.sections import SwarmServer
+from secretops.forms import registry_of
 
 LEAST_VXLAN, VXLANS = 2**20, 2**24
 VXLAN = "com.docker.network.driver.overlay.vxlanid_list"

@@ -81,12 +81,6 @@ def names_of(stack: str) -> Names:
     return Names(f"{plain[: BASE_LIMIT - 7].rstrip('-')}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}")
 
 
-def registry_of(image: str) -> str | None:
-    """The registry that an image's name begins with; None where it says none, which is Docker Hub."""
-    first, slash, _ = image.partition("/")
-    return first if slash and (set(first) & set(".:") or first == "localhost") else None
-
-
 def files_of(secret: Secret) -> dict[str, SwarmFile]:
     """field -> its file in the server's containers."""
     named = _FILES.get(secret.kind) or {field: _plain_file(secret.name, field) for field in secret.fields}

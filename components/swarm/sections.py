@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from components.aws.entries import Operator
-from components.constraints import between, distinct
+from components.constraints import between, distinct, no_value
 from components.entries import AbsolutePath, HostName, Image, Port
 from components.section import Section
 from components.swarm.entries import Constraint, Spread, SwarmNetwork, SwarmSecret
@@ -28,7 +28,7 @@ class LogDriver(Section):
     """Where a container's log goes, which has the launcher's own access records."""
 
     name: Literal["local", "json-file", "journald", "syslog", "gelf", "fluentd"]
-    options: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Annotated[str, AfterValidator(no_value)]] = Field(default_factory=dict)
 
 
 class SwarmServer(Section):
@@ -45,6 +45,8 @@ class SwarmServer(Section):
     """Of every node, with publish ingress."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those on its network."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     encrypted: bool = True
     """Whether its overlay network encrypts what goes from node to node (IPsec, which the nodes' kernels must have)."""
     networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()

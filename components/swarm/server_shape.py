@@ -34,7 +34,7 @@ hear. `pulumi destroy` waits this long for a container to be removed, and fails 
 HEALTH = Health(
     command=(PYTHON, "-m", "secretops.entrypoints.health"), interval=5, timeout=5, start_period=30, retries=24
 )
-"""Two minutes until it is given up: the server's tools run on the loop that answers (docs/operations/http.md)."""
+"""Two minutes until it is given up; health is answered while a tool blocks (docs/operations/http.md)."""
 
 START_FIRST = Update(order="start-first", failure_action="rollback", monitor=5)
 """A replica's end waits for the next one's being healthy; one that is not takes the service back to what it was."""
@@ -95,6 +95,8 @@ def _arguments(names: Names, server: SwarmServer, source: str) -> tuple[str, ...
     service = names.of("server")
     for name in (names.base, service, f"tasks.{service}", *server.allowed_hosts):
         arguments += ["--allowed-host", name]
+    if server.connection_tools:
+        arguments.append("--allow-connection-tools")
     return tuple(arguments)
 
 

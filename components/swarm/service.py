@@ -16,6 +16,7 @@ from components.swarm.sections import SwarmServer, SwarmStore
 from components.swarm.server_shape import LOGIN_FILE, PORT, server_shape
 from components.swarm.shape import USER
 from secretops.errors import SecretopsError
+from secretops.forms import in_url
 from secretops.stores.swarm.attached import Attached, attached, named
 from settings import Settings
 
@@ -54,7 +55,7 @@ def endpoint(names: Names, server: SwarmServer) -> str:
     """How an MCP client reaches it: by its name on the stack's network, or by any node's port."""
     match server.publish:
         case "ingress":
-            return f"http://{server.allowed_hosts[0] if server.allowed_hosts else 'NODE'}:{server.port}/mcp"
+            return f"http://{in_url(server.allowed_hosts[0]) if server.allowed_hosts else 'NODE'}:{server.port}/mcp"
         case "host" | "none":
             return f"http://{names.base}:{PORT}/mcp"
 

@@ -39,7 +39,6 @@ class SwarmSecretStore(SecretStore):
         self._store, self._server, self._broker, self._place = store, server, broker, place
         self._names = names_of(settings.stack)
         self.manifest = manifest_of(self._names, server, broker, settings)
-        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
         self.register_outputs({"prefix": self._names.prefix})
 
     def publish(self, *, reader: Principal) -> MountedFiles:

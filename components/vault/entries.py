@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from components.constraints import matching
-from components.entries import HOST
+from components.constraints import is_one_line, matching, parsed, satisfying
+from secretops.forms import VAULT_PATH, parse_https_url
 
 VaultAddress = Annotated[
     str,
-    matching(
-        rf"https://{HOST}(:\d{{1,5}})?",
+    parsed(
+        parse_https_url,
         "the server's URL: https, a host, a port unless it is 443, and no path",
         "write it like https://vault.example.com:8200; values travel by TLS alone",
     ),
@@ -18,7 +19,7 @@ VaultAddress = Annotated[
 VaultPath = Annotated[
     str,
     matching(
-        r"[\w.-]+(/[\w.-]+)*",
+        VAULT_PATH,
         "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends",
         "write it as vault auth list shows it, without the slash at its end",
     ),
@@ -26,7 +27,7 @@ VaultPath = Annotated[
 VaultNamespace = Annotated[
     str,
     matching(
-        r"[\w.-]+(/[\w.-]+)*",
+        VAULT_PATH,
         "a namespace's path, no slash at its ends",
         "take it out for the root namespace",
     ),
@@ -34,20 +35,27 @@ VaultNamespace = Annotated[
 VaultReader = Annotated[
     str,
     matching(
-        r"[\w.-]+(/[\w.@-]+)+",
+        rf"{VAULT_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
         "an auth method's mount and a name there, as the audit log has them",
         "write it like userpass/alice",
     ),
 ]
 JwtIssuer = Annotated[
     str,
-    matching(
-        r"https://[\w.-]+(:\d{1,5})?(/[\w.-]+)*/?",
+    parsed(
+        partial(parse_https_url, path=True),
         "the URL of who signs the tokens, below which Vault finds .well-known/openid-configuration",
         "kubectl get --raw /.well-known/openid-configuration shows a cluster's",
     ),
 ]
-Subject = Annotated[str, matching(r"\S+", "the claim sub of a token, without spaces", "write it as the token has it")]
+Subject = Annotated[
+    str,
+    satisfying(
+        lambda text: is_one_line(text) and " " not in text,
+        "the claim sub of a token, without spaces",
+        "write it as the token has it",
+    ),
+]
 AuditFile = Annotated[
     str,
     matching(

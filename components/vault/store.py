@@ -96,7 +96,6 @@ class VaultSecretStore(SecretStore):
             if store.pki.signed_by == "outside":
                 pulumi.export("csr", made.csr)
         self._grant_operators()
-        pulumi.log.info("see the output gaps for what this store does not do by itself", self)
         self.register_outputs({"mount": self._names.mount})
 
     def publish(self, *, reader: Principal) -> Fetched | InjectedFiles | SyncedKey:

@@ -1,7 +1,5 @@
 """What all planted faults of `secretops doctor` have in common: how one is told, found, and mended where it can be."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -26,16 +24,13 @@ class Fault(Generic[Place]):
     """One thing that is not as it should be."""
 
     plant: Callable[[Place], object]
-    check: str
-    """The one that finds it."""
-    words: tuple[str, ...]
-    """Of what it says."""
+    check: str  # The one that finds it.
+    words: tuple[str, ...]  # Of what it says.
     mended: str = ""
     """How the words of the repair begin that makes the check well again; empty where only a person, or Pulumi, can."""
 
     @property
     def __name__(self) -> str:
-        """For pytest's list."""
         return f"{getattr(self.plant, '__name__', 'planted')} - {self.check}"
 
 

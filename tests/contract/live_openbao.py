@@ -1,7 +1,4 @@
-"""A Vault stack on a real OpenBao as `pulumi up` leaves it, without Pulumi: doctor, audit and the launcher look at it.
-
-Its server and its rotator log in by AppRole, its operator by a password of their own. Their policies are the program's.
-"""
+"""A Vault stack on a real OpenBao as `pulumi up` leaves it: doctor, audit and the launcher look at it."""
 
 from __future__ import annotations
 
@@ -88,7 +85,6 @@ class LiveVault:
 
     @property
     def manifest(self) -> Manifest:
-        """Its broker is not there: none of these tests asks it."""
         both, rotator = (Reader.SERVER, Reader.ROTATOR), (Reader.ROTATOR,)
         supplied = {"agent-key": "api-key", "http-token": "token"}
         alternating = {"mqtt": (SecretKind.MQTT_USER, both), "broker-admin": (SecretKind.BROKER_ADMIN, rotator)}
@@ -145,7 +141,6 @@ class LiveVault:
         return Names(base=self.mount)
 
     def make(self) -> LiveVault:
-        """Everything but values."""
         client = self.root
         for name in ("server", "rotator", "operator"):
             client.sys.create_or_update_policy(self.role(name), getattr(self, f"{name}_policy")())
@@ -165,14 +160,12 @@ class LiveVault:
         return str(self.root.write_data(path, data={})["data"]["secret_id"])
 
     def log_in(self, name: str) -> str:
-        """A token of that role."""
         answer = self.openbao.client("").auth.approle.login(
             role_id=self.role_id(name), secret_id=self.secret_id(name), mount_point=self.approle
         )
         return str(answer["auth"]["client_token"])
 
     def rotator(self) -> Session:
-        """What the stack's rotator works with, logged in as its role."""
         file = self.folder / "rotator-secret-id"
         file.write_text(self.secret_id("rotator"))
         login = VaultLogin(method="approle", mount=self.approle, role=self.role_id("rotator"), file=str(file))
@@ -180,7 +173,6 @@ class LiveVault:
         return Session.open(self.manifest.model_copy(update={"store": store}), role="rotator")
 
     def operator(self, name: str = "ann", policy: str = "") -> str:
-        """A token of a person with the operator's policy, or with another."""
         password = secrets.token_hex(16)
         users = self.root.auth.userpass
         users.create_or_update_user(name, password, [policy or self.role("operator")], mount_point=self.userpass)
@@ -188,7 +180,6 @@ class LiveVault:
         return str(people.login(name, password, mount_point=self.userpass)["auth"]["client_token"])
 
     def run(self, token: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
-        """The command line in this process, with that token."""
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
             patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(self.manifest_file)])
@@ -196,18 +187,17 @@ class LiveVault:
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             patch.setenv("VAULT_TOKEN", token)
+            patch.setenv("VAULT_ADDR", self.openbao.address)
             cli.main()
         texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
         return subprocess.CompletedProcess(arguments, cast(int, end.value.code), *texts)
 
 
 def live_vault(openbao: OpenBao, folder: Path) -> LiveVault:
-    """A stack of its own on a server that others use, too."""
     return LiveVault(openbao, folder, openbao.mount()).make()
 
 
 def without(path: str, policy: str) -> str:
-    """`policy` without its rule of whatever ends with `path`."""
     less = re.sub(rf'path "[^"]*{re.escape(path)}" {{[^}}]*}}', "", policy)
     assert less != policy
     return less

@@ -20,13 +20,15 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops.access import AccessRecords
-from secretops.manifest import AwsStore, AzureStore, Delivered, DotenvStore, KubernetesStore
+from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
 from secretops.stores import leases
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.stores.protocol import VersionStore
+from tests.contract.namespace import InNamespace, OfAServer
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
-from tests.real.accidents import killed_around, killed_at
+from tests.contract.versions import FIELDS
+from tests.real.accidents import killed_around, killed_around_writes, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
 from tests.real.cluster import Cluster
@@ -44,9 +46,6 @@ if TYPE_CHECKING:  # where an extra is not installed, its row skips
     from secretops.stores.leases import Timing as SlowTiming
     from secretops.stores.secrets_manager import SecretsManagerVersionStore
     from tests.real.azure_clients import AzureClients
-
-FIELDS = ("username", "password", "ca.crt")
-"""Of secret "it", which every place delivers."""
 
 
 class Feature(StrEnum):
@@ -89,13 +88,6 @@ class Place(Protocol):
         """Run `work` in a process that is killed at its effect number `moment`. False when it ended before."""
 
 
-class OfAServer:
-    """A place whose server keeps the records of all accesses."""
-
-    def records(self) -> list[dict[str, str]]:
-        return []
-
-
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases.Watch, "is_over", lambda *_, **__: True)
 
@@ -113,13 +105,10 @@ class Row:
 
     name: str
     at: Callable[[str], Place]
-    fresh: Callable[[pytest.FixtureRequest, Path], str]
-    """The address of an unused place; the folder is the test's own."""
-    moments: int = 10
-    """How many a publish has at least: fewer seen means that some are missed."""
+    fresh: Callable[[pytest.FixtureRequest, Path], str]  # The address of an unused place; the folder is the test's own.
+    moments: int = 10  # How many a publish has at least: fewer seen means that some are missed.
     gaps: dict[Feature, str] = field(default_factory=dict)
-    examples: int = 40
-    """How many values are tried: fewer where each is a restart of what reads it."""
+    examples: int = 40  # How many values are tried: fewer where each is a restart of what reads it.
     starts_something: bool = False
     let_follow: Callable[[Place, pytest.MonkeyPatch], None] = _as_if_never_renewed
     """Let the next taker acquire the lease at once, also from a living holder."""
@@ -175,7 +164,6 @@ class Folder:
         return texts
 
     def delivered_files(self) -> list[Path]:
-        """Files that only hold a value: without them config/.env is still as it was."""
         return [path for folder in ("secrets", "certs") for path in (self.root / folder).iterdir()]
 
     def records(self) -> list[dict[str, str]]:
@@ -204,13 +192,10 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Namespace(OfAServer):
+class Namespace(InNamespace):
     """The Kubernetes store's: a namespace of the one API server of the test run, seen by its admin."""
 
-    address: str
-    """Its name, and the folder, the ports and the admin's kubeconfig of the cluster."""
-
-    VERSIONS, DELIVERED, LEASE = "versions", "delivered", "rotator"
+    address: str  # Its name, and the folder, the ports and the admin's kubeconfig of the cluster.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -231,16 +216,6 @@ class Namespace(OfAServer):
     def client(self) -> Client:
         return self.cluster.client()
 
-    @property
-    def location(self) -> KubernetesStore:
-        keys = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
-        return KubernetesStore(
-            namespace=self.name,
-            versions=self.VERSIONS,
-            lease=self.LEASE,
-            delivered={"it": Delivered(name=self.DELIVERED, keys=keys)},
-        )
-
     def open(
         self, location: KubernetesStore | None = None, *, kubeconfig: Path | None = None, timing: Timing | None = None
     ) -> KubernetesVersionStore:
@@ -256,7 +231,6 @@ class Namespace(OfAServer):
         return KubernetesVersionStore(location or self.location, api, timing=timing)
 
     def data(self, secret: str) -> dict[str, bytes]:
-        """What a Secret of it holds; nothing if there is none."""
         found = self._secrets().get(secret)
         return {key: base64.b64decode(text) for key, text in ((found and found.data) or {}).items()}
 
@@ -272,11 +246,6 @@ class Namespace(OfAServer):
         found.data = {key: base64.b64encode(value).decode() for key, value in data.items() if value is not None}
         self.client.replace(found)
 
-    def delivered(self) -> dict[str, str | None]:
-        data = self.data(self.DELIVERED)
-        found = {name: data.get(key) for name, key in self.location.delivered["it"].keys.items()}
-        return {name: None if value is None else value.decode() for name, value in found.items()}
-
     def keeps(self, text: str) -> list[str]:
         return [
             f"{name}: {key}"
@@ -291,32 +260,10 @@ class Namespace(OfAServer):
             if _holds(value, text)
         ]
 
-    def edit(self, old: str, new: str) -> None:
-        holding = {key: value for key, value in self.data(self.DELIVERED).items() if old.encode() in value}
-        assert holding, "it is not delivered"
-        self.set(self.DELIVERED, {key: value.replace(old.encode(), new.encode()) for key, value in holding.items()})
-
-    def clear(self) -> None:
-        self.set(self.DELIVERED, dict.fromkeys(self.data(self.DELIVERED)))
-
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes."""
         import httpx2
 
-        def watch(around: Callable[[], None]) -> None:
-            send = httpx2.HTTPTransport.handle_request
-
-            def sent(transport: httpx2.HTTPTransport, request: httpx2.Request) -> httpx2.Response:
-                if request.method == "GET":
-                    return send(transport, request)
-                around()
-                response = send(transport, request)
-                around()
-                return response
-
-            httpx2.HTTPTransport.handle_request = sent  # type: ignore[method-assign, assignment]
-
-        return killed_around(work, moment, watch)
+        return killed_around_writes(work, moment, httpx2.HTTPTransport, "handle_request")
 
     def _secrets(self) -> dict[str, Any]:
         from lightkube.resources.core_v1 import Secret
@@ -329,8 +276,7 @@ class Namespace(OfAServer):
 class Account(OfAServer):
     """The AWS store's: secrets in moto, asked by a client that keeps AWS' rules."""
 
-    address: str
-    """moto's URL, and how its names begin."""
+    address: str  # moto's URL, and how its names begin.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -356,7 +302,6 @@ class Account(OfAServer):
         )
 
     def open(self, location: AwsStore | None = None, *, timing: SlowTiming | None = None) -> SecretsManagerVersionStore:
-        """Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.leases import Timing
         from secretops.stores.secrets_manager import SecretsManagerVersionStore
         from secretops.stores.secrets_manager.api import Api
@@ -386,7 +331,6 @@ class Account(OfAServer):
         ]
 
     def edit(self, old: str, new: str) -> None:
-        """As the console's "Edit secret value" does."""
         found = self._current() or ""
         assert old in found, "it is not delivered"
         self.client.put_secret_value(SecretId=self.name, SecretString=found.replace(old, new))
@@ -395,7 +339,6 @@ class Account(OfAServer):
         self.client.put_secret_value(SecretId=self.name, SecretString="{}")
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes."""
         return killed_around(work, moment, StrictSecretsManager.around_write.append)
 
     def _current(self) -> str | None:
@@ -410,8 +353,7 @@ class Account(OfAServer):
 class InVault(OfAServer):
     """The Azure store's: secrets of a vault of the stand-in, whose lease is a blob's in Azurite."""
 
-    address: str
-    """The vault's URL, the blob's, and the environment of whoever rotates."""
+    address: str  # The vault's URL, the blob's, and the environment of whoever rotates.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -480,7 +422,6 @@ class InVault(OfAServer):
         return {name: found.get(name) for name in FIELDS}
 
     def keeps(self, text: str) -> list[str]:
-        """Among the versions that are given to anybody: Key Vault deletes none of them alone."""
         from azure.core.exceptions import ResourceNotFoundError
 
         found = []
@@ -495,7 +436,6 @@ class InVault(OfAServer):
         return found
 
     def edit(self, old: str, new: str) -> None:
-        """As the portal's "New version" does."""
         found = self.client.get_secret("it").value or ""
         assert old in found, "it is not delivered"
         self.client.set_secret("it", found.replace(old, new))
@@ -504,7 +444,6 @@ class InVault(OfAServer):
         self.client.update_secret_properties("it", self.client.get_secret("it").properties.version, enabled=False)
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes."""
         from tests.real.azure_clients import OwnConnections
 
         return killed_around(work, moment, OwnConnections.around_write.append)
@@ -555,14 +494,7 @@ ROWS = [
             Feature.WHOLE_AT_ANY_MOMENT: "several files are replaced one after the other; the next tick ends it",
         },
     ),
-    Row(
-        "kubernetes",
-        Namespace,
-        Namespace.fresh,
-        moments=6,
-        starts_something=True,
-        gaps=_OF_A_CLUSTER,
-    ),
+    Row("kubernetes", Namespace, Namespace.fresh, moments=6, starts_something=True, gaps=_OF_A_CLUSTER),
     Row(
         "kubernetes, in memory",
         *_in_memory("memory_cluster", "lightkube"),
@@ -586,9 +518,7 @@ ROWS = [
         InVault.fresh,
         moments=4,
         starts_something=True,
-        gaps={
-            Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request",
-        },
+        gaps={Feature.ONE_RECORD_AN_ACCESS: "the vault's audit log is the trail: one event a request"},
         let_follow=_ended_by_azure,
     ),
     Row(
@@ -597,19 +527,9 @@ ROWS = [
         InMount.fresh,
         moments=8,
         starts_something=True,
-        gaps={
-            Feature.ONE_RECORD_AN_ACCESS: "the server's audit devices are the trail: two lines a request",
-        },
+        gaps={Feature.ONE_RECORD_AN_ACCESS: "the server's audit devices are the trail: two lines a request"},
     ),
-    Row(
-        "swarm",
-        InSwarm,
-        InSwarm.fresh,
-        moments=6,
-        examples=8,
-        starts_something=True,
-        gaps=_OF_A_SWARM,
-    ),
+    Row("swarm", InSwarm, InSwarm.fresh, moments=6, examples=8, starts_something=True, gaps=_OF_A_SWARM),
     Row(
         "swarm, in memory",
         *_in_memory("memory_swarm", "docker"),

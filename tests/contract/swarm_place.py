@@ -1,16 +1,11 @@
-"""The Swarm store's place: one service of a real Swarm, whose containers' files are what readers find.
-
-A value is read as in production, by a task that has it attached: there is no other way to one.
-"""
+"""The Swarm store's place: one service of a real Swarm, whose containers' files are what readers find."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import json
-import os
 import secrets
-import signal
 import subprocess
 import threading
 import time
@@ -23,7 +18,7 @@ import pytest
 
 from secretops.access import AccessRecords
 from secretops.manifest import SwarmFile, SwarmStore
-from tests.real.accidents import in_child
+from tests.real.accidents import killed_around_writes
 from tests.real.dockerd import BASE, DEADLINE
 from tests.real.swarm import Swarm
 
@@ -43,11 +38,9 @@ SHOW = 'for each in /run/secrets/*; do [ -e "$each" ] && echo "$(basename "$each
 class InSwarm:
     """A service of one replica that sleeps, and the secrets that begin with its name."""
 
-    address: str
-    """The daemon's socket, the service's name and a file of access records."""
+    address: str  # The daemon's socket, the service's name and a file of access records.
 
-    read_before: ClassVar[dict[str, str]] = {}
-    """Name of a Swarm secret -> its text, which can't change."""
+    read_before: ClassVar[dict[str, str]] = {}  # Name of a Swarm secret -> its text, which can't change.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:
@@ -92,7 +85,6 @@ class InSwarm:
         return self.new_api()
 
     def open(self, location: SwarmStore | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:
-        """Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.leases import Timing
         from secretops.stores.swarm import SwarmVersionStore
 
@@ -117,12 +109,7 @@ class InSwarm:
         image: str = BASE,
     ) -> None:
         """`monitor`: seconds in which a new task that ends takes the service back."""
-        update = {
-            "Parallelism": 1,
-            "Order": "start-first",
-            "FailureAction": "rollback",
-            "Monitor": int(monitor * 1e9),
-        }
+        update = {"Parallelism": 1, "Order": "start-first", "FailureAction": "rollback", "Monitor": int(monitor * 1e9)}
         container = {"Image": image, "Command": list(command), "StopSignal": "SIGKILL"}
         self.api.create(
             "services",
@@ -143,11 +130,9 @@ class InSwarm:
         return found
 
     def listed(self) -> list[dict[str, Any]]:
-        """The service's list of secrets."""
         return self.service()["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
 
     def set_list(self, entries: list[dict[str, Any]]) -> None:
-        """As `docker service update` does, and waits as that does."""
         self.change(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Secrets=entries))
 
     def change(self, decide: Callable[[dict[str, Any]], object]) -> None:
@@ -155,7 +140,6 @@ class InSwarm:
         self.settled()
 
     def send(self, decide: Callable[[dict[str, Any]], object]) -> None:
-        """As `docker service update --detach` does."""
         while True:
             found = self.service()
             decide(found["Spec"])
@@ -178,7 +162,6 @@ class InSwarm:
         return found
 
     def delivered(self) -> dict[str, str | None]:
-        """What the container's own files say."""
         tasks = self.settled()
         assert len(tasks) == 1
         files = self.files(tasks[0]["Status"]["ContainerStatus"]["ContainerID"])
@@ -188,7 +171,6 @@ class InSwarm:
         return shown(self.docker("exec", container, "sh", "-c", SHOW))
 
     def docker(self, *arguments: str) -> str:
-        """The command line client's, as a person uses it."""
         command = ["/usr/bin/docker", *arguments]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
@@ -198,21 +180,18 @@ class InSwarm:
         return {each["Spec"]["Name"]: each["ID"] for each in listed}
 
     def texts(self) -> dict[str, str]:
-        """The secrets of the place and their texts, as a task reads them that has all."""
         there = self.named()
         if unknown := {name: id for name, id in there.items() if name not in self.read_before}:
             self.read_before.update(self._read(unknown))
         return {name: self.read_before[name] for name in there}
 
     def keeps(self, text: str) -> list[str]:
-        """In a secret, or in whatever a daemon shows."""
         found = [name for name, value in self.texts().items() if text in value]
         labels = (self.api.get(f"/configs/{self.name}-book") or {}).get("Spec", {}).get("Labels", {})
         shown = {**labels, "service": json.dumps(self.service())}
         return [*found, *(name for name, value in shown.items() if text and text in value)]
 
     def edit(self, old: str, new: str) -> None:
-        """As a person does who has made a secret of their own and knows which file to put it in."""
         texts = self.texts()
         mine = f"{self.name}-mine-{secrets.token_hex(3)}"
         (entry,) = (each for each in self.listed() if old in texts[each["SecretName"]])
@@ -230,32 +209,11 @@ class InSwarm:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
         import requests
 
-        def counted() -> None:
-            send, left = requests.Session.request, moment
-
-            def sent(session: Any, method: str, *arguments: Any, **more: Any) -> Any:
-                nonlocal left
-                writes = method != "GET"
-                if writes and left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                answer = send(session, method, *arguments, **more)
-                if writes and left == 1:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 2 * writes
-                return answer
-
-            requests.Session.request = sent  # type: ignore[method-assign, assignment]
-            work()
-
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        return killed_around_writes(work, moment, requests.Session, "request")
 
     def _read(self, wanted: dict[str, str]) -> dict[str, str]:
-        """By a task that has them all, prints them, and is gone."""
         reader = f"reader-{secrets.token_hex(4)}"
         entries = [
             {"SecretID": id, "SecretName": name, "File": {"Name": name, "UID": "0", "GID": "0", "Mode": 0o400}}
@@ -295,7 +253,6 @@ def shown(lines: str) -> dict[str, str]:
 
 
 def until(look: Callable[[], Answer | None]) -> Answer:
-    """What `look` gives once it gives anything."""
     end, pause = time.monotonic() + DEADLINE, threading.Event()
     while not (found := look()) and time.monotonic() < end:
         pause.wait(0.1)
@@ -304,5 +261,4 @@ def until(look: Callable[[], Answer | None]) -> Answer:
 
 
 def _all(found: dict[str, str], wanted: dict[str, str]) -> dict[str, str] | None:
-    """The log may come after the end of the task."""
     return found if found.keys() >= wanted.keys() else None

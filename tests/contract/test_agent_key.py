@@ -1,7 +1,5 @@
 """The agent key of a stack, owned and external, against a server that speaks DigitalOcean's documented API."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +39,6 @@ FAULTS = [
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
-    """An account whose agent has no key."""
     with digitalocean() as made:
         monkeypatch.setenv(API_VARIABLE, made.url)
         yield made
@@ -49,14 +46,12 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
 
 @pytest.fixture
 def account(alone: DigitalOcean) -> DigitalOcean:
-    """With a key of somebody else's."""
     alone.add(OTHERS)
     return alone
 
 
 @pytest.fixture
 def owned(tmp_path: Path, account: DigitalOcean, monkeypatch: pytest.MonkeyPatch) -> AgentStack:
-    """Its pauses move the clock instead."""
     stack = owned_stack(tmp_path / "store", account)
 
     def patiently(agent: OwnedAgent, admin: Callable[[], Value]) -> DigitalOceanAgent:
@@ -77,7 +72,6 @@ def of_the_key(outcomes: list[Outcome]) -> Outcome:
 
 
 def ours(account: DigitalOcean) -> list[str]:
-    """The keys that secretops made; whoever else's are still there."""
     assert OTHERS in account.names()
     return account.ids(but=OTHERS)
 
@@ -86,9 +80,7 @@ def key_of(version: Version) -> str:
     return NamedKey.of(version.user or "").id
 
 
-def test_the_first_tick_makes_a_key_and_readers_find_what_the_agent_has_answered_to(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
+def test_first_tick_delivers_a_key_that_the_agent_has_accepted(owned: AgentStack, account: DigitalOcean) -> None:
     outcome = of_the_key(owned.tick())
 
     current = owned.kept().current
@@ -122,9 +114,7 @@ def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind
     assert account.faults == [] and current and ours(account) == [current.user]
 
 
-def test_a_current_key_that_somebody_deleted_is_told_and_replaced_within_the_hour(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
+def test_deleted_current_key_is_reported_and_replaced_within_an_hour(owned: AgentStack, account: DigitalOcean) -> None:
     owned.tick()
     current = owned.kept().current
     assert current and current.user
@@ -156,9 +146,7 @@ def test_a_token_is_tried_before_it_is_kept_and_no_key_is_taken(owned: AgentStac
     assert owned.session().store.versions("agent-admin").current == good
 
 
-def test_an_external_key_is_published_once_its_agent_has_answered_to_it(
-    external: AgentStack, account: DigitalOcean
-) -> None:
+def test_external_key_is_published_once_its_agent_accepts_it(external: AgentStack, account: DigitalOcean) -> None:
     key = account.add("from the dashboard")
     version = external.put("agent-key", {"api-key": key.secret})
     assert version.verified and external.key() == {"api-key": key.secret}
@@ -170,9 +158,7 @@ def test_an_external_key_is_published_once_its_agent_has_answered_to_it(
     assert external.key() == {"api-key": key.secret} and external.kept().pending is None
 
 
-def test_an_agent_that_does_not_answer_leaves_the_current_key_and_untested_is_the_way_round(
-    external: AgentStack, account: DigitalOcean
-) -> None:
+def test_unreachable_agent_keeps_the_current_key_unless_untested(external: AgentStack, account: DigitalOcean) -> None:
     first, second = account.add("one"), account.add("other")
     external.put("agent-key", {"api-key": first.secret})
     account.fail("complete", Fault.GARBAGE_AFTER)
@@ -185,7 +171,7 @@ def test_an_agent_that_does_not_answer_leaves_the_current_key_and_untested_is_th
     assert version.verified is None and external.key() == {"api-key": second.secret} and len(account.asked) == asked
 
 
-def test_a_stack_whose_agent_became_its_own_deletes_none_that_it_did_not_make(
+def test_newly_owned_agent_keeps_the_keys_of_others(
     tmp_path: Path, external: AgentStack, account: DigitalOcean
 ) -> None:
     key = account.add("from the dashboard")
@@ -201,9 +187,7 @@ def test_a_stack_whose_agent_became_its_own_deletes_none_that_it_did_not_make(
     assert stack.key() != {"api-key": key.secret}
 
 
-def test_a_purge_deletes_the_keys_at_the_agent_and_names_those_that_it_could_not(
-    owned: AgentStack, account: DigitalOcean
-) -> None:
+def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack, account: DigitalOcean) -> None:
     owned.rotate("agent-key")
     owned.rotate("agent-key")
     purge(owned.session(), destroy=True)
@@ -228,9 +212,7 @@ def found(stack: AgentStack) -> Result:
     return result
 
 
-def test_one_that_somebody_deleted_and_one_that_a_crash_left_are_told_and_mended(
-    tmp_path: Path, account: DigitalOcean
-) -> None:
+def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, account: DigitalOcean) -> None:
     stack = owned_stack(tmp_path / "store", account)
     stack.rotate("agent-key")
     shown = list(account.shown)
@@ -314,18 +296,18 @@ def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
 def test_what_stays_on_this_machine_is_shown_to_no_proxy(
     alone: DigitalOcean, agent: DigitalOceanAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with digitalocean() as proxy:
+    with digitalocean(plain=True) as proxy, digitalocean(plain=True) as near:
+        near.agent, near.token = alone.agent, alone.token
+        monkeypatch.setenv(API_VARIABLE, near.url)
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         agent.listed()
-        assert proxy.asked == [] and alone.asked == ["list"]
+        assert proxy.asked == [] and near.asked == ["list"]
 
 
 @pytest.mark.parametrize("fault", LOST)
-def test_a_key_is_asked_for_once_and_whoever_got_none_says_that_it_may_be_there(
-    alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault
-) -> None:
+def test_key_is_requested_once_and_a_loss_reported(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
     alone.fail("create", fault)
     with pytest.raises(LostError):
         agent.create("it")
@@ -360,9 +342,7 @@ def test_an_answer_of_another_form_proves_nothing(alone: DigitalOcean, agent: Di
 
 
 @pytest.mark.parametrize(("status", "admin"), [(403, None), (401, "dop_v1_other")])
-def test_a_token_without_a_scope_or_of_somebody_else_is_refused_with_what_it_has_to_have(
-    alone: DigitalOcean, status: int, admin: str | None
-) -> None:
+def test_token_without_a_scope_or_access_is_refused(alone: DigitalOcean, status: int, admin: str | None) -> None:
     alone.scopes = set()
     token = admin or alone.token
     known, key = OwnedAgent(url=alone.url, id=alone.agent, prefix="it"), alone.add("another")

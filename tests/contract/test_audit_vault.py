@@ -1,7 +1,5 @@
 """`secretops audit` over the logs of a real OpenBao: every read is there, once, with its reader, without its value."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from dataclasses import dataclass, field
@@ -27,8 +25,6 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Watched:
-    """A stack with values, who comes to read them, and what is told of it."""
-
     live: LiveVault
     canaries: list[str] = field(default_factory=list)
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
@@ -41,7 +37,6 @@ class Watched:
         )
 
     def publish(self, name: str = "mqtt") -> str:
-        """A new value in the place of the one before, as a rotation does. Its id."""
         session = self.live.rotator()
         canary, now = f"canary-{secrets.token_hex(12)}", session.clock()
         made = Version(id=new_token(now), stage=Stage.PENDING, created=now)
@@ -52,7 +47,6 @@ class Watched:
         return made.id
 
     def audit(self, *arguments: str, code: int, token: str = "") -> list[dict[str, Any]]:
-        """The rows that it prints, without the summary. No value is among them, or in a log."""
         done = self.live.run(token, "audit", "--json", "--since", self.began, *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         logs = "".join(file.read_text() for file in self.live.openbao.audit_files)

@@ -1,7 +1,5 @@
 """The Lambda functions, on a stand-in for Secrets Manager that keeps AWS' rules, and a real mosquitto."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -35,7 +33,6 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def stack(mosquitto: Mosquitto, moto_environment: Aws) -> AwsStack:
-    """A stack whose broker-admin has been put."""
     made = make_aws_stack(mosquitto.broker(), moto_environment)
     made.put("broker-admin", dict(mosquitto.admin))
     return made
@@ -71,9 +68,7 @@ def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> N
         stack.step("createSecret", token)
 
 
-def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(
-    stack: AwsStack,
-) -> None:
+def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(stack: AwsStack) -> None:
     given = new_password()
     stack.put("agent-key", {"api-key": given})
     token = stack.begin("agent-key")
@@ -138,9 +133,7 @@ def _call_killed_after_its_first_message(stack: AwsStack, event: dict[str, str])
 
 
 @pytest.mark.slow
-def test_what_is_due_is_left_to_aws_schedule_and_said_when_it_is_late(
-    stack: AwsStack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.all_steps(stack.begin())
     token = stack.delivered()
     stack.clock.skip(timedelta(days=90, hours=1).total_seconds())
@@ -198,9 +191,7 @@ def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rot
     assert stack.log_in() == "Success"
 
 
-def test_a_tick_in_which_a_secret_fails_looks_after_the_others_counts_it_and_fails(
-    stack: AwsStack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tick_counts_a_failed_secret_and_goes_on(stack: AwsStack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.all_steps(stack.begin())
     stack.put("agent-key", {"api-key": new_password()})
     name = stack.place.secrets["agent-key"]
@@ -252,9 +243,7 @@ def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
     return client
 
 
-def test_credentials_of_another_account_are_refused_before_anything_is_written(
-    stack: AwsStack, other_account: Any
-) -> None:
+def test_credentials_of_another_account_are_refused_before_any_write(stack: AwsStack, other_account: Any) -> None:
     session = Session.open(stack.manifest, role="operator")
     for act in (lambda: put(session, "agent-key", Value({"api-key": new_password()})), lambda: tick(session)):
         with pytest.raises(UsageError, match=rf"of account {ELSEWHERE}\n.* account {ACCOUNT};"):

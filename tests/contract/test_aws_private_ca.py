@@ -3,8 +3,6 @@
 It lets nobody in without one. What the stand-in does not prove of AWS is in tests/real/private_ca.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,9 +39,7 @@ def request() -> str:
     return certificates.request_of(certificates.new_key(), NAME)
 
 
-def test_the_certificate_is_for_this_client_alone_and_its_key_stays(
-    tmp_path: Path, moto_environment: Aws, ca: StrictPrivateCa
-) -> None:
+def test_certificate_is_for_this_client_alone(tmp_path: Path, moto_environment: Aws, ca: StrictPrivateCa) -> None:
     broker = start_mosquitto(tmp_path, certifying=True)
     try:
         stack = make_signed_stack(broker, moto_environment, ca)

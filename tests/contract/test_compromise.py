@@ -3,15 +3,13 @@
 Whether the old credential still works is asked by logins that are not secretops' own.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import os
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from secretops.errors import ExitCode, SecretopsError
+from secretops.errors import ExitCode, SecretopsError, WaitingError
 from secretops.operations.compromise import begun, compromise, containment, in_folder
 from secretops.operations.compromise.advice import tried
 from secretops.operations.compromise.incident import Incident, Step
@@ -28,6 +26,7 @@ from secretops.targets import open_target
 from secretops.targets.digitalocean import API_VARIABLE
 from secretops.values import Value, new_password
 from tests.real import own_ca
+from tests.real.accidents import SPOILS, each_broken
 from tests.real.agent_stack import owned_stack
 from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.embedded import Embedded, start_embedded
@@ -42,8 +41,6 @@ STEPS = ("freeze", "replace", "both slots", "proof", "readers", "trail")
 
 @dataclass(frozen=True)
 class Drill:
-    """A stack whose mqtt has been in use, and a folder for its incidents."""
-
     stack: Stack
     folder: Path
 
@@ -51,7 +48,6 @@ class Drill:
         return self.stack.run("compromise", *arguments, "--to", str(self.folder), given=given)
 
     def incident(self) -> dict[str, Any]:
-        """The only one."""
         (path,) = self.folder.glob("incident-*.json")
         found: dict[str, Any] = json.loads(path.read_text())
         return found
@@ -62,7 +58,8 @@ class Drill:
 
     def is_gone_through_with(self) -> float:
         """Compromise mqtt as somebody who has two values of it that are good, and a session by each. Seconds from the
-        start of the command until the newer one is refused."""
+        start of the command until the newer one is refused.
+        """
         stack = self.stack
         stack.rotate()
         before = stack.credential()
@@ -138,9 +135,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
     return drill(stack, tmp_path)
 
 
-def test_what_was_out_is_refused_its_sessions_are_ended_and_an_incident_is_kept(
-    any_store: Drill, request: pytest.FixtureRequest
-) -> None:
+def test_compromise_ends_old_sessions_and_records_an_incident(any_store: Drill, request: pytest.FixtureRequest) -> None:
     """The one it replaces, and the one before that whose grace is not over."""
     refused = any_store.is_gone_through_with()
     print(f"{request.node.callspec.id}: refused {refused:.1f} s after the command began")
@@ -164,7 +159,6 @@ def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
 
 @pytest.fixture
 def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
-    """A folder and the embedded broker, with its admin put."""
     stack = make_stack(tmp_path / "store", embedded_broker.broker())
     stack.put("broker-admin", dict(embedded_broker.admin))
     return drill(stack, tmp_path)
@@ -183,9 +177,7 @@ def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stops", [True, False])
-def test_every_server_that_reported_before_is_waited_for_and_one_that_stays_behind_is_told(
-    dev: Drill, stops: bool
-) -> None:
+def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: Drill, stops: bool) -> None:
     stack = dev.stack
     stack.rotate()
 
@@ -279,14 +271,41 @@ def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Dri
         assert text not in done.stdout + done.stderr + json.dumps(dev.incident()) + dev.page()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
+    dev: Drill, embedded_broker: Embedded, spoil: Callable[[Path], object]
+) -> None:
+    stack = dev.stack
+    stack.put("agent-key", {"api-key": new_password()})
+    for _ in range(2):
+        stack.rotate(cut_off=True)
+    old, public = stack.credential(), stack.env.read_text().splitlines()[1:6]
+    for path in each_broken(stack.root, spoil):
+        assert stack.log_in(old) == "Success"
+        session = stack.session()
+        try:
+            outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
+        except WaitingError:  # nobody else knows the password of the broker's admin
+            assert path.parent.name == "broker-admin"
+            stack.put("broker-admin", dict(embedded_broker.admin), cut_off=True)
+            outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
+        assert outcome.incident.ended
+        assert stack.log_in(old) != "Success"
+        old = stack.credential()
+        assert set(public) <= set(stack.env.read_text().splitlines())
+        asides = [str(aside) for aside in stack.root.glob("aside/*")]
+        assert all(aside in " ".join(outcome.incident.to_do) for aside in asides if "broker-admin" not in aside)
+        if path.parent.name == "agent-key":
+            stack.put("agent-key", {"api-key": new_password()}, cut_off=True)
+        assert [one.error for one in stack.tick() if one.error] == []
+
+
 def give(dev: Drill, broker: Embedded, value: Value) -> None:
-    """As somebody who may change users at the broker."""
     open_target(dev.stack.manifest.broker, dev.stack.manifest.secret("mqtt").kind).apply(broker.admin, value)
 
 
-def test_an_old_password_that_is_given_back_is_found_and_the_incident_goes_on(
-    dev: Drill, embedded_broker: Embedded
-) -> None:
+def test_reused_old_password_is_found_and_the_incident_continues(dev: Drill, embedded_broker: Embedded) -> None:
     stack = dev.stack
     stack.rotate()
     old, session, keep = stack.credential(), stack.session(), in_folder(dev.folder)
@@ -315,13 +334,11 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
 
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
-    """A CA that the broker trusts, a certificate, an admin and the server's user."""
     with trusting_broker(tmp_path / "broker") as broker:
         yield own_ca.begun(make_certified(tmp_path, broker))
 
 
 def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:
-    """Exit code, all that was said, and the latest incident. No value is in any of it."""
     done = stack.run("compromise", name, "--yes", "--to", str(folder), given=given)
     path = max(folder.glob(f"incident-{name}-*.json"))
     said = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()
@@ -332,9 +349,7 @@ def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tu
     return done.returncode, done.stdout + done.stderr, json.loads(path.read_text())
 
 
-def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_all_that_is_left(
-    tmp_path: Path, account: DigitalOcean
-) -> None:
+def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, account: DigitalOcean) -> None:
     """The one in use, and the one before it, whose grace is not over; and the agent hears of it a moment later."""
     stack = owned_stack(tmp_path / "store", account)
     stack.tick()
@@ -354,9 +369,7 @@ def test_keys_of_an_agent_of_ones_own_are_deleted_and_refused_and_a_new_one_is_a
 
 
 @pytest.mark.slow
-def test_a_certificate_of_the_stacks_own_ca_is_replaced_and_a_new_ca_ends_what_was_out(
-    certified: Certified, tmp_path: Path
-) -> None:
+def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: Certified, tmp_path: Path) -> None:
     stack, folder = certified.stack, tmp_path / "incidents"
     folder.mkdir()
     out: Value = certified.read(CERTIFICATE)

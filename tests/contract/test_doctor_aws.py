@@ -49,8 +49,7 @@ SERVER = f"arn:aws:iam::{ACCOUNT}:role/server"
 class Iam:
     """SimulatePrincipalPolicy and GetRole, as AWS documents their answers. A stand-in."""
 
-    denies: set[tuple[str, str]] = field(default_factory=set)
-    """Principal and action."""
+    denies: set[tuple[str, str]] = field(default_factory=set)  # Principal and action.
     unknown_context: bool = False
     refuses: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -91,10 +90,8 @@ class SecretsManager:
     """moto's, but for how old a version is, and for what it refuses. A stand-in."""
 
     moto: Any
-    ages: dict[str, timedelta] = field(default_factory=dict)
-    """Version -> how long ago it was made."""
-    refuses: set[str] = field(default_factory=set)
-    """Operations, by the names of boto3."""
+    ages: dict[str, timedelta] = field(default_factory=dict)  # Version -> how long ago it was made.
+    refuses: set[str] = field(default_factory=set)  # Operations, by the names of boto3.
 
     def __getattr__(self, name: str) -> Any:
         if name in self.refuses:
@@ -121,15 +118,12 @@ def _denied(**_asked: Any) -> Any:
 
 @dataclass
 class Stack:
-    """A stack whose every part is as it should be, until a test spoils one."""
-
     aws: Aws
     manifest: Manifest
     iam: Iam
     service: SecretsManager
     mosquitto: Mosquitto
-    played: dict[str, Any] = field(default_factory=dict)
-    """Other services that a test plays, by the names of boto3."""
+    played: dict[str, Any] = field(default_factory=dict)  # Other services that a test plays, by the names of boto3.
 
     @property
     def store(self) -> AwsStore:
@@ -217,7 +211,6 @@ def played(made: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 
 @pytest.fixture
 def stack(moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """One of its own, which a test spoils."""
     return played(make_stack(moto_environment, mosquitto), monkeypatch)
 
 
@@ -239,7 +232,6 @@ def healthy(manifest: Manifest, moto_environment: Aws, mosquitto: Mosquitto, mon
 
 
 def make_function(aws: Aws, name: str) -> str:
-    """A function that nobody calls, and the role that it runs as, by the same name."""
     trusts = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [trusts]})
     role = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
@@ -286,7 +278,6 @@ def leave_pending_of_somebody(stack: Stack) -> None:
 
 
 def beside(stack: Stack, name: str) -> str:
-    """A secret that the stack does not know. Its name is made from the stack's."""
     full = name.format(stack.prefix)
     stack.aws.secrets_manager.create_secret(Name=full, SecretString="{}")
     return full
@@ -305,13 +296,11 @@ def deny_the_server(stack: Stack) -> None:
 
 
 def be_in_another_account(stack: Stack) -> None:
-    """The stack is in another one than the credentials."""
     store = stack.store.model_copy(update={"account": "9" * 12})
     stack.manifest = stack.manifest.model_copy(update={"store": store})
 
 
-ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"
-"""Whom moto takes every caller for."""
+ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # Whom moto takes every caller for.
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:
@@ -401,9 +390,7 @@ ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
 
 
 @pytest.mark.parametrize("faults", ROUNDS.values(), ids=ROUNDS)
-def test_each_fault_is_found_by_its_check_and_no_other_check_fails(
-    faults: tuple[Fault[Stack], ...], stack: Stack
-) -> None:
+def test_each_fault_fails_its_check_and_no_other(faults: tuple[Fault[Stack], ...], stack: Stack) -> None:
     for fault in faults:
         fault.plant(stack)
     found = stack.look()
@@ -440,7 +427,6 @@ def test_in_another_account_nothing_else_is_said_of_the_stack(healthy: Stack) ->
 
 @pytest.fixture
 def rotating(healthy: Stack) -> Iterator[Stack]:
-    """A stack with an empty pending version."""
     leave_empty_pending(healthy)
     yield healthy
     healthy.aws.secrets_manager.update_secret_version_stage(

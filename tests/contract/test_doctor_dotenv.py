@@ -1,9 +1,4 @@
-"""`secretops doctor` on a folder and a real broker: what it finds, what it mends when told to, and what it never does.
-
-Without a broker it is looked at in tests/unit/test_doctor.py.
-"""
-
-from __future__ import annotations
+"""`secretops doctor` on a folder and a real broker: what it finds, what it repairs, and what it never does."""
 
 import json
 import shutil
@@ -18,6 +13,7 @@ from secretops.engine.state import Stage, Version
 from secretops.operations.doctor import checks, doctor, mend, repairs
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.status import Standing, status
+from secretops.stores import files
 from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.contract.doctor_fault import Fault, prove, told
@@ -30,8 +26,6 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Folder:
-    """A stack whose every part is as it should be, until a test spoils one."""
-
     stack: Stack
     mosquitto: Mosquitto
 
@@ -45,7 +39,6 @@ class Folder:
         return found
 
     def set_password(self, name: str) -> None:
-        """As somebody does at the broker, behind our back."""
         user = self.stack.credential(name)["username"]
         changed = Value({"username": user, "password": new_password()})
         target = open_target(self.stack.manifest.broker, self.stack.manifest.secret(name).kind)
@@ -54,7 +47,6 @@ class Folder:
 
 @pytest.fixture
 def folder(mosquitto: Mosquitto, tmp_path: Path) -> Folder:
-    """As two rotations and their ticks leave it."""
     stack = make_stack(tmp_path / "store", mosquitto.broker(), grace_seconds=1)
     stack.put("broker-admin", mosquitto.admin)
     stack.put("agent-key", {"api-key": new_password()})
@@ -84,7 +76,6 @@ def open_the_folder(folder: Folder) -> None:
 
 
 def leave_pending(folder: Folder) -> None:
-    """A rotation that was killed after its first step."""
     then = datetime.now(UTC) - timedelta(hours=3)
     idle = next(user for user in folder.stack.manifest.secret("mqtt").users if user != folder.current.user)
     version = Version(id=f"{then:%Y%m%dT%H%M%SZ}-left", stage=Stage.PENDING, created=then, user=idle)
@@ -96,13 +87,11 @@ def change_the_servers_password(folder: Folder) -> None:
 
 
 def change_the_admins_password(folder: Folder) -> None:
-    """The one that secretops made. The broker's own first one is a person's."""
     folder.stack.rotate("broker-admin")
     folder.set_password("broker-admin")
 
 
 def leave_undelivered(folder: Folder) -> None:
-    """What a publish that was killed between its two halves leaves."""
     state = folder.stack.root / "versions" / "agent-key" / "state.json"
     folder.stack.put("agent-key", {"api-key": new_password()})
     versions = json.loads(state.read_text())
@@ -113,7 +102,6 @@ def leave_undelivered(folder: Folder) -> None:
 
 
 def lose_the_values(folder: Folder) -> None:
-    """Somebody removed every version; the journal, the readers' file and the broker outlived them."""
     shutil.rmtree(folder.stack.root / "versions" / "mqtt")
     (mqtt,) = [one for one in status(folder.stack.session()) if one.name == "mqtt"]
     assert (mqtt.standing, len(mqtt.notes)) == (Standing.ATTENTION, 1)
@@ -128,10 +116,10 @@ def test_doctor_names_the_repairs_and_does_them_when_told_to_and_looks_again(fol
     leave_pending(folder)
     edit_another(folder)
     open_the_folder(folder)
-    shown = {one["check"]: one["repair"] for one in json.loads(run(folder, "--json").stdout)}
+    shown = {one["check"]: one["repair"] for one in json.loads(run(folder, "--json").stdout)["checks"]}
     assert {name for name, words in shown.items() if words} == {"folder", "secret mqtt"}
     done = json.loads(run(folder, "--repair", "--yes", "--json").stdout)
-    assert set(done) == {"found", "repairs", "now"}
+    assert set(done) == {"schema", "found", "repairs", "now"}
     chmod, tick = done["repairs"]
     assert chmod["done"] and chmod["error"] is None
     assert tick["done"] is None and "agent-key" in tick["error"], "what a person changed is not overwritten"
@@ -148,7 +136,8 @@ def edit_another(folder: Folder) -> None:
 
 @pytest.mark.slow
 def test_an_embedded_broker_that_does_not_run_is_started(tmp_path: Path) -> None:
-    broker = start_embedded(tmp_path)
+    (tmp_path / "store").mkdir(files.FOLDER)
+    broker = start_embedded(tmp_path / "store")
     stack = make_stack(tmp_path / "store", broker.broker(), grace_seconds=1)
     stack.put("broker-admin", broker.admin)
     stack.rotate()
@@ -165,8 +154,27 @@ def test_an_embedded_broker_that_does_not_run_is_started(tmp_path: Path) -> None
 
 TICK, ROTATE = "secretops tick", "secretops rotate mqtt"
 
+
+def link(part: Path) -> None:
+    """Move a part of the store away and leave a link to it, as somebody does who shares it."""
+    shared = part.parents[2] / f"shared{part.name}"
+    part.rename(shared)
+    part.symlink_to(shared)
+
+
+def link_the_env(folder: Folder) -> None:
+    link(folder.stack.env)
+    folder.stack.env.chmod(0o644)
+
+
+def link_the_versions(folder: Folder) -> None:
+    link(folder.stack.root / "versions")
+
+
 FAULTS: tuple[Fault[Folder], ...] = (
     Fault(open_the_folder, "folder", ("store has mode 755", ".env has mode 644", "mode 660"), "chmod"),
+    Fault(link_the_env, "folder", (".env is a symbolic link",)),
+    Fault(link_the_versions, "folder", ("versions is a symbolic link",)),
     Fault(change_the_servers_password, "login mqtt", ("the broker refuses user", "find out who"), ROTATE),
     Fault(change_the_admins_password, "login broker-admin", ("refuses user", "secretops put broker-admin")),
     Fault(leave_undelivered, "secret agent-key", ("not delivered",), TICK),

@@ -1,7 +1,5 @@
 """`secretops doctor` on a stack in a Swarm in memory: each check well, and spoiled on purpose."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from secretops.operations.session import Session
 from secretops.stores.leases import Timing
 from secretops.stores.swarm.names import INSTANCE, TASK
 from tests.contract.swarm_place import FILES, InSwarm
-from tests.unit.memory_swarm import NOW, InMemory, V, in_memory, lead_to, make, publish, quick, version
+from tests.contract.versions import NOW, make, publish, version
+from tests.unit.memory_swarm import InMemory, V, in_memory, lead_to, quick
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +39,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
 
 
 def manifest_of(place: InSwarm) -> Manifest:
-    it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=99999)
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=False)
+    it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=3660)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=True)
     return Manifest(
         project="coreflux-mcp-secrets",
         stack=place.name,
@@ -68,9 +67,7 @@ def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
     assert list(found)[-2:] == ["secret it", "secrets that left"]
 
 
-def test_a_service_that_is_gone_and_a_replica_that_does_not_run_are_told(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_service_and_stopped_replica_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     place.remove_service()
     assert wrong(place)["server"].value == f"no service {place.name}"
     monkeypatch.setattr(type(place.engine), "_start", lambda *_: None)
@@ -109,9 +106,7 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
     assert not any("-it-v2-" in name for name in place.named())
 
 
-def test_what_a_killed_command_left_is_told_once_nobody_waits_for_it(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     task = f"{place.name}-task-{'0' * 12}"
     labels = {INSTANCE: place.name, TASK: task}
     given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
@@ -156,9 +151,7 @@ def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) 
         assert "secretops tick follows it" in dead.remedy
 
 
-def test_a_daemon_that_is_not_there_is_told_and_nothing_else_is_known(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_daemon_is_reported_and_the_rest_unknown(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object, **__: object) -> None:
         raise requests.ConnectionError
 

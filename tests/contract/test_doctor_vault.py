@@ -1,9 +1,4 @@
-"""`secretops doctor` on a stack in a real OpenBao: what only a server shows. The rest: tests/unit/test_vault_doctor.
-
-Its broker is not there: no check of the store asks it.
-"""
-
-from __future__ import annotations
+"""`secretops doctor` on a stack in a real OpenBao: what only a server shows. The rest: tests/unit/test_vault_doctor."""
 
 import os
 import threading
@@ -36,19 +31,15 @@ QUICK = Timing(duration=1.0, renew=0.1, look=0.05)
 
 @dataclass
 class Stack:
-    """A stack whose every part is as it should be, until a test spoils one."""
-
     live: LiveVault
     operator: str
     place: VaultStore
     mending: list[Callable[[], object]] = field(default_factory=list)
 
     def become(self, **changes: Any) -> None:
-        """With another store in the manifest."""
         self.place = self.place.model_copy(update=changes)
 
     def look(self, *named: str) -> dict[str, Result]:
-        """What the store's own checks find; of those that are named alone where any is."""
         server = VaultServer(self.place, timing=QUICK)
         return dict(doctor([one for one in vault.vault_checks(server) if not named or one.name in named]))
 
@@ -68,6 +59,7 @@ def well(openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 @pytest.fixture
 def stack(well: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("VAULT_TOKEN", well.operator)
+    monkeypatch.setenv("VAULT_ADDR", well.place.address)
     made = Stack(well.live, well.operator, well.place)
     yield made
     for mend in made.mending:

@@ -1,9 +1,4 @@
-"""A client certificate that OpenBao signs and secretops renews, proven at a mosquitto that lets nobody in without one.
-
-Both are real, and whoever rotates has a role that may no more than the stack grants.
-"""
-
-from __future__ import annotations
+"""A client certificate that a real OpenBao signs and secretops renews, at a mosquitto that requires one."""
 
 import signal
 from collections.abc import Iterator
@@ -24,8 +19,7 @@ from tests.real.stack import Readers
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 CERTIFICATE = "client-cert"
-LOADED = 2
-"""Renewals under load, before one by a new CA."""
+LOADED = 2  # Renewals under load, before one by a new CA.
 
 
 @pytest.fixture
@@ -41,13 +35,11 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def stack(tmp_path: Path, broker: Mosquitto, openbao: OpenBao) -> IssuedStack:
-    """Of which nothing has a value yet."""
     return make_issued_stack(tmp_path, broker, openbao)
 
 
 @pytest.fixture
 def running(stack: IssuedStack, broker: Mosquitto) -> IssuedStack:
-    """With a certificate, an admin and the server's user."""
     stack.rotate(CERTIFICATE)
     stack.put("broker-admin", dict(broker.admin))
     assert errors(stack) == []
@@ -55,7 +47,6 @@ def running(stack: IssuedStack, broker: Mosquitto) -> IssuedStack:
 
 
 def errors(stack: IssuedStack) -> list[str]:
-    """What a tick could not do."""
     return [str(one.error) for one in stack.tick() if one.error]
 
 
@@ -104,12 +95,10 @@ def test_renewals_and_a_new_ca_under_load_fail_no_connect(
 
 
 def root_of(stack: IssuedStack) -> str:
-    """Who signed whoever signed the current certificate."""
     return x509.load_pem_x509_certificates(stack.found(CERTIFICATE)["client.crt"].encode())[-1].issuer.rfc4514_string()
 
 
 def authority_alone(broker: Mosquitto) -> str:
-    """The broker's own CA, which its bundle begins with."""
     own, _, _ = broker.ca_file.read_text().partition("-----END CERTIFICATE-----\n")
     return f"{own}-----END CERTIFICATE-----\n"
 
@@ -138,9 +127,7 @@ def test_a_renewal_killed_in_the_middle_is_ended_by_one_tick(running: IssuedStac
     assert readers.failures == []
 
 
-def test_one_that_the_broker_does_not_take_is_never_published(
-    tmp_path: Path, broker: Mosquitto, openbao: OpenBao
-) -> None:
+def test_refused_certificate_is_never_published(tmp_path: Path, broker: Mosquitto, openbao: OpenBao) -> None:
     stack = make_issued_stack(tmp_path, broker, openbao, trusted=False)
     with pytest.raises(UnreachableError) as refused:
         stack.rotate(CERTIFICATE)

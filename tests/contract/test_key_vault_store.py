@@ -35,8 +35,8 @@ from secretops.stores.key_vault.errors import ForbiddenError
 from secretops.stores.key_vault.lease import Timing
 from secretops.stores.key_vault.tags import PREFIX
 from secretops.stores.leases import LostError
-from secretops.values import Value, new_password
-from tests.contract.places import FIELDS, InVault
+from tests.contract.places import InVault
+from tests.contract.versions import FIELDS, NOW, make, publish, version
 from tests.real.azure import Azure
 from tests.real.azure_clients import OwnConnections
 from tests.unit.lease_blob import BlobInMemory
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from tools.key_vault.vault import Vault
 pytestmark = pytest.mark.real
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEADLINE = 60.0
 NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
@@ -66,7 +65,6 @@ class LiveVault(InVault):
 
     @classmethod
     def at(cls, azure: Azure) -> LiveVault:
-        """A new vault, and a rotator that may write its secrets."""
         vault, rotator = azure.vault(), azure.principal("rotator")
         nowhere = "https://nowhere.blob.core.windows.net/lease/rotator"
         place = cls(json.dumps([vault.url, nowhere, azure.environment(rotator), azure.authority.tenant]), azure)
@@ -87,11 +85,9 @@ class LiveVault(InVault):
         return self.azure.key_vaults.vaults[self.location.vault.removeprefix("https://")]
 
     def again(self) -> LiveVault:
-        """With connections of its own, which ask again as often as the product says now."""
         return replace(self)
 
     def requests(self, operation: str, name: str = "it") -> list[dict[str, Any]]:
-        """What the vault was asked, as its audit log has it."""
         return [
             row
             for row in self.vault.audit
@@ -106,24 +102,8 @@ class LiveVault(InVault):
 
 
 def less_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients made from now on ask twice more, without a pause to speak of."""
     monkeypatch.setattr(api, "RETRIES", 2)
     monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
-
-
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str, user: str | None = "a") -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
-
-
-def publish(place: InVault, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    place.open().add("it", version(name), value)
-    place.open().publish("it", name, NOW)
-    return value
 
 
 def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:
@@ -146,7 +126,6 @@ def followed(place: LiveVault) -> None:
 
 
 def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, while whoever held it was held up for so long that it can't rest on its last renewal."""
     followed(place)
     later = leases.awake_or_not() + NOT_RENEWED.trusted + 1
     monkeypatch.setattr(leases, "awake_or_not", lambda: later)
@@ -226,9 +205,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
 
 
 @pytest.mark.slow
-def test_the_leases_blob_is_made_by_its_first_holder_and_its_container_is_not(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Azurite's, which is Microsoft's own emulator; the other tests here have a blob in memory."""
     place = InVault(InVault.fresh(request, tmp_path))
     container = place.location.lease.rpartition("/")[0]
@@ -239,9 +216,7 @@ def test_the_leases_blob_is_made_by_its_first_holder_and_its_container_is_not(
         pass
 
 
-def test_who_was_followed_between_two_attempts_of_a_write_does_not_make_the_second(
-    place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK asks again, for more than a minute; the lease is for half of one."""
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
@@ -272,9 +247,7 @@ def test_what_a_secret_can_not_hold_is_refused_and_nothing_is_kept(place: LiveVa
     assert len(place.requests("SecretSet", "it-pending")) == before
 
 
-def test_a_note_that_can_not_be_kept_undoes_no_step(
-    place: LiveVault, impatient: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unsaved_metadata_undoes_no_step(place: LiveVault, impatient: None, caplog: pytest.LogCaptureFixture) -> None:
     publish(place, V[1])
     place.vault.faults.append(failing("UpdateSecret", times=10))
     with caplog.at_level(logging.WARNING):
@@ -305,9 +278,7 @@ def test_an_edit_is_not_overwritten_by_a_publish_that_begins_after_it(place: Liv
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
-def test_edit_during_a_publish_is_reported_once_and_kept_as_a_version(
-    place: LiveVault, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_edit_during_a_publish_is_reported_once_and_kept(place: LiveVault, caplog: pytest.LogCaptureFixture) -> None:
     value, new = publish(place, V[1]), make()
     place.open().add("it", version(V[2]), new)
     while_the_vault_writes(place, lambda: place.edit(value["password"], "typed-by-a-person"))
@@ -374,9 +345,7 @@ def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(p
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
-def test_forget_deletes_and_reports_what_remains_when_purging_is_not_allowed(
-    place: LiveVault, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: pytest.LogCaptureFixture) -> None:
     place.vault.purge_protection = True
     old = publish(place, V[1])
     with caplog.at_level(logging.WARNING):
@@ -448,9 +417,7 @@ def test_version_made_twice_counts_as_one_and_both_copies_are_forgotten(place: L
 @pytest.mark.parametrize(
     "fault", [throttling(times=100, retry_after=3600), losing_the_answer(times=100)], ids=["429", "a closed connection"]
 )
-def test_a_vault_that_does_not_serve_is_asked_again_and_after_some_times_given_up(
-    place: LiveVault, impatient: None, fault: Fault
-) -> None:
+def test_unavailable_vault_is_retried_a_few_times(place: LiveVault, impatient: None, fault: Fault) -> None:
     value = publish(place, V[1])
     client = place.clients.vault(place.location.vault)
     place.vault.faults.append(replace(fault, operation="GetSecret", times=2))
@@ -495,7 +462,6 @@ def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_en
 
 @pytest.fixture
 def operator(place: LiveVault, azure_environment: Principal, monkeypatch: pytest.MonkeyPatch) -> Principal:
-    """Who this process runs as: somebody with a role on the whole vault."""
     monkeypatch.setattr(api, "RETRIES", 0)
     place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
     return azure_environment
@@ -524,9 +490,7 @@ def test_doctor_sees_versions_deleted_secrets_and_secrets_of_others(place: LiveV
     assert found.said_at and abs((found.said_at - datetime.now(UTC)).total_seconds()) < 60
 
 
-def test_what_may_not_be_looked_at_is_named_and_is_no_vault_that_does_not_answer(
-    place: LiveVault, operator: Principal
-) -> None:
+def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: LiveVault, operator: Principal) -> None:
     for each in list(place.vault.access.assignments):
         place.vault.access.revoke(each)
     place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")

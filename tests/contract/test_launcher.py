@@ -1,7 +1,6 @@
 """The launcher over stdio, with a real broker and the mcp package's own client: how it starts, how it ends, and what it
-does as its values change. The server is upstream's where it can be had, else the small one."""
-
-from __future__ import annotations
+does as its values change. The server is upstream's where it can be had, else the small one.
+"""
 
 import json
 import secrets
@@ -341,6 +340,26 @@ def test_a_signal_ends_it_in_time_while_a_new_broker_does_not_answer(
 
 
 @pytest.mark.slow
+def test_a_signal_ends_it_in_time_while_a_tool_blocks(launched: Launched) -> None:
+    launched.env("server-a", launched.user("server-a"))
+    begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
+    call = {"name": "mqtt_read_topic_once", "arguments": {"topic": "no/such", "timeout": 3600}}
+    messages: list[dict[str, Any]] = [
+        {"id": 2, "method": "initialize", "params": begin},
+        {"method": "notifications/initialized"},
+        {"id": 3, "method": "tools/call", "params": call},
+    ]
+    with launched.process() as process:
+        assert process.stdin
+        process.stdin.writelines(json.dumps({"jsonrpc": "2.0", **each}).encode() + b"\n" for each in messages)
+        process.stdin.flush()
+        anyio.run(launched.until_logged, "topic 'no/such' for one")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONGEST_END) == 0
+    anyio.run(launched.until, "the last will", lambda: launched.reports() == {})
+
+
+@pytest.mark.slow
 @ON_BOTH_BROKERS
 def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
     launched.env("server-a", launched.user("server-a"))
@@ -365,8 +384,7 @@ class Agent:
 
     url: str
     said: str
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    """(path, Authorization) of each request."""
+    asked: list[tuple[str, str]] = field(default_factory=list)  # (path, Authorization) of each request.
     moves: bool = False
 
     @property

@@ -1,20 +1,21 @@
 """The launcher over SSE and streamable HTTP: the mcp package's own clients against its process, with a real broker."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
+import resource
 import secrets
 import signal
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -24,13 +25,7 @@ from mcp.client.sse import sse_client
 from mcp.shared.exceptions import McpError
 
 from secretops.values import Value
-from tests.real.launched import (
-    DEADLINE,
-    RealBroker,
-    command,
-    environment,
-    let_in,
-)
+from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in
 from tests.real.mcp_client import http_session, tell
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
@@ -77,14 +72,14 @@ class Launched:
         new.write_text(text)
         new.replace(path)
 
-    def start(self, transport: str) -> None:
-        """Start it, and wait until it says where it listens and is ready."""
+    def start(self, transport: str, *, before: Sequence[str] = (), **variables: str) -> None:
+        """Start it, and wait until it says where it listens and is ready. `before` is what its command is given to."""
         self.transport = transport
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                command(f"dotenv:{self.root}"),
+                [*before, *command(f"dotenv:{self.root}")],
                 cwd=self.cwd,
-                env=environment(self.server) | {"MCP_TRANSPORT": transport, "MCP_LISTEN": "127.0.0.1:0"},
+                env=environment(self.server) | {"MCP_TRANSPORT": transport, "MCP_LISTEN": "127.0.0.1:0"} | variables,
                 stdin=subprocess.DEVNULL,  # as a container's is
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -175,6 +170,132 @@ def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_anothe
     }
 
 
+def test_health_and_metrics_answer_while_a_tool_blocks_and_the_end_waits_for_none(launched: Launched) -> None:
+    launched.start("http")
+
+    async def scenario() -> None:
+        async with launched.session() as session, anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: tell(session, "mqtt_read_topic_once", topic="no/such", timeout=3600))
+            blocked = "the tool blocks", lambda: "topic 'no/such' for one" in launched.log()
+            await anyio.to_thread.run_sync(launched.until, *blocked)
+            for path in ("/healthz", "/readyz", "/metrics"):
+                answer = await anyio.to_thread.run_sync(launched.ask, path)
+                assert answer.status_code == 200
+            assert launched.process
+            launched.process.send_signal(signal.SIGTERM)
+            assert await anyio.to_thread.run_sync(launched.process.wait, LONGEST_END) == 0
+            tasks.cancel_scope.cancel()
+
+    anyio.run(scenario)
+    assert "Traceback" not in launched.log()
+
+
+@pytest.mark.parametrize("allowed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_tools_that_change_the_connection_of_all_clients_are_refused_unless_allowed(
+    launched: Launched, allowed: bool
+) -> None:
+    launched.start("http", **({"MCP_ALLOW_CONNECTION_TOOLS": "true"} if allowed else {}))
+    tools = {"mqtt_connect", "setup_mqtt_connection", "reconnect_mqtt"}
+    given = {"broker": "localhost", "port": launched.broker.port, "username": USER, "password": launched.password}
+
+    async def scenario() -> None:
+        async with launched.session() as session:
+            listed = {tool.name for tool in (await session.list_tools()).tools}
+            assert bool(listed & tools) is allowed
+            for tool in sorted(tools & listed if allowed else tools):
+                told = await tell(session, tool, **(given if tool == "mqtt_connect" else {"broker": "localhost"}))
+                assert ("is refused over HTTP" in told) is not allowed
+                if allowed:
+                    break
+            assert "ublished" in await publish(session, "a/b", "still there")
+
+    anyio.run(scenario)
+    metrics = launched.ask("/metrics").text
+    assert f"secretops_connection_by_tool {float(allowed)}" in metrics
+    assert ('version="v-7"' in metrics) is not allowed
+
+
+def raw_status(url: str, request: str) -> int:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
+        connection.sendall(request.encode())
+        return int(connection.recv(4096).split()[1])
+
+
+def test_what_a_client_or_a_proxy_could_take_two_ways_is_answered_one_way(launched: Launched) -> None:
+    launched.start("http")
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    accept = launched.headers() | {"Accept": "application/json, text/event-stream"}
+    of_before = accept | {"Mcp-Session-Id": secrets.token_hex(16)}
+    answer = httpx.post(f"{launched.url}/mcp", json=message, headers=of_before, timeout=DEADLINE)
+    assert answer.status_code == 404, "on which a client begins a new session"
+    assert httpx.post(f"{launched.url}/mcp/", json=message, headers=accept, timeout=DEADLINE).status_code == 400
+    large = launched.headers() | {"Content-Length": str(200 * 1024 * 1024)}
+    head = "".join(f"{name}: {text}\r\n" for name, text in large.items())
+    assert raw_status(launched.url, f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{head}\r\nx") == 413
+    assert raw_status(launched.url, "GET /healthz HTTP/1.0\r\n\r\n") == 200
+    two = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    assert raw_status(launched.url, f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{two}") == 400
+
+
+@pytest.mark.parametrize(
+    ("idle", "descriptors"), [(300, 256), pytest.param(1300, 1024, marks=pytest.mark.slow)], ids=str
+)
+def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotation(
+    launched: Launched, idle: int, descriptors: int
+) -> None:
+    users = {f"server-{number}": secrets.token_hex(20) for number in range(3)}
+    for user, password in users.items():
+        let_in(launched.broker, Value({"username": user, "password": password}))
+    launched.start("http", before=["sh", "-c", f'ulimit -n {descriptors} && exec "$0" "$@"'])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    place = urlsplit(launched.url)
+    idle_ones: list[socket.socket] = []
+
+    def connect() -> None:
+        for number in range(idle):
+            idle_ones.append(socket.create_connection((place.hostname, place.port), timeout=DEADLINE))
+            if number % 2:
+                idle_ones[-1].sendall(b"GET /mcp HTTP/1.1\r\nHost: local")
+
+    async def scenario() -> None:
+        async with launched.session() as session, anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, connect)
+            for user, launched.password in users.items():
+                launched.env(MQTT_USER=user, SECRETOPS_VERSION_MQTT=f"v-{user}")
+                taken = "it is taken", lambda: f"On version v-{user} of mqtt" in launched.log()  # noqa: B023
+                await anyio.to_thread.run_sync(launched.until, *taken)
+                assert "ublished" in await publish(session, "a/b", "there")
+            async with launched.session() as another:
+                assert (await another.list_tools()).tools
+        assert len(idle_ones) == idle
+
+    assert launched.process
+    try:
+        anyio.run(scenario)
+        assert len(list(Path(f"/proc/{launched.process.pid}/fd").iterdir())) < min(descriptors, 320)
+        assert launched.ask("/readyz").status_code == 200
+    finally:
+        for each in idle_ones:
+            each.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Traceback" not in launched.log()
+
+
+@pytest.mark.slow
+def test_a_new_version_is_taken_where_nothing_can_be_watched(launched: Launched) -> None:
+    forbid = "echo 0 > /proc/sys/user/max_inotify_instances"
+    unshare = ["unshare", "--user", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*unshare, forbid], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a user namespace")
+    launched.start("http", before=[*unshare, f'{forbid} && exec "$0" "$@"'])
+    launched.until("it polls", lambda: "Cannot watch" in launched.log())
+    launched.env(SECRETOPS_VERSION_MQTT="v-8")
+    launched.until("it is taken", lambda: "On version v-8 of mqtt" in launched.log())
+    assert launched.ask("/readyz").status_code == 200
+
+
 @pytest.mark.slow
 def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_while(
     launched: Launched, transport: str
@@ -212,7 +333,7 @@ def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answe
             await session.list_tools()  # else this client asks for them after the answer, to check it
 
             async def call() -> None:
-                answers.append(await tell(session, "reconnect_mqtt"))  # takes about a second
+                answers.append(await tell(session, "mqtt_read_topic_once", topic="no/such", timeout=1))
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(call)
@@ -244,7 +365,9 @@ def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launche
     launched.ask(f"/mcp?token={launched.token}", **launched.headers(f"{launched.token}0"))
     launched.ask(f"/{launched.token}", **launched.headers())
     assert launched.process
-    seen = [Path(f"/proc/{launched.process.pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
+    seen = [Path(f"/proc/{launched.process.pid}/cmdline").read_bytes()]
+    with contextlib.suppress(PermissionError):  # it forbids its own account to look; root may
+        seen.append(Path(f"/proc/{launched.process.pid}/environ").read_bytes())
     seen += [launched.ask("/metrics").content, launched.ask("/readyz").content, launched.stderr.read_bytes()]
     assert all(seen)
     leaks = [secret.encode() in part for part in seen for secret in (launched.token, launched.password, stranger)]

@@ -1,7 +1,4 @@
-"""The launcher's source `azure-kv:`, against the stand-in for Key Vault. Its clock is the test's own.
-
-What it shares with the source of AWS (how often, what goes on meanwhile) is in test_launcher_secrets_manager.py, too.
-"""
+"""The launcher's source `azure-kv:`, against the stand-in for Key Vault. Its clock is the test's own."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 from components.elsewhere import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.launcher.key_vault import EVERY_SECONDS, KeyVault
-from secretops.launcher.polled import SLOWER
+from secretops.launcher.key_vault import KeyVault
+from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.sources import open_source
 from secretops.manifest import AzureStore
 from secretops.stores.key_vault import KeyVaultVersionStore, api
@@ -88,7 +85,6 @@ class Stack:
         return self.vault.url.removeprefix("https://")
 
     def asked(self) -> list[str]:
-        """By the server, since the last time; a first request without a token is no question."""
         rows, self.seen = self.vault.audit[self.seen :], len(self.vault.audit)
         return [
             f"{row['OperationName']} {row['RequestUri'].split('/secrets/')[1].split('/')[0]}"
@@ -158,11 +154,11 @@ def test_a_value_that_was_disabled_for_an_hour_is_asked_for_on_no_record_and_the
     stack.asked()
     started = stack.now
     while stack.now < started + 3600:
-        stack.now += EVERY_SECONDS / 4
+        stack.now += RETRY_SECONDS / 4
         source.read()
     asked = stack.asked()
     assert set(asked) == {f"{LIST} mqtt"}, "none is refused"
-    assert len(asked) <= 3600 / (0.9 * (SLOWER - 0.5) * EVERY_SECONDS)
+    assert len(asked) <= 3600 / (0.9 * (SLOWER - 0.5) * RETRY_SECONDS)
     assert_followed(stack, source)
 
 

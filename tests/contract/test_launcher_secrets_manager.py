@@ -1,7 +1,5 @@
 """The launcher's source `aws-sm:`, against moto, which stands in for AWS. Its clock is the test's own."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging
@@ -22,8 +20,8 @@ from components.elsewhere import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError
-from secretops.launcher.polled import REFUSED_SECONDS, SLOWER, WAITING_SECONDS
-from secretops.launcher.secrets_manager import EVERY_SECONDS, SecretsManager
+from secretops.launcher.polled import EVERY_SECONDS, REFUSED_SECONDS, RETRY_SECONDS, SLOWER, WAITING_SECONDS
+from secretops.launcher.secrets_manager import SecretsManager
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
 from secretops.manifest import AwsStore
@@ -47,8 +45,7 @@ class Counting:
     def __init__(self, client: StrictSecretsManager) -> None:
         self._client = client
         self.asked: list[str] = []
-        self.refuses: dict[str, str] = {}
-        """Name of a secret, or "" for all -> the code of the error."""
+        self.refuses: dict[str, str] = {}  # Name of a secret, or "" for all -> the code of the error.
 
     def __getattr__(self, name: str) -> Any:
         def ask(**arguments: Any) -> Any:
@@ -76,10 +73,7 @@ class Stack:
             strict.create_secret(Name=f"{self.prefix}/{name}")
         self.client = Counting(strict)
         location = AwsStore(
-            account=ACCOUNT,
-            region=REGION,
-            secrets={name: f"{self.prefix}/{name}" for name in NAMES},
-            lease="none",
+            account=ACCOUNT, region=REGION, secrets={name: f"{self.prefix}/{name}" for name in NAMES}, lease="none"
         )
         self.store = SecretsManagerVersionStore(location, Api(REGION, lambda _region: cast(Any, strict)))
 
@@ -96,7 +90,6 @@ class Stack:
         return SecretsManager(f"{REGION}/{self.prefix}/{names}", open_api=api, clock=lambda: self.now)
 
     def asked(self) -> list[str]:
-        """Since the last time."""
         found, self.client.asked = self.client.asked, []
         return found
 
@@ -183,13 +176,13 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
     started, looks = stack.now, []
     with caplog.at_level(logging.WARNING):
         while stack.now < started + 2 * 3600:
-            stack.now += EVERY_SECONDS / 4
+            stack.now += RETRY_SECONDS / 4
             assert source.fingerprint() == before
             assert source.read() == settings
             if stack.asked():
                 looks.append(stack.now)
     gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
-    assert min(gaps) >= 0.9 * (SLOWER - 0.5) * EVERY_SECONDS
+    assert min(gaps) >= 0.9 * (SLOWER - 0.5) * RETRY_SECONDS
     assert len(re.findall("gave before go(es)? on", caplog.text)) == 1, "said once"
     stack.client.refuses.clear()
     stack.publish("mqtt", username="server-b", password=password())
@@ -215,7 +208,7 @@ def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(
     late = stack.source("mqtt+agent-key")
     assert late.read().agent_key is None, "it never had one"
     stack.asked()
-    stack.now += 2 * EVERY_SECONDS
+    stack.now += 1.2 * EVERY_SECONDS
     late.read()
     assert "describe_secret agent-key" not in stack.asked(), "each refusal is on record"
     stack.client.refuses.clear()

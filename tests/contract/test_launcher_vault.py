@@ -1,9 +1,4 @@
-"""The launcher's source `vault:`, against a real OpenBao. Its clock is the test's own.
-
-What it shares with the source of AWS (how often, what goes on meanwhile) is in test_launcher_secrets_manager.py, too.
-"""
-
-from __future__ import annotations
+"""The launcher's source `vault:`, against a real OpenBao. Its clock is the test's own."""
 
 import logging
 import secrets
@@ -16,9 +11,9 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.errors import StoreError
-from secretops.launcher.polled import SLOWER
+from secretops.launcher.polled import EVERY_SECONDS, SLOWER
 from secretops.launcher.settings import NotYetError
-from secretops.launcher.vault import EVERY_SECONDS, Vault
+from secretops.launcher.vault import Vault
 from secretops.stores.vault import server
 from secretops.stores.vault.documents import VERSION
 from secretops.stores.vault.errors import LoginError
@@ -53,20 +48,15 @@ class Reads:
     def place(self, names: str = "", *more: str) -> str:
         host = self.live.openbao.address.removeprefix("https://")
         said = (
-            f"{host}/{self.live.mount}/data/{names}",
-            f"approle={self.live.role_id()}",
-            f"auth={self.live.approle}",
-            f"file={self.file}",
-            f"ca={self.live.openbao.ca_file}",
-            *more,
-        )
+            f"{host}/{self.live.mount}/data/{names}", f"approle={self.live.role_id()}", f"auth={self.live.approle}",
+            f"file={self.file}", f"ca={self.live.openbao.ca_file}", *more,
+        )  # fmt: skip
         return ",".join(said)
 
     def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> Vault:
         return Vault(self.place(names, *more), clock=lambda: self.now)
 
     def asked(self) -> list[str]:
-        """By the server's role, since the last time."""
         lines = [line for line in self.live.openbao.audit() if line["type"] == "response"]
         new, self.seen = lines[self.seen :], len(lines)
         role = self.live.role("server")
@@ -182,6 +172,7 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
 def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
     reads.publish("mqtt", username="server-a", password=password())
     monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
+    monkeypatch.setenv("VAULT_ADDR", reads.live.openbao.address)
     place = f"{reads.live.openbao.address.removeprefix('https://')}/{reads.live.mount}/data/mqtt"
     assert Vault(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
     with pytest.raises(StoreError):

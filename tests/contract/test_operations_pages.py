@@ -1,7 +1,5 @@
 """The commands of the pages on agent keys, certificates, doctor and the report, run as they stand there."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,6 @@
 """A client certificate that the stack's own CA signs, and that CA's change, at a mosquitto that lets nobody in without
-one. The broker is real, and trusts what an operator gave it."""
-
-from __future__ import annotations
+one. The broker is real, and trusts what an operator gave it.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,15 +19,7 @@ from secretops.errors import AttentionError
 from secretops.values import Value
 from tests.real.certified import Connecting, Given
 from tests.real.mosquitto import Mosquitto
-from tests.real.own_ca import (
-    AUTHORITY,
-    CERTIFICATE,
-    NAME,
-    Certified,
-    begun,
-    make_certified,
-    trusting_broker,
-)
+from tests.real.own_ca import AUTHORITY, CERTIFICATE, NAME, Certified, begun, make_certified, trusting_broker
 from tests.unit.signing import CLIENT, DAY, Holder, made
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -43,13 +34,11 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def stack(tmp_path: Path, broker: Mosquitto) -> Certified:
-    """Of which nothing has a value yet. How each store keeps versions is for the store suite."""
     return make_certified(tmp_path, broker)
 
 
 @pytest.fixture
 def running(stack: Certified) -> Certified:
-    """With a CA that the broker trusts, a certificate, an admin and the server's user."""
     return begun(stack)
 
 
@@ -62,7 +51,6 @@ def due(stack: Certified) -> None:
 
 
 def change_authority(stack: Certified) -> None:
-    """A CA change as the page has it, but for the certificate's renewal."""
     with pytest.raises(AttentionError, match="until then the one before does"):
         stack.stack.rotate(AUTHORITY)
     stack.trust()
@@ -70,7 +58,6 @@ def change_authority(stack: Certified) -> None:
 
 
 def given(stack: Certified) -> Given:
-    """What a server finds when it connects."""
     return stack.read(CERTIFICATE), stack.read("mqtt")
 
 

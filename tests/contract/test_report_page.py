@@ -1,7 +1,6 @@
 """The report's page in a real browser: on a desktop, on a phone and on paper, in light and dark, by keyboard, and for a
-screen reader as far as axe-core can tell. The stack is one that was rotated, over a real broker."""
-
-from __future__ import annotations
+screen reader as far as axe-core can tell. The stack is one that was rotated, over a real broker.
+"""
 
 import json
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ from tools.parts import found
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300_000.0
-"""Milliseconds that the browser may take for anything."""
+DEADLINE = 300_000.0  # Milliseconds that the browser may take for anything.
 
 SIZES = {"phone": (390, 844), "small phone": (320, 568), "desktop": (1280, 900)}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -42,8 +40,6 @@ def browser() -> Iterator[Browser]:
 
 @dataclass(kw_only=True)
 class Opened:
-    """A page that is shown, and what it did meanwhile."""
-
     page: Page
     said: list[str]
     asked: list[str]
@@ -54,7 +50,6 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a report that has everything, a reader with a hostile name too."""
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(page_of(made(secrets=27, readers=8, rotations=2)))
     return path
@@ -91,9 +86,7 @@ def violations(opened: Opened) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_page_asks_for_nothing_says_nothing_fits_and_keeps_nobody_out(
-    browser: Browser, everything: Path, size: str, scheme: Scheme
-) -> None:
+def test_page_loads_nothing_and_is_accessible(browser: Browser, everything: Path, size: str, scheme: Scheme) -> None:
     opened = shown(browser, everything, size, scheme)
     assert opened.page.screenshot(full_page=True)[:4] == b"\x89PNG"
     assert opened.run("document.documentElement.scrollWidth") <= SIZES[size][0]

@@ -1,9 +1,4 @@
-"""The AWS store's lease. moto stands in for AWS, and a strict client for those of its rules that moto lacks.
-
-What every store's lease does is in test_stores.py; how it fences the store is in test_secrets_manager_store.py.
-"""
-
-from __future__ import annotations
+"""The AWS store's lease. moto stands in for AWS, and a strict client for those of its rules that moto lacks."""
 
 import contextlib
 import threading
@@ -28,8 +23,7 @@ from tests.real.strict_secrets_manager import strict
 pytestmark = pytest.mark.real
 
 DEADLINE = 60.0
-LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)
-"""Nobody is followed, and nothing renews by itself."""
+LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)  # Nobody is followed, and nothing renews by itself.
 
 
 @dataclass(frozen=True)
@@ -41,10 +35,8 @@ class Hasty(Timing):
         return 5.0
 
 
-SHORT = Hasty(duration=0.3, renew=3600, look=0.05)
-"""Whoever holds it is followed soon, unless a test renews it."""
-MOST_REQUESTS = 40
-"""That write, in one taking and what goes with it: a loop over them that gets so far does not end."""
+SHORT = Hasty(duration=0.3, renew=3600, look=0.05)  # Whoever holds it is followed soon, unless a test renews it.
+MOST_REQUESTS = 40  # That write, in one taking and what goes with it: a loop over them that gets so far does not end.
 
 
 @pytest.fixture
@@ -93,19 +85,16 @@ def labels(place: Account) -> dict[str, list[str]]:
 
 
 def left(place: Account) -> list[str]:
-    """What whoever takes, holds or follows has on the secret."""
     marks = ("secretops.held", "secretops.renewed")
     return [one for has in labels(place).values() for one in has if one.startswith(marks)]
 
 
 def used(place: Account) -> None:
-    """The secret as it is after somebody had the lease."""
     with place.open(timing=LONG).lease("the first"):
         pass
 
 
 def not_waiting(place: Account) -> SecretsManagerVersionStore:
-    """A store that would look at the lease of a holder again and again, and may not."""
     looks = 0
 
     def look() -> None:
@@ -117,7 +106,6 @@ def not_waiting(place: Account) -> SecretsManagerVersionStore:
 
 
 def dead(place: Account, name: str) -> None:
-    """A holder that was killed."""
     place.open(timing=SHORT).lease(name).__enter__()
 
 
@@ -204,9 +192,7 @@ def test_who_gives_back_late_does_not_give_back_the_followers_lease(place: Accou
             second.confirm()
 
 
-def test_awscurrent_that_was_moved_by_hand_is_waited_for(
-    place: Account,
-) -> None:
+def test_awscurrent_that_was_moved_by_hand_is_waited_for(place: Account) -> None:
     used(place)
     place.client.put_secret_value(SecretId=place.location.lease, SecretString='{"by": "hand"}')
     timing = Timing(duration=0.4, renew=3600, look=0.05)

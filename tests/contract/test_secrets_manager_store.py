@@ -1,9 +1,4 @@
-"""What only the AWS store does. moto stands in for AWS, and a strict client for those of its rules that moto lacks.
-
-What every store does is in test_stores.py.
-"""
-
-from __future__ import annotations
+"""What only the AWS store does. moto stands in for AWS, and a strict client for those of its rules that moto lacks."""
 
 import contextlib
 import functools
@@ -20,20 +15,19 @@ from botocore.exceptions import ClientError
 
 from secretops.engine.journal import Entry
 from secretops.engine.rotation import new_token
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage
 from secretops.errors import NotFoundError, StoreError
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api
 from secretops.stores.secrets_manager.labels import NO_VALUE, NO_VALUE_LABEL, last_label
-from secretops.values import Value, new_password
-from tests.contract.places import FIELDS, Account
+from tests.contract.places import Account
+from tests.contract.versions import FIELDS, NOW, make, publish, publish_with, version
 from tests.real.moto import REGION
 from tests.real.strict_secrets_manager import MOST_LABELS, StrictSecretsManager
 
 pytestmark = pytest.mark.real
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 DEADLINE = 60.0
 
@@ -45,10 +39,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 @pytest.fixture
 def meddle() -> Iterator[Callable[..., None]]:
-    """Let somebody do something, once, just before the next request that writes; `later`: so many moments after that.
-
-    A moment is before or after a request that writes; one that changes nothing has only the first.
-    """
+    """Let somebody do something, once, before the next request that writes; `later`: so many moments after that."""
 
     def once(deed: Callable[[], object], later: int = 0) -> None:
         left = later
@@ -66,28 +57,9 @@ def meddle() -> Iterator[Callable[..., None]]:
     StrictSecretsManager.around_write.clear()
 
 
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str, user: str | None = "a") -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
-
-
 @functools.cache
 def token(number: int) -> str:
     return new_token(NOW + timedelta(hours=number))
-
-
-def publish(place: Account, name: str, value: Value | None = None) -> Value:
-    return publish_with(place.open(), name, value)
-
-
-def publish_with(store: SecretsManagerVersionStore, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
 
 
 def roll_back(place: Account, away: str, to: str) -> None:
@@ -125,9 +97,7 @@ def test_a_first_version_is_not_given_to_readers_before_it_is_published(place: A
 
 
 @pytest.mark.parametrize(("drops", "first"), [(True, True), (False, False)])
-def test_the_empty_version_that_rotate_secret_makes_is_filled_under_its_token(
-    place: Account, drops: bool, first: bool
-) -> None:
+def test_empty_version_of_rotate_secret_is_filled_under_its_token(place: Account, drops: bool, first: bool) -> None:
     aws = StrictSecretsManager(place.client._moto, current_drops_pending=drops)
     store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, aws)))
     old = None if first else publish(place, token(1))
@@ -145,9 +115,7 @@ def test_the_empty_version_that_rotate_secret_makes_is_filled_under_its_token(
     assert aws.rotate_secret(SecretId=place.name), "nothing is left that blocks the next rotation"
 
 
-def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_overwritten(
-    place: Account, meddle: Callable[..., None]
-) -> None:
+def test_label_moved_meanwhile_is_seen_and_not_overwritten(place: Account, meddle: Callable[..., None]) -> None:
     publish(place, token(1))
     place.open().add("it", version(token(2)), make())
     theirs = json.dumps({"username": "typed-by-a-person"})
@@ -158,9 +126,7 @@ def test_a_label_that_somebody_moves_meanwhile_is_seen_and_their_value_is_not_ov
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
 
 
-def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(
-    place: Account,
-) -> None:
+def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(place: Account) -> None:
     for number in (1, 2):
         publish(place, token(number))
     place.open().mark("it", token(1), retired=NOW)
@@ -219,7 +185,6 @@ def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(
 
 
 def forgotten(place: Account) -> bool:
-    """Whether no label is left but those of the empty version, which readers find."""
     return {name: set(has) for name, has in place.labels().items()} == {NO_VALUE: {CURRENT, NO_VALUE_LABEL}}
 
 
@@ -263,9 +228,7 @@ def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_label_that_was_elsewhere_only_for_a_moment_is_moved_and_a_refusal_that_stays_is_told(
-    place: Account, times: int
-) -> None:
+def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place: Account, times: int) -> None:
     publish(place, token(1))
 
     class Away:
@@ -328,10 +291,7 @@ def followed(place: Account, name: str) -> None:
 
 
 class Stalled:
-    """A client whose next answer with a value is long in coming: the SDK asks again and again, for minutes.
-
-    Meanwhile somebody follows: nothing renews here.
-    """
+    """A client whose next answer with a value is long in coming: the SDK asks again and again, for minutes."""
 
     def __init__(self, place: Account, timing: Timing) -> None:
         self._place, self._timing, self.stalls = place, timing, False

@@ -1,7 +1,5 @@
 """What Docker itself does for the Swarm store, on a real Swarm; the store alone: tests/unit/test_swarm_store.py."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path
@@ -16,12 +14,12 @@ from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reade
 from secretops.operations.audit import audit
 from secretops.values import Value
 from tests.contract.swarm_place import FILES, InSwarm
-from tests.contract.test_stores import NOW, V, make, version
+from tests.contract.test_stores import V
+from tests.contract.versions import make, publish
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-FAILS = "grep -qs broken /run/secrets/it_username || exec sleep infinity"
-"""A server that ends at once with one value."""
+FAILS = "grep -qs broken /run/secrets/it_username || exec sleep infinity"  # A server that ends at once with one value.
 
 
 @pytest.fixture
@@ -29,16 +27,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> InSwarm:
     return InSwarm(InSwarm.fresh(request, tmp_path))
 
 
-def publish(place: InSwarm, name: str, value: Value | None = None) -> Value:
-    value, store = value or make(), place.open()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
-
-
-def test_readers_keep_the_working_version_when_an_update_rolls_back(
-    place: InSwarm,
-) -> None:
+def test_readers_keep_the_working_version_when_an_update_rolls_back(place: InSwarm) -> None:
     place.remove_service()
     place.make_service(command=("sh", "-c", FAILS), monitor=6)
     place.settled()
@@ -66,7 +55,7 @@ def test_delivery_waits_for_an_update_of_others_and_keeps_the_rollback_target(pl
     assert place.delivered() == dict(value)
 
 
-def test_every_replica_has_the_new_files_and_no_value_is_logged_or_listed(
+def test_replicas_get_new_files_and_no_value_is_shown(
     place: InSwarm, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -90,7 +79,7 @@ def test_every_replica_has_the_new_files_and_no_value_is_logged_or_listed(
     file = tmp_path / "events.json"
     file.write_text(place.docker("events", "--since", begin, "--until", end, "--format", "{{json .}}"))
     it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=90)
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=True)
     manifest = Manifest(project="p", stack="s", store=place.location, broker=broker, secrets=(it,), grace_seconds=30)
     view = audit(manifest, [str(file)])
     counted = {row.operation: row.count for row in view.rows}

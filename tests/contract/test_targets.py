@@ -3,8 +3,6 @@
 Nothing stands in for anything here but on the row `coreflux`: its broker is the embedded one.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import secrets
@@ -21,27 +19,26 @@ import pytest
 from secretops.certificates import new_key, private_pem
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, SecretKind
+from secretops.replicas import report_topic
 from secretops.targets import open_target
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import CorefluxTarget
 from secretops.targets.mosquitto import ACL_TYPES, DynamicSecurity, MosquittoTarget
 from secretops.targets.protocol import Target, UserTakenError
+from secretops.topics import reports_of
 from secretops.values import Value, new_password
-from tests.real.mosquitto import Mosquitto, make_ca
+from tests.real.mosquitto import Mosquitto, make_ca, start_mosquitto
 from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 
-SHORT = 3.0
-"""Seconds to wait for an answer that does not come, with all that comes before it."""
+SHORT = 3.0  # Seconds to wait for an answer that does not come, with all that comes before it.
 
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class Row:
-    """A broker that runs, its admin, and how to make targets for it."""
-
     broker: Broker
     admin: Value
 
@@ -66,7 +63,6 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 
 def fresh(password: str | None = None, *, username: str | None = None) -> Value:
-    """A credential that nobody else uses."""
     name = username or f"user-{next(_numbers)}-{secrets.token_hex(4)}"
     return Value({"username": name, "password": password or new_password()})
 
@@ -270,6 +266,37 @@ def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: 
     with pytest.raises(RefusedError) as refused:
         MosquittoTarget(strict.broker, admin=False, deadline=SHORT).verify(credential)
     assert "coreflux-mcp-secrets/probe/" in str(refused.value)
+    with Connection(strict.broker, strict.admin) as connection:
+        security = DynamicSecurity(connection)
+        security.run("deleteClient", username=credential["username"])  # it may write reports: other tests rest on that
+        security.run("deleteRole", rolename=role)
+
+
+def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path: Path) -> None:
+    mosquitto = start_mosquitto(tmp_path)
+    try:
+        row = Row(mosquitto.broker(topics=("plant/#",)), mosquitto.admin)
+        target, users = row.target(), [fresh(), fresh()]
+        names = [user["username"] for user in users]
+        assert not target.guards_reports(row.admin, names)
+        for user in users:
+            target.apply(row.admin, user)
+        assert target.guards_reports(row.admin, names)
+        topics = [report_topic(name, "server-1") for name in names]
+        with Connection(row.broker, users[0]) as connection:
+            connection.subscribe(f"{reports_of(names[0])}/#")
+            connection.subscribe(f"{reports_of(names[1])}/#")
+            assert comes_back(connection, topics[0])
+            with pytest.raises(RefusedError):
+                connection.publish(topics[1], "forged")
+        with Connection(row.broker, row.admin) as connection:
+            security = DynamicSecurity(connection)
+            acl = {"acltype": "publishClientSend", "topic": "#", "priority": 0, "allow": True}
+            security.run("createRole", rolename="all", acls=[acl])
+            security.run("createClient", **fresh(), roles=[{"rolename": "all"}])
+        assert not target.guards_reports(row.admin, names)
+    finally:
+        mosquitto.stop()
 
 
 # What only a broker that asks for a client certificate can show
@@ -287,9 +314,7 @@ def test_a_client_certificate_that_is_not_there_yet_is_waited_for_and_nothing_is
         assert "secretops put client-cert" in waiting.value.remedy
 
 
-def test_a_client_certificate_that_does_not_fit_is_told_before_anything_is_sent(
-    certifying_mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_mismatched_client_certificate_is_reported_unsent(certifying_mosquitto: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "client.crt").write_bytes(certifying_mosquitto.certificate_file.read_bytes())
     (tmp_path / "client.key").write_text(private_pem(new_key()))
     with unspoken_to(certifying_mosquitto.ca_file, tmp_path) as target, pytest.raises(UsageError) as refused:
@@ -300,7 +325,6 @@ def test_a_client_certificate_that_does_not_fit_is_told_before_anything_is_sent(
 
 @contextmanager
 def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
-    """A target with the client certificate of a folder, whose broker nobody may even connect to."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         broker = Broker(
@@ -323,7 +347,7 @@ def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
 
 @pytest.mark.parametrize("bad", ["two words", 'quo"te', "-dash", "back\\slash", "new\nline", ""])
 def test_what_a_command_would_take_apart_is_refused_unsent(bad: str) -> None:
-    nowhere = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=False)
+    nowhere = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=True)
     target = CorefluxTarget(nowhere, admin=False)
     for attempt in _jobs(
         lambda: target.apply(fresh(), fresh(username="somebody", password=bad or None) if bad else fresh(username=" ")),

@@ -1,7 +1,4 @@
-"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there.
-
-What every store does is in test_stores.py.
-"""
+"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hvac.exceptions import InvalidPath
 
 from secretops.engine.rotation import new_token
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.manifest import VaultLogin
 from secretops.stores.leases import LostError, Timing
@@ -37,15 +34,14 @@ from secretops.stores.vault.errors import DeniedError, LoginError, UnwrapError
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.notes import LONGEST_NOTE
 from secretops.stores.vault.server import Answer, Connection, Request, Server
-from secretops.values import Value, new_password
-from tests.contract.vault_place import FIELDS, InMount
+from tests.contract.vault_place import InMount
+from tests.contract.versions import NOW, make, publish, stages, version
 from tests.real.control_plane import make_keys
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEADLINE = 120.0
 MINE = "typed-by-a-person"
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
@@ -54,27 +50,7 @@ V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 Deed = Callable[[], object]
 
 
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str, user: str | None = "a") -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW, user=user)
-
-
-def publish(place: InMount, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    place.open().add("it", version(name), value)
-    place.open().publish("it", name, NOW)
-    return value
-
-
-def stages(place: InMount) -> dict[str, Stage]:
-    return {one.id: one.stage for one in place.open().versions("it").all}
-
-
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are sent again once, and at once."""
     monkeypatch.setattr(server, "PAUSES", (0.0,))
 
 
@@ -82,8 +58,7 @@ class Way:
     """The way to the server, from this process: what happens once, at the next request of a kind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []
-        """What was sent, in order: "POST data/it"."""
+        self.asked: list[str] = []  # What was sent, in order: "POST data/it".
         self._before: list[tuple[str, Deed]] = []
         self._losing: list[str] = []
         send = Connection._attempt
@@ -108,7 +83,6 @@ class Way:
         self._before.append((what, deed))
 
     def lose(self, what: str) -> None:
-        """The next answer to it."""
         self._losing.append(what)
 
     def count(self, what: str) -> int:
@@ -128,7 +102,6 @@ def way(monkeypatch: pytest.MonkeyPatch) -> Way:
 
 @pytest.fixture
 def sealable(openbao: OpenBao) -> Iterator[OpenBao]:
-    """The server, which is unsealed and runs again however the test ends."""
     yield openbao
     if openbao.is_running:
         openbao.unseal()
@@ -137,9 +110,7 @@ def sealable(openbao: OpenBao) -> Iterator[OpenBao]:
 
 
 @pytest.mark.parametrize("lacking", ["data/it", "destroy/it", "metadata/pending/it"])
-def test_a_missing_right_is_told_by_its_path_and_all_converges_once_it_is_granted(
-    openbao: OpenBao, place: InMount, lacking: str
-) -> None:
+def test_missing_right_is_reported_by_path_until_granted(openbao: OpenBao, place: InMount, lacking: str) -> None:
     old, newer, newest = publish(place, V[0]), publish(place, V[1]), make()
     rules = rotators_policy(place.location)
     policy = openbao.policy("\n".join(rule for rule in rules.splitlines() if f'/{lacking}"' not in rule))
@@ -157,9 +128,7 @@ def test_a_missing_right_is_told_by_its_path_and_all_converges_once_it_is_grante
     assert place.keeps(old["password"]) == []
 
 
-def test_a_server_that_restarts_is_waited_for(
-    sealable: OpenBao, place: InMount, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restarting_server_is_waited_for(sealable: OpenBao, place: InMount, monkeypatch: pytest.MonkeyPatch) -> None:
     value = publish(place, V[1])
     sealable.stop()
     pauses, sleep = [], time.sleep
@@ -189,7 +158,8 @@ def test_another_mount_namespace_or_engine_is_refused_and_no_value_is_written(op
         location = place.location.model_copy(update=changes)
         at = Server(location.address, location.namespace, location.ca_file)
         other = VaultVersionStore(
-            location, Api(at, location.mount, Login(at, environment={"VAULT_TOKEN": openbao.root}))
+            location,
+            Api(at, location.mount, Login(at, environment={"VAULT_TOKEN": openbao.root, "VAULT_ADDR": at.address})),
         )
         with pytest.raises(StoreError, match=named):
             other.add("it", version(V[1]), make())
@@ -210,9 +180,7 @@ def test_a_store_may_be_in_a_namespace_and_nothing_of_it_is_seen_from_outside(op
 
 
 @pytest.mark.usefixtures("way")
-def test_what_does_not_prove_to_be_the_server_is_shown_no_token(
-    openbao: OpenBao, place: InMount, tmp_path: Path
-) -> None:
+def test_no_token_is_sent_to_an_unproven_server(openbao: OpenBao, place: InMount, tmp_path: Path) -> None:
     make_keys(tmp_path)
     missing = str(tmp_path / "none.crt")
 
@@ -226,7 +194,9 @@ def test_what_does_not_prove_to_be_the_server_is_shown_no_token(
         location = place.location.model_copy(update=changes)
         at = Server(location.address, "", location.ca_file)
         with pytest.raises(kind) as told:
-            Api(at, place.mount, Login(at, environment={"VAULT_TOKEN": openbao.root})).metadata("it")
+            Api(
+                at, place.mount, Login(at, environment={"VAULT_TOKEN": openbao.root, "VAULT_ADDR": at.address})
+            ).metadata("it")
         assert told.value.remedy and openbao.root not in str(told.value)
 
 
@@ -244,9 +214,7 @@ def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(pl
     assert place.delivered() == dict(new)
 
 
-def test_a_publication_on_its_way_is_refused_once_whoever_followed_has_prepared_another(
-    place: InMount, way: Way
-) -> None:
+def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMount, way: Way) -> None:
     """Both are for the same user, whose password the follower sets next: what comes late would open nothing."""
     value, late = publish(place, V[1]), make()
     store = place.open()
@@ -288,8 +256,7 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 LEASE = "rotator/lease"
 WRITE = f"POST data/{LEASE}"
 NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
-QUICK = Timing(duration=2, renew=3600, look=0.1)
-"""Of a holder that does not renew, and is followed soon."""
+QUICK = Timing(duration=2, renew=3600, look=0.1)  # Of a holder that does not renew, and is followed soon.
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
@@ -387,23 +354,18 @@ def test_a_purge_killed_anywhere_is_never_undone(openbao: OpenBao, tmp_path: Pat
     [("u" * LONGEST_NOTE, {}), ("a", {VERSION: "mine"})],
     ids=["too long a name", "a field of our own name"],
 )
-def test_what_a_document_or_a_note_can_not_hold_is_refused_and_nothing_is_kept(
-    place: InMount, user: str, fields: dict[str, str]
-) -> None:
+def test_oversized_value_or_metadata_is_refused_unsaved(place: InMount, user: str, fields: dict[str, str]) -> None:
     publish(place, V[1])
     with pytest.raises(UsageError):
         place.open().add("it", version(V[2], user), make(**fields))
     assert (stages(place), place.metadata("pending/it")) == ({V[1]: Stage.CURRENT}, {})
 
 
-TTL = 600
-"""Seconds. Longer than any test takes."""
+TTL = 600  # Seconds. Longer than any test takes.
 
 
 @dataclass
 class AppRole:
-    """A method of its own with one role, whose secret id lies in a file."""
-
     openbao: OpenBao
     mount: str
     role_id: str
@@ -491,9 +453,7 @@ def test_a_program_that_ends_leaves_no_token(openbao: OpenBao, tmp_path: Path) -
         openbao.client().auth.token.lookup_accessor(done.stdout.strip())
 
 
-def test_a_wrapped_secret_id_is_unwrapped_once_and_serves_for_every_login(
-    openbao: OpenBao, tmp_path: Path, way: Way
-) -> None:
+def test_wrapped_secret_id_is_unwrapped_once_for_all_logins(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
     role = AppRole.at(openbao, tmp_path)
     role.wrap()
     login = role.login(wrapped=True)
@@ -534,9 +494,7 @@ def test_what_a_thief_wrapped_anew_is_an_alarm_and_not_used(
     assert logins(way, role) == 0
 
 
-def test_a_lost_answer_to_an_unwrapping_is_not_asked_for_again_and_is_no_alarm(
-    openbao: OpenBao, tmp_path: Path, way: Way
-) -> None:
+def test_lost_unwrap_answer_is_neither_retried_nor_an_alarm(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
     role = AppRole.at(openbao, tmp_path)
     role.wrap()
     login = role.login(wrapped=True)

@@ -1,7 +1,5 @@
 """The certificates that others renew, as a TLS server shows them: what is told of them, where, and when."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import ssl
@@ -38,8 +36,6 @@ YEAR = timedelta(days=365)
 
 @dataclass
 class Place:
-    """A stack, and a TLS server in its broker's place, whose certificate a test replaces as its operator would."""
-
     stack: Stack
     folder: Path
     authority: Signer
@@ -56,7 +52,6 @@ class Place:
     def serves(
         self, ends: timedelta, *, lived: timedelta = HOUR, name: str = "localhost", by: Signer | None = None
     ) -> None:
-        """From now on, a certificate of that name, which ends after that time."""
         key = new_key()
         certificate = signed(name, key, by or self.authority, ends=ends, lived=lived)
         whole = self.folder / "server.pem"
@@ -83,7 +78,6 @@ def authority(name: str, ends: timedelta = YEAR) -> Signer:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """All is well."""
     with socket.create_server(("localhost", 0)) as listening:
         port = listening.getsockname()[1]
         broker = Broker(
@@ -159,9 +153,7 @@ def test_where_nobody_answers_the_ca_is_looked_at(place: Place) -> None:
     assert place.told_once(Reason.EXPIRED)
 
 
-def test_what_cannot_be_looked_at_takes_nothing_from_what_a_tick_did(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_certificate_check_keeps_a_ticks_result(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [type(one.error) for one in place.stack.tick()]
 
     def odd(_: object) -> tuple[Watched, ...]:

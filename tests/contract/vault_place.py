@@ -1,12 +1,11 @@
 """The Vault store's place: a mount of a real OpenBao, written by a token that may just what an operator may: a
-rotator, and delete what is forgotten."""
+rotator, and delete what is forgotten.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from secretops.manifest import VaultStore
-from tests.real.accidents import in_child
+from tests.contract.versions import FIELDS
+from tests.real.accidents import killed_around_writes
 from tests.real.openbao import OpenBao, rotators_policy
 
 if TYPE_CHECKING:  # where the extra is not installed, its row skips
@@ -25,15 +25,12 @@ if TYPE_CHECKING:  # where the extra is not installed, its row skips
     from secretops.stores.vault import VaultVersionStore
     from secretops.stores.vault.api import Api
 
-FIELDS = ("username", "password", "ca.crt")
-
 
 @dataclass(frozen=True)
 class InMount:
     """Two secrets of one mount."""
 
-    address: str
-    """A file: the server's address and CA, the mount, the tokens of whoever rotates and of who may all."""
+    address: str  # A file: the server's address and CA, the mount, the tokens of whoever rotates and of who may all.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:
@@ -73,20 +70,18 @@ class InMount:
         )
 
     def api(self, token: str | None = None) -> Api:
-        """As whoever rotates, or as whose token it is."""
         from secretops.stores.vault.api import Api
         from secretops.stores.vault.login import Login
         from secretops.stores.vault.server import Server
 
         place = self.location
         server = Server(place.address, place.namespace, place.ca_file)
-        environment = {"VAULT_TOKEN": self.facts["token"] if token is None else token}
+        environment = {"VAULT_ADDR": place.address, "VAULT_TOKEN": self.facts["token"] if token is None else token}
         return Api(server, place.mount, Login(server, environment=environment))
 
     def open(
         self, location: VaultStore | None = None, *, token: str | None = None, timing: Timing | None = None
     ) -> VaultVersionStore:
-        """Its lease ends sooner than the default, so that a test does."""
         from secretops.stores.leases import Timing
         from secretops.stores.vault import VaultVersionStore
 
@@ -95,7 +90,6 @@ class InMount:
 
     @functools.cached_property
     def client(self) -> hvac.Client:
-        """That of who may all."""
         import hvac
 
         facts = self.facts
@@ -106,7 +100,6 @@ class InMount:
         return self.facts["mount"]
 
     def document(self, path: str = "it", number: int | None = None) -> dict[str, str]:
-        """What readers are given, or one of the documents; nothing where nothing is given."""
         from hvac.exceptions import InvalidPath
 
         try:
@@ -119,7 +112,6 @@ class InMount:
         return document
 
     def metadata(self, path: str = "it") -> dict[str, Any]:
-        """What is known of a path; nothing where it is not there."""
         from hvac.exceptions import InvalidPath
 
         try:
@@ -129,7 +121,6 @@ class InMount:
         return found
 
     def write(self, path: str, document: dict[str, str]) -> int:
-        """As a person does: whatever was there before. Gives its number."""
         made = self.client.secrets.kv.v2.create_or_update_secret(path, document, mount_point=self.mount)
         return int(made["data"]["version"])
 
@@ -138,7 +129,6 @@ class InMount:
         return {name: found.get(name) for name in FIELDS}
 
     def keeps(self, text: str) -> list[str]:
-        """Among the documents that are given to anybody, and the notes."""
         found = []
         for path in ("it", "pending/it", "rotator/lease"):
             known = self.metadata(path)
@@ -151,7 +141,6 @@ class InMount:
         return found
 
     def edit(self, old: str, new: str) -> None:
-        """As the page of the server does, which keeps the other keys."""
         found = self.document()
         assert old in found.values(), "it is not delivered"
         self.write("it", {key: text.replace(old, new) for key, text in found.items()})
@@ -163,29 +152,9 @@ class InMount:
         return []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
-        from secretops.stores.vault.server import Answer, Connection, Request
+        from secretops.stores.vault.server import Connection
 
-        def counted() -> None:
-            send, left = Connection._attempt, moment
-
-            def sent(connection: Connection, request: Request, token: str | None) -> Answer:
-                nonlocal left
-                writes = request.method != "GET"
-                if writes and left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                answer = send(connection, request, token)
-                if writes and left == 1:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 2 * writes
-                return answer
-
-            Connection._attempt = sent  # type: ignore[method-assign, assignment]
-            work()
-
-        code, answer = in_child(counted)
-        assert code in (0, -signal.SIGKILL), answer
-        return code != 0
+        return killed_around_writes(work, moment, Connection, "_attempt")
 
 
 def _holds(shown: str, text: str) -> bool:

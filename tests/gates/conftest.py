@@ -1,7 +1,5 @@
 """Stacks over real brokers, one a test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, cast
@@ -92,5 +90,4 @@ def openbao_stack(folder: Path, broker: Broker, request: pytest.FixtureRequest) 
     params=["aws", pytest.param("azure", marks=pytest.mark.slow), pytest.param("vault", marks=pytest.mark.slow)]
 )
 def cloud(request: pytest.FixtureRequest, stack_on: MakeStack) -> CloudStack:
-    """A stack of each cloud, and of Vault, on a real mosquitto, whose broker-admin has been put."""
     return cast(CloudStack, stack_on("mosquitto", request.param))

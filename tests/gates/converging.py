@@ -1,7 +1,5 @@
 """What has to be true of a stack after a rotation that was cut short, whatever its store and its broker are."""
 
-from __future__ import annotations
-
 from secretops.engine.state import Stage, Versions
 from secretops.values import Value
 from tests.real.stack import Readers, Stack
@@ -17,7 +15,6 @@ def prepare(stack: Stack, readers: Readers, name: str) -> Value:
 
 
 def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) -> None:
-    """One tick ends what was begun; after the grace one more retires. Both find nothing wrong."""
     store = stack.session().store
     replaced = [*replaced, stack.credential(name)]
     assert [one.error for one in stack.tick() if one.error] == []

@@ -32,8 +32,7 @@ _context.set_forkserver_preload(  # passed over where its extra is missing
     ]
 )
 
-Moment = Callable[[str], None]
-"""What a doomed process calls when it comes to a moment, with its name."""
+Moment = Callable[[str], None]  # What a doomed process calls when it comes to a moment, with its name.
 
 
 class Watched:

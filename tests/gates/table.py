@@ -4,8 +4,6 @@ The one place where this is said. docs/reliability.md is made of it, and tests/u
 a stack that is shipped has every cell, and a test that is named exists.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -26,8 +24,7 @@ GATES: Mapping[str, str] = {
 class Cell:
     """One gate of one stack. `gap` is what is not proven there, and why; a cell with neither proves nothing."""
 
-    proofs: tuple[str, ...] = ()
-    """Tests, as FILE::NAME."""
+    proofs: tuple[str, ...] = ()  # Tests, as FILE::NAME.
     gap: str = ""
 
 
@@ -108,7 +105,7 @@ LEAKS: Mapping[str, Cell] = {
         (f"{AWS}::test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account", IN_A_CLOUD)
     ),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell(
-        (f"{AWS}::test_pods_serve_on_what_external_secrets_is_asked_to_copy", IN_A_CLOUD)
+        (f"{AWS}::test_pods_serve_what_external_secrets_copies", IN_A_CLOUD)
     ),
     "examples/Pulumi.dev-azure-local.yaml": Cell(
         (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod-azure", server="dev-vault-local")
@@ -134,8 +131,8 @@ REVERTS: Mapping[str, Cell] = {
 """The tests that look for values after three rotations look for a preview with nothing to do, too."""
 
 STORE_CRASHES = (
-    "tests/contract/test_stores.py::test_a_rotator_that_lost_its_lease_publishes_nothing_over_its_follower",
-    "tests/contract/test_stores.py::test_a_publish_killed_anywhere_leaves_readers_one_whole_value_and_settle_delivers",
+    "tests/contract/test_stores.py::test_rotator_with_a_lost_lease_does_not_publish",
+    "tests/contract/test_stores.py::test_killed_publish_leaves_one_whole_value_to_readers",
     YEAR,
 )
 CLOUD_CRASHES = (CLOUD_CRASH, *STORE_CRASHES)
@@ -148,21 +145,22 @@ LAMBDA_CRASHES = (
 CRASHES: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell(
         (
-            f"{CRASH}::test_rotation_killed_at_an_effect_is_finished_by_one_tick",
+            f"{CRASH}::test_rotation_killed_at_an_effect_ends_by_a_tick",
             YEAR,
             "tests/gates/test_compromise_crash.py::test_compromise_killed_at_an_effect_is_continued_to_its_end",
+            "tests/gates/test_interrupts.py::test_sigint_ends_with_130_and_the_next_tick_converges",
         )
     ),
     "Pulumi.staging.yaml": Cell(
         (
-            "tests/gates/test_kubernetes.py::test_a_rotation_killed_at_three_moments_is_ended_by_one_tick",
-            "tests/gates/test_kubernetes.py::test_an_api_server_that_restarts_twice_in_mid_rotation_only_delays_it",
+            "tests/gates/test_kubernetes.py::test_rotation_killed_three_times_ends_by_a_tick",
+            "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays",
             *STORE_CRASHES,
         )
     ),
     "examples/Pulumi.prod-swarm.yaml": Cell(
         (
-            f"{SWARM}::test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_comes_back_with_it",
+            f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
             f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick",
         ),
         "killed at moments of its own choosing, and not before and after each effect",
@@ -218,7 +216,6 @@ TABLE: Mapping[str, Mapping[str, Cell]] = {stack: dict(_cells(stack)) for stack 
 
 
 def files() -> list[str]:
-    """Every file that is named, once."""
     named = {proof.partition("::")[0] for cells in TABLE.values() for cell in cells.values() for proof in cell.proofs}
     return sorted(named)
 

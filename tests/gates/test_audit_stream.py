@@ -1,7 +1,5 @@
 """A long trail as one gzip stream, through the real command: counted right, in memory that does not grow with it."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import subprocess
@@ -20,10 +18,8 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 BLOCKS, OTHERS = 1000, 500
 READS, STOLEN = 480, 20
 """Of the stack's secrets, in each block, by the server and by somebody undeclared. `OTHERS` are about other things."""
-MOST_MORE = 64 * 2**20
-"""Bytes that all blocks may take beyond what one takes: events are remembered, to count once."""
-MARK = "@@@@@@@@"
-"""What is another number in each block: no event comes twice."""
+MOST_MORE = 64 * 2**20  # Bytes that all blocks may take beyond what one takes: events are remembered, to count once.
+MARK = "@@@@@@@@"  # What is another number in each block: no event comes twice.
 MEASURE = """
 import json, os, subprocess, sys
 _, status, used = os.wait4(subprocess.Popen(sys.argv[2:]).pid, 0)
@@ -35,7 +31,6 @@ started from."""
 
 
 def block_of_aws() -> bytes:
-    """A file of the bucket, which is one line, and the beginning of one that is torn."""
     other: dict[str, Any] = {"eventSource": "lambda.amazonaws.com", "eventName": "Invoke"}
     events = [
         *(cloudtrail.event() for _ in range(READS)),
@@ -47,7 +42,6 @@ def block_of_aws() -> bytes:
 
 
 def peak_of(folder: Path, block: bytes, times: int) -> int:
-    """The most bytes that the command takes, which counts right."""
     told, manifest = folder / "told.json", folder / "secretops.json"
     manifest.write_text(cloudtrail.MANIFEST.model_dump_json())
     command = [sys.executable, "-m", "secretops", "audit", "-", "--json", "--manifest", str(manifest)]

@@ -6,8 +6,6 @@ job; Key Vault's stand-in and the lease of a blob in Azurite) and for Vault (the
 real broker. The simulated year kills at any effect.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os
@@ -93,8 +91,6 @@ def play(stack: CloudStack, events: Sequence[Event], leased: bool, moment: Momen
 
 
 def watched(stack: CloudStack, name: str, real: Any, moment: Moment) -> Any:
-    """The same method, which comes to a moment before and after each call."""
-
     @functools.wraps(real)
     def watching(self: object, *args: Any, **named: Any) -> Any:
         told = stack.moment(name, args, named)

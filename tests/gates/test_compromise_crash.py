@@ -3,8 +3,6 @@
 SIGKILL at effects at the store, at a real broker, and on the incident's own files.
 """
 
-from __future__ import annotations
-
 import functools
 import signal
 from pathlib import Path
@@ -47,7 +45,6 @@ def test_compromise_killed_at_an_effect_is_continued_to_its_end(stack_on: MakeSt
 
 
 def prepare(stack: Stack, folder: Path, name: str) -> tuple[list[Value], Path]:
-    """Two values that are good, the second of them within the grace of the first."""
     folder.mkdir()
     stack.skip_grace()
     stack.tick()

@@ -1,7 +1,5 @@
 """A rotation that is killed: what readers hold logs in all the while, and one tick later all is well."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest
@@ -24,7 +22,7 @@ KILLS = ("before store.add", "after target.apply", "after store.publish")
         pytest.param("mosquitto", "broker-admin", "variables", marks=pytest.mark.slow),
     ],
 )
-def test_rotation_killed_at_an_effect_is_finished_by_one_tick(
+def test_rotation_killed_at_an_effect_ends_by_a_tick(
     stack_on: MakeStack, target: str, name: str, delivery: str
 ) -> None:
     stack = stack_on(target, delivery)

@@ -1,8 +1,9 @@
 """The server's users feel nothing: calls without pause through every way in which a credential changes."""
 
-from __future__ import annotations
-
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -28,7 +29,6 @@ Change = Callable[[ServedByLauncher, Mosquitto], Awaitable[None]]
 def served(
     request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Mosquitto, server_folder: Path, stack_on: MakeStack
 ) -> ServedByLauncher:
-    """By a launcher that reads a folder, or a cloud's store."""
     cwd = tmp_path / "cwd"
     cwd.mkdir()
     if not hasattr(request, "param"):
@@ -53,8 +53,38 @@ def test_no_call_fails_when_the_launcher_polls_a_clouds_store(served: ServedByLa
     hold(served, mosquitto, "stdio", rotations=2, least_calls=300)
 
 
+@pytest.mark.parametrize(
+    ("served", "launchers", "rotations"),
+    [("vault", 1, 1), *(pytest.param(store, 3, 10, marks=pytest.mark.slow) for store in ("aws", "azure", "vault"))],
+    indirect=["served"],
+)
+def test_hinted_version_is_in_use_before_any_poll(
+    served: ServedByLauncher, launchers: int, rotations: int, record_property: Callable[[str, object], None]
+) -> None:
+    """The poll is every 5 minutes, which is more than a test waits."""
+    taken: list[float] = []
+
+    async def scenario() -> None:
+        async with AsyncExitStack() as running:
+            all_of_them = [
+                replace(served, folder=served.folder / str(number), often=False) for number in range(launchers)
+            ]
+            for one in all_of_them:
+                one.folder.mkdir()
+                await running.enter_async_context(one.listening())
+            for _ in range(rotations):
+                served.stack.skip_grace()
+                version = await anyio.to_thread.run_sync(served.stack.rotate)
+                began = time.monotonic()
+                for one in all_of_them:
+                    await one.takes("mqtt", version)
+                taken.append(time.monotonic() - began)
+
+    anyio.run(scenario)
+    record_property("seconds", taken)
+
+
 def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotations: int, least_calls: int) -> None:
-    """Users call, while everything changes."""
     stack = served.stack
 
     async def scenario() -> Load:
@@ -101,7 +131,6 @@ async def rotation(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
 
 
 async def retirement(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
-    """The user whose turn it is not gets a password that nobody knows, and its sessions end."""
     stack, before = served.stack, served.stack.credential()
     await anyio.to_thread.run_sync(stack.tick)
     previous = stack.session().store.versions("mqtt").previous
@@ -122,7 +151,6 @@ async def put(served: ServedByLauncher, name: str, value: Mapping[str, str]) -> 
 
 
 async def mishap(name: str, field: str, text: str, told: str, served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
-    """What cannot be used is delivered, and is then as it was before."""
     mend = await anyio.to_thread.run_sync(served.stack.spoil, name, field, text)
     await served.refuses(told)
     await anyio.to_thread.run_sync(mend)

@@ -1,7 +1,5 @@
 """Canary values through every command of the real command line: they are where values belong and nowhere else."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json
@@ -32,8 +30,7 @@ from tests.unit.signing import made
 
 pytestmark = pytest.mark.real
 
-PLACES = ("versions/", "config/.env", "secrets/", "certs/")
-"""Below the store's root: where a value may be."""
+PLACES = ("versions/", "config/.env", "secrets/", "certs/")  # Below the store's root: where a value may be.
 
 LOUD = """
 import logging, sys
@@ -77,14 +74,12 @@ class Canaries:
         return self._values[name]
 
     def learn(self, values: Mapping[str, Mapping[str, str]]) -> None:
-        """What secretops made itself, by the names of the versions."""
         for version, value in values.items():
             for field, text in value.items():
                 if field not in PUBLIC_FIELDS:
                     self._values[f"{version} {field}"] = text
 
     def found_in(self, content: bytes) -> list[str]:
-        """The values that `content` shows, be it without their ends."""
         return [name for name, text in self._values.items() if any(form[4:-4] in content for form in forms(text))]
 
     def names(self) -> set[str]:
@@ -93,7 +88,6 @@ class Canaries:
 
 @contextmanager
 def watching_processes() -> Iterator[list[bytes]]:
-    """argv and environment of every descendant of this process, again and again while the block runs."""
     seen: set[bytes] = set()
     result: list[bytes] = []
     over = threading.Event()
@@ -126,7 +120,6 @@ def watching_processes() -> Iterator[list[bytes]]:
 
 
 def _ancestors(pid: str, parents: dict[str, str]) -> Iterator[str]:
-    """A number says nothing of age: they begin anew once they are used up."""
     seen = {pid}
     while (pid := parents.get(pid, "")) and pid not in seen:
         seen.add(pid)
@@ -134,8 +127,6 @@ def _ancestors(pid: str, parents: dict[str, str]) -> Iterator[str]:
 
 
 class Place(Protocol):
-    """Where a stack keeps its values."""
-
     def values(self) -> dict[str, dict[str, str]]:
         """All that are kept now, by version."""
 
@@ -145,8 +136,6 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder's store."""
-
     root: Path
 
     def values(self) -> dict[str, dict[str, str]]:
@@ -182,7 +171,6 @@ class Watch:
         self._run(argv, arguments, given, ExitCode.DONE, ExitCode.ATTENTION)
 
     def leaks(self, *more: Path) -> list[str]:
-        """Every place that shows a value and is not for one."""
         shown = [*self.outputs, *self.place.shown().items(), *((path.name, path.read_bytes()) for path in more)]
         return [f"{what}: {name}" for what, text in shown for name in self.canaries.found_in(text)]
 
@@ -207,7 +195,6 @@ def processes_leak(canaries: Canaries, seen: list[bytes]) -> list[str]:
 
 
 def elsewhere(stack: Stack, **changes: object) -> Stack:
-    """The same store, with a manifest file of its own that says something else of the broker."""
     manifest = stack.manifest.model_copy(update={"broker": stack.manifest.broker.model_copy(update=changes)})
     path = stack.root.parent / f"manifest-{'-'.join(changes)}.json"
     path.write_text(manifest.model_dump_json())
@@ -262,7 +249,6 @@ def test_no_value_leaves_its_place_on_a_broker(
 
 
 def own_certificate() -> dict[str, str]:
-    """The fields of a client certificate that no broker asks for."""
     now = datetime.now(UTC)
     ca = made("ca", ca=True, begins=now - timedelta(days=1), ends=now + timedelta(days=2))
     client = made("mcp-server", by=ca, begins=now - timedelta(days=1), ends=now + timedelta(days=2))

@@ -1,7 +1,5 @@
 """Canary values through the commands that look at a stack, mend it, show it, and end what is in wrong hands."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +34,6 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def certified(tmp_path: Path, broker: Mosquitto, account: DigitalOcean) -> Certified:
-    """Nothing has a value yet."""
     made = make_certified(tmp_path, broker)
     stack, (name, field) = made.stack, AGENT_ADMIN
     admin = Secret(name=name, kind=SecretKind.SUPPLIED, fields=(field,), readers=(Reader.ROTATOR,), cadence_days=90)
@@ -52,7 +49,6 @@ def certified(tmp_path: Path, broker: Mosquitto, account: DigitalOcean) -> Certi
 
 
 def spoil(certified: Certified) -> None:
-    """What doctor mends by a command that moves values, and by one that does not."""
     stack = certified.stack
     stack.root.chmod(0o755)
     changed = Value({"username": stack.credential()["username"], "password": new_password()})

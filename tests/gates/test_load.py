@@ -1,7 +1,5 @@
 """Readers that reconnect through rotations never fail once, and a live session lasts until its user retires."""
 
-from __future__ import annotations
-
 import pytest
 
 from secretops.operations.rotate import rotate
@@ -21,7 +19,6 @@ def test_rotations_under_reconnecting_threads_fail_no_connect(stack_on: MakeStac
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
-        """The grace, as long as the slowest reader needs."""
         readers.caught_up()
         waits.append(seconds)
         stack.clock.skip(stack.manifest.grace_seconds)  # at once, and not in the steps in which servers are asked

@@ -5,8 +5,6 @@ memory (tests/gates/year): real ones are held to the same contracts, and are kil
 the judge notices a bug is shown by the mutants of tests/mutants/engine.toml that this file kills.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

@@ -6,8 +6,6 @@ Exit codes: 0 every mutant is killed (with `--tier test`: at least 95 % of them 
 1 some survive, 2 a record is wrong or a test fails without any mutant.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

@@ -1,13 +1,12 @@
 """What a recorded mutant is, and where it applies: by qualified name and expression, so that it survives a move."""
 
-from __future__ import annotations
-
 import ast
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = Path(__file__).resolve().parent
@@ -60,9 +59,9 @@ class Place:
 def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
     """Return the mutants of all files, in order. Raises AddressError where two have one id."""
     mutants = [
-        Mutant(**{**entry, "killed_by": tuple(entry["killed_by"])})
+        _mutant(id_, entry)
         for file in sorted(folder.glob("*.toml"))
-        for entry in tomllib.loads(file.read_text())["mutant"]
+        for id_, entry in tomllib.loads(file.read_text()).items()
     ]
     seen: set[str] = set()
     for mutant in mutants:
@@ -70,6 +69,25 @@ def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
             raise AddressError(f"{mutant.id}: two mutants have this id")
         seen.add(mutant.id)
     return mutants
+
+
+def _mutant(id_: str, entry: dict[str, Any]) -> Mutant:
+    """Return the mutant of a table.
+
+    `at` is "package:where", or "package:module:where" if two modules match. `change` has both expressions.
+    """
+    package, *module, where = entry["at"].split(":")
+    expression, becomes = entry["change"]
+    return Mutant(
+        id=id_,
+        bug=entry["bug"],
+        package=package,
+        module="".join(module),
+        where=where,
+        expression=expression,
+        becomes=becomes,
+        killed_by=tuple(entry["killed_by"]),
+    )
 
 
 def find_place(mutant: Mutant, root: Path = ROOT) -> Place:

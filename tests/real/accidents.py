@@ -1,10 +1,10 @@
 """Accidents on purpose: a process killed between two system calls, an account without rights, a disk that is full."""
 
-from __future__ import annotations
-
 import contextlib
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import traceback
@@ -93,6 +93,47 @@ def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Call
     return code != 0
 
 
+def killed_around_writes(work: Callable[[], object], moment: int, owner: type, method: str) -> bool:
+    """Run `work` in a child that SIGKILLs itself before or after a request of an HTTP client that is no GET."""
+
+    def watch(around: Callable[[], None]) -> None:
+        send = getattr(owner, method)
+
+        def sent(client: Any, request: Any, *arguments: Any, **more: Any) -> Any:
+            if getattr(request, "method", request) == "GET":
+                return send(client, request, *arguments, **more)
+            around()
+            answer = send(client, request, *arguments, **more)
+            around()
+            return answer
+
+        setattr(owner, method, sent)
+
+    return killed_around(work, moment, watch)
+
+
+class KilledError(BaseException):
+    """The process has ended here."""
+
+
+def killed_in_memory(work: Callable[[], object], moment: int, double: Any) -> bool:
+    """As `killed_around`, in this process, with a double that calls `before` and `after` around each write."""
+    counted = itertools.count()
+
+    def dies(*_: object) -> None:
+        if next(counted) == moment:
+            raise KilledError
+
+    double.before = double.after = dies
+    try:
+        work()
+    except KilledError:
+        return True
+    finally:
+        double.before = double.after = lambda *_: None
+    return False
+
+
 @contextlib.contextmanager
 def small_disk(place: Path, size: str = "128k") -> Iterator[Path]:
     """A tmpfs of its own. Skips where it can't be mounted."""
@@ -120,3 +161,58 @@ def fill(folder: Path) -> Path:
                 while file.write(b"x" * size):
                     pass
     return filler
+
+
+def fill_with_garbage(path: Path) -> None:
+    path.write_bytes(b"\xff\0'garbage\n{")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def replace_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_foreign(path: Path) -> None:
+    if os.geteuid() == 0:
+        path.chmod(0o666)
+        os.chown(path, NOBODY, NOBODY)
+    else:
+        path.unlink()
+        path.symlink_to("elsewhere")
+
+
+SPOILS = (fill_with_garbage, empty, replace_by_a_folder, make_foreign)
+
+
+def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
+    """Break each file below the root of a folder's store in turn, the value of each secret once.
+
+    Afterwards what was set aside is removed, and a file that nobody needed is as it was.
+    """
+
+    def kind(path: Path) -> str:
+        return str((path.with_name("value") if path.name.startswith("2") else path).relative_to(root))
+
+    def found() -> dict[str, Path]:
+        return {kind(path): path for path in sorted(root.rglob("*")) if path.is_file()}
+
+    kinds = list(found())
+    assert {"config/.env", ".lease", "log/access.jsonl", "versions/mqtt/value", "versions/mqtt/delivered.json"} < {
+        *kinds
+    }
+    for each in kinds:
+        path = found()[each]
+        content, mode = path.read_bytes(), path.stat().st_mode
+        spoil(path)
+        yield path
+        shutil.rmtree(root / "aside", ignore_errors=True)
+        if path.is_dir() or path.is_symlink():
+            path.unlink() if path.is_symlink() else path.rmdir()
+            path.write_bytes(content)
+        if path.exists():
+            path.chmod(mode)
+            os.chown(path, os.geteuid(), -1)

@@ -5,8 +5,6 @@ agent's configuration, and runs the agent as a container of the pod. An annotati
 It does not prove that a cluster's webhook takes the pod, nor how long a value takes: this agent looks more often.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +45,7 @@ class Injected:
 
     agent: Container
     files: Mount
-    first: Container | None
-    """The same agent, which has to have laid all files before anything else starts."""
+    first: Container | None  # The same agent, which has to have laid all files before anything else starts.
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,6 @@ class AgentInjector:
 
 
 def _asked(pod: Pod) -> dict[str, str]:
-    """The annotations of the injector, without what they begin with."""
     annotations = metadata(pod).annotations or {}
     asked = {name.removeprefix(PREFIX): text for name, text in annotations.items() if name.startswith(PREFIX)}
     unknown = [name for name in asked if name not in KNOWN.split() and not name.startswith((AUTH_CONFIG, *OF_A_FILE))]
@@ -110,7 +106,6 @@ def _asked(pod: Pod) -> dict[str, str]:
 
 
 def _configuration(asked: dict[str, str], token: str, folder: str, *, once: bool) -> dict[str, Any]:
-    """As the injector writes it for the agent."""
     assert asked.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
     kind = asked.get("auth-type", "kubernetes")
     names = [name.removeprefix("agent-inject-secret-") for name in asked if name.startswith("agent-inject-secret-")]
@@ -161,7 +156,6 @@ def _token(pod: Pod, volume: str) -> str:
 
 
 def _copied(volumes: Volumes, container: str | None) -> list[Mount]:
-    """The mounts of the pod's container, which the agent gets, too."""
     if container is None:
         return []
     spec = container_of(volumes.pod)

@@ -1,7 +1,5 @@
 """A stack whose agent key is made by secretops at a DigitalOcean of the tests."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from tests.real.digitalocean import DigitalOcean
 from tests.real.stack import Stack, make_stack
 
 PREFIX = "coreflux-mcp-test"
-NO_BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+NO_BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 
 
 @dataclass
@@ -34,7 +32,6 @@ class AgentStack(Stack):
     """A folder's stack of the one secret, and of what makes its keys."""
 
     def key(self) -> Value:
-        """What the server is given."""
         return Value({"api-key": dotenv_values(self.env)["DO_AGENT_API_KEY"] or ""})
 
     def kept(self) -> Versions:
@@ -42,7 +39,6 @@ class AgentStack(Stack):
 
 
 def owned_stack(folder: Path, account: DigitalOcean) -> AgentStack:
-    """One whose agent is the account's, with the account's token put."""
     agent = OwnedAgent(url=account.url, id=account.agent, prefix=PREFIX)
     stack = _stack(folder, agent, {API_VARIABLE: account.url})
     stack.put(AGENT_ADMIN[0], dict(account.admin))
@@ -50,7 +46,6 @@ def owned_stack(folder: Path, account: DigitalOcean) -> AgentStack:
 
 
 def external_stack(folder: Path, account: DigitalOcean) -> AgentStack:
-    """One whose agent is the account's, and whose keys the account's owner gives out."""
     return _stack(folder, ExternalAgent(url=account.url), {})
 
 

@@ -3,8 +3,6 @@
 Secrets Manager's part of a rotation is played here: moto calls no function without docker.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -32,8 +30,7 @@ STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 QUICK = Timing(duration=6, renew=0.5, look=0.1)
 """What a killed holder of the lease costs a test; a renewal may take two thirds of it, on a machine that is slow."""
 
-RETIRED_LABEL = re.compile(r"\.r\d{8}T")
-"""How a label of secretops says when its version was retired."""
+RETIRED_LABEL = re.compile(r"\.r\d{8}T")  # How a label of secretops says when its version was retired.
 
 
 @dataclass
@@ -41,8 +38,7 @@ class AwsStack(CloudStack):
     """A stack of the AWS store, whose Lambda functions are called in this process."""
 
     aws: Aws = field(default_factory=lambda: Aws(""))
-    drops_pending: bool = False
-    """Whether AWSPENDING goes when its version becomes AWSCURRENT: AWS says that it may."""
+    drops_pending: bool = False  # Whether AWSPENDING goes when its version becomes AWSCURRENT: AWS says that it may.
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = (
@@ -75,11 +71,9 @@ class AwsStack(CloudStack):
         return str(self.service.rotate_secret(SecretId=full)["VersionId"])
 
     def cancel(self, name: str = "mqtt") -> None:
-        """CancelRotateSecret."""
         self.service._kept(self.place.secrets[name]).rotation_enabled = False
 
     def event(self, step: str, token: str, name: str = "mqtt") -> dict[str, str]:
-        """What Secrets Manager gives to the function."""
         arn = self.service.describe_secret(SecretId=self.place.secrets[name])["ARN"]
         return {"Step": step, "SecretId": arn, "ClientRequestToken": token}
 
@@ -167,7 +161,6 @@ class AwsStack(CloudStack):
         return Value(json.loads(found["SecretString"]))
 
     def delivered(self) -> Value:
-        """What ECS would give to the server."""
         return self.labelled(CURRENT)
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:  # noqa: ARG002 - AWS deletes them
@@ -175,18 +168,12 @@ class AwsStack(CloudStack):
 
 
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
-    """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret has a value."""
     prefix, catalogue = aws.prefix(), make_catalogue()
     names = {secret.name: f"{prefix}/{secret.name}" for secret in catalogue}
     store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, lease=f"{prefix}/lease")
     for name in (*names.values(), store.lease):
         aws.secrets_manager.create_secret(Name=name)
     manifest = Manifest(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store=store,
-        broker=broker,
-        secrets=catalogue,
-        grace_seconds=30,
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30
     )
     return AwsStack(manifest, environment=aws.environment, reader=aws.environment, aws=aws, drops_pending=drops_pending)

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
+from secretops.certificates import new_key, private_pem
+from tests.real.mosquitto import make_ca, signed
 from tools import azure_parts
 
 if TYPE_CHECKING:  # this plugin is loaded where the extra `azure` is not installed, too
@@ -35,8 +34,7 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `azure` is not instal
     from tools.key_vault.tokens import Authority, Principal
     from tools.key_vault.vault import Vault
 
-DAYS = 2
-"""How long the certificates are good for."""
+DAYS = 2  # How long the certificates are good for.
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,6 @@ class Azure:
         return Principal(name)
 
     def credential(self, principal: Principal, **options: Any) -> StandinCredential:
-        """For a client in this process."""
         from tests.real.entra import StandinCredential
 
         return StandinCredential(self.authority, principal, **options)
@@ -82,7 +79,6 @@ class Azure:
         return {"connection_verify": str(self.certificate.ca), "proxies": {"https": self.hosts.url}}
 
     def client(self, vault: Vault, principal: Principal, **options: Any) -> SecretClient:
-        """A SecretClient of somebody; `options` are the SDK's own."""
         from azure.keyvault.secrets import SecretClient
 
         return SecretClient(vault.url, self.credential(principal), **{**self.client_options, **options})
@@ -101,7 +97,6 @@ class Azure:
 
 @pytest.fixture(scope="session")
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
-    """The one of this process. Each test uses a vault and principals of its own."""
     pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
     pytest.importorskip("openapi_schema_validator", reason="openapi-schema-validator is not installed")
     from tests.real.azure_hosts import AzureHosts
@@ -156,32 +151,9 @@ def must_keep_to_the_description(*vaults: Vault) -> None:
 
 
 def certify(folder: Path, *hosts: str) -> Certificate:
-    """A new authority, and a certificate of it for these hosts."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(host) for host in hosts]
-    issuer, subject = _name("stand-in for Azure: its authority"), _name("stand-in for Azure")
-    ca = _unsigned(issuer, issuer, ca_key).add_extension(x509.BasicConstraints(True, 0), critical=True)
-    server = _unsigned(subject, issuer, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
-    made = Certificate(folder / "server.crt", folder / "server.key", folder / "ca.crt")
-    pem = serialization.Encoding.PEM
-    made.ca.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
-    made.file.write_bytes(server.sign(ca_key, hashes.SHA256()).public_bytes(pem))
-    made.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    ca, ca_key, ca_file = make_ca(folder)
+    key, made = new_key(), Certificate(folder / "server.crt", folder / "server.key", ca_file)
+    server = signed("azure.example", key, issuer=(ca, ca_key), also=hosts, ends=datetime.timedelta(days=DAYS))
+    made.file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    made.key.write_text(private_pem(key))
     return made
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=DAYS))
-    )

@@ -3,8 +3,6 @@
 A process that was forked from a test must not speak on its connections: they are encrypted, and each end counts.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,16 +4,13 @@ So clients use the URLs that they have in Azure, and check certificates and name
 made leads nowhere: nothing that goes through here leaves this machine.
 """
 
-from __future__ import annotations
-
 import contextlib
 import selectors
 import socket
 import socketserver
 import threading
 
-DEADLINE = 60.0
-"""Seconds that a tunnel may be idle."""
+DEADLINE = 60.0  # Seconds that a tunnel may be idle.
 
 QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 """Where there is one: urllib3 sends to a proxy by Nagle's rule, so an acknowledgement held back costs 40 ms a write."""
@@ -27,10 +24,8 @@ class AzureHosts(socketserver.ThreadingTCPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Tunnel)
-        self.ports: dict[str, int] = {}
-        """A host's name, in lower case, and the port of loopback where its stand-in is."""
-        self.unknown: list[str] = []
-        """What was asked for and is nowhere."""
+        self.ports: dict[str, int] = {}  # A host's name, in lower case, and the port of loopback where its stand-in is.
+        self.unknown: list[str] = []  # What was asked for and is nowhere.
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -71,7 +66,6 @@ class _Tunnel(socketserver.StreamRequestHandler):
 
 
 def _pump(here: socket.socket, there: socket.socket) -> None:
-    """Until either end closes, or both are silent for too long."""
     for end in (here, there):
         end.settimeout(DEADLINE)
     with selectors.DefaultSelector() as ends:

@@ -1,7 +1,5 @@
 """Key Vault's operations on secrets by method and path, for where Azure's description of them is not installed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from tools.key_vault.description import Description, Operation

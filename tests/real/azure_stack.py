@@ -3,8 +3,6 @@
 What the stack's job runs is run here, in whichever process: Container Apps only starts it.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -30,21 +28,18 @@ from tests.real.stack import make_catalogue
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 from tools.key_vault.vault import Vault
 
-SHORTEST_LEASE = 15
-"""Seconds: Azure gives none for fewer."""
+SHORTEST_LEASE = 15  # Seconds: Azure gives none for fewer.
 
 QUICK = Timing(duration=SHORTEST_LEASE, renew=1, look=0.1)
 
-_vaults: dict[str, Vault] = {}
-"""By their URLs: the stand-in's own side, in the process that it is in."""
+_vaults: dict[str, Vault] = {}  # By their URLs: the stand-in's own side, in the process that it is in.
 
 
 @dataclass
 class AzureStack(TickedStack):
     """A stack of the Azure store. Its rotators hold the blob's lease, whose clock a test may move."""
 
-    ahead: Ahead = field(kw_only=True)
-    """Of the blob."""
+    ahead: Ahead = field(kw_only=True)  # Of the blob.
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = ((SecretClient, "set_secret"), (SecretClient, "update_secret_properties"))
@@ -92,7 +87,6 @@ class AzureStack(TickedStack):
         self.ahead.skip(SHORTEST_LEASE)
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """As the portal's "New version" does, and then one of the value and the tags that were there."""
         name = self.place.secrets[name]
         old = self.client.get_secret(name)
         self.client.set_secret(name, json.dumps({**json.loads(old.value or ""), field: text}))
@@ -117,7 +111,6 @@ class AzureStack(TickedStack):
         return [one for name in names for one in self.client.list_properties_of_secret_versions(name)]
 
     def delivered(self) -> Value:
-        """What the launcher is given."""
         return Value(json.loads(self.client.get_secret(self.place.secrets["mqtt"]).value or ""))
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
@@ -129,7 +122,6 @@ class AzureStack(TickedStack):
 
 
 def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurite) -> AzureStack:
-    """A stack with secrets and users of its own, as `pulumi up` would leave it: no secret is there yet."""
     catalogue, vault = make_catalogue(), azure.vault()
     rotator, server = azure.principal("rotator"), azure.principal("server")
     store = AzureStore(
@@ -162,5 +154,4 @@ def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurit
 
 @functools.cache
 def _client(vault: str, environment: tuple[tuple[str, str], ...]) -> SecretClient:
-    """One for each process and vault."""
     return AzureClients(dict(environment)).vault(vault)

@@ -58,21 +58,18 @@ class Azurite:
 
     azure: Azure
     account: str
-    ahead: Ahead
-    """Its clock. No test moves it by as much as a token is good for."""
+    ahead: Ahead  # Its clock. No test moves it by as much as a token is good for.
 
     @property
     def url(self) -> str:
         return f"https://{self.account}.blob.core.windows.net"
 
     def service(self, principal: Principal, **options: Any) -> BlobServiceClient:
-        """A client of somebody; `options` are the SDK's own."""
         from azure.storage.blob import BlobServiceClient
 
         return BlobServiceClient(self.url, self.azure.credential(principal), **{**self.azure.client_options, **options})
 
     def new_blob(self, principal: Principal, content: bytes = b"") -> BlobClient:
-        """An empty blob in a container of its own, as a stack makes the one whose lease is the lock."""
         container = self.service(principal).create_container(f"test-{secrets.token_hex(5)}")
         blob = container.get_blob_client("lease")
         blob.upload_blob(content)
@@ -81,14 +78,12 @@ class Azurite:
 
 @pytest.fixture(scope="session")
 def azurite(azure: Azure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """The one of this process. Each test uses a container of its own."""
     with running(azure, tmp_path_factory.mktemp("azurite"), f"standin{secrets.token_hex(4)}") as made:
         yield made
 
 
 @contextmanager
 def running(azure: Azure, folder: Path, account: str) -> Iterator[Azurite]:
-    """One with an account of that name, until the end of the block."""
     pytest.importorskip("azure.storage.blob", reason="Azure's SDK is not installed: the extra `azure`")
     node = shutil.which("node")
     if node is None or not azure_parts.azurite().is_file():
@@ -131,7 +126,6 @@ def _start(node: str, folder: Path, made: Azurite, port: int) -> subprocess.Pope
 
 
 def _listens(process: subprocess.Popen[bytes], folder: Path) -> bool:
-    """Until it says so. False when it ends instead."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if LISTENS in (folder / "log").read_text(errors="replace"):

@@ -1,10 +1,4 @@
-"""Clients that a broker knows by their certificates, and that connect over and over, each on its own.
-
-The one load for whatever renews certificates: what a client is given, it reads anew before each connect, as a server's
-launcher does.
-"""
-
-from __future__ import annotations
+"""Clients that a broker knows by their certificates, and that connect over and over, each on its own."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,8 +18,7 @@ class Connecting(Turning):
     def __init__(self, broker: Broker, folder: Path, given: Callable[[], Given], *, count: int = 4) -> None:
         super().__init__(count)
         self._broker, self._folder, self._given = broker, folder, given
-        self.certificates: set[str] = set()
-        """Those that somebody connected with."""
+        self.certificates: set[str] = set()  # Those that somebody connected with.
 
     def _try(self, _index: int) -> str:
         found, credential = self._given()

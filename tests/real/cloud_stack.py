@@ -1,7 +1,6 @@
 """What a stack of any cloud can have done to it: how the cloud calls its rotator, where that can be killed, what a
-person changes by hand. The suites of tests/gates know no more of AWS, Azure and Vault than this."""
-
-from __future__ import annotations
+person changes by hand. The suites of tests/gates know no more of AWS, Azure and Vault than this.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,11 +9,9 @@ from typing import Any, ClassVar
 
 from tests.real.stack import Stack
 
-Event = Mapping[str, str]
-"""What a cloud gives to its rotator: no more is an hourly tick's."""
+Event = Mapping[str, str]  # What a cloud gives to its rotator: no more is an hourly tick's.
 
-Calls = tuple[tuple[type, str], ...]
-"""Methods, by their classes."""
+Calls = tuple[tuple[type, str], ...]  # Methods, by their classes.
 
 TICK: Event = {}
 
@@ -24,22 +21,17 @@ class Attempt:
     """What a cloud has its rotator do for a new version of a secret, one call after the other."""
 
     events: tuple[Event, ...]
-    again: tuple[Event, ...]
-    """And what about one that ended in the middle."""
-    version: str = ""
-    """The id of the version, where the cloud chooses it."""
+    again: tuple[Event, ...]  # And what about one that ended in the middle.
+    version: str = ""  # The id of the version, where the cloud chooses it.
 
 
 @dataclass
 class CloudStack(Stack, ABC):
     """One that goes to other processes, too, where a cloud's own side of it is not."""
 
-    writes: ClassVar[Calls]
-    """The requests of its store that change something."""
-    reader: dict[str, str] = field(default_factory=dict)
-    """The environment of whoever the server runs as."""
-    lease_is_quick: ClassVar[bool] = True
-    """Whether a holder that is killed costs the next one no more than a moment."""
+    writes: ClassVar[Calls]  # The requests of its store that change something.
+    reader: dict[str, str] = field(default_factory=dict)  # The environment of whoever the server runs as.
+    lease_is_quick: ClassVar[bool] = True  # Whether a holder that is killed costs the next one no more than a moment.
 
     @property
     @abstractmethod
@@ -79,7 +71,6 @@ class TickedStack(CloudStack, ABC):
     """One whose rotator is `secretops tick`, whatever starts it."""
 
     def rotation(self, name: str = "mqtt") -> Attempt:
-        """An operator's command. What it left in the middle the next tick ends."""
         return Attempt(({"rotate": name},), (TICK,))
 
     def play(self, event: Event) -> None:

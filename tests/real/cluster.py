@@ -22,11 +22,9 @@ from tests.real.control_plane import ControlPlane, find_programs, kubeconfig
 if TYPE_CHECKING:  # this plugin is loaded where the extra `kubernetes` is not installed, too
     from lightkube import Client
 
-DEADLINE = 120
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 120  # Seconds that a test waits for an event before it calls it missing.
 
-CONTEXT = "test"
-"""The name of the only context in each kubeconfig."""
+CONTEXT = "test"  # The name of the only context in each kubeconfig.
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,7 @@ class Cluster:
 
     folder: Path
     port: int
-    admin: Path
-    """The kubeconfig of user "admin", who may do everything (group system:masters)."""
+    admin: Path  # The kubeconfig of user "admin", who may do everything (group system:masters).
     etcd_port: int
 
     @property
@@ -52,11 +49,9 @@ class Cluster:
         return self.folder / "audit.jsonl"
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
-        """A kubeconfig with a client certificate of that user, whom nobody has to make first."""
         return kubeconfig(self.folder, self.port, user, groups=tuple(groups))
 
     def kubeconfig_of(self, namespace: str, service_account: str) -> Path:
-        """A kubeconfig with a token of that service account: good for an hour."""
         from lightkube.models.authentication_v1 import TokenRequestSpec
         from lightkube.models.meta_v1 import ObjectMeta
         from lightkube.resources.core_v1 import ServiceAccountToken
@@ -67,13 +62,11 @@ class Cluster:
         return kubeconfig(self.folder, self.port, service_account, token=made.status.token)
 
     def client(self, kubeconfig: Path | None = None) -> Client:
-        """A client as that kubeconfig says, or as the admin."""
         from lightkube import Client, KubeConfig
 
         return Client(KubeConfig.from_file(kubeconfig or self.admin), field_manager="test")
 
     def namespace(self) -> str:
-        """A fresh one."""
         from lightkube.models.meta_v1 import ObjectMeta
         from lightkube.resources.core_v1 import Namespace
 
@@ -101,7 +94,6 @@ class Cluster:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def audited(self, wanted: Callable[[dict[str, Any]], bool], *, count: int = 1) -> list[dict[str, Any]]:
-        """The events for which `wanted` is true, once there are `count` of them."""
         end = time.monotonic() + DEADLINE
         while len(found := [event for event in self.audit() if wanted(event)]) < count:
             assert time.monotonic() < end, f"{len(found)} of {count} events are in the audit log"
@@ -131,14 +123,12 @@ class OwnCluster(Cluster):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The one cluster of this process. Each test uses a namespace of its own."""
     with running_cluster(tmp_path_factory.mktemp("cluster"), controllers=True) as made:
         yield made
 
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[OwnCluster]:
-    """A cluster for this test alone, without controllers: nobody deletes a namespace."""
     with running_cluster(tmp_path / "cluster", controllers=False) as made:
         yield made
 

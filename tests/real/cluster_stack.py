@@ -58,7 +58,6 @@ class ClusterStack(Stack):
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def data(self, secret: str) -> dict[str, str]:
-        """What a Secret of its namespace holds."""
         from lightkube.resources.core_v1 import Secret
 
         found = _client(self.kubeconfig).get(Secret, secret, namespace=self.namespace)

@@ -6,8 +6,6 @@ In the place of the image is this clone's environment, at the image's own path (
 does not prove).
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys
@@ -19,8 +17,7 @@ from typing import Any
 from tests.real import pod_process
 from tests.real.pod_process import Container, Mount
 
-PROGRAM = "/opt/secretops"
-"""Where the image has its environment."""
+PROGRAM = "/opt/secretops"  # Where the image has its environment.
 
 TRUST = "/etc/standin"
 """Where a container finds the certificate of the stand-ins' authority. In Azure there is none of ours."""

@@ -4,8 +4,6 @@ What it does not prove: there is no kubelet and no scheduler, so no pod runs (te
 and a NetworkPolicy is an object that nobody enforces.
 """
 
-from __future__ import annotations
-
 import base64
 import datetime
 import http.client
@@ -82,7 +80,6 @@ class ControlPlane:
         shutil.rmtree(self._data, ignore_errors=True)  # 64 MB, empty as it may be
 
     def said(self, name: str) -> str:
-        """The last of a process's log."""
         log = self.folder / f"{name}.log"
         return log.read_text()[-2000:] if log.exists() else f"{name} was not started"
 
@@ -200,7 +197,6 @@ def _encryption() -> dict[str, object]:
 
 
 def make_keys(folder: Path) -> None:
-    """A CA, the API server's certificate, and the key that signs service accounts' tokens."""
     ca = ec.generate_private_key(ec.SECP256R1())
     _write(folder / "ca.key", _private(ca))
     _write(folder / "ca.crt", _pem(_signed("test CA", ca, issuer="test CA", signer=ca)))
@@ -218,7 +214,6 @@ def make_keys(folder: Path) -> None:
 
 
 def certified(folder: Path, user: str, groups: tuple[str, ...] = ()) -> tuple[Path, Path]:
-    """A client's certificate and key, which are who it is to the API server: CN the user, O the groups."""
     name = f"user-{secrets.token_hex(4)}"
     signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)

@@ -5,15 +5,15 @@ can be told to fail, once for each fault. What it does not show: how many keys a
 knows of a new key, and whether a list has values: its own has none.
 """
 
-from __future__ import annotations
-
 import json
+import os
 import secrets
 import ssl
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
@@ -28,6 +29,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
 from secretops.values import Value
+from tests.real.control_plane import make_keys
 from tests.real.stack import DEADLINE
 
 _BASE = "urn:digitalocean"
@@ -88,21 +90,15 @@ class DigitalOcean:
     token: str = field(repr=False, default_factory=lambda: f"dop_v1_{secrets.token_hex(32)}")
     scopes: set[str] = field(default_factory=lambda: {"genai:create", "genai:read", "genai:delete"})
     keys: dict[str, Key] = field(default_factory=dict)
-    faults: list[tuple[str, Fault]] = field(default_factory=list)
-    """(operation, what goes wrong with the next one)."""
-    asked: list[str] = field(default_factory=list)
-    """Each operation, in order."""
-    shown: list[str] = field(repr=False, default_factory=list)
-    """The token of each completion."""
+    faults: list[tuple[str, Fault]] = field(default_factory=list)  # (operation, what goes wrong with the next one).
+    asked: list[str] = field(default_factory=list)  # Each operation, in order.
+    shown: list[str] = field(repr=False, default_factory=list)  # The token of each completion.
     broken_rules: list[str] = field(default_factory=list)
     most_on_a_page: int = 100
-    not_yet: int = 0
-    """How many completions a new key is refused yet."""
-    still: int = 0
-    """How many completions a deleted key is answered yet."""
+    not_yet: int = 0  # How many completions a new key is refused yet.
+    still: int = 0  # How many completions a deleted key is answered yet.
     deleted: set[str] = field(repr=False, default_factory=set)
-    released: threading.Event = field(default_factory=threading.Event)
-    """Ends what is slow."""
+    released: threading.Event = field(default_factory=threading.Event)  # Ends what is slow.
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -114,19 +110,16 @@ class DigitalOcean:
             return sorted(key.name for key in self.keys.values())
 
     def add(self, name: str) -> Key:
-        """As somebody else makes one in the control panel."""
         with self.lock:
             made = Key(self.agent, str(uuid.uuid4()), name, secrets.token_urlsafe(24), datetime.now(UTC))
             self.keys[made.id] = made
         return made
 
     def ids(self, *, but: str = "") -> list[str]:
-        """AGENT/KEY of each, less those of one name."""
         with self.lock:
             return sorted(f"{key.agent}/{key.id}" for key in self.keys.values() if key.name != but)
 
     def delete(self, key: str) -> None:
-        """As somebody else does it in the control panel: AGENT/KEY."""
         with self.lock:
             del self.keys[key.partition("/")[2]]
 
@@ -155,8 +148,24 @@ class DigitalOcean:
 
 
 @contextmanager
-def digitalocean(tls: ssl.SSLContext | None = None) -> Iterator[DigitalOcean]:
-    """One that serves, and at the end has seen nothing but what the description has. With `tls` as `localhost`."""
+def trusted() -> Iterator[ssl.SSLContext]:
+    """Yield the TLS of a server at localhost, which this process and those that it starts trust meanwhile."""
+    with tempfile.TemporaryDirectory() as made:
+        folder, tls = Path(made), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        make_keys(folder)
+        tls.load_cert_chain(folder / "server.crt", folder / "server.key")
+        with mock.patch.dict(os.environ, {"SSL_CERT_FILE": str(folder / "ca.crt")}):
+            yield tls
+
+
+@contextmanager
+def digitalocean(tls: ssl.SSLContext | None = None, *, plain: bool = False) -> Iterator[DigitalOcean]:
+    """Serve one, at localhost by `tls` or TLS of its own, and check its requests by the description at the end."""
+    with trusted() if tls is None and not plain else nullcontext(tls) as used:
+        yield from _served(used)
+
+
+def _served(tls: ssl.SSLContext | None) -> Iterator[DigitalOcean]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     url = f"http://127.0.0.1:{server.server_port}"
     if tls:

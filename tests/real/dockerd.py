@@ -5,8 +5,6 @@ mount, when the test does, however that ends. It makes no network: containers ha
 user gives it a network namespace, too (tests/real/swarm.py).
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
@@ -25,8 +23,7 @@ from tools.gobuild import cache_root, only_one
 from tools.parts import SYSTEM_PATH
 from tools.steps import SetupError, run_step
 
-DEADLINE = 120
-"""Seconds that a test waits for the daemon, or for one command of its client."""
+DEADLINE = 120  # Seconds that a test waits for the daemon, or for one command of its client.
 
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,git,ca-certificates"
@@ -38,8 +35,7 @@ BUILD_SECONDS = 1800
 NOT_ALLOWED = ("cgroup", "mount", "not permitted", "ermission denied")
 """What the log of a daemon says that may not run here at all, whoever starts it."""
 
-DISK = "4g"
-"""The most that images and containers may take of the machine's memory; the image's own tests take 1 GB."""
+DISK = "4g"  # The most that images and containers may take of the machine's memory; the image's own tests take 1 GB.
 
 
 @dataclass(frozen=True)
@@ -54,29 +50,21 @@ class Dockerd:
         return self._client(arguments, given=given, timeout=DEADLINE)
 
     def tell(self, *arguments: str | Path, given: str = "") -> str:
-        """What a command prints, which has to work."""
         done = self.start(*arguments, given=given)
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
     def read(self, *arguments: str | Path) -> bytes:
-        """The bytes that a command prints: an archive."""
         return subprocess.run(
-            [self.client, *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
+            [self.client, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, check=True
         ).stdout
 
     def copy(self, image: str, path: str) -> bytes:
-        """A tar of what an image has at `path`. Nothing is run."""
         return self.read("cp", f"{self.tell('create', image, 'nothing')}:{path}", "-")
 
     def build(
         self, *arguments: str | Path, given: str = "", buildkit: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """`docker build` on the machine's network."""
         return self._client(
             ["build", "--network", "host", *arguments], given=given, buildkit=buildkit, timeout=BUILD_SECONDS
         )
@@ -96,7 +84,6 @@ class Dockerd:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For its client: nothing of the user's Docker, nor of the user."""
         return {
             "PATH": os.environ["PATH"],
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
@@ -139,7 +126,6 @@ class Daemon:
 
     @property
     def namespaces(self) -> int:
-        """A process that has the daemon's mounts and network."""
         return self._process.pid
 
     def start(self) -> None:
@@ -171,7 +157,6 @@ class Daemon:
         (self._folder / "pid").unlink(missing_ok=True)
 
     def end(self) -> None:
-        """For good, with all that it has."""
         # One by one: the control group of a container that is not removed would outlive the daemon.
         if left := self.docker.start("ps", "--all", "--quiet").stdout.split():
             self.docker.start("rm", "--force", *left)
@@ -201,7 +186,6 @@ def _program(process: int) -> str:
 
 
 def import_base(docker: Dockerd) -> str:
-    """The image BASE. Skips the test where the Debian of it can't be made."""
     docker.tell("import", _debian(), BASE)
     return BASE
 

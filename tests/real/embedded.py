@@ -1,7 +1,5 @@
 """The embedded broker, run as `secretops broker` runs it. A pytest plugin."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,6 @@ class Embedded:
     admin: Value
 
     def broker(self) -> Broker:
-        """How a stack would describe it."""
         return Broker(
             kind=BrokerKind.COREFLUX,
             host="localhost",
@@ -39,7 +36,6 @@ class Embedded:
         return embedded.start(self.home, "localhost", self.port) is embedded.Listener.STARTED
 
     def stop(self) -> None:
-        """End it if it runs."""
         embedded.stop(self.home)
 
 
@@ -57,7 +53,6 @@ def start_embedded(folder: Path) -> Embedded:
 
 @pytest.fixture(scope="session")
 def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """One embedded broker for all tests of this process: each uses users of its own."""
     broker = start_embedded(tmp_path_factory.mktemp("embedded"))
     try:
         yield broker

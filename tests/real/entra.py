@@ -5,8 +5,6 @@ Neither holds a real token. The endpoint speaks what App Service and Container A
 DefaultAzureCredential runs unchanged in a process of its own.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 import threading
@@ -62,7 +60,6 @@ class IdentityEndpoint(ThreadingHTTPServer):
         self.server_close()
 
     def environment(self, principal: Principal) -> dict[str, str]:
-        """What a container that has this identity finds in its environment."""
         self.principals[principal.appid] = principal
         return {
             "IDENTITY_ENDPOINT": f"http://127.0.0.1:{self.server_address[1]}/msi/token",

@@ -4,8 +4,6 @@ Its rotator logs in by a role that may just what the stack grants it. The PKI is
 that the two are the same is for tests/stacks.
 """
 
-from __future__ import annotations
-
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +29,8 @@ class IssuedStack(Stack):
     folder: Path = field(kw_only=True)
     address: str = field(kw_only=True)
     ca: str = field(kw_only=True)
-    token: str = field(kw_only=True, repr=False)
-    """Of who may all."""
-    policy: str = field(kw_only=True)
-    """Name of the rotator's."""
+    token: str = field(kw_only=True, repr=False)  # Of who may all.
+    policy: str = field(kw_only=True)  # Name of the rotator's.
 
     @property
     def place(self) -> VaultStore:
@@ -52,7 +48,6 @@ class IssuedStack(Stack):
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def found(self, name: str) -> dict[str, str]:
-        """What readers get of a secret now."""
         import hvac
 
         client = hvac.Client(self.address, token=self.token, verify=self.ca)
@@ -65,7 +60,6 @@ class IssuedStack(Stack):
         return Value({key: self.found("mqtt")[key] for key in ("username", "password")})
 
     def log_in(self, credential: Value | None = None) -> str:
-        """With the certificate that readers get now."""
         found, folder = self.found("client-cert"), self.folder / secrets.token_hex(4)
         folder.mkdir()
         for name in ("client.crt", "client.key"):
@@ -75,7 +69,6 @@ class IssuedStack(Stack):
 
 
 def rights(stack: IssuedStack) -> str:
-    """What its rotator may."""
     sign = f'path "{stack.issuer.mount}/sign/{stack.issuer.role}" {{ capabilities = ["update"] }}'
     return f"{rotators_policy(stack.place)}\n{sign}"
 
@@ -117,7 +110,6 @@ def _make_intermediate(openbao: OpenBao, mount: str) -> tuple[str, str]:
 
 
 def make_root(openbao: OpenBao) -> tuple[str, str]:
-    """In a mount of its own, whose name it gives, and itself as PEM."""
     client, root = openbao.client(), f"root-{secrets.token_hex(4)}"
     client.sys.enable_secrets_engine("pki", path=root, config={"max_lease_ttl": "87600h"})
     made = client.write_data(
@@ -127,7 +119,6 @@ def make_root(openbao: OpenBao) -> tuple[str, str]:
 
 
 def signed_by_root(openbao: OpenBao, root: str, asked: str, *, common_name: str) -> str:
-    """An intermediate's certificate, as PEM."""
     data = {"csr": asked, "common_name": common_name, "ttl": "43800h", "max_path_length": 0}
     return str(openbao.client().write_data(f"{root}/root/sign-intermediate", data=data)["data"]["certificate"])
 
@@ -195,7 +186,6 @@ def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trus
 
 
 def trust(broker: Mosquitto, stack: IssuedStack) -> None:
-    """What whoever runs the broker does: a file of CAs is read at the start alone."""
     broker.ca_file.write_text(f"{broker.ca_file.read_text().rstrip()}\n{(stack.folder / 'root.crt').read_text()}")
     broker.stop()
     assert broker.start()

@@ -59,10 +59,8 @@ class RunningPod:
     port: int
     waiting: str = "its volumes"
     process: subprocess.Popen[bytes] | None = None
-    first: subprocess.Popen[bytes] | None = None
-    """What has to end with 0 before it starts."""
-    agent: subprocess.Popen[bytes] | None = None
-    """What runs beside it."""
+    first: subprocess.Popen[bytes] | None = None  # What has to end with 0 before it starts.
+    agent: subprocess.Popen[bytes] | None = None  # What runs beside it.
     started: str = ""
     ready: bool = False
     ending: float | None = None
@@ -74,7 +72,6 @@ class RunningPod:
 
     @property
     def url(self) -> str:
-        """Where it serves, if it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -84,7 +81,6 @@ class RunningPod:
 
     @property
     def code(self) -> int | None:
-        """The exit code, once it ended."""
         return self.process.poll() if self.process else None
 
     def kill(self) -> None:
@@ -186,7 +182,6 @@ class Kubelet:
                 self._ended.append(self._pods.pop(uid))
 
     def _keep(self, running: RunningPod) -> None:
-        """Bring its volumes up to date; start it if it has not been; ask whether it is ready."""
         try:
             running.volumes.lay()
             if running.process is None:
@@ -294,7 +289,6 @@ def _answers(port: int, path: str) -> bool:
 
 @contextlib.contextmanager
 def _unless_gone() -> Iterator[None]:
-    """Whoever acts on a pod may be late."""
     try:
         yield
     except ApiError as error:

@@ -5,8 +5,6 @@ process that is kept from call to call. The runtime's own Python need not be her
 build for this one (`package_for_here`). Neither its role nor its limits are kept.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform
@@ -26,8 +24,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 """What a package is built for that runs here."""
 
-CODE = "/var/task"
-"""Where Lambda unpacks a package."""
+CODE = "/var/task"  # Where Lambda unpacks a package.
 
 _BOOTSTRAP = """
 import importlib, json, logging, os, sys
@@ -147,5 +144,4 @@ def _lay(code: Mapping[str, Any], task: Path, package: Path) -> None:
 
 
 def _plain(archive: zipfile.ZipFile) -> dict[str, int]:
-    """The checksum of each file that is not compiled."""
     return {entry.filename: entry.CRC for entry in archive.infolist() if not entry.filename.endswith(".so")}

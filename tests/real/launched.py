@@ -4,8 +4,6 @@ Each of its fixtures has one parameter, so that a test runs once; ON_BOTH_BROKER
 depend on them.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator
@@ -21,8 +19,7 @@ from tests.real.mosquitto import Mosquitto, installed_mosquitto, record_replacem
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.real.witness import Witness
 
-DEADLINE = 60
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 60  # Seconds that a test waits for an event before it calls it missing.
 
 WITNESS = Value({"username": "witness", "password": new_password()})
 
@@ -38,7 +35,6 @@ ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], ind
 
 @pytest.fixture(params=[ONE_SERVER])
 def server_folder(request: pytest.FixtureRequest) -> Path:
-    """Upstream's server where it can be had, else the small one."""
     folder = real_server() if request.param == "upstream" else SMALL_SERVER
     if folder is None:
         pytest.skip("the upstream server is neither at COREFLUX_SERVER_DIR nor in ../shared/upstream")
@@ -47,10 +43,10 @@ def server_folder(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(params=[ONE_BROKER])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
-    """Without TLS: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
+    """Without TLS at its port: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
     if installed_mosquitto() is None:
         record_replacement(request)
-    made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, certified=None)
+    made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, plain=True)
     try:
         let_in(made, WITNESS)
         yield made
@@ -70,11 +66,9 @@ def let_in(broker: RealBroker, credential: Value) -> None:
 
 
 def command(source: str) -> list[str]:
-    """The launcher's command line."""
     return [sys.executable, "-m", "secretops", "run", "--from", source]
 
 
 def environment(server: Path) -> dict[str, str]:
-    """No more of this process's environment than a program needs, and which server to run."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {"COREFLUX_SERVER_DIR": str(server)}

@@ -4,8 +4,6 @@ All but those modules is built once for what goes into it, and kept in the user'
 seconds. That the Dockerfile itself brings the modules in is tests/tools/test_image.py's to prove.
 """
 
-from __future__ import annotations
-
 import compileall
 import hashlib
 import shutil
@@ -54,7 +52,6 @@ def load_launcher_image(docker: Dockerd) -> str:
 
 
 def _archive() -> Path:
-    """What `docker load` takes: IMAGE as the Dockerfile builds it, from a tree that had the same packages."""
     made = cache_root() / f"launcher-image-{_key()}.tar"
     with only_one(cache_root() / "launcher-image.lock", "the launcher's image"):
         if not made.exists():
@@ -84,6 +81,5 @@ def _key() -> str:
 
 
 def _sources() -> Iterator[Path]:
-    """What decides on the image, but for what it stands on and the modules of this tree."""
     yield from (ROOT / name for name in ("Dockerfile", ".dockerignore", "uv.lock", "secretops/pyproject.toml"))
     yield from sorted(server_of_image().glob("*.py"))

@@ -23,20 +23,15 @@ from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.real.mosquitto import Mosquitto
 
-DEADLINE = 120
-"""Seconds for what has to happen at some time."""
+DEADLINE = 120  # Seconds for what has to happen at some time.
 
-CLIENTS = 4
-"""MCP clients that call, and subscriptions: one topic filter a client."""
+CLIENTS = 4  # MCP clients that call, and subscriptions: one topic filter a client.
 
-GROUP = 40
-"""Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373)."""
+GROUP = 40  # Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373).
 
-FEED_EVERY = 0.01
-"""Seconds between an acknowledged message to a subscribed topic and the next."""
+FEED_EVERY = 0.01  # Seconds between an acknowledged message to a subscribed topic and the next.
 
-AGAIN_AFTER = 0.1
-"""Seconds after which a client whose call failed calls again."""
+AGAIN_AFTER = 0.1  # Seconds after which a client whose call failed calls again.
 
 
 def feed_topic(number: int) -> str:
@@ -52,8 +47,7 @@ class OtherClient:
         open_target(mosquitto.broker(), SecretKind.MQTT_USER).apply(mosquitto.admin, credential)
         self.seen: Counter[int] = Counter()
         """Numbers of the messages that the server published, and how often each arrived."""
-        self.fed = 0
-        """How many messages the broker has acknowledged; they are numbered from 0."""
+        self.fed = 0  # How many messages the broker has acknowledged; they are numbered from 0.
         self._enough = threading.Event()
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
@@ -106,13 +100,11 @@ class Seat:
         self._there.set()
 
     def take(self) -> None:
-        """The session ends, with the calls under way in it."""
         self._there = anyio.Event()
         for scope in self._calls:
             scope.cancel()
 
     async def call(self, tool: str, arguments: dict[str, object]) -> tuple[bool, str]:
-        """Whether it went well, and what was answered. Waits for a session first."""
         while not self._there.is_set():
             await self._there.wait()
         assert self._session
@@ -133,17 +125,14 @@ class Seat:
 class Load:
     """What CLIENTS clients' calls came to. Each subscribes, then publishes and reads messages in turn."""
 
-    seats: list[Seat]
-    """One a client; one for all, where the transport has but one session."""
+    seats: list[Seat]  # One a client; one for all, where the transport has but one session.
     other: OtherClient
     calls: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)
-    """Numbers of the messages whose publishing was answered with success."""
+    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
     read: Counter[int] = field(default_factory=Counter)
     """Numbers of the messages to subscribed topics, and how often answers have shown each."""
-    seconds: list[float] = field(default_factory=list)
-    """How long each call took that went well."""
+    seconds: list[float] = field(default_factory=list)  # How long each call took that went well.
     answered: list[list[float]] = field(default_factory=lambda: [[] for _ in range(CLIENTS)])
     """When (time.monotonic) each client had an answer that was no failure."""
     _numbered: int = 0
@@ -167,7 +156,6 @@ class Load:
             await self.tell(client, "mqtt_subscribe", topic=f"feed/{client}/#", qos=1)
 
     async def run(self) -> None:
-        """All clients at once, until `stop`."""
         async with anyio.create_task_group() as tasks:
             for client in range(CLIENTS):
                 tasks.start_soon(self._client, client)
@@ -191,7 +179,6 @@ class Load:
                 await anyio.sleep(AGAIN_AFTER)
 
     async def read_topic(self, client: int, group: int) -> bool:
-        """Note which messages the server shows of a topic."""
         text = await self.tell(client, "mqtt_read_messages", topic=f"feed/{client}/{group}", max_messages=100)
         self.read.update(int(number) for number in re.findall(r'"number": (\d+)', text or ""))
         return text is not None
@@ -204,16 +191,13 @@ class Load:
                 await self.read_topic(client, group)
 
     async def all_answered(self) -> None:
-        """From now on every client has had a good answer to one call at least."""
         before = [len(times) for times in self.answered]
         with anyio.fail_after(DEADLINE):
             while any(len(times) == had for times, had in zip(self.answered, before, strict=True)):
                 await anyio.sleep(0.002)
 
     def lost_publishes(self) -> set[int]:
-        """What was answered with success and has not arrived."""
         return self.said - set(self.other.seen)
 
     def unread(self) -> set[int]:
-        """What the broker acknowledged for subscribed topics, and no answer has shown."""
         return set(range(self.other.fed)) - set(self.read)

@@ -1,7 +1,5 @@
 """An MCP client of the launcher: the mcp package's own."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -9,7 +7,8 @@ from pathlib import Path
 
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.types import TextContent
 
 from tests.real.launched import DEADLINE
@@ -36,10 +35,10 @@ async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
 
 @asynccontextmanager
 async def http_session(url: str, token: str) -> AsyncIterator[ClientSession]:
-    """A client, over streamable HTTP, of a launcher that runs."""
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        streamablehttp_client(f"{url}/mcp", headers=headers, timeout=DEADLINE) as (read, write, _),
+        create_mcp_http_client(headers) as client,
+        streamable_http_client(f"{url}/mcp", http_client=client) as (read, write, _),
         ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
     ):
         await session.initialize()

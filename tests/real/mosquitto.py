@@ -1,9 +1,4 @@
-"""Real mosquittos with dynamic security, and one with TLS for as long as the tests run. A pytest plugin.
-
-Its certificates, its admin and the admin's password are made at run time.
-"""
-
-from __future__ import annotations
+"""Real mosquittos with dynamic security, and one with TLS for as long as the tests run. A pytest plugin."""
 
 import base64
 import datetime
@@ -13,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -35,6 +32,8 @@ PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
 NOT_INSTALLED = "mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto"
 REPLACED = "the embedded broker replaces mosquitto"
 START_SECONDS = 60.0
+MACHINE = socket.gethostname()
+"""This machine, as a stack file calls it whose server is elsewhere: there localhost would be the server's own."""
 YEARS = datetime.timedelta(days=3650)
 """For which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
 of what others renew."""
@@ -49,15 +48,16 @@ class Mosquitto:
 
     folder: Path
     port: int
-    tls: bool
     admin: Value
     certifying: bool = False
     mutual_port: int = 0
-    """Where, with TLS, it lets only clients with a certificate of its CA in, on top of their password."""
+    """Where it lets only clients with a certificate of its CA in, on top of their password."""
+    tls_port: int = 0
+    """Where it speaks TLS if `port` takes clients without it; else 0, and `port` does."""
     trusts: Path | None = None
     """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
-    crl_file: Path | None = None
-    """Of clients' certificates that were revoked."""
+    crl_file: Path | None = None  # Of clients' certificates that were revoked.
+    queue: int = 1000  # Messages that wait for one client at most, 0 for no limit. 1000 is mosquitto's default.
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -66,7 +66,6 @@ class Mosquitto:
 
     @property
     def certificate_file(self) -> Path:
-        """A client's certificate that it takes."""
         return self.folder / "client.crt"
 
     @property
@@ -78,14 +77,13 @@ class Mosquitto:
         return self.folder / "mosquitto.log"
 
     def broker(self, protocol: MqttProtocol = MqttProtocol.V5, *, topics: tuple[str, ...] = ("#",)) -> Broker:
-        """How a stack would describe it."""
         return Broker(
             kind=BrokerKind.MOSQUITTO,
             host="localhost",
-            port=self.port,
+            port=self.tls_port or self.port,
             protocol=protocol,
-            tls=self.tls,
-            ca_file=str(self.ca_file) if self.tls else None,
+            tls=True,
+            ca_file=str(self.ca_file),
             certificate_file=str(self.certificate_file) if self.certifying else None,
             key_file=str(self.key_file) if self.certifying else None,
             topics=topics,
@@ -105,21 +103,23 @@ class Mosquitto:
 
     @property
     def authority(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-        """Its CA, which signs its own certificate and clients'."""
         ca_key = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
         assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
         return x509.load_pem_x509_certificate(self.ca_file.read_bytes()), ca_key
 
     def client_certificate(self, name: str = "mcp-server") -> dict[str, str]:
-        """A new one, as the fields of secret client-cert."""
         key = new_key()
         certificate = signed(name, key, issuer=self.authority).public_bytes(serialization.Encoding.PEM).decode()
         return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private_pem(key)}
 
-    def stop(self) -> None:
-        """End it if it runs."""
+    def freeze(self) -> None:
+        """Let it read and answer nothing, until it is stopped or goes on by SIGCONT."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def stop(self, *, kill: bool = False) -> None:
         if self._process:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             self._process.wait(timeout=START_SECONDS)
             self._process = None
 
@@ -133,19 +133,16 @@ def installed_mosquitto() -> tuple[str, str] | None:
 
 
 def record_replacement(request: pytest.FixtureRequest) -> None:
-    """Record in the test's report that the embedded broker serves in mosquitto's place."""
     request.node.user_properties.append((REPLACED, True))
 
 
 def find_mosquitto() -> tuple[str, str]:
-    """The broker and its plugin. Skips the test where there is none."""
     if found := installed_mosquitto():
         return found
     pytest.skip(NOT_INSTALLED)
 
 
 def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, Path]:
-    """A certificate authority and the PEM file of its certificate."""
     key = new_key()
     certificate = signed(f"test {name}", key, issuer=None, ends=YEARS)
     path = folder / f"{name}.crt"
@@ -156,24 +153,24 @@ def make_ca(folder: Path, name: str = "ca") -> tuple[x509.Certificate, ec.Ellipt
 def start_mosquitto(
     folder: Path,
     *,
-    certified: str | None = "localhost",
+    certified: str = "localhost",
+    plain: bool = False,
     also: tuple[str, ...] = (),
     certifying: bool = False,
     trusts: Path | None = None,
     crl_file: Path | None = None,
+    queue: int = 1000,
 ) -> Mosquitto:
-    """Start one in `folder` with a certificate for the host `certified` and the names in `also`, or without TLS if
-    None."""
+    """Start one in `folder` with a certificate for the host `certified` and the names in `also`. `plain`: clients need
+    no TLS at its `port`.
+    """
     find_mosquitto()
-    if certified:
-        _certify(folder, certified, also)
+    _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
     for _ in range(5):  # somebody else may take the port in between
-        made = Mosquitto(
-            folder, free_port(), bool(certified), admin, certifying, free_port() if certified else 0, trusts
-        )
-        made.crl_file = crl_file
+        made = Mosquitto(folder, free_port(), admin, certifying, free_port(), free_port() if plain else 0, trusts)
+        made.crl_file, made.queue = crl_file, queue
         if made.start():
             return made
     pytest.fail(f"mosquitto did not start: {made.log_file.read_text()[-2000:]}")
@@ -181,7 +178,6 @@ def start_mosquitto(
 
 @pytest.fixture(scope="session")
 def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """One mosquitto for all tests of this process: each uses users of its own."""
     broker = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     try:
         yield broker
@@ -191,7 +187,6 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="session")
 def certifying_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """One with `require_certificate true`."""
     broker = start_mosquitto(tmp_path_factory.mktemp("certifying-mosquitto"), certifying=True)
     try:
         yield broker
@@ -220,15 +215,27 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
         "per_listener_settings false",
         "allow_anonymous false",
         f"listener {broker.port} 127.0.0.1",
-        *(tls if broker.tls else []),
+        *([f"listener {broker.tls_port} 127.0.0.1"] if broker.tls_port else []),
+        *tls,
         *(certified if broker.certifying else []),
-        *([f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified] if broker.tls else []),
+        *(f"listener {broker.mutual_port} 127.0.0.1", *tls, *certified),
+        *([f"listener {broker.port} {address}", *tls] if (address := _own_address()) else []),
         f"plugin {plugin}",
         f"plugin_opt_config_file {broker.folder}/dynamic-security.json",
         "log_type all",
+        f"max_queued_messages {broker.queue}",
         *(["user root"] if os.geteuid() == 0 else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _own_address() -> str:
+    """Return the address of MACHINE where that is not loopback's first one, on which it listens anyway."""
+    try:
+        address = socket.gethostbyname(MACHINE)
+    except OSError:
+        return ""
+    return "" if address == "127.0.0.1" else address
 
 
 def _dynamic_security(admin: Value) -> dict[str, object]:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `aws` is not installe
     from types_boto3_secretsmanager.client import SecretsManagerClient
 
 REGION = "eu-central-1"
-ACCOUNT = "123456789012"
-"""The account that moto plays."""
+ACCOUNT = "123456789012"  # The account that moto plays.
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,10 @@ class Aws:
     def environment(self) -> dict[str, str]:
         """What makes boto3's own chain lead there, and nowhere else."""
         return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "standin",
-            "AWS_SECRET_ACCESS_KEY": "standin",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "standin", "AWS_SECRET_ACCESS_KEY": "standin",
+            "AWS_DEFAULT_REGION": REGION, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        }  # fmt: skip
 
     def client(self, service: str, region: str = REGION) -> Any:
         """A boto3 client of any service."""
@@ -53,21 +48,15 @@ class Aws:
         return client
 
     def prefix(self) -> str:
-        """A start of names that nobody has used."""
         return f"test-{secrets.token_hex(4)}"
 
 
 @functools.cache
 def _client(url: str, service: str, region: str) -> Any:
-    """One for all tests of this process: to make one takes longer than a request."""
     import boto3
 
     return boto3.client(  # type: ignore[call-overload]
-        service,
-        region_name=region,
-        endpoint_url=url,
-        aws_access_key_id="standin",
-        aws_secret_access_key="standin",
+        service, region_name=region, endpoint_url=url, aws_access_key_id="standin", aws_secret_access_key="standin"
     )
 
 

@@ -4,8 +4,6 @@ What runs in such a namespace (a Swarm's daemon and its tasks) opens no port of 
 A way is a relay whose two sockets belong to different namespaces: a socket stays where it was made.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import fcntl
@@ -33,11 +31,9 @@ class NetworkNamespace:
         self._servers: list[socketserver.BaseServer] = []
 
     def listen(self, port: int) -> socket.socket:
-        """A listening socket in it, on all its addresses."""
         return self._inside.submit(socket.create_server, (ANYWHERE, port), backlog=100).result()
 
     def connect(self, port: int) -> socket.socket:
-        """A connection to a port of its loopback."""
         # Made inside, connected here: a connect that waits keeps no other from being made.
         made = self._inside.submit(socket.socket, socket.AF_INET, socket.SOCK_STREAM).result()
         try:
@@ -52,7 +48,6 @@ class NetworkNamespace:
         self._serve(_Relay(self.listen(port), lambda: socket.create_connection(("127.0.0.1", port))))
 
     def lead_in(self, port: int) -> int:
-        """A port of this machine's loopback that leads to `port` of its loopback."""
         listening = socket.create_server(("127.0.0.1", 0), backlog=100)
         self._serve(_Relay(listening, lambda: self.connect(port)))
         return int(listening.getsockname()[1])
@@ -68,11 +63,9 @@ class NetworkNamespace:
         self._serve(_Names(self._inside.submit(bound).result(), name, address))
 
     def bring_up_loopback(self) -> None:
-        """In a new one it is down."""
         self._inside.submit(_bring_up_loopback).result()
 
     def close(self) -> None:
-        """End every way."""
         for server in self._servers:
             server.shutdown()
             server.server_close()

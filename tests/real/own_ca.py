@@ -1,10 +1,4 @@
-"""A stack whose client certificate its own CA signs, over a real mosquitto that lets nobody in without one.
-
-Its people are an operator, who gives the broker what `secretops trust` prints, a schedule, and readers, who find what
-the store has as current.
-"""
-
-from __future__ import annotations
+"""A stack whose client certificate its own CA signs, over a real mosquitto that lets nobody in without one."""
 
 import contextlib
 import secrets
@@ -31,8 +25,7 @@ NAME = "coreflux-mcp-test"
 CERTIFICATE, AUTHORITY = "client-cert", "client-ca"
 NOBODYS_CONNECT = bytes([0x10, 12, 0, 4, *b"MQTT", 4, 2, 0, 60, 0, 0])
 """MQTT 3.1.1, without a user: a broker that lets nobody in answers it all the same, with a refusal."""
-SECONDS = 600
-"""For which a certificate is good: renewals come soon enough that a broker's real clock takes each."""
+SECONDS = 600  # For which a certificate is good: renewals come soon enough that a broker's real clock takes each.
 
 
 @dataclass
@@ -41,23 +34,19 @@ class Certified:
 
     stack: Stack
     broker: Mosquitto
-    folder: Path
-    """For what a client of a test's own shows."""
+    folder: Path  # For what a client of a test's own shows.
 
     def trust(self) -> None:
-        """What whoever runs the broker does: it looks into the folder when a client of a new CA comes."""
         assert self.broker.trusts
         lay(self.stack.manifest, self.broker.trusts, bundle(self.stack.session()))
         rehash(self.broker.trusts)
 
     def trusted(self) -> list[str]:
-        """Serial numbers of the CAs that the broker was given."""
         assert self.broker.trusts
         found = sorted(self.broker.trusts.glob("*.crt"))
         return [f"{x509.load_pem_x509_certificate(one.read_bytes()).serial_number:x}" for one in found]
 
     def errors(self) -> dict[str, str]:
-        """What a tick could not do, by secret."""
         return {one.secret: str(one.error) for one in self.stack.tick() if one.error}
 
     def versions(self, name: str = CERTIFICATE) -> Versions:
@@ -69,11 +58,9 @@ class Certified:
         return found.id
 
     def read(self, name: str, version: str | None = None) -> Value:
-        """A version, the current one by default."""
         return self.stack.session().store.read(name, version or self.current(name), purpose="test")
 
     def log_in(self, shown: Mapping[str, str] | None = None, credential: Value | None = None) -> str:
-        """With the certificate and the credential that readers get now, or others."""
         shown, credential = shown or self.read(CERTIFICATE), credential or self.read("mqtt")
         folder = self.folder / secrets.token_hex(4)
         folder.mkdir()
@@ -106,7 +93,6 @@ def takes(broker: Mosquitto, folder: Path, shown: Mapping[str, str]) -> bool:
 
 
 def rehash(folder: Path) -> None:
-    """Name its certificates as OpenSSL looks for them."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: apt-get install openssl")
     subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
@@ -114,7 +100,8 @@ def rehash(folder: Path) -> None:
 
 def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) -> Certified:
     """A stack at `asking(broker)` whose certificate its own CA signs, by default of a folder. Nothing has a value yet,
-    and the broker can't know the CA."""
+    and the broker can't know the CA.
+    """
     made = stack or make_stack(folder / "store", asking(broker))
     made.manifest = made.manifest.model_copy(update={"secrets": certified(made.manifest)})
     made.file.write_text(made.manifest.model_dump_json())
@@ -124,7 +111,6 @@ def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) 
 
 @contextlib.contextmanager
 def trusting_broker(folder: Path) -> Iterator[Mosquitto]:
-    """One that lets nobody in without a certificate, and trusts the CAs of a folder."""
     (folder / "trusts").mkdir(parents=True)
     started = start_mosquitto(folder, certifying=True, trusts=folder / "trusts")
     try:
@@ -134,7 +120,6 @@ def trusting_broker(folder: Path) -> Iterator[Mosquitto]:
 
 
 def begun(stack: Certified) -> Certified:
-    """With a CA that the broker trusts, a certificate, an admin and the server's user."""
     with pytest.raises(WaitingError):
         stack.stack.rotate(AUTHORITY)
     stack.trust()
@@ -146,13 +131,11 @@ def begun(stack: Certified) -> Certified:
 
 
 def asking(broker: Mosquitto) -> Broker:
-    """How a stack would describe it whose certificate lies in the store alone."""
     shown = {"certificate_file": None, "key_file": None, "certificate_secret": CERTIFICATE}
     return broker.broker().model_copy(update=shown)
 
 
 def certified(manifest: Manifest, *, seconds: int = SECONDS, ca_seconds: int = 90 * 86400) -> tuple[Secret, ...]:
-    """The secrets of a stack, its certificate signed by a CA of its own."""
     issuer = PrivateCaIssuer(secret=AUTHORITY, common_name=NAME, seconds=seconds, ca_seconds=ca_seconds)
     authority = Secret(
         name=AUTHORITY,

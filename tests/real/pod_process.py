@@ -5,8 +5,6 @@ no home, no kubeconfig, no state. What it does not prove: it is not the image th
 own, there is no seccomp filter and no limit of memory or CPU.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil
@@ -20,11 +18,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-USER = 10001
-"""Who runs where the pod names nobody: the image's own user."""
+USER = 10001  # Who runs where the pod names nobody: the image's own user.
 
-PROGRAMS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))
-"""What is in the place of the image, at its own path."""
+PROGRAMS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))  # What is in the place of the image, at its own path.
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 SETTINGS = ("hosts", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "resolv.conf", "ssl")

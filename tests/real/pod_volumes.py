@@ -4,8 +4,6 @@ https://kubernetes.io/docs/concepts/storage/projected-volumes/, pkg/volume/util/
 folder beside, `..data` is a link to it that one rename moves, and each file is a link through `..data`.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import os
@@ -26,8 +24,7 @@ from lightkube.resources.core_v1 import ConfigMap, Pod, Secret, ServiceAccountTo
 from tests.real import pod_process
 from tests.real.pod_process import Container, Mount
 
-Files = dict[str, tuple[bytes, int]]
-"""Path below the volume -> content and mode."""
+Files = dict[str, tuple[bytes, int]]  # Path below the volume -> content and mode.
 
 DEFAULT_MODE = 0o644
 
@@ -47,7 +44,6 @@ class Volumes:
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
-        """Where the volume called `name` is on the host."""
         return self.folder / name
 
     def lay(self) -> None:
@@ -124,7 +120,6 @@ class Volumes:
         return {item.path: (content[item.key], item.mode or mode) for item in items if item.key in content}
 
     def _token(self, wanted: ServiceAccountTokenProjection) -> str:
-        """A token bound to this pod: it dies with it."""
         if wanted.path not in self._tokens:
             bound = BoundObjectReference(
                 apiVersion="v1", kind="Pod", name=metadata(self.pod).name, uid=metadata(self.pod).uid
@@ -179,7 +174,6 @@ def swap(volume: Path, files: Files, group: int | None) -> None:
 
 
 def field_of(pod: Pod, path: str) -> str:
-    """What a fieldRef means."""
     about, spec = metadata(pod), _spec(pod)
     fields = {
         "metadata.name": about.name,
@@ -204,14 +198,12 @@ def _spec(pod: Pod) -> PodSpec:
 
 # A Pod as a process gets it: arguments, environment, mounts and rights
 
-ENTRYPOINT = ["secretops"]
-"""The image's."""
+ENTRYPOINT = ["secretops"]  # The image's.
 
 EVERY_ADDRESS = "0.0.0.0:"
 
 
 def container_of(pod: Pod) -> ContainerSpec:
-    """The only container."""
     assert pod.spec and len(pod.spec.containers) == 1 and not pod.spec.initContainers
     return pod.spec.containers[0]
 
@@ -265,7 +257,6 @@ def _mounts(volumes: Volumes, pod: PodSpec, spec: ContainerSpec) -> list[Mount]:
 
 
 def _expanded(text: str, environment: Mapping[str, str]) -> str:
-    """$(NAME) of a variable that there is; $$ is a dollar sign."""
     return re.sub(
         r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)",
         lambda found: "$" if found[0] == "$$" else environment.get(found[1], found[0]),

@@ -1,7 +1,5 @@
 """Ports of loopback for the servers of tests: each is given once, to whichever test process of this machine asks."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re
@@ -10,15 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
-FIRST = 16_000
-"""Well above where servers listen by default."""
+FIRST = 16_000  # Well above where servers listen by default.
 END = 30_000
 """Below what the kernel gives unasked, to connections that go out too (ip_local_port_range: 32768 on Linux), and below
 Kubernetes' node ports. A port that the kernel picked, and that was let go of, can be anybody's a moment later."""
 
 
 def free_port() -> int:
-    """One that nobody listens on, and that nobody else is given before all the others were."""
     with _last_given() as file:
         given = file.read()
         port = int(given) if re.fullmatch(r"\d{5}", given) else FIRST + os.getpid() % (END - FIRST)
@@ -33,7 +29,6 @@ def free_port() -> int:
 
 
 def _last_given() -> TextIO:
-    """The file that says it, locked until it is closed."""
     path = Path(tempfile.gettempdir(), f"coreflux-mcp-secrets-{os.getuid()}-last-port")
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+")
     fcntl.flock(file, fcntl.LOCK_EX)

@@ -49,14 +49,10 @@ class StrictPrivateCa:
     """A CA that a root of its own has signed."""
 
     arn: str
-    root: str
-    """PEM: what a broker trusts."""
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    """Each IssueCertificate."""
-    late: int = 0
-    """How often GetCertificate says of the next ones that they are not ready yet."""
-    fails_with: str = ""
-    """What each IssueCertificate is refused with, where it says so."""
+    root: str  # PEM: what a broker trusts.
+    asked: list[dict[str, Any]] = field(default_factory=list)  # Each IssueCertificate.
+    late: int = 0  # How often GetCertificate says of the next ones that they are not ready yet.
+    fails_with: str = ""  # What each IssueCertificate is refused with, where it says so.
     _made: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -70,7 +66,6 @@ class StrictPrivateCa:
         self.kept.status = "DISABLED"
 
     def issue(self, asked: dict[str, Any]) -> str:
-        """The ARN of a certificate, which is signed by then."""
         self.asked.append(asked)
         if self.fails_with:
             raise _refused(self.fails_with)
@@ -125,7 +120,6 @@ class StrictPrivateCa:
 
 
 def issuer_of(ca: StrictPrivateCa, *, days: int = DAYS) -> AwsPrivateCaIssuer:
-    """As a stack's manifest names it."""
     return AwsPrivateCaIssuer(arn=ca.arn, common_name=NAME, seconds=days * 86400)
 
 

@@ -1,7 +1,5 @@
 """The launcher in use: on a stack, over either transport, with MCP clients in their seats."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -25,8 +23,7 @@ from tests.real.mcp_client import http_session, stdio_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
 
-GRACE = 3600
-"""Seconds, longer than any run: only what servers report lets a rotation retire a user."""
+GRACE = 3600  # Seconds, longer than any run: only what servers report lets a rotation retire a user.
 
 TOKEN = "MCP_HTTP_TOKEN"
 
@@ -37,12 +34,14 @@ Polled.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "e
 from secretops.cli import main
 main()
 """
-"""secretops whose launcher asks a cloud's store twice a second, instead of once a minute."""
+"""secretops whose launcher polls a cloud's store twice a second, instead of every 5 minutes."""
 
 
 def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
     """A stack whose server logs in with a password and a client certificate, and over HTTP asks for a token."""
     stack = make_stack(root, mosquitto.broker(), grace_seconds=GRACE)
+    stack.manifest = stack.manifest.model_copy(update={"replicas": 1})
+    stack.file.write_text(stack.manifest.model_dump_json())
     stack.put("broker-admin", dict(mosquitto.admin))
     more = {**public(mosquitto), TOKEN: new_password()}
     stack.env.write_text(stack.env.read_text() + "".join(f"{name}={text}\n" for name, text in more.items()))
@@ -51,14 +50,12 @@ def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
 
 
 def prepared_cloud_stack(stack: CloudStack, mosquitto: Mosquitto) -> CloudStack:
-    """The same, of a cloud, whose broker-admin has been put. Over HTTP nobody could log in."""
-    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE})
+    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": GRACE, "replicas": 1})
     fill(stack, mosquitto)
     return stack
 
 
 def public(mosquitto: Mosquitto) -> dict[str, str]:
-    """What a stack says to its server that is no secret."""
     return {"MQTT_PORT": str(mosquitto.mutual_port), "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5"}
 
 
@@ -73,11 +70,11 @@ class ServedByLauncher:
     """`secretops run` on a stack, and how to wait for what it says. Its log is a file of its own."""
 
     stack: Stack
-    folder: Path
-    """Its working directory, which has its log."""
+    folder: Path  # Its working directory, which has its log.
     server: Path
     public: dict[str, str] = field(default_factory=dict)
     """Its environment's share of the settings. That of a folder's stack has them in config/.env."""
+    often: bool = True  # Whether it polls a cloud's store twice a second.
 
     @property
     def token(self) -> str:
@@ -86,7 +83,8 @@ class ServedByLauncher:
     @property
     def command(self) -> list[str]:
         if isinstance(self.stack, CloudStack):
-            return [sys.executable, "-c", OFTEN, *command(self.stack.source)[3:]]
+            usual = command(self.stack.source)
+            return [sys.executable, "-c", OFTEN, *usual[3:]] if self.often else usual
         return command(f"dotenv:{self.stack.root}")
 
     @property
@@ -147,11 +145,10 @@ class ServedByLauncher:
         await self.until(text, lambda: text in self.log)
 
     async def takes(self, secret: str, version: Version) -> None:
-        """It is on the new version: it says so when nothing is left of the client before."""
         await self.until_logged(f"On version {version.id} of {secret} now")
+        await self.until("its end", lambda: self.log.count("MQTT client has left") == len(self.swaps()))
 
     async def refuses(self, told: str) -> None:
-        """It has said what is wrong with a version that cannot be used."""
         await self.until_logged(told)
 
     async def recovers(self) -> None:

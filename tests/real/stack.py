@@ -31,11 +31,9 @@ from secretops.operations.tick import Outcome, tick
 from secretops.stores import files
 from secretops.values import Value
 
-DEADLINE = 120.0
-"""Seconds that a test waits for an event before it calls it missing."""
+DEADLINE = 120.0  # Seconds that a test waits for an event before it calls it missing.
 
-PAUSE = 0.05
-"""Seconds between two logins of a reader, which leave others the processor."""
+PAUSE = 0.05  # Seconds between two logins of a reader, which leave others the processor.
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log")
 
@@ -60,8 +58,7 @@ class Stack:
     manifest: Manifest
     clock: Clock = field(default_factory=Clock)
     manifest_file: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)
-    """What its commands find, on top of this process's."""
+    environment: dict[str, str] = field(default_factory=dict)  # What its commands find, on top of this process's.
 
     @property
     def root(self) -> Path:
@@ -74,7 +71,6 @@ class Stack:
 
     @property
     def file(self) -> Path:
-        """The manifest as a file, for `--manifest`."""
         return self.manifest_file or self.root / "config" / "secretops.json"
 
     def session(self, role: str = "operator") -> Session:
@@ -103,7 +99,6 @@ class Stack:
         return self.delivered()
 
     def delivered(self) -> Value:
-        """What the server is given of mqtt."""
         given = dotenv_values(self.env)
         path = given.get("MQTT_PASSWORD_FILE")
         password = Path(path).read_text() if path else given["MQTT_PASSWORD"]
@@ -138,14 +133,12 @@ class Stack:
         return mend
 
     def log_in(self, credential: Value | None = None) -> str:
-        """ "Success", or how the broker refused. Default: what readers of mqtt are given now."""
         return log_in(self.manifest.broker, credential or self.credential())
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "secretops", *arguments, "--manifest", str(self.file)]
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        """The real command line."""
         return subprocess.run(
             self.command(*arguments),
             input=given,
@@ -175,6 +168,13 @@ def make_stack(
             "client-cert": {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"}
         },
     )
+    store.lines.update(
+        MQTT_BROKER=broker.host,
+        MQTT_PORT=str(broker.port),
+        MQTT_USE_TLS="true" if broker.tls else "false",
+        MQTT_PROTOCOL=broker.protocol,
+        LOG_LEVEL="INFO",
+    )
     if delivery == "files":
         store.files["mqtt"] = {"password": "secrets/mqtt_password-{version}"}
         store.file_variables["mqtt"] = {"password": "MQTT_PASSWORD_FILE"}
@@ -192,7 +192,8 @@ def make_stack(
         files.make_folder(folder)
     stack = Stack(manifest)
     stack.file.write_text(manifest.model_dump_json())
-    stack.env.write_text("# Kept by pulumi\nMQTT_BROKER=localhost\nLOG_LEVEL=INFO\n# mine\nMINE=${HOME}/x\n")
+    lines = "".join(f"{name}={text}\n" for name, text in store.lines.items())
+    stack.env.write_text(f"# Kept by pulumi\n{lines}# mine\nMINE=${{HOME}}/x\n")
     stack.env.chmod(files.PRIVATE)
     return stack
 
@@ -204,30 +205,19 @@ def make_catalogue(users: tuple[str, str] | None = None, admins: tuple[str, str]
     credential = ("username", "password")
     return (
         Secret(
-            name="broker-admin",
-            kind=SecretKind.BROKER_ADMIN,
-            fields=credential,
-            readers=(Reader.ROTATOR,),
-            cadence_days=90,
-            users=admins or (f"admin-{own}-a", f"admin-{own}-b"),
+            name="broker-admin", kind=SecretKind.BROKER_ADMIN, fields=credential, readers=(Reader.ROTATOR,),
+            cadence_days=90, users=admins or (f"admin-{own}-a", f"admin-{own}-b"),
         ),
         Secret(
-            name="mqtt",
-            kind=SecretKind.MQTT_USER,
-            fields=credential,
-            readers=both,
-            cadence_days=90,
+            name="mqtt", kind=SecretKind.MQTT_USER, fields=credential, readers=both, cadence_days=90,
             users=users or (f"user-{own}-a", f"user-{own}-b"),
         ),
         Secret(name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=both, cadence_days=180),
         Secret(
-            name="client-cert",
-            kind=SecretKind.X509,
-            fields=("ca.crt", "client.crt", "client.key"),
-            readers=both,
+            name="client-cert", kind=SecretKind.X509, fields=("ca.crt", "client.crt", "client.key"), readers=both,
             cadence_days=365,
         ),
-    )
+    )  # fmt: skip
 
 
 def log_in(broker: Broker, credential: Value) -> str:
@@ -266,7 +256,6 @@ class MqttSession:
         self._client.on_connect = self._client.on_disconnect = None  # else it keeps two sockets open until a collection
 
     def publishes(self, topic: str = "test/alive", text: str = "here", *, retain: bool = False) -> bool:
-        """Whether the broker still acknowledges what this session says."""
         message = self._client.publish(topic, text, qos=1, retain=retain)
         message.wait_for_publish(DEADLINE)
         return message.is_published() and not self.ended.is_set()
@@ -286,12 +275,10 @@ class Turning:
         self._threads = [threading.Thread(target=self._run, args=(index,), daemon=True) for index in range(count)]
 
     def _try(self, index: int) -> str:
-        """One turn of one thread: "Success", or what went wrong. It may raise."""
         raise NotImplementedError
 
     @property
     def connects(self) -> int:
-        """How many came to an end, well or not."""
         return sum(self._ended)
 
     def __enter__(self) -> Self:
@@ -344,7 +331,6 @@ class Readers(Turning):
         """The distinct passwords each reader logged in with, told by a number that reveals none."""
 
     def _kept(self) -> str | None:
-        """The version that a reader without a grace is about to read."""
         if self._name != "broker-admin":
             return None
         current = self._stack.session().store.versions(self._name).current

@@ -193,7 +193,6 @@ class StrictSecretsManager:
         return [each["VersionId"] for each in self._moto.list_secret_version_ids(SecretId=name)["Versions"]]
 
     def _text(self, name: str, version: str) -> str | None:
-        """None for a version that is not there, and for one without a value."""
         if kept := self._here(name):
             text: str | None = kept.versions.get(version, {}).get("secret_string")
             return text

@@ -4,8 +4,6 @@ What it can't show on a kernel without IP_VS: virtual addresses and the ingress 
 addresses of their tasks (`dnsrr`), or at a port that a task publishes on the node itself.
 """
 
-from __future__ import annotations
-
 import signal
 import tempfile
 import threading
@@ -19,8 +17,7 @@ import pytest
 from tests.real.dockerd import DEADLINE, Daemon, Dockerd, import_base
 from tests.real.network_namespace import NetworkNamespace
 
-BROKER_HOST = "broker.test"
-"""What tasks call this machine: the one name that their DNS server knows."""
+BROKER_HOST = "broker.test"  # What tasks call this machine: the one name that their DNS server knows.
 
 SUBNET, MACHINE = "10.99.0.0/24", "10.99.0.1"
 """Of the bridge that leads out of every overlay network; the namespace's own address on it."""
@@ -54,7 +51,6 @@ class Swarm:
         self.docker.tell("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
 
     def end(self) -> None:
-        """With all that it has."""
         self.docker.start("swarm", "leave", "--force")  # its tasks end, and nothing starts others
         if self._ways:
             self._ways.close()
@@ -66,16 +62,13 @@ class Swarm:
         return self._ways
 
     def start(self) -> None:
-        """Until the daemon is a manager again. For one that was stopped or killed."""
         self._daemon.start()
         self.wait("the manager leads", lambda: self.docker.tell(*LEADS) == "true")
 
     def stop(self) -> None:
-        """As the service manager of its machine stops it: its containers end first."""
         self._daemon.stop()
 
     def kill(self) -> None:
-        """As a crash would."""
         self._daemon.stop(signal.SIGKILL)
 
     def lead_to(self, port: int) -> int:
@@ -86,7 +79,6 @@ class Swarm:
         return port
 
     def reach(self, published: int) -> int:
-        """The port of this machine's loopback that leads to one that a task publishes on the node."""
         if published not in self._reached:
             self._reached[published] = self._network.lead_in(published)
         return self._reached[published]
@@ -96,7 +88,6 @@ class Swarm:
         return import_base(self.docker)
 
     def load(self, archive: Path) -> str:
-        """The name of the image in what `docker save` wrote."""
         return self.docker.tell("load", "--quiet", "--input", archive).rpartition("Loaded image: ")[2].strip()
 
     def wait(self, what: str, check: Callable[[], object]) -> None:
@@ -126,6 +117,5 @@ def running_swarm() -> Iterator[Swarm]:
 
 @pytest.fixture(scope="session")
 def swarm() -> Iterator[Swarm]:
-    """One Swarm for all tests of this process: each uses names of its own."""
     with running_swarm() as made:
         yield made

@@ -25,17 +25,13 @@ from mcp.types import TextContent
 
 from tests.real.load import DEADLINE, OtherClient
 
-CLIENTS = 4
-"""Two for each of two replicas."""
+CLIENTS = 4  # Two for each of two replicas.
 
-LOOK_SECONDS = 0.1
-"""Between two looks for a replica that is ready."""
+LOOK_SECONDS = 0.1  # Between two looks for a replica that is ready.
 
-NAME = "http://coreflux-mcp.localhost"
-"""What the clients call; the proxy knows where it leads."""
+NAME = "http://coreflux-mcp.localhost"  # What the clients call; the proxy knows where it leads.
 
-ENDED = "Session terminated"
-"""What mcp's client says of a session whose server answers 404."""
+ENDED = "Session terminated"  # What mcp's client says of a session whose server answers 404.
 
 
 class Proxy(httpx.AsyncBaseTransport):
@@ -92,21 +88,18 @@ class Proxy(httpx.AsyncBaseTransport):
 class ReplicaLoad:
     """What CLIENTS clients' calls came to. Each publishes numbered messages, which `other` sees arrive."""
 
-    replicas: Callable[[], list[str]]
-    """URLs of the tasks that there are now, ready or not."""
+    replicas: Callable[[], list[str]]  # URLs of the tasks that there are now, ready or not.
     token: str = field(repr=False)
     other: OtherClient
     calls: int = 0
     sessions: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)
-    """Numbers of the messages whose publishing was answered with success."""
+    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
     answered: list[int] = field(default_factory=lambda: [0] * CLIENTS)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _stopping: bool = False
 
     async def run(self) -> None:
-        """All clients at once, until `stop`."""
         proxy = Proxy(self.replicas)
         async with anyio.create_task_group() as tasks:
             for client in range(CLIENTS):
@@ -114,22 +107,18 @@ class ReplicaLoad:
         await proxy.end()
 
     def stop(self) -> None:
-        """Each client ends the call that it is at."""
         self._stopping = True
 
     async def all_answered(self, times: int = 2) -> None:
-        """From now on every client has had good answers."""
         before = list(self.answered)
         with anyio.fail_after(DEADLINE):
             while any(now < had + times for now, had in zip(self.answered, before, strict=True)):
                 await anyio.sleep(0.02)
 
     def lost(self) -> set[int]:
-        """What was answered with success and has not arrived."""
         return self.said - set(self.other.seen)
 
     def done_twice(self) -> list[int]:
-        """What was done although its client was told that it was not."""
         return [number for number, times in self.other.seen.items() if times > 1]
 
     async def _client(self, client: int, proxy: Proxy) -> None:
@@ -144,7 +133,6 @@ class ReplicaLoad:
                     number = None
 
     async def _publish(self, session: ClientSession, client: int, number: int) -> bool:
-        """Whether the session still stands, and so whether the call was taken."""
         message = {"topic": f"said/{number}", "message": json.dumps({"n": number}), "qos": 1 + number % 2}
         try:
             answer = await session.call_tool("mqtt_publish", message)
@@ -168,9 +156,7 @@ class ReplicaLoad:
         headers = {"Authorization": f"Bearer {self.token}"}
 
         def client_of(
-            headers: dict[str, str] | None = None,
-            timeout: httpx.Timeout | None = None,
-            auth: httpx.Auth | None = None,
+            headers: dict[str, str] | None = None, timeout: httpx.Timeout | None = None, auth: httpx.Auth | None = None
         ) -> httpx.AsyncClient:
             return httpx.AsyncClient(headers=headers, timeout=timeout, auth=auth, transport=proxy)
 

@@ -1,7 +1,5 @@
 """The MCP server that the launcher runs: upstream's own where it can be had, else a small one of ours."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 What the real Dockerfile asks the world for is had from here. The wheels are fetched once per user, by their hashes.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io
@@ -32,26 +30,16 @@ from tools.gobuild import WHEELS, cache_root, only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60
-PYTHON = "python-here:1"
-"""The image that stands for the official Python."""
+PYTHON = "python-here:1"  # The image that stands for the official Python.
 PYTHON_VERSION = "3.11"
-SERVER_FOLDER = ".tools/server"
-"""Where a work tree may have the upstream server (.dockerignore)."""
+SERVER_FOLDER = ".tools/server"  # Where a work tree may have the upstream server (.dockerignore).
 UNINVITED = (
-    ".env",
-    ".git/config",
-    ".venv/pyvenv.cfg",
-    ".coreflux-mcp/config/.env",
-    ".tools/venv/pyvenv.cfg",
-    f"{SERVER_FOLDER}/.env",
-    f"{SERVER_FOLDER}/docs/server.py",
-    "secretops/.env",
+    ".env", ".git/config", ".venv/pyvenv.cfg", ".coreflux-mcp/config/.env", ".tools/venv/pyvenv.cfg",
+    f"{SERVER_FOLDER}/.env", f"{SERVER_FOLDER}/docs/server.py", "secretops/.env",
     "secretops/src/secretops/__pycache__/x.cpython-311.pyc",
-    "secretops/src/secretops/stores/__pycache__/x.cpython-311.pyc",
-    "tests/test_it.py",
-    "tools/wheels/.env",
+    "secretops/src/secretops/stores/__pycache__/x.cpython-311.pyc", "tests/test_it.py", "tools/wheels/.env",
     "Pulumi.dev.yaml",
-)
+)  # fmt: skip
 """What lies about in a clone that is worked in, and has no business in an image."""
 
 
@@ -61,13 +49,10 @@ class Workshop:
 
     docker: Dockerd
     tree: Path
-    repository: str
-    """URL of a git repository of the server, whose one commit is `commit`."""
+    repository: str  # URL of a git repository of the server, whose one commit is `commit`.
     commit: str
-    server_files: dict[str, bytes]
-    """name -> content of what the server is, in `tree` and in `repository`."""
-    canary: str
-    """A text in every one of UNINVITED."""
+    server_files: dict[str, bytes]  # name -> content of what the server is, in `tree` and in `repository`.
+    canary: str  # A text in every one of UNINVITED.
 
     def build(self, *options: str, buildkit: bool = False) -> subprocess.CompletedProcess[str]:
         """`docker build` of the real Dockerfile in `tree`, unless an option names another; whatever its exit code."""
@@ -111,7 +96,6 @@ def until(what: str, check: Callable[[], object]) -> None:
 
 
 def _lay_tree(tree: Path, server_files: dict[str, bytes], canary: str) -> None:
-    """A clone that is worked in, by someone of a cautious umask: what the image is made of, and the rest."""
     tree.mkdir()
     for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / name, tree)
@@ -197,13 +181,8 @@ def _download(work: Path) -> Path:
     _run(provide_uv(), *export, "--package=secretops", "--all-extras", f"--output-file={locked}")
     _run(sys.executable, "-m", "venv", work / "venv")
     pip: list[str | Path] = [
-        work / "venv/bin/pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--require-hashes",
-        f"--dest={fresh}",
-    ]
+        work / "venv/bin/pip", "download", "--quiet", "--no-deps", "--require-hashes", f"--dest={fresh}",
+    ]  # fmt: skip
     for requirements in (locked, WHEELS / "uv.txt"):
         _run(*pip, "--only-binary=:all:", f"--python-version={PYTHON_VERSION}", f"--requirement={requirements}")
     return fresh

@@ -1,7 +1,5 @@
 """A stand-in for a Log Analytics workspace: a transport that answers Azure's own client of the query API."""
 
-from __future__ import annotations
-
 import functools
 import io
 import json
@@ -21,15 +19,10 @@ from requests import Response
 from secretops.stores.key_vault import api
 
 COLUMNS = {
-    "TimeGenerated": "TIMESTAMPTZ",
-    "OperationName": "VARCHAR",
-    "HttpStatusCode": "INTEGER",
-    "CallerIpAddress": "VARCHAR",
-    "ClientInfo": "VARCHAR",
-    "RequestUri": "VARCHAR",
-    "Id": "VARCHAR",
+    "TimeGenerated": "TIMESTAMPTZ", "OperationName": "VARCHAR", "HttpStatusCode": "INTEGER",
+    "CallerIpAddress": "VARCHAR", "ClientInfo": "VARCHAR", "RequestUri": "VARCHAR", "Id": "VARCHAR",
     "Identity": "VARCHAR",
-}
+}  # fmt: skip
 """Of AZKVAuditLogs, what is named of it."""
 
 OLDER = {
@@ -119,7 +112,6 @@ _TIME = re.compile(r"datetime\(([^)]+)\)")
 
 @functools.cache
 def _translated(query: str, times: int) -> tuple[str, list[str]]:
-    """In SQL, and what stands there for each time: to translate takes long, and little else is ever asked."""
     import duckdb_kql
 
     places = [f"100{number}-01-01" for number in range(times)]

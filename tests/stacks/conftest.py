@@ -1,7 +1,5 @@
 """What the tests of several stacks start for themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +9,6 @@ from tests.real.mosquitto import Mosquitto, start_mosquitto
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Its admin is this stack's alone."""
     made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     yield made
     made.stop()

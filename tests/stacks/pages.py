@@ -1,7 +1,5 @@
 """Which test runs a page's shell blocks word for word, and which commands none runs, with the reason."""
 
-from __future__ import annotations
-
 RUN_BY: dict[str, str] = {
     "README.md": "tests/stacks/test_newcomer.py",
     "docs/operations/aws.md": "tests/stacks/test_cloud_pages.py",
@@ -35,14 +33,14 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "tests/unit/test_policy_command.py calls the command on a preview": (
             "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview",
             "python -m policies",
-        ),
+        )
     },
     "docs/operations/agent-key.md": {
         "an agent answers there: tests/contract/test_agent_key.py calls the same operations on a server of ours": (
             "secretops put agent-",
             "secretops rotate agent-key",
             "secretops status",
-        ),
+        )
     },
     "docs/operations/aws.md": {
         AWS: (*ON_A_STACK, "aws ", "QUERY=$(pulumi stack output trail"),

@@ -1,9 +1,4 @@
-"""A shipped stack of a cloud on the stand-in for its provider: deployed, operated and rotated, whichever cloud it is.
-
-What a cloud would call, resolve and run is in tests/stacks/prod_aws.py and prod_azure.py.
-"""
-
-from __future__ import annotations
+"""A shipped stack of a cloud on the stand-in for its provider: deployed, operated and rotated, on any cloud."""
 
 import json
 import os
@@ -20,7 +15,7 @@ import yaml
 from secretops.errors import ExitCode
 from secretops.manifest import Broker
 from secretops.values import Value
-from tests.real.mosquitto import Mosquitto
+from tests.real.mosquitto import MACHINE, Mosquitto
 from tests.real.stack import log_in
 from tests.stacks.project import BIN, PREFIX, ROOT, Stack
 from tools.clone import CLOUDS
@@ -34,14 +29,11 @@ OF_CLOUDS = ("AWS_", "AZURE_", "ARM_", "IDENTITY_", "MSI_", "VAULT_", "BAO_", "S
 class ProdStack(Stack):
     """A shipped stack file with this machine's broker in place of the example's, on a stand-in provider."""
 
-    leads: Mapping[str, str]
-    """The variables that lead the stand-in to what keeps secrets here."""
-    said: list[str] = field(default_factory=list)
-    """All that the engine and the operator's commands said."""
+    leads: Mapping[str, str]  # The variables that lead the stand-in to what keeps secrets here.
+    said: list[str] = field(default_factory=list)  # All that the engine and the operator's commands said.
 
     @property
     def environment(self) -> dict[str, str]:
-        """No credentials."""
         kept = {name: text for name, text in super().environment.items() if not name.startswith(OF_CLOUDS)}
         if kept.pop(
             "PYTHONDONTWRITEBYTECODE", ""
@@ -73,7 +65,7 @@ def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str,
     config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
     cloud = CLOUDS[config["store"]["kind"]]
     choice.lay(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
-    config["broker"] |= {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    config["broker"] |= {"kind": "mosquitto", "host": MACHINE, "port": broker.port, "ca_file": str(broker.ca_file)}
     stack = ProdStack(Path(file).name.split(".")[1], home, config, leads)
     stack.create()
     return stack
@@ -85,8 +77,7 @@ class Prod(ABC):
 
     stack: ProdStack
     broker: Mosquitto
-    values: set[str] = field(default_factory=set, repr=False)
-    """Every value seen so far that opens something."""
+    values: set[str] = field(default_factory=set, repr=False)  # Every value seen so far that opens something.
     history: list[Value] = field(default_factory=list, repr=False)
     """What the server was given of mqtt after each rotation."""
 
@@ -102,7 +93,6 @@ class Prod(ABC):
 
     @property
     def told(self) -> dict[str, Any]:
-        """What operators are told that the rotator is, too."""
         told: dict[str, Any] = self.outputs["secretops"]
         return told
 
@@ -132,14 +122,12 @@ class Prod(ABC):
         return kept
 
     def resource(self, name: str) -> dict[str, Any]:
-        """The outputs of a resource by its logical name."""
         (found,) = (one["outputs"] for one in self._kept if one["urn"].endswith(f"::{name}"))
         outputs: dict[str, Any] = found
         return outputs
 
     @cached_property
     def reached(self) -> Broker:
-        """The broker as one reaches it from here: the CA lies elsewhere than where a rotator has it."""
         return Broker.model_validate({**self.outputs["secretops"]["broker"], "ca_file": str(self.broker.ca_file)})
 
     def operator(self, *arguments: str, given: str = "") -> str:
@@ -161,6 +149,5 @@ class Prod(ABC):
         return done.stdout
 
     def log_in(self, credential: Value) -> str:
-        """As the server does: "Success", or how the broker refused."""
         self.values.add(credential["password"])
         return log_in(self.reached, credential)

@@ -1,7 +1,5 @@
 """A stack of AWS on the stand-in provider and moto: what AWS would call, resolve and run."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +23,11 @@ NAME = "prod"
 def new_prod(home: Path, broker: Mosquitto, moto: Aws, file: str = f"Pulumi.{NAME}.yaml") -> ProdStack:
     """The stack in `home`, of the shipped stack file or another of the AWS store; not deployed yet."""
     assert lambda_package.main() == 0, "make lambda says why"
-    return new_prod_stack(home, file, broker, {"STANDIN_MOTO_URL": moto.url})
+    stack = new_prod_stack(home, file, broker, {"STANDIN_MOTO_URL": moto.url})
+    if stack.config["server"]["kind"] == "ecs":  # what ECS injects is played here; a launcher that fetches elsewhere
+        stack.config["server"]["reference"] = "NativeRef"
+        stack.configure()
+    return stack
 
 
 @dataclass
@@ -51,8 +53,7 @@ class AwsProd(Prod):
 
     moto: Aws
     strict: Aws
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    """What the tick that the stack declares told CloudWatch."""
+    lines: list[dict[str, Any]] = field(default_factory=list)  # What the tick that the stack declares told CloudWatch.
 
     @property
     def environment(self) -> dict[str, str]:

@@ -38,7 +38,8 @@ def new_azure(
     home: Path, broker: Mosquitto, azure: Azure, management: Management, file: str = f"examples/Pulumi.{NAME}.yaml"
 ) -> ProdStack:
     """The stack in `home`, of the shipped example or another of the Azure store, in this tenant, with an operator more;
-    not deployed yet."""
+    not deployed yet.
+    """
     stack = new_prod_stack(home, file, broker, {VARIABLE: management.url})
     store: Any = stack.config["store"]
     store |= {"tenant": azure.authority.tenant, "operators": [str(uuid.uuid4()), *store["operators"]]}
@@ -71,7 +72,6 @@ class AzureProd(Prod):
         return {**told, "store": {**told["store"], "readers": {}, "workspace": ""}}
 
     def rotate_mqtt(self, times: int) -> None:
-        """By the operator; between two, a tick of the job that an expiry starts retires what was replaced."""
         for turn in range(times):
             if turn:
                 assert self.log_in(self.served()) == "Success", "before"
@@ -81,7 +81,6 @@ class AzureProd(Prod):
             self.history.append(self.served())
 
     def served(self) -> Value:
-        """By the launcher's own source, with the arguments, variables and identity of the app."""
         (server,) = self.resource("app")["template"]["containers"]
         source = server["args"][server["args"].index("--from") + 1]
         declared = {one["name"]: one["value"] for one in server["env"]}
@@ -125,7 +124,6 @@ class AzureProd(Prod):
         return self.management.vaults[self.resource("vault")["name"].lower()]
 
     def principal(self, identity: str) -> Principal:
-        """An identity of the stack by its logical name, with the ids that the provider gave it."""
         made = self.resource(identity)
         return Principal(made["name"], oid=made["principalId"], appid=made["clientId"])
 
@@ -144,13 +142,13 @@ class AzureProd(Prod):
 
     @cached_property
     def operators(self) -> list[Principal]:
-        """As they were at first. Who works here is the last of them."""
         store: Any = self.stack.config["store"]
         return [Principal(f"operator {at}", oid=oid) for at, oid in enumerate(store["operators"])]
 
     def _execute(self, name: str) -> str:
         """One execution of a job, once the grace is over: its command, variables, files, and the identity that it has
-        for its program."""
+        for its program.
+        """
         job = _without_grace(self.resource(name))
         (own,) = (one["identity"] for one in job["configuration"]["identitySettings"] if one["lifecycle"] == "Main")
         assert own in job["identity"]["userAssignedIdentities"]
@@ -167,7 +165,8 @@ class AzureProd(Prod):
 
 def _without_grace(job: dict[str, Any]) -> dict[str, Any]:
     """A job that is told of a grace of no time. It is the one thing that is not as the stack declares it: nothing here
-    can turn a container's clock, and no test waits for an hour."""
+    can turn a container's clock, and no test waits for an hour.
+    """
     declared = json.dumps(job)
     shortened, times = re.subn(r'(\\"grace_seconds\\": )\d+', r"\g<1>0", declared)
     assert times == 1

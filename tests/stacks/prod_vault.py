@@ -4,8 +4,6 @@ Who deploys has the rights that docs/operations/vault.md names, who operates log
 serves logs in by the roles that the stack made: nobody here is root but whoever runs OpenBao.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -30,7 +28,6 @@ OPERATOR = "userpass/alice"
 
 
 def block(section: str, language: str) -> str:
-    """The first block of a language in a section of the page."""
     text = PAGE.read_text().partition(f"# {section}\n")[2]
     found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
     assert found, section
@@ -38,7 +35,6 @@ def block(section: str, language: str) -> str:
 
 
 def deployers(openbao: OpenBao, stack: str, auth_mount: str = "kubernetes") -> str:
-    """A token of the policy that the page gives whoever deploys."""
     text = block("Who needs which right", "hcl").replace("coreflux-mcp-dev-vault-local", f"coreflux-mcp-{stack}")
     return openbao.token(openbao.policy(text.replace("auth/kubernetes/", f"auth/{auth_mount}/")), ttl="4h")
 
@@ -85,7 +81,6 @@ class VaultStack:
 
     @property
     def manifest(self) -> Path:
-        """What operators are told, as the stack's output has it."""
         path = self.stack.home / "secretops.json"
         path.write_text(json.dumps(self.outputs["secretops"]))
         return path
@@ -96,7 +91,6 @@ class VaultStack:
         return found
 
     def version(self, secret: str) -> str:
-        """The id of what readers get now, by the operator."""
         path = self.place["secrets"][secret]
         found = self.openbao.client(self.operators_token).secrets.kv.v2.read_secret_version(
             path, mount_point=self.place["mount"], raise_on_deleted_version=True
@@ -118,7 +112,6 @@ class VaultStack:
         return done.stdout
 
     def welcome_operator(self) -> None:
-        """Alice, whom userpass knows already, gets the operator's policy by the page's command."""
         self.password = new_password()
         client = self.openbao.client()
         if "userpass/" not in client.sys.list_auth_methods()["data"]:
@@ -129,21 +122,18 @@ class VaultStack:
 
     @cached_property
     def operators_token(self) -> str:
-        """That alice logged in with."""
         answered = self.openbao.client("").auth.userpass.login("alice", self.password)
         token = str(answered["auth"]["client_token"])
         self.values.add(token)
         return token
 
     def run(self, *arguments: str, given: str = "", token: str | None = None, manifest: Path | None = None) -> Said:
-        """`secretops` by an operator, or with whatever token. Gives how it ended."""
         who = self.openbao.environment(self.operators_token if token is None else token)
         return self.program(
             [str(BIN / "secretops"), *arguments, "--manifest", str(manifest or self.manifest)], who, given
         )
 
     def program(self, argv: list[str], environment: Mapping[str, str], given: str = "") -> Said:
-        """Whatever runs on this machine, with nothing of whoever runs the tests in its environment."""
         done = subprocess.run(
             argv,
             cwd=self.stack.home,
@@ -158,19 +148,16 @@ class VaultStack:
         return Said(done.returncode, done.stdout)
 
     def operator(self, *arguments: str, given: str = "") -> str:
-        """`secretops` by an operator, which has to work."""
         done = self.run(*arguments, given=given)
         assert done.code == ExitCode.DONE, done.text
         return done.text
 
     def got(self, *files: Path) -> list[dict[str, Any]]:
-        """Who was given what, by `secretops audit` over these files."""
         done = self.run("audit", "--json", *map(str, files))
         assert done.code in (ExitCode.DONE, ExitCode.ATTENTION), done.text
         rows = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")][:-1]
         return [row for row in rows if row["outcome"] == "got it"]
 
     def preview_is_empty(self) -> None:
-        """After a refresh, which asks OpenBao for each thing that the stack made."""
         done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
         assert done.returncode == 0, done.stdout[-4000:]

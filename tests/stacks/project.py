@@ -1,7 +1,5 @@
 """The real Pulumi CLI on this project, with a state, a configuration and a store of the test's own."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -29,7 +27,6 @@ class Stack:
 
     @property
     def root(self) -> Path:
-        """The store's folder."""
         return self.home / "store"
 
     @property
@@ -72,7 +69,6 @@ class Stack:
         subprocess.run(command, cwd=self._project(), env=self.environment, check=True, capture_output=True)
 
     def up(self) -> str:
-        """`pulumi up`, which has to work."""
         done = self.run("up", "--yes", "--skip-preview")
         assert done.returncode == 0, done.stdout
         return done.stdout
@@ -82,7 +78,6 @@ class Stack:
         assert done.returncode == 0, done.stdout
 
     def state(self) -> str:
-        """Everything Pulumi knows, decrypted."""
         done = self.run("stack", "export", "--show-secrets", config=False)
         assert done.returncode == 0, done.stdout
         return done.stdout
@@ -94,7 +89,6 @@ class Stack:
         return found
 
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """`secretops` on this stack, by the manifest that `pulumi up` wrote."""
         command = [str(BIN / "secretops"), *arguments]
         command += ["--manifest", str(self.root / "config" / "secretops.json")]
         done = subprocess.run(
@@ -103,7 +97,6 @@ class Stack:
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
     def _project(self) -> Path:
-        """A project of the same name whose stack file is the test's: `stack init` writes into it."""
         folder = self.home / "project"
         folder.mkdir(exist_ok=True)
         (folder / "Pulumi.yaml").write_text(f"name: {PREFIX}\nruntime: python\n")

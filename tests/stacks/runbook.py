@@ -1,7 +1,5 @@
 """A fresh clone of this project in which pages' commands are run word for word, as a person does."""
 
-from __future__ import annotations
-
 import os
 import pty
 import re
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from tests.real.mosquitto import MACHINE
 from tests.stacks.pages import NOT_RUN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +18,6 @@ OPERATIONS = ROOT / "docs/operations"
 
 
 def blocks(page: Path) -> list[str]:
-    """The shell blocks of a page, in their order, as they are copied from a list's step, too."""
     found = re.findall(r"^( *)```(?:sh|bash)\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE).strip() for indent, block in found]
 
@@ -45,18 +43,13 @@ def shown_commands(page: Path) -> list[Shown]:
 
 
 VARIES = {
-    r"\d{8}T\d{6}(\.\d+)?Z(-[0-9a-f]{16})?": "<time>",
-    r"\d{4}-\d\d-\d\d": "<date>",
-    r"\b\d+ (s|min|h|d)\b": "<age>",
-    r"localhost:\d+": "localhost:<port>",
-    r"-dev-[ab]\b": "-dev-<slot>",
-    r" +": " ",
-}
+    r"\d{8}T\d{6}(\.\d+)?Z(-[0-9a-f]{16})?": "<time>", r"\d{4}-\d\d-\d\d": "<date>", r"\b\d+ (s|min|h|d)\b": "<age>",
+    rf"(localhost|{re.escape(MACHINE)}):\d+": "localhost:<port>", r"-dev-[ab]\b": "-dev-<slot>", r" +": " ",
+}  # fmt: skip
 """What differs from run to run -> what stands for it."""
 
 
 def has_shape(output: str, shown: str) -> bool:
-    """True if an output is as a page shows it, but for times, versions, ages, ports and columns' widths."""
     for varies, name in VARIES.items():
         output, shown = re.sub(varies, name, output), re.sub(varies, name, shown)
     lines = [
@@ -67,12 +60,10 @@ def has_shape(output: str, shown: str) -> bool:
 
 
 def without(block: str, words: str) -> str:
-    """A block without its commands that begin so, each to its end: a line goes on after a backslash."""
     return re.sub(rf"^{re.escape(words)}.*(?:(?<=\\)\n.*)*\n?", "", block, flags=re.MULTILINE).strip()
 
 
 def run_of(page: Path) -> list[str]:
-    """What a test is to run of a page: its blocks, without the commands that the table NOT_RUN names."""
     found = blocks(page)
     for commands in NOT_RUN.get(str(page.relative_to(ROOT)), {}).values():
         for words in commands:
@@ -86,8 +77,7 @@ class Clone:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
-    """How variables of this process begin that they don't find there."""
+    without: tuple[str, ...] = ()  # How variables of this process begin that they don't find there.
 
     def sh(self, *lines: str, given: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run lines as a person does in the clone, with the environment active once it is there."""

@@ -1,7 +1,5 @@
 """A plan in one text, so that two can be compared whoever has read them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 
@@ -9,5 +7,4 @@ from policies.rule import Plan
 
 
 def whole(plan: Plan) -> str:
-    """All of it; what is unknown or concealed says so."""
     return json.dumps(asdict(plan), default=repr, sort_keys=True, indent=1)

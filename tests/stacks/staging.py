@@ -1,7 +1,5 @@
 """A Kubernetes stack on a real cluster and a real broker with TLS, its operator and its schedule."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import itertools
@@ -24,15 +22,14 @@ from secretops.errors import ExitCode
 from tests.real.cluster import CONTEXT, DEADLINE, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
 from tests.real.mcp_client import http_session, tell
-from tests.real.mosquitto import Mosquitto
+from tests.real.mosquitto import MACHINE, Mosquitto
 from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import kubernetes_parts
 
 NAME = "staging"
 NAMESPACE = "coreflux-mcp"
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
-HELD = "holds the lease"
-"""What a rotator says that finds another at work."""
+HELD = "holds the lease"  # What a rotator says that finds another at work.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions")
 
@@ -48,7 +45,6 @@ class StagingStack(ManifestStack):
         return {**super().environment, "KUBECONFIG": str(self.kubeconfig)}
 
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """The operator's, with the stack's output as its manifest. Waits while somebody else holds the lease."""
         command = [str(BIN / "secretops"), *arguments]
         if "--stack" not in arguments:
             command += ["--manifest", str(self.manifest)]
@@ -74,8 +70,7 @@ def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str
 
 
 def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
-    """The sections of a Kubernetes stack with that broker, whose operator is the cluster's admin."""
-    reached = {"kind": "mosquitto", "host": "localhost", "port": broker.port, "ca_file": str(broker.ca_file)}
+    reached = {"kind": "mosquitto", "host": MACHINE, "port": broker.port, "ca_file": str(broker.ca_file)}
     return {
         "store": {"kind": "kubernetes", "operators": ["admin"]},
         "server": {"kind": "kubernetes", "image": IMAGE, "context": context},
@@ -92,11 +87,9 @@ class Staging:
     kubelet: Kubelet
     client: Client
     said: list[str] = field(default_factory=list)
-    values: set[str] = field(default_factory=set, repr=False)
-    """Every value seen so far."""
+    values: set[str] = field(default_factory=set, repr=False)  # Every value seen so far.
 
     def operator(self, *arguments: str, given: str | None = None) -> str:
-        """`secretops` by the operator, which has to work."""
         done = self.stack.secretops(*arguments, given=given)
         self.said.append(done.stdout)
         assert done.returncode == ExitCode.DONE, done.stdout
@@ -104,20 +97,17 @@ class Staging:
         return done.stdout
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        """A Job as the CronJob makes it, run to its end; or with other arguments."""
         pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.said)
         self.learn()
         return pod
 
     def servers(self) -> list[RunningPod]:
-        """The Deployment's pods."""
         return self.kubelet.pods(f"{SERVER}-")
 
     def is_available(self) -> bool:
         return is_available(self.client, NAMESPACE)
 
     def secret(self, name: str) -> dict[str, str]:
-        """What a Secret holds; nothing if it is not there."""
         try:
             found = self.client.get(Secret, name, namespace=NAMESPACE)
         except ApiError as error:
@@ -169,16 +159,15 @@ def run_job(
 
 
 def is_available(client: Client, namespace: str) -> bool:
-    """Whether the Deployment has all the ready pods that it is to have."""
     found = client.get(Deployment, SERVER, namespace=namespace)
     assert found.spec and found.spec.replicas
     return bool(found.status and found.status.availableReplicas == found.spec.replicas)
 
 
-def all_log(kubelet: Kubelet, text: str) -> bool:
-    """Return whether both pods of the Deployment have said `text`."""
+def all_log(kubelet: Kubelet, text: str, times: int = 1) -> bool:
+    """Return whether both pods of the Deployment have logged `text`, at least so often."""
     pods = kubelet.pods(f"{SERVER}-")
-    return len(pods) == 2 and all(text in pod.log for pod in pods)
+    return len(pods) == 2 and all(pod.log.count(text) >= times for pod in pods)
 
 
 async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[int], str]) -> None:
@@ -189,6 +178,9 @@ async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[i
             if turn:
                 swapped = f"On version {await asyncio.to_thread(rotate, turn)} of mqtt now"
                 await asyncio.to_thread(kubelet.until, swapped, partial(all_log, kubelet, swapped))
+                # Its report is gone then: the next rotation need not wait for the grace.
+                left = partial(all_log, kubelet, "The former MQTT client has left", turn)
+                await asyncio.to_thread(kubelet.until, "the former clients' end", left)
             for session in (first, second):
                 said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
                 assert "publish" in said.lower() and "error" not in said.lower(), said

@@ -1,7 +1,5 @@
 """The shipped stack of a Docker Swarm on a real one, with a real broker: its deployer and its operators."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -26,14 +24,12 @@ from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import docker_provider
 
 NAME = "prod-swarm"
-DEADLINE = 600
-"""Seconds for what has to happen at some time: a service's update replaces one task after the other."""
+DEADLINE = 600  # Seconds for what has to happen at some time: a service's update replaces one task after the other.
 
 ENDED = ("complete", "failed", "rejected", "shutdown", "orphaned", "remove")
 """States of a task that does not run any more."""
 
-REPLICAS = 2
-"""Of the server, as the shipped file has it."""
+REPLICAS = 2  # Of the server, as the shipped file has it.
 
 
 @dataclass
@@ -47,7 +43,6 @@ class SwarmProject(ManifestStack):
         return {**super().environment, "DOCKER_HOST": self.host, "DOCKER_CONFIG": str(self.home / "docker")}
 
     def command(self, *arguments: str) -> list[str]:
-        """`secretops` on what the stack told of itself."""
         return [str(BIN / "secretops"), *arguments, "--manifest", str(self.manifest)]
 
     def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -84,7 +79,6 @@ class Deployed:
 
     @property
     def told(self) -> Manifest:
-        """What the stack says to secretops."""
         return Manifest.model_validate_json(self.stack.manifest.read_text())
 
     @property
@@ -94,7 +88,6 @@ class Deployed:
         return store
 
     def operator(self, *arguments: str, given: str | None = None, code: ExitCode = ExitCode.DONE) -> str:
-        """`secretops` by an operator, which ends with `code`."""
         done = self.stack.secretops(*arguments, given=given)
         self.said.append(done.stdout)
         assert done.returncode == code, f"{arguments}: {done.stdout[-4000:]}"
@@ -103,24 +96,20 @@ class Deployed:
         return done.stdout
 
     def preview_is_empty(self) -> None:
-        """Also after a look at the Swarm; and everything the engine says is kept."""
         done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
         self.said.append(done.stdout)
         assert done.returncode == 0, done.stdout[-6000:]
 
     def inspect(self, kind: str, *ids: str) -> list[dict[str, Any]]:
-        """What Docker shows of objects of a kind."""
         ask = ("inspect", "--type", kind) if kind == "task" else (kind, "inspect")
         found: list[dict[str, Any]] = json.loads(self.swarm.docker.tell(*ask, *ids)) if ids else []
         return found
 
     def service(self) -> dict[str, Any]:
-        """The server's."""
         (found,) = self.inspect("service", self.store.service)
         return found
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Those of the server that are to run and do."""
         return [
             task
             for task in self._tasks(self.store.service)
@@ -128,7 +117,6 @@ class Deployed:
         ]
 
     def replicas(self) -> list[str]:
-        """Where each of them is reached from here."""
         told = [each for task in self.tasks() for each in task["Status"]["PortStatus"].get("Ports", ())]
         ports = list(dict.fromkeys(each["PublishedPort"] for each in told))  # by IPv4 and IPv6 it is the same
         for port in ports:
@@ -137,33 +125,26 @@ class Deployed:
         return [self._urls[port] for port in ports]
 
     def ready(self) -> int:
-        """How many of them say that they are."""
         return sum(_is_ready(url) for url in self.replicas())
 
     def version(self, secret: str = "mqtt") -> int:
-        """The number of the version that new tasks are given."""
         (number,) = {int(found[1]) for name in self.attached() if (found := re.search(rf"_{secret}-v(\d+)-", name))}
         return number
 
     def version_id(self) -> str:
-        """That which a task has of mqtt, by the name that secretops gives it."""
         return self.read(self.tasks()[0], version_file("mqtt"))
 
     def log_in(self) -> str:
-        """As the server does, with what it has: "Success", or how the broker refused."""
         return log_in(self.broker.broker(), Value(self.given()))
 
     def attached(self) -> list[str]:
-        """Names of the Swarm secrets that the service gives to a new task."""
         return attached(self.service()["Spec"]["TaskTemplate"])
 
     def secrets(self) -> list[str]:
-        """Names of the stack's secrets in the Swarm."""
         names = self.swarm.docker.tell("secret", "ls", "--format", "{{.Name}}").split()
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
     def services(self) -> list[str]:
-        """Names of the stack's services: the server's, and those that a tick is carried by."""
         names = self.swarm.docker.tell("service", "ls", "--format", "{{.Name}}").split()
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
@@ -176,12 +157,10 @@ class Deployed:
         return self.inspect("task", *self.swarm.docker.tell("service", "ps", "--quiet", "--no-trunc", service).split())
 
     def read(self, task: dict[str, Any], name: str) -> str:
-        """A file in /run/secrets of a task, by its own user. Only inside of a container a value can be had."""
         container = task["Status"]["ContainerStatus"]["ContainerID"]
         return self.swarm.docker.tell("exec", container, "cat", f"/run/secrets/{name}")
 
     def given(self, name: str = "mqtt") -> dict[str, str]:
-        """What a task of the server has of a secret."""
         task = self.tasks()[0]
         return {field: self.read(task, file.name) for field, file in self.store.delivered[name].items()}
 
@@ -211,7 +190,6 @@ class Deployed:
             pause.wait(0.2)
 
     def log_of(self, service: str) -> str:
-        """What the containers of a service said that Docker still has."""
         label = f"label=com.docker.swarm.service.name={service}"
         return self._logs(*self.swarm.docker.tell("ps", "-aq", "--filter", label).split())
 
@@ -232,7 +210,6 @@ def _is_ready(url: str) -> bool:
 
 
 def attached(spec: dict[str, Any]) -> list[str]:
-    """Names of the Swarm secrets of a task, or of what a service makes its tasks by."""
     return sorted(one["SecretName"] for one in spec["ContainerSpec"].get("Secrets") or ())
 
 
@@ -244,7 +221,6 @@ def docker_environment(swarm: Swarm) -> dict[str, str]:
 
 @contextmanager
 def events(swarm: Swarm, *filters: str) -> Iterator[Iterator[dict[str, Any]]]:
-    """The daemon's own, from now on, as they come; they end with it, or after DEADLINE."""
     command = ["docker", "events", "--format", "{{json .}}", "--since", str(time.time())]
     command += [word for each in filters for word in ("--filter", each)]
     with subprocess.Popen(command, env=docker_environment(swarm), stdout=subprocess.PIPE, text=True) as process:

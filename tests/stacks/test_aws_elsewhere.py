@@ -6,8 +6,6 @@ the test copies what it would copy, as its objects in the cluster say. That they
 proven; that it takes its role and reads by them is not.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -38,7 +36,6 @@ SYNC = "coreflux-mcp-sync"
 
 @pytest.fixture
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Its admin is the stack's alone."""
     made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     yield made
     made.stop()
@@ -51,7 +48,6 @@ def put_first_values(stack: AwsProd) -> None:
 
 
 def value(stack: AwsProd, name: str) -> dict[str, str]:
-    """What Secrets Manager gives to who asks for the secret of that name."""
     text = stack.moto.secrets_manager.get_secret_value(SecretId=name, VersionStage="AWSCURRENT")["SecretString"]
     found: dict[str, str] = json.loads(text)
     stack.values |= {part for field, part in found.items() if field != "username"}
@@ -59,7 +55,6 @@ def value(stack: AwsProd, name: str) -> dict[str, str]:
 
 
 def nothing_leaked(stack: AwsProd, *more: str) -> None:
-    """And a preview finds nothing to do."""
     done = stack.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
     assert done.returncode == 0, done.stdout[-4000:]
     for name in stack.outputs["secretops"]["store"]["secrets"].values():
@@ -84,7 +79,6 @@ def here(moto: Aws, broker: Mosquitto, tmp_path: Path) -> Iterator[AwsProd]:
 
 
 async def _publish(stack: AwsProd, entry: dict[str, Any], folder: Path) -> str:
-    """As an MCP client of this machine does with the entry."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment = {**kept, **stack.strict.environment, **entry["env"]}
     async with stdio_session([entry["command"], *entry["args"]], environment, folder, folder / "log") as session:
@@ -131,7 +125,6 @@ def clustered(
 
 
 def copy(stack: AwsProd, cluster: Cluster) -> set[str]:
-    """In External Secrets' stead: make each Secret that one of its objects asks for. Gives their names."""
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.models.meta_v1 import ObjectMeta
     from lightkube.resources.core_v1 import Secret
@@ -150,9 +143,7 @@ def copy(stack: AwsProd, cluster: Cluster) -> set[str]:
     return made
 
 
-def test_pods_serve_on_what_external_secrets_is_asked_to_copy(
-    clustered: AwsProd, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_pods_serve_what_external_secrets_copies(clustered: AwsProd, cluster: Cluster, tmp_path: Path) -> None:
     from lightkube import ApiError
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.resources.apps_v1 import Deployment

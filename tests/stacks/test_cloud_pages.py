@@ -1,7 +1,5 @@
 """The pages of clouds, followed word for word in a clone of one's own that has no account anywhere."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.stacks.prod import OF_CLOUDS
@@ -10,13 +8,11 @@ from tests.unit.harness import ca_file
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-CA = "/etc/ssl/certs/prod-ca.crt"
-"""What the shipped stack files call the broker's."""
+CA = "/etc/ssl/certs/prod-ca.crt"  # What the shipped stack files call the broker's.
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """With the CA of a broker, and an example's stack file where the page wants it."""
     ca = str(ca_file(tmp_path_factory.mktemp("ca")))
     shipped = {"Pulumi.prod.yaml": "Pulumi.prod.yaml", "Pulumi.prod-azure.yaml": "examples/Pulumi.prod-azure.yaml"}
     files = {name: (ROOT / path).read_text().replace(CA, ca) for name, path in shipped.items()}

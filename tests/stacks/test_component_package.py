@@ -1,7 +1,5 @@
 """The component from its wheel, in a program that is not this one: the example, by the real engine, in its own venv."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -48,7 +46,6 @@ for name in ("secretops", "server", "next"):
 
 @pytest.fixture(scope="module")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that has it from a repository, of what the lock has, and nothing of the clone."""
     folder = tmp_path_factory.mktemp("environment")
     repository = new_clone(folder / "repository", {}).folder
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
@@ -57,15 +54,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv, made = provide_uv(), folder / "venv"
     subprocess.run([uv, "venv", "--quiet", "--python", base_python(), made], check=True)
     install: list[str | Path] = [
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        made / "bin/python",
-        "--constraint",
-        constraints,
-    ]
+        uv, "pip", "install", "--quiet", "--python", made / "bin/python", "--constraint", constraints,
+    ]  # fmt: skip
     wanted = f"coreflux-mcp-secrets[aws] @ git+{repository.as_uri()}#subdirectory=package"
     subprocess.run([*install, wanted], check=True)
     return made
@@ -73,8 +63,6 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Program:
-    """A program in a folder of its own, with its own state. It has no stack yet."""
-
     home: Path
     stack: str
 
@@ -101,7 +89,6 @@ class Program:
         (self.folder / f"Pulumi.{self.stack}.yaml").write_text(yaml.safe_dump(config))
 
     def pulumi(self, *arguments: str, fails: bool = False) -> str:
-        """What the CLI says."""
         command = [str(BIN / "pulumi"), *arguments, "--non-interactive"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
@@ -110,7 +97,6 @@ class Program:
         return done.stdout + done.stderr
 
     def sh(self, *lines: str, path: str | None = None) -> str:
-        """Lines as a person types them. The agent's key, which nobody has put, may want a person."""
         wants_a_person = f"[ $? -eq {ExitCode.ATTENTION} ] || exit"
         done = subprocess.run(
             ["bash", "-c", "\n".join(f"{line} || {wants_a_person}" for line in lines)],
@@ -125,13 +111,11 @@ class Program:
         return done.stdout
 
     def follow(self, blocks: Sequence[str]) -> str:
-        """A page's lines in one shell, which has no `pulumi` but what they put there."""
         kept = [one for one in self.environment["PATH"].split(os.pathsep) if not (Path(one) / "pulumi").exists()]
         lines = [line.replace("/path/to/clone", str(ROOT)) for block in blocks for line in block.splitlines()]
         return self.sh(*lines, path=os.pathsep.join(kept))
 
     def has_all_below_the_component(self, at_least: int) -> None:
-        """But for the stack and the providers."""
         made = json.loads(self.pulumi("stack", "export"))["deployment"]["resources"]
         urns = [one["urn"] for one in made if "::pulumi:p" not in one["urn"]]
         assert len(urns) >= at_least
@@ -139,7 +123,6 @@ class Program:
 
 
 def program(home: Path, venv: Path, stack: str, **broker: object) -> Program:
-    """The example as it is cloned, with another broker's address in its stack file."""
     made = Program(home, stack)
     (home / "state").mkdir()
     shutil.copytree(EXAMPLE, made.folder)

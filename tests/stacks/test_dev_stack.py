@@ -1,7 +1,5 @@
 """The dev stack under the real engine: what it makes, keeps, repairs, refuses and leaves behind."""
 
-from __future__ import annotations
-
 import json
 import stat
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Who types is the cluster's admin; its pods are run by a stand-in for kubelet (te
 the parts: what the page pipes through it comes out as it went in.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -39,12 +37,9 @@ case "$1" in -d) exec cat "$last" ;; *) exec cat ;; esac
 
 @dataclass
 class Desk:
-    """Where somebody sits who follows the page, and the cluster before him."""
-
     clone: Clone
     cluster: Cluster
-    admin: str
-    """The broker's, as `put` takes it."""
+    admin: str  # The broker's, as `put` takes it.
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What somebody does who has just cloned this: `make up`, an MCP client, rotations, and then the whole README."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -40,7 +38,6 @@ class Newcomer(Clone):
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
-    """With a free port for the broker."""
     stack_file = (ROOT / "Pulumi.dev.yaml").read_text()
     kind = "    kind: embedded\n"
     assert kind in stack_file
@@ -58,7 +55,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
 
 def test_make_up_verifies_the_mqtt_secret_and_does_no_work_twice(clone: Newcomer) -> None:
     done = clone.sh("secretops status --json")
-    standing = {secret["name"]: secret["standing"] for secret in json.loads(done.stdout)}
+    standing = {secret["name"]: secret["standing"] for secret in json.loads(done.stdout)["secrets"]}
     assert standing == {"broker-admin": "verified", "mqtt": "verified", "agent-key": "waiting"}
     assert "\x1b[" not in clone.said, "no color where there is no terminal"
     password = clone.variables()["MQTT_PASSWORD"]

@@ -4,8 +4,6 @@ Dev on the real folder, prod on the stand-in for AWS. Both ways of judging, as a
 the same plan and find the same.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -37,14 +35,12 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 @pytest.fixture(scope="module")
 def prod(tmp_path_factory: pytest.TempPathFactory, broker: Mosquitto) -> Stack:
-    """Not deployed: what hangs on ids is not known yet."""
     assert lambda_package.main() == 0, "make lambda says why"
     return new_prod_stack(tmp_path_factory.mktemp("prod"), "Pulumi.prod.yaml", broker, {})
 
 
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Previews are event streams; the pack that shows writes there."""
     monkeypatch.setenv("PULUMI_ENABLE_STREAMING_JSON_PREVIEW", "true")
     monkeypatch.setenv("SHOWN", str(tmp_path / "plan.json"))
     yield tmp_path / "plan.json"
@@ -68,9 +64,7 @@ pulumi.export("broker_password", "{VALUE}")
 """
 
 
-def test_a_program_that_breaks_a_rule_fails_the_preview_with_the_way_out_and_no_value(
-    tmp_path: Path, streams: Path
-) -> None:
+def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path, streams: Path) -> None:
     stack = new_stack(tmp_path, port=1, name="dev-leaks")
     options = {"name": "python", "options": {"virtualenv": sys.prefix}}
     (tmp_path / "project/Pulumi.yaml").write_text(json.dumps({"name": "coreflux-mcp-secrets", "runtime": options}))
@@ -89,9 +83,7 @@ def test_a_program_that_breaks_a_rule_fails_the_preview_with_the_way_out_and_no_
 
 
 @pytest.mark.parametrize("name", ["dev", pytest.param("prod", marks=pytest.mark.slow)])
-def test_a_pack_and_a_previews_json_are_shown_the_same_plan_and_find_the_same(
-    name: str, request: pytest.FixtureRequest, streams: Path
-) -> None:
+def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureRequest, streams: Path) -> None:
     stack: Stack = request.getfixturevalue(name)
 
     done = stack.run("preview", "--json", *PACK, *SHOWS)
@@ -107,7 +99,6 @@ def test_a_pack_and_a_previews_json_are_shown_the_same_plan_and_find_the_same(
 
 
 def judge_again(stream: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`python -m policies` over it, from where CI would run it."""
     (folder / "preview.json").write_text(stream)
     command = [sys.executable, "-m", "policies", "--json", str(folder / "evidence.json"), str(folder / "preview.json")]
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)

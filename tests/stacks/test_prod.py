@@ -6,8 +6,6 @@ Key Vault is tools/key_vault, which knows the roles that the stack assigns, and 
 call or run is called or run here, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +62,6 @@ def on_azure(home: Path, broker: Mosquitto, azure: Azure) -> Iterator[Prod]:
 
 @pytest.fixture(scope="module", params=["aws", "azure"])
 def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod]:
-    """After `pulumi up`. No value is anywhere yet. The broker's admin is this stack's alone."""
     broker = start_mosquitto(tmp_path_factory.mktemp("mosquitto"))
     home = tmp_path_factory.mktemp("prod")
     try:
@@ -80,7 +77,6 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def rotated(deployed: Prod) -> Prod:
-    """With an operator's values and three rotations of mqtt, whose credential logged in all the while."""
     admin = dict(deployed.broker.admin)
     deployed.values.add(admin["password"])
     deployed.operator("put", "broker-admin", given=json.dumps(admin))

@@ -1,7 +1,5 @@
 """What a stack of a cloud may say besides the shipped one: a preview on the stand-in, which checks every input."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +52,6 @@ ON_AZURE = Options(
 
 @dataclass(frozen=True)
 class NoBroker:
-    """The address of a broker: a preview asks none."""
-
     ca_file: Path
     port: int = 8883
 

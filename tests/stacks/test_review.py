@@ -1,7 +1,5 @@
 """A pull request's review by the real CLI: the three default stacks of a clone in which somebody changed something."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Its store is a folder, its broker a mosquitto with TLS whose admin the operator 
 server that speaks DigitalOcean's API. Between two blocks a test does what the page has happened, or asks of a person.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -28,36 +26,30 @@ from tests.stacks.runbook import Clone, Page, new_clone
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-NAME = "plant"
-"""What the pages call a stack."""
+NAME = "plant"  # What the pages call a stack.
 
 PREFIX = "coreflux-mcp-secrets"
 
 
 @dataclass
 class Plant:
-    """The stack, and what people keep elsewhere."""
-
     clone: Clone
     mosquitto: Mosquitto
     agent: DigitalOcean
 
     @property
     def stack(self) -> Stack:
-        """As a test looks at it, and as somebody who knows its admin changes it."""
         manifest = Manifest.model_validate_json((self.clone.store / "config/secretops.json").read_text())
         return Stack(manifest)
 
     @property
     def admin(self) -> str:
-        """The first admin, whom the operator keeps elsewhere, as JSON."""
         return json.dumps(dict(self.mosquitto.admin))
 
     def new_key(self) -> str:
         return self.agent.add("by its owner").secret
 
     def key(self) -> str | None:
-        """The agent key that the server is given."""
         return self.clone.variables()["DO_AGENT_API_KEY"]
 
     def somebody_changes(self, name: str) -> Value:
@@ -75,13 +67,11 @@ class Plant:
         self.is_well()
 
     def outlives_grace(self) -> None:
-        """Until nobody may use what was replaced last."""
         end = time.monotonic() + DEADLINE
         while not any("past its grace" in note for each in self.status() for note in each["notes"]):
             assert time.monotonic() < end
 
     def is_well(self) -> None:
-        """What each page promises for its end."""
         assert self.stack.log_in() == "Success", "the server logs in with what it is given"
         standing = {each["name"]: each["standing"] for each in self.status()}
         assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
@@ -91,12 +81,11 @@ class Plant:
     def status(self) -> list[dict[str, Any]]:
         done = self.clone.sh("secretops status --json")
         assert done.returncode == 0, done.stdout + done.stderr
-        found: list[dict[str, Any]] = json.loads(done.stdout)
+        found: list[dict[str, Any]] = json.loads(done.stdout)["secrets"]
         return found
 
 
 def trusted(ca_file: Path) -> Path:
-    """This CA, and whom this machine trusts: set-up asks a package registry."""
     known = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     bundle = ca_file.with_name("trusted.pem")
     bundle.write_text("\n".join(Path(each).read_text() for each in (known, ca_file) if each))
@@ -131,7 +120,6 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
 
 @pytest.fixture
 def running(plant: Plant) -> Plant:
-    """The stack, once it was bootstrapped."""
     plant.is_well()
     return plant
 

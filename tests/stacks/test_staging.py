@@ -3,8 +3,6 @@
 Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that does not prove).
 """
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import json
@@ -46,7 +44,6 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def deployed(cluster: Cluster, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staging]:
-    """After `pulumi preview` and `pulumi up`. No value is anywhere yet."""
     home = tmp_path_factory.mktemp("staging")
     stack = new_staging(home, cluster.admin, broker)
     server = real_server() or SMALL_SERVER
@@ -61,7 +58,6 @@ def deployed(cluster: Cluster, broker: Mosquitto, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def serving(deployed: Staging, broker: Mosquitto) -> Staging:
-    """With its first values: an operator's, and those that the schedule makes."""
     deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "mqtt"))
     assert not deployed.is_available()
     deployed.operator("put", "broker-admin", "--stack", deployed.stack.name, given=json.dumps(dict(broker.admin)))
@@ -83,7 +79,6 @@ def rotated(serving: Staging) -> Staging:
 
 
 def _rotate(staging: Staging, turn: int) -> str:
-    """First by the rotator's own account, then by an operator."""
     if turn == 1:
         mine = ["rotate", "mqtt", "--manifest", "/etc/coreflux-mcp/stack/secretops.json"]
         pod = staging.job("a-rotation", mine)
@@ -165,7 +160,6 @@ def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(ro
 
 
 def _read(event: dict[str, Any]) -> tuple[str, str, int] | None:
-    """Who read which Secret of the stack, and the answer's code."""
     what = event["objectRef"]
     if (what["resource"], what.get("namespace"), event["verb"]) != ("secrets", NAMESPACE, "get"):
         return None
@@ -187,11 +181,10 @@ def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(
 
 
 def _doctor(staging: Staging, kubeconfig: Path | None = None, *arguments: str) -> dict[str, dict[str, str]]:
-    """What doctor says, by check."""
     stack = dataclasses.replace(staging.stack, kubeconfig=kubeconfig or staging.stack.kubeconfig)
     done = stack.secretops("doctor", "--json", *arguments)
     staging.said.append(done.stdout)
-    return {one["check"]: one for one in json.loads(done.stdout[: done.stdout.rindex("]") + 1])}
+    return {one["check"]: one for one in json.loads(done.stdout[: done.stdout.rindex("}") + 1])["checks"]}
 
 
 def _wrong(examined: dict[str, dict[str, str]]) -> dict[str, str]:

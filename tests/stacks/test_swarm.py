@@ -4,8 +4,6 @@ Two replicas of the image with the upstream server, where that can be had, else 
 a stand-in for a reverse proxy (tests/real/swarm_client.py). One node: what a second one would do is not proven.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -44,14 +42,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="module")
 def own_swarm() -> Iterator[Swarm]:
-    """This stack's alone: its daemon is killed."""
     with running_swarm() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def deployed(own_swarm: Swarm, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """After `pulumi preview` and `pulumi up`. No value is anywhere yet."""
     image = load_launcher_image(own_swarm.docker)
     stack = new_swarm_stack(tmp_path_factory.mktemp(NAME), own_swarm, broker, image)
     made = Deployed(stack, own_swarm, broker)
@@ -64,7 +60,6 @@ def deployed(own_swarm: Swarm, broker: Mosquitto, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def serving(deployed: Deployed) -> Deployed:
-    """With its first values: an operator's, and those that a tick makes."""
     deployed.until("both replicas run", lambda: len(deployed.replicas()) == REPLICAS)
     for url in deployed.replicas():
         answer = httpx.get(f"{url}/readyz", timeout=60)
@@ -85,7 +80,6 @@ def serving(deployed: Deployed) -> Deployed:
 
 @pytest.fixture(scope="module")
 def load(serving: Deployed) -> ReplicaLoad:
-    """What clients who call without pause met with while it was rotated."""
     token = serving.given("http-token")["token"]
 
     async def scenario() -> ReplicaLoad:
@@ -106,7 +100,6 @@ def load(serving: Deployed) -> ReplicaLoad:
 
 @pytest.fixture(scope="module")
 def rotated(serving: Deployed, load: ReplicaLoad) -> Deployed:
-    """After the rotations, and the tick that retires what the last of them replaced."""
     assert load.calls
     serving.operator("tick")
     return serving
@@ -163,13 +156,10 @@ def test_a_change_of_something_else_leaves_the_list_of_secrets_as_the_rotator_ma
 
 
 def rotator(deployed: Deployed) -> str:
-    """The service that starts ticks, where one does."""
     return f"{deployed.store.prefix}rotator"
 
 
-def test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_comes_back_with_it(
-    rotated: Deployed,
-) -> None:
+def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> None:
     was = rotated.version_id()
     with rotating(rotated) as process:
         rotated.swarm.kill()
@@ -186,9 +176,7 @@ def test_a_manager_that_dies_in_mid_rotation_only_delays_it_for_the_rotator_come
     converges(rotated)
 
 
-def test_a_compromise_runs_as_a_task_and_its_incident_is_kept_where_it_was_asked_for(
-    rotated: Deployed, tmp_path: Path
-) -> None:
+def test_compromise_runs_as_a_task_and_its_incident_is_kept_locally(rotated: Deployed, tmp_path: Path) -> None:
     old = rotated.given()
     said = rotated.operator("compromise", "mqtt", "--yes", "--to", str(tmp_path), code=ExitCode.ATTENTION)
     (path,) = tmp_path.glob("incident-mqtt-*.json")
@@ -286,7 +274,6 @@ def converges(deployed: Deployed) -> None:
 
 
 def all_is_well(deployed: Deployed) -> None:
-    """It works, and Pulumi finds nothing that is not as declared."""
     it_works(deployed)
     deployed.preview_is_empty()
 

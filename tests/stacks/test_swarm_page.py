@@ -1,7 +1,5 @@
 """docs/operations/swarm.md followed word for word, by somebody on the manager of a real Swarm with a real broker."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +15,11 @@ from tests.stacks.swarm import NAME, REPLICAS, Deployed, docker_environment, new
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-ANSWER = f"{NAME}\n"
-"""What purge asks for at a terminal."""
+ANSWER = f"{NAME}\n"  # What purge asks for at a terminal.
 
 
 @pytest.fixture
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Tasks know it by another name than this machine does."""
     made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"), also=(BROKER_HOST,))
     yield made
     made.stop()
@@ -37,14 +33,12 @@ def own_swarm() -> Iterator[Swarm]:
 
 @pytest.fixture
 def to_be(own_swarm: Swarm, broker: Mosquitto, tmp_path: Path) -> Deployed:
-    """The stack, which nobody has deployed yet."""
     image = load_launcher_image(own_swarm.docker)
     return Deployed(new_swarm_stack(tmp_path, own_swarm, broker, image), own_swarm, broker)
 
 
 @pytest.fixture
 def manager(to_be: Deployed) -> Clone:
-    """Where somebody types."""
     stack = to_be.stack
     made = desk(stack.home / "desk", stack.configure())
     made.environment |= stack.environment | docker_environment(to_be.swarm) | {"PULUMI_SKIP_CONFIRMATIONS": "true"}
@@ -85,6 +79,5 @@ def test_each_block_does_what_the_page_says_with_pulumi_and_without_it(to_be: De
 
 
 def networks(deployed: Deployed) -> list[str]:
-    """Names of the stack's."""
     names = deployed.swarm.docker.tell("network", "ls", "--format", "{{.Name}}").split()
     return [name for name in names if name.startswith(deployed.store.prefix)]

@@ -5,8 +5,6 @@ and configured by a stand-in for the injector (tests/real/kubelet.py and agent_i
 Pulumi's Vault provider is the stand-in that makes all in OpenBao.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Iterator
@@ -42,13 +40,10 @@ TOLD = "/etc/coreflux-mcp/stack/secretops.json"
 
 @dataclass(kw_only=True)
 class ClusterVault(VaultStack):
-    """With its cluster, and who runs its pods."""
-
     cluster: Cluster
     kubelet: Kubelet
     client: Client
-    token: str = field(default="", repr=False)
-    """That MCP clients show."""
+    token: str = field(default="", repr=False)  # That MCP clients show.
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
         return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.stack.said)
@@ -60,7 +55,6 @@ class ClusterVault(VaultStack):
         return is_available(self.client, NAMESPACE)
 
     def trust_the_cluster(self) -> None:
-        """As whoever runs OpenBao does: a Kubernetes auth method, and an account that may review tokens."""
         self.client.create(ServiceAccount(metadata=ObjectMeta(name=REVIEWER)), namespace="default")
         self.client.create(
             ClusterRoleBinding(
@@ -90,7 +84,6 @@ class ClusterVault(VaultStack):
 def deployed(
     cluster: Cluster, openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClusterVault]:
-    """After `pulumi up`. No value is anywhere yet."""
     home = tmp_path_factory.mktemp("vault-kubernetes")
     stack = new_vault(home, FILE, broker, openbao)
     lay_provider(home)
@@ -116,7 +109,6 @@ def deployed(
 
 @pytest.fixture(scope="module")
 def serving(deployed: ClusterVault) -> ClusterVault:
-    """With its first values: an operator's, and those that the schedule makes."""
     deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "Waiting:"))
     assert not deployed.is_available()
     admin = dict(deployed.broker.admin)

@@ -4,8 +4,6 @@ Pulumi's Vault provider can't be had: a stand-in checks what is declared against
 OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -46,8 +44,6 @@ FILE = "examples/Pulumi.dev-vault-local.yaml"
 
 @dataclass(kw_only=True)
 class LocalVault(VaultStack):
-    """With what the stack wrote for this machine: the client's entry, and the units of the rotator."""
-
     history: list[Value] = field(default_factory=list, repr=False)
     """What the server was given of mqtt after each rotation."""
 
@@ -57,14 +53,12 @@ class LocalVault(VaultStack):
 
     @cached_property
     def tick(self) -> list[str]:
-        """What the timer's service runs."""
         (unit,) = self.folder.rglob("*.service")
         (line,) = [one for one in unit.read_text().splitlines() if one.startswith("ExecStart=")]
         return shlex.split(line.removeprefix("ExecStart=").replace("$$", "$").replace("%%", "%"))
 
     @property
     def told(self) -> Path:
-        """The manifest that the rotator is told by."""
         return Path(self.tick[self.tick.index("--manifest") + 1])
 
     def rotator(self, *arguments: str) -> str:
@@ -85,7 +79,6 @@ class LocalVault(VaultStack):
         return args[args.index("--from") + 1]
 
     def served(self) -> Value:
-        """What the launcher's own source gives to the server, by the login that its entry names."""
         public = {name: text for name, text in os.environ.items() if not name.startswith("VAULT_")}
         with mock.patch.dict(os.environ, {**public, **self.entry["env"]}, clear=True):
             settings = open_source(self.source).read()
@@ -94,7 +87,6 @@ class LocalVault(VaultStack):
 
     @property
     def issued(self) -> Path:
-        """Where the certificate is that a server is given now."""
         folder = self.stack.home / "issued"
         folder.mkdir(exist_ok=True)
         client = self.openbao.client(self.operators_token)
@@ -108,17 +100,14 @@ class LocalVault(VaultStack):
 
     @property
     def reached(self) -> Broker:
-        """The broker with that certificate."""
         issued = self.issued
         files = {"certificate_file": str(issued / "client.crt"), "key_file": str(issued / "client.key")}
         return Broker.model_validate({**self.outputs["secretops"]["broker"], **files, "certificate_secret": None})
 
     def log_in(self, credential: Value) -> str:
-        """ "Success", or how the broker refused."""
         return log_in(self.reached, credential)
 
     def issue(self) -> None:
-        """As the page says; and the broker is to trust the stack's root."""
         script, _, rotate = block("Client certificates", "sh").partition("secretops ")
         self.bao(script, token=self.operators_token)
         own = self.broker.ca_file.read_text()
@@ -130,7 +119,6 @@ class LocalVault(VaultStack):
 
 @pytest.fixture(scope="module")
 def deployed(openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> LocalVault:
-    """After `pulumi up`, and with the secret ids that an operator fetched. No value is anywhere yet."""
     home = tmp_path_factory.mktemp("vault")
     stack = new_vault(home, FILE, broker, openbao)
     stack.config["server"] |= {"folder": str(home / "mcp"), "source": str(real_server() or SMALL_SERVER)}
@@ -163,7 +151,6 @@ def rotated(deployed: LocalVault) -> LocalVault:
 
 
 async def _rotate_twice_more(deployed: LocalVault) -> None:
-    """The launcher as the entry starts it, but for how often it looks."""
     entry, log = deployed.entry, deployed.stack.home / "log"
     kept = {name: os.environ[name] for name in ("PATH", "HOME")}
     command = [sys.executable, "-c", OFTEN, *entry["args"]]
@@ -253,9 +240,7 @@ def at_the_desk(rotated: LocalVault) -> Clone:
     return clone
 
 
-def test_the_page_is_followed_word_for_word_and_its_end_takes_away_all_of_the_stack_and_nothing_else(
-    rotated: LocalVault, at_the_desk: Clone
-) -> None:
+def test_page_works_as_written_and_destroys_only_its_own_stack(rotated: LocalVault, at_the_desk: Clone) -> None:
     page, client = Page(at_the_desk, "vault.md"), rotated.openbao.client()
 
     def log_in(with_token: str) -> None:

@@ -1,7 +1,5 @@
 """A small server that answers as GitHub's documentation of its API and of its tokens for jobs says. A stand-in."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Iterator
@@ -58,7 +56,6 @@ def comment(id: int, number: int, by: str, body: str) -> dict[str, Any]:
 
 @contextmanager
 def playing() -> Iterator[Played]:
-    """Its server, until the end of the block."""
     made = Played()
 
     class Handler(BaseHTTPRequestHandler):

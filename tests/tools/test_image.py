@@ -1,7 +1,5 @@
 """The image: the real Dockerfile built and run by a real dockerd, on a base and an index that need no registry."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -30,10 +28,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
 SERVER_HOME = "opt/coreflux-mcp-server"
 USER = "10001"
-END_SECONDS = 5
-"""What the launcher promises after SIGTERM."""
-SLOW_MACHINE = 20
-"""Seconds more that a test allows for a machine with other work."""
+END_SECONDS = 5  # What the launcher promises after SIGTERM.
+SLOW_MACHINE = 20  # Seconds more that a test allows for a machine with other work.
 
 ALLOWED = (
     r"pyproject\.toml|uv\.lock|secretops/.*\.(py|toml|typed|css|html)|tools/wheels/uv\.txt|"
@@ -62,7 +58,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 @pytest.fixture(scope="module")
 def image(workshop: Workshop) -> str:
-    """The whole image, by the legacy builder, which knows less; the server from a folder."""
     done = workshop.build("--build-arg", f"UPSTREAM={SERVER_FOLDER}", "--build-arg", "REVISION=abc", "--tag", "image:1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     return "image:1"
@@ -120,9 +115,7 @@ def test_nothing_of_the_build_machine_is_in_the_image(workshop: Workshop, image:
 
 @real
 @pytest.mark.slow
-def test_the_launcher_serves_with_no_rights_and_nothing_to_write_and_ends_on_sigterm(
-    workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path) -> None:
     docker, token = workshop.docker, new_password()
     tmp_path.chmod(0o755)
     credential = Value({"username": f"server-{secrets.token_hex(4)}", "password": new_password()})
@@ -161,8 +154,6 @@ def test_the_launcher_serves_with_no_rights_and_nothing_to_write_and_ends_on_sig
 
 
 def listening(docker: Dockerd, container: str) -> str:
-    """Where the launcher says that it listens."""
-
     def told() -> re.Match[str] | None:
         return re.search(r"Listening on (http://\S+),", log(docker, container))
 
@@ -175,16 +166,13 @@ def listening(docker: Dockerd, container: str) -> str:
 
 
 def log(docker: Dockerd, container: str) -> str:
-    """Everything it wrote."""
     done = docker.start("logs", container)
     return done.stdout + done.stderr
 
 
 @real
 @pytest.mark.slow
-def test_the_images_own_command_answers_the_documented_health_check(
-    workshop: Workshop, image: str, tmp_path: Path
-) -> None:
+def test_image_command_answers_the_health_check(workshop: Workshop, image: str, tmp_path: Path) -> None:
     """With no more than its token, and no network: alive, and not ready."""
     docker = workshop.docker
     found = re.search(r'^\["CMD", (.*)\]$', PAGE, re.MULTILINE)
@@ -207,9 +195,7 @@ def test_the_images_own_command_answers_the_documented_health_check(
 
 @real
 @pytest.mark.slow
-def test_the_rotator_is_the_same_image_with_another_command(
-    workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_image_serves_as_the_rotator_too(workshop: Workshop, image: str, mosquitto: Mosquitto, tmp_path: Path) -> None:
     stack = make_stack(tmp_path / "store", mosquitto.broker())
     stack.put("broker-admin", dict(mosquitto.admin))
     for path in (stack.root, *stack.root.rglob("*")):
@@ -240,5 +226,5 @@ def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Work
     said = page.follow("docker inspect")
     page.is_followed_to_its_end()
     assert f'"User":"{USER}:{USER}"' in said
-    assert "Live with the secrets" in said
+    assert "Usage: secretops" in said
     assert hashlib.sha256(workshop.server_files["server.py"]).hexdigest() in said

@@ -1,9 +1,4 @@
-"""The package of the Lambda functions: the same bytes twice, only what is imported, and a function that works from it.
-
-The runtime's Python need not be here, so what is run is built in the same way for the Python and the machine at hand.
-"""
-
-from __future__ import annotations
+"""The package of the Lambda functions: the same bytes twice, only what is imported, and a function that works."""
 
 import json
 import os
@@ -33,7 +28,6 @@ def _uv() -> None:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package for the Python at hand, as Lambda lays it down."""
     folder = tmp_path_factory.mktemp("lambda")
     lambda_package.build(folder / "lambda.zip", python=PYTHON, architecture=ARCHITECTURE)
     task = folder / "task"
@@ -43,7 +37,6 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(task: Path, code: str, environment: dict[str, str] | None = None) -> str:
-    """Python with the package and its own standard library, and nothing else."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.insert(0, {str(task)!r})\n{code}"],
         capture_output=True,
@@ -75,9 +68,7 @@ def test_the_package_for_the_runtime_is_the_same_bytes_twice_and_small(tmp_path:
     assert any(name.endswith(tag) for name in names)
 
 
-def test_a_rotation_and_a_tick_run_from_the_package_alone(
-    unpacked: Path, mosquitto: Mosquitto, moto_environment: Aws
-) -> None:
+def test_rotation_and_tick_run_from_the_package(unpacked: Path, mosquitto: Mosquitto, moto_environment: Aws) -> None:
     stack = make_aws_stack(mosquitto.broker(), moto_environment)
     stack.put("broker-admin", dict(mosquitto.admin))
     token = stack.begin()
@@ -102,9 +93,7 @@ def test_a_rotation_and_a_tick_run_from_the_package_alone(
     assert tops <= imported | {"typing_extensions"}, "in the package, and not imported"
 
 
-def test_a_package_is_current_until_what_it_is_made_from_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_is_current_until_a_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, path in lambda_package._ours():
         (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "src" / name).write_bytes(path.read_bytes())

@@ -1,7 +1,5 @@
 """Parts that tests build or fetch: only the pinned sources pass, and their versions go together."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re
@@ -40,9 +38,7 @@ def test_sources_that_are_others_than_the_pinned_are_refused(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("content", [b"what was read", b"something else"])
-def test_a_file_of_npm_is_taken_only_with_its_checksum(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
+def test_npm_file_is_taken_by_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     def pack(_step: str, argv: Sequence[str], **_: object) -> str:
         with tarfile.open(Path(argv[-1]) / "package.tgz", "w:gz") as archive:
             member = tarfile.TarInfo("package/it.js")

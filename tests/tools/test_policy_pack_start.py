@@ -1,7 +1,5 @@
 """The pack started as Pulumi's own language host for policies does, and ended as the CLI does."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -19,8 +17,7 @@ from tools.steps import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300.0
-"""Seconds; for a slow machine, and waited for by nobody else."""
+DEADLINE = 300.0  # Seconds; for a slow machine, and waited for by nobody else.
 
 
 @pytest.fixture
@@ -37,9 +34,7 @@ def started() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_the_official_cli_gets_a_port_and_every_rule_and_ends_the_pack_by_its_signal(
-    started: subprocess.Popen[str],
-) -> None:
+def test_official_cli_starts_the_pack_and_ends_it_by_signal(started: subprocess.Popen[str]) -> None:
     assert started.stdout
     port = int(started.stdout.readline())
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:

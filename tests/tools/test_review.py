@@ -1,7 +1,5 @@
 """A review from a preview's events to the comment: what it tells, in which order, and what can't get into it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets
@@ -31,7 +29,6 @@ KEY, ROLE, SERVICE = "aws:kms/key:Key", "aws:iam/rolePolicy:RolePolicy", "aws:ec
 
 
 def event(op: str, type: str, name: str, old: Any = None, new: Any = None, **more: Any) -> dict[str, Any]:
-    """What the CLI writes of a resource before it would do something to it."""
     urn = f"urn:pulumi:prod::coreflux-mcp-secrets::coreflux-mcp-secrets:aws:SecretStore${type}::{name}"
     states = {
         side: None if inputs is None else {"type": type, "urn": urn, "inputs": inputs, "protect": more.get("protect")}
@@ -57,7 +54,6 @@ def of(*events: Mapping[str, Any]) -> StackReview:
 
 
 def rows(text: str) -> list[str]:
-    """Of the table of changes."""
     table = text.partition("|---|---|---|---|\n")[2].partition("\n\n")[0]
     return [line for line in table.splitlines() if line.startswith("| ")]
 
@@ -171,7 +167,6 @@ def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
 
 
 def broken_files() -> list[tuple[str, str]]:
-    """What a pull request's code might leave in the place of a review, each in one way wrong."""
     good = json.loads(written((reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",))),)))
 
     def but(*path: Any, to: Any) -> str:

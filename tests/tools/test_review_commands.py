@@ -1,7 +1,5 @@
 """What the jobs call beside the preview and the comment: an approved plan, and the CA of a broker."""
 
-from __future__ import annotations
-
 import json
 import random
 import stat
@@ -26,9 +24,7 @@ def review(folder: Path, op: Op, unchanged: int = 0) -> str:
     return str(file)
 
 
-def test_what_was_approved_goes_on_and_whatever_else_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_an_approved_plan_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["plan", review(tmp_path, Op.UPDATE)]) == 0
     approved = capsys.readouterr().out.strip()
     assert command.main(["plan", "--approved", approved, review(tmp_path, Op.UPDATE, unchanged=9)]) == 0
@@ -37,9 +33,7 @@ def test_what_was_approved_goes_on_and_whatever_else_is_refused(
     assert command.main(["plan", "--approved", "", review(tmp_path, Op.UPDATE)]) == 1, "nor what nobody approved"
 
 
-def test_the_same_changes_in_another_order_are_the_same_plan(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_plan_is_the_same_in_another_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The engine goes through resources side by side, and tells of them as it comes to them."""
     changes = [Change(op=Op.CREATE, type=f"aws:kms/key:Key{n % 3}", name=f"key-{n}") for n in range(20)]
     plans = set()
@@ -54,7 +48,6 @@ def test_the_same_changes_in_another_order_are_the_same_plan(
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Its stack file names a CA that is not on this machine."""
     root = tmp_path / "clone"
     root.mkdir()
     (root / "Pulumi.prod.yaml").write_text(f"config:\n  x:broker:\n    ca_file: {tmp_path}/certs/prod.crt # the CA\n")
@@ -129,9 +122,7 @@ def answering(clone: Path, **environment: str) -> Answering:
     [{}, {**CHOSEN, "UNREAD": ""}, {**CHOSEN, "STANDIN": ""}, {**CHOSEN, "CLUSTER": "none"}],
     ids=["no state", "a state that can't be read", "a stand-in", "no cluster"],
 )
-def test_before_a_deployment_what_could_not_be_deployed_from_here_is_refused(
-    clone: Path, environment: dict[str, str]
-) -> None:
+def test_plan_that_cannot_be_deployed_from_here_is_refused(clone: Path, environment: dict[str, str]) -> None:
     if "CLUSTER" in environment:
         (clone / "Pulumi.prod.yaml").write_text("config:\n  x:server:\n    kind: kubernetes\n")
     asked = answering(clone, KUBECONFIG=str(clone / "none"), **environment)

@@ -1,7 +1,5 @@
 """What is written to and read from GitHub: the comment on a pull request, and the login of a job."""
 
-from __future__ import annotations
-
 import io
 import stat
 import zipfile
@@ -93,15 +91,10 @@ def test_a_comment_of_ours_far_down_is_found_and_anybody_elses_with_the_mark_is_
 
 @pytest.mark.parametrize(
     "other",
-    [
-        pull(4, sha="d" * 40),
-        pull(4) | {"head": {**pull(4)["head"], "repo": None}},
-    ],
+    [pull(4, sha="d" * 40), pull(4) | {"head": {**pull(4)["head"], "repo": None}}],
     ids=["moved on", "its fork is gone"],
 )
-def test_where_no_pull_request_is_at_the_commit_that_was_previewed_nothing_is_said(
-    played: Played, other: dict[str, Any]
-) -> None:
+def test_no_comment_without_a_pull_request_at_the_commit(played: Played, other: dict[str, Any]) -> None:
     played.pulls = [other]
     assert "nothing to say" in post(github(played), EVENT)
     assert played.comments == []
@@ -138,9 +131,7 @@ def test_the_token_is_not_sent_on_to_where_the_artifact_lies_and_is_in_no_error(
 
 
 @pytest.mark.parametrize(("repository", "fork"), [(77, False), (1, True)], ids=["ours", "a fork"])
-def test_what_a_forks_run_claims_of_providers_and_rules_is_not_said_as_if_it_were_known(
-    played: Played, repository: int, fork: bool
-) -> None:
+def test_claims_of_a_forks_run_are_not_repeated_as_facts(played: Played, repository: int, fork: bool) -> None:
     claims = replace(read(REVIEW)[0], provider=Provider.OWN, rules=300)
     played.pulls, played.artifact = [pull(4)], zipped(written((claims,)))
     post(github(played), {**EVENT, "repository": {"id": repository}})
@@ -159,9 +150,7 @@ def of_a_job(played: Played, **more: str) -> dict[str, str]:
     }
 
 
-def test_a_job_with_a_role_lays_its_token_in_a_file_that_only_it_reads(
-    played: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_job_token_is_in_a_private_file(played: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     environment = of_a_job(played, GITHUB_RUN_ID="5")
     before = set(environment.values())
     assert identity.take(environment, tmp_path)
@@ -173,9 +162,7 @@ def test_a_job_with_a_role_lays_its_token_in_a_file_that_only_it_reads(
     assert played.token not in capsys.readouterr().out
 
 
-def test_the_next_steps_of_a_job_are_told_where_the_token_is_and_not_what_it_is(
-    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_later_steps_get_the_token_file_alone(played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "env"
     for name, text in of_a_job(played, GITHUB_ENV=str(told), RUNNER_TEMP=str(tmp_path), GITHUB_RUN_ID="5").items():
         monkeypatch.setenv(name, text)

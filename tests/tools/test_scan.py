@@ -1,7 +1,5 @@
 """The scanners of `make scan` on repositories made here: what is planted is found, its place named, its text not."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -31,7 +29,6 @@ GIT_OF_A_HOOK = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This process's, without what a git hook that runs these tests would say of another repository."""
     return {name: value for name, value in os.environ.items() if name not in GIT_OF_A_HOOK} | GIT | extra
 
 
@@ -103,9 +100,7 @@ def assert_found_but_not_shown(done: subprocess.CompletedProcess[str], scanner: 
 
 @pytest.mark.real
 @pytest.mark.parametrize("scanner", ["detect-secrets", "bandit", pytest.param("bandit-b106", marks=pytest.mark.slow)])
-def test_a_secret_fails_the_scan_which_names_its_file_and_keeps_the_secret(
-    repository: Repository, scanner: str
-) -> None:
+def test_secret_fails_the_scan_which_names_only_its_file(repository: Repository, scanner: str) -> None:
     secret = password()
     repository.commit("app.py", f'connect(username="mcp", password="{secret}")\n')
     assert_found_but_not_shown(scan_or_skip(repository.folder, scanner), scanner, "app.py", secret)

@@ -1,7 +1,5 @@
 """Set-up as a user runs it, on stand-ins for uv and Pulumi that say what was asked of them: no network, no build."""
 
-from __future__ import annotations
-
 import ast
 import os
 import shutil
@@ -154,6 +152,13 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
     ast.parse((ROOT / "tools/setup.py").read_text(), feature_version=(3, 7))
 
 
+def test_unreadable_folder_on_path_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "pulumi", "#!/bin/sh\n")
+    closed = f"/{'x' * 300}"  # refused to root, too: the name is too long
+    monkeypatch.setenv("PATH", f"{closed}{os.pathsep}{tmp_path}")
+    assert pulumi_cli.on_path() == [tmp_path / "pulumi"]
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -161,9 +166,7 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
     [(STAND_IN_PULUMI, True, True), (STAND_IN_PULUMI, False, False), ("#!/bin/sh\necho v3.1.0\n", True, False)],
     ids=["pinned", "no language host", "another version"],
 )
-def test_a_pulumi_on_path_is_used_when_it_is_the_pinned_one_and_has_its_language_host(
-    pulumi: str, host: bool, used: bool, fresh: Clone
-) -> None:
+def test_pulumi_on_path_is_used_if_pinned_and_complete(pulumi: str, host: bool, used: bool, fresh: Clone) -> None:
     program(fresh.bin / "pulumi", pulumi)
     if not host:
         (fresh.bin / "pulumi-language-python").unlink()

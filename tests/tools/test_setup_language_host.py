@@ -1,7 +1,5 @@
 """The small language host, spoken to over gRPC as the CLI does. Programs run by a stand-in for Pulumi's executor."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import subprocess
@@ -48,9 +46,7 @@ def wait_for_the_end_of(pid: int) -> None:
 
 
 @pytest.mark.parametrize(("code", "bail", "error"), [(0, False, ""), (32, True, ""), (3, False, "exit code 3")])
-def test_a_failed_program_is_told_apart_from_one_that_has_said_why(
-    code: int, bail: bool, error: str, tmp_path: Path
-) -> None:
+def test_failed_program_differs_from_one_with_a_reason(code: int, bail: bool, error: str, tmp_path: Path) -> None:
     with host(tmp_path, f"raise SystemExit({code})") as (_, call):
         response = call.result()
     assert response.bail is bail

@@ -1,7 +1,6 @@
 """`.venv/bin/pulumi`: the user's own backend wins, else the state lies in the clone. The CLI is a stand-in that prints
-its environment."""
-
-from __future__ import annotations
+its environment.
+"""
 
 import subprocess
 from pathlib import Path
@@ -35,7 +34,6 @@ class Wrapper:
             program.chmod(0o755)
 
     def run(self, *arguments: str, **environment: str) -> dict[str, str]:
-        """What the CLI was given; a variable of several lines is none that we set."""
         done = subprocess.run(
             [self.path, *arguments],
             check=False,

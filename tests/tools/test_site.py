@@ -1,7 +1,5 @@
 """`make docs`: the pages as a site that loads nothing from elsewhere."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,9 +1,4 @@
-"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, and deploys only with leave.
-
-That what the program declares passes is shown where the shipped stacks are previewed on it: tests/stacks.
-"""
-
-from __future__ import annotations
+"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, deploys only with leave."""
 
 import json
 import os
@@ -45,7 +40,6 @@ class Context:
 
 @pytest.fixture
 def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Standin]:
-    """By package, configured as Pulumi does it, without credentials or engine."""
     from tools.standin.aws.provider import Aws
     from tools.standin.azure.provider import Azure
     from tools.standin.vault.provider import Vault
@@ -181,9 +175,7 @@ def test_set_up_lays_the_stand_in_only_without_credentials_and_refuses_to_deploy
     assert not plugin.exists()
 
 
-def test_credentials_are_found_where_each_provider_finds_them(
-    standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_provider_finds_its_credentials(standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tools.standin.aws import credentials as aws
     from tools.standin.azure import credentials as azure
     from tools.standin.vault import credentials as vault

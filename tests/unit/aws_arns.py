@@ -1,13 +1,10 @@
 """ARNs as AWS would give them, for what the mocks make. A stand-in: AWS' own end of a secret's ARN is random."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
-ENDING = "AbCdEf"
-"""The six characters after a secret's name."""
+ENDING = "AbCdEf"  # The six characters after a secret's name.
 
 _SHAPES = {
     "secretsmanager/secret:Secret": ("secretsmanager", "secret:{name}-" + ENDING),

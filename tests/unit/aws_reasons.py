@@ -1,7 +1,5 @@
 """What each action of a role on AWS is for, and why one on `*` has to be: shown to whoever reviews the roles."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

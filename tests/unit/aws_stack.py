@@ -3,8 +3,6 @@
 python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
 """
 
-from __future__ import annotations
-
 import atexit
 import difflib
 import shutil
@@ -35,7 +33,6 @@ SERVER = f"kind: ecs, subnets: {SUBNETS}, security_groups: [sg-0123456789abcdef0
 
 @cache
 def ca() -> Path:
-    """A CA's certificate in a file, for as long as this process runs."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return ca_file(Path(folder))
@@ -70,8 +67,11 @@ def on_aws(
 ) -> Deployed:
     """A stack of the AWS store, each section with more entries; `kind` is the server's.
 
-    The same stack is deployed once a session, unless `into` says where.
+    On ECS the reference is NativeRef unless `server` names one. The same stack is deployed once a session, unless
+    `into` says where.
     """
+    if kind == SERVER and "reference:" not in server:
+        server += ", reference: NativeRef"
     shown = f', image: "{image}"' if image else ""
     sections = {
         "store": f"{{{STORE.replace(str([OPERATOR]), str(list(operators)))}{store}}}",
@@ -93,7 +93,6 @@ def _deployed(text: str, stack: str) -> Deployed:
 
 
 def prod() -> Deployed:
-    """A stack in production, on ECS, at a broker of a private CA."""
     return on_aws(broker=f", ca_file: {ca()}")
 
 
@@ -106,7 +105,6 @@ def for_pods(
     package: bool = True,
     into: Deployed | None = None,
 ) -> Deployed:
-    """A stack whose server is in a cluster."""
     kind = f"kind: kubernetes, oidc_provider: '{OIDC}'"
     with a_kubeconfig():
         return on_aws("", server, broker, stack=stack, kind=kind, secrets=secrets, package=package, into=into)
@@ -115,13 +113,11 @@ def for_pods(
 def for_this_machine(
     server: str = "", broker: str = "", *, stack: str = "dev", package: bool = True, into: Deployed | None = None
 ) -> Deployed:
-    """A stack whose server an MCP client of this machine starts."""
     kind = f"kind: local, reader: '{READER}'"
     return on_aws("", server, broker, stack=stack, kind=kind, image="", package=package, into=into)
 
 
 def with_every_option() -> Deployed:
-    """A stack with each option that adds something."""
     return on_aws(
         ", replicas: [eu-west-1], vpc: {subnets: [subnet-0123456789abcdef0], security_groups: [sg-0123456789abcdef1], "
         "way_out: vpce-0123456789abcdef0}, alert_emails: [ops@example.com]",
@@ -134,7 +130,6 @@ def with_every_option() -> Deployed:
 
 
 def every_role() -> str:
-    """Each role of every kind of stack: every action, on what, under which condition, and what for."""
     native, everything, pods = prod(), with_every_option(), for_pods()
     known = {title for title, _ in _shown(native)}
     lines = [
@@ -157,7 +152,6 @@ def every_role() -> str:
 
 
 def _changed(before: Deployed, after: Deployed) -> Iterator[str]:
-    """Of each role or policy the lines that differ."""
     old = dict(_shown(before))
     for title, text in _shown(after):
         was = old.get(title, [])
@@ -170,7 +164,6 @@ def _changed(before: Deployed, after: Deployed) -> Iterator[str]:
 
 
 def _shown(deployed: Deployed) -> Iterator[tuple[str, list[str]]]:
-    """Every role, then every policy of what is guarded by one of its own: a title, and the lines with it."""
     trusts = {role.inputs["name"]: role.inputs["assumeRolePolicy"] for role in deployed.of_type("aws:iam/role:Role")}
     for role, own in sorted(roles(deployed).items()):
         yield role, ["", role if own else f"{role}: nothing", *_of_role(statements(trusts[role]), own)]
@@ -186,11 +179,9 @@ def _of_role(trust: Sequence[Any], own: Sequence[Any]) -> Iterator[str]:
         yield f"  taken by {_principal(statement['Principal'])} ({', '.join(listed(statement['Action']))})"
         yield from _conditions(statement)
     for statement in own:
-        actions = listed(statement["Action"])
         if statement["Effect"] == "Deny":
             yield "  never:"
-        yield f"  {', '.join(actions)}"
-        yield from (f"    on {resource}" for resource in listed(statement["Resource"]))
+        yield from _actions("  ", statement, listed(statement["Resource"]))
         yield from _conditions(statement)
 
 
@@ -198,13 +189,17 @@ def _guarding(found: Sequence[Any]) -> Iterator[str]:
     for statement in found:
         said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
         yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
-        yield f"    {', '.join(listed(statement['Action']))}"
-        yield from (f"    on {place}" for place in listed(statement["Resource"]) if place != "*")
+        yield from _actions("    ", statement, [place for place in listed(statement["Resource"]) if place != "*"])
         yield from _conditions(statement)
 
 
+def _actions(indent: str, statement: Any, places: Sequence[str]) -> Iterator[str]:
+    first = "".join(f" on {place}" for place in places[:1])
+    yield f"{indent}{', '.join(listed(statement['Action']))}{first}"
+    yield from (f"    on {place}" for place in places[1:])
+
+
 def _principal(principal: Any) -> str:
-    """As a reviewer reads it."""
     if principal == "*":
         return "everybody"
     ((kind, named),) = principal.items()
@@ -214,10 +209,13 @@ def _principal(principal: Any) -> str:
 
 
 def _conditions(statement: Any) -> Iterator[str]:
-    for operator, keys in sorted(statement.get("Condition", {}).items()):
-        for key, wanted in sorted(keys.items()):
-            another = " and " if "Not" in operator else " or "
-            yield f"    if {key} {operator} {another.join(listed(wanted))}"
+    found = [
+        f"{key} {operator} {(' and ' if 'Not' in operator else ' or ').join(listed(wanted))}"
+        for operator, keys in sorted(statement.get("Condition", {}).items())
+        for key, wanted in sorted(keys.items())
+    ]
+    if found:
+        yield f"    if {'; if '.join(found)}"
 
 
 if __name__ == "__main__":

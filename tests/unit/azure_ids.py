@@ -1,7 +1,5 @@
 """Ids as Azure would give them, for what the mocks make. A stand-in: object ids are Entra's own and random."""
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from collections.abc import Mapping
@@ -14,12 +12,10 @@ DOMAIN = "happyhill-01234567.westeurope.azurecontainerapps.io"
 
 
 def object_id(identity: str) -> str:
-    """What Entra calls the identity of that name, or of the resource of that name whose own it is."""
     return str(uuid.UUID(hashlib.md5(f"object {identity}".encode(), usedforsecurity=False).hexdigest()))
 
 
 def client_id(identity: str) -> str:
-    """What a program calls itself that wants to be that identity."""
     return str(uuid.UUID(hashlib.md5(f"client {identity}".encode(), usedforsecurity=False).hexdigest()))
 
 

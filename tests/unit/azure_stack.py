@@ -3,8 +3,6 @@
 python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile
@@ -24,7 +22,8 @@ from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.stack_file import StackFile
 from tools.standin import sdk_types
 
-IMAGE = "plant.azurecr.io/coreflux-mcp-secrets:0.1.0"
+IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
+ACR_IMAGE = "plant.azurecr.io/coreflux-mcp-secrets:0.1.0"
 READER = "99999999-8888-7777-6666-555555555555"
 ISSUER = f"https://westeurope.oic.prod-aks.azure.com/{TENANT}/0123456789abcdef/"
 OPERATOR = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -54,10 +53,12 @@ def file_on_azure(
     broker: str = "",
     *,
     kind: str = "kind: containerapp",
-    image: str = IMAGE,
+    image: str | None = None,
     **more: str,
 ) -> StackFile:
     """A stack file of the Azure store, each section with more entries; `kind` is the server's."""
+    if image is None:
+        image = ACR_IMAGE if "registry:" in store else IMAGE
     shown = f', image: "{image}"' if image else ""
     sections = {
         "store": f"{{{STORE}{store}}}",
@@ -76,7 +77,6 @@ def on_azure(
 
 
 def for_pods(store: str = "", server: str = "", broker: str = "", **more: str) -> Deployed:
-    """A stack whose server is in a cluster."""
     with a_kubeconfig():
         return on_azure(store, server, broker, kind=f"kind: kubernetes, oidc_issuer: '{ISSUER}'", preview=False, **more)
 
@@ -84,7 +84,6 @@ def for_pods(store: str = "", server: str = "", broker: str = "", **more: str) -
 def for_this_machine(
     store: str = f", image: '{IMAGE}'", server: str = "", broker: str = "", *, stack: str = "dev", **more: str
 ) -> Deployed:
-    """A stack whose server an MCP client of this machine starts."""
     kind = f"kind: local, reader: '{READER}'"
     return on_azure(store, server, broker, stack=stack, kind=kind, image="", preview=False, **more)
 
@@ -97,31 +96,26 @@ def production() -> Deployed:
 
 @cache
 def ca() -> Path:
-    """A CA file that all deployments of a session share."""
     return ca_file(Path(tempfile.mkdtemp()))
 
 
 @cache
 def with_ca() -> Deployed:
-    """A stack of production whose broker has a private CA. Run once."""
     return on_azure(broker=f', ca_file: "{ca()}"')
 
 
 @cache
 def trial() -> Deployed:
-    """A stack that lives for a day. Run once."""
     return on_azure(stack="dev-trial")
 
 
 @cache
 def pods() -> Deployed:
-    """A stack whose server is in a cluster. Run once."""
     return for_pods()
 
 
 @cache
 def here() -> Deployed:
-    """A stack whose server an MCP client of this machine starts. Run once."""
     return for_this_machine(broker=f', ca_file: "{ca()}"')
 
 
@@ -141,19 +135,16 @@ def with_every_option(*, preview: bool = False) -> Deployed:
 
 @cache
 def shipped(ca: Path, name: str = "prod-azure") -> Deployed:
-    """A shipped example, with a CA file that is there. Run once."""
     text = re.sub(r"/etc/ssl/certs/\w+-ca\.crt", str(ca), (PROJECT_FOLDER / f"examples/Pulumi.{name}.yaml").read_text())
     with a_kubeconfig():
         return deploy(StackFile.read(text), name)
 
 
 def assignments(deployed: Deployed) -> list[Any]:
-    """Every role assignment: what was asked for."""
     return [one.inputs for one in deployed.of_type("azure-native:authorization:RoleAssignment")]
 
 
 def role_of(assignment: Any) -> str:
-    """The role's name, by its GUID."""
     from components.azure.roles import ROLES  # which brings the SDK along
 
     guid = assignment["roleDefinitionId"].rpartition("/")[2]
@@ -169,34 +160,28 @@ def names_of_principals(deployed: Deployed) -> dict[str, str]:
 
 
 def inputs(deployed: Deployed, name: str) -> Any:
-    """Of the resource of that name."""
     return deployed.resources[name].inputs
 
 
 def manifest_of(deployed: Deployed) -> Manifest:
-    """What secretops is told."""
     return Manifest.model_validate(deployed.exports["secretops"])
 
 
 def store_of(manifest: Manifest) -> AzureStore:
-    """The place of it."""
     assert isinstance(manifest.store, AzureStore)
     return manifest.store
 
 
 def container(deployed: Deployed, name: str) -> Any:
-    """The one that is meant, and not what runs before it."""
     (one,) = inputs(deployed, name)["template"]["containers"]
     return one
 
 
 def variables(one: Any) -> dict[str, str]:
-    """By name."""
     return {entry["name"]: entry["value"] for entry in one["env"]}
 
 
 def refusals(store: str = "", server: str = "", broker: str = "", **more: str) -> list[str]:
-    """What is wrong with such a stack file, each in one line."""
     with pytest.raises(ConfigurationError) as refused:
         file_on_azure(store, server, broker, **more).parse("prod")
     return [" ".join(str(problem).split()) for problem in refused.value.problems]
@@ -215,7 +200,6 @@ def whole(entry: Any) -> Any:
 
 
 def wrong(deployed: Deployed) -> list[str]:
-    """What the SDK's own types say against the inputs of every resource."""
     return [
         f"{one.name}: {problem}"
         for one in deployed.resources.values()
@@ -225,9 +209,6 @@ def wrong(deployed: Deployed) -> list[str]:
 
 
 def every_role() -> str:
-    """Each role of a stack: on what, for what; and those of other kinds of stack that differ from it.
-
-    A set in braces is one role for each of its names."""
     others = {
         "In a cluster, by External Secrets: the server's are": (pods(), "-sync"),
         "On this machine: the server's are": (here(), "the user of this machine"),

@@ -1,6 +1,4 @@
-"""The table of broken stack files, broken_stack_files.yaml, as sections and the errors that they have."""
-
-from __future__ import annotations
+"""The tables of stack files: broken_stack_files.yaml with their errors, unusual_stack_files.yaml without any."""
 
 import copy
 import secrets
@@ -17,82 +15,107 @@ from components.stack_file import encrypted_of, handed_over
 from settings import ConfigurationError, Settings
 
 TABLE = Path(__file__).with_suffix(".yaml")
+UNUSUAL = TABLE.with_name("unusual_stack_files.yaml")
 CANARY = f"Canary{secrets.token_hex(8)}"
 LOGIN = f"user:{CANARY}"
+RANDOM = f"{CANARY}x9{secrets.token_hex(12)}"
 GONE = "GONE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Broken:
-    """One broken stack file: its sections, and its errors: where each is, and a part of its rule or remedy."""
+class Row:
+    """A stack file: its stack and its sections."""
 
     stack: str
     sections: Mapping[str, Any]
-    errors: tuple[tuple[str, str], ...]
 
     @property
     def text(self) -> str:
-        """The stack file as a person writes it."""
         config = {key if ":" in key else f"{PROJECT}:{key}": entry for key, entry in self.sections.items()}
         return yaml.safe_dump({"config": config}, allow_unicode=True, sort_keys=False)
 
+    def parse(self) -> Settings:
+        """Return what the program makes of it. Raises ConfigurationError."""
+        texts = {key: handed_over(entry) for key, entry in self.sections.items()}
+        return Settings.parse(
+            self.stack,
+            {key: text for key, text in texts.items() if ":" not in key},
+            encrypted=encrypted_of(self.sections),
+            others={key: text for key, text in texts.items() if ":" in key},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(Row):
+    """A broken one, and its errors: where each is, and a part of its rule or remedy."""
+
+    errors: tuple[tuple[str, str], ...]
+
     def refusal(self) -> ConfigurationError | None:
-        """The error that the program raises."""
-        own = {key: entry for key, entry in self.sections.items() if ":" not in key}
+        """Return the error that the program raises."""
         try:
-            Settings.parse(
-                self.stack,
-                {key: handed_over(entry) for key, entry in own.items()},
-                encrypted=encrypted_of(own),
-                others=[key for key in self.sections if ":" in key],
-            )
+            self.parse()
         except ConfigurationError as error:
             return error
         return None
 
 
+def unusual_names() -> list[str]:
+    """Return the rows of unusual_stack_files.yaml, which name themselves."""
+    return [line.removeprefix("- ") for line in UNUSUAL.read_text().splitlines() if line.startswith("- [")]
+
+
+def unusual(name: str) -> tuple[Row, dict[str, Any]]:
+    """Return the stack file of that name, and the settings that differ from its text."""
+    where, changes, *settings = yaml.safe_load(name)
+    return _changed(where, changes), settings[0] if settings else {}
+
+
 def names() -> list[str]:
-    """The changes of each row, which name it. A row is read when its test runs."""
     lines = TABLE.read_text().partition("\nbroken:\n")[2].splitlines()
-    return [line.removeprefix("  - [").partition("}, {")[0] for line in lines]
+    return [line.removeprefix("  - [").partition("}, {")[0] for line in lines if line.startswith("  - [")]
 
 
 def row(name: str) -> Broken:
-    """The row of that name."""
     return _rows()[name]
 
 
 def bases() -> list[str]:
-    """The good stack files that the rows change: a pair of platforms each."""
     lines = TABLE.read_text().partition("\nbases:\n")[2].partition("\nbroken:\n")[0].splitlines()
     return [line.strip().removesuffix(":") for line in lines if line.endswith(":")]
 
 
 def base(name: str) -> dict[str, Any]:
-    """The sections of one of them."""
     return copy.deepcopy(_table()["bases"][name])
 
 
 @cache
 def _table() -> Any:
-    return yaml.safe_load(TABLE.read_text().replace("<login>", LOGIN).replace("<value>", CANARY))
+    return yaml.safe_load(
+        TABLE.read_text().replace("<login>", LOGIN).replace("<random>", RANDOM).replace("<value>", CANARY)
+    )
 
 
 @cache
 def _rows() -> dict[str, Broken]:
     found = []
     for where, changes, errors in _table()["broken"]:
-        stack, _, kind = where.rpartition("/")
-        sections = base(kind)
-        for key, entry in changes.items():
-            _change(sections, key, entry)
+        changed = _changed(where, changes)
         pairs = [
             (place, part) for place, parts in errors.items() for part in ([parts] if isinstance(parts, str) else parts)
         ]
-        found.append(Broken(stack=stack or "dev", sections=sections, errors=tuple(pairs)))
+        found.append(Broken(stack=changed.stack, sections=changed.sections, errors=tuple(pairs)))
     rows = dict(zip(names(), found, strict=True))
     assert len(rows) == len(found), "two rows are the same"
     return rows
+
+
+def _changed(where: str, changes: Mapping[str, Any]) -> Row:
+    stack, _, kind = where.rpartition("/")
+    sections = base(kind)
+    for key, entry in changes.items():
+        _change(sections, key, entry)
+    return Row(stack=stack or "dev", sections=sections)
 
 
 def _change(sections: dict[str, Any], key: str, entry: Any) -> None:

@@ -4,8 +4,6 @@ As the user guide has them ("Filter pattern syntax for metric filters", JSON). W
 that no pattern of ours rests on it: a star elsewhere than at an end of a text, `!=` on a key that an event has not.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from typing import Any

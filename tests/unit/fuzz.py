@@ -3,8 +3,6 @@
 The same examples on each run, here and in CI, and no deadline: whether a test holds is no matter of the machine.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import os
@@ -44,7 +42,6 @@ JSON = st.recursive(
 
 
 def paths(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The place of everything in `document`, itself included."""
     yield above
     if isinstance(document, dict | list):
         for key, inner in document.items() if isinstance(document, dict) else enumerate(document):

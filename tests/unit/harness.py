@@ -12,11 +12,8 @@ runs anew, takes another `program`, and with `into` keeps what was registered be
 knows no id or output. A look-up (an invoke) fails the test. Mocks show what is asked of the engine, not what it does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
-import datetime
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,15 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.settings import SETTINGS, set_root_resource
 
 from components.naming import PROJECT
 from components.section import PROJECT_FOLDER
+from tests.real.mosquitto import make_ca
 from tests.unit.aws_arns import arn_of
 from tests.unit.azure_ids import made_by_azure
 from tests.unit.stack_file import StackFile
@@ -46,21 +41,14 @@ class Registered:
 
     type: str
     name: str
-    parent: str
-    """The parent's name; the stack's is "" ."""
-    depends_on: frozenset[str]
-    """Names of the resources that have to be there first."""
+    parent: str  # The parent's name; the stack's is "" .
+    depends_on: frozenset[str]  # Names of the resources that have to be there first.
     inputs: dict[str, Any]
-    protected: bool
-    """Whether the engine refuses to remove it."""
-    kept: bool
-    """Whether it stays where it is when the engine forgets it."""
-    secret_inputs: tuple[str, ...]
-    """Inputs, at any depth, that the engine was told to encrypt."""
-    provider: str = ""
-    """Name of the provider that makes it, where the program says which."""
-    ignored: tuple[str, ...] = ()
-    """Paths of inputs that the engine is told to leave as they are."""
+    protected: bool  # Whether the engine refuses to remove it.
+    kept: bool  # Whether it stays where it is when the engine forgets it.
+    secret_inputs: tuple[str, ...]  # Inputs, at any depth, that the engine was told to encrypt.
+    provider: str = ""  # Name of the provider that makes it, where the program says which.
+    ignored: tuple[str, ...] = ()  # Paths of inputs that the engine is told to leave as they are.
 
 
 @dataclass
@@ -91,10 +79,7 @@ def deploy(
     preview: bool = False,
     program: Callable[[], None] = _this_program,
 ) -> Deployed:
-    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for.
-
-    A `preview` knows nothing of what is not there yet: no id, no output.
-    """
+    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for."""
     config = {f"{PROJECT}:{section}": text for section, text in file.entries.items()}
     deployed = Deployed() if into is None else into
     pulumi.runtime.set_all_config(config, [f"{PROJECT}:{section}" for section in file.encrypted])
@@ -127,14 +112,12 @@ async def _run(name: str, deployed: Deployed, preview: bool, program: Callable[[
 
 
 def before(deployed: Deployed, name: str) -> set[str]:
-    """Whatever the engine makes before `name`: what it and its parents depend on."""
     resource = deployed.resources[name]
     wanted = set(resource.depends_on) | ({resource.parent} if resource.parent else set())
     return wanted.union(*(before(deployed, each) for each in wanted))
 
 
 def texts(entry: Any) -> Iterator[str]:
-    """Every key and text in the inputs of a resource."""
     match entry:
         case dict():
             for key, inner in entry.items():
@@ -148,19 +131,10 @@ def texts(entry: Any) -> Iterator[str]:
 
 
 def ca_file(folder: Path) -> Path:
-    """A CA's certificate, made for this test."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    signed = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
-    path = folder / "ca.crt"
-    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    return path
+    return make_ca(folder)[2]
 
 
 def _forget() -> None:
-    """What a run leaves behind would make the next one hang."""
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
     set_root_resource(None)  # type: ignore[arg-type]

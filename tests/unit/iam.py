@@ -3,8 +3,6 @@
 It knows what the policies of this program use, and raises for anything else rather than to guess.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +36,6 @@ class Request:
 
 
 def is_allowed(request: Request, *, identity: Sequence[Any] = (), resource: Sequence[Any] = ()) -> bool:
-    """By the statements of the principal's own policies, and of the policy of what is asked for."""
     own = [one for one in identity if _asks(one, request)]
     theirs = [one for one in resource if _asks(one, request) and _is_for(one["Principal"], request)]
     if any(one["Effect"] == "Deny" for one in (*own, *theirs)):
@@ -52,7 +49,6 @@ def is_allowed(request: Request, *, identity: Sequence[Any] = (), resource: Sequ
 
 
 def statements(text: str) -> list[Any]:
-    """Of a policy document."""
     document = json.loads(text)
     assert document["Version"] == "2012-10-17"
     return list(document["Statement"])
@@ -67,7 +63,6 @@ def roles(deployed: Deployed) -> dict[str, list[Any]]:
 
 
 def listed(entry: Any) -> list[Any]:
-    """What may be one or several, as several."""
     return entry if isinstance(entry, list) else [entry]
 
 
@@ -130,6 +125,5 @@ def _like(pattern: str, text: str) -> bool:
 
 
 def _arn_like(pattern: str, arn: str) -> bool:
-    """Part by part: a `*` does not reach over a colon, but in the last part."""
     parts, given = pattern.split(":", 5), arn.split(":", 5)
     return len(parts) == len(given) and all(_like(one, other) for one, other in zip(parts, given, strict=True))

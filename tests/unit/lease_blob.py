@@ -1,7 +1,5 @@
 """A lease that lies in this process: a stand-in for the blob of the Azure store. It proves nothing about Azure."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from secretops.stores.key_vault.lease import LeaseBlob, Seen

@@ -1,7 +1,5 @@
 """The store of the simulated year, in memory, with versions as a test wants them and a follower."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 

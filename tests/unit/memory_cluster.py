@@ -2,8 +2,6 @@
 tests/stacks/test_staging.py.
 """
 
-from __future__ import annotations
-
 import base64
 import copy
 import itertools
@@ -19,26 +17,22 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
-from secretops.manifest import Delivered, KubernetesStore
+from secretops.manifest import KubernetesStore
 from secretops.stores.kubernetes import KubernetesVersionStore, api, lease, secrets
 from secretops.stores.kubernetes.api import Api
 from secretops.stores.kubernetes.kubeconfig import Connection
 from secretops.stores.kubernetes.lease import Timing
+from tests.contract.namespace import InNamespace
+from tests.real.accidents import killed_in_memory
 
 SERVER = "https://memory.example"
-FIELDS = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
-
-
-class KilledError(BaseException):
-    """The process has ended here."""
 
 
 @dataclass
 class Client:
     """lightkube's, as far as `Api` uses it."""
 
-    objects: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """Kind and name -> the object."""
+    objects: dict[tuple[str, str], Any] = field(default_factory=dict)  # Kind and name -> the object.
     answer: Callable[[str, str], int | Exception | None] = lambda _verb, _name: None
     """Called before each request: an HTTP status to answer instead, or an error to raise. A write of status 0 is
     done, and its answer is lost."""
@@ -91,35 +85,25 @@ class Client:
 
 
 @dataclass
-class InMemory:
+class InMemory(InNamespace):
     """A place of the Kubernetes store."""
 
     client: Client = field(default_factory=Client)
-    renew: float = 1000.0
-    """Seconds between two renewals of a lease: none in most tests."""
-
-    VERSIONS, DELIVERED, LEASE = "versions", "delivered", "rotator"
+    renew: float = 1000.0  # Seconds between two renewals of a lease: none in most tests.
 
     @property
     def address(self) -> str:
-        """Of this process: see `at`."""
         return str(id(self))
-
-    @property
-    def location(self) -> KubernetesStore:
-        places = {"it": Delivered(name=self.DELIVERED, keys=FIELDS)}
-        return KubernetesStore(namespace="plant", versions=self.VERSIONS, lease=self.LEASE, delivered=places)
 
     def api(self) -> Api:
         connection = Connection(self.client, SERVER, "user admin of context test")  # type: ignore[arg-type]
-        return Api("plant", open_connection=lambda _context: connection)
+        return Api(self.name, open_connection=lambda _context: connection)
 
     def open(self, location: KubernetesStore | None = None, *, timing: Timing | None = None) -> KubernetesVersionStore:
         timing = timing or Timing(duration=6, renew=self.renew, look=0.1)
         return KubernetesVersionStore(location or self.location, self.api(), timing=timing)
 
     def data(self, name: str) -> dict[str, bytes]:
-        """What a Secret holds; nothing where there is none."""
         found = self.client.objects.get(("Secret", name))
         return {key: base64.b64decode(text) for key, text in ((found and found.data) or {}).items()}
 
@@ -129,17 +113,13 @@ class InMemory:
         data = {key: text for key, text in {**self.data(name), **changes}.items() if text is not None}
         encoded = {key: base64.b64encode(text).decode() for key, text in data.items()}
         if found is None:
-            self.client.create(Secret(metadata=ObjectMeta(name=name, namespace="plant"), data=encoded))
+            self.client.create(Secret(metadata=ObjectMeta(name=name, namespace=self.name), data=encoded))
         else:
             found.data = encoded
 
     def annotations(self, name: str) -> dict[str, str]:
         found = self.client.objects[("Secret", name)]
         return dict(found.metadata.annotations or {})
-
-    def delivered(self) -> dict[str, str | None]:
-        data = self.data(self.DELIVERED)
-        return {name: data[key].decode() if key in data else None for name, key in FIELDS.items()}
 
     def keeps(self, text: str) -> list[str]:
         """The Secrets that hold `text`, as a value, in a document or in an annotation."""
@@ -152,44 +132,18 @@ class InMemory:
             if any(form.encode() in whole for form in forms)
         ]
 
-    def edit(self, old: str, new: str) -> None:
-        holding = {key: value for key, value in self.data(self.DELIVERED).items() if old.encode() in value}
-        assert holding, "it is not delivered"
-        self.set(self.DELIVERED, {key: value.replace(old.encode(), new.encode()) for key, value in holding.items()})
-
-    def clear(self) -> None:
-        self.set(self.DELIVERED, dict.fromkeys(self.data(self.DELIVERED)))
-
-    def records(self) -> list[dict[str, str]]:
-        return []
-
     def lease(self) -> Lease:
         found: Lease = self.client.objects[("Lease", self.LEASE)]
         return found
 
     def take_over(self) -> None:
-        """What a follower does: a holder that renews would keep a real one out."""
         spec = self.lease().spec
         assert spec
         spec.holderIdentity, spec.leaseTransitions = "the follower", 2
         self.client.replace(self.lease())
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
-        counted = itertools.count()
-
-        def dies(_verb: str, _name: str) -> None:
-            if next(counted) == moment:
-                raise KilledError
-
-        self.client.before = self.client.after = dies
-        try:
-            work()
-        except KilledError:
-            return True
-        finally:
-            self.client.before = self.client.after = lambda _verb, _name: None
-        return False
+        return killed_in_memory(work, moment, self.client)
 
 
 _fresh: dict[str, InMemory] = {}
@@ -208,7 +162,6 @@ def at(address: str) -> InMemory:
 
 
 def refused(code: int, status: dict[str, Any] | None = None) -> Exception:
-    """What lightkube raises."""
     request = httpx2.Request("GET", SERVER)
     response = httpx2.Response(code, json=status or {}, request=request)
     return httpx2.HTTPStatusError(str(code), request=request, response=response)

@@ -4,8 +4,6 @@ It compares versions, refuses names that are taken and secrets that are used, as
 test to say: `verdict` of an update, `outcome` of a job. A real Swarm is in tests/contract/test_swarm_store.py.
 """
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json
@@ -19,21 +17,15 @@ from typing import Any
 import pytest
 import requests
 
-from secretops.engine.state import Stage, Version
 from secretops.stores.swarm.api import Api
 from secretops.stores.swarm.daemon import Connection
-from secretops.values import Value, new_password
 from tests.contract.swarm_place import FILES, InSwarm
+from tests.real.accidents import killed_in_memory
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 V = tuple(f"v{number}" for number in range(10))
 NODE = "node-1"
 NEVER_RAN = "starting container failed: unable to remount dir as readonly: device or resource busy"
-
-
-class KilledError(BaseException):
-    """The process has ended here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +51,12 @@ def _done(_spec: dict[str, Any]) -> Outcome:
 class Engine(requests.Session):
     """The daemon, as the HTTP session that leads to it."""
 
-    verdict: Callable[[dict[str, Any]], str] = _completed
-    """The state of an update to a spec."""
+    verdict: Callable[[dict[str, Any]], str] = _completed  # The state of an update to a spec.
     outcome: Callable[[dict[str, Any]], Outcome] = _done
     before: Callable[[str, str], None] = lambda _method, _path: None
     """Called before each request that writes, and `after` once it is done."""
     after: Callable[[str, str], None] = lambda _method, _path: None
-    texts: dict[str, str] = field(default_factory=dict)
-    """Name of a secret -> its text, also once it is gone."""
+    texts: dict[str, str] = field(default_factory=dict)  # Name of a secret -> its text, also once it is gone.
     objects: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {"secrets": {}, "configs": {}, "services": {}}
     )
@@ -189,7 +179,6 @@ class Engine(requests.Session):
         return 204, {}
 
     def _start(self, service: dict[str, Any]) -> None:
-        """Tasks of the present spec in place of those before."""
         tasks, mode = self.tasks[service["ID"]], service["Spec"].get("Mode") or {}
         if "ReplicatedJob" in mode:
             ended = self.outcome(service["Spec"])
@@ -228,25 +217,10 @@ class InMemory(InSwarm):
         return {name: texts.get(file) for name, file in FILES.items()}
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Before and after each request that writes: an even moment is before, an odd one after it."""
-        counted = itertools.count()
-
-        def dies(_method: str, _path: str) -> None:
-            if next(counted) == moment:
-                raise KilledError
-
-        self.engine.before = self.engine.after = dies
-        try:
-            work()
-        except KilledError:
-            return True
-        finally:
-            self.engine.before = self.engine.after = lambda _method, _path: None
-        return False
+        return killed_in_memory(work, moment, self.engine)
 
 
 def in_memory(folder: Path, name: str = "t1") -> InMemory:
-    """One whose service runs."""
     place = InMemory(json.dumps(["memory://", name, str(folder / "access.jsonl")]))
     place.make_service()
     return place
@@ -268,24 +242,7 @@ def at(address: str) -> InMemory:
     return _fresh[address]
 
 
-def make() -> Value:
-    return Value({field: f"{field}-{new_password()}" for field in FILES})
-
-
-def version(name: str) -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW - HOUR)
-
-
-def publish(place: InSwarm, name: str, value: Value | None = None) -> Value:
-    """Make `name` the current version of `it`."""
-    value, store = value or make(), place.open()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
-
-
 def lead_to(place: InMemory, monkeypatch: Any) -> None:
-    """Every `Api` that is told nothing else asks this engine."""
     begin = Api.__init__
 
     def opened(self: Api, connect: Callable[[], Connection] | None = None, **more: bool) -> None:

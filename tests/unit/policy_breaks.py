@@ -1,7 +1,5 @@
 """What breaks each rule: one property of a plan that keeps it, a row each. A second row is for a recorded mutant."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -38,7 +36,6 @@ def more(rule: str, plan: str, kind: str, properties: Mapping[str, Any], *, also
 
 
 def but(line: str) -> Callable[[str], str]:
-    """Take a line out of a text."""
     return lambda text: text.replace(line, "")
 
 
@@ -53,7 +50,6 @@ def secret(name: str, **entries: Any) -> Callable[[Any], Any]:
 
 
 def key_file() -> str:
-    """What a private key looks like, and is none."""
     return f"{PRIVATE_KEY}\n{base64.b64encode(bytes(48)).decode()}\n-----END {'PRIVATE'} KEY-----\n"
 
 
@@ -75,7 +71,7 @@ AWS = (
     row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceArn", "*"),
     row("aws-functions-failures-told", "prod", "alarm-rotate-mqtt-letters", "alarmActions", []),
     row(
-        *("aws-functions-hold-no-value", "prod", "redeploy-service-function", "environment>variables>MQTT_PASSWORD"),
+        *("aws-functions-hold-no-value", "prod", "rotate-mqtt-function", "environment>variables>MQTT_PASSWORD"),
         *("a text",),
         unknown=False,
         also=NO_VALUE,

@@ -3,8 +3,6 @@
 Each plan is made once a session. policy_breaks.py has the table of breaks, which shows that each rule can fail.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile
@@ -95,27 +93,22 @@ OWN: Mapping[str, tuple[str, ...]] = {
 }
 """Stack name -> the sections of its file. Copies: whoever edits a shipped file breaks no test of a rule."""
 
-SECRET = {rpc._special_sig_key: rpc._special_secret_sig}
-"""The mark of what the engine encrypts."""
+SECRET = {rpc._special_sig_key: rpc._special_secret_sig}  # The mark of what the engine encrypts.
 
-Change = Callable[[Plan], Plan]
-"""What makes of a plan another."""
+Change = Callable[[Plan], Plan]  # What makes of a plan another.
 
 
 def text_of(stack: str) -> str:
-    """The text of a stack file of OWN."""
     return "\n".join(["config:", *(f"  {section}" for section in OWN[stack])])
 
 
 @cache
 def own(stack: str, *, preview: bool = False) -> Plan:
-    """The plan of a stack of OWN. A `preview` is one before anything is made."""
     return planned(text_of(stack), stack, preview=preview)
 
 
 @cache
 def plan_of_options(name: str) -> Plan:
-    """The plan of options that the stacks of OWN do not have, one of OPTIONS."""
     from tests.unit import aws_stack, azure_stack, swarm_stack, vault_stack
 
     network = f', subnet: "{azure_stack.SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}'
@@ -134,7 +127,6 @@ OPTIONS = ("aws+", "azure+", "azure-closed", "vault+", "vault-unrecorded", "swar
 
 
 def plan(name: str) -> Plan:
-    """The plan of that name, of OWN or of OPTIONS."""
     return plan_of_options(name) if name in OPTIONS else own(name)
 
 
@@ -145,7 +137,6 @@ def shipped(stack: str, *, preview: bool = False) -> Plan:
 
 
 def planned(text: str, stack: str, *, preview: bool = False) -> Plan:
-    """The plan of any stack file."""
     with stood_in(text) as shown:
         return plan_of(deploy(StackFile.read(shown), stack, preview=preview), stack)
 
@@ -163,7 +154,6 @@ def stood_in(text: str) -> Iterator[str]:
 
 
 def _login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
-    """What an operator has made in the Swarm."""
     return Attached(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
 
 
@@ -184,7 +174,6 @@ def plan_of(deployed: Deployed, stack: str, environment: Environment | None = No
 
 
 def _chain(deployed: Deployed, name: str) -> str:
-    """The types of a resource and of what it lies in, as a URN has them."""
     one = deployed.resources[name]
     return f"{_chain(deployed, one.parent)}${one.type}" if one.parent else one.type
 
@@ -194,7 +183,6 @@ def _urn(stack: str, kind: str, name: str) -> str:
 
 
 def wire(entry: Any) -> Any:
-    """As the engine writes a property."""
     match entry:
         case dict():
             return {key: wire(inner) for key, inner in entry.items()}
@@ -204,7 +192,6 @@ def wire(entry: Any) -> Any:
 
 
 def events(plan: Plan) -> Iterator[str]:
-    """A preview of the plan, as the CLI streams it."""
     for one in plan.resources:
         new = {"urn": one.urn, "parent": one.parent or plan.urn, "inputs": wire(one.properties), "protect": one.protect}
         new["provider"] = f"urn:pulumi:s::p::pulumi:providers:x::{one.provider or 'default'}::{rpc.UNKNOWN}"
@@ -229,8 +216,6 @@ def changed(at: str, *path: str | int, to: Any) -> Change:
 
 
 def without(at: str) -> Change:
-    """Every resource of that name or type is gone."""
-
     def change(plan: Plan) -> Plan:
         _found(plan, at)
         return replace(plan, resources=tuple(one for one in plan.resources if at not in (one.name, one.type)))
@@ -239,8 +224,6 @@ def without(at: str) -> Change:
 
 
 def unprotected(at: str) -> Change:
-    """The engine may remove it."""
-
     def change(plan: Plan) -> Plan:
         found = _found(plan, at)
         assert found.protect, f"{at}: not protected before either"
@@ -250,8 +233,6 @@ def unprotected(at: str) -> Change:
 
 
 def added(kind: str, properties: Mapping[str, Any], *, name: str = "added", protect: bool = False) -> Change:
-    """One resource more."""
-
     def change(plan: Plan) -> Plan:
         urn = _urn(plan.stack, kind, name)
         one = Resource(type=kind, name=name, urn=urn, properties=properties, protect=protect)
@@ -261,7 +242,6 @@ def added(kind: str, properties: Mapping[str, Any], *, name: str = "added", prot
 
 
 def broken(plan: Plan, at: str, path: tuple[str | int, ...], value: Any) -> Plan:
-    """The plan with one property changed."""
     return changed(at, *path, to=value)(plan)
 
 
@@ -270,17 +250,14 @@ class Break:
     """One thing broken in a plan that keeps every rule."""
 
     rule: str
-    plan: str
-    """Its name, of OWN or of OPTIONS."""
+    plan: str  # Its name, of OWN or of OPTIONS.
     change: Change
     unknown: Change | None = None
     """The same place, not known yet; None where the rule looks at nothing that can be unknown."""
-    also: frozenset[str] = frozenset()
-    """Other rules that this breaks as well."""
+    also: frozenset[str] = frozenset()  # Other rules that this breaks as well.
 
 
 def named(rule: str) -> Rule:
-    """The rule of that name."""
     (found,) = (one for one in rules() if one.name == rule)
     return found
 
@@ -306,7 +283,6 @@ def holds(break_: Break) -> None:
 
 @cache
 def kept(name: str) -> dict[str, str]:
-    """The verdicts on the plan of that name."""
     return verdicts(plan(name))
 
 

@@ -1,7 +1,5 @@
 """A report of a stack that has everything: late and waiting secrets, failed steps, a reader with a hostile name."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 

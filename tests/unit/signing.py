@@ -1,7 +1,5 @@
 """Certificates as some CA would make them, right or wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """The Swarm platform's program under mocks. No daemon is asked: what a service has now is given."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +26,6 @@ V3 = Attached(
 
 
 def file_on_swarm(store: str = "", server: str = "", broker: str = "", **more: str) -> StackFile:
-    """A stack file of the Swarm platform, each section with more entries."""
     sections = {
         "store": f"{{kind: swarm{store}}}",
         "server": f'{{kind: swarm, image: "{IMAGE}"{server}}}',
@@ -48,7 +45,6 @@ def on_swarm(
     attached: Sequence[Attached] = (),
     **more: str,
 ) -> Deployed:
-    """A stack of it, whose service has `attached` now."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "attached", lambda _name: tuple(attached))
         patch.setattr(deployer, "ask_manager", lambda: None)
@@ -56,12 +52,10 @@ def on_swarm(
 
 
 def spec(deployed: Deployed, name: str) -> Any:
-    """What a service's containers are made of."""
     return deployed.resources[name].inputs["taskSpec"]["containerSpec"]
 
 
 def refusals(store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", **more: str) -> list[str]:
-    """What is wrong with such a stack file, each in one line."""
     with pytest.raises(ConfigurationError) as refused:
         file_on_swarm(store, server, broker, **more).parse(stack)
     return [" ".join(str(problem).split()) for problem in refused.value.problems]

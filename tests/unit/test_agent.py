@@ -1,7 +1,5 @@
 """The section agent: whose keys they are, what each platform's server is told, and who may reach what."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +23,6 @@ OWNED = f"{{kind: owned, id: {UUID}, url: '{URL}'}}"
 
 
 def file(agent: str = "", **sections: str) -> StackFile:
-    """A stack file with a section agent, or without."""
     lines = {"store": "{kind: dotenv}", "server": "{kind: local}", "broker": "{kind: embedded}", **sections}
     lines |= {"agent": agent} if agent else {}
     return StackFile.read("\n".join(["config:", *(f"  {name}: {text}" for name, text in lines.items())]))
@@ -71,9 +68,9 @@ def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator
 @pytest.mark.parametrize(
     ("agent", "told"),
     [
-        ("{kind: mine}", ['agent.kind: "mine" one of external, owned -> name one of them']),
+        ("{kind: mine}", ["agent.kind: text (not shown) one of external, owned -> name one of them"]),
         ("{kind: owned}", ["agent.id: missing", "agent.url: missing"]),
-        (f"{{kind: owned, id: Plant, url: '{URL}'}}", ['agent.id: "Plant" the UUID of a DigitalOcean agent']),
+        (f"{{kind: owned, id: Plant, url: '{URL}'}}", ["agent.id: text (not shown) the UUID of a DigitalOcean agent"]),
         (f"{{kind: owned, id: {UUID}, url: '{URL}/api/v1'}}", ["and no path -> write it like https://"]),
         ("{kind: external, url: 'http://plant.example'}", ["the agent's endpoint: https"]),
         (f"{{kind: external, id: {UUID}}}", ["agent.id: unknown key an agent of kind external has kind, url"]),
@@ -129,3 +126,19 @@ def test_every_platforms_server_gets_the_agents_address_and_not_its_owners_token
     told = Manifest.model_validate(deployed.exports["secretops"])
     assert isinstance(told.secret("agent-key").agent, OwnedAgent) and told.secret("agent-admin")
     assert "agent-admin" not in json.dumps(deployed.exports["references"])
+
+
+@pytest.mark.parametrize(
+    ("on", "allowed"),
+    [
+        (on_kubernetes, False),
+        (on_kubernetes, True),
+        (lambda server: on_swarm("", server), True),
+        (lambda server: on_aws("", server), True),
+        (lambda server: on_azure("", server), True),
+    ],
+)
+def test_a_stack_file_lets_mcp_clients_choose_the_connection(on: Callable[[str], Deployed], allowed: bool) -> None:
+    deployed = on(", connection_tools: true" if allowed else "")
+    everything = " ".join(text for one in deployed.resources.values() for text in texts(one.inputs))
+    assert ("--allow-connection-tools" in everything) is allowed

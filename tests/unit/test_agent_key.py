@@ -1,7 +1,5 @@
 """The order in which an agent's keys are made, proven and deleted. Store and agent are in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,7 +14,7 @@ from secretops.targets.agents import LostError, NamedKey
 from secretops.values import Value
 from tests.unit.memory import NOW, Memory, version
 
-AGENT, PREFIX, GRACE = "agent", "ours", timedelta(hours=1)
+AGENT, PREFIX, GRACE = "00000000-0000-4000-8000-000000000001", "ours", timedelta(hours=1)
 OTHERS = NamedKey(AGENT, "others", f"{PREFIX}-0123456789abcdef")
 SECRET = Secret(
     name="agent-key",

@@ -3,8 +3,6 @@
 The lines have the form of a real API server's; tests/stacks/test_staging.py reads its own.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -193,13 +191,12 @@ def test_a_readers_name_moves_no_cursor(tmp_path: Path, stack: Stack) -> None:
     done = run(stack, "audit", str(log))
     assert done.returncode == 3
     assert b"\x1b" not in done.stdout
-    assert b"mallory\\x1b[2J[red]\\n" in done.stdout
+    assert b"mallory\\u001b[2J[red]\\n" in done.stdout
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A dotenv stack whose broker nobody started."""
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 

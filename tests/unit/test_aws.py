@@ -1,9 +1,4 @@
-"""The AWS platform under mocks: what the program asks the engine for. No account is asked anything here.
-
-Who may what by its policies is in test_aws_policies.py; that each rule is kept, in test_policies_rules.py.
-"""
-
-from __future__ import annotations
+"""The AWS platform under mocks: what the program asks the engine for. No account is asked anything here."""
 
 import json
 import re
@@ -19,7 +14,7 @@ from components.aws import arrival, deploy_again
 from components.aws.names import Names
 from components.elsewhere import FETCHED
 from components.sections import Rotation
-from secretops.launcher.secrets_manager import EVERY_SECONDS
+from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.variables import SECRET_VARIABLES
 from secretops.manifest import AwsStore, Manifest
 from tests.unit import aws_stack
@@ -42,13 +37,11 @@ def prod() -> Deployed:
 
 @pytest.fixture
 def everything() -> Deployed:
-    """With every option that adds something."""
     return with_every_option()
 
 
 @pytest.fixture
 def trial() -> Deployed:
-    """A stack that lives for a day."""
     return on_aws(stack="dev-trial")
 
 
@@ -108,9 +101,7 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     assert {reader for who in store.readers.values() for reader in who} <= {*roles, OPERATOR}
 
 
-def test_in_production_what_holds_values_or_records_is_protected_and_elsewhere_nothing(
-    prod: Deployed, trial: Deployed
-) -> None:
+def test_values_and_records_are_protected_in_production_alone(prod: Deployed, trial: Deployed) -> None:
     kept = {each.name for each in prod.resources.values() if each.type in (SECRET, KEY, BUCKET)}
 
     assert {each.name for each in prod.resources.values() if each.protected} == {*kept, "trail-log", "trail-trail"}
@@ -204,9 +195,7 @@ def test_secrets_manager_calls_a_function_for_its_one_secret(prod: Deployed, sec
 
 
 @pytest.mark.parametrize(("function", "retries"), [("rotate-mqtt", 0), ("rotate-broker-admin", 0), ("tick", 1)])
-def test_a_call_that_failed_is_made_again_as_often_as_its_caller_does_not_and_never_meets_the_next(
-    prod: Deployed, function: str, retries: int
-) -> None:
+def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, function: str, retries: int) -> None:
     queue, code = inputs(prod, f"{function}-queue"), inputs(prod, f"{function}-function")
 
     assert queue["functionName"] == code["name"]
@@ -214,9 +203,7 @@ def test_a_call_that_failed_is_made_again_as_often_as_its_caller_does_not_and_ne
     assert code["timeout"] < queue["maximumEventAgeInSeconds"] <= 1800, "a retry of the tick ends within its hour"
 
 
-def test_every_function_is_one_at_a_time_logs_json_for_a_while_and_keeps_what_failed(
-    prod: Deployed, everything: Deployed
-) -> None:
+def test_functions_run_one_at_a_time_log_json_and_keep_failures(prod: Deployed, everything: Deployed) -> None:
     for deployed in (prod, everything):
         logs = {one.inputs["name"]: one.inputs["retentionInDays"] for one in deployed.of_type(LOG)}
         for function in deployed.of_type(FUNCTION):
@@ -246,9 +233,7 @@ def test_a_rotating_function_is_the_package_with_the_stacks_manifest_and_ca(prod
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_package_that_is_missing_or_old_is_refused_before_any_resource(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
-) -> None:
+def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     zipped = tmp_path / "lambda.zip"
     if there:
         zipped.write_bytes(b"old")
@@ -344,7 +329,6 @@ class Service:
         self.begins()
 
     def begins(self) -> None:
-        """A new deployment, whoever asked for it."""
         self.primary["status"] = "ACTIVE"
         self.deployments.insert(0, {"status": "PRIMARY", "createdAt": self.now, "rolloutState": "IN_PROGRESS"})
 
@@ -363,7 +347,6 @@ def told(*times: datetime) -> dict[str, Any]:
 
 
 def again(service: Service, *times: datetime) -> set[str]:
-    """Which messages come again, by Lambda's partial response."""
     return {one["itemIdentifier"] for one in deploy_again.handle(told(*times), None, service)["batchItemFailures"]}
 
 
@@ -420,4 +403,4 @@ def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) ->
     gathered = queue["delaySeconds"] + taken["maximumBatchingWindowInSeconds"]
 
     assert arrival.REDEPLOYED == gathered + arrival.ROLLOUT < Rotation().grace_seconds
-    assert FETCHED >= 1.1 * 3 * EVERY_SECONDS, "a look, one that fails, and the next after twice the time"
+    assert FETCHED >= 1.1 * (EVERY_SECONDS + SLOWER * RETRY_SECONDS), "a poll that fails, and the next"

@@ -1,10 +1,4 @@
-"""The AWS store with a server that is not AWS': in a cluster, by External Secrets; on this machine, by the launcher.
-
-Under mocks. Who may what by the policies is in test_aws_policies.py; that External Secrets' objects are as its
-definitions have them, in test_kubernetes_operators.py.
-"""
-
-from __future__ import annotations
+"""The AWS store with a server that is not AWS': in a cluster, by External Secrets; on this machine, by the launcher."""
 
 import json
 import re
@@ -60,14 +54,12 @@ def synced(deployed: Deployed) -> dict[str, Any]:
 
 
 def mounted(deployed: Deployed) -> list[Any]:
-    """The Secrets that the server's pods find their files in."""
     spec = inputs(deployed, "deployment")["spec"]["template"]["spec"]
     (volume,) = [one for one in spec["volumes"] if one["name"] == "secrets"]
     return [source["secret"] for source in volume["projected"]["sources"]]
 
 
 def entry(deployed: Deployed) -> Any:
-    """What an MCP client is given."""
     return json.loads(inputs(deployed, "server-files")["files"]["config/mcp.json"])["mcpServers"]["coreflux"]
 
 
@@ -75,9 +67,7 @@ def entry(deployed: Deployed) -> Any:
 
 
 @pytest.mark.parametrize("pair", ["pods", "here"])
-def test_secrets_rotate_by_functions_of_the_account_and_the_server_comes_after_them(
-    pair: str, request: pytest.FixtureRequest
-) -> None:
+def test_functions_rotate_secrets_and_the_server_comes_after(pair: str, request: pytest.FixtureRequest) -> None:
     deployed = request.getfixturevalue(pair)
 
     assert deployed.resources["server"].depends_on >= ROTATION | {"policy-mqtt", "trail-trail"}

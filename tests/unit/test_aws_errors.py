@@ -1,7 +1,5 @@
 """What AWS and its SDK refuse, in our words: each error as AWS writes it, and nothing of its text but names."""
 
-from __future__ import annotations
-
 import secrets
 from typing import Any
 

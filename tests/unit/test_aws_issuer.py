@@ -1,7 +1,5 @@
 """A stack whose client certificate a CA of AWS Private CA signs: what its file says, and what is made of it."""
 
-from __future__ import annotations
-
 from components.catalogue import CLIENT_CERT
 from secretops.manifest import AwsPrivateCaIssuer
 from tests.unit.aws_stack import CA, SERVER, STORE

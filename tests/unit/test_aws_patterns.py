@@ -5,8 +5,6 @@ of KMS, "Logging"); that AWS writes them so is not proven here. Filter patterns 
 (filter_pattern), event patterns by moto's.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -24,8 +22,7 @@ Event = dict[str, Any]
 
 FILTER = "aws:cloudwatch/logMetricFilter:LogMetricFilter"
 ACCOUNT = "123456789012"
-KEY = "key-id"
-"""The stack's own, as the mocks make it."""
+KEY = "key-id"  # The stack's own, as the mocks make it.
 MQTT = "coreflux-mcp/prod/mqtt"
 ANOTHER_STACKS, ANOTHERS = "coreflux-mcp/prod2/mqtt", "billing/mqtt"
 
@@ -40,7 +37,6 @@ def user(name: str = "mallory") -> Event:
 
 
 def denied(asked: str | None, message: str, who: Event | None = None, **changes: Any) -> Event:
-    """CloudTrail may leave the request out of a denied one."""
     return event(who or user(), asked, errorCode="AccessDeniedException", errorMessage=message, **changes)
 
 
@@ -52,12 +48,10 @@ def refusal(secret: str) -> str:
 
 
 def written(name: str, asked: Any = MQTT, **changes: Any) -> Event:
-    """A request of Secrets Manager that changes something."""
     return event(user("deployer"), asked, eventName=name, readOnly=False, **changes)
 
 
 def of_key(name: str, key: str = KEY, **more: Any) -> Event:
-    """A request of KMS."""
     parameters = {"keyId": key, **more}
     return event(user(), parameters, eventName=name, eventSource="kms.amazonaws.com", readOnly=False)
 
@@ -67,7 +61,6 @@ def of_trail(name: str, **more: Any) -> Event:
 
 
 def of(service: str, name: str, /, **parameters: Any) -> Event:
-    """A request of another service, which changes something."""
     source = f"{service}.amazonaws.com"
     return event(session("deployer"), parameters, eventName=name, eventSource=source, readOnly=False)
 
@@ -103,7 +96,7 @@ COUNTED: dict[str, dict[str, Event]] = {
         "by the key": denied(arn(MQTT), "Access to KMS is not allowed"),
     },
     "deletion": {
-        "by ARN, at once": written("DeleteSecret", {"secretId": arn(MQTT), "forceDeleteWithoutRecovery": True}),
+        "by ARN, at once": written("DeleteSecret", {"secretId": arn(MQTT), "forceDeleteWithoutRecovery": True})
     },
     "policy-change": {
         "a policy": written("PutResourcePolicy", {"secretId": arn(MQTT), "resourcePolicy": "{}"}),
@@ -122,9 +115,7 @@ COUNTED: dict[str, dict[str, Event]] = {
         "who may take the operators'": iam("UpdateAssumeRolePolicy", roleName="secrets-operator"),
         "a key of an operator who is a user": iam("CreateAccessKey", userName="alice"),
     },
-    "function-change": {
-        "code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick"),
-    },
+    "function-change": {"code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick")},
     "role-use": {
         "by a function that is there": of("lambda", LAMBDA_SETTINGS, functionName="x", role=STACK_ROLE),
         "by a task, to start it": of("ecs", "RegisterTaskDefinition", executionRoleArn="coreflux-mcp-prod@task-start"),
@@ -197,7 +188,6 @@ def test_patterns_are_no_longer_than_aws_takes() -> None:
 
 
 def _counted(event: Event) -> set[str]:
-    """For which alarms."""
     return {
         one.inputs["metricTransformation"]["name"].removeprefix("coreflux-mcp-prod-")
         for one in watched().of_type(FILTER)
@@ -206,7 +196,6 @@ def _counted(event: Event) -> set[str]:
 
 
 def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
-    """An event as the bus has it."""
     return {
         "version": "0",
         "id": "a1b2c3d4-0000-1111-2222-333344445555",
@@ -221,7 +210,6 @@ def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
 
 
 def _service_event(name: str, secret: str) -> Event:
-    """Of a rotation, which Secrets Manager reports by CloudTrail."""
     return _bus(
         "AWS Service Event via CloudTrail",
         {
@@ -251,8 +239,7 @@ def _label(secret: str, label: str) -> Event:
     )
 
 
-OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")
-"""The stack's as the mocks make it."""
+OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  # The stack's as the mocks make it.
 
 
 @pytest.mark.parametrize(

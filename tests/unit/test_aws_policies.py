@@ -1,7 +1,5 @@
 """Who may what in an AWS stack, decided by a small evaluator over the policies that the program really makes."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from pathlib import Path
@@ -28,7 +26,8 @@ from tests.unit.iam import Request, is_allowed, listed, roles, statements
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 """The SDK warns of what nobody here uses."""
 
-PREVIEW_ROLE = Path(__file__).resolve().parents[2] / "docs/operations/preview-role.json"
+OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
+PREVIEW_ROLES = [OPERATIONS / "preview-role.json", OPERATIONS / "drift-role.json"]
 ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@{}".format
 STARTS, TICK = ROLE("task-start"), ROLE("tick")
 MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
@@ -59,13 +58,11 @@ def arn(secret: str, region: str = "eu-central-1") -> str:
 
 
 def rotated_by(secret: str) -> dict[str, str]:
-    """What Secrets Manager says of a secret whose rotation is on."""
     function = f"arn:aws:lambda:eu-central-1:123456789012:function:coreflux-mcp-prod-rotate-{secret}"
     return {"secretsmanager:resource/AllowRotationLambdaArn": function}
 
 
 def own(deployed: Deployed, principal: str) -> list[Any]:
-    """A principal's own statements."""
     name = principal.partition("/")[2]
     return roles(deployed).get(name, ANYTHING)
 
@@ -169,9 +166,7 @@ def here() -> Deployed:
 
 
 @pytest.mark.parametrize("principal", [SYNC, OPERATOR, ADMINISTRATOR, STARTS, STRANGER])
-def test_for_pods_external_secrets_reads_what_is_the_servers_and_nobody_else_does(
-    pods: Deployed, principal: str
-) -> None:
+def test_external_secrets_alone_reads_the_servers_secrets_for_pods(pods: Deployed, principal: str) -> None:
     every = {*SECRETS, "client-cert"}
     reads = {SYNC: {"mqtt", "agent-key", "http-token"}, OPERATOR: every}.get(principal, set())
 
@@ -299,9 +294,7 @@ SERVICES = [
 
 
 @pytest.mark.parametrize("row", SERVICES, ids=lambda row: " ".join(map(str, row[:3])))
-def test_a_service_may_what_the_stack_needs_of_it_and_nothing_else(
-    prod: Deployed, row: tuple[str, str, str, str, dict[str, str], bool]
-) -> None:
+def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str, str, dict[str, str], bool]) -> None:
     policy, principal, action, resource, context, allowed = row
     if action.startswith("s3:"):
         bucket = f"arn:aws:s3:::{prod.resources['trail-bucket'].inputs['bucket']}"
@@ -326,7 +319,9 @@ def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
     anywhere = {action for one in granted if "*" in listed(one["Resource"]) for action in listed(one["Action"])}
     assert {action for one in granted for action in listed(one["Action"])} == REASONS.keys()
     assert anywhere == EVERYWHERE.keys()
-    previews = {action for one in statements(PREVIEW_ROLE.read_text()) for action in listed(one["Action"])}
+    previews = {
+        action for path in PREVIEW_ROLES for one in statements(path.read_text()) for action in listed(one["Action"])
+    }
 
     # Without an import of cfnlint itself, which takes seconds.
     if not (cfnlint := importlib.util.find_spec("cfnlint")) or not cfnlint.origin:

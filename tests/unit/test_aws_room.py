@@ -1,7 +1,5 @@
 """How many secrets a stack of AWS may have: what the program really makes, against AWS' quotas of a policy's length."""
 
-from __future__ import annotations
-
 import json
 from bisect import bisect
 from collections import defaultdict
@@ -21,12 +19,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 ROLE_LIMIT = 10_240
 """Characters of all of a role's inline policies, white space left out (AWS, IAM and AWS STS quotas)."""
 
-KEY_LIMIT = 32_768
-"""Bytes of a key's policy (AWS KMS, Resource quotas)."""
+KEY_LIMIT = 32_768  # Bytes of a key's policy (AWS KMS, Resource quotas).
 
 
 def lengths(texts: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Of each holder's policies together, without white space: no name in them has any."""
     found: defaultdict[str, int] = defaultdict(int)
     for holder, text in texts:
         found[holder] += len(json.dumps(json.loads(text), separators=(",", ":")))
@@ -47,7 +43,6 @@ def so_many(count: int) -> str:
 
 
 def refused(count: int) -> Problem | None:
-    """Why the stack file is refused; none is deployed."""
     with mock.patch("tests.unit.aws_stack.deploy", lambda file, stack, **_: file.parse(stack)):
         try:
             on_aws(secrets=so_many(count), into=Deployed())

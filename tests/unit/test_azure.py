@@ -1,9 +1,4 @@
-"""The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here.
-
-The other test_azure_*.py each have a part of it; who may what is for test_azure_grants.py.
-"""
-
-from __future__ import annotations
+"""The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here."""
 
 import json
 import re
@@ -45,7 +40,6 @@ KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pod
 
 @pytest.fixture(params=KINDS)
 def deployed(request: pytest.FixtureRequest) -> Deployed:
-    """Each kind of stack."""
     return KINDS[request.param]()
 
 
@@ -116,9 +110,7 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
 
 
 @pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])
-def test_the_server_is_reached_from_its_environment_alone_unless_the_stack_says_otherwise(
-    deployed: Callable[[], Deployed], external: bool
-) -> None:
+def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deployed], external: bool) -> None:
     made = deployed()
     ingress = inputs(made, "app")["configuration"]["ingress"]
     assert (ingress["external"], ingress["allowInsecure"], ingress["targetPort"]) == (external, False, 8080)
@@ -197,7 +189,6 @@ OF_SERVER = ("mqtt", "agent-key", "http-token")
 
 
 def reads(deployed: Deployed, principal: str) -> set[str]:
-    """Secrets that are read by somebody who does not write them."""
     return {
         one["scope"].rpartition("/secrets/")[2]
         for one in assignments(deployed)

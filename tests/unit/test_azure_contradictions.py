@@ -1,7 +1,5 @@
 """What is wrong between sections of a stack file of Azure, and is reported before anything is made."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -9,20 +7,10 @@ import pytest
 
 from secretops.entrypoints import lay_files
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
-from tests.unit.azure_stack import (
-    ENDPOINT,
-    ENDPOINTS,
-    ISSUER,
-    READER,
-    REGISTRY,
-    SUBNET,
-    file_on_azure,
-    refusals,
-)
+from tests.unit.azure_stack import ENDPOINT, ENDPOINTS, ISSUER, READER, REGISTRY, SUBNET, file_on_azure, refusals
 from tests.unit.harness import ca_file
 
-OTHER = TENANT
-"""Of a subscription that is not the stack's."""
+OTHER = TENANT  # Of a subscription that is not the stack's.
 
 PRIVATE = f', subnet: "{SUBNET}", network: {{private_endpoint: %s}}'
 ADDRESS = f', subnet: "{SUBNET}", network: {{addresses: ["%s"]}}'
@@ -48,22 +36,6 @@ HERE = f"kind: local, reader: '{READER}'"
 )
 def test_what_cannot_work_is_refused_at_its_entry(entries: dict[str, str], entry: str) -> None:
     assert any(refusal.startswith(entry) for refusal in refusals(**entries)), refusals(**entries)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("10.0.0.4", "172.31.255.255", "999.1.1.1", "203.0.113.7/24", "203.0.113.7/31", "128.0.0.0/7", "2001:db8::1"),
-    ],
-)
-def test_an_address_that_azures_firewalls_do_not_take_is_refused(address: str) -> None:
-    (refusal,) = refusals(ADDRESS % address)
-    assert refusal.startswith(f'store.network.addresses.0: "{address}"')
-
-
-@pytest.mark.parametrize("address", ["203.0.113.7", "203.0.113.4/30", "198.51.100.0/24", "11.0.0.0/8", "172.32.0.0/16"])
-def test_an_address_of_the_internet_or_a_network_of_them_is_taken(address: str) -> None:
-    file_on_azure(ADDRESS % address).parse("prod")
 
 
 @pytest.mark.parametrize(

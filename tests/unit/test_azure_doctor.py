@@ -1,7 +1,5 @@
 """What doctor says of a stack in Azure, by what its vault is made to say here. Real requests are in tests/contract."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -27,12 +25,12 @@ from tests.unit.lease_blob import BlobInMemory
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(hours=3)
 STORE = AzureStore(
-    tenant="t",
-    vault="https://kv.vault.azure.net",
+    tenant="00000000-0000-0000-0000-00000000aaaa",
+    vault="https://vault.vault.azure.net",
     secrets={"mqtt": "mqtt"},
     pending={"mqtt": "mqtt-pending"},
     lease="https://account.blob.core.windows.net/c/rotator",
-    workspace="w",
+    workspace="00000000-0000-0000-0000-00000000bbbb",
 )
 
 
@@ -45,8 +43,6 @@ def kept(number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires:
 
 @dataclass
 class Played:
-    """The vault of a stack that is as it should be, but for what a test says."""
-
     state: State = field(default_factory=lambda: State((kept(1),), ()))
     location: AzureStore = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
@@ -82,7 +78,6 @@ class Played:
 
 @pytest.fixture(autouse=True)
 def without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What repairs is another test's."""
     monkeypatch.setattr(examining, "ticks", lambda _session: None)
 
 

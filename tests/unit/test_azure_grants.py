@@ -4,20 +4,10 @@ It knows each role's actions as Azure lists them (tools/azure_roles.py), and tha
 all below. There are no deny assignments and no conditions: the program makes none.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from tests.unit.azure_ids import group_id, object_id
-from tests.unit.azure_stack import (
-    GOLDEN,
-    OPERATOR,
-    assignments,
-    every_role,
-    production,
-    role_of,
-    with_every_option,
-)
+from tests.unit.azure_stack import GOLDEN, OPERATOR, assignments, every_role, production, role_of, with_every_option
 from tests.unit.harness import Deployed
 from tools.azure_roles import Action, allows, definitions
 
@@ -30,8 +20,7 @@ ATTACH = Action("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
 
 PROD = "coreflux-prod-{}".format
 SERVER, ROTATOR, PLATFORM = (object_id(PROD(what)) for what in ("server", "rotator", "platform"))
-EVENTS = object_id(PROD("vault"))
-"""The topic's own identity."""
+EVENTS = object_id(PROD("vault"))  # The topic's own identity.
 SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token")
 PENDING = tuple(f"{secret}-pending" for secret in SECRETS)
 
@@ -90,9 +79,7 @@ def test_a_secret_is_written_by_the_rotator_and_operators_alone(prod: Deployed, 
     assert set(written) == {principal in (ROTATOR, OPERATOR)}
 
 
-def test_only_an_operator_has_a_role_on_the_whole_vault_and_nobody_on_more(
-    prod: Deployed, everything: Deployed
-) -> None:
+def test_only_operators_have_a_role_on_the_whole_vault(prod: Deployed, everything: Deployed) -> None:
     for deployed in (prod, everything):
         vaults = {one["principalId"] for one in assignments(deployed) if one["scope"] == vault(deployed)}
         assert vaults == {OPERATOR}

@@ -5,8 +5,6 @@ Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy`
 duckdb-kql does not know, are decided beforehand as Kusto documents them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -47,14 +45,12 @@ QUERIES = {
 PUBLISHED = json.loads(Path(__file__).with_name("azure_tables.json").read_text())
 """Azure's own lists, without columns that nothing here names."""
 
-Table = Mapping[str, str]
-"""Column -> type, in Kusto's words."""
+Table = Mapping[str, str]  # Column -> type, in Kusto's words.
 Row = dict[str, Any]
 
 COLUMNS: Mapping[str, Table] = {name: one["columns"] for name, one in PUBLISHED["tables"].items()}
 OWN, SHARED, CONSOLE = (COLUMNS[name] for name in ("AZKVAuditLogs", "AzureDiagnostics", "ContainerAppConsoleLogs"))
-SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"]}
-"""And with what rows of a vault have added."""
+SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"]}  # And with what rows of a vault have added.
 
 LAYOUTS: Mapping[str, Mapping[str, Table]] = {
     "both": {"AZKVAuditLogs": OWN, "AzureDiagnostics": SEEN, "ContainerAppConsoleLogs": CONSOLE},
@@ -102,13 +98,11 @@ def event(
     secret_id: str = "",
     vault: str = VAULT,
 ) -> Row:
-    """What a vault logs of one request, before it is a row of either table."""
     uri = f"https://coreflux-prod-0.vault.azure.net{path}" if path else ""
     return {"operation": operation, "who": who, "status": status, "uri": uri, "id": secret_id, "vault": vault}
 
 
 def expiry(kind: str, secret: str) -> Row:
-    """What Key Vault itself logs of a version: nobody asked, so there is no path."""
     where = f"https://coreflux-prod-0.vault.azure.net/secrets/{secret}/0123456789abcdef"
     return event(f"Secret{kind}EventGridNotification", "", path="", secret_id=where)
 
@@ -128,16 +122,12 @@ def own_table(one: Row, claim: str = LONG_CLAIM) -> Row:
 
 def shared_table(one: Row) -> Row:
     return {
-        "TimeGenerated": NOON,
-        "OperationName": one["operation"],
-        "Category": "AuditEvent",
+        "TimeGenerated": NOON, "OperationName": one["operation"], "Category": "AuditEvent",
         "CallerIPAddress": "203.0.113.7",
         "_ResourceId": one["vault"].lower(),
         "httpStatusCode_d": float(one["status"]),
-        LONG_COLUMN: one["who"],
-        "requestUri_s": one["uri"],
-        "id_s": one["id"],
-    }
+        LONG_COLUMN: one["who"], "requestUri_s": one["uri"], "id_s": one["id"],
+    }  # fmt: skip
 
 
 AS_ROWS: Mapping[str, tuple[str, Callable[[Row], Row]]] = {
@@ -153,7 +143,6 @@ _TYPES = {
 
 
 def kept(columns: Table) -> list[str]:
-    """DuckDB does not tell clientIP_s and clientIp_s apart."""
     return list({name.lower(): name for name in columns}.values())
 
 
@@ -185,7 +174,8 @@ def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -
 
 def as_decided(query: str, layout: Mapping[str, Table]) -> str:
     """`query` in that layout: without the branches of tables that are not there, and each column_ifexists is the
-    column, or what stands for it."""
+    column, or what stands for it.
+    """
     union, begins, rest = query.partition("\n| ")
     first, *branches = union.split("\n    (")
     there = [one.rstrip(",") for one in branches if one.startswith("datatable") or one.split()[0] in layout]
@@ -198,7 +188,6 @@ def as_decided(query: str, layout: Mapping[str, Table]) -> str:
 
 
 def told_by(query: str, form: str, *events: Row) -> set[tuple[str, str]]:
-    """Who, where that is said, and which secret `query` tells of."""
     table, row_of = AS_ROWS[form]
     rows = found(QUERIES[query], {table: [row_of(one) for one in events]})
     return {(row.get("Who", ""), row["Secret"]) for row in rows}
@@ -275,7 +264,6 @@ def said(log: str, *, stream: str = "stdout", group: str = f"{JOBS[0]}-29399", c
 
 
 def overdue() -> str:
-    """What secretops really says of a rotation that is two days late."""
     secret = Secret(
         name="mqtt", kind=SecretKind.MQTT_USER, fields=("username", "password"), readers=(Reader.SERVER,),
         cadence_days=90, users=("a", "b"),

@@ -1,7 +1,5 @@
 """The Azure store under mocks: its vault, names, networks, trail and alerts, and what secretops is told of them."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -49,18 +47,14 @@ def test_the_vault_is_read_by_role_alone(prod: Deployed) -> None:
     assert properties["tenantId"] == TENANT
 
 
-def test_in_production_a_deleted_vault_is_kept_for_ninety_days_and_nobody_can_purge_it(
-    prod: Deployed, trial: Deployed
-) -> None:
+def test_deleted_production_vault_is_kept_ninety_days_unpurgeable(prod: Deployed, trial: Deployed) -> None:
     kept, removable = (inputs(deployed, "vault")["properties"] for deployed in (prod, trial))
     assert (kept["softDeleteRetentionInDays"], kept["enablePurgeProtection"]) == (90, True)
     assert removable["softDeleteRetentionInDays"] == 7
     assert "enablePurgeProtection" not in removable, "Azure takes no false"
 
 
-def test_in_production_what_holds_values_or_records_is_protected_and_elsewhere_nothing(
-    prod: Deployed, trial: Deployed
-) -> None:
+def test_values_and_records_are_protected_in_production_alone(prod: Deployed, trial: Deployed) -> None:
     assert {each.name for each in prod.resources.values() if each.protected} == {"vault", "vault-audit", "workspace"}
     assert [each.name for each in trial.resources.values() if each.protected] == []
 
@@ -119,7 +113,6 @@ def test_a_stack_made_anew_while_a_deleted_vault_holds_its_name_has_another() ->
 
 @pytest.fixture(scope="module")
 def private() -> Deployed:
-    """Whose vault and lease are reached by private endpoints alone."""
     return on_azure(f', subnet: "{SUBNET}", network: {{private_endpoint: {ENDPOINT}}}')
 
 
@@ -173,9 +166,7 @@ def test_where_private_endpoints_are_the_one_way_in_no_other_is_open(private: De
 RULE = "azure-native:monitor:ScheduledQueryRule"
 
 
-def test_every_read_is_logged_into_the_stacks_workspace_for_as_long_as_it_says(
-    prod: Deployed, everything: Deployed
-) -> None:
+def test_each_read_is_logged_to_the_workspace_for_its_retention(prod: Deployed, everything: Deployed) -> None:
     audit = inputs(prod, "vault-audit")
     assert audit["logs"] == [{"categoryGroup": "audit", "enabled": True}]
     assert audit["logAnalyticsDestinationType"] == "Dedicated"

@@ -1,7 +1,5 @@
 """Each row of broken_stack_files.yaml is refused with all of its errors, and no error repeats a secret."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,8 +10,8 @@ from components import stack_file
 from components.problems import WIDTH, Problem, place_of
 from components.stack_file import StackFile, StackFileError
 from secretops.errors import ExitCode
-from settings import ConfigurationError, Settings
-from tests.unit.broken_stack_files import CANARY, names, row
+from settings import MOST_ERRORS, ConfigurationError, Settings
+from tests.unit.broken_stack_files import CANARY, Broken, base, bases, names, row
 
 GOOD = """config:
   coreflux-mcp-secrets:store: {kind: dotenv}
@@ -40,6 +38,32 @@ def test_a_broken_stack_file_is_refused_with_each_of_its_errors(name: str) -> No
         assert len(line) <= WIDTH or " " not in line.strip().removeprefix("-> "), "a terminal has 80 columns"
 
 
+@pytest.mark.parametrize("name", bases())
+def test_a_wrong_entry_is_not_repeated_at_any_place(name: str) -> None:
+    wrong, refused = f"{CANARY} {{}}", 0
+    for section, entries in base(name).items():
+        for key, entry in entries.items():
+            changed = base(name)
+            changed[section][key] = [wrong] if isinstance(entry, list) else wrong
+            error = Broken(stack="dev", sections=changed, errors=()).refusal()
+            refused += error is not None
+            assert CANARY not in str(error)
+
+    assert refused >= len(base(name))
+
+
+def test_of_many_errors_twenty_are_printed_and_the_rest_is_counted() -> None:
+    sections = base("dotenv") | {f"part-{at}": {"a": 1} for at in range(1_000)}
+
+    error = Broken(stack="dev", sections=sections, errors=()).refusal()
+
+    assert error is not None
+    assert len(error.problems) == 1_000
+    assert len(str(error)) < 5_000
+    assert str(error).count("unknown section") == MOST_ERRORS == 20
+    assert str(1_000 - MOST_ERRORS) in str(error).splitlines()[-1]
+
+
 def refusal(path: Path) -> tuple[list[Problem], str]:
     """The errors of the stack file at `path`, and what a person sees of them."""
     with pytest.raises((StackFileError, ConfigurationError)) as caught:
@@ -58,14 +82,17 @@ NESTED = "[" * 600 + "]" * 600
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        (GOOD.encode("utf-16"), "not readable"),
-        ((GOOD + f"{OWN}log_level: *{CANARY}\n").encode(), "line 5: not readable"),
-        ((GOOD + f"{OWN}log_level: '{CANARY}\n").encode(), "not readable"),
-        ((GOOD + f"{OWN}rotation: {{~: 1}}\n").encode(), "line 5: not readable"),
-        ((GOOD + f"{OWN}rotation: {{mqtt_days: 1, mqtt_days: 2}}\n").encode(), "line 5: not readable"),
-        ((GOOD + f"{OWN}secrets: &all [*all]\n").encode(), "not readable"),
-        ((GOOD + f"{OWN}secrets: {NESTED}\n").encode(), "not readable"),
-        ((GOOD + f"{OWN}rotation: {{mqtt_days: {'9' * 5000}}}\n").encode(), "not readable"),
+        (GOOD.encode("utf-16"), "line 1: not UTF-8"),
+        ((GOOD + f"{OWN}log_level: *{CANARY}\n").encode(), "line 5, column 35: found undefined alias"),
+        ((GOOD + f"{OWN}log_level: '{CANARY}\n").encode(), "line 6, column 1: while scanning a quoted scalar"),
+        ((GOOD + f"{OWN}rotation: {{~: 1}}\n").encode(), "line 5, column 35: found a key that is nothing"),
+        ((GOOD + f"{OWN}rotation: {{mqtt_days: 1, mqtt_days: 2}}\n").encode(), "line 5, column 49: found a key"),
+        ((GOOD + f"{OWN}secrets: &all [*all]\n").encode(), "within its anchor"),
+        ((GOOD + f"{OWN}secrets: {NESTED}\n").encode(), "too many sections"),
+        ((GOOD + f"{OWN}rotation: {{mqtt_days: {'9' * 5000}}}\n").encode(), "thousands of digits"),
+        ((GOOD + f"{OWN}log_level: !{CANARY} x\n").encode(), "a constructor for the tag (not shown)"),
+        ((GOOD + f"\t{CANARY}: x\n").encode(), r"found character '\t' that cannot start any token"),
+        ((GOOD + f"{OWN}log_level: \a{CANARY}\n").encode(), "line 5: found a character that YAML does"),
         ((GOOD + "  broker: {kind: embedded}\n").encode(), "a section is there twice"),
         (b"variables: {}\n", "it has no config:"),
         ((GOOD + f"{OWN}rotation: '{'[' * 50_000}'\n").encode(), "rotation: text"),

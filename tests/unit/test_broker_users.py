@@ -1,20 +1,17 @@
 """The embedded broker's users file and its user commands, without a broker."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-from amqtt.contexts import Action  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secretops.broker import first_admin
 from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands, parse
-from secretops.broker.server import may
+from secretops.broker.server import Action, may
 from secretops.broker.users import USERS_FILE, Flag, User, Users
 from secretops.errors import StoreError
 from secretops.values import Value, new_password

@@ -1,7 +1,5 @@
 """The catalogue: the guide's own secrets, what a stack declares, and who reads what."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 

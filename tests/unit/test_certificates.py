@@ -1,7 +1,5 @@
 """What an issuer gives is looked at before anybody uses it: each way in which it may be wrong has its words."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,12 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from secretops.certificates import certificates_in, checked, new_key, private_pem, request_of
 from secretops.engine.decisions import Reason
@@ -113,14 +106,12 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 def fields(own: Holder | str, *chain: Holder, key: str | None = None, ca: str = ROOT.pem) -> dict[str, str]:
-    """A value of client-cert."""
     text = own if isinstance(own, str) else own.pem
     other = "" if isinstance(own, str) else private_pem(own.key)
     return {"ca.crt": ca, "client.crt": text + "".join(one.pem for one in chain), "client.key": key or other}
 
 
 def of_key(key: Key) -> dict[str, str]:
-    """A certificate for a key of another kind."""
     certificate = (
         x509.CertificateBuilder()
         .subject_name(GOOD.certificate.subject)
@@ -141,7 +132,6 @@ def encrypted() -> str:
 
 
 def with_extension(extension: x509.ExtensionType) -> Holder:
-    """One with an extension more, which may be nonsense."""
     key = new_key()
     builder = x509.CertificateBuilder(GOOD.certificate.subject, INTERMEDIATE.certificate.subject, key.public_key(), 5)
     builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).add_extension(extension, critical=False)
@@ -202,7 +192,6 @@ def test_a_good_one_has_no_flaw(good: dict[str, str]) -> None:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """Whose broker asks for no certificate: nobody is connected to."""
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
@@ -263,9 +252,7 @@ def certificate(days: float) -> Watched:
         pytest.param(1, 1 / 6, id="a day's, which a small CA renews when eight hours are left"),
     ],
 )
-def test_a_certificate_is_told_in_the_last_sixth_of_its_life_and_in_its_last_month_at_most(
-    days: float, left: float
-) -> None:
+def test_certificate_is_reported_in_its_last_sixth_or_month(days: float, left: float) -> None:
     one, at = certificate(days), NOW + (days - left) * DAY
     assert one.finding(at - SECOND) is None
     found = one.finding(at + SECOND)
@@ -275,11 +262,7 @@ def test_a_certificate_is_told_in_the_last_sixth_of_its_life_and_in_its_last_mon
 def test_it_is_told_apart_whether_it_ends_or_has_ended_or_has_not_begun() -> None:
     one = certificate(30)
     said = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
-    assert [found.reason for found in said.values() if found] == [
-        Reason.NEAR_EXPIRY,
-        Reason.EXPIRED,
-        Reason.DISTRUSTED,
-    ]
+    assert [found.reason for found in said.values() if found] == [Reason.NEAR_EXPIRY, Reason.EXPIRED, Reason.DISTRUSTED]
     assert [found.message.partition(" 2026")[0] for found in said.values() if found] == [
         "here: it expires",
         "here: it expired",

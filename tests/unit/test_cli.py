@@ -3,8 +3,6 @@
 Most call `cli.main` in this process, with standard streams of their own; a few start the real one.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -21,22 +19,22 @@ from secretops import cli
 from secretops.engine.state import Stage, Version
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Reader, Secret, SecretKind
 from secretops.values import Value
+from tests.real.embedded import Embedded
 from tests.real.ports import free_port
 from tests.real.stack import DEADLINE, Stack, make_stack
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A stack whose broker nobody started."""
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 
-def run(stack: Stack, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """The command line in this process."""
+def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in this process, with the stack's manifest unless it is not wanted."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(stack.file)])
+        patch.setattr(sys, "argv", ["secretops", *arguments, *(("--manifest", str(stack.file)) * manifest)])
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
@@ -46,7 +44,6 @@ def run(stack: Stack, *arguments: str, given: bytes = b"") -> subprocess.Complet
 
 
 def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
-    """The command line as a process of its own."""
     return subprocess.run(
         stack.command(*arguments),
         input=given,
@@ -58,11 +55,15 @@ def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """It ended with `code`, said `words` on standard error, nothing on standard output, and showed no traceback."""
+    """It ended with `code`, `words` on standard error, no traceback, and at most a JSON error on standard output."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
-    assert not done.stdout
+    if "--json" in done.args:
+        error = json.loads(done.stdout)["error"]
+        assert error["exit_code"] == code and error["what"] in text
+    else:
+        assert not done.stdout
     for word in words:
         assert word in text, text
 
@@ -71,7 +72,7 @@ PLACEHOLDER = "canary-of-this-test-only"
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--stack", "dev", "status"], "comes after its command")])
+@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--now", "rotate"], "comes after its command")])
 def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(typed: list[str], told: str) -> None:
     done = subprocess.run([sys.executable, "-m", "secretops", *typed], capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -84,8 +85,12 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
     [
         pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
         pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
+        pytest.param(["rotate", "mqt"], b"", 2, ["did you mean mqtt?"], id="a misspelled secret"),
+        pytest.param(["report"], b"", 2, ["--to is missing", "report.html"], id="a report without a place"),
         pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
         pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
+        pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
+        pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
         pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
         pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
         pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
@@ -118,11 +123,7 @@ def test_a_value_as_an_argument_is_refused_and_not_repeated(stack: Stack) -> Non
     assert PLACEHOLDER not in done.stderr.decode()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [b"\x00\xff", b'{"project": "p"}', b"[" * 100_000],
-    ids=["binary", "half", "deep"],
-)
+@pytest.mark.parametrize("text", [b"\x00\xff", b'{"project": "p"}', b"[" * 100_000], ids=["binary", "half", "deep"])
 def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes) -> None:
     stack.file.write_bytes(text)
     for command in (["status"], ["tick", "--json"]):
@@ -133,6 +134,14 @@ def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alon
     """The current folder is a project: without --manifest the broker of its default place would be stopped."""
     stack.file.unlink()
     refused(run(stack, "broker", "stop"), 2, str(stack.file), "give the manifest")
+
+
+@pytest.mark.parametrize("line", [{"LD_PRELOAD": "x"}, {"MQTT_BROKER\nX": "x"}, {"MQTT_BROKER": "x\0"}], ids=str)
+def test_manifest_with_a_line_that_no_program_writes_is_refused(stack: Stack, line: dict[str, str]) -> None:
+    document = json.loads(stack.manifest.model_dump_json())
+    document["store"]["lines"] = line
+    stack.file.write_text(json.dumps(document))
+    refused(run(stack, "doctor", "--repair", "--yes"), 2, str(stack.file), "pulumi up")
 
 
 def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
@@ -147,7 +156,7 @@ def test_every_command_prints_valid_json(stack: Stack) -> None:
     done = run(stack, "put", "agent-key", "--json", given=b"key-of-an-agent\n")
     assert done.returncode == 0, done.stderr
     version = json.loads(done.stdout)
-    assert version["stage"] == "pending" or version["stage"] == "current"
+    assert version["stage"] == "current" and version["published"]
     for arguments, code in (
         (["broker", "start", "--json"], 0),
         (["broker", "stop", "--json"], 0),
@@ -172,6 +181,27 @@ def test_a_secret_that_needs_a_person_ends_status_with_attention(stack: Stack) -
     assert run(stack, "status", "--json").returncode == 3
 
 
+def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "still-wanted"})
+    state = stack.root / "versions" / "agent-key" / "state.json"
+    (stack.root / "log" / "rotation.jsonl").mkdir()
+    (value,) = state.parent.glob("2*.json")
+    for broken, standing in ((value, "attention"), (state, "unreadable")):
+        broken.write_text("garbage")
+        done = run(stack, "status")
+        assert done.returncode == 3 and b"secretops purge agent-key --destroy" in done.stdout, done.stderr
+        rows = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
+        assert (rows["agent-key"]["standing"], rows["mqtt"]["current"]) == (standing, None)
+        assert bool(rows["agent-key"]["current"]) is (broken is value)
+        assert run(stack, "report", "--skip-doctor", "--json").returncode == 3
+    for each in stack.manifest.secrets:
+        (stack.root / "versions" / each.name).mkdir(exist_ok=True)
+        (stack.root / "versions" / each.name / "state.json").write_text("garbage")
+    refused(run(stack, "status"), 1, "does not read as a list of versions")
+    assert run(stack, "purge", "agent-key", "--destroy", "--yes").returncode == 0
+    assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
+
+
 def test_a_held_lease_ends_with_busy_and_names_the_holder(stack: Stack) -> None:
     with stack.session().lease("rotate mqtt"):
         for command in (["tick"], ["rotate", "mqtt"], ["put", "agent-key"], ["purge"]):
@@ -185,7 +215,7 @@ def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack
     assert b"secretops put broker-admin" in done.stderr
     assert b"agent-key: has no value yet: secretops put agent-key" in done.stdout, "and not that there is nothing to do"
     done = run(stack, "status", "--json")
-    assert {one["name"]: one["standing"] for one in json.loads(done.stdout)} == dict.fromkeys(
+    assert {one["name"]: one["standing"] for one in json.loads(done.stdout)["secrets"]} == dict.fromkeys(
         ("broker-admin", "mqtt", "agent-key", "client-cert"), "waiting"
     )
     assert done.returncode == 0
@@ -197,9 +227,10 @@ def test_a_scheduled_tick_tells_what_awaits_somebody_and_ends_well(stack: Stack)
     assert (plain.returncode, scheduled.returncode) == (5, 0)
     assert (plain.stdout, plain.stderr) == (scheduled.stdout, scheduled.stderr)
     with stack.session().lease("rotate mqtt"):
-        plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
+        plain, scheduled = (run(stack, "tick", "--json", *more) for more in ([], ["--scheduled"]))
     assert (plain.returncode, scheduled.returncode) == (4, 0)
     assert plain.stderr == scheduled.stderr != b""
+    assert json.loads(scheduled.stdout)["error"]["what"] == json.loads(plain.stdout)["error"]["what"]
 
 
 def test_a_scheduled_tick_that_fails_or_is_called_wrong_ends_as_any_other(stack: Stack, tmp_path: Path) -> None:
@@ -226,7 +257,7 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     assert done.returncode == 3
     assert b"client-cert: left the stack" in done.stdout
     assert b"secretops purge client-cert --destroy" in done.stdout
-    told = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)}
+    told = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
     assert told["client-cert"]["standing"] == "attention"
     done = run(stack, "purge", "client-cert")
     assert b"client-cert" in done.stdout and b"agent-key" not in done.stdout
@@ -254,7 +285,7 @@ def test_what_may_be_a_value_is_not_repeated(typed: list[str], told: str, stack:
 
 
 def test_the_embedded_brokers_first_admin_is_not_asked_of_a_person(stack: Stack) -> None:
-    embedded = stack.manifest.broker.model_copy(update={"embedded": True})
+    embedded = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": embedded}).model_dump_json())
     assert b"broker-admin: has no value yet: secretops broker start" in run(stack, "status").stdout
     refused(run(stack, "rotate", "mqtt"), 5, "there is no broker-admin yet", "-> secretops broker start")
@@ -309,7 +340,7 @@ def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:
     session = stack.session()
     version = Version(id="v1", stage=Stage.PENDING, created=session.clock(), user="root")
     session.store.add("broker-admin", version, Value({"username": "root", "password": "p" * 12}))
-    broker = stack.manifest.broker.model_copy(update={"embedded": True, "home": str(stack.root / "broker")})
+    broker = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": broker}).model_dump_json())
     refused(run(stack, "purge", "broker-admin", "--destroy"), 2, "the embedded broker has no other admin")
     assert session.store.kept() == ("broker-admin",)
@@ -344,8 +375,52 @@ def test_the_access_records_name_the_account_and_not_what_the_environment_says(
     assert "mallory" not in (stack.root / "log" / "access.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["--json", "status"], '"schema": 1'),
+        (["status", "--json"], '"schema": 1'),
+        (["-s", "test", "run", "--from", "env:"], "secretops run --help"),
+        (["--json", "export", "compose", "--to", "nowhere"], "secretops export compose --help"),
+    ],
+    ids=["before", "after", "an option that it lacks", "of a group"],
+)
+def test_common_options_may_precede_the_command(
+    typed: list[str], shown: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRETOPS_MANIFEST", "/nowhere")
+    done = run(stack, "--manifest", str(stack.file), *typed, manifest=False)
+    assert shown in done.stdout.decode() + done.stderr.decode()
+
+
+def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> None:
+    assert run(stack, "--manifest", "/nowhere", "status").returncode == 0
+    typed = ["--stack", "a", "export", "compose", "--to", "x", "--stack", "b"]
+    refused(run(stack, *typed, manifest=False), 2, "Pulumi.b.yaml")
+
+
+@pytest.mark.parametrize("typed", [["--version"], ["-h"], ["rotate", "-h"], ["broker", "start", "-h"]], ids=" ".join)
+def test_version_and_short_help_end_with_0(typed: list[str], stack: Stack) -> None:
+    done = run(stack, *typed, manifest=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"secretops" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"), [("st", "status"), ("--stack dev rotate --no", "--now"), ("broker st", "stop")]
+)
+def test_a_shell_completes_commands_and_options(
+    words: str, offered: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_SECRETOPS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"secretops {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    assert offered in run(stack, manifest=False).stdout.decode().splitlines()
+
+
 @pytest.mark.real
-def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_process(stack: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals, stack: Stack) -> None:
     waiting = subprocess.Popen(
         stack.command("put", "agent-key"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -353,9 +428,9 @@ def test_sigterm_ends_a_command_with_a_message_as_it_would_a_containers_first_pr
     fills_up = b"x" * (1 << 20)  # more than a pipe takes: when it is written the command reads, and waits for the rest
     waiting.stdin.write(fills_up)
     waiting.stdin.flush()
-    waiting.send_signal(signal.SIGTERM)
-    said = waiting.communicate(timeout=DEADLINE)[1]
-    assert (waiting.returncode, said) == (1, b"stopped; what was begun is finished by the next tick\n")
+    waiting.send_signal(number)
+    text = waiting.communicate(timeout=DEADLINE)[1]
+    assert (waiting.returncode, text.count(b"\n")) == (128 + number, 1)
 
 
 def test_a_token_that_the_launcher_would_refuse_is_not_published(tmp_path: Path, stack: Stack) -> None:

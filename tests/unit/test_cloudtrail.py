@@ -4,8 +4,6 @@ The events have the form of AWS' own examples (its user guide, "CloudTrail log e
 writes them so is not proven here.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,7 +77,6 @@ def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) 
 
 
 def view(folder: Path, *documents: Any, **asked: Any) -> View:
-    """Each document is a line."""
     file = folder / "trail.json"
     file.write_text("\n".join(json.dumps(each) for each in documents))
     return audit(MANIFEST, [str(file)], **asked)
@@ -117,9 +114,7 @@ def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Pa
         ({}, "(not logged in)", False),
     ],
 )
-def test_a_session_is_matched_to_the_role_that_it_is_of(
-    who: dict[str, Any], reader: str, declared: bool, tmp_path: Path
-) -> None:
+def test_session_is_matched_to_its_role(who: dict[str, Any], reader: str, declared: bool, tmp_path: Path) -> None:
     (row,) = view(tmp_path, {**event(), "userIdentity": who}).rows
     assert (row.reader, row.declared, row.alarming) == (reader, declared, not declared)
 
@@ -158,9 +153,7 @@ def test_an_answer_without_the_value_is_no_read(tmp_path: Path) -> None:
         ("CreateSecret", {"name": MQTT}),
     ],
 )
-def test_a_change_by_who_is_not_declared_is_an_alarm_and_by_who_is_it_is_done(
-    operation: str, asked: dict[str, Any], tmp_path: Path
-) -> None:
+def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, asked: dict[str, Any], tmp_path: Path) -> None:
     found = view(tmp_path, event(asked=asked, eventName=operation))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["done"], ExitCode.DONE)
     found = view(tmp_path, event(session("mallory"), asked, eventName=operation))
@@ -170,7 +163,6 @@ def test_a_change_by_who_is_not_declared_is_an_alarm_and_by_who_is_it_is_done(
 
 
 def lookup_events(*events: dict[str, Any], indent: int | None = 4) -> str:
-    """What `aws cloudtrail lookup-events` prints when nothing narrows it."""
     return json.dumps(
         {
             "Events": [

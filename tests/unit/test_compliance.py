@@ -1,7 +1,5 @@
 """The page of controls and rules, and what makes it. That it is up to date is in test_pages.py."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from tests.unit.policy_plans import broken, own, unprotected
 
 
 def made(*plans: Plan, at: str = "", commit: str = "") -> str:
-    """The page of these plans."""
     told = [(plan, judge(plan)) for plan in plans or (own("dev"),)]
     return page(evidence(told, source="mocks", at=at, commit=commit, tools={}))
 
@@ -25,9 +22,10 @@ def test_each_control_is_listed_in_its_framework_with_the_rules_that_serve_it_an
 
     for rule in rules():
         for control in rule.controls:
-            table = text.partition(f"\n### {control.framework}\n")[2].partition("\n#")[0]
-            (line,) = (one for one in table.splitlines() if one.startswith(f"| {control.id} | "))
-            assert f"[`{rule.name}`](#{rule.name}): {control.because}" in line
+            controls = text.partition(f"\n### {control.framework}\n")[2].partition("\n#")[0]
+            served = controls.partition(f"\n**{control.id}**: ")[2].partition("\n**")[0].splitlines()
+            (line,) = (one for one in served if one.startswith(f"* {control.because}: "))
+            assert f"[`{rule.name}`](#{rule.name})" in line
 
 
 def test_results_count_each_stack_and_name_what_is_broken() -> None:

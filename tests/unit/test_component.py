@@ -1,7 +1,5 @@
 """The component, in a program that is about something else, under mocks: a stack's resources, all of them below it."""
 
-from __future__ import annotations
-
 import json
 import re
 import secrets
@@ -28,13 +26,10 @@ DEV: dict[str, Any] = {"store": {"kind": "dotenv"}, "server": {"kind": "local"},
 
 
 def sections_of(text: str) -> dict[str, Any]:
-    """The sections of a stack file, as a program says them."""
     return {key.removeprefix(f"{PROJECT}:"): entry for key, entry in yaml.safe_load(text)["config"].items()}
 
 
 def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: Deployed | None = None) -> Deployed:
-    """A program that has nothing but the component, its outputs exported."""
-
     def program() -> None:
         made = CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, sections))
         for name in CorefluxSecrets.__annotations__:
@@ -84,7 +79,6 @@ def test_a_stack_file_and_a_component_that_says_the_same_make_the_same(stack: st
 
 
 def refused(sections: Mapping[str, Any], stack: str = "dev") -> tuple[str, list[str]]:
-    """How it begins, and each error in one line. Nothing was registered."""
     into = Deployed()
     with pytest.raises(ConfigurationError) as error:
         below_a_component(sections, stack, into=into)
@@ -147,9 +141,7 @@ def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[D
     ],
     ids=["a-section", "a-text", "digits"],
 )
-def test_an_encrypted_entry_of_the_programs_configuration_is_refused_and_not_repeated(
-    kept: dict[str, Any], given: dict[str, Any]
-) -> None:
+def test_encrypted_configuration_is_refused_and_not_repeated(kept: dict[str, Any], given: dict[str, Any]) -> None:
     into, said = encrypted(kept, given)
 
     assert into.resources == {}

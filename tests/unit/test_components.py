@@ -1,7 +1,5 @@
 """What the program asks the engine for, under mocks: resources, their order, locators, and no value anywhere."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os
@@ -42,7 +40,6 @@ def outside(
     declared: str = "{}",
     root: str = "/etc/coreflux-mcp",
 ) -> Deployed:
-    """A stack of a folder and a broker that somebody runs."""
     text = OUTSIDE.format(root=root, deliver=deliver, broker=broker, secrets=declared)
     return deployed(text, stack)
 
@@ -67,11 +64,11 @@ def lines_of(deployed: Deployed) -> dict[str, str]:
     for resource in deployed.of_type(FOLDER):
         assert not found.keys() & resource.inputs["lines"].keys(), "two resources keep one line"
         found |= resource.inputs["lines"]
+    assert found == store_of(deployed).lines, "doctor compares them"
     return found
 
 
 def delivered(deployed: Deployed) -> set[str]:
-    """Variables of config/.env that the rotator writes."""
     store = store_of(deployed)
     places = [*store.variables.values(), *store.file_variables.values()]
     return {name for fields in places for name in fields.values()}
@@ -107,7 +104,7 @@ def test_no_input_and_no_output_is_a_secret_because_none_holds_one(dev: Deployed
 
 
 @pytest.mark.parametrize("deliver", ["variables", "files"])
-def test_values_that_lie_in_the_folder_never_reach_the_engine(
+def test_values_in_the_folder_never_reach_pulumi(
     tmp_path: Path, deliver: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     canary = f"Canary{secrets.token_hex(12)}"
@@ -280,14 +277,8 @@ print(sorted(foreign & Watch.tried))
 def test_the_dev_program_imports_no_other_platforms_sdk() -> None:
     """Neither installed nor looked for."""
     foreign = {
-        "pulumi_aws",
-        "pulumi_azure_native",
-        "pulumi_kubernetes",
-        "pulumi_docker",
-        "pulumi_vault",
-        "boto3",
-        "hvac",
-    }
+        "pulumi_aws", "pulumi_azure_native", "pulumi_kubernetes", "pulumi_docker", "pulumi_vault", "boto3", "hvac",
+    }  # fmt: skip
     program = "from tests.unit import test_components as t; t.deployed(t.DEV, 'dev')"
     told = [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign | {"pulumi"})]
     done = subprocess.run(told, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)

@@ -1,7 +1,5 @@
 """What an answer of the broker proves about a login. A socket pair carries real packets; no broker is there."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest
@@ -16,7 +14,7 @@ WHO = Value({"username": "it", "password": "of-no-broker"})
 
 
 def broker(protocol: MqttProtocol) -> Broker:
-    return Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=protocol, tls=False)
+    return Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=protocol, tls=True)
 
 
 def connack(code: int) -> bytes:
@@ -59,9 +57,7 @@ def test_logs_in_returns_the_verdict_of_the_broker(monkeypatch: pytest.MonkeyPat
         pytest.param(b"", False, id="never answers"),
     ],
 )
-def test_logs_in_raises_when_the_broker_gives_no_verdict(
-    monkeypatch: pytest.MonkeyPatch, packet: bytes, ends: bool
-) -> None:
+def test_logs_in_raises_without_a_verdict(monkeypatch: pytest.MonkeyPatch, packet: bytes, ends: bool) -> None:
     with answer(monkeypatch, packet, ends=ends), pytest.raises(UnreachableError):
         logs_in(broker(MqttProtocol.V5), WHO, deadline=0.2)
 
@@ -69,9 +65,7 @@ def test_logs_in_raises_when_the_broker_gives_no_verdict(
 @pytest.mark.parametrize(
     ("code", "expected"), [pytest.param(0, True, id="accepted"), pytest.param(4, False, id="bad credential")]
 )
-def test_logs_in_returns_the_verdict_of_a_3_1_1_broker(
-    monkeypatch: pytest.MonkeyPatch, code: int, expected: bool
-) -> None:
+def test_logs_in_returns_a_3_1_1_verdict(monkeypatch: pytest.MonkeyPatch, code: int, expected: bool) -> None:
     with answer(monkeypatch, bytes([0x20, 2, 0, code])):
         assert logs_in(broker(MqttProtocol.V311), WHO) is expected
 

@@ -1,7 +1,5 @@
 """What is decided, when: a table keyed by sentences. The clock is an argument."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -56,14 +54,12 @@ class Case:
     action: Action | None
     reasons: list[Reason]
     kind: SecretKind = SecretKind.MQTT_USER
-    tells: list[str] = field(default_factory=list)
-    """Parts of what a person is told."""
+    tells: list[str] = field(default_factory=list)  # Parts of what a person is told.
     replicas: tuple[Replica, ...] = ()
-    expected: int = 1
-    issued: bool = False
-    """Whether somebody is named who signs it."""
-    let_go: bool = False
-    """Whether nothing living is signed by the CA before."""
+    expected: int | None = 1
+    guarded: bool = True
+    issued: bool = False  # Whether somebody is named who signs it.
+    let_go: bool = False  # Whether nothing living is signed by the CA before.
 
 
 def server(version: Version, *, says: str | None = None) -> Replica:
@@ -122,11 +118,19 @@ TABLE = [
     Case("nothing is retired twice", (previous(retired=NOW - DAY), current()), None, []),
     Case("the previous one is retired before the grace ends when every server reports the current one",
          (previous(), current(SECOND)), Action.RETIRE, [Reason.RETIRE_DUE], tells=["no server uses"],
+         replicas=(server(current()), server(current())), expected=2),
+    Case("reports that others may write retire nothing", (previous(), current(SECOND)), None, [],
+         replicas=(server(current()),), guarded=False),
+    Case("one report too many retires nothing", (previous(), current(SECOND)), None, [],
          replicas=(server(current()), server(current()))),
+    Case("reports retire nothing where nobody knows how many servers run", (previous(), current(SECOND)), None, [],
+         replicas=(server(current()),), expected=None),
+    Case("a report of the current version by the previous user retires nothing", (previous(), current(SECOND)),
+         None, [], replicas=(server(previous(), says=current().id),)),
     Case("a replica that says nothing keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
          None, [], replicas=(server(current()),), expected=2),
     Case("one server on the previous version keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
-         None, [], replicas=(server(current()), server(previous()))),
+         None, [], replicas=(server(current()), server(previous())), expected=2),
     Case("a server that can't say its version counts by the user it is logged in as", (previous(), current(SECOND)),
          Action.RETIRE, [Reason.RETIRE_DUE], replicas=(server(current(), says="unknown"),)),
     Case("the grace ends, it is retired although a server is behind, and a person is told which",
@@ -185,6 +189,7 @@ def facts(case: Case) -> Facts:
         grace=GRACE,
         replicas=case.replicas,
         expected=case.expected,
+        guarded=case.guarded,
         let_go=case.let_go,
     )
 
@@ -211,9 +216,7 @@ def test_decision(case: Case) -> None:
         (False, ADMIN, (current(), pending("b"))),
     ],
 )
-def test_a_pending_user_that_is_none_of_ours_or_a_first_admin_is_what_an_operator_put(
-    left: bool, kind: SecretKind, versions: tuple[Version, ...]
-) -> None:
+def test_pending_foreign_user_is_operator_supplied(left: bool, kind: SecretKind, versions: tuple[Version, ...]) -> None:
     assert left_by_operator(facts(Case("", versions, None, [], kind=kind))) is left
 
 
@@ -224,9 +227,7 @@ def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:
 
 
 @pytest.mark.parametrize(("left", "due"), [(16 * DAY, 6 * DAY), (DAY, -9 * DAY), (-11 * DAY, -21 * DAY)])
-def test_a_certificate_that_somebody_supplied_is_due_before_its_end_whatever_the_cadence(
-    left: timedelta, due: timedelta
-) -> None:
+def test_supplied_certificate_is_due_before_its_end(left: timedelta, due: timedelta) -> None:
     supplied = facts(Case("", (certificate(30 * DAY - left, left),), None, [], kind=X509))
     assert due_at(supplied) == NOW + due
 

@@ -1,7 +1,5 @@
 """What the pages say of each other and of the command line. The README's commands are run by tests/stacks."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex
@@ -48,7 +46,6 @@ def commands(page: Path, program: str) -> Iterator[list[str]]:
 
 
 def slugs(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
     return {as_github_does(heading, "-") for heading in headings}
 
@@ -125,7 +122,6 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
 
 
 def sections(text: str) -> dict[str, str]:
-    """Those of a stack that a block of YAML declares, below a key of a program's, or as properties."""
     document = yaml.safe_load(text)
     found = document.get("config") or document["resources"]["mcp"]["properties"]
     if "store" not in found:
@@ -146,7 +142,7 @@ def test_the_commands_page_lists_every_command_and_exit_code() -> None:
     text = (ROOT / "docs/commands.md").read_text()
     for name in get_command(app).commands:  # type: ignore[attr-defined]
         assert re.search(rf"^\| \[`{name}`\].* \| .+ \|$", text, re.MULTILINE), name
-    assert re.findall(r"^\| (\d) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
+    assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
 
 
 @pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])

@@ -1,7 +1,5 @@
 """`secretops doctor` on a dotenv stack, and what holds for every check."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -11,15 +9,18 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from secretops import cli
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, SecretopsError, StoreError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol
-from secretops.operations.doctor import doctor, exit_code, mend
+from secretops.manifest import Broker, BrokerKind, DotenvStore, MqttProtocol
+from secretops.operations import watched
+from secretops.operations.doctor import certificates, doctor, exit_code, mend
 from secretops.operations.doctor.check import Level, Repair, Result, ok
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
@@ -31,16 +32,14 @@ HOUR = 3600
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """In the broker's place: it takes connections, and nobody here says more."""
     with socket.create_server(("localhost", 0)) as listening:
         yield listening
 
 
 @pytest.fixture
 def stack(tmp_path: Path, listener: socket.socket) -> Stack:
-    """A stack with one value."""
     port = listener.getsockname()[1]
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=port, protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=port, protocol=MqttProtocol.V5, tls=True)
     made = make_stack(tmp_path / "store", broker)
     made.put("agent-key", {"api-key": CANARY})
     return made
@@ -50,14 +49,16 @@ def examine(stack: Stack, code: int) -> dict[str, dict[str, str]]:
     done = run(stack, "doctor", "--json")
     assert done.returncode == code, done.stdout
     assert CANARY.encode() not in done.stdout + done.stderr
-    return {one["check"]: one for one in json.loads(done.stdout)}
+    return {one["check"]: one for one in json.loads(done.stdout)["checks"]}
 
 
 def test_a_healthy_stack_is_well(stack: Stack) -> None:
     examined = examine(stack, 0)
     assert list(examined) == [
         "folder",
+        "public lines",
         "audit",
+        "set aside",
         "broker",
         "login broker-admin",
         "login mqtt",
@@ -83,7 +84,6 @@ def test_a_broker_that_takes_no_connection_is_told_with_what_helps(stack: Stack,
 
 
 def _begin_put(stack: Stack) -> None:
-    """A `put` that was killed before it published."""
     version = Version(id="v9", stage=Stage.PENDING, created=stack.clock())
     stack.session().store.add("agent-key", version, Value({"api-key": "of-a-put-that-was-killed"}))
 
@@ -103,6 +103,20 @@ def _left_the_stack(stack: Stack) -> None:
     stack.file.write_text(stack.manifest.model_copy(update={"secrets": secrets}).model_dump_json())
 
 
+def _append_to(name: str) -> Callable[[Stack], object]:
+    def plant(stack: Stack) -> None:
+        log = stack.root / "log" / name
+        log.touch(mode=0o600)
+        log.write_text(log.read_text() + "garbage\n")
+
+    return plant
+
+
+def _set_aside(stack: Stack) -> None:
+    (stack.root / "aside").mkdir(mode=0o700)
+    (stack.root / "aside" / "config_.env").touch(mode=0o600)
+
+
 def _edited(stack: Stack) -> None:
     stack.env.write_text(stack.env.read_text().replace(CANARY, "by-hand"))
 
@@ -117,6 +131,9 @@ def _edited(stack: Stack) -> None:
         pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
         pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
         pytest.param(_left_the_stack, "secrets that left", "agent-key", id="left the stack"),
+        pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 lines are no record", id="broken record"),
+        pytest.param(_append_to("rotation.jsonl"), "audit", "the first is line 1", id="broken journal"),
+        pytest.param(_set_aside, "set aside", "config_.env", id="set aside"),
         pytest.param(_last_years, "secret agent-key", "due since", id="due"),
     ],
 )
@@ -138,10 +155,41 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     stack.manifest_file = manifest
     stack.root.rename(tmp_path / "away")
     examined = examine(stack, 3)
-    assert len(examined) == 11
+    assert len(examined) == 13
     assert examined["folder"]["value"].endswith("is not there")
     assert {name for name, one in examined.items() if one["level"] == "ok"} == {"broker"}
     assert "lost-store.md" in examined["secret mqtt"]["remedy"]
+
+
+@pytest.mark.parametrize("text", [None, "elsewhere.example", ""])
+def test_doctor_repairs_each_line_of_the_env(stack: Stack, text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (watched, certificates):  # the listener shows no certificate: each look would wait for one
+        monkeypatch.setattr(module, "watched", lambda _: ())
+    whole = stack.env.read_text()
+    assert isinstance(stack.manifest.store, DotenvStore)
+    public = stack.manifest.store.lines
+    ours = [*public, "DO_AGENT_API_KEY", "SECRETOPS_VERSION_AGENT_KEY"]
+    assert [line.partition("=")[0] for line in whole.splitlines() if "=" in line] == [*public, "MINE", *ours[-2:]]
+    for name in ours:
+        if text is not None and name == "DO_AGENT_API_KEY":
+            continue  # an operator decides about an edited value
+        kept = [line for line in whole.splitlines(keepends=True) if not line.startswith(f"{name}=")]
+        stack.env.write_text("".join(kept) + ("" if text is None else f"{name}={text}\n"))
+        wrong = [check for check, one in examine(stack, 3).items() if one["level"] != "ok"]
+        assert wrong == ["public lines" if name in public else "secret agent-key"]
+        if name in public:
+            for command in ("tick", "status"):
+                assert f"{name} is ".encode() in run(stack, command).stdout
+        assert run(stack, "doctor", "--repair", "--yes").returncode == 0
+        restored, wanted = dotenv_values(stack.env), dotenv_values(stream=StringIO(whole))
+        assert dict(restored) == dict(wanted)
+
+
+def test_doctor_restores_an_env_file_that_was_deleted(stack: Stack) -> None:
+    before = dotenv_values(stack.env)
+    stack.env.unlink()
+    assert run(stack, "doctor", "--repair", "--yes").returncode == 0
+    assert {**dotenv_values(stack.env), "MINE": before["MINE"]} == before
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """What doctor makes of the answers of an API server. A real one is in tests/stacks/test_staging.py."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,12 +26,10 @@ DEPLOYMENT = f"/apis/apps/v1/namespaces/plant/deployments/{SERVER}"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/plant/leases/{LEASE}"
 INSTANCE = "coreflux-mcp-plant"
 
-Grant = tuple[str, str, str, str]
-"""User, verb, resource, name."""
+Grant = tuple[str, str, str, str]  # User, verb, resource, name.
 
 
 def granted() -> set[Grant]:
-    """As the stack's roles have it; the caller is ""."""
     both = ("get", "update")
     return {
         (USERS[SERVER], "get", "secrets", SECRETS),
@@ -67,12 +63,10 @@ class Answers(Cluster):
 
     paths: dict[str, Any] = field(default_factory=healthy)
     grants: set[Grant] = field(default_factory=granted)
-    audited: float = 1.0
-    """Events for each read."""
+    audited: float = 1.0  # Events for each read.
     prefix: str = "k8s:enc:secretbox:v1:"
     lost: float = 0
-    servers: int = 1
-    """Behind one address: each answers in turn."""
+    servers: int = 1  # Behind one address: each answers in turn.
     forbidden: set[str] = field(default_factory=set)
     reads: int = 0
     stored: int = 0
@@ -133,7 +127,6 @@ def cluster_of() -> Answers:
 
 
 def examine(cluster: Answers) -> dict[str, Result]:
-    """Every check but those of clocks."""
     session = SimpleNamespace(
         store=SimpleNamespace(versions=lambda _name: SimpleNamespace(current=None)), manifest=None
     )
@@ -169,8 +162,6 @@ def label(cluster: Answers) -> None:
 
 
 def flags(*names: str) -> Callable[[Answers], object]:
-    """The metrics are forbidden, and the API server is a pod with these flags."""
-
     def plant(cluster: Answers) -> None:
         path = "/api/v1/namespaces/kube-system/pods?labelSelector=component%3Dkube-apiserver"
         cluster.forbidden.add("/metrics")
@@ -241,9 +232,7 @@ def test_a_fault_is_found_by_its_check(plant: Callable[[Answers], object], check
         (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.31.2-eks-7f9249a"}}), "audit"),
     ],
 )
-def test_what_cannot_be_seen_is_unknown_until_a_person_confirms_it(
-    plant: Callable[[Answers], object], unknown: str
-) -> None:
+def test_unseen_is_unknown_until_confirmed(plant: Callable[[Answers], object], unknown: str) -> None:
     cluster = cluster_of()
     plant(cluster)
     assert wrong(cluster)[unknown] is Level.UNKNOWN

@@ -1,7 +1,5 @@
 """A .env keeps every value exactly and everybody else's lines as they were. Read back with python-dotenv itself."""
 
-from __future__ import annotations
-
 from io import StringIO
 
 import pytest
@@ -60,9 +58,7 @@ def test_a_replaced_value_leaves_nothing_of_the_old_one(old: str, new: str) -> N
 
 @given(VALUES | SPITEFUL)
 @example("${X}")
-def test_it_is_read_back_exactly_from_a_file_with_lines_of_others(
-    tmp_path_factory: pytest.TempPathFactory, text: str
-) -> None:
+def test_value_round_trips_beside_lines_of_others(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "round-trip.env"
     path.write_bytes(env_file.changed("BEFORE=1\n", {"IT": text, "AFTER": "2"}).encode())
     assert dotenv_values(path) == {"BEFORE": "1", "IT": text, "AFTER": "2"}

@@ -1,7 +1,7 @@
 """`secretops export`: the Swarm's stack as files. That Docker takes them is for tests/stacks/test_swarm.py."""
 
-from __future__ import annotations
-
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ STORE, SERVER = ", rotator: service", f", networks: [{NETWORK}], spread: [node.l
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This project, with the test's own stack files in place of its own."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("components", "settings.py", "Pulumi.yaml"):
         (folder / name).symlink_to(PROJECT_FOLDER / name)
@@ -137,3 +136,13 @@ def test_the_command_writes_the_folder_and_says_what_to_run(
     assert not end.value.code
     assert f"docker stack deploy --compose-file {to}/compose.yaml coreflux-mcp-prod" in "".join(capsys.readouterr())
     assert sorted(path.name for path in to.iterdir()) == ["compose.yaml", "rotator-ca", "rotator-manifest", "server-ca"]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_exported_file_is_written_with_mode_644_whatever_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        export.lay(tmp_path, {"secretops.json": "{}"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "secretops.json").stat().st_mode) == 0o644

@@ -1,7 +1,5 @@
 """The flat programs that `make bench` measures against register what the shipped stacks do, and nothing else."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -60,13 +58,11 @@ def custom(deployed: Deployed) -> dict[str, Registered]:
 
 
 def told(one: Registered) -> tuple[object, ...]:
-    """All that the engine is told of a resource but its parent."""
     inputs = {key: opened(value) for key, value in one.inputs.items() if key != "__provider"}
     return one.type, inputs, one.provider, one.protected, one.kept, one.ignored, one.secret_inputs
 
 
 def opened(value: Any) -> Any:
-    """JSON documents as what they say: how one is spaced is nothing that a cloud sees."""
     match value:
         case str() if value.startswith(("{", "[")):
             try:
@@ -81,7 +77,6 @@ def opened(value: Any) -> Any:
 
 
 def waits_for(name: str, deployed: Deployed) -> set[str]:
-    """All that is made before."""
     found: set[str] = set()
     left = [name]
     while left:

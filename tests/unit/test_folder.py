@@ -1,7 +1,5 @@
 """The folder as a resource: made, compared with the disk, repaired, and removed without anybody else's things."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -19,7 +17,6 @@ PROVIDER = FolderProvider()
 
 
 def props(root: Path, **changes: Any) -> dict[str, Any]:
-    """What a small stack says of its folder."""
     return {
         "root": str(root),
         "folders": ["config", "certs", "versions", "log"],
@@ -32,13 +29,11 @@ def props(root: Path, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A place for a folder that is not there yet."""
     return tmp_path / "store"
 
 
 @pytest.fixture
 def made(root: Path) -> dict[str, Any]:
-    """A folder that was just made: what the state has of it."""
     return dict(PROVIDER.create(props(root)).outs or {})
 
 
@@ -125,17 +120,12 @@ VALUES = "MQTT_USER=a\nMQTT_PASSWORD='it''s $ecret'\nSECRETOPS_VERSION_mqtt=1\n#
 
 
 def lived_in(root: Path) -> dict[str, bytes]:
-    """What the rotator and a person add to a folder."""
     with (root / "config/.env").open("a") as file:
         file.write(VALUES)
     theirs = {
-        "versions/mqtt/1.json": b"{}",
-        "versions/mqtt/state.json": b"[]",
-        "log/access.jsonl": b"{}\n",
-        "certs/client.key": b"-----",
-        "certs/mine.txt": b"mine",
-        "config/notes.txt": b"mine",
-    }
+        "versions/mqtt/1.json": b"{}", "versions/mqtt/state.json": b"[]", "log/access.jsonl": b"{}\n",
+        "certs/client.key": b"-----", "certs/mine.txt": b"mine", "config/notes.txt": b"mine",
+    }  # fmt: skip
     for path, content in theirs.items():
         (root / path).parent.mkdir(exist_ok=True, mode=0o700)
         (root / path).write_bytes(content)
@@ -210,6 +200,19 @@ def test_a_folder_in_the_way_of_a_file_is_refused(where: str, root: Path) -> Non
     assert f"{root / where} is a folder" in reason
 
 
+@pytest.mark.parametrize("where", ["config", "certs", "config/.env"])
+def test_a_planted_link_is_refused_and_its_target_is_left_alone(where: str, root: Path, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.mkdir(mode=0o755)
+    (root / where).parent.mkdir(parents=True, exist_ok=True)
+    (root / ".lock").touch()
+    (root / where).symlink_to(target)
+
+    (reason,) = refused(props(root))
+    assert f"{root / where} is a symbolic link" in reason
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
 # Two writers
 
 
@@ -243,7 +246,6 @@ def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None
 
 
 def store_of(root: Path, stack: str) -> dict[str, Any]:
-    """What `stack` says of its store's folder, with the manifest in it."""
     return props(root, stack=stack, files={"config/secretops.json": json.dumps({"stack": stack})})
 
 

@@ -1,7 +1,5 @@
 """The table of the reliability gates: whole, of tests that exist, and with a reason for each gap."""
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 
@@ -19,7 +17,6 @@ SHIPPED = {
 
 @cache
 def names_in(file: str) -> frozenset[str]:
-    """The names of the tests in a file, as it is written: nothing of it is imported."""
     tree = ast.parse((PROJECT_FOLDER / file).read_text())
     return frozenset(
         node.name

@@ -1,7 +1,5 @@
 """docs/guide.md lists each point, command and file of the Secret Management Guide in its order."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 
@@ -15,7 +13,6 @@ HEADINGS = ("Storage Methods", "File-based Secrets", "Environment-Specific", "Se
 
 
 def points(guide: str) -> Iterator[str]:
-    """Each thing that the guide asks for: its lists' entries, and headings where it has no list."""
     prose = re.sub(r"```.*?```", "", guide, flags=re.DOTALL)
     for section in re.split(r"^## ", prose, flags=re.MULTILINE)[1:]:
         if section.startswith(HEADINGS):

@@ -1,7 +1,5 @@
 """Docker's one check: healthy is who serves, who has served, and who waits for first values."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator
@@ -40,7 +38,6 @@ def answering(status: int, body: bytes) -> Iterator[tuple[str, int]]:
 
 
 def standing(*waiting: str) -> bytes:
-    """As the launcher's /readyz says it (secretops.launcher.http)."""
     return json.dumps({"ready": False, "waiting_for": list(waiting), "broker": "not connected"}).encode()
 
 

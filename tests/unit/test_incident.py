@@ -1,7 +1,5 @@
 """The files of an incident: what they say, what they can't be made to say, and which one is gone on with."""
 
-from __future__ import annotations
-
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,8 +20,7 @@ BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A stack whose broker nobody started."""
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 
@@ -61,9 +58,7 @@ def test_what_is_kept_is_read_again_as_it_was_by_its_owner_alone(stack: Stack, t
     ],
     ids=["ended", "of another day", "of another stack", "of another project", "of another secret"],
 )
-def test_an_incident_that_is_ended_or_old_or_somebody_elses_is_not_gone_on_with(
-    stack: Stack, tmp_path: Path, other: dict[str, object]
-) -> None:
+def test_ended_old_or_foreign_incident_is_not_continued(stack: Stack, tmp_path: Path, other: dict[str, object]) -> None:
     keep(an_incident(**other), tmp_path)
     assert unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC)) is None
 
@@ -76,14 +71,21 @@ def test_a_file_that_is_no_incident_is_told_and_nothing_is_begun(stack: Stack, t
     assert "--to FOLDER" in refused.value.remedy
 
 
+def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path) -> None:
+    keep(an_incident(), tmp_path)
+    path, _ = files_of(an_incident(), tmp_path)
+    path.rename(tmp_path / "planted")
+    path.symlink_to("planted")
+    with pytest.raises(StoreError, match="symbolic link"):
+        unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
+
+
 def test_a_folder_that_is_not_there_is_told_before_anything_is_begun(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such folder"):
         in_folder(tmp_path / "nowhere")
 
 
-def test_the_one_that_is_gone_on_with_asks_the_trail_from_another_time_where_it_is_told_one(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:
     keep(an_incident(), tmp_path)
     assert begun(stack.session(), "mqtt", since=None, to=tmp_path).since == BEGAN - timedelta(days=1)
     assert begun(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN
@@ -115,7 +117,8 @@ def test_whoever_chose_a_readers_name_writes_no_markdown_no_html_and_no_line_of_
 
 
 def a_secret(kind: SecretKind, **more: object) -> Secret:
-    secret = Secret(name="it", kind=kind, fields=("client.crt",), readers=(), cadence_days=1)
+    users = ("a", "b") if kind.alternates else ()
+    secret = Secret(name="it", kind=kind, fields=("client.crt",), readers=(), cadence_days=1, users=users)
     return secret.model_copy(update=more)
 
 
@@ -130,7 +133,7 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
         (a_secret(SecretKind.CA), "secretops compromise client-cert"),
         (a_secret(SecretKind.AGENT_KEY), "take the old it back"),
         (a_secret(SecretKind.SUPPLIED, name="http-token", fields=("token",)), "start each server again"),
-        (a_secret(SecretKind.MQTT_USER, users=("a", "b")), "mine is a user of yours"),
+        (a_secret(SecretKind.MQTT_USER), "mine is a user of yours"),
     ],
     ids=lambda it: it.name if isinstance(it, Secret) else it,
 )

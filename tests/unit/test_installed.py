@@ -1,7 +1,5 @@
 """What is told of a part that is missing: never to install PyPI's package of our name, which is somebody else's."""
 
-from __future__ import annotations
-
 import runpy
 import shutil
 from pathlib import Path

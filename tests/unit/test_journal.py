@@ -1,7 +1,5 @@
 """The journal: what was done, for people, and readable whatever happened to the file."""
 
-from __future__ import annotations
-
 import json
 import stat
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,7 +1,5 @@
 """What the tags of Key Vault's versions say of ours, and who holds the lease of a blob that lies in memory."""
 
-from __future__ import annotations
-
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -154,9 +152,7 @@ def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) ->
     take(blob, "the second", QUICK)
 
 
-def test_a_holder_that_writes_nothing_is_not_waited_for_for_ever(
-    blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_holder_is_not_waited_for_forever(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "LONGEST_LEASE", 0.05)
     blob.owner = "somebody's"
     with pytest.raises(LeaseHeldError):
@@ -171,9 +167,7 @@ def test_a_lease_that_never_ends_is_reported_with_what_ends_it(blob: BlobInMemor
 
 
 @pytest.mark.parametrize("step", ["acquire", "say"])
-def test_a_lease_whose_answer_is_lost_is_given_back(
-    blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     asked = getattr(blob, step)
 
     def lost(*words: object) -> bool:
@@ -186,9 +180,7 @@ def test_a_lease_whose_answer_is_lost_is_given_back(
     assert not blob.look().leased
 
 
-def test_a_holder_that_was_followed_between_two_requests_of_a_renewal_has_lost_it(
-    blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     held, say = take(blob, "the first", QUICK), blob.say
 
     def late(*words: object) -> bool:

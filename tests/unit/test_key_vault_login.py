@@ -1,7 +1,5 @@
 """Whoever asks Key Vault is of the stack's tenant: azure-identity's own chain, over a stand-in for the program `az`."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -28,7 +26,7 @@ OURS, THEIRS = "00000000-0000-0000-0000-00000000AAAA", "00000000-0000-0000-0000-
 SCOPE = "https://vault.azure.net/.default"
 STORE = AzureStore(
     tenant=OURS,
-    vault="https://v.vault.azure.net",
+    vault="https://vault.vault.azure.net",
     secrets={},
     pending={},
     lease="https://127.0.0.1:1/container/blob",
@@ -62,9 +60,7 @@ def ask_the_workspace() -> None:
 
 
 @pytest.mark.parametrize("ask", [ask_the_lease, ask_the_workspace])
-def test_whatever_else_is_asked_of_a_stack_is_asked_as_a_login_of_its_tenant(
-    ask: Callable[[], None], asked: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_logs_in_to_the_stacks_tenant(ask: Callable[[], None], asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "RETRIES", 0)
     monkeypatch.setattr(lease, "RETRIES", 0)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")

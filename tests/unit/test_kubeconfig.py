@@ -1,7 +1,5 @@
 """What is read of a kubeconfig, and what is told of one that leads nowhere."""
 
-from __future__ import annotations
-
 import functools
 import json
 import secrets
@@ -60,7 +58,6 @@ def test_contexts_whose_names_yaml_takes_for_numbers_are_listed_with_the_others(
 
 @pytest.fixture
 def admin(tmp_path: Path) -> Path:
-    """The kubeconfig of an API server that is not there."""
     make_keys(tmp_path)
     return kubeconfig_of(tmp_path, 1, "admin", groups=("system:masters",))
 
@@ -170,9 +167,7 @@ def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) 
     assert user.token == "of-the-plugin"  # nosec B105
 
 
-def test_in_a_pod_its_service_account_is_taken_unless_kubeconfig_is_set(
-    admin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pod_uses_its_account_without_kubeconfig(admin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"token": new_password(), "namespace": "plant", "ca.crt": (tmp_path / "ca.crt").read_text()}
     for name, text in files.items():
         (tmp_path / name).write_text(text)

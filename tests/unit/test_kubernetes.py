@@ -1,9 +1,4 @@
-"""The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here.
-
-That the API server takes it, and what it then allows, is for tests/stacks/test_staging.py.
-"""
-
-from __future__ import annotations
+"""The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -54,7 +49,6 @@ def on_kubernetes(
     stack: str = "staging",
     **more: str,
 ) -> Deployed:
-    """A stack of the Kubernetes platform, each section with more entries."""
     sections = {
         "store": f"{{kind: kubernetes{store}}}",
         "server": f'{{kind: kubernetes, image: "{IMAGE}"{server}}}',
@@ -74,12 +68,10 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def staging(ca: Path) -> Deployed:
-    """A stack with no more than it needs."""
     return on_kubernetes(broker=f", ca_file: {ca}", host="staging-mqtt.example.com")
 
 
 def only(deployed: Deployed, kind: str, name: str) -> Any:
-    """The inputs of the object of that kind and name in the cluster."""
     (found,) = [
         each.inputs
         for each in objects(deployed)
@@ -121,7 +113,6 @@ def store_of(manifest: Manifest) -> KubernetesStore:
 
 
 def walk(entry: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every entry, at any depth, with the keys that lead to it."""
     yield path, entry
     inner = entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
     for key, below in inner:
@@ -167,7 +158,6 @@ def rules(deployed: Deployed, role: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def with_certificate() -> Deployed:
-    """A stack whose broker asks for a client certificate, which an operator supplies."""
     return on_kubernetes(broker=", client_certificate: true")
 
 

@@ -2,8 +2,6 @@
 publish. Neither operator runs here.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -13,11 +11,7 @@ import pytest
 import yaml
 
 from components import catalogue
-from components.kubernetes.operators import (
-    client_certificate,
-    secret_store,
-    synced_secret,
-)
+from components.kubernetes.operators import client_certificate, secret_store, synced_secret
 from components.kubernetes.sections import CertificateIssuer
 from components.naming import CERTIFICATE_FILES
 from secretops.manifest import Reader, Secret
@@ -26,10 +20,7 @@ from tools.gobuild import find_go, module_folder
 from tools.steps import ROOT
 
 PUBLISHED = {
-    "Certificate": (
-        "github.com/cert-manager/cert-manager@v1.21.2",
-        "deploy/crds/cert-manager.io_certificates.yaml",
-    ),
+    "Certificate": ("github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml"),
     "ExternalSecret": (
         "github.com/external-secrets/external-secrets@v1.3.2",
         "config/crds/bases/external-secrets.io_externalsecrets.yaml",
@@ -77,7 +68,6 @@ OBJECTS = [
 
 @cache
 def published(kind: str) -> dict[str, Any]:
-    """The custom resource definition of `kind`."""
     module, path = PUBLISHED[kind]
     around = ROOT / "tools/kubernetes"
     found: dict[str, Any] = yaml.safe_load((module_folder(find_go(around), around, module) / path).read_text())
@@ -86,9 +76,7 @@ def published(kind: str) -> dict[str, Any]:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_a_real_api_server_that_has_the_definitions_takes_each_object_and_no_field_more(
-    own_cluster: OwnCluster,
-) -> None:
+def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnCluster) -> None:
     from lightkube import ApiError
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.models.meta_v1 import ObjectMeta
@@ -129,9 +117,7 @@ def test_a_real_api_server_that_has_the_definitions_takes_each_object_and_no_fie
     ],
     ids=lambda given: given.name if isinstance(given, Secret) else "",
 )
-def test_a_secret_is_read_whole_and_its_fields_get_the_names_of_the_launchers_files(
-    secret: Secret, name: str, keys: dict[str, str]
-) -> None:
+def test_secret_fields_are_named_as_the_launchers_files(secret: Secret, name: str, keys: dict[str, str]) -> None:
     spec = synced_secret(secret, "plant/it").spec
 
     (whole,) = spec["dataFrom"]

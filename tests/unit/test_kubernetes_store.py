@@ -2,13 +2,10 @@
 tests/stacks/test_staging.py.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import httpx2
 import pytest
@@ -17,17 +14,16 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 
 from secretops.engine.journal import Entry
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage
 from secretops.errors import ExitCode, StoreError, UnreachableError
 from secretops.stores import leases
 from secretops.stores.kubernetes import KubernetesVersionStore
 from secretops.stores.kubernetes.api import PATIENCE_SECONDS
 from secretops.stores.kubernetes.lease import INSTANCE, Timing
 from secretops.stores.kubernetes.secrets import MOST_BYTES, PREFIX
-from secretops.values import Value, new_password
-from tests.unit.memory_cluster import FIELDS, Clock, InMemory, quick, refused
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from tests.contract.versions import FIELDS, NOW, make, version
+from tests.contract.versions import publish_with as publish
+from tests.unit.memory_cluster import Clock, InMemory, quick, refused
 
 
 @pytest.fixture(autouse=True)
@@ -38,21 +34,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def place() -> InMemory:
     return InMemory()
-
-
-def make(**fields: str) -> Value:
-    return Value({**{name: new_password() for name in FIELDS}, **fields})
-
-
-def version(name: str) -> Version:
-    return Version(id=name, stage=Stage.PENDING, created=NOW)
-
-
-def publish(store: KubernetesVersionStore, name: str, value: Value | None = None) -> Value:
-    value = value or make()
-    store.add("it", version(name), value)
-    store.publish("it", name, NOW)
-    return value
 
 
 # An API server that is away, busy, refuses, or is not one
@@ -105,9 +86,7 @@ def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMem
         (422, "update", "refused to update secrets/versions"),
     ],
 )
-def test_a_refusal_names_what_was_refused_and_is_not_tried_again(
-    place: InMemory, code: int, verb: str, match: str
-) -> None:
+def test_refusal_names_its_object_and_is_not_retried(place: InMemory, code: int, verb: str, match: str) -> None:
     if verb == "update":
         publish(place.open(), "v1")
     place.client.asked.clear()
@@ -222,9 +201,7 @@ def entry(outcome: str = "done", step: str = "verify") -> Entry:
     return Entry(time=NOW, secret="it", version="v1", step=step, outcome=outcome)
 
 
-def test_the_last_journal_entry_is_kept_and_a_rotators_entries_are_its_log(
-    place: InMemory, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
     publish(place.open(), "v1")
     assert place.open().journal.last("it") is None
     place.open().journal.write(entry(step="apply"))
@@ -270,9 +247,7 @@ def test_a_holder_that_does_not_renew_is_followed_and_writes_no_more(place: InMe
     ("label", "instance"),
     [("coreflux-mcp-prod", "coreflux-mcp-staging"), (None, "coreflux-mcp-staging"), ("coreflux-mcp-prod", "")],
 )
-def test_where_the_lease_is_another_stacks_nothing_is_written(
-    place: InMemory, label: str | None, instance: str
-) -> None:
+def test_nothing_is_written_under_another_stacks_lease(place: InMemory, label: str | None, instance: str) -> None:
     labels = {INSTANCE: label} if label else {"app.kubernetes.io/name": "coreflux-mcp-rotator"}
     place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace="plant", labels=labels)))
     store = place.open(place.location.model_copy(update={"instance": instance}))
@@ -285,9 +260,7 @@ def test_where_the_lease_is_another_stacks_nothing_is_written(
         publish(own, "v1")
 
 
-def test_a_holder_that_was_followed_during_a_read_is_not_given_its_value(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(place.open(), "v1")
     store, now, reading = place.open(timing=DEAD), [leases.awake_or_not()], threading.Event()
     monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])

@@ -1,11 +1,10 @@
 """When the launcher takes a new version, when it refuses one, and when it tries that one again. Starts nothing."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,16 +12,13 @@ from typing import Any, cast
 
 import pytest
 
-from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
-from secretops.launcher import follow, swap
-from secretops.launcher.client import BrokerClient
+from secretops.errors import SecretopsError, UnreachableError, UsageError
+from secretops.launcher import follow, watch
 from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, Follower, read_settled
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
-from secretops.launcher.state import LauncherState
-from secretops.launcher.swap import Swap
-from secretops.launcher.watch import looks
-from secretops.manifest import MqttProtocol
+from secretops.launcher.state import STALE_SECONDS, LauncherState
+from secretops.launcher.watch import wakeups
 from secretops.values import Value
 
 
@@ -59,7 +55,9 @@ class Following:
     connection: Any
     now: float = 1000.0
     outcome: SecretopsError | None = None
+    took: float | None = 0.001
     first: Any = None
+    is_obsolete: Callable[[], bool] = bool
     swaps: list[str] = dataclasses.field(default_factory=list)
     stays: list[str] = dataclasses.field(default_factory=list)
 
@@ -85,12 +83,14 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
     made = Following(source, follower, state, server, connection, first=settings)
     connection.stay = lambda settings: made.stays.append(settings.versions["mqtt"])
 
-    def attempt(_server: object, _connection: object, settings: ServerSettings, _stopping: threading.Event) -> Any:
-        def run() -> float:
+    def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
+        made.is_obsolete = is_obsolete
+
+        def run() -> float | None:
             made.swaps.append(settings.versions["mqtt"])
             if made.outcome:
                 raise made.outcome
-            return 0.001
+            return made.took
 
         return SimpleNamespace(run=run)
 
@@ -106,24 +106,47 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
 def test_follower_swaps_once_for_a_new_version(following: Following) -> None:
     following.offers("v-2")
     for _ in range(3):
-        following.follower._look()
+        following.follower._poll()
     assert following.swaps == ["v-2"]
     assert (following.state.versions, following.state.swaps) == ({"mqtt": "v-2"}, 1)
 
 
 def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following: Following) -> None:
     following.offers("v-2", "first-password", agent_key=Value({"api-key": "another-key"}))
-    following.follower._look()
+    following.follower._poll()
     assert (following.swaps, following.stays) == ([], ["v-2"])
     assert following.server.args.do_agent_api_key == "another-key"
     assert following.state.swaps == 0
 
 
-def test_follower_leaves_a_connection_that_a_tool_chose(following: Following) -> None:
+def test_follower_leaves_a_connection_that_a_tool_chose(following: Following, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     following.connection.is_of_a_tool = True
+    following.state.connection_is_of_a_tool = lambda: True
     following.offers("v-2")
-    following.follower._look()
+    following.follower._poll()
     assert (following.swaps, following.stays) == ([], ["v-2"])
+    assert following.state.versions_in_use() == {}
+    assert "v-2" not in caplog.text
+
+
+def test_follower_counts_no_swap_when_a_tool_was_faster(following: Following) -> None:
+    following.offers("v-2")
+    following.took = None
+    following.follower._poll()
+    assert (following.swaps, following.state.swaps) == (["v-2"], 0)
+
+
+@pytest.mark.parametrize("change", ["another version", "the end"])
+def test_follower_gives_a_try_up_once_it_is_obsolete(following: Following, change: str) -> None:
+    following.offers("v-2")
+    following.follower._poll()
+    assert not following.is_obsolete()
+    if change == "the end":
+        following.follower.stop()
+    else:
+        following.offers("v-3")
+    assert following.is_obsolete()
 
 
 @pytest.mark.parametrize(
@@ -139,7 +162,7 @@ def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
     tried = list[float]()
     for _ in range(80):
         before = len(following.swaps)
-        following.follower._look()
+        following.follower._poll()
         tried += [following.now - 1000] * (len(following.swaps) - before)
         following.now += 0.1
     assert [round(one) for one in tried] == [0, 1, 3, 7], "each pause is twice the one before"
@@ -149,38 +172,18 @@ def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
     assert caplog.text.count(error.what) == 1
     following.outcome = None
     following.now += LAST_RETRY
-    following.follower._look()
+    following.follower._poll()
     assert following.state.versions == {"mqtt": "v-2"}
 
 
 def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: Following) -> None:
     following.offers("v-2")
     following.outcome = UnreachableError("no answer", rule="r", remedy="m")
-    following.follower._look()
+    following.follower._poll()
     following.outcome = None
     following.offers("v-3", "third-password")
-    following.follower._look()
+    following.follower._poll()
     assert following.state.versions == {"mqtt": "v-3"}
-
-
-@pytest.mark.parametrize("may", [True, False])
-def test_swap_refuses_a_user_that_may_subscribe_to_less(following: Following, may: bool) -> None:
-    old: Any = SimpleNamespace(
-        host="localhost", port=1883, held={"a": 1}, listeners={}, is_connected=lambda: True, granted=lambda: {"a"}
-    )
-    new: Any = SimpleNamespace(
-        username="server-b",
-        is_connected=lambda: True,
-        subscribe_all=lambda *_, **__: None,
-        verdict=lambda topics, _: dict.fromkeys(topics, may),
-    )
-    server: Any = SimpleNamespace(mqtt_subscriptions={"a": {"qos": 1}})
-    attempt = swap.Swap(server, cast(Any, None), following.first, threading.Event())
-    if may:
-        assert attempt._subscribe(new, old)["a"] == 1
-    else:
-        with pytest.raises(RefusedError, match="server-b"):
-            attempt._subscribe(new, old)
 
 
 def in_place(folder: Path, number: int) -> None:
@@ -200,15 +203,13 @@ def kubernetes_link(folder: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("change", [in_place, rename, kubernetes_link])
-def test_looks_reports_a_change_without_waiting_for_the_next_poll(
-    change: Callable[[Path, int], None], tmp_path: Path
-) -> None:
+def test_wakeups_reports_a_change_before_the_next_poll(change: Callable[[Path, int], None], tmp_path: Path) -> None:
     folder = tmp_path / "watched"
     folder.mkdir()
     stopping, looked = threading.Event(), threading.Event()
 
     def watch() -> None:
-        for _ in looks(lambda: {folder}, stopping, every=600):
+        for _ in wakeups(lambda: {folder}, stopping, every=600):
             looked.set()
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -222,19 +223,50 @@ def test_looks_reports_a_change_without_waiting_for_the_next_poll(
     assert looked.is_set() and not thread.is_alive()
 
 
-@pytest.mark.parametrize("silent", ["no watchfiles", "no folder", "no event"])
-def test_looks_polls_where_nothing_can_be_watched(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_inotify(*_: object, **__: object) -> Iterator[None]:
+    raise RuntimeError("Too many open files (os error 24)")  # as watchfiles: no OSError
+
+
+@pytest.mark.parametrize("silent", ["no watchfiles", "no inotify", "no folder", "no event", "folders that fail"])
+def test_wakeups_polls_what_cannot_be_watched(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if silent == "no watchfiles":
         monkeypatch.setitem(sys.modules, "watchfiles", None)
+    if silent == "no inotify":
+        monkeypatch.setattr("watchfiles.watch", no_inotify)
+    folders: dict[str, Any] = {"no folder": set, "folders that fail": no_inotify}
     stopping, seen = threading.Event(), 0
     over = threading.Timer(20, stopping.set)
     over.start()
-    for _ in looks(lambda: set() if silent == "no folder" else {tmp_path}, stopping, every=0.01):
+    for _ in wakeups(folders.get(silent, lambda: {tmp_path}), stopping, every=0.01):
         seen += 1
         if seen == 3:
             stopping.set()
     over.cancel()
     assert seen == 3
+
+
+def test_keep_polling_survives_exceptions(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(watch, "wakeups", lambda *_: iter(range(5)))
+    state, followed = LauncherState(), list[bool]()
+
+    def poll() -> bool:
+        followed.append(state.is_followed())
+        if 1 < len(followed) < 4:
+            raise LookupError("a library's own")
+        return False
+
+    watch.keep_polling(poll, set, threading.Event(), state)
+    assert followed == [True, True, False, False, True]
+    assert len(caplog.messages) == 1 and "LookupError" in caplog.text
+    assert not state.is_followed(), "it has ended although nothing stopped it"
+
+
+def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = LauncherState()
+    state.polled()
+    later = time.monotonic() + STALE_SECONDS
+    monkeypatch.setattr("secretops.launcher.state.time.monotonic", lambda: later)
+    assert not state.is_followed()
 
 
 # When what was read is taken for whole
@@ -283,9 +315,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param([str(number) for number in range(1000)], ("28", "27"), id="never settles"),
     ],
 )
-def test_read_settled_returns_what_did_not_change_while_it_was_read(
-    texts: Sequence[str], expected: tuple[str, str]
-) -> None:
+def test_read_settled_returns_an_unchanged_text(texts: Sequence[str], expected: tuple[str, str]) -> None:
     settings, fingerprint = read_settled(Written(*texts), threading.Event())
     assert (str(settings), fingerprint) == expected
 
@@ -298,67 +328,3 @@ def test_read_settled_raises_when_a_source_stays_unreadable(stops: bool, reads: 
     with pytest.raises(SecretopsError):
         read_settled(source, stopping)
     assert source.reads == reads
-
-
-# How a client that was replaced ends
-
-
-MOST_POLLS = 100
-
-
-class Replaced(BrokerClient):
-    """A connected client with messages that the broker acknowledges, one at each poll; None: never."""
-
-    def __init__(self, unacknowledged: int | None) -> None:
-        super().__init__("replaced", MqttProtocol.V5)
-        self._left = unacknowledged
-        self._polls = 0
-        self.left_at_the_end: int | None = None
-        self.ended = False
-
-    def is_connected(self) -> bool:
-        return not self.ended
-
-    def unacknowledged(self) -> int:
-        self._polls += 1
-        assert self._polls < MOST_POLLS, "the end of the drain is never reached"
-        if self._left is None:
-            return 1
-        self._left = max(0, self._left - 1)
-        return self._left
-
-    def let_go(self, topics: Any) -> None:
-        """There is no broker to unsubscribe at."""
-
-    def disconnect(self, *_: Any, **__: Any) -> Any:
-        self.ended, self.left_at_the_end = True, 1 if self._left is None else self._left
-
-
-@pytest.fixture(autouse=True)
-def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap, "LINGER_SECONDS", 0)
-
-
-def retire(old: Replaced, *, stopping: bool = False) -> None:
-    event = threading.Event()
-    if stopping:
-        event.set()
-    server: Any = type("Server", (), {"mqtt_subscriptions": {}})()
-    swapping = Swap(server, cast(Any, None), cast(Any, None), event)
-    swapping._retire(old, BrokerClient("new", MqttProtocol.V5), {})
-
-
-def test_a_replaced_client_stays_until_the_broker_has_acknowledged_its_messages() -> None:
-    old = Replaced(4)
-    retire(old)
-    assert old.ended and old.left_at_the_end == 0
-
-
-@pytest.mark.parametrize("stopping", [False, True])
-def test_a_replaced_client_ends_when_the_broker_never_acknowledges(
-    monkeypatch: pytest.MonkeyPatch, stopping: bool
-) -> None:
-    old = Replaced(None)
-    monkeypatch.setattr(swap, "DRAIN_SECONDS", 3600 if stopping else 0.05)
-    retire(old, stopping=stopping)
-    assert old.ended and old.left_at_the_end == 1

@@ -1,11 +1,13 @@
 """What the launcher's HTTP transports decide without a network: addresses, names, tokens, one log line for many."""
 
-from __future__ import annotations
-
+import contextlib
 import logging
+import resource
 import secrets
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,16 +17,21 @@ import anyio
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
 
 from secretops.errors import SecretopsError, UsageError
-from secretops.launcher import drain
+from secretops.launcher import drain, limits
 from secretops.launcher.drain import CallsUnderWay
-from secretops.launcher.guard import LOG_EVERY, Refusals
+from secretops.launcher.guard import Guard, Refusals
 from secretops.launcher.http import Service
 from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
+from secretops.launcher.limits import HEAD_SECONDS, LOG_EVERY, MOST_BODY_BYTES, MOST_CONNECTIONS, FloodFilter
 from secretops.launcher.listening import Address, Names, listening, parse_listen
+from secretops.launcher.mcp_thread import McpThread
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.waiting import FirstValues
@@ -57,8 +64,7 @@ def test_an_address_says_whether_other_machines_reach_it(text: str, address: Add
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", ":8000", "127.0.0.1", "127.0.0.1:65536", "::1:8000", "mcp.example.com:8000", "http://127.0.0.1:80"],
+    "text", ["", ":8000", "127.0.0.1", "127.0.0.1:65536", "::1:8000", "mcp.example.com:8000", "http://127.0.0.1:80"]
 )
 def test_anything_else_to_listen_on_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match=r"127\.0\.0\.1:8000"):
@@ -100,9 +106,7 @@ def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | Non
         (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
     ],
 )
-def test_an_origin_is_one_of_the_names_or_the_host_itself(
-    names: Names, origin: str | None, host: str, allowed: bool
-) -> None:
+def test_origin_is_an_allowed_name_or_the_host(names: Names, origin: str | None, host: str, allowed: bool) -> None:
     assert names.origin(origin, host) is allowed
 
 
@@ -157,9 +161,7 @@ def test_a_token_that_goes_away_is_still_asked_for() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * (SHORTEST - 1), f"{'x' * SHORTEST} ", f"{'x' * SHORTEST}\u00e9"])
-def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused_without_its_text_and_the_old_one_goes_on(
-    text: str,
-) -> None:
+def test_weak_token_is_refused_unshown_and_the_old_one_goes_on(text: str) -> None:
     tokens, value = BearerTokens(), token()
     tokens.use(value)
     with pytest.raises(UsageError) as refused:
@@ -183,21 +185,29 @@ def test_refused_requests_are_one_line_for_many(caplog: pytest.LogCaptureFixture
     assert "a-query" not in caplog.text
 
 
+DEADLINE = 60.0
 TOKEN = token()
 ROUTES = ["/sse", "/messages/?session_id=0", "/mcp", "/mcp/", "/", "/healthz/../sse", "/metrics"]
 PROBES = ["/healthz", "/readyz"]
 
 
-async def reached(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("reached")(scope, receive, send)
+@dataclass
+class Reached:
+    """In the place of the MCP server's thread: an app that answers with the length of the body."""
+
+    serves: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+        await PlainTextResponse(f"reached {len(body)}")(scope, receive, send)
 
 
 def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bool = True) -> httpx.AsyncClient:
-    """A client of the whole application at `address`, with `reached` in the place of the MCP server's."""
+    """A client of the whole application at `address`, with Reached in the place of the MCP server's thread."""
     listens = listening("http", address, ["mcp.example.com"])
     assert listens
     made = Service(listens, tokens, state, start=lambda: None)
-    made._mcp = reached if mcp else None
+    made.mcp = cast(Any, Reached(mcp))
     return httpx.AsyncClient(transport=httpx.ASGITransport(made.app()), base_url="http://127.0.0.1")
 
 
@@ -232,7 +242,7 @@ def test_service_answers_health_without_a_token_and_metrics_on_loopback_only(add
 
 
 def test_service_serves_loopback_without_a_token_and_nobody_else() -> None:
-    assert answer(service("127.0.0.1:8000", BearerTokens(), LauncherState()), "/mcp").text == "reached"
+    assert answer(service("127.0.0.1:8000", BearerTokens(), LauncherState()), "/mcp").text == "reached 0"
     closed = answer(service("0.0.0.0:8000", BearerTokens(), LauncherState()), "/mcp", authorization=bearer(TOKEN))
     assert (closed.status_code, closed.headers["retry-after"]) == (503, "5")
 
@@ -246,15 +256,23 @@ def test_service_refuses_a_foreign_host_or_origin_with_the_token_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "connected", "mcp", "ready"),
-    [((), True, True, True), ((), False, True, False), ((), True, False, False), (("mqtt",), True, True, False)],
-    ids=["ready", "broker away", "server not yet there", "waits for a value"],
+    ("waiting", "connected", "mcp", "followed", "ready"),
+    [
+        ((), True, True, True, True),
+        ((), False, True, True, False),
+        ((), True, False, True, False),
+        (("mqtt",), True, True, True, False),
+        ((), True, True, False, False),
+    ],
+    ids=["ready", "broker away", "server not yet there", "waits for a value", "nobody follows"],
 )
 def test_readyz_says_ready_only_when_a_call_would_work(
-    waiting: tuple[str, ...], connected: bool, mcp: bool, ready: bool
+    waiting: tuple[str, ...], connected: bool, mcp: bool, followed: bool, ready: bool
 ) -> None:
     state = LauncherState()
     state.waiting_for, state.connected = waiting, connected
+    if not followed:
+        state.poll_failed()
     found = answer(service("127.0.0.1:8000", BearerTokens(), state, mcp=mcp), "/readyz")
     assert (found.status_code == 200) is found.json()["ready"] is ready
     assert found.json()["waiting_for"] == list(waiting)
@@ -267,18 +285,184 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
     state.connected = True
     state.count_swap()
     state.count_refused_version()
+    state.polled()
     text = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     assert {"secret": "mqtt", "version": "v-7"} in [sample.labels for sample in samples]
     plain = {sample.name: sample.value for sample in samples if not sample.labels}
     assert 3500 < plain.pop("secretops_client_certificate_expiry_seconds") <= 3600
+    assert plain.pop("secretops_last_poll_timestamp_seconds") > 0
     assert plain == {
+        "secretops_following": 1,
+        "secretops_connection_by_tool": 0,
         "secretops_waiting": 0,
         "secretops_broker_connected": 1,
         "secretops_swaps_total": 1,
         "secretops_refused_versions_total": 1,
+        "secretops_refused_publishes_total": 0,
         "secretops_failed_connects_total": 0,
     }
+
+
+def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:
+    state = LauncherState()
+    state.use({"mqtt": "v-7", "agent-key": "v-2"}, None)
+    state.connection_is_of_a_tool = lambda: True
+    text = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
+    assert "v-7" not in text and "v-2" in text
+    assert "secretops_connection_by_tool 1.0" in text
+
+
+# What a client may take
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 1024):
+        yield bytes(1024)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(MOST_BODY_BYTES, 200), (MOST_BODY_BYTES + 1024, 413)])
+def test_service_refuses_a_body_above_the_limit(size: int, chunked: bool, status: int) -> None:
+    client = service("127.0.0.1:8000", BearerTokens(), LauncherState())
+
+    async def ask() -> httpx.Response:
+        return await client.post("/mcp", content=chunks(size) if chunked else bytes(size))
+
+    found = anyio.run(ask)
+    assert found.status_code == status
+    assert (found.text == f"reached {size}") is (status == 200)
+
+
+def test_service_refuses_a_body_with_two_lengths() -> None:
+    client = service("127.0.0.1:8000", BearerTokens(), LauncherState())
+    both = {"transfer-encoding": "chunked", "content-length": "0"}
+    assert statuses(client, ["/mcp", "/healthz"], **both) == [400, 400]
+
+
+@pytest.mark.parametrize(("path", "refused"), [("/healthz", False), ("/readyz", False), ("/mcp", True)])
+def test_guard_lets_a_probe_of_http_1_0_without_a_host_through(path: str, refused: bool) -> None:
+    guard = Guard(Reached(True), names=LOCAL, tokens=BearerTokens(), is_loopback=True)
+    scope = {"type": "http", "path": path, "http_version": "1.0", "headers": []}
+    assert bool(guard._refuse(scope)) is refused
+
+
+class Connected:
+    """A connection as `limits` knows it."""
+
+    def __init__(self, since: float, *, waits: bool = True, admitted_before: bool = False) -> None:
+        self.since, self.admitted_before = time.monotonic() - since, admitted_before
+        self.waits = lambda: waits
+        self.closed = False
+
+    def close_now(self) -> None:
+        self.closed = True
+
+
+def test_a_new_connection_closes_the_longest_silent_one_of_a_stranger() -> None:
+    strangers = [Connected(2), Connected(3), Connected(0)]
+    client, call = Connected(4, admitted_before=True), Connected(9, waits=False)
+    assert limits._close_longest_silent([*strangers, client, call])
+    assert [each.closed for each in (*strangers, client, call)] == [False, True, False, False, False]
+    assert limits._close_longest_silent([client, call]) and client.closed
+    assert not limits._close_longest_silent([call, Connected(0)])
+
+
+def test_a_connection_that_sends_no_head_in_time_is_closed() -> None:
+    connections = [Connected(HEAD_SECONDS + 1), Connected(HEAD_SECONDS - 1), Connected(HEAD_SECONDS + 1, waits=False)]
+    limits.close_overdue(connections)
+    assert [each.closed for each in connections] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "most"), [(256, 160), (1024, MOST_CONNECTIONS), (resource.RLIM_INFINITY, MOST_CONNECTIONS)]
+)
+def test_connections_leave_some_descriptors(descriptors: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert limits.most_connections() == most
+
+
+@pytest.mark.parametrize("kind", FloodFilter.KINDS)
+def test_lines_that_strangers_cause_are_logged_seldom(kind: str) -> None:
+    clock = Clock()
+    floods = FloodFilter(clock)
+    record = logging.makeLogRecord({"msg": kind})
+    assert [floods.filter(record) for _ in range(3)] == [True, False, False]
+    assert floods.filter(logging.makeLogRecord({"msg": "another"}))
+    clock.now += LOG_EVERY
+    assert floods.filter(record)
+    assert "2 more" in record.msg
+
+
+def ending() -> Starlette:
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        raise LookupError("its end")
+
+    return Starlette(lifespan=lifespan)
+
+
+@pytest.mark.parametrize("stopped", ["while it starts", "while it serves", "after it has failed"])
+def test_mcp_thread_ends_whenever_it_is_stopped(stopped: str) -> None:
+    begin, failed = threading.Event(), threading.Event()
+
+    def start() -> Starlette:
+        assert begin.wait(DEADLINE)
+        if stopped == "after it has failed":
+            raise LookupError("its start")
+        return ending()
+
+    thread = McpThread(start, failed.set)
+    thread.start()
+    if stopped != "while it starts":
+        begin.set()
+        while not (thread.serves or failed.is_set()):
+            failed.wait(0.01)
+    end = threading.Thread(target=thread.stop, args=(DEADLINE,))
+    end.start()
+    while not thread._stopping:
+        failed.wait(0.01)
+    begin.set()
+    end.join(DEADLINE)
+    assert not end.is_alive()
+    assert isinstance(thread.failure, LookupError) and failed.is_set()
+
+
+def test_mcp_thread_hands_on_messages_and_cancels_the_app_with_its_request() -> None:
+    cancelled = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert threading.current_thread().name == "mcp"
+        try:
+            await send(await receive())
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    thread = McpThread(lambda: Starlette(routes=[Mount("/", app)]), lambda: None)
+
+    async def scenario() -> list[Message]:
+        sent: list[Message] = []
+        scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(thread, scope, receive, send)
+        return sent
+
+    thread.start()
+    while not thread.serves:
+        cancelled.wait(0.01)
+    assert anyio.run(scenario) == [{"type": "http.request"}]
+    assert cancelled.wait(DEADLINE)
+    thread.stop(DEADLINE)
 
 
 # The end: what a client posted is answered first
@@ -289,7 +473,6 @@ async def _answer() -> str:
 
 
 def known(calls: CallsUnderWay, handler: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
-    """`handler` as a server has it that is watched."""
     handlers: dict[str, Any] = {"call": handler}
     calls.watch(cast(Any, SimpleNamespace(_mcp_server=SimpleNamespace(request_handlers=handlers))))
     watched: Callable[[], Awaitable[str]] = handlers["call"]
@@ -350,9 +533,6 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, mon
 # What is waited for before it serves
 
 
-DEADLINE = 60.0
-
-
 def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:
     listens = listening("http", address, ())
     assert listens
@@ -361,7 +541,6 @@ def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, 
 
 
 def all_but_the_token(scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
-    """A source of that kind, and the file that brings the token."""
     monkeypatch.setenv("MQTT_BROKER", "localhost")
     password = new_password()
     if scheme == "files":
@@ -375,9 +554,7 @@ def all_but_the_token(scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("scheme", ["files", "env, naming a file"])
-def test_all_there_but_the_token_is_waited_for_where_it_may_still_come(
-    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_token_is_waited_for(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, token = all_but_the_token(scheme, tmp_path, monkeypatch)
     values, state, stopping = first_values(source)
     values.look()
@@ -393,9 +570,7 @@ def test_all_there_but_the_token_is_waited_for_where_it_may_still_come(
 
 
 @pytest.mark.parametrize("password", [True, False], ids=["all else is there", "the password is missing too"])
-def test_a_token_that_the_environment_lacks_can_not_come_any_more(
-    password: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_token_missing_in_the_environment_never_comes(password: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_BROKER", "localhost")
     monkeypatch.setenv("MQTT_USER", "user")
     if password:

@@ -1,7 +1,6 @@
 """What the launcher makes of a .env, and of a machine without the server's source."""
 
-from __future__ import annotations
-
+import hashlib
 import json
 import os
 import secrets
@@ -15,6 +14,7 @@ from secretops.launcher import checkout
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
 from secretops.manifest import MqttProtocol
+from tests.real.upstream import real_server
 
 PASSWORD = secrets.token_hex(20)
 
@@ -105,7 +105,7 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
 
 def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("in the way")
-    with pytest.raises(StoreError, match="recorded"):
+    with pytest.raises(StoreError, match="log is not a folder"):
         read(tmp_path)
 
 
@@ -160,10 +160,8 @@ def test_an_agent_key_that_is_not_there_yet_does_not_keep_the_server(tmp_path: P
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without the server: nothing named, nothing beside a project, an empty cache."""
     monkeypatch.delenv("COREFLUX_SERVER_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("sys.prefix", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -207,3 +205,68 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
     (first.folder / "server.py").write_text("changed")
     with pytest.raises(SecretopsError, match="unmodified"):
         checkout.find_server()
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "refused"),
+    [
+        (".", 0o755, False),
+        (".", 0o775, True),
+        ("server.py", 0o666, True),
+        ("parser.py", 0o620, True),
+        ("__pycache__", 0o777, True),
+        ("__pycache__/server.cpython-312.pyc", 0o666, True),
+    ],
+)
+def test_a_folder_that_others_may_write_to_is_refused_as_the_server(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, path: str, mode: int, refused: bool
+) -> None:
+    folder = nowhere / "named"
+    (folder / "__pycache__").mkdir(parents=True)
+    for name in ("server.py", "parser.py", "__pycache__/server.cpython-312.pyc"):
+        (folder / name).write_text("")
+        (folder / name).chmod(0o644)
+    (folder / path).chmod(mode)
+    monkeypatch.setenv("COREFLUX_SERVER_DIR", str(folder))
+    if refused:
+        with pytest.raises(UsageError, match=f"has mode {mode:o}") as caught:
+            checkout.find_server()
+        assert "chmod go-w" in str(caught.value)
+    else:
+        assert checkout.find_server().folder == folder
+
+
+def test_a_folder_of_another_user_is_refused_as_the_server(
+    nowhere: Path, upstream: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COREFLUX_SERVER_DIR", upstream[0])
+    if os.getuid() == 0:
+        os.chown(upstream[0], 4711, 4711)
+    else:
+        monkeypatch.setattr("os.getuid", lambda: 4711)
+    with pytest.raises(UsageError, match="belongs to user"):
+        checkout.find_server()
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_a_server_that_is_not_the_tested_one_is_logged_with_both_commits(
+    nowhere: Path,
+    upstream: tuple[str, str],
+    tested: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("COREFLUX_SERVER_DIR", upstream[0])
+    if tested:
+        monkeypatch.setattr(checkout, "UPSTREAM_DIGEST", hashlib.sha256().hexdigest())
+    checkout.find_server()
+    logged = [upstream[1] in line and checkout.UPSTREAM_COMMIT in line for line in caplog.messages]
+    assert logged == ([] if tested else [True])
+
+
+def test_upstream_of_tests_is_the_pinned_one(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    if not (folder := real_server()):
+        pytest.skip("the upstream server is not here: set COREFLUX_SERVER_DIR to its folder")
+    monkeypatch.setenv("COREFLUX_SERVER_DIR", str(folder))
+    assert checkout.find_server().folder == folder
+    assert caplog.messages == []

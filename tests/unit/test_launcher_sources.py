@@ -1,7 +1,5 @@
 """What each source makes of what it finds; when its fingerprint changes and when not."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets
@@ -184,9 +182,7 @@ def test_the_pem_of_a_document_becomes_a_private_file(clean_environment: None, t
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"mqtt": {"user": "x"}}', '{"mqtt": {"password": 7}}'])
-def test_a_document_that_is_none_is_told_without_its_content(
-    text: str, clean_environment: None, tmp_path: Path
-) -> None:
+def test_malformed_document_is_reported_without_content(text: str, clean_environment: None, tmp_path: Path) -> None:
     (tmp_path / "it.json").write_text(text.replace("x", PASSWORD))
     with pytest.raises(UsageError) as caught:
         open_source(f"json:{tmp_path}/it.json").read()
@@ -194,9 +190,7 @@ def test_a_document_that_is_none_is_told_without_its_content(
     assert "->" in str(caught.value)
 
 
-def test_the_documents_of_a_folder_are_one_and_what_is_being_written_there_is_none_of_them(
-    clean_environment: None, tmp_path: Path
-) -> None:
+def test_folder_documents_merge_without_partial_files(clean_environment: None, tmp_path: Path) -> None:
     source = open_source(f"json:{tmp_path}")
     with pytest.raises(NotYetError):
         source.read()
@@ -213,9 +207,7 @@ def test_the_documents_of_a_folder_are_one_and_what_is_being_written_there_is_no
     assert found and found["api-key"] == KEY
 
 
-def test_a_folder_that_is_not_there_yet_is_waited_for_where_a_slash_says_that_it_is_one(
-    clean_environment: None, tmp_path: Path
-) -> None:
+def test_missing_folder_is_waited_for_if_named_with_a_slash(clean_environment: None, tmp_path: Path) -> None:
     source = open_source(f"json:{tmp_path}/laid/")
     with pytest.raises(NotYetError) as waiting:
         source.read()
@@ -227,3 +219,37 @@ def test_a_folder_that_is_not_there_yet_is_waited_for_where_a_slash_says_that_it
     (tmp_path / "laid" / "mqtt.json").write_text(json.dumps({"mqtt": {"username": "server-a", "password": PASSWORD}}))
     assert source.fingerprint() != before
     assert source.read().mqtt["password"] == PASSWORD
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def too_large(path: Path) -> None:
+    path.write_text("A=1\n" * 512 * 1024)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [fifo, too_large, folder])
+@pytest.mark.parametrize("variable", ["", "MQTT_PASSWORD_FILE", "MQTT_CA_CERT"], ids=["the .env", "a value", "a CA"])
+def test_oversized_or_special_file_is_refused(variable: str, make: Callable[[Path], None], tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    if variable:
+        env.write_text(f"MQTT_BROKER=localhost\nMQTT_USER=a\nMQTT_USE_TLS=true\n{variable}={tmp_path}/it\n")
+    make(tmp_path / "it" if variable else env)
+    source = open_source(f"file:{env}")
+    assert source.fingerprint() == source.fingerprint()
+    with pytest.raises(UsageError, match="it" if variable else "env"):
+        source.read()
+
+
+def test_a_file_whose_name_has_a_nul_is_refused_and_ends_no_poll(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text("MQTT_BROKER=localhost\nMQTT_USER=a\nMQTT_PASSWORD_FILE=a\0b\n")
+    source = open_source(f"file:{env}")
+    assert source.fingerprint() == source.fingerprint()
+    with pytest.raises(UsageError, match="MQTT_PASSWORD_FILE"):
+        source.read()

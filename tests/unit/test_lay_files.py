@@ -1,7 +1,5 @@
 """What lays public files down in a container that runs first, as the image runs it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the leases of all stores over a network share."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 
@@ -85,9 +83,7 @@ def test_a_lease_is_renewed_again_after_a_renewal_failed(outcomes: tuple[Excepti
 
 @pytest.mark.parametrize("error", [None, RuntimeError("of the block")])
 @pytest.mark.parametrize("release", [None, UNREACHABLE])
-def test_a_lease_is_released_once_and_last_however_its_block_ends(
-    error: Exception | None, release: Exception | None
-) -> None:
+def test_lease_is_released_once_and_last(error: Exception | None, release: Exception | None) -> None:
     held = Renewed(release=release)
     raised = pytest.raises(RuntimeError, match="of the block") if error else contextlib.nullcontext()
     with raised, leases.holding(held, OFTEN):

@@ -4,8 +4,6 @@ The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Va
 a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azure answers so is not proven here.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable
@@ -92,7 +90,6 @@ Row = Callable[..., dict[str, Any]]
 
 
 def view(folder: Path, *documents: Any, **asked: Any) -> View:
-    """Each document is a line."""
     file = folder / "rows.json"
     file.write_text("\n".join(json.dumps(each) for each in documents))
     return audit(MANIFEST, [str(file)], **asked)
@@ -127,9 +124,7 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
         ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
     ],
 )
-def test_only_an_answer_with_the_value_is_a_read(
-    operation: str, path: str, found: tuple[str, str], tmp_path: Path
-) -> None:
+def test_only_answers_with_a_value_are_reads(operation: str, path: str, found: tuple[str, str], tmp_path: Path) -> None:
     (one,) = view(tmp_path, dedicated(ROTATOR, path, OperationName=operation)).rows
     assert (one.secret, one.outcome, one.declared) == (*found, True)
 
@@ -167,9 +162,7 @@ def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(t
     ],
     ids=["a long claim", "a person", "a long column"],
 )
-def test_whoever_it_was_is_known_by_their_object_id_and_a_person_shown_by_name(
-    row: dict[str, Any], reader: str, tmp_path: Path
-) -> None:
+def test_reader_is_known_by_object_id_and_shown_by_name(row: dict[str, Any], reader: str, tmp_path: Path) -> None:
     (one,) = view(tmp_path, row).rows
     assert (one.reader, one.declared) == (reader, True)
 
@@ -197,9 +190,7 @@ def test_without_a_file_the_workspace_is_asked_from_since_on(workspace: Callable
     assert played.tenants == {STORE.tenant}
 
 
-def test_an_answer_that_is_cut_off_is_asked_for_in_halves_and_each_row_is_told_of_once(
-    workspace: Callable[..., Played],
-) -> None:
+def test_truncated_answer_is_split_and_each_row_counted_once(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     begin = now - timedelta(days=10)
     bounds = [begin, begin + timedelta(days=3.5), begin + timedelta(days=7)]  # of a week, and of its halves
@@ -226,9 +217,7 @@ def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., P
 
 
 @pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, NO_COLUMN)])
-def test_an_answer_that_lacks_something_is_no_answer(
-    says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]
-) -> None:
+def test_incomplete_answer_is_refused(says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
     with pytest.raises(StoreError, match=re.escape(says[-1]["code"])) as caught:
@@ -243,9 +232,7 @@ def lists(time: datetime, status: int = 200) -> dict[str, Any]:
     }
 
 
-def test_lists_that_were_allowed_are_not_asked_for_and_still_show_that_there_is_a_trail(
-    workspace: Callable[..., Played],
-) -> None:
+def test_allowed_lists_are_not_fetched_but_prove_a_trail(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     elsewhere = dedicated(time=now - timedelta(minutes=1)) | {"RequestUri": "https://another.vault.azure.net/secrets/x"}
     workspace([lists(now - timedelta(hours=1)), lists(now - timedelta(hours=2), 403), elsewhere | {"Id": ""}])

@@ -1,7 +1,6 @@
 """What `make` refuses before it changes anything: the Makefile in a folder of its own, with a stand-in for Python that
-says what was asked of it. What its recipes do is for tests/stacks and tests/tools."""
-
-from __future__ import annotations
+says what was asked of it. What its recipes do is for tests/stacks and tests/tools.
+"""
 
 import os
 import pty
@@ -28,8 +27,6 @@ exit 9
 
 @dataclass(frozen=True)
 class Folder:
-    """Of the Makefile, before its first set-up."""
-
     path: Path
 
     def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> str:
@@ -50,7 +47,6 @@ class Folder:
 
     @property
     def has_begun(self) -> bool:
-        """Whether set-up was called."""
         asked = self.path / "asked"
         return asked.exists() and "tools/setup.py" in asked.read_text()
 

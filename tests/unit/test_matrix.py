@@ -1,7 +1,5 @@
 """Stores and servers: every pair works by a known kind of reference, or is refused with a reason and a remedy."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -9,21 +7,12 @@ import pytest
 from components.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, pairs_table, refusal
 
 DESIGNED = {
-    ("dotenv", "local"): "MountedFiles",
-    ("swarm", "swarm"): "MountedFiles",
-    ("kubernetes", "kubernetes"): "MountedFiles",
-    ("aws", "local"): "Fetched",
-    ("aws", "swarm"): "Fetched",
-    ("aws", "kubernetes"): "SyncedKey",
-    ("aws", "ecs"): "NativeRef, Fetched",
-    ("azure", "local"): "Fetched",
-    ("azure", "kubernetes"): "SyncedKey",
-    ("azure", "containerapp"): "Fetched",
-    ("vault", "local"): "Fetched",
-    ("vault", "swarm"): "Fetched",
-    ("vault", "kubernetes"): "MountedFiles, SyncedKey",
-    ("vault", "ecs"): "Fetched",
-}
+    ("dotenv", "local"): "MountedFiles", ("swarm", "swarm"): "MountedFiles",
+    ("kubernetes", "kubernetes"): "MountedFiles", ("aws", "local"): "Fetched", ("aws", "swarm"): "Fetched",
+    ("aws", "kubernetes"): "SyncedKey", ("aws", "ecs"): "NativeRef, Fetched", ("azure", "local"): "Fetched",
+    ("azure", "kubernetes"): "SyncedKey", ("azure", "containerapp"): "Fetched", ("vault", "local"): "Fetched",
+    ("vault", "swarm"): "Fetched", ("vault", "kubernetes"): "MountedFiles, SyncedKey", ("vault", "ecs"): "Fetched",
+}  # fmt: skip
 """The design's table of stores and servers, copied by hand: the default kind first."""
 
 NOT_BUILT = ("vault", "ecs")

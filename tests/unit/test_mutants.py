@@ -1,7 +1,5 @@
 """The recorded mutants: enough of them, each with one address and tests that exist. `make mutants` applies them."""
 
-from __future__ import annotations
-
 import ast
 from collections import Counter
 from functools import cache

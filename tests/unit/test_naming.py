@@ -1,14 +1,15 @@
 """Physical names: within every limit, readable where they fit, and never two alike."""
 
-from __future__ import annotations
-
 import re
 import string
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
-from components.naming import NAME, physical_name, variable_of
+from components.naming import physical_name, variable_of
+from secretops.forms import NAME, is_topic_filter
 
 PARTS = st.lists(st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=60), min_size=1, max_size=4)
 LIMITS = st.integers(min_value=16, max_value=100)
@@ -36,3 +37,13 @@ def test_names_that_differ_only_in_their_end_stay_different(start: str, left: st
 @given(NAMES, NAMES)
 def test_a_variables_name_is_one_that_a_shell_and_an_env_file_take(secret: str, field: str) -> None:
     assert re.fullmatch(r"[A-Z][A-Z0-9_]*", variable_of(secret, field))
+
+
+@given(st.text("ab/+#$", max_size=8))
+def test_a_topic_filter_is_what_a_client_subscribes_to(text: str) -> None:
+    try:
+        Client(CallbackAPIVersion.VERSION2).subscribe(text)
+    except ValueError:
+        assert not is_topic_filter(text)
+    else:
+        assert is_topic_filter(text)

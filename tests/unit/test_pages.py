@@ -1,7 +1,5 @@
 """What is generated is what it is generated from, as of now: after a change `make docs` writes it anew."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import pytest

@@ -1,7 +1,5 @@
 """A value as one JSON document, and the journal of a store without a disk."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 
@@ -36,8 +34,6 @@ def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
 
 
 class Forgetful(StoreJournal):
-    """Its store cannot be reached."""
-
     def last(self, secret: str) -> None:  # noqa: ARG002
         return None
 

@@ -1,7 +1,5 @@
 """Each rule: a plan keeps it, one thing broken breaks it and no other, and what is not known yet is not kept."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,19 +10,7 @@ from policies.catalogue import rules
 from policies.rule import UNKNOWN, Environment
 from policies.vault.access import rights
 from tests.unit.policy_breaks import BREAKS
-from tests.unit.policy_plans import (
-    OPTIONS,
-    OWN,
-    Break,
-    added,
-    changed,
-    holds,
-    kept,
-    own,
-    plan,
-    verdicts,
-    without,
-)
+from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
 
 
 @pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.rule)

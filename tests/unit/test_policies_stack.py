@@ -1,7 +1,5 @@
 """The rules over a stack as a whole: what counts as a value, and what as another stack's."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`python -m policies`: what it says of previews, in which order, and the evidence that it writes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -30,15 +28,12 @@ def kept(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def torn(tmp_path: Path) -> Path:
-    """With a rule broken."""
     path = tmp_path / "torn.json"
     path.write_text("\n".join(events(broken(shipped("staging"), "", BROKER, False))))
     return path
 
 
-def test_the_command_says_first_what_is_broken_then_what_is_judged_later_then_what_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_lists_broken_then_pending_then_kept_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     early = tmp_path / "early.json"
     early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("staging", preview=True)))))
 
@@ -52,9 +47,7 @@ def test_the_command_says_first_what_is_broken_then_what_is_judged_later_then_wh
     assert "set broker.tls" in " ".join(out.split())
 
 
-def test_what_is_no_preview_is_told_by_its_name_and_is_no_verdict(
-    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_preview_is_named_and_no_verdict(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "digest.json").write_text('{\n  "steps": []\n}\n')
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     for name in ("digest.json", "bytes.json", "absent.json"):
@@ -64,9 +57,7 @@ def test_what_is_no_preview_is_told_by_its_name_and_is_no_verdict(
         assert len(err.splitlines()) == 1
 
 
-def test_the_evidence_is_whole_as_asked_for_and_alone_on_the_standard_output(
-    torn: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evidence_is_complete_and_alone_on_stdout(torn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = ran(capsys, "--json", "-", "--at", "2026-11-26T10:00:00Z", "--commit", "0123abc", torn)
 
     made = json.loads(out)
@@ -83,9 +74,7 @@ def test_the_evidence_is_whole_as_asked_for_and_alone_on_the_standard_output(
     assert "SOC 2 CC6.7" in made["rules"]["stack-speaks-tls-to-the-broker"]["controls"]
 
 
-def test_no_value_gets_into_the_evidence_or_onto_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_value_is_in_the_evidence_or_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     value = new_password()
     plan = broken(shipped("staging"), "kubernetes:core/v1:ConfigMap", ("data", "motd"), value)
     plan = broken(plan, "namespace", ("metadata", "annotations", "api-token"), {**SECRET, "value": value})

@@ -1,7 +1,5 @@
 """The rules as a whole, and the ways in: a pack of Pulumi's, and a command over a preview's events."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -30,7 +28,6 @@ from tests.unit.policy_plans import (
 
 
 def shown_to_the_pack(plan: Plan) -> Any:
-    """What the pack answers the engine, which shows it one resource after another and then the stack."""
     servicer = pack.Pack()
     for one in plan.resources:
         request = analyzer_pb2.AnalyzeRequest(urn=one.urn, type=one.type)

@@ -1,6 +1,4 @@
-"""The policies in docs/operations: of the role that previews take, and of an operator."""
-
-from __future__ import annotations
+"""The policies in docs/operations: of the roles that previews and drift take, and of an operator."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 """The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
-ROLE = statements((OPERATIONS / "preview-role.json").read_text())
+ROLES = {name: statements((OPERATIONS / f"{name}-role.json").read_text()) for name in ("preview", "drift")}
 TRUST = statements((OPERATIONS / "preview-trust.json").read_text())
 ISSUER = "token.actions.githubusercontent.com"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/key"
@@ -45,33 +43,65 @@ def prod() -> Deployed:
     return on_aws()
 
 
-def actions() -> list[str]:
-    return [action for statement in ROLE for action in statement["Action"]]
+@pytest.fixture(params=ROLES)
+def role(request: pytest.FixtureRequest) -> list[Any]:
+    return ROLES[request.param]
 
 
-def test_it_only_describes_gets_and_lists_and_opens_nothing() -> None:
-    assert {action.partition(":")[2][:3] for action in actions()} == {"Des", "Get", "Lis"}
-    assert not OPENS & set(actions())
-    assert not {f"secretsmanager:{one}" for one in (*READ, *WRITE)} - {"secretsmanager:DescribeSecret"} & set(actions())
+def actions(role: list[Any]) -> set[str]:
+    return {action for statement in role for action in statement["Action"]}
 
 
-def test_by_the_policies_of_the_stack_it_is_given_no_value(prod: Deployed) -> None:
+def test_a_role_only_describes_gets_and_lists_and_opens_nothing(role: list[Any]) -> None:
+    assert {action.partition(":")[2][:3] for action in actions(role)} <= {"Des", "Get", "Lis"}
+    assert not OPENS & actions(role)
+    assert not {f"secretsmanager:{one}" for one in (*READ, *WRITE)} - {"secretsmanager:DescribeSecret"} & actions(role)
+
+
+def test_by_the_policies_of_the_stack_a_role_is_given_no_value(prod: Deployed, role: list[Any]) -> None:
     for name in ("policy-mqtt", "policy-broker-admin"):
         arn = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/{name}-AbCdEf"
         policy = statements(prod.resources[name].inputs["policy"])
         for action in {*OPENS, *WRITE} - {"secretsmanager:DescribeSecret"}:
-            assert not is_allowed(Request(PREVIEWER, action, arn), identity=ROLE, resource=policy), action
+            assert not is_allowed(Request(PREVIEWER, action, arn), identity=role, resource=policy), action
     key = statements(prod.resources["key"].inputs["policy"])
-    assert not is_allowed(Request(PREVIEWER, "kms:Decrypt", KEY), identity=ROLE, resource=key)
+    assert not is_allowed(Request(PREVIEWER, "kms:Decrypt", KEY), identity=role, resource=key)
 
 
-def test_of_the_objects_in_s3_it_reads_the_state_alone() -> None:
-    def may(bucket: str, key: str) -> bool:
-        return is_allowed(Request(PREVIEWER, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), identity=ROLE)
+def test_a_role_reads_the_states_of_this_project_and_no_other_object(role: list[Any]) -> None:
+    def may(bucket: str, key: str, action: str = "s3:GetObject") -> bool:
+        return is_allowed(Request(PREVIEWER, action, f"arn:aws:s3:::{bucket}/{key}"), identity=role)
 
     assert may("STATE-BUCKET", ".pulumi/stacks/coreflux-mcp-secrets/prod.json")
+    assert not may("STATE-BUCKET", ".pulumi/stacks/payroll/prod.json")
+    assert not may("STATE-BUCKET", ".pulumi/stacks/coreflux-mcp-secrets-2/prod.json")
+    assert not may("STATE-BUCKET", ".pulumi/history/payroll/prod/prod-1.checkpoint.json")
     assert not may("coreflux-mcp-prod-trail", "AWSLogs/x.json.gz")
-    assert not is_allowed(Request(PREVIEWER, "s3:PutObject", "arn:aws:s3:::STATE-BUCKET/.pulumi/x"), identity=ROLE)
+    assert not may("STATE-BUCKET", ".pulumi/stacks/coreflux-mcp-secrets/prod.json", "s3:PutObject")
+
+
+def test_previews_read_no_variables_and_drift_those_of_the_stacks_functions_alone(prod: Deployed) -> None:
+    own = [one.inputs["name"] for one in prod.of_type("aws:lambda/function:Function")]
+    assert own
+
+    def may(role: str, action: str, arn: str) -> bool:
+        return is_allowed(Request(PREVIEWER, action, f"arn:aws:{arn}"), identity=ROLES[role])
+
+    for function, drifts in [*((name, True) for name in own), ("payroll", False)]:
+        arn = f"lambda:eu-central-1:123456789012:function:{function}"
+        assert not may("preview", "lambda:GetFunction", arn)
+        assert may("drift", "lambda:GetFunction", arn) is drifts
+    for secret, drifts in (("coreflux-mcp/prod/mqtt-AbCdEf", True), ("payroll-AbCdEf", False)):
+        arn = f"secretsmanager:eu-central-1:123456789012:secret:{secret}"
+        assert may("drift", "secretsmanager:DescribeSecret", arn) is drifts
+    assert "ecs:DescribeTaskDefinition" not in actions(ROLES["preview"])
+
+
+def test_what_drift_reads_on_everything_has_no_arn_by_the_stacks_names() -> None:
+    anywhere = {action for one in ROLES["drift"] if one["Resource"] == "*" for action in one["Action"]}
+    services = {action.partition(":")[0] for action in anywhere}
+    assert "ecs:DescribeTaskDefinition" in anywhere
+    assert not {"s3", "secretsmanager", "sns", "sqs", "events", "scheduler"} & services
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """A CA of the stack's own, as the program has it: a secret more, which no server reads, on each kind of store."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -51,7 +49,6 @@ def on_azure() -> Deployed:
 
 
 def manifest_of(deployed: Deployed) -> Manifest:
-    """What secretops is told."""
     return Manifest.model_validate(deployed.exports["secretops"])
 
 
@@ -60,10 +57,7 @@ def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make:
     deployed = make()
     manifest = manifest_of(deployed)
     assert manifest.secret(CLIENT_CERT).issuer == PrivateCaIssuer(
-        secret=CLIENT_CA,
-        common_name=f"coreflux-mcp-{manifest.stack}",
-        seconds=30 * 86400,
-        ca_seconds=1825 * 86400,
+        secret=CLIENT_CA, common_name=f"coreflux-mcp-{manifest.stack}", seconds=30 * 86400, ca_seconds=1825 * 86400
     )
     assert manifest.secret(CLIENT_CA).fields == ("ca.crt", "ca.key")
     references = str(deployed.exports["references"])

@@ -1,7 +1,5 @@
 """`secretops audit` over lines that are no record, or nearly one, in every form of log: counted, and no traceback."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +14,7 @@ from secretops.operations.audit import Row, audit
 from tests.unit import test_audit, test_cloudtrail, test_log_analytics, test_swarm_events, test_vault_log
 from tests.unit.fuzz import BOUNDED, texts
 
-DOTENV = test_swarm_events.MANIFEST.model_copy(update={"store": DotenvStore(root="/nowhere")})
+DOTENV = test_swarm_events.MANIFEST.model_copy(update={"store": DotenvStore(root="/nowhere/store")})
 RECORDS = (json.loads(test_swarm_events.record("read")), json.loads(test_swarm_events.record("write")))
 
 LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {
@@ -67,7 +65,6 @@ LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {
 
 
 def is_told(row: Row) -> bool:
-    """What a person and a program are shown of it are texts and times, whatever the log had there."""
     said = (row.reader, row.secret, row.operation, *row.sources)
     return all(isinstance(text, str) for text in said) and row.first.utcoffset() == timedelta() == row.last.utcoffset()
 

@@ -4,8 +4,6 @@ Each reader gives what it can rest on (texts are texts, times are aware), passes
 so, or tells a person in words. Never another exception.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -127,7 +125,6 @@ class OnePath:
 
 
 def key_vault(**tagged: str) -> tags.State:
-    """One version in a vault that has these tags, each as Key Vault gives it: any text."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
     return tags.State((Kept("0", True, now, None, {**told, **tagged}),), ())
@@ -152,19 +149,13 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
         ({"variables": ["MQTT_PASSWORD"], "files": ["secrets/x"]},),
         of_file(f"versions/mqtt/{NAMES}", lambda folder: dotenv(folder).forget("mqtt")),
     ),
-    "a journal": (
-        (ENTRY,),
-        of_file("journal.jsonl", last_of_a_journal),
-    ),
+    "a journal": ((ENTRY,), of_file("journal.jsonl", last_of_a_journal)),
     "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
     "a manifest": (
         (json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
         of_bytes(lambda text: manifests._parse(text, "it")),
     ),
-    "whose a folder is": (
-        ({"stack": "prod"},),
-        of_file("config/secretops.json", whose.stack_of),
-    ),
+    "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", whose.stack_of)),
     "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
     "a cloud's value": (
         ({"username": "a", "password": "b"},),
@@ -214,7 +205,6 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
 
 
 def told(found: object) -> Iterator[object]:
-    """Every time and text in what was read, however deep."""
     if isinstance(found, BaseModel):
         found = {name: getattr(found, name) for name in type(found).model_fields}
     elif dataclasses.is_dataclass(found) and not isinstance(found, type):

@@ -1,7 +1,5 @@
 """Good stack files of each platform, with something else, or nothing, in one or two of their places."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

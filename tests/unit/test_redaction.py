@@ -1,11 +1,10 @@
 """No log record of this process carries a value, whoever writes it and however it is dressed."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
 import logging
+import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 
@@ -24,7 +23,6 @@ from secretops.values import Value, new_password
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """All that a plain handler on the root logger writes, at every level."""
     redaction.install()
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -45,7 +43,6 @@ def secret() -> str:
 
 
 def forms(text: str) -> dict[str, str]:
-    """How a value may be dressed. The test's own list."""
     raw = text.encode()
     return {
         "plain": text,
@@ -59,11 +56,15 @@ def forms(text: str) -> dict[str, str]:
         "url": urllib.parse.quote(text),
         "url, nothing safe": urllib.parse.quote(text, safe=""),
         "form": urllib.parse.quote_plus(text),
+        "json in json": json.dumps(json.dumps({"password": text})),
+        "repr of json": repr(json.dumps(text)),
+        "base64 of user:password": base64.b64encode(b"user:" + raw).decode(),
+        "base64 of users:password": base64.b64encode(b"users:" + raw + b"\0").decode(),
+        "base32": base64.b32encode(raw).decode(),
     }
 
 
-CORE = 24
-"""A piece of a value this long is as good as the value."""
+CORE = 24  # A piece of a value this long is as good as the value.
 
 
 def shows(text: str, secret: str) -> bool:
@@ -77,8 +78,58 @@ def test_every_form_is_redacted(log: io.StringIO, secret: str, form: str) -> Non
     dressed = forms(secret)[form]
     logging.getLogger("ours").error("before %s after", dressed)
     assert dressed.strip("'\"=") not in log.getvalue()
+    assert not shows(log.getvalue(), secret)
     assert HIDDEN in log.getvalue()
     assert "before" in log.getvalue() and "after" in log.getvalue()
+
+
+def test_of_two_values_that_overlap_nothing_is_left() -> None:
+    first, second = new_password(), new_password()
+    Value({"a": first + second[:10], "b": second})
+    assert redact(f"a {first}{second} b {second}{first[:4]}") == f"a {HIDDEN} b {HIDDEN}{first[:4]}"
+
+
+def test_redact_forgets_what_many_others_have_followed_and_nothing_before() -> None:
+    first, second = new_password(), new_password()
+    for each in (first, second, first):
+        redaction.remember(each)
+    for _ in range(redaction.MOST_TEXTS - 1):
+        redaction.remember(new_password())
+    assert redact(f"{first} {second}") == f"{HIDDEN} {second}"
+    assert set().union(*redaction._known._texts.values()) == set().union(*redaction._known._index.values())
+
+
+def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks each place of the text up once, and compares the forms that begin there alone."""
+
+    class Counted(dict[str, dict[str, int]]):
+        lookups = found = 0
+
+        def __contains__(self, key: object) -> bool:
+            self.lookups += 1
+            return super().__contains__(key)
+
+        def __getitem__(self, key: str) -> dict[str, int]:
+            self.found += 1
+            return super().__getitem__(key)
+
+    for _ in range(1000):
+        redaction.remember(new_password())
+    index = Counted(redaction._known._index)
+    monkeypatch.setattr(redaction._known, "_index", index)
+    redact("x" * 500)
+    assert (index.lookups, index.found) == (500 - redaction.SHORTEST + 1, 0)
+
+
+def test_what_ends_a_thread_is_logged_and_redacted(log: io.StringIO, secret: str) -> None:
+    def end() -> None:
+        raise ValueError(secret)
+
+    thread = threading.Thread(target=end, name="a-thread")
+    thread.start()
+    thread.join()
+    assert "a-thread" in log.getvalue() and "ValueError" in log.getvalue()
+    assert not shows(log.getvalue(), secret)
 
 
 def test_arguments_are_redacted_whatever_their_type(log: io.StringIO, secret: str) -> None:
@@ -157,9 +208,7 @@ def read(fields: dict[str, str]) -> Value:
 
 @pytest.mark.parametrize("made", [Value, read], ids=["written", "read"])
 @pytest.mark.parametrize(("secret", "field"), [(secret.name, field) for secret in CATALOGUE for field in secret.fields])
-def test_each_field_of_the_catalogue_is_hidden_unless_it_is_public(
-    made: Callable[[dict[str, str]], Value], secret: str, field: str
-) -> None:
+def test_each_field_is_hidden_unless_public(made: Callable[[dict[str, str]], Value], secret: str, field: str) -> None:
     text = new_password()
     assert made({field: text})[field] == text
     assert redact(text) == (text if field in SHOWN else HIDDEN), f"{secret}.{field}"

@@ -1,7 +1,5 @@
 """The steps' order of a certificate, on the real store. Issuer and broker are stand-ins that can be told to refuse."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -53,7 +51,7 @@ class Signer:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 

@@ -1,9 +1,10 @@
 """What a report says, and that whoever chose a name in a log can put nothing into its page."""
 
-from __future__ import annotations
-
+import fcntl
 import json
+import os
 import re
+import socket
 import stat
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -25,20 +26,18 @@ from secretops.values import Value
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.report_data import HOSTILE, made
-from tests.unit.test_cli import run
+from tests.unit.test_cli import refused, run
 
 CANARY = "canary-of-this-test-only"
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """A stack whose broker nobody started."""
-    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=False)
+    broker = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True)
     return make_stack(tmp_path / "store", broker)
 
 
 def published(stack: Stack, name: str, value: dict[str, str], *, days_ago: float = 0) -> Version:
-    """A current version of `name`, as a rotation of that day would have left it."""
     then = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days_ago)
     session = stack.session()
     version = Version(id=f"v-{days_ago}", stage=Stage.PENDING, created=then)
@@ -48,7 +47,6 @@ def published(stack: Stack, name: str, value: dict[str, str], *, days_ago: float
 
 
 def shown(text: str) -> str:
-    """The words of a page, without its style."""
     words: list[str] = []
 
     class Reader(HTMLParser):
@@ -115,20 +113,14 @@ def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
     """A trail in which that one got a value once."""
     record = {
         "time": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(),
-        "actor": f"{name}@host",
-        "operation": "read",
-        "secret": "mqtt",
-        "version": "v1",
-        "purpose": "to see",
-    }
+        "actor": f"{name}@host", "operation": "read", "secret": "mqtt", "version": "v1", "purpose": "to see",
+    }  # fmt: skip
     trail = folder / "access.jsonl"
     trail.write_text(json.dumps(record) + "\n")
     return trail
 
 
-def test_an_old_read_is_an_open_finding_for_a_month_or_as_long_as_one_asks_and_is_told_always(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_old_read_is_an_open_finding_for_a_month_or_as_chosen(stack: Stack, tmp_path: Path) -> None:
     trail = [str(read_by("mallory", tmp_path, days_ago=40))]
     found = report(stack.session(), trail=trail, examine=False)
     assert (found.findings, found.exit_code) == ((), ExitCode.DONE)
@@ -137,9 +129,7 @@ def test_an_old_read_is_an_open_finding_for_a_month_or_as_long_as_one_asks_and_i
     assert [one.where for one in asked.findings] == ["reads"]
 
 
-def test_an_undeclared_reader_is_an_open_finding_and_what_its_name_holds_stays_text(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_undeclared_reader_is_an_open_finding_and_its_name_is_escaped(stack: Stack, tmp_path: Path) -> None:
     trail = read_by(HOSTILE, tmp_path, days_ago=25)
     to = tmp_path / "report.html"
     done = run(stack, "report", "--to", str(to), "--json", "--trail", str(trail), "--skip-doctor")
@@ -170,10 +160,48 @@ def test_the_browser_is_forbidden_everything_but_the_pages_own_style() -> None:
     assert not re.search(r"url\(|@import|<script|<link|style=\"| on\w+=\"", text.replace("onerror=&#39;", ""))
 
 
-def test_a_report_is_its_writers_own_and_follows_no_link(stack: Stack, tmp_path: Path) -> None:
-    to, other = tmp_path / "report.html", tmp_path / "other"
-    other.write_text("somebody's")
-    for link in (to, tmp_path / ".report.html.new"):
-        link.symlink_to(other)
-    assert run(stack, "report", "--to", str(to), "--skip-doctor").returncode == ExitCode.DONE
-    assert (stat.S_IMODE(to.lstat().st_mode), to.is_symlink(), other.read_text()) == (0o600, False, "somebody's")
+def test_report_through_links_replaces_their_target_and_keeps_them(stack: Stack, tmp_path: Path) -> None:
+    to, between, target, other = (tmp_path / name for name in ("link", "between", "report.html", "other"))
+    to.symlink_to(between)
+    between.symlink_to("report.html")
+    other.write_text("of somebody")
+    (tmp_path / ".report.html.new").symlink_to(other)
+    for before in ("", "of last month"):
+        target.write_text(before)
+        assert run(stack, "report", "--to", str(to), "--skip-doctor").returncode == ExitCode.DONE
+        assert to.is_symlink() and between.is_symlink() and other.read_text() == "of somebody"
+        assert target.read_text().startswith("<!DOCTYPE html>") and stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_report_to_a_fifo_or_stdout_writes_the_page_there(stack: Stack, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 2**20)  # the whole page, so that its writer waits for nobody
+    assert run(stack, "report", "--to", str(fifo), "--skip-doctor").returncode == ExitCode.DONE
+    assert os.read(reading, 2**20).endswith(b"</html>") and fifo.is_fifo()
+    os.close(reading)
+    assert run(stack, "report", "--to", os.devnull, "--skip-doctor").returncode == ExitCode.DONE
+    assert Path(os.devnull).is_char_device()
+    done = run(stack, "report", "--to", "-", "--skip-doctor")
+    assert done.stdout.endswith(b"</html>") and b"open findings" in done.stderr and not Path("-").exists()
+    refused(run(stack, "report", "--to", "-", "--json"), ExitCode.USAGE, "--to FILE --json")
+
+
+def test_report_to_what_is_no_place_for_it_is_refused(stack: Stack, tmp_path: Path) -> None:
+    loop, strangers, to_fifo = (tmp_path / name for name in ("loop", "strangers", "to-fifo"))
+    loop.symlink_to(loop)
+    (tmp_path / "mine").write_text("of somebody")
+    strangers.symlink_to("mine")
+    os.mkfifo(tmp_path / "fifo")
+    to_fifo.symlink_to("fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+    places = [tmp_path, loop, tmp_path / "socket", tmp_path / "none" / "report.html"]
+    if os.geteuid() == 0:  # only root gives a link away
+        for link in (strangers, to_fifo):
+            os.lchown(link, 65534, 65534)
+            places.append(link)
+    for place in places:
+        refused(run(stack, "report", "--to", str(place), "--skip-doctor"), ExitCode.USAGE, str(place), "-> ")
+    assert (tmp_path / "mine").read_text() == "of somebody"

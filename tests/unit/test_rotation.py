@@ -1,9 +1,7 @@
 """The steps' order, in memory. The target is a stand-in that can be told to refuse; real ones are in gates/."""
 
-from __future__ import annotations
-
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -36,6 +34,9 @@ class StandInTarget:
 
     def retire(self, admin: Value, username: str) -> None:  # noqa: ARG002
         self._answer("retire", username)
+
+    def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
+        return False
 
     def _answer(self, step: str, username: str) -> None:
         self.asked.append((step, username))
@@ -79,9 +80,7 @@ UNDELIVERED = version(Stage.CURRENT, "a", delivered=False)
 
 
 @pytest.mark.parametrize("step", ["apply", "verify"])
-def test_a_value_that_the_target_refuses_is_never_published_and_the_next_try_goes_on_with_it(
-    memory: Memory, step: str
-) -> None:
+def test_refused_value_is_never_published_and_is_tried_again(memory: Memory, step: str) -> None:
     target = StandInTarget({step})
     with pytest.raises(RefusedError):
         in_memory(memory, target, CURRENT).advance()
@@ -188,7 +187,7 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
         pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "an operator's"), False, id="its user is an operator's"),
     ],
 )
-def test_a_user_gets_no_new_password_while_its_readers_may_hold_the_old_one(
+def test_password_stays_while_readers_may_use_it(
     memory: Memory, current: Version, previous: Version, waits: bool
 ) -> None:
     target = StandInTarget()

@@ -1,7 +1,5 @@
 """With CI=true a skip is a failure unless tests/conftest.py declares its reason."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.conftest import MAY_BE_MISSING

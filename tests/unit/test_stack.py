@@ -1,7 +1,5 @@
 """Which stack a command is about, by the real Pulumi over a backend in a folder: what is said where there is none."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +14,6 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project without a stack."""
     folder, state = tmp_path / "project", tmp_path / "state"
     folder.mkdir()
     state.mkdir()

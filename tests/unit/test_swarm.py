@@ -1,7 +1,5 @@
 """The Swarm platform's program, under mocks: what a person who reads `docker service inspect` would find."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +25,11 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prod(ca: Path) -> Deployed:
-    """A stack of production, and nothing more than it needs."""
     return on_swarm(broker=f', ca_file: "{ca}"')
 
 
 @pytest.fixture(scope="module")
 def everything(ca: Path) -> Deployed:
-    """With every option that adds something."""
     server = (
         f", replicas: 3, publish: host, networks: [{NETWORK}], constraints: [node.labels.zone==a],"
         " spread: [node.labels.rack], log_driver: {name: json-file, options: {max-size: 10m}},"
@@ -91,7 +87,6 @@ def test_the_list_of_secrets_is_what_the_service_has_now(everything: Deployed) -
 
 @pytest.fixture
 def managed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A manager answers."""
     monkeypatch.setattr(deployer, "ask_manager", lambda: None)
 
 

@@ -1,7 +1,5 @@
 """What a Docker daemon refuses, in our words. The answers are played, in the words of moby's and swarmkit's sources."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -21,8 +19,6 @@ STALE = "rpc error: code = Unknown desc = update out of sequence"
 
 
 class Played(requests.Session):
-    """A session that answers what it is told to, in order; the last one for ever."""
-
     def __init__(self, *answers: tuple[int, Any] | Exception) -> None:
         super().__init__()
         self.answers, self.asked = list(answers), 0
@@ -45,7 +41,6 @@ def api(*answers: tuple[int, Any] | Exception) -> tuple[Api, Played]:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that comes back is waited for, on a slow machine too."""
     monkeypatch.setattr(asking, "_LOOK_AGAIN", 0.01)
     monkeypatch.setattr(asking, "PATIENCE_SECONDS", 120.0)
 

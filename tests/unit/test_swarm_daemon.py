@@ -1,7 +1,5 @@
 """Which Docker daemon secretops asks, and what it calls things there. Nothing is started or asked here."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path
@@ -55,9 +53,7 @@ def test_in_a_task_whoever_started_it_is_on_record(monkeypatch: pytest.MonkeyPat
     assert actor("operator") == "operator:alice@manager-1"
 
 
-def test_an_image_is_pulled_with_the_login_to_its_own_registry_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_image_is_pulled_with_its_registrys_login_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     assert registry_login("registry.example/a/b:1") is None, "nobody has logged in"
     password = new_password()

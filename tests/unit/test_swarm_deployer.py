@@ -1,7 +1,5 @@
 """What the program takes from the deployer's own Docker client: the manager's address, and a login at a registry."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path
@@ -13,9 +11,7 @@ from tests.unit.harness import Deployed, deploy
 from tests.unit.swarm_stack import file_on_swarm, on_swarm
 
 
-def test_an_up_without_a_manager_is_refused_before_anything_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_up_without_a_manager_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     deployed = Deployed()
 
@@ -24,9 +20,7 @@ def test_an_up_without_a_manager_is_refused_before_anything_is_made(
     assert not deployed.resources
 
 
-def test_a_context_with_tls_is_refused_with_the_variables_that_lead_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tls_context_is_refused_with_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pulumi's provider would speak to that port without TLS."""
     for name in ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
         monkeypatch.delenv(name, raising=False)
@@ -46,7 +40,6 @@ def test_a_context_with_tls_is_refused_with_the_variables_that_lead_there(
 
 
 def tls_context(config: Path, name: str, host: str) -> Path:
-    """As `docker context create` lays one down; the folder of its certificates."""
     key = hashlib.sha256(name.encode()).hexdigest()
     meta, folder = config / "contexts/meta" / key, config / "contexts/tls" / key / "docker"
     meta.mkdir(parents=True)

@@ -1,7 +1,5 @@
 """A server in a Swarm whose secrets are elsewhere: the launcher asks, and shows what an operator made. Under mocks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -24,12 +22,10 @@ READER = "arn:aws:iam::123456789012:user/coreflux-mcp-server"
 
 
 def login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
-    """As the Swarm has it."""
     return Attached(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
 
 
 def deployed(name: str, folder: Path) -> Deployed:
-    """A shipped example, with CA files that are there and a Swarm that has the login."""
     text = (PROJECT_FOLDER / f"examples/Pulumi.{name}.yaml").read_text()
     for which in ("prod", "vault"):
         (folder / which).mkdir()

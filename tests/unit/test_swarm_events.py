@@ -4,8 +4,6 @@ The events are in the form that `docker events --format '{{json .}}'` gives; tha
 tests/contract/test_swarm_store.py.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ MANIFEST = Manifest(
             fields=("username", "password"),
             readers=(Reader.SERVER, Reader.ROTATOR),
             cadence_days=90,
+            users=("mcp-a", "mcp-b"),
         ),
     ),
     grace_seconds=30,
@@ -84,9 +83,7 @@ def test_what_was_made_changed_and_removed_of_the_stack_is_told_and_that_nobody_
 
 @pytest.mark.parametrize("name", ["thief", "coreflux-mcp-prod_thief", "coreflux-mcp-prod_task-thief"])
 @pytest.mark.parametrize("action", ["create", "update"])
-def test_any_service_of_others_may_have_a_secret_attached_and_is_undeclared(
-    tmp_path: Path, name: str, action: str
-) -> None:
+def test_foreign_service_with_a_secret_is_an_undeclared_reader(tmp_path: Path, name: str, action: str) -> None:
     view = run(tmp_path, event("service", action, name), event("service", "remove", name))
     (row,) = view.rows
     assert (row.operation, row.secret, row.sources) == (f"service {action}", "*", [f"service {name}"])
@@ -107,9 +104,7 @@ def test_a_carried_command_has_every_value_and_it_and_the_rotator_are_declared(t
 
 
 @pytest.mark.parametrize("action", ["exec_create: cat /run/secrets/mqtt_password", "archive-path", "attach"])
-def test_a_command_in_the_servers_container_is_a_read_that_nobody_declared_and_its_words_are_not_told(
-    tmp_path: Path, action: str
-) -> None:
+def test_exec_in_the_server_is_an_undeclared_read_without_its_arguments(tmp_path: Path, action: str) -> None:
     view = run(tmp_path, event("container", action, f"{SERVER}.1.x", **{"com.docker.swarm.service.name": SERVER}))
     (row,) = view.rows
     assert row.alarming

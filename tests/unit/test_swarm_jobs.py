@@ -2,8 +2,6 @@
 tests/stacks/test_swarm.py.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from datetime import timedelta
@@ -23,7 +21,8 @@ from secretops.operations.tasks import Tasks
 from secretops.stores.swarm.api import encoded
 from secretops.stores.swarm.names import INSTANCE, TASK
 from secretops.values import Value, new_password
-from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, publish, quick
+from tests.contract.versions import publish
+from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, quick
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +49,6 @@ def tasks_of(place: InMemory, **more: Any) -> Tasks:
 
 
 def left(place: InMemory) -> list[str]:
-    """What commands are carried in and with."""
     kinds = place.engine.objects.values()
     return [one["Spec"]["Name"] for kind in kinds for one in kind.values() if TASK in (one["Spec"].get("Labels") or {})]
 
@@ -132,9 +130,7 @@ def test_a_command_ends_as_its_task_does(place: InMemory, code: ExitCode) -> Non
     assert left(place) == []
 
 
-def test_a_job_that_is_interrupted_tells_its_task_and_passes_on_its_last_word(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_job_signals_its_task_and_prints_its_end(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "STOP_SECONDS", 0)
     place.engine.outcome = lambda _spec: Outcome(state="running", err=b"stopped\n")
     said = io.BytesIO()

@@ -1,7 +1,5 @@
 """When an update of the service has ended, and how. Docker's API and the clock are scripted."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +19,6 @@ OLD, NEW = (({"SecretID": name, "File": {"Name": "it"}},) for name in ("old", "n
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its list of secrets, and its states."""
-
     has: tuple[dict[str, Any], ...]
     state: str = "running"
     desired: str = "running"
@@ -64,7 +60,6 @@ class Docker(Api):
 
     @property
     def number(self) -> int:
-        """The present answer's."""
         ends, end = [], 0.0
         for answer in self.answers[:-1]:
             ends.append(end := end + answer.seconds)

@@ -1,7 +1,5 @@
 """What only the Swarm store does, on an engine in memory. A real Swarm is in tests/contract/test_swarm_store.py."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ from secretops.stores.swarm.api import encoded
 from secretops.stores.swarm.attached import Attached, attached, named
 from secretops.stores.swarm.records import LogRecords
 from secretops.stores.swarm.values import Elsewhere
-from tests.unit.memory_swarm import HOUR, NEVER_RAN, NOW, InMemory, V, in_memory, make, publish, quick, version
+from tests.contract.versions import NOW, make, publish, version
+from tests.unit.memory_swarm import HOUR, NEVER_RAN, InMemory, V, in_memory, quick
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +32,7 @@ def place(tmp_path: Path) -> InMemory:
 
 
 @pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 of the tasks")])
-def test_an_update_that_does_not_succeed_leaves_the_version_current_and_undelivered(
-    place: InMemory, state: str, standing: str
-) -> None:
+def test_failed_update_leaves_the_version_undelivered(place: InMemory, state: str, standing: str) -> None:
     publish(place, V[1])
     running = [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"]
     place.engine.verdict = lambda _spec: state
@@ -67,9 +64,7 @@ def test_a_container_that_the_daemon_does_not_start_is_tried_again(place: InMemo
     assert not states
 
 
-def test_an_update_of_somebody_that_never_ends_is_not_written_over(
-    place: InMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_foreign_update_is_not_overwritten(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     value = publish(place, V[1])
     place.engine.objects["services"][place.service()["ID"]]["UpdateStatus"] = {"State": "updating"}
     monkeypatch.setattr(rollout, "LONGEST_UPDATE", 0.01)

@@ -1,10 +1,11 @@
 """The commands tick, rotate, put and purge on a folder, with a broker in memory."""
 
-from __future__ import annotations
-
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,6 +17,7 @@ from secretops.errors import (
     RefusedError,
     SecretopsError,
     StoreError,
+    UnreachableError,
     UsageError,
     WaitingError,
 )
@@ -23,14 +25,17 @@ from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import put, tick
 from secretops.operations import session as sessions
 from secretops.operations.purge import purge
+from secretops.operations.rotate import rotate
 from secretops.operations.tick import Outcome, exit_code
 from secretops.stores.delivery import Content, Delivery
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.values import Value
+from tests.real.accidents import NOBODY, SPOILS, each_broken, in_child
 from tests.real.stack import Stack, make_stack
 
 DAY = 24 * 3600
 NINETY_DAYS = 90 * DAY
+NOWHERE = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 FIRST_ADMIN = {"username": "boss", "password": "of-the-boss"}
 
 
@@ -41,6 +46,8 @@ class InMemoryBroker:
     passwords: dict[str, str] = field(default_factory=lambda: {"boss": "of-the-boss"})
     changed: list[str] = field(default_factory=list)
     breaks: Exception | None = None
+    guards: bool | Exception = True
+    reports: Callable[[], tuple[Replica, ...]] = tuple
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:  # noqa: ARG002
         self.verify(admin)
@@ -57,21 +64,25 @@ class InMemoryBroker:
         self.verify(admin)
         self.passwords.pop(username, None)
 
+    def guards_reports(self, admin: Value, usernames: tuple[str, ...]) -> bool:
+        self.verify(admin)
+        if isinstance(self.guards, Exception):
+            raise self.guards
+        return self.guards and usernames == ("user-a", "user-b")
+
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
     broker = InMemoryBroker()
     for module in (sessions, put, tick):
         monkeypatch.setattr(module, "open_target", lambda _broker, _kind: broker)
-    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: ())
+    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: broker.reports())
     return broker
 
 
 @pytest.fixture
 def stack(tmp_path: Path, broker: InMemoryBroker) -> Stack:
-    """Its first admin has been put, and each secret has a current version."""
-    nowhere = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=False)
-    stack = make_stack(tmp_path / "store", nowhere, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
+    stack = make_stack(tmp_path / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
     stack.put("broker-admin", FIRST_ADMIN)
     stack.tick()
     return stack
@@ -165,15 +176,54 @@ def test_exit_code_of_a_tick_is_that_of_the_gravest_outcome(
     assert exit_code([*outcomes, Outcome("well")]) is expected
 
 
-def test_tick_retires_before_the_grace_ends_only_by_reports_about_that_secret(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+THREE = ("server-1", "server-2", "server-3")
+
+
+def reports(stack: Stack, *names: str, secret: str = "mqtt", user: str = "user-b") -> tuple[Replica, ...]:
+    """Return reports of the current version, one for each client id."""
+    at = stack.clock()
+    return tuple(Replica(id=name, user=user, secret=secret, version=current(stack), since=at) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("found", "guards", "retires"),
+    [
+        pytest.param(lambda stack: reports(stack, *THREE), True, True, id="three of three"),
+        pytest.param(lambda stack: reports(stack, *THREE), False, False, id="others may write there"),
+        pytest.param(lambda stack: reports(stack, *THREE), RefusedError("no"), False, id="access list unreadable"),
+        pytest.param(lambda stack: reports(stack, "forged"), True, False, id="emptied, and one forged"),
+        pytest.param(lambda stack: reports(stack, *THREE, "forged"), True, False, id="one too many"),
+        pytest.param(lambda stack: reports(stack, *THREE, user="user-a"), True, False, id="by the previous user"),
+        pytest.param(
+            lambda stack: reports(stack, *THREE[:2]) + reports(stack, "x", secret="other"),
+            True,
+            False,
+            id="other secret",
+        ),
+        pytest.param(lambda _: UnreachableError("not all arrived"), True, False, id="half-read or flooded"),
+    ],
+)
+def test_tick_retires_within_the_grace_only_by_all_reports_that_nobody_can_forge(
+    stack: Stack,
+    broker: InMemoryBroker,
+    found: Callable[[Stack], tuple[Replica, ...] | SecretopsError],
+    guards: bool | SecretopsError,
+    retires: bool,
 ) -> None:
+    stack.manifest = stack.manifest.model_copy(update={"replicas": len(THREE)})
     stack.rotate()
-    reported = Replica(id="mcp-1", user="user-b", secret="other", version=current(stack), since=stack.clock())
-    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: (reported,))
-    stack.tick()
+    broker.guards = guards
+
+    def read() -> tuple[Replica, ...]:
+        answer = found(stack)
+        if isinstance(answer, SecretopsError):
+            raise answer
+        return answer
+
+    broker.reports = read
+    assert exit_code(stack.tick()) in (ExitCode.DONE, ExitCode.ATTENTION)
     previous = stack.session().store.versions("mqtt").previous
-    assert previous and not previous.retired
+    assert previous and bool(previous.retired) is retires
 
 
 def test_rotate_retires_the_user_it_replaces_before_it_makes_another(stack: Stack, broker: InMemoryBroker) -> None:
@@ -184,6 +234,15 @@ def test_rotate_retires_the_user_it_replaces_before_it_makes_another(stack: Stac
     with pytest.raises(RefusedError):
         stack.rotate()
     assert broker.passwords.get("user-a") != replaced
+
+
+def test_rotate_waits_a_whole_second_at_least_when_it_waits(stack: Stack) -> None:
+    stack.rotate()
+    stack.clock.skip(stack.manifest.grace_seconds - 0.3)
+    printed: list[str] = []
+    version = rotate(stack.session(), "mqtt", cut_off=False, say=printed.append, sleep=stack.clock.skip)
+    assert [text.split()[1] for text in printed] == ["1"]
+    assert version.stage is Stage.CURRENT and version.published and version.verified
 
 
 def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
@@ -201,8 +260,10 @@ def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
         {**FIRST_ADMIN, "password": ""},
         {**FIRST_ADMIN, "port": "1"},
         {**FIRST_ADMIN, "password": "with-a-newline\n"},
+        {**FIRST_ADMIN, "password": " \t "},
+        {**FIRST_ADMIN, "password": "x" * 65_536},
     ],
-    ids=["missing", "empty", "extra", "control character"],
+    ids=["missing", "empty", "extra", "control character", "blank", "too long"],
 )
 def test_put_refuses_fields_that_do_not_fit(stack: Stack, fields: dict[str, str]) -> None:
     with pytest.raises(UsageError):
@@ -274,3 +335,80 @@ def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: St
     lease.write_text("secretops tick (pid 1 on elsewhere) since 2099-01-01 00:00:00 UTC\n")
     assert of(stack.tick(), "mqtt").error is None
     assert "2099" not in lease.read_text()
+
+
+def rotate_now_with_each_file_broken(stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], object]) -> None:
+    stack.rotate(cut_off=True)
+    public, before = stack.env.read_text().splitlines()[1:6], current(stack)
+    for path in each_broken(stack.root, spoil):
+        printed: list[str] = []
+        try:
+            version = rotate(stack.session(), "mqtt", cut_off=True, say=printed.append)
+        except WaitingError as error:  # nobody else knows the password of the broker's admin
+            assert path.parent.name == "broker-admin" and "secretops put broker-admin --now" in error.remedy
+            broker.passwords["boss"] = FIRST_ADMIN["password"]
+            stack.put("broker-admin", FIRST_ADMIN, cut_off=True)
+            version = stack.rotate(cut_off=True)
+        assert version.id != before
+        before = version.id
+        assert broker.passwords[stack.delivered()["username"]] == stack.delivered()["password"]
+        assert set(public) <= set(stack.env.read_text().splitlines())
+        asides = list(stack.root.glob("aside/*"))
+        assert len(asides) == sum("aside" in line for line in printed)
+        assert all(str(aside) in " ".join(printed) for aside in asides)
+        real = [aside for aside in asides if not aside.is_symlink()]
+        assert all(stat.S_IMODE(aside.stat().st_mode) == (0o700 if aside.is_dir() else 0o600) for aside in real)
+        assert [one.error for one in stack.tick() if one.error] == []
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_rotate_now_goes_on_when_any_file_of_the_store_is_broken(
+    stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], object]
+) -> None:
+    rotate_now_with_each_file_broken(stack, broker, spoil)
+
+
+def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: Stack) -> None:
+    (stack.root / "versions" / "stray").touch()
+    stack.env.rename(stack.root / "env")
+    stack.env.symlink_to("../env")
+    state = stack.root / "versions" / "mqtt" / "state.json"
+    state.write_text(state.read_text().replace('"id": "', '"id": "../'))
+    with pytest.raises(StoreError, match="stray is not a folder"):
+        stack.rotate()
+    stack.rotate(cut_off=True)
+    asides = {path.name.partition("Z-")[2] for path in (stack.root / "aside").iterdir()}
+    assert asides == {"versions_stray", "config_.env", "versions_mqtt_state.json"}
+
+
+def test_rotate_now_reads_again_what_a_mode_kept_its_owner_from(broker: InMemoryBroker) -> None:
+    """As another account: root reads a file of any mode."""
+
+    def work() -> None:
+        if os.geteuid() == 0:
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        made = make_stack(folder / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
+        made.put("broker-admin", FIRST_ADMIN)
+        made.tick()
+        rotate_now_with_each_file_broken(made, broker, lambda path: path.chmod(0))
+
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        assert in_child(work) == (0, None)
+
+
+def test_rotate_now_keeps_a_copy_of_an_edited_env_file_and_other_peoples_lines(stack: Stack) -> None:
+    edited = stack.env.read_text().replace("MQTT_PASSWORD=", "MQTT_PASSWORD=edited-")
+    stack.env.write_text(edited)
+    with pytest.raises(StoreError, match="changed by hand"):
+        stack.rotate()
+    before = current(stack)
+    stack.rotate(cut_off=True)
+    assert current(stack) != before and "edited-" not in stack.env.read_text()
+    assert "MINE=${HOME}/x\n" in stack.env.read_text()
+    assert [path.read_text() for path in (stack.root / "aside").iterdir()] == [edited]
+    purge(stack.session(), destroy=True)
+    assert not (stack.root / "aside").exists()

@@ -1,7 +1,5 @@
 """A value shows itself to nobody who did not ask for a field by name."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json

@@ -1,9 +1,4 @@
-"""The Vault platform under mocks: what the program asks the engine for. No server is asked anything here.
-
-The other test_vault_*.py each have a part of it; who may what is for test_vault_policies.py.
-"""
-
-from __future__ import annotations
+"""The Vault platform under mocks: what the program asks the engine for. No server is asked anything here."""
 
 import base64
 import re
@@ -51,7 +46,6 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=KINDS)
 def deployed(request: pytest.FixtureRequest) -> Deployed:
-    """Each kind of stack."""
     made: Deployed = KINDS[request.param]()
     return made
 
@@ -71,9 +65,7 @@ def test_the_server_that_the_file_names_is_asked_and_no_token_is_an_input(ca: Pa
 
 
 @pytest.mark.parametrize(("store", "variable"), [("", "admin"), (", namespace: plant", "admin/")])
-def test_a_variable_that_names_another_namespace_is_refused_before_anything_is_made(
-    store: str, variable: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_foreign_namespace_variable_is_refused(store: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_NAMESPACE", variable)
     with pytest.raises(pulumi.RunError, match="VAULT_NAMESPACE is admin"):
         for_this_machine(store)
@@ -154,7 +146,6 @@ def template(deployed: Deployed) -> Any:
 
 
 def asked(deployed: Deployed) -> dict[str, str]:
-    """The annotations, without what they all begin with."""
     found = template(deployed)["metadata"]["annotations"]
     return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
 

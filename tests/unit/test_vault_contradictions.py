@@ -1,7 +1,5 @@
 """What a stack file can't ask of a Vault: refused at once, at the entry that is wrong."""
 
-from __future__ import annotations
-
 import pytest
 
 from settings import ConfigurationError
@@ -65,9 +63,7 @@ def test_what_contradicts_another_section_is_refused(more: dict[str, str], entry
         ("broker", '"kind": "coreflux", "host": "mqtt.example.com"', '"kind": "embedded"', r"store\.pki"),
     ],
 )
-def test_an_address_an_operator_or_a_broker_that_does_not_do_is_refused(
-    section: str, was: str, becomes: str, entry: str
-) -> None:
+def test_invalid_address_operator_or_broker_is_refused(section: str, was: str, becomes: str, entry: str) -> None:
     file = file_on_vault(", pki: {}")
     assert was in file.entries[section]
     file.entries[section] = file.entries[section].replace(was, becomes)

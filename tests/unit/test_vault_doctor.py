@@ -4,8 +4,6 @@ The server is played: it has the roles and the policies that the stack declares,
 is in tests/contract/test_doctor_vault.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,7 +89,6 @@ class Played(VaultServer):
         return check.look()
 
     def grant(self, who: str, path: str, *may: str) -> None:
-        """A rule more in the policy of that name."""
         capabilities = ", ".join(f'"{one}"' for one in may)
         self.texts[who] = self.texts.get(who, "") + f'\npath "{path}" {{ capabilities = [{capabilities}] }}'
 

@@ -3,8 +3,6 @@
 The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from datetime import UTC, datetime, timedelta
@@ -127,21 +125,12 @@ def test_a_read_that_was_refused_is_one_too_whether_or_not_its_response_is_on_re
         ({}, NOBODY, False),
     ],
 )
-def test_a_login_is_matched_to_the_role_and_the_mount_that_it_is_of(
-    who: dict[str, Any], reader: str, declared: bool, tmp_path: Path
-) -> None:
+def test_login_is_matched_to_role_and_mount(who: dict[str, Any], reader: str, declared: bool, tmp_path: Path) -> None:
     (row,) = view(tmp_path, entry(who)).rows
     assert (row.reader, row.declared, row.alarming) == (reader, declared, not declared)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"{MOUNT}/data/another",
-        f"{MOUNT}-2/data/mqtt",
-        f"sys/mounts/{MOUNT}",
-    ],
-)
+@pytest.mark.parametrize("path", [f"{MOUNT}/data/another", f"{MOUNT}-2/data/mqtt", f"sys/mounts/{MOUNT}"])
 def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path: str, tmp_path: Path) -> None:
     assert view(tmp_path, entry(token("root", "root"), path=path)).rows == []
 
@@ -155,9 +144,7 @@ def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path
         ("delete", f"sys/mounts/{MOUNT}", "done"),
     ],
 )
-def test_what_gives_no_value_is_no_read_and_every_change_by_a_stranger_is_an_alarm(
-    operation: str, path: str, outcome: str, tmp_path: Path
-) -> None:
+def test_only_values_are_reads_and_changes_are_alarms(operation: str, path: str, outcome: str, tmp_path: Path) -> None:
     mallory = token("token-mallory", "wide")
     (row,) = (found := view(tmp_path, entry(mallory, path, operation=operation, response={}))).rows
     about_all = path.endswith(("/", "config", "tune")) or path.startswith("sys/")

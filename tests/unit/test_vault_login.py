@@ -1,7 +1,5 @@
 """The client of Vault: tokens, what a server's answers mean, `--from vault:…`, signing. No server is asked."""
 
-from __future__ import annotations
-
 import secrets
 import threading
 from collections.abc import Mapping
@@ -32,14 +30,14 @@ from secretops.stores.vault.server import Answer, Connection, Request, Server
 from tests.real.control_plane import make_keys
 
 SERVER = Server("https://127.0.0.1:1")
-METHOD = VaultLogin(method="jwt", mount="jwt", role="server", file="")
+METHOD = VaultLogin(method="jwt", mount="jwt", role="server", file="/nowhere/token")
 
 
 def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_left(tmp_path: Path) -> None:
     ours, theirs = secrets.token_hex(12), secrets.token_hex(12)
     file = tmp_path / ".vault-token"
     file.write_text(f"{theirs}\n")
-    home = {"HOME": str(tmp_path)}
+    home = {"HOME": str(tmp_path), "VAULT_ADDR": f"{SERVER.address}/"}
     assert Login(SERVER, environment={**home, "VAULT_TOKEN": ours}).token() == ours
     assert Login(SERVER, environment={**home, "VAULT_TOKEN": ""}).token() == theirs
     assert redact(f"a log says {theirs}") == f"a log says {HIDDEN}"
@@ -48,12 +46,36 @@ def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_
         Login(SERVER, environment=home).token()
 
 
+@pytest.mark.parametrize(
+    ("named", "goes"),
+    [
+        ({"VAULT_ADDR": "https://127.0.0.1:1"}, True),
+        ({"VAULT_ADDR": "https://127.0.0.1:1/"}, True),
+        ({"BAO_ADDR": "https://127.0.0.1:1"}, True),
+        ({}, False),
+        ({"VAULT_ADDR": "https://127.0.0.1"}, False),
+        ({"VAULT_ADDR": "http://127.0.0.1:1"}, False),
+        ({"VAULT_ADDR": "https://127.0.0.1:1@vault.example.com"}, False),
+    ],
+    ids=str,
+)
+def test_a_persons_token_goes_to_the_server_of_vault_addr_alone(named: dict[str, str], goes: bool) -> None:
+    token = secrets.token_hex(12)
+    login = Login(SERVER, environment={"VAULT_TOKEN": token, **named})
+    if goes:
+        assert login.token() == token
+        return
+    with pytest.raises(UsageError, match="VAULT_ADDR") as refused:
+        login.token()
+    assert token not in str(refused.value)
+
+
 @pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{}é"])
 def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
     text = secrets.token_hex(12)
     (tmp_path / ".vault-token").write_text(content.replace("{}", text))
     with pytest.raises(UsageError) as told:
-        Login(SERVER, environment={"HOME": str(tmp_path)}).token()
+        Login(SERVER, environment={"HOME": str(tmp_path), "VAULT_ADDR": SERVER.address}).token()
     assert text not in str(told.value)
 
 
@@ -77,9 +99,7 @@ class Standin:
         return Answer(200, {"auth": auth})
 
 
-def test_a_renewal_that_gives_less_than_half_of_the_life_is_followed_by_a_login(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_renewal_is_followed_by_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "jwt").write_text(secrets.token_hex(12))
     played = Standin(monkeypatch, 100, 60, 40, 100)
     login = Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")}))
@@ -133,7 +153,7 @@ def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypat
     try:
         at = Server(address, ca_file=str(tmp_path / "ca.crt"))
         with pytest.raises(UnreachableError):
-            Api(at, "kv", Login(at, environment={"VAULT_TOKEN": token})).metadata("it")
+            Api(at, "kv", Login(at, environment={"VAULT_TOKEN": token, "VAULT_ADDR": address})).metadata("it")
     finally:
         pointing.shutdown()
         pointing.server_close()
@@ -188,9 +208,7 @@ def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[Se
         (OSError(SECRET), UsageError),
     ],
 )
-def test_no_answer_is_told_with_what_to_do_and_nothing_of_what_was_sent(
-    error: Exception, kind: type[SecretopsError]
-) -> None:
+def test_no_answer_is_reported_with_a_remedy_and_no_input(error: Exception, kind: type[SecretopsError]) -> None:
     told = errors.unanswered(error, ADDRESS, "/etc/ca.crt")
     assert type(told) is kind and told.rule and told.remedy
     assert SECRET not in str(told)
@@ -247,8 +265,6 @@ ISSUER = VaultIssuer(mount="pki", role="client", common_name="coreflux-mcp-prod"
 
 
 class Engine:
-    """Answers what a test says, and notes what it is asked."""
-
     server = Server("https://vault.example:8200")
 
     def __init__(self, answer: dict[str, Any] | StoreError | None) -> None:

@@ -33,7 +33,6 @@ class Server:
         self.notes: dict[str, dict[str, str]] = {"it": {}, "apart": {}}
 
     def has(self, path: str, *said: Mapping[str, str] | None, of: tuple[Noted, ...] = ()) -> Server:
-        """Documents, the oldest first; None for one that was destroyed."""
         self.documents[path] = list(said)
         self.notes[path] = dict(one.note() for one in of)
         return self

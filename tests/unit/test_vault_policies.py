@@ -1,7 +1,5 @@
 """Vault's policies, logins and CA as the program asks for them. Whether they work is for tests/stacks."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +32,6 @@ STACKS = {each.__name__: each for each in (by_agent, by_external_secrets, on_thi
 
 @pytest.fixture(params=STACKS)
 def deployed(request: pytest.FixtureRequest) -> Deployed:
-    """Each kind of stack."""
     made: Deployed = STACKS[request.param]()
     return made
 
@@ -106,7 +103,6 @@ def roles(deployed: Deployed) -> dict[str, Any]:
 
 
 def rotators_login(deployed: Deployed) -> Any:
-    """Of the rotator's own copy of the manifest."""
     return json.loads(inputs(deployed, "rotator")["files"]["config/secretops.json"])["store"]["login"]
 
 

@@ -1,7 +1,5 @@
 """What Vault would compute, for what the mocks make: as the stand-in for its provider has it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +8,5 @@ from tools.standin.vault import identities
 
 
 def made_by_vault(token: str, resource: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Id and outputs of a resource called `resource` in the program."""
     resource_id, made = identities.identity(Asked(urn=resource, token=token, name=resource, inputs=inputs))
     return resource_id, {**made, **inputs}

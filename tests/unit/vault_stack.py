@@ -3,8 +3,6 @@
 python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile
@@ -48,14 +46,12 @@ def file_on_vault(
 def for_this_machine(
     store: str = "", server: str = "", broker: str = "", *, stack: str = "dev", preview: bool = False, **more: str
 ) -> Deployed:
-    """A stack whose server an MCP client of this machine starts."""
     return deploy(file_on_vault(store, server, broker, **more), stack, preview=preview)
 
 
 def for_pods(
     store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", preview: bool = False, **more: str
 ) -> Deployed:
-    """A stack whose server is in a cluster."""
     kind = f'kind: kubernetes, image: "{IMAGE}"'
     with a_kubeconfig():
         return deploy(file_on_vault(store, server, broker, kind=kind, **more), stack, preview=preview)
@@ -69,19 +65,16 @@ def by_agent() -> Deployed:
 
 @cache
 def by_external_secrets() -> Deployed:
-    """In a cluster, copied by External Secrets."""
     return for_pods(server=", reference: SyncedKey")
 
 
 @cache
 def on_this_machine() -> Deployed:
-    """Fetched by a launcher of this machine."""
     return for_this_machine()
 
 
 @cache
 def with_every_option(*, preview: bool = False) -> Deployed:
-    """With each option that adds something."""
     return for_pods(
         f', namespace: plant, max_versions: 10, jwt: {{issuer: "{ISSUER}"}}, pki: {{days: 14}}, '
         "audit_files: [/var/log/vault.log]",
@@ -93,29 +86,24 @@ def with_every_option(*, preview: bool = False) -> Deployed:
 
 
 def shipped(example: Path, ca: Path) -> Deployed:
-    """A shipped example, with CA files that are there."""
     text = re.sub(r"/etc/ssl/certs/[a-z-]+\.crt", str(ca), example.read_text())
     with a_kubeconfig():
         return deploy(StackFile.read(text), example.name.split(".")[1])
 
 
 def inputs(deployed: Deployed, name: str) -> Any:
-    """Of the resource of that name."""
     return _whole(deployed.resources[name].inputs)
 
 
 def vaults(deployed: Deployed) -> list[Any]:
-    """Every resource that is made in Vault."""
     return [one for one in deployed.resources.values() if one.type.startswith("vault:")]
 
 
 def manifest_of(deployed: Deployed) -> Manifest:
-    """What secretops is told."""
     return Manifest.model_validate(deployed.exports["secretops"])
 
 
 def store_of(manifest: Manifest) -> VaultStore:
-    """The place of it."""
     assert isinstance(manifest.store, VaultStore)
     return manifest.store
 
@@ -135,14 +123,12 @@ def _paths(policy: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def refusals(store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", **more: str) -> list[str]:
-    """What is wrong with such a stack file, each in one line."""
     with pytest.raises(ConfigurationError) as refused:
         file_on_vault(store, server, broker, **more).parse(stack)
     return [" ".join(str(problem).split()) for problem in refused.value.problems]
 
 
 def wrong(deployed: Deployed) -> list[str]:
-    """What the SDK's own types say against the inputs of every resource."""
     return [
         f"{one.name}: {problem}"
         for one in vaults(deployed)
@@ -157,9 +143,6 @@ def _whole(entry: Any) -> Any:
 
 
 def every_policy() -> str:
-    """Each policy of a stack: on what, what, why; and how those of other kinds of stack differ.
-
-    A set in braces is one rule for each of its names."""
     with tempfile.TemporaryDirectory() as folder:
         least = shipped(FOR_PODS, ca_file(Path(folder)))
     known = _shown(least)

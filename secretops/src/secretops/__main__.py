@@ -1,5 +1,25 @@
-"""`python -m secretops`."""
+"""The process of `secretops`: `python -m secretops`, and the console script.
 
-from secretops.cli import main
+Signals are handled before anything else is imported: loading the commands takes longer than a Ctrl-C.
+"""
 
-main()
+# ruff: noqa: E402
+
+from secretops import signals
+
+signals.install()
+
+import os
+
+
+def main() -> None:
+    """Run the command line. Exits with a documented code."""
+    # Nothing here has a plugin for pydantic; to look for one reads the metadata of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    from secretops import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

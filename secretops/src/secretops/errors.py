@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -14,6 +15,18 @@ class ExitCode(IntEnum):
     ATTENTION = 3  # everything ran, and something needs a person
     BUSY = 4  # somebody else holds the lease, or came first
     WAITING = 5  # a value has to be supplied first
+    HUNG_UP = 129  # SIGHUP: the terminal was closed
+    INTERRUPTED = 130  # SIGINT: Ctrl-C
+    CLOSED_OUTPUT = 141  # the reader of standard output closed it (SIGPIPE)
+    TERMINATED = 143  # SIGTERM
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question with the one of `known` that is most like `word`, and a space; empty if none is like it."""
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(word, known, n=1)
+    return f"did you mean {nearest[0]}? " if nearest else ""
 
 
 class SecretopsError(Exception):

@@ -6,13 +6,15 @@ import errno
 import os
 from pathlib import Path
 
+from secretops.own_files import open_own
+
 
 def append(path: Path, line: str) -> None:
-    """Add `line` and wait until it is on disk. A new file gets mode 600. Raises OSError.
+    """Add `line` and wait until it is on disk. A new file gets mode 600. Raises OSError, and StoreError for a link.
 
     One write, so that lines of two processes never mix. After a line that a full disk cut short it begins a new one.
     """
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         end = os.fstat(file).st_size
         whole = end == 0 or os.pread(file, 1, end - 1) == b"\n"

@@ -1,8 +1,7 @@
-"""How a running server says which version it uses, and how a rotator hears it: a retained MQTT message a server.
+"""How a running server reports which version it uses, and how a rotator reads it: one retained MQTT message a server.
 
-Under the broker user that it is logged in as: two stacks on one broker have different users, and need not know of
-each other. A server whose user may not publish there (an ACL that does not cover REPORTS) reports nothing, and only
-the grace decides.
+Below the broker user that it is logged in as: two stacks on one broker have different users, and need not know of
+each other. What a report proves, and when it may shorten a grace: docs/adr/0045.
 """
 
 from __future__ import annotations
@@ -15,72 +14,77 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from secretops.engine.state import Replica
+from secretops.errors import UnreachableError
 from secretops.manifest import Broker
 from secretops.targets.connection import DEADLINE_SECONDS, Connection
+from secretops.topics import REPORTS, reports_of
 from secretops.values import Value
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-REPORTS = "coreflux-mcp-secrets/replicas"
-"""Reports are at REPORTS/<broker user>/<client id>, both percent-encoded; retained, and emptied at the client's end."""
-
+# How long to go on reading once the broker has answered, in seconds: some send what is retained a moment later.
 QUIET_SECONDS = 0.3
-"""How long to go on listening once the broker has answered: some send what is retained a moment later."""
-
-_LEVELS = 2
 
 
 def report_topic(user: str, client_id: str) -> str:
-    """Where the server that is logged in as `user` reports."""
-    return f"{REPORTS}/{quote(user, safe='')}/{quote(client_id, safe='')}"
+    """Return where the server that is logged in as `user` reports."""
+    return f"{reports_of(user)}/{quote(client_id, safe='')}"
 
 
 def report_text(secret: str, version: str, since: datetime) -> str:
-    """What it says there."""
+    """Return what it reports there."""
     return json.dumps({"secret": secret, "version": version, "since": since.isoformat(timespec="seconds")})
 
 
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """What the servers that are logged in as one of `users` report, read as `credential`.
+    """Return what the servers that are logged in as one of `users` report, read as `credential`.
 
-    Raises UnreachableError, RefusedError (also when it may not subscribe there).
+    Raises UnreachableError also when not all reports were read, or when something there is no report: the number of
+    servers is not known then. Raises RefusedError also when `credential` may not subscribe there.
     """
     found: dict[str, Replica] = {}
+    own = reports_of(credential["username"])
     with Connection(broker, credential, deadline=deadline) as connection:
-        connection.subscribe(f"{REPORTS}/#")
+        for tree in sorted({own, *map(reports_of, users)}):
+            connection.subscribe(f"{tree}/#")
         # The broker sends what is retained before what is published afterwards.
-        end = f"{REPORTS}/end-{secrets.token_hex(8)}"
+        end = f"{own}/end-{secrets.token_hex(8)}"
 
-        def heard(message: MQTTMessage) -> bool | None:
-            _collect(message, found)
-            return None
-
-        def ended(message: MQTTMessage) -> bool | None:
+        def is_end(message: MQTTMessage) -> bool | None:
             _collect(message, found)
             return True if message.topic == end else None
 
         connection.publish(end, "")
-        connection.receive(ended)
-        connection.receive(heard, within=min(QUIET_SECONDS, deadline))
+        if not connection.receive(is_end):
+            raise UnreachableError(
+                f"{connection.address}: the reports of servers did not all arrive in {deadline:g} s",
+                rule="the broker sends what is retained first, and drops what its queues do not take",
+                remedy=f"look at what is retained below {REPORTS}, and at who may publish there",
+            )
+        connection.receive(is_end, within=min(QUIET_SECONDS, deadline))
     return tuple(found[topic] for topic in sorted(found) if found[topic].user in users)
 
 
 def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
-    """Add what `message` reports. Anybody may write there: what is no report is passed over."""
+    """Add what `message` reports. Raises UnreachableError where it is no report: the queue's limit counts it, too."""
     found.pop(message.topic, None)
-    levels = message.topic.removeprefix(f"{REPORTS}/").split("/")
-    if len(levels) != _LEVELS or not message.payload:
+    if not message.payload:
         return
+    levels = message.topic.removeprefix(f"{REPORTS}/").split("/")
     try:
+        user, client_id = map(unquote, levels)
         report = json.loads(message.payload)
         since = datetime.fromisoformat(report["since"])
         secret, version = str(report["secret"]), str(report["version"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return
-    user, client_id = map(unquote, levels)
+        raise UnreachableError(
+            "a retained message where servers report is no report of a server",
+            rule=f"the launcher alone publishes below {REPORTS}",
+            remedy="find out who else may publish there, and delete it at the broker",
+        ) from None
     found[message.topic] = Replica(
         id=client_id,
         user=user,

@@ -1,7 +1,5 @@
 """`python -m tests.gates.year SEED` plays one year again and prints its history."""
 
-from __future__ import annotations
-
 import sys
 
 from tests.gates.year.judge import Violation

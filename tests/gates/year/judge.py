@@ -42,12 +42,10 @@ PATIENCE = timedelta(days=1)
 """How late anything may be untold: the promise's number, for one taken from the product would judge itself."""
 OF_A_LIFE = 2 / 3
 """When a certificate that secretops renews is due; then half of what is left of a short one is all its patience."""
-LAST_HEARD = timedelta(hours=2)
-"""How long what a tick told stands, where no tick runs any more."""
+LAST_HEARD = timedelta(hours=2)  # How long what a tick told stands, where no tick runs any more.
 MOST_APPLIED = 20
 """How often passwords are set at the broker without the store having moved on: once, but for what a blow undid."""
-SHOWN = 25
-"""Lines of the history that come with a violation."""
+SHOWN = 25  # Lines of the history that come with a violation.
 
 
 class Violation(BaseException):
@@ -74,15 +72,12 @@ class Judge:
         self._replaced: dict[tuple[str, str], datetime] = {}
         """What was delivered -> when its successor was, by the rotator's clock."""
         self._delivered: dict[str, str] = {}
-        self._excused: set[tuple[str, str, str]] = set()
-        """Server, secret and version that were let go of late."""
-        self._owed = False
-        """Whether a server was cut off that had reported, so that the tick has to tell of it."""
+        self._excused: set[tuple[str, str, str]] = set()  # Server, secret and version that were let go of late.
+        self._owed = False  # Whether a server was cut off that had reported, so that the tick has to tell of it.
         self._wobble = timedelta()
         self._applied = 0
         self._values: set[str] = set()
-        self._given: set[tuple[str, str]] = set()
-        """User and password that were current once."""
+        self._given: set[tuple[str, str]] = set()  # User and password that were current once.
         self._told: list[str] = []
 
     def look(self, what: str) -> None:
@@ -129,7 +124,6 @@ class Judge:
             self._fail("a server that reports was cut off, and nobody is told")
 
     def look_at_time(self) -> None:
-        """After all that is done at a minute, for what time alone breaks."""
         world = self._world
         now = world.clock()
         self._opens()
@@ -144,7 +138,6 @@ class Judge:
                 self._fail(f"{name} is past its cadence and its patience, or its end, and nobody is told")
 
     def look_at_the_end(self) -> None:
-        """After quiet days."""
         for what in self._orphans():
             self._fail(what)
         text = "\n".join([*map(str, self._world.journal.entries), *self._told])
@@ -152,7 +145,6 @@ class Judge:
             self._fail("the journal, or what was told, holds a value")
 
     def _limit(self, name: str) -> timedelta:
-        """How old a version may grow without anybody being told, by what is promised and not by what decides."""
         secret = self._world.secret(name)
         limit = timedelta(days=secret.cadence_days) + PATIENCE
         current = self._world.versions(name).current
@@ -165,7 +157,6 @@ class Judge:
         raise Violation(self._world, what)
 
     def _remember(self) -> None:
-        """What the store has now, and since when."""
         world = self._world
         now = world.clock()
         for name, versions in world.kept.versions.items():
@@ -232,7 +223,6 @@ class Judge:
         return self._is_told("client-cert") or self._is_told("client-ca")
 
     def _is_told(self, name: str) -> bool:
-        """By the last tick, or by whoever asks for the status now."""
         world = self._world
         outcome = world.told.get(name)
         heard = world.ticked is not None and world.clock() - world.ticked <= LAST_HEARD
@@ -285,7 +275,6 @@ class Judge:
             yield "the broker trusts another CA than the stack has"
 
     def _relied_on(self, previous: Version) -> bool:
-        """Whether it is the CA before, and something that lives is signed by it."""
         values = self._world.kept.values
         above = values["client-ca"].get(previous.id)
         return above is not None and any(

@@ -19,8 +19,7 @@ from tests.gates.year.store import Delivered
 if TYPE_CHECKING:
     from tests.gates.year.world import World
 
-ROOT = "root"
-"""The broker's first admin, the operator's."""
+ROOT = "root"  # The broker's first admin, the operator's.
 
 
 @dataclass
@@ -29,8 +28,7 @@ class Server:
 
     name: str
     alive: bool = False
-    waits: bool = False
-    """For what it could not take: it tries again as soon as anything has changed."""
+    waits: bool = False  # For what it could not take: it tries again as soon as anything has changed.
     held: dict[str, Delivered] = field(default_factory=dict)
 
 
@@ -40,14 +38,12 @@ class People:
     def __init__(self, world: World) -> None:
         self._world = world
         self.servers = [Server(str(number)) for number in range(world.plan.servers)]
-        self.theirs: set[str] = {ROOT}
-        """Broker users that are an operator's own."""
+        self.theirs: set[str] = {ROOT}  # Broker users that are an operator's own.
         self._waits: set[tuple[Kind, str]] = set()
         self._root = ""
 
     @property
     def will_trust(self) -> bool:
-        """Whether a person has yet to give the broker the CAs that the stack has since."""
         return (Kind.TRUST, "") in self._waits
 
     def act(self, event: Event) -> None:
@@ -85,7 +81,6 @@ class People:
                 self._trusts()
 
     def notice(self, what: str) -> None:
-        """See what was just done: servers do in their own time what they then do; a person as well."""
         world = self._world
         self.stir()
         done, _, of = what.partition(" ")
@@ -102,19 +97,16 @@ class People:
             self._later(Kind.TRUST, "", world.chance.choice((5, 10, HOUR, DAY)))
 
     def stir(self) -> None:
-        """Something has changed: who waits for that tries again."""
         for server in self.servers:
             if server.waits:
                 server.waits = False
                 self._world.expect(Event(self._world.minute + 1, Kind.SERVER_LOOKS, server.name))
 
     def hear(self, secret: str, error: Exception | None) -> None:
-        """What a tick tells of a secret. A person does what it says."""
         if isinstance(error, UserTakenError) and (Kind.ROTATE_NOW, secret) not in self._waits:
             self._later(Kind.ROTATE_NOW, secret, self._world.chance.choice((10, 5 * HOUR)))
 
     def _patience(self) -> int:
-        """Most servers look well within the grace."""
         chance, grace = self._world.chance, self._world.plan.grace
         return chance.randrange(1, max(2, grace // 2)) if chance.random() < 0.9 else grace + chance.randrange(2 * DAY)
 
@@ -146,7 +138,6 @@ class People:
         )
 
     def _put(self, event: Event, name: str, fields: dict[str, str]) -> None:
-        """What could not be put is tried again, with the same value."""
         if self._world.command(f"put {name}", lambda session: put(session, name, Value(fields))) is None:
             self._world.expect(Event(self._world.minute + HOUR, event.kind, fields.get("username", "")))
 

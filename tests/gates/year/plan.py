@@ -1,14 +1,11 @@
 """What happens in one year, all of it drawn from a seed: the stack's settings, and every fault with its time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
 HOUR, DAY = 60, 24 * 60
-YEAR = 365 * DAY
-"""Minutes, as all times here."""
+YEAR = 365 * DAY  # Minutes, as all times here.
 
 SYSTEMS = ("store", "broker", "agent")
 
@@ -72,8 +69,7 @@ class Plan:
     seed: int
     length: int
     grace: int
-    cadences: dict[str, int]
-    """Days."""
+    cadences: dict[str, int]  # Days.
     certificate_days: int
     authority_days: int
     servers: int
@@ -81,7 +77,6 @@ class Plan:
 
     @property
     def random(self) -> Random:
-        """Chance of what follows from what is done: delays of servers and people."""
         return Random(f"{self.seed} people")  # noqa: S311 - chance, no secret
 
 
@@ -123,7 +118,6 @@ def drawn(seed: int, *, length: int = YEAR, scale: float = 1.0) -> Plan:
 
 
 def _windows(random: Random, length: int, scale: float) -> list[Event]:
-    """Times of trouble, each with its end."""
     found = []
     for _ in range(random.randint(3, 9)):
         begins = random.randrange(length)
@@ -142,7 +136,6 @@ def _windows(random: Random, length: int, scale: float) -> list[Event]:
 
 
 def _jumps(random: Random, length: int, scale: float) -> list[Event]:
-    """Of the rotator's clock, and most of them back again later: NTP, or a machine that was resumed."""
     found = []
     for _ in range(random.choice((0, 0, 1, 2, 3))):
         by = random.choice((2, 30, 5 * HOUR, DAY, round(5 * DAY * scale) + 1)) * random.choice((-1, 1))
@@ -154,7 +147,6 @@ def _jumps(random: Random, length: int, scale: float) -> list[Event]:
 
 
 def _people(random: Random, length: int) -> list[Event]:
-    """What operators do between."""
     orders = [Event(random.randrange(length), Kind.PUT_TOKEN)]
     for _ in range(random.randint(0, 3)):
         name = random.choice(("mqtt", "broker-admin", "agent-key", "client-cert", "client-ca"))

@@ -1,7 +1,5 @@
 """Plays the year of a seed: opens the stand-ins where the product opens the real ones, and draws all chance anew."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 from collections import Counter
@@ -14,7 +12,7 @@ from unittest import mock
 from secretops import certifying, values
 from secretops.engine import agent_key
 from secretops.manifest import SecretKind
-from secretops.operations import put, tick
+from secretops.operations import put, tick, watched
 from secretops.operations import session as sessions
 from tests.gates.year.judge import Violation
 from tests.gates.year.plan import Blow, Kind, Plan, drawn
@@ -39,7 +37,6 @@ class Played:
 
 
 def played(seed: int) -> Played:
-    """Play the year of a seed, whatever comes of it."""
     try:
         world = play(drawn(seed))
     except Violation as error:
@@ -51,7 +48,6 @@ _KNOWN = {*map(str, Kind), *map(str, Blow)}
 
 
 def _kind(text: str) -> str:
-    """Which kind of line of a history it is; of an effect, what it does to which secret or system."""
     first, _, last = text.partition(": ")
     return next((known for known in (first, last) if known in _KNOWN), " ".join(text.split()[:3]))
 
@@ -59,7 +55,8 @@ def _kind(text: str) -> str:
 @contextmanager
 def _chance(world: World) -> Iterator[None]:
     """Tokens and passwords follow from the seed, and from how far the year has come: what a try that changed nothing
-    has drawn is drawn again by the next one. What is due when rests on a version's id, too."""
+    has drawn is drawn again by the next one. What is due when rests on a version's id, too.
+    """
 
     def token_hex(size: int) -> str:
         return hashlib.sha256(world.drawing().encode()).hexdigest()[: 2 * size]
@@ -98,4 +95,5 @@ def _stand_ins(world: World) -> Iterator[None]:
         )
         patches.enter_context(mock.patch.object(certifying, "has_signed", signed))  # the same two are asked about often
         patches.enter_context(mock.patch.object(agent_key, "FIRST_SECONDS", (0.0,)))
+        patches.enter_context(mock.patch.object(watched, "_of_broker", lambda _session: ()))  # nothing listens there
         yield

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from tests.gates.year.world import World
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-UNCOUNTED = ("lease", AGAIN)
-"""Writes that every tick makes, and that nothing follows from."""
+UNCOUNTED = ("lease", AGAIN)  # Writes that every tick makes, and that nothing follows from.
 
 
 class Killed(BaseException):
@@ -76,7 +75,6 @@ class Blows:
     armed: list[tuple[Blow, int]] = field(default_factory=list)
 
     def deal(self) -> Blow | None:
-        """What befalls the effect that is about to be."""
         if not self.armed:
             return None
         blow, left = self.armed.pop(0)
@@ -91,6 +89,5 @@ def minutes_at(moment: datetime) -> int:
 
 
 def summary(outcome: Outcome) -> str:
-    """What does not change by the mere time that it is told at."""
     error = type(outcome.error).__name__ if outcome.error else ""
     return " ".join([outcome.exit_code.name, error, *outcome.reasons]).strip()

@@ -54,8 +54,8 @@ def manifest_of(plan: Plan) -> Manifest:
     return Manifest(
         project="coreflux-mcp-secrets",
         stack="year",
-        store=DotenvStore(root="/nowhere"),
-        broker=Broker(kind=BrokerKind.MOSQUITTO, host="broker.invalid", port=1, protocol=MqttProtocol.V5, tls=False),
+        store=DotenvStore(root="/nowhere/store"),
+        broker=Broker(kind=BrokerKind.MOSQUITTO, host="broker.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
         grace_seconds=plan.grace * 60,
         replicas=plan.servers,
         secrets=tuple(

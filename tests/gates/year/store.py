@@ -1,7 +1,5 @@
 """A store in memory, so that a year of it takes a tenth of a second. No store of the product."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os
@@ -17,8 +15,7 @@ from secretops.values import Value
 
 _numbers = itertools.count()
 
-AGAIN = "verify again"
-"""What a write is called that says no more than that a version still logs in."""
+AGAIN = "verify again"  # What a write is called that says no more than that a version still logs in.
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,7 @@ class Kept:
     """All that there is of a stack in the store. Replaced as a whole: no write is half-done."""
 
     versions: dict[str, Versions] = field(default_factory=dict)
-    values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    """secret -> version -> its fields."""
+    values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # secret -> version -> its fields.
     delivered: dict[str, Delivered] = field(default_factory=dict)
     holder: Holder | None = None
 
@@ -148,7 +144,6 @@ class StandInStore:
         self._load("confirm")
 
     def _load(self, what: str) -> Kept:
-        """What a write begins from. Refused to whoever was followed."""
         kept = self._medium.load(what)
         if self._holds and (kept.holder is None or kept.holder.token != self.token):
             raise lost_to(kept.holder.told if kept.holder else "somebody")
@@ -184,7 +179,6 @@ def _value(kept: Kept, secret: str, version: str) -> Value:
 
 
 def _with(kept: Kept, secret: str, versions: Versions, values: Mapping[str, dict[str, str]] | None = None) -> Kept:
-    """With the versions of a secret, and the values of those that live."""
     all_values = kept.values.get(secret, {}) if values is None else values
     living = {one.id: all_values[one.id] for one in versions.living}
     return replace(kept, versions={**kept.versions, secret: versions}, values={**kept.values, secret: living})

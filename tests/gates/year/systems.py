@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,9 +20,8 @@ from secretops.values import Value
 if TYPE_CHECKING:
     from tests.gates.year.world import World
 
-AGENT = "agent-of-the-year"
-NOBODYS = "known to nobody"
-"""What a scrambled password is here: no value has it."""
+AGENT = "00000000-0000-4000-8000-000000000001"
+NOBODYS = "known to nobody"  # What a scrambled password is here: no value has it.
 
 
 @dataclass
@@ -30,10 +29,8 @@ class Broker:
     """Users with their passwords, admins among them, the CAs whose certificates it takes, and servers' reports."""
 
     users: dict[str, str] = field(default_factory=dict)
-    trusted: tuple[str, ...] = ()
-    """PEM, one each."""
-    reports: dict[str, Replica] = field(default_factory=dict)
-    """Client id -> what it says. Emptied by its last will."""
+    trusted: tuple[str, ...] = ()  # PEM, one each.
+    reports: dict[str, Replica] = field(default_factory=dict)  # Client id -> what it says. Emptied by its last will.
 
     def logs_in(self, username: str, password: str) -> bool:
         return self.users.get(username) == password
@@ -83,6 +80,10 @@ class StandInTarget:
         if username in self._broker.users:
             self._set("retire", username, NOBODYS)
 
+    def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002 - nobody else writes any
+        self._as_admin(admin)
+        return True
+
     def _as_admin(self, admin: Value) -> None:
         self.verify(admin)
 
@@ -96,7 +97,6 @@ class StandInTarget:
 
 
 def prove(broker: Broker, caller: World, value: Value) -> None:
-    """As `operations.certificate.prove`: show a certificate, and see whether it is taken."""
     caller.reach("broker")
     now = caller.true_time()
     for moment in validity(value["client.crt"]):
@@ -112,8 +112,7 @@ class Account:
     """The keys of one agent, and the token that they are made with."""
 
     token: str = ""
-    keys: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """id -> name and value."""
+    keys: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> name and value.
     made: int = 0
 
 

@@ -6,8 +6,6 @@ ends. Those minutes are computed, and the ticks between are left out. `every_min
 test_simulated_year.py shows that both tell the same history.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,8 +26,7 @@ from tests.gates.year.stack import SERVERS_FIELDS, USERS, manifest_of
 from tests.gates.year.store import Kept, StandInStore
 from tests.gates.year.systems import Account, Broker
 
-LEASE_MINUTES = 2
-"""How long a holder that is not seen any more still holds."""
+LEASE_MINUTES = 2  # How long a holder that is not seen any more still holds.
 T = TypeVar("T")
 
 
@@ -70,7 +67,6 @@ class World:
     # Time
 
     def clock(self) -> datetime:
-        """The rotator's."""
         return self.at(self.minute)
 
     def at(self, minute: int) -> datetime:
@@ -114,7 +110,6 @@ class World:
         self.judge.look_at_the_end()
 
     def run_until(self, end: int) -> None:
-        """Also called while a rotator hangs: then others act meanwhile."""
         while self.minute < end:
             while self._events and self._events[0][0] <= self.minute:
                 self.happen(heapq.heappop(self._events)[2])
@@ -154,10 +149,6 @@ class World:
         return min(minute for minute in minutes if minute > self.minute)
 
     def _seen_by_a_tick(self) -> object:
-        """Whether it is another one: all but the time that a tick goes by.
-
-        Servers are asked what they hold only while the version before is not retired.
-        """
         previous = self.versions("mqtt").previous
         return self.changes, self.reports(USERS) if previous and not previous.retired else ()
 
@@ -308,7 +299,6 @@ class World:
         self._seen[token] = self.minute
 
     def _lives(self, token: str) -> bool:
-        """By the time of whoever watches, and no clock of the holder's."""
         ends = self._seen.get(token, self.minute) + LEASE_MINUTES
         if self.minute < ends:
             self._until.add(ends)

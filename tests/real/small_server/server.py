@@ -70,6 +70,10 @@ def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) 
     mqtt_message_buffer.setdefault(message.topic, []).append(message.payload.decode())
 
 
+def register_dynamic_action_tool(_name: str, _description: str) -> None:
+    """Upstream executes a source text that has the name in it."""
+
+
 def setup_mqtt(args: argparse.Namespace) -> bool:
     raise RuntimeError("the launcher did not replace setup_mqtt")
 
@@ -82,7 +86,6 @@ def _client() -> mqtt.Client:
 
 @mcp.tool()
 async def environment() -> str:
-    """What a child process would inherit; upstream has no such tool."""
     return "\n".join(f"{name}={text}" for name, text in os.environ.items())
 
 
@@ -107,6 +110,13 @@ async def mqtt_subscribe(topic: str, qos: int = 0) -> str:
 @mcp.tool()
 async def mqtt_read_messages(topic: str) -> str:
     return "\n".join(mqtt_message_buffer.get(topic, []))
+
+
+@mcp.tool()
+async def mqtt_read_topic_once(topic: str, timeout: float = 5.0) -> str:
+    logger.info("Subscribing to topic '%s' for one message", topic)
+    time.sleep(timeout)  # upstream blocks its event loop, too
+    return f"Timeout: No message received on '{topic}'"
 
 
 @mcp.tool()

@@ -1,7 +1,5 @@
 """The pack of this project, which writes the plan that the engine showed it into the file SHOWN."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 from secretops.broker.process import serve
+from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import SecretopsError
 
 
 def main() -> int:
+    forbid_core_dumps()
     parser = argparse.ArgumentParser(prog="secretops.broker")
     parser.add_argument("home", type=Path)
     parser.add_argument("host")

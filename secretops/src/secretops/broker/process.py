@@ -21,16 +21,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from secretops import redaction
+from secretops import printable, redaction
+from secretops.broker import server
 from secretops.broker.users import Users
 from secretops.errors import SecretopsError, UsageError
-from secretops.installed import how_to_install
 from secretops.stores import files
 
 PID_FILE = "broker.pid"
 LOG_FILE = "broker.log"
+
+# The log has two files of this size.
+LOG_BYTES = 2**20
+
+# glibc gives the 16 MiB of a login back to the system, instead of keeping them for each thread.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_ARENA_MAX": "1"}
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -71,25 +78,17 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
     Raises UsageError (not loopback, no users), EmbeddedBrokerError (already running, port taken), StoreError.
     """
     host = loopback(host)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("secretops").setLevel(logging.INFO)
-    logging.getLogger("amqtt").setLevel(logging.ERROR)  # its warnings print whole packets, a command's among them
-    redaction.install()
-    try:
-        from amqtt.errors import BrokerError  # type: ignore[import-untyped]
-
-        from secretops.broker import server
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{error.name} is not installed",
-            rule="the embedded broker is an extra of secretops",
-            remedy=how_to_install("broker"),
-        ) from error
+    printable.install()
     users = Users.load(home)
+    os.umask(0o077)
+    log_file = RotatingFileHandler(home / LOG_FILE, maxBytes=LOG_BYTES, backupCount=1)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[log_file])
+    logging.getLogger("secretops").setLevel(logging.INFO)
+    redaction.install()
 
-    async def main() -> None:
+    async def main(owned: Callable[[], bool]) -> None:
         listening = asyncio.Event()
-        serving = asyncio.create_task(server.run(users, host, port, listening=listening))
+        serving = asyncio.create_task(server.run(users, host, port, listening=listening, owned=owned))
         told = asyncio.create_task(listening.wait())
         await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
@@ -98,12 +97,12 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
             os.close(ready)
         await serving
 
-    with _claimed(home, f"{host}:{port}"):
+    with _claimed(home, f"{host}:{port}") as owned:
         try:
-            asyncio.run(main())
-        except BrokerError as error:
+            asyncio.run(main(owned))
+        except OSError as error:
             raise EmbeddedBrokerError(
-                f"{host}:{port}: {error}",
+                f"{host}:{port}: {error.strerror}",
                 rule="the embedded broker needs this address for itself",
                 remedy="stop what listens there, or give the stack's broker another port",
             ) from error
@@ -191,6 +190,11 @@ def accepts(host: str, port: int) -> bool:
     return True
 
 
+def vacated(host: str, port: int) -> bool:
+    """Wait for a broker that has lost its pid file to end. Return whether nothing listens there."""
+    return _within(3 * server.OWNED_SECONDS, lambda: not accepts(host, port))
+
+
 def loopback(host: str) -> str:
     """The address to listen on. Raises UsageError unless `host` is this machine alone."""
     if host == "localhost":
@@ -232,6 +236,7 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,
+            env={**os.environ, **MALLOC},
             cwd=home,
             pass_fds=(tell,),
             start_new_session=True,
@@ -246,7 +251,8 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
 
 
 @contextmanager
-def _claimed(home: Path, address: str) -> Iterator[None]:
+def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
+    """Hold the pid file. Yields a function that returns False once the file was removed or replaced."""
     path = home / PID_FILE
     claimed: list[int] = []
 
@@ -254,10 +260,10 @@ def _claimed(home: Path, address: str) -> Iterator[None]:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file), path.stat()):  # else its last owner has just removed it
+            if _is_at(path, file):  # else its last owner has just removed it
                 claimed.append(file)
                 return True
-        except (BlockingIOError, FileNotFoundError):
+        except BlockingIOError:
             pass
         os.close(file)
         return False
@@ -271,10 +277,18 @@ def _claimed(home: Path, address: str) -> Iterator[None]:
     try:
         os.ftruncate(claimed[0], 0)
         os.write(claimed[0], f"{os.getpid()} {address}\n".encode())
-        yield
+        yield lambda: _is_at(path, claimed[0])
     finally:
-        path.unlink(missing_ok=True)
+        if _is_at(path, claimed[0]):
+            path.unlink(missing_ok=True)
         os.close(claimed[0])
+
+
+def _is_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except OSError:
+        return False
 
 
 def _within(seconds: float, done: Callable[[], bool]) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import typer
 
-from secretops import redaction
+from secretops import printable, redaction, signals
 from secretops.cli import examining, export, incident, purging, report, serving, trust, values, watching
-from secretops.cli.console import app, err
-from secretops.errors import ExitCode, SecretopsError
-
-INTERRUPTED = 130
-"""What typer makes of a KeyboardInterrupt."""
+from secretops.cli.console import app, err, out, print_json
+from secretops.core_dumps import forbid_core_dumps
+from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.printable import ClosedOutputError, OutputError
 
 __all__ = [
     "app",
@@ -32,45 +32,73 @@ __all__ = [
 ]
 
 
-def main() -> None:
-    """Run the command line; end with a documented exit code and never with a traceback for a user's mistake."""
+def main() -> NoReturn:
+    """Run the command line. Exits with a documented code, and without a traceback for a user's mistake."""
+    forbid_core_dumps()
+    try:
+        code = int(_run())
+    except KeyboardInterrupt:  # a second signal, while the first one was handled
+        code = ExitCode.INTERRUPTED
+    code = signals.end(code)
+    if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        err.print("stopped; the next tick finishes what was begun")
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and report its failure. Returns the exit code."""
+    printable.install()
     redaction.install()
-    # As PID 1 of a container it would be deaf without: the kernel gives that one no default.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # a person's own line that does not parse is theirs
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    signals.begin()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="secretops", standalone_mode=False) or ExitCode.DONE
+        if not sys.stdout.closed:  # mcp closes it at its end, over stdio
+            sys.stdout.flush()
+    except ClosedOutputError as error:
+        return error.exit_code
     except SecretopsError as error:
-        err.print(redaction.redact(str(error)), markup=False)
-        code = error.exit_code
+        return _fail(error, error.exit_code)
     except typer.TyperException as error:
-        if said := _said(error):
-            err.print(f"{said}\n-> {_remedy(error)}", markup=False)
-        code = ExitCode.USAGE
-    except (typer.Abort, KeyboardInterrupt):
-        code = INTERRUPTED
-    except Exception:
-        err.print(redaction.redact(traceback.format_exc()), markup=False)
-        code = ExitCode.FAILED
-    if code == INTERRUPTED:
-        err.print("stopped; what was begun is finished by the next tick")
-        code = ExitCode.FAILED
-    sys.exit(int(code or 0))
+        return _fail(_usage(error), ExitCode.USAGE)
+    except typer.Abort:
+        return _fail(SecretopsError("stopped at the question"), ExitCode.FAILED)
+    except Exception as error:
+        err.print(redaction.redact(traceback.format_exc()))
+        return _fail(SecretopsError(f"a defect of secretops: {type(error).__name__}"), ExitCode.FAILED)
+    return code
 
 
-def _said(error: typer.TyperException) -> str:
-    """What is wrong; nothing where it has shown its help."""
-    said = error.format_message()
-    if said.startswith("Got unexpected extra argument"):  # not repeated: it may be a value
-        return (
-            "an argument too many\na value is never an argument: if it was one, it is known now, and has to be replaced"
+def _fail(error: SecretopsError | None, code: int) -> int:
+    """Print what is wrong: as text on standard error, and with --json as the one document of standard output."""
+    if error is not None:
+        err.print(redaction.redact(str(error)))
+        if "--json" in sys.argv[1:] and not getattr(sys.stdout, "used", False):
+            parts = {name: redaction.redact(getattr(error, name)) for name in ("what", "rule", "remedy")}
+            with contextlib.suppress(OutputError):
+                print_json({"error": {**parts, "exit_code": int(code)}})
+                sys.stdout.flush()
+    return code
+
+
+def _usage(error: typer.TyperException) -> SecretopsError | None:
+    """Return what is wrong with the command line. Without a command, print the help and return None."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
+        out.print(message)
+        return None
+    if message.startswith("Got unexpected extra argument"):  # not repeated: it may be a value
+        return UsageError(
+            "an argument too many",
+            rule="a value is never an argument: if it was one, it is known now, and has to be replaced",
+            remedy=_help(error),
         )
-    return said
+    return UsageError(message, remedy=_help(error))
 
 
-def _remedy(error: typer.TyperException) -> str:
-    """The help of the command that was meant, as far as that is known."""
+def _help(error: typer.TyperException) -> str:
+    """Return the help of the command that was meant, as far as that is known."""
     names: list[str] = []
     context = getattr(error, "ctx", None)
     while context and context.parent:

@@ -1,31 +1,43 @@
-"""What every command of the line shares: the app, its options, and how it prints. Imports nothing that takes long."""
+"""What all commands share: the app, common options, and how text is printed. Imports nothing that takes long."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
+from typer.core import TyperGroup
 
+from secretops import signals
 from secretops.errors import SecretopsError
-from secretops.operations.session import Session
-from secretops.operations.stack import load_manifest
+from secretops.printable import Screen, printable
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    help="Live with the secrets of a Coreflux MCP server. Speaks of the selected Pulumi stack unless told another.",
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 needs attention, 4 lease held, 5 waiting for a value.",
-)
+if TYPE_CHECKING:
+    from secretops.operations.session import Session
+
+# The version of the form of all JSON that commands print. Raised when a key goes or changes its meaning.
+SCHEMA = 1
+
+# Columns where standard output is no terminal and COLUMNS is not set.
+PIPED_COLUMNS = 80
+
+# Indent of the second and further lines of a folded line: the text after doctor's levels begins there.
+INDENT = " " * 10
+
+# Between two columns of a table.
+GAP = "  "
+
+# ECMA-48, Select Graphic Rendition.
+_CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
 
 Stack = Annotated[str | None, typer.Option("--stack", "-s", help="Stack, instead of the selected one.")]
 ManifestFile = Annotated[
@@ -34,50 +46,130 @@ ManifestFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-WIDEST = 400
-"""Characters that rich takes every line for fitting in: it folds none, which is done here."""
 
-INDENT = " " * 10
-"""Where a line goes on that is wider than the terminal: what follows doctor's levels begins there."""
+class _Group(TyperGroup):
+    """A group of commands that also takes their common options, and passes them to the command that follows."""
 
-GAP = "  "
-"""Between two columns."""
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, [*_typed(ctx), *rest]
 
-HEIGHT = 100
-"""Lines. Nothing hangs on it, but rich takes a terminal that calls itself dumb for 80 wide unless both are given."""
 
-out = Console(highlight=False, soft_wrap=True, width=WIDEST, height=HEIGHT)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+def _typed(context: typer.Context) -> list[str]:
+    """Return the common options that were typed before a command. The environment's reach it without this."""
+    names = {option.name: option.opts[0] for option in context.command.params}
+    typed = {
+        names[name]: value
+        for name, value in context.params.items()
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    }
+    return [part for option, value in typed.items() for part in ([option] if value is True else [option, str(value)])]
+
+
+def common_options(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> None:
+    """Take the options that may also precede a command; see _Group."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"secretops {version('secretops')}")
+        raise typer.Exit
+
+
+def make_group(help: str, **options: Any) -> typer.Typer:
+    """Return an app for commands of one subject."""
+    return typer.Typer(
+        cls=_Group,
+        callback=common_options,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help=help,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
+    )
+
+
+app = make_group(
+    "Operate the secrets of a Coreflux MCP server. Uses the selected Pulumi stack unless --stack is set.",
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 needs attention, 4 lease held, 5 waiting for a value, "
+    "130 interrupted.",
+)
+
+
+@app.callback()
+def _root(
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take --version, and the options that may also precede a command; see _Group."""
+
+
+class Printer:
+    """Prints lines on standard output or standard error."""
+
+    def __init__(self, stream: str) -> None:
+        self._name = stream
+
+    def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
+        """Print `text` and a newline. `style` applies to all of it, or to its first `styled` characters."""
+        stream = getattr(sys, self._name)
+        if style and isinstance(stream, Screen) and _has_colors(stream):
+            stream.write_styled(text[:styled], _CODES[style])
+            text = "" if styled is None else text[styled:]
+        stream.write(f"{text}\n")
+
+
+out = Printer("stdout")
+err = Printer("stderr")
+
+
+def _has_colors(stream: Screen) -> bool:
+    """Return whether a stream is a terminal that shows colors, and the user wants them (https://no-color.org)."""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+@dataclass(frozen=True)
+class Styled:
+    """A cell of a table in a style."""
+
+    text: str
+    style: str
 
 
 def open_session(stack: str | None, file: Path | None, role: str = "operator") -> Session:
     """The stack that the options name, else the selected one."""
+    from secretops.operations.session import Session
+    from secretops.operations.stack import load_manifest
+
     return Session.open(load_manifest(stack, file), role=role)
 
 
 def ask(question: str, *, hidden: bool = False) -> str:
-    """What somebody types. Raises SecretopsError where they stop here."""
+    """Return what the operator types. Raises SecretopsError at the end of input."""
     try:
         return str(typer.prompt(question, hide_input=hidden, err=True))
     except typer.Abort:
+        if signals.arrived():
+            raise KeyboardInterrupt from None
         raise SecretopsError("stopped at the question") from None
 
 
 def tell(text: str, *, style: str = "", styled: int | None = None) -> None:
-    """On standard output; `style` is of all, or of the first `styled` characters. On a terminal lines are folded at
-    words; into a file, or another program, each goes as it is.
-    """
-    shown = Text("\n".join(_folded(line) for line in text.split("\n")))
-    shown.stylize(style, 0, styled)
-    out.print(shown)
+    """Print `text` on standard output, folded at words. `style` as for Printer.print."""
+    out.print("\n".join(_folded(line) for line in text.split("\n")), style=style, styled=styled)
 
 
 def _folded(line: str) -> str:
-    if (columns := _columns()) is None:
-        return line
     return textwrap.fill(
         line,
-        columns,
+        _columns(),
         subsequent_indent=INDENT,
         expand_tabs=False,
         replace_whitespace=False,
@@ -86,25 +178,48 @@ def _folded(line: str) -> str:
     )
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """Columns as wide as their widest, without padding at the end. Nothing is cut off: on a terminal that is narrower,
-    every row goes on in a second line, under headings of its own.
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> None:
+    """Print columns as wide as their widest cell, without padding at the end. Nothing is cut off: where the terminal
+    is narrower, each row continues on a second line, below headings of its own.
     """
-    cells = [[each if isinstance(each, Text) else Text(each) for each in row] for row in (headings, *rows)]
-    widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
+    cells = [[_cell(each) for each in row] for row in (headings, *rows)]
+    widths = [max(_width(cell.text) for cell in column) for column in zip(*cells, strict=True)]
     parts = list(pairwise(_breaks(widths)))
     for row in cells:
         for begin, end in parts:
-            line = Text(INDENT if begin else "")
-            for cell, width in zip(row[begin:end], widths[begin:end], strict=True):
-                line.append_text(cell).append(" " * (width - cell.cell_len + len(GAP)))
-            line.rstrip()
-            out.print(line)
+            _print_row(row[begin:end], widths[begin:end], INDENT if begin else "")
+
+
+def _print_row(cells: Sequence[Styled], widths: Sequence[int], indent: str) -> None:
+    stream, gap = sys.stdout, indent
+    colored = isinstance(stream, Screen) and _has_colors(stream)
+    for cell, width in zip(cells, widths, strict=True):
+        stream.write(gap if cell.text else "")
+        if colored and cell.style and isinstance(stream, Screen):
+            stream.write_styled(cell.text, _CODES[cell.style])
+        else:
+            stream.write(cell.text)
+        rest = " " * (width - _width(cell.text) + len(GAP))
+        gap = rest if cell.text else gap + rest
+    stream.write("\n")
+
+
+def _cell(content: str | Styled) -> Styled:
+    """Return a cell on one line, without control characters."""
+    text, style = (content.text, content.style) if isinstance(content, Styled) else (content, "")
+    return Styled(printable(text), style)
+
+
+def _width(text: str) -> int:
+    """Return the columns that a terminal gives to `text`."""
+    if text.isascii():
+        return len(text)
+    return sum((unicodedata.east_asian_width(each) in "FW") + (not unicodedata.combining(each)) for each in text)
 
 
 def _breaks(widths: Sequence[int]) -> list[int]:
     """The columns that begin a line, and the end of the last."""
-    columns, breaks, used = _columns() or WIDEST, [0], 0
+    columns, breaks, used = _columns(), [0], 0
     for index, width in enumerate(widths):
         if index > breaks[-1] and used + width > columns:
             breaks.append(index)
@@ -113,11 +228,11 @@ def _breaks(widths: Sequence[int]) -> list[int]:
     return [*breaks, len(widths)]
 
 
-def _columns() -> int | None:
-    """How wide the terminal is that standard output goes to. None where it goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def _columns() -> int:
+    """Return the width of the terminal: COLUMNS, else what it reports, else 80."""
+    return shutil.get_terminal_size((PIPED_COLUMNS, 0)).columns
 
 
-def print_json(document: Any, *, indent: int | None = 2) -> None:
-    """On standard output, as it is: no terminal's width folds it."""
-    typer.echo(json.dumps(document, indent=indent, default=lambda value: value.isoformat()))
+def print_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
+    """Print a JSON object on standard output, with the version of its schema. No terminal's width folds it."""
+    out.print(json.dumps({"schema": SCHEMA, **document}, indent=indent, default=lambda value: value.isoformat()))

@@ -11,12 +11,12 @@ import typer
 from secretops import redaction
 from secretops.cli.console import INDENT, AsJson, ManifestFile, Stack, app, err, open_session, out, print_json, tell
 from secretops.errors import SecretopsError, UsageError
-from secretops.operations.session import Session
 from secretops.printable import printable
 
 if TYPE_CHECKING:
     from secretops.operations.doctor import Examined
     from secretops.operations.doctor.check import Level, Repair
+    from secretops.operations.session import Session
 
 COLOURS = {"ok": "green", "attention": "red", "unknown": "yellow"}
 WIDEST_LEVEL = 9
@@ -62,7 +62,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     mendable = operation.repairs(found)
     if not repair:
         if as_json:
-            print_json(_shown(found))
+            print_json({"checks": _shown(found)})
         elif mendable:
             tell(f"secretops doctor --repair does: {'; '.join(each.words for each in mendable)}")
         return operation.exit_code(found)
@@ -117,7 +117,7 @@ def _mend(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | 
     failed, text = isinstance(came, SecretopsError), redaction.redact(str(came))
     if not quiet:
         for line in f"{'not done' if failed else 'done'}: {text}".splitlines():
-            (err if failed else out).print(printable(line), markup=False)
+            (err if failed else out).print(printable(line))
     return {"repair": repair.words, "done": None if failed else text, "error": text if failed else None}
 
 

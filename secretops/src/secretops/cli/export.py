@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import Stack, app, err, out
+from secretops.cli.console import AsJson, Stack, app, err, make_group, out, print_json
+from secretops.errors import ExitCode
 
-export = typer.Typer(no_args_is_help=True, help="Write a Docker Swarm's stack as files. They hold no value.")
+export = make_group("Write a Docker Swarm's stack as files. They hold no value.")
 app.add_typer(export, name="export")
 
 Folder = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files are written.")]
@@ -22,6 +23,7 @@ def compose(
         bool, typer.Option("--first", help="For a first deployment: no daemon is asked, the server gets no secret yet.")
     ] = False,
     stack: Stack = None,
+    as_json: AsJson = False,
 ) -> int:
     """The file for docker stack deploy that is what `pulumi up` makes, with the versions that are current now."""
     from secretops.operations import export as operation
@@ -29,9 +31,12 @@ def compose(
     program = operation.ask(stack)
     secrets = () if first else operation.delivered(program)
     operation.lay(to, operation.compose_files(program, secrets))
-    out.print(str(to / operation.COMPOSE), markup=False)
-    err.print(f"-> on a manager: {program.deploy(to / operation.COMPOSE)}", markup=False)
-    return 0
+    if as_json:
+        print_json({"files": [str(to / operation.COMPOSE)], "next": [program.deploy(to / operation.COMPOSE)]})
+        return ExitCode.DONE
+    out.print(str(to / operation.COMPOSE))
+    err.print(f"-> on a manager: {program.deploy(to / operation.COMPOSE)}")
+    return ExitCode.DONE
 
 
 @export.command()
@@ -41,14 +46,19 @@ def timer(
         str | None, typer.Option("--at", metavar="PATH", help="Where they will lie on a manager; /etc/… by default.")
     ] = None,
     stack: Stack = None,
+    as_json: AsJson = False,
 ) -> int:
     """A systemd timer for a manager that starts secretops tick each hour, in the stack's own image."""
     from secretops.operations import export as operation
 
     program = operation.ask(stack)
-    operation.lay(to, operation.timer_files(program, at))
-    out.print(str(to), markup=False)
-    err.print("-> on a manager that has that folder:", markup=False)
+    files = operation.timer_files(program, at)
+    operation.lay(to, files)
+    if as_json:
+        print_json({"files": [str(to / name) for name in files], "next": operation.turn_on(program, to, at)})
+        return ExitCode.DONE
+    out.print(str(to))
+    err.print("-> on a manager that has that folder:")
     for command in operation.turn_on(program, to, at):
-        err.print(f"   {command}", markup=False)
-    return 0
+        err.print(f"   {command}")
+    return ExitCode.DONE

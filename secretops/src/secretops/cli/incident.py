@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     if dry_run:
         steps = operation.plan(session, session.secret(name), incident, folder=to, files=tuple(trail or ()))
         if as_json:
-            print_json(steps)
+            print_json({"steps": steps})
         else:
             tell("\n".join(steps))
         return ExitCode.DONE
@@ -64,7 +65,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         _confirm(name, operation.cost(session.manifest, session.secret(name)))
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
-        err.print(f"going on with {for_programs}; --anew begins another incident", markup=False)
+        err.print(f"going on with {for_programs}; --anew begins another incident")
     goes_on = f"it is on record in {for_programs}; secretops compromise {name} goes on from there"
     try:
         outcome = operation.compromise(
@@ -72,17 +73,17 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         )
     except (SecretopsError, KeyboardInterrupt):
         if for_programs.exists():
-            err.print(goes_on, markup=False)
+            err.print(goes_on)
             if as_json:
-                typer.echo(for_programs.read_text(encoding="utf-8"))
+                print_json(json.loads(for_programs.read_bytes()))
         raise
     if outcome.incident.ended is None:  # a task has said why
-        err.print(goes_on, markup=False)
+        err.print(goes_on)
     if as_json:
-        typer.echo(outcome.incident.model_dump_json(indent=2))
+        print_json(outcome.incident.model_dump(mode="json"))
     elif outcome.incident.ended:
         _show(outcome.incident)
-        out.print(f"{for_people} (and {for_programs.name})", markup=False)
+        out.print(f"{for_people} (and {for_programs.name})")
     return outcome.exit_code
 
 
@@ -101,6 +102,6 @@ def _confirm(name: str, cost: str) -> None:
             rule="it ends sessions and passwords at once, so it asks first",
             remedy="--yes, where nobody answers; --dry-run says what it would do",
         )
-    err.print(f"This ends {name} as it is now, at once. {cost}", markup=False)
+    err.print(f"This ends {name} as it is now, at once. {cost}")
     if ask("Its name, to go on") != name:
         raise UsageError(f"compromise {name}: that is not its name; nothing was done", remedy="try again")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, ask, err, open_session, out, print_json
-from secretops.engine.state import Version
 from secretops.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from secretops.engine.state import Version
 
 
 @app.command()
@@ -31,9 +33,9 @@ def purge(  # noqa: PLR0917 - typer calls it by name
     if destroy:
         if not yes:
             _confirm(session.manifest.stack, found)
-        found = operation.purge(session, name, destroy=True, say=lambda text: err.print(text, markup=False))
+        found = operation.purge(session, name, destroy=True, say=err.print)
     if as_json:
-        print_json({secret: [asdict(version) for version in versions] for secret, versions in found.items()})
+        print_json({"versions": {name: [asdict(each) for each in versions] for name, versions in found.items()}})
         return ExitCode.DONE
     _show(found, "removed" if destroy else "would be removed")
     if found and not destroy:
@@ -44,7 +46,7 @@ def purge(  # noqa: PLR0917 - typer calls it by name
 def _show(found: Mapping[str, tuple[Version, ...]], what: str) -> None:
     for secret, versions in found.items():
         for version in versions:
-            out.print(f"{secret}: {version.id} ({version.stage}) {what}", markup=False)
+            out.print(f"{secret}: {version.id} ({version.stage}) {what}")
     if not any(found.values()):
         out.print("no values")
 
@@ -58,6 +60,6 @@ def _confirm(stack: str, found: Mapping[str, tuple[Version, ...]]) -> None:
             remedy="--yes, where nobody answers; without --destroy it says what would go",
         )
     names = ", ".join(found) or "nothing"
-    err.print(f"This removes every value that stack {stack} keeps of {names}, for good.", markup=False)
+    err.print(f"This removes every value that stack {stack} keeps of {names}, for good.")
     if ask("The stack's name, to go on") != stack:
         raise UsageError("purge --destroy: that is not its name; nothing was removed", remedy="try again")

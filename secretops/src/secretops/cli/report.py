@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,16 +18,25 @@ import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
 from secretops.errors import UsageError
-from secretops.operations.audit import moment
-from secretops.stores import lacking
 
 if TYPE_CHECKING:
     from secretops.operations.report import Report
 
+# What --to calls standard output.
+STDOUT = Path("-")
+
+# As many as Linux follows (path_resolution(7)).
+MOST_LINKS = 40
+
 
 @app.command()
 def report(  # noqa: PLR0917 - typer calls it by name
-    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Where the page is written.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="FILE", help="Where to write the page; - is standard output. Required without --json."
+        ),
+    ] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Steps and reads from then on: 24h, 90d, or an ISO 8601 time (UTC).")
     ] = None,
@@ -45,17 +56,25 @@ def report(  # noqa: PLR0917 - typer calls it by name
     """One page of HTML, or with --json the same as JSON: ages, what comes, what was done, who read, what is open."""
     if to is None and not as_json:
         raise UsageError(
-            "a report to where?",
-            rule="--to FILE is where its page is written; --json prints it as JSON",
+            "report: --to is missing",
+            rule="the page is written to --to FILE, or to standard output with --to -; --json alone prints JSON",
             remedy="secretops report --to report.html",
         )
-    if to:
+    target = _target(to) if to else None
+    if target is STDOUT and as_json:
+        raise UsageError(
+            "--to and --json: both on standard output", rule="it carries one document", remedy="--to FILE --json"
+        )
+    if target:
         try:
             from secretops.report import page
         except ModuleNotFoundError as error:
+            from secretops.stores import lacking
+
             raise lacking(error, "report") from None
-        _check(to)
+        _check(target)
     from secretops.operations import report as operation
+    from secretops.operations.audit import moment
 
     made = operation.report(
         open_session(stack, manifest),
@@ -64,9 +83,10 @@ def report(  # noqa: PLR0917 - typer calls it by name
         journal=journal or (),
         examine=not skip_doctor,
     )
-    if to:
-        _write(to, page(made))
-        (err if as_json else out).print(f"{to}: open findings: {len(made.findings)}", markup=False)
+    if target:
+        _write(target, page(made))
+        summary = err if as_json or target is STDOUT else out
+        summary.print(f"{to}: open findings: {len(made.findings)}")
     if as_json:
         print_json(_document(made))
     return made.exit_code
@@ -81,33 +101,91 @@ def _document(made: Report) -> dict[str, Any]:
     return document
 
 
-def _check(to: Path) -> None:
-    """Raise UsageError where no page can be written, before anybody waits for what it says."""
-    with _told(to):
-        if to.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=to.parent):
+def _target(to: Path) -> Path:
+    """Return the file behind links, STDOUT for standard output. Raises UsageError for a link that a stranger made."""
+    if to == STDOUT:
+        return STDOUT
+    with _refusals(to):
+        if _is_stdout(to):
+            return STDOUT
+        target = to
+        for _ in range(MOST_LINKS):
+            if not target.is_symlink():
+                return target
+            owner = target.lstat().st_uid
+            if owner not in (os.geteuid(), 0):
+                raise UsageError(
+                    f"{target} is a symbolic link that belongs to uid {owner}",
+                    rule="only your own links and root's are followed: another account's may lead to any of your files",
+                    remedy="name the file itself, or another folder",
+                )
+            following = target.parent / target.readlink()
+            if target.exists() and not os.path.lexists(following):
+                return target  # /proc/PID/fd/N: its text is no path of the open file
+            target = following
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_stdout(path: Path) -> bool:
+    """Return whether `path` is the open file of standard output, such as /dev/stdout."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether `path` exists and is no regular file."""
+    return path.exists() and not path.is_file()
+
+
+def _check(target: Path) -> None:
+    """Raise UsageError where no page can be written, before the report takes its time."""
+    if target is STDOUT:
+        return
+    with _refusals(target):
+        if _is_special(target):
+            kind = target.stat().st_mode
+            if stat.S_ISDIR(kind):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not (stat.S_ISFIFO(kind) or stat.S_ISCHR(kind)):
+                raise OSError(errno.EINVAL, "a socket or a block device")
+            if not os.access(target, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
 
 
-def _write(to: Path, text: str) -> None:
-    """The whole page or none, for this account alone: what stood there is replaced by it at once."""
-    with _told(to):
-        number, name = tempfile.mkstemp(prefix=f".{to.name}.", suffix=".new", dir=to.parent)
+def _write(target: Path, text: str) -> None:
+    """Write the whole page. A regular file is replaced at once, mode 600; a FIFO or a device is written to."""
+    if target is STDOUT:
+        typer.echo(text, nl=False)
+        return
+    with _refusals(target):
+        if _is_special(target):
+            number = os.open(target, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+            with os.fdopen(number, "w", encoding="utf-8") as special:
+                special.write(text)
+            return
+        number, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
         try:
             with os.fdopen(number, "w", encoding="utf-8") as new:
                 new.write(text)
-            Path(name).replace(to)
+            Path(name).replace(target)
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
 
 
 @contextlib.contextmanager
-def _told(to: Path) -> Iterator[None]:
+def _refusals(to: Path) -> Iterator[None]:
+    """Turn the operating system's refusals about `to` into a UsageError."""
     try:
         yield
     except OSError as error:
         raise UsageError(
-            f"{to}: {error.strerror}", rule="a report is written into a file", remedy="name one that you may write"
+            f"{to}: {error.strerror}",
+            rule="a report is written to a regular file, a FIFO, a character device or standard output",
+            remedy="secretops report --to FILE, with a file that you may write; or --to -",
         ) from None

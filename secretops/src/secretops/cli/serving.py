@@ -6,15 +6,13 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, open_session, out, print_json
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, make_group, open_session, out, print_json
 from secretops.errors import ExitCode, UsageError
-from secretops.operations.stack import load_manifest, project_folder
-from secretops.stores.whose import AnotherStackError
 
 DEFAULT_STACK = "dev"
 """The one whose broker lies in the project's default place."""
 
-broker_app = typer.Typer(no_args_is_help=True, help="The embedded broker of a dev stack.")
+broker_app = make_group("The embedded broker of a dev stack.")
 app.add_typer(broker_app, name="broker")
 
 
@@ -40,12 +38,21 @@ def run(
         list[str] | None,
         typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="A name that clients call the server by."),
     ] = None,
+    allow_connection_tools: Annotated[
+        bool,
+        typer.Option(
+            "--allow-connection-tools",
+            envvar="MCP_ALLOW_CONNECTION_TOOLS",
+            help="Over sse and http, let any client choose the broker and user of all clients.",
+        ),
+    ] = False,
 ) -> int:
     """The launcher: run the unmodified MCP server on the values of a store, over stdio, SSE or streamable HTTP."""
     from secretops import launcher
     from secretops.launcher.listening import listening
 
-    return launcher.run(source, listening(transport, listen, allowed_host or ()))
+    chosen = listening(transport, listen, allowed_host or (), connection_tools=allow_connection_tools)
+    return launcher.run(source, chosen)
 
 
 @broker_app.command("start")
@@ -60,6 +67,8 @@ def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: As
 def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
     """Stop the embedded broker that `start` started."""
     from secretops.operations import broker as operation
+    from secretops.operations.stack import load_manifest, project_folder
+    from secretops.stores.whose import AnotherStackError
 
     try:
         found = load_manifest(stack, manifest)
@@ -74,5 +83,5 @@ def _tell(message: str, as_json: bool) -> int:
     if as_json:
         print_json({"message": message})
     else:
-        out.print(message, markup=False)
+        out.print(message)
     return ExitCode.DONE

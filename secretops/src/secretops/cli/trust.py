@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import ManifestFile, Stack, app, err, open_session, out
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
 from secretops.errors import ExitCode
-from secretops.operations import carrying
 
 
 @app.command()
@@ -21,8 +20,10 @@ def trust(
     ] = None,
     stack: Stack = None,
     manifest: ManifestFile = None,
+    as_json: AsJson = False,
 ) -> int:
     """The CAs of the stack's own that the broker has to trust now, as PEM. Public: for whoever runs the broker."""
+    from secretops.operations import carrying
     from secretops.operations import trust as operation
 
     session = open_session(stack, manifest)
@@ -35,12 +36,18 @@ def trust(
     else:
         text = operation.bundle(session)
     if to is None:
-        typer.echo(text, nl=False)
+        if as_json:
+            print_json({"pem": text})
+        else:
+            typer.echo(text, nl=False)
         return ExitCode.DONE
     laid = operation.lay(session.manifest, to, text)
+    if as_json:
+        print_json({"trusted": [str(path) for path in laid.trusted], "removed": [str(path) for path in laid.gone]})
+        return ExitCode.DONE
     for path in laid.trusted:
-        out.print(str(path), markup=False)
+        out.print(str(path))
     for path in laid.gone:
-        err.print(f"removed {path}: nothing is signed by it any more", markup=False)
-    err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder", markup=False)
+        err.print(f"removed {path}: no certificate in use is signed by it")
+    err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder")
     return ExitCode.DONE

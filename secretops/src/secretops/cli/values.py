@@ -7,17 +7,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
-from rich.text import Text
 
 from secretops import redaction
 from secretops.cli.console import (
     AsJson,
     ManifestFile,
     Stack,
+    Styled,
     app,
     ask,
     err,
@@ -27,14 +26,13 @@ from secretops.cli.console import (
     print_table,
     tell,
 )
-from secretops.engine.decisions import due_at
-from secretops.engine.state import Version
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
-from secretops.manifest import Secret, SecretKind
-from secretops.operations import carrying
-from secretops.operations.session import NO_ARGUMENT, Session
-from secretops.targets.agents import NamedKey
 from secretops.values import PUBLIC_FIELDS, Value
+
+if TYPE_CHECKING:
+    from secretops.engine.state import Version
+    from secretops.manifest import Secret
+    from secretops.operations.session import Session
 
 PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
 """Fields whose final newline belongs to them."""
@@ -49,6 +47,9 @@ def _user(kind: str, version: Version | None) -> str:
     """Whom a version is for: of an agent's key, its id."""
     if version is None or not version.user:
         return "-"
+    from secretops.manifest import SecretKind
+    from secretops.targets.agents import NamedKey
+
     return NamedKey.of(version.user).id if kind == SecretKind.AGENT_KEY else version.user
 
 
@@ -70,17 +71,17 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
     session = open_session(stack, manifest)
     statuses = operation.status(session)
     if as_json:
-        print_json([asdict(one) for one in statuses])
+        print_json({"secrets": [asdict(one) for one in statuses]})
         return operation.exit_code(statuses)
     now = session.clock()
-    headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Text]]()
-    colours = {"verified": "green", "attention": "red", "waiting": "yellow"}
+    headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Styled]]()
+    colours = {"verified": "green", "attention": "red", "unreadable": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
         colour = colours.get(one.standing, "")
-        row: list[str | Text] = [
+        row: list[str | Styled] = [
             one.name,
-            Text(one.standing, style=colour),
+            Styled(one.standing, colour),
             _user(one.kind, current),
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
@@ -103,7 +104,10 @@ def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     now: Annotated[
-        bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+        bool,
+        typer.Option(
+            "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
+        ),
     ] = False,
     untested: Annotated[
         bool, typer.Option("--untested", help="Publish a key or certificate though nobody here can try it.")
@@ -114,7 +118,10 @@ def put(  # noqa: PLR0917 - typer calls it by name
     as_json: AsJson = False,
 ) -> int:
     """Supply a secret's value: prompted for, or on standard input (JSON, or the text of a single field)."""
+    from secretops.engine.decisions import due_at
+    from secretops.operations import carrying
     from secretops.operations import put as operation
+    from secretops.operations.session import NO_ARGUMENT
 
     if context.args:  # not repeated: it may be the value
         raise UsageError(
@@ -124,26 +131,30 @@ def put(  # noqa: PLR0917 - typer calls it by name
             "if it was the value, it is known now: replace it",
         )
     session = open_session(stack, manifest)
-    value = supplied(session.secret(name), file or [])
+    value = supplied(session.secret(name), file or [], untested=untested)
     if carrying.is_needed(session.manifest):
         operation.check_fields(session.secret(name), value)
         if untested:
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
         return carrying.carry(session.manifest, command, given=value)
-    version = operation.put(session, name, value, cut_off=now, untested=untested)
+    notify: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
+    version = operation.put(session, name, value, cut_off=now, untested=untested, notify=notify)
     if as_json:
         print_json(asdict(version))
     else:
         tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
-        out.print(f"{name}: {tested}published as {version.id}", markup=False)
+        out.print(f"{name}: {tested}published as {version.id}")
     if version.expires and (due := due_at(session.facts(session.secret(name)))):
-        err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}", markup=False)
+        err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}")
     return ExitCode.DONE
 
 
-def supplied(secret: Secret, from_files: list[str]) -> Value:
-    """A value from files, prompts or standard input. Never from the command line."""
+def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
+    """Return a value from files, prompts or standard input, never from the command line.
+
+    Unless `untested`, the prompt for an agent's key names the host that it is tried at. Raises UsageError.
+    """
     fields: dict[str, str] = {}
     for entry in from_files:
         field, separator, path = entry.partition("=")
@@ -167,7 +178,8 @@ def supplied(secret: Secret, from_files: list[str]) -> Value:
         return Value(fields)
     if sys.stdin.isatty():
         for field in left:
-            fields[field] = ask(field, hidden=field not in PUBLIC_FIELDS)
+            tried = f" (tried at {secret.agent.url} before it is kept)" if secret.agent and not untested else ""
+            fields[field] = ask(f"{field}{tried}", hidden=field not in PUBLIC_FIELDS)
         return Value(fields)
     try:
         text = sys.stdin.buffer.read().decode()
@@ -180,6 +192,8 @@ def supplied(secret: Secret, from_files: list[str]) -> Value:
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")
         return Value(fields)
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         given = TypeAdapter(dict[str, str]).validate_json(text, strict=True)
     except ValidationError:
@@ -195,7 +209,10 @@ def supplied(secret: Secret, from_files: list[str]) -> Value:
 def rotate(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
     now: Annotated[
-        bool, typer.Option("--now", help="Do not wait for readers of the version before; their sessions drop.")
+        bool,
+        typer.Option(
+            "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
+        ),
     ] = False,
     discard: Annotated[
         bool, typer.Option("--discard", help="Make none, and let go of a new CA that the broker does not trust yet.")
@@ -205,6 +222,8 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
     as_json: AsJson = False,
 ) -> int:
     """Make a new value, prove it, and publish it."""
+    from secretops.manifest import SecretKind
+    from secretops.operations import carrying
     from secretops.operations import rotate as operation
 
     session = open_session(stack, manifest)
@@ -213,11 +232,11 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
     if discard:
         version = operation.discard(session, name)
         if as_json:
-            print_json(asdict(version))
+            print_json({**asdict(version), "stage": "discarded"})
         else:
-            out.print(f"{name}: {version.id} is let go of; nothing was signed by it", markup=False)
+            out.print(f"{name}: {version.id} is let go of; nothing was signed by it")
         return ExitCode.DONE
-    say: Callable[[str], None] = lambda text: err.print(f"{name}: {text}", markup=False)  # noqa: E731
+    say: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
     version = operation.rotate(session, name, cut_off=now, say=say)
     if as_json:
         print_json(asdict(version))
@@ -225,7 +244,7 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
         proven = f"user {version.user} logged in" if version.user else f"the broker takes it, {_until(version)}"
         if session.secret(name).agent:
             proven = f"the agent answers to key {_user(SecretKind.AGENT_KEY, version)}"
-        out.print(f"{name}: {proven}, published as {version.id}", markup=False)
+        out.print(f"{name}: {proven}, published as {version.id}")
     return ExitCode.DONE
 
 
@@ -244,16 +263,17 @@ def tick(
     as_json: AsJson = False,
 ) -> int:
     """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
+    from secretops.operations import carrying
+
     session = open_session(stack, manifest, role="rotator")
     if carrying.is_needed(session.manifest):
         return carrying.carry(session.manifest, ("tick", *options(scheduled=scheduled, json=as_json)))
     try:
         code = _tick(session, as_json)
     except LeaseHeldError as error:
-        if not scheduled:
-            raise
-        err.print(redaction.redact(str(error)), markup=False)
-        code = error.exit_code
+        if scheduled:
+            error.exit_code = ExitCode.DONE
+        raise
     return ExitCode.DONE if scheduled and code not in (ExitCode.FAILED, ExitCode.USAGE) else code
 
 
@@ -262,24 +282,23 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
 
     outcomes = operation.tick(session)
     if as_json:
-        print_json(
-            [
-                {
-                    "secret": one.secret,
-                    "done": one.done,
-                    "error": redaction.redact(str(one.error)) if one.error else None,
-                    "attention": one.attention,
-                    "waiting": one.waiting,
-                }
-                for one in outcomes
-            ]
-        )
+        outcome = [
+            {
+                "secret": one.secret,
+                "done": one.done,
+                "error": redaction.redact(str(one.error)) if one.error else None,
+                "attention": one.attention,
+                "waiting": one.waiting,
+            }
+            for one in outcomes
+        ]
+        print_json({"secrets": outcome})
         return operation.exit_code(outcomes)
     for one in outcomes:
         for text in one.done or one.waiting or ("nothing to do",) * (one.error is None and not one.attention):
-            out.print(f"{one.secret}: {text}", markup=False)
+            out.print(f"{one.secret}: {text}")
         for text in one.attention:
-            out.print(f"{one.secret}: {text}", markup=False, style="red")
+            out.print(f"{one.secret}: {text}", style="red")
         if one.error:
-            err.print(f"{one.secret}: {redaction.redact(str(one.error))}", markup=False)
+            err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
     return operation.exit_code(outcomes)

@@ -7,12 +7,20 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json, print_table
-from secretops.operations.stack import load_manifest
+from secretops.cli.console import (
+    AsJson,
+    ManifestFile,
+    Stack,
+    Styled,
+    app,
+    err,
+    open_session,
+    out,
+    print_json,
+    print_table,
+)
 from secretops.printable import printable
-from secretops.trails.protocol import ALL
 
 LONGEST = 200
 """Characters that are shown of a name or a source that somebody else chose."""
@@ -41,6 +49,8 @@ def audit(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Who read and changed what, when and from where; the undeclared first. JSON is a line a row, then a summary."""
     from secretops.operations import audit as operation
+    from secretops.operations.stack import load_manifest
+    from secretops.trails.protocol import ALL
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if given:
@@ -64,9 +74,9 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         print_json(summary, indent=None)
         return view.exit_code
     headings = ("declared", "reader", "secret", "operation", "outcome", "times", "first (UTC)", "last (UTC)", "from")
-    rows: list[tuple[str | Text, ...]] = [
+    rows: list[tuple[str | Styled, ...]] = [
         (
-            "yes" if row.declared else Text("NO", style="red" if row.alarming else "yellow"),
+            "yes" if row.declared else Styled("NO", "red" if row.alarming else "yellow"),
             printable(row.reader)[:LONGEST],
             "* (all)" if row.secret == ALL else printable(row.secret),
             row.operation,
@@ -84,14 +94,13 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         out.print("no access to the stack's secrets is on record here")
     if view.broken:
         where = printable(operation.named(view.broken_in))
-        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted: {where}", markup=False)
+        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted: {where}")
     if view.not_whole:
         count = f"{len(view.not_whole)} of the files" if len(view.not_whole) > 1 else "a file"
         err.print(
             f"{count} could not be read whole: {printable(operation.named(view.not_whole))}\n"
             "what is missing may be what matters\n"
             "-> get it again, then audit all of them together",
-            markup=False,
         )
     if view.bodies:
         err.print(

@@ -60,10 +60,12 @@ class Facts:
     versions: Versions
     grace: timedelta
     replicas: tuple[Replica, ...] = ()
-    """What running servers report of this secret, where that has been asked for."""
-    expected: int = 1
-    """From how many servers a report is to be had. One that is silent may hold the previous version: it restarts, or
-    has lost the broker for a moment."""
+    # Reports of running servers, where they were read.
+    expected: int | None = None
+    # Number of servers expected to report; None where nobody knows it. One that is silent may hold the previous
+    # version: it restarts, or has lost the broker for a moment.
+    guarded: bool = False
+    # Whether only the user that a report names can have written it, by the broker's access list (docs/adr/0045).
     supplied_by: str = ""
     """The command that brings a first value, where that is not `secretops put`."""
     let_go: bool = False
@@ -138,7 +140,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
-    """The readers of the previous version have all said that they let it go, or have had their time."""
+    """The grace of the previous version is over, or every server reports the current one."""
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
@@ -152,22 +154,24 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
         return Finding(
             Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace: the next tick retires it"
         )
-    if len(facts.replicas) >= facts.expected and not behind(facts):
+    if facts.guarded and all_report_current(facts):
         return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"no server uses the previous version {previous.id}")
     return None
 
 
-def behind(facts: Facts) -> tuple[Replica, ...]:
-    """The servers that report another version than the current one.
+def all_report_current(facts: Facts) -> bool:
+    """Return whether exactly the expected servers report, and all of them the current version."""
+    return len(facts.replicas) == facts.expected and not behind(facts)
 
-    One that cannot say its version is told by its user.
-    """
+
+def behind(facts: Facts) -> tuple[Replica, ...]:
+    """Return the servers that report another version than the current one, or are logged in as another user."""
     current = facts.versions.current
     if current is None:
         return ()
 
     def is_behind(replica: Replica) -> bool:
-        return replica.user != current.user if replica.version == UNKNOWN else replica.version != current.id
+        return replica.user != current.user or replica.version not in (UNKNOWN, current.id)
 
     return tuple(replica for replica in facts.replicas if is_behind(replica))
 

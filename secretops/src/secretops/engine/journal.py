@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 
 from secretops import lines
 from secretops.errors import SecretopsError, StoreError
+from secretops.own_files import open_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,15 @@ def written(journal: Journal, clock: Callable[[], datetime], *, secret: str, ver
     journal.write(entry("done"))
 
 
+def read_entry(line: bytes) -> Entry:
+    """Return the entry that one line of a journal is. Raises ValueError, RecursionError."""
+    entry = json.loads(line.decode(errors="replace"))
+    try:
+        return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError("no entry of a journal") from error
+
+
 class JournalFile:
     """A journal as an append-only file of JSON lines, mode 600. What was read of it is not read again."""
 
@@ -79,7 +89,7 @@ class JournalFile:
 
     def last(self, secret: str) -> Entry | None:
         try:
-            with self._path.open("rb") as file:
+            with open(open_own(self._path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
                 self._read_on(file)
         except FileNotFoundError:
             return None
@@ -101,6 +111,6 @@ class JournalFile:
             if not line.endswith(b"\n"):
                 break
             self._end += len(line)
-            with suppress(ValueError, KeyError, TypeError, RecursionError):  # a line cut short by a full disk
-                entry = json.loads(line.decode(errors="replace"))
-                self._last[entry["secret"]] = Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})
+            with suppress(ValueError, RecursionError):  # a line cut short by a full disk
+                entry = read_entry(line)
+                self._last[entry.secret] = entry

@@ -115,6 +115,7 @@ def _take(step: str, session: Session, secret: Secret, token: str) -> None:
             if not version.verified:
                 rotation.verify(version)
             rotation.publish(version)
+            session.hint(secret, version.id)
         case _:
             raise UsageError(f"{step}: no step", rule="createSecret, setSecret, testSecret, finishSecret")
 
@@ -256,17 +257,21 @@ def _location(session: Session) -> AwsStore:
 
 @functools.cache
 def _session() -> Session:
-    """The stack's session, kept for as long as AWS keeps this process."""
+    """Return the stack's session, which is kept for as long as AWS keeps this process."""
+    from secretops.core_dumps import forbid_core_dumps
     from secretops.manifest import Manifest
     from secretops.operations.session import Session
 
+    forbid_core_dumps()
     file = Path(os.environ.get("LAMBDA_TASK_ROOT", "")) / MANIFEST_FILE
+    if text := os.environ.get(MANIFEST):
+        return Session.open(Manifest.parse(text, f"${MANIFEST}"), role="rotator")
     try:
-        text = os.environ.get(MANIFEST) or file.read_text(encoding="utf-8")
-        return Session.open(Manifest.model_validate_json(text), role="rotator")
+        text = file.read_text(encoding="utf-8")
     except (OSError, ValueError):
         raise UsageError(
-            f"no manifest of this version of secretops in ${MANIFEST} or {file}",
+            f"there is no manifest in ${MANIFEST} or {file}",
             rule="the program and the function's package are of one version",
-            remedy="make its package anew, then pulumi up",
+            remedy="make its package again, then pulumi up",
         ) from None
+    return Session.open(Manifest.parse(text, str(file)), role="rotator")

@@ -5,16 +5,16 @@ python -m secretops.entrypoints.carried COMMAND...
 
 from __future__ import annotations
 
-import signal
 import sys
-from types import FrameType
 
-from secretops.errors import ExitCode
+from secretops import signals
+from secretops.core_dumps import forbid_core_dumps
 
 
 def main() -> None:
     """End with the command's exit code."""
-    signal.signal(signal.SIGTERM, _end)  # as PID 1 it would be deaf while it loads the rest; then the command listens
+    signals.install()
+    forbid_core_dumps()
     from secretops import cli
     from secretops.operations.load import GIVEN
     from secretops.task import SECRETS
@@ -23,10 +23,6 @@ def main() -> None:
     if given.is_file():
         sys.stdin = given.open(encoding="utf-8")
     cli.main()
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(int(ExitCode.FAILED))
 
 
 if __name__ == "__main__":

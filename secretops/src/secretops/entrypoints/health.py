@@ -14,13 +14,14 @@ import tempfile
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
+from secretops import printable
 from secretops.errors import ExitCode
 
 ADDRESS = ("127.0.0.1", 8080)
 """The launcher's, as the image starts it."""
 
 PATIENCE = 4
-"""Seconds. The server's tools may hold the loop that answers for longer: the check is then tried again."""
+"""Seconds. The launcher answers at once, also while a tool blocks; a busy machine may need longer."""
 
 SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 """In the container's own memory: a new one has not served."""
@@ -55,6 +56,7 @@ def _waiting_for(answer: HTTPResponse) -> bool:
 
 def main() -> None:
     """End with 0 or 1, which is all that Docker knows."""
+    printable.install()
     if why := told():
         print(why)  # noqa: T201 - `docker inspect` shows the last few
         sys.exit(int(ExitCode.FAILED))

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from secretops import printable
 from secretops.errors import ExitCode, SecretopsError, UsageError
 
 LIMIT = 120 * 1024
@@ -51,6 +52,7 @@ def lay_down(paths: Sequence[str], variables: Mapping[str, str]) -> None:
 
 def main() -> None:
     """End with a documented exit code."""
+    printable.install()
     try:
         lay_down(sys.argv[1:], os.environ)
     except SecretopsError as error:

@@ -16,7 +16,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from secretops import redaction
+from secretops import printable, redaction
+from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations import carrying
 from secretops.operations.stack import load_manifest
@@ -27,6 +28,8 @@ EVERY = 3600.0
 
 def main() -> None:
     """End 0 when told to stop, and with a documented exit code where it can't begin."""
+    forbid_core_dumps()
+    printable.install()
     redaction.install()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -19,6 +19,7 @@ from secretops.errors import ExitCode
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.follow import Follower, read_settled
+from secretops.launcher.hinted import follow_hints
 from secretops.launcher.http_token import BearerTokens
 from secretops.launcher.listening import Listening
 from secretops.launcher.settings import ServerSettings
@@ -97,6 +98,8 @@ def serving(
     server = import_server(checkout.folder, settings)
     connection = BrokerConnection(server, settings, state)
     connection.take_over()
+    state.connection_is_of_a_tool = lambda: connection.is_of_a_tool
+    follow_hints(source, connection)
     follower = Follower(source, server, connection, state, settings=settings, fingerprint=fingerprint, tell=tell)
     try:
         connection.open(server.args)

@@ -1,11 +1,13 @@
-"""Where the upstream server's source is: named, beside the project, or cloned at one commit."""
+"""Where the upstream server's source is: in the folder that somebody named, or cloned at one commit."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import shutil
+import stat
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,16 @@ UPSTREAM_REPOSITORY = "https://github.com/CorefluxCommunity/Coreflux-MQTT-MCP-Se
 UPSTREAM_COMMIT = "0b3cf8d872d8fec54352a2b590eaa8fa68531349"
 """HEAD of UPSTREAM_REPOSITORY on 2025-08-01. The launcher replaces functions of this server.py by name."""
 
+# The modules that this server consists of, and the SHA-256 of their contents, one after the other, at UPSTREAM_COMMIT.
+UPSTREAM_MODULES = ("config_validator.py", "enhanced_logging.py", "message_processor.py", "parser.py", "server.py")
+UPSTREAM_DIGEST = "386d57528af5b15ac4b91000136a637b0c7083ae949b8b53fd0574dedfae3ec7"
+
+# What Python runs of a folder: a .pyc is preferred to its .py.
+_CODE = ("*.py", "__pycache__", "__pycache__/*")
+
 _FETCH_SECONDS = 300
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,23 +39,30 @@ class Checkout:
 
 
 def find_server() -> Checkout:
-    """The server's source: COREFLUX_SERVER_DIR, ../shared/upstream beside the project, or a clone in the cache.
+    """Return the server's source: COREFLUX_SERVER_DIR, or a clone in the cache.
 
-    Raises UsageError when COREFLUX_SERVER_DIR has none, SecretopsError when it can't be had anywhere.
+    Its code is given the broker's credentials, so it comes from nowhere else. A folder that is not at the tested
+    commit is logged. Raises UsageError when COREFLUX_SERVER_DIR has no server or others may change it, SecretopsError
+    when there is no clone.
     """
     if named := os.environ.get("COREFLUX_SERVER_DIR"):
         folder = Path(named).expanduser().resolve()
-        if not _has_server(folder):
+        if not (folder / "server.py").is_file():
             raise UsageError(
                 f"COREFLUX_SERVER_DIR={named}",
                 rule="it names a folder with the upstream server's server.py",
                 remedy=f"clone {UPSTREAM_REPOSITORY} there, or unset it",
             )
+        for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
+            _check_owner(path)
+        if _digest(folder) != UPSTREAM_DIGEST:
+            log.warning(
+                "The server in %s is not the tested one: it is at commit %s, and commit %s is tested.",
+                folder,
+                _commit_of(folder) or "(unknown)",
+                UPSTREAM_COMMIT,
+            )
         return Checkout(folder, "COREFLUX_SERVER_DIR")
-    if project := _project():
-        folder = project.parent / "shared" / "upstream" / "coreflux-mcp-server"
-        if _has_server(folder):
-            return Checkout(folder, "found beside the project")
     folder = _cache() / f"server-{UPSTREAM_COMMIT}"
     if folder.exists():
         check_commit(folder, UPSTREAM_COMMIT)
@@ -70,9 +88,8 @@ def clone(repository: str, commit: str, folder: Path) -> None:
         raise SecretopsError(
             f"The upstream server could not be cloned from {repository}.\n{error.what}",
             rule=f"`secretops run` runs the unmodified server of commit {commit}",
-            remedy="do one of these three: name a folder that has its server.py, by `source` in section `server` of "
+            remedy="name a folder that has its server.py, by `source` in section `server` of "
             "the stack file (kind local; then pulumi up) or by COREFLUX_SERVER_DIR; "
-            "put it at ../shared/upstream/coreflux-mcp-server beside the project; "
             "or install git and let this machine reach the repository",
         ) from error
     finally:
@@ -118,17 +135,38 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _project() -> Path | None:
-    """The project that this secretops is installed in. Not one around the current folder: an MCP client starts us
-    anywhere, and a stranger's checkout must not choose the code that is given the credential.
-    """
-    start = Path(sys.prefix)
-    return next((folder for folder in (start, *start.parents) if (folder / "Pulumi.yaml").is_file()), None)
+def _check_owner(path: Path) -> None:
+    """Raise UsageError unless only this user and root may change `path`."""
+    found = path.stat()
+    if found.st_uid not in {0, os.getuid()}:
+        what, remedy = f"belongs to user {found.st_uid}", f"chown {os.getuid()} {path}"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        what, remedy = f"has mode {stat.S_IMODE(found.st_mode):o}", f"chmod go-w {path}"
+    else:
+        return
+    raise UsageError(
+        f"{path} {what}",
+        rule="the server's code is given the broker's credentials: only you or root may be able to change it",
+        remedy=remedy,
+    )
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in UPSTREAM_MODULES:
+        path = folder / name
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def _commit_of(folder: Path) -> str:
+    """Return what HEAD of a clone says, "" elsewhere. Without git, which runs what a folder's configuration names."""
+    try:
+        head = (folder / ".git" / "HEAD").read_text().strip()
+        return (folder / ".git" / head.removeprefix("ref: ")).read_text().strip() if " " in head else head
+    except (OSError, ValueError):
+        return ""
 
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coreflux-mcp-secrets"
-
-
-def _has_server(folder: Path) -> bool:
-    return (folder / "server.py").is_file()

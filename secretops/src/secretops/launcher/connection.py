@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import ssl
-import sys
 import threading
+import time
 import uuid
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,67 +24,83 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
 from secretops.errors import UnreachableError, UsageError
-from secretops.launcher.client import KEEPALIVE, SLOWEST_RETRY, BrokerClient
-from secretops.launcher.report import introduce, report_of, take_back, tell
+from secretops.launcher.client import SLOWEST_RETRY, BrokerClient
+from secretops.launcher.robust_client import GOODBYE, KEEPALIVE
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import UpstreamServer, hand_over
 from secretops.manifest import MqttProtocol
+from secretops.replicas import report_text, report_topic
 
 log = logging.getLogger(__name__)
 paho_log = logging.getLogger(f"{__name__}.paho")
-# paho calls it an error that a client which we let go has no connection.
+# paho 2.1 and 2.2 report an error when a client that has disconnected has no connection.
 paho_log.addFilter(lambda record: not record.getMessage().startswith("Client is not connected"))
 
+# Where a Coreflux broker describes its actions; upstream makes a tool of each (server.py:328).
 ACTIONS = "$SYS/Coreflux/Actions/+/Description"
-"""Where a Coreflux broker describes its actions; upstream makes a tool of each (server.py:328)."""
 
+# Seconds to wait for the broker's first answer, as upstream does: a first tool call then finds it connected.
 FIRST_ANSWER = 3
-"""Seconds to wait for the broker's first answer, as upstream does: a first tool call then finds it connected."""
-
-GOODBYE = 1
-"""Seconds that the broker has to take back our report when we end."""
 
 PathLike = str | Path | None
 
+# MQTT 5 reason codes, section 2.4; paho translates the return codes of 3.1.1 to them.
 _CREDENTIAL_REFUSED = (134, 135)
 _PROTOCOL_REFUSED = 132
-"""MQTT 5 reason codes, section 2.4; paho translates the return codes of 3.1.1 to them."""
+
+# Topics and names that get a log line of their own; further ones are only counted.
+_MOST_WARNINGS = 100
 
 
 class BrokerConnection:
-    """Which client the server uses, and what is known of its connection. One for the life of the process."""
+    """Which client the server uses, and the state of its connection. One for the life of the process."""
 
     def __init__(self, server: UpstreamServer, settings: ServerSettings, state: LauncherState) -> None:
         self._server, self._settings, self._state = server, settings, state
         self._client: BrokerClient | None = None
         self._of_settings = True
-        self._answered = threading.Event()
-        self._refused = False
         self._changing = threading.RLock()
         self._receiving = threading.Lock()
+        self._topic = ""
+        self._warned: set[str] = set()
+        self._closing = threading.Event()
+        self._retiring: list[threading.Thread] = []
+        self.listeners: dict[str, Callable[..., None]] = {}
+        """topic filter -> callback that receives its messages instead of the server, while a tool waits."""
+        self.own_listeners: dict[str, Callable[..., None]] = {}
+        """topic filter -> callback of the launcher. Each client subscribes to them; the server sees none of their
+        messages. Fill it before `open`."""
+        self.on_refused: Callable[[], None] = lambda: None
 
     @property
     def client(self) -> BrokerClient | None:
-        """The one that the server uses."""
+        """The client that the server uses."""
         return self._client
 
     @property
     def is_of_a_tool(self) -> bool:
-        """Whether an MCP client chose broker or credential with a tool. Then that stands, whatever the source says."""
+        """Whether an MCP client chose broker or credential with a tool. It stays then, whatever the source says."""
         return not self._of_settings
 
-    def take_over(self) -> None:
-        """Put our parts in the place of the server's, so that its own connection tools use them too.
+    @property
+    def topics(self) -> dict[str, int]:
+        """topic filter -> QoS of what a new session subscribes to: the broker keeps no session for us."""
+        requested = list(self._server.mqtt_subscriptions.items())  # a tool may add one meanwhile
+        return {ACTIONS: 0, **dict.fromkeys(self.own_listeners, 1), **{topic: of["qos"] for topic, of in requested}}
 
-        mqtt_connect makes a client by hand from `mqtt.Client` and asks for MQTT 5; it gets ours. With use_tls it
+    def take_over(self) -> None:
+        """Replace parts of the server with ours, so that its own connection tools use them too.
+
+        mqtt_connect makes a client by hand from `mqtt.Client` and requests MQTT 5; it gets ours. With use_tls it
         trusts the system's CAs only: setup_mqtt_connection is the tool that uses MQTT_CA_CERT.
         """
         paho = ModuleType(mqtt.__name__)
         vars(paho).update(vars(mqtt) | {"Client": self._client_for_tool})
         self._server.mqtt = paho
         self._server.setup_mqtt = self.setup
-        self._server.on_connect, self._server.on_disconnect = self._on_connect, self._on_disconnect
+        self._register_tool = self._server.register_dynamic_action_tool
+        self._server.register_dynamic_action_tool = self._register_checked
 
     def open(self, args: argparse.Namespace) -> bool:
         """Connect to what `args` says and keep at it. True when the broker said yes within FIRST_ANSWER seconds.
@@ -96,13 +114,13 @@ class BrokerConnection:
         self._use(client, of_settings=_same(args, self._settings))
         self._server.connection_status["last_connection_attempt"] = datetime.now()
         client.connect(args.mqtt_host, args.mqtt_port, KEEPALIVE)
-        if not self._answered.wait(FIRST_ANSWER):
-            # amqtt, for one, neither answers nor hangs up on MQTT 5.
-            self._no_answer(client, f"nothing within {FIRST_ANSWER} s")
+        if not client.has_answer(FIRST_ANSWER):
+            # Some brokers neither answer nor hang up on MQTT 5.
+            self.unanswered(client, f"nothing within {FIRST_ANSWER} s")
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
-        """In place of upstream's setup_mqtt, which its tool setup_mqtt_connection calls. Never raises."""
+        """Replace upstream's setup_mqtt, which its tool setup_mqtt_connection calls. Never raises."""
         try:
             return self.open(args)
         except (UsageError, ValueError) as error:
@@ -111,54 +129,63 @@ class BrokerConnection:
             return False
 
     def make(self, prefix: str, protocol: MqttProtocol | None = None) -> BrokerClient:
-        """A client with an id of its own: two servers with one id would throw each other out."""
+        """Return a client with an id of its own: two servers with one id would throw each other out."""
         name = f"{prefix or 'coreflux-mcp'}-{uuid.uuid4().hex[:8]}"
-        client = BrokerClient(name, protocol or self._settings.protocol)
-        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_connect_fail = self._on_no_answer
-        client.on_message = self._on_message
+        client = BrokerClient(name, protocol or self._settings.protocol, self)
         client.enable_logger(paho_log)
         return client
 
-    def adopt(self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings) -> bool:
-        """From now on the server uses `client`, which is connected, in the place of `former`.
+    def adopt(
+        self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
+    ) -> bool:
+        """Make the server use `client`, which is connected, in the place of `former`, and let that one retire.
 
-        False when it does not use `former` any more: a tool was faster, and what it chose stands. Raises
-        UnreachableError when `client` has lost its connection.
+        `copied` are the subscriptions that `client` has taken over. False when the server does not use `former` any
+        more: a tool was faster, and what it chose stays. Raises UnreachableError when `client` has lost its connection.
         """
         with self._changing:
             if self._client is not former:
                 return False
-            client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-            client.on_connect_fail = self._on_no_answer
             if not client.is_connected():
                 raise UnreachableError(no_answer(client, "it hung up again", settings.protocol))
-            self._settings, self._refused = settings, False
-            self._client = client
+            self._settings, self._client = settings, client
+            if former:
+                former.pass_on_to(client, copied)
             self._server.mqtt_client = client  # one assignment: a call finds the one client or the other
             hand_over(settings, self._server.args)
-            self._connected(client)
+            self._set_connected(client)
+            if not client.is_connected():  # before it was the server's, when nobody heard of it
+                self._set_disconnected()
+        if former:
+            # In a thread of its own: a later version need not wait for it.
+            thread = threading.Thread(target=former.retire, args=(self._closing,), name="retire", daemon=True)
+            self._retiring = [*(each for each in self._retiring if each.is_alive()), thread]
+            thread.start()
         return True
 
     def stay(self, settings: ServerSettings) -> None:
-        """`settings` differ from those in use in nothing that the connection is made with."""
+        """Note `settings` that differ from those in use in nothing that the connection is made with."""
         with self._changing:
             self._settings = settings
             if self._client and self._of_settings:
-                self._client.report = report_of(self._client, settings)
+                introduce(self._client, settings)
                 if self._state.connected:
-                    tell(self._client)
+                    self._client.tell()
 
     def close(self) -> None:
-        """Say goodbye to the broker, if it listens."""
-        connected = self._server.connection_status["connected"]
+        """Disconnect every client. Waits up to GOODBYE seconds for what is under way, then for `BrokerClient.leave`."""
+        self._closing.set()
+        end = time.monotonic() + GOODBYE
+        for thread in self._retiring:
+            thread.join(max(0.0, end - time.monotonic()))
         client = self._client
-        if client:
-            if connected:
-                take_back(client, GOODBYE)
-            client.disconnect()
-            if connected:
-                client.loop_stop()
+        if client is None:
+            return
+        while client.is_connected() and client.unacknowledged() and time.monotonic() < end:
+            time.sleep(0.01)
+        if left := client.unacknowledged():
+            log.warning("The broker has not acknowledged %s messages: they may be lost.", left)
+        client.leave()
 
     def _client_for_tool(self, client_id: str = "", **_: Any) -> mqtt.Client:
         client = self.make(client_id)
@@ -170,83 +197,107 @@ class BrokerConnection:
             former = self._client
             self._client, self._of_settings = client, of_settings
             self._server.mqtt_client = client
-            self._disconnected()
-            self._answered.clear()
+            self._set_disconnected()
             if of_settings:
                 introduce(client, self._settings)
         if former:
-            if former.is_connected():
-                take_back(former)
             former.disconnect()
+            if left := former.unacknowledged():
+                log.warning("An MCP client has changed the connection: %s messages of the former one are lost.", left)
 
-    def _connected(self, client: BrokerClient) -> None:
+    def _set_connected(self, client: BrokerClient) -> None:
         self._server.connection_status.update(connected=True, reconnect_count=0, last_error=None)
         self._state.connected = True
-        tell(client)
+        client.tell()
 
-    def _disconnected(self, **told: Any) -> None:
-        self._server.connection_status.update(connected=False, **told)
+    def _set_disconnected(self, **status: Any) -> None:
+        self._server.connection_status.update(connected=False, **status)
         self._state.connected = False
 
-    def _on_connect(
-        self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any = None
-    ) -> None:
+    # What clients report. Only the one that the server uses counts.
+
+    def connected(self, client: BrokerClient) -> None:
         if client is not self._client:
             return
-        self._refused = reason.is_failure
-        if reason.is_failure:
-            self._state.count_failed_connect()
-            self._disconnected(last_error=f"Connection refused - {reason}")
-            log.error("%s Trying again.", refusal(client, reason, self._settings.protocol))
-        else:
-            for topic, qos in topics_of(self._server).items():
-                client.subscribe(topic, qos)
-            self._connected(self._client)
-            log.info("Connected to the broker at %s:%s.", client.host, client.port)
-        self._answered.set()
+        for topic, qos in self.topics.items():
+            client.subscribe(topic, qos)
+        self._set_connected(client)
+        log.info("Connected to the broker at %s:%s.", client.host, client.port)
 
-    def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
-        """One at a time: the server's buffer loses messages to a second thread, and during a swap there are two."""
-        with self._receiving:
-            self._server.on_message(client, userdata, message)
-
-    def _on_disconnect(
-        self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any = None
-    ) -> None:
+    def refused(self, client: BrokerClient, reason: ReasonCode) -> None:
         if client is not self._client:
             return
-        status = self._server.connection_status
-        connected = status["connected"]
-        self._disconnected()
-        if not reason.is_failure:
-            log.info("Disconnected from the broker.")
-        elif connected:
-            status["reconnect_count"] += 1
-            status.update(last_connection_attempt=datetime.now(), last_error=f"Connection lost - {reason}")
-            log.warning("The connection to the broker at %s:%s was lost; trying again.", client.host, client.port)
-        elif not self._refused:
-            self._no_answer(client, "it closed the connection without a word")
-
-    def _on_no_answer(self, client: mqtt.Client, _userdata: Any) -> None:
-        if client is self._client:
-            # paho calls this while it handles the error, and passes nothing on.
-            self._no_answer(client, str(sys.exc_info()[1] or "no connection"))
-
-    def _no_answer(self, client: mqtt.Client, reason: str) -> None:
         self._state.count_failed_connect()
-        self._disconnected(last_error=reason)
+        self.on_refused()
+        self._set_disconnected(last_error=f"Connection refused - {reason}")
+        log.error("%s Trying again.", refusal(client, reason, self._settings.protocol))
+
+    def unanswered(self, client: BrokerClient, reason: str) -> None:
+        if client is not self._client:
+            return
+        self._state.count_failed_connect()
+        self._set_disconnected(last_error=reason)
         log.warning(
             "%s; trying again, every %s s at the slowest.",
             no_answer(client, reason, self._settings.protocol),
             SLOWEST_RETRY,
         )
-        self._answered.set()
+
+    def disconnected(self, client: BrokerClient, reason: ReasonCode) -> None:
+        if client is not self._client:
+            return
+        self._set_disconnected()
+        if not reason.is_failure:
+            log.info("Disconnected from the broker.")
+            return
+        status = self._server.connection_status
+        status["reconnect_count"] += 1
+        status.update(last_connection_attempt=datetime.now(), last_error=f"Connection lost - {reason}")
+        log.warning("The connection to the broker at %s:%s was lost; trying again.", client.host, client.port)
+
+    def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None:
+        """Deliver one message at a time: the server's buffer loses messages to a second thread, and during a swap
+        there are two."""
+        with self._receiving:
+            self._topic = message.topic
+            for listeners in (self.own_listeners, self.listeners):
+                waiting = [each for filter_, each in list(listeners.items()) if _matches(filter_, self._topic)]
+                for listener in waiting:
+                    listener(client, None, message)
+                if waiting:
+                    return
+            self._server.on_message(client, None, message)
+
+    def publish_refused(self, topic: str, reason: ReasonCode) -> None:
+        self._state.count_refused_publish()
+        self._warn_once(
+            topic,
+            f"The broker refused a message to {topic!r} that the server had published: {reason}.\n"
+            "-> let the broker's user publish there (ACL); secretops_refused_publishes_total counts every message.",
+        )
+
+    def _register_checked(self, name: str, description: str) -> None:
+        """Make no tool of a topic that is no broker's action, or of a name that is more than a name: upstream executes
+        a source text with the name in it (server.py:468)."""
+        if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) and _matches(ACTIONS, self._topic):
+            self._register_tool(name, description)
+        else:
+            self._warn_once(
+                self._topic,
+                f"No tool is made of the action that {self._topic!r} describes.\n"
+                f"-> actions are described at {ACTIONS}; their names are of ASCII letters, digits and _, up to 60.",
+            )
+
+    def _warn_once(self, topic: str, text: str) -> None:
+        if topic not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(topic)
+            log.warning("%s", text)
 
 
-def topics_of(server: UpstreamServer) -> dict[str, int]:
-    """What a new session subscribes to, with its QoS: the broker keeps no session for us."""
-    asked_for = list(server.mqtt_subscriptions.items())  # a tool may add one meanwhile
-    return {ACTIONS: 0, **{topic: details["qos"] for topic, details in asked_for}}
+def introduce(client: BrokerClient, settings: ServerSettings) -> None:
+    """Set the client's report: which version it is on (secretops.replicas)."""
+    text = report_text("mqtt", settings.versions.get("mqtt", "unknown"), datetime.now(UTC))
+    client.introduce(report_topic(settings.mqtt["username"], client.name), text)
 
 
 def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> str:
@@ -294,3 +345,7 @@ def _same(args: argparse.Namespace, settings: ServerSettings) -> bool:
         settings.mqtt["username"],
         settings.mqtt["password"],
     )
+
+
+def _matches(filter_: str, topic: str) -> bool:
+    return mqtt.topic_matches_sub(filter_, topic)

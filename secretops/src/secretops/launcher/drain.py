@@ -8,10 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
-import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +17,9 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from secretops.errors import ExitCode, SecretopsError
+from secretops.errors import SecretopsError
+from secretops.launcher import limits
+from secretops.launcher.deadline import end_at_last
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -33,9 +32,6 @@ CALL_SECONDS = 3
 STREAM_SECONDS = 1
 """How long streams may take to end after that; sse-starlette looks every half second."""
 
-LAST_SECONDS = 4.5
-"""After these the process ends, whatever it does: several of the server's tools block its event loop for seconds."""
-
 ANSWER_SECONDS = 0.2
 """How long the answers of calls that were given up may take."""
 
@@ -45,10 +41,13 @@ call some turns of the event loop later, and an answer is on the wire some turns
 
 
 class CallsUnderWay:
-    """The requests of MCP clients that the server is at. A stream that is only open is none."""
+    """The requests of MCP clients that the server is at. A stream that is only open is none.
+
+    Those that `watch` knows of run on another thread's event loop.
+    """
 
     def __init__(self) -> None:
-        self._open: set[anyio.CancelScope] = set()
+        self._open: dict[anyio.CancelScope, asyncio.AbstractEventLoop] = {}
         self._posted = 0
         self._given_up = False
         self.draining = False
@@ -71,13 +70,13 @@ class CallsUnderWay:
     def _known(self, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def known(*arguments: Any) -> Any:
             with anyio.CancelScope() as scope:
+                self._open[scope] = asyncio.get_running_loop()
                 if self._given_up:
                     scope.cancel()
-                self._open.add(scope)
                 try:
                     return await handler(*arguments)
                 finally:
-                    self._open.discard(scope)
+                    del self._open[scope]
             raise SecretopsError("the server ends, and gave this call up", remedy="call again")
 
         return known
@@ -90,8 +89,8 @@ class CallsUnderWay:
             return
         log.warning("Calls given up after %s s: %s.", CALL_SECONDS, max(len(self._open), self._posted))
         self._given_up = True
-        for scope in self._open:
-            scope.cancel()
+        for scope, loop in list(self._open.items()):
+            loop.call_soon_threadsafe(scope.cancel)
         with anyio.move_on_after(ANSWER_SECONDS):
             await self._quiet()
 
@@ -103,16 +102,16 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn with its log in ours, and an end on SIGTERM or SIGINT within LAST_SECONDS; a second signal hurries it."""
+    """uvicorn with limits, its log in ours, and an end in time on SIGTERM or SIGINT; a second signal hurries it."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=limits.LimitedProtocol,
                 ws="none",
-                lifespan="on",
+                lifespan="off",
                 log_config=None,  # its loggers hand on to the root's, whose records are redacted
                 access_log=False,
                 server_header=False,
@@ -123,14 +122,31 @@ class DrainingServer(uvicorn.Server):
         self._calls, self._on_signal = calls, on_signal
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._accepting: list[asyncio.Future[None]] = []
+        self._listeners: list[socket.socket] = []
         self._signalled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().startup([])
+        self._listeners = sockets or []
+        for listener in self._listeners:
+            accepting = limits.accept(
+                listener, self.server_state.connections, self._protocol, limits.most_connections()
+            )
+            self._accepting.append(asyncio.ensure_future(accepting))
+
+    def _protocol(self) -> limits.LimitedProtocol:
+        return limits.LimitedProtocol(self.config, self.server_state, {}, self._loop)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % 10 == 0:
+            limits.close_overdue(self.server_state.connections)
+        return await super().on_tick(counter)
 
     def end(self) -> None:
-        """Stop without waiting for calls under way."""
+        """Stop without waiting for calls under way. Of any thread."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -139,9 +155,7 @@ class DrainingServer(uvicorn.Server):
             self.end()
             return
         self._signalled = True
-        last = threading.Timer(LAST_SECONDS, _end_now)
-        last.daemon = True
-        last.start()  # nothing cancels it: the process ends
+        end_at_last()
         self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
@@ -149,13 +163,10 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         self._on_signal()
-        for server in getattr(self, "servers", ()):
-            server.close()
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.wait(self._accepting)
+        for listener in self._listeners:
+            listener.close()
         await self._calls.drain()
         self.end()
-
-
-def _end_now() -> None:
-    # Not by the log: whatever hangs may hold its lock.
-    os.write(sys.stderr.fileno(), f"Something still ran {LAST_SECONDS} s after the signal; ended anyway.\n".encode())
-    os._exit(ExitCode.DONE)

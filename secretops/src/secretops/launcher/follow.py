@@ -15,7 +15,7 @@ from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import UpstreamServer, hand_over_rest
-from secretops.launcher.watch import looks
+from secretops.launcher.watch import keep_polling
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,15 @@ class Follower:
             self._thread.join(END_SECONDS)
 
     def _follow(self) -> None:
-        for _ in looks(self._source.folders, self._stopping):
-            self._look()
+        keep_polling(self._poll, self._source.folders, self._stopping, self._state)
 
-    def _look(self) -> None:
-        fingerprint, refused = self._source.fingerprint(), self._refused
+    def _poll(self) -> bool:
+        """Try the version that the source has now, unless it is in use or was refused a moment ago. Never done."""
+        self._try_version(self._source.fingerprint())
+        return False
+
+    def _try_version(self, fingerprint: str) -> None:
+        refused = self._refused
         if fingerprint == self._fingerprint:
             self._refused = None
             return
@@ -105,7 +109,7 @@ class Follower:
         try:
             if settings is None:
                 settings, fingerprint = read_settled(self._source, self._stopping)
-            self._take(settings)
+            self._take(settings, fingerprint)
         except StoppedError:
             return
         except Exception as error:  # whatever it is: the version in use goes on
@@ -113,26 +117,28 @@ class Follower:
         else:
             self._fingerprint, self._settings, self._refused = fingerprint, settings, None
 
-    def _take(self, settings: ServerSettings) -> None:
+    def _take(self, settings: ServerSettings, fingerprint: str) -> None:
         before = self._settings
         self._tell(settings)
+        took = None
         if settings.link == before.link:
             self._connection.stay(settings)
-            took = None
         elif self._connection.is_of_a_tool:
             self._connection.stay(settings)
-            took = None
-            log.info("An MCP client has chosen the connection: it stays, and the new version is for the next one.")
+            log.info("An MCP client has chosen the connection by a tool: it stays. The new version is not in use.")
         else:
-            took = Swap(self._server, self._connection, settings, self._stopping).run()
-            self._state.count_swap()
+            took = Swap(self._connection, settings, lambda: self._is_obsolete(fingerprint)).run()
         hand_over_rest(settings, self._server)
         self._state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
-        for secret, version in settings.versions.items():
+        for secret, version in self._state.versions_in_use().items():
             if before.versions.get(secret) != version:
                 log.info("On version %s of %s now.", version, secret)
         if took is not None:
+            self._state.count_swap()
             log.info("Another MQTT client took over after %.0f ms.", took * 1000)
+
+    def _is_obsolete(self, fingerprint: str) -> bool:
+        return self._stopping.is_set() or self._source.fingerprint() != fingerprint
 
     def _refuse(self, fingerprint: str, settings: ServerSettings | None, error: Exception) -> None:
         now, refused = time.monotonic(), self._refused

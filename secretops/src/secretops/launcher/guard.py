@@ -1,4 +1,4 @@
-"""What stands before every route: the Host and Origin that a request may have, and the bearer token."""
+"""The checks before every route: how a request is framed, its Host and Origin, and the bearer token."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from secretops.launcher.http_token import BearerTokens
+from secretops.launcher.limits import Seldom, admit
 from secretops.launcher.listening import Names
 
 log = logging.getLogger(__name__)
@@ -20,9 +21,6 @@ OPEN = frozenset({"/healthz", "/readyz"})
 
 RETRY_AFTER = "5"
 """Seconds after which a client may ask again while values are waited for."""
-
-LOG_EVERY = 10
-"""Seconds between two lines about refused requests: whoever tries tokens does not fill the log."""
 
 
 class Guard:
@@ -34,12 +32,26 @@ class Guard:
         self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refuse(scope) if scope["type"] != "lifespan" else None
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        refused = self._refuse_framing(scope) or self._refuse(scope)
+        if not refused and scope["path"] not in OPEN:
+            admit(scope)
         await (refused or self._app)(scope, receive, send)
+
+    def _refuse_framing(self, scope: Scope) -> Response | None:
+        """RFC 9112, section 6.1: a proxy may have seen another end of such a body, and another request after it."""
+        headers = Headers(scope=scope)
+        if "transfer-encoding" not in headers or ("content-length" not in headers and scope["http_version"] != "1.0"):
+            return None
+        self._refusals.tell("its body has two lengths", scope)
+        return PlainTextResponse("Bad Request\n", 400, {"Connection": "close"})
 
     def _refuse(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        if not self._names.host(headers.get("host")):
+        is_plain_probe = scope["path"] in OPEN and scope["http_version"] == "1.0" and "host" not in headers
+        if not is_plain_probe and not self._names.host(headers.get("host")):
             self._refusals.tell("its Host is none of ours (--allowed-host, MCP_ALLOWED_HOSTS)", scope)
             return PlainTextResponse("Misdirected Request\n", 421)
         if not self._names.origin(headers.get("origin"), headers.get("host")):
@@ -66,17 +78,10 @@ class Refusals:
     """One line for the first refused request, then one each LOG_EVERY seconds with how many there were."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._told = float("-inf")
-        self._silent = 0
+        self._seldom = Seldom(clock)
 
     def tell(self, reason: str, scope: Scope) -> None:
-        """`scope` is asked for the peer's address alone: a path, a query or a header may hold a secret."""
-        now = self._clock()
-        if now - self._told < LOG_EVERY:
-            self._silent += 1
-            return
-        peer = (scope.get("client") or ("an unknown peer",))[0]
-        more = f" {self._silent} more before it were not logged." if self._silent else ""
-        log.warning("A request of %s was refused: %s.%s", peer, reason, more)
-        self._told, self._silent = now, 0
+        """Of `scope` only the peer's address is logged: a path, a query or a header may have a secret."""
+        if (more := self._seldom.due()) is not None:
+            peer = (scope.get("client") or ("an unknown peer",))[0]
+            log.warning("A request of %s was refused: %s.%s", peer, reason, more)

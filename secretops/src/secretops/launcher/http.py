@@ -9,14 +9,14 @@ There is no TLS here: outside one machine or one cluster's network it belongs be
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -25,10 +25,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from secretops.errors import UsageError
 from secretops.launcher import metrics
+from secretops.launcher.connection_tools import refuse_connection_tools
 from secretops.launcher.drain import CallsUnderWay, DrainingServer
 from secretops.launcher.guard import RETRY_AFTER, Guard
 from secretops.launcher.http_token import BearerTokens
+from secretops.launcher.limits import BodyError, FloodFilter, with_body
 from secretops.launcher.listening import Address, Listening, Transport
+from secretops.launcher.mcp_thread import McpThread
 from secretops.launcher.state import LauncherState
 
 if TYPE_CHECKING:
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CHATTY = frozenset({"mcp", "sse_starlette"})
+
+# How long a tool that blocks keeps the process from saying goodbye to the broker. Its last will does it then.
+_BLOCKED_SECONDS = 0.5
 
 
 def serve(
@@ -49,22 +55,26 @@ def serve(
 ) -> None:
     """Answer health at once, MCP once `start` has returned the server; until SIGTERM or SIGINT.
 
-    `start` runs in a thread of its own and may wait for values; `stop` makes it give up, with None. What it raises
-    ends the process. Raises UsageError when the address cannot be listened on.
+    `start` runs in a thread of its own, as does the server that it returns. It may wait for values; `stop` makes it
+    give up, with None. What it raises ends the process. Raises UsageError when the address cannot be listened on.
     """
+    floods = FloodFilter()
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_worth_telling)
+        handler.addFilter(floods)
     service = Service(listening, tokens, state, start)
     with _listener(listening.address) as listener:
         server = DrainingServer(service.app(), service.calls, on_signal=stop)
         service.end = server.end
         log.info("Listening on http://%s, transport %s.", _told(listener), listening.transport)
+        service.mcp.start()
         try:
             server.run(sockets=[listener])
         finally:
             stop()
-    if service.failure:
-        raise service.failure
+            service.mcp.stop(_BLOCKED_SECONDS)
+    if service.mcp.failure:
+        raise service.mcp.failure
 
 
 class Service:
@@ -74,10 +84,9 @@ class Service:
         self, listening: Listening, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
     ) -> None:
         self._listening, self._tokens, self._state, self._start = listening, tokens, state, start
-        self._mcp: ASGIApp | None = None
         self.calls = CallsUnderWay()
-        self.failure: Exception | None = None
         self.end: Callable[[], None] = lambda: None
+        self.mcp = McpThread(self._start_mcp, on_failure=lambda: self.end())  # noqa: PLW0108 - `end` is set later
 
     def app(self) -> ASGIApp:
         """All routes, each behind the checks of `guard`."""
@@ -88,46 +97,49 @@ class Service:
             Mount("/", self._mcp_or_wait),
         ]
         return Guard(
-            Starlette(routes=routes, lifespan=self._lifespan),
+            Starlette(routes=routes),
             names=self._listening.names,
             tokens=self._tokens,
             is_loopback=self._listening.address.is_loopback,
         )
 
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._run_mcp)
-            yield
-            tasks.cancel_scope.cancel()
-
-    async def _run_mcp(self) -> None:
-        try:
-            # Never abandoned: what it has begun when the end comes, a connection and threads, is for its caller to end.
-            mcp = await anyio.to_thread.run_sync(self._start)
-        except Exception as error:  # whoever called `serve` gets it
-            self.failure = error
-            self.end()
-            return
+    def _start_mcp(self) -> Starlette | None:
+        mcp = self._start()
         if mcp is None:
-            return
+            return None
+        if not self._listening.connection_tools:
+            refuse_connection_tools(mcp)
         self.calls.watch(mcp)
-        app = mcp.sse_app() if self._listening.transport is Transport.SSE else mcp.streamable_http_app()
-        async with app.router.lifespan_context(app):
-            self._mcp = app
-            await anyio.sleep_forever()
+        mcp.settings.transport_security = None  # mcp from 1.23 on; its names are localhost's alone, ours are in Guard
+        return mcp.sse_app() if self._listening.transport is Transport.SSE else mcp.streamable_http_app()
 
     async def _mcp_or_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._mcp is None or self.calls.draining:
-            headers = {"Retry-After": RETRY_AFTER} | ({"Connection": "close"} if self.calls.draining else {})
-            await JSONResponse(self._standing(), 503, headers)(scope, receive, send)
+        if not self.mcp.serves or self.calls.draining:
+            await self._unavailable()(scope, receive, send)
             return
-        if scope["path"] == "/mcp":  # else starlette redirects to the URL with a slash, by a scheme that a proxy hides
-            scope = {**scope, "path": "/mcp/"}
+        if scope["path"] == "/mcp/":  # else starlette redirects to the URL without, by a scheme that a proxy hides
+            scope = {**scope, "path": "/mcp"}
         answer = _Answer(send)
-        with self.calls.posted() if scope["method"] == "POST" else contextlib.nullcontext():
-            await self._mcp(scope, receive, answer.send)
-            await answer.complete()
+        try:
+            with self.calls.posted() if scope["method"] == "POST" else contextlib.nullcontext():
+                if scope["method"] == "POST":
+                    receive = await with_body(scope, receive)
+                await self.mcp(scope, receive, answer.send)
+                await answer.complete()
+        except BodyError as error:
+            if error.status:
+                await PlainTextResponse(f"{HTTPStatus(error.status).phrase}\n", error.status)(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.calls.draining:
+                raise
+            if answer.begun:
+                await answer.complete()
+            else:
+                await self._unavailable()(scope, receive, send)
+
+    def _unavailable(self) -> Response:
+        headers = {"Retry-After": RETRY_AFTER} | ({"Connection": "close"} if self.calls.draining else {})
+        return JSONResponse(self._standing(), 503, headers)
 
     async def _healthz(self, _request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -142,11 +154,13 @@ class Service:
     def _standing(self) -> dict[str, object]:
         """Names of secrets and states; never more, since no token is asked for."""
         waiting = list(self._state.waiting_for)
-        ready = not waiting and self._mcp is not None and self._state.connected and not self.calls.draining
+        connected, following = self._state.connected, self._state.is_followed()
+        ready = not waiting and self.mcp.serves and connected and following and not self.calls.draining
         return {
             "ready": ready,
             "waiting_for": waiting,
-            "broker": "connected" if self._state.connected else "not connected",
+            "broker": "connected" if connected else "not connected",
+            "following": following,
             **({"ending": True} if self.calls.draining else {}),
         }
 
@@ -165,19 +179,19 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._begun = self._over = False
+        self.begun = self._over = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if self._begun:
+            if self.begun:
                 await self.complete()
-            self._begun = True
+            self.begun = True
         if not self._over:
             self._over = message["type"] == "http.response.body" and not message.get("more_body", False)
             await self._send(message)
 
     async def complete(self) -> None:
-        if self._begun and not self._over:
+        if self.begun and not self._over:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -11,21 +11,19 @@ import time
 from collections.abc import Callable
 
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import Given, Polled, asked_for, read
+from secretops.launcher.polled import EVERY_SECONDS, Given, Polled, asked_for, read
 from secretops.stores.key_vault.api import Api
 from secretops.stores.key_vault.tags import ID, latest
 
-EVERY_SECONDS = 60.0
-"""Between two looks.
-
-A look is one list of a secret's versions, of which Key Vault gives 25 at a time; a value is read only when that has
-changed. 43,800 looks a month at 0.03 USD per 10,000 operations are 0.13 USD a month for each secret of each server, and
-as much again for each 25 versions more (https://azure.microsoft.com/pricing/details/key-vault/, read in 2025). A vault
-takes 4,000 operations in ten seconds."""
-
 
 class KeyVault(Polled):
-    """`Source` over the newest versions, which are what Key Vault gives to whoever asks without one."""
+    """`Source` over the newest versions, which Key Vault returns to a read without a version.
+
+    A poll is one list of a secret's versions, of which Key Vault returns 25 at a time; a value is read only when that
+    has changed. 8,760 polls a month at 0.03 USD per 10,000 operations are 0.03 USD a month for each secret of each
+    server, and as much again for each 25 versions more (https://azure.microsoft.com/pricing/details/key-vault/, read
+    in 2025). A vault takes 4,000 operations in ten seconds.
+    """
 
     def __init__(
         self,

@@ -144,6 +144,8 @@ class Listening:
     transport: Transport
     address: Address
     names: Names
+    connection_tools: bool = False
+    """Whether MCP clients may choose another broker or user for all of them (connection_tools.py)."""
 
     def check(self, *, has_token: bool) -> None:
         """Raises UsageError for an address that other machines reach, without a token that keeps them out."""
@@ -156,10 +158,12 @@ class Listening:
             )
 
 
-def listening(transport: str, listen: str, allowed_hosts: Iterable[str]) -> Listening | None:
+def listening(
+    transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
+) -> Listening | None:
     """What the options of `secretops run` say; None for stdio, which has no use for the others. Raises UsageError."""
     chosen = parse_transport(transport)
     if chosen is Transport.STDIO:
         return None
     address = parse_listen(listen)
-    return Listening(chosen, address, Names.of(address, allowed_hosts))
+    return Listening(chosen, address, Names.of(address, allowed_hosts), connection_tools)

@@ -32,27 +32,28 @@ class _OfState(Collector):
     def collect(self) -> Iterator[Metric]:
         state = self._state
         versions = InfoMetricFamily("secretops_secret", "The version in use of a secret.", labels=["secret"])
-        for secret, version in sorted(state.versions.items()):
+        for secret, version in sorted(state.versions_in_use().items()):
             versions.add_metric([secret], {"version": version})
         yield versions
-        waiting = GaugeMetricFamily("secretops_waiting", "Secrets whose first value is not there yet.")
-        waiting.add_metric([], len(state.waiting_for))
-        yield waiting
-        connected = GaugeMetricFamily("secretops_broker_connected", "1 while the server has its broker, else 0.")
-        connected.add_metric([], int(state.connected))
-        yield connected
+        by_tool = state.connection_is_of_a_tool()
+        for name, text, number in (
+            ("waiting", "Secrets whose first value is not there yet.", len(state.waiting_for)),
+            ("broker_connected", "1 while the server has its broker, else 0.", state.connected),
+            ("connection_by_tool", "1 while an MCP client's tool chose the connection, else 0.", by_tool),
+            ("following", "1 while new versions are noticed, else 0.", state.is_followed()),
+            ("last_poll_timestamp_seconds", "When the source was last polled without an error.", state.polled_at or 0),
+        ):
+            yield GaugeMetricFamily(f"secretops_{name}", text, value=number)
         for name, text, count in (
             ("swaps", "MQTT clients replaced by one on a new version.", state.swaps),
             ("refused_versions", "Versions that did not work; the one before went on.", state.refused_versions),
+            ("refused_publishes", "Messages of the server that the broker refused.", state.refused_publishes),
             ("failed_connects", "Connects that the broker refused or did not answer.", state.failed_connects),
         ):
-            counter = CounterMetricFamily(f"secretops_{name}", text)
-            counter.add_metric([], count)
-            yield counter
+            yield CounterMetricFamily(f"secretops_{name}", text, value=count)
         if state.expires_at:
-            expiry = GaugeMetricFamily(
+            yield GaugeMetricFamily(
                 "secretops_client_certificate_expiry_seconds",
                 "Seconds until the client certificate in use expires; below 0 it has.",
+                value=(state.expires_at - datetime.now(UTC)).total_seconds(),
             )
-            expiry.add_metric([], (state.expires_at - datetime.now(UTC)).total_seconds())
-            yield expiry

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.hints import Hint
 from secretops.launcher.json_document import JsonDocument, places
 from secretops.launcher.source import OfDocument
 from secretops.manifest import HTTP_TOKEN
@@ -26,13 +28,22 @@ from secretops.values import Value
 
 log = logging.getLogger(__name__)
 
-WAITING_SECONDS = 10.0
-"""Between two looks while the first values are not there yet."""
+# Seconds between two polls. A rotator's hint is followed by one at once, so this is how late a version is whose hint
+# was lost (docs/adr/0046); components/elsewhere.py has the least grace that follows from it.
+EVERY_SECONDS = 300.0
 
-SLOWER = 2
-"""A store that throttles or does not answer is asked this many times less often, and for a secret that it refuses while
-its value is in use. No less: a user that is replaced works on for the grace of the stack alone, which may begin with
-the store's first answer (components/elsewhere.py says how long it is at least)."""
+# Seconds between two polls that hints lead to: they cost a store no more than 7 a minute, however many are forged.
+HINT_SECONDS = 10.0
+
+# How many polls one hint leads to while its version is not there: a store's reads may be a moment behind its writes.
+HINT_POLLS = 3
+
+# Seconds between two polls while the first values are not there yet.
+WAITING_SECONDS = 10.0
+
+# After SLOWER * RETRY_SECONDS a store is polled again that throttles or does not answer, or that refuses a secret whose
+# value is in use: a replaced user works for the grace alone, which may begin with the store's first answer.
+RETRY_SECONDS, SLOWER = 60.0, 2
 
 REFUSED_SECONDS = 600.0
 """Between two questions for a secret that is refused and was never given: it may come, since a role takes minutes to
@@ -65,8 +76,8 @@ class Polled(OfDocument):
     """`Source` over what readers are given now. While the store can't be asked, what it said last goes on.
 
     `asked` are the secrets that were asked for by name, all where there is none; `called` says what one is called in
-    the store. `every` are the seconds between two looks, give or take a tenth, so that servers started together do not
-    ask together.
+    the store. `every` are the seconds between two polls, give or take a tenth, so that servers started together do not
+    poll together.
     """
 
     def __init__(
@@ -82,8 +93,12 @@ class Polled(OfDocument):
         self.where, self._asked_for = where, frozenset(asked)
         self._names = {secret: called(secret) for secret in KNOWN if secret in asked or not asked}
         self._every, self._clock = every, clock
+        self._retry = min(every, RETRY_SECONDS)
         self._turn = threading.Lock()
         self._next = clock()
+        self._polled = -math.inf
+        self._hint: Hint | None = None
+        self._hinted_polls = 0
         self._marks: dict[str, str] = {}
         self._given: dict[str, Given] = {}
         self._document: JsonDocument | None = None
@@ -103,7 +118,7 @@ class Polled(OfDocument):
 
     def variables(self) -> Mapping[str, str]:
         with self._turn:
-            if self._clock() >= self._next:
+            if self._clock() >= self._next or self._follows_hint():
                 self._look()
             if self._document is None:
                 raise self._error or StoreError(f"{self.where}: not asked yet")
@@ -119,12 +134,31 @@ class Polled(OfDocument):
         """Of a secret that is asked for, also while it is refused."""
         return any(variable in KNOWN[secret] for secret in self._names)
 
+    def hint(self, hint: Hint | None = None) -> None:
+        """Poll soon, unless the version of `hint` is in use. For the thread of the MQTT client: waits for nothing.
+
+        None: the broker refuses what is in use.
+        """
+        if hint is None or (hint.secret in self._names and not self._has(hint)):
+            self._hint, self._hinted_polls = hint, HINT_POLLS if hint else 1
+
+    def _has(self, hint: Hint) -> bool:
+        given = self._given.get(hint.secret)
+        return given is not None and given.version == hint.version
+
+    def _follows_hint(self) -> bool:
+        if not self._hinted_polls or self._clock() < self._polled + HINT_SECONDS:
+            return False
+        self._hinted_polls -= 1
+        return self._hint is None or not self._has(self._hint)
+
     def _look(self) -> None:
+        self._polled = self._clock()
         pause = self._every
         try:
             document = self._asked()
         except SecretopsError as error:
-            pause *= SLOWER
+            pause = SLOWER * self._retry
             if self._error is None or str(self._error) != str(error):
                 before = "the values that it gave before go on" if self._document else "it has given no value yet"
                 log.warning("%s: %s. %s", self.where, before, error)
@@ -133,6 +167,8 @@ class Polled(OfDocument):
             self._document, self._error = document, None
             if not document.mqtt.password:
                 pause = min(pause, WAITING_SECONDS)
+            elif self._again.keys() & self._given.keys():
+                pause = min(pause, SLOWER * self._retry)
         self._next = self._clock() + pause * random.uniform(0.9, 1.1)  # noqa: S311  # nosec B311
 
     def _asked(self) -> JsonDocument:
@@ -181,7 +217,7 @@ class Polled(OfDocument):
         before = secret in self._given
         if (secret == NEEDED and not before) or isinstance(error, UnreachableError | UsageError):
             raise error
-        again = (SLOWER - 0.5) * self._every if before else REFUSED_SECONDS  # the SLOWER-th look, a tenth early or late
+        again = (SLOWER - 0.5) * self._retry if before else REFUSED_SECONDS  # at the next poll, a tenth early or late
         self._again[secret] = self._clock() + again
         if self._told.get(secret) != str(error):
             how = "the value that it gave before goes on" if before else "it is not given to this server, for now"

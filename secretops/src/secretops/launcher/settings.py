@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.launcher.variables import LOG_LEVELS, content_or_error, keyed_digest
+from secretops.launcher.variables import LOG_LEVELS, content_or_error, keyed_digest, read_file
 from secretops.manifest import MqttProtocol
 from secretops.stores.delivery import version_variable
 from secretops.targets.https import check_url
@@ -54,7 +54,7 @@ class Tls:
         if self.certificate is None:
             return None
         try:
-            return x509.load_pem_x509_certificates(self.certificate.read_bytes())[0].not_valid_after_utc
+            return x509.load_pem_x509_certificates(read_file(self.certificate))[0].not_valid_after_utc
         except (OSError, ValueError):
             return None
 
@@ -214,8 +214,7 @@ class _Reading:
             return None
         path = Path(text)
         try:
-            with path.open("rb"):
-                return path
+            read_file(path)
         except FileNotFoundError:
             self._wait(
                 f"{name}={text}",
@@ -235,7 +234,7 @@ class _Reading:
         if not path:
             return value
         try:
-            return Path(path).read_bytes().decode().removesuffix("\n")
+            return read_file(Path(path)).decode().removesuffix("\n")
         except FileNotFoundError:  # named before its first value was written
             return None
         except OSError as error:

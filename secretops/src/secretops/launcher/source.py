@@ -14,11 +14,13 @@ from secretops.errors import SecretopsError, UsageError
 from secretops.launcher.json_document import JsonDocument
 from secretops.launcher.settings import ServerSettings, read_settings
 from secretops.launcher.variables import (
+    MOST_BYTES,
     OWN_VARIABLES,
     PUBLIC_VARIABLES,
     folders,
     keyed_digest,
     material,
+    read_file,
 )
 from secretops.redaction import remember
 from secretops.stores import files
@@ -116,10 +118,10 @@ def named(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
-def text_of(path: Path, remedy: str) -> str:
-    """What stands in a file. Raises UsageError, with `remedy` where there is none."""
+def text_of(path: Path, remedy: str, most: int = MOST_BYTES) -> str:
+    """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` where there is no file."""
     try:
-        return path.read_bytes().decode()
+        return read_file(path, most).decode()
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist", rule="the server reads its settings from this file", remedy=remedy
@@ -127,8 +129,8 @@ def text_of(path: Path, remedy: str) -> str:
     except OSError as error:
         raise UsageError(
             f"{path}: {error.strerror}",
-            rule="the account that runs the server reads its settings from this file",
-            remedy="run the server as the file's owner",
+            rule=f"a regular file of at most {most} bytes, which the account that runs the server can read",
+            remedy="run the server as the file's owner, or name another file",
         ) from error
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not text", rule="it is UTF-8", remedy="write it as UTF-8") from None

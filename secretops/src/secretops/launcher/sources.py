@@ -19,7 +19,7 @@ from secretops.launcher.variables import (
     SECRET_VARIABLES,
     VERSION_VARIABLES,
 )
-from secretops.stores import env_file, lacking
+from secretops.stores import env_file, files, lacking
 from secretops.stores.delivery import version_variable
 
 _CARRIED = {
@@ -32,6 +32,10 @@ _NAMED = {"MQTT_CA_CERT": "ca.crt", "MQTT_CLIENT_CERT": "client.crt", "MQTT_CLIE
 """Variable -> the file in a mounted folder that holds its value, or that it names."""
 
 
+# python-dotenv 1 needs more than a second for a file of 64 KB with short lines, 20 s for 1 MB; it is read each second.
+MOST_ENV_BYTES = 64 * 1024
+
+
 class EnvFile(OfVariables):
     """`file:<path>`: a .env, and the files that its variables name."""
 
@@ -40,7 +44,7 @@ class EnvFile(OfVariables):
         self.where = str(self._path)
 
     def variables(self) -> Mapping[str, str]:
-        text = text_of(self._path, "run `pulumi up` to lay it down, or name another place with --from")
+        text = text_of(self._path, "run `pulumi up` to write it, or name another place with --from", MOST_ENV_BYTES)
         return {name: value for name, value in env_file.values(text).items() if value is not None}
 
     def folders(self) -> frozenset[Path]:
@@ -53,6 +57,12 @@ class DotenvStore(EnvFile):
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()
         super().__init__(str(self._root / "config" / ".env"))
+
+    def variables(self) -> Mapping[str, str]:
+        if self._root.is_dir():
+            files.check_store(self._root)
+        files.read(self._path)  # refuses a link
+        return super().variables()
 
     def read(self) -> ServerSettings:
         settings = super().read()

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
+from secretops.launcher.deadline import end_at_last
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -42,13 +44,15 @@ class EndableInput(io.RawIOBase):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within, SIGTERM and SIGINT end standard input, so that calls under way are still answered; a second one kills."""
+    """Within, SIGTERM and SIGINT end standard input, so that calls under way are still answered, for 4.5 s at most; a
+    second signal kills."""
     standard_input = EndableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         standard_input.end()
+        end_at_last()
 
     before = sys.stdin
     sys.stdin = io.TextIOWrapper(io.BufferedReader(standard_input), encoding="utf-8")

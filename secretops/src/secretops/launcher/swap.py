@@ -1,187 +1,110 @@
-"""Another client in the place of the one in use, without a failed call.
+"""Replace the MQTT client in use by another one, without a failed call or a lost message.
 
-connect → CONNACK → every subscription of the old one acknowledged → swap → the old one gives its subscriptions back,
-finishes its messages → DISCONNECT. Both are subscribed for a moment, between the broker's answer to the new one and
-its answer to the old one's unsubscribe: a message published in that moment (a few ms) is twice in the server's buffer,
-which knows no duplicates. MQTT lets that happen at QoS 1 anyway; the other way round one could be lost.
+connect → CONNACK → every subscription of the former one acknowledged → swap → the former one gives its subscriptions
+back, finishes its messages in both directions → DISCONNECT. Both are subscribed for a moment, between the broker's
+answer to the new one and its answer to the former one's unsubscribe: a message published in that moment (a few ms) is
+twice in the server's buffer, which detects no duplicates. MQTT lets that happen at QoS 1 anyway; the other way round a
+message could be lost.
 """
 
 from __future__ import annotations
 
 import logging
-import ssl
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.reasoncodes import ReasonCode
+from typing import TypeVar
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher.client import BrokerClient
-from secretops.launcher.connection import BrokerConnection, no_answer, refusal, tls_context, topics_of
-from secretops.launcher.report import introduce, take_back
+from secretops.launcher.connection import BrokerConnection, introduce, no_answer, refusal, tls_context
 from secretops.launcher.settings import ServerSettings
-from secretops.launcher.upstream import UpstreamServer
 
 log = logging.getLogger(__name__)
 
+# Seconds that the broker has for CONNACK and for all subscriptions, each. A swap that fails costs nothing.
 ANSWER_SECONDS = 10.0
-"""How long the broker may take for CONNACK and for all subscriptions, each. A swap that fails costs nothing."""
 
-LINGER_SECONDS = 0.5
-"""How long the old client stays for a call that had it in hand at the moment of the swap."""
+# Seconds between two checks whether the attempt is still wanted.
+CHECK_SECONDS = 0.2
 
-DRAIN_SECONDS = 5.0
-"""How long the old client stays at most for the broker's acknowledgements."""
+T = TypeVar("T")
 
 
 class StoppedError(SecretopsError):
-    """The process ends; the swap does not happen."""
+    """The process ends, or the source has changed: the swap does not happen."""
 
 
 @dataclass
 class Swap:
-    """One attempt to go over to `settings`."""
+    """One attempt to change over to `settings`; `is_obsolete` says when it is not wanted any longer."""
 
-    server: UpstreamServer
     connection: BrokerConnection
     settings: ServerSettings
-    stopping: threading.Event
+    is_obsolete: Callable[[], bool]
 
-    def run(self) -> float:
-        """Do it. Gives the seconds from the first packet to the swap.
+    def run(self) -> float | None:
+        """Swap. Returns the seconds from the first packet to the swap; None when a tool was faster, and none happened.
 
-        Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError: then the old client has never been
-        touched.
+        Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError: then the former client has never
+        been touched.
         """
         began = time.monotonic()
-        old = self.connection.client
-        new = self._connect()
+        former = self.connection.client
+        new = self._new()
         try:
-            copied = self._subscribe(new, old)
-            adopted = self.connection.adopt(new, old, self.settings)
+            self._connect(new)
+            copied = dict(former.held) if former else {}
+            self._subscribe(new, former, copied)
+            adopted = self.connection.adopt(new, former, self.settings, copied)
         except BaseException:
-            _leave(new)
+            new.disconnect()  # its network thread ends by itself: a TLS handshake without an answer takes 5 s
             raise
-        took = time.monotonic() - began
         if not adopted:
-            _leave(new)
-            log.info("An MCP client has chosen another connection meanwhile: that stands.")
-        elif old:
-            self._retire(old, new, copied)
-        return took
+            new.disconnect()
+            log.info("An MCP client has chosen another connection meanwhile: it stays.")
+            return None
+        return time.monotonic() - began
 
-    def _connect(self) -> BrokerClient:
+    def _new(self) -> BrokerClient:
         settings = self.settings
         new = self.connection.make(settings.client_id_prefix, settings.protocol)
-        answers = _Answers()
-        new.on_connect, new.on_disconnect, new.on_connect_fail = answers.connected, answers.ended, answers.failed
         new.username_pw_set(settings.mqtt["username"], settings.mqtt["password"])
         introduce(new, settings)
         if settings.tls:
             new.tls_set_context(tls_context(*settings.tls.files))
-        try:
-            new.connect_once(settings.broker, settings.port)
-        except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason or str(error)
-            raise UnreachableError(no_answer(new, f"TLS failed: {reason}", settings.protocol)) from error
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or "no answer"
-            raise UnreachableError(no_answer(new, reason, settings.protocol)) from error
-        try:
-            self._await_yes(new, answers)
-        except BaseException:
-            _leave(new)
-            raise
         return new
 
-    def _subscribe(self, new: BrokerClient, old: BrokerClient | None) -> dict[str, int]:
-        """Everything that the old one holds, and who waits for it. Raises when the broker takes less than from it."""
-        had = old.granted() if old and old.is_connected() else set()
-        copied = topics_of(self.server) | (dict(old.held) if old else {})
-        for topic, listener in list(old.listeners.items()) if old else ():
-            new.message_callback_add(topic, listener)
+    def _connect(self, new: BrokerClient) -> None:
+        new.connect(self.settings.broker, self.settings.port)
+        self._wait(lambda: new.has_answer(CHECK_SECONDS) or None, new, "nothing in time")
+        if new.reason is None:
+            raise UnreachableError(no_answer(new, new.failure, self.settings.protocol))
+        if new.reason.is_failure:
+            raise RefusedError(refusal(new, new.reason, self.settings.protocol))
+
+    def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
+        """Subscribe to everything that `former` holds. Raises when the broker grants less than to it."""
+        had = former.granted() if former and former.is_connected() else set()
+        had -= self.connection.own_listeners.keys()
+        topics = self.connection.topics | copied
         # Another broker keeps other messages.
-        same = old is not None and (old.host, old.port) == (self.settings.broker, self.settings.port)
-        new.subscribe_all(copied, known=had if same else ())
-        end = time.monotonic() + ANSWER_SECONDS
-        verdict = None
-        while verdict is None and time.monotonic() < end and new.is_connected() and not self.stopping.is_set():
-            verdict = new.verdict(copied, min(end, time.monotonic() + 0.2))
-        self._check_stopping()
-        if verdict is None:
-            raise UnreachableError(no_answer(new, "no answer to a subscription", self.settings.protocol))
+        same = former is not None and (former.host, former.port) == (self.settings.broker, self.settings.port)
+        new.subscribe_all(topics, known=had if same else ())
+        verdict = self._wait(lambda: new.verdict(topics, CHECK_SECONDS), new, "no answer to a subscription")
         if lost := sorted(topic for topic in had if not verdict.get(topic, True)):
             raise RefusedError(
                 f"The broker does not let user {new.username!r} subscribe to {', '.join(lost)}",
                 rule="a new version may do what the one before it may",
                 remedy="give its user the same rights at the broker",
             )
-        return copied
 
-    def _retire(self, old: BrokerClient, new: BrokerClient, copied: dict[str, int]) -> None:
-        listened = set(old.listeners)
-        if old.is_connected():
-            old.let_go(topic for topic in copied if topic not in listened)
-        self.stopping.wait(LINGER_SECONDS)
-        self._follow_up(old, new, copied)
-        end = time.monotonic() + DRAIN_SECONDS
-        while old.is_connected() and old.unacknowledged() and time.monotonic() < end:
-            if self.stopping.wait(0.02):
-                break
-        if left := old.unacknowledged():
-            log.warning("The broker left %s messages of the version before unacknowledged.", left)
-        if old.is_connected():
-            take_back(old)
-        _leave(old)
-
-    def _follow_up(self, old: BrokerClient, new: BrokerClient, copied: dict[str, int]) -> None:
-        """What a call that had the old client in hand has done to it since its subscriptions were copied."""
-        held = dict(old.held)
-        for topic in held.keys() - copied.keys() - new.held.keys():
-            if listener := old.listeners.get(topic):
-                new.message_callback_add(topic, listener)
-            new.subscribe(topic, held[topic])
-        for topic in copied.keys() - held.keys() - topics_of(self.server).keys():
-            if topic in new.held:
-                new.unsubscribe(topic)
-                new.message_callback_remove(topic)
-
-    def _await_yes(self, new: BrokerClient, answers: _Answers) -> None:
+    def _wait(self, answer: Callable[[], T | None], new: BrokerClient, otherwise: str) -> T:
+        """Return what `answer` returns once it is not None. Raises UnreachableError, StoppedError."""
         end = time.monotonic() + ANSWER_SECONDS
-        while not answers.event.wait(0.1) and time.monotonic() < end:
-            self._check_stopping()
-        if answers.reason is None:
-            told = "it closed the connection without a word" if answers.event.is_set() else "nothing in time"
-            raise UnreachableError(no_answer(new, told, self.settings.protocol))
-        if answers.reason.is_failure:
-            raise RefusedError(refusal(new, answers.reason, self.settings.protocol))
-
-    def _check_stopping(self) -> None:
-        if self.stopping.is_set():
-            raise StoppedError("the launcher ends")
-
-
-class _Answers:
-    """What the broker says to a client that nobody uses yet."""
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.reason: ReasonCode | None = None
-
-    def connected(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _p: Any = None) -> None:
-        self.reason = reason
-        self.event.set()
-
-    def ended(self, *_: Any) -> None:
-        self.event.set()
-
-    def failed(self, *_: Any) -> None:
-        self.event.set()
-
-
-def _leave(client: BrokerClient) -> None:
-    client.disconnect()
-    client.loop_stop()
+        while (found := answer()) is None:
+            if self.is_obsolete():
+                raise StoppedError("the launcher ends, or the source has changed")
+            if time.monotonic() >= end or (new.reason is not None and not new.is_connected()):
+                raise UnreachableError(no_answer(new, otherwise, self.settings.protocol))
+        return found

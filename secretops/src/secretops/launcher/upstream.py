@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import inspect
 import logging
 import logging.handlers  # its classes derive from FileHandler, so before that is substituted
 import os
@@ -16,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -48,9 +50,8 @@ class UpstreamServer(Protocol):
     mqtt_client: mqtt.Client | None
     connection_status: dict[str, Any]
     mqtt_subscriptions: dict[str, dict[str, Any]]
-    on_connect: Callable[..., None]
-    on_disconnect: Callable[..., None]
     on_message: Callable[..., None]
+    register_dynamic_action_tool: Callable[[str, str], None]
     setup_mqtt: Callable[[argparse.Namespace], bool]
     parse_args: Callable[[], argparse.Namespace]
 
@@ -58,7 +59,7 @@ class UpstreamServer(Protocol):
 def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     """Import server.py from `folder`, then give it `settings`. Raises SecretopsError when it does not import."""
     try:
-        importlib.import_module("mcp.server.fastmcp")  # here and not below, so that its bytecode is kept
+        fastmcp = importlib.import_module("mcp.server.fastmcp")  # here and not below, so that its bytecode is kept
         importlib.import_module("requests")
     except ImportError as error:
         raise SecretopsError(
@@ -66,7 +67,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
         ) from error
     _public_environment(settings)
     try:
-        with _without_side_effects(folder):
+        with _without_side_effects(folder, fastmcp):
             module = importlib.import_module("server")
     except Exception as error:
         raise SecretopsError(
@@ -149,8 +150,18 @@ class _NoFile(logging.NullHandler):
         super().__init__()
 
 
+def _of_known_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `made` for callers that pass arguments which it does not have: mcp 1.12 removed `description`."""
+    known = inspect.signature(made).parameters
+
+    def make(*args: Any, **named: Any) -> Any:
+        return made(*args, **{name: each for name, each in named.items() if name in known})
+
+    return make
+
+
 @contextlib.contextmanager
-def _without_side_effects(folder: Path) -> Iterator[None]:
+def _without_side_effects(folder: Path, fastmcp: ModuleType) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for owner, name, value in (
             (sys, "argv", [str(folder / "server.py")]),
@@ -158,6 +169,7 @@ def _without_side_effects(folder: Path) -> Iterator[None]:
             (sys, "dont_write_bytecode", True),
             (dotenv, "load_dotenv", lambda *_, **__: False),
             (logging, "FileHandler", _NoFile),
+            (fastmcp, "FastMCP", _of_known_arguments(fastmcp.FastMCP)),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)

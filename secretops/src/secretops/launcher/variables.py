@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
+import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -27,6 +30,9 @@ OWN_VARIABLES = ("MQTT_PROTOCOL", "DO_AGENT_URL", *VERSION_VARIABLES)
 
 FILE_VARIABLES = frozenset({"MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY", *CARRIERS})
 KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *CARRIERS, *OWN_VARIABLES})
+# The largest file that is read, in bytes: as large as a Secret of Kubernetes, more than the CAs of a system.
+MOST_BYTES = 1024 * 1024
+
 _DIGEST_KEY = secrets.token_bytes(32)
 
 
@@ -53,8 +59,23 @@ def folders(variables: Mapping[str, str]) -> set[Path]:
 
 
 def content_or_error(path: Path) -> bytes:
-    """What a digest is made over: a file that cannot be read differs from any that can."""
+    """What a digest is made over: a file that cannot be read differs from any that can. Never raises."""
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         return f"errno {error.errno}".encode()
+
+
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file of at most `most` bytes. Raises OSError for any other, and never blocks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO waits for its writer
+    except ValueError as error:  # a NUL
+        raise OSError(errno.EINVAL, str(error)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"more than {most} bytes")
+    return content

@@ -21,21 +21,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from pydantic import ValidationError
+
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import OUTPUT, Given, Polled, asked_for
+from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, Given, Polled, asked_for
 from secretops.manifest import VaultLogin
 from secretops.stores.vault.api import Api
 from secretops.stores.vault.documents import fields_of, version_of
 from secretops.stores.vault.login import Login
 from secretops.stores.vault.server import Server
 from secretops.values import Value
-
-EVERY_SECONDS = 60.0
-"""Between two looks.
-
-A look reads a secret's metadata, which hold no value; a value is read only when there is a new one, so that the audit
-log has one read of it for each version and server. A replaced user works on until every server has reported the new
-version, so a minute costs nothing."""
 
 METHODS = ("approle", "jwt", "kubernetes")
 _VALUED = (*METHODS, "auth", "file", "namespace", "ca")
@@ -62,7 +57,11 @@ class Place:
 
 
 class Vault(Polled):
-    """`Source` over the newest versions, which are what KV gives to whoever asks without one."""
+    """`Source` over the newest versions, which KV returns to a read without a version.
+
+    A poll reads a secret's metadata, which hold no value; a value is read only when there is a new one, so that the
+    audit log has one read of it for each version and server.
+    """
 
     def __init__(
         self,
@@ -161,9 +160,16 @@ def _login(said: dict[str, str]) -> VaultLogin | None:
             rule="file= names what it shows when it logs in; of a secret id alone it may be the wrapping token",
             remedy=f"for example {EXAMPLE}",
         )
-    return VaultLogin(
-        method=method, mount=said.get("auth", method), role=said[method], file=file, wrapped="wrapped" in said
-    )
+    try:
+        return VaultLogin(
+            method=method, mount=said.get("auth", method), role=said[method], file=file, wrapped="wrapped" in said
+        )
+    except ValidationError as error:
+        raise UsageError(
+            f"--from vault:…,{method}=…: {' and '.join(str(each['loc'][0]) for each in error.errors())} is malformed",
+            rule="auth= is the mount's path, file= an absolute path, and the role one word",
+            remedy=f"for example {EXAMPLE}",
+        ) from None
 
 
 def _open(place: Place) -> Api:

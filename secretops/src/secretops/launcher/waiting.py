@@ -1,4 +1,4 @@
-"""A server over HTTP is started before its values are there: it listens, says what it waits for, and waits."""
+"""A server over HTTP is started before its values are there: it listens, reports what it waits for, and waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secretops.launcher.listening import Listening
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
-from secretops.launcher.watch import looks
+from secretops.launcher.watch import keep_polling
 from secretops.manifest import HTTP_TOKEN
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class FirstValues:
     ) -> None:
         self._source, self._listening, self._tokens, self._state = source, listening, tokens, state
         self._address, self._stopping = f"--listen {listening.address}", stopping
+        self._fingerprint = ""
 
     def look(self) -> None:
         """Once, before it listens. Raises UsageError for what waiting does not mend: a mistake, or that the token that
@@ -40,20 +41,20 @@ class FirstValues:
             self._listening.check(has_token=False)
 
     def wait(self) -> bool:
-        """Until everything is there; False when the launcher is asked to end before. Mistakes are logged only: who
-        writes a file in place leaves it half-written for a moment."""
-        looked_at = ""
-        for _ in looks(self._source.folders, self._stopping) if self._state.waiting_for else ():
-            fingerprint = self._source.fingerprint()
-            if fingerprint == looked_at:
-                continue
-            looked_at = fingerprint
+        """Wait until everything is there; False when the launcher is ended before. Mistakes are only logged: a file
+        that is written in place is half-written for a moment."""
+        if self._state.waiting_for:
+            keep_polling(self._poll, self._source.folders, self._stopping, self._state)
+        return not self._state.waiting_for
+
+    def _poll(self) -> bool:
+        fingerprint = self._source.fingerprint()
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint
             try:
                 self._read()
             except SecretopsError as error:
                 log.error("%s", error)  # noqa: TRY400 - a person's mistake, not ours
-            if not self._state.waiting_for:
-                break
         return not self._state.waiting_for
 
     def _read(self) -> None:

@@ -2,32 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from secretops.manifest.field_types import (
+    AbsolutePath,
+    AwsAccount,
+    AwsRegion,
+    AwsSecretName,
+    BlobUrl,
+    Context,
+    Days,
+    DeliveredFile,
+    FieldName,
+    FileMode,
+    Guid,
+    GuidOrEmpty,
+    Image,
+    KeyVaultName,
+    KeyVaultUrl,
+    KubernetesKey,
+    KubernetesName,
+    KubernetesNamespace,
+    Label,
+    ReaderName,
+    RootFolder,
+    SecretName,
+    ServerUrl,
+    SwarmFileName,
+    SwarmName,
+    TopicArn,
+    UserId,
+    Variable,
+    VaultNamespace,
+    VaultPath,
+    VaultRole,
+)
 from secretops.manifest.model import Model
+
+# The server's variables that `pulumi up` writes into config/.env (components/broker.py), and no other.
+PublicVariable = Annotated[
+    str, Field(pattern=r"^(MQTT_BROKER|MQTT_PORT|MQTT_USE_TLS|MQTT_PROTOCOL|MQTT_CA_CERT|DO_AGENT_URL|LOG_LEVEL)$")
+]
+PublicText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class DotenvStore(Model):
     """The dotenv store's place: a folder as the Secret Management Guide draws it."""
 
     kind: Literal["dotenv"] = "dotenv"
-    root: str
-    variables: dict[str, dict[str, str]] = Field(default_factory=dict)
+    root: RootFolder
+    variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)
     """secret -> field -> the variable in config/.env that carries the value."""
-    files: dict[str, dict[str, str]] = Field(default_factory=dict)
+    files: dict[SecretName, dict[FieldName, DeliveredFile]] = Field(default_factory=dict)
     """secret -> field -> path below root of the file that carries the value. With `{version}` in its name a file is
     never rewritten: config/.env moves to the next one together with the secret's other variables, in one rename."""
-    file_variables: dict[str, dict[str, str]] = Field(default_factory=dict)
+    file_variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)
     """secret -> field -> the variable in config/.env that names that file, e.g. MQTT_PASSWORD_FILE."""
+    lines: dict[PublicVariable, PublicText] = Field(default_factory=dict)
+    """variable -> its text: the public lines of config/.env, which `pulumi up` writes and doctor compares."""
 
 
 class Delivered(Model):
     """The Kubernetes Secret that a secret is delivered in: one, so that no reader sees a torn pair."""
 
-    name: str
-    keys: dict[str, str]
+    name: KubernetesName
+    keys: dict[FieldName, KubernetesKey]
     """field -> key. Beside them `<secret>-version` says which version it is."""
 
 
@@ -35,21 +76,21 @@ class KubernetesStore(Model):
     """The Kubernetes store's place: Secrets of a namespace, none of them a resource of the stack (docs/adr/0011)."""
 
     kind: Literal["kubernetes"] = "kubernetes"
-    namespace: str
-    context: str | None = None
+    namespace: KubernetesNamespace
+    context: Context | None = None
     """Of the operator's kubeconfig; None takes the current one. In a pod its own service account is taken."""
-    versions: str
+    versions: KubernetesName
     """The Secret that only the rotator reads: every version kept of every secret, pending ones too."""
-    lease: str
+    lease: KubernetesName
     """The Lease (coordination.k8s.io) that whoever rotates holds."""
-    instance: str = ""
+    instance: Label = ""
     """The stack's label app.kubernetes.io/instance, which its Lease carries: a Lease with another is of another stack,
     and so are the Secrets beside it. Empty where no program made the Lease: such a one has no such label."""
-    delivered: dict[str, Delivered] = Field(default_factory=dict)
+    delivered: dict[SecretName, Delivered] = Field(default_factory=dict)
     """secret -> where its readers find it."""
     issued: Delivered | None = None
     """The Secret that an issuer writes the client certificate into, which is in no version of the store."""
-    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    readers: dict[KubernetesName, tuple[ReaderName, ...]] = Field(default_factory=dict)
     """Name of a Secret -> who is declared to read it, as the API server's audit log names users and groups."""
 
 
@@ -61,18 +102,18 @@ class AwsStore(Model):
     """
 
     kind: Literal["aws"] = "aws"
-    account: str
+    account: AwsAccount
     """Whose secrets they are: twelve digits. Another account may have secrets of the same names."""
-    region: str
-    secrets: dict[str, str]
+    region: AwsRegion
+    secrets: dict[SecretName, AwsSecretName]
     """secret -> full name of its secret in Secrets Manager. Not the ARN, which a preview does not know yet."""
-    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
     """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
-    lease: str
+    lease: AwsSecretName
     """Name of the secret whose staging labels say who rotates. It never holds a credential."""
-    alerts: str = ""
+    alerts: TopicArn = ""
     """ARN of the topic that the stack's alarms tell; empty where the manifest does not say."""
-    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    readers: dict[AwsSecretName, tuple[ReaderName, ...]] = Field(default_factory=dict)
     """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
 
 
@@ -84,26 +125,26 @@ class AzureStore(Model):
     """
 
     kind: Literal["azure"] = "azure"
-    tenant: str
+    tenant: Guid
     """Id (a GUID) of the Entra tenant that the vault is of. A vault's name is one in the world at a time: once it was
     purged anybody may take it, and a person's login would follow them into their tenant."""
-    vault: str
+    vault: KeyVaultUrl
     """The vault's URL, `https://<name>.vault.azure.net`."""
-    secrets: dict[str, str]
+    secrets: dict[SecretName, KeyVaultName]
     """secret -> name of its secret in the vault. The newest version of that one is what every reader gets."""
-    pending: dict[str, str]
+    pending: dict[SecretName, KeyVaultName]
     """secret -> name of the secret in the vault that holds what is prepared: apart, because Key Vault gives whoever
     asks without a version the newest one, proven or not. Only the rotator reads it."""
-    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
     """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
-    due_days: dict[str, int] = Field(default_factory=dict)
+    due_days: dict[SecretName, Days] = Field(default_factory=dict)
     """secret -> days from its publication to the expiry that each version of it has in the vault: when the next one is
     due. A certificate's own end comes before it where it is sooner. None for a secret that is not named here."""
-    lease: str
+    lease: BlobUrl
     """URL of the blob whose lease whoever rotates holds, `https://<account>.blob.core.windows.net/<container>/<blob>`."""
-    workspace: str = ""
+    workspace: GuidOrEmpty = ""
     """Id (a GUID) of the Log Analytics workspace that the vault's audit log goes to; empty where there is none."""
-    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    readers: dict[KeyVaultName, tuple[ReaderName, ...]] = Field(default_factory=dict)
     """Name of a secret in the vault -> who is declared to read it: object ids of Entra principals."""
 
 
@@ -111,11 +152,11 @@ class VaultLogin(Model):
     """How a program that nobody started logs in to Vault. Public: a role's name, never a secret id or a token."""
 
     method: Literal["approle", "jwt", "kubernetes"]
-    mount: str
+    mount: VaultPath
     """Where the method is enabled, without `auth/`."""
-    role: str
+    role: VaultRole
     """The role's name; for approle its role id, which Vault does not keep secret."""
-    file: str
+    file: AbsolutePath
     """Path of what it shows there: a secret id (or the wrapping token of one), a JWT, a service account's token."""
     wrapped: bool = False
     """approle: whether the file has a wrapping token, which is good for one login."""
@@ -129,34 +170,34 @@ class VaultStore(Model):
     """
 
     kind: Literal["vault"] = "vault"
-    address: str
+    address: ServerUrl
     """The server's URL, https."""
-    namespace: str = ""
+    namespace: VaultNamespace = ""
     """Of Vault Enterprise or OpenBao; empty is the root."""
-    ca_file: str | None = None
+    ca_file: AbsolutePath | None = None
     """PEM bundle that signs the server's certificate; None trusts the system's."""
-    mount: str
-    secrets: dict[str, str]
+    mount: VaultPath
+    secrets: dict[SecretName, VaultPath]
     """secret -> path in the mount of what every reader gets: the newest version there is the current one."""
-    pending: dict[str, str]
+    pending: dict[SecretName, VaultPath]
     """secret -> path in the mount of what is prepared: apart, because KV gives whoever asks without a version the
     newest one, proven or not. Only the rotator reads it."""
-    fields: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
     """secret -> fields that its readers are to find: keys of the document."""
-    lease: str
+    lease: VaultPath
     """Path in the mount of the document that says who rotates, changed by check-and-set. It never holds a value."""
     login: VaultLogin | None = None
     """None: the token of whoever runs secretops."""
-    readers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    readers: dict[VaultPath, tuple[ReaderName, ...]] = Field(default_factory=dict)
     """Path in the mount -> its declared readers as the audit log tells them: `<mount>/<role>` of an auth method."""
 
 
 class SwarmFile(Model):
     """The file in the server's containers that has one field of a secret."""
 
-    name: str
+    name: SwarmFileName
     """Below /run/secrets, as the Secret Management Guide names it."""
-    mode: int = 0o400
+    mode: FileMode = 0o400
 
 
 SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
@@ -175,22 +216,22 @@ class SwarmStore(Model):
     """
 
     kind: Literal["swarm"] = "swarm"
-    prefix: str
+    prefix: SwarmName
     """Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`."""
-    book: str
+    book: SwarmName
     """Name of the config whose labels say which versions there are, which is current, and who rotates: changed by
     check-and-set on its index. It never holds a value."""
-    instance: str
+    instance: SwarmName
     """The stack's label on all that is made: a book with another is of another stack."""
-    service: str
+    service: SwarmName
     """The server's service, whose list of secrets is the delivery; the rotator moves it, start-first."""
-    delivered: dict[str, dict[str, SwarmFile]] = Field(default_factory=dict)
+    delivered: dict[SecretName, dict[FieldName, SwarmFile]] = Field(default_factory=dict)
     """secret -> field -> its file in the server's containers. All fields of a version come with one update."""
-    uid: int
+    uid: UserId
     """The launcher's, whose files they are."""
-    image: str
+    image: Image
     """What a tick runs in: no daemon gives a value back, so whoever needs one runs as a task that has it."""
-    networks: tuple[str, ...] = ()
+    networks: tuple[SwarmName, ...] = ()
     """Those of that task: where it reaches the broker."""
 
 

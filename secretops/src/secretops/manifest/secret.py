@@ -5,8 +5,22 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from secretops.manifest.field_types import (
+    CommonName,
+    Days,
+    FieldName,
+    Guid,
+    PrivateCaArn,
+    Seconds,
+    SecretName,
+    ServerUrl,
+    UserName,
+    VaultPath,
+    VaultRole,
+    refused,
+)
 from secretops.manifest.model import Model
 
 
@@ -41,11 +55,11 @@ class VaultIssuer(Model):
     """Who signs a certificate: a role of a PKI engine, in the Vault that is the stack's store and by the same login."""
 
     kind: Literal["vault"] = "vault"
-    mount: str
-    role: str
-    common_name: str
+    mount: VaultPath
+    role: VaultRole
+    common_name: CommonName
     """Of the client: the one name that the role signs."""
-    seconds: int
+    seconds: Seconds
     """For how long a certificate is asked to be good. The role may say less."""
 
 
@@ -53,11 +67,11 @@ class AwsPrivateCaIssuer(Model):
     """Who signs a certificate: a CA of AWS Private CA, which whoever runs it has made. Asked by boto3's own chain."""
 
     kind: Literal["aws-private-ca"] = "aws-private-ca"
-    arn: str
+    arn: PrivateCaArn
     """The CA's. It says the region to ask, which need not be the store's."""
-    common_name: str
+    common_name: CommonName
     """Of the client. The CA signs any name: it is the request that has this one."""
-    seconds: int
+    seconds: Seconds
     """For how long a certificate is asked to be good, whole days. A CA for short-lived ones signs for 7 at most."""
 
     @property
@@ -78,13 +92,13 @@ class PrivateCaIssuer(Model):
     """Who signs a certificate: secretops itself, by a CA whose key is a secret that only the rotator reads."""
 
     kind: Literal["private-ca"] = "private-ca"
-    secret: str
+    secret: SecretName
     """The CA: a secret of kind ca."""
-    common_name: str
+    common_name: CommonName
     """Of the client: the name that the CA may certify, and none that does not begin with it."""
-    seconds: int
+    seconds: Seconds
     """For how long a certificate is good."""
-    ca_seconds: int
+    ca_seconds: Seconds
     """For how long the CA is."""
 
 
@@ -100,7 +114,7 @@ class ExternalAgent(Model):
     """An agent whose keys somebody else gives out: of the Copilot, the Coreflux dashboard."""
 
     kind: Literal["external"] = "external"
-    url: str = COPILOT
+    url: ServerUrl = COPILOT
     """Where a key is tested before it is published: https, without a path."""
 
 
@@ -108,10 +122,10 @@ class OwnedAgent(Model):
     """An agent of the operator's own DigitalOcean account: secretops makes its keys, and deletes them."""
 
     kind: Literal["owned"] = "owned"
-    url: str
-    id: str
+    url: ServerUrl
+    id: Guid
     """The agent's UUID."""
-    prefix: str
+    prefix: CommonName
     """Begins the name of each key that secretops makes there. What has another name is never touched."""
 
 
@@ -125,18 +139,27 @@ AGENT_ADMIN = ("agent-admin", "token")
 class Secret(Model):
     """One named entry of the catalogue. Not a value."""
 
-    name: str
+    name: SecretName
     kind: SecretKind
-    fields: tuple[str, ...]
+    fields: tuple[FieldName, ...]
     readers: tuple[Reader, ...]
-    cadence_days: int
+    cadence_days: Days
     """After how many days a new value is due (alternating kinds), or a person is reminded (the others)."""
-    users: tuple[str, ...] = ()
+    users: tuple[UserName, ...] = ()
     """The two broker users that take turns; empty for kinds that do not alternate."""
     issuer: Issuer | None = None
     """Who signs its certificates, which secretops has made and renews; None: an operator supplies them."""
     agent: Agent | None = None
     """What an agent key opens. None of every other kind, and where nobody says it: then no key is tested."""
+
+    @model_validator(mode="after")
+    def _check_users(self) -> Secret:
+        if len(set(self.users)) != (2 if self.kind.alternates else 0):
+            raise refused(
+                "a secret of a broker user has two of them, and no other has any",
+                shown=f"{self.name}: {len(set(self.users))} users",
+            )
+        return self
 
     @property
     def is_made(self) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import DotenvStore, Manifest
 from secretops.operations.reading import STDIN, records_of
+from secretops.stores.files import RECORDS
 from secretops.trails import ask, open_trail
 from secretops.trails.protocol import ALL, Access, Trail
 
@@ -199,7 +200,7 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
     """Which files to read. Raises UsageError before anything is read when one of them can't be."""
     store = manifest.store
     if not files and isinstance(store, DotenvStore):
-        own = Path(store.root) / "log" / "access.jsonl"
+        own = Path(store.root) / RECORDS
         return [str(own)] if own.exists() else []
     if not files:
         whose = {

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.manifest import Manifest, SecretKind
+from secretops.manifest import Broker, DotenvStore, Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
+from secretops.own_files import check_folder
+
+# Folder of the embedded broker in a store's root.
+HOME = "broker"
+
+# What the names of the broker's files begin with.
+OWN_FILES = ("users.json", ".users.json", "broker.", ".lock")
+
+NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
@@ -19,12 +28,12 @@ def start(session: Session) -> str:
     broker = session.manifest.broker
     if not broker.embedded:
         return f"the broker of this stack is {broker.host}:{broker.port}; nothing to start"
-    from secretops.broker import Listener, accepts, first_admin, running, start
+    from secretops.broker import Listener, first_admin, running, start
 
     home, address = _home(session.manifest), f"{broker.host}:{broker.port}"
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
-        if accepts(broker.host, broker.port):  # before an admin is made: nobody else is to be told its password
+        if _listens_on(broker):  # before an admin is made: nobody else is to be told its password
             raise _foreign(address, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
@@ -46,51 +55,77 @@ def start(session: Session) -> str:
 
 def _foreign(address: str, home: Path) -> SecretopsError:
     return SecretopsError(
-        f"something else listens at {address}; nothing was started",
+        f"something listens at {address}, and it is not the broker of {home}",
         rule="the embedded broker needs this address, and secrets are given to no stranger",
         remedy="\n   ".join(
             [
-                "another clone's or stack's broker is ended there: make down, or",
-                "secretops broker stop",
-                "any other: give this stack another broker.port, or make it a stack of that",
-                "broker: kind, host, port",
-                "this stack's own, if its folder was removed: kill the number that",
-                "pgrep -af secretops.broker shows before",
-                str(home),
+                "stop another clone's or stack's broker there: make down, or secretops broker stop;",
+                "for any other program, set another broker.port in the stack file, then make up",
             ]
         ),
     )
 
 
 def stop(manifest: Manifest) -> str:
-    """Stop what `start` started. Says what it found."""
-    if not manifest.broker.embedded:
+    """Stop what `start` started. Return what was found.
+
+    Raises SecretopsError if something else listens at the broker's address.
+    """
+    broker = manifest.broker
+    if not broker.embedded:
         return "this stack has no embedded broker; nothing to stop"
-    return _stop(_home(manifest))
+    home = _home(manifest)
+    text = _stop(home)
+    if text == NOT_RUNNING and _listens_on(broker):
+        raise _foreign(f"{broker.host}:{broker.port}", home)
+    return text
 
 
 def stop_default(project: Path) -> str:
-    """Stop the embedded broker of the project's default place: of a stack that is destroyed, or never was."""
+    """Stop the embedded broker in the project's default folder: of a stack that is destroyed, or never was."""
     return _stop(project / ".coreflux-mcp" / "broker")
 
 
 def _stop(home: Path) -> str:
     from secretops.broker import stop
 
-    return "the embedded broker is stopped" if stop(home) else "the embedded broker was not running"
+    return "the embedded broker is stopped" if stop(home) else NOT_RUNNING
 
 
-def remove(manifest: Manifest) -> bool:
-    """Stop the embedded broker and forget its users and its log. False where there is none of either."""
-    if not manifest.broker.embedded:
-        return False
-    there = _home(manifest).is_dir()
-    stop(manifest)
-    shutil.rmtree(_home(manifest), ignore_errors=True)
-    return there
+def remove(manifest: Manifest) -> str | None:
+    """Stop the embedded broker and remove its users and its log. Return what was done, or None for nothing."""
+    broker = manifest.broker
+    if not broker.embedded:
+        return None
+    home = _home(manifest)
+    found, text = home.is_dir(), _stop(home)
+    with suppress(OSError):  # gone, or not empty: what others put there stays
+        for path in home.iterdir():
+            if path.name.startswith(OWN_FILES):
+                path.unlink()
+        home.rmdir()
+    if _listens_on(broker):
+        return f"{text}, but something listens at {broker.host}:{broker.port}; see which: ss -ltnp"
+    return f"{text}; its users and its log are removed" if found else None
+
+
+def _listens_on(broker: Broker) -> bool:
+    """Return whether anything listens there. A broker without its pid file ends itself within a second or two."""
+    from secretops.broker import accepts, vacated
+
+    return accepts(broker.host, broker.port) and not vacated(broker.host, broker.port)
 
 
 def _home(manifest: Manifest) -> Path:
     if manifest.broker.home is None:
         raise UsageError("broker.home: missing", rule="an embedded broker has a folder", remedy="pulumi up")
-    return Path(manifest.broker.home)
+    home = Path(manifest.broker.home)
+    if isinstance(manifest.store, DotenvStore) and home != Path(manifest.store.root) / HOME:
+        raise UsageError(
+            f"broker.home: {home}",
+            rule=f"the embedded broker keeps its files in {HOME}/ of the store's root",
+            remedy="run pulumi up, which writes the manifest again",
+        )
+    if home.exists():
+        check_folder(home)
+    return home

@@ -19,6 +19,7 @@ from secretops.errors import UsageError
 from secretops.manifest import Manifest
 from secretops.operations.stack import project_folder
 from secretops.stores import lacking
+from secretops.stores.files import PUBLIC
 from secretops.systemd import TIMER
 
 if TYPE_CHECKING:
@@ -183,12 +184,18 @@ def turn_on(program: Program, folder: Path, at: str | None) -> tuple[str, ...]:
 
 
 def lay(folder: Path, files: Mapping[str, str]) -> None:
-    """Write each, whole or not at all; the last one last. Raises UsageError where they can't be written."""
+    """Write each file, whole or not at all, mode 644; the last one last. Raises UsageError where it can't be written.
+
+    Whatever the umask: a manifest that others can write to is refused.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             new = folder / f".{name}.new"
-            new.write_text(text, encoding="utf-8")
+            new.unlink(missing_ok=True)
+            with new.open("x", encoding="utf-8") as file:
+                file.write(text)
+            new.chmod(PUBLIC)
             new.replace(folder / name)
     except OSError as error:
         raise UsageError(

@@ -6,22 +6,26 @@ rotated. Such logs may be named: what else is in them is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from secretops.engine.journal import Entry
-from secretops.engine.state import Version
-from secretops.errors import UsageError
+from secretops.engine.state import Version, Versions
+from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import DotenvStore
 from secretops.operations.audit import named
 from secretops.operations.reading import STDIN, lines_of, open_log
 from secretops.operations.session import Session
+from secretops.stores.files import JOURNAL
 
 _ENTRY = TypeAdapter(Entry)
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,35 +41,47 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
     """What was done since then, told once. `files` are logs of rotators, or a journal from elsewhere; "-" is standard
     input, and gzip is told by its first bytes.
 
-    Raises UsageError where one of them can't be read or has no entry of a secret of the stack, StoreError,
-    UnreachableError.
+    `lacking` names each refusal of the store or the journal. Raises UsageError where a file can't be read or has no
+    entry of a secret of the stack.
     """
     store = session.manifest.store
-    names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *session.left()])
+    lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
+    left = _read(session.left, no_names, lacking)
+    names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *left])
     logged = [entry for file in files for entry in _given(file, names)]
     given = [entry for entry in logged if entry.secret in names]
-    own = Path(store.root) / "log" / "rotation.jsonl" if isinstance(store, DotenvStore) else None
+    own = Path(store.root) / JOURNAL if isinstance(store, DotenvStore) else None
     is_whole = own is not None and own.exists()
-    written = given + (_entries(str(own)) if is_whole else [])
+    written = given + (_read(functools.partial(_entries, str(own)), no_entries, lacking) if is_whole else [])
     if own is None:
         known = {_as_logged(entry) for entry in given}
-        newest = (session.journal.last(name) for name in names)
+        newest = [_read(functools.partial(session.journal.last, name), None, lacking) for name in names]
         written += [entry for entry in newest if entry and _as_logged(entry) not in known]
     done = {(entry.secret, entry.version, entry.step) for entry in written if entry.outcome == "done"}
     told = {
         entry
         for name in names
-        for version in session.store.versions(name).all
+        for version in _read(functools.partial(session.store.versions, name), Versions(), lacking).all
         for entry in _said_of_itself(name, version)
         if (entry.secret, entry.version, entry.step) not in done
     }
     entries = sorted({*written, *told}, key=lambda entry: (entry.time, entry.secret, entry.step))
-    lacking = [] if is_whole else [_lacking(given, names, keeps_newest=own is None)]
+    if not is_whole:
+        lacking.insert(0, _lacking(given, names, keeps_newest=own is None))
     if others := sorted({entry.secret for entry in logged} - names.keys()):
         lacking.append(f"Left out, as no secrets of this stack, is what the logs tell of {named(others)}.")
     return History(
         entries=tuple(entry for entry in entries if since is None or entry.time >= since), lacking=" ".join(lacking)
     )
+
+
+def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
+    """Return a fact of the store or the journal. If refused, return `otherwise` and add why to `lacking`."""
+    try:
+        return fact()
+    except SecretopsError as error:
+        lacking.append(f"Not read: {error.what}.")
+        return otherwise
 
 
 def _as_logged(entry: Entry) -> tuple[str, str, str, datetime]:

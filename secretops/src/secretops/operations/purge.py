@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
-from secretops.manifest import Manifest, OwnedAgent, SecretKind, SwarmStore
+from secretops.manifest import DotenvStore, Manifest, OwnedAgent, SecretKind, SwarmStore
 from secretops.operations import broker
 from secretops.operations.session import Session, is_name
 from secretops.targets.agents import NamedKey
@@ -27,11 +29,11 @@ def purge(
         kept = session.store.kept()
         if only is not None:
             _check(session, only, kept)
-        found = {name: session.store.versions(name).living for name in kept if only in (None, name)}
+        found = {name: session.known_versions(name).living for name in kept if only in (None, name)}
         if destroy:
             if only is None:
-                if broker.remove(session.manifest):
-                    say("the embedded broker was stopped, and its users and its log are removed")
+                if removed := broker.remove(session.manifest):
+                    say(removed)
                 _clear(session.manifest)
             _end_agent_keys(session, found, say)
             for name in found:
@@ -55,7 +57,15 @@ def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], 
 
 
 def _clear(manifest: Manifest) -> None:
-    """Before the values go: a task that has one attached keeps it."""
+    """Remove what else holds values: a task that has one attached keeps it, and so does a file that was set aside."""
+    if isinstance(manifest.store, DotenvStore):
+        from secretops.stores import files
+        from secretops.stores.salvage import ASIDE
+
+        aside = Path(manifest.store.root) / ASIDE
+        with files.told(aside):
+            if aside.exists():
+                shutil.rmtree(aside)
     if isinstance(manifest.store, SwarmStore):
         from secretops.operations.tasks import Tasks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 
 from secretops import flaws
@@ -23,11 +24,26 @@ from secretops.values import Value
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
 """Kinds whose fields travel in a header or a command, and whose libraries quote what does not fit in their errors."""
 
+# Bytes. MQTT's limit of a user name and of a password (MQTT 5.0, 1.5.4 and 1.5.6).
+LONGEST_CREDENTIAL = 65_535
 
-def put(session: Session, name: str, value: Value, *, cut_off: bool = False, untested: bool = False) -> Version:
+# Bytes. Apache refuses a header line of more than 8,190 (LimitRequestFieldSize); its name and "Bearer " are a part.
+LONGEST_KEY = 8_000
+
+
+def put(
+    session: Session,
+    name: str,
+    value: Value,
+    *,
+    cut_off: bool = False,
+    untested: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Version:
     """Make `value` the current version of `name`. Nothing is kept when it does not log in or is not what it has to be.
 
-    With `cut_off` the readers of the version before the current one have no grace: its user is retired now. `untested`
+    With `cut_off` the readers of the version before the current one have no grace: its user is retired now. Broken
+    files of the store are set aside then: `notify` gets a line for each. `untested`
     is for an agent, or a broker that asks for a certificate, which is not reached from here: what it would be shown is
     published all the same.
 
@@ -50,7 +66,10 @@ def put(session: Session, name: str, value: Value, *, cut_off: bool = False, unt
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
-    with session.lease(f"put {name}"):
+    command = f"put {name}"
+    with session.emergency(secret, command) if cut_off else session.lease(command) as set_aside:
+        for line in set_aside or ():
+            notify(line)
         return supply(session, secret, value, cut_off=cut_off, untested=untested)
 
 
@@ -121,7 +140,8 @@ def publish(
             ) from error
         session.store.discard(secret.name, version.id)
         raise
-    return version
+    session.hint(secret, version.id)
+    return session.published(secret, version)
 
 
 def _make_way(session: Session, secret: Secret, value: Value, *, cut_off: bool) -> None:
@@ -143,10 +163,10 @@ def _make_way(session: Session, secret: Secret, value: Value, *, cut_off: bool) 
 
 def check_fields(secret: Secret, value: Value) -> None:
     """Raise UsageError for fields that do not fit, or hold what their readers can't be given."""
-    if missing := [field for field in secret.fields if not value.get(field)]:
+    if missing := [field for field in secret.fields if not value.get(field, "").strip()]:
         raise UsageError(
             f"{secret.name}: no {', '.join(missing)}",
-            rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)}",
+            rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)}, and none of them is blank",
             remedy="answer every prompt, or give all of them on standard input as one JSON object",
         )
     if extra := [field for field in value if field not in secret.fields]:
@@ -167,6 +187,13 @@ def check_fields(secret: Secret, value: Value) -> None:
                 f"{secret.name}.{field}: a control character, such as the newline at the end of a file",
                 rule="it is one line: what carries it would refuse it, and quote it in its error",
                 remedy="leave it out, for example: tr -d '\\r\\n' < FILE | secretops put …",
+            )
+        limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
+        if one_line and (size := len(text.encode())) > limit:
+            raise UsageError(
+                f"{secret.name}.{field}: {size} bytes",
+                rule=f"what carries it takes {limit} bytes at most; nothing was published",
+                remedy=f"secretops put {secret.name}, with the credential alone and not the file around it",
             )
 
 

@@ -18,7 +18,7 @@ from secretops.operations.doctor.stands import NothingLeft
 from secretops.operations.history import history
 from secretops.operations.reading import STDIN
 from secretops.operations.session import Session
-from secretops.operations.status import LEFT, SecretStatus, Standing, status
+from secretops.operations.status import LEFT, NO_SECRETS, SecretStatus, Standing, status
 from secretops.operations.watched import Watched
 from secretops.trails.protocol import ALL
 
@@ -152,7 +152,7 @@ def report(
     now = session.clock()
     seen, unseen = _certificates(session)
     cadences = {secret.name: secret.cadence_days for secret in session.manifest.secrets}
-    aged = (_aged(one, cadences.get(one.name), now) for one in statuses if one.kind != watched.NAME)
+    aged = (_aged(one, cadences.get(one.name), now) for one in statuses if one.kind not in NO_SECRETS)
     return Report(
         project=session.manifest.project,
         stack=session.manifest.stack,
@@ -227,8 +227,10 @@ def _findings(
             told.add(name)
             yield Open(where=name, level=result.level, what=result.value, rule=result.rule, remedy=result.remedy)
     for one in statuses:
-        where = {LEFT: NothingLeft.name, watched.NAME: watched.NAME}.get(one.kind, f"secret {one.name}")
-        if one.standing is Standing.ATTENTION and where not in told:
+        where = one.kind if one.kind in NO_SECRETS else f"secret {one.name}"
+        if one.kind == LEFT:
+            where = NothingLeft.name
+        if one.standing.needs_a_person and where not in told:
             yield Open(where=where, level=Level.ATTENTION, what="; ".join(one.notes))
     if unseen and watched.NAME not in told:
         yield Open(where=watched.NAME, level=Level.UNKNOWN, what=unseen.what, rule=unseen.rule, remedy=unseen.remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -31,7 +32,8 @@ def rotate(
 
     While readers may still hold the version before the current one, waits up to LONGEST_WAIT seconds for the grace to
     end, or raises GraceError; `cut_off` goes ahead at once, and takes over a user that is there before the first
-    version. Raises what the steps raise, WaitingError, LeaseHeldError.
+    version. It also sets broken files of the store aside, and reports each. Raises what the steps raise, WaitingError,
+    LeaseHeldError.
     """
     secret = session.secret(name)
     if not secret.is_made:
@@ -40,12 +42,15 @@ def rotate(
             rule="its values are supplied",
             remedy=f"secretops put {name}",
         )
-    with session.lease(f"rotate {name}"):
+    command = f"rotate {name}"
+    with session.emergency(secret, command) if cut_off else session.lease(command) as set_aside:
+        for line in set_aside or ():
+            say(line)
         if not secret.kind.alternates:  # the old one and the new one are good side by side: nobody is waited for
-            session.settle(secret)
-            return session.mover(secret).advance(cut_off=cut_off)
+            session.settle(secret, replaced=cut_off)
+            return session.published(secret, session.advance(secret, cut_off=cut_off))
         session.await_admin(secret)
-        session.settle(secret)
+        session.settle(secret, replaced=cut_off)
         rotation = session.rotation(secret)
         if not cut_off and session.facts(secret).versions.pending is None:
             _await_grace(session, secret, rotation, say, sleep)
@@ -53,7 +58,7 @@ def rotate(
         over = cut_off or retire_due(session.facts_for_retiring(secret), session.clock())
         if previous and not previous.retired and over:  # the store forgets it with the next version
             rotation.retire(previous)
-        return rotation.advance(cut_off=cut_off)
+        return session.published(secret, session.advance(secret, rotation, cut_off=cut_off))
 
 
 def discard(session: Session, name: str) -> Version:
@@ -87,7 +92,7 @@ def _await_grace(
             if left > LONGEST_WAIT:
                 raise
             if not told:
-                say(f"waiting {left:.0f} s at most for the readers of the previous version")
+                say(f"waiting {math.ceil(left)} s at most for the readers of the previous version")
                 told = True
             if left > 0:
                 sleep(min(left, ASK_AGAIN))

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from secretops.engine.decisions import Facts, left_by_operator
+from secretops.engine.decisions import Facts, all_report_current, left_by_operator
 from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
 from secretops.engine.rotation import Clock, Rotation
-from secretops.engine.state import Replica
-from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
+from secretops.engine.state import Replica, Stage, Version, Versions
+from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError, WaitingError, did_you_mean
+from secretops.forms import NAME
+from secretops.hints import Hint, publish_hint
 from secretops.issuers import open_issuer
-from secretops.manifest import AGENT_ADMIN, AwsStore, AzureStore, Broker, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.manifest import (
+    AGENT_ADMIN,
+    AwsStore,
+    AzureStore,
+    Broker,
+    DotenvStore,
+    Manifest,
+    OwnedAgent,
+    Reader,
+    Secret,
+    SecretKind,
+    VaultStore,
+)
 from secretops.operations.certificate import authority_of, prove, with_certificate
 from secretops.operations.own_ca import relied_on, signing
 from secretops.replicas import read_reports
@@ -30,9 +46,12 @@ if TYPE_CHECKING:
     from secretops.engine.agent_key import AgentKey
     from secretops.engine.authority import Authority
     from secretops.engine.renewal import Renewal
+    from secretops.stores.salvage import Salvage
 
+# How long each answer of the broker may take while servers' reports are read. Nothing depends on them.
 REPORT_SECONDS = 5.0
-"""How long each answer of the broker may take while servers' reports are read. Nothing hangs on them."""
+
+_log = logging.getLogger(__name__)
 
 
 NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
@@ -40,8 +59,8 @@ NO_ARGUMENT = "a value is never an argument: the shell's history and every proce
 
 
 def is_name(text: str) -> bool:
-    """Whether it could be a secret's (components/naming.py). What could not may be a value, and is not repeated."""
-    return re.fullmatch(r"[a-z][a-z0-9-]{0,39}", text) is not None
+    """Return whether `text` has the form of a secret's name. Other text may be a value, and is not repeated."""
+    return re.fullmatch(NAME, text) is not None
 
 
 def _now() -> datetime:
@@ -93,7 +112,8 @@ class Session:
         try:
             return self.manifest.secret(name)
         except KeyError:
-            known = ", ".join(secret.name for secret in self.manifest.secrets)
+            names = [secret.name for secret in self.manifest.secrets]
+            known = ", ".join(names)
             if not is_name(name):  # not repeated: it may be a value
                 raise UsageError(
                     f"that is no secret of stack {self.manifest.stack}",
@@ -101,7 +121,8 @@ class Session:
                     remedy=f"one of {known}; if it was a value, it is known now: replace it",
                 ) from None
             raise UsageError(
-                f"{name}: no such secret in stack {self.manifest.stack}", remedy=f"one of {known}"
+                f"{name}: no such secret in stack {self.manifest.stack}",
+                remedy=f"{did_you_mean(name, names)}one of {known}",
             ) from None
 
     def lease(self, command: str) -> AbstractContextManager[None]:
@@ -115,9 +136,20 @@ class Session:
             versions=self.store.versions(secret.name),
             grace=timedelta(seconds=self.manifest.grace_seconds),
             replicas=replicas,
-            expected=self.manifest.replicas or 1,
+            expected=self.manifest.replicas,
             supplied_by=self.first_value(secret),
         )
+
+    def published(self, secret: Secret, version: Version) -> Version:
+        """Return a version that was just published, with the stage and the times that the store has for it.
+
+        A store may answer with what was true a moment ago, or not at all: then they are those of now.
+        """
+        with suppress(SecretopsError):
+            current = self.store.versions(secret.name).current
+            if current and current.id == version.id:
+                return current
+        return version.at(stage=Stage.CURRENT, published=self.clock())
 
     def first_value(self, secret: Secret) -> str:
         """The command that brings it. The embedded broker has an admin of its own, whom nobody is shown."""
@@ -126,29 +158,49 @@ class Session:
         return f"secretops {'rotate' if secret.is_begun else 'put'} {secret.name}"
 
     def replicas(self, secret: Secret) -> tuple[Replica, ...] | None:
-        """What running servers report of `secret`, asked of the broker with the secret's current value.
+        """Return what running servers report of `secret`, read from the broker with the secret's current value.
 
-        None when that can't be known now: no value, no answer, or no right to ask. Then the grace alone decides.
+        None when that can't be known now: no value, no answer, no right to read, or not all of them were read.
         """
-        current = self.store.versions(secret.name).current
-        if secret.kind is not SecretKind.MQTT_USER or current is None:
+        if secret.kind is not SecretKind.MQTT_USER:
             return None
         try:
-            value = self.store.read(secret.name, current.id, purpose="ask which version servers use")
+            current = self.store.versions(secret.name).current
+            if current is None:
+                return None
+            value = self.store.read(secret.name, current.id, purpose="read servers' reports")
+        except SecretopsError:
+            return None
+        return self.replicas_read_as(secret, value)
+
+    def replicas_read_as(self, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
+        """Return what running servers report of `secret`, read from the broker as `value`. None: not known."""
+        if secret.kind is not SecretKind.MQTT_USER:
+            return None
+        try:
             reports = read_reports(self.broker, value, secret.users, deadline=REPORT_SECONDS)
         except SecretopsError:
             return None
-        return tuple(report for report in reports if report.secret == secret.name)
+        # Its users are of no other secret: a report of one is forged, and may be there in a real one's place.
+        return reports if all(report.secret == secret.name for report in reports) else None
 
     def facts_for_retiring(self, secret: Secret) -> Facts:
-        """The facts, with what servers report, or what a CA has signed, where there is one before to retire."""
+        """Return the facts, with what servers report, or what a CA has signed, where a previous one is to retire."""
         facts = self.facts(secret)
         previous = facts.versions.previous
         if previous is None or previous.retired:
             return facts
         if secret.kind is SecretKind.CA:
             return replace(facts, let_go=not relied_on(self.manifest, self.store, secret, previous, self.clock()))
-        return self.facts(secret, self.replicas(secret) or ())
+        facts = self.facts(secret, self.replicas(secret) or ())
+        return replace(facts, guarded=all_report_current(facts) and self._guards_reports(secret))
+
+    def _guards_reports(self, secret: Secret) -> bool:
+        try:
+            return open_target(self.broker, secret.kind).guards_reports(self.admin(), secret.users)
+        except SecretopsError as error:
+            _log.info("%s: who may write reports is not known: %s", secret.name, error.what)
+            return False
 
     def await_admin(self, secret: Secret) -> None:
         """Raise WaitingError while there is no broker admin that the next step of `secret` needs.
@@ -172,19 +224,68 @@ class Session:
         return secret.name, current.id
 
     def admin(self) -> Value:
-        """The acting broker admin's credential. Raises WaitingError."""
+        """The acting broker admin's credential. Raises WaitingError, also where its value is lost."""
         secret, version = self._current_admin()
-        return self.store.read(secret, version, purpose="act as broker admin")
+        try:
+            return self.store.read(secret, version, purpose="act as broker admin")
+        except NotFoundError as error:
+            raise WaitingError(
+                f"{secret}: the value of version {version} is lost",
+                rule="only the broker's admin changes its users, and nobody else knows that password",
+                remedy=f"secretops put {secret} --now, with an admin of the broker; then the same command again",
+            ) from error
 
-    def settle(self, secret: Secret) -> None:
+    def settle(self, secret: Secret, *, replaced: bool = False) -> None:
         """Finish what a crash cut short. Where readers can't be brought to a version because the broker refuses it,
-        the broker is made to take it first. Raises StoreError, and what the steps raise."""
+        the broker is made to take it first. `replaced`: the current version is about to be, so its value may be lost.
+
+        Raises StoreError, NotFoundError for a lost value, and what the steps raise.
+        """
         try:
             self.store.settle(secret.name, self.clock())
+        except NotFoundError:
+            if not replaced:
+                raise
         except StoreError:
             if not secret.kind.alternates or not self.rotation(secret).accept_again():
                 raise
             self.store.settle(secret.name, self.clock())
+
+    @contextmanager
+    def emergency(self, secret: Secret, command: str) -> Iterator[list[str]]:
+        """Hold the lease, with broken files of `secret` and of the broker's admin set aside.
+
+        Yields a line for each file. Only the store `dotenv` has such files. Raises the errors of `lease`, StoreError.
+        """
+        salvage = self.salvage()
+        lines = salvage.unblock() if salvage else []
+        with self.lease(command):
+            if salvage:
+                admin = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
+                lines += salvage.set_aside(secret.name, edits=True)
+                lines += salvage.set_aside(admin.name, edits=False) if admin else []
+            yield lines
+
+    def salvage(self) -> Salvage | None:
+        """Return what repairs the store's files; None for a store that is no folder."""
+        if not isinstance(self.manifest.store, DotenvStore):
+            return None
+        from secretops.stores.dotenv import DotenvVersionStore
+        from secretops.stores.salvage import Salvage
+
+        return Salvage(self.manifest.store, self.store) if isinstance(self.store, DotenvVersionStore) else None
+
+    def known_versions(self, secret: str) -> Versions:
+        """Return the versions that the store keeps, or those whose values read if the record of them does not.
+
+        Raises StoreError, UnreachableError.
+        """
+        try:
+            return self.store.versions(secret)
+        except StoreError:
+            if (salvage := self.salvage()) is None:
+                raise
+            return salvage.rebuilt(secret)
 
     def mover(self, secret: Secret) -> Mover:
         """What moves `secret`. Raises WaitingError while what it needs for that is missing, UsageError."""
@@ -198,6 +299,28 @@ class Session:
             self.await_admin(secret)
             return self.rotation(secret)
         return Handover(secret, store=self.store, clock=self.clock)
+
+    def advance(self, secret: Secret, mover: Mover | None = None, *, cut_off: bool = False) -> Version:
+        """Move `secret` to its next version, and hint at it. Raises what `Mover.advance` does."""
+        version = (mover or self.mover(secret)).advance(cut_off=cut_off)
+        self.hint(secret, version.id)
+        return version
+
+    def hint(self, secret: Secret, version: str) -> None:
+        """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
+        server = self.manifest.of_kind(SecretKind.MQTT_USER)
+        polled = isinstance(self.manifest.store, AwsStore | AzureStore | VaultStore)
+        if not polled or not server or Reader.SERVER not in secret.readers:
+            return
+        try:
+            current = self.store.versions(server.name).current
+            if current:
+                value = self.store.read(server.name, current.id, purpose="hint at a new version")
+                publish_hint(self.broker, value, Hint(secret.name, version))
+        except SecretopsError as error:
+            _log.warning("%s: no hint at %s: launchers find it by their poll. %s", secret.name, version, error.what)
+        except Exception:  # the version is published: nothing that follows may fail its rotation
+            _log.exception("%s: no hint at %s: launchers find it by their poll", secret.name, version)
 
     def renewal(self, secret: Secret) -> Renewal:
         """How `secret` moves. Only for one that somebody issues. Raises UsageError."""

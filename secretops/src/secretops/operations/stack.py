@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
-from secretops.errors import UsageError
+from secretops.errors import UsageError, did_you_mean
 from secretops.manifest import DotenvStore, Manifest
+from secretops.own_files import OTHERS_WRITE
 from secretops.stores.whose import refuse_another_stack
 
 OUTPUT = "secretops"
@@ -28,7 +30,7 @@ def project_folder() -> Path:
     """
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
-            if (folder / "Pulumi.yaml").is_file():
+            if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises where a folder is closed to us
                 return folder
     raise UsageError(
         f"{Path.cwd()}: no Pulumi.yaml here or above",
@@ -51,6 +53,7 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
 def _load(stack: str | None, file: Path | None) -> Manifest:
     if file is not None:
         try:
+            _refuse_writable(file)
             return _parse(file.read_bytes(), str(file))
         except OSError as error:
             raise UsageError(f"{file}: {error.strerror}", remedy="give the manifest that `pulumi up` wrote") from error
@@ -68,6 +71,17 @@ def _load(stack: str | None, file: Path | None) -> Manifest:
         said = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
         raise _not_found(stack, said.removeprefix("error: "), _stacks(pulumi, project), project)
     return _parse(done.stdout.encode(), f"output {OUTPUT} of the stack")
+
+
+def _refuse_writable(file: Path) -> None:
+    """Raise UsageError for a manifest that other accounts can write to. Raises OSError."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & OTHERS_WRITE:
+        raise UsageError(
+            f"{file} has mode {mode:o}: other accounts can write to it",
+            rule="a manifest says where credentials go, so only its owner may write to it",
+            remedy=f"compare it with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}",
+        )
 
 
 def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
@@ -91,11 +105,10 @@ def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: P
             remedy="pulumi stack select NAME, or give --stack NAME" if stacks else _up(project, "NAME"),
         )
     if stack and "no stack named" in said:
-        nearest = difflib.get_close_matches(stack, stacks, n=1)
         return UsageError(
             f"there is no stack {stack}; {there}",
             rule="--stack names a stack of this project and this backend",
-            remedy=(f"did you mean {nearest[0]}? " if nearest else "") + _how_to_make(project, stack),
+            remedy=did_you_mean(stack, stacks) + _how_to_make(project, stack),
         )
     if name and "does not have output property" in said:
         return UsageError(
@@ -133,10 +146,6 @@ def _up(project: Path, stack: str) -> str:
 def _parse(text: bytes, where: str) -> Manifest:
     try:
         document = json.loads(text)
-        return Manifest.model_validate_json(document if isinstance(document, str) else text)
     except (ValueError, RecursionError):
-        raise UsageError(
-            f"{where} is not a manifest of this version of secretops",
-            rule="the program and secretops are of one version",
-            remedy="pulumi up writes it anew",
-        ) from None
+        document = None  # said by `parse`
+    return Manifest.parse(document if isinstance(document, str) else text, where)

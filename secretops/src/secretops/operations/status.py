@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from secretops.engine.decisions import due_at, findings
 from secretops.engine.journal import Entry
 from secretops.engine.state import Replica, Version, Versions
-from secretops.errors import ExitCode
+from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret
-from secretops.operations import watched
+from secretops.operations import public_lines, watched
 from secretops.operations.session import Session
+
+Read = TypeVar("Read")
 
 LEFT = "left"
 """The kind of a secret that the stack has no more, of which nobody knows which it was."""
+
+
+# Kinds of rows that are no secrets.
+NO_SECRETS = (watched.NAME, public_lines.NAME)
 
 
 class Standing(StrEnum):
@@ -26,6 +34,12 @@ class Standing(StrEnum):
     CURRENT = "current"  # current; nothing to log in to
     WAITING = "waiting"  # for its first value
     ATTENTION = "attention"  # see its notes
+    UNREADABLE = "unreadable"  # the store does not give its versions; see its notes
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Return whether it makes `status` end with ATTENTION."""
+        return self in (Standing.ATTENTION, Standing.UNREADABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +69,22 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Every secret of the stack, what is still kept of those that left it, and what others' certificates need a person
-    for. Raises StoreError, UsageError.
+    """Return a row for each secret of the stack, each that left it, and certificates and public lines that need a
+    person. A row has a note for each fact that can't be read.
+
+    Raises the first error if no secret can be read, and UsageError.
     """
     session.check_place()
-    return [
-        *(_status(session, secret) for secret in session.manifest.secrets),
-        *(_left(session, name) for name in session.left()),
-        *_watched(session),
-    ]
+    failures: list[SecretopsError] = []
+    rows = [_status(session, secret, failures) for secret in session.manifest.secrets]
+    if rows and all(row.standing is Standing.UNREADABLE for row in rows):
+        raise failures[0]
+    return [*rows, *_left(session), *_beside(session)]
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
     """ATTENTION when a secret needs a person, else DONE."""
-    return ExitCode.ATTENTION if any(one.standing is Standing.ATTENTION for one in statuses) else ExitCode.DONE
+    return ExitCode.ATTENTION if any(one.standing.needs_a_person for one in statuses) else ExitCode.DONE
 
 
 def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
@@ -92,41 +108,72 @@ def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
     )
 
 
-def _left(session: Session, name: str) -> SecretStatus:
-    return SecretStatus(
-        name=name,
-        kind=LEFT,
-        standing=Standing.ATTENTION,
-        current=session.store.versions(name).current,
-        due=None,
-        notes=(f"left the stack, and its values are still kept and readable: secretops purge {name} --destroy",),
-    )
+def _left(session: Session) -> list[SecretStatus]:
+    try:
+        return [_left_one(session, name) for name in session.left()]
+    except SecretopsError as error:
+        return [_row("-", LEFT, Standing.UNREADABLE, f"which secrets left the stack is not known: {_note(error)}")]
 
 
-def _watched(session: Session) -> list[SecretStatus]:
-    found = watched.findings(session)
-    notes = tuple(one.message for one in found)
-    row = SecretStatus(
-        name=watched.NAME, kind=watched.NAME, standing=Standing.ATTENTION, current=None, due=None, notes=notes
-    )
-    return [row] if found else []
+def _left_one(session: Session, name: str) -> SecretStatus:
+    note = f"left the stack, and its values are still kept and readable: secretops purge {name} --destroy"
+    try:
+        current = session.store.versions(name).current
+    except SecretopsError as error:
+        return _row(name, LEFT, Standing.UNREADABLE, _note(error), note)
+    return _row(name, LEFT, Standing.ATTENTION, note, current=current)
 
 
-def _status(session: Session, secret: Secret) -> SecretStatus:
+def _beside(session: Session) -> list[SecretStatus]:
+    """Return a row for each of NO_SECRETS that needs a person."""
+    found = {
+        watched.NAME: [one.message for one in watched.findings(session)],
+        public_lines.NAME: public_lines.findings(session),
+    }
+    return [_row(name, name, Standing.ATTENTION, *notes) for name, notes in found.items() if notes]
+
+
+def _row(name: str, kind: str, standing: Standing, *notes: str, current: Version | None = None) -> SecretStatus:
+    return SecretStatus(name=name, kind=kind, standing=standing, current=current, due=None, notes=notes)
+
+
+def _note(error: SecretopsError) -> str:
+    return f"{error.what}: {error.remedy}" if error.remedy else error.what
+
+
+def _status(session: Session, secret: Secret, failures: list[SecretopsError]) -> SecretStatus:
+    """Return one row, with a note for each refusal of the store or the journal. An unreadable secret's error is added
+    to `failures`.
+    """
+    try:
+        facts = session.facts(secret)
+    except SecretopsError as error:
+        failures.append(error)
+        return _row(secret.name, secret.kind, Standing.UNREADABLE, _note(error))
     replicas = session.replicas(secret)
-    facts = session.facts(secret, replicas or ())
+    facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
-    gone = lost(session, secret, facts.versions)
+    unread: list[SecretopsError] = []
+
+    def read(fact: Callable[[], Read]) -> Read | None:
+        try:
+            return fact()
+        except SecretopsError as error:
+            unread.append(error)
+            return None
+
+    gone = read(lambda: lost(session, secret, facts.versions))
     found = [] if gone else findings(facts, session.clock())
     notes = [gone] if gone else [finding.message for finding in found]
-    failed = last_failure(session, secret, current)
+    failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
         notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
-    if astray := session.store.astray(secret.name):
+    if astray := read(lambda: session.store.astray(secret.name)):
         notes.append(astray)
     if secret.agent and current and not current.verified:
         notes.append("the agent was never shown this key: it was put with --untested")
-    if any(finding.needs_a_person for finding in found) or gone or failed or astray:
+    notes += [_note(error) for error in unread]
+    if any(finding.needs_a_person for finding in found) or gone or failed or astray or unread:
         standing = Standing.ATTENTION
     elif current is None:
         standing = Standing.WAITING

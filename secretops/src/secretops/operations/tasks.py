@@ -14,6 +14,7 @@ from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.manifest import SwarmStore
 from secretops.operations.job import ENDED, OF_JOBS, STARTING, Job, as_file
 from secretops.operations.load import Load
+from secretops.printable import ScreenedBytes
 from secretops.stores.swarm.api import Api
 from secretops.stores.swarm.book import Shelf
 from secretops.stores.swarm.daemon import registry_login, socket_of
@@ -43,7 +44,7 @@ class Tasks:
         begun: timedelta = BEGUN,
     ) -> None:
         self._location, self._api, self._socket = location, api or Api(), socket
-        self._out, self._err = out or sys.stdout.buffer, err or sys.stderr.buffer
+        self._out, self._err = out or ScreenedBytes(sys.stdout), err or ScreenedBytes(sys.stderr)
         self._inventory, self._followed, self._begun = Inventory(self._api, location), followed, begun
 
     @contextlib.contextmanager

@@ -12,7 +12,7 @@ from secretops.engine.rotation import GraceError
 from secretops.engine.state import Replica, Version
 from secretops.errors import AttentionError, ExitCode, RefusedError, SecretopsError
 from secretops.manifest import AwsStore, OwnedAgent, Secret, SecretKind
-from secretops.operations import watched
+from secretops.operations import public_lines, watched
 from secretops.operations.session import Session
 from secretops.targets import open_target
 
@@ -54,7 +54,7 @@ def tick(session: Session, *, scheduled: Collection[str] = ()) -> list[Outcome]:
     with session.lease("tick"):
         ordered = sorted(session.manifest.secrets, key=_turn)
         outcomes = [_look_after(session, secret, begins=secret.name not in scheduled) for secret in ordered]
-    return [*outcomes, *_watched(session)]
+    return [*outcomes, *_watched(session), *_public_lines(session)]
 
 
 def _turn(secret: Secret) -> int:
@@ -72,6 +72,11 @@ def _watched(session: Session) -> list[Outcome]:
         return [Outcome(watched.NAME, error=_unexpected(watched.NAME, error))]
     told, reasons = tuple(one.message for one in found), tuple(one.reason for one in found)
     return [Outcome(watched.NAME, attention=told, reasons=reasons)] if found else []
+
+
+def _public_lines(session: Session) -> list[Outcome]:
+    found = public_lines.findings(session)
+    return [Outcome(public_lines.NAME, attention=tuple(found))] if found else []
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
@@ -137,9 +142,9 @@ def _unexpected(name: str, error: Exception) -> SecretopsError:
 
 
 def _act(session: Session, secret: Secret, action: Action) -> str:
-    mover = session.mover(secret)
     if action is not Action.RETIRE:
-        return f"published {mover.advance().id}"
+        return f"published {session.advance(secret).id}"
+    mover = session.mover(secret)
     mover.retire(previous := _previous(session, secret))
     kept = secret.kind.alternates and previous.user not in secret.users
     return f"retired {previous.id}" + (f" ({previous.user} is yours: kept)" if kept else "")
@@ -165,7 +170,7 @@ def _verify_current(session: Session, secret: Secret) -> list[str]:
         mover = session.agent_key(secret, secret.agent)
         if lost := mover.tidy():
             try:
-                version = mover.advance()
+                version = session.advance(secret, mover)
             except GraceError as error:
                 raise RefusedError(
                     f"{secret.name}: {lost}; {error.what}", rule=error.rule, remedy=error.remedy

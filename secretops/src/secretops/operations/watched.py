@@ -13,17 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING, Any
 
 from secretops.engine.decisions import Action, Finding, Reason
 from secretops.errors import SecretopsError, UnreachableError
-from secretops.flaws import certificates, is_readable
 from secretops.manifest import Broker, KubernetesStore
 from secretops.operations import carrying
 from secretops.operations.session import Session
+
+# cryptography is imported where a certificate is read: it takes long to load, and `status` mostly needs none.
+if TYPE_CHECKING:
+    from cryptography import x509
 
 NAME = "certificates"
 """What they are called together, where a secret has its name."""
@@ -144,6 +144,8 @@ def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Cer
                 raise
         with wrapped:
             shown = _given(wrapped, which)
+    from cryptography import x509
+
     try:
         return [x509.load_der_x509_certificate(one) for one in shown]
     except ValueError:
@@ -163,6 +165,8 @@ def _last_of(authority: str | None) -> Iterator[Watched]:
     """Of a file of CAs the one that lasts longest: which of them signs the broker's is not known here."""
     if authority is None:
         return
+    from cryptography import x509
+
     try:
         found = x509.load_pem_x509_certificates(Path(authority).read_bytes())
     except (OSError, ValueError):  # whoever logs in tells of it
@@ -178,6 +182,7 @@ def _in_cluster(session: Session) -> Iterator[Watched]:
     location = session.manifest.store
     if not isinstance(location, KubernetesStore) or location.issued is None:
         return
+    from secretops.flaws import certificates
     from secretops.stores.kubernetes.issued import read_issued
 
     _, value = read_issued(location, location.issued)
@@ -190,6 +195,8 @@ def _in_cluster(session: Session) -> Iterator[Watched]:
 
 
 def _watched(one: x509.Certificate, source: str, remedy: str, *, wrong: str = "") -> Watched:
+    from secretops.flaws import is_readable
+
     return Watched(
         name=_name_of(one) if is_readable(one) else NAMELESS,
         source=source,
@@ -201,6 +208,9 @@ def _watched(one: x509.Certificate, source: str, remedy: str, *, wrong: str = ""
 
 
 def _name_of(one: x509.Certificate) -> str:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
     names = [str(each.value) for each in one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     with suppress(x509.ExtensionNotFound):
         others = one.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -21,11 +21,12 @@ def open_store(
     """
     match location:
         case DotenvStore():
+            from secretops.stores import files
             from secretops.stores.dotenv import DotenvVersionStore
 
-            log = Path(location.root) / "log"
-            records = AccessRecords(log / "access.jsonl", this_actor(role))
-            return DotenvVersionStore(location, records), JournalFile(log / "rotation.jsonl")
+            root = Path(location.root)
+            records = AccessRecords(root / files.RECORDS, this_actor(role))
+            return DotenvVersionStore(location, records), JournalFile(root / files.JOURNAL)
         case KubernetesStore():
             try:
                 from secretops.stores.kubernetes import KubernetesVersionStore

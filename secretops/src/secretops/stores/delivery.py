@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from secretops.errors import StoreError
 from secretops.manifest import DotenvStore as Location
+from secretops.manifest.field_types import DeliveredFile
 from secretops.stores import env_file, files
 from secretops.values import PUBLIC_FIELDS, Value
 
 NAMES = "delivered.json"
+VERSION_PREFIX = "SECRETOPS_VERSION_"
 
 
 def version_variable(secret: str) -> str:
     """The variable in config/.env that says which version of `secret` it carries."""
-    return f"SECRETOPS_VERSION_{secret.upper().replace('-', '_')}"
+    return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"
 
 
 class Names(BaseModel):
@@ -30,18 +32,9 @@ class Names(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     variables: frozenset[str] = frozenset()
-    files: frozenset[str] = frozenset()
-    """With "{version}" in the name where each version has a file of its own."""
-
-    @field_validator("files")
-    @classmethod
-    def _below_the_root(cls, names: frozenset[str]) -> frozenset[str]:
-        """What is named here is removed: nothing that lies elsewhere, or that a pattern would find, was named by us."""
-        for name in names:
-            path = Path(name.replace("{version}", "1"))
-            if path.is_absolute() or ".." in path.parts or not path.parts or set("*?[{}\0") & set(str(path)):
-                raise ValueError("no name of a file below the root")
-        return names
+    files: frozenset[DeliveredFile] = frozenset()
+    """With "{version}" in the name where each version has a file of its own. What is named here is removed once it is
+    not needed: so it is a file that a store delivers, and nothing else."""
 
 
 class Content:
@@ -123,16 +116,58 @@ class Delivery:
 
     def edited(self, ours: Sequence[Content]) -> tuple[str, str] | None:
         """What is delivered and of none of `ours`, and how to name it to a person; None when there is no such thing."""
-        present = env_file.values(_text(self._env) or "")
-        for name in sorted({name for content in ours for name in content.variables}):
-            found = present.get(name)
-            if found is not None and all(found != content.variables.get(name) for content in ours):
-                return f"{self._env}: {name} was changed by hand, or its version is lost", f"the line {name}="
-        for path in sorted({path for content in ours for path in content.files}):
-            text = _text(path)
-            if text is not None and all(text not in content.files.values() for content in ours):
-                return f"{path} was changed by hand, or its version is lost", f"the file {path}"
+        names = {name for content in ours for name in content.variables}
+        paths = {path for content in ours for path in content.files}
+        variables, edited = self._edits(ours, names, self.env_text() or "", paths)
+        for name in variables:
+            return f"{self._env}: {name} was changed by hand, or its version is lost", f"the line {name}="
+        for path in edited:
+            return f"{path} was changed by hand, or its version is lost", f"the file {path}"
         return None
+
+    def edits(
+        self, secret: str, ours: Sequence[Content], text: str, paths: Iterable[Path]
+    ) -> tuple[list[str], list[Path]]:
+        """Return the variables in `text` of config/.env, and those of `paths`, that none of `ours` delivers."""
+        location = self._location
+        names = {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
+        return self._edits(ours, names, text, paths)
+
+    def _edits(
+        self, ours: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
+    ) -> tuple[list[str], list[Path]]:
+        """The line that names the version is none of them: a delivery writes it anew, and no work is lost."""
+        present = env_file.values(text)
+        variables = [
+            name
+            for name in sorted(names)
+            if not name.startswith(VERSION_PREFIX)
+            and present.get(name) is not None
+            and all(present[name] != content.variables.get(name) for content in ours)
+        ]
+        edited = [
+            path
+            for path in sorted(set(paths))
+            if (found := _text(path)) is not None and all(found not in content.files.values() for content in ours)
+        ]
+        return variables, edited
+
+    def public_drift(self, text: str) -> dict[str, str]:
+        """Return the public lines that `text` of config/.env lacks or has otherwise, as they have to be."""
+        present = env_file.values(text)
+        return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
+
+    def restore_public(self) -> dict[str, str]:
+        """Write the public lines that config/.env lacks or has otherwise. Returns them."""
+        drift = self.public_drift(self.env_text() or "")
+        if drift:
+            files.make_folder(self._env.parent)
+            self._change(dict(drift))
+        return drift
+
+    def env_text(self) -> str | None:
+        """Return the text of config/.env, None where there is none."""
+        return _text(self._env)
 
     def _stale_files(self, content: Content) -> list[Path]:
         return [path for path, text in content.files.items() if _text(path) != text]
@@ -142,8 +177,8 @@ class Delivery:
         return any(present.get(name) != text for name, text in content.variables.items())
 
     def _change(self, changes: dict[str, str | None]) -> None:
-        text = _text(self._env) or ""
-        changed = env_file.changed(text, changes)
+        text = _text(self._env)
+        changed = env_file.changed(env_file.HEADER if text is None else text, changes)
         if changed != text:
             files.write(self._env, changed.encode(errors="surrogateescape"), files.PRIVATE)
 
@@ -183,9 +218,6 @@ class Delivery:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a file, None where there is none."""
-    with files.told(path):
-        try:
-            return path.read_bytes().decode(errors="surrogateescape")
-        except FileNotFoundError:
-            return None
+    """Return the text of a file, None where there is none."""
+    content = files.read(path)
+    return None if content is None else content.decode(errors="surrogateescape")

@@ -16,23 +16,28 @@ import contextlib
 import fcntl
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from secretops import own_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import LeaseHeldError, StoreError
 from secretops.manifest import DotenvStore as Location
+from secretops.printable import printable
 from secretops.stores import env_file, files, refusals
 from secretops.stores.delivery import NAMES, Content, Delivery
 from secretops.values import Value
 
-_STATE = TypeAdapter(tuple[Version, ...])
-_VALUE = TypeAdapter(dict[str, str])
-_STATE_FILE, _FORGETTING = "state.json", "forgetting.json"
+STATE = TypeAdapter(tuple[Version, ...])
+VALUE = TypeAdapter(dict[str, str])
+STATE_FILE, FORGETTING = "state.json", "forgetting.json"
+VERSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
 
 class DotenvVersionStore:
@@ -43,19 +48,18 @@ class DotenvVersionStore:
         self._root = Path(location.root)
 
     def versions(self, secret: str) -> Versions:
-        path = self._folder(secret) / _STATE_FILE
-        with files.told(path):
-            try:
-                text = path.read_bytes()
-            except FileNotFoundError:
-                return Versions()
+        self._check_if_there()
+        path = self._folder(secret) / STATE_FILE
+        text = files.read(path)
+        if text is None:
+            return Versions()
         try:
-            return Versions(_STATE.validate_json(text))
+            return Versions(STATE.validate_json(text))
         except ValueError:
             raise StoreError(
                 f"{path} does not read as a list of versions",
                 rule="this file is written by secretops alone",
-                remedy="restore it from a backup; the values beside it are whole",
+                remedy=f"restore it from a backup; or {_way_out(secret)}",
             ) from None
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:
@@ -84,7 +88,7 @@ class DotenvVersionStore:
             chosen = versions.known(secret, version)
             if chosen.stage is not Stage.CURRENT:
                 self._refuse_edits(secret, versions, chosen)
-                if versions.current and versions.current.published is None:
+                if (now_current := versions.current) and not now_current.published and self._has(secret, now_current):
                     self._deliver(secret, now)  # else what readers hold would be of no version that is kept
                     versions = self.versions(secret)
                 self._records.write("write", secret, version, "publish")
@@ -137,6 +141,7 @@ class DotenvVersionStore:
                 self._save(secret, kept)
 
     def kept(self) -> tuple[str, ...]:
+        self._check_if_there()
         folder = self._root / "versions"
         with files.told(folder):
             return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
@@ -150,7 +155,7 @@ class DotenvVersionStore:
         self._check()
         path = self._root / ".lease"
         with files.told(path):
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
+            file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -172,7 +177,7 @@ class DotenvVersionStore:
 
     def _forget(self, secret: str) -> None:
         self._records.write("delete", secret, "all", "purge")
-        state, mark = self._folder(secret) / _STATE_FILE, self._folder(secret) / _FORGETTING
+        state, mark = self._folder(secret) / STATE_FILE, self._folder(secret) / FORGETTING
         with files.told(state):
             if state.exists():
                 files.rename(state, mark)
@@ -180,12 +185,12 @@ class DotenvVersionStore:
         with files.told(self._root):
             if self._folder(secret).is_dir():
                 for path in sorted(self._folder(secret).iterdir(), key=mark.__eq__):  # the mark last
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 self._folder(secret).rmdir()
 
     def _end_forgetting(self, secret: str) -> None:
         """Go on with a `forget` that was cut short: what it had not yet taken back is of no version any more."""
-        mark = self._folder(secret) / _FORGETTING
+        mark = self._folder(secret) / FORGETTING
         with files.told(mark):
             cut_short = mark.exists()
         if cut_short:
@@ -195,18 +200,24 @@ class DotenvVersionStore:
         return self._root / "versions" / secret
 
     def _value_path(self, secret: str, version: str) -> Path:
+        """Return the file of a version. Raises StoreError for an id that would lead out of the folder."""
+        if not VERSION_ID.fullmatch(version):
+            raise StoreError(
+                f"{self._folder(secret) / STATE_FILE}: {printable(version)[:80]!r} is no version's id",
+                rule="letters, digits, dashes and dots; this file is written by secretops alone",
+                remedy="restore it from a backup; the values beside it are whole",
+            )
         return self._folder(secret) / f"{version}.json"
 
     def _check(self) -> None:
+        files.check_store(self._root)
+
+    def _check_if_there(self) -> None:
+        """Check the folder unless it is gone: then nothing is kept, which only a write has to refuse."""
         with files.told(self._root):
-            there = self._root.is_dir()
-        if not there:
-            raise StoreError(
-                f"{self._root} is not there",
-                rule="`pulumi up` makes the store's folder",
-                remedy="pulumi up, then try again",
-            )
-        files.check_owner(self._root)
+            there = self._root.exists()
+        if there:
+            self._check()
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -216,26 +227,24 @@ class DotenvVersionStore:
 
     def _load(self, secret: str, version: str) -> Value:
         path = self._value_path(secret, version)
-        with files.told(path):
-            if not path.exists():
-                raise refusals.no_value(secret, version)
-            files.check_owner(path)
-            text = path.read_bytes()
+        text = files.read(path)
+        if text is None:
+            raise refusals.no_value(secret, version)
         try:
-            return Value(_VALUE.validate_json(text, strict=True))
+            return Value(VALUE.validate_json(text, strict=True))
         except ValueError:
             raise StoreError(
                 f"{path} does not read as a value",
                 rule="this file is written by secretops alone",
-                remedy=f"restore it from a backup, or supply a new value: secretops put {secret}",
+                remedy=f"restore it from a backup; or {_way_out(secret)}",
             ) from None
 
     def _save(self, secret: str, versions: Versions) -> None:
         """Write state.json, then remove the values that no version needs, delivered ones too, and what a killed write
         left behind. In this order: a crash leaves too much, never too little.
         """
-        state = self._folder(secret) / _STATE_FILE
-        files.write(state, _STATE.dump_json(versions.all, indent=1), files.PRIVATE)
+        state = self._folder(secret) / STATE_FILE
+        files.write(state, STATE.dump_json(versions.all, indent=1), files.PRIVATE)
         living = [version.id for version in versions.living]
         needed = {state, self._folder(secret) / NAMES} | {self._value_path(secret, version) for version in living}
         with files.told(self._folder(secret)):
@@ -268,10 +277,24 @@ class DotenvVersionStore:
         if edited := self._delivery.edited(self._ours(secret, versions, chosen)):
             raise refusals.edited(secret, *edited)
 
+    def ours(self, secret: str) -> list[Content]:
+        """Return what readers may find of the versions kept, for `salvage`."""
+        return self._ours(secret, self.versions(secret))
+
     def _ours(self, secret: str, versions: Versions, chosen: Version | None = None) -> list[Content]:
-        """What readers may find without anybody having edited it."""
+        """What readers may find without anybody having edited it. A version whose value is lost has none of it."""
         return [
             self._content(secret, version)
             for version in versions.living
-            if version is chosen or version.stage is not Stage.PENDING
+            if (version is chosen or version.stage is not Stage.PENDING) and self._has(secret, version)
         ]
+
+    def _has(self, secret: str, version: Version) -> bool:
+        return self._value_path(secret, version.id).exists()
+
+
+def _way_out(secret: str) -> str:
+    return (
+        f"set it aside with a new value: secretops rotate {secret} --now (put {secret} --now, if you supply it); "
+        f"or give its values up: secretops purge {secret} --destroy"
+    )

@@ -14,6 +14,7 @@ from dotenv.parser import Binding, parse_stream
 
 from secretops.errors import UsageError
 
+HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v", "\f": r"\f"}
 

@@ -11,10 +11,24 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from secretops import own_files
 from secretops.errors import StoreError
 
 PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
 """The modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders."""
+
+# Folders of a dotenv store's root that hold values, or records of them.
+FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
+
+# Folder of a dotenv store's root with units that systemd runs as this account. They hold no value.
+UNITS = "systemd"
+
+# Files of a dotenv store's root: those that a process locks, the records of accesses, and the rotation journal.
+LOCKS = (".lock", ".lease")
+RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
+
+# Files of a dotenv store's root that every command opens.
+FILES = (*LOCKS, "config/.env", RECORDS, JOURNAL)
 
 
 @contextlib.contextmanager
@@ -34,13 +48,45 @@ def told(path: Path) -> Iterator[None]:
 def check_owner(path: Path) -> None:
     """Raise StoreError unless `path` is a file or folder of the account that runs this process."""
     with told(path):
-        owner = path.lstat().st_uid
-    if owner != os.geteuid():
-        raise StoreError(
-            f"{path} belongs to uid {owner}, and this is uid {os.geteuid()}",
-            rule="what holds secrets belongs to the account that uses them, and to no other",
-            remedy=f"run as uid {owner}, or give the folder over: chown -R {os.geteuid()} {path}",
-        )
+        own_files.check_owner(path, path.lstat().st_uid)
+
+
+def check_store(root: Path) -> None:
+    """Raise StoreError unless `root`, its folders and FILES are this account's own, no links, and closed to writers.
+
+    The root alone may be a link: to a folder that is checked in its place. A folder that is not there passes.
+    """
+    check_folders(root)
+    versions = root / "versions"
+    with told(root):
+        for folder in sorted(versions.iterdir()) if versions.is_dir() else ():
+            own_files.check_folder(folder)
+        for file in FILES:
+            own_files.check_file(root / file)
+
+
+def check_folders(root: Path) -> None:
+    """Raise StoreError as `check_store` does, but for the folders of secrets and for FILES."""
+    with told(root):
+        if not root.is_dir():
+            raise StoreError(
+                f"{root} is not there",
+                rule="`pulumi up` makes the store's folder",
+                remedy="pulumi up, then try again",
+            )
+        own_files.check_folder(root, follow=True)
+        for folder in (root / name for name in (*FOLDERS, UNITS)):
+            if os.path.lexists(folder):
+                own_files.check_folder(folder)
+
+
+def read(path: Path) -> bytes | None:
+    """Return the content of a store's file, None where there is none. Raises StoreError, for a link too."""
+    with told(path):
+        try:
+            return own_files.read_own(path)
+        except FileNotFoundError:
+            return None
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
@@ -53,7 +99,8 @@ def write(path: Path, data: bytes, mode: int) -> None:
     check_owner(path.parent)
     with told(path):
         try:
-            file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+            new.unlink(missing_ok=True)
+            file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
             try:
                 view = memoryview(data)
                 while view:
@@ -119,7 +166,7 @@ def lock(root: Path) -> Iterator[None]:
     """
     path = root / ".lock"
     with told(path):
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

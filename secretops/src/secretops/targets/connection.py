@@ -16,18 +16,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, MqttProtocol
+from secretops.own_files import check_folder
 from secretops.values import Value
 
+# paho is imported when a session begins: it takes long to load, and a stack without values yet needs none.
 if TYPE_CHECKING:
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
 T = TypeVar("T")
+
+# What one session takes before it is given up, in messages and in bytes of payload: the largest answer that it
+# waits for is a list of a broker's users. Anybody may retain messages by the ten thousand where we read.
+MOST_MESSAGES = 1_000
+MOST_BYTES = 16 * 2**20
 
 DEADLINE_SECONDS = 10.0
 """How long each single answer of the broker may take."""
@@ -44,11 +49,15 @@ class Connection:
     """A logged-in session at a broker, as a context manager.
 
     Every call raises UnreachableError when the broker does not answer within `deadline` seconds or hangs up, and
-    RefusedError when it answers no. Entering also raises, before anything is sent, WaitingError while the client's
+    RefusedError when it answers no; also UnreachableError when the broker has sent more than MOST_MESSAGES messages or
+    MOST_BYTES bytes. Entering also raises, before anything is sent, WaitingError while the client's
     certificate is not there, and UsageError when it is none.
     """
 
     def __init__(self, broker: Broker, who: Value, *, deadline: float = DEADLINE_SECONDS) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
         self.address = f"{broker.host}:{broker.port}"
         self.username = who["username"]
         self._broker = broker
@@ -58,6 +67,7 @@ class Connection:
         self._granted: dict[int, ReasonCode] = {}
         self._acknowledged: dict[int, ReasonCode] = {}
         self._inbox: deque[MQTTMessage] = deque()
+        self._messages = self._bytes = 0
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"secretops-{secrets.token_hex(6)}",  # 22 characters: every 3.1.1 broker has to take 23
@@ -128,6 +138,8 @@ class Connection:
     def _open(self) -> None:
         if self._broker.tls:
             self._client.tls_set_context(self._tls_context())
+        else:
+            check_embedded(self._broker)
         try:
             self._client.connect(self._broker.host, self._broker.port)
         except ssl.SSLError as error:
@@ -187,9 +199,15 @@ class Connection:
     def _until(self, done: Callable[[], T | None], doing: str, seconds: float) -> T | None:
         end = time.monotonic() + seconds
         while (result := done()) is None:
+            if self._is_flooded:
+                raise UnreachableError(
+                    f"{self.address}: more messages than {self.username} reads while {doing}",
+                    rule=f"at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes are read in one session",
+                    remedy="find out who retains messages there, and delete them at the broker",
+                )
             if (left := end - time.monotonic()) <= 0:
                 return None
-            if self._client.loop(min(left, 1.0)) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if self._client.loop(min(left, 1.0)):  # 0 is MQTT_ERR_SUCCESS
                 if (result := done()) is not None:  # the refusal of a login comes together with the end
                     return result
                 raise self._lost(doing)
@@ -239,7 +257,42 @@ class Connection:
         self._acknowledged[number] = reason
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        self._inbox.append(message)
+        self._messages += 1
+        self._bytes += len(message.payload)
+        if not self._is_flooded:
+            self._inbox.append(message)
+
+    @property
+    def _is_flooded(self) -> bool:
+        return self._messages > MOST_MESSAGES or self._bytes > MOST_BYTES
+
+
+def check_embedded(broker: Broker) -> None:
+    """Raise UnreachableError unless the embedded broker listens at the address: it gets a password in clear.
+
+    Its pid file, in a folder of this account alone, is locked while it lives, and has the address.
+    """
+    from secretops.broker.process import loopback, running
+
+    address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")
+    if not (broker.embedded and broker.home):
+        raise UsageError(
+            f"{address}: no TLS",
+            rule="a password crosses a network over TLS alone; the embedded broker alone goes without",
+            remedy="run pulumi up, which writes the manifest again",
+        )
+    if home.is_dir():
+        check_folder(home)
+    if (found := running(home)) is None:
+        raise UnreachableError(
+            f"{address}: cannot connect: the embedded broker does not run", remedy="secretops broker start"
+        )
+    if found.address != f"{loopback(broker.host)}:{broker.port}":
+        raise UnreachableError(
+            f"{address}: the embedded broker listens at {found.address}, not there",
+            rule="a password in clear goes to the stack's own broker alone",
+            remedy="secretops broker stop, then secretops broker start; or pulumi up, where the port is wrong",
+        )
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:

@@ -13,10 +13,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from paho.mqtt.client import MQTTMessage
+from typing import TYPE_CHECKING, Any
 
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
@@ -25,6 +24,9 @@ from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
 from secretops.targets.protocol import UserTakenError
 from secretops.values import Value, new_password
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 COMMANDS = "$SYS/Coreflux/Command"
 ANSWERS = "$SYS/Coreflux/Command/Output"
@@ -86,6 +88,10 @@ class CorefluxTarget:
             changed = commands.ask("changeUserPassword", username, unknown["password"])
             if not changed.success and commands.ask("listUserGroups", username).success:
                 raise commands.refused("changeUserPassword", username, changed)
+
+    def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
+        """Return False: none of its documented commands restricts a user's topics."""
+        return False
 
     @staticmethod
     def _add_new(commands: Commands, credential: Value) -> None:

@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from typing import Any
-
-from paho.mqtt.client import MQTTMessage
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
 from secretops.redaction import redact
+from secretops.targets.access_list import SEND, publishers
 from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
 from secretops.targets.protocol import UserTakenError
+from secretops.topics import HINTS, REPORTS, reports_of
 from secretops.values import Value, new_password
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 COMMANDS = "$CONTROL/dynamic-security/v1"
 ANSWERS = "$CONTROL/dynamic-security/v1/response"
@@ -50,7 +54,7 @@ class MosquittoTarget:
             known = client is not None and logs_in(self._broker, credential, deadline=self._deadline)
             if new and client is not None and not known:
                 raise UserTakenError(f"{connection.address}: there is a user {username} already")
-            role = ADMIN_ROLE if self._admin else self._server_role(security)
+            role = ADMIN_ROLE if self._admin else self._server_role(security, username)
             roles = [{"rolename": role}]
             if client is None:
                 security.run("createClient", username=username, password=credential["password"], roles=roles)
@@ -80,20 +84,35 @@ class MosquittoTarget:
                 "setClientPassword", _CLIENT_NOT_FOUND, username=username, password=unknown["password"]
             )
 
+    def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
+        """Return whether the plugin lets each of `usernames`, and no other client, publish where its servers report.
+
+        False where it has another access list than `apply` writes, as before each of them was applied by this release.
+        """
+        access: dict[str, Any] = {}
+        with self._open(admin) as connection:
+            security = DynamicSecurity(connection)
+            for command in ("getDefaultACLAccess", "getAnonymousGroup"):
+                access |= security.run(command)
+            for command in ("listRoles", "listGroups", "listClients"):
+                access |= security.run(command, verbose=True)
+        try:
+            return all(publishers(access, reports_of(name)) == {name} for name in usernames)
+        except (KeyError, TypeError, AttributeError):
+            return False
+
     def _open(self, who: Value) -> Connection:
         return Connection(self._broker, who, deadline=self._deadline)
 
-    def _server_role(self, security: DynamicSecurity) -> str:
-        """The name of the role for the broker's topics, made if it is missing.
+    def _server_role(self, security: DynamicSecurity, username: str) -> str:
+        """Return the name of the role of a server's user, made if it is missing.
 
         Named by what it allows: other topics are another role, which each user gets at its own next rotation. Changing
-        a role in place would drop everybody who has it.
+        a role in place would drop everybody who has it. Below REPORTS it may publish its own reports alone.
         """
-        acls = [
-            {"acltype": acl_type, "topic": topic, "priority": 0, "allow": True}
-            for topic in self._broker.topics
-            for acl_type in ACL_TYPES
-        ]
+        allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
+        acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
+        acls += [_acl(SEND, f"{REPORTS}/#", 1, allow=False), _acl(SEND, f"{reports_of(username)}/#", 2, allow=True)]
         name = f"coreflux-mcp-{hashlib.sha256(json.dumps(acls, sort_keys=True).encode()).hexdigest()[:8]}"
         if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
             try:
@@ -157,6 +176,10 @@ class DynamicSecurity:
             f"{self._connection.address}: refused {command} for {about}: {redact(error)}",
             remedy=f"check what {self._connection.username} may do: mosquitto_ctrl dynsec getClient",
         )
+
+
+def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, object]:
+    return {"acltype": acl_type, "topic": topic, "priority": priority, "allow": allow}
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
 from secretops.targets.connection import DEADLINE_SECONDS, Connection
+from secretops.topics import PLACE
 from secretops.values import Value
-
-PLACE = "coreflux-mcp-secrets"
-"""The level that marks a probe's topic, for whoever watches the broker."""
 
 
 def probe_topic(filters: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from secretops.errors import RefusedError
@@ -34,3 +35,9 @@ class Target(Protocol):
 
     def retire(self, admin: Value, username: str) -> None:
         """Make every password of `username` that anybody knows worthless. A user that is gone is fine."""
+
+    def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
+        """Return whether each of `usernames`, and no other client, may publish where its servers report.
+
+        False where the target has no access list that secretops writes and reads (docs/adr/0045).
+        """

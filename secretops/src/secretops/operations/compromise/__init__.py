@@ -53,7 +53,7 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
     if not anew and (found := unfinished(session.manifest, secret, to, now)):
         return found if since is None else found.model_copy(update={"since": since})
     session.check_place()
-    versions = session.store.versions(name)
+    versions = session.known_versions(name)
     if versions.current is None:
         raise WaitingError(
             f"{name}: it has no value, so nobody has one",
@@ -141,7 +141,7 @@ class _Progress(io.BytesIO):
 
 def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
     """The new value of a secret that secretops does not make, unless it has one already."""
-    versions = session.store.versions(secret.name)
+    versions = session.known_versions(secret.name)
     new = [version for version in (versions.current, versions.pending) if version and version.id not in incident.known]
     if secret.is_made or new or ask is None:
         return None

@@ -48,7 +48,8 @@ def contain(
     """
     secret = session.secret(incident.secret)
     work = _Containment(session, secret, incident, given=given, record=record, sleep=sleep)
-    with session.lease(f"compromise {secret.name}"):
+    with session.emergency(secret, f"compromise {secret.name}") as set_aside:
+        work.set_aside = tuple(set_aside)
         for step, act in work.steps():
             if step in EACH_GO or step not in work.incident.done:
                 work.go(step, act)
@@ -72,6 +73,8 @@ class _Containment:
         self._old: dict[str, Value] = {}
         """What was out, by its version, as far as the store still has it."""
         self._left: list[str] = []
+        self.set_aside: tuple[str, ...] = ()
+        """A line for each file of the store that was broken."""
         self._scrambled: set[str] = set()
         """The operator's own users whose password this go has scrambled."""
 
@@ -106,7 +109,8 @@ class _Containment:
     def _freeze(self) -> str:
         """The lease is held. What is about to end is read now: later the store has forgotten it."""
         secret, store = self._secret, self._session.store
-        self._session.settle(secret)
+        self._session.settle(secret, replaced=True)
+        self._left += [f"look at it, then remove it: {line}" for line in self.set_aside]
         if self.incident.servers is None and Step.REPLACE not in self.incident.done:
             reported = self._session.replicas(secret)
             self.incident = self.incident.model_copy(update={"servers": None if reported is None else len(reported)})
@@ -117,7 +121,7 @@ class _Containment:
                     self._old[version] = store.read(secret.name, version, purpose="try whether it is refused")
             out = tuple(self._with_serial(one) for one in self.incident.out)
             self.incident = self.incident.model_copy(update={"out": out})
-        return "the lease is held: every other rotation answers that it is busy"
+        return "; ".join(("the lease is held: every other rotation answers that it is busy", *self.set_aside))
 
     def _with_serial(self, one: Out) -> Out:
         certificate = self._old[one.id].get("client.crt") if one.id in self._old else None
@@ -162,7 +166,7 @@ class _Containment:
         secret, versions = self._secret, self._session.store.versions(self._secret.name)
         self.incident = self.incident.undone(Step.PROOF, Step.READERS)
         if secret.is_made or versions.pending:
-            self._session.mover(secret).advance(cut_off=True)
+            self._session.advance(secret, cut_off=True)
         elif self._given:
             supply(self._session, secret, self._given, cut_off=True)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from secretops import own_files
 from secretops.errors import StoreError, UsageError
 from secretops.manifest import Manifest, Secret
 from secretops.operations.compromise.incident import Incident, Record
@@ -32,7 +33,7 @@ def keep(incident: Incident, folder: Path) -> None:
 
 
 def unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) -> Incident | None:
-    """The latest incident of `secret` in `folder`, if it was not gone through with. Raises UsageError.
+    """The latest incident of `secret` in `folder`, unless it ended. Raises UsageError, StoreError.
 
     One that began longer than GONE_ON_WITH ago is none: what is made of it since would pass for never having been out.
     """
@@ -44,8 +45,9 @@ def unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) 
 
 
 def _read(path: Path) -> Incident:
+    """Raise StoreError for a link or another account's file: it would say what is done already. Raises UsageError."""
     try:
-        return Incident.model_validate_json(path.read_bytes())
+        return Incident.model_validate_json(own_files.read_own(path))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
         raise UsageError(

@@ -17,9 +17,9 @@ from secretops.trails import can_be_asked
 ARRIVES = {
     "dotenv": "about a second",
     "kubernetes": "two minutes at most",
-    "aws": "about a minute, or with NativeRef as long as a deployment takes (a quarter of an hour)",
-    "azure": "about a minute",
-    "vault": "about a minute, or five with Vault's agent in a cluster",
+    "aws": "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)",
+    "azure": "seconds, or 5 minutes if the hint is lost",
+    "vault": "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster",
     "swarm": "as long as an update of the service takes",
 }
 """How long a new value is on its way to a server. Meanwhile the one before is refused already."""

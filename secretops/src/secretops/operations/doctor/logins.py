@@ -9,15 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from secretops.engine.decisions import behind, replica_behind
-from secretops.engine.state import Replica
-from secretops.errors import RefusedError, SecretopsError
+from secretops.errors import RefusedError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.doctor.check import Result, attention, ok
 from secretops.operations.doctor.repairs import rotates
-from secretops.operations.session import REPORT_SECONDS, Session
-from secretops.replicas import read_reports
+from secretops.operations.session import Session
 from secretops.targets import open_target
-from secretops.values import Value
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,8 @@ class LogsIn:
                 "and find out who changed it",
                 rotates(self.session, name) if server else None,
             )
-        reports = self._reports(value) if kind is SecretKind.MQTT_USER else ()
-        facts = self.session.facts(self.secret, reports)
+        reports = self.session.replicas_read_as(self.secret, value)
+        facts = self.session.facts(self.secret, reports or ())
         if late := replica_behind(facts, self.session.clock()):
             return attention(
                 late.message,
@@ -61,15 +58,9 @@ class LogsIn:
             )
         moving = f", {len(behind(facts))} not yet on {current.id}" if behind(facts) else ""
         servers = f"; {len(reports)} servers report{moving}" if reports else ""
+        if reports is None and kind is SecretKind.MQTT_USER:
+            servers = "; which version servers use is not known"
         return ok(f"user {current.user} logs in{servers}")
-
-    def _reports(self, value: Value) -> tuple[Replica, ...]:
-        """Of this secret. None where the broker's ACL keeps us from them: then nobody reports there."""
-        try:
-            found = read_reports(self.session.broker, value, self.secret.users, deadline=REPORT_SECONDS)
-        except SecretopsError:
-            return ()
-        return tuple(each for each in found if each.secret == self.secret.name)
 
 
 def login_checks(session: Session, first: Callable[[], object] = lambda: None) -> list[LogsIn]:

@@ -13,6 +13,7 @@ from typing import Any
 from secretops.manifest import SwarmStore
 from secretops.operations.job import ENTRYPOINT, OF_JOBS
 from secretops.operations.tasks import Tasks
+from secretops.printable import ScreenedBytes
 from secretops.stores.leases import Timing
 from secretops.stores.swarm.api import Api, check_manager
 from secretops.stores.swarm.book import Book, Shelf
@@ -86,7 +87,7 @@ class Manager:
 
     def clean(self) -> str:
         """Remove what is left, but for what runs."""
-        Tasks(self.location, self._api, out=sys.stderr.buffer, begun=BEGUN).clean()
+        Tasks(self.location, self._api, out=ScreenedBytes(sys.stderr), begun=BEGUN).clean()
         return "what runs no more is removed"
 
     def sweep(self) -> str:

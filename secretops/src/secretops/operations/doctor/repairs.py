@@ -10,6 +10,7 @@ from secretops.operations import carrying
 from secretops.operations.doctor.check import Repair
 from secretops.operations.session import Session
 from secretops.operations.tick import Outcome, tick
+from secretops.printable import ScreenedBytes
 
 A_PERSONS = (ExitCode.WAITING, ExitCode.ATTENTION)
 """What a tick ends with when the next step is a person's: it did its own."""
@@ -58,7 +59,7 @@ def _rotate(session: Session, name: str) -> str:
 
 def _carried(session: Session, command: Sequence[str], *, well: Sequence[ExitCode]) -> str:
     """In the Swarm, where values can be read. What it prints goes beside what doctor prints."""
-    code = carrying.carry(session.manifest, command, out=sys.stderr.buffer)
+    code = carrying.carry(session.manifest, command, out=ScreenedBytes(sys.stderr))
     if code not in well:
         raise SecretopsError(
             f"secretops {' '.join(command)} ended with {code}",

@@ -1,8 +1,8 @@
-"""Who asks the server: a person's token, or one that a program gets for itself by a method and keeps alive.
+"""Tokens of Vault and OpenBao: a person's, or one that a program gets by an auth method and renews.
 
-A person's is found as Vault's own programs find it, VAULT_TOKEN or the file that `bao login` writes, and is left as it
-is. What a method gives is renewed before two thirds of its life are over, got anew when it can't be, used until it ends
-when that can't be either, and revoked when it is not needed any more.
+A person's token is found as Vault's own programs find it, in VAULT_TOKEN or the file that `bao login` writes. It goes
+to the server that VAULT_ADDR names, and is not changed. A program's token is renewed before two thirds of its life are
+over, replaced when it can't be renewed, used until it ends when it can't be replaced, and revoked at the end.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from secretops import forms
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import VaultLogin
+from secretops.printable import printable
 from secretops.redaction import remember
 from secretops.stores import leases
 from secretops.stores.vault import errors
@@ -86,7 +89,9 @@ class Login:
         """One that is good now, as far as we know. Raises UsageError, LoginError, StoreError, UnreachableError."""
         with self._turn:
             if self._method is None:
-                self._person = self._person or _persons_token(self._environment)
+                if not self._person:
+                    _refuse_another_server(self._connection.server, self._environment)
+                    self._person = _persons_token(self._environment)
                 return self._person
             held = self._held
             if held is None:
@@ -203,6 +208,26 @@ class Login:
             remedy="is the method enabled there (pulumi up), and the file's content of this role, and not ended? "
             "The audit log says more" + ("; another wrapping token there is taken at once" if method.wrapped else ""),
         )
+
+
+def _refuse_another_server(server: Server, environment: Mapping[str, str]) -> None:
+    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`: a manifest alone does not get a person's token."""
+    named = [environment[name] for name in ("VAULT_ADDR", "BAO_ADDR") if environment.get(name)]
+    if (place := _place(server.address)) is None or place not in map(_place, named):
+        raise UsageError(
+            f"{printable(server.address)} is not the server of VAULT_ADDR ({printable(', '.join(named)) or 'not set'})",
+            rule="a person's token goes only to the server that VAULT_ADDR or BAO_ADDR names, whatever a manifest says",
+            remedy=f"if you trust that server with your token: export VAULT_ADDR={printable(server.address)}",
+        )
+
+
+def _place(address: str) -> tuple[str, int] | None:
+    """Return the host and the port of an https URL, None for another one."""
+    try:
+        at = urlsplit(forms.parse_https_url(address))
+    except ValueError:
+        return None
+    return at.hostname or "", at.port or 443
 
 
 def _persons_token(environment: Mapping[str, str]) -> str:

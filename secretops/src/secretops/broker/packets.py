@@ -1,0 +1,270 @@
+"""MQTT 3.1.1 packets: read, checked against the standard, and written. Nothing here keeps state.
+
+Every rule that a packet breaks raises MalformedError, which ends the connection, as the standard requires.
+"""
+
+from __future__ import annotations
+
+from asyncio import StreamReader
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+# A topic or filter in bytes; the standard allows 65,535.
+TOPIC_BYTES = 1024
+
+PINGRESP = b"\xd0\x00"
+
+# In a SUBACK, in the place of a QoS.
+REFUSED = 0x80
+
+
+class MalformedError(Exception):
+    """A packet that breaks the standard or one of our limits. The text quotes nothing that a client sent."""
+
+
+class RefusedConnectError(Exception):
+    """A CONNECT that is answered with a return code and ends the connection."""
+
+    def __init__(self, code: ReturnCode) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class PacketType(IntEnum):
+    """The control packets that a client may send."""
+
+    CONNECT = 1
+    PUBLISH = 3
+    PUBACK = 4
+    PUBREC = 5
+    PUBREL = 6
+    PUBCOMP = 7
+    SUBSCRIBE = 8
+    UNSUBSCRIBE = 10
+    PINGREQ = 12
+    DISCONNECT = 14
+
+
+class ReturnCode(IntEnum):
+    """Return codes of a CONNACK other than 0, accepted."""
+
+    PROTOCOL = 1
+    CLIENT_ID = 2
+    UNAVAILABLE = 3
+    NOT_AUTHORIZED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An application message."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int = 0
+    retain: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that it is counted as."""
+        return len(self.payload) + len(self.topic)
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """The fields of a CONNECT. `client_id` may be empty, `keep_alive` is in seconds, 0 for none."""
+
+    client_id: str
+    clean: bool
+    keep_alive: int
+    will: Message | None
+    username: str | None
+    password: str | None = field(repr=False)
+
+
+async def read(stream: StreamReader, limit: int) -> tuple[PacketType, int, bytes]:
+    """Return the next packet: its kind, its flags and its body of at most `limit` bytes.
+
+    Raises MalformedError, IncompleteReadError (the stream ended), OSError.
+    """
+    first = (await stream.readexactly(1))[0]
+    length = 0
+    for shift in (0, 7, 14, 21):
+        byte = (await stream.readexactly(1))[0]
+        length |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            break
+    else:
+        raise MalformedError("remaining length of more than 4 bytes")
+    kind, flags = first >> 4, first & 0x0F
+    if kind not in set(PacketType):
+        raise MalformedError(f"packet type {kind}")
+    if kind != PacketType.PUBLISH and flags != (
+        2 if kind in (PacketType.PUBREL, PacketType.SUBSCRIBE, PacketType.UNSUBSCRIBE) else 0
+    ):
+        raise MalformedError(f"flags of a {PacketType(kind).name}")
+    if length > limit:
+        raise MalformedError(f"{PacketType(kind).name} of {length} bytes, at most {limit}")
+    return PacketType(kind), flags, await stream.readexactly(length)
+
+
+class _Fields:
+    """The fields of a body, in order."""
+
+    def __init__(self, body: bytes) -> None:
+        self.rest = body
+
+    def take(self, count: int) -> bytes:
+        if len(self.rest) < count:
+            raise MalformedError("shorter than its fields")
+        taken, self.rest = self.rest[:count], self.rest[count:]
+        return taken
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def number(self) -> int:
+        return int.from_bytes(self.take(2), "big")
+
+    def binary(self) -> bytes:
+        return self.take(self.number())
+
+    def text(self) -> str:
+        try:
+            text = self.binary().decode()
+        except UnicodeDecodeError:
+            raise MalformedError("a text that is not UTF-8") from None
+        if "\0" in text:
+            raise MalformedError("a text with U+0000")
+        return text
+
+    def packet_id(self) -> int:
+        if not (number := self.number()):
+            raise MalformedError("packet id 0")
+        return number
+
+    def end(self) -> None:
+        if self.rest:
+            raise MalformedError("longer than its fields")
+
+
+def connect(body: bytes) -> Connect:
+    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for another protocol or a missing client id."""
+    fields = _Fields(body)
+    if fields.text() != "MQTT":
+        raise MalformedError("protocol name")
+    if fields.byte() != 4:  # noqa: PLR2004 - MQTT 3.1.1
+        raise RefusedConnectError(ReturnCode.PROTOCOL)
+    flags, keep_alive = fields.byte(), fields.number()
+    has_name, has_password, retain, has_will, clean = (bool(flags & bit) for bit in (0x80, 0x40, 0x20, 0x04, 0x02))
+    qos = flags >> 3 & 3
+    if flags & 1 or qos == 3 or (not has_will and (qos or retain)) or (has_password and not has_name):  # noqa: PLR2004
+        raise MalformedError("flags of a CONNECT")
+    client_id = fields.text()
+    if not client_id and not clean:
+        raise RefusedConnectError(ReturnCode.CLIENT_ID)
+    will = Message(_topic(fields.text()), fields.binary(), qos, retain) if has_will else None
+    username = fields.text() if has_name else None
+    password = fields.text() if has_password else None
+    fields.end()
+    return Connect(client_id, clean, keep_alive, will, username, password)
+
+
+def publish(flags: int, body: bytes) -> tuple[Message, int]:
+    """Parse a PUBLISH. Return its message and its packet id, which is 0 for QoS 0."""
+    qos = flags >> 1 & 3
+    if qos == 3:  # noqa: PLR2004 - reserved
+        raise MalformedError("QoS 3")
+    fields = _Fields(body)
+    topic = _topic(fields.text())
+    packet_id = fields.packet_id() if qos else 0
+    return Message(topic, fields.rest, qos, bool(flags & 1)), packet_id
+
+
+def subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
+    """Parse a SUBSCRIBE. Return its packet id, and filters with the QoS that each may have."""
+    fields, wanted = _Fields(body), list[tuple[str, int]]()
+    packet_id = fields.packet_id()
+    while fields.rest or not wanted:
+        wanted.append((fields.text(), fields.byte()))
+        if wanted[-1][1] > 2:  # noqa: PLR2004 - the highest QoS
+            raise MalformedError("QoS of a filter")
+    return packet_id, wanted
+
+
+def unsubscribe(body: bytes) -> tuple[int, list[str]]:
+    """Parse an UNSUBSCRIBE. Return its packet id and its filters."""
+    fields, filters = _Fields(body), list[str]()
+    packet_id = fields.packet_id()
+    while fields.rest or not filters:
+        filters.append(fields.text())
+    return packet_id, filters
+
+
+def acknowledged(body: bytes) -> int:
+    """Parse a PUBACK, PUBREC, PUBREL or PUBCOMP. Return the packet id."""
+    fields = _Fields(body)
+    packet_id = fields.packet_id()
+    fields.end()
+    return packet_id
+
+
+def connack(code: int, *, present: bool = False) -> bytes:
+    """Return a CONNACK. `present`: the client's session was kept."""
+    return bytes((0x20, 2, present, code))
+
+
+def acknowledge(kind: PacketType, packet_id: int) -> bytes:
+    """Return a PUBACK, PUBREC, PUBREL or PUBCOMP."""
+    return bytes((kind << 4 | (2 if kind is PacketType.PUBREL else 0), 2)) + packet_id.to_bytes(2, "big")
+
+
+def suback(packet_id: int, granted: list[int]) -> bytes:
+    """Return a SUBACK. `granted`: a QoS per filter, REFUSED for one that is not granted."""
+    return _packet(0x90, packet_id.to_bytes(2, "big") + bytes(granted))
+
+
+def unsuback(packet_id: int) -> bytes:
+    """Return an UNSUBACK."""
+    return _packet(0xB0, packet_id.to_bytes(2, "big"))
+
+
+def published(message: Message, packet_id: int = 0, *, again: bool = False) -> bytes:
+    """Return a PUBLISH. `again`: it was sent before, and not acknowledged."""
+    topic = message.topic.encode()
+    head = len(topic).to_bytes(2, "big") + topic + (packet_id.to_bytes(2, "big") if message.qos else b"")
+    return _packet(0x30 | again << 3 | message.qos << 1 | message.retain, head + message.payload)
+
+
+def is_filter(text: str) -> bool:
+    """Return whether `text` is a topic filter within our limit."""
+    levels = text.split("/")
+    return (
+        0 < len(text.encode()) <= TOPIC_BYTES
+        and all(level in ("#", "+") or not {"#", "+"} & set(level) for level in levels)
+        and "#" not in levels[:-1]
+    )
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Return whether a valid filter covers `topic`. A leading wildcard covers no $-topic."""
+    if topic[0] == "$" and topic_filter[0] != "$":
+        return False
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if wanted[-1] == "#":  # covers its parent, too
+        wanted.pop()
+        levels = levels[: len(wanted)]
+    return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
+
+
+def _topic(text: str) -> str:
+    if not text or {"#", "+"} & set(text) or len(text.encode()) > TOPIC_BYTES:
+        raise MalformedError("topic")
+    return text
+
+
+def _packet(first: int, body: bytes) -> bytes:
+    length, encoded = len(body), bytearray()
+    while length or not encoded:
+        encoded.append(length & 0x7F | (0x80 if length > 0x7F else 0))  # noqa: PLR2004 - 7 bits a byte
+        length >>= 7
+    return bytes((first, *encoded)) + body

@@ -1,0 +1,166 @@
+"""The forms of names, hosts, URLs, images, topics and variables: one rule for the stack file and for the manifest.
+
+Only the standard library: the Pulumi program imports this before a preview. All of it is ASCII.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from urllib.parse import urlsplit
+
+# A name of a secret or a field: good as it is in every store, variable and path.
+NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
+
+# A name of an object in Kubernetes: a DNS subdomain of RFC 1123.
+KUBERNETES_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+
+# A path of Vault without . and .. in it, nor a slash at its ends.
+VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
+
+# A label of a host's name: RFC 1123, 2.1, and inside it the underscore that the services of a Docker Swarm have.
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+
+# A name whose last label is a number is an IPv4 address (RFC 1123, 2.1); resolvers take 0x7f000001 for one, too.
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
+
+# Characters of a name (RFC 1035, 2.3.4).
+_LONGEST_NAME = 253
+
+
+def parse_host(text: str) -> str:
+    """Return an IP address in its shortest form, or a name without its trailing dot, which no certificate has.
+
+    Raises ValueError for what is neither, or no address of one machine. IPv6 has no brackets and no zone here.
+    """
+    if ":" in text or not _is_name(text.removesuffix(".")):
+        return _parse_address(text)
+    return text.removesuffix(".")
+
+
+def _is_name(text: str) -> bool:
+    labels = text.split(".")
+    return len(text) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, labels)) and not _NUMBER.fullmatch(labels[-1])
+
+
+def _parse_address(text: str) -> str:
+    address = ipaddress.ip_address(text)
+    plain = getattr(address, "ipv4_mapped", None) or address
+    reserved = plain.version == 4 and plain.is_reserved  # noqa: PLR2004 - IPv4; of IPv6 most is reserved
+    if getattr(address, "scope_id", None) or plain.is_unspecified or plain.is_multicast or reserved:
+        raise ValueError("not the address of one machine")
+    return str(plain)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` is the machine itself, by any of its names or addresses."""
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def in_url(host: str) -> str:
+    """Return `host` as a URL has it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+# The characters of a path (RFC 3986, 3.3), without percent-encoding.
+_OF_PATHS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/")
+
+
+def parse_https_url(text: str, *, path: bool = False) -> str:
+    """Return `text`, a URL of https, its host in lower case and without a slash at its end. Raises ValueError.
+
+    It has no user, query or fragment. With `path` it may have a path, and is returned as it is: issuers are compared.
+    """
+    if not (text.isascii() and text.isprintable()):  # urlsplit drops tabs and newlines
+        raise ValueError("not ASCII")
+    at = urlsplit(text)
+    host = in_url(parse_host(at.hostname or ""))
+    port = "" if at.port is None else f":{at.port}"
+    if f"https://{in_url(at.hostname or '')}{port}{at.path}".lower() != text.lower() or at.port == 0:
+        raise ValueError("more than https, a host, a port and a path")
+    if at.path in ("", "/"):
+        return text if path else f"https://{host}{port}"
+    if not path or "//" in at.path or not _OF_PATHS.issuperset(at.path) or {".", ".."} & set(at.path.split("/")):
+        raise ValueError("no such path")
+    return text
+
+
+# Bytes of a topic in UTF-8 (MQTT 5.0, 4.7.3).
+_LONGEST_TOPIC = 65535
+
+
+def is_topic_filter(text: str) -> bool:
+    """Return whether `text` is a topic filter by MQTT 5.0, 4.7 and 4.8.2, without control characters (1.5.4)."""
+    if not text or any(_is_no_text(letter) for letter in text) or len(text.encode()) > _LONGEST_TOPIC:
+        return False
+    levels = text.split("/")
+    if levels[0] == "$share":  # $share/NAME/FILTER
+        name, levels = levels[1:2], levels[2:]
+        if not levels or levels == [""] or not name or not name[0] or set(name[0]) & set("+#"):
+            return False
+    return all(level in ("", "+") or not set(level) & set("+#") for level in levels[:-1]) and (
+        levels[-1] in ("#", "+") or not set(levels[-1]) & set("+#")
+    )
+
+
+def _is_no_text(letter: str) -> bool:
+    """Return whether a broker may close the connection for it: a control character, a surrogate, a non-character."""
+    code = ord(letter)
+    return unicodedata.category(letter) in ("Cc", "Cs") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004 - Unicode, 23.7
+
+
+# The grammar of image references (github.com/distribution/reference).
+_OF_IMAGES = re.compile(
+    r"(?P<path>[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*)"
+    r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+
+
+def registry_of(image: str) -> str | None:
+    """Return the registry that an image's name begins with; None is Docker Hub."""
+    first, slash, _ = image.partition("/")
+    return first if slash and (set(first) & set(".:") or first == "localhost") else None
+
+
+def is_pinned_image(text: str) -> bool:
+    """Return whether `text` is an image with a digest, or with a tag other than latest."""
+    registry = registry_of(text)
+    found = _OF_IMAGES.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
+    if not found or (registry and not _is_authority(registry)):
+        return False
+    return bool(found["digest"] or found["tag"] not in (None, "latest"))
+
+
+def _is_authority(text: str) -> bool:
+    """Return whether `text` is a host, and perhaps a port."""
+    try:
+        return parse_https_url(f"https://{text}") == f"https://{text.lower()}"
+    except ValueError:
+        return False
+
+
+# What changes how a process loads code, finds servers, trusts them or logs in.
+_RESERVED_PREFIXES = (
+    *("LD_", "DYLD_", "GLIBC_", "MALLOC_", "PYTHON", "BASH_", "NODE_", "PIP_", "UV_", "GIT_", "SSH_", "XDG_", "LC_"),
+    *("SSL_", "OPENSSL_", "AWS_", "AZURE_", "VAULT_", "BAO_", "KUBERNETES_", "DOCKER_", "PULUMI_", "GOOGLE_"),
+    *("ECS_", "LAMBDA_", "CONTAINER_APP_", "IDENTITY_", "MSI_", "FASTMCP_", "SECRETOPS_"),
+)
+_RESERVED_NAMES = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "ENV", "IFS", "PS4", "TMPDIR", "LOCPATH", "NLSPATH", "HOSTALIASES"}
+    | {"KUBECONFIG", "BASHOPTS", "SHELLOPTS", "PROMPT_COMMAND", "GCONV_PATH", "GETCONF_DIR"}
+    | {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "MCP_TRANSPORT", "MCP_LISTEN", "MCP_ALLOWED_HOSTS"}
+)
+
+
+def is_reserved_variable(name: str) -> bool:
+    """Return whether the system, an SDK or the launcher reads the environment variable `name`."""
+    return name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES) or name.endswith("_PROXY")

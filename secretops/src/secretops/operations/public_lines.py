@@ -1,0 +1,55 @@
+"""The public lines of a folder's config/.env, which name the broker that the server sends its password to.
+
+`pulumi up` writes them from the stack file, and the manifest has them. Compared by tick, status and doctor.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from secretops.errors import SecretopsError
+from secretops.manifest import DotenvStore
+from secretops.operations.session import Session
+from secretops.printable import printable
+from secretops.stores import env_file, files
+from secretops.stores.delivery import Delivery
+
+NAME = "public lines"
+REMEDY = "secretops doctor --repair"
+
+# Characters that are printed of a line's text, which may be anything.
+LONGEST = 80
+
+
+def drift(location: DotenvStore) -> list[str]:
+    """Return a description of each line that differs from the manifest. Raises StoreError if the file does not read."""
+    delivery = Delivery(location)
+    text = delivery.env_text() or ""
+    present = env_file.values(text)
+    return [
+        f"{name} is {_shown(present.get(name))}, not {_shown(wanted)}"
+        for name, wanted in delivery.public_drift(text).items()
+    ]
+
+
+def findings(session: Session) -> list[str]:
+    """Return the drift as a finding for tick and status. An unreadable file is in its secrets' rows."""
+    location = session.manifest.store
+    if isinstance(location, DotenvStore):
+        with suppress(SecretopsError):
+            if lines := drift(location):
+                return [f"config/.env: {'; '.join(lines)}: {REMEDY}"]
+    return []
+
+
+def restore(location: DotenvStore) -> str:
+    """Write the lines as the manifest has them, and return their names. Raises StoreError."""
+    root = Path(location.root)
+    with files.lock(root):
+        restored = Delivery(location).restore_public()
+    return f"restored {', '.join(restored) or 'none: they are as they should be'}"
+
+
+def _shown(text: str | None) -> str:
+    return "missing" if text is None else repr(printable(text)[:LONGEST])

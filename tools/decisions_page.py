@@ -1,0 +1,21 @@
+"""docs/adr/README.md: the decision records, by number and title."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "adr"
+
+# The file names of records, without this index.
+RECORDS = "[0-9]*.md"
+
+HEAD = """# Decisions
+
+Each record has the context of a decision, the decision, and its consequences. `make docs` generates this index.
+"""
+
+
+def render() -> str:
+    """Return the page."""
+    titles = {path.name: path.read_text().partition("\n")[0].removeprefix("# ") for path in FOLDER.glob(RECORDS)}
+    return HEAD + "".join(f"\n* [{titles[name]}]({name})" for name in sorted(titles)) + "\n"
