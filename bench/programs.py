@@ -79,7 +79,7 @@ def stack_file(stack: str, place: Place, secrets: int = 0) -> str:
     if place.context:
         sections["server"]["context"] = place.context
     if secrets:
-        one = {"fields": ["value"], "readers": ["server"]}
+        one = {"fields": ["value"], "readers": ["rotator"]}
         sections["secrets"] = {f"extra-{number:04}": dict(one) for number in range(secrets)}
     return yaml.safe_dump({"config": {f"{PROJECT}:{name}": entry for name, entry in sections.items()}})
 

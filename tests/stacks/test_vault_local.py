@@ -162,7 +162,7 @@ async def _rotate_twice_more(deployed: LocalVault) -> None:
 
         await publishes()
         for _ in range(2):
-            await asyncio.to_thread(deployed.rotator, "rotate", "mqtt")
+            await asyncio.to_thread(deployed.rotator, "rotate", "mqtt", "--now")
             deployed.history.append(await asyncio.to_thread(deployed.served))
             version = deployed.version("mqtt")
             async with asyncio.timeout(DEADLINE):

@@ -8,9 +8,9 @@ from paho.mqtt.client import MQTTMessage
 from secretops.engine.state import Stage
 from secretops.errors import UnreachableError
 from secretops.hints import HINT_FILTER, Hint, parse_hint
+from secretops.launcher import follow_hints
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.hinted import follow_hints
 from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, Given, Polled
 from secretops.manifest import (
     AwsStore,

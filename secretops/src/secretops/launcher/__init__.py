@@ -12,14 +12,16 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from paho.mqtt.client import MQTTMessage
 
 from secretops import redaction
 from secretops.errors import ExitCode
+from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.follow import Follower, read_settled
-from secretops.launcher.hinted import follow_hints
 from secretops.launcher.http_token import BearerTokens
 from secretops.launcher.listening import Listening
 from secretops.launcher.settings import ServerSettings
@@ -109,3 +111,24 @@ def serving(
     finally:
         follower.stop()
         connection.close()
+
+
+@runtime_checkable
+class Hinted(Protocol):
+    """A source that has to be polled, and follows hints."""
+
+    def hint(self, hint: Hint | None = None) -> None:
+        """Poll soon. None: the broker refuses what is in use."""
+
+
+def follow_hints(source: Source, connection: BrokerConnection) -> None:
+    """Have `connection` pass hints on to `source`, if that follows any. Call it before the connection is opened."""
+    if not isinstance(source, Hinted):
+        return
+
+    def received(_client: Any, _data: Any, message: MQTTMessage) -> None:
+        if hint := parse_hint(message.payload):
+            source.hint(hint)
+
+    connection.own_listeners[HINT_FILTER] = received
+    connection.on_refused = source.hint
