@@ -1,7 +1,4 @@
-"""SIGINT at many moments of each command, from the first that is its own: 130, one line, the next tick converges.
-
-SIGINT_MOMENTS says how many: 40 were measured for docs/reliability.md.
-"""
+"""SIGINT at 40 moments of each command, from the first that is its own: 130, one line, and the next tick converges."""
 
 import os
 import signal
@@ -17,7 +14,7 @@ from tests.real.stack import DEADLINE, Stack
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 # Half of them in the first 100 ms, the others until the command has ended by itself.
-MOMENTS = int(os.environ.get("SIGINT_MOMENTS", "8"))
+MOMENTS = 40
 EARLY_SECONDS = 0.1
 
 ENDS = {0, 3, 5}  # How a command that was quicker than its signal may end.
