@@ -37,7 +37,7 @@ from secretops.values import Value, new_password
 from tests.real.embedded import Embedded, start_embedded
 from tests.real.mosquitto import Mosquitto
 from tests.real.ports import free_port
-from tests.real.wire import SUBACK, Wire, connect, text
+from tests.real.wire import Wire, connect, text
 
 pytestmark = pytest.mark.real
 
@@ -420,7 +420,7 @@ def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
         (server, "AWAY"),
         (server, "NEWCOMERS"),
         (server, "CONNECTIONS"),
-        (sessions, "SUBSCRIPTIONS"),
+        (packets, "SUBSCRIPTIONS"),
     ):
         monkeypatch.setattr(module, limit, 3)
     for number in (0, 1, 2, 3, 1, 4):
@@ -433,17 +433,13 @@ def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
     assert [there[0].subscribe(f"plant/{number}") for number in (0, 1, 2, 3, 1)] == [0, 0, 0, packets.REFUSED, 0]
 
 
-def test_a_client_that_subscribes_in_bulk_lets_others_have_their_turn(local: Local) -> None:
-    local.broker._retained.update({f"plant/{number}": Message(f"plant/{number}", b"1") for number in range(1_000)})
-    greedy, other = Wire.log_in(local.port, local.mallory), Wire.log_in(local.port, local.alice)
-    greedy.send(0x82, b"\0\1" + 3_000 * (text("line/+") + b"\0"))
-    greedy.send(0xC0)
-    assert greedy.read()[0] >> 4 == SUBACK
-    assert other.received() == []
-    greedy.socket.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        greedy.read()  # the broker is still at it
-    greedy.close()
+@pytest.mark.parametrize(("kind", "one"), [(0x82, text("line/+") + b"\0"), (0xA2, text("line/+"))])
+def test_packet_with_more_filters_than_a_client_may_have_ends_it(local: Local, kind: int, one: bytes) -> None:
+    client = Wire.log_in(local.port, local.mallory)
+    client.send(kind, b"\0\1" + packets.SUBSCRIPTIONS * one)
+    assert client.read()[0] >> 4 == (kind >> 4) + 1
+    client.send(kind, b"\0\1" + (packets.SUBSCRIPTIONS + 1) * one)
+    assert client.ended()
 
 
 def test_a_silent_client_is_cut_off(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:

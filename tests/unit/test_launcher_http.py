@@ -386,12 +386,13 @@ def test_connections_leave_some_descriptors(descriptors: int, most: int, monkeyp
 def test_lines_that_strangers_cause_are_logged_seldom(kind: str) -> None:
     clock = Clock()
     floods = FloodFilter(clock)
-    record = logging.makeLogRecord({"msg": kind})
-    assert [floods.filter(record) for _ in range(3)] == [True, False, False]
+    records = [logging.makeLogRecord({"msg": kind}) for _ in range(4)]
+    assert [floods.filter(record) for record in records[:3]] == [True, False, False]
     assert floods.filter(logging.makeLogRecord({"msg": "another"}))
     clock.now += LOG_EVERY
-    assert floods.filter(record)
-    assert "2 more" in record.msg
+    assert floods.filter(records[3])
+    assert "2 more" in records[3].msg
+    assert {record.msg for record in records[:3]} == {kind}
 
 
 def ending() -> Starlette:

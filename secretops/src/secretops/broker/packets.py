@@ -12,6 +12,9 @@ from enum import IntEnum
 # A topic or filter in bytes; the standard allows 65,535.
 TOPIC_BYTES = 1024
 
+# Of a client, and so the most filters in a packet.
+SUBSCRIPTIONS = 100
+
 PINGRESP = b"\xd0\x00"
 
 # In a SUBACK, in the place of a QoS.
@@ -111,13 +114,21 @@ class _Fields:
     """The fields of a body, in order."""
 
     def __init__(self, body: bytes) -> None:
-        self.rest = body
+        self._body, self._taken = body, 0
+
+    @property
+    def rest(self) -> bytes:
+        return self._body[self._taken :]
+
+    @property
+    def more(self) -> bool:
+        return self._taken < len(self._body)
 
     def take(self, count: int) -> bytes:
-        if len(self.rest) < count:
+        start, self._taken = self._taken, self._taken + count
+        if self._taken > len(self._body):
             raise MalformedError("shorter than its fields")
-        taken, self.rest = self.rest[:count], self.rest[count:]
-        return taken
+        return self._body[start : self._taken]
 
     def byte(self) -> int:
         return self.take(1)[0]
@@ -143,7 +154,7 @@ class _Fields:
         return number
 
     def end(self) -> None:
-        if self.rest:
+        if self.more:
             raise MalformedError("longer than its fields")
 
 
@@ -184,10 +195,11 @@ def subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
     """Parse a SUBSCRIBE. Return its packet id, and filters with the QoS that each may have."""
     fields, wanted = _Fields(body), list[tuple[str, int]]()
     packet_id = fields.packet_id()
-    while fields.rest or not wanted:
+    while fields.more or not wanted:
         wanted.append((fields.text(), fields.byte()))
         if wanted[-1][1] > 2:  # noqa: PLR2004 - the highest QoS
             raise MalformedError("QoS of a filter")
+        _check_number(len(wanted))
     return packet_id, wanted
 
 
@@ -195,8 +207,9 @@ def unsubscribe(body: bytes) -> tuple[int, list[str]]:
     """Parse an UNSUBSCRIBE. Return its packet id and its filters."""
     fields, filters = _Fields(body), list[str]()
     packet_id = fields.packet_id()
-    while fields.rest or not filters:
+    while fields.more or not filters:
         filters.append(fields.text())
+        _check_number(len(filters))
     return packet_id, filters
 
 
@@ -254,6 +267,11 @@ def matches(topic_filter: str, topic: str) -> bool:
         wanted.pop()
         levels = levels[: len(wanted)]
     return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
+
+
+def _check_number(filters: int) -> None:
+    if filters > SUBSCRIPTIONS:
+        raise MalformedError(f"more than {SUBSCRIPTIONS} filters")
 
 
 def _topic(text: str) -> str:

@@ -266,7 +266,7 @@ class EmbeddedBroker:
         connection.send(packets.suback(packet_id, granted))
         user = self._users.get(session.username)
         for (topic_filter, _), qos in zip(wanted, granted, strict=True):
-            await asyncio.sleep(0)  # a packet has room for 65,000 filters, and others their turn
+            await asyncio.sleep(0)  # so that others have their turn
             if session.connection is not connection:
                 return
             for message in list(self._retained.values()) if qos != packets.REFUSED else ():

@@ -21,8 +21,6 @@ WINDOW = 20
 # Bytes that a client has not read yet. Further messages of QoS 0 are dropped.
 UNREAD_BYTES = 256 * 2**10
 
-SUBSCRIPTIONS = 100
-
 log = logging.getLogger(__name__)
 
 
@@ -107,7 +105,7 @@ class Session:
 
     def subscribe(self, topic_filter: str, qos: int) -> bool:
         """Add or replace a subscription. Return False at the limit."""
-        if topic_filter not in self.subscriptions and len(self.subscriptions) >= SUBSCRIPTIONS:
+        if topic_filter not in self.subscriptions and len(self.subscriptions) >= packets.SUBSCRIPTIONS:
             return False
         self.subscriptions[topic_filter] = qos
         return True

@@ -66,7 +66,12 @@ def _run() -> int:
         return _fail(SecretopsError("stopped at the question"), ExitCode.FAILED)
     except Exception as error:
         err.print(redaction.redact(traceback.format_exc()))
-        return _fail(SecretopsError(f"a defect of secretops: {type(error).__name__}"), ExitCode.FAILED)
+        defect = SecretopsError(
+            f"a defect of secretops: {type(error).__name__}",
+            rule="what a user or a system does wrong has a message of its own",
+            remedy="report it with the lines above and `secretops --version`; they show no value",
+        )
+        return _fail(defect, ExitCode.FAILED)
     return code
 
 

@@ -95,7 +95,7 @@ app = make_group(
     "Operate the secrets of a Coreflux MCP server. Uses the selected Pulumi stack unless --stack is set.",
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 needs attention, 4 lease held, 5 waiting for a value, "
-    "130 interrupted.",
+    "129, 130, 143 stopped by a signal, 141 output closed.",
 )
 
 

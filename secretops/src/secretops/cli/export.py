@@ -1,4 +1,4 @@
-"""The commands that write a Swarm's stack as files, for whoever runs no Pulumi there."""
+"""The commands that write a Swarm's stack as files, for a Swarm without Pulumi."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ Folder = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the 
 def compose(
     to: Folder,
     first: Annotated[
-        bool, typer.Option("--first", help="For a first deployment: no daemon is asked, the server gets no secret yet.")
+        bool,
+        typer.Option("--first", help="For a first deployment: connect to no daemon; the server gets no secret yet."),
     ] = False,
     stack: Stack = None,
     as_json: AsJson = False,

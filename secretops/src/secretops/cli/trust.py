@@ -22,7 +22,7 @@ def trust(
     manifest: ManifestFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """The CAs of the stack's own that the broker has to trust now, as PEM. Public: for whoever runs the broker."""
+    """Print the stack's CAs that the broker has to trust now, as PEM. They are public: send them to its admin."""
     from secretops.operations import carrying
     from secretops.operations import trust as operation
 

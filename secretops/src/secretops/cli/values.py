@@ -256,7 +256,7 @@ def _until(version: Version) -> str:
 def tick(
     scheduled: Annotated[
         bool,
-        typer.Option("--scheduled", help="For a schedule: end 0 unless something failed; 3, 4 and 5 are only told."),
+        typer.Option("--scheduled", help="For a schedule: exit 0 unless something failed; 3, 4 and 5 are logged."),
     ] = False,
     stack: Stack = None,
     manifest: ManifestFile = None,

@@ -40,7 +40,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         typer.Option(
             "--given",
             metavar="SECRET[@VERSION]",
-            help="Store vault alone: whoever was given this value, at whatever path, or brought it there.",
+            help="Only store vault: clients that read or wrote this value, at any path.",
         ),
     ] = None,
     stack: Stack = None,

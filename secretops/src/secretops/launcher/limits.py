@@ -98,7 +98,11 @@ async def accept(
     while True:
         while len(connections) >= most:
             if (more := full.due()) is not None:
-                log.warning("The limit of %s connections is reached: silent ones make room for new ones.%s", most, more)
+                log.warning(
+                    "All %s connections are in use: silent ones are closed. -> Limit clients, or raise `ulimit -n`.%s",
+                    most,
+                    more,
+                )
             if not _close_longest_silent(connections):
                 await asyncio.sleep(SILENT_SECONDS / 10)
         try:
@@ -107,7 +111,9 @@ async def accept(
             continue
         except OSError as error:
             if (more := exhausted.due()) is not None:
-                log.warning("No connection can be accepted: %s. Trying again.%s", error.strerror, more)
+                log.warning(
+                    "No connection can be accepted: %s. Trying again. -> Raise `ulimit -n`.%s", error.strerror, more
+                )
             await asyncio.sleep(EXHAUSTED_SECONDS)
             continue
         try:
@@ -206,5 +212,6 @@ class FloodFilter(logging.Filter):
         if kind is None:
             return True
         more = self._seldom[kind].due()
-        record.msg = f"{record.msg}{more}"
+        if more:
+            record.msg = f"{record.msg}{more}"
         return more is not None

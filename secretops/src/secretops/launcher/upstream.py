@@ -69,7 +69,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     try:
         with _without_side_effects(folder, fastmcp):
             module = importlib.import_module("server")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SecretopsError(
             f"{folder}/server.py does not import: {type(error).__name__}: {error}",
             rule=f"the launcher runs upstream's commit {UPSTREAM_COMMIT} on the packages that it imports with",

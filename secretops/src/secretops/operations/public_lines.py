@@ -11,24 +11,23 @@ from pathlib import Path
 from secretops.errors import SecretopsError
 from secretops.manifest import DotenvStore
 from secretops.operations.session import Session
-from secretops.printable import printable
 from secretops.stores import env_file, files
 from secretops.stores.delivery import Delivery
 
 NAME = "public lines"
 REMEDY = "secretops doctor --repair"
 
-# Characters that are printed of a line's text, which may be anything.
-LONGEST = 80
-
 
 def drift(location: DotenvStore) -> list[str]:
-    """Return a description of each line that differs from the manifest. Raises StoreError if the file does not read."""
+    """Return a description of each line that differs from the manifest. Raises StoreError if the file does not read.
+
+    It has the manifest's text and not the file's, in which somebody may have pasted a password.
+    """
     delivery = Delivery(location)
     text = delivery.env_text() or ""
     present = env_file.values(text)
     return [
-        f"{name} is {_shown(present.get(name))}, not {_shown(wanted)}"
+        f"{name} {'differs from' if name in present else 'is missing:'} {wanted!r}"
         for name, wanted in delivery.public_drift(text).items()
     ]
 
@@ -49,7 +48,3 @@ def restore(location: DotenvStore) -> str:
     with files.lock(root):
         restored = Delivery(location).restore_public()
     return f"restored {', '.join(restored) or 'none: they are as they should be'}"
-
-
-def _shown(text: str | None) -> str:
-    return "missing" if text is None else repr(printable(text)[:LONGEST])
