@@ -5,7 +5,6 @@ What a file does not say has the Secret Management Guide's default. The only mod
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -31,6 +30,7 @@ from components.sections import (
     ServerSettings,
     StoreSettings,
 )
+from components.stack_file import decoded
 from secretops.manifest import Broker, Manifest, StoreLocation
 
 _LOG_LEVELS = {Environment.DEVELOPMENT: "DEBUG", Environment.STAGING: "INFO", Environment.PRODUCTION: "WARNING"}
@@ -118,7 +118,7 @@ class Settings:
         parsed: dict[str, Any] = {}
         kinds: dict[str, Any] = {}
         for name, text in entries.items():
-            section = _decoded(text)
+            section = decoded(text)
             if isinstance(section, Mapping) and isinstance(kind := section.get("kind"), str):
                 kinds[name] = kind
             if name in encrypted or (name in REQUIRED and not text):
@@ -165,7 +165,7 @@ def kept_encrypted() -> Iterator[tuple[str, Any]]:
     """Each entry of the configuration that the engine keeps encrypted, as a program gets it: open, and unmarked."""
     for key, text in pulumi.runtime.config.CONFIG.get().items():
         if pulumi.runtime.is_config_secret(key):
-            entry = _decoded(text)
+            entry = decoded(text)
             yield key, entry if isinstance(entry, Mapping | list) else text  # digits are a text, too
 
 
@@ -185,14 +185,6 @@ def _misspelt(others: Iterable[str], *, told: Collection[str]) -> Iterator[Probl
                 f"a section of this one has {PROJECT}: before it",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
             )
-
-
-def _decoded(text: str) -> Any:
-    """A section as the engine hands it over: JSON for what is more than a word."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # or JSON so deep that nobody meant it
-        return text
 
 
 def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def no_value(text: str) -> str:
     if looks_random(text):
         raise refused(
             "no value is configuration: Pulumi would keep it in its state",
-            "name it by a word if it is none; else take it out, change it if it was ever committed, and give the new "
-            "one to: secretops put NAME",
+            "name it by a word if it is none; else take it out, change it if it was committed or Pulumi has read it, "
+            "and give the new one to: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
         )
     return text

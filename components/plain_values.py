@@ -140,8 +140,8 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
             yield Problem(
                 f"{shown_key(key)}: {_NOT_SHOWN}",
                 _NO_VALUE,
-                "take it out, change it if it was ever committed, and give the provider its login by its own "
-                "environment variables or files",
+                "take it out, change it if it was committed or Pulumi has read it, and give the provider its login by "
+                "its own environment variables or files",
             )
 
 
@@ -175,6 +175,6 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
     return Problem(
         f"{where}: {found}",
         _NO_VALUE,
-        "take it out, change it if it was ever committed, and "
+        "take it out, change it if it was committed or Pulumi has read it, and "
         + (goes or f"give the new one to: secretops put {name}"),
     )

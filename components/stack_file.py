@@ -5,13 +5,12 @@ A word stays a word, a structure becomes JSON, nothing becomes "". A `secure:` e
 
     python -m components.stack_file Pulumi.<stack>.yaml
 
-says where a file is no YAML, or why it can't be read, for `make`: the engine's own reader would repeat what stands
-there, which may be a value.
+is for `make`, before the engine reads the file. It says where a file is no YAML, or why it can't be read: the engine's
+own reader would repeat what stands there, which may be a value. And it refuses values: the engine's history keeps them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sys
@@ -169,6 +168,14 @@ def handed_over(entry: Any) -> str:
     return entry if isinstance(entry, str) else json.dumps(entry)
 
 
+def decoded(text: str) -> Any:
+    """Return a section from the program's form of it: JSON where it is more than a word."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # or JSON so deep that nobody meant it
+        return text
+
+
 def _secure(entry: Any) -> Iterator[bool]:
     match entry:
         case {"secure": _, **rest} if not rest:
@@ -216,20 +223,32 @@ def check_port(sections: Mapping[str, str]) -> None:
 
 
 def _section(text: str) -> dict[str, Any]:
-    with contextlib.suppress(ValueError):
-        if isinstance(section := json.loads(text), dict):
-            return section
-    return {}
+    section = decoded(text)
+    return section if isinstance(section, dict) else {}
+
+
+def values_of(file: StackFile) -> Iterator[Problem]:
+    """Yield a problem for each value in the file. Pulumi's history keeps what it reads, also of a run that fails."""
+    from components.plain_values import encrypted_entry, says_secret, values_in, values_of_others
+    from components.section_models import SECTIONS
+
+    yield from (encrypted_entry(key) for key in file.encrypted if key not in file.others)
+    yield from values_of_others(file.others, file.encrypted)
+    for name, text in file.entries.items():
+        yield from values_in(name, decoded(text), secret=name not in SECTIONS and says_secret(name))
 
 
 def main() -> None:
-    """End with 2 unless one file is named, and is YAML. What it says is the program's to judge, once the engine has.
+    """End with 2 unless one file is named, is YAML, and has no value. The rest is the program's to judge.
 
     With --deploys: end with 2 also if the port of its embedded broker is taken.
     """
     deploys = "--deploys" in sys.argv
     try:
         file = StackFile.read(_named([each for each in sys.argv[1:] if each != "--deploys"]))
+        if found := list(values_of(file)):
+            print(f"Pulumi.{file.stack}.yaml was not given to Pulumi:", *found, sep="\n  ", file=sys.stderr)  # noqa: T201
+            sys.exit(int(ExitCode.USAGE))
         if deploys:
             check_port(file.entries)
     except StackFileError as error:

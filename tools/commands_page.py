@@ -29,7 +29,7 @@ name, a version, a line of a log) is printed without control characters: they ap
 
 With `--json` standard output is one JSON object (`audit`: one a line). Its key `schema` is {schema}; the number rises
 when a key is removed or changes its meaning. A command that fails before it has printed its result prints an `error`
-there, and the same as text on standard error:
+there, unless a signal ends it, and the same as text on standard error:
 
 ```json
 {{

@@ -72,7 +72,7 @@ PLACEHOLDER = "canary-of-this-test-only"
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--now", "rotate"], "comes after its command")])
+@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--now", "rotate"], "options follow the command")])
 def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(typed: list[str], told: str) -> None:
     done = subprocess.run([sys.executable, "-m", "secretops", *typed], capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -397,6 +397,7 @@ def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> No
     assert run(stack, "--manifest", "/nowhere", "status").returncode == 0
     typed = ["--stack", "a", "export", "compose", "--to", "x", "--stack", "b"]
     refused(run(stack, *typed, manifest=False), 2, "Pulumi.b.yaml")
+    refused(run(stack, "purge", "agent-key", "--stack", ""), 2, "empty name")
 
 
 @pytest.mark.parametrize("typed", [["--version"], ["-h"], ["rotate", "-h"], ["broker", "start", "-h"]], ids=" ".join)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
 import sys
 from typing import Any, TextIO
@@ -110,6 +111,8 @@ def install() -> None:
     """Put a Screen in front of this process's standard output and error. A second call changes nothing."""
     for name, required in (("stdout", True), ("stderr", False)):
         stream = getattr(sys, name)
+        if stream is None:  # closed by the parent process: what is written fails, as on a full disk
+            stream = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
         if not isinstance(stream, Screen):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # a locale may lack a character of ours

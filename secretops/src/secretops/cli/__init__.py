@@ -41,7 +41,7 @@ def main() -> NoReturn:
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        err.print("stopped; the next tick finishes what was begun")
+        err.print("stopped; the next tick finishes what was begun, if anything was")
     sys.exit(code)
 
 
@@ -110,4 +110,5 @@ def _help(error: typer.TyperException) -> str:
         names.insert(0, str(context.info_name))
         context = context.parent
     misplaced = not names and hasattr(error, "option_name")
-    return " ".join(("secretops", *names, "--help")) + ("; an option comes after its command" if misplaced else "")
+    where = "; options follow the command, but for --stack, --manifest and --json" if misplaced else ""
+    return " ".join(("secretops", *names, "--help")) + where

@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from secretops import signals
-from secretops.errors import SecretopsError
+from secretops.errors import SecretopsError, UsageError
 from secretops.printable import Screen, printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,20 @@ GAP = "  "
 # ECMA-48, Select Graphic Rendition.
 _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
 
-Stack = Annotated[str | None, typer.Option("--stack", "-s", help="Stack, instead of the selected one.")]
+
+def _check_name(name: str | None) -> str | None:
+    if name == "":
+        raise UsageError(
+            "--stack has an empty name",
+            rule="without --stack it is the selected stack, and never by an empty variable",
+            remedy="name the stack, or leave --stack out",
+        )
+    return name
+
+
+Stack = Annotated[
+    str | None, typer.Option("--stack", "-s", callback=_check_name, help="Stack, instead of the selected one.")
+]
 ManifestFile = Annotated[
     Path | None,
     typer.Option("--manifest", envvar="SECRETOPS_MANIFEST", help="Manifest file, where there is no Pulumi."),

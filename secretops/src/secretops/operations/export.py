@@ -89,7 +89,11 @@ def ask(stack: str | None) -> Program:
                 rule="the program says what the services are",
                 remedy=f"run the project's own: {project}/.venv/bin/secretops export",
             )
-        raise UsageError(done.stderr.strip() or f"{file.name}: the program gave nothing")
+        raise UsageError(
+            done.stderr.strip() or f"{file.name}: the program printed nothing",
+            rule="the program checks the stack file",
+            remedy="correct what it names; docs/settings.md has each setting",
+        )
     return Program.model_validate_json(done.stdout)
 
 

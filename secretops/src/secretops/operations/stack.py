@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -75,7 +76,10 @@ def _load(stack: str | None, file: Path | None) -> Manifest:
 
 def _refuse_writable(file: Path) -> None:
     """Raise UsageError for a manifest that other accounts can write to. Raises OSError."""
-    mode = stat.S_IMODE(file.stat().st_mode)
+    found = file.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    mode = stat.S_IMODE(found.st_mode)
     if mode & OTHERS_WRITE:
         raise UsageError(
             f"{file} has mode {mode:o}: other accounts can write to it",
