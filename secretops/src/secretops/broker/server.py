@@ -35,7 +35,7 @@ CONNECT_BYTES = 64 * 2**10
 PACKET_BYTES = 256 * 2**10
 
 # Sessions whose client is away: the one that is away longest makes room.
-AWAY = 20
+AWAY = 10
 
 RETAINED_MESSAGES = 1_000
 RETAINED_BYTES = 2**20

@@ -13,7 +13,7 @@ from secretops.broker.users import Scrypt
 
 # Of one session: messages that wait or that its client has not acknowledged (as many as mosquitto keeps), and bytes.
 QUEUED_MESSAGES = 1_000
-QUEUED_BYTES = 512 * 2**10
+QUEUED_BYTES = 256 * 2**10
 
 # Messages that are sent before the first of them is acknowledged.
 WINDOW = 20
