@@ -29,7 +29,7 @@ from secretops.manifest import SecretKind
 from secretops.replicas import read_reports
 from secretops.targets import open_target
 from secretops.values import Value
-from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in
+from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in, until
 from tests.real.mosquitto import Mosquitto
 from tests.real.witness import Witness
 
@@ -93,15 +93,6 @@ class Launched:
     def reports(self) -> dict[str, str]:
         found = read_reports(self.broker.broker(), WITNESS, ["server-a", "server-b"])
         return {one.user: one.version for one in found}
-
-
-def until(what: str, check: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(DEADLINE * 50):
-        if check():
-            return
-        pause.wait(0.02)
-    pytest.fail(f"not within {DEADLINE} s: {what}")
 
 
 @pytest.fixture
