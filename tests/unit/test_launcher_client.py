@@ -75,7 +75,7 @@ def test_tool_takes_no_subscription_of_the_launcher_away(connection: Any, monkey
     connection.own_listeners[HINT_FILTER] = lambda *_: None
     connection._server.mqtt_subscriptions = {HINT_FILTER: {"qos": 0}}
     assert connection.topics[HINT_FILTER] == 1
-    sent: list[tuple[object, ...]] = []
+    sent: Any = []
     for name in ("subscribe", "unsubscribe"):
         monkeypatch.setattr(mqtt.Client, name, lambda _self, *args: sent.append(args[:2]) or (SUCCESS, len(sent)))
     client = connection.make("it")
@@ -106,7 +106,7 @@ def test_refusal_of_a_former_client_does_not_disconnect_its_successor(
     former, successor = connection.make("former"), connection.make("successor")
     connection._use(former, of_settings=True)
     monkeypatch.setattr(successor, "is_connected", lambda: True)
-    swap = threading.Thread(target=connection.adopt, args=(successor, former, SETTINGS, {}))
+    swap: Any = threading.Thread(target=connection.adopt, args=(successor, former, SETTINGS, {}))
     # The swap begins during the refusal, and waits for its end.
     monkeypatch.setattr(connection._state, "count_failed_connect", lambda: swap.start() or swap.join(0.2))
     connection.refused(former, ReasonCode(PacketTypes.CONNACK, "Not authorized"))
