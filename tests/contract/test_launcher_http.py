@@ -8,9 +8,7 @@ import secrets
 import signal
 import socket
 import subprocess
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +23,7 @@ from mcp.client.sse import sse_client
 from mcp.shared.exceptions import McpError
 
 from secretops.values import Value
-from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in
+from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in, until
 from tests.real.mcp_client import http_session, tell
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
@@ -84,11 +82,11 @@ class Launched:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
-        self.until("it listens", lambda: "Listening on" in self.log() or self.ended())
+        until("it listens", lambda: "Listening on" in self.log() or self.ended())
         found = re.search(r"Listening on (http://\S+),", self.log())
         assert found, self.log()
         self.url = found[1]
-        self.until("ready", lambda: self.ask("/readyz").status_code == 200)
+        until("ready", lambda: self.ask("/readyz").status_code == 200)
 
     def ended(self) -> bool:
         assert self.process
@@ -98,13 +96,6 @@ class Launched:
         if self.process and not self.ended():
             self.process.kill()
             self.process.wait(DEADLINE)
-
-    def until(self, what: str, check: Callable[[], bool]) -> None:
-        pause = threading.Event()
-        end = time.monotonic() + DEADLINE
-        while not check():
-            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-            pause.wait(0.05)
 
     def log(self) -> str:
         return self.stderr.read_text()
@@ -290,9 +281,9 @@ def test_a_new_version_is_taken_where_nothing_can_be_watched(launched: Launched)
     if subprocess.run([*unshare, forbid], check=False, capture_output=True).returncode:
         pytest.skip("this machine lets nobody make a user namespace")
     launched.start("http", before=[*unshare, f'{forbid} && exec "$0" "$@"'])
-    launched.until("it polls", lambda: "Cannot watch" in launched.log())
+    until("it polls", lambda: "Cannot watch" in launched.log())
     launched.env(SECRETOPS_VERSION_MQTT="v-8")
-    launched.until("it is taken", lambda: "On version v-8 of mqtt" in launched.log())
+    until("it is taken", lambda: "On version v-8 of mqtt" in launched.log())
     assert launched.ask("/readyz").status_code == 200
 
 

@@ -15,22 +15,21 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import MessageState
 
 from secretops.errors import RefusedError
 from secretops.launcher import client as launcher_client
 from secretops.launcher import swap
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.settings import ServerSettings, Tls
+from secretops.launcher.settings import ServerSettings, Tls, read_settings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import hand_over
-from secretops.manifest import MqttProtocol, SecretKind
+from secretops.manifest import SecretKind
 from secretops.replicas import read_reports
 from secretops.targets import open_target
 from secretops.values import Value
-from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in
+from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in, until
 from tests.real.mosquitto import Mosquitto
 from tests.real.witness import Witness
 
@@ -49,14 +48,13 @@ class Launched:
         self.broker = broker
         self.received: Counter[str] = Counter()
         self.state = LauncherState()
-        self.tools: list[str] = []
         self.server: Any = SimpleNamespace(
             args=argparse.Namespace(),
             connection_status={"connected": False, "reconnect_count": 0},
             mqtt_subscriptions={"test/in/#": {"qos": 1}},
             mqtt_client=None,
             on_message=lambda _client, _userdata, message: self.receive(message.payload.decode()),
-            register_dynamic_action_tool=lambda name, _description: self.tools.append(name),
+            register_dynamic_action_tool=None,
         )
         self.receive: Callable[[str], object] = lambda text: self.received.update([text])
         self.settings = self.version("server-a")
@@ -68,19 +66,10 @@ class Launched:
         """Return settings with a new password of `user`, which the broker accepts."""
         credential = Value({"username": user, "password": secrets.token_hex(20)})
         let_in(self.broker, credential)
-        settings = ServerSettings(
-            broker="127.0.0.1",
-            port=self.broker.port,
-            protocol=self.broker.broker().protocol,
-            tls=None,
-            client_id_prefix="swap",
-            log_level="INFO",
-            lot_verifier_url=None,
-            mqtt=credential,
-            agent_key=None,
-            versions={"mqtt": f"of-{user}"},
-        )
-        return replace(settings, **changes)
+        protocol = self.broker.broker().protocol
+        where = {"MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(self.broker.port), "MQTT_PROTOCOL": protocol}
+        who = {"MQTT_USER": user, "MQTT_PASSWORD": credential["password"], "SECRETOPS_VERSION_MQTT": f"of-{user}"}
+        return replace(read_settings(where | who, "the test"), **changes)
 
     def narrow(self, *topics: str) -> ServerSettings:
         """Return a version whose user may use `topics` alone."""
@@ -104,15 +93,6 @@ class Launched:
     def reports(self) -> dict[str, str]:
         found = read_reports(self.broker.broker(), WITNESS, ["server-a", "server-b"])
         return {one.user: one.version for one in found}
-
-
-def until(what: str, check: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(DEADLINE * 50):
-        if check():
-            return
-        pause.wait(0.02)
-    pytest.fail(f"not within {DEADLINE} s: {what}")
 
 
 @pytest.fixture
@@ -176,26 +156,6 @@ def test_a_swap_publishes_again_what_a_broker_that_died_had_not_acknowledged(lau
         launched.swap()
         assert set(arrived(witness, sent).values()) == {1}
     until("acknowledged", lambda: not launched.client.unacknowledged())
-
-
-def test_a_client_without_a_connection_hands_over_what_no_broker_owns() -> None:
-    received: list[bytes] = []
-    owner: Any = SimpleNamespace(received=lambda _client, message: received.append(message.payload), listeners={})
-    former, successor = (BrokerClient(name, MqttProtocol.V5, owner) for name in ("former", "successor"))
-    former.introduce("report", "of the former")
-    former.tell()
-    for topic, qos in (("accepted", 2), ("sent", 2), ("queued", 1)):
-        former.publish(topic, "it", qos)
-    states = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_WAIT_FOR_PUBREC)
-    for message, state in zip(list(former._out_messages.values())[1:], states, strict=False):
-        message.state = state
-    arriving = mqtt.MQTTMessage(1, b"in")
-    arriving.payload = b"the broker waits for our PUBCOMP"
-    former._in_messages[1] = arriving
-    former.pass_on_to(successor, {})
-    former.retire(threading.Event())
-    assert [message.topic for message in successor._out_messages.values()] == ["sent", "queued"]
-    assert received == [arriving.payload]
 
 
 @ONLY_MOSQUITTO
@@ -362,21 +322,3 @@ def test_a_try_on_a_mute_broker_is_given_up_when_it_is_obsolete(
             attempt.run()
     former = launched.swap()
     until("the former client's end", lambda: not former.is_connected())
-
-
-@pytest.mark.parametrize(
-    ("topic", "made"),
-    [
-        ("$SYS/Coreflux/Actions/StopPump/Description", ["StopPump"]),
-        ("$SYS/Coreflux/Actions/x(): pass\nimport os\n#/Description", []),
-        ("$SYS/Coreflux/Actions/no-name/Description", []),
-        ("test/in/StopPump/Description", []),
-    ],
-)
-def test_only_an_action_with_a_plain_name_becomes_a_tool(topic: str, made: list[str], broker: RealBroker) -> None:
-    launched = Launched(broker)
-    action = topic.split("/")[-2]
-    launched.server.on_message = lambda *_: launched.server.register_dynamic_action_tool(action, "does it")
-    message: Any = SimpleNamespace(topic=topic, payload=b"does it")
-    launched.connection.received(launched.connection.make("one", MqttProtocol.V5), message)
-    assert launched.tools == made

@@ -6,7 +6,9 @@ depend on them.
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,11 @@ def command(source: str) -> list[str]:
 def environment(server: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {"COREFLUX_SERVER_DIR": str(server)}
+
+
+def until(what: str, check: Callable[[], object]) -> None:
+    """Return when `check` is true. Fails the test after DEADLINE."""
+    end, pause = time.monotonic() + DEADLINE, threading.Event()
+    while not check():
+        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
+        pause.wait(0.02)

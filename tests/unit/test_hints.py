@@ -9,7 +9,6 @@ from secretops.engine.state import Stage
 from secretops.errors import UnreachableError
 from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher import follow_hints
-from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, Given, Polled
 from secretops.manifest import (
@@ -25,7 +24,6 @@ from secretops.manifest import (
 )
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
-from secretops.topics import REPORTS
 from secretops.values import Value
 from tests.unit.memory import NOW, Memory, version
 
@@ -214,9 +212,3 @@ def test_hint_that_fails_fails_no_rotation(monkeypatch: pytest.MonkeyPatch, erro
     monkeypatch.setattr(sessions, "publish_hint", fail)
     opened, secret = session(POLLED, Reader.SERVER)
     opened.hint(secret, "v2")
-
-
-def test_server_publishes_no_report_by_a_tool() -> None:
-    client = BrokerClient("mcp-1", MqttProtocol.V5, cast(BrokerConnection, Connected()))
-    with pytest.raises(ValueError, match=REPORTS):
-        client.publish(f"{REPORTS}/user-a/server-1", "", retain=True)

@@ -16,6 +16,7 @@ from typing import Any, cast
 import anyio
 import httpx
 import pytest
+from mcp.server.fastmcp import FastMCP
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,6 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from secretops.errors import SecretopsError, UsageError
 from secretops.launcher import drain, limits
+from secretops.launcher.connection_tools import refuse_connection_tools
 from secretops.launcher.drain import CallsUnderWay
 from secretops.launcher.guard import Guard, Refusals
 from secretops.launcher.http import Service
@@ -314,6 +316,17 @@ def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:
 
 
 # What a client may take
+
+
+def test_health_tool_does_not_reconnect_when_connection_tools_are_refused() -> None:
+    server: Any = SimpleNamespace(mcp=FastMCP("server"), reconnect_mqtt=lambda _: pytest.fail("reconnects"))
+
+    @server.mcp.tool()  # type: ignore[untyped-decorator]
+    async def check_broker_health() -> str:
+        return str(await server.reconnect_mqtt(None))  # as upstream's does while it is disconnected
+
+    refuse_connection_tools(server)
+    assert "--allow-connection-tools" in str(anyio.run(server.mcp.call_tool, "check_broker_health", {}))
 
 
 async def chunks(size: int) -> AsyncIterator[bytes]:

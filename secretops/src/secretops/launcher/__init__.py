@@ -21,6 +21,7 @@ from secretops.errors import ExitCode
 from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
+from secretops.launcher.connection_tools import refuse_connection_tools
 from secretops.launcher.follow import Follower, read_settled
 from secretops.launcher.http_token import BearerTokens
 from secretops.launcher.listening import Listening
@@ -67,7 +68,10 @@ def _serve_http(source: Source, state: LauncherState, listening: Listening) -> N
             if not values.wait():
                 return None
             follow = serving(source, state, tell=lambda settings: tokens.use(settings.http_token))
-            return stack.enter_context(follow).mcp
+            server = stack.enter_context(follow)
+            if not listening.connection_tools:
+                refuse_connection_tools(server)
+            return server.mcp
 
         http.serve(listening, tokens=tokens, state=state, start=start, stop=stopping.set)
 

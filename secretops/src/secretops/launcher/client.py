@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from secretops.launcher.robust_client import FAILURE, GOODBYE, RobustClient
+from secretops.launcher.robust_client import FAILURE, GOODBYE, KEEPALIVE, RobustClient
 from secretops.manifest import MqttProtocol
 from secretops.topics import REPORTS
 
@@ -38,6 +38,9 @@ REPORT_EXPIRY, REPORT_REFRESH = 900, 300
 
 # Seconds without a message after which a replaced client asks whether its queue at the broker is empty.
 QUIET_SECONDS = 0.3
+
+# QoS at which the launcher itself subscribes.
+OWN_QOS = 1
 
 # Seconds that a replaced client stays at most. With 20 messages in flight (mosquitto's default) and a round trip of
 # 1.6 s it receives 7,500 of them. Less than the default grace (3600 s), for which the broker accepts its user.
@@ -59,6 +62,9 @@ class Owner(Protocol):
 
     listeners: dict[str, Callable[..., None]]
     """topic filter -> callback that receives its messages instead of the server, while a tool waits."""
+
+    own_listeners: dict[str, Callable[..., None]]
+    """topic filter -> callback of the launcher. No tool can end these subscriptions, or lower their QoS."""
 
     def connected(self, client: BrokerClient) -> None:
         """Handle the broker's acceptance."""
@@ -128,7 +134,8 @@ class BrokerClient(RobustClient):
         self._report_again = math.inf
         self._reporting = threading.Lock()
         self._changed = threading.Condition()
-        self._failed = False
+        self._answered = False
+        self._left = False
         self._asked: dict[int, tuple[str, ...]] = {}
         self._answers: dict[int, list[bool]] = {}
         self._verdicts: dict[str, bool] = {}
@@ -142,15 +149,28 @@ class BrokerClient(RobustClient):
 
     # How it connects and disconnects
 
+    def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
+        """Connect in the background; do nothing once the client is replaced or has left.
+
+        Either may happen while a tool waits in `loop_stop`. Upstream ignores the result and reads the connection's
+        state, which is that of the client in use.
+        """
+        if self._successor is None:
+            self.loop_stop()
+        with self._passing:
+            if self._successor is None and not self._left:
+                return super().connect(host, port, keepalive)
+        return mqtt.MQTT_ERR_SUCCESS
+
     def reconnect(self) -> MQTTErrorCode:
         """Connect once, on the network thread."""
-        self.reason, self._failed = None, False
+        self.reason, self._answered = None, False
         return super().reconnect()
 
     def has_answer(self, seconds: float) -> bool:
-        """Wait up to `seconds` until the connect has an answer (`reason`), or has failed."""
+        """Wait up to `seconds` until the owner knows the connect's answer (`reason`), or its failure."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.reason is not None or self._failed, seconds)
+            return self._changed.wait_for(lambda: self._answered, seconds)
 
     def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
         """Take the report back, then disconnect. Waits up to GOODBYE seconds for the broker to take it."""
@@ -167,6 +187,12 @@ class BrokerClient(RobustClient):
             if waits:  # behind messages that are not acknowledged. Of QoS 0 it goes out before the DISCONNECT.
                 super().publish(topic, b"", 0, True)
         return super().disconnect(reasoncode, properties)
+
+    def leave(self) -> None:
+        """Disconnect for good: nothing is published or connected from here on. Waits up to GOODBYE seconds twice."""
+        with self._passing:
+            self._left = True
+        super().leave()
 
     # What it reports
 
@@ -204,6 +230,8 @@ class BrokerClient(RobustClient):
         options: SubscribeOptions | None = None,
         properties: Properties | None = None,
     ) -> tuple[MQTTErrorCode, int | None]:
+        if isinstance(topic, str) and topic in self._owner.own_listeners:
+            qos = max(qos, OWN_QOS)
         result, number = super().subscribe(topic, qos, options, properties)
         if isinstance(topic, str):
             self._note_question(number, {topic: options.QoS if options else qos})
@@ -211,6 +239,8 @@ class BrokerClient(RobustClient):
 
     @_passed_on
     def unsubscribe(self, topic: Any, properties: Properties | None = None) -> tuple[MQTTErrorCode, int | None]:
+        if topic in self._owner.own_listeners:
+            return mqtt.MQTT_ERR_SUCCESS, None
         with self._changed:
             self.held.pop(topic, None)
             self._verdicts.pop(topic, None)
@@ -234,6 +264,10 @@ class BrokerClient(RobustClient):
     ) -> mqtt.MQTTMessageInfo:
         if topic.startswith(f"{REPORTS}/"):
             raise ValueError(f"{topic}: the launcher alone publishes there")
+        if self._left:
+            info = mqtt.MQTTMessageInfo(0)
+            info.rc = mqtt.MQTT_ERR_CONN_LOST
+            return info
         info = super().publish(topic, payload, qos, retain, properties)
         if qos == 0 and info.rc == mqtt.MQTT_ERR_SUCCESS:
             message = mqtt.MQTTMessage(info.mid, topic.encode())
@@ -302,8 +336,8 @@ class BrokerClient(RobustClient):
         was_connected = self.is_connected()
         if not self._drain(closing) and was_connected and not closing.is_set():
             log.warning(
-                "The former MQTT client leaves before its queue at the broker is empty (%s): "
-                "messages that wait there are lost.",
+                "The former MQTT client leaves before its queue at the broker is empty (%s): messages that wait there "
+                "are lost.\n-> check the broker's log and load; publish again what the server has to receive.",
                 f"after {DRAIN_SECONDS:.0f} s" if self.is_connected() else "the broker has ended its connection",
             )
         self.leave()
@@ -371,23 +405,29 @@ class BrokerClient(RobustClient):
             info = successor.publish(message.topic, message.payload, message.qos, message.retain, properties)
             waits = info.rc == mqtt.MQTT_ERR_NO_CONN and message.qos > 0
             lost += not waits and info.rc != mqtt.MQTT_ERR_SUCCESS
-        log.info("%s messages go out by the new MQTT client instead of the former one.", len(messages) - lost)
+        if lost < len(messages):
+            log.info("%s messages go out by the new MQTT client instead of the former one.", len(messages) - lost)
         if lost:
-            log.warning("%s messages that the former MQTT client had accepted are lost.", lost)
+            log.warning(
+                "%s messages that the former MQTT client had accepted are lost: the new one could not publish them.\n"
+                "-> check that the broker is reachable, then publish them again.",
+                lost,
+            )
 
     # What paho calls
 
     def _handle_answer(self, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        self.reason = reason
         if reason.is_failure:
             self._owner.refused(self, reason)
         else:
             self._owner.connected(self)
-        self._note(reason=reason)
+        self._note_answer()
 
     def _handle_failure(self, *_: Any) -> None:
         self.failure = _reason(sys.exc_info()[1])  # paho calls this while it handles the error, and passes nothing on
         self._owner.unanswered(self, self.failure)
-        self._note()
+        self._note_answer()
 
     def _handle_end(self, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.is_failure and self.reason is None:
@@ -395,14 +435,11 @@ class BrokerClient(RobustClient):
             self._owner.unanswered(self, NO_WORD)
         elif not (self.reason and self.reason.is_failure):  # a refusal is reported already
             self._owner.disconnected(self, reason)
-        self._note()
+        self._note_answer()
 
-    def _note(self, reason: ReasonCode | None = None) -> None:
+    def _note_answer(self) -> None:
         with self._changed:
-            if reason is None:
-                self._failed = True
-            else:
-                self.reason = reason
+            self._answered = True
             self._changed.notify_all()
 
     def _handle_message(self, _client: Any, _userdata: Any, message: mqtt.MQTTMessage) -> None:

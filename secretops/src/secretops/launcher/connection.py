@@ -8,6 +8,7 @@ client on other credentials can take the place of one in use.
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import re
 import ssl
@@ -18,13 +19,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
 from secretops.errors import UnreachableError, UsageError
-from secretops.launcher.client import SLOWEST_RETRY, BrokerClient
+from secretops.launcher.client import OWN_QOS, SLOWEST_RETRY, BrokerClient
 from secretops.launcher.robust_client import GOODBYE, KEEPALIVE
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.state import LauncherState
@@ -51,6 +52,23 @@ _PROTOCOL_REFUSED = 132
 
 # Topics and names that get a log line of their own; further ones are only counted.
 _MOST_WARNINGS = 100
+
+
+P = ParamSpec("P")
+
+
+def _if_in_use(
+    report: Callable[Concatenate[BrokerConnection, BrokerClient, P], None],
+) -> Callable[Concatenate[BrokerConnection, BrokerClient, P], None]:
+    """Make `report` ignore clients that the server does not use, and let no other client take over meanwhile."""
+
+    @functools.wraps(report)
+    def run(self: BrokerConnection, client: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        with self._changing:
+            if client is self._client:
+                report(self, client, *args, **kwargs)
+
+    return run
 
 
 class BrokerConnection:
@@ -87,7 +105,8 @@ class BrokerConnection:
     def topics(self) -> dict[str, int]:
         """topic filter -> QoS of what a new session subscribes to: the broker keeps no session for us."""
         requested = list(self._server.mqtt_subscriptions.items())  # a tool may add one meanwhile
-        return {ACTIONS: 0, **dict.fromkeys(self.own_listeners, 1), **{topic: of["qos"] for topic, of in requested}}
+        of_tools = {topic: of["qos"] for topic, of in requested}
+        return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def take_over(self) -> None:
         """Replace parts of the server with ours, so that its own connection tools use them too.
@@ -115,8 +134,9 @@ class BrokerConnection:
         self._server.connection_status["last_connection_attempt"] = datetime.now()
         client.connect(args.mqtt_host, args.mqtt_port, KEEPALIVE)
         if not client.has_answer(FIRST_ANSWER):
-            # Some brokers neither answer nor hang up on MQTT 5.
-            self.unanswered(client, f"nothing within {FIRST_ANSWER} s")
+            with self._changing:
+                if client.reason is None:  # some brokers neither answer nor hang up on MQTT 5
+                    self.unanswered(client, f"nothing within {FIRST_ANSWER} s")
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
@@ -174,7 +194,8 @@ class BrokerConnection:
 
     def close(self) -> None:
         """Disconnect every client. Waits up to GOODBYE seconds for what is under way, then for `BrokerClient.leave`."""
-        self._closing.set()
+        with self._changing:
+            self._closing.set()
         end = time.monotonic() + GOODBYE
         for thread in self._retiring:
             thread.join(max(0.0, end - time.monotonic()))
@@ -183,9 +204,13 @@ class BrokerConnection:
             return
         while client.is_connected() and client.unacknowledged() and time.monotonic() < end:
             time.sleep(0.01)
-        if left := client.unacknowledged():
-            log.warning("The broker has not acknowledged %s messages: they may be lost.", left)
         client.leave()
+        if left := client.unacknowledged():
+            log.warning(
+                "The process ends, and the broker has not acknowledged %s messages: they may be lost.\n"
+                "-> check that the broker is reachable, then publish them again.",
+                left,
+            )
 
     def _client_for_tool(self, client_id: str = "", **_: Any) -> mqtt.Client:
         client = self.make(client_id)
@@ -200,10 +225,16 @@ class BrokerConnection:
             self._set_disconnected()
             if of_settings:
                 introduce(client, self._settings)
+            if self._closing.is_set():
+                client.leave()  # so that it never connects: `close` knows nothing of it
         if former:
-            former.disconnect()
+            former.leave()
             if left := former.unacknowledged():
-                log.warning("An MCP client has changed the connection: %s messages of the former one are lost.", left)
+                log.warning(
+                    "An MCP client has changed the connection: %s messages of the former one are lost.\n"
+                    "-> publish them again by the new connection.",
+                    left,
+                )
 
     def _set_connected(self, client: BrokerClient) -> None:
         self._server.connection_status.update(connected=True, reconnect_count=0, last_error=None)
@@ -214,27 +245,22 @@ class BrokerConnection:
         self._server.connection_status.update(connected=False, **status)
         self._state.connected = False
 
-    # What clients report. Only the one that the server uses counts.
-
+    @_if_in_use
     def connected(self, client: BrokerClient) -> None:
-        if client is not self._client:
-            return
         for topic, qos in self.topics.items():
             client.subscribe(topic, qos)
         self._set_connected(client)
         log.info("Connected to the broker at %s:%s.", client.host, client.port)
 
+    @_if_in_use
     def refused(self, client: BrokerClient, reason: ReasonCode) -> None:
-        if client is not self._client:
-            return
         self._state.count_failed_connect()
         self.on_refused()
         self._set_disconnected(last_error=f"Connection refused - {reason}")
         log.error("%s Trying again.", refusal(client, reason, self._settings.protocol))
 
+    @_if_in_use
     def unanswered(self, client: BrokerClient, reason: str) -> None:
-        if client is not self._client:
-            return
         self._state.count_failed_connect()
         self._set_disconnected(last_error=reason)
         log.warning(
@@ -243,9 +269,8 @@ class BrokerConnection:
             SLOWEST_RETRY,
         )
 
+    @_if_in_use
     def disconnected(self, client: BrokerClient, reason: ReasonCode) -> None:
-        if client is not self._client:
-            return
         self._set_disconnected()
         if not reason.is_failure:
             log.info("Disconnected from the broker.")

@@ -24,7 +24,8 @@ def _end_now() -> None:
     try:
         # Not by the log, whose lock may be held. A client may have closed standard error, or read nothing of it.
         if select.select([], [sys.stderr], [], 0)[1]:
-            os.write(sys.stderr.fileno(), f"Something still ran {LAST_SECONDS} s after the signal; ended.\n".encode())
+            text = f"Shutdown timed out after {LAST_SECONDS} s; forced exit.\n-> repeat the call that was under way.\n"
+            os.write(sys.stderr.fileno(), text.encode())
     except (OSError, ValueError):
         pass
     finally:

@@ -25,7 +25,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from secretops.errors import UsageError
 from secretops.launcher import metrics
-from secretops.launcher.connection_tools import refuse_connection_tools
 from secretops.launcher.drain import CallsUnderWay, DrainingServer
 from secretops.launcher.guard import RETRY_AFTER, Guard
 from secretops.launcher.http_token import BearerTokens
@@ -107,8 +106,6 @@ class Service:
         mcp = self._start()
         if mcp is None:
             return None
-        if not self._listening.connection_tools:
-            refuse_connection_tools(mcp)
         self.calls.watch(mcp)
         mcp.settings.transport_security = None  # mcp from 1.23 on; its names are localhost's alone, ours are in Guard
         return mcp.sse_app() if self._listening.transport is Transport.SSE else mcp.streamable_http_app()

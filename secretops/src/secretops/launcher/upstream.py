@@ -15,7 +15,7 @@ import logging.handlers  # its classes derive from FileHandler, so before that i
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -52,6 +52,7 @@ class UpstreamServer(Protocol):
     mqtt_subscriptions: dict[str, dict[str, Any]]
     on_message: Callable[..., None]
     register_dynamic_action_tool: Callable[[str, str], None]
+    reconnect_mqtt: Callable[..., Awaitable[str]]
     setup_mqtt: Callable[[argparse.Namespace], bool]
     parse_args: Callable[[], argparse.Namespace]
 
