@@ -416,12 +416,7 @@ def test_no_more_is_queued_than_the_limit(
 def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in (
-        (server, "AWAY"),
-        (server, "NEWCOMERS"),
-        (server, "CONNECTIONS"),
-        (packets, "SUBSCRIPTIONS"),
-    ):
+    for module, limit in ((server, "AWAY"), (server, "NEWCOMERS"), (server, "CONNECTIONS"), (packets, "SUBSCRIPTIONS")):
         monkeypatch.setattr(module, limit, 3)
     for number in (0, 1, 2, 3, 1, 4):
         Wire.log_in(local.port, local.mallory, f"away-{number}", clean=False).leave()
