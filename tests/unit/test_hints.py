@@ -1,17 +1,26 @@
 """Hints at new versions: what a rotator publishes, and when a launcher polls for one. The clock is an argument."""
 
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from paho.mqtt.client import MQTTMessage
 
 from secretops.engine.state import Stage
-from secretops.errors import UnreachableError
+from secretops.entrypoints import aws_lambda
+from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.hints import HINT_FILTER, Hint, parse_hint
-from secretops.launcher import follow_hints
+from secretops.launcher import follow_hints, watch
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, Given, Polled
+from secretops.launcher.sources import open_source
+from secretops.launcher.state import LauncherState
 from secretops.manifest import (
     AwsStore,
     Broker,
@@ -23,6 +32,7 @@ from secretops.manifest import (
     Secret,
     SecretKind,
 )
+from secretops.operations import put
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
 from secretops.topics import REPORTS
@@ -35,12 +45,15 @@ BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=Mq
 class Polling(Polled):
     def __init__(self) -> None:
         self.now, self.version, self.polls = 1_000.0, "v1", 0
+        self.error: SecretopsError | None = None
         super().__init__("memory", ["mqtt"], str, every=EVERY_SECONDS, clock=lambda: self.now)
         self.fingerprint()
         self.polls = 0
 
     def mark(self, name: str) -> str:  # noqa: ARG002
         self.polls += 1
+        if self.error:
+            raise self.error
         return self.version
 
     def give(self, name: str, mark: str) -> Given:  # noqa: ARG002
@@ -89,6 +102,29 @@ def test_thousand_forged_hints_a_second_lead_to_seven_polls_a_minute(source: Pol
         if number % 100 == 0:
             source.fingerprint()
     assert 1 < source.polls <= 7
+
+
+@pytest.mark.parametrize("error", [UnreachableError("no answer"), RefusedError("no right"), None])
+def test_last_poll_metric_keeps_the_time_of_the_last_read_while_the_source_fails(
+    error: SecretopsError | None, source: Polling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, state, ages = tmp_path / ".env", LauncherState(), list[float]()
+    followed = source if error else open_source(f"file:{env}")
+    monkeypatch.setattr(time, "time", lambda: source.now)
+    monkeypatch.setattr(watch, "wakeups", lambda *_: iter(range(400)))
+
+    def poll() -> bool:
+        source.now += 1
+        followed.fingerprint()
+        ages.append(source.now - state.read_at)
+        return False
+
+    for fails in (False, True, True, True, False):
+        source.error = error if fails else None
+        env.unlink(missing_ok=True) if fails else env.write_text("MQTT_BROKER=localhost\n")
+        watch.keep_polling(poll, followed, threading.Event(), state)
+    assert max(ages[399], ages[-1]) <= 1.2 * EVERY_SECONDS
+    assert ages[1599] >= 1200
 
 
 @pytest.mark.parametrize("hint", [Hint("mqtt", "v1"), Hint("other", "v2")], ids=["in use", "no secret of the server's"])
@@ -204,6 +240,29 @@ def test_new_version_is_hinted_at_where_launchers_poll(
     opened, secret = session(store, *readers)
     opened.hint(secret, "v2")
     assert published == expected
+
+
+VALUE = Value({"username": "b", "password": "of-no-broker"})
+MOVED = cast(Any, SimpleNamespace(advance=lambda **_: version(Stage.CURRENT, "b"), publish=lambda _version: None))
+
+
+@pytest.mark.parametrize(
+    "publishes",
+    [
+        pytest.param(lambda opened, secret: put.publish(opened, secret, VALUE), id="put"),
+        pytest.param(lambda opened, secret: opened.advance(secret, MOVED), id="rotate"),
+        pytest.param(lambda opened, secret: aws_lambda._take("finishSecret", opened, secret, "v2"), id="Lambda"),
+    ],
+)
+def test_published_version_is_hinted_at_once(
+    publishes: Callable[[Session, Secret], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published: list[Hint] = []
+    monkeypatch.setattr(sessions, "publish_hint", lambda _broker, _value, hint: published.append(hint))
+    monkeypatch.setattr(Session, "rotation", lambda *_: MOVED)
+    monkeypatch.setattr(aws_lambda, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
+    publishes(*session(POLLED, Reader.SERVER))
+    assert [hint.secret for hint in published] == ["mqtt"]
 
 
 @pytest.mark.parametrize("error", [UnreachableError("no answer"), OSError("of no kind we know")])

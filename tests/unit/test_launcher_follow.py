@@ -40,6 +40,9 @@ class OneSource:
     def folders(self) -> frozenset[Path]:
         return frozenset()
 
+    def read_at(self) -> float:
+        return 1.0
+
     def may_bring(self, _: str) -> bool:
         return True
 
@@ -255,7 +258,7 @@ def test_keep_polling_survives_exceptions(monkeypatch: pytest.MonkeyPatch, caplo
             raise LookupError("a library's own")
         return False
 
-    watch.keep_polling(poll, set, threading.Event(), state)
+    watch.keep_polling(poll, OneSource(UsageError("not read")), threading.Event(), state)
     assert followed == [True, True, False, False, True]
     assert len(caplog.messages) == 1 and "LookupError" in caplog.text
     assert not state.is_followed(), "it has ended although nothing stopped it"
@@ -263,7 +266,7 @@ def test_keep_polling_survives_exceptions(monkeypatch: pytest.MonkeyPatch, caplo
 
 def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     state = LauncherState()
-    state.polled()
+    state.polled(1.0)
     later = time.monotonic() + STALE_SECONDS
     monkeypatch.setattr("secretops.launcher.state.time.monotonic", lambda: later)
     assert not state.is_followed()
