@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,7 +25,7 @@ from mcp.shared.exceptions import McpError
 
 from secretops.launcher.limits import MOST_CONNECTIONS, RESERVED_DESCRIPTORS
 from secretops.values import Value
-from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in
+from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in, until
 from tests.real.mcp_client import http_session, tell
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
@@ -52,6 +51,7 @@ class Launched:
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
     transport: str = ""
+    until = staticmethod(until)
 
     def env(self, **variables: str) -> None:
         """Write config/.env as the store does: whole, in one rename."""
@@ -100,13 +100,6 @@ class Launched:
             self.process.kill()
             self.process.wait(DEADLINE)
 
-    def until(self, what: str, check: Callable[[], bool]) -> None:
-        pause = threading.Event()
-        end = time.monotonic() + DEADLINE
-        while not check():
-            assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-            pause.wait(0.05)
-
     def log(self) -> str:
         return self.stderr.read_text()
 
@@ -117,9 +110,9 @@ class Launched:
         """Send bodies of 200 MB, for each of which the server answers 413, or closes the connection before its end."""
         part = b"x" * 65536 if "Length" in length else b"10000\r\n" + b"x" * 65536 + b"\r\n"
         head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.token}\r\n{length}\r\n\r\n"
-        address = "127.0.0.1", int(self.url.rpartition(":")[2])
+        to = "127.0.0.1", int(self.url.rpartition(":")[2])
         while not stop.is_set():
-            with contextlib.suppress(ConnectionError), socket.create_connection(address, timeout=DEADLINE) as sending:
+            with contextlib.suppress(ConnectionError), socket.create_connection(to, timeout=DEADLINE) as sending:
                 sending.sendall(head.encode())
                 for _ in range(3200):
                     sending.sendall(part)
@@ -301,8 +294,10 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
 
     try:
         anyio.run(scenario)
-        most = min(MOST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS)
-        assert len(list((process / "fd").iterdir())) <= own + most + 20, "MQTT clients that drain have a few"
+        most = (
+            min(MOST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS) + own + 20
+        )  # MQTT clients that drain have a few
+        assert len(list((process / "fd").iterdir())) <= most
         assert launched.ask("/readyz").status_code == 200
     finally:
         for each in idle_ones:

@@ -30,7 +30,7 @@ from secretops.manifest import MqttProtocol, SecretKind
 from secretops.replicas import read_reports
 from secretops.targets import open_target
 from secretops.values import Value
-from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in
+from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in, until
 from tests.real.mosquitto import Mosquitto
 from tests.real.witness import Witness
 
@@ -104,15 +104,6 @@ class Launched:
     def reports(self) -> dict[str, str]:
         found = read_reports(self.broker.broker(), WITNESS, ["server-a", "server-b"])
         return {one.user: one.version for one in found}
-
-
-def until(what: str, check: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(DEADLINE * 50):
-        if check():
-            return
-        pause.wait(0.02)
-    pytest.fail(f"not within {DEADLINE} s: {what}")
 
 
 @pytest.fixture
@@ -282,8 +273,7 @@ def test_disconnect_by_a_tool_takes_the_report_back(launched: Launched, monkeypa
 def test_report_expires_unless_its_client_renews_it(
     renewed: bool, launched: Launched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expiry = 6 if renewed else 2
-    monkeypatch.setattr(launcher_client, "REPORT_EXPIRY", expiry)
+    monkeypatch.setattr(launcher_client, "REPORT_EXPIRY", expiry := 6 if renewed else 2)
     monkeypatch.setattr(launcher_client, "REPORT_REFRESH", 0.5 if renewed else 600)
     launched.client.tell()
     later = threading.Timer(2 * expiry, lambda: None)

@@ -6,7 +6,9 @@ depend on them.
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,14 @@ ONE_SERVER = "upstream" if real_server() else "small, for want of upstream"
 
 ON_BOTH_BROKERS = pytest.mark.parametrize("broker", ["embedded", "mosquitto"], indirect=True)
 ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], indirect=True)
+
+
+def until(what: str, check: Callable[[], object]) -> None:
+    """Return when `check` is true. Fails the test after DEADLINE."""
+    end, pause = time.monotonic() + DEADLINE, threading.Event()
+    while not check():
+        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
+        pause.wait(0.05)
 
 
 @pytest.fixture(params=[ONE_SERVER])

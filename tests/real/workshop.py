@@ -15,14 +15,14 @@ import sys
 import tarfile
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.real.dockerd import Dockerd, import_base, running_dockerd
+from tests.real.launched import until
 from tests.real.ports import free_port
 from tests.real.upstream import SMALL_SERVER, real_server
 from tools.clone import provide_uv
@@ -85,14 +85,6 @@ def files_of(archive: bytes) -> dict[str, bytes]:
     """path -> content of the plain files in a tar."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {one.name: read.read() for one in tar if one.isfile() and (read := tar.extractfile(one))}
-
-
-def until(what: str, check: Callable[[], object]) -> None:
-    """Return when `check` is true. Fails the test after DEADLINE."""
-    end, pause = time.monotonic() + DEADLINE, threading.Event()
-    while not check():
-        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-        pause.wait(0.05)
 
 
 def _lay_tree(tree: Path, server_files: dict[str, bytes], canary: str) -> None:

@@ -17,11 +17,11 @@ import pytest
 from secretops.launcher.checkout import UPSTREAM_COMMIT, UPSTREAM_REPOSITORY
 from secretops.values import Value, new_password
 from tests.real.dockerd import Dockerd
-from tests.real.launched import let_in
+from tests.real.launched import let_in, until
 from tests.real.mcp_client import http_session, tell
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import make_stack
-from tests.real.workshop import PYTHON, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop, until
+from tests.real.workshop import PYTHON, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop
 from tests.stacks.runbook import Clone, Page
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -20,25 +20,14 @@ from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, Given, Polled
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
-from secretops.manifest import (
-    AwsStore,
-    Broker,
-    BrokerKind,
-    DotenvStore,
-    Manifest,
-    MqttProtocol,
-    Reader,
-    Secret,
-    SecretKind,
-)
+from secretops.manifest import AwsStore, DotenvStore, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations import put
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
 from secretops.topics import REPORTS
 from secretops.values import Value
+from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW, Memory, version
-
-BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 
 
 class Polling(Polled):
@@ -193,18 +182,14 @@ def test_payload_that_is_no_hint_is_ignored(payload: bytes) -> None:
 
 def session(store: AwsStore | DotenvStore, *readers: Reader) -> tuple[Session, Secret]:
     """Return a session whose secret mqtt has a current version, and that secret."""
+    fields, users = ("username", "password"), ("a", "b")
     secret = Secret(
-        name="mqtt",
-        kind=SecretKind.MQTT_USER,
-        fields=("username", "password"),
-        readers=readers,
-        cadence_days=90,
-        users=("a", "b"),
+        name="mqtt", kind=SecretKind.MQTT_USER, fields=fields, readers=readers, cadence_days=90, users=users
     )
     memory = Memory("mqtt")
     memory.keep(version(Stage.CURRENT, "a"))
     manifest = Manifest(
-        project="p", stack="s", store=store, broker=BROKER, secrets=(secret,), grace_seconds=3600, replicas=3
+        project="p", stack="s", store=store, broker=NO_BROKER, secrets=(secret,), grace_seconds=3600, replicas=3
     )
     return Session(manifest=manifest, store=memory.store(), journal=memory, clock=lambda: NOW), secret
 

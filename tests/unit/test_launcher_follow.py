@@ -99,7 +99,6 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
 
     monkeypatch.setattr(follow, "Swap", attempt)
     monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: made.now))
-    monkeypatch.setattr(follow, "SETTLE_SECONDS", 0.0)
     root = logging.getLogger()
     level = root.level
     yield made
@@ -275,7 +274,7 @@ def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytes
 # When what was read is taken for whole
 
 
-class Written:
+class Written(OneSource):
     """A source that is being written: each text is what the next question finds, the last one for good."""
 
     def __init__(self, *texts: str) -> None:
@@ -294,12 +293,6 @@ class Written:
         if text.startswith("half"):
             raise UsageError(text)
         return cast(ServerSettings, text)
-
-    def folders(self) -> frozenset[Path]:
-        return frozenset()
-
-    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - nothing is missing
-        return False
 
 
 @pytest.fixture(autouse=True)
