@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from mcp import ClientSession
 from mcp.client.sse import sse_client
 from mcp.shared.exceptions import McpError
 
+from secretops.launcher.limits import MOST_CONNECTIONS, RESERVED_DESCRIPTORS
 from secretops.values import Value
 from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in, until
 from tests.real.mcp_client import http_session, tell
@@ -49,6 +51,7 @@ class Launched:
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
     transport: str = ""
+    until = staticmethod(until)
 
     def env(self, **variables: str) -> None:
         """Write config/.env as the store does: whole, in one rename."""
@@ -102,6 +105,19 @@ class Launched:
 
     def headers(self, token: str | None = None) -> dict[str, str]:
         return {"Authorization": f"Bearer {token or self.token}"}
+
+    def send_bodies(self, length: str, refused: list[bool], stop: threading.Event) -> None:
+        """Send bodies of 200 MB, for each of which the server answers 413, or closes the connection before its end."""
+        part = b"x" * 65536 if "Length" in length else b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.token}\r\n{length}\r\n\r\n"
+        to = "127.0.0.1", int(self.url.rpartition(":")[2])
+        while not stop.is_set():
+            with contextlib.suppress(ConnectionError), socket.create_connection(to, timeout=DEADLINE) as sending:
+                sending.sendall(head.encode())
+                for _ in range(3200):
+                    sending.sendall(part)
+                assert b" 413 " in sending.recv(4096)
+            refused.append(True)
 
     def ask(self, path: str, **headers: str) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", headers=headers, timeout=DEADLINE)
@@ -241,8 +257,10 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
     launched.start("http", before=["sh", "-c", f'ulimit -n {descriptors} && exec "$0" "$@"'])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    place = urlsplit(launched.url)
-    idle_ones: list[socket.socket] = []
+    place, idle_ones, refused, stop = urlsplit(launched.url), list[socket.socket](), list[bool](), threading.Event()
+    assert launched.process
+    process = Path(f"/proc/{launched.process.pid}")
+    own = len(list((process / "fd").iterdir()))
 
     def connect() -> None:
         for number in range(idle):
@@ -250,22 +268,33 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
             if number % 2:
                 idle_ones[-1].sendall(b"GET /mcp HTTP/1.1\r\nHost: local")
 
+    async def call(session: ClientSession) -> None:
+        while not stop.is_set():
+            assert "ublished" in await publish(session, "a/b", "there")
+
     async def scenario() -> None:
         async with launched.session() as session, anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, connect)
-            for user, launched.password in users.items():
-                launched.env(MQTT_USER=user, SECRETOPS_VERSION_MQTT=f"v-{user}")
-                taken = "it is taken", lambda: f"On version v-{user} of mqtt" in launched.log()  # noqa: B023
-                await anyio.to_thread.run_sync(launched.until, *taken)
-                assert "ublished" in await publish(session, "a/b", "there")
-            async with launched.session() as another:
-                assert (await another.list_tools()).tools
+            tasks.start_soon(call, session)
+            for length in ("Content-Length: 209715200", "Transfer-Encoding: chunked") if idle > 1000 else ():
+                tasks.start_soon(anyio.to_thread.run_sync, launched.send_bodies, length, refused, stop)
+            try:
+                for number, (user, launched.password) in enumerate(users.items()):
+                    launched.env(MQTT_USER=user, SECRETOPS_VERSION_MQTT=f"v-{user}")
+                    taken = f"On version v-{user} of mqtt"
+                    under_load = lambda: taken in launched.log() and (idle < 1000 or len(refused) > number)  # noqa: B023, E731
+                    await anyio.to_thread.run_sync(launched.until, "it is taken", under_load)
+                    assert int((process / "status").read_text().partition("VmRSS:")[2].split()[0]) <= 150 * 1024  # KB
+                async with launched.session() as another:
+                    assert (await another.list_tools()).tools
+            finally:
+                stop.set()
         assert len(idle_ones) == idle
 
-    assert launched.process
     try:
         anyio.run(scenario)
-        assert len(list(Path(f"/proc/{launched.process.pid}/fd").iterdir())) < min(descriptors, 320)
+        most = own + 20 + min(MOST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS)  # MQTT clients that drain have some
+        assert len(list((process / "fd").iterdir())) <= most
         assert launched.ask("/readyz").status_code == 200
     finally:
         for each in idle_ones:

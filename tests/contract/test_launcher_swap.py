@@ -242,10 +242,10 @@ def test_disconnect_by_a_tool_takes_the_report_back(launched: Launched, monkeypa
 def test_report_expires_unless_its_client_renews_it(
     renewed: bool, launched: Launched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher_client, "REPORT_EXPIRY", 2)
+    monkeypatch.setattr(launcher_client, "REPORT_EXPIRY", expiry := 6 if renewed else 2)
     monkeypatch.setattr(launcher_client, "REPORT_REFRESH", 0.5 if renewed else 600)
     launched.client.tell()
-    later = threading.Timer(4, lambda: None)  # two expiries
+    later = threading.Timer(2 * expiry, lambda: None)
     later.start()
     if renewed:
         while later.is_alive():

@@ -35,6 +35,14 @@ ON_BOTH_BROKERS = pytest.mark.parametrize("broker", ["embedded", "mosquitto"], i
 ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], indirect=True)
 
 
+def until(what: str, check: Callable[[], object]) -> None:
+    """Return when `check` is true. Fails the test after DEADLINE."""
+    end, pause = time.monotonic() + DEADLINE, threading.Event()
+    while not check():
+        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
+        pause.wait(0.05)
+
+
 @pytest.fixture(params=[ONE_SERVER])
 def server_folder(request: pytest.FixtureRequest) -> Path:
     folder = real_server() if request.param == "upstream" else SMALL_SERVER
@@ -74,11 +82,3 @@ def command(source: str) -> list[str]:
 def environment(server: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {"COREFLUX_SERVER_DIR": str(server)}
-
-
-def until(what: str, check: Callable[[], object]) -> None:
-    """Return when `check` is true. Fails the test after DEADLINE."""
-    end, pause = time.monotonic() + DEADLINE, threading.Event()
-    while not check():
-        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-        pause.wait(0.02)

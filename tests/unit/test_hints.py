@@ -1,44 +1,45 @@
 """Hints at new versions: what a rotator publishes, and when a launcher polls for one. The clock is an argument."""
 
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from paho.mqtt.client import MQTTMessage
 
 from secretops.engine.state import Stage
-from secretops.errors import UnreachableError
+from secretops.entrypoints import aws_lambda
+from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.hints import HINT_FILTER, Hint, parse_hint
-from secretops.launcher import follow_hints
+from secretops.launcher import follow_hints, watch
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, Given, Polled
-from secretops.manifest import (
-    AwsStore,
-    Broker,
-    BrokerKind,
-    DotenvStore,
-    Manifest,
-    MqttProtocol,
-    Reader,
-    Secret,
-    SecretKind,
-)
+from secretops.launcher.sources import open_source
+from secretops.launcher.state import LauncherState
+from secretops.manifest import AwsStore, DotenvStore, Manifest, Reader, Secret, SecretKind
+from secretops.operations import put
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
 from secretops.values import Value
+from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW, Memory, version
-
-BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 
 
 class Polling(Polled):
     def __init__(self) -> None:
         self.now, self.version, self.polls = 1_000.0, "v1", 0
+        self.error: SecretopsError | None = None
         super().__init__("memory", ["mqtt"], str, every=EVERY_SECONDS, clock=lambda: self.now)
         self.fingerprint()
         self.polls = 0
 
     def mark(self, name: str) -> str:  # noqa: ARG002
         self.polls += 1
+        if self.error:
+            raise self.error
         return self.version
 
     def give(self, name: str, mark: str) -> Given:  # noqa: ARG002
@@ -87,6 +88,27 @@ def test_thousand_forged_hints_a_second_lead_to_seven_polls_a_minute(source: Pol
         if number % 100 == 0:
             source.fingerprint()
     assert 1 < source.polls <= 7
+
+
+@pytest.mark.parametrize("error", [UnreachableError("no answer"), RefusedError("no right"), None])
+def test_last_poll_metric_keeps_the_time_of_the_last_read_while_the_source_fails(
+    error: SecretopsError | None, source: Polling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, state, ages = tmp_path / ".env", LauncherState(), list[float]()
+    followed = source if error else open_source(f"file:{env}")
+    monkeypatch.setattr(time, "time", lambda: source.now)
+    monkeypatch.setattr(watch, "wakeups", lambda *_: iter(range(400)))
+
+    def poll() -> bool:
+        source.now += 1
+        return not followed.fingerprint()
+
+    for fails in (False, True, True, True, False):
+        source.error = error if fails else None
+        env.unlink(missing_ok=True) if fails else env.write_text("MQTT_BROKER=localhost\n")
+        watch.keep_polling(poll, followed, threading.Event(), state)
+        ages.append(source.now - state.read_at)
+    assert max(ages[0], ages[-1]) <= 1.2 * EVERY_SECONDS < 1200 <= ages[3]
 
 
 @pytest.mark.parametrize("hint", [Hint("mqtt", "v1"), Hint("other", "v2")], ids=["in use", "no secret of the server's"])
@@ -147,38 +169,25 @@ def received(connection: Connected, payload: bytes) -> None:
     connection.own_listeners[HINT_FILTER](None, None, message)
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"",
-        b"\xff",
-        b"[]",
-        b'"mqtt"',
-        b'{"secret": "mqtt"}',
-        b'{"secret": "mqtt", "version": 1}',
-        b'{"secret": "mqtt", "version": "' + b"x" * 1_000 + b'"}',
-        b"[" * 900,
-    ],
-    ids=lambda payload: repr(payload[:30]),
-)
+NO_HINTS = [b"", b"\xff", b"[]", b'"mqtt"', b'{"secret": "mqtt"}', b'{"secret": "mqtt", "version": 1}', b"[" * 900]
+TOO_LONG = b'{"secret": "mqtt", "version": "' + b"x" * 1_000 + b'"}'
+
+
+@pytest.mark.parametrize("payload", [*NO_HINTS, TOO_LONG], ids=lambda payload: repr(payload[:30]))
 def test_payload_that_is_no_hint_is_ignored(payload: bytes) -> None:
     assert parse_hint(payload) is None
 
 
 def session(store: AwsStore | DotenvStore, *readers: Reader) -> tuple[Session, Secret]:
     """Return a session whose secret mqtt has a current version, and that secret."""
+    fields, users = ("username", "password"), ("a", "b")
     secret = Secret(
-        name="mqtt",
-        kind=SecretKind.MQTT_USER,
-        fields=("username", "password"),
-        readers=readers,
-        cadence_days=90,
-        users=("a", "b"),
+        name="mqtt", kind=SecretKind.MQTT_USER, fields=fields, readers=readers, cadence_days=90, users=users
     )
     memory = Memory("mqtt")
     memory.keep(version(Stage.CURRENT, "a"))
     manifest = Manifest(
-        project="p", stack="s", store=store, broker=BROKER, secrets=(secret,), grace_seconds=3600, replicas=3
+        project="p", stack="s", store=store, broker=NO_BROKER, secrets=(secret,), grace_seconds=3600, replicas=3
     )
     return Session(manifest=manifest, store=memory.store(), journal=memory, clock=lambda: NOW), secret
 
@@ -189,18 +198,23 @@ POLLED = AwsStore(account="0" * 12, region="eu-central-1", secrets={"mqtt": "p/m
 @pytest.mark.parametrize(
     ("store", "readers", "expected"),
     [
-        pytest.param(POLLED, [Reader.SERVER, Reader.ROTATOR], [Hint("mqtt", "v2")], id="polled by launchers"),
+        pytest.param(POLLED, [Reader.SERVER, Reader.ROTATOR], ["mqtt"] * 3, id="polled by launchers"),
         pytest.param(POLLED, [Reader.ROTATOR], [], id="of the rotator"),
         pytest.param(DotenvStore(root="/nowhere/store"), [Reader.SERVER], [], id="watched by launchers"),
     ],
 )
 def test_new_version_is_hinted_at_where_launchers_poll(
-    monkeypatch: pytest.MonkeyPatch, store: AwsStore | DotenvStore, readers: list[Reader], expected: list[Hint]
+    monkeypatch: pytest.MonkeyPatch, store: AwsStore | DotenvStore, readers: list[Reader], expected: list[str]
 ) -> None:
-    published: list[Hint] = []
-    monkeypatch.setattr(sessions, "publish_hint", lambda _broker, _value, hint: published.append(hint))
+    moved: Any = SimpleNamespace(advance=lambda **_: version(Stage.CURRENT, "a"), publish=lambda _version: None)
+    published: list[str] = []
+    monkeypatch.setattr(sessions, "publish_hint", lambda _broker, _value, hint: published.append(hint.secret))
+    monkeypatch.setattr(Session, "rotation", lambda *_: moved)
+    monkeypatch.setattr(aws_lambda, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
     opened, secret = session(store, *readers)
-    opened.hint(secret, "v2")
+    opened.advance(secret, moved)
+    aws_lambda._take("finishSecret", opened, secret, "v2")
+    put.publish(opened, secret, Value({"username": "b", "password": "of-no-broker"}))
     assert published == expected
 
 

@@ -40,6 +40,9 @@ class OneSource:
     def folders(self) -> frozenset[Path]:
         return frozenset()
 
+    def read_at(self) -> float:
+        return 1.0
+
     def may_bring(self, _: str) -> bool:
         return True
 
@@ -96,7 +99,6 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
 
     monkeypatch.setattr(follow, "Swap", attempt)
     monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: made.now))
-    monkeypatch.setattr(follow, "SETTLE_SECONDS", 0.0)
     root = logging.getLogger()
     level = root.level
     yield made
@@ -255,7 +257,7 @@ def test_keep_polling_survives_exceptions(monkeypatch: pytest.MonkeyPatch, caplo
             raise LookupError("a library's own")
         return False
 
-    watch.keep_polling(poll, set, threading.Event(), state)
+    watch.keep_polling(poll, OneSource(UsageError("not read")), threading.Event(), state)
     assert followed == [True, True, False, False, True]
     assert len(caplog.messages) == 1 and "LookupError" in caplog.text
     assert not state.is_followed(), "it has ended although nothing stopped it"
@@ -263,7 +265,7 @@ def test_keep_polling_survives_exceptions(monkeypatch: pytest.MonkeyPatch, caplo
 
 def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     state = LauncherState()
-    state.polled()
+    state.polled(1.0)
     later = time.monotonic() + STALE_SECONDS
     monkeypatch.setattr("secretops.launcher.state.time.monotonic", lambda: later)
     assert not state.is_followed()
@@ -272,7 +274,7 @@ def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytes
 # When what was read is taken for whole
 
 
-class Written:
+class Written(OneSource):
     """A source that is being written: each text is what the next question finds, the last one for good."""
 
     def __init__(self, *texts: str) -> None:
@@ -291,12 +293,6 @@ class Written:
         if text.startswith("half"):
             raise UsageError(text)
         return cast(ServerSettings, text)
-
-    def folders(self) -> frozenset[Path]:
-        return frozenset()
-
-    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - nothing is missing
-        return False
 
 
 @pytest.fixture(autouse=True)

@@ -12,15 +12,14 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from secretops import replicas
 from secretops.errors import UnreachableError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.replicas import read_reports, report_text, report_topic
 from secretops.targets.access_list import may_publish, publishers
 from secretops.targets.connection import MOST_MESSAGES, Connection
 from secretops.topics import REPORTS, reports_of
 from secretops.values import Value
+from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW
 
-BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol=MqttProtocol.V5, tls=True)
 READER = Value({"username": "user-b", "password": "of-no-broker"})
 USERS = ("user-a", "user-b")
 TEXT = report_text("mqtt", "v2", NOW)
@@ -59,7 +58,7 @@ class Retaining:
 def read(monkeypatch: pytest.MonkeyPatch, session: Retaining) -> list[str]:
     """Return the client ids that are read."""
     monkeypatch.setattr(replicas, "Connection", lambda *_, **__: session)
-    return [one.id for one in read_reports(BROKER, READER, USERS)]
+    return [one.id for one in read_reports(NO_BROKER, READER, USERS)]
 
 
 REAL = [(report_topic(user, f"server-{user}"), TEXT) for user in USERS]
@@ -115,7 +114,7 @@ def test_connection_gives_up_when_the_broker_sends_without_end(monkeypatch: pyte
     sending = threading.Thread(target=flood)
     sending.start()
     try:
-        with pytest.raises(UnreachableError, match=f"{MOST_MESSAGES:,}"), Connection(BROKER, READER) as connection:
+        with pytest.raises(UnreachableError, match=f"{MOST_MESSAGES:,}"), Connection(NO_BROKER, READER) as connection:
             connection.subscribe(f"{REPORTS}/#")
     finally:
         theirs.shutdown(socket.SHUT_RDWR)

@@ -90,7 +90,7 @@ class Follower:
             self._thread.join(END_SECONDS)
 
     def _follow(self) -> None:
-        keep_polling(self._poll, self._source.folders, self._stopping, self._state)
+        keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
         """Try the version that the source has now, unless it is in use or was refused a moment ago. Never done."""

@@ -40,8 +40,8 @@ class _OfState(Collector):
             ("waiting", "Secrets whose first value is not there yet.", len(state.waiting_for)),
             ("broker_connected", "1 while the server has its broker, else 0.", state.connected),
             ("connection_by_tool", "1 while an MCP client's tool chose the connection, else 0.", by_tool),
-            ("following", "1 while new versions are noticed, else 0.", state.is_followed()),
-            ("last_poll_timestamp_seconds", "When the source was last polled without an error.", state.polled_at or 0),
+            ("following", "1 while the source is polled, else 0.", state.is_followed()),
+            ("last_poll_timestamp_seconds", "When the source was last read without an error.", state.read_at),
         ):
             yield GaugeMetricFamily(f"secretops_{name}", text, value=number)
         for name, text, count in (

@@ -13,6 +13,7 @@ import logging
 import math
 import random
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,7 @@ class Polled(OfDocument):
         self._turn = threading.Lock()
         self._next = clock()
         self._polled = -math.inf
+        self._store_read_at = 0.0
         self._hint: Hint | None = None
         self._hinted_polls = 0
         self._marks: dict[str, str] = {}
@@ -126,6 +128,10 @@ class Polled(OfDocument):
             # that its CA can't be had, now or any more, is no reason to do without TLS
             meant = CERTIFICATE in self._told or CERTIFICATE in self._asked_for
             return {"MQTT_USE_TLS": "true", **found} if meant else found
+
+    def read_at(self) -> float:
+        """As of `Source`. A poll in which the store refused a secret that is in use does not count."""
+        return self._store_read_at
 
     def folders(self) -> frozenset[Path]:
         return frozenset()
@@ -165,10 +171,12 @@ class Polled(OfDocument):
             self._error = error
         else:
             self._document, self._error = document, None
+            if refused := self._again.keys() & self._given.keys():
+                pause = min(pause, SLOWER * self._retry)
             if not document.mqtt.password:
                 pause = min(pause, WAITING_SECONDS)
-            elif self._again.keys() & self._given.keys():
-                pause = min(pause, SLOWER * self._retry)
+            if not refused:
+                self._store_read_at = time.time()
         self._next = self._clock() + pause * random.uniform(0.9, 1.1)  # noqa: S311  # nosec B311
 
     def _asked(self) -> JsonDocument:

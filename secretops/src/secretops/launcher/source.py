@@ -6,6 +6,7 @@ Each makes the same variables, which `settings` checks. `sources` lists them.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +38,9 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """Changes when what `read` would give does. Of no use outside this process, and never logged. Never raises."""
 
+    def read_at(self) -> float:
+        """Return when the store or the files were last read without an error, in seconds since 1970; 0 before that."""
+
     def folders(self) -> frozenset[Path]:
         """Where a change would be seen by watching. Empty for what can only be asked. Never raises."""
 
@@ -48,6 +52,7 @@ class OfVariables:
     """What all sources on this machine share. A subclass says how the variables are found."""
 
     where: str
+    _read_at = 0.0
 
     def variables(self) -> Mapping[str, str]:
         raise NotImplementedError
@@ -60,9 +65,14 @@ class OfVariables:
 
     def fingerprint(self) -> str:
         try:
-            return keyed_digest(material(self.variables())).hex()
+            found = material(self.variables())
         except SecretopsError as error:
             return keyed_digest([b"unreadable", str(error).encode()]).hex()
+        self._read_at = time.time()
+        return keyed_digest(found).hex()
+
+    def read_at(self) -> float:
+        return self._read_at
 
     def folders(self) -> frozenset[Path]:
         try:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-# After this time without a finished poll nobody follows the source. More than the slowest poll, in which a store does
-# not answer for any of its secrets, or the broker for a new version.
+# After this time without a finished poll nobody polls the source any more. More than the slowest poll, in which a
+# store does not answer for any of its secrets, or the broker for a new version.
 STALE_SECONDS = 300.0
 
 # The secrets that the connection to the broker is made with.
@@ -34,8 +34,8 @@ class LauncherState:
         """Names of the secrets that have no value yet."""
         self.connected = False
         """Whether the client that the server uses has its broker's yes."""
-        self.polled_at: float | None = None
-        """When the source was polled last without an error, in seconds since 1970; None before the first time."""
+        self.read_at = 0.0
+        """When the source was last read without an error, in seconds since 1970; 0 before the first time."""
         self.swaps = 0
         """New versions taken over by another MQTT client."""
         self.refused_versions = 0
@@ -56,16 +56,16 @@ class LauncherState:
         unused = CONNECTION_SECRETS if self.connection_is_of_a_tool() else frozenset()
         return {secret: version for secret, version in self.versions.items() if secret not in unused}
 
-    def polled(self) -> None:
-        """Record that the source has been polled without an error."""
-        self.polled_at, self._heard, self._poll_failed = time.time(), time.monotonic(), False
+    def polled(self, read_at: float) -> None:
+        """Record that a poll of the source has ended, and when the source was last read without an error."""
+        self.read_at, self._heard, self._poll_failed = read_at, time.monotonic(), False
 
     def poll_failed(self) -> None:
-        """Record that the last poll failed, or that polling has ended."""
+        """Record that the last poll raised an exception, or that polling has ended."""
         self._poll_failed = True
 
     def is_followed(self) -> bool:
-        """Whether a new version of the source would be noticed."""
+        """Whether the source is polled. True also while it can't be read: the values in use go on."""
         return not self._poll_failed and time.monotonic() - self._heard < STALE_SECONDS
 
     def count_swap(self) -> None:

@@ -44,7 +44,7 @@ class FirstValues:
         """Wait until everything is there; False when the launcher is ended before. Mistakes are only logged: a file
         that is written in place is half-written for a moment."""
         if self._state.waiting_for:
-            keep_polling(self._poll, self._source.folders, self._stopping, self._state)
+            keep_polling(self._poll, self._source, self._stopping, self._state)
         return not self._state.waiting_for
 
     def _poll(self) -> bool:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
 
 log = logging.getLogger(__name__)
@@ -29,20 +30,16 @@ _GATHER_MILLISECONDS = 50
 _STEP_MILLISECONDS = 20
 
 
-def keep_polling(
-    poll: Callable[[], bool],
-    folders: Callable[[], Collection[Path]],
-    stopping: threading.Event,
-    state: LauncherState,
-) -> None:
-    """Call `poll` whenever something may have changed in `folders`, until it returns True or `stopping` is set.
+def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.Event, state: LauncherState) -> None:
+    """Call `poll` whenever `source` may have changed, until it returns True or `stopping` is set.
 
-    An exception of `poll` is logged once, and the next poll follows. `state` records when the last one succeeded.
+    An exception of `poll` is logged once, and the next poll follows. `state` records when the last one ended without
+    an exception, and when `source` was last read.
     """
     failed = ""
-    state.polled()
+    state.polled(source.read_at())
     try:
-        for _ in wakeups(folders, stopping):
+        for _ in wakeups(source.folders, stopping):
             try:
                 done = poll()
             except Exception as error:
@@ -51,7 +48,7 @@ def keep_polling(
                     log.exception("A poll of the source failed. Polling goes on, every %s s.", EVERY_SECONDS)
             else:
                 failed = ""
-                state.polled()
+                state.polled(source.read_at())
                 if done:
                     return
     finally:
