@@ -82,7 +82,6 @@ def key_of(version: Version) -> str:
 
 def test_first_tick_delivers_a_key_that_the_agent_has_accepted(owned: AgentStack, account: DigitalOcean) -> None:
     outcome = of_the_key(owned.tick())
-
     current = owned.kept().current
     assert outcome.exit_code is ExitCode.DONE and current and current.verified and current.published
     assert ours(account) == [current.user] and account.takes(owned.key())
@@ -100,7 +99,6 @@ def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind
     owned.clock.skip(HALF_A_YEAR)  # a rotation deletes one, and makes one
     before = owned.key()
     account.fail(operation, fault)
-
     ticks = 0
     while before == owned.key():
         ticks += 1
@@ -109,7 +107,6 @@ def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind
         assert ticks <= 2
     owned.skip_grace()
     assert [one.error for one in owned.tick()] == [None, None]
-
     current = owned.kept().current
     assert account.faults == [] and current and ours(account) == [current.user]
 
@@ -119,11 +116,9 @@ def test_deleted_current_key_is_reported_and_replaced_within_an_hour(owned: Agen
     current = owned.kept().current
     assert current and current.user
     account.delete(current.user)
-
     error = of_the_key(owned.tick()).error
     assert error and error.exit_code is ExitCode.ATTENTION
     assert key_of(current) in error.what and "who deleted it" in error.remedy
-
     assert account.takes(owned.key()) and of_the_key(owned.tick()).error is None
 
 
@@ -150,7 +145,6 @@ def test_external_key_is_published_once_its_agent_accepts_it(external: AgentStac
     key = account.add("from the dashboard")
     version = external.put("agent-key", {"api-key": key.secret})
     assert version.verified and external.key() == {"api-key": key.secret}
-
     canary = new_password()
     with pytest.raises(RefusedError) as told:
         external.put("agent-key", {"api-key": canary})
@@ -165,7 +159,6 @@ def test_unreachable_agent_keeps_the_current_key_unless_untested(external: Agent
     with pytest.raises(UnreachableError, match="secretops put agent-key --untested"):
         external.put("agent-key", {"api-key": second.secret})
     assert external.key() == {"api-key": first.secret}
-
     asked = len(account.asked)
     version = put(external.session(), "agent-key", Value({"api-key": second.secret}), untested=True)
     assert version.verified is None and external.key() == {"api-key": second.secret} and len(account.asked) == asked
@@ -178,11 +171,9 @@ def test_newly_owned_agent_keeps_the_keys_of_others(
     external.put("agent-key", {"api-key": key.secret})
     stack = owned_stack(tmp_path / "store", account)
     assert of_the_key(stack.tick()).error is None and stack.key() == {"api-key": key.secret}
-
     stack.rotate("agent-key")
     stack.skip_grace()
     assert of_the_key(stack.tick()).done[0].startswith("retired")
-
     assert "from the dashboard" in account.names() and account.takes(stack.key())
     assert stack.key() != {"api-key": key.secret}
 
@@ -192,7 +183,6 @@ def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack
     owned.rotate("agent-key")
     purge(owned.session(), destroy=True)
     assert ours(account) == []
-
     owned.put("agent-admin", dict(account.admin))
     owned.rotate("agent-key")
     (left,) = ours(account)
@@ -222,7 +212,6 @@ def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, acc
     assert told.level is Level.ATTENTION and late.id in told.value
     assert told.repair and not isinstance(mend(told.repair), Exception)
     assert late.id not in account.keys and found(stack).level is Level.OK
-
     account.delete(ours(account)[0])
     told = found(stack)
     assert told.level is Level.ATTENTION and "any more" in told.value
@@ -237,7 +226,6 @@ def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: Digital
     assert found(stack).level is Level.OK
     account.fail("complete", Fault.GARBAGE_AFTER)
     assert found(stack).level is Level.UNKNOWN
-
     account.delete(ours(account)[0])
     told = found(stack)
     assert told.level is Level.ATTENTION and "does not take the key" in told.value and told.repair is None
@@ -267,10 +255,8 @@ def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalO
     key, value = agent.create("it-1")
     agent.verify(value)
     assert agent.listed() == (key,) and key.name == "it-1"
-
     agent.delete(key)
     agent.delete(key)
-
     assert agent.listed() == ()
     with pytest.raises(RefusedError):
         agent.verify(value)

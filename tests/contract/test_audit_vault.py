@@ -131,7 +131,6 @@ def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_li
     assert ("root", f"{other}/data/copy", "done", False) in told
     assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in told}, "it read the one before"
     assert f"{live.userpass}/ann" in {reader for reader, *_ in told}, "who asks is given it, too"
-
     assert before
     rows = watched.audit("--given", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
     assert f"{live.approle}/{live.role('server')}" in {row["reader"] for row in rows}

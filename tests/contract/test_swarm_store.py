@@ -69,7 +69,6 @@ def test_replicas_get_new_files_and_no_value_is_shown(
         assert {field: files[file] for field, file in FILES.items()} == dict(value)
         assert files["it-version"] == V[1]
     assert {(one["File"]["UID"], one["File"]["Mode"]) for one in place.listed()} == {("10001", 0o400)}
-
     assert "secrets/create" in caplog.text, "it is logged at all"
     listed = [place.api.get(f"/{kind}") for kind in ("configs", "secrets", "services")]
     shown = json.dumps([*listed, place.tasks()])

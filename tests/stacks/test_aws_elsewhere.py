@@ -95,7 +95,6 @@ def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account
     here.operator("status")
 
     said = asyncio.run(_publish(here, entry, tmp_path))
-
     assert "publish" in said.lower() and "error" not in said.lower(), said
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log

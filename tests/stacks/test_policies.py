@@ -71,7 +71,6 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
     (tmp_path / "project/__main__.py").write_text(LEAKS)
 
     done = stack.run("preview", "--json", "--policy-pack", str(ROOT / "policies"), "--cwd", str(tmp_path / "project"))
-
     assert done.returncode == 1, done.stdout
     told = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
     assert "stack-holds-no-value" in judged_by_pack(done.stdout)
@@ -87,7 +86,6 @@ def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureR
     stack: Stack = request.getfixturevalue(name)
 
     done = stack.run("preview", "--json", *PACK, *SHOWS)
-
     assert done.returncode == 0, done.stdout
     plan = plan_of_preview(done.stdout)
     assert streams.read_text() == whole(plan)

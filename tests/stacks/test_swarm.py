@@ -217,7 +217,6 @@ def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
     found = rotated.given()["password"] in rotated.values
     assert found, "what is looked for can be found"
     assert leaks(rotated, *(text.encode() for text in shown), *kept) == 0
-
     assert leaks(rotated, *rotated.processes) == 0
 
 

@@ -58,7 +58,6 @@ def test_each_block_does_what_the_page_says_with_pulumi_and_without_it(to_be: De
 
     page.follow("secretops export timer")
     assert {path.suffix for path in (manager.folder / "timer").iterdir()} >= {".service", ".timer", ".json"}
-
     assert manager.sh("pulumi destroy").returncode == 0
     page.follow("export compose --stack prod-swarm --to deploy --first", given=admin)
     page.follow("export compose --stack prod-swarm --to deploy")

@@ -64,7 +64,6 @@ def store_of(manifest: Manifest) -> AwsStore:
 
 def test_no_other_account_is_touched_than_the_one_that_the_file_names(prod: Deployed) -> None:
     provider = inputs(prod, "aws")
-
     assert json.loads(provider["allowedAccountIds"]) == ["123456789012"]
     assert provider["region"] == "eu-central-1"
     assert store_of(manifest_of(prod)).account == "123456789012", "by which secretops refuses another's, too"
@@ -75,9 +74,7 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
     canary = f"Canary{secrets.token_hex(12)}"
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "MQTT_PASSWORD", "MCP_HTTP_TOKEN"):
         monkeypatch.setenv(name, canary)
-
     deployed = on_aws(into=Deployed())
-
     assert canary not in "\n".join(
         [*texts([vars(each) for each in deployed.resources.values()]), *texts(deployed.exports)]
     )
@@ -88,7 +85,6 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
 
 def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
-
     assert store.fields == {secret.name: secret.fields for secret in manifest_of(prod).secrets}
     assert store.readers.keys() == {*store.secrets.values(), store.lease}
     assert store.readers["coreflux-mcp/prod/broker-admin"] == (
@@ -103,7 +99,6 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
 
 def test_values_and_records_are_protected_in_production_alone(prod: Deployed, trial: Deployed) -> None:
     kept = {each.name for each in prod.resources.values() if each.type in (SECRET, KEY, BUCKET)}
-
     assert {each.name for each in prod.resources.values() if each.protected} == {*kept, "trail-log", "trail-trail"}
     assert [each.name for each in trial.resources.values() if each.protected] == []
 
@@ -124,7 +119,6 @@ LONG = "x" * 100
 @pytest.mark.parametrize("stack", ["prod", "a", "Plant_7.eu", LONG, LONG[:-1] + "y", "plant-" * 16])
 def test_names_are_those_that_aws_takes(stack: str) -> None:
     of = names(stack)
-
     assert re.fullmatch(r"[\w+=,.@-]{1,64}", of.role("rotate-broker-admin"))
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,64}", of.plain("rotate-broker-admin"))
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,80}", of.letters("rotate-broker-admin"))
@@ -140,7 +134,6 @@ def _all(of: Names) -> tuple[str, ...]:
 
 def test_no_two_stacks_share_a_name() -> None:
     stacks = ["prod", "prod-2", "prod_2", "prod.2", LONG, LONG[:-1] + "y", "prod-tick"]
-
     for stack_names in zip(*map(_all, map(names, stacks)), strict=True):
         assert len(set(stack_names)) == len(stacks)
     assert not names("prod-2").role("tick").startswith(names("prod").roles)
@@ -151,7 +144,6 @@ def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> N
         "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-central-1/AWSReservedSSO_Ops_0123456789abcdef"
     )
     user = "arn:aws:iam::123456789012:user/alice"
-
     assert names().sessions(sso) == "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Ops_0123456789abcdef/*"
     assert names().sessions(user) == user
 
@@ -161,7 +153,6 @@ def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> N
 
 def test_what_secretops_makes_values_for_rotates_on_aws_schedule_with_the_guides_cadence(prod: Deployed) -> None:
     rules = {one.name: one.inputs["rotationRules"] for one in prod.of_type(ROTATION)}
-
     quarterly = {"automaticallyAfterDays": 90, "duration": "3h"}
     assert rules == {"rotate-broker-admin-schedule": quarterly, "rotate-mqtt-schedule": quarterly}
 
@@ -173,7 +164,6 @@ def test_a_rotation_does_not_begin_while_a_secret_has_no_value(prod: Deployed) -
 @pytest.mark.parametrize("secret", ["mqtt", "broker-admin"])
 def test_a_rotation_is_set_up_after_who_may_call_what_it_may_and_who_may_read(prod: Deployed, secret: str) -> None:
     what = f"rotate-{secret}"
-
     assert {f"{what}-called", f"{what}-grants", f"policy-{secret}"} <= before(prod, f"{what}-schedule")
     assert f"{what}-grants" in before(prod, f"{what}-function")
     assert {"tick-grants", "schedule-grants", "policy-mqtt"} <= before(prod, "schedule")
@@ -183,7 +173,6 @@ def test_a_rotation_is_set_up_after_who_may_call_what_it_may_and_who_may_read(pr
 @pytest.mark.parametrize("secret", ["mqtt", "broker-admin"])
 def test_secrets_manager_calls_a_function_for_its_one_secret(prod: Deployed, secret: str) -> None:
     called, rotation = inputs(prod, f"rotate-{secret}-called"), inputs(prod, f"rotate-{secret}-schedule")
-
     assert called["principal"] == "secretsmanager.amazonaws.com"
     assert called["sourceAccount"] == "123456789012"
     assert called["sourceArn"] == rotation["secretId"]
@@ -197,7 +186,6 @@ def test_secrets_manager_calls_a_function_for_its_one_secret(prod: Deployed, sec
 @pytest.mark.parametrize(("function", "retries"), [("rotate-mqtt", 0), ("rotate-broker-admin", 0), ("tick", 1)])
 def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, function: str, retries: int) -> None:
     queue, code = inputs(prod, f"{function}-queue"), inputs(prod, f"{function}-function")
-
     assert queue["functionName"] == code["name"]
     assert queue["maximumRetryAttempts"] == retries
     assert code["timeout"] < queue["maximumEventAgeInSeconds"] <= 1800, "a retry of the tick ends within its hour"
@@ -223,7 +211,6 @@ def test_functions_run_one_at_a_time_log_json_and_keep_failures(prod: Deployed, 
 def test_a_rotating_function_is_the_package_with_the_stacks_manifest_and_ca(prod: Deployed, function: str) -> None:
     ca, assets = aws_stack.ca(), inputs(prod, function)["code"]["assets"]
     inside = Manifest.model_validate_json(assets["secretops.json"]["text"])
-
     assert assets["."]["path"].endswith("dist/lambda.zip")
     assert assets["ca.crt"]["text"] == ca.read_text()
     assert inside.broker.ca_file == "/var/task/ca.crt"
@@ -239,10 +226,8 @@ def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: py
         zipped.write_bytes(b"old")
     monkeypatch.setattr("components.aws.package.ZIP", zipped)
     into = Deployed()
-
     with pytest.raises(pulumi.RunError, match="make lambda"):
         on_aws(into=into, package=False)
-
     assert into.resources == {}
 
 
@@ -252,7 +237,6 @@ def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: py
 def test_at_the_end_of_a_production_stack_the_bucket_of_records_stays_as_it_is(prod: Deployed, trial: Deployed) -> None:
     guards = ("closed", "owned", "versioned", "encrypted", "locked", "lifecycle", "policy")
     kept = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}
-
     assert {each.name for each in prod.resources.values() if each.kept} == kept
     assert {each.name for each in prod.resources.values() if each.name.startswith("trail-bucket")} <= kept
     assert not any(each.kept for each in trial.resources.values())
@@ -264,7 +248,6 @@ def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
         ", existing_trail: {arn: 'arn:aws:cloudtrail:eu-central-1:210987654321:trail/org', log_group: org-trail}, "
         f"alert_topic: '{topic}'"
     )
-
     made = {each.type for each in deployed.resources.values()}
     assert not {"aws:cloudtrail/trail:Trail", BUCKET, "aws:sns/topic:Topic"} & made
     assert "trail-key" not in deployed.resources
@@ -278,7 +261,6 @@ def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
 
 def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) -> None:
     injected = {one["name"]: one["valueFrom"] for one in containers(prod)["server"]["secrets"]}
-
     start = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod"
     assert injected == {
         "MQTT_USER": f"{start}/mqtt-AbCdEf:username::",
@@ -292,7 +274,6 @@ def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) 
 
 def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do_not(prod: Deployed) -> None:
     service, task = inputs(prod, "service"), inputs(prod, "task")
-
     assert service["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
     assert (service["deploymentMinimumHealthyPercent"], service["deploymentMaximumPercent"]) == (100, 200)
     assert service["waitForSteadyState"] is False, "values come after pulumi up"
@@ -361,31 +342,26 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 def test_three_labels_in_a_minute_are_one_deployment(service: Service) -> None:
     labels = [NOON, NOON + timedelta(seconds=20), NOON + timedelta(seconds=50)]
-
     assert len(again(service, labels[0]) | again(service, *labels[1:])) == 3, "each comes again"
     service.primary["rolloutState"] = "COMPLETED"
-
     assert again(service, *labels) == set()
     assert service.asked == [{"cluster": "a-cluster", "service": "a-service", "forceNewDeployment": True}]
 
 
 def test_a_label_that_moved_in_the_second_of_a_deployment_is_another_one(service: Service) -> None:
     service.primary["createdAt"] = NOON + timedelta(seconds=0.5)  # the label may have moved at 0.9
-
     assert again(service, NOON) == {"12:00:00"}
     assert len(service.asked) == 1
 
 
 def test_a_version_waits_for_a_deployment_under_way_that_has_begun_since(service: Service) -> None:
     service.begins()
-
     assert again(service, NOON) == {"12:00:00"}
     assert service.asked == []
 
 
 def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(service: Service) -> None:
     service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
-
     assert again(service, NOON) == {"12:00:00"}
     assert len(service.asked) == 1
 
@@ -393,7 +369,6 @@ def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(s
 def test_messages_come_again_for_two_deployments_and_a_person_is_told_within_the_default_grace(prod: Deployed) -> None:
     queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
     looked = queue["visibilityTimeoutSeconds"] * json.loads(queue["redrivePolicy"])["maxReceiveCount"]
-
     assert taken["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert 2 * arrival.ROLLOUT <= looked < manifest_of(prod).grace_seconds
 
@@ -401,6 +376,5 @@ def test_messages_come_again_for_two_deployments_and_a_person_is_told_within_the
 def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) -> None:
     queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
     gathered = queue["delaySeconds"] + taken["maximumBatchingWindowInSeconds"]
-
     assert arrival.REDEPLOYED == gathered + arrival.ROLLOUT < Rotation().grace_seconds
     assert FETCHED >= 1.1 * (EVERY_SECONDS + SLOWER * RETRY_SECONDS), "a poll that fails, and the next"

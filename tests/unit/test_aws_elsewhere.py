@@ -69,7 +69,6 @@ def entry(deployed: Deployed) -> Any:
 @pytest.mark.parametrize("pair", ["pods", "here"])
 def test_functions_rotate_secrets_and_the_server_comes_after(pair: str, request: pytest.FixtureRequest) -> None:
     deployed = request.getfixturevalue(pair)
-
     assert deployed.resources["server"].depends_on >= ROTATION | {"policy-mqtt", "trail-trail"}
     assert not [name for name in deployed.resources if "redeploy" in name or "cronjob" in name or "task" in name]
     assert "aws lambda invoke" in deployed.exports["next"]
@@ -81,7 +80,6 @@ def test_functions_rotate_secrets_and_the_server_comes_after(pair: str, request:
 def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed) -> None:
     account = inputs(pods, "sync-account")["metadata"]
     provider = inputs(pods, "secret-store")["spec"]["provider"]
-
     assert (account["name"], account["namespace"]) == ("coreflux-mcp-sync", "coreflux-mcp")
     assert account["annotations"] == {"eks.amazonaws.com/role-arn": SYNC_ROLE}
     assert provider == {
@@ -97,7 +95,6 @@ def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed
 
 def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: Deployed) -> None:
     names = store_of(pods).secrets
-
     assert {secret: spec["dataFrom"][0]["extract"] for secret, spec in synced(pods).items()} == {
         secret: {"key": names[secret]} for secret in ("mqtt", "agent-key", "http-token")
     }
@@ -111,7 +108,6 @@ def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: De
 
 def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) -> None:
     found = mounted(pods)
-
     assert sorted(one["name"] for one in found) == sorted(spec["target"]["name"] for spec in synced(pods).values())
     assert all(one["optional"] for one in found)
     arguments = inputs(pods, "deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -120,7 +116,6 @@ def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) 
 
 def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_operators(issued: Deployed) -> None:
     manifest = Manifest.model_validate(issued.exports["secretops"])
-
     assert "client-cert" not in synced(issued)
     assert mounted(issued)[-1]["name"] == inputs(issued, "certificate")["spec"]["secretName"]
     assert manifest.secret("client-cert").readers == ("rotator",)
@@ -135,7 +130,6 @@ def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_
 def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: Deployed) -> None:
     given = entry(here)
     source = "aws-sm:eu-central-1/coreflux-mcp/dev/mqtt+agent-key"
-
     assert given["args"] == ["run", "--from", source]
     open_source(source)  # which the launcher understands
     assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"]}
@@ -148,6 +142,5 @@ def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: De
 
 def test_the_launchers_caller_is_a_declared_reader_whom_nothing_is_granted(here: Deployed) -> None:
     store = store_of(here)
-
     assert {secret for secret, name in store.secrets.items() if READER in store.readers[name]} == {"mqtt", "agent-key"}
     assert not [name for name, each in here.resources.items() if name == "server-secrets" or "userPolicy" in each.type]

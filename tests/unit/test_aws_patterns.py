@@ -180,7 +180,6 @@ def test_patterns_are_no_longer_than_aws_takes() -> None:
     deployed = on_aws(
         ", replicas: [eu-west-1]", operators=(OPERATOR, READER), stack="x" * 100, secrets=f"{{{secrets}}}"
     )
-
     assert {one.name for one in deployed.of_type(FILTER) if len(one.inputs["pattern"]) > FILTER_LIMIT} == set()
     rules = deployed.of_type("aws:cloudwatch/eventRule:EventRule")
     assert len(rules) == 2

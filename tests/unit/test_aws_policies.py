@@ -169,7 +169,6 @@ def here() -> Deployed:
 def test_external_secrets_alone_reads_the_servers_secrets_for_pods(pods: Deployed, principal: str) -> None:
     every = {*SECRETS, "client-cert"}
     reads = {SYNC: {"mqtt", "agent-key", "http-token"}, OPERATOR: every}.get(principal, set())
-
     assert {one for one in every if may(pods, principal, GET, one)} == reads
     assert {one for one in every if opens(pods, principal, "kms:Decrypt", context_of(one))} == reads
     assert {may(pods, principal, PUT, one) for one in every} == {principal == OPERATOR}
@@ -201,7 +200,6 @@ def test_the_role_of_external_secrets_is_taken_by_a_token_of_its_one_account_alo
 ) -> None:
     trust = [{"Resource": "*", **one} for one in statements(pods.resources["sync-role"].inputs["assumeRolePolicy"])]
     context = {f"{ISSUER}:{claim}": text for claim, text in claims.items()}
-
     assert is_allowed(Request(provider, action, SYNC, context), resource=trust) is taken
     assert not is_allowed(Request(ADMINISTRATOR, "sts:AssumeRole", SYNC), resource=trust)
 
@@ -210,7 +208,6 @@ def test_the_role_of_external_secrets_is_taken_by_a_token_of_its_one_account_alo
 def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(here: Deployed, principal: str) -> None:
     every = {"broker-admin", "mqtt", "agent-key", "_lease"}
     reads = {READER: {"mqtt", "agent-key"}, OPERATOR: every}.get(principal, set())
-
     assert {one for one in every if may(here, principal, GET, one)} == reads
     assert {one for one in every if opens(here, principal, "kms:Decrypt", context_of(one))} == reads
     without = Request(READER, GET, arn("mqtt"))
@@ -301,7 +298,6 @@ def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str
         resource = f"{bucket}/{resource}" if resource else bucket
 
     request = Request(principal, action, resource, context)
-
     assert is_allowed(request, resource=statements(prod.resources[policy].inputs["policy"])) is allowed
 
 

@@ -26,7 +26,6 @@ def test_a_broken_stack_file_is_refused_with_each_of_its_errors(name: str) -> No
     broken = row(name)
 
     error = broken.refusal()
-
     assert error is not None, "it is accepted"
     assert Counter(map(place_of, error.problems)) == Counter(place for place, _ in broken.errors)
     assert all(problem.remedy for problem in error.problems)
@@ -48,7 +47,6 @@ def test_a_wrong_entry_is_not_repeated_at_any_place(name: str) -> None:
             error = Broken(stack="dev", sections=changed, errors=()).refusal()
             refused += error is not None
             assert CANARY not in str(error)
-
     assert refused >= len(base(name))
 
 
@@ -56,7 +54,6 @@ def test_of_many_errors_twenty_are_printed_and_the_rest_is_counted() -> None:
     sections = base("dotenv") | {f"part-{at}": {"a": 1} for at in range(1_000)}
 
     error = Broken(stack="dev", sections=sections, errors=()).refusal()
-
     assert error is not None
     assert len(error.problems) == 1_000
     assert len(str(error)) < 5_000
@@ -106,7 +103,6 @@ def test_a_file_that_is_no_stack_file_is_refused(tmp_path: Path, content: bytes,
     path.write_bytes(content)
 
     found, text = refusal(path)
-
     assert part in found[0].what
     assert found[0].remedy
     assert CANARY not in text
@@ -117,7 +113,6 @@ def test_a_file_that_is_no_stack_file_is_refused(tmp_path: Path, content: bytes,
 @pytest.mark.parametrize("name", ["Pulumi.yaml", "dev.yaml", "Pulumi..yaml"])
 def test_a_file_of_another_name_is_no_stack_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(GOOD)
-
     with pytest.raises(StackFileError, match="no stack file's name"):
         StackFile.read(tmp_path / name)
 

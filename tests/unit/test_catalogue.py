@@ -66,7 +66,6 @@ def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_t
 
 def test_a_certificate_that_cert_manager_keeps_is_none_of_secretops_secrets() -> None:
     issuer = ", certificate_issuer: {kind: Issuer, name: ca}"
-
     assert "client-cert" in [secret.name for secret in StackFile.read(ON_KUBERNETES % ("", "{}")).parse("s").catalogue]
     issued = StackFile.read(ON_KUBERNETES % (issuer, "{}")).parse("s").catalogue
     assert "client-cert" not in [secret.name for secret in issued]
@@ -98,7 +97,6 @@ def test_the_servers_variables_are_those_that_the_components_write() -> None:
     given = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
     written = set(re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', source))
     written |= {variable for secret in given for variable in catalogue.variables_of(secret).values()}
-
     assert written <= catalogue.SERVER_VARIABLES
     not_of_the_stack = {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
     known = {name for name in catalogue.SERVER_VARIABLES if not name.endswith("_FILE")}
@@ -109,6 +107,5 @@ def test_a_long_stack_name_leaves_two_different_users_within_the_brokers_limit()
     settings: list[Settings] = [StackFile.read(FULL).parse(f"plant-{'x' * 80}-{end}") for end in ("east", "west")]
 
     users = [user for each in settings for secret in each.catalogue for user in secret.users]
-
     assert len(set(users)) == len(users) == 8
     assert max(len(user) for user in users) <= 64

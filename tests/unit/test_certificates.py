@@ -39,7 +39,6 @@ def test_a_good_one_is_shown_with_its_chain_below_the_root() -> None:
     own = made(by=INTERMEDIATE, key=KEY)
 
     shown, ends = look(own)
-
     assert shown == own.pem + INTERMEDIATE.pem
     assert ends == NOW + 30 * DAY
     assert look(own, (INTERMEDIATE.pem,)) == look(own, (*CHAIN, ROOT.pem)) == (shown, ends)
@@ -47,7 +46,6 @@ def test_a_good_one_is_shown_with_its_chain_below_the_root() -> None:
 
 def test_it_ends_when_the_first_of_its_chain_does() -> None:
     soon = made("clients", by=ROOT, ca=True, ends=NOW + DAY)
-
     assert look(made(by=soon, key=KEY), (soon.pem, ROOT.pem))[1] == NOW + DAY
 
 
@@ -70,14 +68,12 @@ WRONG_ISSUED: dict[str, tuple[Holder | str, tuple[str, ...]]] = {
 def test_a_wrong_one_is_refused_with_what_is_wrong_and_without_the_key(words: str) -> None:
     with pytest.raises(RefusedError) as refused:
         look(*WRONG_ISSUED[words])
-
     assert refused.value.what.startswith(f"the certificate that was issued {words.strip()}")
     assert "PRIVATE KEY" not in str(refused.value)
 
 
 def test_a_chain_whose_end_is_signed_by_a_client_is_none() -> None:
     client = made("clients", by=ROOT)
-
     with pytest.raises(RefusedError, match="is signed by what is no CA"):
         look(made(by=client, key=KEY), (client.pem, ROOT.pem))
 
@@ -86,7 +82,6 @@ def test_a_request_has_the_name_and_proves_the_key_and_does_not_hold_it() -> Non
     key = new_key()
     text = request_of(key, NAME)
     asked = x509.load_pem_x509_csr(text.encode())
-
     assert asked.is_signature_valid
     assert [one.value for one in asked.subject] == [NAME]
     assert "PRIVATE" not in text and "PRIVATE KEY" in private_pem(key)
@@ -201,7 +196,6 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_kept_or_quoted(stack: 
     value = fields(made(ends=NOW, usages=(SERVER,)), STRANGER, key=key, ca="no PEM")
     with pytest.raises(UsageError) as refused:
         stack.put("client-cert", value)
-
     assert refused.value.what.startswith("client-cert: client.crt is not for clients; client.crt has ended: ")
     for part in ("not signed by the chain", "client.key is another certificate's", "ca.crt holds no certificate"):
         assert part in refused.value.what
@@ -221,7 +215,6 @@ def test_put_untested_publishes_a_certificate_without_a_login(stack: Stack) -> N
         path = stack.root / f"given-{name}"
         path.write_text(text)
         given += ["--file", f"{name}={path}"]
-
     assert run(stack, "put", "client-cert", *given).returncode == UnreachableError.exit_code
     assert stack.session().store.versions("client-cert").all == ()
     done = run(stack, "put", "client-cert", "--untested", *given)

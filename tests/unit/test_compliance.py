@@ -43,6 +43,5 @@ def test_the_command_makes_the_page_of_evidence_in_a_file(tmp_path: Path, capsys
     (tmp_path / "evidence.json").write_text(
         json.dumps(evidence([(plan, judge(plan))], source="preview", at="", commit="", tools={"pulumi": "3"}))
     )
-
     assert main([str(tmp_path / "evidence.json")]) == 0
     assert "**staging breaks stack-speaks-tls-to-the-broker**" in capsys.readouterr().out

@@ -152,7 +152,6 @@ def test_the_manifest_of_a_stack_with_everything_round_trips() -> None:
     )
 
     manifest = manifest_of(deployed)
-
     assert Manifest.model_validate(deployed.exports["secretops"]) == manifest
     assert manifest.broker.topics == ("a/#", "b")
     assert [secret.name for secret in manifest.secrets] == ["broker-admin", "mqtt", "agent-key", "client-cert", "db"]
@@ -181,7 +180,6 @@ def test_productions_variables_are_the_guides_and_name_files() -> None:
         stack="prod",
         deliver="files",
     )
-
     assert lines_of(deployed) == {
         "MQTT_BROKER": "prod-mqtt.example.com",
         "MQTT_PORT": "8883",
@@ -234,7 +232,6 @@ def units_of(deployed: Deployed) -> dict[str, str]:
 
 def test_an_hourly_timer_starts_one_tick_without_pulumi(dev: Deployed) -> None:
     units = units_of(dev)
-
     assert units.keys() == {"coreflux-mcp-secrets-dev.service", "coreflux-mcp-secrets-dev.timer"}
     manifest = PROJECT_FOLDER / ".coreflux-mcp" / "config" / "secretops.json"
     assert f' tick --scheduled --manifest "{manifest}"\n' in units["coreflux-mcp-secrets-dev.service"]

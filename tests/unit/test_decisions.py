@@ -237,7 +237,6 @@ def test_certificates_that_were_made_together_are_due_apart_and_each_always_at_o
     made = [Version(id=f"{n}", stage=Stage.CURRENT, created=NOW, expires=ends) for n in range(100)]
     times = [renewal_at(one) for one in made]
     shares = [(at - NOW) / (30 * DAY) for at in times if at]
-
     assert times == [renewal_at(one) for one in made]
     assert all(RENEW_AT - SPREAD <= share <= RENEW_AT for share in shares)
     assert max(shares) - min(shares) > 0.8 * SPREAD

@@ -80,7 +80,6 @@ def test_the_compose_file_says_of_each_service_what_the_program_says(program: ex
 def test_its_files_lie_beside_it_and_it_holds_no_secret(program: export.Program) -> None:
     files = export.compose_files(program, ())
     made = document(files)
-
     assert {f"./{name}" for name in files if name != export.COMPOSE} == {
         config["file"] for config in made["configs"].values()
     }
@@ -90,7 +89,6 @@ def test_its_files_lie_beside_it_and_it_holds_no_secret(program: export.Program)
 
 def test_the_versions_of_now_are_secrets_that_are_there_already(program: export.Program) -> None:
     made = document(export.compose_files(program, [V3]))
-
     assert made["secrets"] == {V3.secret_name: {"external": True}}
     assert made["services"]["server"]["secrets"] == [
         {"source": V3.secret_name, "target": "mqtt_password", "uid": "10001", "gid": "10001", "mode": 0o400}
@@ -132,7 +130,6 @@ def test_the_command_writes_the_folder_and_says_what_to_run(
     monkeypatch.setattr(sys, "argv", ["secretops", "export", "compose", "--stack", "prod", "--first", "--to", str(to)])
     with pytest.raises(SystemExit) as end:
         cli.main()
-
     assert not end.value.code
     assert f"docker stack deploy --compose-file {to}/compose.yaml coreflux-mcp-prod" in "".join(capsys.readouterr())
     assert sorted(path.name for path in to.iterdir()) == ["compose.yaml", "rotator-ca", "rotator-manifest", "server-ca"]

@@ -63,7 +63,6 @@ def test_modes_do_not_depend_on_the_umask(root: Path, mask: int) -> None:
         PROVIDER.create(props(root))
     finally:
         os.umask(before)
-
     assert [mode(root), mode(root / "config"), mode(root / "config/mcp.json")] == [0o700, 0o700, 0o644]
 
 
@@ -71,9 +70,7 @@ def test_an_existing_folder_is_taken_over_with_what_is_in_it(root: Path) -> None
     (root / "config").mkdir(parents=True, mode=0o755)
     (root / "config/.env").write_text("# mine\nEDITOR=vi\nMQTT_PORT=1\n")
     (root / "notes.txt").write_text("mine")
-
     PROVIDER.create(props(root))
-
     assert (root / "config/.env").read_text() == "# mine\nEDITOR=vi\nMQTT_PORT=1883\nMQTT_BROKER=localhost\n"
     assert (root / "notes.txt").read_text() == "mine"
     assert [mode(root), mode(root / "config"), mode(root / "config/.env")] == [0o700, 0o700, 0o600]
@@ -98,9 +95,7 @@ DRIFTS: dict[str, Callable[[Path], object]] = {
 def test_drift_is_found_and_repaired_when(spoil: Callable[[Path], object], root: Path, made: dict[str, Any]) -> None:
     (root / "certs/client.key").touch(mode=0o600)
     assert changes(made, props(root)) is False
-
     spoil(root)
-
     assert changes(made, props(root)) is True
     PROVIDER.update(str(root), made, props(root))
     assert changes(made, props(root)) is False
@@ -136,9 +131,7 @@ def lived_in(root: Path) -> dict[str, bytes]:
 def test_an_update_leaves_others_lines_and_files_alone(root: Path, made: dict[str, Any]) -> None:
     theirs = lived_in(root)
     anew = props(root, lines={"MQTT_BROKER": "broker", "LOG_LEVEL": "INFO"}, files={"config/new.json": "[]\n"})
-
     result = PROVIDER.update(str(root), made, anew)
-
     assert result.outs == anew
     assert VALUES in (root / "config/.env").read_text()
     assert {path: (root / path).read_bytes() for path in theirs} == theirs
@@ -150,9 +143,7 @@ def test_an_update_leaves_others_lines_and_files_alone(root: Path, made: dict[st
 
 def test_a_delete_removes_only_what_it_made_and_never_a_value_or_the_log(root: Path, made: dict[str, Any]) -> None:
     theirs = lived_in(root)
-
     PROVIDER.delete(str(root), made)
-
     assert {path: (root / path).read_bytes() for path in theirs} == theirs
     left = (root / "config/.env").read_text()
     assert VALUES in left
@@ -167,9 +158,7 @@ def test_two_resources_of_one_root_come_and_go_without_each_others_lines(root: P
     PROVIDER.create(server)
     with (root / "config/.env").open("a") as file:
         file.write("MQTT_PASSWORD=x\n")
-
     PROVIDER.delete(str(root), server)
-
     assert changes(store, store) is False
     assert env_file.values((root / "config/.env").read_text()) == {"MQTT_PASSWORD": "x"}
 
@@ -186,7 +175,6 @@ def test_a_file_in_the_way_of_a_folder_is_refused(where: str, tmp_path: Path) ->
     path = tmp_path / where
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
-
     (reason,) = refused(props(tmp_path / "store"))
     assert f"{path} is a file" in reason
     assert path.read_text() == "mine"
@@ -195,7 +183,6 @@ def test_a_file_in_the_way_of_a_folder_is_refused(where: str, tmp_path: Path) ->
 @pytest.mark.parametrize("where", ["config/.env", "certs/client.key"])
 def test_a_folder_in_the_way_of_a_file_is_refused(where: str, root: Path) -> None:
     (root / where).mkdir(parents=True)
-
     (reason,) = refused(props(root))
     assert f"{root / where} is a folder" in reason
 
@@ -207,7 +194,6 @@ def test_a_planted_link_is_refused_and_its_target_is_left_alone(where: str, root
     (root / where).parent.mkdir(parents=True, exist_ok=True)
     (root / ".lock").touch()
     (root / where).symlink_to(target)
-
     (reason,) = refused(props(root))
     assert f"{root / where} is a symbolic link" in reason
     assert target.stat().st_mode & 0o777 == 0o755
@@ -251,9 +237,7 @@ def store_of(root: Path, stack: str) -> dict[str, Any]:
 
 def test_a_folder_of_another_stack_is_refused_with_a_root_of_its_own(root: Path) -> None:
     make(store_of(root, "dev"))
-
     (reason,) = refused(store_of(root, "plant"))
-
     assert "stack dev" in reason and "Pulumi.plant.yaml, at store: root: .coreflux-mcp-plant" in reason
     (root / "config/secretops.json").unlink()
     assert refused(store_of(root, "plant")) == [], "what the remedy says of a stack that is no more"

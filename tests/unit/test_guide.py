@@ -50,7 +50,6 @@ def rows() -> tuple[list[str], list[str]]:
 
 def test_the_page_lists_every_point_of_the_guide_in_its_order(guide: str) -> None:
     asked = list(points(guide))
-
     assert len(asked) > 70
     assert rows()[0] == asked
 
@@ -58,7 +57,6 @@ def test_the_page_lists_every_point_of_the_guide_in_its_order(guide: str) -> Non
 def test_the_page_lists_every_command_and_file_of_the_guide_in_its_order(guide: str) -> None:
     listed = [cell.replace(r"\|", "|") for cell in rows()[1]]
     wanted = list(commands(guide))
-
     assert len(wanted) > 20
     assert ["" if not command else cell for cell, command in zip(listed, wanted, strict=True)] == [
         command and f"`{command}`" for command in wanted

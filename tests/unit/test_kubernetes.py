@@ -142,9 +142,7 @@ def test_of_a_ca_file_only_the_certificates_are_taken(ca: Path, tmp_path: Path) 
     )
     both = tmp_path / "both.pem"
     both.write_bytes(b"# the plant's own\n" + key + ca.read_bytes())
-
     deployed = on_kubernetes(broker=f", ca_file: {both}")
-
     assert only(deployed, "ConfigMap", "coreflux-mcp-stack")["data"]["ca.crt"] == ca.read_text()
 
 
@@ -199,7 +197,6 @@ def test_only_the_rotator_has_a_token_of_the_api_server(staging: Deployed) -> No
 @pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
 def test_a_pod_writes_nowhere_but_in_memory_and_knows_no_other_service(staging: Deployed, pod_of: Any) -> None:
     spec = pod_of(staging)["spec"]
-
     assert container(pod_of(staging))["securityContext"]["readOnlyRootFilesystem"] is True
     assert spec["enableServiceLinks"] is False
     writable = [mount["mountPath"] for mount in container(pod_of(staging))["volumeMounts"] if not mount.get("readOnly")]
@@ -212,7 +209,6 @@ def test_a_pod_writes_nowhere_but_in_memory_and_knows_no_other_service(staging: 
 
 def test_the_servers_secrets_are_one_folder_that_may_be_empty_at_first(staging: Deployed) -> None:
     folder = volumes(server_pod(staging))["/etc/coreflux-mcp/secrets"]["projected"]
-
     assert folder["defaultMode"] == 0o440
     assert server_pod(staging)["spec"]["securityContext"]["fsGroup"] == 10001
     assert folder["sources"] == [{"secret": {"name": SECRETS, "optional": True}}]
@@ -227,7 +223,6 @@ def test_a_changed_public_variable_is_a_new_pod_and_an_unchanged_one_is_none(sta
 
 def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by() -> None:
     one = container(server_pod(on_kubernetes(", allowed_hosts: [mcp.example.com]")))
-
     assert one["command"] == ["secretops"]
     source = ["run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "0.0.0.0:8080"]
     assert one["args"][: len(source)] == source
@@ -240,7 +235,6 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
 
 def test_a_rollout_takes_no_replica_away_before_its_successor_is_ready(staging: Deployed) -> None:
     spec = only(staging, "Deployment", SERVER)["spec"]
-
     assert spec["replicas"] == 2
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert only(staging, "PodDisruptionBudget", SERVER)["spec"]["maxUnavailable"] == 1
@@ -251,7 +245,6 @@ def test_a_rollout_takes_no_replica_away_before_its_successor_is_ready(staging: 
 
 def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> None:
     cron = only(staging, "CronJob", ROTATOR)["spec"]
-
     assert (cron["schedule"], cron["concurrencyPolicy"]) == ("0 * * * *", "Forbid")
     assert 0 < cron["startingDeadlineSeconds"] < 3600
     assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
@@ -271,7 +264,6 @@ def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_i
         broker=", client_certificate: true",
         secrets="{plant-db: {fields: [url, password]}, licence: {fields: [key], readers: [rotator]}}",
     )
-
     assert {
         name: (place.name, place.keys) for name, place in store_of(manifest_in_pod(deployed)).delivered.items()
     } == {
@@ -293,7 +285,6 @@ ISSUED = {
 
 def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_own() -> None:
     deployed = on_kubernetes(**ISSUED)
-
     assert only(deployed, "Certificate", "coreflux-mcp-certificate")["spec"]["secretName"] == "coreflux-mcp-certificate"
     assert "client-cert" not in {secret.name for secret in manifest_in_pod(deployed).secrets}
     assert rules(deployed, ROTATOR)[0]["resourceNames"] == [SECRETS, VERSIONS]
@@ -334,7 +325,6 @@ def test_what_no_policy_allows_is_denied(staging: Deployed) -> None:
 def test_by_https_the_server_reaches_no_private_address(staging: Deployed, address: str) -> None:
     *_, copilot = policy_of(staging, SERVER)["egress"]
     wanted = ipaddress.ip_address(address)
-
     for peer in copilot["to"]:
         block = peer["ipBlock"]
         if wanted in ipaddress.ip_network(block["cidr"]):
@@ -344,7 +334,6 @@ def test_by_https_the_server_reaches_no_private_address(staging: Deployed, addre
 def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
     behind_a_proxy = policy_of(on_kubernetes(", copilot_cidrs: [10.9.8.7/32]"), SERVER)["egress"]
     without = policy_of(on_kubernetes(", copilot_cidrs: []"), SERVER)["egress"]
-
     assert (ports(behind_a_proxy[2]), blocks(behind_a_proxy[2])) == ([("TCP", 443)], ["10.9.8.7/32"])
     assert [port for rule in without for _, port in ports(rule)] == [53, 53, 8883]
     assert all(rule["to"] for rule in without), "a rule without peers allows them all"
@@ -356,7 +345,6 @@ def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
 def test_readers_are_declared_as_the_api_server_names_them() -> None:
     deployed = on_kubernetes(broker=", client_certificate: true", store=', operators: ["oidc:alice@example.com"]')
     readers = store_of(manifest_in_pod(deployed)).readers
-
     assert readers == {
         SECRETS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
         CERTS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),

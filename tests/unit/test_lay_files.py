@@ -16,7 +16,6 @@ def test_each_file_has_its_text_to_the_byte(tmp_path: Path) -> None:
 
     command = [sys.executable, "-m", lay_files.__name__, *texts]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
-
     assert (done.returncode, done.stdout, done.stderr) == (ExitCode.DONE, "", "")
     assert {path: Path(path).read_bytes().decode() for path in texts} == texts
 
@@ -25,5 +24,4 @@ def test_each_file_has_its_text_to_the_byte(tmp_path: Path) -> None:
 def test_a_file_without_a_text_is_told_and_none_is_written(paths: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         lay_files.lay_down(paths, {"FILE_0": "text"})
-
     assert not Path("/a").exists()

@@ -82,7 +82,6 @@ def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
 @pytest.mark.parametrize("words", [("STACK=plant", "YES=1"), ()], ids=["YES=1", "dev"])
 def test_make_up_begins_without_a_terminal_where_nothing_is_asked(folder: Folder, words: tuple[str, ...]) -> None:
     folder.make("up", *words)
-
     assert folder.has_begun
 
 
@@ -96,6 +95,5 @@ def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Fol
 
 def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(folder: Folder) -> None:
     said = folder.make("bench", "PART=preview nosuch")
-
     assert said.startswith(f"nosuch: no part; there are {', '.join(NAMES)}\n")
     assert not folder.has_begun

@@ -28,7 +28,6 @@ def test_there_are_enough_mutants_and_no_two_are_the_same() -> None:
 def test_mutant_has_one_address_and_tests_that_exist(mutant: Mutant) -> None:
     place = find_place(mutant)
     changed = place.mutated(place.path.read_bytes(), mutant.becomes)
-
     assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(place.path.read_bytes()))
     assert mutant.killed_by
     for test in mutant.killed_by:

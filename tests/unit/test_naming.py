@@ -19,7 +19,6 @@ NAMES = st.from_regex(NAME, fullmatch=True)
 @given(PARTS, PARTS, LIMITS)
 def test_two_names_are_two_names(left: list[str], right: list[str], limit: int) -> None:
     assume("-".join(left) != "-".join(right))
-
     assert physical_name(*left, limit=limit) != physical_name(*right, limit=limit)
 
 
@@ -30,7 +29,6 @@ def test_two_names_are_two_names(left: list[str], right: list[str], limit: int) 
 )
 def test_names_that_differ_only_in_their_end_stay_different(start: str, left: str, right: str) -> None:
     assume(left != right)
-
     assert physical_name(start, left, limit=40) != physical_name(start, right, limit=40)
 
 

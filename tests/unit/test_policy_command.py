@@ -38,7 +38,6 @@ def test_command_lists_broken_then_pending_then_kept_rules(tmp_path: Path, capsy
     early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("staging", preview=True)))))
 
     code, out, err = ran(capsys, early)
-
     assert (code, err) == (1, "")
     found = [out.index(told) for told in ("1 broken", "BROKEN stack-speaks-tls", "judged after pulumi up:", "kept: ")]
     assert found == sorted(found)
@@ -81,7 +80,6 @@ def test_no_value_is_in_the_evidence_or_output(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "leaks.json").write_text("\n".join(events(plan)))
 
     code, out, err = ran(capsys, "--json", tmp_path / "evidence.json", tmp_path / "leaks.json")
-
     assert code == 1
     assert "stack-holds-no-value" in out
     assert value not in out + err + (tmp_path / "evidence.json").read_text()

@@ -254,8 +254,6 @@ def test_what_a_foreign_note_names_outside_of_a_store_is_not_removed(named: str,
     root = tmp_path / "store"
     (root / "versions" / "mqtt").mkdir(parents=True)
     (root / "versions" / "mqtt" / NAMES).write_text(json.dumps({"files": [named]}))
-
     with pytest.raises(SecretopsError, match="does not read as what is delivered"):
         dotenv(root).forget("mqtt")
-
     assert mine.read_text() == "mine"

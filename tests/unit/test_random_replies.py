@@ -90,7 +90,6 @@ def test_a_coreflux_broker_may_answer_anything(replies: list[bytes]) -> None:
 def test_only_true_is_yes(said: Any) -> None:
     """Neither "true" nor 1: a credential rests on it."""
     replies = [json.dumps({"requestId": TOKEN, "success": said}).encode()]
-
     assert Commands(connection(replies)).ask("addUser", "a", "x").success == (said is True)
 
 

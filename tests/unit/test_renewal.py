@@ -84,7 +84,6 @@ def value(stack: Stack, version: Version) -> Value:
 
 def test_what_was_shown_to_the_broker_is_what_readers_get_and_ends_when_it_says(stack: Stack, signer: Signer) -> None:
     version = renewal(signer).advance()
-
     assert signer.shown == [(version.id, value(stack, version))]
     own = x509.load_pem_x509_certificates(value(stack, version)["client.crt"].encode())[0]
     assert kept(stack).current and version.expires == own.not_valid_after_utc
@@ -100,7 +99,6 @@ def test_one_that_the_broker_refuses_stays_pending_and_is_shown_again(stack: Sta
     current = kept(stack).current
     assert pending and current and current.id == before.id
     signer.refuses = set()
-
     assert renewal(signer).advance().id == pending.id
     assert signer.asked == 2, "nobody is asked for a third one"
 
@@ -114,7 +112,6 @@ def test_one_that_was_pending_until_it_was_due_is_thrown_away(stack: Stack, sign
     stack.clock.skip(LIFE.total_seconds() * 2 / 3 + 1)
 
     version = renewal(signer).advance()
-
     assert old and version.id != old.id and version.expires and version.expires > stack.clock() + LIFE / 2
     assert [one.id for one in kept(stack).all] == [version.id]
 
@@ -126,7 +123,6 @@ def test_whoever_was_followed_asks_nobody_for_a_signature(stack: Stack, signer: 
         pytest.raises(StoreError, match="followed"),
     ):
         renewal(signer).advance()
-
     assert signer.asked == 0
 
 
@@ -138,6 +134,5 @@ def test_after_it_is_retired_the_old_key_is_nowhere(stack: Stack, signer: Signer
     assert previous and previous.id == old.id
 
     renewal(signer).retire(previous)
-
     assert [one for one in stack.root.rglob("*") if one.is_file() and key.strip() in one.read_text()] == []
     assert kept(stack).previous and not any(one.id == old.id for one in kept(stack).living)

@@ -75,7 +75,6 @@ def in_govcloud() -> str:
 def test_an_environment_by_the_stacks_name_can_be_corrected_there() -> None:
     (by_name,) = problems(stack_file(broker="{kind: embedded}"), "plant")
     (said,) = problems(stack_file(environment="staging", broker="{kind: embedded}"), "dev")
-
     assert "stack's name" in by_name.what and by_name.remedy.endswith("environment: development")
     assert "stack's name" not in said.what and "its host" in said.remedy
     stack_file(environment="development", broker="{kind: embedded}").parse("plant")
@@ -86,7 +85,6 @@ def test_large_ca_bundle_is_refused_in_a_task_definition(tmp_path: Path, section
     bundle = tmp_path / "bundle.crt"
     bundle.write_bytes(ca_file(tmp_path).read_bytes() * 150)
     file = stack_file(**sections, broker=broker(f"ca_file: {bundle}"))
-
     if good:
         file.parse("prod")
     else:
@@ -114,7 +112,6 @@ def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.load()
     finally:
         pulumi.runtime.set_all_config(before, [])
-
     (one,) = warned
     assert "did you mean eu-west-1?" in one
 
@@ -180,7 +177,6 @@ def test_what_follows_a_certificate_in_its_block_is_refused(tmp_path: Path) -> N
 def test_a_refusal_is_a_run_error_so_that_the_engine_shows_no_traceback() -> None:
     with pytest.raises(pulumi.RunError) as caught:
         stack_file(broker=None, log_level="LOUD").parse("dev")
-
     assert str(caught.value).startswith("Pulumi.dev.yaml has 2 errors; nothing was changed:")
     assert caught.value.__cause__ is None
 
@@ -188,9 +184,7 @@ def test_a_refusal_is_a_run_error_so_that_the_engine_shows_no_traceback() -> Non
 @pytest.mark.parametrize("name", unusual_names())
 def test_an_unusual_stack_file_is_accepted(name: str) -> None:
     row, expected = unusual(name)
-
     settings = row.parse()
-
     broker_location(settings.broker)  # the manifest takes it too
     for key, value in expected.items():
         found: Any = settings
@@ -211,7 +205,6 @@ def shipped(stack: str) -> StackFile:
 
 def test_the_dev_stack_is_a_folder_a_local_server_and_the_embedded_broker() -> None:
     settings = shipped("dev").parse("dev")
-
     assert settings.environment is Environment.DEVELOPMENT
     assert settings.store == DotenvStore(kind="dotenv", root=".coreflux-mcp", deliver="variables")
     assert settings.server.kind == "local"
@@ -228,7 +221,6 @@ def test_the_dev_stack_is_a_folder_a_local_server_and_the_embedded_broker() -> N
 @pytest.mark.real
 def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
     store = shipped("dev").parse("dev").store
-
     assert isinstance(store, DotenvStore)
     laid = [store.root, str(LocalServer(kind="local").entry_folder.relative_to(PROJECT_FOLDER))]
     asked = ["git", "-C", str(PROJECT_FOLDER), "check-ignore", *(f"{folder}/any" for folder in laid)]
@@ -241,7 +233,6 @@ def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
 )
 def test_a_shipped_stack_file_is_good_but_for_a_file_that_is_your_own(path: Path) -> None:
     found = problems(StackFile.read(path.read_text()), path.name.split(".")[1])
-
     assert {problem.what.partition(": ")[0] for problem in found} <= {"broker.ca_file", "store.ca_file"}
 
 
@@ -256,7 +247,6 @@ def test_there_is_a_shipped_stack_file_of_each_pair() -> None:
 
 def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
     settings = stack_file().parse("prod")
-
     assert settings.rotation == Rotation(mqtt_days=90, broker_admin_days=90, agent_key_days=180, grace_seconds=3600)
     assert isinstance(settings.broker, OutsideBroker)
     assert settings.broker.tls
@@ -281,9 +271,7 @@ def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str,
     sections = base(pair)
     sections["server"] |= changes
     settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})
-
     made = settings.manifest(store=DotenvLocation(root="/nowhere/store"), broker=broker_location(settings.broker))
-
     assert (made.replicas, made.stack, made.grace_seconds) == (replicas, "prod", 3600)
 
 
@@ -302,7 +290,6 @@ def test_a_broker_listens_on_8883_unless_the_file_says_another_port() -> None:
 )
 def test_stack_name_gives_the_environment_or_the_strictest(stack: str, environment: str, level: str) -> None:
     settings = stack_file().parse(stack)
-
     assert (settings.environment, settings.log_level) == (environment, level)
 
 
@@ -317,7 +304,6 @@ config:
   g: {password: {secure: AAAA}}
 """
     file = StackFile.read(text)
-
     assert (file.entries["a"], file.entries["b"], file.entries["e"]) == ("", "", "true")
     assert file.entries["c"] == (
         '{"port": 1883, "tls": "no", "q": "no", "t": true, "n": null, "l": [1, "two", {"x": 3}], "e": "", "p": "3.1.1"}'

@@ -61,7 +61,6 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
     made = {
         (one.type.rpartition(":")[2], one.name) for one in prod.resources.values() if one.type.startswith("docker:")
     }
-
     assert made == {("Network", "network"), ("ServiceConfig", "server-ca"), ("Service", "service")}
 
 
@@ -131,7 +130,6 @@ def test_an_up_that_can_not_ask_ends_before_the_service_is_touched(monkeypatch: 
 def test_each_file_has_the_variable_that_names_it(everything: Deployed) -> None:
     variables = spec(everything, SERVER)["env"]
     _, store = manifest_of(everything)
-
     named = {text for name, text in variables.items() if text.startswith("/run/secrets/")}
     delivered = {f"/run/secrets/{file.name}" for fields in store.delivered.values() for file in fields.values()}
     versions = {f"/run/secrets/{name}-version" for name in ("mqtt", "agent-key", "client-cert", "http-token")}
@@ -162,14 +160,12 @@ def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> Non
 
 def test_a_container_is_nobody_may_nothing_and_writes_nowhere(prod: Deployed) -> None:
     server = spec(prod, SERVER)
-
     assert (server["user"], server["readOnly"], server["capDrops"]) == ("10001:10001", True, ["ALL"])
     assert [(one["type"], one["target"]) for one in server["mounts"]] == [("tmpfs", "/tmp")]  # noqa: S108
 
 
 def test_a_change_starts_the_new_replica_first_and_goes_back_where_it_fails(prod: Deployed) -> None:
     update, back = (service_of(prod, SERVER)[key] for key in ("updateConfig", "rollbackConfig"))
-
     assert (update["order"], update["failureAction"], update["parallelism"]) == ("start-first", "rollback", 1)
     assert (back["order"], back["failureAction"]) == ("start-first", "pause")
     assert service_of(prod, SERVER)["mode"] == {"replicated": {"replicas": 2}}
@@ -179,7 +175,6 @@ def test_a_change_starts_the_new_replica_first_and_goes_back_where_it_fails(prod
 def test_the_launcher_knows_the_names_that_clients_call_it_by(everything: Deployed) -> None:
     arguments = spec(everything, SERVER)["args"]
     known = HostNames.of(parse_listen("0.0.0.0:8080"), arguments[8::2])
-
     for name in ("coreflux-mcp-prod", "coreflux-mcp-prod_server", "tasks.coreflux-mcp-prod_server", "mcp.example.com"):
         assert known.host(name)
     assert not known.host("evil.example.com")
@@ -188,7 +183,6 @@ def test_the_launcher_knows_the_names_that_clients_call_it_by(everything: Deploy
 
 def test_options_reach_the_service(everything: Deployed) -> None:
     made, task = service_of(everything, SERVER), service_of(everything, SERVER)["taskSpec"]
-
     assert made["mode"]["replicated"]["replicas"] == 3
     assert task["placement"] == {"constraints": ["node.labels.zone==a"], "prefs": ["spread=node.labels.rack"]}
     assert [one["id"] for one in task["networksAdvanceds"]] == ["network-id", NETWORK]
@@ -212,7 +206,6 @@ def test_unless_told_otherwise_its_network_is_encrypted_and_nobody_outside_reach
 
 def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifest(everything: Deployed) -> None:
     rotator, task = spec(everything, ROTATOR), service_of(everything, ROTATOR)["taskSpec"]
-
     assert service_of(everything, ROTATOR)["mode"] == {"replicated": {"replicas": 1}}
     assert service_of(everything, ROTATOR)["updateConfig"]["order"] == "stop-first"
     assert task["placement"]["constraints"] == ["node.role==manager"]
@@ -245,14 +238,12 @@ def test_a_server_is_refused(server: str, told: tuple[str, str, str]) -> None:
 
 def test_a_credential_of_a_log_driver_is_refused_and_not_repeated() -> None:
     found = refusals(server=", log_driver: {name: gelf, options: {gelf-token: not-shown}}")
-
     assert found
     assert not any("not-shown" in one for one in found)
 
 
 def test_a_grace_that_ends_before_the_last_replica_is_replaced_is_refused() -> None:
     (told,) = refusals(rotation="{grace_seconds: 200}")
-
     assert told.startswith("rotation.grace_seconds: 200 with 2 replicas at least 210")
     file_on_swarm(rotation="{grace_seconds: 210}").parse("prod")
 
@@ -260,6 +251,5 @@ def test_a_grace_that_ends_before_the_last_replica_is_replaced_is_refused() -> N
 def test_a_brokers_host_that_is_each_containers_own_is_refused() -> None:
     file = file_on_swarm()
     file.entries["broker"] = '{"kind": "coreflux", "host": "127.9.9.9"}'
-
     with pytest.raises(ConfigurationError, match=r"broker\.host: 127\.9\.9\.9 with server swarm"):
         file.parse("prod")

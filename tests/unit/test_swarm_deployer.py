@@ -14,7 +14,6 @@ from tests.unit.swarm_stack import file_on_swarm, on_swarm
 def test_up_without_a_manager_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     deployed = Deployed()
-
     with pytest.raises(pulumi.RunError, match=r"no Docker daemon answers at .*none\.sock\n[\s\S]*-> run it on"):
         deploy(file_on_swarm(), "prod", into=deployed)
     assert not deployed.resources
@@ -28,7 +27,6 @@ def test_tls_context_is_refused_with_its_variables(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("DOCKER_CONTEXT", "prod")
     (tmp_path / "config.json").write_text("{}")
     folder = tls_context(tmp_path, "prod", "tcp://manager.example.com:2376")
-
     with pytest.raises(pulumi.RunError, match="without TLS") as refused:
         on_swarm()
     remedy = str(refused.value).partition("export ")[2].partition(", or")[0]

@@ -46,7 +46,6 @@ def refused(text: str) -> str:
 def test_the_launcher_asks_the_store_and_the_service_is_given_its_login_alone(tmp_path: Path) -> None:
     server = spec(deployed("prod-aws-swarm", tmp_path), SERVER)
     source = server["args"][server["args"].index("--from") + 1]
-
     assert source == "aws-sm:eu-central-1/coreflux-mcp/prod-aws-swarm/mqtt+agent-key+http-token"
     open_source(source)
     assert [(one["secretName"], one["fileName"], one["fileMode"]) for one in server["secrets"]] == [

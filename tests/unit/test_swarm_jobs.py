@@ -70,7 +70,6 @@ def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing
 
     place.engine.outcome = runs
     word = new_password()
-
     assert carried(place, "put", "it", given=Value({"password": word})) == (
         ExitCode.DONE,
         b"published\n",
