@@ -26,7 +26,7 @@ from secretops.targets import open_target
 from secretops.targets.digitalocean import API_VARIABLE
 from secretops.values import Value, new_password
 from tests.real import own_ca
-from tests.real.accidents import SPOILS, each_broken
+from tests.real.accidents import LOSSES, SPOILS, each_broken
 from tests.real.agent_stack import owned_stack
 from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.embedded import Embedded, start_embedded
@@ -299,6 +299,20 @@ def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
         if path.parent.name == "agent-key":
             stack.put("agent-key", {"api-key": new_password()}, cut_off=True)
         assert [one.error for one in stack.tick() if one.error] == []
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_compromise_takes_over_both_users_when_the_record_of_them_is_lost(
+    dev: Drill, lose: Callable[[Path], object]
+) -> None:
+    stack = dev.stack
+    stack.rotate()
+    old = stack.credential()
+    lose(stack.root / "versions" / "mqtt")
+    done = dev.compromise("mqtt", "--yes")
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
+    assert stack.log_in(old) != "Success" and stack.log_in() == "Success"
+    assert {one.user for one in stack.session().store.versions("mqtt").living} == {*stack.manifest.secret("mqtt").users}
 
 
 def give(dev: Drill, broker: Embedded, value: Value) -> None:

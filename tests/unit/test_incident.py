@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind, VaultIssuer
 from secretops.operations.compromise import advice, begun
 from secretops.operations.compromise.incident import Incident, Out, Read, Step
 from secretops.operations.compromise.kept import files_of, in_folder, keep, unfinished
 from secretops.operations.compromise.page import page
+from secretops.values import Value
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
+from tests.unit.test_cli import run
 
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
@@ -83,6 +86,13 @@ def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path)
 def test_a_folder_that_is_not_there_is_told_before_anything_is_begun(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such folder"):
         in_folder(tmp_path / "nowhere")
+
+
+def test_hint_to_go_on_names_the_folder_of_the_incident(stack: Stack, tmp_path: Path) -> None:
+    pending = Version(id="v1", stage=Stage.PENDING, created=BEGAN, user="a")
+    stack.session().store.add("mqtt", pending, Value({"username": "a", "password": "not-a-real-one"}))
+    done = run(stack, "compromise", "mqtt", "--yes", "--to", str(tmp_path))
+    assert done.returncode == 5 and f"secretops compromise mqtt --to {tmp_path} ".encode() in done.stderr
 
 
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:
