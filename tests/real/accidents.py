@@ -185,13 +185,9 @@ def make_foreign(path: Path) -> None:
         path.symlink_to("elsewhere")
 
 
-LOSSES: tuple[Callable[[Path], object], ...] = (
-    lambda folder: (folder / "state.json").unlink(),
-    shutil.rmtree,
-    lambda folder: [fill_with_garbage(path) for path in folder.iterdir()],
-)
-"""Lose the record of a secret's versions, in their folder. After the first their values are there."""
 SPOILS = (fill_with_garbage, empty, replace_by_a_folder, make_foreign)
+# Lose the record of a secret's versions, in their folder. After the first their values are still there.
+LOSSES = (lambda at: (at / "state.json").unlink(), shutil.rmtree, lambda at: [p.write_bytes(b"") for p in at.iterdir()])
 
 
 def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:

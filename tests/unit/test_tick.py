@@ -1,5 +1,6 @@
 """The commands tick, rotate, put and purge on a folder, with a broker in memory."""
 
+import functools
 import os
 import re
 import stat
@@ -24,8 +25,9 @@ from secretops.errors import (
 )
 from secretops.launcher.sources import open_source
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
-from secretops.operations import public_lines, put, tick
+from secretops.operations import put, tick
 from secretops.operations import session as sessions
+from secretops.operations.compromise import begun
 from secretops.operations.purge import purge
 from secretops.operations.rotate import rotate
 from secretops.operations.status import Standing, status
@@ -417,17 +419,20 @@ def test_rotate_now_keeps_a_copy_of_an_edited_env_file_and_other_peoples_lines(s
     assert not (stack.root / "aside").exists()
 
 
-@pytest.mark.parametrize("operators", [False, True], ids=["rotate --now", "put --now"])
 @pytest.mark.parametrize("lose", LOSSES[1:])
 def test_now_ends_each_user_whose_password_the_store_lost(
-    stack: Stack, broker: InMemoryBroker, lose: Callable[[Path], object], operators: bool
+    stack: Stack, broker: InMemoryBroker, lose: Callable[[Path], object]
 ) -> None:
-    stack.rotate()
-    leaked = {each for each in broker.passwords.items() if each[0].startswith("user-")}
-    lose(stack.root / "versions" / "mqtt")
-    stack.put("mqtt", FIRST_ADMIN, cut_off=True) if operators else stack.rotate(cut_off=True)
-    assert len(leaked) == 2 and not leaked & set(broker.passwords.items())
-    broker.verify(stack.delivered())
+    folder = stack.root / "versions" / "mqtt"
+    for now in (stack.rotate, functools.partial(stack.put, "mqtt", FIRST_ADMIN)):
+        stack.rotate()
+        leaked = {each for each in broker.passwords.items() if each[0].startswith("user-")}
+        lose(folder)
+        now(cut_off=True)
+        assert len(leaked) == 2 and not leaked & set(broker.passwords.items())
+        broker.verify(stack.delivered())
+    lose(folder)
+    assert begun(stack.session(), "mqtt", since=None, to=folder).kept == ("boss",)
 
 
 def test_tick_keeps_the_values_when_the_record_of_them_is_gone(stack: Stack) -> None:
@@ -436,24 +441,24 @@ def test_tick_keeps_the_values_when_the_record_of_them_is_gone(stack: Stack) -> 
     assert isinstance(of(stack.tick(), "mqtt").error, StoreError) and list(folder.iterdir()) == values
 
 
-@pytest.mark.parametrize("line", [b"# caf\xe9\n", b"# more\n" * 10_000], ids=["not UTF-8", "over 64 KB"])
+@pytest.mark.parametrize("line", [b"# caf\xe9\n", b"# more\n" * 10_000, b""], ids=["not UTF-8", "64 KB", "FIFO"])
 def test_nothing_is_published_or_retired_when_no_server_reads_the_env_file(
     stack: Stack, broker: InMemoryBroker, line: bytes
 ) -> None:
     stack.rotate()
-    before, passwords = current(stack), dict(broker.passwords)
-    stack.env.write_bytes(stack.env.read_bytes() + line)
+    before, passwords, launcher = current(stack), dict(broker.passwords), open_source(f"dotenv:{stack.root}")
+    if line:
+        stack.env.write_bytes(stack.env.read_bytes() + line)
+    else:
+        stack.env.unlink()
+        os.mkfifo(stack.env)
     stack.clock.skip(DAY)
     found = of(stack.tick(), "mqtt").error
-    assert isinstance(found, StoreError) and "rotate mqtt --now" in found.remedy
-    assert [one.standing for one in status(stack.session()) if one.name == "mqtt"] == [Standing.ATTENTION]
-    for fails in (
-        stack.rotate,
-        lambda: public_lines.drift(stack.manifest.store),
-        open_source(f"dotenv:{stack.root}").read,
-    ):
+    assert found and found.remedy
+    assert [one.standing for one in status(stack.session())].count(Standing.ATTENTION) == 2, "public lines, too"
+    for fails in (stack.rotate, launcher.read):
         with pytest.raises(SecretopsError, match=re.escape(found.what)):
             fails()
     assert (current(stack), broker.passwords) == (before, passwords)
     stack.rotate(cut_off=True)
-    assert open_source(f"dotenv:{stack.root}").read().versions["mqtt"] == current(stack)
+    assert launcher.read().versions["mqtt"] == current(stack)
