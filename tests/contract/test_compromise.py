@@ -26,7 +26,7 @@ from secretops.targets import open_target
 from secretops.targets.digitalocean import API_VARIABLE
 from secretops.values import Value, new_password
 from tests.real import own_ca
-from tests.real.accidents import SPOILS, each_broken
+from tests.real.accidents import LOSSES, SPOILS, each_broken
 from tests.real.agent_stack import owned_stack
 from tests.real.digitalocean import DigitalOcean, digitalocean
 from tests.real.embedded import Embedded, start_embedded
@@ -299,6 +299,16 @@ def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
         if path.parent.name == "agent-key":
             stack.put("agent-key", {"api-key": new_password()}, cut_off=True)
         assert [one.error for one in stack.tick() if one.error] == []
+
+
+@pytest.mark.parametrize("lose", [LOSSES[1], *(pytest.param(LOSSES[at], marks=pytest.mark.slow) for at in (0, 2))])
+def test_compromise_takes_over_both_users_when_their_record_is_lost(dev: Drill, lose: Callable[[Path], object]) -> None:
+    dev.stack.rotate()
+    old = dev.stack.credential()
+    lose(dev.stack.root / "versions" / "mqtt")
+    done = dev.compromise("mqtt", "--yes")
+    assert dev.incident()["ended"], done.stderr
+    assert [dev.stack.log_in(each) == "Success" for each in (old, dev.stack.credential())] == [False, True]
 
 
 def give(dev: Drill, broker: Embedded, value: Value) -> None:

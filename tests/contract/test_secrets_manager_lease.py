@@ -203,9 +203,6 @@ def test_awscurrent_that_was_moved_by_hand_is_waited_for(place: Account) -> None
         pass
 
 
-# Killed, cut off, refused
-
-
 # Before the first write, between the two labels of the new version and AWSCURRENT, after AWSCURRENT moved.
 MOMENTS = (0, pytest.param(3, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow))
 

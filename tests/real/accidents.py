@@ -186,6 +186,8 @@ def make_foreign(path: Path) -> None:
 
 
 SPOILS = (fill_with_garbage, empty, replace_by_a_folder, make_foreign)
+# Lose the record of a secret's versions, in their folder. After the first their values are still there.
+LOSSES = (lambda at: (at / "state.json").unlink(), shutil.rmtree, lambda at: [p.write_bytes(b"") for p in at.iterdir()])
 
 
 def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:

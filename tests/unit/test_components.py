@@ -157,9 +157,6 @@ def test_the_manifest_of_a_stack_with_everything_round_trips() -> None:
     assert [secret.name for secret in manifest.secrets] == ["broker-admin", "mqtt", "agent-key", "client-cert", "db"]
 
 
-# The broker
-
-
 # Variables
 
 

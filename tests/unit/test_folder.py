@@ -199,9 +199,6 @@ def test_a_planted_link_is_refused_and_its_target_is_left_alone(where: str, root
     assert target.stat().st_mode & 0o777 == 0o755
 
 
-# Two writers
-
-
 @pytest.mark.parametrize("root", ["/", "/etc", "/home"])
 def test_a_folder_of_the_machine_is_never_closed_to_the_others(root: str) -> None:
     reasons = [failure.reason for failure in FolderProvider().check({}, props(Path(root))).failures]
@@ -251,6 +248,3 @@ def test_a_stack_that_was_renamed_keeps_its_folder_under_each_new_name(root: Pat
         assert changes(state, news)
         state = dict(PROVIDER.update(str(root), state, news).outs or {})
         assert len(PROVIDER.check({}, store_of(root, "dev")).failures) == 1
-
-
-# Git

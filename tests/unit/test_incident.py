@@ -14,6 +14,7 @@ from secretops.operations.compromise.kept import files_of, in_folder, keep, unfi
 from secretops.operations.compromise.page import page
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
+from tests.unit.test_cli import run
 
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
@@ -85,6 +86,13 @@ def test_a_folder_that_is_not_there_is_told_before_anything_is_begun(tmp_path: P
         in_folder(tmp_path / "nowhere")
 
 
+def test_hint_to_go_on_names_the_folder_of_the_incident(stack: Stack, tmp_path: Path) -> None:
+    (stack.root / "versions" / "mqtt").mkdir(mode=0o700)
+    (stack.root / "versions" / "mqtt" / "state.json").touch()
+    done = run(stack, "compromise", "mqtt", "--yes", "--to", str(tmp_path))
+    assert f"secretops compromise mqtt --to {tmp_path} ".encode() in done.stderr
+
+
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:
     keep(an_incident(), tmp_path)
     assert begun(stack.session(), "mqtt", since=None, to=tmp_path).since == BEGAN - timedelta(days=1)
@@ -94,16 +102,9 @@ def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_
 def test_whoever_chose_a_readers_name_writes_no_markdown_no_html_and_no_line_of_the_page() -> None:
     name = "x|y\n## Nothing is left to do\n<script>`[a](b)\x1b[2J *b* _i_ &lt; !() https://there"
     read = Read(
-        reader=name,
-        secret="mqtt",
-        operation="get",
-        outcome="got it",
-        declared=False,
-        count=1,
-        first=BEGAN,
-        last=BEGAN,
-        sources=(name,),
-    )
+        reader=name, secret="mqtt", operation="get", outcome="got it", declared=False, count=1,
+        first=BEGAN, last=BEGAN, sources=(name,),
+    )  # fmt: skip
     incident = an_incident(reads=(read,), left={Step.TRAIL: (f"find out who {name} is",)})
     text = page(incident)
     assert "\n## Nothing" not in text
@@ -144,11 +145,7 @@ def test_what_can_only_be_done_elsewhere_is_told_with_where(secret: Secret, told
 
 def test_a_private_key_of_a_ca_is_not_read_to_be_tried() -> None:
     """Nobody could be shown it."""
-    assert [kind for kind in SecretKind if advice.can_be_tried(a_secret(kind))] == [
-        SecretKind.MQTT_USER,
-        SecretKind.BROKER_ADMIN,
-        SecretKind.X509,
-    ]
+    assert [kind for kind in SecretKind if advice.can_be_tried(a_secret(kind))] == ["mqtt-user", "broker-admin", "x509"]
 
 
 def test_after_a_proof_that_failed_what_was_made_until_then_is_known_and_every_step_is_done_again() -> None:

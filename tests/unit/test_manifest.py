@@ -257,15 +257,6 @@ def test_writable_folder_or_link_is_refused(
         refused(done, 1, str(stack.root), "->")
 
 
-@pytest.mark.usefixtures("canary")
-def test_env_file_that_is_a_fifo_is_refused_and_status_shows_the_rest(stack: Stack) -> None:
-    stack.env.unlink()
-    os.mkfifo(stack.env)
-    refused(run(stack, "put", "agent-key", "--untested", given=b"a-key-of-an-agent"), 1, str(stack.env), "->")
-    done = run(stack, "status")
-    assert done.returncode == 3 and b"is not a regular file" in done.stdout
-
-
 @pytest.mark.parametrize("name", ["root 777", "config 777", ".env linked", "access.jsonl linked", "log linked"])
 @pytest.mark.usefixtures("canary")
 def test_the_launcher_refuses_the_same_folder(stack: Stack, tmp_path: Path, name: str) -> None:

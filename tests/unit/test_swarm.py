@@ -64,9 +64,6 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
     assert made == {("Network", "network"), ("ServiceConfig", "server-ca"), ("Service", "service")}
 
 
-# The trail
-
-
 # The secrets of the service
 
 

@@ -1,6 +1,8 @@
 """The commands tick, rotate, put and purge on a folder, with a broker in memory."""
 
+import functools
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,16 +23,19 @@ from secretops.errors import (
     UsageError,
     WaitingError,
 )
+from secretops.launcher.sources import open_source
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import put, tick
 from secretops.operations import session as sessions
+from secretops.operations.compromise import begun
 from secretops.operations.purge import purge
 from secretops.operations.rotate import rotate
+from secretops.operations.status import Standing, status
 from secretops.operations.tick import Outcome, exit_code
 from secretops.stores.delivery import Content, Delivery
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.values import Value
-from tests.real.accidents import NOBODY, SPOILS, each_broken, in_child
+from tests.real.accidents import LOSSES, NOBODY, SPOILS, each_broken, in_child
 from tests.real.stack import Stack, make_stack
 
 DAY = 24 * 3600
@@ -412,3 +417,48 @@ def test_rotate_now_keeps_a_copy_of_an_edited_env_file_and_other_peoples_lines(s
     assert [path.read_text() for path in (stack.root / "aside").iterdir()] == [edited]
     purge(stack.session(), destroy=True)
     assert not (stack.root / "aside").exists()
+
+
+@pytest.mark.parametrize("lose", LOSSES[1:])
+def test_now_ends_each_user_whose_password_the_store_lost(
+    stack: Stack, broker: InMemoryBroker, lose: Callable[[Path], object]
+) -> None:
+    folder = stack.root / "versions" / "mqtt"
+    for now in (stack.rotate, functools.partial(stack.put, "mqtt", FIRST_ADMIN)):
+        stack.rotate()
+        leaked = {each for each in broker.passwords.items() if each[0].startswith("user-")}
+        lose(folder)
+        now(cut_off=True)
+        assert len(leaked) == 2 and not leaked & set(broker.passwords.items())
+        broker.verify(stack.delivered())
+    lose(folder)
+    assert begun(stack.session(), "mqtt", since=None, to=folder).kept == ("boss",)
+
+
+def test_tick_keeps_the_values_when_the_record_of_them_is_gone(stack: Stack) -> None:
+    LOSSES[0](folder := stack.root / "versions" / "mqtt")
+    values = list(folder.iterdir())
+    assert isinstance(of(stack.tick(), "mqtt").error, StoreError) and list(folder.iterdir()) == values
+
+
+@pytest.mark.parametrize("line", [b"# caf\xe9\n", b"# more\n" * 10_000, b""], ids=["not UTF-8", "64 KB", "FIFO"])
+def test_nothing_is_published_or_retired_when_no_server_reads_the_env_file(
+    stack: Stack, broker: InMemoryBroker, line: bytes
+) -> None:
+    stack.rotate()
+    before, passwords, launcher = current(stack), dict(broker.passwords), open_source(f"dotenv:{stack.root}")
+    if line:
+        stack.env.write_bytes(stack.env.read_bytes() + line)
+    else:
+        stack.env.unlink()
+        os.mkfifo(stack.env)
+    stack.clock.skip(DAY)
+    found = of(stack.tick(), "mqtt").error
+    assert found and found.remedy
+    assert [one.standing for one in status(stack.session())].count(Standing.ATTENTION) == 2, "public lines, too"
+    for fails in (stack.rotate, launcher.read):
+        with pytest.raises(SecretopsError, match=re.escape(found.what)):
+            fails()
+    assert (current(stack), broker.passwords) == (before, passwords)
+    stack.rotate(cut_off=True)
+    assert launcher.read().versions["mqtt"] == current(stack)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,7 +67,8 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
         err.print(f"going on with {for_programs}; --anew begins another incident")
-    goes_on = f"it is on record in {for_programs}; secretops compromise {name} goes on from there"
+    there = "" if to == Path() else f" --to {shlex.quote(str(to))}"
+    goes_on = f"it is on record in {for_programs}; secretops compromise {name}{there} goes on from there"
     try:
         outcome = operation.compromise(
             session, incident, to=to, files=trail or (), ask=lambda secret: supplied(secret, file or [])

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from secretops.engine.decisions import Facts, grace_of, grace_over, left_by_operator
 from secretops.engine.journal import Journal, written
-from secretops.engine.state import Stage, Version
+from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import RefusedError, SecretopsError
 from secretops.manifest import Secret
 from secretops.stores.protocol import VersionStore
@@ -73,8 +73,8 @@ class Rotation:
         """Finish the pending version, or make a new one, and publish it. Gives the version that is now current.
 
         What an operator put is proven and published, never set: its user is theirs. With `cut_off` a user that is in
-        use gets a new password. Raises GraceError and UserTakenError unless `cut_off`, UnreachableError, RefusedError,
-        StoreError.
+        use gets a new password, and so does one of which the store has no version. Raises GraceError and UserTakenError
+        unless `cut_off`, UnreachableError, RefusedError, StoreError.
         """
         facts = self._facts()
         version = facts.versions.pending
@@ -85,7 +85,22 @@ class Rotation:
             self.apply(version, cut_off=cut_off)
         self.verify(version)
         self.publish(version)
+        if cut_off:
+            self.scramble_unknown(facts.versions, version)
         return version
+
+    def scramble_unknown(self, before: Versions, published: Version) -> None:
+        """Give each user of the secret that is in neither a password that nobody knows. One that is gone is fine.
+
+        `before` are the versions before `published` became the current one: a store may answer late. A user of which
+        it has no version may log in by a password that a lost record named. Raises what the target raises.
+        """
+        known = {version.user for version in (*before.all, published)}
+        for user in sorted(set(self._secret.users) - known):
+            with self._written(published.id, "retire"):
+                admin = self._admin()
+                self._store.confirm()
+                self._target.retire(admin, user)
 
     def prepare(self, *, token: str | None = None, cut_off: bool = False) -> Version:
         """Choose the idle user, make its value, and keep it as pending, before the target hears of it.

@@ -24,7 +24,7 @@ from secretops.launcher.variables import (
     read_file,
 )
 from secretops.redaction import remember
-from secretops.stores import files
+from secretops.stores import env_file, files
 from secretops.stores.delivery import version_variable
 
 
@@ -131,7 +131,7 @@ def named(names: Iterable[str]) -> dict[str, str]:
 def text_of(path: Path, remedy: str, most: int = MOST_BYTES) -> str:
     """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` where there is no file."""
     try:
-        return read_file(path, most).decode()
+        return env_file.decoded(path, read_file(path, MOST_BYTES), UsageError, most)
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist", rule="the server reads its settings from this file", remedy=remedy
@@ -142,5 +142,3 @@ def text_of(path: Path, remedy: str, most: int = MOST_BYTES) -> str:
             rule=f"a regular file of at most {most} bytes, which the account that runs the server can read",
             remedy="run the server as the file's owner, or name another file",
         ) from error
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not text", rule="it is UTF-8", remedy="write it as UTF-8") from None

@@ -32,10 +32,6 @@ _NAMED = {"MQTT_CA_CERT": "ca.crt", "MQTT_CLIENT_CERT": "client.crt", "MQTT_CLIE
 """Variable -> the file in a mounted folder that holds its value, or that it names."""
 
 
-# python-dotenv 1 needs more than a second for a file of 64 KB with short lines, 20 s for 1 MB; it is read each second.
-MOST_ENV_BYTES = 64 * 1024
-
-
 class EnvFile(OfVariables):
     """`file:<path>`: a .env, and the files that its variables name."""
 
@@ -44,7 +40,8 @@ class EnvFile(OfVariables):
         self.where = str(self._path)
 
     def variables(self) -> Mapping[str, str]:
-        text = text_of(self._path, "run `pulumi up` to write it, or name another place with --from", MOST_ENV_BYTES)
+        remedy = "run `pulumi up` to write it, or name another place with --from"
+        text = text_of(self._path, remedy, env_file.MOST_BYTES)
         return {name: value for name, value in env_file.values(text).items() if value is not None}
 
     def folders(self) -> frozenset[Path]:

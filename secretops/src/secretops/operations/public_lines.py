@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from secretops.errors import SecretopsError
@@ -33,13 +32,15 @@ def drift(location: DotenvStore) -> list[str]:
 
 
 def findings(session: Session) -> list[str]:
-    """Return the drift as a finding for tick and status. An unreadable file is in its secrets' rows."""
+    """Return the drift, or why the file does not read, as a finding for tick and status."""
     location = session.manifest.store
-    if isinstance(location, DotenvStore):
-        with suppress(SecretopsError):
-            if lines := drift(location):
-                return [f"config/.env: {'; '.join(lines)}: {REMEDY}"]
-    return []
+    if not isinstance(location, DotenvStore):
+        return []
+    try:
+        lines = drift(location)
+    except SecretopsError as error:
+        return [f"{error.what}: {error.remedy}"]
+    return [f"config/.env: {'; '.join(lines)}: {REMEDY}"] if lines else []
 
 
 def restore(location: DotenvStore) -> str:

@@ -79,7 +79,11 @@ def supply(session: Session, secret: Secret, value: Value, *, cut_off: bool = Fa
     proven = not untested and (_taken(session, secret, value) or _answered_to(session, secret, value))
     if secret.kind.alternates:
         _make_way(session, secret, value, cut_off=cut_off)
-    return publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
+    before = session.store.versions(secret.name)
+    version = publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
+    if cut_off and secret.kind.alternates:
+        session.rotation(secret).scramble_unknown(before, version)
+    return version
 
 
 def _answered_to(session: Session, secret: Secret, value: Value) -> bool:

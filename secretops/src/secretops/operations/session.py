@@ -287,6 +287,16 @@ class Session:
                 raise
             return salvage.rebuilt(secret)
 
+    def had_value(self, secret: Secret) -> bool:
+        """Return whether `secret` ever had a version here, also where its record is lost or does not read."""
+        try:
+            if self.store.versions(secret.name).all or self.journal.last(secret.name):
+                return True
+        except StoreError:
+            return True
+        salvage = self.salvage()
+        return salvage is not None and salvage.was_published(secret.name)
+
     def mover(self, secret: Secret) -> Mover:
         """What moves `secret`. Raises WaitingError while what it needs for that is missing, UsageError."""
         if secret.kind is SecretKind.CA:

@@ -118,7 +118,8 @@ class Delivery:
         """What is delivered and of none of `ours`, and how to name it to a person; None when there is no such thing."""
         names = {name for content in ours for name in content.variables}
         paths = {path for content in ours for path in content.files}
-        variables, edited = self._edits(ours, names, self.env_text() or "", paths)
+        text = (self.env_text() if names else None) or ""
+        variables, edited = self._edits(ours, names, text, paths)
         for name in variables:
             return f"{self._env}: {name} was changed by hand, or its version is lost", f"the line {name}="
         for path in edited:
@@ -166,21 +167,31 @@ class Delivery:
         return drift
 
     def env_text(self) -> str | None:
-        """Return the text of config/.env, None where there is none."""
+        """Return the text of config/.env, None where there is none. Raises StoreError where no server reads it."""
+        content = files.read(self._env)
+        return None if content is None else env_file.decoded(self._env, content, StoreError)
+
+    def spoiled_env_text(self) -> str | None:
+        """Return the text of config/.env, also where no server reads it. Bytes that are not UTF-8 are surrogates."""
         return _text(self._env)
 
     def _stale_files(self, content: Content) -> list[Path]:
         return [path for path, text in content.files.items() if _text(path) != text]
 
     def _stale_variables(self, content: Content) -> bool:
-        present = env_file.values(_text(self._env) or "")
+        if not content.variables:
+            return False
+        present = env_file.values(self.env_text() or "")
         return any(present.get(name) != text for name, text in content.variables.items())
 
     def _change(self, changes: dict[str, str | None]) -> None:
         text = _text(self._env)
         changed = env_file.changed(env_file.HEADER if text is None else text, changes)
         if changed != text:
-            files.write(self._env, changed.encode(errors="surrogateescape"), files.PRIVATE)
+            content = changed.encode(errors="surrogateescape")
+            if any(value is not None for value in changes.values()):  # to take a line back is always right
+                env_file.decoded(self._env, content, StoreError)
+            files.write(self._env, content, files.PRIVATE)
 
     def _remove(self, variables: Iterable[str], names: Iterable[str]) -> None:
         if _text(self._env) is None:

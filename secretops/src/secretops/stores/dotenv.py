@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from secretops import own_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version, Versions
-from secretops.errors import LeaseHeldError, StoreError
+from secretops.errors import LeaseHeldError, SecretopsError, StoreError
 from secretops.manifest import DotenvStore as Location
 from secretops.printable import printable
 from secretops.stores import env_file, files, refusals
@@ -52,7 +52,13 @@ class DotenvVersionStore:
         path = self._folder(secret) / STATE_FILE
         text = files.read(path)
         if text is None:
-            return Versions()
+            if not self.is_lost(secret):
+                return Versions()
+            raise StoreError(
+                f"{path} is gone, and values of published versions are in its folder",
+                rule="this file says which of them is current",
+                remedy=f"restore it from a backup; or {_way_out(secret)}",
+            )
         try:
             return Versions(STATE.validate_json(text))
         except ValueError:
@@ -276,6 +282,34 @@ class DotenvVersionStore:
         """
         if edited := self._delivery.edited(self._ours(secret, versions, chosen)):
             raise refusals.edited(secret, *edited)
+
+    def is_lost(self, secret: str) -> bool:
+        """Return whether `secret` has no state.json, although values of its published versions are there.
+
+        A killed first `add` leaves a value that was never published, and a killed `forget` leaves its mark.
+        """
+        folder = self._folder(secret)
+        with files.told(folder):
+            if (folder / STATE_FILE).exists() or (folder / FORGETTING).exists() or not folder.is_dir():
+                return False
+            kept = {path.stem for path in folder.glob("*.json")}
+        return not kept.isdisjoint(self.published(secret)) if kept else False
+
+    def published(self, secret: str) -> list[str]:
+        """Return the versions that the access records have as published, oldest first."""
+        found = []
+        try:
+            lines = own_files.read_own(self._root / files.RECORDS).splitlines()
+        except (OSError, SecretopsError):
+            return []
+        for line in lines:
+            try:
+                record = json.loads(line)
+                if (record["secret"], record["operation"], record["purpose"]) == (secret, "write", "publish"):
+                    found.append(str(record["version"]))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+        return found
 
     def ours(self, secret: str) -> list[Content]:
         """Return what readers may find of the versions kept, for `salvage`."""

@@ -8,15 +8,36 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from io import StringIO
+from pathlib import Path
 
 from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
 
-from secretops.errors import UsageError
+from secretops.errors import SecretopsError, UsageError
 
 HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v", "\f": r"\f"}
+
+
+# Bytes of a .env file. python-dotenv 1 needs more than a second for 64 KB with short lines, 20 s for 1 MB, and a server
+# reads the file each second.
+MOST_BYTES = 64 * 1024
+
+
+def decoded(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:
+    """Return the text of a file that the server reads. Raises `error` for more than `most` bytes and text not UTF-8."""
+    if len(content) > most:
+        what, rule, remedy = f"has more than {most} bytes", f"of at most {most} bytes", "shorten it"
+    else:
+        try:
+            return content.decode()
+        except UnicodeDecodeError as found:
+            line = content.count(b"\n", 0, found.start) + 1
+            what, rule, remedy = f"is not UTF-8 in line {line}", "that is UTF-8", "write that line as UTF-8"
+    salvage = "; or secretops rotate mqtt --now, which rewrites the .env of a store and keeps a copy in aside/"
+    remedy += salvage if path.name == ".env" else ""
+    raise error(f"{path} {what}", rule=f"the server reads a file {rule}", remedy=remedy)
 
 
 def check_text(name: str, text: str) -> None:

@@ -6,7 +6,6 @@ moves to <root>/aside, mode 600, until an operator removes it.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable
@@ -65,6 +64,18 @@ class Salvage:
             printed = self._versions(secret)
             return [*printed, *self._delivered(secret)] if edits else printed
 
+    def was_published(self, secret: str) -> bool:
+        """Return whether the access records have a version of `secret` as published."""
+        return bool(self._store.published(secret))
+
+    def delivered_users(self, secret: str) -> set[str]:
+        """Return the user that config/.env names for `secret`, if it reads."""
+        name = self._location.variables.get(secret, {}).get("username", "")
+        with suppress(SecretopsError):
+            user = env_file.values(self._delivery.spoiled_env_text() or "").get(name)
+            return {user} if user else set()
+        return set()
+
     def rebuilt(self, secret: str) -> Versions:
         """Return the versions whose values read, in place of a state that does not. Changes nothing.
 
@@ -79,7 +90,7 @@ class Salvage:
         ids = sorted(values)
         if not ids:
             return Versions()
-        chosen = next((one for one in reversed(self._published(secret)) if one in values), ids[-1])
+        chosen = next((one for one in reversed(self._store.published(secret)) if one in values), ids[-1])
         stages = {chosen: Stage.CURRENT}
         if older := [one for one in ids if one < chosen]:
             stages[older[-1]] = Stage.PREVIOUS
@@ -101,7 +112,7 @@ class Salvage:
         for path in self._values(secret):
             printed += self._broken(path, lambda text: VALUE.validate_json(text, strict=True))
         printed += self._broken(folder / NAMES, lambda text: text and Names.model_validate_json(text))
-        lost_state = self._broken(state, _check_state)
+        lost_state = [f"{state}: it is gone"] if self._store.is_lost(secret) else self._broken(state, _check_state)
         if lost_state:
             versions = self.rebuilt(secret)
             printed += [f"{line}; rebuilt from the values" for line in lost_state]
@@ -124,27 +135,16 @@ class Salvage:
             path for path in folder.glob("*.json") if path.name not in others and VERSION_ID.fullmatch(path.stem)
         )
 
-    def _published(self, secret: str) -> list[str]:
-        """Return the versions that the access records have as published, oldest first."""
-        found = []
-        try:
-            lines = own_files.read_own(self._root / files.RECORDS).splitlines()
-        except (OSError, SecretopsError):
-            return []
-        for line in lines:
-            try:
-                record = json.loads(line)
-                if (record["secret"], record["operation"], record["purpose"]) == (secret, "write", "publish"):
-                    found.append(str(record["version"]))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
-        return found
-
     def _delivered(self, secret: str) -> list[str]:
-        """Take back edits of a secret's delivery. Drop unreadable lines of config/.env and restore its public ones."""
+        """Take back edits of a secret's delivery. Drop unreadable lines of config/.env and restore its public ones.
+
+        A file that is too large for a server loses all lines that are not the store's.
+        """
         printed = list[str]()
-        before = self._delivery.env_text()
+        before = self._delivery.spoiled_env_text()
         text = _readable(before or "")
+        if len(text.encode()) > env_file.MOST_BYTES:
+            text = ""
         ours, names = self._store.ours(secret), self._location.files.get(secret, {}).values()
         delivered = [self._root / name.format(version=one.id) for one in self._living(secret) for name in names]
         for path in dict.fromkeys(delivered):

@@ -54,12 +54,19 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
         return found if since is None else found.model_copy(update={"since": since})
     session.check_place()
     versions = session.known_versions(name)
-    if versions.current is None:
+    if versions.current is None and not session.had_value(secret):
         raise WaitingError(
-            f"{name}: it has no value, so nobody has one",
-            remedy=f"{session.first_value(secret)}; after a first `put` that was cut short, secretops tick",
+            f"{name}: it never had a value, so nobody has one",
+            rule="the store, its records and the rotation journal have no version of it",
+            remedy=f"{session.first_value(secret)}, for its first value",
         )
+    out = [Out(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
+    lost = versions.current is None  # then each of its users may log in by a password that was out
+    if lost:
+        out += [Out(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
     users = {version.user for version in versions.all}
+    if lost and (salvage := session.salvage()):
+        users |= salvage.delivered_users(name)
     living = {version.user for version in versions.living}
     return Incident(
         project=session.manifest.project,
@@ -70,7 +77,7 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
         began=now,
         since=since or now - timedelta(days=1),
         known=tuple(version.id for version in versions.all),
-        out=tuple(Out(id=one.id, stage=one.stage, user=one.user) for one in versions.living),
+        out=tuple(out),
         kept=tuple(sorted(user for user in users - living - {*secret.users} if user and secret.kind.alternates)),
         taken_over=secret.users if users.isdisjoint(secret.users) else (),
     )

@@ -197,5 +197,5 @@ def _tried_key(
     raise SecretopsError(
         f"{secret.name}: the agent still takes a key that was deleted",
         rule="a compromised credential is refused before its incident ends",
-        remedy=f"see in DigitalOcean's console that it is gone; secretops compromise {secret.name} goes on",
+        remedy="see in DigitalOcean's console that it is gone; the same command again goes on",
     )

@@ -116,7 +116,9 @@ class _Containment:
             self.incident = self.incident.model_copy(update={"servers": None if reported is None else len(reported)})
         if advice.can_be_tried(secret):
             kept = (one.id for one in store.versions(secret.name).living if self._is_known(one))
-            for version in dict.fromkeys((*(one.id for one in self.incident.out), *kept)):
+            for version in dict.fromkeys(
+                (*(one.id for one in self.incident.out if one.id in self.incident.known), *kept)
+            ):
                 with suppress(NotFoundError):
                     self._old[version] = store.read(secret.name, version, purpose="try whether it is refused")
             out = tuple(self._with_serial(one) for one in self.incident.out)
@@ -173,7 +175,7 @@ class _Containment:
             raise WaitingError(
                 f"{secret.name}: no new value",
                 rule="secretops does not make values of this secret: its operator has them made, and supplies them",
-                remedy=f"secretops compromise {secret.name}, with the new value as for secretops put",
+                remedy="the same command again, with the new value as for secretops put",
             )
 
     def _end(self, version: Version) -> str:
@@ -284,7 +286,7 @@ class _Containment:
                 f"{one.id}: user {one.user} {'does not log in by the one made since' if is_good else 'still logs in'}",
                 rule="a compromised credential is refused before its incident ends",
                 remedy="find out who may change users at the broker; "
-                f"secretops compromise {self._secret.name} goes on, with new passwords for all",
+                "the same command again goes on, with new passwords for all",
             )
         if is_good:
             return (

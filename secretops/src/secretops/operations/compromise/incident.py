@@ -41,6 +41,7 @@ class Out(Model):
     """One version that was good when the incident began, so that somebody may have it."""
 
     id: str
+    """Of the version, or a text that names the user where the store has lost the version."""
     stage: str
     user: str | None = None
     serial: str | None = None
