@@ -20,7 +20,11 @@ EARLY_SECONDS = 0.1
 ENDS = {0, 3, 5}  # How a command that was quicker than its signal may end.
 
 # What the lines begin with that a command prints as it goes on. A compromise also names its record when it is stopped.
-PROGRESS = {"put": "agent-key: ", "rotate": "mqtt: ", "compromise": ("going on with ", "it is on record in ")}
+PROGRESS: dict[str, str | tuple[str, ...]] = {
+    "put": "agent-key: ",
+    "rotate": "mqtt: ",
+    "compromise": ("going on with ", "it is on record in "),
+}
 
 COMMANDS = {
     "status": ["status", "--json"],
