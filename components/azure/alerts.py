@@ -16,6 +16,9 @@ LATE = "PT30M"
 """How far an alert looks back: Key Vault's log is ten minutes late at most (Azure, Key Vault logging), and Log
 Analytics takes some more to show it. An alert that is on is not told again."""
 
+# The rotator ticks each hour and prints the same findings: over two ticks an alert stays on, and rings once.
+TWO_TICKS = "PT2H"
+
 TO_READ = (
     "Microsoft.Authorization/roleAssignments/write",
     "Microsoft.Authorization/roleAssignments/delete",
@@ -97,8 +100,8 @@ class Alerts:
         self._rule("undeclared-read", 1, "somebody read a secret who is not declared to", undeclared, by)
         self._rule("denied-read", 2, "somebody was denied a read of a secret", vault.apply(queries.denied_read), by)
 
-    def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret]) -> None:
-        """What becomes of secrets: deleted, near their expiry with nobody to rotate them, or past it."""
+    def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret], jobs: Sequence[str]) -> None:
+        """Alert on secrets that are deleted, near their expiry with nobody to rotate them, or past it."""
         supplied = [secret.name for secret in secrets if not secret.is_made]
         everything = [secret.name for secret in secrets]
         by = ("Secret",)
@@ -108,24 +111,25 @@ class Alerts:
         self._rule(
             "near-expiry",
             3,
-            "a secret expires within 30 days, and a person has to put its next value",
-            vault.apply(lambda known: queries.near_expiry(known, supplied)),
+            "a secret or a certificate expires soon, and a person has to renew it",
+            vault.apply(lambda known: queries.near_expiry(known, supplied, jobs)),
             by,
+            window=TWO_TICKS,
         )
         self._rule(
             "expired",
             1,
-            "a secret is past its expiry: its rotation is overdue",
-            vault.apply(lambda known: queries.expired(known, everything)),
+            "a secret is past the day that it was due",
+            vault.apply(lambda known: queries.expired(known, everything, jobs)),
             by,
+            window=TWO_TICKS,
         )
 
     def of_ticks(self, jobs: Sequence[str]) -> None:
-        """What the rotator says itself, and that it says nothing."""
+        """Alert on a tick's failures, and on its silence."""
         self._rule(
             "tick-failed", 2, "the tick could not look after a secret: its log says why", queries.tick_failed(jobs)
         )
-        self._rule("tick-overdue", 1, "a rotation is overdue", queries.tick_overdue(jobs), window="PT2H")
         self._rule(
             "tick-missing", 1, "the hourly tick does not run", queries.tick_lines(jobs), window="PT3H", none=True
         )

@@ -179,7 +179,7 @@ def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
     rules = {one.name.removeprefix("alert-"): one.inputs for one in prod.of_type(RULE)}
     assert rules.keys() == {
         *("undeclared-read", "denied-read", "deletion", "near-expiry", "expired"),
-        *("tick-failed", "tick-overdue", "tick-missing"),
+        *("tick-failed", "tick-missing"),
     }
     (group,) = {tuple(rule["actions"]["actionGroups"]) for rule in rules.values()}
     assert group[0].endswith("/actionGroups/coreflux-prod-told")
