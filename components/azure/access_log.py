@@ -84,9 +84,8 @@ class AzureTrail(pulumi.ComponentResource):
             )
         alerts = Alerts(parent=self, place=place, names=names, workspace=made.id, emails=store.alert_emails)
         alerts.of_reads(vault, readers)
-        jobs = [names.job, names.plain("expiry")]
-        alerts.of_secrets(vault, secrets, jobs)
-        alerts.of_ticks(jobs)
+        alerts.of_secrets(vault, secrets, names.job)
+        alerts.of_ticks(names.job)
         alerts.of_access()
         self.workspace = made.customer_id
         self.trail = Trail(

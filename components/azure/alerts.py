@@ -100,7 +100,7 @@ class Alerts:
         self._rule("undeclared-read", 1, "somebody read a secret who is not declared to", undeclared, by)
         self._rule("denied-read", 2, "somebody was denied a read of a secret", vault.apply(queries.denied_read), by)
 
-    def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret], jobs: Sequence[str]) -> None:
+    def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret], job: str) -> None:
         """Alert on secrets that are deleted, near their expiry with nobody to rotate them, or past it."""
         supplied = [secret.name for secret in secrets if not secret.is_made]
         everything = [secret.name for secret in secrets]
@@ -112,7 +112,7 @@ class Alerts:
             "near-expiry",
             3,
             "a secret or a certificate expires soon, and a person has to renew it",
-            vault.apply(lambda known: queries.near_expiry(known, supplied, jobs)),
+            vault.apply(lambda known: queries.near_expiry(known, supplied, job)),
             by,
             window=TWO_TICKS,
         )
@@ -120,19 +120,17 @@ class Alerts:
             "expired",
             1,
             "a secret is past the day that it was due",
-            vault.apply(lambda known: queries.expired(known, everything, jobs)),
+            vault.apply(lambda known: queries.expired(known, everything, job)),
             by,
             window=TWO_TICKS,
         )
 
-    def of_ticks(self, jobs: Sequence[str]) -> None:
+    def of_ticks(self, job: str) -> None:
         """Alert on a tick's failures, and on its silence."""
         self._rule(
-            "tick-failed", 2, "the tick could not look after a secret: its log says why", queries.tick_failed(jobs)
+            "tick-failed", 2, "the tick could not look after a secret: its log says why", queries.tick_failed(job)
         )
-        self._rule(
-            "tick-missing", 1, "the hourly tick does not run", queries.tick_lines(jobs), window="PT3H", none=True
-        )
+        self._rule("tick-missing", 1, "the hourly tick does not run", queries.tick_lines(job), window="PT3H", none=True)
 
     def of_access(self) -> None:
         """Who may read, and what is recorded and told, was changed. `pulumi up` does so too."""

@@ -14,8 +14,8 @@ from components.principals import AzurePlace
 
 def lease_account(
     parent: pulumi.ComponentResource, *, store: AzureStore, names: Names, place: AzurePlace
-) -> tuple[storage.StorageAccount, storage.BlobContainer]:
-    """An account without keys, and its container. secretops makes the blob: it holds no value, and nothing else."""
+) -> storage.BlobContainer:
+    """Return the container of an account without keys. secretops makes the blob, which holds no value."""
     account = storage.StorageAccount(
         "lease-account",
         account_name=names.storage,
@@ -35,8 +35,7 @@ def lease_account(
         opts=place.under(parent),
     )
     private_endpoint(parent, "blob", account.id, store=store, names=names, place=place)
-    private_endpoint(parent, "queue", account.id, store=store, names=names, place=place)  # of near_expiry.py
-    container = storage.BlobContainer(
+    return storage.BlobContainer(
         "lease-container",
         account_name=account.name,
         container_name=LEASE_CONTAINER,
@@ -44,7 +43,6 @@ def lease_account(
         public_access=storage.PublicAccess.NONE,
         opts=place.under(parent),
     )
-    return account, container
 
 
 def _rules(store: AzureStore) -> storage.NetworkRuleSetArgs:
@@ -52,7 +50,7 @@ def _rules(store: AzureStore) -> storage.NetworkRuleSetArgs:
         return storage.NetworkRuleSetArgs(default_action=storage.DefaultAction.ALLOW, bypass=storage.Bypass.NONE)
     return storage.NetworkRuleSetArgs(
         default_action=storage.DefaultAction.DENY,
-        bypass=storage.Bypass.AZURE_SERVICES,  # Event Grid, by the topic's own identity: near_expiry.py
+        bypass=storage.Bypass.NONE,
         ip_rules=[storage.IPRuleArgs(i_p_address_or_range=one) for one in store.network.addresses],
         virtual_network_rules=[
             storage.VirtualNetworkRuleArgs(virtual_network_resource_id=one) for one in reaching(store)

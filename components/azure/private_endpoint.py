@@ -14,7 +14,7 @@ from components.principals import AzurePlace
 
 def private_endpoint(
     parent: pulumi.ComponentResource,
-    what: Literal["vault", "blob", "queue"],
+    what: Literal["vault", "blob"],
     of: pulumi.Output[str],
     *,
     store: AzureStore,

@@ -45,28 +45,28 @@ def deletion(vault: str) -> str:
     return _lines(_events(vault), f"| where OperationName in ({_list(DELETED)}) and Status != 401", _BY_WHOM)
 
 
-def near_expiry(vault: str, supplied: Sequence[str], jobs: Sequence[str]) -> str:
+def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
     """Return a query for secrets and certificates that a person has to renew soon.
 
     Key Vault logs an event 30 days before a version is due; a tick prints what ends by itself. Secrets that rotate
     are always near their day.
     """
-    return _dated(vault, NEAR, supplied, jobs, NEAR_WORDS)
+    return _dated(vault, NEAR, supplied, job, NEAR_WORDS)
 
 
-def expired(vault: str, secrets: Sequence[str], jobs: Sequence[str]) -> str:
+def expired(vault: str, secrets: Sequence[str], job: str) -> str:
     """Return a query for current versions past the day that they were due.
 
     Both the vault's event and the tick's own line count: no page of Microsoft's says how the event is laid out in each
     table.
     """
-    return _dated(vault, EXPIRED, secrets, jobs, EXPIRED_WORDS)
+    return _dated(vault, EXPIRED, secrets, job, EXPIRED_WORDS)
 
 
-def _dated(vault: str, event: str, secrets: Sequence[str], jobs: Sequence[str], words: Sequence[str]) -> str:
+def _dated(vault: str, event: str, secrets: Sequence[str], job: str, words: Sequence[str]) -> str:
     ticked = _lines(
         "ContainerAppConsoleLogs",
-        f'    | where {_by_rotator(jobs)} and Stream =~ "stdout" and Log has_any ({_list(words)})',
+        f'    | where {_by_rotator(job)} and Stream =~ "stdout" and Log has_any ({_list(words)})',
         f'    | project TimeGenerated, OperationName = {_text(event)}, Subject = extract("^([^:]+):", 1, Log)',
     )
     return _lines(
@@ -76,17 +76,17 @@ def _dated(vault: str, event: str, secrets: Sequence[str], jobs: Sequence[str], 
     )
 
 
-def tick_failed(jobs: Sequence[str]) -> str:
+def tick_failed(job: str) -> str:
     """What secretops says on standard error: a secret that it could not look after, or why it did not begin.
 
     Its journal is there too, a JSON document a line: what it says is steps, and the next of them may be the remedy.
     """
-    return _lines(_console(jobs), '| where Stream =~ "stderr" and Log !startswith "{"', "| project TimeGenerated, Log")
+    return _lines(_console(job), '| where Stream =~ "stderr" and Log !startswith "{"', "| project TimeGenerated, Log")
 
 
-def tick_lines(jobs: Sequence[str]) -> str:
+def tick_lines(job: str) -> str:
     """Anything: a tick says at least one line for each secret."""
-    return _lines(_console(jobs), "| project TimeGenerated, Log")
+    return _lines(_console(job), "| project TimeGenerated, Log")
 
 
 def who_read_what(vault: str) -> str:
@@ -127,21 +127,20 @@ def _events(vault: str, *beside: str) -> str:
     )
 
 
-def _console(jobs: Sequence[str]) -> str:
-    """Return what containers of the rotator's jobs wrote."""
+def _console(job: str) -> str:
+    """Return what containers of the rotator's job wrote."""
     columns = ("TimeGenerated: datetime", *(f"{name}: string" for name in _OF_CONSOLE))
     return _lines(
         "union isfuzzy=true",
         f"    (datatable({', '.join(columns)}) []),",
         f"    (ContainerAppConsoleLogs | project TimeGenerated, {', '.join(_OF_CONSOLE)})",
-        f"| where {_by_rotator(jobs)}",
+        f"| where {_by_rotator(job)}",
     )
 
 
-def _by_rotator(jobs: Sequence[str]) -> str:
+def _by_rotator(job: str) -> str:
     """Return the condition for lines of a tick. A replica has its job's name; init containers have other names."""
-    of = " or ".join(f"ContainerGroupName startswith {_text(f'{job}-')}" for job in jobs)
-    return f'ContainerName == "rotator" and ({of})'
+    return f'ContainerName == "rotator" and ContainerGroupName startswith {_text(f"{job}-")}'
 
 
 def _list(words: Sequence[str]) -> str:

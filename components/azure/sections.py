@@ -12,7 +12,6 @@ from components.azure.entries import (
     BlobDnsZone,
     Guid,
     PublicAddresses,
-    QueueDnsZone,
     Registry,
     ResourceGroup,
     VaultDnsZone,
@@ -27,7 +26,6 @@ class DnsZones(Section):
 
     vault: VaultDnsZone
     blob: BlobDnsZone
-    queue: QueueDnsZone
 
 
 class PrivateEndpoint(Section):

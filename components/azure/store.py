@@ -69,7 +69,7 @@ class AzureSecretStore(SecretStore):
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
         )
         self._vault = vault(self, store=store, names=self._names, place=self._place, production=self._production)
-        self._account, self._container = lease_account(self, store=store, names=self._names, place=self._place)
+        self._container = lease_account(self, store=store, names=self._names, place=self._place)
         self._rotator = user_assigned("rotator-identity", self._names.plain("rotator"), self._place, self)
         self._workspace: pulumi.Output[str] = pulumi.Output.from_input("")
         self._grant_operators()
@@ -145,8 +145,6 @@ class AzureSecretStore(SecretStore):
             place=self._place,
             environment=self._environment,
             identity=self._rotator,
-            vault=self._vault.id,
-            account=self._account,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self._container]),
         )
         return Schedule(every="hour", turn_on="")

@@ -117,7 +117,6 @@ AZURE = (
         *("azure-containers-hold-no-value", "prod-azure", "app", f"{SETTINGS}secrets"),
         [{"name": "mqtt", "value": "a text"}],
     ),
-    row("azure-events-by-identity", "prod-azure", "expiry-events", "deliveryWithResourceIdentity", None),
     row("azure-federation-bound", "prod-azure-kubernetes", "sync-federation", "subject", "system:serviceaccount:x:*"),
     row("azure-identities-kept-to-program", "prod-azure", "app", f"{SETTINGS}identitySettings>1>lifecycle", "All"),
     row(CLOSED, "azure+", "vault", "properties>networkAcls>ipRules", [{"value": "0.0.0.0/0"}]),

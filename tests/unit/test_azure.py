@@ -33,7 +33,7 @@ from tests.unit.azure_stack import (
     with_every_option,
     wrong,
 )
-from tests.unit.harness import Deployed, before, texts
+from tests.unit.harness import Deployed, texts
 
 KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
 
@@ -64,7 +64,7 @@ def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
     assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
     assert deployed.secret_exports == ()
     assert [one.name for one in deployed.resources.values() for text in texts(one.inputs) if looks.search(text)] == []
-    for name in {"app", "job", "job-near-expiry"} & deployed.resources.keys():
+    for name in {"app", "job"} & deployed.resources.keys():
         assert "secrets" not in inputs(deployed, name)["configuration"]
         assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
 
@@ -86,7 +86,7 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
 
-RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
+RUNS = pytest.mark.parametrize("name", ["app", "job"])
 
 
 def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
@@ -153,10 +153,9 @@ def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
     assert variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
 
 
-@pytest.mark.parametrize("job", ["job", "job-near-expiry"])
-def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str) -> None:
-    (first,) = inputs(prod, job)["template"]["initContainers"]
-    one = container(prod, job)
+def test_the_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed) -> None:
+    (first,) = inputs(prod, "job")["template"]["initContainers"]
+    one = container(prod, "job")
     laid = lay_files.texts(first["args"], variables(first))
     path = one["args"][one["args"].index("--manifest") + 1]
     inside = Manifest.model_validate_json(laid[path])
@@ -166,22 +165,6 @@ def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str
     assert one["args"][:2] == ["tick", "--scheduled"]
     folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
     assert folders == {str(Path(path).parent)}
-
-
-def test_an_expiry_starts_the_rotator_too_once_somebody_may(prod: Deployed) -> None:
-    events, queue, job = (inputs(prod, name) for name in ("expiry-events", "expiry-queue", "job-near-expiry"))
-    sent, scale = events["deliveryWithResourceIdentity"], job["configuration"]["eventTriggerConfig"]["scale"]
-    (rule,) = scale["rules"]
-    kinds = {kind.rpartition(".")[2] for kind in events["filter"]["includedEventTypes"]}
-    assert kinds == {"SecretNearExpiry", "SecretExpired"}
-    names = {"accountName": queue["accountName"], "queueName": queue["queueName"]}
-    assert sent["destination"]["queueName"] == queue["queueName"]
-    assert rule["metadata"] == {**names, "queueLength": "1"}
-    assert rule["identity"] in job["identity"]["userAssignedIdentities"]
-    gone = sent["destination"]["queueMessageTimeToLiveInSeconds"]
-    assert gone == 2 * scale["pollingInterval"], "an event is gone after two looks, because nobody takes it"
-    assert {"events-are-queued", "environment"} <= before(prod, "expiry-events"), "a role is believed in minutes later"
-    assert "platform-looks-into-queue" in before(prod, "job-near-expiry")
 
 
 SYNC = object_id("coreflux-prod-sync")
@@ -199,7 +182,7 @@ def reads(deployed: Deployed, principal: str) -> set[str]:
 @pytest.mark.parametrize("pair", ["pods", "here"])
 def test_rotation_trail_and_alerts_are_those_of_a_server_on_azure(pair: str) -> None:
     deployed = {"pods": pods, "here": here}[pair]()
-    wanted = {"job", "job-near-expiry", "vault-audit", "alert-undeclared-read", "alert-access-change"}
+    wanted = {"job", "vault-audit", "alert-undeclared-read", "alert-access-change"}
     assert wanted <= deployed.resources.keys()
     assert "app" not in deployed.resources
     assert inputs(deployed, "job")["template"]["containers"][0]["image"] == IMAGE

@@ -43,7 +43,7 @@ def test_what_cannot_work_is_refused_at_its_entry(entries: dict[str, str], entry
     [
         (ENDPOINT.replace(ENDPOINTS, SUBNET), "subnet: /"),
         (ENDPOINT.replace(ENDPOINTS, ENDPOINTS.replace(SUBSCRIPTION, OTHER)), f"subnet: of subscription {OTHER}"),
-        (re.sub(r', "queue": "[^"]*"', "", ENDPOINT), "dns_zones.queue"),
+        (re.sub(r', "blob": "[^"]*"', "", ENDPOINT), "dns_zones.blob"),
     ],
 )
 def test_a_private_endpoint_that_azure_refuses_or_that_leaves_the_lease_out_is_refused(endpoint: str, key: str) -> None:

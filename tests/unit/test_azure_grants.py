@@ -20,7 +20,6 @@ ATTACH = Action("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
 
 PROD = "coreflux-prod-{}".format
 SERVER, ROTATOR, PLATFORM = (object_id(PROD(what)) for what in ("server", "rotator", "platform"))
-EVENTS = object_id(PROD("vault"))  # The topic's own identity.
 SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token")
 PENDING = tuple(f"{secret}-pending" for secret in SECRETS)
 
@@ -60,7 +59,6 @@ READS = {
     SERVER: {"mqtt", "agent-key", "http-token"},
     ROTATOR: {*SECRETS, *PENDING},
     PLATFORM: set(),
-    EVENTS: set(),
     OPERATOR: {*SECRETS, *PENDING},
 }
 
