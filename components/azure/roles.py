@@ -20,17 +20,13 @@ class Role:
 
 SECRETS_USER = Role("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6")
 SECRETS_OFFICER = Role("Key Vault Secrets Officer", "b86a8fe4-44ce-4948-aee5-eccb2c155cd7")
-VAULT_READER = Role("Key Vault Reader", "21090545-7ca7-4776-b22c-e363652d74d2")
 BLOB_CONTRIBUTOR = Role("Storage Blob Data Contributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe")
 LOG_READER = Role("Log Analytics Reader", "73c42c96-874c-492b-b04d-ab87d138a893")
 ACR_PULL = Role("AcrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d")
 REPOSITORY_READER = Role("Container Registry Repository Reader", "b93aa761-3e63-49ed-ac28-beffa264f7ac")
 
-ROLES = (
-    *(SECRETS_USER, SECRETS_OFFICER, VAULT_READER, BLOB_CONTRIBUTOR),
-    *(LOG_READER, ACR_PULL, REPOSITORY_READER),
-)
-"""All there are: none of them may assign a role."""
+# None of them may assign a role.
+ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, REPOSITORY_READER)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,7 +191,11 @@ class AzureSecretStore(SecretStore):
         )
 
     def _grant_operators(self) -> None:
-        """Whoever puts, reads, looks and purges. On the whole vault, which has nothing but the stack's secrets."""
+        """Grant operators the whole vault, which has nothing but the stack's secrets.
+
+        Key Vault Secrets Officer includes all that secretops doctor reads of a vault
+        (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/security).
+        """
         for operator in self._store.operators:
             self._grants.to_operator(
                 f"operator-{operator}-keeps-secrets",
@@ -199,13 +203,6 @@ class AzureSecretStore(SecretStore):
                 operator,
                 scope=self._vault.id,
                 why="an operator puts first values, looks at all of them, and purges deleted ones",
-            )
-            self._grants.to_operator(
-                f"operator-{operator}-looks-at-vault",
-                roles.VAULT_READER,
-                operator,
-                scope=self._vault.id,
-                why="secretops doctor looks at the vault's own settings",
             )
             self._grants.to_operator(
                 f"operator-{operator}-leases",

@@ -52,8 +52,7 @@ def _built_in(name: str) -> Role:
 
 SECRETS_USER = _built_in("Key Vault Secrets User")
 SECRETS_OFFICER = _built_in("Key Vault Secrets Officer")
-READER = _built_in("Key Vault Reader")
-BUILT_IN = {role.id: role for role in (SECRETS_USER, SECRETS_OFFICER, READER)}
+BUILT_IN = {role.id: role for role in (SECRETS_USER, SECRETS_OFFICER)}
 """By id: a stack's outputs name roles so."""
 
 
