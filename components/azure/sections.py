@@ -70,7 +70,9 @@ class AzureStore(Section):
     subnet: AzureSubnet | None = None
     """Of the Container Apps environment, delegated to it; without it they are in Azure's own network."""
     network: VaultNetwork | None = None
-    """Without it everybody reaches the vault whose role lets him read."""
+    """Closes vault and lease to every network that it does not name."""
+    open_to_internet: bool = False
+    """True leaves vault and lease open to every network, so that roles alone guard them. It replaces `network`."""
     image: Image | None = None
     """The rotator's; without it the server's, where that has one."""
     registry: Registry | None = None

@@ -59,6 +59,8 @@ def file_on_azure(
     if image is None:
         image = ACR_IMAGE if "registry:" in store else IMAGE
     shown = f', image: "{image}"' if image else ""
+    if not re.search(r"\b(network: |open_to_internet)", store):
+        store += ", open_to_internet: true"
     sections = {
         "store": f"{{{STORE}{store}}}",
         "server": f"{{{kind}{shown}{server}}}",

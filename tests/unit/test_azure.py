@@ -26,6 +26,7 @@ from tests.unit.azure_stack import (
     on_azure,
     pods,
     role_of,
+    shipped,
     store_of,
     trial,
     variables,
@@ -107,6 +108,15 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
         "LOG_LEVEL": "WARNING",
     }
     assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
+
+
+def test_shipped_production_is_closed_and_a_trial_says_that_it_is_open() -> None:
+    for name, action, gap in (("prod-azure", "Deny", set()), ("dev-azure-local", "Allow", {"network"})):
+        made = shipped(ca(), name)
+        networks = [inputs(made, "vault")["properties"]["networkAcls"], inputs(made, "lease-account")["networkRuleSet"]]
+        assert {one["defaultAction"] for one in networks} == {action}
+        assert made.exports["gaps"].keys() & {"network"} == gap
+    assert inputs(shipped(ca()), "app")["configuration"]["ingress"]["external"], "clients in its network reach it"
 
 
 @pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])

@@ -22,6 +22,8 @@ HERE = f"kind: local, reader: '{READER}'"
     ("entries", "entry"),
     [
         ({"store": ", network: {addresses: [203.0.113.7]}"}, "store.network:"),
+        ({"store": ", open_to_internet: false"}, "store.network: missing"),
+        ({"store": ADDRESS % "203.0.113.7" + ", open_to_internet: true"}, "store.open_to_internet:"),
         ({"server": ", ingress: network"}, "server.ingress:"),
         ({"secrets": "{mqtt-pending: {fields: [a], readers: [rotator]}}"}, "secrets.mqtt-pending:"),
         ({"secrets": "{plant-db: {fields: [url]}}"}, "secrets.plant-db:"),
