@@ -119,15 +119,18 @@ class AzureSecretStore(SecretStore):
             )
 
     def rotate(self) -> Schedule:
-        """Grant the rotator its secrets and the lease, and have it tick each hour."""
-        for secret in self._stored:
-            self._grants.to_identity(
-                f"rotator-keeps-{secret}",
-                roles.SECRETS_OFFICER,
-                self._rotator.object_id,
-                scope=self._secret(secret),
-                why=f"the rotator reads, writes and disables versions of {secret}; {ALSO}",
-            )
+        """Grant the rotator the vault and the lease, and have it tick each hour.
+
+        Writing takes a role on the vault: one on a secret lets its holder read only
+        (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
+        """
+        self._grants.to_identity(
+            "rotator-keeps-secrets",
+            roles.SECRETS_OFFICER,
+            self._rotator.object_id,
+            scope=self._vault.id,
+            why=f"the rotator reads, writes and disables versions; {ALSO}",
+        )
         self._grants.to_identity(
             "rotator-leases",
             roles.BLOB_CONTRIBUTOR,

@@ -132,11 +132,6 @@ AZURE = (
         "scope",
         f"{GROUP}/providers/Microsoft.KeyVault/vaults/v",
     ),
-    row(
-        *("azure-roles-scoped", "prod-azure", "operator-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee-keeps-secrets"),
-        *("principalType", "ServicePrincipal"),
-        unknown=False,
-    ),
     row("azure-rotation-failures-told", "prod-azure", "alert-tick-failed", "actions>actionGroups", []),
     row("azure-storage-closed", "prod-azure", "lease-account", "allowSharedKeyAccess", None),
     row("azure-subscription-named", "prod-azure", "azure", "subscriptionId", None),
