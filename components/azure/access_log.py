@@ -39,7 +39,59 @@ class AzureTrail(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Trail", name, None, opts)
-        made = operationalinsights.Workspace(
+        workspace: pulumi.Input[str]
+        customer_id: pulumi.Input[str]
+        if store.workspace:
+            workspace, customer_id, shown = store.workspace.id, store.workspace.customer_id, store.workspace.id
+        else:
+            made = self._workspace(store, names, place, production=production)
+            workspace, customer_id, shown = made.id, made.customer_id, names.workspace
+        monitor.DiagnosticSetting(
+            "vault-audit",
+            name="audit",
+            resource_uri=vault,
+            workspace_id=workspace,
+            log_analytics_destination_type="Dedicated",
+            logs=[monitor.DiagnosticsLogSettingsArgs(category_group="audit", enabled=True)],
+            opts=place.under(self, protect=production),
+        )
+        monitor.DiagnosticSetting(
+            "environment-logs",
+            name="logs",
+            resource_uri=environment.id,
+            workspace_id=workspace,
+            logs=[
+                monitor.DiagnosticsLogSettingsArgs(category=f"ContainerApp{kind}Logs", enabled=True)
+                for kind in ("Console", "System")
+            ],
+            opts=place.under(self),
+        )
+        grants = roles.Grants(parent=self, place=place)
+        for operator in () if store.workspace else store.operators:  # of yours they would read all logs
+            grants.to_operator(
+                f"operator-{operator}-reads-trail",
+                roles.LOG_READER,
+                operator,
+                scope=workspace,
+                why="secretops audit asks the trail who read what",
+            )
+        alerts = Alerts(parent=self, place=place, names=names, workspace=workspace, emails=store.alert_emails)
+        alerts.of_reads(vault, readers)
+        alerts.of_secrets(vault, secrets, names.job_id)
+        alerts.of_ticks(names.job_id)
+        alerts.of_access()
+        self.workspace = pulumi.Output.from_input(customer_id)
+        self.trail = Trail(
+            records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {shown}",
+            gap=GAPS[StoreKind.AZURE][Feature.READ_TRAIL],
+            query=queries.who_read_what(names.vault_id),
+        )
+        self.register_outputs({"workspace": workspace})
+
+    def _workspace(
+        self, store: AzureStore, names: Names, place: AzurePlace, *, production: bool
+    ) -> operationalinsights.Workspace:
+        return operationalinsights.Workspace(
             "workspace",
             workspace_name=names.workspace,
             resource_group_name=place.group,
@@ -53,44 +105,3 @@ class AzureTrail(pulumi.ComponentResource):
             ),
             opts=place.under(self, protect=production),
         )
-        monitor.DiagnosticSetting(
-            "vault-audit",
-            name="audit",
-            resource_uri=vault,
-            workspace_id=made.id,
-            log_analytics_destination_type="Dedicated",
-            logs=[monitor.DiagnosticsLogSettingsArgs(category_group="audit", enabled=True)],
-            opts=place.under(self, protect=production),
-        )
-        monitor.DiagnosticSetting(
-            "environment-logs",
-            name="logs",
-            resource_uri=environment.id,
-            workspace_id=made.id,
-            logs=[
-                monitor.DiagnosticsLogSettingsArgs(category=f"ContainerApp{kind}Logs", enabled=True)
-                for kind in ("Console", "System")
-            ],
-            opts=place.under(self),
-        )
-        grants = roles.Grants(parent=self, place=place)
-        for operator in store.operators:
-            grants.to_operator(
-                f"operator-{operator}-reads-trail",
-                roles.LOG_READER,
-                operator,
-                scope=made.id,
-                why="secretops audit asks the trail who read what",
-            )
-        alerts = Alerts(parent=self, place=place, names=names, workspace=made.id, emails=store.alert_emails)
-        alerts.of_reads(vault, readers)
-        alerts.of_secrets(vault, secrets, names.job)
-        alerts.of_ticks(names.job)
-        alerts.of_access()
-        self.workspace = made.customer_id
-        self.trail = Trail(
-            records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {names.workspace}",
-            gap=GAPS[StoreKind.AZURE][Feature.READ_TRAIL],
-            query=queries.who_read_what(names.vault_id),
-        )
-        self.register_outputs({"workspace": made.id})

@@ -71,7 +71,7 @@ class Alerts:
         parent: pulumi.ComponentResource,
         place: AzurePlace,
         names: Names,
-        workspace: pulumi.Output[str],
+        workspace: pulumi.Input[str],
         emails: Sequence[str],
     ) -> None:
         self._place, self._names, self._workspace = place, names, workspace

@@ -99,7 +99,7 @@ def who_read_what(vault: str) -> str:
     )
 
 
-_OF_CONSOLE = ("ContainerGroupName", "ContainerName", "Stream", "Log")
+_OF_CONSOLE = ("ContainerGroupName", "ContainerName", "Stream", "Log", "_ResourceId")
 _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
@@ -139,8 +139,16 @@ def _console(job: str) -> str:
 
 
 def _by_rotator(job: str) -> str:
-    """Return the condition for lines of a tick. A replica has its job's name; init containers have other names."""
-    return f'ContainerName == "rotator" and ContainerGroupName startswith {_text(f"{job}-")}'
+    """Return the condition for lines of a tick. `job` is the job's resource id.
+
+    A replica has its job's name, and a row the id of its environment; init containers have other names. Another stack
+    of the same name may log to the same workspace.
+    """
+    group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
+    return (
+        f'ContainerName == "rotator" and ContainerGroupName startswith {_text(f"{name}-")}'
+        f" and tolower(_ResourceId) startswith {_text(f'{group}/'.lower())}"
+    )
 
 
 def _list(words: Sequence[str]) -> str:

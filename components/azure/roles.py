@@ -61,9 +61,11 @@ class Grants:
         """To a person or an identity. Which, is told: Entra may not know an identity yet where it is given a role."""
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"
+        # Azure answers with the scope's own subscription (https://github.com/Azure/azure-rest-api-specs/issues/10939).
+        subscription = scope.split("/")[2] if isinstance(scope, str) else self.place.subscription
         return authorization.RoleAssignment(
             name,
-            role_definition_id=f"/subscriptions/{self.place.subscription}/{definition}",
+            role_definition_id=f"/subscriptions/{subscription}/{definition}",
             principal_id=object_id,
             principal_type=kinds.USER if person else kinds.SERVICE_PRINCIPAL,
             scope=scope,

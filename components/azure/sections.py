@@ -15,6 +15,7 @@ from components.azure.entries import (
     Registry,
     ResourceGroup,
     VaultDnsZone,
+    WorkspaceId,
 )
 from components.constraints import between, distinct
 from components.entries import Email, HostName, Image
@@ -56,6 +57,14 @@ class VaultNetwork(Section):
         return bool(self.addresses or others or self.private_endpoint)
 
 
+class Workspace(Section):
+    """A Log Analytics workspace that is there already, as an organization has one."""
+
+    id: WorkspaceId
+    customer_id: Guid
+    """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
+
+
 class AzureStore(Section):
     """A key vault in one resource group of one subscription."""
 
@@ -79,8 +88,10 @@ class AzureStore(Section):
     """Whence Container Apps takes the image as an identity of the stack's; without it, of one that asks nobody."""
     generation: Annotated[int, between(1, 999, "")] = 1
     """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
+    workspace: Workspace | None = None
+    """Where the trail goes; without it the stack makes one. Retention and readers of yours are your own."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
-    """Of the trail."""
+    """Of the workspace that the stack makes."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
 
 

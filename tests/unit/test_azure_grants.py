@@ -6,8 +6,18 @@ all below. There are no deny assignments and no conditions: the program makes no
 
 import pytest
 
-from tests.unit.azure_ids import group_id, object_id
-from tests.unit.azure_stack import GOLDEN, OPERATOR, assignments, every_role, production, role_of, with_every_option
+from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
+from tests.unit.azure_stack import (
+    GOLDEN,
+    OPERATOR,
+    REGISTRY,
+    assignments,
+    every_role,
+    on_azure,
+    production,
+    role_of,
+    with_every_option,
+)
 from tests.unit.harness import Deployed
 from tools.azure_roles import Action, allows, definitions
 
@@ -93,6 +103,13 @@ def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Depl
             scope = f"{vault(deployed)}/secrets/{secret}"
             principals = {one["principalId"] for one in assignments(deployed)}
             assert {who for who in principals if may(deployed, who, GET, scope)} == set(declared)
+
+
+def test_a_role_is_defined_in_the_subscription_of_its_scope() -> None:
+    made = on_azure(f", registry: '{REGISTRY.replace(SUBSCRIPTION, TENANT)}'")
+    assert {one["scope"].split("/")[2] for one in assignments(made)} == {SUBSCRIPTION, TENANT}
+    for one in assignments(made):
+        assert one["roleDefinitionId"].split("/")[2] == one["scope"].split("/")[2]
 
 
 def test_a_reviewer_is_shown_every_role_assignment() -> None:

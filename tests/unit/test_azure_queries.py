@@ -27,7 +27,8 @@ from tools.key_vault import audit
 VAULT = "/subscriptions/1/resourceGroups/Plant/providers/Microsoft.KeyVault/vaults/coreflux-prod-0"
 SERVER, ROTATOR, STRANGER = "5E-server", "50-rotator", "57-stranger"
 READERS = {"mqtt": [SERVER, ROTATOR], "mqtt-pending": [ROTATOR]}
-JOB = "coreflux-prod-rotator"
+GROUP = "/subscriptions/1/resourceGroups/Plant"
+JOB, RUN = f"{GROUP}/providers/Microsoft.App/jobs/coreflux-prod-rotator", "coreflux-prod-rotator-29399"
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 QUERIES = {
@@ -279,8 +280,9 @@ def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
 # What the rotator says
 
 
-def said(log: str, *, stream: str = "stdout", group: str = f"{JOB}-29399", container: str = "rotator") -> Row:
-    about = {"ContainerName": container, "ContainerGroupName": group}
+def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
+    environment = f"{group}/providers/Microsoft.App/managedEnvironments/coreflux-prod-environment"
+    about = {"ContainerName": container, "ContainerGroupName": run, "_ResourceId": environment.lower()}
     return {"TimeGenerated": NOON, **about, "Stream": stream, "Log": log}
 
 
@@ -321,7 +323,8 @@ def test_what_a_tick_says_is_found_by_the_alert_that_it_is_for() -> None:
     others = (
         said('{"step": "verify"}', stream="stderr"),
         said("Traceback", stream="stderr", container="files"),
-        said("x", stream="stderr", group="coreflux-prod-server--1"),
+        said("x", stream="stderr", run="coreflux-prod-server--1"),
     )
     assert lines("tick-failed", refused, fine, *others) == [refused["Log"]]
-    assert lines("tick-missing", said("a"), said("c", group="coreflux-prod-server--1")) == ["a"]
+    elsewhere = said("another stack of this name", group=GROUP.replace("Plant", "Plant-2"))
+    assert lines("tick-missing", said("a"), elsewhere, said("c", run="coreflux-prod-server--1")) == ["a"]

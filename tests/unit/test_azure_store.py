@@ -17,12 +17,14 @@ from tests.unit.azure_stack import (
     OPERATOR,
     SUBNET,
     ZONES,
+    assignments,
     inputs,
     manifest_of,
     on_azure,
     production,
     store_of,
     with_every_option,
+    wrong,
 )
 from tests.unit.harness import Deployed
 
@@ -163,6 +165,19 @@ def test_each_read_is_logged_to_the_workspace_for_its_retention(prod: Deployed, 
     assert audit["resourceUri"].endswith(inputs(prod, "vault")["vaultName"])
     assert audit["workspaceId"].endswith("/workspaces/" + inputs(prod, "workspace")["workspaceName"])
     assert inputs(prod, "workspace")["retentionInDays"] == 365
+
+
+def test_an_organizations_workspace_takes_the_trail_and_gets_no_role() -> None:
+    workspace = (
+        group_id("logs").replace(SUBSCRIPTION, TENANT) + "/providers/Microsoft.OperationalInsights/workspaces/all"
+    )
+    made = on_azure(f', workspace: {{id: "{workspace}", customer_id: "{TENANT}"}}')
+    assert "workspace" not in made.resources
+    assert {inputs(made, name)["workspaceId"] for name in ("vault-audit", "environment-logs")} == {workspace}
+    assert {tuple(one.inputs["scopes"]) for one in made.of_type(RULE)} == {(workspace,)}
+    assert store_of(manifest_of(made)).workspace == TENANT
+    assert [one for one in assignments(made) if "OperationalInsights" in one["scope"]] == []
+    assert wrong(made) == []
 
 
 def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
