@@ -1,5 +1,6 @@
 """The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here."""
 
+import inspect
 import json
 import re
 import secrets
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.section import PROJECT_FOLDER
 from secretops.entrypoints import lay_files
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
@@ -35,6 +37,7 @@ from tests.unit.azure_stack import (
     wrong,
 )
 from tests.unit.harness import Deployed, texts
+from tools.standin.sdk_types import resource_class
 
 KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
 
@@ -57,6 +60,15 @@ def test_everything_is_made_in_the_one_subscription_of_the_file(deployed: Deploy
 
 def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> None:
     assert wrong(deployed) == []
+
+
+def test_api_versions_are_those_that_the_decision_lists() -> None:
+    (decision,) = (PROJECT_FOLDER / "docs/adr").glob("0052-*.md")
+    listed = dict(re.findall(r"^\| (\w+:\w+) \| (\S+) \|$", decision.read_text(), re.MULTILINE))
+    types = {one.type for each in KINDS.values() for one in each().resources.values()}
+    made = {token.partition(":")[2]: resource_class(token) for token in types if re.match("azure-native:.*:", token)}
+    version = re.compile(r"Uses Azure REST API version (\S+)\.")
+    assert {name: version.findall(inspect.getsource(sdk))[0] for name, sdk in made.items()} == listed
 
 
 def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
