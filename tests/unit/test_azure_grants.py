@@ -4,8 +4,11 @@ It knows each role's actions as Azure lists them (tools/azure_roles.py), and tha
 all below. There are no deny assignments and no conditions: the program makes none.
 """
 
+import re
+
 import pytest
 
+from components.section import PROJECT_FOLDER
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
 from tests.unit.azure_stack import (
     GOLDEN,
@@ -103,6 +106,13 @@ def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Depl
             scope = f"{vault(deployed)}/secrets/{secret}"
             principals = {one["principalId"] for one in assignments(deployed)}
             assert {who for who in principals if may(deployed, who, GET, scope)} == set(declared)
+
+
+def test_the_deployers_condition_allows_the_roles_of_the_stack() -> None:
+    page = (PROJECT_FOLDER / "docs/operations/azure.md").read_text()
+    write, delete = re.findall(r"GuidEquals \{([^}]*)\}", page)
+    listed = {tuple(sorted(re.findall(r"[0-9a-f-]{36}", each))) for each in (write, delete)}
+    assert listed == {tuple(sorted(one["name"] for one in definitions().values()))}
 
 
 def test_a_role_is_defined_in_the_subscription_of_its_scope() -> None:

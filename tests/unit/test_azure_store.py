@@ -191,6 +191,8 @@ def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
     for what, rule in rules.items():
         (condition,) = rule["criteria"]["allOf"]
         assert rule["scopes"] == [inputs(prod, "vault-audit")["workspaceId"]]
+        security = what in ("undeclared-read", "denied-read", "deletion")
+        assert rule["evaluationFrequency"] == ("PT5M" if security else "PT15M")
         found = ("LessThan", 1) if what == "tick-missing" else ("GreaterThan", 0)
         assert (condition["operator"], condition["threshold"]) == found
 
