@@ -20,6 +20,8 @@ ACTIONS = {
     "DeleteSecret": _SECRETS + "delete",
     "RecoverDeletedSecret": _SECRETS + "recover/action",
     "PurgeDeletedSecret": _SECRETS + "purge/action",
+    "BackupSecret": _SECRETS + "backup/action",
+    "RestoreSecret": _SECRETS + "restore/action",
     "GetSecrets": _SECRETS + "readMetadata/action",
     "GetSecretVersions": _SECRETS + "readMetadata/action",
     "GetDeletedSecret": _SECRETS + "readMetadata/action",
