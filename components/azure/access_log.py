@@ -10,10 +10,8 @@ from pulumi_azure_native import monitor, operationalinsights
 from components.access_log import Trail
 from components.azure import queries, roles
 from components.azure.alerts import Alerts
-from components.azure.names import Names
-from components.azure.sections import AzureStore
+from components.azure.context import AzureContext
 from components.matrix import GAPS, Feature, StoreKind
-from components.principals import AzureEnvironment, AzurePlace
 from secretops.manifest import Secret
 
 
@@ -28,23 +26,20 @@ class AzureTrail(pulumi.ComponentResource):
         self,
         name: str,
         *,
-        store: AzureStore,
-        production: bool,
-        names: Names,
-        place: AzurePlace,
-        environment: AzureEnvironment,
+        context: AzureContext,
         vault: pulumi.Output[str],
         secrets: Sequence[Secret],
         readers: pulumi.Output[dict[str, tuple[str, ...]]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Trail", name, None, opts)
+        store, names, place = context.settings, context.names, context.place
         workspace: pulumi.Input[str]
         customer_id: pulumi.Input[str]
         if store.workspace:
             workspace, customer_id, shown = store.workspace.id, store.workspace.customer_id, store.workspace.id
         else:
-            made = self._workspace(store, names, place, production=production)
+            made = self._workspace(context)
             workspace, customer_id, shown = made.id, made.customer_id, names.workspace
         monitor.DiagnosticSetting(
             "vault-audit",
@@ -53,12 +48,12 @@ class AzureTrail(pulumi.ComponentResource):
             workspace_id=workspace,
             log_analytics_destination_type="Dedicated",
             logs=[monitor.DiagnosticsLogSettingsArgs(category_group="audit", enabled=True)],
-            opts=place.under(self, protect=production),
+            opts=place.under(self, protect=context.production),
         )
         monitor.DiagnosticSetting(
             "environment-logs",
             name="logs",
-            resource_uri=environment.id,
+            resource_uri=context.environment.id,
             workspace_id=workspace,
             logs=[
                 monitor.DiagnosticsLogSettingsArgs(category=f"ContainerApp{kind}Logs", enabled=True)
@@ -75,7 +70,7 @@ class AzureTrail(pulumi.ComponentResource):
                 scope=workspace,
                 why="secretops audit asks the trail who read what",
             )
-        alerts = Alerts(parent=self, place=place, names=names, workspace=workspace, emails=store.alert_emails)
+        alerts = Alerts(parent=self, context=context, workspace=workspace)
         alerts.of_reads(vault, readers)
         alerts.of_secrets(vault, secrets, names.job_id)
         alerts.of_ticks(names.job_id)
@@ -88,9 +83,8 @@ class AzureTrail(pulumi.ComponentResource):
         )
         self.register_outputs({"workspace": workspace})
 
-    def _workspace(
-        self, store: AzureStore, names: Names, place: AzurePlace, *, production: bool
-    ) -> operationalinsights.Workspace:
+    def _workspace(self, context: AzureContext) -> operationalinsights.Workspace:
+        names, place = context.names, context.place
         return operationalinsights.Workspace(
             "workspace",
             workspace_name=names.workspace,
@@ -98,10 +92,10 @@ class AzureTrail(pulumi.ComponentResource):
             location=place.location,
             tags=place.tags,
             sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
-            retention_in_days=store.retention_days,
+            retention_in_days=context.settings.retention_days,
             features=operationalinsights.WorkspaceFeaturesArgs(
                 disable_local_auth=True,  # no agent writes here by the workspace's key
                 immediate_purge_data_on30_days=False,
             ),
-            opts=place.under(self, protect=production),
+            opts=place.under(self, protect=context.production),
         )

@@ -8,8 +8,7 @@ import pulumi
 from pulumi_azure_native import monitor
 
 from components.azure import queries
-from components.azure.names import Names
-from components.principals import AzurePlace
+from components.azure.context import AzureContext
 from secretops.manifest import Secret
 
 LATE = "PT30M"
@@ -72,14 +71,9 @@ class Alerts:
     """Makes the alerts of one stack, below `parent`."""
 
     def __init__(
-        self,
-        *,
-        parent: pulumi.ComponentResource,
-        place: AzurePlace,
-        names: Names,
-        workspace: pulumi.Input[str],
-        emails: Sequence[str],
+        self, *, parent: pulumi.ComponentResource, context: AzureContext, workspace: pulumi.Input[str]
     ) -> None:
+        place, names = context.place, context.names
         self._place, self._names, self._workspace = place, names, workspace
         self._child = place.under(parent)
         self._group = monitor.ActionGroup(
@@ -94,7 +88,7 @@ class Alerts:
                 monitor.MicrosoftCommonEmailReceiverArgs(
                     name=f"email-{at}", email_address=one, use_common_alert_schema=True
                 )
-                for at, one in enumerate(emails)
+                for at, one in enumerate(context.settings.alert_emails)
             ],
             opts=self._child,
         ).id

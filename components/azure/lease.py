@@ -5,17 +5,16 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import storage
 
-from components.azure.names import LEASE_CONTAINER, Names
+from components.azure.context import AzureContext
+from components.azure.names import LEASE_CONTAINER
 from components.azure.private_endpoint import private_endpoint
 from components.azure.sections import AzureStore
 from components.azure.vault import reaching
-from components.principals import AzurePlace
 
 
-def lease_account(
-    parent: pulumi.ComponentResource, *, store: AzureStore, names: Names, place: AzurePlace
-) -> storage.BlobContainer:
+def lease_account(parent: pulumi.ComponentResource, context: AzureContext) -> storage.BlobContainer:
     """Return the container of an account without keys. secretops makes the blob, which holds no value."""
+    store, names, place = context.settings, context.names, context.place
     account = storage.StorageAccount(
         "lease-account",
         account_name=names.storage,
@@ -34,7 +33,7 @@ def lease_account(
         network_rule_set=_rules(store),
         opts=place.under(parent),
     )
-    private_endpoint(parent, "blob", account.id, store=store, names=names, place=place)
+    private_endpoint(parent, "blob", account.id, context)
     return storage.BlobContainer(
         "lease-container",
         account_name=account.name,

@@ -6,10 +6,9 @@ import pulumi
 from pulumi_azure_native import app
 
 from components.azure import containers
-from components.azure.names import Names
-from components.azure.sections import AzureStore
+from components.azure.context import AzureContext
 from components.broker import ca_bundle
-from components.principals import AzureEnvironment, AzureIdentity, AzurePlace
+from components.principals import AzureIdentity
 from components.sections import OutsideBroker
 from secretops.manifest import Manifest
 
@@ -24,21 +23,19 @@ class AzureRotator(pulumi.ComponentResource):
         self,
         name: str,
         *,
+        context: AzureContext,
         manifest: Manifest,
-        store: AzureStore,
         image: str,
         broker: OutsideBroker,
-        names: Names,
-        place: AzurePlace,
-        environment: AzureEnvironment,
         identity: AzureIdentity,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Rotator", name, None, opts)
+        place, environment = context.place, context.environment
         files = _files(manifest, broker)
         app.Job(
             "job",
-            job_name=names.job,
+            job_name=context.names.job,
             resource_group_name=place.group,
             location=place.location,
             tags=place.tags,
@@ -52,7 +49,7 @@ class AzureRotator(pulumi.ComponentResource):
                 ),
                 replica_timeout=LONGEST_TICK,
                 replica_retry_limit=0,  # the next tick finishes what this one left
-                registries=containers.registries(store, image, environment),
+                registries=containers.registries(context.settings, image, environment),
                 identity_settings=containers.whose_they_are(identity, environment),
             ),
             template=app.JobTemplateArgs(
