@@ -454,16 +454,13 @@ def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
 
 
 def test_emulator_backs_up_restores_and_reads_without_a_slash(place: LiveVault) -> None:
-    """Of the emulator: both requests once broke its connection, and a read without a slash was refused."""
-    find = place.azure.key_vaults.description.find
-    assert [getattr(find("GET", path), "id", None) for path in ("/secrets/it", "/secrets/it/")] == ["GetSecret"] * 2
+    assert place.azure.key_vaults.description.find("GET", "/secrets/it")
     backups, other = place.azure.principal("backups"), place.azure.vault()
     for vault in (place.vault, other):
         vault.access.grant(backups.oid, SECRETS_OFFICER)
     place.client.set_secret("it", "{}")
     backup = place.azure.client(place.vault, backups).backup_secret("it")
     assert place.azure.client(other, backups).restore_secret_backup(backup).name == "it"
-    assert [row["OperationName"] for row in other.audit if row["HttpStatusCode"] == 200] == ["SecretRestore"]
     assert (place.vault.violations, other.violations) == ([], [])
 
 

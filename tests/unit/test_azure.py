@@ -14,32 +14,15 @@ from secretops.entrypoints import lay_files
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Manifest
+from tests.unit import azure_stack
 from tests.unit.azure_ids import DOMAIN, SUBSCRIPTION, TENANT, client_id, object_id
-from tests.unit.azure_stack import (
-    IMAGE,
-    ISSUER,
-    OPERATOR,
-    assignments,
-    ca,
-    container,
-    here,
-    inputs,
-    manifest_of,
-    on_azure,
-    pods,
-    role_of,
-    shipped,
-    store_of,
-    trial,
-    variables,
-    with_ca,
-    with_every_option,
-    wrong,
-)
+from tests.unit.azure_stack import IMAGE, assignments, ca, container, here, inputs, manifest_of, pods, role_of
 from tests.unit.harness import Deployed, texts
 from tools.standin.sdk_types import resource_class
 
-KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
+KINDS = {
+    each.__name__: each for each in (azure_stack.with_ca, azure_stack.with_every_option, azure_stack.trial, pods, here)
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -59,7 +42,7 @@ def test_everything_is_made_in_the_one_subscription_of_the_file(deployed: Deploy
 
 
 def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> None:
-    assert wrong(deployed) == []
+    assert azure_stack.wrong(deployed) == []
 
 
 def test_api_versions_are_those_that_the_decision_lists() -> None:
@@ -83,7 +66,7 @@ def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
 
 
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
-    everything, before_anything = with_every_option(), with_every_option(preview=True)
+    everything, before_anything = azure_stack.with_every_option(), azure_stack.with_every_option(preview=True)
     assert before_anything.resources.keys() == everything.resources.keys()
     assert inputs(before_anything, "vault") == inputs(everything, "vault")
     for output in ("references", "next", "trail", "gaps", "schedule"):
@@ -95,7 +78,7 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     canary = f"Canary{secrets.token_hex(12)}"
     for name in ("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "ARM_ACCESS_KEY", "MQTT_PASSWORD", "MCP_HTTP_TOKEN"):
         monkeypatch.setenv(name, canary)
-    made = on_azure()
+    made = azure_stack.on_azure()
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
 
@@ -103,13 +86,13 @@ RUNS = pytest.mark.parametrize("name", ["app", "job"])
 
 
 def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
-    prod = with_ca()
+    prod = azure_stack.with_ca()
     server = container(prod, "app")
     source = server["args"][server["args"].index("--from") + 1]
     assert source == f"azure-kv:{inputs(prod, 'vault')['vaultName']}.vault.azure.net/mqtt+agent-key+http-token"
     open_source(source)  # which the launcher understands
     assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
-    public = variables(server)
+    public = azure_stack.variables(server)
     assert public.pop("AZURE_CLIENT_ID") == client_id("coreflux-prod-server")
     assert public == {
         "MQTT_BROKER": "mqtt.example.com",
@@ -124,14 +107,16 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
 
 def test_shipped_production_is_closed_and_a_trial_says_that_it_is_open() -> None:
     for name, action, gap in (("prod-azure", "Deny", set()), ("dev-azure-local", "Allow", {"network"})):
-        made = shipped(ca(), name)
+        made = azure_stack.shipped(ca(), name)
         networks = [inputs(made, "vault")["properties"]["networkAcls"], inputs(made, "lease-account")["networkRuleSet"]]
         assert {one["defaultAction"] for one in networks} == {action}
         assert made.exports["gaps"].keys() & {"network"} == gap
-    assert inputs(shipped(ca()), "app")["configuration"]["ingress"]["external"], "clients in its network reach it"
+    assert inputs(azure_stack.shipped(ca()), "app")["configuration"]["ingress"]["external"]
 
 
-@pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])
+@pytest.mark.parametrize(
+    ("deployed", "external"), [(azure_stack.with_ca, False), (azure_stack.with_every_option, True)]
+)
 def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deployed], external: bool) -> None:
     made = deployed()
     ingress = inputs(made, "app")["configuration"]["ingress"]
@@ -143,7 +128,7 @@ def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deplo
 def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None:
     probes = {
         made: {one["type"]: one for one in container(deployed, "app")["probes"]}
-        for made, deployed in (("first", with_ca()), ("bootstrapped", with_every_option()))
+        for made, deployed in (("first", azure_stack.with_ca()), ("bootstrapped", azure_stack.with_every_option()))
     }
     paths = {made: {kind: one["httpGet"]["path"] for kind, one in each.items()} for made, each in probes.items()}
     assert paths["first"] == dict.fromkeys(["Startup", "Liveness", "Readiness"], "/healthz")
@@ -153,7 +138,7 @@ def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None
 
 @RUNS
 def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: str) -> None:
-    one = inputs(with_ca(), name)
+    one = inputs(azure_stack.with_ca(), name)
     settings = one["configuration"]["identitySettings"]
     lives = {each["identity"].rpartition("/")[2]: each["lifecycle"] for each in settings}
     own = "coreflux-prod-server" if name == "app" else "coreflux-prod-rotator"
@@ -163,7 +148,7 @@ def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: s
 
 @pytest.fixture(scope="module")
 def prod() -> Deployed:
-    return with_ca()
+    return azure_stack.with_ca()
 
 
 def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
@@ -172,17 +157,17 @@ def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
     schedule = configuration["scheduleTriggerConfig"]
     assert schedule == {"cronExpression": "0 * * * *", "parallelism": 1, "replicaCompletionCount": 1}
     assert configuration["replicaTimeout"] < 3600
-    assert variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
+    assert azure_stack.variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
 
 
 def test_the_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed) -> None:
     (first,) = inputs(prod, "job")["template"]["initContainers"]
     one = container(prod, "job")
-    laid = lay_files.texts(first["args"], variables(first))
+    laid = lay_files.texts(first["args"], azure_stack.variables(first))
     path = one["args"][one["args"].index("--manifest") + 1]
     inside = Manifest.model_validate_json(laid[path])
     assert inside.secrets == manifest_of(prod).secrets
-    assert store_of(inside).secrets == store_of(manifest_of(prod)).secrets
+    assert azure_stack.store_of(inside).secrets == azure_stack.store_of(manifest_of(prod)).secrets
     assert laid[inside.broker.ca_file or ""] == ca().read_text()
     assert one["args"][:2] == ["tick", "--scheduled"]
     folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
@@ -217,13 +202,13 @@ def test_external_secrets_reads_as_an_account_that_entra_takes_for_an_identity()
         "azure.workload.identity/tenant-id": TENANT,
     }
     assert federation["subject"] == f"system:serviceaccount:{account['namespace']}:{account['name']}"
-    assert (federation["issuer"], federation["audiences"]) == (ISSUER, ["api://AzureADTokenExchange"])
+    assert (federation["issuer"], federation["audiences"]) == (azure_stack.ISSUER, ["api://AzureADTokenExchange"])
     assert federation["resourceName"] == "coreflux-prod-sync"
     assert "annotations" not in inputs(pods(), "server-account")["metadata"]
 
 
 def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> None:
-    store = store_of(manifest_of(pods()))
+    store = azure_stack.store_of(manifest_of(pods()))
     assert inputs(pods(), "secret-store")["spec"]["provider"] == {
         "azurekv": {
             "authType": "WorkloadIdentity",
@@ -234,14 +219,16 @@ def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> No
     assert reads(pods(), SYNC) == set(OF_SERVER)
     extracted = {name: inputs(pods(), f"synced-{name}")["spec"]["dataFrom"][0]["extract"]["key"] for name in OF_SERVER}
     assert extracted == {name: store.secrets[name] for name in OF_SERVER}
-    assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), OPERATOR)
+    assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), azure_stack.OPERATOR)
 
 
 def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
     files = inputs(here(), "server-files")["files"]
     (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
     source = entry["args"][entry["args"].index("--from") + 1]
-    assert source == f"azure-kv:{store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
+    assert (
+        source == f"azure-kv:{azure_stack.store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
+    )
     open_source(source)  # which the launcher understands
     assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
     assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}

@@ -9,18 +9,9 @@ import re
 import pytest
 
 from components.section import PROJECT_FOLDER
+from tests.unit import azure_stack
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
-from tests.unit.azure_stack import (
-    GOLDEN,
-    OPERATOR,
-    REGISTRY,
-    assignments,
-    every_role,
-    on_azure,
-    production,
-    role_of,
-    with_every_option,
-)
+from tests.unit.azure_stack import GOLDEN, OPERATOR, assignments, every_role, production, role_of, with_every_option
 from tests.unit.harness import Deployed
 from tools.azure_roles import Action, allows, definitions
 
@@ -116,7 +107,7 @@ def test_the_deployers_condition_allows_the_roles_of_the_stack() -> None:
 
 
 def test_a_role_is_defined_in_the_subscription_of_its_scope() -> None:
-    made = on_azure(f", registry: '{REGISTRY.replace(SUBSCRIPTION, TENANT)}'")
+    made = azure_stack.on_azure(f", registry: '{azure_stack.REGISTRY.replace(SUBSCRIPTION, TENANT)}'")
     assert {one["scope"].split("/")[2] for one in assignments(made)} == {SUBSCRIPTION, TENANT}
     for one in assignments(made):
         assert one["roleDefinitionId"].split("/")[2] == one["scope"].split("/")[2]

@@ -50,7 +50,6 @@ Row = dict[str, Any]
 
 COLUMNS: Mapping[str, Table] = {name: one["columns"] for name, one in PUBLISHED["tables"].items()}
 OWN, SHARED, CONSOLE = (COLUMNS[name] for name in ("AZKVAuditLogs", "AzureDiagnostics", "ContainerAppConsoleLogs"))
-# And with what rows of a vault have added.
 SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"], **COLUMNS["AzureDiagnostics of a vault's events"]}
 
 LAYOUTS: Mapping[str, Mapping[str, Table]] = {
@@ -226,7 +225,6 @@ def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(
 
 
 def test_denied_reads_and_deletions_are_found() -> None:
-    form = "the shared table"
     denied = [event(who=f"s{status}", status=status) for status in (403, 401, 200, 404)]
     deletions = (
         event("SecretDelete", "a"),
@@ -236,8 +234,13 @@ def test_denied_reads_and_deletions_are_found() -> None:
         event("SecretDelete", "", status=401),
         event("SecretSet", "e"),
     )
-    assert told_by("denied-read", form, *denied) == {("s403", "mqtt")}, "a first request has no token"
-    assert told_by("deletion", form, *deletions) == {("a", "mqtt"), ("b", "mqtt"), ("c", "mqtt"), ("d", "")}
+    assert told_by("denied-read", "the shared table", *denied) == {("s403", "mqtt")}, "a first request has no token"
+    assert told_by("deletion", "the shared table", *deletions) == {
+        ("a", "mqtt"),
+        ("b", "mqtt"),
+        ("c", "mqtt"),
+        ("d", ""),
+    }
 
 
 NAMED_BY = (
@@ -286,22 +289,16 @@ def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "
     return {"TimeGenerated": NOON, **about, "Stream": stream, "Log": log}
 
 
-def ticked(reason: Reason) -> str:
-    """A tick's line about a secret that is past its day, or near it."""
-    made, ends = reason is Reason.OVERDUE, reason in (Reason.EXPIRED, Reason.NEAR_EXPIRY)
-    secret = Secret(
-        name="mqtt" if made else "agent-key", kind=SecretKind.MQTT_USER if made else SecretKind.SUPPLIED,
-        fields=("username", "password") if made else ("value",), readers=(Reader.SERVER,),
-        cadence_days=90, users=("a", "b") if made else (),
-    )  # fmt: skip
-    expires = NOON + timedelta(days=90) if ends else None
-    current = Version(
-        id="1", stage=Stage.CURRENT, user="a", created=NOON, verified=NOON, published=NOON, expires=expires
-    )
-    late = NOON + timedelta(days=80 if reason is Reason.NEAR_EXPIRY else 92)
+def ticked(reason: Reason, after: int, **of: Any) -> Row:
+    """The row of a tick's line about a secret, so many days after its publication."""
+    made: dict[str, Any] = {"kind": SecretKind.MQTT_USER, "fields": ("username", "password"), "users": ("a", "b")}
+    given: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
+    name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", given)
+    secret = Secret(name=name, readers=(Reader.SERVER,), cadence_days=90, **about)
+    current = Version(id="1", stage=Stage.CURRENT, user="a", created=NOON, verified=NOON, published=NOON, **of)
     facts = Facts(secret=secret, versions=Versions((current,)), grace=timedelta())
-    (finding,) = [one for one in decisions.findings(facts, late) if one.reason is reason]
-    return f"{secret.name}: {finding.message}"
+    found = decisions.findings(facts, NOON + timedelta(days=after))
+    return said(f"{name}: {next(one.message for one in found if one.reason is reason)}")
 
 
 def lines(query: str, *rows: Row) -> list[str]:
@@ -309,11 +306,12 @@ def lines(query: str, *rows: Row) -> list[str]:
 
 
 def test_a_ticks_line_about_a_secret_past_its_day_rings_for_that_secret() -> None:
-    past = {reason: said(ticked(reason)) for reason in (Reason.OVERDUE, Reason.DUE, Reason.EXPIRED)}
-    near, fine = said(ticked(Reason.NEAR_EXPIRY)), said("agent-key: verified 1")
+    ends = {"expires": NOON + timedelta(days=90)}
+    past = [ticked(Reason.OVERDUE, 92), ticked(Reason.DUE, 92), ticked(Reason.EXPIRED, 92, **ends)]
+    near, fine = ticked(Reason.NEAR_EXPIRY, 80, **ends), said("agent-key: verified 1")
     shown = said("certificates: what mqtt.example.com:8883 shows: broker expires 2026-12-01 12:00 UTC: have it renewed")
     logged = said("mqtt: the token expired: expires soon", stream="stderr")
-    rows = {"ContainerAppConsoleLogs": [*past.values(), near, fine, shown, logged]}
+    rows = {"ContainerAppConsoleLogs": [*past, near, fine, shown, logged]}
     assert sorted(row["Secret"] for row in found(QUERIES["expired"], rows)) == ["agent-key", "agent-key", "mqtt"]
     assert sorted(row["Secret"] for row in found(QUERIES["near-expiry"], rows)) == ["agent-key", "certificates"]
 

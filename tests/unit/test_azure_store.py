@@ -10,28 +10,13 @@ import pytest
 from components.azure.names import Names
 from tests.unit import azure_stack
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
-from tests.unit.azure_stack import (
-    ENDPOINT,
-    ENDPOINTS,
-    OFFICE,
-    OPERATOR,
-    SUBNET,
-    ZONES,
-    assignments,
-    inputs,
-    manifest_of,
-    on_azure,
-    production,
-    store_of,
-    with_every_option,
-    wrong,
-)
+from tests.unit.azure_stack import OFFICE, OPERATOR, SUBNET, inputs, manifest_of, on_azure, store_of
 from tests.unit.harness import Deployed
 
 
 @pytest.fixture(scope="module")
 def prod() -> Deployed:
-    return production()
+    return azure_stack.production()
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +100,12 @@ def test_a_stack_made_anew_while_a_deleted_vault_holds_its_name_has_another() ->
 
 @pytest.fixture(scope="module")
 def private() -> Deployed:
-    return on_azure(f', subnet: "{SUBNET}", network: {{private_endpoint: {ENDPOINT}}}')
+    return on_azure(f', subnet: "{SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}')
 
 
 @pytest.fixture(scope="module")
 def everything() -> Deployed:
-    return with_every_option()
+    return azure_stack.with_every_option()
 
 
 def test_network_rules_let_in_the_stacks_own_subnet_and_who_is_named(everything: Deployed) -> None:
@@ -141,11 +126,11 @@ def test_vault_and_lease_have_addresses_and_names_in_the_network(private: Deploy
     account = inputs(private, "lease-account")["accountName"]
     for what, resource in {"vault": inputs(private, "vault")["vaultName"], "blob": account}.items():
         endpoint, name = inputs(private, f"{what}-endpoint"), inputs(private, f"{what}-name")
-        assert endpoint["subnet"]["id"] == ENDPOINTS
+        assert endpoint["subnet"]["id"] == azure_stack.ENDPOINTS
         (connection,) = endpoint["privateLinkServiceConnections"]
         assert connection["groupIds"] == [what] and connection["privateLinkServiceId"].endswith(f"/{resource}")
         assert name["privateEndpointName"] == endpoint["privateEndpointName"]
-        assert name["privateDnsZoneConfigs"] == [{"name": what, "privateDnsZoneId": ZONES[what]}]
+        assert name["privateDnsZoneConfigs"] == [{"name": what, "privateDnsZoneId": azure_stack.ZONES[what]}]
 
 
 def test_where_private_endpoints_are_the_one_way_in_no_other_is_open(private: Deployed) -> None:
@@ -176,8 +161,8 @@ def test_an_organizations_workspace_takes_the_trail_and_gets_no_role() -> None:
     assert {inputs(made, name)["workspaceId"] for name in ("vault-audit", "environment-logs")} == {workspace}
     assert {tuple(one.inputs["scopes"]) for one in made.of_type(RULE)} == {(workspace,)}
     assert store_of(manifest_of(made)).workspace == TENANT
-    assert [one for one in assignments(made) if "OperationalInsights" in one["scope"]] == []
-    assert wrong(made) == []
+    assert [one for one in azure_stack.assignments(made) if "OperationalInsights" in one["scope"]] == []
+    assert azure_stack.wrong(made) == []
 
 
 def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
