@@ -46,7 +46,7 @@ ON_AZURE = Options(
     "examples/Pulumi.prod-azure.yaml",
     {"resource_group": "plant", "subnet": f"{SUBNETS}/containers", "network": GUARDED, "generation": 2},
     {"ingress": "network", "allowed_hosts": ["mcp.example.com"], "bootstrapped": True},
-    45,
+    38,
 )
 
 
