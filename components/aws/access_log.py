@@ -89,7 +89,7 @@ class AwsTrail(pulumi.ComponentResource):
         role = aws.iam.Role(
             "trail-role",
             name=self._names.role("trail"),
-            assume_role_policy=policies.trusted("cloudtrail", account=self._names.account, source=trail),
+            assume_role_policy=policies.trusted("cloudtrail"),
             opts=self._account.under(self),
         )
         granted = aws.iam.RolePolicy(

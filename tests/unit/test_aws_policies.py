@@ -217,6 +217,24 @@ def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(here:
     assert not is_allowed(without, resource=of_secret(here, "mqtt")), "the stack grants it nothing"
 
 
+TRUSTED = {
+    "trail-role": ("cloudtrail", True),
+    "tick-role": ("lambda", True),
+    "schedule-role": ("scheduler", False),
+    "task-role": ("ecs-tasks", False),
+}
+
+
+@pytest.mark.parametrize("role", TRUSTED)
+def test_role_asks_for_source_keys_only_of_services_that_send_them(prod: Deployed, role: str) -> None:
+    service, without_keys = TRUSTED[role]
+    trust = [{"Resource": "*", **one} for one in statements(prod.resources[role].inputs["assumeRolePolicy"])]
+
+    request = Request(f"{service}.amazonaws.com", "sts:AssumeRole", ROLE(role))
+
+    assert is_allowed(request, resource=trust) is without_keys
+
+
 # The key
 
 
