@@ -53,7 +53,12 @@ class Code:
 
 
 class StackFunction(pulumi.ComponentResource):
-    """One Lambda function, one at a time. Owns its role and what that may, its log and its dead letters."""
+    """One Lambda function. Owns its role and what that may, its log and its dead letters.
+
+    It reserves no concurrency: the lease keeps rotations apart, and Lambda leaves 100 executions of an account
+    unreserved, which is more than the quota of a new account.
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+    """
 
     function: aws.lambda_.Function
     letters: aws.sqs.Queue
@@ -107,7 +112,6 @@ class StackFunction(pulumi.ComponentResource):
             code=code.archive,
             timeout=code.seconds,
             memory_size=code.memory,
-            reserved_concurrent_executions=1,
             dead_letter_config={"target_arn": self.letters.arn},
             logging_config={"log_format": "JSON", "log_group": log.name},
             environment={"variables": code.environment} if code.environment else None,

@@ -203,12 +203,12 @@ def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, func
     assert code["timeout"] < queue["maximumEventAgeInSeconds"] <= 1800, "a retry of the tick ends within its hour"
 
 
-def test_functions_run_one_at_a_time_log_json_and_keep_failures(prod: Deployed, everything: Deployed) -> None:
+def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed, everything: Deployed) -> None:
     for deployed in (prod, everything):
         logs = {one.inputs["name"]: one.inputs["retentionInDays"] for one in deployed.of_type(LOG)}
         for function in deployed.of_type(FUNCTION):
             given = function.inputs
-            assert given["reservedConcurrentExecutions"] == 1
+            assert "reservedConcurrentExecutions" not in given
             assert given["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{given['name']}"}
             assert logs[given["loggingConfig"]["logGroup"]] == 90
             assert given["deadLetterConfig"]["targetArn"].endswith(f":{given['name']}-letters")
