@@ -268,6 +268,12 @@ def test_the_key_opens_nothing(prod: Deployed, context: dict[str, str]) -> None:
         assert not opens(prod, principal, "kms:Decrypt", context), principal
 
 
+def test_no_policy_has_an_empty_list_when_the_only_reader_is_an_operator() -> None:
+    deployed = aws_stack.on_aws(kind=f"kind: local, reader: '{OPERATOR}'", image="")
+
+    assert [one.name for one in deployed.resources.values() if "[]" in one.inputs.get("policy", "")] == []
+
+
 # What services may
 
 TRAIL = {"aws:SourceArn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/coreflux-mcp-prod-trail"}
