@@ -21,6 +21,11 @@ KEY_RECOVERY_DAYS = 30
 """KMS' longest: without this key nobody reads the records."""
 
 
+def alarmed_log_group(store: AwsStore, names: Names) -> str:
+    """Return the name of CloudTrail's log group, which the alarms read."""
+    return store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
+
+
 class AwsTrail(pulumi.ComponentResource):
     """Owns the trail (unless one is named), its bucket and log, the alarms and the topic; never a value."""
 
@@ -56,7 +61,7 @@ class AwsTrail(pulumi.ComponentResource):
         topic = store.alert_topic or self._topic(rule)
         aws.cloudwatch.EventTarget("rotation-failures-told", rule=rule.name, arn=topic, opts=account.under(self))
         alarms = Alarms(parent=self, account=account, names=names, topic=topic)
-        group = store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
+        group = alarmed_log_group(store, names)
         alarms.of_log(
             log_group,
             group=group,

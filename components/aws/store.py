@@ -14,7 +14,7 @@ from components import catalogue
 from components.access_log import Trail
 from components.aws import policies, resource_policies
 from components.aws.access import LEASE, TICK, Access, access_of, declared_callers, rotated, rotator_of
-from components.aws.access_log import AwsTrail
+from components.aws.access_log import AwsTrail, alarmed_log_group
 from components.aws.names import names_of
 from components.aws.package import ca_file_in_package
 from components.aws.redeploy import AGAIN, NEW_VERSIONS
@@ -75,6 +75,7 @@ class AwsSecretStore(SecretStore):
                 fields={secret.name: secret.fields for secret in secrets},
                 lease=self._names.secret(LEASE),
                 alerts=store.alert_topic or self._names.arn("sns", self._names.plain("alerts")),
+                log_group=alarmed_log_group(store, self._names),
                 readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),

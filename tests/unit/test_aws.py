@@ -271,6 +271,7 @@ def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
     assert {one.inputs["logGroupName"] for one in deployed.of_type(FILTER)} == {"org-trail"}
     assert {tuple(one.inputs["alarmActions"]) for one in deployed.of_type(ALARM)} == {(topic,)}
     assert "trail/org" in deployed.exports["trail"]["records"]
+    assert store_of(manifest_of(deployed)).log_group == "org-trail", "by which doctor knows whether alarms are deaf"
 
 
 # The server

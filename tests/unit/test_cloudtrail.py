@@ -9,12 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from secretops.errors import ExitCode
 from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
-from secretops.operations.doctor.cloudtrail import READS, WRITES, recorded
+from secretops.operations.doctor.account import Account
+from secretops.operations.doctor.check import Level
+from secretops.operations.doctor.cloudtrail import READS, WRITES, TrailOn, recorded
 from secretops.trails.protocol import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -235,3 +239,37 @@ def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
     basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
 ) -> None:
     assert recorded(basic, [{"FieldSelectors": fields} for fields in advanced]) == kinds
+
+
+LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/coreflux-mcp/prod/trail:*"
+
+
+@pytest.mark.parametrize(
+    ("log_group", "status", "word"),
+    [
+        (LOG_GROUP, {}, ""),
+        ("", {}, "no log group"),
+        (LOG_GROUP.replace("/trail", "/other"), {}, "/coreflux-mcp/prod/other"),
+        (LOG_GROUP.replace(REGION, "eu-west-1"), {}, "eu-west-1"),
+        (LOG_GROUP.replace(ACCOUNT, "210987654321"), {}, "210987654321"),
+        (LOG_GROUP, {"LatestCloudWatchLogsDeliveryError": "ACCESS_DENIED"}, "ACCESS_DENIED"),
+        (LOG_GROUP, {"LatestDeliveryError": "NoSuchBucket"}, "NoSuchBucket"),
+    ],
+)
+def test_audit_wants_a_trail_that_delivers_to_the_alarms_log_group(
+    monkeypatch: pytest.MonkeyPatch, log_group: str, status: dict[str, str], word: str
+) -> None:
+    """botocore checks the answers against AWS' model."""
+    client = boto3.client("cloudtrail", region_name=REGION, aws_access_key_id="nobody", aws_secret_access_key="nobody")
+    trail = {"Name": "org", "TrailARN": "a-trail", "IsMultiRegionTrail": True, "CloudWatchLogsLogGroupArn": log_group}
+    monkeypatch.setattr(Account, "client", lambda _account, _service: client)
+    monkeypatch.setattr(Account, "reach", lambda _account: None)
+
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_trails", {"trailList": [trail]})
+        stubber.add_response("get_trail_status", {"IsLogging": True, **status})
+        stubber.add_response("get_event_selectors", {})
+        found = TrailOn(Account(MANIFEST.store.model_copy(update={"log_group": "/coreflux-mcp/prod/trail"}))).look()
+
+    assert found.level is (Level.ATTENTION if word else Level.OK)
+    assert word in found.value
