@@ -13,6 +13,7 @@ from components.aws import policies, resource_policies
 from components.aws.alarms import Alarms
 from components.aws.names import Names
 from components.aws.patterns import rotation_failed, who_read_what
+from components.aws.roles import stack_role
 from components.aws.sections import AwsStore
 from components.matrix import GAPS, Feature, StoreKind
 from components.principals import AwsAccount
@@ -37,7 +38,7 @@ class AwsTrail(pulumi.ComponentResource):
         production: bool,
         names: Names,
         account: AwsAccount,
-        keys: Mapping[str, aws.kms.Key],
+        keys: Mapping[str, policies.Arn],
         declared: Sequence[str],
         functions: Sequence[str],
         letters: Sequence[str],
@@ -91,11 +92,8 @@ class AwsTrail(pulumi.ComponentResource):
             kms_key_id=key.arn,
             opts=self._account.under(self, protect=self._production),
         )
-        role = aws.iam.Role(
-            "trail-role",
-            name=self._names.role("trail"),
-            assume_role_policy=policies.trusted("cloudtrail"),
-            opts=self._account.under(self),
+        role = stack_role(
+            "trail", policies.trusted("cloudtrail"), names=self._names, account=self._account, parent=self
         )
         granted = aws.iam.RolePolicy(
             "trail-grants",
@@ -123,10 +121,10 @@ class AwsTrail(pulumi.ComponentResource):
         )
         return log.name
 
-    def _watched(self, keys: Mapping[str, aws.kms.Key]) -> dict[str, aws.kms.Key]:
+    def _watched(self, keys: Mapping[str, policies.Arn]) -> dict[str, policies.Arn]:
         """The keys of values, by region but for the stack's own, and the one of records where there is one."""
         own = {"" if region == self._store.region else region: key for region, key in keys.items()}
-        return own | ({"records": self._key} if self._key else {})
+        return own | ({"records": self._key.arn} if self._key else {})
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
         """Of what is a bucket of records, in production: the end of the stack leaves it as it is.

@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.names import Names
+from components.aws.roles import stack_role
 from components.aws.sections import Vpc
 from components.principals import AwsAccount
 from tools.lambda_package import ARCHITECTURE, PYTHON
@@ -78,11 +79,13 @@ class StackFunction(pulumi.ComponentResource):
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, None, opts)
         child = account.under(self)
-        role = aws.iam.Role(
-            f"{name}-role", name=names.role(name), assume_role_policy=policies.trusted("lambda"), opts=child
-        )
+        role = stack_role(name, policies.trusted("lambda"), names=names, account=account, parent=self)
         log = aws.cloudwatch.LogGroup(
-            f"{name}-log", name=f"/aws/lambda/{names.plain(name)}", retention_in_days=LOG_DAYS, opts=child
+            f"{name}-log",
+            name=f"/aws/lambda/{names.plain(name)}",
+            retention_in_days=LOG_DAYS,
+            kms_key_id=account.log_key,
+            opts=child,
         )
         self.letters = aws.sqs.Queue(
             f"{name}-letters",

@@ -81,7 +81,11 @@ class AwsSecretStore(SecretStore):
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
         )
         self._guards: dict[str, pulumi.Resource] = {}
-        self._keys = {region: self._key(region) for region in (store.region, *store.replicas)}
+        self._keys: dict[str, policies.Arn] = (
+            {store.region: store.kms_key}
+            if store.kms_key
+            else {region: self._key(region).arn for region in (store.region, *store.replicas)}
+        )
         self._secrets = {secret: self._secret(secret, who) for secret, who in self._access.items()}
         self.register_outputs({"region": store.region})
 
@@ -117,7 +121,7 @@ class AwsSecretStore(SecretStore):
             role=role,
             policy=policies.document(
                 policies.values(actions, secrets),
-                policies.key_use(("kms:Decrypt",), self._keys[self._store.region].arn, self._store.region, secrets),
+                policies.key_use(("kms:Decrypt",), self._keys[self._store.region], self._store.region, secrets),
             ),
             opts=self._account.under(self),
         )
@@ -208,9 +212,9 @@ class AwsSecretStore(SecretStore):
             f"secret-{secret}",
             name=self._names.secret(secret),
             description=f"{secret}, written by secretops; never by Pulumi",
-            kms_key_id=self._keys[self._store.region].arn,
+            kms_key_id=self._keys[self._store.region],
             recovery_window_in_days=RECOVERY_DAYS if self._production else 0,
-            replicas=[{"region": region, "kms_key_id": self._keys[region].arn} for region in self._store.replicas],
+            replicas=[{"region": region, "kms_key_id": self._keys[region]} for region in self._store.replicas],
             force_overwrite_replica_secret=bool(self._store.replicas) and not self._production,
             opts=self._account.under(self, protect=self._production),
         )

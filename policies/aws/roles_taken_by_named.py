@@ -8,7 +8,7 @@ from policies.aws.documents import Statement, judge_document, narrow, wildcard
 from policies.rule import Control, Finding, Framework, Plan, Rule
 
 ROLE = "aws:iam/role:Role"
-# Services that send neither aws:SourceAccount nor aws:SourceArn when they assume a role; CloudTrail for CloudWatch Logs:
+# Services that assume a role without aws:SourceAccount and aws:SourceArn; of CloudTrail, for CloudWatch Logs:
 # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
 UNBOUND = {"lambda.amazonaws.com", "cloudtrail.amazonaws.com"}
 

@@ -92,9 +92,9 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     assert store.fields == {secret.name: secret.fields for secret in manifest_of(prod).secrets}
     assert store.readers.keys() == {*store.secrets.values(), store.lease}
     assert store.readers["coreflux-mcp/prod/broker-admin"] == (
-        "arn:aws:iam::123456789012:role/coreflux-mcp-prod@rotate-broker-admin",
-        "arn:aws:iam::123456789012:role/coreflux-mcp-prod@rotate-mqtt",
-        "arn:aws:iam::123456789012:role/coreflux-mcp-prod@tick",
+        "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@rotate-broker-admin",
+        "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@rotate-mqtt",
+        "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@tick",
         OPERATOR,
     )
     roles = {f"arn:aws:iam::123456789012:role/{role.inputs['name']}" for role in prod.of_type(ROLE)}
@@ -144,6 +144,7 @@ def test_no_two_stacks_share_a_name() -> None:
     for stack_names in zip(*map(_all, map(names, stacks)), strict=True):
         assert len(set(stack_names)) == len(stacks)
     assert not names("prod-2").role("tick").startswith(names("prod").roles)
+    assert names("prod").at("eu-west-1").role("tick") != names("prod").role("tick"), "IAM is global"
 
 
 def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> None:
@@ -212,7 +213,7 @@ def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed, ev
             assert given["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{given['name']}"}
             assert logs[given["loggingConfig"]["logGroup"]] == 90
             assert given["deadLetterConfig"]["targetArn"].endswith(f":{given['name']}-letters")
-            assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod@")
+            assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
             assert (given["runtime"], given["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
         assert len({function.inputs["role"] for function in deployed.of_type(FUNCTION)}) == len(
             deployed.of_type(FUNCTION)
@@ -274,6 +275,50 @@ def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
     assert store_of(manifest_of(deployed)).log_group == "org-trail", "by which doctor knows whether alarms are deaf"
 
 
+# Settings of a company
+
+COMPANY_KEY = "arn:aws:kms:eu-central-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+LOGS_KEY = COMPANY_KEY.replace("key/1", "key/2")
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+
+
+@pytest.fixture
+def company() -> Deployed:
+    return on_aws(
+        f", permissions_boundary: '{BOUNDARY}', role_path: /platform/, tags: {{cost-center: '42'}}, "
+        f"kms_key: '{COMPANY_KEY}', log_kms_key: '{LOGS_KEY}'",
+        ", architecture: arm64, container_insights: true",
+    )
+
+
+def test_each_role_has_the_companys_path_and_boundary_and_is_known_by_its_arn(company: Deployed) -> None:
+    roles = [role.inputs for role in company.of_type(ROLE)]
+
+    assert {(role["path"], role["permissionsBoundary"]) for role in roles} == {("/platform/", BOUNDARY)}
+    readers = {reader for who in store_of(manifest_of(company)).readers.values() for reader in who}
+    assert readers - {OPERATOR} <= {f"arn:aws:iam::123456789012:role/platform/{role['name']}" for role in roles}
+    tags = json.loads(inputs(company, "aws")["defaultTags"])["tags"]
+    assert tags == {"cost-center": "42", "project": "coreflux-mcp-secrets", "stack": "prod"}
+
+
+def test_the_companys_keys_encrypt_values_and_logs(company: Deployed) -> None:
+    logs = {log.name: log.inputs["kmsKeyId"] for log in company.of_type(LOG) if log.name != "trail-log"}
+
+    assert {key.name for key in company.of_type(KEY)} == {"trail-key"}
+    assert {secret.inputs["kmsKeyId"] for secret in company.of_type(SECRET)} == {COMPANY_KEY}
+    assert COMPANY_KEY in inputs(company, "tick-grants")["policy"]
+    assert COMPANY_KEY.rpartition("/")[2] in inputs(company, "filter-key-change")["pattern"]
+    assert {*logs} >= {"tick-log", "server-log"} and {*logs.values()} == {LOGS_KEY}
+
+
+def test_architecture_and_container_insights_are_settings(prod: Deployed, company: Deployed) -> None:
+    def of(deployed: Deployed) -> tuple[str, str]:
+        platform, (insights,) = inputs(deployed, "task")["runtimePlatform"], inputs(deployed, "cluster")["settings"]
+        return platform["cpuArchitecture"], insights["value"]
+
+    assert (of(prod), of(company)) == (("X86_64", "disabled"), ("ARM64", "enabled"))
+
+
 # The server
 
 
@@ -300,8 +345,8 @@ def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do
     assert service["desiredCount"] == 2
     assert "task-start-grants" in before(prod, "service")
     assert task["skipDestroy"] is True, "ECS may go back to it"
-    assert task["executionRoleArn"].endswith("role/coreflux-mcp-prod@task-start")
-    assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod@task")
+    assert task["executionRoleArn"].endswith("role/coreflux-mcp-prod-eu-central-1@task-start")
+    assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod-eu-central-1@task")
 
 
 # A new version is a new deployment

@@ -15,7 +15,7 @@ from tests.unit.harness import Deployed
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 
 ROTATION = {"rotate-mqtt-schedule", "rotate-broker-admin-schedule", "schedule"}
-SYNC_ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@sync"
+SYNC_ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@sync"
 
 
 @pytest.fixture

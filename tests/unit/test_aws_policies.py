@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
 PREVIEW_ROLES = [OPERATIONS / "preview-role.json", OPERATIONS / "drift-role.json"]
-ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@{}".format
+ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@{}".format
 STARTS, TICK = ROLE("task-start"), ROLE("tick")
 MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
 ADMINISTRATOR = "arn:aws:iam::123456789012:role/Administrator"
@@ -85,7 +85,7 @@ def may(deployed: Deployed, principal: str, action: str, secret: str, **context:
 def opens(deployed: Deployed, principal: str, action: str, context: dict[str, str], key: str = "key") -> bool:
     """Whether KMS does `action` with the key of the secrets for `principal`."""
     region = key.removeprefix("key-") if key != "key" else "eu-central-1"
-    request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}", context)
+    request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}-id", context)
     return is_allowed(request, identity=own(deployed, principal), resource=of_key(deployed, key))
 
 
@@ -290,7 +290,7 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:coreflux-mcp-prod-alerts"
 ENCRYPTED = {"kms:EncryptionContext:aws:sns:topicArn": TOPIC}
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:coreflux-mcp-prod-new-versions"
 HERE = {"aws:SourceAccount": "123456789012"}
-KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key-id"
 CLOUDTRAIL, CLOUDWATCH, EVENTS = (f"{one}.amazonaws.com" for one in ("cloudtrail", "cloudwatch", "events"))
 
 

@@ -24,7 +24,7 @@ from secretops.trails.protocol import ALL
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 MQTT, ADMIN, LEASE = (f"coreflux-mcp/prod/{name}" for name in ("mqtt", "broker-admin", "lease"))
-SERVER = f"arn:aws:iam::{ACCOUNT}:role/coreflux-mcp-prod@server"
+SERVER = f"arn:aws:iam::{ACCOUNT}:role/coreflux-mcp-prod-eu-central-1@server"
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/operator"
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
@@ -46,7 +46,9 @@ def arn(name: str, suffix: str = "-a1B2c3", region: str = REGION) -> str:
     return f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{name}{suffix}"
 
 
-def session(role: str = "coreflux-mcp-prod@server", issuer: str | None = None, name: str = "task") -> dict[str, Any]:
+def session(
+    role: str = "coreflux-mcp-prod-eu-central-1@server", issuer: str | None = None, name: str = "task"
+) -> dict[str, Any]:
     """Who is in a role, as CloudTrail has them. `issuer` "" is what some events leave out."""
     found: dict[str, Any] = {
         "type": "AssumedRole",
@@ -131,7 +133,11 @@ def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(t
         event(session("mallory"), errorCode="AccessDeniedException", time=late),
         event(session("eve")),
     )
-    assert [row.reader.rpartition("/")[2] for row in found.rows] == ["eve", "mallory", "coreflux-mcp-prod@server"]
+    assert [row.reader.rpartition("/")[2] for row in found.rows] == [
+        "eve",
+        "mallory",
+        "coreflux-mcp-prod-eu-central-1@server",
+    ]
     assert [row.outcome for row in found.rows] == ["got it", "denied", "got it"]
     assert found.exit_code is ExitCode.ATTENTION
     assert view(tmp_path, event()).exit_code is ExitCode.DONE
