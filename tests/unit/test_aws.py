@@ -36,11 +36,6 @@ def prod() -> Deployed:
 
 
 @pytest.fixture
-def everything() -> Deployed:
-    return with_every_option()
-
-
-@pytest.fixture
 def trial() -> Deployed:
     return on_aws(stack="dev-trial")
 
@@ -204,8 +199,8 @@ def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, func
     assert code["timeout"] < queue["maximumEventAgeInSeconds"] <= 1800, "a retry of the tick ends within its hour"
 
 
-def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed, everything: Deployed) -> None:
-    for deployed in (prod, everything):
+def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed) -> None:
+    for deployed in (prod, with_every_option()):
         logs = {one.inputs["name"]: one.inputs["retentionInDays"] for one in deployed.of_type(LOG)}
         for function in deployed.of_type(FUNCTION):
             given = function.inputs
@@ -215,9 +210,8 @@ def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed, ev
             assert given["deadLetterConfig"]["targetArn"].endswith(f":{given['name']}-letters")
             assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
             assert (given["runtime"], given["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
-        assert len({function.inputs["role"] for function in deployed.of_type(FUNCTION)}) == len(
-            deployed.of_type(FUNCTION)
-        )
+        roles = [function.inputs["role"] for function in deployed.of_type(FUNCTION)]
+        assert len({*roles}) == len(roles)
 
 
 @pytest.mark.parametrize("function", ["rotate-mqtt-function", "tick-function"])
@@ -228,9 +222,8 @@ def test_a_rotating_function_is_the_package_with_the_stacks_manifest_and_ca(prod
     assert assets["."]["path"].endswith("dist/lambda.zip")
     assert assets["ca.crt"]["text"] == ca.read_text()
     assert inside.broker.ca_file == "/var/task/ca.crt"
-    assert inside.model_copy(update={"broker": inside.broker.model_copy(update={"ca_file": str(ca)})}) == manifest_of(
-        prod
-    )
+    broker = inside.broker.model_copy(update={"ca_file": str(ca)})
+    assert inside.model_copy(update={"broker": broker}) == manifest_of(prod)
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -277,46 +270,36 @@ def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
 
 # Settings of a company
 
-COMPANY_KEY = "arn:aws:kms:eu-central-1:123456789012:key/12345678-1234-1234-1234-123456789012"
-LOGS_KEY = COMPANY_KEY.replace("key/1", "key/2")
-BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+KEYS = "arn:aws:kms:eu-central-1:123456789012:key/{}2345678-1234-1234-1234-123456789012"
+VALUES_KEY, LOGS_KEY, BOUNDARY = KEYS.format(1), KEYS.format(2), "arn:aws:iam::123456789012:policy/boundary"
 
 
 @pytest.fixture
 def company() -> Deployed:
-    return on_aws(
-        f", permissions_boundary: '{BOUNDARY}', role_path: /platform/, tags: {{cost-center: '42'}}, "
-        f"kms_key: '{COMPANY_KEY}', log_kms_key: '{LOGS_KEY}'",
-        ", architecture: arm64, container_insights: true",
-    )
+    roles = f"permissions_boundary: '{BOUNDARY}', role_path: /platform/, tags: {{cost-center: '42'}}"
+    keys = f"kms_key: '{VALUES_KEY}', log_kms_key: '{LOGS_KEY}'"
+    return on_aws(f", {roles}, {keys}", ", architecture: arm64, container_insights: true")
 
 
-def test_each_role_has_the_companys_path_and_boundary_and_is_known_by_its_arn(company: Deployed) -> None:
+def test_roles_and_tasks_are_as_the_company_says(prod: Deployed, company: Deployed) -> None:
     roles = [role.inputs for role in company.of_type(ROLE)]
-
     assert {(role["path"], role["permissionsBoundary"]) for role in roles} == {("/platform/", BOUNDARY)}
     readers = {reader for who in store_of(manifest_of(company)).readers.values() for reader in who}
     assert readers - {OPERATOR} <= {f"arn:aws:iam::123456789012:role/platform/{role['name']}" for role in roles}
     tags = json.loads(inputs(company, "aws")["defaultTags"])["tags"]
     assert tags == {"cost-center": "42", "project": "coreflux-mcp-secrets", "stack": "prod"}
+    for deployed, architecture, insights in ((prod, "X86_64", "disabled"), (company, "ARM64", "enabled")):
+        assert inputs(deployed, "task")["runtimePlatform"]["cpuArchitecture"] == architecture
+        assert inputs(deployed, "cluster")["settings"] == [{"name": "containerInsights", "value": insights}]
 
 
 def test_the_companys_keys_encrypt_values_and_logs(company: Deployed) -> None:
     logs = {log.name: log.inputs["kmsKeyId"] for log in company.of_type(LOG) if log.name != "trail-log"}
-
-    assert {key.name for key in company.of_type(KEY)} == {"trail-key"}
-    assert {secret.inputs["kmsKeyId"] for secret in company.of_type(SECRET)} == {COMPANY_KEY}
-    assert COMPANY_KEY in inputs(company, "tick-grants")["policy"]
-    assert COMPANY_KEY.rpartition("/")[2] in inputs(company, "filter-key-change")["pattern"]
     assert {*logs} >= {"tick-log", "server-log"} and {*logs.values()} == {LOGS_KEY}
-
-
-def test_architecture_and_container_insights_are_settings(prod: Deployed, company: Deployed) -> None:
-    def of(deployed: Deployed) -> tuple[str, str]:
-        platform, (insights,) = inputs(deployed, "task")["runtimePlatform"], inputs(deployed, "cluster")["settings"]
-        return platform["cpuArchitecture"], insights["value"]
-
-    assert (of(prod), of(company)) == (("X86_64", "disabled"), ("ARM64", "enabled"))
+    assert {key.name for key in company.of_type(KEY)} == {"trail-key"}
+    assert {secret.inputs["kmsKeyId"] for secret in company.of_type(SECRET)} == {VALUES_KEY}
+    assert VALUES_KEY in inputs(company, "tick-grants")["policy"]
+    assert VALUES_KEY.rpartition("/")[2] in inputs(company, "filter-key-change")["pattern"]
 
 
 # The server
@@ -436,17 +419,12 @@ def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(s
     assert len(service.asked) == 1
 
 
-def test_messages_come_again_for_two_deployments_and_a_person_is_told_within_the_default_grace(prod: Deployed) -> None:
+def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) -> None:
     queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
     looked = queue["visibilityTimeoutSeconds"] * json.loads(queue["redrivePolicy"])["maxReceiveCount"]
 
     assert taken["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert 2 * arrival.ROLLOUT <= looked < manifest_of(prod).grace_seconds
-
-
-def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) -> None:
-    queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
     gathered = queue["delaySeconds"] + taken["maximumBatchingWindowInSeconds"]
-
     assert arrival.REDEPLOYED == gathered + arrival.ROLLOUT < Rotation().grace_seconds
     assert FETCHED >= 1.1 * (EVERY_SECONDS + SLOWER * RETRY_SECONDS), "a poll that fails, and the next"

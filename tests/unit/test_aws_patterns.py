@@ -198,8 +198,6 @@ def _counted(event: Event) -> set[str]:
 
 def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
     return {
-        "version": "0",
-        "id": "a1b2c3d4-0000-1111-2222-333344445555",
         "source": "aws.secretsmanager",
         "account": ACCOUNT,
         "time": "2026-03-01T12:00:00Z",
@@ -218,9 +216,6 @@ def _service_event(name: str, secret: str) -> Event:
             "userIdentity": {"accountId": ACCOUNT, "invokedBy": "secretsmanager.amazonaws.com"},
             "eventSource": "secretsmanager.amazonaws.com",
             "eventName": name,
-            "sourceIPAddress": "secretsmanager.amazonaws.com",
-            "requestParameters": None,
-            "responseElements": None,
             "additionalEventData": {"SecretId": secret},
             "readOnly": False,
             "eventType": "AwsServiceEvent",
@@ -229,15 +224,8 @@ def _service_event(name: str, secret: str) -> Event:
 
 
 def _label(secret: str, label: str) -> Event:
-    return _bus(
-        "Secret Label Updated",
-        {
-            "labelUpdated": label,
-            "name": secret.rpartition(":")[2][:-7],
-            "versionId": "EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE",
-        },
-        secret,
-    )
+    detail = {"labelUpdated": label, "name": secret.rpartition(":")[2][:-7], "versionId": "EXAMPLE1-90ab"}
+    return _bus("Secret Label Updated", detail, secret)
 
 
 OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  # The stack's as the mocks make it.

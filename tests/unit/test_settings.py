@@ -95,24 +95,20 @@ def test_large_ca_bundle_is_refused_in_a_task_definition(tmp_path: Path, section
 
 
 def test_a_region_that_the_sdk_does_not_know_is_warned_of_and_goes_on() -> None:
-    (one,) = warned_of(stack_file(**on_aws(", replicas: [sa-esat-1], alert_emails: [ops@example.com]")))
+    (one,) = warned_of(on_aws(", replicas: [sa-esat-1], alert_emails: [ops@example.com]"))
     assert "store.replicas: sa-esat-1" in one and "did you mean sa-east-1?" in one
-    assert warned_of(stack_file(store=in_govcloud(), server=on_aws()["server"])) == []
+    assert warned_of({"store": in_govcloud(), "server": on_aws()["server"]}) == []
 
 
-def warned_of(file: StackFile, stack: str = "prod") -> list[str]:
-    settings = file.parse(stack)
+def warned_of(sections: dict[str, str], stack: str = "prod") -> list[str]:
+    settings = stack_file(**sections).parse(stack)
     return list(doubts(settings.environment, settings.store))
 
 
 def test_production_is_warned_that_nobody_receives_its_alarms() -> None:
-    azure = base("azure")
-    for sections in ({name: json.dumps(section) for name, section in azure.items()}, on_aws()):
-        (one,) = warned_of(stack_file(**sections))
-        assert one.startswith("store.alert_emails: ")
-
-    assert warned_of(stack_file(**on_aws()), "dev-trial") == []
-    assert warned_of(stack_file(**on_aws(", alert_emails: [ops@example.com]"))) == []
+    for sections in ({name: json.dumps(section) for name, section in base("azure").items()}, on_aws()):
+        assert [one.partition(":")[0] for one in warned_of(sections)] == ["store.alert_emails"]
+    assert warned_of(on_aws(), "dev-trial") == warned_of(on_aws(", alert_emails: [ops@example.com]")) == []
 
 
 def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
