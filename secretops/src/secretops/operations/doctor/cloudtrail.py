@@ -35,8 +35,8 @@ _DELIVERIES = {
     "LatestCloudWatchLogsDeliveryError": "CloudWatch Logs",
 }
 _RULE = (
-    "one trail records every read and change of the stack's secrets, and delivers it to its bucket and to the log group "
-    "that the alarms read"
+    "one trail records every read and change of the stack's secrets, and delivers it to its bucket and to the log "
+    "group that the alarms read"
 )
 _REMEDY = (
     "pulumi up makes one and turns it on; or name one in the stack file (existing_trail) whose log group is in this "
@@ -47,7 +47,7 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class TrailOn:
-    """A trail covers the stack's region, logs, records what Secrets Manager does, and delivers it to the alarms' log."""
+    """A trail covers the stack's region, records what Secrets Manager does, and delivers it to the alarms' log."""
 
     account: Account
     name: str = "audit"
