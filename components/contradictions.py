@@ -70,8 +70,13 @@ def contradictions(
         yield Problem(*refused)
 
 
-def doubts(store: StoreSettings) -> Iterator[str]:
-    """What is likely a mistake in a stack file, and may be meant: it is warned of, and refused by nobody."""
+def doubts(environment: Environment, store: StoreSettings) -> Iterator[str]:
+    """Yield a warning for each setting that is probably a mistake, but may be intended."""
+    match store:
+        case AwsStore(alert_emails=(), alert_topic=None) | AzureStore(alert_emails=()) if (
+            environment is Environment.PRODUCTION
+        ):
+            yield "store.alert_emails: none; nobody receives the alarms of this production stack. Add an address"
     if isinstance(store, AwsStore):
         from components.aws.contradictions import doubts as of_aws
 

@@ -61,6 +61,10 @@ class AwsAccount(Place):
 
     id: str
     region: str
+    permissions_boundary: str | None = None
+    """ARN of the policy that limits each role of the stack."""
+    log_key: str | None = None
+    """ARN of the KMS key of the logs of functions and tasks; None for AWS' own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,6 +165,8 @@ def rule_of(field: FieldInfo) -> str:
             (detail, *_) = error.errors(include_url=False)
             (problem, *_) = explain("it", error, {})
             many = "a list, each: " if detail["loc"] else ""
+            if detail["loc"][-1:] == ("[key]",):
+                many = "keys, each with its entry: "
             told.append((detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule))
     return min(told, key=lambda one: one[0])[1]
 

@@ -32,7 +32,7 @@ class Alarms:
         log_group: pulumi.Input[str],
         *,
         group: str,
-        keys: Mapping[str, aws.kms.Key],
+        keys: Mapping[str, pulumi.Input[str]],
         declared: Sequence[str],
         functions: Sequence[str],
         bucket: str | None,
@@ -62,7 +62,7 @@ class Alarms:
             ),
             "key-change": (
                 "a key was disabled, will be deleted, or is others' too",
-                {what: key.id.apply(patterns.key_change) for what, key in keys.items()},
+                {what: pulumi.Output.from_input(key).apply(patterns.key_change) for what, key in keys.items()},
             ),
             "role-change": (
                 "who may be a role of this stack or an operator, or what it may, was changed; pulumi up does so too",

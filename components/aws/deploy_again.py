@@ -20,7 +20,8 @@ def handle(event: Mapping[str, Any], _context: object, ecs: Any = None) -> dict[
 
     That is every message until a deployment that has begun since is completed: ECS may roll it back, and tasks then
     have what they had. One that failed, or that ECS has gone back to, is asked for anew; one under way is waited for.
-    Messages of one rotation may come in several calls; so may the same message twice. Raises what ECS raises, and all
+    Messages of one rotation may come in several calls, even at once, and the same message twice: another deployment
+    then replaces the first. Raises what ECS raises, and all
     of them come again (AWS Lambda, Handling errors for an SQS event source).
     """
     if ecs is None:

@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.names import Names
+from components.aws.roles import stack_role
 from components.aws.sections import Vpc
 from components.principals import AwsAccount
 from tools.lambda_package import ARCHITECTURE, PYTHON
@@ -53,7 +54,12 @@ class Code:
 
 
 class StackFunction(pulumi.ComponentResource):
-    """One Lambda function, one at a time. Owns its role and what that may, its log and its dead letters."""
+    """One Lambda function. Owns its role and what that may, its log and its dead letters.
+
+    It reserves no concurrency: the lease keeps rotations apart, and Lambda leaves 100 executions of an account
+    unreserved, which is more than the quota of a new account.
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+    """
 
     function: aws.lambda_.Function
     letters: aws.sqs.Queue
@@ -73,11 +79,13 @@ class StackFunction(pulumi.ComponentResource):
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, None, opts)
         child = account.under(self)
-        role = aws.iam.Role(
-            f"{name}-role", name=names.role(name), assume_role_policy=policies.trusted("lambda"), opts=child
-        )
+        role = stack_role(name, policies.trusted("lambda"), names=names, account=account, parent=self)
         log = aws.cloudwatch.LogGroup(
-            f"{name}-log", name=f"/aws/lambda/{names.plain(name)}", retention_in_days=LOG_DAYS, opts=child
+            f"{name}-log",
+            name=f"/aws/lambda/{names.plain(name)}",
+            retention_in_days=LOG_DAYS,
+            kms_key_id=account.log_key,
+            opts=child,
         )
         self.letters = aws.sqs.Queue(
             f"{name}-letters",
@@ -107,7 +115,6 @@ class StackFunction(pulumi.ComponentResource):
             code=code.archive,
             timeout=code.seconds,
             memory_size=code.memory,
-            reserved_concurrent_executions=1,
             dead_letter_config={"target_arn": self.letters.arn},
             logging_config={"log_format": "JSON", "log_group": log.name},
             environment={"variables": code.environment} if code.environment else None,

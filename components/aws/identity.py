@@ -7,6 +7,7 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.names import names_of
+from components.aws.roles import stack_role
 from components.aws.sections import AwsStore, EcsServer
 from components.principals import AwsAccount, AwsRole, EcsTask
 
@@ -26,11 +27,17 @@ class AwsIdentity(pulumi.ComponentResource):
             "aws",
             region=store.region,
             allowed_account_ids=[store.account],  # credentials of another account change nothing
-            default_tags={"tags": {"project": pulumi.get_project(), "stack": stack}},
+            default_tags={"tags": {**store.tags, "project": pulumi.get_project(), "stack": stack}},
             opts=pulumi.ResourceOptions(parent=self),
         )
         self._names = names_of(store, stack)
-        self.account = AwsAccount(id=store.account, region=store.region, provider=provider)
+        self.account = AwsAccount(
+            id=store.account,
+            region=store.region,
+            permissions_boundary=store.permissions_boundary,
+            log_key=store.log_kms_key,
+            provider=provider,
+        )
         self.register_outputs({"account": store.account})
 
     def task(self, server: EcsServer) -> EcsTask:
@@ -45,10 +52,5 @@ class AwsIdentity(pulumi.ComponentResource):
         return self._role(SYNC, policies.trusted_of(provider, service_account))
 
     def _role(self, what: str, trust: pulumi.Output[str]) -> AwsRole:
-        made = aws.iam.Role(
-            f"{what}-role",
-            name=self._names.role(what),
-            assume_role_policy=trust,
-            opts=self.account.under(self),
-        )
+        made = stack_role(what, trust, names=self._names, account=self.account, parent=self)
         return AwsRole(name=made.name, arn=self._names.role_arn(what), made=made.arn)

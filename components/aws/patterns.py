@@ -68,9 +68,10 @@ def policy_change(names: Names) -> str:
     return f"{{ {source} && ({events} || ({schedule})) && {_secret(names)} }}"
 
 
-def key_change(key: str) -> str:
-    """Whatever takes a key away or gives it to others."""
+def key_change(arn: str) -> str:
+    """Match what takes the key with that ARN away, or lets others use it."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
+    key = arn.rpartition("/")[2]
     return f'{{ {events} && ($.requestParameters.keyId = "*{key}*") }}'
 
 

@@ -12,6 +12,7 @@ from components.aws.access import TICK, read_to_rotate, rotated, rotator_of
 from components.aws.functions import Code, Queue, StackFunction
 from components.aws.names import Names
 from components.aws.package import package_of
+from components.aws.roles import stack_role
 from components.aws.sections import AwsStore
 from components.principals import AwsAccount
 from components.sections import OutsideBroker
@@ -57,7 +58,7 @@ class AwsRotators(pulumi.ComponentResource):
         lease: str,
         secrets: Mapping[str, aws.secretsmanager.Secret],
         guards: Mapping[str, pulumi.Resource],
-        keys: Mapping[str, aws.kms.Key],
+        keys: Mapping[str, policies.Arn],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Rotators", name, None, opts)
@@ -122,16 +123,12 @@ class AwsRotators(pulumi.ComponentResource):
             *(statement for issuer in issuers for statement in policies.signature(issuer)),
         )
         name = self._names.plain(TICK)
-        role = aws.iam.Role(
-            "schedule-role",
-            name=self._names.role("schedule"),
-            assume_role_policy=policies.trusted(
-                "scheduler",
-                account=self._names.account,
-                source=self._names.arn("scheduler", "schedule-group/default"),
-            ),
-            opts=self._account.under(self),
+        trust = policies.trusted(
+            "scheduler",
+            account=self._names.account,
+            source=self._names.arn("scheduler", "schedule-group/default"),
         )
+        role = stack_role("schedule", trust, names=self._names, account=self._account, parent=self)
         granted = aws.iam.RolePolicy(
             "schedule-grants",
             role=role.name,
@@ -183,7 +180,7 @@ class AwsRotators(pulumi.ComponentResource):
         return [
             policies.key_use(
                 actions if region == self._store.region else policies.COPY,
-                key.arn,
+                key,
                 region,
                 [self._names.at(region).secret_pattern(secret) for secret in secrets],
             )

@@ -14,7 +14,7 @@ from components import catalogue
 from components.access_log import Trail
 from components.aws import policies, resource_policies
 from components.aws.access import LEASE, TICK, Access, access_of, declared_callers, rotated, rotator_of
-from components.aws.access_log import AwsTrail
+from components.aws.access_log import AwsTrail, alarmed_log_group
 from components.aws.names import names_of
 from components.aws.package import ca_file_in_package
 from components.aws.redeploy import AGAIN, NEW_VERSIONS
@@ -75,12 +75,17 @@ class AwsSecretStore(SecretStore):
                 fields={secret.name: secret.fields for secret in secrets},
                 lease=self._names.secret(LEASE),
                 alerts=store.alert_topic or self._names.arn("sns", self._names.plain("alerts")),
+                log_group=alarmed_log_group(store, self._names),
                 readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
         )
         self._guards: dict[str, pulumi.Resource] = {}
-        self._keys = {region: self._key(region) for region in (store.region, *store.replicas)}
+        self._keys: dict[str, policies.Arn] = (
+            {store.region: store.kms_key}
+            if store.kms_key
+            else {region: self._key(region).arn for region in (store.region, *store.replicas)}
+        )
         self._secrets = {secret: self._secret(secret, who) for secret, who in self._access.items()}
         self.register_outputs({"region": store.region})
 
@@ -116,7 +121,7 @@ class AwsSecretStore(SecretStore):
             role=role,
             policy=policies.document(
                 policies.values(actions, secrets),
-                policies.key_use(("kms:Decrypt",), self._keys[self._store.region].arn, self._store.region, secrets),
+                policies.key_use(("kms:Decrypt",), self._keys[self._store.region], self._store.region, secrets),
             ),
             opts=self._account.under(self),
         )
@@ -207,9 +212,9 @@ class AwsSecretStore(SecretStore):
             f"secret-{secret}",
             name=self._names.secret(secret),
             description=f"{secret}, written by secretops; never by Pulumi",
-            kms_key_id=self._keys[self._store.region].arn,
+            kms_key_id=self._keys[self._store.region],
             recovery_window_in_days=RECOVERY_DAYS if self._production else 0,
-            replicas=[{"region": region, "kms_key_id": self._keys[region].arn} for region in self._store.replicas],
+            replicas=[{"region": region, "kms_key_id": self._keys[region]} for region in self._store.replicas],
             force_overwrite_replica_secret=bool(self._store.replicas) and not self._production,
             opts=self._account.under(self, protect=self._production),
         )

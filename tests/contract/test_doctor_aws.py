@@ -333,11 +333,6 @@ def set_the_clock_back(stack: Stack) -> None:
     stack.played["sts"] = Later()
 
 
-def record_changes_alone(stack: Stack) -> None:
-    selectors = [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]
-    stack.aws.client("cloudtrail").put_event_selectors(TrailName=stack.prefix, EventSelectors=selectors)
-
-
 # Each list is planted together, one fault a check.
 ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
     "first": (
@@ -383,7 +378,6 @@ ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
             ("-rotate-mqtt", "secretsmanager:UpdateSecretVersionStage"),
         ),
         Fault(lambda stack: setattr(stack.backend(), "rotation_enabled", False), "rotation", ("mqtt",)),
-        Fault(record_changes_alone, "audit", ("reads",)),
         Fault(leave_the_subscription_unconfirmed, "alarms", ("1 subscriptions",)),
     ),
 }

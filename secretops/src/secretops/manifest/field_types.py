@@ -150,6 +150,7 @@ AwsSecretName = Annotated[
 TopicArn = Annotated[
     str, matching(r"(arn:aws(-us-gov)?:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256})?", "the ARN of an SNS topic, or empty")
 ]
+AwsLogGroup = Annotated[str, matching(r"[\w./#-]{0,512}", "the name of a log group, or empty")]
 PrivateCaArn = Annotated[
     str,
     matching(

@@ -9,6 +9,7 @@ from pydantic import Field
 from secretops.manifest.field_types import (
     AbsolutePath,
     AwsAccount,
+    AwsLogGroup,
     AwsRegion,
     AwsSecretName,
     BlobUrl,
@@ -113,6 +114,8 @@ class AwsStore(Model):
     """Name of the secret whose staging labels say who rotates. It never holds a credential."""
     alerts: TopicArn = ""
     """ARN of the topic that the stack's alarms tell; empty where the manifest does not say."""
+    log_group: AwsLogGroup = ""
+    """Name of CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs."""
     readers: dict[AwsSecretName, tuple[ReaderName, ...]] = Field(default_factory=dict)
     """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
 
