@@ -67,9 +67,7 @@ def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
     yield agent_key(stack, rotation.agent_key_days, agent)
     if isinstance(agent, OwnedAgent):
         yield agent_admin()
-    issued = (isinstance(server, KubernetesServer) and server.certificate_issuer) or (
-        isinstance(store, VaultStore) and store.issues_to(server)
-    )
+    issued = isinstance(server, KubernetesServer) and server.certificate_issuer
     if isinstance(broker, OutsideBroker) and broker.client_certificate:
         by, authority = _issuer(store, stack, issuer), broker.ca_file is not None
         if isinstance(issuer, PrivateCa):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.vault.names import CLIENT, LEASE, PENDING, ROTATOR, Names
+from components.vault.names import LEASE, PENDING, ROTATOR, Names
 from secretops.manifest import Secret, VaultIssuer, VaultLogin
 
 KEEPS = ("create", "read", "update")
@@ -37,14 +37,12 @@ def own_token() -> Iterator[Right]:
     yield Right(path="auth/token/revoke-self", may=("update",), why="give it back")
 
 
-def of_server(names: Names, secrets: Sequence[str], *, polls: bool, issues: bool = False) -> Iterator[Right]:
+def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[Right]:
     """To read what is current. Whoever `polls` looks whether there is a newer version, and reads no value for it."""
     for secret in secrets:
         yield Right(path=f"{names.mount}/data/{secret}", may=("read",), why=f"the server uses {secret}")
         if polls:
             yield Right(path=f"{names.mount}/metadata/{secret}", may=("read",), why="whether there is a newer version")
-    if issues:
-        yield issue(names, "the agent has the server's certificate made, and renews it")
     yield from own_token()
 
 
@@ -83,11 +81,6 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
     generate = f"sys/policies/password/{names.passwords}/generate"
     yield Right(path=generate, may=("read",), why="make a first password")
     yield from own_token()
-
-
-def issue(names: Names, why: str) -> Right:
-    """To have a client certificate made, with its key."""
-    return Right(path=f"{names.pki}/issue/{CLIENT}", may=("create", "update"), why=why)
 
 
 def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:

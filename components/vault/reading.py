@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.broker import ca_bundle
-from components.catalogue import CLIENT_CERT
 from components.principals import VaultReader, VaultRole
 from components.references import Fetched, InjectedFiles, SyncedKey
-from components.vault.names import CLIENT, Names
-from components.vault.sections import VaultPki
+from components.vault.names import Names
 from secretops.manifest import Secret
 
 VERSION = "secretops-version"
@@ -67,13 +65,12 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
     return SyncedKey(provider={"vault": vault}, secrets=tuple(secrets), remotes=remotes, version=VERSION)
 
 
-def by_agent(
-    role: VaultRole, names: Names, secrets: Sequence[Secret], *, ca_file: str | None, pki: VaultPki | None
-) -> InjectedFiles:
-    """What asks the injector for an agent, and the agent for files (HashiCorp, Agent Sidecar Injector annotations).
+def by_agent(role: VaultRole, names: Names, secrets: Sequence[Secret], *, ca_file: str | None) -> InjectedFiles:
+    """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
 
-    It lays a JSON document for each secret, whole, so that no reader sees a torn pair. It runs as the launcher's user,
-    which alone may read them.
+    The agent writes one JSON document per secret, so that no reader sees a torn pair. It only reads: a `pkiCert`
+    template would issue a certificate at each retry (docs/adr/0053). It runs as the launcher's user, which alone may
+    read the files.
     """
     from components.kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 
@@ -106,9 +103,6 @@ def by_agent(
     for secret in secrets:
         asked |= _file(secret.name, f"{names.mount}/data/{secret.name}", document(names, secret))
     read = tuple(secret.name for secret in secrets)
-    if pki:
-        path = f"{names.pki}/issue/{CLIENT}"
-        asked |= _file(CLIENT_CERT, path, issued(names, pki))
     return InjectedFiles(
         source=f"json:{SECRETS_FOLDER}/",  # with its slash: a folder, which the injector brings
         secrets=read,
@@ -119,21 +113,12 @@ def by_agent(
 
 
 def document(names: Names, secret: Secret) -> str:
-    """The agent's template of one secret, in the form of the launcher's json: source."""
+    """Return the agent's template of one secret, in the form of the launcher's json: source."""
     fields = {field: f"index .Data.data {json.dumps(field)}" for field in secret.fields}
     fields["version"] = f"index .Data.data {json.dumps(VERSION)}"
-    return _template(f'secret "{names.mount}/data/{secret.name}"', secret.name, fields)
-
-
-def issued(names: Names, pki: VaultPki) -> str:
-    """The agent's template of a client certificate that Vault makes with its key; the agent renews it in time."""
-    of = f'pkiCert "{names.pki}/issue/{CLIENT}" "common_name={names.base}" "ttl={pki.days * 24}h"'
-    return _template(of, CLIENT_CERT, {"client.crt": ".Cert", "client.key": ".Key"})
-
-
-def _template(of: str, name: str, fields: Mapping[str, str]) -> str:
     inner = ",".join(f"{json.dumps(field)}:{{{{ {where} | toJSON }}}}" for field, where in fields.items())
-    return f"{{{{ with {of} }}}}{{{json.dumps(name)}:{{{inner}}}}}{{{{ end }}}}"
+    read = f'secret "{names.mount}/data/{secret.name}"'
+    return f"{{{{ with {read} }}}}{{{json.dumps(secret.name)}:{{{inner}}}}}{{{{ end }}}}"
 
 
 def _file(name: str, path: str, template: str) -> dict[str, str]:

@@ -103,7 +103,7 @@ class VaultSecretStore(SecretStore):
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
         secrets, polls = self.read_by_server, reader.pods is None
-        self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls, issues=self._issued_to_pods)])
+        self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls)])
         if polls:
             return reading.by_launcher(reader.reads, self._names, secrets, ca_file=self._ca_file_of(reader))
         if reader.syncs_as is not None:
@@ -113,7 +113,6 @@ class VaultSecretStore(SecretStore):
             self._names,
             [secret for secret in self.manifest.secrets if secret.name in secrets],
             ca_file=self._store.ca_file,
-            pki=self._store.pki if self._issued_to_pods else None,
         )
 
     def rotate(self) -> Schedule:
@@ -135,12 +134,6 @@ class VaultSecretStore(SecretStore):
         from components.swarm.server_shape import VAULT_CA_FILE
 
         return VAULT_CA_FILE
-
-    @property
-    def _issued_to_pods(self) -> bool:
-        """Whether the agent has the server's certificate made, in place of a version that somebody puts."""
-        asks = isinstance(self._broker, OutsideBroker) and self._broker.client_certificate
-        return asks and self._store.issues_to(self._settings.server)
 
     def _grant_operators(self) -> None:
         """A policy that whoever runs Vault gives to operators: who they are is known to an auth method of theirs."""

@@ -180,6 +180,10 @@ def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
     )
     files = {text for key, text in found.items() if key.startswith("agent-inject-file-")}
     assert files == {"mqtt.json", "agent-key.json", "http-token.json"}
+    with_pki = asked(with_every_option())
+    assert with_pki["agent-inject-file-client-cert"] == "client-cert.json"
+    templates = [text for key, text in with_pki.items() if key.startswith("agent-inject-template-")]
+    assert [text for text in templates if not text.startswith('{{ with secret "coreflux-mcp-prod/data/')] == []
     arguments = template(by_agent())["spec"]["containers"][0]["args"]
     assert arguments[1:3] == ["--from", f"json:{found['secret-volume-path']}/"], "the launcher reads that folder"
 
