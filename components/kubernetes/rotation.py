@@ -97,7 +97,7 @@ class KubernetesRotator(pulumi.ComponentResource):
             store = to_api_server(server)
         makes_keys = any(isinstance(secret.agent, OwnedAgent) for secret in manifest.secrets)
         agent = to_copilot(server) if makes_keys else []
-        allow("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), store, *agent])
+        allow("rotator-network", ROTATOR, place, egress=[to_dns(server), to_broker(broker, server), store, *agent])
         files = {MANIFEST: _in_pod(manifest, broker, server).model_dump_json(indent=1) + "\n"}
         files |= elsewhere.files if elsewhere else {}
         if broker.ca_file:

@@ -8,9 +8,19 @@ from pydantic import AfterValidator
 
 from components.aws.entries import OidcProvider
 from components.constraints import between, distinct
-from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone
+from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone, Ports
 from components.kubernetes.entries import Context, Issuer, KubernetesName, Namespace, Operator
 from components.section import Section
+
+# Kubernetes' NodeLocal DNSCache (kubernetes.io, Using NodeLocal DNSCache), both addresses of AKS' LocalDNS
+# (learn.microsoft.com, DNS Resolution in AKS), and GKE's Cloud DNS (cloud.google.com, Using Cloud DNS for GKE).
+DNS_CIDRS = ("169.254.20.10/32", "169.254.10.10/31", "169.254.169.254/32")
+# Of DNS pods: policies look at the pod's port. OpenShift's is 5353 (cluster-dns-operator, dns/daemonset.yaml), and
+# Gardener's 8053 (gardener, coredns).
+DNS_PORTS = (53, 5353, 8053)
+# Of the Service `kubernetes`, and of API servers behind it: kubeadm, minikube and MicroK8s. Some networks look at the
+# one, some at the other.
+API_SERVER_PORTS = (443, 6443, 8443, 16443)
 
 
 class KubernetesStore(Section):
@@ -43,8 +53,13 @@ class KubernetesServer(Section):
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     broker_cidrs: Networks = EVERYWHERE
     """Where the broker's addresses lie: pods reach no other on its port."""
+    dns_cidrs: NetworksOrNone = DNS_CIDRS
+    """Addresses of DNS that are no pod's: a cache on each node, or a cloud's. Pods of any namespace are allowed too."""
+    dns_ports: Ports = DNS_PORTS
+    """Ports of those addresses and of DNS pods, not of the Service before them."""
     api_server_cidrs: Networks = EVERYWHERE
-    """Where the API server's addresses lie: only the rotator reaches them."""
+    """Networks of the API server. Only the rotator reaches them."""
+    api_server_ports: Ports = API_SERVER_PORTS
     copilot_cidrs: NetworksOrNone | None = None
     """Where the server reaches the Coreflux Copilot by HTTPS; without it every public address, empty is nowhere."""
     client_cidrs: ClientNetworks = ()

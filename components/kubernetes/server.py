@@ -34,12 +34,10 @@ from components.server import McpServer
 from components.vault.sections import VaultStore
 from settings import Settings
 
-PORT = 8000
-"""Of the Service: mcp's own default."""
-
-POD_PORT = 8080
-"""Of the launcher. Not 8000: within its pod that is where the server's tool verify_lot_snippet looks for a verifier, by
-default; asking itself, it would wait out its 15 seconds."""
+# Of the launcher, and of the Service: EKS' network policies want one port for both (docs.aws.amazon.com/eks, Limit pod
+# traffic with Kubernetes network policies). Not 8000: the server's tool verify_lot_snippet looks there for a verifier,
+# and would wait 15 s for itself.
+PORT = 8080
 
 DRAIN = 5
 """Seconds between the end of a pod's being an endpoint and SIGTERM: as long as nodes and ingresses may take to hear of
@@ -85,7 +83,12 @@ class KubernetesMcpServer(McpServer):
             "server-network",
             SERVER,
             place,
-            egress=[to_dns(), to_broker(broker, server), *to_copilot(server), *_to_store(settings, secrets, server)],
+            egress=[
+                to_dns(server),
+                to_broker(broker, server),
+                *to_copilot(server),
+                *_to_store(settings, secrets, server),
+            ],
             ingress=[from_clients(server, "http")],
         )
         apps.v1.Deployment(
@@ -211,7 +214,7 @@ def _pod(
                     core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
                 ],
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
-                ports=[core.v1.ContainerPortArgs(name="http", container_port=POD_PORT, protocol="TCP")],
+                ports=[core.v1.ContainerPortArgs(name="http", container_port=PORT, protocol="TCP")],
                 security_context=container_security(),
                 # As the server's own example for Kubernetes has them.
                 resources=core.v1.ResourceRequirementsArgs(
@@ -235,7 +238,7 @@ def _pod(
 
 
 def _arguments(server: KubernetesServer, source: str) -> list[str]:
-    arguments = ["run", "--from", source, "--transport", "http", "--listen", f"0.0.0.0:{POD_PORT}"]
+    arguments = ["run", "--from", source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
     service = f"{SERVER}.{server.namespace}"
     for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
         arguments += ["--allowed-host", name]

@@ -156,7 +156,7 @@ def test_the_key_is_in_the_store_and_nowhere_else(running: IssuedStack, openbao:
 @contextmanager
 def agent(stack: IssuedStack, openbao: OpenBao, *secrets_read: str) -> Iterator[Path]:
     """A real agent with the product's templates and the server's policy. Gives the folder that it writes to."""
-    names, folder, client = Names(base=stack.place.mount), stack.folder / "agent", openbao.client()
+    names, folder = Names(base=stack.place.mount), stack.folder / "agent"
     folder.mkdir()
     rights = policies.document([*policies.of_server(names, secrets_read, polls=False)])
     (folder / "token").write_text(openbao.token(openbao.policy(rights), period="1h"))
