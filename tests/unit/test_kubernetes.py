@@ -18,7 +18,6 @@ from tests.unit.stack_file import StackFile
 NAMESPACE = "coreflux-mcp"
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 SECRETS, CERTS, VERSIONS = "coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions"
-SERVER_USER = f"system:serviceaccount:{NAMESPACE}:{SERVER}"
 ROTATOR_USER = f"system:serviceaccount:{NAMESPACE}:{ROTATOR}"
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
 KUBECONFIG = """
@@ -161,10 +160,9 @@ def with_certificate() -> Deployed:
     return on_kubernetes(broker=", client_certificate: true")
 
 
-def test_the_server_may_get_its_two_secrets_and_nothing_else(with_certificate: Deployed) -> None:
-    assert rules(with_certificate, SERVER) == [
-        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRETS, CERTS], "verbs": ["get"]}
-    ]
+def test_server_has_no_role_and_its_reads_are_undeclared(with_certificate: Deployed) -> None:
+    roles = [each.inputs["metadata"]["name"] for each in objects(with_certificate) if "Role" in each.inputs["kind"]]
+    assert roles == [ROTATOR, ROTATOR]
 
 
 def test_the_rotator_may_get_and_update_its_three_secrets_and_its_lease(with_certificate: Deployed) -> None:
@@ -297,13 +295,11 @@ def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_o
     assert only(deployed, "Certificate", "coreflux-mcp-certificate")["spec"]["secretName"] == "coreflux-mcp-certificate"
     assert "client-cert" not in {secret.name for secret in manifest_in_pod(deployed).secrets}
     assert rules(deployed, ROTATOR)[0]["resourceNames"] == [SECRETS, VERSIONS]
-    assert rules(deployed, SERVER)[0]["resourceNames"] == [SECRETS, "coreflux-mcp-certificate"]
     issued = store_of(Manifest.model_validate(deployed.exports["secretops"])).issued
     assert issued == Delivered(
         name="coreflux-mcp-certificate", keys={"ca.crt": "ca.crt", "client.crt": "tls.crt", "client.key": "tls.key"}
     )
     assert store_of(manifest_in_pod(deployed)).readers["coreflux-mcp-certificate"] == (
-        SERVER_USER,
         "system:serviceaccount:cert-manager:cert-manager",
         "system:nodes",
     )
@@ -358,8 +354,8 @@ def test_readers_are_declared_as_the_api_server_names_them() -> None:
     readers = store_of(manifest_in_pod(deployed)).readers
 
     assert readers == {
-        SECRETS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
-        CERTS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
+        SECRETS: (ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
+        CERTS: (ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
         VERSIONS: (ROTATOR_USER, "oidc:alice@example.com"),
     }
 
