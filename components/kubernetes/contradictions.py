@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from components.elsewhere import out_of_reach
 from components.entries import EVERYWHERE
-from components.kubernetes.sections import KubernetesServer
+from components.kubernetes.sections import CERT_MANAGER, KubernetesServer
 from components.naming import CERTIFICATE_FILES
 from components.problems import Problem
 from components.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation, StoreSettings
@@ -32,6 +32,13 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
             "server.certificate_issuer: without broker.client_certificate",
             "it signs the certificate that the broker asks the server for",
             "add client_certificate: true to the broker, or take the issuer out",
+        )
+    issuer = server.certificate_issuer
+    if issuer and issuer.group == CERT_MANAGER and issuer.kind not in ("Issuer", "ClusterIssuer"):
+        yield Problem(
+            f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
+            "that group has the kinds Issuer and ClusterIssuer",
+            "name one of them, or the group of an external issuer: kubectl api-resources lists it",
         )
     if isinstance(broker, OutsideBroker):
         yield from _outside_of("broker_cidrs", server.broker_cidrs, "broker.host", broker.host)

@@ -16,6 +16,18 @@ KubernetesName = Annotated[
         "write it as kubectl shows it",
     ),
 ]
+ApiGroup = Annotated[
+    str,
+    matching(
+        KUBERNETES_NAME,
+        "the API group of an issuer of cert-manager's, or of an external one",
+        "kubectl api-resources lists it; take it out for cert-manager.io",
+    ),
+]
+Kind = Annotated[
+    str,
+    matching(r"[A-Z][A-Za-z0-9]*", "a kind of the Kubernetes API", "write it like ClusterIssuer"),
+]
 Operator = Annotated[
     str,
     satisfying(

@@ -72,7 +72,7 @@ def client_certificate(issuer: CertificateIssuer, stack: str) -> OperatorObject:
             "renewBefore": RENEW_BEFORE,
             "usages": ["client auth", "digital signature"],
             "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
-            "issuerRef": {"group": "cert-manager.io", "kind": issuer.kind, "name": issuer.name},
+            "issuerRef": {"group": issuer.group, "kind": issuer.kind, "name": issuer.name},
             "revisionHistoryLimit": 1,
         },
     )

@@ -172,6 +172,7 @@ def _in_pod(manifest: Manifest, broker: OutsideBroker, server: KubernetesServer)
     here = broker_location(
         broker,
         certificates=Path(CERTS_FOLDER) if server.certificate_issuer and in_cluster else None,
+        authority=False,
         certificate_secret=manifest.broker.certificate_secret,
         ca_file=CA_FILE if broker.ca_file else None,
     )

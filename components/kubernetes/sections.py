@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from components.aws.entries import OidcProvider
 from components.constraints import between, distinct
 from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone, Ports
-from components.kubernetes.entries import Context, Issuer, KubernetesName, Namespace, Operator
+from components.kubernetes.entries import ApiGroup, Context, Issuer, Kind, KubernetesName, Namespace, Operator
 from components.section import Section
 
 # Kubernetes' NodeLocal DNSCache (kubernetes.io, Using NodeLocal DNSCache), both addresses of AKS' LocalDNS
@@ -31,11 +31,16 @@ class KubernetesStore(Section):
     """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
 
 
-class CertificateIssuer(Section):
-    """An issuer of cert-manager's."""
+CERT_MANAGER = "cert-manager.io"
 
-    kind: Literal["Issuer", "ClusterIssuer"]
+
+class CertificateIssuer(Section):
+    """An issuer of cert-manager's, or an external one: AWS Private CA, Google CAS, step, Venafi."""
+
+    kind: Kind
     name: KubernetesName
+    group: ApiGroup = CERT_MANAGER
+    """API group of the issuer (cert-manager.io/docs/configuration/issuers), for example awspca.cert-manager.io."""
 
 
 class KubernetesServer(Section):

@@ -294,11 +294,12 @@ def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_o
 
     assert only(deployed, "Certificate", "coreflux-mcp-certificate")["spec"]["secretName"] == "coreflux-mcp-certificate"
     assert "client-cert" not in {secret.name for secret in manifest_in_pod(deployed).secrets}
+    assert manifest_in_pod(deployed).broker.ca_file is None, "the issuer's CA is not the broker's"
+    mounted = [entry for pod in (server_pod, rotator_pod) for _, entry in walk(pod(deployed)["spec"]["volumes"])]
+    assert "tls.crt" in mounted and "ca.crt" not in mounted
     assert rules(deployed, ROTATOR)[0]["resourceNames"] == [SECRETS, VERSIONS]
     issued = store_of(Manifest.model_validate(deployed.exports["secretops"])).issued
-    assert issued == Delivered(
-        name="coreflux-mcp-certificate", keys={"ca.crt": "ca.crt", "client.crt": "tls.crt", "client.key": "tls.key"}
-    )
+    assert issued == Delivered(name="coreflux-mcp-certificate", keys={"client.crt": "tls.crt", "client.key": "tls.key"})
     assert store_of(manifest_in_pod(deployed)).readers["coreflux-mcp-certificate"] == (
         "system:serviceaccount:cert-manager:cert-manager",
         "system:nodes",

@@ -33,7 +33,9 @@ PUBLISHED = {
 """kind -> the Go module that its definition lies in, and where. Fetched once; Go checks and keeps it."""
 
 OBJECTS = [
-    client_certificate(CertificateIssuer(kind="ClusterIssuer", name="plant-ca"), "x" * 100),
+    client_certificate(
+        CertificateIssuer(kind="AWSPCAClusterIssuer", name="plant-ca", group="awspca.cert-manager.io"), "x" * 100
+    ),
     secret_store(
         {
             "azurekv": {
