@@ -4,6 +4,7 @@ Kubernetes store, or that logs in to a store elsewhere and may do nothing in the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +38,14 @@ from secretops.manifest import Manifest, OwnedAgent
 MANIFEST = "secretops.json"
 
 START_WITHIN = 600
-"""Seconds after the full hour within which a tick may still start; later, the next hour's does all the same."""
+"""Seconds after its minute within which a tick may still start; later, the next hour's does all the same."""
 
 LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none. Whatever the step it
 is killed at, the next tick finishes it."""
 
-FAILED_KEPT = 24
-"""Ticks that failed, with their logs: a day of them."""
+# Seconds that a Job and its log stay. While one that failed is there, the alert KubeJobFailed of kube-prometheus fires.
+KEPT = 6 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +108,17 @@ class KubernetesRotator(pulumi.ComponentResource):
             "rotator-cronjob",
             metadata=place.metadata(ROTATOR),
             spec=batch.v1.CronJobSpecArgs(
-                schedule="0 * * * *",
+                schedule=f"{minute(manifest.stack)} * * * *",
                 concurrency_policy="Forbid",
                 starting_deadline_seconds=START_WITHIN,
                 successful_jobs_history_limit=3,
-                failed_jobs_history_limit=FAILED_KEPT,
+                failed_jobs_history_limit=KEPT // 3600,
                 job_template=batch.v1.JobTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
                     spec=batch.v1.JobSpecArgs(
                         backoff_limit=0,
                         active_deadline_seconds=LONGEST_TICK,
+                        ttl_seconds_after_finished=KEPT,
                         template=core.v1.PodTemplateSpecArgs(
                             metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
                             spec=_pod(server, broker, name_of(account.metadata), tuple(files), elsewhere),
@@ -127,6 +129,11 @@ class KubernetesRotator(pulumi.ComponentResource):
             opts=place.child,
         )
         self.register_outputs({})
+
+
+def minute(stack: str) -> int:
+    """Return the minute of the hour at which a stack ticks: not all stacks of a cluster at once."""
+    return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 
 def _pod(

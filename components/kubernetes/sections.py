@@ -52,6 +52,8 @@ class KubernetesServer(Section):
     context: Context | None = None
     """Of the kubeconfig; without it the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
+    rollout_seconds: Annotated[int, between(30, 3600, "seconds")] = 300
+    """How long `pulumi up` waits for new pods of a server that was ready. They are replaced one by one."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those of its Service: an ingress's."""
     connection_tools: bool = False

@@ -47,8 +47,16 @@ END_WITHIN = 20
 """Seconds until SIGKILL, DRAIN included. The launcher ends within 5 (docs/operations/http.md); the rest is a slow
 node's."""
 
+# A Service without ready pods is no failure: they are ready once they have values, which come after `pulumi up`.
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
-"""Pods are ready once they have values, which come after `pulumi up`: it would wait ten minutes for them, in vain."""
+
+# `pulumi up` waits until every replica is updated and available, as `kubectl rollout status` does. It does not wait
+# while fewer than all are available: the first values come after the first `up`. A rollout takes no available replica
+# away (maxUnavailable 0): one that hangs, on an image for example, keeps all of them and fails `up`. The path is of
+# RFC 9535: pulumi-kubernetes 4.24 or newer (its CHANGELOG.md, pulumi.com/waitFor).
+_COMPLETE = "@.updatedReplicas == @.replicas && @.availableReplicas == $.spec.replicas"
+_NEVER_READY = "@.conditions[?@.reason == 'MinimumReplicasUnavailable']"
+ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
 
 
 class KubernetesMcpServer(McpServer):
@@ -93,7 +101,10 @@ class KubernetesMcpServer(McpServer):
         )
         apps.v1.Deployment(
             "deployment",
-            metadata=place.metadata(SERVER, SKIP_AWAIT),
+            metadata=place.metadata(
+                SERVER,
+                {"pulumi.com/waitFor": ROLLED_OUT, "pulumi.com/timeoutSeconds": str(server.rollout_seconds)},
+            ),
             spec=apps.v1.DeploymentSpecArgs(
                 replicas=server.replicas,
                 revision_history_limit=3,
