@@ -1,4 +1,4 @@
-"""Who may what in the server: a policy for each of server, rotator and operator, and one path for each right.
+"""Who may what in the server: a policy for each of server, rotator, operator and doctor, and one path for each right.
 
 Server and rotator may list nothing, and no path of theirs has a wildcard. An operator's have: who purges what left the
 stack has to find it.
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.vault.names import LEASE, PENDING, ROTATOR, Names
+from components.vault.names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 from secretops.manifest import Secret, VaultIssuer, VaultLogin
 
 KEEPS = ("create", "read", "update")
@@ -66,8 +66,8 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
         ("sys/audit", ("read", "sudo")),
     ):
         yield Right(path=path, may=may, why="secretops doctor looks at it")
-    for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
-        yield Right(path=path, may=may, why="who else may read the stack's secrets (secretops doctor)")
+    for who in (SERVER, ROTATOR, OPERATOR, DOCTOR):
+        yield Right(path=f"sys/policies/acl/{names.of(who)}", may=("read",), why="secretops doctor compares it")
     for login in logins:
         role = f"auth/{login.mount}/role/{login.role}"
         yield Right(path=role, may=("read",), why="secretops doctor looks at it")
@@ -81,6 +81,12 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
     generate = f"sys/policies/password/{names.passwords}/generate"
     yield Right(path=generate, may=("read",), why="make a first password")
     yield from own_token()
+
+
+def of_doctor() -> Iterator[Right]:
+    """To see whose policies reach the mount: those of every team of the server. In addition to an operator's."""
+    for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
+        yield Right(path=path, may=may, why="who else may read the stack's secrets (secretops doctor)")
 
 
 def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:

@@ -23,7 +23,7 @@ from components.sections import BrokerSettings, Environment, OutsideBroker
 from components.store import SecretStore
 from components.vault import policies, reading
 from components.vault.access_log import record_access
-from components.vault.names import LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
+from components.vault.names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
 from components.vault.pki import VaultCertificates
 from components.vault.rotation import in_cluster, on_this_machine
 from components.vault.sections import VaultStore
@@ -136,13 +136,14 @@ class VaultSecretStore(SecretStore):
         return VAULT_CA_FILE
 
     def _grant_operators(self) -> None:
-        """A policy that whoever runs Vault gives to operators: who they are is known to an auth method of theirs."""
+        """Two policies for persons, whom an auth method of the server's owner knows: operators, and who sees all."""
         rights = policies.of_operator(
             self._names,
             self.manifest.secrets,
             [self._reader.reads.login, self._reader.rotates.login],
         )
         self._policy(OPERATOR, [*rights])
+        self._policy(DOCTOR, [*policies.of_doctor()])
         vault.PasswordPolicy(
             "passwords", name=self._names.passwords, policy=policies.PASSWORDS, opts=self._place.under(self)
         )
