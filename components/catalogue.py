@@ -146,7 +146,8 @@ def agent_admin() -> Secret:
 def client_cert(
     readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: Issuer | None = None, authority: bool = True
 ) -> Secret:
-    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop.
+    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry, or by its cadence
+    where that is unknown.
 
     `authority`: whether the stack says who that CA is. One that is issued has none beside it otherwise, and its readers
     trust the system's.

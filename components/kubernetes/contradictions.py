@@ -14,9 +14,11 @@ from components.naming import CERTIFICATE_FILES
 from components.problems import Problem
 from components.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation, StoreSettings
 
+# Seconds, at most: a kubelet updates a volume (docs/operations/kubernetes.md), and a launcher changes over.
+TO_A_VOLUME, CHANGE_OVER = 120, 60
+
 TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
-"""Minutes and seconds, by store: kubelets take up to two minutes (docs/operations/kubernetes.md), and External Secrets
-looks each minute. A grace is a minute more, to change over."""
+"""Minutes and seconds, by store. Where the grace is as short, External Secrets looks each minute (operators.py)."""
 
 BY_AN_AGENT = ("six", 360)
 """Vault's agent looks every 30 s, and not at all in the pauses that it makes while a secret of the server's has no
@@ -94,10 +96,10 @@ def _too_soon(server: KubernetesServer, store: StoreSettings, rotation: Rotation
         return
     by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"
     minutes, seconds = BY_AN_AGENT if by_an_agent else TO_A_POD[store.kind]
-    if rotation.grace_seconds < seconds + 60:
+    if rotation.grace_seconds < seconds + CHANGE_OVER:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
-            f"at least {seconds + 60}: a new value takes up to {minutes} minutes to reach a pod, "
+            f"at least {seconds + CHANGE_OVER}: a new value takes up to {minutes} minutes to reach a pod, "
             "which has to change over",
             "lengthen it, or take it out for its default",
         )

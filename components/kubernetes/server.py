@@ -80,7 +80,7 @@ class KubernetesMcpServer(McpServer):
             client_certificate(server.certificate_issuer, settings.stack).deploy("certificate", place)
         mounted: tuple[str, ...] = (SECRETS,)
         if isinstance(secrets, SyncedKey):
-            mounted = sync(secrets, settings.catalogue, place)
+            mounted = sync(secrets, settings.catalogue, place, grace_seconds=settings.rotation.grace_seconds)
             if broker.ca_file and settings.store.kind != "vault":  # else the rotator's component lays it there, beside
                 # what it needs itself
                 bundle = {"ca.crt": ca_bundle(broker.ca_file)}
