@@ -42,6 +42,13 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
             "that group has the kinds Issuer and ClusterIssuer",
             "name one of them, or the group of an external issuer: kubectl api-resources lists it",
         )
+    for at, one in enumerate(server.tolerations):
+        if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
+            yield Problem(
+                f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
+                "Equal has a key and a value, and Exists has no value",
+                "write operator: Exists for every value, or name key and value",
+            )
     if isinstance(broker, OutsideBroker):
         yield from _outside_of("broker_cidrs", server.broker_cidrs, "broker.host", broker.host)
     if store and store.kind == "vault":

@@ -22,20 +22,27 @@ from components.kubernetes.pods import (
     FOLDER,
     certificates,
     container_security,
+    pod_metadata,
     pod_security,
     pull_secrets,
+    resources,
+    scheduling,
     scratch,
     secret_files,
     shown_token,
     stack_files,
 )
-from components.kubernetes.sections import KubernetesServer
+from components.kubernetes.sections import KubernetesServer, Resources
 from components.principals import Namespace
 from components.sections import OutsideBroker
 from secretops.manifest import KubernetesStore as Location
 from secretops.manifest import Manifest, OwnedAgent
 
 MANIFEST = "secretops.json"
+
+RESOURCES = Resources(
+    requests={"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
+)
 
 START_WITHIN = 600
 """Seconds after its minute within which a tick may still start; later, the next hour's does all the same."""
@@ -120,7 +127,7 @@ class KubernetesRotator(pulumi.ComponentResource):
                         active_deadline_seconds=LONGEST_TICK,
                         ttl_seconds_after_finished=KEPT,
                         template=core.v1.PodTemplateSpecArgs(
-                            metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
+                            metadata=pod_metadata(server, place),
                             spec=_pod(server, broker, name_of(account.metadata), tuple(files), elsewhere),
                         ),
                     ),
@@ -154,18 +161,18 @@ def _pod(
         enable_service_links=False,
         image_pull_secrets=pull_secrets(server),
         restart_policy="Never",
-        security_context=pod_security(),
+        security_context=pod_security(server),
+        **scheduling(server),
         volumes=[volume for volume, _ in mounted],
         containers=[
             core.v1.ContainerArgs(
                 name="rotator",
                 image=server.image,
+                image_pull_policy=server.pull_policy,
                 command=["secretops"],
                 args=["tick", "--scheduled", "--manifest", f"{FOLDER}/stack/{MANIFEST}"],
                 security_context=container_security(),
-                resources=core.v1.ResourceRequirementsArgs(
-                    requests={"cpu": "50m", "memory": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
-                ),
+                resources=resources(server.rotator_resources, RESOURCES),
                 volume_mounts=[mount for _, mount in mounted],
             )
         ],

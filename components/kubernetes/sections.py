@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from components.aws.entries import OidcProvider
 from components.constraints import between, distinct
 from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone, Ports
-from components.kubernetes.entries import ApiGroup, Context, Issuer, Kind, KubernetesName, Namespace, Operator
+from components.kubernetes.entries import (
+    Annotation,
+    ApiGroup,
+    Context,
+    Issuer,
+    Kind,
+    KubernetesName,
+    LabelKey,
+    LabelValue,
+    Namespace,
+    Operator,
+    Quantity,
+)
 from components.section import Section
 
 # Kubernetes' NodeLocal DNSCache (kubernetes.io, Using NodeLocal DNSCache), both addresses of AKS' LocalDNS
@@ -43,12 +55,34 @@ class CertificateIssuer(Section):
     """API group of the issuer (cert-manager.io/docs/configuration/issuers), for example awspca.cert-manager.io."""
 
 
+Quantities = dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity]
+
+
+class Resources(Section):
+    """Requests and limits of a container. What is missing has its default."""
+
+    requests: Quantities = Field(default_factory=dict)
+    limits: Quantities = Field(default_factory=dict)
+
+
+class Toleration(Section):
+    """A taint of nodes that pods accept."""
+
+    key: LabelKey | None = None
+    """Without it every taint, with operator Exists."""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
 class KubernetesServer(Section):
     """The MCP server as a Deployment."""
 
     kind: Literal["kubernetes"]
     image: Image
     namespace: Namespace = "coreflux-mcp"
+    create_namespace: bool = True
+    """False where somebody else made it, who also sets its Pod Security level. `pulumi destroy` leaves it."""
     context: Context | None = None
     """Of the kubeconfig; without it the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
@@ -73,6 +107,20 @@ class KubernetesServer(Section):
     """Clients beside the cluster's pods: load balancers, and ingress controllers on a node's own network."""
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
     """Image pull secrets of the namespace, by name; an operator makes them."""
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """imagePullPolicy; without it Kubernetes' default."""
+    run_as: Literal["image", "platform"] = "image"
+    """uid and gid of pods: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
+    resources: Resources | None = None
+    """Of the server's container."""
+    rotator_resources: Resources | None = None
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    """Labels of the nodes that pods run on."""
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class: KubernetesName | None = None
+    pod_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    """In addition to the stack's."""
+    pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
     """Who signs the client certificate, by cert-manager; without it an operator does."""
     oidc_issuer: Issuer | None = None

@@ -18,15 +18,18 @@ from components.kubernetes.pods import (
     TOKEN,
     certificates,
     container_security,
+    pod_metadata,
     pod_security,
     pull_secrets,
+    resources,
+    scheduling,
     scratch,
     secret,
     secret_files,
     stack_files,
     token_volume,
 )
-from components.kubernetes.sections import KubernetesServer
+from components.kubernetes.sections import KubernetesServer, Resources
 from components.principals import ServiceAccount
 from components.references import InjectedFiles, MountedFiles, SyncedKey
 from components.sections import OutsideBroker
@@ -38,6 +41,11 @@ from settings import Settings
 # traffic with Kubernetes network policies). Not 8000: the server's tool verify_lot_snippet looks there for a verifier,
 # and would wait 15 s for itself.
 PORT = 8080
+
+# CPU and memory as the server's own example for Kubernetes has them; of the disk its log is all that it takes.
+RESOURCES = Resources(
+    requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
+)
 
 DRAIN = 5
 """Seconds between the end of a pod's being an endpoint and SIGTERM: as long as nodes and ingresses may take to hear of
@@ -114,10 +122,11 @@ class KubernetesMcpServer(McpServer):
                     rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_unavailable=0, max_surge=1),
                 ),
                 template=core.v1.PodTemplateSpecArgs(
-                    metadata=meta.v1.ObjectMetaArgs(
-                        labels=place.labels,
+                    metadata=pod_metadata(
+                        server,
+                        place,
                         # Variables don't change in a running pod: a change of theirs is a new pod.
-                        annotations={
+                        {
                             "coreflux-mcp-secrets/public-sha256": _digest(variables),
                             **(secrets.annotations if isinstance(secrets, InjectedFiles) else {}),
                         },
@@ -191,7 +200,8 @@ def _pod(
         automount_service_account_token=False,
         enable_service_links=False,
         image_pull_secrets=pull_secrets(server),
-        security_context=pod_security(),
+        security_context=pod_security(server),
+        **scheduling(server),
         termination_grace_period_seconds=END_WITHIN,
         topology_spread_constraints=[
             core.v1.TopologySpreadConstraintArgs(
@@ -207,6 +217,7 @@ def _pod(
             core.v1.ContainerArgs(
                 name="server",
                 image=server.image,
+                image_pull_policy=server.pull_policy,
                 command=["secretops"],
                 args=_arguments(
                     server, secrets.source if isinstance(secrets, MountedFiles) else f"files:{SECRETS_FOLDER}"
@@ -227,10 +238,7 @@ def _pod(
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
                 ports=[core.v1.ContainerPortArgs(name="http", container_port=PORT, protocol="TCP")],
                 security_context=container_security(),
-                # As the server's own example for Kubernetes has them.
-                resources=core.v1.ResourceRequirementsArgs(
-                    requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
-                ),
+                resources=resources(server.resources, RESOURCES),
                 lifecycle=core.v1.LifecycleArgs(
                     pre_stop=core.v1.LifecycleHandlerArgs(
                         exec_=core.v1.ExecActionArgs(

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.broker import ca_bundle
+from components.kubernetes.sections import KubernetesServer
 from components.principals import VaultReader, VaultRole
 from components.references import Fetched, InjectedFiles, SyncedKey
 from components.vault.names import Names
@@ -65,7 +66,9 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
     return SyncedKey(provider={"vault": vault}, secrets=tuple(secrets), remotes=remotes, version=VERSION)
 
 
-def by_agent(role: VaultRole, names: Names, secrets: Sequence[Secret], *, ca_file: str | None) -> InjectedFiles:
+def by_agent(
+    role: VaultRole, names: Names, secrets: Sequence[Secret], *, server: KubernetesServer, ca_file: str | None
+) -> InjectedFiles:
     """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
 
     The agent writes one JSON document per secret, so that no reader sees a torn pair. It only reads: a `pkiCert`
@@ -74,12 +77,14 @@ def by_agent(role: VaultRole, names: Names, secrets: Sequence[Secret], *, ca_fil
     """
     from components.kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 
+    user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
+    if server.run_as == "platform":  # which gives all containers of a pod one
+        user = {"agent-set-security-context": "false"}
     asked = {
         "agent-inject": "true",
         "agent-pre-populate": "false",  # the pod starts without values, and says what it waits for
         "agent-revoke-on-shutdown": "true",
-        "agent-run-as-user": str(USER),
-        "agent-run-as-group": str(USER),
+        **user,
         "agent-service-account-token-volume-name": TOKEN,
         "auth-type": role.login.method,
         "auth-path": f"auth/{role.login.mount}",
@@ -93,6 +98,7 @@ def by_agent(role: VaultRole, names: Names, secrets: Sequence[Secret], *, ca_fil
         "agent-limits-mem": "128Mi",
         "agent-requests-cpu": "25m",
         "agent-requests-mem": "64Mi",
+        "agent-requests-ephemeral": "64Mi",
     }
     if role.login.method == "jwt":  # of the other one the injector knows where the token lies
         asked |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}

@@ -106,12 +106,14 @@ class VaultSecretStore(SecretStore):
         self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls)])
         if polls:
             return reading.by_launcher(reader.reads, self._names, secrets, ca_file=self._ca_file_of(reader))
-        if reader.syncs_as is not None:
+        server = self._settings.server
+        if reader.syncs_as is not None or not isinstance(server, KubernetesServer):
             return reading.by_external_secrets(reader, self._names, secrets, ca_file=self._store.ca_file)
         return reading.by_agent(
             reader.reads,
             self._names,
             [secret for secret in self.manifest.secrets if secret.name in secrets],
+            server=server,
             ca_file=self._store.ca_file,
         )
 

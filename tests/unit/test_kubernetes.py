@@ -205,6 +205,32 @@ def test_a_pod_writes_nowhere_but_in_memory_and_knows_no_other_service(staging: 
     assert volumes(pod_of(staging))[scratch]["emptyDir"]["medium"] == "Memory"
 
 
+TENANT = """, create_namespace: false, run_as: platform, pull_policy: Always, priority_class: plant,
+    resources: {limits: {memory: 1Gi}}, rotator_resources: {requests: {cpu: 10m}},
+    node_selector: {example.com/pool: mcp},
+    tolerations: [{key: example.com/only, operator: Exists, effect: NoSchedule}],
+    pod_labels: {team: plant}, pod_annotations: {sidecar.istio.io/inject: "false"}"""
+
+
+@pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
+def test_tenant_sets_where_and_as_whom_pods_run(staging: Deployed, pod_of: Any) -> None:
+    deployed = on_kubernetes(TENANT)
+    pod, spec, before = pod_of(deployed), pod_of(deployed)["spec"], pod_of(staging)
+    assert [each for each in objects(deployed) if each.inputs["kind"] == "Namespace"] == []
+    assert {each.inputs["metadata"]["namespace"] for each in objects(deployed)} == {NAMESPACE}
+    assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert (spec["priorityClassName"], spec["nodeSelector"]) == ("plant", {"example.com/pool": "mcp"})
+    assert spec["tolerations"] == [{"key": "example.com/only", "operator": "Exists", "effect": "NoSchedule"}]
+    assert pod["metadata"]["labels"] == {**before["metadata"]["labels"], "team": "plant"}
+    assert pod["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
+    assert (container(pod)["imagePullPolicy"], container(before).get("imagePullPolicy")) == ("Always", None)
+    changed = {server_pod: ("limits", "memory", "1Gi"), rotator_pod: ("requests", "cpu", "10m")}[pod_of]
+    expected = {kind: dict(one) for kind, one in container(before)["resources"].items()}
+    expected[changed[0]][changed[1]] = changed[2]
+    assert container(pod)["resources"] == expected
+    assert "ephemeral-storage" in expected["requests"]
+
+
 # The server's pods
 
 

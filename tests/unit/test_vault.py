@@ -163,6 +163,8 @@ def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again()
     assert (found["auth-type"], found["auth-path"]) == ("kubernetes", "auth/kubernetes")
     assert (found["role"], found["service"]) == ("coreflux-mcp-prod-server", ADDRESS)
     assert found["agent-run-as-user"] == found["agent-run-as-group"] == str(pods.USER)
+    platform = asked(for_pods(server=", run_as: platform"))
+    assert platform["agent-set-security-context"] == "false" and "agent-run-as-user" not in platform
     assert found["agent-pre-populate"] == "false", "the pod starts before there are values"
     assert found["template-config-exit-on-retry-failure"] == "false"
     assert found["template-static-secret-render-interval"] == "30s"
