@@ -20,7 +20,7 @@ from secretops.engine.decisions import (
 )
 from secretops.engine.issued_ids import issued_id, issued_otherwise
 from secretops.engine.state import Replica, Stage, Version, Versions
-from secretops.manifest import AwsPrivateCaIssuer, Reader, Secret, SecretKind, VaultIssuer
+from secretops.manifest import AwsPrivateCaIssuer, Issuer, Reader, Secret, SecretKind, VaultIssuer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -76,7 +76,7 @@ def certificate(ago: timedelta, ends_in: timedelta, *, id: str = "current-None")
 
 
 ISSUER = VaultIssuer(mount="pki", role="client", common_name="it", seconds=1)
-OTHERS = {
+OTHERS: dict[str, Issuer] = {
     "issuer": AwsPrivateCaIssuer(arn=f"arn:aws:acm-pca:eu-central-1:{1:012}:certificate-authority/{UUID(int=1)}",
                                  common_name="it", seconds=1),
     "name": ISSUER.model_copy(update={"common_name": "another"}),
