@@ -27,6 +27,7 @@ Name = Annotated[
     matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
 ]
 Port = Annotated[int, between(1, 65535, "")]
+Ports = Annotated[tuple[Port, ...], Field(min_length=1), AfterValidator(distinct)]
 Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
 
 

@@ -160,7 +160,7 @@ POD = "spec>template>spec>"
 BOX = f"{POD}containers>0>"
 COPY = "spec>provider>aws>auth"
 KUBERNETES = (
-    row("kubernetes-bindings-name-accounts", "staging", "server-binding", "subjects>0>name", "default"),
+    row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "subjects>0>kind", "Group"),
     row("kubernetes-certificates-are-new", "staging-certified", "certificate", "spec>duration", "8760h"),
     row("kubernetes-copies-are-fresh", "prod-aws-kubernetes", "synced-mqtt", "spec>refreshInterval", "1h"),
     row("kubernetes-copying-has-no-key", "prod-aws-kubernetes", "secret-store", COPY, {}),
@@ -177,7 +177,7 @@ KUBERNETES = (
     row("kubernetes-pods-are-nobody", "staging", "deployment", f"{BOX}securityContext>runAsNonRoot", False),
     row("kubernetes-pods-gain-nothing", "staging", "deployment", f"{BOX}securityContext>privileged", True),
     row("kubernetes-provider-has-no-login", "staging", "cluster", "kubeconfig", "apiVersion: v1"),
-    row("kubernetes-roles-name-objects", "staging", "server-role", "rules>0>verbs", ["get", "update"]),
+    row("kubernetes-roles-name-objects", "staging", "rotator-role", "rules>0>verbs", ["get", "list"]),
     row("kubernetes-root-is-read-only", "staging", "deployment", f"{BOX}securityContext>readOnlyRootFilesystem", False),
     row("kubernetes-secret-files-are-closed", "staging", "deployment", f"{POD}volumes>1>projected>defaultMode", 0o444),
     row("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}envFrom>0>secretRef", {"name": "s"}),
