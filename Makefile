@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
 	@echo "make down       stop what make up started"
-	@echo "make preview    what a make up would change, judged by the rules in policies/"
+	@echo "make preview    what a make up would change, judged by policies/, and what it costs"
 	@echo "make image      one image for the launcher and the rotator"
 	@echo "make lambda     the package of the rotation functions, for a stack of AWS"
 	@echo "make bench      measure, and write docs/performance.md; PART=name takes one part"

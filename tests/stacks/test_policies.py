@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from policies import cost
 from policies.evidence import Verdict, judge
 from policies.plan import plan_of_preview
 from tests.real.mosquitto import Mosquitto
@@ -95,6 +96,8 @@ def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureR
     later = [one.rule.name for one in judge(plan) if one.verdict is Verdict.UNKNOWN]
     assert set(judged_by_pack(done.stdout)) == ({"known-after-up"} if later else set())
     assert all(rule in done.stdout for rule in later)
+    told = [json.loads(line).get("diagnosticEvent", {}) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert cost.text(plan) in "".join(one.get("message", "") for one in told)
     assert judge_again(done.stdout, streams.parent).returncode == 0
 
 
