@@ -102,8 +102,8 @@ Image = Annotated[
     str,
     satisfying(
         is_pinned_image,
-        "an image by its tag or digest; latest is another one each day",
-        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0",
+        "an image by its tag or digest; latest is another one each day, a digest always the same",
+        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
     ),
 ]
 
