@@ -426,10 +426,7 @@ def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, limit in (
-        (server, "AWAY"),
-        (server, "NEWCOMERS"),
-        (server, "CONNECTIONS"),
-        (sessions, "SUBSCRIPTIONS"),
+        *((server, "AWAY"), (server, "NEWCOMERS"), (server, "CONNECTIONS"), (sessions, "SUBSCRIPTIONS")),
     ):
         monkeypatch.setattr(module, limit, 3)
     for number in (0, 1, 2, 3, 1, 4):

@@ -70,9 +70,7 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
     options = {"name": "python", "options": {"virtualenv": sys.prefix}}
     (tmp_path / "project/Pulumi.yaml").write_text(json.dumps({"name": "coreflux-mcp-secrets", "runtime": options}))
     (tmp_path / "project/__main__.py").write_text(LEAKS)
-
     done = stack.run("preview", "--json", "--policy-pack", str(ROOT / "policies"), "--cwd", str(tmp_path / "project"))
-
     assert done.returncode == 1, done.stdout
     told = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
     assert "stack-holds-no-value" in judged_by_pack(done.stdout)
@@ -86,9 +84,7 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
 @pytest.mark.parametrize("name", ["dev", pytest.param("prod", marks=pytest.mark.slow)])
 def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureRequest, streams: Path) -> None:
     stack: Stack = request.getfixturevalue(name)
-
     done = stack.run("preview", "--json", *PACK, *SHOWS)
-
     assert done.returncode == 0, done.stdout
     plan = plan_of_preview(done.stdout)
     assert streams.read_text() == whole(plan)

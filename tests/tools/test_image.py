@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import itertools
 import json
 import os
 import re
@@ -139,22 +138,13 @@ def test_sbom_fails_on_a_package_that_the_lock_lacks(version: str, known: bool, 
         assert "pkg:deb/debian/a@1%3A2%2B3?arch=amd64&distro=debian-12" in {one["purl"] for one in made["components"]}
 
 
-def test_each_package_of_the_image_has_wheels_for_both_architectures() -> None:
-    locked = {one["name"]: one for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
-    found, left = set[str](), [("secretops", sbom.EXTRAS)]
-    while left:
-        name, extras = left.pop()
-        one = locked[name]
-        needs = [
-            *one.get("dependencies", ()),
-            *(dep for extra in extras for dep in one["optional-dependencies"][extra]),
-        ]
-        needs = [dep for dep in needs if "win32" not in dep.get("marker", "") and dep["name"] not in found]
-        found |= {dep["name"] for dep in needs}
-        left += [(dep["name"], tuple(dep.get("extra", ()))) for dep in needs]
-    for name, machine in itertools.product(sorted(found), ("x86_64", "aarch64")):
-        wheels = [wheel["url"].rpartition("/")[2] for wheel in locked[name]["wheels"]]
-        assert any(re.search(rf"-any\.whl|-(cp311|[^-]*abi3)-.*manylinux.*{machine}", one) for one in wheels), name
+def test_each_locked_package_with_a_wheel_for_amd64_has_one_for_arm64() -> None:
+    for one in tomllib.loads((ROOT / "uv.lock").read_text())[
+        "package"
+    ]:  # debugpy is a tool of Pulumi's SDK, and in no image
+        wheels = [wheel["url"] for wheel in one.get("wheels", ()) if "manylinux" in wheel["url"]]
+        both = any("aarch64" in each for each in wheels) >= any("x86_64" in each for each in wheels)
+        assert both or one["name"] == "debugpy", one["name"]
 
 
 @real

@@ -41,19 +41,15 @@ def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: 
 def test_the_readmes_program_declares_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     (text,) = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / "README.md").read_text(), re.DOTALL)
     monkeypatch.setitem(sys.modules, "coreflux_mcp_secrets", component)
-
     deployed = deploy(NOTHING, "dev", program=lambda: exec(text, {}))  # noqa: S102 - a page of ours
-
     assert deployed.exports["secretops"] == below_a_component(DEV).exports["secretops"]
 
 
 def test_the_first_test_of_contributing_passes() -> None:
     (text,) = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / "CONTRIBUTING.md").read_text(), re.DOTALL)
     defined: dict[str, Any] = {}
-
     exec(text, defined)  # noqa: S102 - a page of ours
     tests = [function for name, function in defined.items() if name.startswith("test_")]
-
     assert len(tests) == 1
     tests[0]()
 
@@ -66,7 +62,6 @@ def test_a_stack_file_and_a_component_that_says_the_same_make_the_same(stack: st
         sections = sections_of(text)
         alone = deploy(StackFile.read(yaml.safe_dump({"config": sections})), stack)
         below = below_a_component(sections, stack)
-
     whole = below.resources.pop("mcp")
     assert (whole.type, whole.parent) == (COMPONENT, "")
     assert below.resources.keys() == alone.resources.keys()
@@ -88,16 +83,13 @@ def refused(sections: Mapping[str, Any], stack: str = "dev") -> tuple[str, list[
 
 def test_everything_that_is_wrong_with_the_arguments_is_told_at_once_and_nothing_is_registered() -> None:
     head, found = refused({**DEV, "store": {"kind": "dotenv", "rooot": "/x"}, "log_level": "LOUD", "stroe": {}})
-
     assert head == "CorefluxSecrets mcp has 3 errors; nothing was changed:"
     assert [what.split(":")[0] for what in found] == ["store.rooot", "log_level", "stroe"]
 
 
 def test_a_value_among_the_arguments_is_refused_and_not_repeated() -> None:
     value = secrets.token_urlsafe(24)
-
     head, (told,) = refused({**DEV, "server": {"kind": "local", "password": value}})
-
     assert "secretops put" in told
     assert value not in head + told
 
@@ -112,7 +104,6 @@ def test_an_output_among_the_arguments_is_refused_and_not_shown(make: Any) -> No
 
     with pytest.raises(ConfigurationError) as error:
         deploy(NOTHING, "dev", program=program)
-
     (told,) = error.value.problems
     assert told.what == "secrets.db.fields.1: an output"
     assert value not in str(error.value)
@@ -143,7 +134,6 @@ def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[D
 )
 def test_encrypted_configuration_is_refused_and_not_repeated(kept: dict[str, Any], given: dict[str, Any]) -> None:
     into, said = encrypted(kept, given)
-
     assert into.resources == {}
     (key,) = kept
     assert f"{key}: a secure: entry" in said

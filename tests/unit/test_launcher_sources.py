@@ -71,12 +71,8 @@ def environment(folder: Path, password: str, key: str) -> str:
 
 
 CASES = [
-    Case("dotenv", dotenv),
-    Case("file", env_file),
-    Case("files", mounted),
-    Case("files, as Swarm names them", mounted_by_swarm),
-    Case("json", document),
-    Case("env", environment),
+    *(Case("dotenv", dotenv), Case("file", env_file), Case("files", mounted)),
+    *(Case("files, as Swarm names them", mounted_by_swarm), Case("json", document), Case("env", environment)),
 ]
 
 

@@ -50,14 +50,12 @@ def test_each_stack_that_is_shipped_keeps_every_rule(stack: str) -> None:
 
 def test_each_control_that_a_rule_names_is_known_and_each_that_is_known_is_named() -> None:
     named = {(one.framework, one.id) for rule in rules() for one in rule.controls}
-
     assert named == {(framework, control) for framework in Framework for control in CONTROLS[framework]}
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_a_plan_is_read_from_a_previews_events_as_it_was(stack: str) -> None:
     plan = own(stack, preview=True)
-
     assert plan_of_preview("\n".join(["Previewing…", *events(plan), ""])) == plan
 
 
@@ -65,9 +63,7 @@ def test_of_what_the_engine_encrypts_the_mark_is_read_and_never_the_value() -> N
     value = new_password()
     encrypted = {**SECRET, "value": value}
     plan = changed("", "leaked", to=encrypted)(broken(own("staging"), "namespace", ("hidden",), [encrypted]))
-
     read = plan_of_preview("\n".join(events(plan)))
-
     assert read.outputs["leaked"] is CONCEALED
     assert value not in repr(read)
     assert value not in str(shown_to_the_pack(read))
@@ -83,9 +79,7 @@ def test_of_another_program_only_what_is_below_our_component_is_judged() -> None
         resource(URN.format(project="shop", types=types, name=name), {"tags": {"password": password}})
         for types, name, password in ((BUCKET, "web-logs", "not-A-real-1"), (below, "trail", ""))
     ]
-
     plan = plan_from(asked, {}, project="shop", stack="prod")
-
     assert [one.name for one in plan.of_type(BUCKET)] == ["trail"]
     broken = {one.rule.name: {each.resource for each in one.findings} for one in judge(plan) if one.findings}
     assert "aws-buckets-closed" in broken
@@ -95,13 +89,11 @@ def test_of_another_program_only_what_is_below_our_component_is_judged() -> None
 
 def test_a_stack_that_does_not_say_its_environment_is_held_to_production() -> None:
     plan = changed("", "environment", to="testing")(own("dev"))
-
     assert plan_of_preview("\n".join(events(plan))).environment is Environment.PRODUCTION
 
 
 def test_the_pack_has_a_policy_for_each_rule_and_one_for_what_is_judged_later() -> None:
     told = pack.Pack().GetAnalyzerInfo(None, None)
-
     assert [one.name for one in told.policies] == [*(rule.name for rule in rules()), pack.LATER]
     levels = {one.name: one.enforcementLevel for one in told.policies}
     for rule in rules():
@@ -111,7 +103,6 @@ def test_the_pack_has_a_policy_for_each_rule_and_one_for_what_is_judged_later() 
 
 def test_the_pack_fails_a_preview_by_name_rule_remedy_and_controls() -> None:
     (found,) = shown_to_the_pack(unprotected("secret-mqtt")(own("prod"))).diagnostics
-
     assert found.policyName == "stack-is-protected-in-production"
     assert found.enforcementLevel == analyzer_pb2.MANDATORY
     assert type_of(found.urn) == "aws:secretsmanager/secret:Secret"
@@ -121,7 +112,6 @@ def test_the_pack_fails_a_preview_by_name_rule_remedy_and_controls() -> None:
 def test_the_pack_tells_once_what_is_judged_later_and_does_not_say_that_it_passed() -> None:
     plan = own("prod", preview=True)
     answer = shown_to_the_pack(plan)
-
     (later,) = answer.diagnostics
     assert (later.policyName, later.enforcementLevel) == (pack.LATER, analyzer_pb2.ADVISORY)
     names = [one.rule.name for one in judge(plan) if one.verdict is Verdict.UNKNOWN]
