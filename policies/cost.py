@@ -234,7 +234,8 @@ def _azure(what: str, usd: float, source: Source, setting: str, quantity: Callab
 
 
 def _items() -> Iterator[Item]:
-    tasks, secrets, trail = "`server.replicas`", "`secrets`, `agent`, `issuer`", "`store.existing_trail`"
+    tasks, secrets = "`server.replicas`, `server.architecture`", "`secrets`, `agent`, `issuer`"
+    trail, of_keys = "`store.existing_trail`", "`store.kms_key`, `store.replicas`, `store.existing_trail`"
     yield _aws("Fargate, vCPU", 0.04656 * HOURS, _FARGATE, tasks, _fargate("cpu", 1024, "X86_64"))
     yield _aws("Fargate, GB", 0.00511 * HOURS, _FARGATE, tasks, _fargate("memory", 1024, "X86_64"))
     yield _aws("Fargate on ARM64, vCPU", 0.03725 * HOURS, _FARGATE, tasks, _fargate("cpu", 1024, "ARM64"))
@@ -243,10 +244,10 @@ def _items() -> Iterator[Item]:
     yield _aws("copy of a secret in another region", 0.40, _SECRETS, "`store.replicas`", _replica_secrets)
     yield _aws("10,000 requests of launchers, with KMS", 0.05 + 0.03, _SECRETS, tasks, _polls_of_tasks)
     keys = _count("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
-    yield _aws("KMS key; 1 more after each of its first two years", 1.00, _KMS, f"`store.replicas`, {trail}", keys)
+    yield _aws("KMS key; 1 more after each of its first two years", 1.00, _KMS, of_keys, keys)
     yield _aws("CloudWatch alarm", 0.10, _CLOUDWATCH, trail, _count("aws:cloudwatch/metricAlarm:MetricAlarm"))
     yield _aws("CloudWatch metric of the tick", 0.30, _CLOUDWATCH, "none", _tick_metrics)
-    yield _aws("CloudWatch metric of Container Insights", 0.30, _CLOUDWATCH, "the cluster", _insights)
+    yield _aws("CloudWatch metric of Container Insights", 0.30, _CLOUDWATCH, "`server.container_insights`", _insights)
     balancers = _count("aws:lb/loadBalancer:LoadBalancer")
     yield _aws("Application Load Balancer", 0.027 * HOURS, _ELB, "`server.load_balancer`", balancers)
 
