@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     # Evidence on the standard output is all that is on it.
     out = sys.stderr if asked.json == "-" else sys.stdout
     for plan, judgements in told:
-        out.write("\n".join([*text(plan, judgements), cost.text(plan), ""]))
+        out.write("\n".join([*text(plan, judgements), *cost.text(plan).splitlines(), ""]))
     if asked.json:
         made = evidence(
             told,

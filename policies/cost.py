@@ -185,8 +185,10 @@ def _replicas(resource: str) -> Callable[[Plan], float]:
 
 
 def _ticks(plan: Plan) -> float:
-    jobs = plan.of_type("azure-native:app:Job")
-    return HOURS * sum((one.properties.get("configuration") or {}).get("triggerType") == "Schedule" for one in jobs)
+    how = (
+        (one.properties.get("configuration") or {}).get("triggerType") for one in plan.of_type("azure-native:app:Job")
+    )
+    return HOURS * sum(1 for one in how if one == "Schedule")
 
 
 def _alerts(frequency: str) -> Callable[[Plan], float]:

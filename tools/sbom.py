@@ -75,7 +75,7 @@ def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -
 def _export() -> str:
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     options = ("--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--package", "secretops")
-    command = [provide_uv(), "export", *options, *extras, "--format", "cyclonedx1.5"]
+    command = [str(provide_uv()), "export", *options, *extras, "--format", "cyclonedx1.5"]
     return run_step("uv export", command, remedy="uv lock, if pyproject.toml has changed")
 
 
