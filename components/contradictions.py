@@ -55,6 +55,12 @@ def contradictions(
             "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
             "take it out; a private CA goes into broker.ca_file",
         )
+    if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
+        yield Problem(
+            f"broker.groups with broker.kind: {broker.kind}",
+            "a group is for the rules of a Coreflux broker; on mosquitto a role of secretops has broker.topics",
+            "take out broker.groups",
+        )
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",

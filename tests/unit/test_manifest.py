@@ -82,6 +82,7 @@ HOSTILE: list[tuple[str, dict[str, Any] | None, Any, str]] = [
     ("broker.home", None, "/root/.ssh", "TLS"),
     ("broker.ca_file", None, "/etc/ssl/../shadow", "absolute path"),
     ("broker.topics", None, ["a/#/b"], "topic filter"),
+    ("broker.groups", None, ["-requestId"], "a broker's group"),
     ("store.root", None, "/", "absolute path"),
     ("store.root", None, "/etc", "folder of its own"),
     ("store.root", None, "relative/store", "absolute path"),

@@ -115,6 +115,7 @@ Replicas = Annotated[int, between(1, 100)]
 UserName = Annotated[
     str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a broker user: letters, digits, dots and dashes, at most 64")
 ]
+GroupName = Annotated[str, matching(forms.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
 CommonName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a client's name, at most 64 characters")]
 Host = Annotated[str, AfterValidator(_check_host)]
 Port = Annotated[int, between(1, 65535)]
