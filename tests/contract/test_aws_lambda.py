@@ -81,29 +81,6 @@ def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_af
     assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given + "2"}
 
 
-def test_a_step_is_refused_for_a_version_that_is_not_pending_and_where_rotation_is_off(stack: AwsStack) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    first = stack.begin()
-    stack.step("createSecret", first)
-    current = stack.delivered()
-    with pytest.raises(LambdaError, match="RefusedError"):
-        stack.step("finishSecret", first)  # the broker does not know it yet
-    assert stack.delivered() == current
-    second = stack.begin(cancelled=True)
-    before = stack.labels()
-    for step in STEPS:
-        with pytest.raises(LambdaError, match="another rotation took its place"):
-            stack.step(step, first)
-    with pytest.raises(LambdaError, match="UsageError: deleteSecret: no step"):
-        stack.step("deleteSecret", second)
-    stack.cancel()
-    with pytest.raises(LambdaError, match="its rotation is not enabled"):
-        stack.step("createSecret", second)
-    assert stack.labels() == before
-    assert stack.log_in() == "Success"
-
-
 def test_step_killed_midway_is_taken_over_under_another_token(stack: AwsStack) -> None:
     stack.all_steps(stack.begin())
     stack.skip_grace()

@@ -37,6 +37,8 @@ MANIFEST = "SECRETOPS_MANIFEST_JSON"
 MANIFEST_FILE = "secretops.json"
 """The file with it, beside the code, where the variable is not set: for a long one."""
 
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+
 METRICS = ("Failed", "Attention", "Overdue")
 """How many secrets the last tick left so: metrics of the namespace that is the project, by dimension Stack."""
 
@@ -59,16 +61,17 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
     Raises LambdaError.
     """
-    step, token = str(event.get("Step")), str(event.get("ClientRequestToken"))
+    step, token, full_name = (str(event.get(key) or "") for key in ("Step", "ClientRequestToken", "SecretId"))
     with _told(step, version=token):
+        _check_event(step, token, full_name)
         session = _session()
-        secret = _rotated(session, _described(session, event["SecretId"]))
+        secret = _rotated(session, _described(session, full_name), step)
         with _lease(session, f"{step} {secret.name}"):
             current = session.facts(secret).versions.current
             if current and current.id == token:
                 session.store.settle(secret.name, session.clock())  # a crash may have come after the move
             else:
-                _refuse_another(secret, _described(session, event["SecretId"]), token)
+                _refuse_another(secret, _described(session, full_name), token)
                 _take(step, session, secret, token)
 
 
@@ -93,6 +96,20 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
         return {one.secret: [*one.done, *one.attention, *one.waiting, *_what(one.error)] for one in outcomes}
 
 
+def _check_event(step: str, token: str, full_name: str) -> None:
+    """Raise UsageError for an event that Secrets Manager does not send."""
+    if missing := [
+        key for key, text in (("SecretId", full_name), ("ClientRequestToken", token), ("Step", step)) if not text
+    ]:
+        raise UsageError(
+            f"the event has no {', no '.join(missing)}",
+            rule="Secrets Manager calls this function with SecretId, ClientRequestToken and Step",
+            remedy="aws secretsmanager rotate-secret --secret-id NAME calls it",
+        )
+    if step not in STEPS:
+        raise UsageError(f"{step}: unknown step", rule=f"one of {', '.join(STEPS)}")
+
+
 def _take(step: str, session: Session, secret: Secret, token: str) -> None:
     match step:
         case "createSecret":
@@ -109,15 +126,13 @@ def _take(step: str, session: Session, secret: Secret, token: str) -> None:
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
                 session.rotation(secret).verify(tested)
-        case "finishSecret":
+        case _:
             rotation = session.rotation(secret)
             version = _prepared(rotation, secret, token)
             if not version.verified:
                 rotation.verify(version)
             rotation.publish(version)
             session.hint(secret, version.id)
-        case _:
-            raise UsageError(f"{step}: no step", rule="createSecret, setSecret, testSecret, finishSecret")
 
 
 def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
@@ -130,8 +145,13 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
     )
 
 
-def _rotated(session: Session, described: DescribeSecretResponseTypeDef) -> Secret:
-    """The catalogue's secret that AWS wants rotated. Nothing is touched of one that secretops makes no values of."""
+def _rotated(session: Session, described: DescribeSecretResponseTypeDef, step: str) -> Secret:
+    """Return the catalogue's secret to rotate. Raises UsageError, RefusedError for one that is not to be rotated.
+
+    RotationEnabled is null for a secret that was never configured for rotation (API reference of DescribeSecret).
+    RotateSecret runs testSecret while it configures rotation, and no page says that RotationEnabled is true by then:
+    so testSecret, which changes no value and no user, accepts null.
+    """
     names = {full: name for name, full in _location(session).secrets.items()}
     if described["Name"] not in names:
         raise UsageError(
@@ -146,7 +166,8 @@ def _rotated(session: Session, described: DescribeSecretResponseTypeDef) -> Secr
             remedy=f"secretops put {secret.name}, and aws secretsmanager cancel-rotate-secret "
             f"--secret-id {described['Name']}",
         )
-    if described.get("RotationEnabled") is False:
+    enabled = described.get("RotationEnabled")
+    if not enabled and not (enabled is None and step == "testSecret"):
         raise RefusedError(f"{described['Name']}: its rotation is not enabled", remedy="pulumi up enables it")
     return secret
 

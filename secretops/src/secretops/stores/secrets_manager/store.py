@@ -74,8 +74,8 @@ class SecretsManagerVersionStore:
         versions = state.versions
         if any(kept.id == version.id for kept in versions.all):
             return
-        if state.current is None:
-            self._api.put(name, NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
+        if state.current in (None, version.id):  # RotateSecret's empty version may be current: it is no value
+            self._deliver_nothing(secret)
         if not self._api.put(name, version.id, text, (PENDING, facts)):
             raise StoreError(
                 f"{secret}: version {version.id} is there already, with another value and without its facts",
@@ -198,6 +198,11 @@ class SecretsManagerVersionStore:
             self._fence.check(True)
             time.sleep(pause)
         raise self._contended(secret)
+
+    def _deliver_nothing(self, secret: str) -> None:
+        """Make our empty version current, from which the first publication moves AWSCURRENT."""
+        self._api.put(self._name(secret), NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
+        self._point(secret, lambda _: NO_VALUE)  # a put of a version that exists moves no label
 
     def _move(self, secret: str, label: str, source: str | None, target: str | None) -> None:
         """Move a label that nobody else has reason to move."""
