@@ -93,6 +93,15 @@ class Names:
         """A function's ARN."""
         return self.arn("lambda", f"function:{self.plain(what)}")
 
+    @property
+    def lease(self) -> str:
+        """The table of the lease."""
+        return self.plain("lease")
+
+    @property
+    def lease_arn(self) -> str:
+        return self.arn("dynamodb", f"table/{self.lease}")
+
     def letters(self, what: str) -> str:
         """Of a dead-letter queue."""
         return self.plain(f"{what}-letters")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.aws.access import LEASE
 from components.aws.names import Names
 
 FILTER_LIMIT = 1024
@@ -146,18 +145,16 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """A secret of the stack has a new current version, but for those that no task is ever given: the admin's, and the
-    lease, whose AWSCURRENT moves to whoever rotates and back.
+    """A secret of the stack has a new current version, except the admin's, which no task is ever given.
 
     That of a declared secret for the rotator alone counts, too. Other labels have such events as well (AWS, Secret
     Label Updated event).
     """
-    others = [names.secret(name) for name in ("broker-admin", LEASE)]
     return {
         "source": ["aws.secretsmanager"],
         "detail-type": ["Secret Label Updated"],
         "resources": [_any_secret(names)],
-        "detail": {"labelUpdated": ["AWSCURRENT"], "name": [{"anything-but": others}]},
+        "detail": {"labelUpdated": ["AWSCURRENT"], "name": [{"anything-but": [names.secret("broker-admin")]}]},
     }
 
 

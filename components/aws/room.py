@@ -24,10 +24,7 @@ _KEY = "12345678-1234-1234-1234-123456789012"
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSettings | None) -> int:
-    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own.
-
-    `secrets`: the names of all, the lease among them.
-    """
+    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own."""
     endpoint = store.vpc.way_out if store.vpc else None
     asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
     statements = [
@@ -39,6 +36,7 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
             [names.secret_pattern(secret) for secret in secrets],
             endpoint=endpoint if endpoint and endpoint.startswith("vpce-") else None,
         ),
+        policies.lease(names.lease_arn),
         *(
             policies.key_use(
                 policies.USE if region == store.region else policies.COPY,

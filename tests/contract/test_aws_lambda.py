@@ -215,7 +215,7 @@ def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(f"AWS_{variable}", found[key])
     monkeypatch.setenv("AWS_SESSION_TOKEN", found["SessionToken"])
     client = connect(REGION)
-    for name in (*stack.place.secrets.values(), stack.place.lease):
+    for name in stack.place.secrets.values():
         assert f":{ELSEWHERE}:" in client.create_secret(Name=name)["ARN"]
     return client
 
@@ -225,7 +225,7 @@ def test_credentials_of_another_account_are_refused_before_any_write(stack: AwsS
     for act in (lambda: put(session, "agent-key", Value({"api-key": new_password()})), lambda: tick(session)):
         with pytest.raises(UsageError, match=rf"of account {ELSEWHERE}\n.* account {ACCOUNT};"):
             act()
-    for name in (*stack.place.secrets.values(), stack.place.lease):
+    for name in stack.place.secrets.values():
         assert "VersionIdsToStages" not in other_account.describe_secret(SecretId=name)
 
 

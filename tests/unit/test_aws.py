@@ -90,7 +90,7 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
 
     assert store.fields == {secret.name: secret.fields for secret in manifest_of(prod).secrets}
-    assert store.readers.keys() == {*store.secrets.values(), store.lease}
+    assert store.readers.keys() == set(store.secrets.values())
     assert store.readers["coreflux-mcp/prod/broker-admin"] == (
         "arn:aws:iam::123456789012:role/coreflux-mcp-prod@rotate-broker-admin",
         "arn:aws:iam::123456789012:role/coreflux-mcp-prod@rotate-mqtt",

@@ -38,7 +38,7 @@ ANYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
 
 GET, PUT, MOVE = (f"secretsmanager:{one}" for one in ("GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"))
 DESCRIBE, UPDATE = "secretsmanager:DescribeSecret", "secretsmanager:UpdateSecret"
-SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token", "_lease")
+SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token")
 VIA = {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}
 PLAIN_TEXT = {"aws:SecureTransport": "false"}
 
@@ -92,8 +92,8 @@ def opens(deployed: Deployed, principal: str, action: str, context: dict[str, st
 READS = {
     STARTS: {"mqtt", "agent-key", "http-token"},
     ROLE("task"): set(),
-    MQTT_ROTATOR: {"mqtt", "broker-admin", "_lease"},
-    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    MQTT_ROTATOR: {"mqtt", "broker-admin"},
+    ADMIN_ROTATOR: {"broker-admin"},
     TICK: set(SECRETS),
     OPERATOR: set(SECRETS),
     ROLE("redeploy-service"): set(),
@@ -104,8 +104,8 @@ READS = {
 }
 WRITES = {
     **{principal: set[str]() for principal in READS},
-    MQTT_ROTATOR: {"mqtt", "_lease"},
-    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    MQTT_ROTATOR: {"mqtt"},
+    ADMIN_ROTATOR: {"broker-admin"},
     TICK: set(SECRETS),
     OPERATOR: set(SECRETS),
 }
@@ -126,6 +126,13 @@ def test_a_secret_is_written_by_who_rotates_it_and_by_operators(prod: Deployed, 
 def test_a_value_is_written_past_its_label_by_operators_alone(prod: Deployed, principal: str) -> None:
     """UpdateSecret makes a version current at once, under whichever key the caller names."""
     assert {may(prod, principal, UPDATE, one) for one in SECRETS} == {principal == OPERATOR}
+
+
+def test_the_lease_is_written_by_who_rotates_and_by_operators(prod: Deployed) -> None:
+    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-prod-lease"
+    request = {principal: Request(principal, "dynamodb:UpdateItem", table) for principal in roles(prod)}
+    locks = {name for name in request if is_allowed(request[name], identity=own(prod, ROLE(name.partition("@")[2])))}
+    assert locks == {f"coreflux-mcp-prod@{name}" for name in ("tick", "rotate-mqtt", "rotate-broker-admin")}
 
 
 def test_nothing_is_said_in_plain_text(prod: Deployed) -> None:
@@ -208,7 +215,7 @@ def test_the_role_of_external_secrets_is_taken_by_a_token_of_its_one_account_alo
 
 @pytest.mark.parametrize("principal", [READER, OPERATOR, ADMINISTRATOR, STRANGER])
 def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(here: Deployed, principal: str) -> None:
-    every = {"broker-admin", "mqtt", "agent-key", "_lease"}
+    every = {"broker-admin", "mqtt", "agent-key"}
     reads = {READER: {"mqtt", "agent-key"}, OPERATOR: every}.get(principal, set())
 
     assert {one for one in every if may(here, principal, GET, one)} == reads

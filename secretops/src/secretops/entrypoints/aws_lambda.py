@@ -260,7 +260,7 @@ def _scheduled(session: Session) -> frozenset[str]:
 def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
     """What AWS says of a secret, by its name or ARN. Never a value. Raises as the store does."""
     _location(session)
-    from secretops.stores.secrets_manager.account import api_of
+    from secretops.operations.secrets_manager import api_of
 
     return api_of(session.store).described(secret)
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,7 +24,7 @@ ATTEMPTS = 6
 
 MOVES = 3
 """How often a label is moved that AWS says is elsewhere, and that is where it should be when we look: it was away for a
-moment, as the lease's are. After that something else is wrong."""
+moment. After that something else is wrong."""
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 20
 
@@ -32,10 +32,12 @@ Labels = dict[str, frozenset[str]]
 """Version id -> its staging labels. A version that has none is not in it: AWS may delete it at any time."""
 
 
-def connect(region: str) -> SecretsManagerClient:
-    """A client of `region`, by boto3's own chain of credentials and endpoints. Raises UsageError.
+def connect(region: str, service: str = "secretsmanager") -> Any:
+    """A client of `service` in `region`, by boto3's own chain of credentials and endpoints. Raises UsageError.
 
     In a session of its own: the one that boto3 keeps for all is not made for threads, and remembers credentials.
+    The endpoint is the region's own, not the account's: a VPC's route and DNS are made for that one.
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
     """
     import boto3
     from botocore.config import Config
@@ -46,12 +48,13 @@ def connect(region: str) -> SecretsManagerClient:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
+        account_id_endpoint_mode="disabled",
     )
     try:
-        return boto3.Session().client("secretsmanager", region_name=region, config=config)
+        return boto3.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]
     except (BotoCoreError, ValueError) as error:  # a ValueError: an endpoint that is no URL
         cause = error if isinstance(error, BotoCoreError) else BotoCoreError()
-        raise errors.told(cause, "secretsmanager:DescribeSecret", "", region) from None
+        raise errors.told(cause, f"{service}:*", "", region) from None
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,6 +76,8 @@ class Api:
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
         self.region, self._open = region, open_client
         self.guard: Callable[[bool], None] = lambda _conflict: None
+        self.account = ""
+        """The account that answers; empty before the first answer about a secret."""
 
     @functools.cached_property
     def client(self) -> SecretsManagerClient:
@@ -82,7 +87,9 @@ class Api:
     def described(self, name: str) -> DescribeSecretResponseTypeDef:
         """What AWS says of secret `name`, which may be its ARN; never a value. Raises AbsentError, DeniedError, …"""
         with self._told("DescribeSecret", name):
-            return self.client.describe_secret(SecretId=name)
+            found = self.client.describe_secret(SecretId=name)
+        self.account = found["ARN"].split(":")[4]
+        return found
 
     def labels(self, name: str) -> Labels:
         """The labels of every version of secret `name`, without reading a value."""

@@ -22,10 +22,12 @@ from secretops.errors import StoreError
 from secretops.manifest import AwsStore as Location
 from secretops.stores import document, refusals
 from secretops.stores.leases import Fence, Timing, holding
+from secretops.stores.secrets_manager.account import refuse_another_account
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, PREVIOUS, Api, where
+from secretops.stores.secrets_manager.errors import AbsentError, DeniedError
 from secretops.stores.secrets_manager.journal import SecretsManagerJournal
 from secretops.stores.secrets_manager.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label
-from secretops.stores.secrets_manager.lease import take
+from secretops.stores.secrets_manager.lease import LeaseTable, take
 from secretops.values import Value
 
 LIMIT = document.Limit(65_536, "Secrets Manager")
@@ -38,8 +40,17 @@ PAUSES = (0.05, 0.1, 0.2, 0.4)
 class SecretsManagerVersionStore:
     """Keeps versions as Secrets Manager's own. Writes no access records: CloudTrail has every read."""
 
-    def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        location: Location,
+        api: Api,
+        *,
+        table: LeaseTable | None = None,
+        loud: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
         self._location, self._api, self._timing = location, api, timing or Timing()
+        self._table = table or LeaseTable(location.lease)
         self._fence = Fence()
         api.guard = self._fence.check
         self.journal: Journal = SecretsManagerJournal(api, location.secrets, loud=loud)
@@ -160,9 +171,11 @@ class SecretsManagerVersionStore:
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        held = take(
-            Api(self._location.region, lambda _region: self._api.client), self._location.lease, holder, self._timing
-        )
+        try:
+            held = take(self._table, holder, self._timing)
+        except (AbsentError, DeniedError):
+            refuse_another_account(self._api, self._location)
+            raise
         with holding(held, self._timing), self._fence.behind(held):
             yield
 
