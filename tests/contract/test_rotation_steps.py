@@ -17,7 +17,7 @@ from secretops.entrypoints.aws_lambda import LambdaError
 from secretops.errors import RefusedError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import session as sessions
-from secretops.operations.session import Session
+from secretops.operations import tick as ticks
 from secretops.stores.secrets_manager.labels import NO_VALUE
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
@@ -42,6 +42,12 @@ class Users(dict[str, str]):
     def verify(self, credential: Value) -> None:
         if self.get(credential["username"]) != credential["password"]:
             raise RefusedError(f"the broker refuses user {credential['username']}")
+
+    def retire(self, _admin: Value, username: str) -> None:
+        del self[username]
+
+    def guards_reports(self, _admin: Value, _usernames: Sequence[str]) -> bool:
+        return False
 
 
 class Case:
@@ -98,7 +104,8 @@ CASES = {
 def users(monkeypatch: pytest.MonkeyPatch) -> Users:
     made = Users()
     monkeypatch.setattr(sessions, "open_target", lambda *_: made)
-    monkeypatch.setattr(Session, "hint", lambda *_: None)
+    monkeypatch.setattr(ticks, "open_target", lambda *_: made)
+    monkeypatch.setattr(sessions, "publish_hint", lambda *_: None)
     return made
 
 
@@ -155,3 +162,48 @@ def current(stack: AwsStack) -> list[str]:
 
 def test_steps_are_those_that_secrets_manager_calls() -> None:
     assert aws_lambda.STEPS == STEPS
+
+
+class Counted:
+    """A client that writes down its requests."""
+
+    def __init__(self, client: Any, sent: list[str]) -> None:
+        self._client, self._sent = client, sent
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def send(**request: Any) -> Any:
+            self._sent.append(name)
+            return method(**request)
+
+        return send if name in REQUESTS else method
+
+
+REQUESTS = ("describe_secret", "get_secret_value", "put_secret_value", "update_secret_version_stage", "update_item")
+MOST_REQUESTS = 40  # A rotation's, its retirement included.
+
+
+def test_a_rotation_makes_at_most_40_requests(stack: AwsStack, users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the steps, and what the retirement adds to a tick that has nothing to do."""
+    sent: list[str] = []
+    service, dynamodb = AwsStack.service.fget, Aws.dynamodb  # type: ignore[attr-defined]
+    for token, user in zip((PREVIOUS_ID, CURRENT_ID), stack.manifest.secret("mqtt").users, strict=True):
+        publish(stack, "mqtt", token, user, users)
+    stack.skip_grace()
+    stack.tick_function()
+    token = stack.begin()
+    monkeypatch.setattr(AwsStack, "service", property(lambda self: Counted(service(self), sent)))
+    monkeypatch.setattr(Aws, "dynamodb", lambda *asked: Counted(dynamodb(*asked), sent))
+    events = [stack.event(step, token) for step in STEPS]
+    sent.clear()
+    stack.skip_grace()
+    counts = []
+    for act in (lambda: [stack.call(event) for event in events], stack.tick_function, stack.tick_function):
+        act()
+        counts.append(len(sent))
+        stack.skip_grace()
+        sent.clear()
+    steps, retiring, idle = counts
+    assert users.keys() & set(stack.manifest.secret("mqtt").users) == {stack.delivered()["username"]}, "it has retired"
+    assert steps + retiring - idle <= MOST_REQUESTS, counts

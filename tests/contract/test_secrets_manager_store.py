@@ -176,7 +176,7 @@ def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> 
 def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(place: Account) -> None:
     publish(place, token(1))
     store = place.open()
-    store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="done"))
+    store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="failed"))
     assert store.kept() == ("it",)
     store.forget("it")
     assert store.kept() == ()
@@ -217,7 +217,7 @@ def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, 
 def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place: Account) -> None:
     store = place.open()
     publish(place, token(1))
-    for outcome in ("done", "the broker\nsaid: 'ü' " + "x" * 500):
+    for outcome in ("no answer", "the broker\nsaid: 'ü' " + "x" * 500):
         entry = Entry(time=NOW, secret="it", version=token(1), step="apply", outcome=outcome)
         store.journal.write(entry)
         last = store.journal.last("it")

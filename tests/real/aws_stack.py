@@ -169,7 +169,8 @@ class AwsStack(CloudStack):
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
     prefix, catalogue = aws.prefix(), make_catalogue()
     names = {secret.name: f"{prefix}/{secret.name}" for secret in catalogue}
-    store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, lease=aws.make_lease(prefix))
+    fields = {secret.name: secret.fields for secret in catalogue}
+    store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, fields=fields, lease=aws.make_lease(prefix))
     for name in names.values():
         aws.secrets_manager.create_secret(Name=name)
     manifest = Manifest(

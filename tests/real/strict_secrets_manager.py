@@ -80,7 +80,7 @@ class StrictSecretsManager:
                 raise _error(
                     "ResourceExistsException", "You can't use ClientRequestToken, it is in use", "PutSecretValue"
                 )
-            return {"VersionId": token}
+            return {"VersionId": token, "VersionStages": list(before.get(token, ()))}
         stages = list(VersionStages or [CURRENT])
         had_value = any(self._text(name, version) is not None for version in self._all(name))
         if not had_value and CURRENT not in stages:
@@ -97,7 +97,7 @@ class StrictSecretsManager:
         if _ON_THE_WAY in at_once:
             self._moto.update_secret_version_stage(SecretId=name, VersionStage=_ON_THE_WAY, RemoveFromVersionId=token)
         self._tell()
-        return {"VersionId": token}
+        return {"VersionId": token, "VersionStages": self._whole(name, "PutSecretValue").get(token, [])}
 
     def update_secret_version_stage(
         self,

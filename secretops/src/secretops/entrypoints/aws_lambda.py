@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import re
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,9 @@ MANIFEST = "SECRETOPS_MANIFEST_JSON"
 
 MANIFEST_FILE = "secretops.json"
 """The file with it, beside the code, where the variable is not set: for a long one."""
+
+_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
+"""AWS puts a dash and six characters behind the name."""
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 
@@ -65,13 +69,15 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
     with _told(step, version=token):
         _check_event(step, token, full_name)
         session = _session()
-        secret = _rotated(session, _described(session, full_name), step)
+        secret = _rotated(session, full_name)
         with _lease(session, f"{step} {secret.name}"):
+            described = _described(session, _location(session).secrets[secret.name])
+            _refuse_unscheduled(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
                 session.store.settle(secret.name, session.clock())  # a crash may have come after the move
             else:
-                _refuse_another(secret, _described(session, full_name), token)
+                _refuse_another(secret, described, token)
                 _take(step, session, secret, token)
 
 
@@ -84,7 +90,7 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
         from secretops.operations import tick as operation
 
         session = _session()
-        outcomes = operation.tick(session, scheduled=_scheduled(session))
+        outcomes = operation.tick(session, scheduled=_Scheduled(session))
         print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics in a line
         for outcome in outcomes:
             said = [*outcome.done, *outcome.attention, *outcome.waiting]
@@ -145,31 +151,35 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
     )
 
 
-def _rotated(session: Session, described: DescribeSecretResponseTypeDef, step: str) -> Secret:
-    """Return the catalogue's secret to rotate. Raises UsageError, RefusedError for one that is not to be rotated.
+def _rotated(session: Session, secret_id: str) -> Secret:
+    """Return the catalogue's secret with that name or ARN. Raises UsageError for one that secretops does not rotate."""
+    full_name = _ARN.sub(r"\1", secret_id)
+    names = {full: name for name, full in _location(session).secrets.items()}
+    if full_name not in names:
+        raise UsageError(
+            f"{full_name}: none of the secrets of stack {session.manifest.stack}",
+            remedy=f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}",
+        )
+    secret = session.secret(names[full_name])
+    if not secret.kind.alternates:
+        raise UsageError(
+            f"{secret.name}: secretops does not make values of kind {secret.kind}; the current one was not touched",
+            rule="its values are supplied",
+            remedy=f"secretops put {secret.name}, and aws secretsmanager cancel-rotate-secret --secret-id {full_name}",
+        )
+    return secret
+
+
+def _refuse_unscheduled(described: DescribeSecretResponseTypeDef, step: str) -> None:
+    """Raise RefusedError for a secret that AWS does not rotate.
 
     RotationEnabled is null for a secret that was never configured for rotation (API reference of DescribeSecret).
     RotateSecret runs testSecret while it configures rotation, and no page says that RotationEnabled is true by then:
     so testSecret, which changes no value and no user, accepts null.
     """
-    names = {full: name for name, full in _location(session).secrets.items()}
-    if described["Name"] not in names:
-        raise UsageError(
-            f"{described['Name']}: none of the secrets of stack {session.manifest.stack}",
-            remedy=f"aws secretsmanager cancel-rotate-secret --secret-id {described['Name']}",
-        )
-    secret = session.secret(names[described["Name"]])
-    if not secret.kind.alternates:
-        raise UsageError(
-            f"{secret.name}: secretops does not make values of kind {secret.kind}; the current one was not touched",
-            rule="its values are supplied",
-            remedy=f"secretops put {secret.name}, and aws secretsmanager cancel-rotate-secret "
-            f"--secret-id {described['Name']}",
-        )
     enabled = described.get("RotationEnabled")
     if not enabled and not (enabled is None and step == "testSecret"):
         raise RefusedError(f"{described['Name']}: its rotation is not enabled", remedy="pulumi up enables it")
-    return secret
 
 
 def _refuse_another(secret: Secret, described: DescribeSecretResponseTypeDef, token: str) -> None:
@@ -245,16 +255,22 @@ def _what(error: SecretopsError | None) -> list[str]:
     return [redaction.redact(error.what)] if error else []
 
 
-def _scheduled(session: Session) -> frozenset[str]:
-    """The secrets that AWS rotates when they are due. Of one that can't be looked at the tick's own look tells."""
+class _Scheduled:
+    """The secrets that AWS rotates when they are due. Asked for under the lease, it costs the one look at their labels.
 
-    def is_scheduled(full_name: str) -> bool:
+    A secret that can't be read counts as not scheduled: the tick's own look reports it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __contains__(self, secret: object) -> bool:
+        if (full_name := _location(self._session).secrets.get(str(secret))) is None:
+            return False
         try:
-            return bool(_described(session, full_name).get("RotationEnabled"))
+            return bool(_described(self._session, full_name).get("RotationEnabled"))
         except SecretopsError:
             return False
-
-    return frozenset(name for name, full_name in _location(session).secrets.items() if is_scheduled(full_name))
 
 
 def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:

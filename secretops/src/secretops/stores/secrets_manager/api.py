@@ -76,6 +76,7 @@ class Api:
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
         self.region, self._open = region, open_client
         self.guard: Callable[[bool], None] = lambda _conflict: None
+        self._known: dict[str, Labels] | None = None
         self.account = ""
         """The account that answers; empty before the first answer about a secret."""
 
@@ -89,10 +90,26 @@ class Api:
         with self._told("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
+        self._remember(found["Name"], labels_of(found))
         return found
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Within the block read the labels of each secret once, and keep them up to date with our own writes.
+
+        Under the lease nobody else writes but a person, and AWS with AWSPENDING. A label is moved from where it is
+        thought to be, or not at all: a refused move reads all of them again.
+        """
+        self._known = {}
+        try:
+            yield
+        finally:
+            self._known = None
 
     def labels(self, name: str) -> Labels:
         """The labels of every version of secret `name`, without reading a value."""
+        if self._known and name in self._known:
+            return self._known[name]
         return labels_of(self.described(name))
 
     def value(self, name: str, version: str) -> Found | None:
@@ -110,14 +127,19 @@ class Api:
         """
         self.guard(False)
         with self._told("PutSecretValue", name):
+            before = self._forget(name)
             try:
-                self.client.put_secret_value(
+                made = self.client.put_secret_value(
                     SecretId=name, ClientRequestToken=version, SecretString=text, VersionStages=list(labels)
                 )
             except ClientError as error:
                 if errors.code(error) == "ResourceExistsException":
                     return False
                 raise
+        if before is not None and CURRENT not in made["VersionStages"]:
+            for label in made["VersionStages"]:
+                before = _with(before, label, version)
+            self._remember(name, before)
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
@@ -130,6 +152,7 @@ class Api:
         with self._told("UpdateSecretVersionStage", name):
             for left in reversed(range(MOVES)):
                 self.guard(False)
+                before = self._forget(name)
                 try:
                     self.client.update_secret_version_stage(SecretId=name, VersionStage=label, **given)
                 except ClientError as error:
@@ -140,12 +163,24 @@ class Api:
                     if not left:
                         raise
                 else:
+                    if before is not None:
+                        before = _with(before, label, target)
+                        # AWS moves AWSPREVIOUS by itself to where AWSCURRENT was (API reference, this operation).
+                        self._remember(name, _with(before, PREVIOUS, source) if label == CURRENT else before)
                     return True
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _differs(self, name: str, label: str, source: str | None) -> bool:
         """Whether the label is not where `source` says: else something else is wrong, and it is told."""
-        return where(self.labels(name), label) != source
+        return where(labels_of(self.described(name)), label) != source
+
+    def _remember(self, name: str, labels: Labels) -> None:
+        if self._known is not None:
+            self._known[name] = labels
+
+    def _forget(self, name: str) -> Labels | None:
+        """The labels that are remembered, which a write is about to change; its answer may be lost."""
+        return self._known.pop(name, None) if self._known is not None else None
 
     def _value(self, name: str, **which: str) -> Found | None:
         with self._told("GetSecretValue", name):
@@ -170,6 +205,14 @@ class Api:
 def labels_of(described: DescribeSecretResponseTypeDef) -> Labels:
     """The labels of every version, as DescribeSecret has them."""
     return {version: frozenset(labels) for version, labels in described.get("VersionIdsToStages", {}).items()}
+
+
+def _with(labels: Labels, label: str, version: str | None) -> Labels:
+    """`labels` with `label` on `version` alone, or nowhere. A version without a label is in it no more."""
+    moved = {one: has - {label} for one, has in labels.items()}
+    if version:
+        moved[version] = moved.get(version, frozenset()) | {label}
+    return {one: has for one, has in moved.items() if has}
 
 
 def where(labels: Labels, label: str) -> str | None:

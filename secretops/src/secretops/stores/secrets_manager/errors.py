@@ -55,8 +55,8 @@ _LOOKS = {
 }
 _LOOK = "{look}"
 _WAY = (
-    "in a VPC it takes a NAT, or an endpoint for secretsmanager and one for dynamodb; elsewhere check the region and the "
-    "network"
+    "in a VPC it takes a NAT, or an endpoint for secretsmanager and one for dynamodb; elsewhere check the region and "
+    "the network"
 )
 
 _KMS: Told = (

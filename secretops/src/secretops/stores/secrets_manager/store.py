@@ -52,6 +52,8 @@ class SecretsManagerVersionStore:
         self._location, self._api, self._timing = location, api, timing or Timing()
         self._table = table or LeaseTable(location.lease)
         self._fence = Fence()
+        self._values: dict[tuple[str, str], Value] | None = None
+        """Under the lease: what was read already. A version's value never changes."""
         api.guard = self._fence.check
         self.journal: Journal = SecretsManagerJournal(api, location.secrets, loud=loud)
 
@@ -176,8 +178,12 @@ class SecretsManagerVersionStore:
         except (AbsentError, DeniedError):
             refuse_another_account(self._api, self._location)
             raise
-        with holding(held, self._timing), self._fence.behind(held):
-            yield
+        with holding(held, self._timing), self._fence.behind(held), self._api.remembering():
+            self._values = {}
+            try:
+                yield
+            finally:
+                self._values = None
 
     def confirm(self) -> None:
         self._fence.check(True)
@@ -246,10 +252,15 @@ class SecretsManagerVersionStore:
         self._write(secret, note)
 
     def _value(self, secret: str, version: str) -> Value:
+        if self._values and (secret, version) in self._values:
+            return self._values[secret, version]
         found = self._api.value(self._name(secret), version)
         if found is None:
             raise refusals.no_value(secret, version)
-        return document.read(secret, found.version, found.text)
+        value = document.read(secret, found.version, found.text)
+        if self._values is not None:
+            self._values[secret, version] = value
+        return value
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None = None) -> None:
         """Raise StoreError when readers find what somebody else made: somebody's work would be lost.
