@@ -61,6 +61,8 @@ class AwsAccount(Place):
 
     id: str
     region: str
+    letters: pulumi.Input[str]
+    """ARN of the stack's one dead-letter queue."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A function of the stack: Lambda, with a role, a log and a dead-letter queue of its own."""
+"""A function of the stack: Lambda, with a role and a log of its own."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ RUNTIME = f"python{PYTHON}"
 
 LOG_DAYS = 90
 """How long a function's log is kept: from one rotation to the next."""
-
-LETTERS_SECONDS = 1209600
-"""14 days, SQS' longest: how long a person has to look at what failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +50,9 @@ class Code:
 
 
 class StackFunction(pulumi.ComponentResource):
-    """One Lambda function, one at a time. Owns its role and what that may, its log and its dead letters."""
+    """One Lambda function, one at a time. Owns its role and what that may, and its log."""
 
     function: aws.lambda_.Function
-    letters: aws.sqs.Queue
     granted: aws.iam.RolePolicy
     """What has to be there before somebody calls the function."""
 
@@ -79,19 +75,12 @@ class StackFunction(pulumi.ComponentResource):
         log = aws.cloudwatch.LogGroup(
             f"{name}-log", name=f"/aws/lambda/{names.plain(name)}", retention_in_days=LOG_DAYS, opts=child
         )
-        self.letters = aws.sqs.Queue(
-            f"{name}-letters",
-            name=names.letters(name),
-            message_retention_seconds=LETTERS_SECONDS,
-            sqs_managed_sse_enabled=True,
-            opts=child,
-        )
         self.granted = aws.iam.RolePolicy(
             f"{name}-grants",
             role=role.name,
             policy=policies.document(
                 policies.own_log(log.arn),
-                policies.allow(("sqs:SendMessage",), [self.letters.arn]),
+                policies.allow(("sqs:SendMessage",), [account.letters]),
                 *(policies.in_vpc(names.function_arn(name)) if vpc else []),
                 *grants,
             ),
@@ -108,7 +97,7 @@ class StackFunction(pulumi.ComponentResource):
             timeout=code.seconds,
             memory_size=code.memory,
             reserved_concurrent_executions=1,
-            dead_letter_config={"target_arn": self.letters.arn},
+            dead_letter_config={"target_arn": account.letters},
             logging_config={"log_format": "JSON", "log_group": log.name},
             environment={"variables": code.environment} if code.environment else None,
             vpc_config={"subnet_ids": list(vpc.subnets), "security_group_ids": list(vpc.security_groups)}

@@ -102,9 +102,10 @@ class Names:
     def lease_arn(self) -> str:
         return self.arn("dynamodb", f"table/{self.lease}")
 
-    def letters(self, what: str) -> str:
-        """Of a dead-letter queue."""
-        return self.plain(f"{what}-letters")
+    @property
+    def letters(self) -> str:
+        """The dead-letter queue."""
+        return self.plain("letters")
 
     @property
     def balancer(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from components.aws.names import Names
@@ -15,6 +15,9 @@ EVENT_LIMIT = 2048
 
 FAILURES = ("RotationFailed", "RotationAbandoned", "TestRotationFailed")
 """What Secrets Manager reports of a rotation (AWS, Monitor Secrets Manager with Amazon EventBridge)."""
+
+KEYS_OF_A_FILTER = 10
+"""Ids of keys that a filter pattern has room for."""
 
 OF_A_CALL = 3
 """How many of the alarms that one call names are looked at: a filter pattern reaches into a list by a number alone."""
@@ -67,10 +70,10 @@ def policy_change(names: Names) -> str:
     return f"{{ {source} && ({events} || ({schedule})) && {_secret(names)} }}"
 
 
-def key_change(key: str) -> str:
-    """Whatever takes a key away or gives it to others."""
+def key_change(keys: Sequence[str]) -> str:
+    """Match what takes away one of at most KEYS_OF_A_FILTER `keys`, by their ids, or lets others use it."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
-    return f'{{ {events} && ($.requestParameters.keyId = "*{key}*") }}'
+    return f"{{ {events} && {_is('$.requestParameters.keyId', [f'*{key}*' for key in keys])} }}"
 
 
 def role_change(names: Names, operators: Sequence[str]) -> str:
@@ -108,8 +111,8 @@ def role_use(names: Names) -> str:
     return f"{{ {sources} && ({roles} || ({task})) }}"
 
 
-def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -> Mapping[str, str]:
-    """Whatever stops a trail of the account, or what keeps and tells of its records: a filter for each of those."""
+def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
+    """Patterns that together match what stops a trail of the account, or what keeps its records and reports them."""
     own, asked = names.plain("") + "*", "$.requestParameters"
     alarms = [f'({asked}.alarmName = "{own}")', *(f'({asked}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
     log = _of(
@@ -118,17 +121,28 @@ def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -
     monitored = _of("monitoring", "DeleteAlarms", "DisableAlarmActions", "PutMetricAlarm")
     rules = _of("events", "DisableRule", "DeleteRule", "PutRule", "RemoveTargets")
     told = _of("sns", "DeleteTopic", "Unsubscribe", "SetTopicAttributes", "RemovePermission")
-    found = {
-        "trail": f"{{ {_of('cloudtrail', 'StopLogging', 'DeleteTrail', 'UpdateTrail', 'PutEventSelectors')} }}",
-        "log": f'{{ {log} && ({asked}.logGroupName = "{log_group}") }}',
-        "alarms": f"{{ {monitored} && ({' || '.join(alarms)}) }}",
-        "rules": f'{{ {rules} && (({asked}.name = "{own}") || ({asked}.rule = "{own}")) }}',
-        "topic": f'{{ {told} && (({asked}.topicArn = "{topic}") || ({asked}.subscriptionArn = "{topic}:*")) }}',
-    }
+    found = [
+        _of("cloudtrail", "StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"),
+        f'{log} && ({asked}.logGroupName = "{log_group}")',
+        f"{monitored} && ({' || '.join(alarms)})",
+        f'{rules} && (({asked}.name = "{own}") || ({asked}.rule = "{own}"))',
+        f'{told} && (({asked}.topicArn = "{topic}") || ({asked}.subscriptionArn = "{topic}:*"))',
+    ]
     if bucket:
-        events = _of("s3", "PutBucket*", "DeleteBucket*")
-        found["bucket"] = f'{{ {events} && ({asked}.bucketName = "{bucket}") }}'
-    return found
+        found.append(f'{_of("s3", "PutBucket*", "DeleteBucket*")} && ({asked}.bucketName = "{bucket}")')
+    return _packed(found)
+
+
+def _packed(conditions: Sequence[str]) -> list[str]:
+    """The conditions as alternatives, in as few patterns of at most FILTER_LIMIT characters as their order allows."""
+    patterns: list[str] = []
+    for one in conditions:
+        longer = f"{patterns[-1][:-2]} || ({one}) }}" if patterns else ""
+        if longer and len(longer) <= FILTER_LIMIT:
+            patterns[-1] = longer
+        else:
+            patterns.append(f"{{ ({one}) }}")
+    return patterns
 
 
 def rotation_failed(names: Names) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
     asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
     statements = [
         policies.own_log(names.arn("logs", f"log-group:/aws/lambda/{names.plain(TICK)}")),
-        policies.allow(("sqs:SendMessage",), [names.arn("sqs", names.letters(TICK))]),
+        policies.allow(("sqs:SendMessage",), [names.arn("sqs", names.letters)]),
         *(policies.in_vpc(names.function_arn(TICK)) if store.vpc else []),
         policies.values(
             (*policies.READ, *policies.WRITE),

@@ -138,7 +138,7 @@ class AwsRotators(pulumi.ComponentResource):
             role=role.name,
             policy=policies.document(
                 policies.allow(("lambda:InvokeFunction",), [made.function.arn]),
-                policies.allow(("sqs:SendMessage",), [made.letters.arn]),
+                policies.allow(("sqs:SendMessage",), [self._account.letters]),
             ),
             opts=self._account.under(self),
         )
@@ -151,7 +151,7 @@ class AwsRotators(pulumi.ComponentResource):
             target={
                 "arn": made.function.arn,
                 "role_arn": role.arn,
-                "dead_letter_config": {"arn": made.letters.arn},
+                "dead_letter_config": {"arn": self._account.letters},
                 "retry_policy": {"maximum_retry_attempts": DELIVERIES, "maximum_event_age_in_seconds": 1800},
             },
             opts=self._account.under(self, after=[granted, made.granted, *self._guards.values()]),

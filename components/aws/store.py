@@ -17,7 +17,7 @@ from components.aws.access import TICK, Access, access_of, declared_callers, rot
 from components.aws.access_log import AwsTrail
 from components.aws.names import names_of
 from components.aws.package import ca_file_in_package
-from components.aws.redeploy import AGAIN, NEW_VERSIONS
+from components.aws.redeploy import AGAIN
 from components.aws.rotation import AwsRotators
 from components.aws.sections import AwsStore, EcsServer
 from components.broker import broker_location
@@ -165,7 +165,6 @@ class AwsSecretStore(SecretStore):
             keys=self._keys,
             declared=self._declared,
             functions=[TICK, *self._rotating(), *([AGAIN] if self._injected else [])],
-            letters=[TICK, *self._rotating(), *([NEW_VERSIONS, AGAIN] if self._injected else [])],
             opts=pulumi.ResourceOptions(parent=self),
         )
         return made.trail
