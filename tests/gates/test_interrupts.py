@@ -56,7 +56,9 @@ def test_sigint_ends_with_130_and_the_next_tick_converges(name: str, stack_on: M
         assert "Traceback" not in text and "Exception ignored" not in text, text
         assert (code == 130) is (text.count("stopped; ") == 1 and text.splitlines()[-1].startswith("stopped; ")), text
     assert codes.count(130) >= MOMENTS // 2
-    _converges(stack)
+    stack.skip_grace()
+    assert [each.error for each in stack.tick() if each.secret == "mqtt"] == [None]
+    assert stack.log_in() == "Success"
 
 
 def _start(stack: Stack, name: str, folder: Path) -> subprocess.Popen[str]:
@@ -91,9 +93,3 @@ def _await_handler(process: subprocess.Popen[str]) -> None:
 def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
     text = process.communicate(timeout=DEADLINE)[1]
     return process.returncode, text
-
-
-def _converges(stack: Stack) -> None:
-    stack.skip_grace()
-    assert [each.error for each in stack.tick() if each.secret == "mqtt"] == [None]
-    assert stack.log_in() == "Success"

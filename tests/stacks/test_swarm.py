@@ -168,11 +168,13 @@ def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> Non
     service = rotator(rotated)
     rotated.swarm.docker.tell("service", "update", "--detach", "--args", "5", service)  # seconds, not an hour
     rotated.until("its lease is over, and a tick finishes it", lambda: is_past(was, rotated.log_of(service)))
-    rotated.until("both replicas are ready", lambda: rotated.ready() == REPLICAS)
+    rotated.until("both replicas are ready", lambda: rotated.ready() >= REPLICAS)
     del rotated.stack.config["store"]["rotator"]  # a timer is to start ticks again
     rotated.stack.configure()
     rotated.said.append(rotated.stack.up())
     assert service not in rotated.services()
+    # Docker may have begun one task too many (moby/swarmkit#2242); the next update ends it.
+    rotated.operator("rotate", "mqtt", "--now")
     converges(rotated)
 
 
