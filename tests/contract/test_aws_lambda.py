@@ -2,9 +2,6 @@
 
 import json
 import logging
-import os
-import signal
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -21,9 +18,7 @@ from secretops.operations.put import put
 from secretops.operations.session import Session
 from secretops.operations.tick import tick
 from secretops.stores.secrets_manager.api import connect
-from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
-from tests.real.accidents import in_child
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
@@ -79,34 +74,6 @@ def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_af
     assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given}
     stack.put("agent-key", {"api-key": given + "2"})
     assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given + "2"}
-
-
-def test_step_killed_midway_is_taken_over_under_another_token(stack: AwsStack) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    current, killed = stack.delivered(), stack.begin()
-    stack.step("createSecret", killed)
-    event = stack.event("setSecret", killed)
-    code, answer = in_child(lambda: _call_killed_after_its_first_message(stack, event))
-    assert code == -signal.SIGKILL, answer
-    assert stack.delivered() == current
-    assert stack.log_in() == "Success"
-    follower = stack.begin(cancelled=True)
-    stack.all_steps(follower)
-    assert stack.labels()[follower] == {"AWSCURRENT"}
-    assert killed not in stack.labels(), "AWS keeps a value that has a label"
-    assert stack.log_in() == "Success"
-
-
-def _call_killed_after_its_first_message(stack: AwsStack, event: dict[str, str]) -> None:
-    def publish(*args: Any, **named: Any) -> None:
-        real(*args, **named)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    # Without the lease, which the next call would wait for: tests/gates/test_cloud_crash.py waits.
-    real, Connection.publish = Connection.publish, publish  # type: ignore[method-assign]
-    Session.lease = lambda *_: nullcontext()  # type: ignore[method-assign]
-    stack.call(event)
 
 
 @pytest.mark.slow

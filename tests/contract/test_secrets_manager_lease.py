@@ -2,17 +2,14 @@
 
 import contextlib
 import json
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from secretops.errors import LeaseHeldError, StoreError, UnreachableError
+from secretops.errors import LeaseHeldError, StoreError
 from secretops.stores.leases import Held, Timing
 from secretops.stores.secrets_manager.lease import ITEM, take
 from tests.contract.places import Account
@@ -77,32 +74,6 @@ def free(place: Account) -> bool:
     return place.table().read() is None
 
 
-@pytest.mark.slow
-def test_of_many_takers_one_gets_the_lease(place: Account) -> None:
-    together, over = threading.Barrier(6), threading.Event()
-    got: list[str] = []
-
-    def want(name: str) -> None:
-        store = place.open(timing=Timing(duration=10 * DEADLINE, renew=0.2, look=0.05))
-        together.wait(DEADLINE)
-        with contextlib.suppress(LeaseHeldError), store.lease(name):
-            got.append(name)
-            over.wait(DEADLINE)
-
-    threads = [threading.Thread(target=want, args=(f"taker {number}",)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    end = time.monotonic() + DEADLINE
-    while sum(thread.is_alive() for thread in threads) > 1:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    over.set()
-    for thread in threads:
-        thread.join(DEADLINE)
-    assert len(got) == 1
-    assert free(place)
-
-
 def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
     """Never both: at each request of the follower that writes, the holder comes back."""
     kept = lost = 0
@@ -159,22 +130,6 @@ def test_killed_follower_keeps_nobody_out(place: Account, moment: int) -> None:
     assert killed_around(follow_and_die, moment, watch.append)
     with place.open(timing=SHORT).lease("next"), pytest.raises(StoreError):
         holder.confirm(surely=True)
-
-
-def test_error_at_any_request_leaves_the_lease_to_the_next(place: Account) -> None:
-    for moment in range(3):
-
-        def fail(number: int, moment: int = moment) -> None:
-            if number == moment:
-                raise ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateItem")
-
-        with contextlib.suppress(UnreachableError):
-            held = taken(place, "one", client=Wrapped(place, fail))
-            held.confirm(surely=True)
-            held.give_back()
-        with place.open(timing=SHORT).lease("next"):
-            pass
-        assert free(place)
 
 
 @pytest.mark.parametrize("first", ["free", "held by a dead one"])

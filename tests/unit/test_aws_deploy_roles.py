@@ -1,6 +1,6 @@
 """What `pulumi up` and drift may do with each resource of the stack, by the calls of terraform-provider-aws.
 
-golden/aws-provider-calls.txt lists the calls with the files that make them, below internal/service in
+docs/operations/aws-provider-calls.txt lists the calls with the files that make them, below internal/service in
 github.com/hashicorp/terraform-provider-aws. Its issue 46202: since 6.23 ListTagsForResource reads a bucket's tags.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.aws_arns import ACCOUNT, REGION, arn_of
-from tests.unit.aws_stack import GOLDEN, prod, with_every_option
+from tests.unit.aws_stack import prod, with_every_option
 from tests.unit.harness import Registered
 from tests.unit.iam import Request, is_allowed, statements
 
@@ -21,7 +21,7 @@ DEPLOYER = f"arn:aws:iam::{ACCOUNT}:role/deployer"
 MOST = 10_240  # Characters of a role's inline policies, without white space (AWS, IAM quotas).
 
 CALLS = dict(
-    line.split(": ", 1) for line in (GOLDEN.parent / "aws-provider-calls.txt").read_text().splitlines()[1:]
+    line.split(": ", 1) for line in (OPERATIONS / "aws-provider-calls.txt").read_text().splitlines()[1:]
 )  # Type: the source file, and the actions of its read, then of its create, update and delete.
 # Where the service's prefix in IAM is not the type's.
 PREFIXES = {"lb": "elasticloadbalancing", "cloudwatch/log": "logs", "cloudwatch/event": "events"}
