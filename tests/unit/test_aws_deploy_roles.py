@@ -68,6 +68,15 @@ LB = {
 }
 
 
+def key_policy(resource: Registered) -> list[Any]:
+    """A key's policy, which has to let the account decide; none decides who makes a key."""
+    if not resource.type.startswith("aws:kms/"):
+        return []
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    made = {"Effect": "Allow", "Principal": root, "Action": "kms:CreateKey", "Resource": "*"}
+    return [made, *statements(resource.inputs["policy"])]
+
+
 def lacking(own: list[Any], *, changes: bool) -> set[str]:
     found = set()
     for resource in (*prod().resources.values(), *with_every_option().resources.values()):
@@ -78,7 +87,7 @@ def lacking(own: list[Any], *, changes: bool) -> set[str]:
         prefix = next((to for start, to in PREFIXES.items() if kind.startswith(start)), kind.partition("/")[0])
         for action in (reads + (writes if changes else "")).split():
             request = Request(DEPLOYER, f"{prefix}:{action}", place(resource), BY_TAG)
-            if not is_allowed(request, identity=own):
+            if not is_allowed(request, identity=own, resource=key_policy(resource)):
                 found.add(f"{request.action} on {request.resource}")
     return found
 
@@ -110,8 +119,8 @@ READS = (
 
 @pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
 def test_no_role_of_the_workflows_reads_a_value(name: str) -> None:
-    own, secret = policy(name), place(prod().resources["secret-mqtt"])
+    own, secret, key = policy(name), place(prod().resources["secret-mqtt"]), prod().resources["key"]
     via = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com", "kms:EncryptionContext:SecretARN": secret}
     asked = [Request(DEPLOYER, action, secret) for action in READS]
-    asked.append(Request(DEPLOYER, "kms:Decrypt", place(prod().resources["key"]), {**via, **BY_TAG}))
-    assert [request.action for request in asked if is_allowed(request, identity=own)] == []
+    asked.append(Request(DEPLOYER, "kms:Decrypt", place(key), {**via, **BY_TAG}))
+    assert [one.action for one in asked if is_allowed(one, identity=own, resource=key_policy(key))] == []
