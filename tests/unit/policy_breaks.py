@@ -58,7 +58,7 @@ def _in_production(plan: Plan) -> Plan:
 
 
 TICK = "policy>Statement>2>"
-KEY_USE = "policy>Statement>3>Condition>"
+KEY_USE = "policy>Statement>4>Condition>"
 DENIAL = "policy>Statement>1>"
 TRUST = "assumeRolePolicy>Statement>0>"
 CONTAINER = "containerDefinitions>0>"
