@@ -65,6 +65,8 @@ class AwsAccount(Place):
     """ARN of the policy that limits each role of the stack."""
     log_key: str | None = None
     """ARN of the KMS key of the logs of functions and tasks; None for AWS' own."""
+    letters: pulumi.Input[str]
+    """ARN of the stack's one dead-letter queue."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,6 @@ class AwsTrail(pulumi.ComponentResource):
         keys: Mapping[str, policies.Arn],
         declared: Sequence[str],
         functions: Sequence[str],
-        letters: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Trail", name, None, opts)
@@ -72,7 +71,7 @@ class AwsTrail(pulumi.ComponentResource):
             bucket=None if store.existing_trail else names.bucket,
             topic=store.alert_topic or names.arn("sns", names.plain("alerts")),
         )
-        alarms.of_functions(letters)
+        alarms.of_functions()
         self.trail = Trail(
             records=f"{records} and the log group {group}",
             gap=GAPS[StoreKind.AWS][Feature.READ_TRAIL],

@@ -8,7 +8,7 @@ from typing import Any
 
 from components import catalogue
 from components.aws import arrival
-from components.aws.access import LEASE, declared_callers
+from components.aws.access import declared_callers
 from components.aws.entries import REGION
 from components.aws.names import names_of
 from components.aws.patterns import FILTER_LIMIT, undeclared_read
@@ -177,7 +177,7 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """More secrets than a role can be let use."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
-    secrets = [*(secret.name for secret in catalogue.secrets_of(stack, parsed)), LEASE]
+    secrets = [secret.name for secret in catalogue.secrets_of(stack, parsed)]
     size = characters_of_tick(store, names_of(store, stack), secrets, issuer)
     if size > ROLE_LIMIT:
         remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]

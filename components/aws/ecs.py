@@ -131,6 +131,7 @@ class EcsMcpServer(McpServer):
                 account=self._account,
                 cluster=cluster,
                 service=service,
+                secrets=secrets.secrets,
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({"endpoint": self.endpoint})

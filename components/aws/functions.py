@@ -1,4 +1,4 @@
-"""A function of the stack: Lambda, with a role, a log and a dead-letter queue of its own."""
+"""A function of the stack: Lambda, with a role and a log of its own."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ RUNTIME = f"python{PYTHON}"
 
 LOG_DAYS = 90
 """How long a function's log is kept: from one rotation to the next."""
-
-LETTERS_SECONDS = 1209600
-"""14 days, SQS' longest: how long a person has to look at what failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +51,7 @@ class Code:
 
 
 class StackFunction(pulumi.ComponentResource):
-    """One Lambda function. Owns its role and what that may, its log and its dead letters.
+    """One Lambda function. Owns its role and what that may, and its log.
 
     It reserves no concurrency: the lease keeps rotations apart, and Lambda leaves 100 executions of an account
     unreserved, which is more than the quota of a new account.
@@ -62,7 +59,6 @@ class StackFunction(pulumi.ComponentResource):
     """
 
     function: aws.lambda_.Function
-    letters: aws.sqs.Queue
     granted: aws.iam.RolePolicy
     """What has to be there before somebody calls the function."""
 
@@ -87,19 +83,12 @@ class StackFunction(pulumi.ComponentResource):
             kms_key_id=account.log_key,
             opts=child,
         )
-        self.letters = aws.sqs.Queue(
-            f"{name}-letters",
-            name=names.letters(name),
-            message_retention_seconds=LETTERS_SECONDS,
-            sqs_managed_sse_enabled=True,
-            opts=child,
-        )
         self.granted = aws.iam.RolePolicy(
             f"{name}-grants",
             role=role.name,
             policy=policies.document(
                 policies.own_log(log.arn),
-                policies.allow(("sqs:SendMessage",), [self.letters.arn]),
+                policies.allow(("sqs:SendMessage",), [account.letters]),
                 *(policies.in_vpc(names.function_arn(name)) if vpc else []),
                 *grants,
             ),
@@ -115,7 +104,7 @@ class StackFunction(pulumi.ComponentResource):
             code=code.archive,
             timeout=code.seconds,
             memory_size=code.memory,
-            dead_letter_config={"target_arn": self.letters.arn},
+            dead_letter_config={"target_arn": account.letters},
             logging_config={"log_format": "JSON", "log_group": log.name},
             environment={"variables": code.environment} if code.environment else None,
             vpc_config={"subnet_ids": list(vpc.subnets), "security_group_ids": list(vpc.security_groups)}

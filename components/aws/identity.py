@@ -15,8 +15,12 @@ STARTS, RUNS = "task-start", "task"
 SYNC = "sync"
 
 
+LETTERS_SECONDS = 1209600
+"""14 days, SQS' longest: how long a person has to look at what failed."""
+
+
 class AwsIdentity(pulumi.ComponentResource):
-    """The provider of the one account that the stack file names, and the roles that the server asks for.
+    """The provider of the one account that the stack file names, the dead-letter queue, and the server's roles.
 
     Owns no right to a secret: what the roles may read is for the store to grant.
     """
@@ -31,11 +35,19 @@ class AwsIdentity(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self._names = names_of(store, stack)
+        letters = aws.sqs.Queue(
+            "letters",
+            name=self._names.letters,
+            message_retention_seconds=LETTERS_SECONDS,
+            sqs_managed_sse_enabled=True,
+            opts=pulumi.ResourceOptions(parent=self, provider=provider),
+        )
         self.account = AwsAccount(
             id=store.account,
             region=store.region,
             permissions_boundary=store.permissions_boundary,
             log_key=store.log_kms_key,
+            letters=letters.arn,
             provider=provider,
         )
         self.register_outputs({"account": store.account})

@@ -98,9 +98,19 @@ class Names:
         """A function's ARN."""
         return self.arn("lambda", f"function:{self.plain(what)}")
 
-    def letters(self, what: str) -> str:
-        """Of a dead-letter queue."""
-        return self.plain(f"{what}-letters")
+    @property
+    def lease(self) -> str:
+        """The table of the lease."""
+        return self.plain("lease")
+
+    @property
+    def lease_arn(self) -> str:
+        return self.arn("dynamodb", f"table/{self.lease}")
+
+    @property
+    def letters(self) -> str:
+        """The dead-letter queue."""
+        return self.plain("letters")
 
     @property
     def balancer(self) -> str:

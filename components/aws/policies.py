@@ -122,6 +122,11 @@ def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
     ]
 
 
+def lease(table: Arn) -> Statement:
+    """Acquire, renew and release the lease: each is a conditional update, which returns what is in the way."""
+    return allow(("dynamodb:UpdateItem",), [table])
+
+
 def own_log(group: Arn) -> Statement:
     """Streams of one log group."""
     streams = f"{group}:*" if isinstance(group, str) else pulumi.Output.concat(group, ":*")

@@ -55,7 +55,7 @@ class AwsRotators(pulumi.ComponentResource):
         broker: OutsideBroker,
         names: Names,
         account: AwsAccount,
-        lease: str,
+        lease: aws.dynamodb.Table,
         secrets: Mapping[str, aws.secretsmanager.Secret],
         guards: Mapping[str, pulumi.Resource],
         keys: Mapping[str, policies.Arn],
@@ -82,15 +82,15 @@ class AwsRotators(pulumi.ComponentResource):
     def _rotate(self, secret: Secret, others: Sequence[str], code: Code) -> StackFunction:
         """The function of one secret, and its schedule."""
         what = rotator_of(secret.name)
-        own, lease = self._secrets[secret.name], self._secrets[self._lease]
+        own = self._secrets[secret.name]
         itself = self._names.function_arn(what)
         made = self._function(
             what,
             code,
             self._values((*policies.READ, *policies.WRITE), [own.arn], rotated_by=itself),
-            self._values((*policies.READ, *policies.WRITE), [lease.arn]),
+            policies.lease(self._lease.arn),
             *([self._values(policies.READ, [self._secrets[other].arn for other in others])] if others else []),
-            *self._key_use(policies.USE, (secret.name, self._lease)),
+            *self._key_use(policies.USE, (secret.name,)),
             *(self._key_use(("kms:Decrypt",), others, regions=[self._store.region]) if others else []),
         )
         called = aws.lambda_.Permission(
@@ -119,6 +119,7 @@ class AwsRotators(pulumi.ComponentResource):
             TICK,
             code,
             self._values((*policies.READ, *policies.WRITE), everything),
+            policies.lease(self._lease.arn),
             *self._key_use(policies.USE, tuple(self._secrets)),
             *(statement for issuer in issuers for statement in policies.signature(issuer)),
         )
@@ -134,7 +135,7 @@ class AwsRotators(pulumi.ComponentResource):
             role=role.name,
             policy=policies.document(
                 policies.allow(("lambda:InvokeFunction",), [made.function.arn]),
-                policies.allow(("sqs:SendMessage",), [made.letters.arn]),
+                policies.allow(("sqs:SendMessage",), [self._account.letters]),
             ),
             opts=self._account.under(self),
         )
@@ -147,7 +148,7 @@ class AwsRotators(pulumi.ComponentResource):
             target={
                 "arn": made.function.arn,
                 "role_arn": role.arn,
-                "dead_letter_config": {"arn": made.letters.arn},
+                "dead_letter_config": {"arn": self._account.letters},
                 "retry_policy": {"maximum_retry_attempts": DELIVERIES, "maximum_event_age_in_seconds": 1800},
             },
             opts=self._account.under(self, after=[granted, made.granted, *self._guards.values()]),

@@ -158,7 +158,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
         account=ACCOUNT,
         region=REGION,
         secrets=names,
-        lease=f"{prefix}/lease",
+        lease=aws.make_lease(prefix),
         readers={names["mqtt"]: (SERVER, OPERATOR)},
         alerts=topic,
     )
@@ -166,7 +166,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
         project="p", stack="prod", store=store, broker=mosquitto.broker(), grace_seconds=30, secrets=secrets
     )
     key = aws.client("kms").create_key()["KeyMetadata"]["KeyId"]
-    for name in (*names.values(), f"{prefix}/lease"):
+    for name in names.values():
         aws.secrets_manager.create_secret(Name=name, KmsKeyId=key)
     made = Stack(aws, manifest, Iam(), SecretsManager(aws.secrets_manager), mosquitto)
     for one in secrets:
@@ -378,6 +378,8 @@ ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
             ("-rotate-mqtt", "secretsmanager:UpdateSecretVersionStage"),
         ),
         Fault(lambda stack: setattr(stack.backend(), "rotation_enabled", False), "rotation", ("mqtt",)),
+        Fault(lambda stack: stack.aws.dynamodb().delete_table(TableName=f"{stack.prefix}-lease"), "lease", ("-lease",)),
+        Fault(lambda stack: stack.iam.denies.add((ASKING, "dynamodb:UpdateItem")), "your rights", ("on arn:aws:dyna",)),
         Fault(leave_the_subscription_unconfirmed, "alarms", ("1 subscriptions",)),
     ),
 }

@@ -58,7 +58,7 @@ def _in_production(plan: Plan) -> Plan:
 
 
 TICK = "policy>Statement>2>"
-KEY_USE = "policy>Statement>3>Condition>"
+KEY_USE = "policy>Statement>4>Condition>"
 DENIAL = "policy>Statement>1>"
 TRUST = "assumeRolePolicy>Statement>0>"
 CONTAINER = "containerDefinitions>0>"
@@ -69,7 +69,7 @@ AWS = (
     row("aws-buckets-closed", "prod", "trail-bucket-closed", "blockPublicPolicy", False),
     row("aws-deletion-waits", "prod", "secret-mqtt", "recoveryWindowInDays", 0),
     row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceArn", "*"),
-    row("aws-functions-failures-told", "prod", "alarm-rotate-mqtt-letters", "alarmActions", []),
+    row("aws-functions-failures-told", "prod", "alarm-letters", "alarmActions", []),
     row(
         *("aws-functions-hold-no-value", "prod", "rotate-mqtt-function", "environment>variables>MQTT_PASSWORD"),
         *("a text",),
@@ -98,7 +98,7 @@ AWS = (
         {"aws:SourceIp": "192.0.2.0/24"},
     ),
     row("aws-secrets-under-own-key", "prod", "secret-mqtt", "kmsKeyId", None),
-    row("aws-tampering-is-told", "prod", "filter-trail-change-trail", "pattern", "{ ($.eventName = X) }"),
+    row("aws-tampering-is-told", "prod", "filter-trail-change", "pattern", "{ ($.eventName = X) }"),
     row("aws-tasks-closed", "prod", TASK, f"{CONTAINER}privileged", True),
     row("aws-tasks-have-no-shell", "prod", "service", "enableExecuteCommand", True),
     row("aws-tasks-hold-no-value", "prod", TASK, f"{CONTAINER}environment>0>name", "MQTT_PASSWORD", also=NO_VALUE),

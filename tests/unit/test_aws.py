@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from components.sections import Rotation
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.variables import SECRET_VARIABLES
 from secretops.manifest import AwsStore, Manifest
+from secretops.stores.secrets_manager.labels import NO_VALUE
 from tests.unit import aws_stack
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed, before, texts
@@ -81,7 +83,7 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
 def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
     assert store.fields == {secret.name: secret.fields for secret in manifest_of(prod).secrets}
-    assert store.readers.keys() == {*store.secrets.values(), store.lease}
+    assert store.readers.keys() == set(store.secrets.values())
     assert store.readers["coreflux-mcp/prod/broker-admin"] == (
         "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@rotate-broker-admin",
         "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@rotate-mqtt",
@@ -116,7 +118,7 @@ def test_names_are_those_that_aws_takes(stack: str) -> None:
     of = names(stack)
     assert re.fullmatch(r"[\w+=,.@-]{1,64}", of.role("rotate-broker-admin"))
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,64}", of.plain("rotate-broker-admin"))
-    assert re.fullmatch(r"[a-zA-Z0-9-]{1,80}", of.letters("rotate-broker-admin"))
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,80}", of.letters)
     assert re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?", of.balancer)
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", of.bucket)
     assert re.fullmatch(r"[\w/+=.@-]{1,512}", of.secret("x" * 40))
@@ -195,7 +197,7 @@ def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed) ->
             assert "reservedConcurrentExecutions" not in given
             assert given["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{given['name']}"}
             assert logs[given["loggingConfig"]["logGroup"]] == 90
-            assert given["deadLetterConfig"]["targetArn"].endswith(f":{given['name']}-letters")
+            assert given["deadLetterConfig"]["targetArn"].endswith(":coreflux-mcp-prod-letters")
             assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
             assert (given["runtime"], given["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
         roles = [function.inputs["role"] for function in deployed.of_type(FUNCTION)]
@@ -356,14 +358,25 @@ def told(*times: datetime) -> dict[str, Any]:
     }
 
 
-def again(service: Service, *times: datetime) -> set[str]:
-    return {one["itemIdentifier"] for one in deploy_again.handle(told(*times), None, service)["batchItemFailures"]}
+class Secrets(dict[str, str]):
+    """A fake of Secrets Manager: name -> the version that has AWSCURRENT."""
+
+    def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 has it
+        return {"VersionIdsToStages": {self[SecretId]: ["AWSCURRENT"]}} if SecretId in self else {}
+
+
+VALUES = {"mqtt": "a-version", "http-token": "a-version"}
+
+
+def again(service: Service, *times: datetime, secrets: Mapping[str, str] = VALUES) -> set[str]:
+    answer = deploy_again.handle(told(*times), None, service, Secrets(secrets))
+    return {one["itemIdentifier"] for one in answer["batchItemFailures"]}
 
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setenv("CLUSTER", "a-cluster")
-    monkeypatch.setenv("SERVICE", "a-service")
+    for variable, text in {"CLUSTER": "a-cluster", "SERVICE": "a-service", "SECRETS": " ".join(VALUES)}.items():
+        monkeypatch.setenv(variable, text)
     made = Service(NOON - AN_HOUR)
     made.now = NOON + 2 * A_MINUTE  # the delay and the window are over
     return made
@@ -393,6 +406,24 @@ def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(s
     service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
     assert again(service, NOON) == {"12:00:00"}
     assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])
+def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_token: dict[str, str]) -> None:
+    """No task starts without all of them, so ECS gives up each deployment until the last one is there."""
+    service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
+    assert again(service, NOON, secrets={"mqtt": "a-version", **http_token}) == set()
+    assert service.asked == []
+    service.now = NOON + AN_HOUR
+    assert again(service, service.now) != set(), "it asks for a deployment, and waits for it"
+    assert len(service.asked) == 1
+    service.primary["rolloutState"] = "COMPLETED"
+    assert again(service, NOON) == set(), "which has brought the first one, too"
+
+
+def test_a_stack_of_aws_has_at_most_95_resources() -> None:
+    """With the stack itself, and the options of Pulumi.prod.yaml."""
+    assert len(on_aws(server=", reference: Fetched", broker=f", ca_file: {aws_stack.ca()}").resources) + 1 <= 95
 
 
 def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) -> None:

@@ -247,7 +247,6 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  #
             ("user-alice", OWN, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
             ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task is given it
-            ("AWSCURRENT", arn("coreflux-mcp/prod/_lease", suffix="-AbCdEf"), False),  # whoever rotates moves it
         )
     ],
 )

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 """The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
-PREVIEW_ROLES = [OPERATIONS / "preview-role.json", OPERATIONS / "drift-role.json"]
+PREVIEW_ROLES = [OPERATIONS / f"{name}-role.json" for name in ("preview", "drift", "deploy")]
 ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@{}".format
 STARTS, TICK = ROLE("task-start"), ROLE("tick")
 MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
@@ -38,7 +38,7 @@ ANYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
 
 GET, PUT, MOVE = (f"secretsmanager:{one}" for one in ("GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"))
 DESCRIBE, UPDATE = "secretsmanager:DescribeSecret", "secretsmanager:UpdateSecret"
-SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token", "_lease")
+SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token")
 VIA = {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}
 PLAIN_TEXT = {"aws:SecureTransport": "false"}
 
@@ -87,8 +87,8 @@ def opens(deployed: Deployed, principal: str, action: str, context: dict[str, st
 READS = {
     STARTS: {"mqtt", "agent-key", "http-token"},
     ROLE("task"): set(),
-    MQTT_ROTATOR: {"mqtt", "broker-admin", "_lease"},
-    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    MQTT_ROTATOR: {"mqtt", "broker-admin"},
+    ADMIN_ROTATOR: {"broker-admin"},
     TICK: set(SECRETS),
     OPERATOR: set(SECRETS),
     ROLE("redeploy-service"): set(),
@@ -99,8 +99,8 @@ READS = {
 }
 WRITES = {
     **{principal: set[str]() for principal in READS},
-    MQTT_ROTATOR: {"mqtt", "_lease"},
-    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    MQTT_ROTATOR: {"mqtt"},
+    ADMIN_ROTATOR: {"broker-admin"},
     TICK: set(SECRETS),
     OPERATOR: set(SECRETS),
 }
@@ -121,6 +121,13 @@ def test_a_secret_is_written_by_who_rotates_it_and_by_operators(prod: Deployed, 
 def test_a_value_is_written_past_its_label_by_operators_alone(prod: Deployed, principal: str) -> None:
     """UpdateSecret makes a version current at once, under whichever key the caller names."""
     assert {may(prod, principal, UPDATE, one) for one in SECRETS} == {principal == OPERATOR}
+
+
+def test_the_lease_is_written_by_who_rotates_and_by_operators(prod: Deployed) -> None:
+    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-prod-lease"
+    request = {principal: Request(principal, "dynamodb:UpdateItem", table) for principal in roles(prod)}
+    locks = {name for name in request if is_allowed(request[name], identity=own(prod, ROLE(name.partition("@")[2])))}
+    assert locks == {f"coreflux-mcp-prod@{name}" for name in ("tick", "rotate-mqtt", "rotate-broker-admin")}
 
 
 def test_nothing_is_said_in_plain_text(prod: Deployed) -> None:
@@ -194,7 +201,7 @@ def test_the_role_of_external_secrets_is_taken_by_a_token_of_its_one_account_alo
 @pytest.mark.parametrize("principal", [READER, OPERATOR, ADMINISTRATOR, STRANGER])
 def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(principal: str) -> None:
     here = for_this_machine(stack="prod")
-    every = {"broker-admin", "mqtt", "agent-key", "_lease"}
+    every = {"broker-admin", "mqtt", "agent-key"}
     reads = {READER: {"mqtt", "agent-key"}, OPERATOR: every}.get(principal, set())
     assert {one for one in every if may(here, principal, GET, one)} == reads
     assert {one for one in every if opens(here, principal, "kms:Decrypt", context_of(one))} == reads

@@ -23,7 +23,7 @@ from secretops.trails.protocol import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
-MQTT, ADMIN, LEASE = (f"coreflux-mcp/prod/{name}" for name in ("mqtt", "broker-admin", "lease"))
+MQTT, ADMIN = (f"coreflux-mcp/prod/{name}" for name in ("mqtt", "broker-admin"))
 SERVER = f"arn:aws:iam::{ACCOUNT}:role/coreflux-mcp-prod-eu-central-1@server"
 OTHERS, USER = "arn:aws:iam::999999999999:role/operator", f"arn:aws:iam::{ACCOUNT}:user/rotator"
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/operator"
@@ -34,8 +34,8 @@ MANIFEST = Manifest(
         account=ACCOUNT,
         region=REGION,
         secrets={"mqtt": MQTT, "broker-admin": ADMIN},
-        lease=LEASE,
-        readers={MQTT: (SERVER, "rotator", OPERATOR), ADMIN: ("rotator", OPERATOR), LEASE: ("rotator", OPERATOR)},
+        lease=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/coreflux-mcp-prod-lease",
+        readers={MQTT: (SERVER, "rotator", OPERATOR), ADMIN: ("rotator", OPERATOR)},
     ),
     broker=Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
     secrets=(),

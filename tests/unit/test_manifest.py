@@ -49,7 +49,7 @@ AWS = {
     "account": "123456789012",
     "region": "eu-central-1",
     "secrets": {"mqtt": "coreflux-mcp/test/mqtt"},
-    "lease": "coreflux-mcp/test/_lease",
+    "lease": "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-test-lease",
 }
 SWARM = {
     "kind": "swarm",

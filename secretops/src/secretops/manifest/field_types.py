@@ -148,6 +148,9 @@ AwsRegion = Annotated[str, matching(r"(us-gov|us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+
 AwsSecretName = Annotated[
     str, matching(r"[A-Za-z0-9][A-Za-z0-9/_+=.@-]{0,511}", "a name in Secrets Manager: letters, digits and /_+=.@-")
 ]
+TableArn = Annotated[
+    str, matching(r"arn:aws(-us-gov)?:dynamodb:[a-z0-9-]+:\d{12}:table/[\w.-]{3,255}", "the ARN of a DynamoDB table")
+]
 TopicArn = Annotated[
     str, matching(r"(arn:aws(-us-gov)?:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256})?", "the ARN of an SNS topic, or empty")
 ]

@@ -33,6 +33,7 @@ from secretops.manifest.field_types import (
     ServerUrl,
     SwarmFileName,
     SwarmName,
+    TableArn,
     TopicArn,
     UserId,
     Variable,
@@ -110,8 +111,8 @@ class AwsStore(Model):
     """secret -> full name of its secret in Secrets Manager. Not the ARN, which a preview does not know yet."""
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
     """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
-    lease: AwsSecretName
-    """Name of the secret whose staging labels say who rotates. It never holds a credential."""
+    lease: TableArn
+    """ARN of the DynamoDB table whose one item says who rotates."""
     alerts: TopicArn = ""
     """ARN of the topic that the stack's alarms tell; empty where the manifest does not say."""
     log_group: AwsLogGroup = ""
