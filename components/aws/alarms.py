@@ -169,7 +169,7 @@ def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}
 
 
-def _batched(keys: Iterable[aws.kms.Key], size: int) -> Iterator[tuple[aws.kms.Key, ...]]:
+def _batched(keys: Iterable[pulumi.Input[str]], size: int) -> Iterator[tuple[pulumi.Input[str], ...]]:
     left = iter(keys)
     while some := tuple(islice(left, size)):
         yield some

@@ -70,7 +70,7 @@ def resources(said: Resources | None, default: Resources) -> core.v1.ResourceReq
     """Return a container's requests and limits."""
     said = said or Resources()
     return core.v1.ResourceRequirementsArgs(
-        requests={**default.requests, **said.requests}, limits={**default.limits, **said.limits}
+        requests=dict(default.requests | said.requests), limits=dict(default.limits | said.limits)
     )
 
 

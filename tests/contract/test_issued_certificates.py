@@ -210,7 +210,7 @@ def test_agent_files_log_in_through_renewals_and_the_agent_issues_nothing(
                 due(running)
                 assert errors(running) == []
                 renewed = current(running).id
-                until(lambda version=renewed: written(CERTIFICATE)["version"] == version)
+                until(lambda version=renewed: written(CERTIFICATE)["version"] == version)  # type: ignore[misc]
                 load.caught_up()
                 assert len(certificates(openbao, running)) == signed + renewal, "the tick's alone"
         assert load.failures == [] and load.connects >= 16

@@ -251,7 +251,7 @@ def test_audit_wants_a_trail_that_delivers_to_the_alarms_log_group(monkeypatch: 
         stubber.add_response("describe_trails", {"trailList": [trail]})
         stubber.add_response("get_trail_status", {"IsLogging": True, **status})
         stubber.add_response("get_event_selectors", {})
+        assert isinstance(MANIFEST.store, AwsStore)
         found = TrailOn(Account(MANIFEST.store.model_copy(update={"log_group": "/coreflux-mcp/prod/trail"}))).look()
-
     assert found.level is (Level.ATTENTION if word else Level.OK)
     assert word in found.value

@@ -14,7 +14,7 @@ Declared = tuple[str, Mapping[str, Any]]
 
 def plan_of(*declared: Declared, secrets: int = 0) -> Plan:
     resources = tuple(Resource(type=kind, name=kind, urn=kind, properties=has) for kind, has in declared)
-    outputs = {"secretops": {"secrets": [{}] * secrets}}
+    outputs: dict[str, Any] = {"secretops": {"secrets": [{}] * secrets}}
     return Plan(project="p", stack="s", environment=Environment.PRODUCTION, resources=resources, outputs=outputs)
 
 

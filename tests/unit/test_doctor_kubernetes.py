@@ -112,7 +112,7 @@ class Answers(Cluster):
 
 
 def cluster_of() -> Answers:
-    readers = {SECRETS: (USERS[ROTATOR],), VERSIONS: (USERS[ROTATOR],)}
+    readers: dict[str, tuple[str, ...]] = {SECRETS: (USERS[ROTATOR],), VERSIONS: (USERS[ROTATOR],)}
     return Answers(
         KubernetesStore(
             namespace="plant",
