@@ -70,7 +70,8 @@ def resources(said: Resources | None, default: Resources) -> core.v1.ResourceReq
     """Return a container's requests and limits."""
     said = said or Resources()
     return core.v1.ResourceRequirementsArgs(
-        requests=dict(default.requests | said.requests), limits=dict(default.limits | said.limits)
+        requests={str(name): amount for name, amount in (default.requests | said.requests).items()},
+        limits={str(name): amount for name, amount in (default.limits | said.limits).items()},
     )
 
 
