@@ -87,8 +87,8 @@ each to a copy of the clone and runs the tests that must fail. `tests/mutants` h
 |---|---|---|
 """
 # What `python -m tests.mutants --tier test` printed, with the date.
-MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 382 of 382,
-and so do those of `make test-all`, which include them."""
+MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 386 of 386,
+385 in one run and one after its test was lengthened; and so do those of `make test-all`, which include them."""
 
 
 def render() -> str:

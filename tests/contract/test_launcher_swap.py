@@ -128,7 +128,7 @@ def test_a_swap_delivers_what_the_broker_had_queued_for_the_former_client(launch
         launched.received.update([text])
 
     launched.receive = receive
-    sent = {str(number) for number in range(600)}
+    sent = {str(number) for number in range(900)}
     with Witness(launched.broker.broker(), WITNESS) as other:
         for text in sent:
             other.say(f"test/in/{text}", text)
