@@ -247,7 +247,7 @@ def main() -> None:
     try:
         file = StackFile.read(_named([each for each in sys.argv[1:] if each != "--deploys"]))
         if found := list(values_of(file)):
-            print(f"Pulumi.{file.stack}.yaml was not given to Pulumi:", *found, sep="\n  ", file=sys.stderr)  # noqa: T201
+            print(f"Pulumi.{file.stack}.yaml has values; Pulumi did not read it:", *found, sep="\n  ", file=sys.stderr)  # noqa: T201
             sys.exit(int(ExitCode.USAGE))
         if deploys:
             check_port(file.entries)

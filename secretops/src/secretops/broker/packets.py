@@ -12,7 +12,7 @@ from enum import IntEnum
 # A topic or filter in bytes; the standard allows 65,535.
 TOPIC_BYTES = 1024
 
-# Of a client, and so the most filters in a packet.
+# Subscriptions that a client may have, and so filters that a packet may have.
 SUBSCRIPTIONS = 100
 
 PINGRESP = b"\xd0\x00"
@@ -199,7 +199,7 @@ def subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
         wanted.append((fields.text(), fields.byte()))
         if wanted[-1][1] > 2:  # noqa: PLR2004 - the highest QoS
             raise MalformedError("QoS of a filter")
-        _check_number(len(wanted))
+        _check_count(len(wanted))
     return packet_id, wanted
 
 
@@ -209,7 +209,7 @@ def unsubscribe(body: bytes) -> tuple[int, list[str]]:
     packet_id = fields.packet_id()
     while fields.more or not filters:
         filters.append(fields.text())
-        _check_number(len(filters))
+        _check_count(len(filters))
     return packet_id, filters
 
 
@@ -269,7 +269,7 @@ def matches(topic_filter: str, topic: str) -> bool:
     return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
 
 
-def _check_number(filters: int) -> None:
+def _check_count(filters: int) -> None:
     if filters > SUBSCRIPTIONS:
         raise MalformedError(f"more than {SUBSCRIPTIONS} filters")
 

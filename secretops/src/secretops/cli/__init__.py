@@ -68,7 +68,7 @@ def _run() -> int:
         err.print(redaction.redact(traceback.format_exc()))
         defect = SecretopsError(
             f"a defect of secretops: {type(error).__name__}",
-            rule="what a user or a system does wrong has a message of its own",
+            rule="every expected failure has a message of its own, and this one has none",
             remedy="report it with the lines above and `secretops --version`; they show no value",
         )
         return _fail(defect, ExitCode.FAILED)

@@ -44,7 +44,7 @@ def _check_name(name: str | None) -> str | None:
     if name == "":
         raise UsageError(
             "--stack has an empty name",
-            rule="without --stack it is the selected stack, and never by an empty variable",
+            rule="only a command without --stack uses the selected stack; an empty name is often an unset variable",
             remedy="name the stack, or leave --stack out",
         )
     return name

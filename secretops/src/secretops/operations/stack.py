@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -54,8 +53,9 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
 def _load(stack: str | None, file: Path | None) -> Manifest:
     if file is not None:
         try:
+            content = file.read_bytes()  # first, since chmod is no remedy for a folder
             _refuse_writable(file)
-            return _parse(file.read_bytes(), str(file))
+            return _parse(content, str(file))
         except OSError as error:
             raise UsageError(f"{file}: {error.strerror}", remedy="give the manifest that `pulumi up` wrote") from error
     project = project_folder()
@@ -76,10 +76,7 @@ def _load(stack: str | None, file: Path | None) -> Manifest:
 
 def _refuse_writable(file: Path) -> None:
     """Raise UsageError for a manifest that other accounts can write to. Raises OSError."""
-    found = file.stat()
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(file.stat().st_mode)
     if mode & OTHERS_WRITE:
         raise UsageError(
             f"{file} has mode {mode:o}: other accounts can write to it",
