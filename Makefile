@@ -10,13 +10,14 @@ BIN := .venv/bin
 # Each of the many processes of a test would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup stack-file answerable up down preview image lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts scan clean
+.PHONY: help setup stack-file answerable up down preview image sbom lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
 	@echo "make down       stop what make up started"
-	@echo "make preview    what a make up would change, judged by the rules in policies/"
+	@echo "make preview    what a make up would change, judged by policies/, and what it costs"
 	@echo "make image      one image for the launcher and the rotator"
+	@echo "make sbom       what that image holds, dist/sbom.cdx.json"
 	@echo "make lambda     the package of the rotation functions, for a stack of AWS"
 	@echo "make bench      measure, and write docs/performance.md; PART=name takes one part"
 	@echo "make docs       write the generated pages anew, and all of them as a site, .site/"
@@ -88,6 +89,10 @@ image:
 	@$(DOCKER) build --tag $(TAG) --build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude '*') \
 		$(if $(UPSTREAM),--build-arg UPSTREAM=.tools/server) \
 		$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
+
+# Of the image TAG, which make image has made: nothing is put into it.
+sbom: setup
+	@DOCKER=$(DOCKER) $(BIN)/python -m tools.sbom $(TAG)
 
 lambda: setup
 	@$(BIN)/python -m tools.lambda_package

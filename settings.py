@@ -86,7 +86,7 @@ class Settings:
         return cls.parse(pulumi.get_stack(), entries, by=by)._with_doubts_told()
 
     def _with_doubts_told(self) -> Settings:
-        for doubt in doubts(self.store):
+        for doubt in doubts(self.environment, self.store):
             pulumi.log.warn(doubt)
         return self
 

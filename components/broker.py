@@ -50,6 +50,7 @@ def broker_location(
                 key_file=str(shown / "client.key") if shown else None,
                 certificate_secret=certificate_secret if settings.client_certificate and not shown else None,
                 topics=settings.topics,
+                groups=settings.groups,
             )
 
 

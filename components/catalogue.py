@@ -67,9 +67,7 @@ def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
     yield agent_key(stack, rotation.agent_key_days, agent)
     if isinstance(agent, OwnedAgent):
         yield agent_admin()
-    issued = (isinstance(server, KubernetesServer) and server.certificate_issuer) or (
-        isinstance(store, VaultStore) and store.issues_to(server)
-    )
+    issued = isinstance(server, KubernetesServer) and server.certificate_issuer
     if isinstance(broker, OutsideBroker) and broker.client_certificate:
         by, authority = _issuer(store, stack, issuer), broker.ca_file is not None
         if isinstance(issuer, PrivateCa):
@@ -148,7 +146,8 @@ def agent_admin() -> Secret:
 def client_cert(
     readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: Issuer | None = None, authority: bool = True
 ) -> Secret:
-    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry; the cadence is a backstop.
+    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry, or by its cadence
+    where that is unknown.
 
     `authority`: whether the stack says who that CA is. One that is issued has none beside it otherwise, and its readers
     trust the system's.

@@ -55,6 +55,12 @@ def contradictions(
             "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
             "take it out; a private CA goes into broker.ca_file",
         )
+    if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
+        yield Problem(
+            f"broker.groups with broker.kind: {broker.kind}",
+            "a group is for the rules of a Coreflux broker; on mosquitto a role of secretops has broker.topics",
+            "take out broker.groups",
+        )
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",
@@ -70,8 +76,13 @@ def contradictions(
         yield Problem(*refused)
 
 
-def doubts(store: StoreSettings) -> Iterator[str]:
-    """What is likely a mistake in a stack file, and may be meant: it is warned of, and refused by nobody."""
+def doubts(environment: Environment, store: StoreSettings) -> Iterator[str]:
+    """Yield a warning for each setting that is probably a mistake, but may be intended."""
+    match store:
+        case AwsStore(alert_emails=(), alert_topic=None) | AzureStore(alert_emails=()) if (
+            environment is Environment.PRODUCTION
+        ):
+            yield "store.alert_emails: none; nobody receives the alarms of this production stack. Add an address"
     if isinstance(store, AwsStore):
         from components.aws.contradictions import doubts as of_aws
 

@@ -20,13 +20,14 @@ from components.constraints import (
     parsed,
     satisfying,
 )
-from secretops.forms import NAME, is_pinned_image, is_topic_filter, parse_host, parse_https_url
+from secretops.forms import GROUP, NAME, is_pinned_image, is_topic_filter, parse_host, parse_https_url
 
 Name = Annotated[
     str,
     matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
 ]
 Port = Annotated[int, between(1, 65535, "")]
+Ports = Annotated[tuple[Port, ...], Field(min_length=1), AfterValidator(distinct)]
 Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
 
 
@@ -102,8 +103,8 @@ Image = Annotated[
     str,
     satisfying(
         is_pinned_image,
-        "an image by its tag or digest; latest is another one each day",
-        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0",
+        "an image by its tag or digest; latest is another one each day, a digest always the same",
+        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
     ),
 ]
 
@@ -179,6 +180,14 @@ Topic = Annotated[
         is_topic_filter,
         "a topic filter of MQTT, for example plant/#: # alone and last, + alone between slashes, on one line",
         "correct it, or take the entry out",
+    ),
+]
+Group = Annotated[
+    str,
+    matching(
+        GROUP,
+        "a group of the broker: letters, digits, dots, dashes and underscores, at most 64, no dash first",
+        "name it as the broker's rules do",
     ),
 ]
 LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

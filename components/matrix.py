@@ -151,9 +151,16 @@ def can_be_deployed(store: StoreKind, server: ServerKind) -> bool:
     return server in PAIRS[store] and (store, server) not in LATER
 
 
-def gaps(store: str) -> dict[str, str]:
-    """What a store cannot do by itself -> the reason and what helps."""
-    return {feature.value: why for feature, why in GAPS.get(StoreKind(store), {}).items()}
+OPEN_TO_INTERNET = {
+    "network": "open_to_internet: true: vault and lease answer every network, and roles alone guard them; "
+    "add store.network to close both"
+}
+
+
+def gaps(store: str, *, open_to_internet: bool = False) -> dict[str, str]:
+    """Return what a store cannot do by itself, or does not by its stack file, with the reason and what helps."""
+    found = {feature.value: why for feature, why in GAPS.get(StoreKind(store), {}).items()}
+    return found | OPEN_TO_INTERNET if open_to_internet else found
 
 
 def pairs_table() -> str:

@@ -75,7 +75,7 @@ def _tick(settings: Settings) -> str:
         context = f" --context {shlex.quote(server.context)}" if server.context else ""
         return (
             "kubectl create job first-tick --from=cronjob/coreflux-mcp-rotator "
-            f"-n {server.namespace}{context} (or wait for the full hour)"
+            f"-n {server.namespace}{context} (or wait an hour at most)"
         )
     return "secretops tick"
 

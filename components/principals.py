@@ -61,6 +61,12 @@ class AwsAccount(Place):
 
     id: str
     region: str
+    permissions_boundary: str | None = None
+    """ARN of the policy that limits each role of the stack."""
+    log_key: str | None = None
+    """ARN of the KMS key of the logs of functions and tasks; None for AWS' own."""
+    letters: pulumi.Input[str]
+    """ARN of the stack's one dead-letter queue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,12 +142,10 @@ class AzureEnvironment:
     """A Container Apps environment: where containers of the stack run."""
 
     id: pulumi.Output[str]
-    made: pulumi.Resource
-    """Itself, for what has to come after it: making one takes minutes, in which Azure comes to believe in new roles."""
     domain: pulumi.Output[str]
     """Below which its apps have their names."""
     platform: AzureIdentity
-    """As whom Container Apps itself pulls images and looks for a reason to start a job. No container gets it."""
+    """The identity that Container Apps pulls images with. No container gets it."""
 
 
 @dataclass(frozen=True, kw_only=True)

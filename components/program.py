@@ -7,6 +7,7 @@ from typing import Any
 
 import pulumi
 
+from components.azure.sections import AzureStore
 from components.matrix import gaps
 from components.next_step import next_step
 from components.platforms import open_identity, open_server, open_store
@@ -36,7 +37,10 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
         "references": vars(references),
         "schedule": asdict(schedule),
         "trail": asdict(trail),
-        "gaps": gaps(settings.store.kind),
+        "gaps": gaps(
+            settings.store.kind,
+            open_to_internet=isinstance(settings.store, AzureStore) and settings.store.open_to_internet,
+        ),
         "server": server.endpoint,
         "next": next_step(settings),
     }

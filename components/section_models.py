@@ -13,7 +13,7 @@ from components import misfits
 from components.aws.sections import ExistingTrail, LoadBalancer, Vpc
 from components.azure.sections import DnsZones, PrivateEndpoint, VaultNetwork
 from components.entries import LogLevel, Name
-from components.kubernetes.sections import CertificateIssuer
+from components.kubernetes.sections import CertificateIssuer, Resources
 from components.section import Section
 from components.sections import (
     AgentSettings,
@@ -92,6 +92,8 @@ KEYS: Mapping[str, misfits.Keys] = {
         *get_args(ServerSettings),
         within={
             "kubernetes.certificate_issuer": tuple(CertificateIssuer.model_fields),
+            "kubernetes.resources": tuple(Resources.model_fields),
+            "kubernetes.rotator_resources": tuple(Resources.model_fields),
             "ecs.load_balancer": tuple(LoadBalancer.model_fields),
             "swarm.log_driver": tuple(LogDriver.model_fields),
         },

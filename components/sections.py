@@ -14,7 +14,7 @@ from components.aws.sections import AwsPrivateCa, AwsStore, EcsServer
 from components.azure.sections import AzureStore, ContainerAppServer
 from components.constraints import between, distinct
 from components.dotenv.sections import DotenvStore, LocalServer
-from components.entries import AbsolutePath, AgentId, AgentUrl, Days, Host, Name, Port, Topic
+from components.entries import AbsolutePath, AgentId, AgentUrl, Days, Group, Host, Name, Port, Topic
 from components.kubernetes.sections import KubernetesServer, KubernetesStore
 from components.section import Section
 from components.swarm.sections import SwarmServer, SwarmStore
@@ -48,6 +48,8 @@ class OutsideBroker(Section):
     protocol: MqttProtocol = MqttProtocol.V5
     client_certificate: bool = False
     topics: Annotated[tuple[Topic, ...], Field(min_length=1), AfterValidator(distinct)] = ("#", "$SYS/Coreflux/#")
+    groups: Annotated[tuple[Group, ...], AfterValidator(distinct)] = ()
+    """Groups of a Coreflux broker that the server's users are added to, for its rules (`USER IN GROUP`)."""
 
     @property
     def listening_port(self) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from policies import cost
 from policies.evidence import Judgement, Verdict, evidence, judge
 from policies.plan import NoPlanError, plan_of_preview
 from policies.rule import Enforcement, Plan
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     # Evidence on the standard output is all that is on it.
     out = sys.stderr if asked.json == "-" else sys.stdout
     for plan, judgements in told:
-        out.write("\n".join([*text(plan, judgements), ""]))
+        out.write("\n".join([*text(plan, judgements), *cost.text(plan).splitlines(), ""]))
     if asked.json:
         made = evidence(
             told,

@@ -13,13 +13,15 @@ import signal
 import textwrap
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import suppress
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
-from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, engine_pb2, engine_pb2_grpc, plugin_pb2
 
+from policies import cost
 from policies.catalogue import rules
 from policies.evidence import Judgement, Verdict, judge
 from policies.plan import PROJECT, STACK, judged, plan_from, resource
@@ -30,6 +32,9 @@ VERSION = "0.1.0"
 LATER = "known-after-up"
 """The policy under which is told what can't be judged yet."""
 LATER_SAYS = "What hangs on a property that only the provider knows is judged by the next preview after pulumi up."
+
+# Seconds to wait for the engine's log.
+LOG_SECONDS = 10
 
 _LARGEST_MESSAGE = 400 * 1024 * 1024
 """Bytes; what the CLI itself allows."""
@@ -43,6 +48,12 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
 
     def __init__(self) -> None:
         self._asked: dict[str, Resource] = {}
+        self._engine = ""
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        """Keep the engine's address, to which the estimate of cost is logged."""
+        self._engine = request.engine_address
+        return analyzer_pb2.AnalyzerHandshakeResponse()
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version=VERSION)
@@ -78,6 +89,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         plan = self.plan_of(request)
         if plan is None:
             return response
+        self._log(plan.urn, cost.text(plan))
         judgements = judge(plan)
         for one in judgements:
             if one.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNKNOWN):  # else the engine would say that it passed
@@ -90,6 +102,14 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             told = f"{LATER_SAYS}\n{names}"
             response.diagnostics.append(_diagnostic(LATER, LATER_SAYS, told, "", analyzer_pb2.ADVISORY))
         return response
+
+    def _log(self, urn: str, message: str) -> None:
+        """Have the CLI print a message below the stack. Without an engine, and if it does not answer, nothing is."""
+        if not self._engine or not message:
+            return
+        with grpc.insecure_channel(self._engine) as channel, suppress(grpc.RpcError):
+            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message, urn=urn)
+            engine_pb2_grpc.EngineStub(channel).Log(request, timeout=LOG_SECONDS)
 
     def plan_of(self, request: Any) -> Plan | None:
         """What the engine showed; None of a program that gave up before it made a stack, of which the engine tells."""

@@ -10,15 +10,30 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components import matrix
-from tools import commands_page, compliance_page, decisions_page, reliability_page, settings_page
+from tools import commands_page, compliance_page, cost_page, decisions_page, reliability_page, settings_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def stores() -> str:
     """Return docs/stores.md with the current tables."""
-    text = (ROOT / "docs/stores.md").read_text()
-    for name, table in (("pairs", matrix.pairs_table()), ("gaps", matrix.gaps_table())):
+    return _with_tables("docs/stores.md", pairs=matrix.pairs_table(), gaps=matrix.gaps_table())
+
+
+def aws() -> str:
+    """Return the page of AWS with the current prices."""
+    return _with_tables("docs/operations/aws.md", cost=cost_page.table("aws", "prod"))
+
+
+def azure() -> str:
+    """Return the page of Azure with the current prices."""
+    return _with_tables("docs/operations/azure.md", cost=cost_page.table("azure-native", "prod-azure"))
+
+
+def _with_tables(path: str, **tables: str) -> str:
+    """A page with each of the tables between the two comments of its name."""
+    text = (ROOT / path).read_text()
+    for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}{table}{end}{rest.partition(end)[2]}"
@@ -30,6 +45,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/commands.md": commands_page.render,
     "docs/compliance.json": compliance_page.render_evidence,
     "docs/compliance.md": compliance_page.render,
+    "docs/operations/aws.md": aws,
+    "docs/operations/azure.md": azure,
     "docs/reliability.md": reliability_page.render,
     "docs/settings.md": settings_page.render,
     "docs/stores.md": stores,

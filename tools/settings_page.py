@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -125,7 +125,8 @@ def _rows(model: type[Section], within: str = "") -> Iterator[tuple[str, str, st
         inner = next(
             (one for one in _parts(field.annotation) if isinstance(one, type) and issubclass(one, Section)), None
         )
-        rule = "a section" if inner else rule_of(field)
+        section = "a list of sections" if get_origin(field.annotation) is tuple else "a section"
+        rule = section if inner else rule_of(field)
         yield f"{within}{key}", _default(field), rule.replace("|", "\\|"), words.get(key, "").replace("|", "\\|")
         if inner:
             yield from _rows(inner, f"{within}{key}.")
@@ -164,7 +165,10 @@ def rule_of(field: FieldInfo) -> str:
         except ValidationError as error:
             (detail, *_) = error.errors(include_url=False)
             (problem, *_) = explain("it", error, {})
-            many = "a list, each: " if detail["loc"] else ""
+            each = "by key, each: " if get_origin(field.annotation) is dict else "a list, each: "
+            many = each if detail["loc"] else ""
+            if detail["loc"][-1:] == ("[key]",):
+                many = "keys, each with its entry: "
             told.append((detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule))
     return min(told, key=lambda one: one[0])[1]
 

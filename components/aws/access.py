@@ -12,9 +12,6 @@ from secretops.manifest import Reader, Secret, SecretKind
 TICK = "tick"
 """The function of the hourly tick: it finishes what a rotation left, retires users, and looks at every secret."""
 
-LEASE = "_lease"
-"""The secret whose labels say who rotates. No secret of a catalogue has such a name."""
-
 
 def rotator_of(secret: str) -> str:
     """The function that rotates a secret."""
@@ -59,12 +56,11 @@ def access_of(
     secrets: Sequence[Secret],
     names: Names,
     *,
-    lease: str,
     server: str,
     operators: Sequence[str],
     certificate: bool,
 ) -> dict[str, Access]:
-    """secret -> who. `lease` is one more, which holds no credential; `server` is the role that reads for the server."""
+    """Return secret -> who. `server` is the role that reads for the server."""
     functions = {secret.name: names.role_arn(rotator_of(secret.name)) for secret in rotated(secrets)}
     tick = names.role_arn(TICK)
     found = {}
@@ -81,5 +77,4 @@ def access_of(
             readers=tuple(dict.fromkeys((*by_server, *own, *needing, tick, *operators))),
             writers=(*own, tick, *operators),
         )
-    everybody = (*functions.values(), tick, *operators)
-    return found | {lease: Access(readers=everybody, writers=everybody)}
+    return found

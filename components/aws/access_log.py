@@ -13,12 +13,18 @@ from components.aws import policies, resource_policies
 from components.aws.alarms import Alarms
 from components.aws.names import Names
 from components.aws.patterns import rotation_failed, who_read_what
+from components.aws.roles import stack_role
 from components.aws.sections import AwsStore
 from components.matrix import GAPS, Feature, StoreKind
 from components.principals import AwsAccount
 
 KEY_RECOVERY_DAYS = 30
 """KMS' longest: without this key nobody reads the records."""
+
+
+def alarmed_log_group(store: AwsStore, names: Names) -> str:
+    """Return the name of CloudTrail's log group, which the alarms read."""
+    return store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
 
 
 class AwsTrail(pulumi.ComponentResource):
@@ -32,10 +38,9 @@ class AwsTrail(pulumi.ComponentResource):
         production: bool,
         names: Names,
         account: AwsAccount,
-        keys: Mapping[str, aws.kms.Key],
+        keys: Mapping[str, policies.Arn],
         declared: Sequence[str],
         functions: Sequence[str],
-        letters: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Trail", name, None, opts)
@@ -56,7 +61,7 @@ class AwsTrail(pulumi.ComponentResource):
         topic = store.alert_topic or self._topic(rule)
         aws.cloudwatch.EventTarget("rotation-failures-told", rule=rule.name, arn=topic, opts=account.under(self))
         alarms = Alarms(parent=self, account=account, names=names, topic=topic)
-        group = store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
+        group = alarmed_log_group(store, names)
         alarms.of_log(
             log_group,
             group=group,
@@ -66,7 +71,7 @@ class AwsTrail(pulumi.ComponentResource):
             bucket=None if store.existing_trail else names.bucket,
             topic=store.alert_topic or names.arn("sns", names.plain("alerts")),
         )
-        alarms.of_functions(letters)
+        alarms.of_functions()
         self.trail = Trail(
             records=f"{records} and the log group {group}",
             gap=GAPS[StoreKind.AWS][Feature.READ_TRAIL],
@@ -86,11 +91,8 @@ class AwsTrail(pulumi.ComponentResource):
             kms_key_id=key.arn,
             opts=self._account.under(self, protect=self._production),
         )
-        role = aws.iam.Role(
-            "trail-role",
-            name=self._names.role("trail"),
-            assume_role_policy=policies.trusted("cloudtrail", account=self._names.account, source=trail),
-            opts=self._account.under(self),
+        role = stack_role(
+            "trail", policies.trusted("cloudtrail"), names=self._names, account=self._account, parent=self
         )
         granted = aws.iam.RolePolicy(
             "trail-grants",
@@ -118,10 +120,10 @@ class AwsTrail(pulumi.ComponentResource):
         )
         return log.name
 
-    def _watched(self, keys: Mapping[str, aws.kms.Key]) -> dict[str, aws.kms.Key]:
+    def _watched(self, keys: Mapping[str, policies.Arn]) -> dict[str, policies.Arn]:
         """The keys of values, by region but for the stack's own, and the one of records where there is one."""
         own = {"" if region == self._store.region else region: key for region, key in keys.items()}
-        return own | ({"records": self._key} if self._key else {})
+        return own | ({"records": self._key.arn} if self._key else {})
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
         """Of what is a bucket of records, in production: the end of the stack leaves it as it is.

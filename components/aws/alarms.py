@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import pulumi
 import pulumi_aws as aws
@@ -32,7 +33,7 @@ class Alarms:
         log_group: pulumi.Input[str],
         *,
         group: str,
-        keys: Mapping[str, aws.kms.Key],
+        keys: Mapping[str, pulumi.Input[str]],
         declared: Sequence[str],
         functions: Sequence[str],
         bucket: str | None,
@@ -40,8 +41,8 @@ class Alarms:
     ) -> None:
         """Filters and an alarm for each thing in CloudTrail's log that is worth a person's look.
 
-        `group`, `bucket` and `topic` are what the records and alerts go to, by name and ARN. Each key has a filter of
-        its own, and so has each of those: a pattern has patterns.FILTER_LIMIT characters.
+        `group`, `bucket` and `topic` are what the records and alerts go to, by name and ARN. An alarm has as many
+        filters as patterns.FILTER_LIMIT asks for.
         """
         names = self.names
         users = [one for one in declared if names.called(one)[0] == "user"]
@@ -62,7 +63,10 @@ class Alarms:
             ),
             "key-change": (
                 "a key was disabled, will be deleted, or is others' too",
-                {what: key.id.apply(patterns.key_change) for what, key in keys.items()},
+                _numbered(
+                    pulumi.Output.all(*some).apply(patterns.key_change)
+                    for some in _batched(keys.values(), patterns.KEYS_OF_A_FILTER)
+                ),
             ),
             "role-change": (
                 "who may be a role of this stack or an operator, or what it may, was changed; pulumi up does so too",
@@ -81,7 +85,7 @@ class Alarms:
             ),
             "trail-change": (
                 "a trail of this account, or what keeps and tells of its records, was stopped or changed",
-                patterns.trail_change(names, group, topic, bucket),
+                _numbered(patterns.trail_change(names, group, topic, bucket)),
             ),
         }
         for what, (told, found) in watched.items():
@@ -97,8 +101,8 @@ class Alarms:
                 )
             self._alarm(what, told, namespace=PROJECT, metric=names.plain(what))
 
-    def of_functions(self, letters: Sequence[str]) -> None:
-        """What the tick counts itself; a tick that does not run; work that ended as a dead letter."""
+    def of_functions(self) -> None:
+        """Alarms for what the tick counts, for a tick that does not run, and for dead letters."""
         of_stack = {"Stack": self.names.stack}
         for metric, told in {
             "Overdue": "a rotation is overdue",
@@ -122,15 +126,14 @@ class Alarms:
             ok_actions=[self.topic],
             opts=self.account.under(self.parent),
         )
-        for what in letters:
-            self._alarm(
-                f"{what}-letters",
-                f"{what} failed, and AWS gave up trying: its dead-letter queue has the event",
-                namespace="AWS/SQS",
-                metric="ApproximateNumberOfMessagesVisible",
-                dimensions={"QueueName": self.names.letters(what)},
-                statistic="Maximum",
-            )
+        self._alarm(
+            "letters",
+            "a function failed, and AWS gave up trying: the dead-letter queue has the event",
+            namespace="AWS/SQS",
+            metric="ApproximateNumberOfMessagesVisible",
+            dimensions={"QueueName": self.names.letters},
+            statistic="Maximum",
+        )
 
     def _alarm(
         self,
@@ -159,3 +162,14 @@ class Alarms:
             alarm_actions=[self.topic],
             opts=self.account.under(self.parent),
         )
+
+
+def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
+    """Patterns by what their filters' names end with: the first with nothing."""
+    return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}
+
+
+def _batched(keys: Iterable[pulumi.Input[str]], size: int) -> Iterator[tuple[pulumi.Input[str], ...]]:
+    left = iter(keys)
+    while some := tuple(islice(left, size)):
+        yield some

@@ -8,7 +8,7 @@ from typing import Any
 
 from components import catalogue
 from components.aws import arrival
-from components.aws.access import LEASE, declared_callers
+from components.aws.access import declared_callers
 from components.aws.entries import REGION
 from components.aws.names import names_of
 from components.aws.patterns import FILTER_LIMIT, undeclared_read
@@ -154,6 +154,12 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
                 f"secrets are copied within a partition of AWS, here {names.partition}",
                 "name a region there, or take it out",
             )
+    if store.kms_key and store.replicas:
+        yield Problem(
+            "store.kms_key: with store.replicas",
+            "a replica is encrypted under a key of its own region, and this key is of one region",
+            "take out kms_key, and the stack makes a key in each region; or take out the replicas",
+        )
     if store.vpc and not store.vpc.way_out:
         yield Problem(
             "store.vpc: neither an endpoint nor a NAT gateway",
@@ -171,7 +177,7 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """More secrets than a role can be let use."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
-    secrets = [*(secret.name for secret in catalogue.secrets_of(stack, parsed)), LEASE]
+    secrets = [secret.name for secret in catalogue.secrets_of(stack, parsed)]
     size = characters_of_tick(store, names_of(store, stack), secrets, issuer)
     if size > ROLE_LIMIT:
         remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]
@@ -191,6 +197,12 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
     if store.alert_topic:
         what = "alarms tell a topic"
         yield from _not_here(store, "store.alert_topic", store.alert_topic, what, "name one there", regional=True)
+    for name, key in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
+        if key:
+            yield from _not_here(store, f"store.{name}", key, "it is a key", "name one there", regional=True)
+    if store.permissions_boundary and ":iam::aws:" not in store.permissions_boundary:
+        arn, what = store.permissions_boundary, "a permissions boundary is a policy"
+        yield from _not_here(store, "store.permissions_boundary", arn, what, "name one there")
     match server:
         case LocalServer(reader=str() as arn) | SwarmServer(reader=str() as arn) if arn.startswith("arn:"):
             yield from _not_here(store, "server.reader", arn, "the launcher reads as one", "name one there")

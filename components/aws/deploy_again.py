@@ -15,18 +15,31 @@ A_SECOND = timedelta(seconds=1)
 """An event's time is cut to seconds; a deployment's is not."""
 
 
-def handle(event: Mapping[str, Any], _context: object, ecs: Any = None) -> dict[str, list[dict[str, str]]]:
+NO_VALUE = "secretops-no-value-"
+"""How the id of the version begins that secretops makes current where there is no value."""
+
+
+def handle(
+    event: Mapping[str, Any], _context: object, ecs: Any = None, secrets: Any = None
+) -> dict[str, list[dict[str, str]]]:
     """Begin a deployment unless one has begun since the newest version came, and say which messages are to come again.
 
     That is every message until a deployment that has begun since is completed: ECS may roll it back, and tasks then
     have what they had. One that failed, or that ECS has gone back to, is asked for anew; one under way is waited for.
-    Messages of one rotation may come in several calls; so may the same message twice. Raises what ECS raises, and all
+    Messages of one rotation may come in several calls, even at once, and the same message twice: another deployment
+    then replaces the first. Raises what ECS raises, and all
     of them come again (AWS Lambda, Handling errors for an SQS event source).
+
+    While a secret of the tasks has no value none of them starts, and no message is kept: the first value of that secret
+    sends one, whose deployment brings all.
     """
     if ecs is None:
         import boto3
 
-        ecs = boto3.client("ecs")
+        ecs, secrets = boto3.client("ecs"), boto3.client("secretsmanager")
+    if empty := [name for name in os.environ["SECRETS"].split() if not _has_value(secrets, name)]:
+        print(json.dumps({"level": "INFO", "message": f"no task starts without a value of {', '.join(empty)}"}))  # noqa: T201 - a log
+        return {"batchItemFailures": []}
     cluster, service = os.environ["CLUSTER"], os.environ["SERVICE"]
     came = {one["messageId"]: datetime.fromisoformat(json.loads(one["body"])["time"]) for one in event["Records"]}
     (found,) = ecs.describe_services(cluster=cluster, services=[service])["services"]
@@ -41,3 +54,8 @@ def handle(event: Mapping[str, Any], _context: object, ecs: Any = None) -> dict[
     done = set(brought) if state == "COMPLETED" else set()
     print(json.dumps({"level": "INFO", "message": told, "waiting": len(came) - len(done)}))  # noqa: T201 - a log
     return {"batchItemFailures": [{"itemIdentifier": message} for message in came if message not in done]}
+
+
+def _has_value(secrets: Any, name: str) -> bool:
+    found = secrets.describe_secret(SecretId=name).get("VersionIdsToStages", {})
+    return any("AWSCURRENT" in labels and not version.startswith(NO_VALUE) for version, labels in found.items())

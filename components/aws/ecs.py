@@ -47,7 +47,11 @@ class EcsMcpServer(McpServer):
         self._production = settings.environment is Environment.PRODUCTION
         self._child = task.account.under(self)
         log = aws.cloudwatch.LogGroup(
-            "server-log", name=self._names.log_group("server"), retention_in_days=LOG_DAYS, opts=self._child
+            "server-log",
+            name=self._names.log_group("server"),
+            retention_in_days=LOG_DAYS,
+            kms_key_id=task.account.log_key,
+            opts=self._child,
         )
         granted = aws.iam.RolePolicy(
             "task-start-grants",
@@ -62,7 +66,7 @@ class EcsMcpServer(McpServer):
             network_mode="awsvpc",
             cpu=CPU,
             memory=MEMORY,
-            runtime_platform={"cpu_architecture": "X86_64", "operating_system_family": "LINUX"},
+            runtime_platform={"cpu_architecture": server.architecture.upper(), "operating_system_family": "LINUX"},
             execution_role_arn=task.starts.made,
             task_role_arn=task.runs.made,
             volumes=[{"name": STACK}] if broker.ca_file else [],
@@ -127,6 +131,7 @@ class EcsMcpServer(McpServer):
                 account=self._account,
                 cluster=cluster,
                 service=service,
+                secrets=secrets.secrets,
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({"endpoint": self.endpoint})
@@ -138,7 +143,12 @@ class EcsMcpServer(McpServer):
         return aws.ecs.Cluster(
             "cluster",
             name=self._names.plain("cluster"),
-            settings=[{"name": "containerInsights", "value": "enabled"}],
+            settings=[
+                {
+                    "name": "containerInsights",
+                    "value": "enabled" if self._server.container_insights else "disabled",
+                }
+            ],
             opts=self._child,
         ).arn
 

@@ -102,6 +102,37 @@ TopicArn = Annotated[
         "aws sns list-topics shows it",
     ),
 ]
+PolicyArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:iam::(\d{{12}}|aws):policy/[\w+=,.@/-]+",
+        "the ARN of a managed policy of IAM",
+        "aws iam list-policies --scope Local shows it",
+    ),
+]
+RolePath = Annotated[
+    str, matching(r"/([\w+=,.@-]+/)*", "a path of IAM, which begins and ends with /", "write it like /platform/mcp/")
+]
+KeyArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:kms:[a-z0-9-]+:\d{{12}}:key/(mrk-)?[0-9a-f-]{{32,36}}",
+        "the ARN of a KMS key, not of an alias",
+        "aws kms describe-key --key-id alias/NAME shows it",
+    ),
+]
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+TagKey = Annotated[
+    str,
+    matching(
+        r"(?!aws:|(project|stack)$)[\w .:/=+@-]{1,128}",
+        "a key of a tag, other than project and stack, which the stack sets; aws: is AWS' own",
+        "write it like cost-center",
+    ),
+]
+TagValue = Annotated[
+    str, matching(r"[\w .:/=+@-]{0,256}", "a value of a tag, in quotes if it is a number", "shorten it")
+]
 CertificateArn = Annotated[
     str,
     matching(

@@ -1,4 +1,4 @@
-"""A function of the stack: Lambda, with a role, a log and a dead-letter queue of its own."""
+"""A function of the stack: Lambda, with a role and a log of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.names import Names
+from components.aws.roles import stack_role
 from components.aws.sections import Vpc
 from components.principals import AwsAccount
 from tools.lambda_package import ARCHITECTURE, PYTHON
@@ -19,9 +20,6 @@ RUNTIME = f"python{PYTHON}"
 
 LOG_DAYS = 90
 """How long a function's log is kept: from one rotation to the next."""
-
-LETTERS_SECONDS = 1209600
-"""14 days, SQS' longest: how long a person has to look at what failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +51,14 @@ class Code:
 
 
 class StackFunction(pulumi.ComponentResource):
-    """One Lambda function, one at a time. Owns its role and what that may, its log and its dead letters."""
+    """One Lambda function. Owns its role and what that may, and its log.
+
+    It reserves no concurrency: the lease keeps rotations apart, and Lambda leaves 100 executions of an account
+    unreserved, which is more than the quota of a new account.
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+    """
 
     function: aws.lambda_.Function
-    letters: aws.sqs.Queue
     granted: aws.iam.RolePolicy
     """What has to be there before somebody calls the function."""
 
@@ -73,17 +75,12 @@ class StackFunction(pulumi.ComponentResource):
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, None, opts)
         child = account.under(self)
-        role = aws.iam.Role(
-            f"{name}-role", name=names.role(name), assume_role_policy=policies.trusted("lambda"), opts=child
-        )
+        role = stack_role(name, policies.trusted("lambda"), names=names, account=account, parent=self)
         log = aws.cloudwatch.LogGroup(
-            f"{name}-log", name=f"/aws/lambda/{names.plain(name)}", retention_in_days=LOG_DAYS, opts=child
-        )
-        self.letters = aws.sqs.Queue(
-            f"{name}-letters",
-            name=names.letters(name),
-            message_retention_seconds=LETTERS_SECONDS,
-            sqs_managed_sse_enabled=True,
+            f"{name}-log",
+            name=f"/aws/lambda/{names.plain(name)}",
+            retention_in_days=LOG_DAYS,
+            kms_key_id=account.log_key,
             opts=child,
         )
         self.granted = aws.iam.RolePolicy(
@@ -91,7 +88,7 @@ class StackFunction(pulumi.ComponentResource):
             role=role.name,
             policy=policies.document(
                 policies.own_log(log.arn),
-                policies.allow(("sqs:SendMessage",), [self.letters.arn]),
+                policies.allow(("sqs:SendMessage",), [account.letters]),
                 *(policies.in_vpc(names.function_arn(name)) if vpc else []),
                 *grants,
             ),
@@ -107,8 +104,7 @@ class StackFunction(pulumi.ComponentResource):
             code=code.archive,
             timeout=code.seconds,
             memory_size=code.memory,
-            reserved_concurrent_executions=1,
-            dead_letter_config={"target_arn": self.letters.arn},
+            dead_letter_config={"target_arn": account.letters},
             logging_config={"log_format": "JSON", "log_group": log.name},
             environment={"variables": code.environment} if code.environment else None,
             vpc_config={"subnet_ids": list(vpc.subnets), "security_group_ids": list(vpc.security_groups)}

@@ -7,6 +7,7 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.names import names_of
+from components.aws.roles import stack_role
 from components.aws.sections import AwsStore, EcsServer
 from components.principals import AwsAccount, AwsRole, EcsTask
 
@@ -14,8 +15,12 @@ STARTS, RUNS = "task-start", "task"
 SYNC = "sync"
 
 
+LETTERS_SECONDS = 1209600
+"""14 days, SQS' longest: how long a person has to look at what failed."""
+
+
 class AwsIdentity(pulumi.ComponentResource):
-    """The provider of the one account that the stack file names, and the roles that the server asks for.
+    """The provider of the one account that the stack file names, the dead-letter queue, and the server's roles.
 
     Owns no right to a secret: what the roles may read is for the store to grant.
     """
@@ -26,11 +31,25 @@ class AwsIdentity(pulumi.ComponentResource):
             "aws",
             region=store.region,
             allowed_account_ids=[store.account],  # credentials of another account change nothing
-            default_tags={"tags": {"project": pulumi.get_project(), "stack": stack}},
+            default_tags={"tags": {**store.tags, "project": pulumi.get_project(), "stack": stack}},
             opts=pulumi.ResourceOptions(parent=self),
         )
         self._names = names_of(store, stack)
-        self.account = AwsAccount(id=store.account, region=store.region, provider=provider)
+        letters = aws.sqs.Queue(
+            "letters",
+            name=self._names.letters,
+            message_retention_seconds=LETTERS_SECONDS,
+            sqs_managed_sse_enabled=True,
+            opts=pulumi.ResourceOptions(parent=self, provider=provider),
+        )
+        self.account = AwsAccount(
+            id=store.account,
+            region=store.region,
+            permissions_boundary=store.permissions_boundary,
+            log_key=store.log_kms_key,
+            letters=letters.arn,
+            provider=provider,
+        )
         self.register_outputs({"account": store.account})
 
     def task(self, server: EcsServer) -> EcsTask:
@@ -45,10 +64,5 @@ class AwsIdentity(pulumi.ComponentResource):
         return self._role(SYNC, policies.trusted_of(provider, service_account))
 
     def _role(self, what: str, trust: pulumi.Output[str]) -> AwsRole:
-        made = aws.iam.Role(
-            f"{what}-role",
-            name=self._names.role(what),
-            assume_role_policy=trust,
-            opts=self.account.under(self),
-        )
+        made = stack_role(what, trust, names=self._names, account=self.account, parent=self)
         return AwsRole(name=made.name, arn=self._names.role_arn(what), made=made.arn)

@@ -28,6 +28,8 @@ class Names:
     region: str
     generation: int = 1
     """Counted up to make secrets and the trail's bucket under new names, while old ones wait to be deleted."""
+    role_path: str = "/"
+    """IAM path of the stack's roles."""
 
     @property
     def partition(self) -> str:
@@ -63,8 +65,11 @@ class Names:
 
     @property
     def roles(self) -> str:
-        """What the name of each of the stack's roles begins with, and no other stack's: theirs have no @ within."""
-        return physical_name(BASE, self.stack, limit=_ROLE_LIMIT - _LONGEST_ROLE) + "@"
+        """Prefix of the names of the stack's roles, and of no other stack's: theirs have no @ within.
+
+        IAM is global, so the region tells apart two stacks of one name in an account.
+        """
+        return physical_name(BASE, self.stack, self.region, limit=_ROLE_LIMIT - _LONGEST_ROLE) + "@"
 
     def role(self, what: str) -> str:
         """A role's name."""
@@ -72,7 +77,7 @@ class Names:
 
     def role_arn(self, what: str) -> str:
         """A role's ARN."""
-        return f"arn:{self.partition}:iam::{self.account}:role/{self.role(what)}"
+        return f"arn:{self.partition}:iam::{self.account}:role{self.role_path}{self.role(what)}"
 
     def sessions(self, role: str) -> str:
         """How CloudTrail calls whoever is in a role of that ARN: all its sessions. A user's ARN stays what it is."""
@@ -93,9 +98,19 @@ class Names:
         """A function's ARN."""
         return self.arn("lambda", f"function:{self.plain(what)}")
 
-    def letters(self, what: str) -> str:
-        """Of a dead-letter queue."""
-        return self.plain(f"{what}-letters")
+    @property
+    def lease(self) -> str:
+        """The table of the lease."""
+        return self.plain("lease")
+
+    @property
+    def lease_arn(self) -> str:
+        return self.arn("dynamodb", f"table/{self.lease}")
+
+    @property
+    def letters(self) -> str:
+        """The dead-letter queue."""
+        return self.plain("letters")
 
     @property
     def balancer(self) -> str:
@@ -120,7 +135,13 @@ class Names:
 
 def names_of(store: AwsStore, stack: str) -> Names:
     """The names of a stack in the account and region of `store`."""
-    return Names(stack=stack, account=store.account, region=store.region, generation=store.generation)
+    return Names(
+        stack=stack,
+        account=store.account,
+        region=store.region,
+        generation=store.generation,
+        role_path=store.role_path,
+    )
 
 
 def _plain(*parts: str, limit: int) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from components.aws.access import LEASE
 from components.aws.names import Names
 
 FILTER_LIMIT = 1024
@@ -16,6 +15,9 @@ EVENT_LIMIT = 2048
 
 FAILURES = ("RotationFailed", "RotationAbandoned", "TestRotationFailed")
 """What Secrets Manager reports of a rotation (AWS, Monitor Secrets Manager with Amazon EventBridge)."""
+
+KEYS_OF_A_FILTER = 10
+"""Ids of keys that a filter pattern has room for."""
 
 OF_A_CALL = 3
 """How many of the alarms that one call names are looked at: a filter pattern reaches into a list by a number alone."""
@@ -68,10 +70,11 @@ def policy_change(names: Names) -> str:
     return f"{{ {source} && ({events} || ({schedule})) && {_secret(names)} }}"
 
 
-def key_change(key: str) -> str:
-    """Whatever takes a key away or gives it to others."""
+def key_change(arns: Sequence[str]) -> str:
+    """Match what takes away one of at most KEYS_OF_A_FILTER keys with these ARNs, or lets others use it."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
-    return f'{{ {events} && ($.requestParameters.keyId = "*{key}*") }}'
+    keys = [f"*{arn.rpartition('/')[2]}*" for arn in arns]
+    return f"{{ {events} && {_is('$.requestParameters.keyId', keys)} }}"
 
 
 def role_change(names: Names, operators: Sequence[str]) -> str:
@@ -109,8 +112,8 @@ def role_use(names: Names) -> str:
     return f"{{ {sources} && ({roles} || ({task})) }}"
 
 
-def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -> Mapping[str, str]:
-    """Whatever stops a trail of the account, or what keeps and tells of its records: a filter for each of those."""
+def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
+    """Patterns that together match what stops a trail of the account, or what keeps its records and reports them."""
     own, asked = names.plain("") + "*", "$.requestParameters"
     alarms = [f'({asked}.alarmName = "{own}")', *(f'({asked}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
     log = _of(
@@ -119,17 +122,28 @@ def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -
     monitored = _of("monitoring", "DeleteAlarms", "DisableAlarmActions", "PutMetricAlarm")
     rules = _of("events", "DisableRule", "DeleteRule", "PutRule", "RemoveTargets")
     told = _of("sns", "DeleteTopic", "Unsubscribe", "SetTopicAttributes", "RemovePermission")
-    found = {
-        "trail": f"{{ {_of('cloudtrail', 'StopLogging', 'DeleteTrail', 'UpdateTrail', 'PutEventSelectors')} }}",
-        "log": f'{{ {log} && ({asked}.logGroupName = "{log_group}") }}',
-        "alarms": f"{{ {monitored} && ({' || '.join(alarms)}) }}",
-        "rules": f'{{ {rules} && (({asked}.name = "{own}") || ({asked}.rule = "{own}")) }}',
-        "topic": f'{{ {told} && (({asked}.topicArn = "{topic}") || ({asked}.subscriptionArn = "{topic}:*")) }}',
-    }
+    found = [
+        _of("cloudtrail", "StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"),
+        f'{log} && ({asked}.logGroupName = "{log_group}")',
+        f"{monitored} && ({' || '.join(alarms)})",
+        f'{rules} && (({asked}.name = "{own}") || ({asked}.rule = "{own}"))',
+        f'{told} && (({asked}.topicArn = "{topic}") || ({asked}.subscriptionArn = "{topic}:*"))',
+    ]
     if bucket:
-        events = _of("s3", "PutBucket*", "DeleteBucket*")
-        found["bucket"] = f'{{ {events} && ({asked}.bucketName = "{bucket}") }}'
-    return found
+        found.append(f'{_of("s3", "PutBucket*", "DeleteBucket*")} && ({asked}.bucketName = "{bucket}")')
+    return _packed(found)
+
+
+def _packed(conditions: Sequence[str]) -> list[str]:
+    """The conditions as alternatives, in as few patterns of at most FILTER_LIMIT characters as their order allows."""
+    patterns: list[str] = []
+    for one in conditions:
+        longer = f"{patterns[-1][:-2]} || ({one}) }}" if patterns else ""
+        if longer and len(longer) <= FILTER_LIMIT:
+            patterns[-1] = longer
+        else:
+            patterns.append(f"{{ ({one}) }}")
+    return patterns
 
 
 def rotation_failed(names: Names) -> dict[str, Any]:
@@ -146,18 +160,16 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """A secret of the stack has a new current version, but for those that no task is ever given: the admin's, and the
-    lease, whose AWSCURRENT moves to whoever rotates and back.
+    """A secret of the stack has a new current version, except the admin's, which no task is ever given.
 
     That of a declared secret for the rotator alone counts, too. Other labels have such events as well (AWS, Secret
     Label Updated event).
     """
-    others = [names.secret(name) for name in ("broker-admin", LEASE)]
     return {
         "source": ["aws.secretsmanager"],
         "detail-type": ["Secret Label Updated"],
         "resources": [_any_secret(names)],
-        "detail": {"labelUpdated": ["AWSCURRENT"], "name": [{"anything-but": others}]},
+        "detail": {"labelUpdated": ["AWSCURRENT"], "name": [{"anything-but": [names.secret("broker-admin")]}]},
     }
 
 

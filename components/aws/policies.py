@@ -53,9 +53,14 @@ def allow(
 
 
 def trusted(service: str, *, account: str | None = None, source: str | None = None) -> pulumi.Output[str]:
-    """Which service takes a role: on behalf of `account` alone, and of its `source` alone, where it says so.
+    """Let one service assume a role, only on behalf of `account` and of `source` where they are set.
 
-    Lambda says neither: who may pass it a role decides.
+    Set neither for Lambda, which sends no such keys, nor for the role by which CloudTrail writes to CloudWatch Logs:
+    "The role policy doesn't support the use of aws:SourceArn and aws:SourceAccount", and CreateTrail would fail with
+    InvalidCloudWatchLogsRoleArnException. For both, iam:PassRole limits who may name the role, and no principal may
+    pass a role of another account.
+    https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
     """
     conditions: dict[str, Any] = {}
     if account:
@@ -115,6 +120,11 @@ def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
         allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": issuer.template}}),
         allow(("acm-pca:GetCertificate", "acm-pca:DescribeCertificateAuthority"), [issuer.arn]),
     ]
+
+
+def lease(table: Arn) -> Statement:
+    """Acquire, renew and release the lease: each is a conditional update, which returns what is in the way."""
+    return allow(("dynamodb:UpdateItem",), [table])
 
 
 def own_log(group: Arn) -> Statement:

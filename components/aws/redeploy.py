@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
@@ -9,13 +10,13 @@ import pulumi_aws as aws
 
 from components.aws import policies, resource_policies
 from components.aws.arrival import DELAY, WINDOW
-from components.aws.functions import LETTERS_SECONDS, Code, StackFunction
+from components.aws.functions import Code, StackFunction
 from components.aws.names import Names
 from components.aws.patterns import new_version
 from components.principals import AwsAccount
 
 SECONDS = 30
-"""At most for two requests to ECS."""
+"""At most for a request to Secrets Manager for each secret, and two to ECS."""
 
 SHOWN_AGAIN = 6 * SECONDS + WINDOW
 """Seconds until a message comes again (AWS, Using Lambda with Amazon SQS): the function looks so often how far a
@@ -41,8 +42,10 @@ class Redeploy(pulumi.ComponentResource):
         account: AwsAccount,
         cluster: pulumi.Output[str],
         service: aws.ecs.Service,
+        secrets: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """`secrets`: those that a task is started with."""
         super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, None, opts)
         child = account.under(self)
         rule = aws.cloudwatch.EventRule(
@@ -52,20 +55,13 @@ class Redeploy(pulumi.ComponentResource):
             event_pattern=pulumi.Output.json_dumps(new_version(names)),
             opts=child,
         )
-        letters = aws.sqs.Queue(
-            "new-versions-letters",
-            name=names.letters(NEW_VERSIONS),
-            message_retention_seconds=LETTERS_SECONDS,
-            sqs_managed_sse_enabled=True,
-            opts=child,
-        )
         queue = aws.sqs.Queue(
             "new-versions",
             name=names.plain(NEW_VERSIONS),
             delay_seconds=DELAY,
             visibility_timeout_seconds=SHOWN_AGAIN,
             sqs_managed_sse_enabled=True,
-            redrive_policy=pulumi.Output.json_dumps({"deadLetterTargetArn": letters.arn, "maxReceiveCount": TRIES}),
+            redrive_policy=pulumi.Output.json_dumps({"deadLetterTargetArn": account.letters, "maxReceiveCount": TRIES}),
             opts=child,
         )
         sending = aws.sqs.QueuePolicy(
@@ -83,7 +79,11 @@ class Redeploy(pulumi.ComponentResource):
                 handler=f"{_CODE.stem}.handle",
                 seconds=SECONDS,
                 memory=128,
-                environment={"CLUSTER": cluster, "SERVICE": service.name},
+                environment={
+                    "CLUSTER": cluster,
+                    "SERVICE": service.name,
+                    "SECRETS": " ".join(map(names.secret, secrets)),
+                },
             ),
             grants=[
                 policies.allow(
@@ -91,6 +91,7 @@ class Redeploy(pulumi.ComponentResource):
                     [queue.arn],
                 ),
                 policies.allow(("ecs:DescribeServices", "ecs:UpdateService"), [service.arn]),
+                policies.values(("secretsmanager:DescribeSecret",), [names.secret_pattern(one) for one in secrets]),
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -49,16 +49,18 @@ def secrets_key_policy(
 ) -> pulumi.Output[str]:
     """Of the key of a region: administered by the account, used by those roles alone, through Secrets Manager alone.
 
-    Statements for the account's root let its IAM policies decide as well: no role may use it by this policy alone.
-    Whoever makes a secret has to pass Secrets Manager's check of the key, which opens nothing (AWS, Secret encryption
-    and decryption, Validating access to the KMS key).
+    `readers` are those that do not write; without any their statement is left out. Statements for the account's root
+    let its IAM policies decide as well: no role may use the key by this policy alone. Making a secret includes Secrets
+    Manager's check of the key, which opens nothing (AWS, Secret encryption and decryption, Validating access to the
+    KMS key).
     """
     via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}}
     check = {"kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
     use = [one for one in COPY if is_replicas or one != "kms:Encrypt"]
+    by_readers = via | of_secrets(read) | {"ArnEquals": {_WHO: list(readers)}}
     return document(
         _by_account(account, "Administration", list(ADMINISTRATION), {}),
-        _by_account(account, "Readers", "kms:Decrypt", via | of_secrets(read) | {"ArnEquals": {_WHO: list(readers)}}),
+        *([_by_account(account, "Readers", "kms:Decrypt", by_readers)] if readers else []),
         _by_account(account, "Writers", use, via | of_secrets(written) | {"ArnEquals": {_WHO: list(writers)}}),
         _by_account(account, "ValidationOfTheKey", use, {"StringEquals": via["StringEquals"] | check}),
     )

@@ -24,21 +24,19 @@ _KEY = "12345678-1234-1234-1234-123456789012"
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSettings | None) -> int:
-    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own.
-
-    `secrets`: the names of all, the lease among them.
-    """
+    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own."""
     endpoint = store.vpc.way_out if store.vpc else None
     asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
     statements = [
         policies.own_log(names.arn("logs", f"log-group:/aws/lambda/{names.plain(TICK)}")),
-        policies.allow(("sqs:SendMessage",), [names.arn("sqs", names.letters(TICK))]),
+        policies.allow(("sqs:SendMessage",), [names.arn("sqs", names.letters)]),
         *(policies.in_vpc(names.function_arn(TICK)) if store.vpc else []),
         policies.values(
             (*policies.READ, *policies.WRITE),
             [names.secret_pattern(secret) for secret in secrets],
             endpoint=endpoint if endpoint and endpoint.startswith("vpce-") else None,
         ),
+        policies.lease(names.lease_arn),
         *(
             policies.key_use(
                 policies.USE if region == store.region else policies.COPY,

@@ -12,6 +12,7 @@ from components.aws.access import TICK, read_to_rotate, rotated, rotator_of
 from components.aws.functions import Code, Queue, StackFunction
 from components.aws.names import Names
 from components.aws.package import package_of
+from components.aws.roles import stack_role
 from components.aws.sections import AwsStore
 from components.principals import AwsAccount
 from components.sections import OutsideBroker
@@ -54,10 +55,10 @@ class AwsRotators(pulumi.ComponentResource):
         broker: OutsideBroker,
         names: Names,
         account: AwsAccount,
-        lease: str,
+        lease: aws.dynamodb.Table,
         secrets: Mapping[str, aws.secretsmanager.Secret],
         guards: Mapping[str, pulumi.Resource],
-        keys: Mapping[str, aws.kms.Key],
+        keys: Mapping[str, policies.Arn],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Rotators", name, None, opts)
@@ -81,15 +82,15 @@ class AwsRotators(pulumi.ComponentResource):
     def _rotate(self, secret: Secret, others: Sequence[str], code: Code) -> StackFunction:
         """The function of one secret, and its schedule."""
         what = rotator_of(secret.name)
-        own, lease = self._secrets[secret.name], self._secrets[self._lease]
+        own = self._secrets[secret.name]
         itself = self._names.function_arn(what)
         made = self._function(
             what,
             code,
             self._values((*policies.READ, *policies.WRITE), [own.arn], rotated_by=itself),
-            self._values((*policies.READ, *policies.WRITE), [lease.arn]),
+            policies.lease(self._lease.arn),
             *([self._values(policies.READ, [self._secrets[other].arn for other in others])] if others else []),
-            *self._key_use(policies.USE, (secret.name, self._lease)),
+            *self._key_use(policies.USE, (secret.name,)),
             *(self._key_use(("kms:Decrypt",), others, regions=[self._store.region]) if others else []),
         )
         called = aws.lambda_.Permission(
@@ -118,26 +119,23 @@ class AwsRotators(pulumi.ComponentResource):
             TICK,
             code,
             self._values((*policies.READ, *policies.WRITE), everything),
+            policies.lease(self._lease.arn),
             *self._key_use(policies.USE, tuple(self._secrets)),
             *(statement for issuer in issuers for statement in policies.signature(issuer)),
         )
         name = self._names.plain(TICK)
-        role = aws.iam.Role(
-            "schedule-role",
-            name=self._names.role("schedule"),
-            assume_role_policy=policies.trusted(
-                "scheduler",
-                account=self._names.account,
-                source=self._names.arn("scheduler", "schedule-group/default"),
-            ),
-            opts=self._account.under(self),
+        trust = policies.trusted(
+            "scheduler",
+            account=self._names.account,
+            source=self._names.arn("scheduler", "schedule-group/default"),
         )
+        role = stack_role("schedule", trust, names=self._names, account=self._account, parent=self)
         granted = aws.iam.RolePolicy(
             "schedule-grants",
             role=role.name,
             policy=policies.document(
                 policies.allow(("lambda:InvokeFunction",), [made.function.arn]),
-                policies.allow(("sqs:SendMessage",), [made.letters.arn]),
+                policies.allow(("sqs:SendMessage",), [self._account.letters]),
             ),
             opts=self._account.under(self),
         )
@@ -150,7 +148,7 @@ class AwsRotators(pulumi.ComponentResource):
             target={
                 "arn": made.function.arn,
                 "role_arn": role.arn,
-                "dead_letter_config": {"arn": made.letters.arn},
+                "dead_letter_config": {"arn": self._account.letters},
                 "retry_policy": {"maximum_retry_attempts": DELIVERIES, "maximum_event_age_in_seconds": 1800},
             },
             opts=self._account.under(self, after=[granted, made.granted, *self._guards.values()]),
@@ -183,7 +181,7 @@ class AwsRotators(pulumi.ComponentResource):
         return [
             policies.key_use(
                 actions if region == self._store.region else policies.COPY,
-                key.arn,
+                key,
                 region,
                 [self._names.at(region).secret_pattern(secret) for secret in secrets],
             )

@@ -10,13 +10,18 @@ from components.aws.entries import (
     Account,
     CertificateArn,
     Cluster,
+    KeyArn,
     LogGroup,
     Operator,
+    PolicyArn,
     PrivateCaArn,
     Region,
     Retention,
+    RolePath,
     SecurityGroups,
     Subnets,
+    TagKey,
+    TagValue,
     TopicArn,
     TrailArn,
     VpcId,
@@ -65,6 +70,16 @@ class AwsStore(Section):
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     alert_topic: TopicArn | None = None
     """An SNS topic that exists; without it one is made."""
+    kms_key: KeyArn | None = None
+    """A key of this account and region for values; without it one is made. Its policy is yours."""
+    log_kms_key: KeyArn | None = None
+    """A key of this account and region for the logs of functions and tasks; without it AWS' own encrypts them."""
+    permissions_boundary: PolicyArn | None = None
+    """The permissions boundary of each role of the stack."""
+    role_path: RolePath = "/"
+    """The path of each role of the stack."""
+    tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=48)
+    """Tags of each resource, beside project and stack."""
 
 
 class LoadBalancer(Section):
@@ -97,6 +112,10 @@ class EcsServer(Section):
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     load_balancer: LoadBalancer | None = None
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    """Of the tasks: the image has to be for it. Fargate's ARM64 costs a fifth less."""
+    container_insights: bool = False
+    """Whether a cluster that the stack makes has Container Insights, whose metrics are charged for."""
 
 
 class AwsPrivateCa(Section):

@@ -13,11 +13,11 @@ import pulumi_aws as aws
 from components import catalogue
 from components.access_log import Trail
 from components.aws import policies, resource_policies
-from components.aws.access import LEASE, TICK, Access, access_of, declared_callers, rotated, rotator_of
-from components.aws.access_log import AwsTrail
+from components.aws.access import TICK, Access, access_of, declared_callers, rotated, rotator_of
+from components.aws.access_log import AwsTrail, alarmed_log_group
 from components.aws.names import names_of
 from components.aws.package import ca_file_in_package
-from components.aws.redeploy import AGAIN, NEW_VERSIONS
+from components.aws.redeploy import AGAIN
 from components.aws.rotation import AwsRotators
 from components.aws.sections import AwsStore, EcsServer
 from components.broker import broker_location
@@ -62,7 +62,6 @@ class AwsSecretStore(SecretStore):
         self._access = access_of(
             secrets,
             self._names,
-            lease=LEASE,
             server=reader.arn if isinstance(reader, AwsCaller) else reader.reads.arn,
             operators=store.operators,
             certificate=broker.client_certificate,
@@ -73,14 +72,20 @@ class AwsSecretStore(SecretStore):
                 region=store.region,
                 secrets={secret.name: self._names.secret(secret.name) for secret in secrets},
                 fields={secret.name: secret.fields for secret in secrets},
-                lease=self._names.secret(LEASE),
+                lease=self._names.lease_arn,
                 alerts=store.alert_topic or self._names.arn("sns", self._names.plain("alerts")),
+                log_group=alarmed_log_group(store, self._names),
                 readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
         )
         self._guards: dict[str, pulumi.Resource] = {}
-        self._keys = {region: self._key(region) for region in (store.region, *store.replicas)}
+        self._keys: dict[str, policies.Arn] = (
+            {store.region: store.kms_key}
+            if store.kms_key
+            else {region: self._key(region).arn for region in (store.region, *store.replicas)}
+        )
+        self._lease = self._table()
         self._secrets = {secret: self._secret(secret, who) for secret, who in self._access.items()}
         self.register_outputs({"region": store.region})
 
@@ -116,7 +121,7 @@ class AwsSecretStore(SecretStore):
             role=role,
             policy=policies.document(
                 policies.values(actions, secrets),
-                policies.key_use(("kms:Decrypt",), self._keys[self._store.region].arn, self._store.region, secrets),
+                policies.key_use(("kms:Decrypt",), self._keys[self._store.region], self._store.region, secrets),
             ),
             opts=self._account.under(self),
         )
@@ -146,7 +151,7 @@ class AwsSecretStore(SecretStore):
             broker=self._broker,
             names=self._names,
             account=self._account,
-            lease=LEASE,
+            lease=self._lease,
             secrets=self._secrets,
             guards=self._guards,
             keys=self._keys,
@@ -165,7 +170,6 @@ class AwsSecretStore(SecretStore):
             keys=self._keys,
             declared=self._declared,
             functions=[TICK, *self._rotating(), *([AGAIN] if self._injected else [])],
-            letters=[TICK, *self._rotating(), *([NEW_VERSIONS, AGAIN] if self._injected else [])],
             opts=pulumi.ResourceOptions(parent=self),
         )
         return made.trail
@@ -201,15 +205,26 @@ class AwsSecretStore(SecretStore):
             opts=self._account.under(self, protect=self._production),
         )
 
+    def _table(self) -> aws.dynamodb.Table:
+        """The table whose one item says who rotates (docs/adr/0049). Nothing in it is worth a backup."""
+        return aws.dynamodb.Table(
+            "lease",
+            name=self._names.lease,
+            billing_mode="PAY_PER_REQUEST",
+            hash_key="id",
+            attributes=[{"name": "id", "type": "S"}],
+            opts=self._account.under(self),
+        )
+
     def _secret(self, secret: str, who: Access) -> aws.secretsmanager.Secret:
         """A secret without a value, and its policy. The first value is put by an operator or made by a tick."""
         made = aws.secretsmanager.Secret(
             f"secret-{secret}",
             name=self._names.secret(secret),
             description=f"{secret}, written by secretops; never by Pulumi",
-            kms_key_id=self._keys[self._store.region].arn,
+            kms_key_id=self._keys[self._store.region],
             recovery_window_in_days=RECOVERY_DAYS if self._production else 0,
-            replicas=[{"region": region, "kms_key_id": self._keys[region].arn} for region in self._store.replicas],
+            replicas=[{"region": region, "kms_key_id": self._keys[region]} for region in self._store.replicas],
             force_overwrite_replica_secret=bool(self._store.replicas) and not self._production,
             opts=self._account.under(self, protect=self._production),
         )

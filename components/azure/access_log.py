@@ -10,10 +10,8 @@ from pulumi_azure_native import monitor, operationalinsights
 from components.access_log import Trail
 from components.azure import queries, roles
 from components.azure.alerts import Alerts
-from components.azure.names import Names
-from components.azure.sections import AzureStore
+from components.azure.context import AzureContext
 from components.matrix import GAPS, Feature, StoreKind
-from components.principals import AzureEnvironment, AzurePlace
 from secretops.manifest import Secret
 
 
@@ -28,45 +26,35 @@ class AzureTrail(pulumi.ComponentResource):
         self,
         name: str,
         *,
-        store: AzureStore,
-        production: bool,
-        names: Names,
-        place: AzurePlace,
-        environment: AzureEnvironment,
+        context: AzureContext,
         vault: pulumi.Output[str],
         secrets: Sequence[Secret],
         readers: pulumi.Output[dict[str, tuple[str, ...]]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Trail", name, None, opts)
-        made = operationalinsights.Workspace(
-            "workspace",
-            workspace_name=names.workspace,
-            resource_group_name=place.group,
-            location=place.location,
-            tags=place.tags,
-            sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
-            retention_in_days=store.retention_days,
-            features=operationalinsights.WorkspaceFeaturesArgs(
-                disable_local_auth=True,  # no agent writes here by the workspace's key
-                immediate_purge_data_on30_days=False,
-            ),
-            opts=place.under(self, protect=production),
-        )
+        store, names, place = context.settings, context.names, context.place
+        workspace: pulumi.Input[str]
+        customer_id: pulumi.Input[str]
+        if store.workspace:
+            workspace, customer_id, shown = store.workspace.id, store.workspace.customer_id, store.workspace.id
+        else:
+            made = self._workspace(context)
+            workspace, customer_id, shown = made.id, made.customer_id, names.workspace
         monitor.DiagnosticSetting(
             "vault-audit",
             name="audit",
             resource_uri=vault,
-            workspace_id=made.id,
+            workspace_id=workspace,
             log_analytics_destination_type="Dedicated",
             logs=[monitor.DiagnosticsLogSettingsArgs(category_group="audit", enabled=True)],
-            opts=place.under(self, protect=production),
+            opts=place.under(self, protect=context.production),
         )
         monitor.DiagnosticSetting(
             "environment-logs",
             name="logs",
-            resource_uri=environment.id,
-            workspace_id=made.id,
+            resource_uri=context.environment.id,
+            workspace_id=workspace,
             logs=[
                 monitor.DiagnosticsLogSettingsArgs(category=f"ContainerApp{kind}Logs", enabled=True)
                 for kind in ("Console", "System")
@@ -74,23 +62,40 @@ class AzureTrail(pulumi.ComponentResource):
             opts=place.under(self),
         )
         grants = roles.Grants(parent=self, place=place)
-        for operator in store.operators:
+        for operator in () if store.workspace else store.operators:  # of yours they would read all logs
             grants.to_operator(
                 f"operator-{operator}-reads-trail",
                 roles.LOG_READER,
                 operator,
-                scope=made.id,
+                scope=workspace,
                 why="secretops audit asks the trail who read what",
             )
-        alerts = Alerts(parent=self, place=place, names=names, workspace=made.id, emails=store.alert_emails)
+        alerts = Alerts(parent=self, context=context, workspace=workspace)
         alerts.of_reads(vault, readers)
-        alerts.of_secrets(vault, secrets)
-        alerts.of_ticks([names.job, names.plain("expiry")])
+        alerts.of_secrets(vault, secrets, names.job_id)
+        alerts.of_ticks(names.job_id)
         alerts.of_access()
-        self.workspace = made.customer_id
+        self.workspace = pulumi.Output.from_input(customer_id)
         self.trail = Trail(
-            records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {names.workspace}",
+            records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {shown}",
             gap=GAPS[StoreKind.AZURE][Feature.READ_TRAIL],
             query=queries.who_read_what(names.vault_id),
         )
-        self.register_outputs({"workspace": made.id})
+        self.register_outputs({"workspace": workspace})
+
+    def _workspace(self, context: AzureContext) -> operationalinsights.Workspace:
+        names, place = context.names, context.place
+        return operationalinsights.Workspace(
+            "workspace",
+            workspace_name=names.workspace,
+            resource_group_name=place.group,
+            location=place.location,
+            tags=place.tags,
+            sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
+            retention_in_days=context.settings.retention_days,
+            features=operationalinsights.WorkspaceFeaturesArgs(
+                disable_local_auth=True,  # no agent writes here by the workspace's key
+                immediate_purge_data_on30_days=False,
+            ),
+            opts=place.under(self, protect=context.production),
+        )

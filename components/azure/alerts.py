@@ -8,13 +8,19 @@ import pulumi
 from pulumi_azure_native import monitor
 
 from components.azure import queries
-from components.azure.names import Names
-from components.principals import AzurePlace
+from components.azure.context import AzureContext
 from secretops.manifest import Secret
 
 LATE = "PT30M"
 """How far an alert looks back: Key Vault's log is ten minutes late at most (Azure, Key Vault logging), and Log
 Analytics takes some more to show it. An alert that is on is not told again."""
+
+# The rotator ticks each hour and prints the same findings: over two ticks an alert stays on, and rings once.
+TWO_TICKS = "PT2H"
+
+# For what an hourly tick prints. A rule costs a third of one that is evaluated every five minutes
+# (https://azure.microsoft.com/pricing/details/monitor/).
+SELDOM = "PT15M"
 
 TO_READ = (
     "Microsoft.Authorization/roleAssignments/write",
@@ -22,6 +28,8 @@ TO_READ = (
     "Microsoft.KeyVault/vaults/write",
     "Microsoft.KeyVault/vaults/delete",
     "Microsoft.KeyVault/vaults/secrets/write",  # a value, by Azure Resource Manager and without a role on the vault
+    "Microsoft.Storage/storageAccounts/write",  # the networks and keys of the lease, without which nothing rotates
+    "Microsoft.Storage/storageAccounts/delete",
     "Microsoft.App/jobs/write",
     "Microsoft.App/jobs/start/action",  # with an image and a command of the caller's, as the rotator
     "Microsoft.App/jobs/getAuthToken/action",
@@ -63,14 +71,9 @@ class Alerts:
     """Makes the alerts of one stack, below `parent`."""
 
     def __init__(
-        self,
-        *,
-        parent: pulumi.ComponentResource,
-        place: AzurePlace,
-        names: Names,
-        workspace: pulumi.Output[str],
-        emails: Sequence[str],
+        self, *, parent: pulumi.ComponentResource, context: AzureContext, workspace: pulumi.Input[str]
     ) -> None:
+        place, names = context.place, context.names
         self._place, self._names, self._workspace = place, names, workspace
         self._child = place.under(parent)
         self._group = monitor.ActionGroup(
@@ -85,7 +88,7 @@ class Alerts:
                 monitor.MicrosoftCommonEmailReceiverArgs(
                     name=f"email-{at}", email_address=one, use_common_alert_schema=True
                 )
-                for at, one in enumerate(emails)
+                for at, one in enumerate(context.settings.alert_emails)
             ],
             opts=self._child,
         ).id
@@ -97,8 +100,8 @@ class Alerts:
         self._rule("undeclared-read", 1, "somebody read a secret who is not declared to", undeclared, by)
         self._rule("denied-read", 2, "somebody was denied a read of a secret", vault.apply(queries.denied_read), by)
 
-    def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret]) -> None:
-        """What becomes of secrets: deleted, near their expiry with nobody to rotate them, or past it."""
+    def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret], job: str) -> None:
+        """Alert on secrets that are deleted, near their expiry with nobody to rotate them, or past it."""
         supplied = [secret.name for secret in secrets if not secret.is_made]
         everything = [secret.name for secret in secrets]
         by = ("Secret",)
@@ -108,27 +111,27 @@ class Alerts:
         self._rule(
             "near-expiry",
             3,
-            "a secret expires within 30 days, and a person has to put its next value",
-            vault.apply(lambda known: queries.near_expiry(known, supplied)),
+            "a secret or a certificate expires soon, and a person has to renew it",
+            vault.apply(lambda known: queries.near_expiry(known, supplied, job)),
             by,
+            window=TWO_TICKS,
+            every=SELDOM,
         )
         self._rule(
             "expired",
             1,
-            "a secret is past its expiry: its rotation is overdue",
-            vault.apply(lambda known: queries.expired(known, everything)),
+            "a secret is past the day that it was due",
+            vault.apply(lambda known: queries.expired(known, everything, job)),
             by,
+            window=TWO_TICKS,
+            every=SELDOM,
         )
 
-    def of_ticks(self, jobs: Sequence[str]) -> None:
-        """What the rotator says itself, and that it says nothing."""
-        self._rule(
-            "tick-failed", 2, "the tick could not look after a secret: its log says why", queries.tick_failed(jobs)
-        )
-        self._rule("tick-overdue", 1, "a rotation is overdue", queries.tick_overdue(jobs), window="PT2H")
-        self._rule(
-            "tick-missing", 1, "the hourly tick does not run", queries.tick_lines(jobs), window="PT3H", none=True
-        )
+    def of_ticks(self, job: str) -> None:
+        """Alert on a tick's failures, and on its silence."""
+        failed, silent = queries.tick_failed(job), queries.tick_lines(job)
+        self._rule("tick-failed", 2, "the tick could not look after a secret: its log says why", failed, every=SELDOM)
+        self._rule("tick-missing", 1, "the hourly tick does not run", silent, window="PT3H", every=SELDOM, none=True)
 
     def of_access(self) -> None:
         """Who may read, and what is recorded and told, was changed. `pulumi up` does so too."""
@@ -169,6 +172,7 @@ class Alerts:
         by: Sequence[str] = (),
         *,
         window: str = LATE,
+        every: str = "PT5M",
         none: bool = False,
     ) -> None:
         """Tell once what `query` finds, and again once it was over; or that it finds nothing, where `none`."""
@@ -184,7 +188,7 @@ class Alerts:
             enabled=True,
             severity=severity,
             scopes=[self._workspace],
-            evaluation_frequency="PT5M",
+            evaluation_frequency=every,
             window_size=window,
             auto_mitigate=True,
             skip_query_validation=True,  # its tables are there from their first row on

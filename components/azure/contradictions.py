@@ -77,6 +77,18 @@ def _in_azure(store: AzureStore, server: object, secrets: Mapping[str, DeclaredS
 
 def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
     """Subnets that Azure refuses, or that are missing."""
+    if not store.network and not store.open_to_internet:
+        yield Problem(
+            "store.network: missing",
+            "without it vault and lease answer every network, and roles alone guard them",
+            "add subnet and network (docs/operations/azure.md, Networks), or write open_to_internet: true",
+        )
+    if store.network and store.open_to_internet:
+        yield Problem(
+            "store.open_to_internet: true, with store.network",
+            "network closes vault and lease to all that it does not name",
+            "take one of them out",
+        )
     if store.network and not store.subnet:
         yield Problem(
             "store.network: without store.subnet",

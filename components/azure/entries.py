@@ -90,6 +90,6 @@ def _dns_zone(name: str) -> AfterValidator:
 AzureSubnet = Annotated[str, _arm_id("Microsoft.Network/virtualNetworks/*/subnets", "a subnet")]
 VaultDnsZone = Annotated[str, _dns_zone("privatelink.vaultcore.azure.net")]
 BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net")]
-QueueDnsZone = Annotated[str, _dns_zone("privatelink.queue.core.windows.net")]
+WorkspaceId = Annotated[str, _arm_id("Microsoft.OperationalInsights/workspaces", "a Log Analytics workspace")]
 Registry = Annotated[str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry")]
 PublicAddresses = Annotated[str, AfterValidator(public_addresses)]

@@ -62,7 +62,7 @@ class AzureIdentities(pulumi.ComponentResource):
             # They pass while the environment is made, and whatever runs in it comes after it.
             opts=self.place.under(self, after=_let_pull(self, store, self.place, platform)),
         )
-        self.environment = AzureEnvironment(id=made.id, made=made, domain=made.default_domain, platform=platform)
+        self.environment = AzureEnvironment(id=made.id, domain=made.default_domain, platform=platform)
         self.register_outputs({"subscription": store.subscription})
 
     def sync(self, issuer: str, service_account: str) -> AzureIdentity:

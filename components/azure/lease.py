@@ -5,17 +5,16 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import storage
 
-from components.azure.names import LEASE_CONTAINER, Names
+from components.azure.context import AzureContext
+from components.azure.names import LEASE_CONTAINER
 from components.azure.private_endpoint import private_endpoint
 from components.azure.sections import AzureStore
 from components.azure.vault import reaching
-from components.principals import AzurePlace
 
 
-def lease_account(
-    parent: pulumi.ComponentResource, *, store: AzureStore, names: Names, place: AzurePlace
-) -> tuple[storage.StorageAccount, storage.BlobContainer]:
-    """An account without keys, and its container. secretops makes the blob: it holds no value, and nothing else."""
+def lease_account(parent: pulumi.ComponentResource, context: AzureContext) -> storage.BlobContainer:
+    """Return the container of an account without keys. secretops makes the blob, which holds no value."""
+    store, names, place = context.settings, context.names, context.place
     account = storage.StorageAccount(
         "lease-account",
         account_name=names.storage,
@@ -34,9 +33,8 @@ def lease_account(
         network_rule_set=_rules(store),
         opts=place.under(parent),
     )
-    private_endpoint(parent, "blob", account.id, store=store, names=names, place=place)
-    private_endpoint(parent, "queue", account.id, store=store, names=names, place=place)  # of near_expiry.py
-    container = storage.BlobContainer(
+    private_endpoint(parent, "blob", account.id, context)
+    return storage.BlobContainer(
         "lease-container",
         account_name=account.name,
         container_name=LEASE_CONTAINER,
@@ -44,7 +42,6 @@ def lease_account(
         public_access=storage.PublicAccess.NONE,
         opts=place.under(parent),
     )
-    return account, container
 
 
 def _rules(store: AzureStore) -> storage.NetworkRuleSetArgs:
@@ -52,7 +49,7 @@ def _rules(store: AzureStore) -> storage.NetworkRuleSetArgs:
         return storage.NetworkRuleSetArgs(default_action=storage.DefaultAction.ALLOW, bypass=storage.Bypass.NONE)
     return storage.NetworkRuleSetArgs(
         default_action=storage.DefaultAction.DENY,
-        bypass=storage.Bypass.AZURE_SERVICES,  # Event Grid, by the topic's own identity: near_expiry.py
+        bypass=storage.Bypass.NONE,
         ip_rules=[storage.IPRuleArgs(i_p_address_or_range=one) for one in store.network.addresses],
         virtual_network_rules=[
             storage.VirtualNetworkRuleArgs(virtual_network_resource_id=one) for one in reaching(store)

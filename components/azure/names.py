@@ -42,8 +42,16 @@ class Names:
     @property
     def vault_id(self) -> str:
         """The vault's resource id, as Azure will have it."""
-        within = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
-        return f"{within}/providers/Microsoft.KeyVault/vaults/{self.vault}"
+        return f"{self._within}/providers/Microsoft.KeyVault/vaults/{self.vault}"
+
+    @property
+    def job_id(self) -> str:
+        """The resource id of the job that ticks each hour."""
+        return f"{self._within}/providers/Microsoft.App/jobs/{self.job}"
+
+    @property
+    def _within(self) -> str:
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
 
     @property
     def vault_host(self) -> str:

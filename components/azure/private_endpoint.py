@@ -7,22 +7,18 @@ from typing import Literal
 import pulumi
 from pulumi_azure_native import network
 
-from components.azure.names import Names
-from components.azure.sections import AzureStore
-from components.principals import AzurePlace
+from components.azure.context import AzureContext
 
 
 def private_endpoint(
     parent: pulumi.ComponentResource,
-    what: Literal["vault", "blob", "queue"],
+    what: Literal["vault", "blob"],
     of: pulumi.Output[str],
-    *,
-    store: AzureStore,
-    names: Names,
-    place: AzurePlace,
+    context: AzureContext,
 ) -> None:
     """Where the stack wants one: of `what` of the resource with that id, by Azure's word for it and its DNS zone."""
-    wanted = store.network.private_endpoint if store.network else None
+    closed, names, place = context.settings.network, context.names, context.place
+    wanted = closed.private_endpoint if closed else None
     if not wanted:
         return
     endpoint = network.PrivateEndpoint(

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from secretops.operations import watched
 from secretops.trails import vault_log
 from secretops.trails.vault_log import GIVES_VALUE
 
 DELETED = ("SecretDelete", "SecretPurge", "VaultDelete")
 """No operation is logged of a deleted vault's purge: the vault has no diagnostic setting any more."""
 
+# Key Vault logs both whether or not anybody subscribes to the event (https://learn.microsoft.com/azure/key-vault/general/logging).
 NEAR, EXPIRED = "SecretNearExpiryEventGridNotification", "SecretExpiredEventGridNotification"
-"""Both are logged whether or not anybody subscribes to the event (Azure, Key Vault logging)."""
+
+# Words of the findings of secretops.engine.decisions and secretops.operations.watched.
+NEAR_WORDS, EXPIRED_WORDS = ("expires",), ("expired", "due since", "overdue since")
 
 
 def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
@@ -41,34 +45,48 @@ def deletion(vault: str) -> str:
     return _lines(_events(vault), f"| where OperationName in ({_list(DELETED)}) and Status != 401", _BY_WHOM)
 
 
-def near_expiry(vault: str, supplied: Sequence[str]) -> str:
-    """Secrets that a person has to renew within 30 days. Those that rotate are always near theirs."""
-    return _lines(_events(vault), f"| where OperationName == {_text(NEAR)} and Secret in ({_list(supplied)})", _OF_WHAT)
+def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
+    """Return a query for secrets and certificates that a person has to renew soon.
+
+    Key Vault logs an event 30 days before a version is due; a tick prints what ends by itself. Secrets that rotate
+    are always near their day.
+    """
+    return _dated(vault, NEAR, supplied, job, NEAR_WORDS)
 
 
-def expired(vault: str, secrets: Sequence[str]) -> str:
-    """Current versions that are past the day they were due."""
+def expired(vault: str, secrets: Sequence[str], job: str) -> str:
+    """Return a query for current versions past the day that they were due.
+
+    Both the vault's event and the tick's own line count: no page of Microsoft's says how the event is laid out in each
+    table.
+    """
+    return _dated(vault, EXPIRED, secrets, job, EXPIRED_WORDS)
+
+
+def _dated(vault: str, event: str, secrets: Sequence[str], job: str, words: Sequence[str]) -> str:
+    ticked = _lines(
+        "ContainerAppConsoleLogs",
+        f'    | where {_by_rotator(job)} and Stream =~ "stdout" and Log has_any ({_list(words)})',
+        f'    | project TimeGenerated, OperationName = {_text(event)}, Subject = extract("^([^:]+):", 1, Log)',
+    )
     return _lines(
-        _events(vault), f"| where OperationName == {_text(EXPIRED)} and Secret in ({_list(secrets)})", _OF_WHAT
+        _events(vault, ticked),
+        f"| where OperationName == {_text(event)} and Secret in ({_list([*secrets, watched.NAME])})",
+        "| project TimeGenerated, Secret, OperationName",
     )
 
 
-def tick_failed(jobs: Sequence[str]) -> str:
+def tick_failed(job: str) -> str:
     """What secretops says on standard error: a secret that it could not look after, or why it did not begin.
 
     Its journal is there too, a JSON document a line: what it says is steps, and the next of them may be the remedy.
     """
-    return _lines(_console(jobs), '| where Stream =~ "stderr" and Log !startswith "{"', "| project TimeGenerated, Log")
+    return _lines(_console(job), '| where Stream =~ "stderr" and Log !startswith "{"', "| project TimeGenerated, Log")
 
 
-def tick_overdue(jobs: Sequence[str]) -> str:
-    """What secretops says of a rotation that is a day late."""
-    return _lines(_console(jobs), f"| where Log has {_text(OVERDUE)}", "| project TimeGenerated, Log")
-
-
-def tick_lines(jobs: Sequence[str]) -> str:
+def tick_lines(job: str) -> str:
     """Anything: a tick says at least one line for each secret."""
-    return _lines(_console(jobs), "| project TimeGenerated, Log")
+    return _lines(_console(job), "| project TimeGenerated, Log")
 
 
 def who_read_what(vault: str) -> str:
@@ -81,43 +99,55 @@ def who_read_what(vault: str) -> str:
     )
 
 
-OVERDUE = "overdue since"
-"""As secretops' own finding begins."""
-
-_OF_CONSOLE = ("ContainerGroupName", "ContainerName", "Stream", "Log")
+_OF_CONSOLE = ("ContainerGroupName", "ContainerName", "Stream", "Log", "_ResourceId")
 _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
-_OF_WHAT = "| project TimeGenerated, Secret, OperationName"
 
 
-def _events(vault: str) -> str:
-    """The vault's audit log with the same columns from either table. `vault` is its resource id."""
+def _events(vault: str, *beside: str) -> str:
+    """Return the vault's audit log with the same columns from either table, and rows of other branches.
+
+    `vault` is its resource id.
+    """
     columns = {
         "Status": vault_log.STATUS,
         "Source": vault_log.ADDRESS,
         "Who": vault_log.OID,
         "Asked": vault_log.ASKED,
         "Given": vault_log.GIVEN,
+        "Subject": vault_log.SUBJECT,
     }
     none = (
         "datatable(TimeGenerated: datetime, OperationName: string, Status: int, Source: string, Who: string,\n"
-        "        Asked: string, Given: string) []"
+        "        Asked: string, Given: string, Subject: string) []"
     )
     return _lines(
-        vault_log.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", beside=[none]),
+        vault_log.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", beside=[none, *beside]),
         "| extend Who = tolower(Who), Secret = tolower(coalesce(",
-        '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given)))',
+        '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given), Subject))',
     )
 
 
-def _console(jobs: Sequence[str]) -> str:
-    """What containers of the rotator's jobs wrote, but for those that lay files down. A replica has its job's name."""
-    of = " or ".join(f"ContainerGroupName startswith {_text(f'{job}-')}" for job in jobs)
+def _console(job: str) -> str:
+    """Return what containers of the rotator's job wrote."""
     columns = ("TimeGenerated: datetime", *(f"{name}: string" for name in _OF_CONSOLE))
     return _lines(
         "union isfuzzy=true",
         f"    (datatable({', '.join(columns)}) []),",
         f"    (ContainerAppConsoleLogs | project TimeGenerated, {', '.join(_OF_CONSOLE)})",
-        f'| where ContainerName == "rotator" and ({of})',
+        f"| where {_by_rotator(job)}",
+    )
+
+
+def _by_rotator(job: str) -> str:
+    """Return the condition for lines of a tick. `job` is the job's resource id.
+
+    A replica has its job's name, and a row the id of its environment; init containers have other names. Another stack
+    of the same name may log to the same workspace.
+    """
+    group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
+    return (
+        f'ContainerName == "rotator" and ContainerGroupName startswith {_text(f"{name}-")}'
+        f" and tolower(_ResourceId) startswith {_text(f'{group}/'.lower())}"
     )
 
 

@@ -20,19 +20,13 @@ class Role:
 
 SECRETS_USER = Role("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6")
 SECRETS_OFFICER = Role("Key Vault Secrets Officer", "b86a8fe4-44ce-4948-aee5-eccb2c155cd7")
-VAULT_READER = Role("Key Vault Reader", "21090545-7ca7-4776-b22c-e363652d74d2")
 BLOB_CONTRIBUTOR = Role("Storage Blob Data Contributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe")
-QUEUE_READER = Role("Storage Queue Data Reader", "19e7f393-937e-4f77-808e-94535e297925")
-QUEUE_SENDER = Role("Storage Queue Data Message Sender", "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a")
 LOG_READER = Role("Log Analytics Reader", "73c42c96-874c-492b-b04d-ab87d138a893")
 ACR_PULL = Role("AcrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d")
 REPOSITORY_READER = Role("Container Registry Repository Reader", "b93aa761-3e63-49ed-ac28-beffa264f7ac")
 
-ROLES = (
-    *(SECRETS_USER, SECRETS_OFFICER, VAULT_READER, BLOB_CONTRIBUTOR),
-    *(QUEUE_READER, QUEUE_SENDER, LOG_READER, ACR_PULL, REPOSITORY_READER),
-)
-"""All there are: none of them may assign a role."""
+# None of them may assign a role.
+ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, REPOSITORY_READER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +61,11 @@ class Grants:
         """To a person or an identity. Which, is told: Entra may not know an identity yet where it is given a role."""
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"
+        # Azure answers with the scope's own subscription (https://github.com/Azure/azure-rest-api-specs/issues/10939).
+        subscription = scope.split("/")[2] if isinstance(scope, str) else self.place.subscription
         return authorization.RoleAssignment(
             name,
-            role_definition_id=f"/subscriptions/{self.place.subscription}/{definition}",
+            role_definition_id=f"/subscriptions/{subscription}/{definition}",
             principal_id=object_id,
             principal_type=kinds.USER if person else kinds.SERVICE_PRINCIPAL,
             scope=scope,

@@ -1,18 +1,14 @@
-"""The Azure store's rotator: `secretops tick` as a job of Container Apps, hourly, and once more near an expiry."""
+"""The Azure store's rotator: `secretops tick` as an hourly job of Container Apps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pulumi
-from pulumi_azure_native import app, storage
+from pulumi_azure_native import app
 
 from components.azure import containers
-from components.azure.names import Names
-from components.azure.near_expiry import NearExpiry
-from components.azure.sections import AzureStore
+from components.azure.context import AzureContext
 from components.broker import ca_bundle
-from components.principals import AzureEnvironment, AzureIdentity, AzurePlace
+from components.principals import AzureIdentity
 from components.sections import OutsideBroker
 from secretops.manifest import Manifest
 
@@ -21,94 +17,59 @@ LONGEST_TICK = 1800
 
 
 class AzureRotator(pulumi.ComponentResource):
-    """Two jobs with one identity. Owns their schedule and their trigger; never a value.
-
-    That both may run at once costs nothing: who has not got the lease ends, and has failed at nothing.
-    """
+    """One job and its schedule; never a value."""
 
     def __init__(
         self,
         name: str,
         *,
+        context: AzureContext,
         manifest: Manifest,
-        store: AzureStore,
         image: str,
         broker: OutsideBroker,
-        names: Names,
-        place: AzurePlace,
-        environment: AzureEnvironment,
         identity: AzureIdentity,
-        vault: pulumi.Output[str],
-        account: storage.StorageAccount,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Rotator", name, None, opts)
-        self._store, self._image, self._identity = store, image, identity
-        self._place, self._environment = place, environment
-        self._files = _files(manifest, broker)
-        near = NearExpiry(
-            "near-expiry",
-            names=names,
-            place=place,
-            vault=vault,
-            account=account,
-            environment=environment,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        hourly = app.JobConfigurationScheduleTriggerConfigArgs(
-            cron_expression="0 * * * *", parallelism=1, replica_completion_count=1
-        )
-        self._job("job", names.job, app.TriggerType.SCHEDULE, schedule=hourly)
-        self._job(
-            "job-near-expiry", names.plain("expiry"), app.TriggerType.EVENT, event=near.trigger, after=[near.ready]
-        )
-        self.register_outputs({})
-
-    def _job(
-        self,
-        name: str,
-        physical: str,
-        trigger: app.TriggerType,
-        *,
-        after: Sequence[pulumi.Resource] = (),
-        schedule: app.JobConfigurationScheduleTriggerConfigArgs | None = None,
-        event: app.JobConfigurationEventTriggerConfigArgs | None = None,
-    ) -> None:
+        place, environment = context.place, context.environment
+        files = _files(manifest, broker)
         app.Job(
-            name,
-            job_name=physical,
-            resource_group_name=self._place.group,
-            location=self._place.location,
-            tags=self._place.tags,
-            environment_id=self._environment.id,
+            "job",
+            job_name=context.names.job,
+            resource_group_name=place.group,
+            location=place.location,
+            tags=place.tags,
+            environment_id=environment.id,
             workload_profile_name=containers.PROFILE,
-            identity=containers.identities(self._identity, self._environment),
+            identity=containers.identities(identity, environment),
             configuration=app.JobConfigurationArgs(
-                trigger_type=trigger,
-                schedule_trigger_config=schedule,
-                event_trigger_config=event,
+                trigger_type=app.TriggerType.SCHEDULE,
+                schedule_trigger_config=app.JobConfigurationScheduleTriggerConfigArgs(
+                    cron_expression="0 * * * *", parallelism=1, replica_completion_count=1
+                ),
                 replica_timeout=LONGEST_TICK,
                 replica_retry_limit=0,  # the next tick finishes what this one left
-                registries=containers.registries(self._store, self._image, self._environment),
-                identity_settings=containers.whose_they_are(self._identity, self._environment),
+                registries=containers.registries(context.settings, image, environment),
+                identity_settings=containers.whose_they_are(identity, environment),
             ),
             template=app.JobTemplateArgs(
-                init_containers=self._files.laid_down(self._image),
+                init_containers=files.laid_down(image),
                 containers=[
                     app.ContainerArgs(
                         name="rotator",
-                        image=self._image,
+                        image=image,
                         command=[containers.PROGRAM],
                         args=["tick", "--scheduled", "--manifest", containers.MANIFEST_FILE],
-                        env=containers.variables({"AZURE_CLIENT_ID": self._identity.client_id}),
+                        env=containers.variables({"AZURE_CLIENT_ID": identity.client_id}),
                         resources=containers.SMALLEST,
-                        volume_mounts=self._files.mounts,
+                        volume_mounts=files.mounts,
                     )
                 ],
-                volumes=self._files.volumes,
+                volumes=files.volumes,
             ),
-            opts=self._place.under(self, after=after),
+            opts=place.under(self),
         )
+        self.register_outputs({})
 
 
 def _files(manifest: Manifest, broker: OutsideBroker) -> containers.Files:

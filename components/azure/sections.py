@@ -12,10 +12,10 @@ from components.azure.entries import (
     BlobDnsZone,
     Guid,
     PublicAddresses,
-    QueueDnsZone,
     Registry,
     ResourceGroup,
     VaultDnsZone,
+    WorkspaceId,
 )
 from components.constraints import between, distinct
 from components.entries import Email, HostName, Image
@@ -27,7 +27,6 @@ class DnsZones(Section):
 
     vault: VaultDnsZone
     blob: BlobDnsZone
-    queue: QueueDnsZone
 
 
 class PrivateEndpoint(Section):
@@ -58,6 +57,14 @@ class VaultNetwork(Section):
         return bool(self.addresses or others or self.private_endpoint)
 
 
+class Workspace(Section):
+    """A Log Analytics workspace that is there already, as an organization has one."""
+
+    id: WorkspaceId
+    customer_id: Guid
+    """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
+
+
 class AzureStore(Section):
     """A key vault in one resource group of one subscription."""
 
@@ -72,15 +79,19 @@ class AzureStore(Section):
     subnet: AzureSubnet | None = None
     """Of the Container Apps environment, delegated to it; without it they are in Azure's own network."""
     network: VaultNetwork | None = None
-    """Without it everybody reaches the vault whose role lets him read."""
+    """Closes vault and lease to every network that it does not name."""
+    open_to_internet: bool = False
+    """True leaves vault and lease open to every network, so that roles alone guard them. It replaces `network`."""
     image: Image | None = None
     """The rotator's; without it the server's, where that has one."""
     registry: Registry | None = None
     """Whence Container Apps takes the image as an identity of the stack's; without it, of one that asks nobody."""
     generation: Annotated[int, between(1, 999, "")] = 1
     """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
+    workspace: Workspace | None = None
+    """Where the trail goes; without it the stack makes one. Retention and readers of yours are your own."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
-    """Of the trail."""
+    """Of the workspace that the stack makes."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
 
 

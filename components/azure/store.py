@@ -14,6 +14,7 @@ from components import catalogue
 from components.access_log import Trail
 from components.azure import roles
 from components.azure.access_log import AzureTrail
+from components.azure.context import AzureContext
 from components.azure.identity import user_assigned
 from components.azure.lease import lease_account
 from components.azure.names import PENDING, names_of
@@ -49,31 +50,36 @@ class AzureSecretStore(SecretStore):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, None, opts)
-        self._store, self._image, self._broker = store, image, broker
+        self._image, self._broker = image, broker
         self._reader = reader.object_id if isinstance(reader, AzureUser) else reader.reads.object_id
-        self._place, self._environment = reader.place, reader.environment
-        self._names = names_of(store, settings.stack)
-        self._production = settings.environment is Environment.PRODUCTION
-        self._grants = roles.Grants(parent=self, place=self._place)
+        names = names_of(store, settings.stack)
+        self._context = AzureContext(
+            settings=store,
+            names=names,
+            place=reader.place,
+            environment=reader.environment,
+            production=settings.environment is Environment.PRODUCTION,
+        )
+        self._grants = roles.Grants(parent=self, place=reader.place)
         secrets = settings.catalogue.secrets
         self.manifest = settings.manifest(
             store=Location(
                 tenant=store.tenant,
-                vault=f"https://{self._names.vault_host}",
+                vault=f"https://{names.vault_host}",
                 secrets={secret.name: secret.name for secret in secrets},
                 pending={secret.name: f"{secret.name}{PENDING}" for secret in secrets},
                 fields={secret.name: secret.fields for secret in secrets},
                 due_days={secret.name: secret.cadence_days for secret in secrets},
-                lease=self._names.lease,
+                lease=names.lease,
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
         )
-        self._vault = vault(self, store=store, names=self._names, place=self._place, production=self._production)
-        self._account, self._container = lease_account(self, store=store, names=self._names, place=self._place)
-        self._rotator = user_assigned("rotator-identity", self._names.plain("rotator"), self._place, self)
+        self._vault = vault(self, self._context)
+        self._container = lease_account(self, self._context)
+        self._rotator = user_assigned("rotator-identity", names.plain("rotator"), reader.place, self)
         self._workspace: pulumi.Output[str] = pulumi.Output.from_input("")
         self._grant_operators()
-        self.register_outputs({"vault": self._names.vault_host})
+        self.register_outputs({"vault": names.vault_host})
 
     @property
     def told(self) -> pulumi.Output[Mapping[str, Any]]:
@@ -92,7 +98,7 @@ class AzureSecretStore(SecretStore):
                     provider={
                         "azurekv": {
                             "authType": "WorkloadIdentity",
-                            "vaultUrl": f"https://{self._names.vault_host}",
+                            "vaultUrl": f"https://{self._context.names.vault_host}",
                             "serviceAccountRef": {"name": reader.syncs_as},
                         }
                     },
@@ -105,7 +111,7 @@ class AzureSecretStore(SecretStore):
                 self._let_read(reader.object_id, "the launcher on somebody's machine fetches {}", person=True)
             case _:
                 raise TypeError(f"{reader}: has no Azure identity to read with")
-        return Fetched(source=f"azure-kv:{self._names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
+        return Fetched(source=f"azure-kv:{self._context.names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
 
     def _let_read(self, object_id: pulumi.Input[str], why: str, *, person: bool = False) -> None:
         for secret in self.read_by_server:
@@ -119,15 +125,18 @@ class AzureSecretStore(SecretStore):
             )
 
     def rotate(self) -> Schedule:
-        """Grant the rotator its secrets and the lease, and have it tick each hour."""
-        for secret in self._stored:
-            self._grants.to_identity(
-                f"rotator-keeps-{secret}",
-                roles.SECRETS_OFFICER,
-                self._rotator.object_id,
-                scope=self._secret(secret),
-                why=f"the rotator reads, writes and disables versions of {secret}; {ALSO}",
-            )
+        """Grant the rotator the vault and the lease, and have it tick each hour.
+
+        Writing takes a role on the vault: one on a secret lets its holder read only
+        (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
+        """
+        self._grants.to_identity(
+            "rotator-keeps-secrets",
+            roles.SECRETS_OFFICER,
+            self._rotator.object_id,
+            scope=self._vault.id,
+            why=f"the rotator reads, writes and disables versions; {ALSO}",
+        )
         self._grants.to_identity(
             "rotator-leases",
             roles.BLOB_CONTRIBUTOR,
@@ -137,16 +146,11 @@ class AzureSecretStore(SecretStore):
         )
         AzureRotator(
             "rotator",
+            context=self._context,
             manifest=self.manifest,
-            store=self._store,
             image=self._image,
             broker=self._broker,
-            names=self._names,
-            place=self._place,
-            environment=self._environment,
             identity=self._rotator,
-            vault=self._vault.id,
-            account=self._account,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self._container]),
         )
         return Schedule(every="hour", turn_on="")
@@ -155,11 +159,7 @@ class AzureSecretStore(SecretStore):
         """The vault's audit log in a workspace, and who is told of what should not happen."""
         made = AzureTrail(
             "trail",
-            store=self._store,
-            production=self._production,
-            names=self._names,
-            place=self._place,
-            environment=self._environment,
+            context=self._context,
             vault=self._vault.id,
             secrets=self.manifest.secrets,
             readers=self._readers(),
@@ -186,28 +186,25 @@ class AzureSecretStore(SecretStore):
                 secret: (
                     *([known["server"]] if secret in by_server else []),
                     known["rotator"],
-                    *self._store.operators,
+                    *self._context.settings.operators,
                 )
                 for secret in self._stored
             }
         )
 
     def _grant_operators(self) -> None:
-        """Whoever puts, reads, looks and purges. On the whole vault, which has nothing but the stack's secrets."""
-        for operator in self._store.operators:
+        """Grant operators the whole vault, which has nothing but the stack's secrets.
+
+        Key Vault Secrets Officer includes all that secretops doctor reads of a vault
+        (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/security).
+        """
+        for operator in self._context.settings.operators:
             self._grants.to_operator(
                 f"operator-{operator}-keeps-secrets",
                 roles.SECRETS_OFFICER,
                 operator,
                 scope=self._vault.id,
                 why="an operator puts first values, looks at all of them, and purges deleted ones",
-            )
-            self._grants.to_operator(
-                f"operator-{operator}-looks-at-vault",
-                roles.VAULT_READER,
-                operator,
-                scope=self._vault.id,
-                why="secretops doctor looks at the vault's own settings",
             )
             self._grants.to_operator(
                 f"operator-{operator}-leases",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import keyvault
 
-from components.azure.names import Names
+from components.azure.context import AzureContext
 from components.azure.private_endpoint import private_endpoint
 from components.azure.sections import AzureStore
-from components.principals import AzurePlace
 
 RECOVERY_DAYS = {True: 90, False: 7}
 """In production, and elsewhere: Key Vault's longest and shortest. For so long a deleted vault holds its name. It can't
@@ -16,10 +15,9 @@ be changed of a vault that is there (Azure, Key Vault soft-delete): a stack that
 takes another generation."""
 
 
-def vault(
-    parent: pulumi.ComponentResource, *, store: AzureStore, names: Names, place: AzurePlace, production: bool
-) -> keyvault.Vault:
-    """A vault whose secrets are read by role alone, and that nobody can purge before its time."""
+def vault(parent: pulumi.ComponentResource, context: AzureContext) -> keyvault.Vault:
+    """Return a vault whose secrets are read by role alone, and that nobody can purge before its time."""
+    store, names, place, production = context.settings, context.names, context.place, context.production
     made = keyvault.Vault(
         "vault",
         vault_name=names.vault,
@@ -42,7 +40,7 @@ def vault(
         ),
         opts=place.under(parent, protect=production),
     )
-    private_endpoint(parent, "vault", made.id, store=store, names=names, place=place)
+    private_endpoint(parent, "vault", made.id, context)
     return made
 
 

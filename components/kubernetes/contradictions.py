@@ -9,14 +9,16 @@ from urllib.parse import urlsplit
 
 from components.elsewhere import out_of_reach
 from components.entries import EVERYWHERE
-from components.kubernetes.sections import KubernetesServer
+from components.kubernetes.sections import CERT_MANAGER, KubernetesServer
 from components.naming import CERTIFICATE_FILES
 from components.problems import Problem
 from components.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation, StoreSettings
 
+# Seconds, at most: a kubelet updates a volume (docs/operations/kubernetes.md), and a launcher changes over.
+TO_A_VOLUME, CHANGE_OVER = 120, 60
+
 TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
-"""Minutes and seconds, by store: kubelets take up to two minutes (docs/operations/kubernetes.md), and External Secrets
-looks each minute. A grace is a minute more, to change over."""
+"""Minutes and seconds, by store. Where the grace is as short, External Secrets looks each minute (operators.py)."""
 
 BY_AN_AGENT = ("six", 360)
 """Vault's agent looks every 30 s, and not at all in the pauses that it makes while a secret of the server's has no
@@ -33,6 +35,20 @@ def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Itera
             "it signs the certificate that the broker asks the server for",
             "add client_certificate: true to the broker, or take the issuer out",
         )
+    issuer = server.certificate_issuer
+    if issuer and issuer.group == CERT_MANAGER and issuer.kind not in ("Issuer", "ClusterIssuer"):
+        yield Problem(
+            f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
+            "that group has the kinds Issuer and ClusterIssuer",
+            "name one of them, or the group of an external issuer: kubectl api-resources lists it",
+        )
+    for at, one in enumerate(server.tolerations):
+        if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
+            yield Problem(
+                f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
+                "Equal has a key and a value, and Exists has no value",
+                "write operator: Exists for every value, or name key and value",
+            )
     if isinstance(broker, OutsideBroker):
         yield from _outside_of("broker_cidrs", server.broker_cidrs, "broker.host", broker.host)
     if store and store.kind == "vault":
@@ -87,10 +103,10 @@ def _too_soon(server: KubernetesServer, store: StoreSettings, rotation: Rotation
         return
     by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"
     minutes, seconds = BY_AN_AGENT if by_an_agent else TO_A_POD[store.kind]
-    if rotation.grace_seconds < seconds + 60:
+    if rotation.grace_seconds < seconds + CHANGE_OVER:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
-            f"at least {seconds + 60}: a new value takes up to {minutes} minutes to reach a pod, "
+            f"at least {seconds + CHANGE_OVER}: a new value takes up to {minutes} minutes to reach a pod, "
             "which has to change over",
             "lengthen it, or take it out for its default",
         )

@@ -16,6 +16,40 @@ KubernetesName = Annotated[
         "write it as kubectl shows it",
     ),
 ]
+ApiGroup = Annotated[
+    str,
+    matching(
+        KUBERNETES_NAME,
+        "the API group of an issuer of cert-manager's, or of an external one",
+        "kubectl api-resources lists it; take it out for cert-manager.io",
+    ),
+]
+Kind = Annotated[
+    str,
+    matching(r"[A-Z][A-Za-z0-9]*", "a kind of the Kubernetes API", "write it like ClusterIssuer"),
+]
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[
+    str,
+    matching(
+        rf"(?!app\.kubernetes\.io/|coreflux-mcp-secrets/)([a-z0-9.-]{{1,253}}/)?{_LABEL}",
+        "a key of a label or an annotation; app.kubernetes.io/... and coreflux-mcp-secrets/... are the stack's",
+        "write it like example.com/team",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    matching(rf"({_LABEL})?", "a label's value: at most 63 letters, digits, dashes, dots, underscores", "shorten it"),
+]
+Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line")]
+Quantity = Annotated[
+    str,
+    matching(
+        r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?",
+        "a quantity of Kubernetes: of CPU like 250m, of bytes like 512Mi",
+        "write it in quotes, as kubectl shows it",
+    ),
+]
 Operator = Annotated[
     str,
     satisfying(

@@ -26,8 +26,8 @@ SYNC = "coreflux-mcp-sync"
 """The service account that External Secrets reads a store as. No pod runs as it."""
 CERTIFICATE = "coreflux-mcp-certificate"
 """In the place of CERTS where cert-manager writes it: one writer a Secret."""
-CERTIFICATE_KEYS = {"client.crt": "tls.crt", "client.key": "tls.key", "ca.crt": "ca.crt"}
-"""field -> cert-manager's key in CERTIFICATE."""
+CERTIFICATE_KEYS = {"client.crt": "tls.crt", "client.key": "tls.key"}
+"""field -> cert-manager's key in CERTIFICATE. Its ca.crt is the client issuer's CA, not the broker's."""
 
 PUBLIC = "coreflux-mcp-public"
 STACK = "coreflux-mcp-stack"

@@ -21,18 +21,11 @@ Ingress = networking.v1.NetworkPolicyIngressRuleArgs
 Peer = networking.v1.NetworkPolicyPeerArgs
 Port = networking.v1.NetworkPolicyPortArgs
 
-NODE_LOCAL_DNS = "169.254.20.10/32"
-"""NodeLocal DNSCache's address (Kubernetes, Using NodeLocal DNSCache)."""
-
 NOT_PUBLIC = {
     "0.0.0.0/0": ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
     "::/0": ("::1/128", "fc00::/7", "fe80::/10"),
 }
 """All addresses -> those of them that are no public host's, a cloud's metadata service among them (RFC 6890)."""
-
-API_SERVER_PORTS = (443, 6443, 16443)
-"""Of the Service `kubernetes`, and of most API servers behind it, MicroK8s' last: policies look at the latter, networks
-differ."""
 
 _ANY_POD = Peer(namespace_selector=meta.v1.LabelSelectorArgs())
 
@@ -66,10 +59,10 @@ def allow(
     )
 
 
-def to_dns() -> Egress:
-    """The cluster's DNS: its pods, whatever the distribution calls them, or the node's own cache."""
-    ports = [Port(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
-    return Egress(to=[_ANY_POD, *_blocks([NODE_LOCAL_DNS])], ports=ports)
+def to_dns(server: KubernetesServer) -> Egress:
+    """Allow the cluster's DNS: its pods, in any namespace, and the addresses of a node or a cloud that answer."""
+    ports = [Port(port=port, protocol=protocol) for port in server.dns_ports for protocol in ("UDP", "TCP")]
+    return Egress(to=[_ANY_POD, *_blocks(server.dns_cidrs)], ports=ports)
 
 
 def to_broker(broker: OutsideBroker, server: KubernetesServer) -> Egress:
@@ -86,7 +79,7 @@ def to_vault(address: str, server: KubernetesServer) -> Egress:
 def to_api_server(server: KubernetesServer) -> Egress:
     """The Kubernetes API, for who writes Secrets."""
     return Egress(
-        to=_blocks(server.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in API_SERVER_PORTS]
+        to=_blocks(server.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in server.api_server_ports]
     )
 
 
@@ -111,11 +104,15 @@ def from_clients(server: KubernetesServer, port: str) -> Ingress:
 
 
 def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:
-    inside = re.fullmatch(r"[^.]+\.([^.]+)\.svc(\..+)?", host)
-    if not inside:
-        return _blocks(cidrs)
-    by_name = {"kubernetes.io/metadata.name": inside[1]}
-    return [Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=by_name))]
+    """Peers of a host. A name of two labels may be a Service and its namespace, or outside: both are allowed."""
+    inside = re.fullmatch(r"(?:[^.]+\.)+([^.]+)\.svc(\..+)?", host)
+    either = re.fullmatch(r"[^.]+\.([^.]*[a-z][^.]*)", host)
+    blocks = [] if inside else _blocks(cidrs)
+    found = inside or either
+    if not found:
+        return blocks
+    by_name = {"kubernetes.io/metadata.name": found[1]}
+    return [*blocks, Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=by_name))]
 
 
 def _blocks(cidrs: Iterable[str]) -> list[Peer]:

@@ -15,6 +15,7 @@ import pulumi
 from pulumi_kubernetes import apiextensions
 
 from components.catalogue import Catalogue
+from components.kubernetes.contradictions import CHANGE_OVER, TO_A_VOLUME
 from components.kubernetes.names import (
     CERTIFICATE,
     CERTS,
@@ -34,8 +35,13 @@ LIFE = "2160h"
 RENEW_BEFORE = "720h"
 """A third of LIFE: renewed at two thirds."""
 
-SYNC_EVERY = "1m"
-"""As often as a kubelet syncs a volume: a new version is there well within the shortest sensible grace."""
+# Minutes between two reads of a store: as launchers that fetch poll it. Each is a line of its audit log.
+MOST_SYNC_MINUTES = 5
+
+
+def sync_minutes(grace_seconds: int) -> int:
+    """Return the minutes between two reads of a store: few reads, and pods still change over within the grace."""
+    return max(1, min(MOST_SYNC_MINUTES, (grace_seconds - TO_A_VOLUME - CHANGE_OVER) // 60))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +78,7 @@ def client_certificate(issuer: CertificateIssuer, stack: str) -> OperatorObject:
             "renewBefore": RENEW_BEFORE,
             "usages": ["client auth", "digital signature"],
             "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
-            "issuerRef": {"group": "cert-manager.io", "kind": issuer.kind, "name": issuer.name},
+            "issuerRef": {"group": issuer.group, "kind": issuer.kind, "name": issuer.name},
             "revisionHistoryLimit": 1,
         },
     )
@@ -85,12 +91,12 @@ def secret_store(provider: Mapping[str, Any]) -> OperatorObject:
     )
 
 
-def synced_secret(secret: Secret, remote: str, version: str = "") -> OperatorObject:
+def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: int = 1) -> OperatorObject:
     """The Secret of the namespace that External Secrets copies `secret` into, which its store calls `remote`.
 
     It is read whole, in one request: a user and another version's password would be a torn pair. Each secret has a
     Secret of its own: External Secrets writes none before all that goes into it has a value, and not all need one.
-    `version` is the key there that says which version it is.
+    `version` is the key there that says which version it is. It is read every `minutes`.
     """
     place = delivered(secret)
     keys = {**place.keys, **({version: f"{secret.name}-version"} if version else {})}
@@ -104,7 +110,7 @@ def synced_secret(secret: Secret, remote: str, version: str = "") -> OperatorObj
         kind="ExternalSecret",
         name=name,
         spec={
-            "refreshInterval": SYNC_EVERY,
+            "refreshInterval": f"{minutes}m",
             "secretStoreRef": {"name": STORE, "kind": "SecretStore"},
             "dataFrom": [whole | ({"rewrite": renamed} if renamed else {})],
             "target": {"name": name, "creationPolicy": "Owner", "deletionPolicy": "Retain"},
@@ -112,11 +118,12 @@ def synced_secret(secret: Secret, remote: str, version: str = "") -> OperatorObj
     )
 
 
-def sync(secrets: SyncedKey, catalogue: Catalogue, place: Place) -> tuple[str, ...]:
+def sync(secrets: SyncedKey, catalogue: Catalogue, place: Place, *, grace_seconds: int) -> tuple[str, ...]:
     """Have External Secrets copy `secrets` into the namespace. Gives the names of the Secrets that it makes."""
+    minutes = sync_minutes(grace_seconds)
     store = secret_store(secrets.provider).deploy("secret-store", place)
     made = [
-        synced_secret(secret, secrets.remotes[secret.name], secrets.version)
+        synced_secret(secret, secrets.remotes[secret.name], secrets.version, minutes=minutes)
         for secret in catalogue
         if secret.name in secrets.secrets
     ]

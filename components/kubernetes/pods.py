@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pulumi_kubernetes import core
+from collections.abc import Mapping
+from typing import Any
 
-from components.kubernetes.names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK
-from components.kubernetes.sections import KubernetesServer
+from pulumi_kubernetes import core, meta
+
+from components.kubernetes.names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK, Place
+from components.kubernetes.sections import KubernetesServer, Resources
 from components.sections import OutsideBroker
 
 USER = 10001
@@ -25,14 +28,50 @@ TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
 """Of the token that Vault is shown."""
 
 
-def pod_security() -> core.v1.PodSecurityContextArgs:
-    """The `restricted` level, for the pod (Kubernetes, Pod Security Standards)."""
+def pod_security(server: KubernetesServer) -> core.v1.PodSecurityContextArgs:
+    """Return the `restricted` level, for the pod (Kubernetes, Pod Security Standards).
+
+    OpenShift assigns uid and fsGroup and refuses others (docs.redhat.com, Managing security context constraints).
+    """
+    user = USER if server.run_as == "image" else None
     return core.v1.PodSecurityContextArgs(
         run_as_non_root=True,
-        run_as_user=USER,
-        run_as_group=USER,
-        fs_group=USER,
+        run_as_user=user,
+        run_as_group=user,
+        fs_group=user,
         seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def scheduling(server: KubernetesServer) -> dict[str, Any]:
+    """Return the arguments of a pod's spec that say where it may run."""
+    return {
+        "node_selector": server.node_selector or None,
+        "tolerations": [
+            core.v1.TolerationArgs(key=one.key, operator=one.operator, value=one.value, effect=one.effect)
+            for one in server.tolerations
+        ]
+        or None,
+        "priority_class_name": server.priority_class,
+    }
+
+
+def pod_metadata(
+    server: KubernetesServer, place: Place, annotations: Mapping[str, str] | None = None
+) -> meta.v1.ObjectMetaArgs:
+    """Return a pod's metadata. What the stack file adds takes the place of none of the stack's own."""
+    return meta.v1.ObjectMetaArgs(
+        labels={**server.pod_labels, **place.labels},
+        annotations={**server.pod_annotations, **(annotations or {})} or None,
+    )
+
+
+def resources(said: Resources | None, default: Resources) -> core.v1.ResourceRequirementsArgs:
+    """Return a container's requests and limits."""
+    said = said or Resources()
+    return core.v1.ResourceRequirementsArgs(
+        requests={str(name): amount for name, amount in (default.requests | said.requests).items()},
+        limits={str(name): amount for name, amount in (default.limits | said.limits).items()},
     )
 
 

@@ -4,6 +4,7 @@ Kubernetes store, or that logs in to a store elsewhere and may do nothing in the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,17 @@ from components.kubernetes.pods import (
     FOLDER,
     certificates,
     container_security,
+    pod_metadata,
     pod_security,
     pull_secrets,
+    resources,
+    scheduling,
     scratch,
     secret_files,
     shown_token,
     stack_files,
 )
-from components.kubernetes.sections import KubernetesServer
+from components.kubernetes.sections import KubernetesServer, Resources
 from components.principals import Namespace
 from components.sections import OutsideBroker
 from secretops.manifest import KubernetesStore as Location
@@ -36,15 +40,19 @@ from secretops.manifest import Manifest, OwnedAgent
 
 MANIFEST = "secretops.json"
 
+RESOURCES = Resources(
+    requests={"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
+)
+
 START_WITHIN = 600
-"""Seconds after the full hour within which a tick may still start; later, the next hour's does all the same."""
+"""Seconds after its minute within which a tick may still start; later, the next hour's does all the same."""
 
 LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none. Whatever the step it
 is killed at, the next tick finishes it."""
 
-FAILED_KEPT = 24
-"""Ticks that failed, with their logs: a day of them."""
+# Seconds that a Job and its log stay. While one that failed is there, the alert KubeJobFailed of kube-prometheus fires.
+KEPT = 6 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +105,7 @@ class KubernetesRotator(pulumi.ComponentResource):
             store = to_api_server(server)
         makes_keys = any(isinstance(secret.agent, OwnedAgent) for secret in manifest.secrets)
         agent = to_copilot(server) if makes_keys else []
-        allow("rotator-network", ROTATOR, place, egress=[to_dns(), to_broker(broker, server), store, *agent])
+        allow("rotator-network", ROTATOR, place, egress=[to_dns(server), to_broker(broker, server), store, *agent])
         files = {MANIFEST: _in_pod(manifest, broker, server).model_dump_json(indent=1) + "\n"}
         files |= elsewhere.files if elsewhere else {}
         if broker.ca_file:
@@ -107,18 +115,19 @@ class KubernetesRotator(pulumi.ComponentResource):
             "rotator-cronjob",
             metadata=place.metadata(ROTATOR),
             spec=batch.v1.CronJobSpecArgs(
-                schedule="0 * * * *",
+                schedule=f"{minute(manifest.stack)} * * * *",
                 concurrency_policy="Forbid",
                 starting_deadline_seconds=START_WITHIN,
                 successful_jobs_history_limit=3,
-                failed_jobs_history_limit=FAILED_KEPT,
+                failed_jobs_history_limit=KEPT // 3600,
                 job_template=batch.v1.JobTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
                     spec=batch.v1.JobSpecArgs(
                         backoff_limit=0,
                         active_deadline_seconds=LONGEST_TICK,
+                        ttl_seconds_after_finished=KEPT,
                         template=core.v1.PodTemplateSpecArgs(
-                            metadata=meta.v1.ObjectMetaArgs(labels=place.labels),
+                            metadata=pod_metadata(server, place),
                             spec=_pod(server, broker, name_of(account.metadata), tuple(files), elsewhere),
                         ),
                     ),
@@ -127,6 +136,11 @@ class KubernetesRotator(pulumi.ComponentResource):
             opts=place.child,
         )
         self.register_outputs({})
+
+
+def minute(stack: str) -> int:
+    """Return the minute of the hour at which a stack ticks: not all stacks of a cluster at once."""
+    return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 
 def _pod(
@@ -147,18 +161,18 @@ def _pod(
         enable_service_links=False,
         image_pull_secrets=pull_secrets(server),
         restart_policy="Never",
-        security_context=pod_security(),
+        security_context=pod_security(server),
+        **scheduling(server),
         volumes=[volume for volume, _ in mounted],
         containers=[
             core.v1.ContainerArgs(
                 name="rotator",
                 image=server.image,
+                image_pull_policy=server.pull_policy,
                 command=["secretops"],
                 args=["tick", "--scheduled", "--manifest", f"{FOLDER}/stack/{MANIFEST}"],
                 security_context=container_security(),
-                resources=core.v1.ResourceRequirementsArgs(
-                    requests={"cpu": "50m", "memory": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
-                ),
+                resources=resources(server.rotator_resources, RESOURCES),
                 volume_mounts=[mount for _, mount in mounted],
             )
         ],
@@ -172,6 +186,7 @@ def _in_pod(manifest: Manifest, broker: OutsideBroker, server: KubernetesServer)
     here = broker_location(
         broker,
         certificates=Path(CERTS_FOLDER) if server.certificate_issuer and in_cluster else None,
+        authority=False,
         certificate_secret=manifest.broker.certificate_secret,
         ca_file=CA_FILE if broker.ca_file else None,
     )

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from components.aws.entries import OidcProvider
 from components.constraints import between, distinct
-from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone
-from components.kubernetes.entries import Context, Issuer, KubernetesName, Namespace, Operator
+from components.entries import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone, Ports
+from components.kubernetes.entries import (
+    Annotation,
+    ApiGroup,
+    Context,
+    Issuer,
+    Kind,
+    KubernetesName,
+    LabelKey,
+    LabelValue,
+    Namespace,
+    Operator,
+    Quantity,
+)
 from components.section import Section
+
+# Kubernetes' NodeLocal DNSCache (kubernetes.io, Using NodeLocal DNSCache), both addresses of AKS' LocalDNS
+# (learn.microsoft.com, DNS Resolution in AKS), and GKE's Cloud DNS (cloud.google.com, Using Cloud DNS for GKE).
+DNS_CIDRS = ("169.254.20.10/32", "169.254.10.10/31", "169.254.169.254/32")
+# Of DNS pods: policies look at the pod's port. OpenShift's is 5353 (cluster-dns-operator, dns/daemonset.yaml), and
+# Gardener's 8053 (gardener, coredns).
+DNS_PORTS = (53, 5353, 8053)
+# Of the Service `kubernetes`, and of API servers behind it: kubeadm, minikube and MicroK8s. Some networks look at the
+# one, some at the other.
+API_SERVER_PORTS = (443, 6443, 8443, 16443)
 
 
 class KubernetesStore(Section):
@@ -21,11 +43,36 @@ class KubernetesStore(Section):
     """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
 
 
-class CertificateIssuer(Section):
-    """An issuer of cert-manager's."""
+CERT_MANAGER = "cert-manager.io"
 
-    kind: Literal["Issuer", "ClusterIssuer"]
+
+class CertificateIssuer(Section):
+    """An issuer of cert-manager's, or an external one: AWS Private CA, Google CAS, step, Venafi."""
+
+    kind: Kind
     name: KubernetesName
+    group: ApiGroup = CERT_MANAGER
+    """API group of the issuer (cert-manager.io/docs/configuration/issuers), for example awspca.cert-manager.io."""
+
+
+Quantities = dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity]
+
+
+class Resources(Section):
+    """Requests and limits of a container. What is missing has its default."""
+
+    requests: Quantities = Field(default_factory=dict)
+    limits: Quantities = Field(default_factory=dict)
+
+
+class Toleration(Section):
+    """A taint of nodes that pods accept."""
+
+    key: LabelKey | None = None
+    """Without it every taint, with operator Exists."""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
 class KubernetesServer(Section):
@@ -34,23 +81,46 @@ class KubernetesServer(Section):
     kind: Literal["kubernetes"]
     image: Image
     namespace: Namespace = "coreflux-mcp"
+    create_namespace: bool = True
+    """False where somebody else made it, who also sets its Pod Security level. `pulumi destroy` leaves it."""
     context: Context | None = None
     """Of the kubeconfig; without it the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
+    rollout_seconds: Annotated[int, between(30, 3600, "seconds")] = 300
+    """How long `pulumi up` waits for new pods of a server that was ready. They are replaced one by one."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Names that clients call it by, beside those of its Service: an ingress's."""
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     broker_cidrs: Networks = EVERYWHERE
     """Where the broker's addresses lie: pods reach no other on its port."""
+    dns_cidrs: NetworksOrNone = DNS_CIDRS
+    """Addresses of DNS that are no pod's: a cache on each node, or a cloud's. Pods of any namespace are allowed too."""
+    dns_ports: Ports = DNS_PORTS
+    """Ports of those addresses and of DNS pods, not of the Service before them."""
     api_server_cidrs: Networks = EVERYWHERE
-    """Where the API server's addresses lie: only the rotator reaches them."""
+    """Networks of the API server. Only the rotator reaches them."""
+    api_server_ports: Ports = API_SERVER_PORTS
     copilot_cidrs: NetworksOrNone | None = None
     """Where the server reaches the Coreflux Copilot by HTTPS; without it every public address, empty is nowhere."""
     client_cidrs: ClientNetworks = ()
     """Clients beside the cluster's pods: load balancers, and ingress controllers on a node's own network."""
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
     """Image pull secrets of the namespace, by name; an operator makes them."""
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """imagePullPolicy; without it Kubernetes' default."""
+    run_as: Literal["image", "platform"] = "image"
+    """uid and gid of pods: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
+    resources: Resources | None = None
+    """Of the server's container."""
+    rotator_resources: Resources | None = None
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    """Labels of the nodes that pods run on."""
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class: KubernetesName | None = None
+    pod_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    """In addition to the stack's."""
+    pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
     """Who signs the client certificate, by cert-manager; without it an operator does."""
     oidc_issuer: Issuer | None = None

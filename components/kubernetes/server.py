@@ -18,15 +18,18 @@ from components.kubernetes.pods import (
     TOKEN,
     certificates,
     container_security,
+    pod_metadata,
     pod_security,
     pull_secrets,
+    resources,
+    scheduling,
     scratch,
     secret,
     secret_files,
     stack_files,
     token_volume,
 )
-from components.kubernetes.sections import KubernetesServer
+from components.kubernetes.sections import KubernetesServer, Resources
 from components.principals import ServiceAccount
 from components.references import InjectedFiles, MountedFiles, SyncedKey
 from components.sections import OutsideBroker
@@ -34,12 +37,15 @@ from components.server import McpServer
 from components.vault.sections import VaultStore
 from settings import Settings
 
-PORT = 8000
-"""Of the Service: mcp's own default."""
+# Of the launcher, and of the Service: EKS' network policies want one port for both (docs.aws.amazon.com/eks, Limit pod
+# traffic with Kubernetes network policies). Not 8000: the server's tool verify_lot_snippet looks there for a verifier,
+# and would wait 15 s for itself.
+PORT = 8080
 
-POD_PORT = 8080
-"""Of the launcher. Not 8000: within its pod that is where the server's tool verify_lot_snippet looks for a verifier, by
-default; asking itself, it would wait out its 15 seconds."""
+# CPU and memory as the server's own example for Kubernetes has them; of the disk its log is all that it takes.
+RESOURCES = Resources(
+    requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
+)
 
 DRAIN = 5
 """Seconds between the end of a pod's being an endpoint and SIGTERM: as long as nodes and ingresses may take to hear of
@@ -49,8 +55,16 @@ END_WITHIN = 20
 """Seconds until SIGKILL, DRAIN included. The launcher ends within 5 (docs/operations/http.md); the rest is a slow
 node's."""
 
+# A Service without ready pods is no failure: they are ready once they have values, which come after `pulumi up`.
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
-"""Pods are ready once they have values, which come after `pulumi up`: it would wait ten minutes for them, in vain."""
+
+# `pulumi up` waits until every replica is updated and available, as `kubectl rollout status` does. It does not wait
+# while fewer than all are available: the first values come after the first `up`. A rollout takes no available replica
+# away (maxUnavailable 0): one that hangs, on an image for example, keeps all of them and fails `up`. The path is of
+# RFC 9535: pulumi-kubernetes 4.24 or newer (its CHANGELOG.md, pulumi.com/waitFor).
+_COMPLETE = "@.updatedReplicas == @.replicas && @.availableReplicas == $.spec.replicas"
+_NEVER_READY = "@.conditions[?@.reason == 'MinimumReplicasUnavailable']"
+ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
 
 
 class KubernetesMcpServer(McpServer):
@@ -74,7 +88,7 @@ class KubernetesMcpServer(McpServer):
             client_certificate(server.certificate_issuer, settings.stack).deploy("certificate", place)
         mounted: tuple[str, ...] = (SECRETS,)
         if isinstance(secrets, SyncedKey):
-            mounted = sync(secrets, settings.catalogue, place)
+            mounted = sync(secrets, settings.catalogue, place, grace_seconds=settings.rotation.grace_seconds)
             if broker.ca_file and settings.store.kind != "vault":  # else the rotator's component lays it there, beside
                 # what it needs itself
                 bundle = {"ca.crt": ca_bundle(broker.ca_file)}
@@ -85,12 +99,20 @@ class KubernetesMcpServer(McpServer):
             "server-network",
             SERVER,
             place,
-            egress=[to_dns(), to_broker(broker, server), *to_copilot(server), *_to_store(settings, secrets, server)],
+            egress=[
+                to_dns(server),
+                to_broker(broker, server),
+                *to_copilot(server),
+                *_to_store(settings, secrets, server),
+            ],
             ingress=[from_clients(server, "http")],
         )
         apps.v1.Deployment(
             "deployment",
-            metadata=place.metadata(SERVER, SKIP_AWAIT),
+            metadata=place.metadata(
+                SERVER,
+                {"pulumi.com/waitFor": ROLLED_OUT, "pulumi.com/timeoutSeconds": str(server.rollout_seconds)},
+            ),
             spec=apps.v1.DeploymentSpecArgs(
                 replicas=server.replicas,
                 revision_history_limit=3,
@@ -100,10 +122,11 @@ class KubernetesMcpServer(McpServer):
                     rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_unavailable=0, max_surge=1),
                 ),
                 template=core.v1.PodTemplateSpecArgs(
-                    metadata=meta.v1.ObjectMetaArgs(
-                        labels=place.labels,
+                    metadata=pod_metadata(
+                        server,
+                        place,
                         # Variables don't change in a running pod: a change of theirs is a new pod.
-                        annotations={
+                        {
                             "coreflux-mcp-secrets/public-sha256": _digest(variables),
                             **(secrets.annotations if isinstance(secrets, InjectedFiles) else {}),
                         },
@@ -177,7 +200,8 @@ def _pod(
         automount_service_account_token=False,
         enable_service_links=False,
         image_pull_secrets=pull_secrets(server),
-        security_context=pod_security(),
+        security_context=pod_security(server),
+        **scheduling(server),
         termination_grace_period_seconds=END_WITHIN,
         topology_spread_constraints=[
             core.v1.TopologySpreadConstraintArgs(
@@ -193,6 +217,7 @@ def _pod(
             core.v1.ContainerArgs(
                 name="server",
                 image=server.image,
+                image_pull_policy=server.pull_policy,
                 command=["secretops"],
                 args=_arguments(
                     server, secrets.source if isinstance(secrets, MountedFiles) else f"files:{SECRETS_FOLDER}"
@@ -211,12 +236,9 @@ def _pod(
                     core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
                 ],
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
-                ports=[core.v1.ContainerPortArgs(name="http", container_port=POD_PORT, protocol="TCP")],
+                ports=[core.v1.ContainerPortArgs(name="http", container_port=PORT, protocol="TCP")],
                 security_context=container_security(),
-                # As the server's own example for Kubernetes has them.
-                resources=core.v1.ResourceRequirementsArgs(
-                    requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
-                ),
+                resources=resources(server.resources, RESOURCES),
                 lifecycle=core.v1.LifecycleArgs(
                     pre_stop=core.v1.LifecycleHandlerArgs(
                         exec_=core.v1.ExecActionArgs(
@@ -235,7 +257,7 @@ def _pod(
 
 
 def _arguments(server: KubernetesServer, source: str) -> list[str]:
-    arguments = ["run", "--from", source, "--transport", "http", "--listen", f"0.0.0.0:{POD_PORT}"]
+    arguments = ["run", "--from", source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
     service = f"{SERVER}.{server.namespace}"
     for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
         arguments += ["--allowed-host", name]

@@ -15,14 +15,12 @@ from components.access_log import Trail
 from components.broker import broker_location
 from components.catalogue import CLIENT_CERT
 from components.kubernetes.access_log import trail_of
-from components.kubernetes.grants import Grant, grant
 from components.kubernetes.names import (
     CERTIFICATE,
     CERTIFICATE_KEYS,
     INSTANCE,
     LEASE,
     ROTATOR,
-    SERVER,
     VERSIONS,
     Place,
     delivered,
@@ -91,15 +89,10 @@ class KubernetesSecretStore(SecretStore):
         self.register_outputs({"namespace": server.namespace})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Get, on the server's Secrets. Its pods have them from the kubelet, without this; nothing more is theirs."""
-        match reader:
-            case ServiceAccount():
-                place = Place.of(self, reader.namespace, SERVER, self.manifest.stack)
-                secrets = (*self._written, *self._issued)
-                grant("server", SERVER, place, reader.name, Grant("", "secrets", secrets, ("get",)))
-                return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
-            case _:
-                raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
+        """Return where its pods find the Secrets. Kubelets mount them: the account has no Role, its pods no token."""
+        if not isinstance(reader, ServiceAccount):
+            raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
+        return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
 
     def rotate(self) -> Schedule:
         """A CronJob; it runs from the first `pulumi up` on."""
@@ -125,9 +118,9 @@ class KubernetesSecretStore(SecretStore):
     def _readers(self, store: KubernetesStore) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Each Secret, and who is declared to read it."""
         namespace = self._server.namespace
-        server, rotator = user_of(namespace, SERVER), user_of(namespace, ROTATOR)
+        rotator = user_of(namespace, ROTATOR)
         for name in self._written:
-            yield name, (server, rotator, KUBELETS, *store.operators)
+            yield name, (rotator, KUBELETS, *store.operators)
         for name in self._issued:
-            yield name, (server, CERT_MANAGER, KUBELETS, *store.operators)
+            yield name, (CERT_MANAGER, KUBELETS, *store.operators)
         yield VERSIONS, (rotator, *store.operators)

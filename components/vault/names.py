@@ -20,6 +20,7 @@ CLIENT = "client"
 SERVER: Final = "server"
 ROTATOR: Final = "rotator"
 OPERATOR: Final = "operator"
+DOCTOR: Final = "doctor"
 
 _LIMIT = 48
 """Characters of what other names begin with. Vault takes longer ones; a person reads them in paths and log lines."""

@@ -1,4 +1,4 @@
-"""Who may what in the server: a policy for each of server, rotator and operator, and one path for each right.
+"""Who may what in the server: a policy for each of server, rotator, operator and doctor, and one path for each right.
 
 Server and rotator may list nothing, and no path of theirs has a wildcard. An operator's have: who purges what left the
 stack has to find it.
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.vault.names import CLIENT, LEASE, PENDING, ROTATOR, Names
+from components.vault.names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 from secretops.manifest import Secret, VaultIssuer, VaultLogin
 
 KEEPS = ("create", "read", "update")
@@ -37,14 +37,12 @@ def own_token() -> Iterator[Right]:
     yield Right(path="auth/token/revoke-self", may=("update",), why="give it back")
 
 
-def of_server(names: Names, secrets: Sequence[str], *, polls: bool, issues: bool = False) -> Iterator[Right]:
+def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[Right]:
     """To read what is current. Whoever `polls` looks whether there is a newer version, and reads no value for it."""
     for secret in secrets:
         yield Right(path=f"{names.mount}/data/{secret}", may=("read",), why=f"the server uses {secret}")
         if polls:
             yield Right(path=f"{names.mount}/metadata/{secret}", may=("read",), why="whether there is a newer version")
-    if issues:
-        yield issue(names, "the agent has the server's certificate made, and renews it")
     yield from own_token()
 
 
@@ -68,8 +66,8 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
         ("sys/audit", ("read", "sudo")),
     ):
         yield Right(path=path, may=may, why="secretops doctor looks at it")
-    for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
-        yield Right(path=path, may=may, why="who else may read the stack's secrets (secretops doctor)")
+    for who in (SERVER, ROTATOR, OPERATOR, DOCTOR):
+        yield Right(path=f"sys/policies/acl/{names.of(who)}", may=("read",), why="secretops doctor compares it")
     for login in logins:
         role = f"auth/{login.mount}/role/{login.role}"
         yield Right(path=role, may=("read",), why="secretops doctor looks at it")
@@ -85,9 +83,10 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
     yield from own_token()
 
 
-def issue(names: Names, why: str) -> Right:
-    """To have a client certificate made, with its key."""
-    return Right(path=f"{names.pki}/issue/{CLIENT}", may=("create", "update"), why=why)
+def of_doctor() -> Iterator[Right]:
+    """To see whose policies reach the mount: those of every team of the server. In addition to an operator's."""
+    for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
+        yield Right(path=path, may=may, why="who else may read the stack's secrets (secretops doctor)")
 
 
 def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.broker import ca_bundle
-from components.catalogue import CLIENT_CERT
+from components.kubernetes.sections import KubernetesServer
 from components.principals import VaultReader, VaultRole
 from components.references import Fetched, InjectedFiles, SyncedKey
-from components.vault.names import CLIENT, Names
-from components.vault.sections import VaultPki
+from components.vault.names import Names
 from secretops.manifest import Secret
 
 VERSION = "secretops-version"
@@ -68,21 +67,24 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
 
 
 def by_agent(
-    role: VaultRole, names: Names, secrets: Sequence[Secret], *, ca_file: str | None, pki: VaultPki | None
+    role: VaultRole, names: Names, secrets: Sequence[Secret], *, server: KubernetesServer, ca_file: str | None
 ) -> InjectedFiles:
-    """What asks the injector for an agent, and the agent for files (HashiCorp, Agent Sidecar Injector annotations).
+    """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
 
-    It lays a JSON document for each secret, whole, so that no reader sees a torn pair. It runs as the launcher's user,
-    which alone may read them.
+    The agent writes one JSON document per secret, so that no reader sees a torn pair. It only reads: a `pkiCert`
+    template would issue a certificate at each retry (docs/adr/0053). It runs as the launcher's user, which alone may
+    read the files.
     """
     from components.kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 
+    user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
+    if server.run_as == "platform":  # which gives all containers of a pod one
+        user = {"agent-set-security-context": "false"}
     asked = {
         "agent-inject": "true",
         "agent-pre-populate": "false",  # the pod starts without values, and says what it waits for
         "agent-revoke-on-shutdown": "true",
-        "agent-run-as-user": str(USER),
-        "agent-run-as-group": str(USER),
+        **user,
         "agent-service-account-token-volume-name": TOKEN,
         "auth-type": role.login.method,
         "auth-path": f"auth/{role.login.mount}",
@@ -96,6 +98,7 @@ def by_agent(
         "agent-limits-mem": "128Mi",
         "agent-requests-cpu": "25m",
         "agent-requests-mem": "64Mi",
+        "agent-requests-ephemeral": "64Mi",
     }
     if role.login.method == "jwt":  # of the other one the injector knows where the token lies
         asked |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
@@ -106,9 +109,6 @@ def by_agent(
     for secret in secrets:
         asked |= _file(secret.name, f"{names.mount}/data/{secret.name}", document(names, secret))
     read = tuple(secret.name for secret in secrets)
-    if pki:
-        path = f"{names.pki}/issue/{CLIENT}"
-        asked |= _file(CLIENT_CERT, path, issued(names, pki))
     return InjectedFiles(
         source=f"json:{SECRETS_FOLDER}/",  # with its slash: a folder, which the injector brings
         secrets=read,
@@ -119,21 +119,12 @@ def by_agent(
 
 
 def document(names: Names, secret: Secret) -> str:
-    """The agent's template of one secret, in the form of the launcher's json: source."""
+    """Return the agent's template of one secret, in the form of the launcher's json: source."""
     fields = {field: f"index .Data.data {json.dumps(field)}" for field in secret.fields}
     fields["version"] = f"index .Data.data {json.dumps(VERSION)}"
-    return _template(f'secret "{names.mount}/data/{secret.name}"', secret.name, fields)
-
-
-def issued(names: Names, pki: VaultPki) -> str:
-    """The agent's template of a client certificate that Vault makes with its key; the agent renews it in time."""
-    of = f'pkiCert "{names.pki}/issue/{CLIENT}" "common_name={names.base}" "ttl={pki.days * 24}h"'
-    return _template(of, CLIENT_CERT, {"client.crt": ".Cert", "client.key": ".Key"})
-
-
-def _template(of: str, name: str, fields: Mapping[str, str]) -> str:
     inner = ",".join(f"{json.dumps(field)}:{{{{ {where} | toJSON }}}}" for field, where in fields.items())
-    return f"{{{{ with {of} }}}}{{{json.dumps(name)}:{{{inner}}}}}{{{{ end }}}}"
+    read = f'secret "{names.mount}/data/{secret.name}"'
+    return f"{{{{ with {read} }}}}{{{json.dumps(secret.name)}:{{{inner}}}}}{{{{ end }}}}"
 
 
 def _file(name: str, path: str, template: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field
 
 from components.constraints import between, distinct
 from components.entries import AbsolutePath, Name, NetworksOrNone
-from components.kubernetes.sections import KubernetesServer
 from components.section import Section
 from components.vault.entries import AuditFile, JwtIssuer, Subject, VaultAddress, VaultNamespace, VaultPath, VaultReader
 
@@ -91,7 +90,3 @@ class VaultStore(Section):
     def waits_for_a_signature(self) -> bool:
         """Whether the intermediate has been asked for, and nobody has signed it yet."""
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
-
-    def issues_to(self, server: Section) -> bool:
-        """Whether Vault's agent has the server's client certificate made, beside it, and renews it."""
-        return bool(self.pki) and isinstance(server, KubernetesServer) and server.reference != "SyncedKey"

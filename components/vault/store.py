@@ -23,7 +23,7 @@ from components.sections import BrokerSettings, Environment, OutsideBroker
 from components.store import SecretStore
 from components.vault import policies, reading
 from components.vault.access_log import record_access
-from components.vault.names import LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
+from components.vault.names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
 from components.vault.pki import VaultCertificates
 from components.vault.rotation import in_cluster, on_this_machine
 from components.vault.sections import VaultStore
@@ -103,17 +103,18 @@ class VaultSecretStore(SecretStore):
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
         secrets, polls = self.read_by_server, reader.pods is None
-        self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls, issues=self._issued_to_pods)])
+        self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls)])
         if polls:
             return reading.by_launcher(reader.reads, self._names, secrets, ca_file=self._ca_file_of(reader))
-        if reader.syncs_as is not None:
+        server = self._settings.server
+        if reader.syncs_as is not None or not isinstance(server, KubernetesServer):
             return reading.by_external_secrets(reader, self._names, secrets, ca_file=self._store.ca_file)
         return reading.by_agent(
             reader.reads,
             self._names,
             [secret for secret in self.manifest.secrets if secret.name in secrets],
+            server=server,
             ca_file=self._store.ca_file,
-            pki=self._store.pki if self._issued_to_pods else None,
         )
 
     def rotate(self) -> Schedule:
@@ -136,20 +137,15 @@ class VaultSecretStore(SecretStore):
 
         return VAULT_CA_FILE
 
-    @property
-    def _issued_to_pods(self) -> bool:
-        """Whether the agent has the server's certificate made, in place of a version that somebody puts."""
-        asks = isinstance(self._broker, OutsideBroker) and self._broker.client_certificate
-        return asks and self._store.issues_to(self._settings.server)
-
     def _grant_operators(self) -> None:
-        """A policy that whoever runs Vault gives to operators: who they are is known to an auth method of theirs."""
+        """Two policies for persons, whom an auth method of the server's owner knows: operators, and who sees all."""
         rights = policies.of_operator(
             self._names,
             self.manifest.secrets,
             [self._reader.reads.login, self._reader.rotates.login],
         )
         self._policy(OPERATOR, [*rights])
+        self._policy(DOCTOR, [*policies.of_doctor()])
         vault.PasswordPolicy(
             "passwords", name=self._names.passwords, policy=policies.PASSWORDS, opts=self._place.under(self)
         )

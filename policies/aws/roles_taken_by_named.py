@@ -8,8 +8,9 @@ from policies.aws.documents import Statement, judge_document, narrow, wildcard
 from policies.rule import Control, Finding, Framework, Plan, Rule
 
 ROLE = "aws:iam/role:Role"
-UNBOUND = "lambda.amazonaws.com"
-"""Lambda says neither account nor source when it takes a role."""
+# Services that assume a role without aws:SourceAccount and aws:SourceArn; of CloudTrail, for CloudWatch Logs:
+# https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
+UNBOUND = {"lambda.amazonaws.com", "cloudtrail.amazonaws.com"}
 
 
 def _applies(plan: Plan) -> bool:
@@ -22,7 +23,7 @@ def _wrong(found: Sequence[Statement]) -> Iterator[str]:
             yield "more than a service takes it; name one service, or a cluster's provider, as its principal"
         by_source = one.compared("ArnLike", "aws:SourceArn") or one.compared("ArnEquals", "aws:SourceArn")
         bound = one.compared("StringEquals", "aws:SourceAccount") and by_source and all(map(narrow, by_source))
-        if any(service != UNBOUND for service in one.principals.get("Service", ())) and not bound:
+        if set(one.principals.get("Service", ())) - UNBOUND and not bound:
             yield "a service takes it on anybody's behalf; bind it by aws:SourceAccount and aws:SourceArn"
         for provider in one.principals.get("Federated", ()):
             issuer = provider.partition(":oidc-provider/")[2]
@@ -45,7 +46,7 @@ RULE = Rule(
         Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons"),
         Control(Framework.HIPAA, "164.312(d)", "who seeks access is the one claimed"),
     ),
-    shows_not="Who may pass a function its role: Lambda's principal can't be bound, and IAM policies of others decide.",
+    shows_not="Who may pass a role to Lambda or CloudTrail: their principals can't be bound; iam:PassRole decides.",
     applies=_applies,
     look=_look,
 )

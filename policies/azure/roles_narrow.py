@@ -13,10 +13,7 @@ ASSIGNMENT, DEFINITION = "azure-native:authorization:RoleAssignment", "azure-nat
 NARROW: Mapping[str, str] = {
     "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
     "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": "Key Vault Secrets Officer",
-    "21090545-7ca7-4776-b22c-e363652d74d2": "Key Vault Reader",
     "ba92f5b4-2d11-453d-a403-e96b0029c9fe": "Storage Blob Data Contributor",
-    "19e7f393-937e-4f77-808e-94535e297925": "Storage Queue Data Reader",
-    "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a": "Storage Queue Data Message Sender",
     "73c42c96-874c-492b-b04d-ab87d138a893": "Log Analytics Reader",
     "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
     "b93aa761-3e63-49ed-ac28-beffa264f7ac": "Container Registry Repository Reader",

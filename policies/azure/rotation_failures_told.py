@@ -11,16 +11,13 @@ from policies.rule import Control, Finding, Framework, Plan, Rule
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 
 
-def _event(what: str) -> tuple[str]:
-    """Of Event Grid, as a query of the log names it."""
-    return (f'"Secret{what}EventGridNotification"',)
-
+# Key Vault's own event, as a query of the log names it.
+_EVENT = "Secret{}EventGridNotification"
 
 WATCHED = {
     "ticks that failed": ("ContainerAppConsoleLogs", '"stderr"'),
-    "rotations that are overdue": ("ContainerAppConsoleLogs", '"overdue since"'),
-    "secrets past their day": _event("Expired"),
-    "secrets that a person has to renew": _event("NearExpiry"),
+    "secrets past their day": ("ContainerAppConsoleLogs", '"overdue since"', f'"{_EVENT.format("Expired")}"'),
+    "secrets that a person has to renew": (f'"{_EVENT.format("NearExpiry")}"',),
 }
 """What -> words of a query that finds it."""
 

@@ -11,6 +11,7 @@ from policies.rule import Control, Environment, Finding, Framework, Plan, Rule
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 WORKSPACE = "azure-native:operationalinsights:Workspace"
+SETTING = "azure-native:monitor:DiagnosticSetting"
 DAYS = {Environment.PRODUCTION: 365}
 """How long at least; elsewhere Log Analytics' own 30 days do."""
 
@@ -26,7 +27,10 @@ def _look(plan: Plan) -> Iterator[Finding]:
         return isinstance(days, int) and days >= least
 
     for store in plan.of_type(STORE):
-        yield from lacking(store, list(plan.of_type(WORKSPACE)), "workspace", "the trail is kept nowhere; add it")
+        # A workspace of an organization is no resource of the stack, and its retention is not seen.
+        settings = (one for one in plan.of_type(SETTING) if at(one.properties, "workspaceId"))
+        found = [*plan.of_type(WORKSPACE), *settings]
+        yield from lacking(store, found, "workspace", "the trail is kept nowhere; add it")
     for workspace in plan.of_type(WORKSPACE):
         told = workspace.properties
         wrong = f"is below {least} days; set store.retention_days"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.kubernetes.objects import in_a_cluster, of_kind
+from policies.kubernetes.objects import of_kind
 from policies.looking import at, judge
 from policies.rule import Control, Finding, Framework, Plan, Rule
 
@@ -12,8 +12,6 @@ _LABEL = "pod-security.kubernetes.io/enforce"
 
 
 def _look(plan: Plan) -> Iterator[Finding]:
-    if not any(of_kind(plan, "Namespace")):
-        yield Finding(plan.urn, "the stack has no namespace of its own: nobody restricts the pods beside it; add one")
     for namespace in of_kind(plan, "Namespace"):
         yield from judge(
             namespace,
@@ -33,7 +31,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "no pod beside the secrets is root on their node"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="Other namespaces: a pod with privileges there can be on the same node.",
-    applies=in_a_cluster,
+    shows_not="Other namespaces, and one that somebody else created (create_namespace: false): secretops doctor does.",
+    applies=lambda plan: any(of_kind(plan, "Namespace")),
     look=_look,
 )

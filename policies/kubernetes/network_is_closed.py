@@ -21,8 +21,8 @@ def _denies_all(spec: Any) -> bool:
 
 def _look(plan: Plan) -> Iterator[Finding]:
     policies = [(namespace_of(one), at(one.properties, "spec")) for one in of_kind(plan, "NetworkPolicy")]
-    if not any(of_kind(plan, "Namespace")):
-        yield Finding(plan.urn, "the stack has no namespace of its own that a NetworkPolicy could close; add one")
+    if not any(of_kind(plan, "Namespace")) and not any(known(spec) and _denies_all(spec) for _, spec in policies):
+        yield Finding(plan.urn, "no NetworkPolicy closes the namespace: add one that allows nothing in and nothing out")
     for namespace in of_kind(plan, "Namespace"):
         if any(known(spec) and where == named(namespace) and _denies_all(spec) for where, spec in policies):
             continue

@@ -13,7 +13,8 @@ from policies.rule import Control, Finding, Framework, Plan, Rule
 _USERS, _BASE = ("coreflux-mcp", "coreflux-admin"), "coreflux-mcp"
 _DIGITS = 6
 """Of a hash at least, in a name that is cut off."""
-_MADE = re.compile(r"(?:^|:secret:)coreflux-mcp/([\w.-]+)(?:\+\d+)?/|(?:^|:role/)(coreflux-mcp-[\w.-]+)@")
+_ROLE = r"(?:^|:role/(?:[\w+=,./@-]*/)?)(coreflux-mcp-[\w.-]+)@"
+_MADE = re.compile(rf"(?:^|:secret:)coreflux-mcp/([\w.-]+)(?:\+\d+)?/|{_ROLE}")
 """The names in AWS that the program makes after a stack, and no team gives: of secrets, and of roles."""
 
 
@@ -35,8 +36,9 @@ def _look(plan: Plan) -> Iterator[Finding]:
             f"the store's {place}",
             "is not named after the stack: two stacks would write to one place; take the name that the program makes",
         )
+    regional = f"{plan.stack}-{at(plan.outputs, 'secretops', 'store', 'region')}"  # in the names of roles in AWS
     for one in plan.resources:
-        if any(stack != plan.stack and not _is_of(role, _BASE, plan.stack) for stack, role in _named(one.properties)):
+        if any(stack != plan.stack and not _is_of(role, _BASE, regional) for stack, role in _named(one.properties)):
             yield Finding(one.urn, "names another stack's secret or role: each has its own; take it out")
 
 

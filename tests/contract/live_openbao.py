@@ -63,7 +63,7 @@ class LiveVault:
         return f"{self.own}-people"
 
     def role(self, name: str) -> str:
-        return f"{self.own}-{name}"
+        return f"{self.mount}-{name}"  # as components/vault/names.py has it
 
     @property
     def store(self) -> VaultStore:
@@ -136,13 +136,16 @@ class LiveVault:
         ]
         return policies.document([*policies.of_operator(self._names, self.manifest.secrets, logins)])
 
+    def doctor_policy(self) -> str:
+        return policies.document([*policies.of_doctor()])
+
     @property
     def _names(self) -> Names:
         return Names(base=self.mount)
 
     def make(self) -> LiveVault:
         client = self.root
-        for name in ("server", "rotator", "operator"):
+        for name in ("server", "rotator", "operator", "doctor"):
             client.sys.create_or_update_policy(self.role(name), getattr(self, f"{name}_policy")())
         client.sys.enable_auth_method("approle", path=self.approle)
         said = {"token_no_default_policy": True, "token_ttl": "20m", "token_max_ttl": "24h", "secret_id_ttl": "720h"}
@@ -175,7 +178,8 @@ class LiveVault:
     def operator(self, name: str = "ann", policy: str = "") -> str:
         password = secrets.token_hex(16)
         users = self.root.auth.userpass
-        users.create_or_update_user(name, password, [policy or self.role("operator")], mount_point=self.userpass)
+        whose = [policy] if policy else [self.role("operator"), self.role("doctor")]
+        users.create_or_update_user(name, password, whose, mount_point=self.userpass)
         people = self.openbao.client("").auth.userpass
         return str(people.login(name, password, mount_point=self.userpass)["auth"]["client_token"])
 

@@ -32,7 +32,7 @@ from tests.real.accidents import killed_around, killed_around_writes, killed_at
 from tests.real.azure import Azure
 from tests.real.azurite import Azurite
 from tests.real.cluster import Cluster
-from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.moto import ACCOUNT, REGION, Aws, lease_arn
 from tests.real.strict_secrets_manager import StrictSecretsManager
 
 if TYPE_CHECKING:  # where an extra is not installed, its row skips
@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # where an extra is not installed, its row skips
     from secretops.stores.kubernetes.lease import Timing
     from secretops.stores.leases import Timing as SlowTiming
     from secretops.stores.secrets_manager import SecretsManagerVersionStore
+    from secretops.stores.secrets_manager.lease import LeaseTable
     from tests.real.azure_clients import AzureClients
 
 
@@ -282,13 +283,18 @@ class Account(OfAServer):
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
         aws: Aws = request.getfixturevalue("moto")
         place = cls(json.dumps([aws.url, aws.prefix()]))
-        for name in (*place.location.secrets.values(), place.location.lease):
+        for name in place.location.secrets.values():
             place.client.create_secret(Name=name)
+        aws.make_lease(json.loads(place.address)[1])
         return place.address
+
+    @property
+    def aws(self) -> Aws:
+        return Aws(json.loads(self.address)[0])
 
     @functools.cached_property
     def client(self) -> StrictSecretsManager:
-        return StrictSecretsManager(Aws(json.loads(self.address)[0]).secrets_manager)
+        return StrictSecretsManager(self.aws.secrets_manager)
 
     @property
     def location(self) -> AwsStore:
@@ -298,7 +304,7 @@ class Account(OfAServer):
             region=REGION,
             secrets={secret: f"{prefix}-{secret}" for secret in ("it", "other")},
             fields={"it": FIELDS},
-            lease=f"{prefix}-lease",
+            lease=lease_arn(prefix),
         )
 
     def open(self, location: AwsStore | None = None, *, timing: SlowTiming | None = None) -> SecretsManagerVersionStore:
@@ -308,7 +314,12 @@ class Account(OfAServer):
 
         api = Api(REGION, lambda _region: cast(Any, self.client))
         timing = timing or Timing(duration=6, renew=0.5, look=0.25)
-        return SecretsManagerVersionStore(location or self.location, api, timing=timing)
+        return SecretsManagerVersionStore(location or self.location, api, table=self.table(), timing=timing)
+
+    def table(self, client: Any = None) -> LeaseTable:
+        from secretops.stores.secrets_manager.lease import LeaseTable
+
+        return LeaseTable(self.location.lease, lambda _region: client or self.aws.dynamodb())
 
     @property
     def name(self) -> str:

@@ -2,9 +2,6 @@
 
 import json
 import logging
-import os
-import signal
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -21,9 +18,7 @@ from secretops.operations.put import put
 from secretops.operations.session import Session
 from secretops.operations.tick import tick
 from secretops.stores.secrets_manager.api import connect
-from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
-from tests.real.accidents import in_child
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
@@ -81,57 +76,6 @@ def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_af
     assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given + "2"}
 
 
-def test_a_step_is_refused_for_a_version_that_is_not_pending_and_where_rotation_is_off(stack: AwsStack) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    first = stack.begin()
-    stack.step("createSecret", first)
-    current = stack.delivered()
-    with pytest.raises(LambdaError, match="RefusedError"):
-        stack.step("finishSecret", first)  # the broker does not know it yet
-    assert stack.delivered() == current
-    second = stack.begin(cancelled=True)
-    before = stack.labels()
-    for step in STEPS:
-        with pytest.raises(LambdaError, match="another rotation took its place"):
-            stack.step(step, first)
-    with pytest.raises(LambdaError, match="UsageError: deleteSecret: no step"):
-        stack.step("deleteSecret", second)
-    stack.cancel()
-    with pytest.raises(LambdaError, match="its rotation is not enabled"):
-        stack.step("createSecret", second)
-    assert stack.labels() == before
-    assert stack.log_in() == "Success"
-
-
-def test_step_killed_midway_is_taken_over_under_another_token(stack: AwsStack) -> None:
-    stack.all_steps(stack.begin())
-    stack.skip_grace()
-    current, killed = stack.delivered(), stack.begin()
-    stack.step("createSecret", killed)
-    event = stack.event("setSecret", killed)
-    code, answer = in_child(lambda: _call_killed_after_its_first_message(stack, event))
-    assert code == -signal.SIGKILL, answer
-    assert stack.delivered() == current
-    assert stack.log_in() == "Success"
-    follower = stack.begin(cancelled=True)
-    stack.all_steps(follower)
-    assert stack.labels()[follower] == {"AWSCURRENT"}
-    assert killed not in stack.labels(), "AWS keeps a value that has a label"
-    assert stack.log_in() == "Success"
-
-
-def _call_killed_after_its_first_message(stack: AwsStack, event: dict[str, str]) -> None:
-    def publish(*args: Any, **named: Any) -> None:
-        real(*args, **named)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    # Without the lease, which the next call would wait for: tests/gates/test_cloud_crash.py waits.
-    real, Connection.publish = Connection.publish, publish  # type: ignore[method-assign]
-    Session.lease = lambda *_: nullcontext()  # type: ignore[method-assign]
-    stack.call(event)
-
-
 @pytest.mark.slow
 def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.all_steps(stack.begin())
@@ -156,9 +100,10 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
 
 def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
     stack.begin()
-    assert aws_lambda._scheduled(stack.session()) == {"mqtt"}
+    scheduled = aws_lambda._Scheduled(stack.session())
+    assert [name for name in ("mqtt", "broker-admin", "somebody's") if name in scheduled] == ["mqtt"]
     stack.cancel()
-    assert aws_lambda._scheduled(stack.session()) == frozenset()
+    assert "mqtt" not in scheduled
 
 
 def left_empty(stack: AwsStack) -> str:
@@ -238,7 +183,7 @@ def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(f"AWS_{variable}", found[key])
     monkeypatch.setenv("AWS_SESSION_TOKEN", found["SessionToken"])
     client = connect(REGION)
-    for name in (*stack.place.secrets.values(), stack.place.lease):
+    for name in stack.place.secrets.values():
         assert f":{ELSEWHERE}:" in client.create_secret(Name=name)["ARN"]
     return client
 
@@ -248,7 +193,7 @@ def test_credentials_of_another_account_are_refused_before_any_write(stack: AwsS
     for act in (lambda: put(session, "agent-key", Value({"api-key": new_password()})), lambda: tick(session)):
         with pytest.raises(UsageError, match=rf"of account {ELSEWHERE}\n.* account {ACCOUNT};"):
             act()
-    for name in (*stack.place.secrets.values(), stack.place.lease):
+    for name in stack.place.secrets.values():
         assert "VersionIdsToStages" not in other_account.describe_secret(SecretId=name)
 
 

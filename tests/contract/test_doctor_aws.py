@@ -158,7 +158,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
         account=ACCOUNT,
         region=REGION,
         secrets=names,
-        lease=f"{prefix}/lease",
+        lease=aws.make_lease(prefix),
         readers={names["mqtt"]: (SERVER, OPERATOR)},
         alerts=topic,
     )
@@ -166,7 +166,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
         project="p", stack="prod", store=store, broker=mosquitto.broker(), grace_seconds=30, secrets=secrets
     )
     key = aws.client("kms").create_key()["KeyMetadata"]["KeyId"]
-    for name in (*names.values(), f"{prefix}/lease"):
+    for name in names.values():
         aws.secrets_manager.create_secret(Name=name, KmsKeyId=key)
     made = Stack(aws, manifest, Iam(), SecretsManager(aws.secrets_manager), mosquitto)
     for one in secrets:
@@ -333,11 +333,6 @@ def set_the_clock_back(stack: Stack) -> None:
     stack.played["sts"] = Later()
 
 
-def record_changes_alone(stack: Stack) -> None:
-    selectors = [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]
-    stack.aws.client("cloudtrail").put_event_selectors(TrailName=stack.prefix, EventSelectors=selectors)
-
-
 # Each list is planted together, one fault a check.
 ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
     "first": (
@@ -383,7 +378,8 @@ ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
             ("-rotate-mqtt", "secretsmanager:UpdateSecretVersionStage"),
         ),
         Fault(lambda stack: setattr(stack.backend(), "rotation_enabled", False), "rotation", ("mqtt",)),
-        Fault(record_changes_alone, "audit", ("reads",)),
+        Fault(lambda stack: stack.aws.dynamodb().delete_table(TableName=f"{stack.prefix}-lease"), "lease", ("-lease",)),
+        Fault(lambda stack: stack.iam.denies.add((ASKING, "dynamodb:UpdateItem")), "your rights", ("on arn:aws:dyna",)),
         Fault(leave_the_subscription_unconfirmed, "alarms", ("1 subscriptions",)),
     ),
 }

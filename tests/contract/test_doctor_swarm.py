@@ -67,6 +67,22 @@ def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
     assert list(found)[-2:] == ["secret it", "secrets that left"]
 
 
+@pytest.mark.parametrize(
+    ("engine", "level"),
+    [
+        *(("20.10.23", Level.ATTENTION), ("20.10.24+dfsg1", Level.OK), ("23.0.2", Level.ATTENTION)),
+        *(("23.0.3", Level.OK), ("28.5.1", Level.OK), ("unreleased", Level.UNKNOWN)),
+    ],
+)
+def test_docker_with_a_broken_encrypted_network_is_reported(
+    engine: str, level: Level, place: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = place.engine._node()
+    node["Description"]["Engine"]["EngineVersion"] = engine
+    monkeypatch.setattr(type(place.engine), "_node", lambda _: node)
+    assert examined(place)["docker"].level is level
+
+
 def test_missing_service_and_stopped_replica_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     place.remove_service()
     assert wrong(place)["server"].value == f"no service {place.name}"

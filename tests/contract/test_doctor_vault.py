@@ -141,6 +141,13 @@ def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: 
     assert stack.finds("lease").level is Level.OK
 
 
+def test_operator_alone_sees_the_stacks_policies_and_no_others(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", stack.live.operator("bob", stack.live.role("operator")))
+    found = stack.look()
+    assert found["others' rights"].level is Level.UNKNOWN and "-doctor" in (found["others' rights"].remedy or "")
+    assert {name for name, one in found.items() if one.level is Level.UNKNOWN} == {"others' rights"}
+
+
 def test_nothing_that_doctor_says_or_asks_holds_a_value_and_it_changes_nothing(stack: Stack) -> None:
     current = stack.live.root.secrets.kv.v2.read_secret_version(
         "mqtt", mount_point=stack.live.mount, raise_on_deleted_version=True

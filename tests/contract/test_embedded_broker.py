@@ -192,6 +192,15 @@ def test_a_servers_user_sees_the_actions_and_neither_commands_nor_their_output(e
         assert server.receive(lambda message: message.topic, within=SHORT) is None
 
 
+def test_a_servers_user_joins_the_stacks_groups_and_an_admin_none(embedded_broker: Embedded) -> None:
+    where, credential = embedded_broker.broker().model_copy(update={"groups": ("plant", "mcp")}), fresh(embedded_broker)
+    for admin, member in ((False, ["plant", "mcp"]), (False, ["plant", "mcp"]), (True, [])):
+        user = fresh(embedded_broker) if admin else credential
+        CorefluxTarget(where, admin=admin).apply(embedded_broker.admin, user)
+        with Connection(where, embedded_broker.admin) as connection:
+            assert Commands(connection).run("listUserGroups", user["username"]).data["groups"] == member
+
+
 def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_broker: Embedded) -> None:
     theirs, others = fresh(embedded_broker), fresh(embedded_broker)
     target = CorefluxTarget(embedded_broker.broker(), admin=False)

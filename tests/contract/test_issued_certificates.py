@@ -1,20 +1,28 @@
 """A client certificate that a real OpenBao signs and secretops renews, at a mosquitto that requires one."""
 
+import json
+import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from components.vault import policies, reading
+from components.vault.names import Names
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions
 from secretops.errors import UnreachableError
+from secretops.values import Value
 from tests.gates.doomed import start
 from tests.real.certified import Connecting
 from tests.real.issued import IssuedStack, make_another_ca, make_issued_stack, sign_by, trust
 from tests.real.mosquitto import Mosquitto, start_mosquitto
-from tests.real.openbao import OpenBao
+from tests.real.openbao import DEADLINE, OpenBao
 from tests.real.stack import Readers
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -143,3 +151,79 @@ def test_the_key_is_in_the_store_and_nowhere_else(running: IssuedStack, openbao:
     said = b"".join(file.read_bytes() for file in (*openbao.audit_files, openbao.log_file))
     assert b"/sign/client" in said
     assert key[:40].encode() not in said
+
+
+@contextmanager
+def agent(stack: IssuedStack, openbao: OpenBao, *secrets_read: str) -> Iterator[Path]:
+    """A real agent with the product's templates and the server's policy. Gives the folder that it writes to."""
+    names, folder = Names(base=stack.place.mount), stack.folder / "agent"
+    folder.mkdir()
+    rights = policies.document([*policies.of_server(names, secrets_read, polls=False)])
+    (folder / "token").write_text(openbao.token(openbao.policy(rights), period="1h"))
+    templates = [
+        {
+            "destination": str(folder / f"{name}.json"),
+            "contents": reading.document(names, stack.manifest.secret(name)),
+        }
+        for name in secrets_read
+    ]
+    configuration = {
+        "vault": {"address": openbao.address, "ca_cert": str(openbao.ca_file), "retry": {"num_retries": 2}},
+        "auto_auth": {"method": [{"type": "token_file", "config": {"token_file_path": str(folder / "token")}}]},
+        "template_config": {"exit_on_retry_failure": False, "static_secret_render_interval": "1s"},
+        "template": templates,
+    }
+    (folder / "agent.json").write_text(json.dumps(configuration))
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", str(openbao.program), "agent", f"-config={folder}/agent.json"],
+            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield folder
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_agent_files_log_in_through_renewals_and_the_agent_issues_nothing(
+    running: IssuedStack, broker: Mosquitto, openbao: OpenBao
+) -> None:
+    """`agent-key` is never put: its template fails and is retried all the time."""
+    served = ("mqtt", CERTIFICATE, "agent-key")
+    with agent(running, openbao, *served) as folder:
+
+        def written(name: str) -> dict[str, str]:
+            return dict(json.loads((folder / f"{name}.json").read_text())[name])
+
+        def pair() -> tuple[dict[str, str], Value]:
+            mqtt = written("mqtt")
+            return written(CERTIFICATE), Value({key: mqtt[key] for key in ("username", "password")})
+
+        until(lambda: all((folder / f"{name}.json").exists() for name in served[:2]))
+        signed = len(certificates(openbao, running))
+        with Connecting(running.manifest.broker, running.folder, pair) as load:
+            for renewal in range(1, 4):
+                load.caught_up()
+                due(running)
+                assert errors(running) == []
+                renewed = current(running).id
+                until(lambda version=renewed: written(CERTIFICATE)["version"] == version)  # type: ignore[misc]
+                load.caught_up()
+                assert len(certificates(openbao, running)) == signed + renewal, "the tick's alone"
+        assert load.failures == [] and load.connects >= 16
+        assert len(load.certificates) == 4
+        assert "agent-key" in (folder / "log").read_text() and not (folder / "agent-key.json").exists()
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def certificates(openbao: OpenBao, stack: IssuedStack) -> list[str]:
+    return list(openbao.client().list(f"{stack.issuer.mount}/certs")["data"]["keys"])

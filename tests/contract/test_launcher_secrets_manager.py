@@ -28,7 +28,7 @@ from secretops.manifest import AwsStore
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api
 from secretops.values import Value
-from tests.real.moto import ACCOUNT, REGION, Aws
+from tests.real.moto import ACCOUNT, REGION, Aws, lease_arn
 from tests.real.strict_secrets_manager import StrictSecretsManager
 
 pytestmark = pytest.mark.real
@@ -73,7 +73,10 @@ class Stack:
             strict.create_secret(Name=f"{self.prefix}/{name}")
         self.client = Counting(strict)
         location = AwsStore(
-            account=ACCOUNT, region=REGION, secrets={name: f"{self.prefix}/{name}" for name in NAMES}, lease="none"
+            account=ACCOUNT,
+            region=REGION,
+            secrets={name: f"{self.prefix}/{name}" for name in NAMES},
+            lease=lease_arn("nobody"),
         )
         self.store = SecretsManagerVersionStore(location, Api(REGION, lambda _region: cast(Any, strict)))
 

@@ -1,24 +1,19 @@
-"""The AWS store's lease. moto stands in for AWS, and a strict client for those of its rules that moto lacks."""
+"""The AWS store's lease, in a DynamoDB that moto stands in for."""
 
 import contextlib
-import threading
-import time
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from secretops.errors import LeaseHeldError, StoreError, UnreachableError
-from secretops.stores.leases import Timing
-from secretops.stores.secrets_manager import SecretsManagerVersionStore
-from secretops.stores.secrets_manager.api import Api
+from secretops.errors import LeaseHeldError, StoreError
+from secretops.stores.leases import Held, Timing
+from secretops.stores.secrets_manager.lease import ITEM, take
 from tests.contract.places import Account
-from tests.real.moto import REGION, Aws
-from tests.real.strict_secrets_manager import strict
+from tests.real.accidents import killed_around
 
 pytestmark = pytest.mark.real
 
@@ -36,7 +31,7 @@ class Hasty(Timing):
 
 
 SHORT = Hasty(duration=0.3, renew=3600, look=0.05)  # Whoever holds it is followed soon, unless a test renews it.
-MOST_REQUESTS = 40  # That write, in one taking and what goes with it: a loop over them that gets so far does not end.
+MOST_REQUESTS = 20  # In one taking and what goes with it: a loop over them that gets so far does not end.
 
 
 @pytest.fixture
@@ -45,121 +40,69 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 
 class Wrapped:
-    """The client, and what a test does before each request that reads labels, or that writes."""
+    """The client, and what a test does before and after each request that writes."""
 
     def __init__(
         self,
         place: Account,
-        *,
-        look: Callable[[], object] = lambda: None,
-        write: Callable[[int], object] = lambda _number: None,
+        before: Callable[[int], object] = lambda _number: None,
+        after: Callable[[], object] = lambda: None,
     ) -> None:
-        self._client, self._look, self._write, self._writes = place.client, look, write, 0
+        self._client, self._before, self._after, self._writes = place.aws.dynamodb(), before, after, 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
+    def get_item(self, **request: Any) -> Any:
+        return self._client.get_item(**request)
 
-    def describe_secret(self, **asked: Any) -> Any:
-        self._look()
-        return self._client.describe_secret(**asked)
-
-    def put_secret_value(self, **asked: Any) -> Any:
-        return self._do(self._client.put_secret_value, asked)
-
-    def update_secret_version_stage(self, **asked: Any) -> Any:
-        return self._do(self._client.update_secret_version_stage, asked)
-
-    def _do(self, request: Callable[..., Any], asked: dict[str, Any]) -> Any:
+    def update_item(self, **request: Any) -> Any:
         number, self._writes = self._writes, self._writes + 1
-        self._write(number)
-        return request(**asked)
+        self._before(number)
+        answer = self._client.update_item(**request)
+        self._after()
+        return answer
+
+    def update_item_twice(self, **request: Any) -> Any:
+        """The first answer is lost, so that the SDK sends the request again."""
+        self._client.update_item(**request)
+        return self._client.update_item(**request)
 
 
-def opened(place: Account, client: object, timing: Timing) -> SecretsManagerVersionStore:
-    return SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)), timing=timing)
+def taken(place: Account, name: str, timing: Timing = SHORT, client: object = None) -> Held:
+    return take(place.table(client), name, timing)
 
 
-def labels(place: Account) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = place.client.describe_secret(SecretId=place.location.lease)["VersionIdsToStages"]
-    return found
+def free(place: Account) -> bool:
+    return place.table().read() is None
 
 
-def left(place: Account) -> list[str]:
-    marks = ("secretops.held", "secretops.renewed")
-    return [one for has in labels(place).values() for one in has if one.startswith(marks)]
-
-
-def used(place: Account) -> None:
-    with place.open(timing=LONG).lease("the first"):
-        pass
-
-
-def not_waiting(place: Account) -> SecretsManagerVersionStore:
-    looks = 0
-
-    def look() -> None:
-        nonlocal looks
-        looks += 1
-        assert looks < 15, "it waits for somebody"
-
-    return opened(place, Wrapped(place, look=look), LONG)
-
-
-def dead(place: Account, name: str) -> None:
-    place.open(timing=SHORT).lease(name).__enter__()
-
-
-# Who gets it
-
-
-@pytest.mark.slow
-def test_of_many_that_want_the_lease_at_once_one_gets_it(moto: Aws, place: Account) -> None:
-    together, over = threading.Barrier(6), threading.Event()
-    got: list[str] = []
-    timing = Timing(duration=10 * DEADLINE, renew=0.2, look=0.05)
-    with strict(moto) as aws:
-
-        def want(name: str) -> None:
-            together.wait(DEADLINE)
-            with contextlib.suppress(LeaseHeldError), opened(place, aws.secrets_manager, timing).lease(name):
-                got.append(name)
-                over.wait(DEADLINE)
-
-        threads = [threading.Thread(target=want, args=(f"taker {number}",)) for number in range(6)]
-        for thread in threads:
-            thread.start()
-        end = time.monotonic() + DEADLINE
-        while sum(thread.is_alive() for thread in threads) > 1:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        over.set()
-        for thread in threads:
-            thread.join(DEADLINE)
-    assert len(got) == 1
-    assert left(place) == [], "nobody's label is left"
-
-
-def test_a_holder_that_renews_at_any_moment_of_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
+def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
     """Never both: at each request of the follower that writes, the holder comes back."""
     kept = lost = 0
     for moment in range(MOST_REQUESTS):
-        holder = place.open(timing=SHORT)
-        came, held = come_back_at(moment, holder)
-        follower = opened(place, Wrapped(place, write=came), SHORT)
-        with holder.lease("the holder"):
-            try:
-                with follower.lease("the follower"):
-                    follower.confirm()
-            except LeaseHeldError:
-                assert held == [True]
-                holder.confirm()
-                kept += 1
-            else:
-                assert True not in held, "both had it"
-                with pytest.raises(StoreError):
-                    holder.confirm()
-                lost += len(held)
-        assert left(place) == []
+        holder, held = taken(place, "the holder"), list[bool]()
+
+        def come_back(number: int, moment: int = moment, holder: Held = holder, held: list[bool] = held) -> None:
+            if number == moment:
+                with contextlib.suppress(StoreError):
+                    holder.confirm(surely=True)
+                    held.append(True)
+                    return
+                held.append(False)
+
+        try:
+            follower = taken(place, "the follower", client=Wrapped(place, come_back))
+            follower.confirm(surely=True)
+        except LeaseHeldError:
+            assert held == [True]
+            holder.confirm(surely=True)
+            holder.give_back()
+            kept += 1
+        else:
+            assert held != [True] or moment == 0, "both had it"
+            with pytest.raises(StoreError, match="the follower has changed it"):
+                holder.confirm(surely=True)
+            lost += len(held)
+            follower.give_back()
+        assert free(place)
         if not held:
             break
     assert not held, "every moment had its turn"
@@ -167,126 +110,53 @@ def test_a_holder_that_renews_at_any_moment_of_a_takeover_keeps_the_lease_or_has
     assert lost, "and some are after"
 
 
-def come_back_at(moment: int, holder: SecretsManagerVersionStore) -> tuple[Callable[[int], None], list[bool]]:
-    """What lets the holder come back before request `moment`, and whether it then still had the lease."""
-    held: list[bool] = []
-
-    def come_back(number: int) -> None:
-        if number == moment:
-            try:
-                holder.confirm()
-            except StoreError:
-                held.append(False)
-            else:
-                held.append(True)
-
-    return come_back, held
+def test_late_release_does_not_free_the_followers_lease(place: Account) -> None:
+    first, second = taken(place, "who was held up"), taken(place, "who followed")
+    first.give_back()
+    second.confirm(surely=True)
 
 
-def test_who_gives_back_late_does_not_give_back_the_followers_lease(place: Account) -> None:
-    second = place.open(timing=SHORT)
-    with contextlib.ExitStack() as late:
-        late.enter_context(place.open(timing=SHORT).lease("who was held up"))
-        with second.lease("who followed"):
-            late.close()
-            second.confirm()
+# Before the refused request, before the one that takes over, and after that. A refused one has no moment after it.
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_killed_follower_keeps_nobody_out(place: Account, moment: int) -> None:
+    holder = taken(place, "the holder")
 
+    watch: list[Callable[[], None]] = []
 
-def test_awscurrent_that_was_moved_by_hand_is_waited_for(place: Account) -> None:
-    used(place)
-    place.client.put_secret_value(SecretId=place.location.lease, SecretString='{"by": "hand"}')
-    timing = Timing(duration=0.4, renew=3600, look=0.05)
-    began = time.monotonic()
-    with place.open(timing=timing).lease("one"):
-        assert time.monotonic() - began >= timing.duration + timing.trusted
-    with not_waiting(place).lease("two"):
-        pass
+    def follow_and_die() -> None:
+        (around,) = watch
+        taken(place, "killed", client=Wrapped(place, lambda _number: around(), around))
 
-
-# Before the first write, between the two labels of the new version and AWSCURRENT, after AWSCURRENT moved.
-MOMENTS = (0, pytest.param(3, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow))
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_follower_keeps_nobody_out_and_the_first_holder_stays_followed(place: Account, moment: int) -> None:
-    used(place)
-    holder = place.open(timing=SHORT)
-    with holder.lease("the holder"):
-        assert place.killed_at(lambda: place.open(timing=SHORT).lease("killed").__enter__(), moment)
-        with place.open(timing=SHORT).lease("next"), pytest.raises(StoreError):
-            holder.confirm()
-
-
-def test_an_error_at_any_request_of_a_taking_leaves_no_label_and_the_lease_to_the_next(place: Account) -> None:
-    used(place)
-    for moment in range(MOST_REQUESTS):
-
-        def fail(number: int, moment: int = moment) -> None:
-            if number == moment:
-                raise ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateSecretVersionStage")
-
-        before = set(left(place))
-        try:
-            opened(place, Wrapped(place, write=fail), SHORT).lease("one").__enter__()
-        except UnreachableError:
-            assert set(left(place)) <= before
-        else:
-            break
-        with not_waiting(place).lease("next"):
-            pass
-        assert left(place) == []
-    assert moment > 2, "some requests are missed"
-
-
-class AnswersLost:
-    """A client whose answer to each write is lost, so that the SDK sends it again, and is refused."""
-
-    def __init__(self, place: Account) -> None:
-        self._client = place.client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def put_secret_value(self, **asked: Any) -> Any:
-        self._client.put_secret_value(**asked)
-        return self._client.put_secret_value(**asked)
-
-    def update_secret_version_stage(self, **asked: Any) -> Any:
-        self._client.update_secret_version_stage(**asked)
-        raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
+    assert killed_around(follow_and_die, moment, watch.append)
+    with place.open(timing=SHORT).lease("next"), pytest.raises(StoreError):
+        holder.confirm(surely=True)
 
 
 @pytest.mark.parametrize("first", ["free", "held by a dead one"])
-def test_who_is_given_no_answer_takes_the_lease_renews_it_and_gives_it_back(place: Account, first: str) -> None:
-    used(place)
+def test_lost_answers_neither_lose_the_lease_nor_leave_it(place: Account, first: str) -> None:
     if first != "free":
-        dead(place, "dead")
-    store = opened(place, AnswersLost(place), SHORT)
-    with store.lease("one"):
-        for _ in range(3):
-            store.confirm()
-    assert left(place) == []
-    with not_waiting(place).lease("next"):
-        pass
+        taken(place, "dead")
+    client = Wrapped(place)
+    client.update_item = client.update_item_twice  # type: ignore[method-assign]
+    held = taken(place, "one", client=client)
+    for _ in range(3):
+        held.confirm(surely=True)
+    with contextlib.suppress(StoreError):
+        held.give_back()
+    assert free(place)
+    taken(place, "next", LONG).confirm(surely=True)
 
 
-# What AWS allows
+def test_item_deleted_by_hand_frees_the_lease_and_its_holder_writes_no_more(place: Account) -> None:
+    held = taken(place, "one", LONG)
+    place.aws.dynamodb().delete_item(TableName=place.location.lease, Key=ITEM)
+    with pytest.raises(StoreError, match="nobody has changed it"):
+        held.confirm(surely=True)
+    taken(place, "next", LONG).confirm(surely=True)
 
 
-def test_labels_of_the_killed_that_leave_no_room_are_taken_away(place: Account) -> None:
-    used(place)
-    since = datetime.now(UTC) - timedelta(minutes=2)
-    with contextlib.suppress(ClientError):
-        for number in range(10):
-            token = f"{number:016x}"
-            held = f"secretops.held.{since:%Y%m%dT%H%M%SZ}.{token}.killed"
-            place.client.put_secret_value(
-                SecretId=place.location.lease,
-                ClientRequestToken=f"secretops-lease-{token}",
-                SecretString="{}",
-                VersionStages=[held, f"secretops.renewed.{token}.0"],
-            )
-    assert len(left(place)) > 10
-    with not_waiting(place).lease("one"):
-        pass
-    assert left(place) == []
+def test_item_written_by_hand_is_reported_with_the_way_to_free_it(place: Account) -> None:
+    place.aws.dynamodb().put_item(TableName=place.location.lease, Item={**ITEM, "token": {"S": "by hand"}})
+    with pytest.raises(StoreError, match="aws dynamodb delete-item") as told:
+        taken(place, "one")
+    assert json.dumps(ITEM) in told.value.remedy

@@ -21,6 +21,7 @@ from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import Api
 from secretops.stores.secrets_manager.labels import NO_VALUE, NO_VALUE_LABEL, last_label
+from secretops.stores.secrets_manager.lease import Term
 from tests.contract.places import Account
 from tests.contract.versions import FIELDS, NOW, make, publish, publish_with, version
 from tests.real.moto import REGION
@@ -175,7 +176,7 @@ def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> 
 def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(place: Account) -> None:
     publish(place, token(1))
     store = place.open()
-    store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="done"))
+    store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="failed"))
     assert store.kept() == ("it",)
     store.forget("it")
     assert store.kept() == ()
@@ -216,7 +217,7 @@ def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, 
 def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place: Account) -> None:
     store = place.open()
     publish(place, token(1))
-    for outcome in ("done", "the broker\nsaid: 'ü' " + "x" * 500):
+    for outcome in ("no answer", "the broker\nsaid: 'ü' " + "x" * 500):
         entry = Entry(time=NOW, secret="it", version=token(1), step="apply", outcome=outcome)
         store.journal.write(entry)
         last = store.journal.last("it")
@@ -253,14 +254,6 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
 # The lease
 
 
-def lease_labels(place: Account) -> dict[str, list[str]]:
-    found = place.client.describe_secret(SecretId=place.location.lease).get("VersionIdsToStages", {})
-    return {
-        name: [one for one in labels if one.startswith(("secretops.held", "secretops.renewed"))]
-        for name, labels in found.items()
-    }
-
-
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
     held_up = Timing(duration=1, renew=3600, look=0.1)
     publish(place, token(1))
@@ -273,21 +266,13 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
                 first.mark("it", token(1), verified=datetime.now(UTC))
                 before = place.labels()
         assert place.labels() == before
-    assert not any(lease_labels(place).values())
+    assert place.table().read() is None
 
 
 def followed(place: Account, name: str) -> None:
     """What a follower does, at once: a holder that renews would keep a real one out."""
-    lease, version = place.location.lease, f"secretops-lease-{'0' * 16}"
-    labels = place.client.describe_secret(SecretId=lease)["VersionIdsToStages"]
-    held = f"secretops.held.20260301T120000Z.{'0' * 16}.{name}"
-    place.client.put_secret_value(SecretId=lease, ClientRequestToken=version, SecretString="{}", VersionStages=[held])
-    place.client.update_secret_version_stage(
-        SecretId=lease,
-        VersionStage=CURRENT,
-        RemoveFromVersionId=next(each for each, has in labels.items() if CURRENT in has),
-        MoveToVersionId=version,
-    )
+    table = place.table()
+    assert table.write(Term("0" * 16, name, NOW), after=table.read()) is None
 
 
 class Stalled:
@@ -311,7 +296,8 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
     publish(place, token(1))
     timing = Timing(duration=0.6, renew=3600, look=0.1)
     client = Stalled(place, timing)
-    store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, client)), timing=timing)
+    api = Api(REGION, lambda _region: cast(Any, client))
+    store = SecretsManagerVersionStore(place.location, api, table=place.table(), timing=timing)
     with store.lease("who was held up"):
         client.stalls = True
         with pytest.raises(StoreError):

@@ -61,13 +61,7 @@ class CopyOfTree:
         """Run pytest in the copy. Raises subprocess.TimeoutExpired."""
         return subprocess.run(
             [
-                ".venv/bin/python",
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "--no-header",
+                *(".venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header"),
                 *self._chosen,
                 *arguments,
             ],

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from unittest import mock
 
 from secretops.engine.state import Version
@@ -17,8 +17,8 @@ from secretops.manifest import AwsStore, Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
 from secretops.stores.secrets_manager import SecretsManagerVersionStore
-from secretops.stores.secrets_manager.api import Api, labels_of
-from secretops.stores.secrets_manager.lease import holder_of
+from secretops.stores.secrets_manager.api import Api
+from secretops.stores.secrets_manager.lease import LeaseTable
 from secretops.values import Value
 from tests.real.cloud_stack import Attempt, Calls, CloudStack, Event
 from tests.real.moto import ACCOUNT, REGION, Aws
@@ -45,7 +45,7 @@ class AwsStack(CloudStack):
         (StrictSecretsManager, "put_secret_value"),
         (StrictSecretsManager, "update_secret_version_stage"),
     )
-    lease_is_quick: ClassVar[bool] = False  # each of the steps takes it by a dozen requests
+    lease_is_quick: ClassVar[bool] = False  # the next one waits for as long as it lasts
 
     @property
     def place(self) -> AwsStore:
@@ -58,7 +58,8 @@ class AwsStack(CloudStack):
 
     def session(self, role: str = "operator") -> Session:
         api = Api(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
-        store = SecretsManagerVersionStore(self.place, api, loud=role == "rotator", timing=self.timing)
+        table = LeaseTable(self.place.lease, self.aws.dynamodb)
+        store = SecretsManagerVersionStore(self.place, api, table=table, loud=role == "rotator", timing=self.timing)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def begin(self, name: str = "mqtt", *, cancelled: bool = False) -> str:
@@ -113,15 +114,13 @@ class AwsStack(CloudStack):
             self.tick_function()
 
     def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:  # noqa: ARG002
-        if named.get("SecretId") == self.place.lease:
-            return None
         label = str(named.get("VersionStage", ""))
         if label.startswith("AWS"):
             return f"{name} {label}"
         return f"{name} of a retired one" if RETIRED_LABEL.search(label) else name
 
     def is_leased(self) -> bool:
-        return holder_of(labels_of(cast(Any, self.service.describe_secret(SecretId=self.place.lease)))) is not None
+        return LeaseTable(self.place.lease, self.aws.dynamodb).read() is not None
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         """As the console's "Edit" does, and then what moves AWSCURRENT back."""
@@ -148,7 +147,7 @@ class AwsStack(CloudStack):
         return found
 
     def shown(self) -> dict[str, bytes]:
-        names = (*self.place.secrets.values(), self.place.lease)
+        names = self.place.secrets.values()
         return {name: json.dumps(self.service.describe_secret(SecretId=name), default=str).encode() for name in names}
 
     def labels(self, name: str = "mqtt") -> dict[str, set[str]]:
@@ -170,8 +169,9 @@ class AwsStack(CloudStack):
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
     prefix, catalogue = aws.prefix(), make_catalogue()
     names = {secret.name: f"{prefix}/{secret.name}" for secret in catalogue}
-    store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, lease=f"{prefix}/lease")
-    for name in (*names.values(), store.lease):
+    fields = {secret.name: secret.fields for secret in catalogue}
+    store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, fields=fields, lease=aws.make_lease(prefix))
+    for name in names.values():
         aws.secrets_manager.create_secret(Name=name)
     manifest = Manifest(
         project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30

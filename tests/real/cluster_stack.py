@@ -22,10 +22,7 @@ if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, no test of t
     from lightkube import Client
 
 SECRETS, CERTS, VERSIONS, LEASE = (
-    "coreflux-mcp-secrets",
-    "coreflux-mcp-certs",
-    "coreflux-mcp-versions",
-    "coreflux-mcp-rotator",
+    *("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions", "coreflux-mcp-rotator"),
 )
 
 

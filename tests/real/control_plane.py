@@ -147,17 +147,11 @@ def find_programs() -> dict[str, Path]:
 
 def _api_flags(folder: Path, port: int, etcd_port: int) -> list[str]:
     return [
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        f"--secure-port={port}",
-        f"--etcd-servers=http://127.0.0.1:{etcd_port}",
-        "--endpoint-reconciler-type=none",
-        f"--tls-cert-file={folder / 'server.crt'}",
-        f"--tls-private-key-file={folder / 'server.key'}",
-        f"--client-ca-file={folder / 'ca.crt'}",
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        *("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={port}"),
+        *(f"--etcd-servers=http://127.0.0.1:{etcd_port}", "--endpoint-reconciler-type=none"),
+        *(f"--tls-cert-file={folder / 'server.crt'}", f"--tls-private-key-file={folder / 'server.key'}"),
+        *(f"--client-ca-file={folder / 'ca.crt'}", "--authorization-mode=Node,RBAC"),
+        *("--enable-admission-plugins=NodeRestriction", "--service-cluster-ip-range=10.0.0.0/24"),
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={folder / 'service-account.pub'}",
         f"--service-account-signing-key-file={folder / 'service-account.key'}",
@@ -165,9 +159,7 @@ def _api_flags(folder: Path, port: int, etcd_port: int) -> list[str]:
         f"--audit-policy-file={AUDIT_POLICY}",
         f"--audit-log-path={folder / 'audit.jsonl'}",
         "--enable-priority-and-fairness=false",  # saves CPU, as do the next
-        "--profiling=false",
-        "--etcd-db-metric-poll-interval=0",
-        "--etcd-count-metric-poll-period=0",
+        *("--profiling=false", "--etcd-db-metric-poll-interval=0", "--etcd-count-metric-poll-period=0"),
     ]
 
 
@@ -178,12 +170,8 @@ def _manager_flags(folder: Path, config: Path) -> list[str]:
         + ",".join(name if "controller" in name else f"{name}-controller" for name in CONTROLLERS.split()),
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={folder / 'service-account.key'}",
-        f"--root-ca-file={folder / 'ca.crt'}",
-        "--leader-elect=false",
-        "--secure-port=0",
-        "--kube-api-qps=200",
-        "--kube-api-burst=400",
-        "--profiling=false",
+        *(f"--root-ca-file={folder / 'ca.crt'}", "--leader-elect=false", "--secure-port=0", "--kube-api-qps=200"),
+        *("--kube-api-burst=400", "--profiling=false"),
     ]
 
 

@@ -43,6 +43,7 @@ from tests.real.pod_volumes import NotThereError, Volumes, as_container, contain
 from tests.real.ports import free_port
 
 EVERY_SECONDS = 0.25
+MISSING = ":missing"  # The end of an image's name that no registry has.
 
 DECODED = (Pod, Node, PodBinding, PodStatus, ConfigMap, Secret, ServiceAccountToken, Status)
 """What a node is answered with. msgspec learns a type when it first decodes one, and the process ends by SIGSEGV where
@@ -183,6 +184,9 @@ class Kubelet:
 
     def _keep(self, running: RunningPod) -> None:
         try:
+            if (container_of(running.pod).image or "").endswith(MISSING):
+                running.waiting = "its image, which can't be pulled"
+                return
             running.volumes.lay()
             if running.process is None:
                 self._start(running)

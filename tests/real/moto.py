@@ -47,8 +47,25 @@ class Aws:
         client: SecretsManagerClient = self.client("secretsmanager")
         return client
 
+    def dynamodb(self, region: str = REGION) -> Any:
+        return self.client("dynamodb", region)
+
+    def make_lease(self, prefix: str) -> str:
+        """Make the table of a lease, as the stack does. Returns its ARN."""
+        self.client("dynamodb").create_table(
+            TableName=f"{prefix}-lease",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        )
+        return lease_arn(prefix)
+
     def prefix(self) -> str:
         return f"test-{secrets.token_hex(4)}"
+
+
+def lease_arn(prefix: str) -> str:
+    return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{prefix}-lease"
 
 
 @functools.cache

@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -79,7 +80,7 @@ class StrictSecretsManager:
                 raise _error(
                     "ResourceExistsException", "You can't use ClientRequestToken, it is in use", "PutSecretValue"
                 )
-            return {"VersionId": token}
+            return {"VersionId": token, "VersionStages": list(before.get(token, ()))}
         stages = list(VersionStages or [CURRENT])
         had_value = any(self._text(name, version) is not None for version in self._all(name))
         if not had_value and CURRENT not in stages:
@@ -96,7 +97,7 @@ class StrictSecretsManager:
         if _ON_THE_WAY in at_once:
             self._moto.update_secret_version_stage(SecretId=name, VersionStage=_ON_THE_WAY, RemoveFromVersionId=token)
         self._tell()
-        return {"VersionId": token}
+        return {"VersionId": token, "VersionStages": self._whole(name, "PutSecretValue").get(token, [])}
 
     def update_secret_version_stage(
         self,
@@ -217,7 +218,7 @@ def strict(moto: Aws) -> Iterator[Aws]:
 
     Each request is one change, as in AWS: a client of its own in each process would look, and then change.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _front_of(StrictSecretsManager(moto.secrets_manager)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _front_of(moto))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -228,9 +229,9 @@ def strict(moto: Aws) -> Iterator[Aws]:
         server.server_close()
 
 
-def _front_of(service: StrictSecretsManager) -> type[BaseHTTPRequestHandler]:
-    """Secrets Manager's protocol, JSON 1.1, over a client of it."""
-    one_at_a_time = threading.Lock()
+def _front_of(moto: Aws) -> type[BaseHTTPRequestHandler]:
+    """Secrets Manager's protocol, JSON 1.1, over a client of it. The other services are moto's own."""
+    service, one_at_a_time = StrictSecretsManager(moto.secrets_manager), threading.Lock()
 
     class Front(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -240,9 +241,12 @@ def _front_of(service: StrictSecretsManager) -> type[BaseHTTPRequestHandler]:
             from botocore import xform_name
             from botocore.exceptions import ClientError
 
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
             target, _, operation = self.headers["X-Amz-Target"].partition(".")
-            assert target == "secretsmanager"
+            if target != "secretsmanager":
+                self._pass_on(body)
+                return
+            asked = json.loads(body)
             try:
                 with one_at_a_time:
                     answer = dict(getattr(service, xform_name(operation))(**asked))
@@ -253,8 +257,16 @@ def _front_of(service: StrictSecretsManager) -> type[BaseHTTPRequestHandler]:
                 answer.pop("ResponseMetadata", None)
                 self._answer(200, answer)
 
+        def _pass_on(self, body: bytes) -> None:
+            with one_at_a_time, contextlib.closing(HTTPConnection(moto.url.partition("//")[2], timeout=60)) as sent:
+                sent.request("POST", self.path, body, dict(self.headers))
+                answer = sent.getresponse()
+                self._send(answer.status, answer.read())
+
         def _answer(self, code: int, answer: dict[str, Any]) -> None:
-            body = json.dumps(answer, default=datetime.timestamp).encode()
+            self._send(code, json.dumps(answer, default=datetime.timestamp).encode())
+
+        def _send(self, code: int, body: bytes) -> None:
             self.send_response(code)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(body)))

@@ -57,6 +57,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "podman": ("make image TAG=coreflux-mcp:1 DOCKER=podman",),
         "the digest of an image in a registry": ("make image PYTHON_IMAGE=",),
         "a registry": ("docker push",),
+        "set-up in the test's clone: its tests call tools.sbom": ("make sbom",),
         "goes on until it is ended: tests/tools/test_image.py runs both roles": (
             "docker run --read-only --cap-drop ALL",
         ),

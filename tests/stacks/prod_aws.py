@@ -97,7 +97,7 @@ class AwsProd(Prod):
 
     def remains(self) -> None:
         place = self.rotations.place
-        for name in (*place.secrets.values(), place.lease):
+        for name in place.secrets.values():
             about = self.moto.secrets_manager.describe_secret(SecretId=name)
             assert (about["DeletedDate"] - about["LastChangedDate"]).days >= 29, "30 days to change one's mind"
 

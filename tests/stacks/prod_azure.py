@@ -75,7 +75,7 @@ class AzureProd(Prod):
         for turn in range(times):
             if turn:
                 assert self.log_in(self.served()) == "Success", "before"
-                self._execute("job-near-expiry")
+                self._execute("job")
             self.operator("rotate", "mqtt")
             assert self.log_in(self.served()) == "Success", "after"
             self.history.append(self.served())

@@ -119,6 +119,10 @@ class VaultStack:
         client.auth.userpass.create_or_update_user("alice", password=self.password, policies=["default"])
         self.values |= {self.password, self.openbao.root, self.stack.leads["VAULT_TOKEN"]}
         self.bao(block("An operator", "sh").replace("coreflux-mcp-dev-vault-local", self.base))
+        given = client.read("auth/userpass/users/alice")["data"]["token_policies"]  # and who looks at all of the server
+        client.auth.userpass.create_or_update_user(
+            "alice", password=self.password, policies=[*given, f"{self.base}-doctor"]
+        )
 
     @cached_property
     def operators_token(self) -> str:

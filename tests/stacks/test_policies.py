@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from policies import cost
 from policies.evidence import Verdict, judge
 from policies.plan import plan_of_preview
 from tests.real.mosquitto import Mosquitto
@@ -69,7 +70,6 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
     options = {"name": "python", "options": {"virtualenv": sys.prefix}}
     (tmp_path / "project/Pulumi.yaml").write_text(json.dumps({"name": "coreflux-mcp-secrets", "runtime": options}))
     (tmp_path / "project/__main__.py").write_text(LEAKS)
-
     done = stack.run("preview", "--json", "--policy-pack", str(ROOT / "policies"), "--cwd", str(tmp_path / "project"))
     assert done.returncode == 1, done.stdout
     told = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
@@ -84,7 +84,6 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
 @pytest.mark.parametrize("name", ["dev", pytest.param("prod", marks=pytest.mark.slow)])
 def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureRequest, streams: Path) -> None:
     stack: Stack = request.getfixturevalue(name)
-
     done = stack.run("preview", "--json", *PACK, *SHOWS)
     assert done.returncode == 0, done.stdout
     plan = plan_of_preview(done.stdout)
@@ -93,6 +92,8 @@ def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureR
     later = [one.rule.name for one in judge(plan) if one.verdict is Verdict.UNKNOWN]
     assert set(judged_by_pack(done.stdout)) == ({"known-after-up"} if later else set())
     assert all(rule in done.stdout for rule in later)
+    told = [json.loads(line).get("diagnosticEvent", {}) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert cost.text(plan) in "".join(one.get("message", "") for one in told)
     assert judge_again(done.stdout, streams.parent).returncode == 0
 
 

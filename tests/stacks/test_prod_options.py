@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 NETWORK = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/net/providers/Microsoft.Network"
 SUBNETS = f"{NETWORK}/virtualNetworks/plant/subnets"
-HOSTS = {"vault": "vaultcore.azure.net", "blob": "blob.core.windows.net", "queue": "queue.core.windows.net"}
+HOSTS = {"vault": "vaultcore.azure.net", "blob": "blob.core.windows.net"}
 ZONES = {what: f"{NETWORK}/privateDnsZones/privatelink.{host}" for what, host in HOSTS.items()}
 GROUPS = ["sg-0123456789abcdef0"]
 VPC = {"subnets": ["subnet-0123456789abcdef0"], "security_groups": GROUPS, "way_out": "nat-0123456789abcdef0"}
@@ -46,7 +46,7 @@ ON_AZURE = Options(
     "examples/Pulumi.prod-azure.yaml",
     {"resource_group": "plant", "subnet": f"{SUBNETS}/containers", "network": GUARDED, "generation": 2},
     {"ingress": "network", "allowed_hosts": ["mcp.example.com"], "bootstrapped": True},
-    45,
+    38,
 )
 
 

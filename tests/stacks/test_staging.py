@@ -25,10 +25,11 @@ from secretops.errors import ExitCode
 from secretops.values import new_password
 from tests.gates.test_leak import forms
 from tests.real.cluster import Cluster
-from tests.real.kubelet import Kubelet
+from tests.real.kubelet import MISSING, Kubelet
 from tests.real.mosquitto import Mosquitto
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.staging import (
+    IMAGE,
     NAMESPACE,
     ROTATOR,
     SECRETS,
@@ -129,15 +130,14 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
 def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(rotated: Staging) -> None:
     server = rotated.cluster.client(rotated.cluster.kubeconfig_of(NAMESPACE, SERVER))
     stranger = rotated.cluster.client(rotated.cluster.kubeconfig_for("eve", ("system:masters",)))
-    server.get(Secret, SECRETS[0], namespace=NAMESPACE)
     stranger.get(Secret, SECRETS[2], namespace=NAMESPACE)
-    with pytest.raises(ApiError, match="forbidden"):
-        server.get(Secret, SECRETS[2], namespace=NAMESPACE)
+    for name in (SECRETS[0], SECRETS[2]):
+        with pytest.raises(ApiError, match="forbidden"):
+            server.get(Secret, name, namespace=NAMESPACE)
 
     prefix = f"system:serviceaccount:{NAMESPACE}:"
     expected = {
-        (f"{prefix}{SERVER}", SECRETS[0], 200),
-        (f"{prefix}{SERVER}", SECRETS[2], 403),
+        *((f"{prefix}{SERVER}", name, 403) for name in (SECRETS[0], SECRETS[2])),
         *((f"{prefix}{ROTATOR}", name, 200) for name in (SECRETS[0], SECRETS[2])),
         (f"system:node:{rotated.kubelet.node}", SECRETS[0], 200),
         *(("admin", name, 200) for name in (SECRETS[0], SECRETS[2])),
@@ -221,8 +221,23 @@ def test_doctor_finds_the_deployed_stack_healthy_and_each_planted_fault(rotated:
     assert _wrong(_doctor(rotated)) == {}
 
 
+def test_up_fails_on_an_image_that_cannot_be_pulled_and_pods_serve_on(rotated: Staging) -> None:
+    stack, section = rotated.stack, rotated.stack.config["server"]
+    section |= {"image": f"registry.example.com/it{MISSING}", "rollout_seconds": 30}
+    stack.configure()
+    done = stack.run("up", "--yes", "--skip-preview")
+    assert done.returncode != 0 and "timed out" in done.stdout, done.stdout[-4000:]
+    assert rotated.is_available()
+    section |= {"image": IMAGE, "rollout_seconds": 300}
+    stack.configure()
+    stack.up()
+    done = stack.run("preview", "--refresh", "--expect-no-changes")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert len([pod for pod in rotated.servers() if pod.process and pod.code is None]) == 2
+
+
 def test_destroy_leaves_nothing_behind(rotated: Staging) -> None:
-    deployed, pods = rotated, rotated.servers()
+    deployed, pods = rotated, [pod for pod in rotated.servers() if pod.process]
     assert len(pods) == 2
     refused = deployed.stack.run("destroy", "--yes")
     assert refused.returncode != 0

@@ -240,6 +240,11 @@ def at_the_desk(rotated: LocalVault) -> Clone:
     return clone
 
 
+def serial(certificate: x509.Certificate) -> bytes:
+    number = certificate.serial_number
+    return number.to_bytes((number.bit_length() + 7) // 8)
+
+
 def test_page_works_as_written_and_destroys_only_its_own_stack(rotated: LocalVault, at_the_desk: Clone) -> None:
     page, client = Page(at_the_desk, "vault.md"), rotated.openbao.client()
 
@@ -263,6 +268,13 @@ def test_page_works_as_written_and_destroys_only_its_own_stack(rotated: LocalVau
     page.follow("secretops rotate client-cert")
     assert (at_the_desk.folder / "root.crt").read_text() == (rotated.stack.home / "root.crt").read_text()
 
+    certificate = x509.load_pem_x509_certificate((rotated.issued / "client.crt").read_bytes())
+    at_the_desk.environment["SERIAL"] = ":".join(f"{byte:02x}" for byte in serial(certificate))
+    log_in(rotated.openbao.root)
+    page.follow("pki/crl/rotate")
+    log_in(rotated.operators_token)
+    revoked = x509.load_pem_x509_crl((at_the_desk.folder / "clients.crl").read_bytes())
+    assert revoked.get_revoked_certificate_by_serial_number(certificate.serial_number)
     page.follow("secretops purge --destroy", typed=f"{rotated.stack.name}\n", before="pulumi destroy")
     with mock.patch.dict(at_the_desk.environment, deployers):
         page.follow("pulumi destroy")

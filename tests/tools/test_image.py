@@ -1,13 +1,16 @@
 """The image: the real Dockerfile built and run by a real dockerd, on a base and an index that need no registry."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
 import secrets
 import shutil
 import time
+import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
@@ -23,6 +26,8 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.stack import make_stack
 from tests.real.workshop import PYTHON, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop
 from tests.stacks.runbook import Clone, Page
+from tools import sbom
+from tools.steps import SetupError
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
@@ -105,6 +110,41 @@ def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop
     assert config["Labels"]["org.opencontainers.image.revision"] == "abc"
     names = {entry.partition("=")[0] for entry in config["Env"]}
     assert names == {"PATH", "COREFLUX_SERVER_DIR", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+
+
+@real
+@pytest.mark.slow
+def test_sbom_has_the_python_and_debian_packages_of_the_image(workshop: Workshop, image: str) -> None:
+    made = sbom.document(image, docker=str(workshop.docker.client), env=workshop.docker.environment)
+    purls = {one["purl"].partition("@")[0] for one in made["components"]}
+    assert {"pkg:pypi/paho-mqtt", "pkg:pypi/mcp", "pkg:generic/python", "pkg:deb/debian/libc6"} <= purls
+
+
+@real
+@pytest.mark.parametrize(("version", "known"), [("", True), ("0.0.1", False)])
+def test_sbom_fails_on_a_package_that_the_lock_lacks(version: str, known: bool, tmp_path: Path) -> None:
+    packages = {"secretops": "1", "paho_mqtt": version or importlib.metadata.version("paho-mqtt")}
+    told = {
+        "packages": packages,
+        "debian": [["a", "1:2+3", "amd64"]],
+        "distro": "debian",
+        "release": "12",
+        "python": "3",
+    }
+    (tmp_path / "docker").write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(told)}\nEND\n")
+    (tmp_path / "docker").chmod(0o755)
+    with nullcontext() if known else pytest.raises(SetupError, match="paho-mqtt"):
+        made = sbom.document("image:1", docker=str(tmp_path / "docker"))
+        assert "pkg:deb/debian/a@1%3A2%2B3?arch=amd64&distro=debian-12" in {one["purl"] for one in made["components"]}
+
+
+def test_each_locked_package_with_a_wheel_for_amd64_has_one_for_arm64() -> None:
+    for one in tomllib.loads((ROOT / "uv.lock").read_text())[
+        "package"
+    ]:  # debugpy is a tool of Pulumi's SDK, and in no image
+        wheels = [wheel["url"] for wheel in one.get("wheels", ()) if "manylinux" in wheel["url"]]
+        both = any("aarch64" in each for each in wheels) >= any("x86_64" in each for each in wheels)
+        assert both or one["name"] == "debugpy", one["name"]
 
 
 @real

@@ -103,10 +103,8 @@ def test_two_previews_tell_what_a_stack_like_the_base_would_lose_gain_and_change
     )
     changes, unchanged = stream.compared(base, head, replacing)
     assert [(one.op, one.name, one.properties) for one in changes] == [
-        (Op.REPLACE, "key", ("multiRegion",)),
-        (Op.UPDATE, "service", ("desiredCount", "tags")),
-        (Op.CREATE, "new", ()),
-        (Op.DELETE, "gone", ()),
+        *((Op.REPLACE, "key", ("multiRegion",)), (Op.UPDATE, "service", ("desiredCount", "tags"))),
+        *((Op.CREATE, "new", ()), (Op.DELETE, "gone", ())),
     ]
     assert unchanged == 2, "a name that the engine made up is no change"
 
@@ -179,9 +177,7 @@ def broken_files() -> list[tuple[str, str]]:
 
     change = ("stacks", 0, "changes", 0)
     return [
-        ("no JSON", "{"),
-        ("a key more", but("more", to=1)),
-        ("a mention", but(*change, "name", to="@everyone")),
+        *(("no JSON", "{"), ("a key more", but("more", to=1)), ("a mention", but(*change, "name", to="@everyone"))),
         ("a mention after a name", but(*change, "name", to="key @everyone")),
         ("an unknown op", but(*change, "op", to="explode")),
         ("too many", but(*change, "properties", to=["a"] * 5001)),

@@ -103,9 +103,7 @@ def test_no_comment_without_a_pull_request_at_the_commit(played: Played, other: 
 @pytest.mark.parametrize(
     "artifact",
     [
-        b"not a zip",
-        zipped(REVIEW, "../review.json"),
-        zipped(REVIEW.replace('"key"', '"@everyone"')),
+        *(b"not a zip", zipped(REVIEW, "../review.json"), zipped(REVIEW.replace('"key"', '"@everyone"'))),
         zipped(" " * 50_000_000),
     ],
     ids=["no zip", "another's path", "a mention", "a bomb"],

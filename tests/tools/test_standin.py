@@ -143,10 +143,7 @@ def test_it_deploys_only_into_an_emulator_of_this_machine(url: str) -> None:
 @pytest.mark.parametrize(
     ("said", "found", "standin", "may_deploy"),
     [
-        ("", "", True, False),
-        ("", "env", False, True),
-        ("preview", "env", True, False),
-        ("up", "", True, True),
+        *(("", "", True, False), ("", "env", False, True), ("preview", "env", True, False), ("up", "", True, True)),
         ("never", "", False, True),
     ],
 )

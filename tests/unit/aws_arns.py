@@ -8,7 +8,8 @@ ENDING = "AbCdEf"  # The six characters after a secret's name.
 
 _SHAPES = {
     "secretsmanager/secret:Secret": ("secretsmanager", "secret:{name}-" + ENDING),
-    "kms/key:Key": ("kms", "key/{resource}"),
+    "kms/key:Key": ("kms", "key/{resource}-id"),
+    "dynamodb/table:Table": ("dynamodb", "table/{name}"),
     "lambda/function:Function": ("lambda", "function:{name}"),
     "sqs/queue:Queue": ("sqs", "{name}"),
     "sns/topic:Topic": ("sns", "{name}"),

@@ -96,25 +96,13 @@ def prod() -> Deployed:
     return on_aws(broker=f", ca_file: {ca()}")
 
 
-def for_pods(
-    server: str = "",
-    broker: str = "",
-    *,
-    stack: str = "prod",
-    secrets: str = "{}",
-    package: bool = True,
-    into: Deployed | None = None,
-) -> Deployed:
-    kind = f"kind: kubernetes, oidc_provider: '{OIDC}'"
+def for_pods(server: str = "", broker: str = "") -> Deployed:
     with a_kubeconfig():
-        return on_aws("", server, broker, stack=stack, kind=kind, secrets=secrets, package=package, into=into)
+        return on_aws("", server, broker, kind=f"kind: kubernetes, oidc_provider: '{OIDC}'")
 
 
-def for_this_machine(
-    server: str = "", broker: str = "", *, stack: str = "dev", package: bool = True, into: Deployed | None = None
-) -> Deployed:
-    kind = f"kind: local, reader: '{READER}'"
-    return on_aws("", server, broker, stack=stack, kind=kind, image="", package=package, into=into)
+def for_this_machine(server: str = "", broker: str = "", *, stack: str = "dev", reader: str = READER) -> Deployed:
+    return on_aws("", server, broker, stack=stack, kind=f"kind: local, reader: '{reader}'", image="")
 
 
 def with_every_option() -> Deployed:

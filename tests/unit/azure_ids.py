@@ -32,8 +32,6 @@ def made_by_azure(token: str, resource: str, inputs: Mapping[str, Any]) -> tuple
     if kind.startswith("app:") and "identity" in inputs:
         given: dict[str, Any] = {one: {} for one in inputs["identity"]["userAssignedIdentities"]}
         outputs["identity"] = {**inputs["identity"], "userAssignedIdentities": given}
-    if inputs.get("identity", {}).get("type") == "SystemAssigned":
-        outputs["identity"] = {**inputs["identity"], "principalId": object_id(name)}
     if kind == identities.IDENTITY:
         outputs |= {"principalId": object_id(name), "clientId": client_id(name), "tenantId": TENANT}
     if kind == "operationalinsights:Workspace":

@@ -36,7 +36,6 @@ ENDPOINTS = f"{NETWORK}/virtualNetworks/plant/subnets/endpoints"
 ZONES = {
     "vault": f"{NETWORK}/privateDnsZones/privatelink.vaultcore.azure.net",
     "blob": f"{NETWORK}/privateDnsZones/privatelink.blob.core.windows.net",
-    "queue": f"{NETWORK}/privateDnsZones/privatelink.queue.core.windows.net",
 }
 ENDPOINT = f'{{subnet: "{ENDPOINTS}", dns_zones: {json.dumps(ZONES)}}}'
 REGISTRY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/Plant"
@@ -60,6 +59,8 @@ def file_on_azure(
     if image is None:
         image = ACR_IMAGE if "registry:" in store else IMAGE
     shown = f', image: "{image}"' if image else ""
+    if not re.search(r"\b(network: |open_to_internet)", store):
+        store += ", open_to_internet: true"
     sections = {
         "store": f"{{{STORE}{store}}}",
         "server": f"{{{kind}{shown}{server}}}",
@@ -152,11 +153,9 @@ def role_of(assignment: Any) -> str:
 
 
 def names_of_principals(deployed: Deployed) -> dict[str, str]:
-    """Object id -> the identity's name in Azure, or the resource's whose own it is."""
+    """Return object id -> name of each identity."""
     identities = deployed.of_type("azure-native:managedidentity:UserAssignedIdentity")
-    topics = [one.inputs["systemTopicName"] for one in deployed.of_type("azure-native:eventgrid:SystemTopic")]
-    shown = {object_id(one.inputs["resourceName"]): one.inputs["resourceName"] for one in identities}
-    return {**shown, **{object_id(one): f"the topic {one} itself" for one in topics}}
+    return {object_id(one.inputs["resourceName"]): one.inputs["resourceName"] for one in identities}
 
 
 def inputs(deployed: Deployed, name: str) -> Any:

@@ -58,7 +58,7 @@ def _in_production(plan: Plan) -> Plan:
 
 
 TICK = "policy>Statement>2>"
-KEY_USE = "policy>Statement>3>Condition>"
+KEY_USE = "policy>Statement>4>Condition>"
 DENIAL = "policy>Statement>1>"
 TRUST = "assumeRolePolicy>Statement>0>"
 CONTAINER = "containerDefinitions>0>"
@@ -69,7 +69,7 @@ AWS = (
     row("aws-buckets-closed", "prod", "trail-bucket-closed", "blockPublicPolicy", False),
     row("aws-deletion-waits", "prod", "secret-mqtt", "recoveryWindowInDays", 0),
     row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceArn", "*"),
-    row("aws-functions-failures-told", "prod", "alarm-rotate-mqtt-letters", "alarmActions", []),
+    row("aws-functions-failures-told", "prod", "alarm-letters", "alarmActions", []),
     row(
         *("aws-functions-hold-no-value", "prod", "rotate-mqtt-function", "environment>variables>MQTT_PASSWORD"),
         *("a text",),
@@ -98,7 +98,7 @@ AWS = (
         {"aws:SourceIp": "192.0.2.0/24"},
     ),
     row("aws-secrets-under-own-key", "prod", "secret-mqtt", "kmsKeyId", None),
-    row("aws-tampering-is-told", "prod", "filter-trail-change-trail", "pattern", "{ ($.eventName = X) }"),
+    row("aws-tampering-is-told", "prod", "filter-trail-change", "pattern", "{ ($.eventName = X) }"),
     row("aws-tasks-closed", "prod", TASK, f"{CONTAINER}privileged", True),
     row("aws-tasks-have-no-shell", "prod", "service", "enableExecuteCommand", True),
     row("aws-tasks-hold-no-value", "prod", TASK, f"{CONTAINER}environment>0>name", "MQTT_PASSWORD", also=NO_VALUE),
@@ -117,7 +117,6 @@ AZURE = (
         *("azure-containers-hold-no-value", "prod-azure", "app", f"{SETTINGS}secrets"),
         [{"name": "mqtt", "value": "a text"}],
     ),
-    row("azure-events-by-identity", "prod-azure", "expiry-events", "deliveryWithResourceIdentity", None),
     row("azure-federation-bound", "prod-azure-kubernetes", "sync-federation", "subject", "system:serviceaccount:x:*"),
     row("azure-identities-kept-to-program", "prod-azure", "app", f"{SETTINGS}identitySettings>1>lifecycle", "All"),
     row(CLOSED, "azure+", "vault", "properties>networkAcls>ipRules", [{"value": "0.0.0.0/0"}]),
@@ -132,11 +131,6 @@ AZURE = (
         "server-reads-mqtt",
         "scope",
         f"{GROUP}/providers/Microsoft.KeyVault/vaults/v",
-    ),
-    row(
-        *("azure-roles-scoped", "prod-azure", "operator-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee-keeps-secrets"),
-        *("principalType", "ServicePrincipal"),
-        unknown=False,
     ),
     row("azure-rotation-failures-told", "prod-azure", "alert-tick-failed", "actions>actionGroups", []),
     row("azure-storage-closed", "prod-azure", "lease-account", "allowSharedKeyAccess", None),
@@ -166,7 +160,7 @@ POD = "spec>template>spec>"
 BOX = f"{POD}containers>0>"
 COPY = "spec>provider>aws>auth"
 KUBERNETES = (
-    row("kubernetes-bindings-name-accounts", "staging", "server-binding", "subjects>0>name", "default"),
+    row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "subjects>0>kind", "Group"),
     row("kubernetes-certificates-are-new", "staging-certified", "certificate", "spec>duration", "8760h"),
     row("kubernetes-copies-are-fresh", "prod-aws-kubernetes", "synced-mqtt", "spec>refreshInterval", "1h"),
     row("kubernetes-copying-has-no-key", "prod-aws-kubernetes", "secret-store", COPY, {}),
@@ -183,7 +177,7 @@ KUBERNETES = (
     row("kubernetes-pods-are-nobody", "staging", "deployment", f"{BOX}securityContext>runAsNonRoot", False),
     row("kubernetes-pods-gain-nothing", "staging", "deployment", f"{BOX}securityContext>privileged", True),
     row("kubernetes-provider-has-no-login", "staging", "cluster", "kubeconfig", "apiVersion: v1"),
-    row("kubernetes-roles-name-objects", "staging", "server-role", "rules>0>verbs", ["get", "update"]),
+    row("kubernetes-roles-name-objects", "staging", "rotator-role", "rules>0>verbs", ["get", "list"]),
     row("kubernetes-root-is-read-only", "staging", "deployment", f"{BOX}securityContext>readOnlyRootFilesystem", False),
     row("kubernetes-secret-files-are-closed", "staging", "deployment", f"{POD}volumes>1>projected>defaultMode", 0o444),
     row("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}envFrom>0>secretRef", {"name": "s"}),

@@ -41,7 +41,8 @@ _AWS = (
     "operators: [arn:aws:iam::123456789012:role/secrets-operator]}"
 )
 _AZURE = f"""store: {{kind: azure, tenant: {TENANT}, subscription: {SUBSCRIPTION}, location: westeurope,
-    operators: [aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee], alert_emails: [ops@example.com]REGISTRY}}"""
+    operators: [aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee], alert_emails: [ops@example.com],
+    open_to_internet: trueREGISTRY}}"""
 _VAULT = "store: {kind: vault, address: 'https://vault.example.com:8200', operators: [userpass/alice]}"
 _CLUSTER = "server: {kind: kubernetes, image: 'registry.example.com/mcp:0.1.0'MORE}"
 _REGISTRY = (

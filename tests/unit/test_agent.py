@@ -131,11 +131,8 @@ def test_every_platforms_server_gets_the_agents_address_and_not_its_owners_token
 @pytest.mark.parametrize(
     ("on", "allowed"),
     [
-        (on_kubernetes, False),
-        (on_kubernetes, True),
-        (lambda server: on_swarm("", server), True),
-        (lambda server: on_aws("", server), True),
-        (lambda server: on_azure("", server), True),
+        *((on_kubernetes, False), (on_kubernetes, True), (lambda server: on_swarm("", server), True)),
+        *((lambda server: on_aws("", server), True), (lambda server: on_azure("", server), True)),
     ],
 )
 def test_a_stack_file_lets_mcp_clients_choose_the_connection(on: Callable[[str], Deployed], allowed: bool) -> None:

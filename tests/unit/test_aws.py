@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from components.sections import Rotation
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.variables import SECRET_VARIABLES
 from secretops.manifest import AwsStore, Manifest
+from secretops.stores.secrets_manager.labels import NO_VALUE
 from tests.unit import aws_stack
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed, before, texts
@@ -33,11 +35,6 @@ ALARM, FILTER = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:cloudwatch/logMet
 @pytest.fixture
 def prod() -> Deployed:
     return aws_stack.prod()
-
-
-@pytest.fixture
-def everything() -> Deployed:
-    return with_every_option()
 
 
 @pytest.fixture
@@ -86,11 +83,11 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
 def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
     assert store.fields == {secret.name: secret.fields for secret in manifest_of(prod).secrets}
-    assert store.readers.keys() == {*store.secrets.values(), store.lease}
+    assert store.readers.keys() == set(store.secrets.values())
     assert store.readers["coreflux-mcp/prod/broker-admin"] == (
-        "arn:aws:iam::123456789012:role/coreflux-mcp-prod@rotate-broker-admin",
-        "arn:aws:iam::123456789012:role/coreflux-mcp-prod@rotate-mqtt",
-        "arn:aws:iam::123456789012:role/coreflux-mcp-prod@tick",
+        "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@rotate-broker-admin",
+        "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@rotate-mqtt",
+        "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@tick",
         OPERATOR,
     )
     roles = {f"arn:aws:iam::123456789012:role/{role.inputs['name']}" for role in prod.of_type(ROLE)}
@@ -121,7 +118,7 @@ def test_names_are_those_that_aws_takes(stack: str) -> None:
     of = names(stack)
     assert re.fullmatch(r"[\w+=,.@-]{1,64}", of.role("rotate-broker-admin"))
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,64}", of.plain("rotate-broker-admin"))
-    assert re.fullmatch(r"[a-zA-Z0-9-]{1,80}", of.letters("rotate-broker-admin"))
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,80}", of.letters)
     assert re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?", of.balancer)
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", of.bucket)
     assert re.fullmatch(r"[\w/+=.@-]{1,512}", of.secret("x" * 40))
@@ -137,6 +134,7 @@ def test_no_two_stacks_share_a_name() -> None:
     for stack_names in zip(*map(_all, map(names, stacks)), strict=True):
         assert len(set(stack_names)) == len(stacks)
     assert not names("prod-2").role("tick").startswith(names("prod").roles)
+    assert names("prod").at("eu-west-1").role("tick") != names("prod").role("tick"), "IAM is global"
 
 
 def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> None:
@@ -191,20 +189,19 @@ def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, func
     assert code["timeout"] < queue["maximumEventAgeInSeconds"] <= 1800, "a retry of the tick ends within its hour"
 
 
-def test_functions_run_one_at_a_time_log_json_and_keep_failures(prod: Deployed, everything: Deployed) -> None:
-    for deployed in (prod, everything):
+def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed) -> None:
+    for deployed in (prod, with_every_option()):
         logs = {one.inputs["name"]: one.inputs["retentionInDays"] for one in deployed.of_type(LOG)}
         for function in deployed.of_type(FUNCTION):
             given = function.inputs
-            assert given["reservedConcurrentExecutions"] == 1
+            assert "reservedConcurrentExecutions" not in given
             assert given["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{given['name']}"}
             assert logs[given["loggingConfig"]["logGroup"]] == 90
-            assert given["deadLetterConfig"]["targetArn"].endswith(f":{given['name']}-letters")
-            assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod@")
+            assert given["deadLetterConfig"]["targetArn"].endswith(":coreflux-mcp-prod-letters")
+            assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
             assert (given["runtime"], given["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
-        assert len({function.inputs["role"] for function in deployed.of_type(FUNCTION)}) == len(
-            deployed.of_type(FUNCTION)
-        )
+        roles = [function.inputs["role"] for function in deployed.of_type(FUNCTION)]
+        assert len({*roles}) == len(roles)
 
 
 @pytest.mark.parametrize("function", ["rotate-mqtt-function", "tick-function"])
@@ -214,9 +211,8 @@ def test_a_rotating_function_is_the_package_with_the_stacks_manifest_and_ca(prod
     assert assets["."]["path"].endswith("dist/lambda.zip")
     assert assets["ca.crt"]["text"] == ca.read_text()
     assert inside.broker.ca_file == "/var/task/ca.crt"
-    assert inside.model_copy(update={"broker": inside.broker.model_copy(update={"ca_file": str(ca)})}) == manifest_of(
-        prod
-    )
+    broker = inside.broker.model_copy(update={"ca_file": str(ca)})
+    assert inside.model_copy(update={"broker": broker}) == manifest_of(prod)
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -254,6 +250,41 @@ def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
     assert {one.inputs["logGroupName"] for one in deployed.of_type(FILTER)} == {"org-trail"}
     assert {tuple(one.inputs["alarmActions"]) for one in deployed.of_type(ALARM)} == {(topic,)}
     assert "trail/org" in deployed.exports["trail"]["records"]
+    assert store_of(manifest_of(deployed)).log_group == "org-trail", "by which doctor knows whether alarms are deaf"
+
+
+# Settings of a company
+
+KEYS = "arn:aws:kms:eu-central-1:123456789012:key/{}2345678-1234-1234-1234-123456789012"
+VALUES_KEY, LOGS_KEY, BOUNDARY = KEYS.format(1), KEYS.format(2), "arn:aws:iam::123456789012:policy/boundary"
+
+
+@pytest.fixture
+def company() -> Deployed:
+    roles = f"permissions_boundary: '{BOUNDARY}', role_path: /platform/, tags: {{cost-center: '42'}}"
+    keys = f"kms_key: '{VALUES_KEY}', log_kms_key: '{LOGS_KEY}'"
+    return on_aws(f", {roles}, {keys}", ", architecture: arm64, container_insights: true")
+
+
+def test_roles_and_tasks_are_as_the_company_says(prod: Deployed, company: Deployed) -> None:
+    roles = [role.inputs for role in company.of_type(ROLE)]
+    assert {(role["path"], role["permissionsBoundary"]) for role in roles} == {("/platform/", BOUNDARY)}
+    readers = {reader for who in store_of(manifest_of(company)).readers.values() for reader in who}
+    assert readers - {OPERATOR} <= {f"arn:aws:iam::123456789012:role/platform/{role['name']}" for role in roles}
+    tags = json.loads(inputs(company, "aws")["defaultTags"])["tags"]
+    assert tags == {"cost-center": "42", "project": "coreflux-mcp-secrets", "stack": "prod"}
+    for deployed, architecture, insights in ((prod, "X86_64", "disabled"), (company, "ARM64", "enabled")):
+        assert inputs(deployed, "task")["runtimePlatform"]["cpuArchitecture"] == architecture
+        assert inputs(deployed, "cluster")["settings"] == [{"name": "containerInsights", "value": insights}]
+
+
+def test_the_companys_keys_encrypt_values_and_logs(company: Deployed) -> None:
+    logs = {log.name: log.inputs["kmsKeyId"] for log in company.of_type(LOG) if log.name != "trail-log"}
+    assert {*logs} >= {"tick-log", "server-log"} and {*logs.values()} == {LOGS_KEY}
+    assert {key.name for key in company.of_type(KEY)} == {"trail-key"}
+    assert {secret.inputs["kmsKeyId"] for secret in company.of_type(SECRET)} == {VALUES_KEY}
+    assert VALUES_KEY in inputs(company, "tick-grants")["policy"]
+    assert VALUES_KEY.rpartition("/")[2] in inputs(company, "filter-key-change")["pattern"]
 
 
 # The server
@@ -280,8 +311,8 @@ def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do
     assert service["desiredCount"] == 2
     assert "task-start-grants" in before(prod, "service")
     assert task["skipDestroy"] is True, "ECS may go back to it"
-    assert task["executionRoleArn"].endswith("role/coreflux-mcp-prod@task-start")
-    assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod@task")
+    assert task["executionRoleArn"].endswith("role/coreflux-mcp-prod-eu-central-1@task-start")
+    assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod-eu-central-1@task")
 
 
 # A new version is a new deployment
@@ -327,14 +358,25 @@ def told(*times: datetime) -> dict[str, Any]:
     }
 
 
-def again(service: Service, *times: datetime) -> set[str]:
-    return {one["itemIdentifier"] for one in deploy_again.handle(told(*times), None, service)["batchItemFailures"]}
+class Secrets(dict[str, str]):
+    """A fake of Secrets Manager: name -> the version that has AWSCURRENT."""
+
+    def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 has it
+        return {"VersionIdsToStages": {self[SecretId]: ["AWSCURRENT"]}} if SecretId in self else {}
+
+
+VALUES = {"mqtt": "a-version", "http-token": "a-version"}
+
+
+def again(service: Service, *times: datetime, secrets: Mapping[str, str] = VALUES) -> set[str]:
+    answer = deploy_again.handle(told(*times), None, service, Secrets(secrets))
+    return {one["itemIdentifier"] for one in answer["batchItemFailures"]}
 
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setenv("CLUSTER", "a-cluster")
-    monkeypatch.setenv("SERVICE", "a-service")
+    for variable, text in {"CLUSTER": "a-cluster", "SERVICE": "a-service", "SECRETS": " ".join(VALUES)}.items():
+        monkeypatch.setenv(variable, text)
     made = Service(NOON - AN_HOUR)
     made.now = NOON + 2 * A_MINUTE  # the delay and the window are over
     return made
@@ -366,15 +408,29 @@ def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(s
     assert len(service.asked) == 1
 
 
-def test_messages_come_again_for_two_deployments_and_a_person_is_told_within_the_default_grace(prod: Deployed) -> None:
-    queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
-    looked = queue["visibilityTimeoutSeconds"] * json.loads(queue["redrivePolicy"])["maxReceiveCount"]
-    assert taken["functionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert 2 * arrival.ROLLOUT <= looked < manifest_of(prod).grace_seconds
+@pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])
+def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_token: dict[str, str]) -> None:
+    """No task starts without all of them, so ECS gives up each deployment until the last one is there."""
+    service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
+    assert again(service, NOON, secrets={"mqtt": "a-version", **http_token}) == set()
+    assert service.asked == []
+    service.now = NOON + AN_HOUR
+    assert again(service, service.now) != set(), "it asks for a deployment, and waits for it"
+    assert len(service.asked) == 1
+    service.primary["rolloutState"] = "COMPLETED"
+    assert again(service, NOON) == set(), "which has brought the first one, too"
+
+
+def test_a_stack_of_aws_has_at_most_95_resources() -> None:
+    """With the stack itself, and the options of Pulumi.prod.yaml."""
+    assert len(on_aws(server=", reference: Fetched", broker=f", ca_file: {aws_stack.ca()}").resources) + 1 <= 95
 
 
 def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) -> None:
     queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
+    looked = queue["visibilityTimeoutSeconds"] * json.loads(queue["redrivePolicy"])["maxReceiveCount"]
+    assert taken["functionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert 2 * arrival.ROLLOUT <= looked < manifest_of(prod).grace_seconds
     gathered = queue["delaySeconds"] + taken["maximumBatchingWindowInSeconds"]
     assert arrival.REDEPLOYED == gathered + arrival.ROLLOUT < Rotation().grace_seconds
     assert FETCHED >= 1.1 * (EVERY_SECONDS + SLOWER * RETRY_SECONDS), "a poll that fails, and the next"

@@ -15,7 +15,7 @@ from tests.unit.harness import Deployed
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 
 ROTATION = {"rotate-mqtt-schedule", "rotate-broker-admin-schedule", "schedule"}
-SYNC_ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@sync"
+SYNC_ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@sync"
 
 
 @pytest.fixture
@@ -82,28 +82,19 @@ def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed
     provider = inputs(pods, "secret-store")["spec"]["provider"]
     assert (account["name"], account["namespace"]) == ("coreflux-mcp-sync", "coreflux-mcp")
     assert account["annotations"] == {"eks.amazonaws.com/role-arn": SYNC_ROLE}
-    assert provider == {
-        "aws": {
-            "service": "SecretsManager",
-            "region": "eu-central-1",
-            "auth": {"jwt": {"serviceAccountRef": {"name": "coreflux-mcp-sync"}}},
-        }
-    }
+    auth = {"jwt": {"serviceAccountRef": {"name": "coreflux-mcp-sync"}}}
+    assert provider == {"aws": {"service": "SecretsManager", "region": "eu-central-1", "auth": auth}}
     assert "annotations" not in inputs(pods, "server-account")["metadata"]
     assert inputs(pods, "deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "coreflux-mcp-server"
 
 
 def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: Deployed) -> None:
-    names = store_of(pods).secrets
-    assert {secret: spec["dataFrom"][0]["extract"] for secret, spec in synced(pods).items()} == {
-        secret: {"key": names[secret]} for secret in ("mqtt", "agent-key", "http-token")
-    }
-    assert {spec["secretStoreRef"]["name"] for spec in synced(pods).values()} == {
-        inputs(pods, "secret-store")["metadata"]["name"]
-    }
-    assert pods.exports["references"]["remotes"] == {
-        secret: names[secret] for secret in ("mqtt", "agent-key", "http-token")
-    }
+    names = {secret: store_of(pods).secrets[secret] for secret in ("mqtt", "agent-key", "http-token")}
+    stores = {spec["secretStoreRef"]["name"] for spec in synced(pods).values()}
+
+    assert {secret: spec["dataFrom"][0]["extract"]["key"] for secret, spec in synced(pods).items()} == names
+    assert stores == {inputs(pods, "secret-store")["metadata"]["name"]}
+    assert pods.exports["references"]["remotes"] == names
 
 
 def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) -> None:
@@ -133,9 +124,8 @@ def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: De
     assert given["args"] == ["run", "--from", source]
     open_source(source)  # which the launcher understands
     assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"]}
-    assert given["env"].keys() == {
-        *("MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "LOG_LEVEL")
-    }
+    public = {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "LOG_LEVEL"}
+    assert given["env"].keys() == public
     assert given["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
     assert not re.search("AWS_|region|profile|credential", json.dumps(given["env"]), re.IGNORECASE)
 

@@ -13,7 +13,7 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 from secretops.stores.secrets_manager.errors import AbsentError, DeniedError, told
 
 CANARY = f"value-{secrets.token_hex(12)}"
-ROLE = "arn:aws:sts::123456789012:assumed-role/coreflux-mcp-prod@tick/coreflux-mcp-prod-tick"
+ROLE = "arn:aws:sts::123456789012:assumed-role/coreflux-mcp-prod-eu-central-1@tick/coreflux-mcp-prod-tick"
 DENIED = f"User: {ROLE} is not authorized to perform: secretsmanager:GetSecretValue on resource: it because "
 
 

@@ -72,7 +72,8 @@ def iam(name: str, /, **parameters: Any) -> Event:
 
 OTHERS_ACCOUNT: Event = {"type": "AWSAccount", "principalId": "AROAEXAMPLE:mallory", "accountId": "000000000000"}
 """Another account's caller, as CloudTrail may show it: by no ARN."""
-STACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/coreflux-mcp-prod@tick"
+ROLES = "coreflux-mcp-prod-eu-central-1@"
+STACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/{ROLES}tick"
 TASK = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/coreflux-mcp-prod-server:7"
 TOPIC = f"arn:aws:sns:eu-central-1:{ACCOUNT}:coreflux-mcp-prod-alerts"
 LAMBDA_CODE, LAMBDA_SETTINGS = "UpdateFunctionCode20150331v2", "UpdateFunctionConfiguration20150331v2"
@@ -110,15 +111,15 @@ COUNTED: dict[str, dict[str, Event]] = {
         "the records'": of_key("ScheduleKeyDeletion", "trail-key-id"),
     },
     "role-change": {
-        "who may take it": iam("UpdateAssumeRolePolicy", roleName="coreflux-mcp-prod@tick", policyDocument="{}"),
-        "what it may": iam("PutRolePolicy", roleName="coreflux-mcp-prod@task", policyName="more"),
+        "who may take it": iam("UpdateAssumeRolePolicy", roleName=f"{ROLES}tick", policyDocument="{}"),
+        "what it may": iam("PutRolePolicy", roleName=f"{ROLES}task", policyName="more"),
         "who may take the operators'": iam("UpdateAssumeRolePolicy", roleName="secrets-operator"),
         "a key of an operator who is a user": iam("CreateAccessKey", userName="alice"),
     },
     "function-change": {"code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick")},
     "role-use": {
         "by a function that is there": of("lambda", LAMBDA_SETTINGS, functionName="x", role=STACK_ROLE),
-        "by a task, to start it": of("ecs", "RegisterTaskDefinition", executionRoleArn="coreflux-mcp-prod@task-start"),
+        "by a task, to start it": of("ecs", "RegisterTaskDefinition", executionRoleArn=f"{ROLES}task-start"),
         "the stack's task, with another command": of("ecs", "RunTask", taskDefinition=TASK),
     },
     "trail-change": {
@@ -138,7 +139,7 @@ QUIET: dict[str, Event] = {
     "another stack's secret is read": event(user(), ANOTHER_STACKS),
     "a description": event(user(), eventName="DescribeSecret"),
     "a rotation begins": written("RotateSecret", {"secretId": MQTT, "rotateImmediately": True}),
-    "a version is written": event(session("coreflux-mcp-prod@rotate-mqtt"), arn(MQTT), eventName="PutSecretValue"),
+    "a version is written": event(session(f"{ROLES}rotate-mqtt"), arn(MQTT), eventName="PutSecretValue"),
     "another stack's function is changed": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod2-tick"),
     "the key decrypts": of_key("Decrypt"),
     "another key is disabled": of_key("DisableKey", "of-somebody-else"),
@@ -196,8 +197,6 @@ def _counted(event: Event) -> set[str]:
 
 def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
     return {
-        "version": "0",
-        "id": "a1b2c3d4-0000-1111-2222-333344445555",
         "source": "aws.secretsmanager",
         "account": ACCOUNT,
         "time": "2026-03-01T12:00:00Z",
@@ -216,9 +215,6 @@ def _service_event(name: str, secret: str) -> Event:
             "userIdentity": {"accountId": ACCOUNT, "invokedBy": "secretsmanager.amazonaws.com"},
             "eventSource": "secretsmanager.amazonaws.com",
             "eventName": name,
-            "sourceIPAddress": "secretsmanager.amazonaws.com",
-            "requestParameters": None,
-            "responseElements": None,
             "additionalEventData": {"SecretId": secret},
             "readOnly": False,
             "eventType": "AwsServiceEvent",
@@ -227,15 +223,8 @@ def _service_event(name: str, secret: str) -> Event:
 
 
 def _label(secret: str, label: str) -> Event:
-    return _bus(
-        "Secret Label Updated",
-        {
-            "labelUpdated": label,
-            "name": secret.rpartition(":")[2][:-7],
-            "versionId": "EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE",
-        },
-        secret,
-    )
+    detail = {"labelUpdated": label, "name": secret.rpartition(":")[2][:-7], "versionId": "EXAMPLE1-90ab"}
+    return _bus("Secret Label Updated", detail, secret)
 
 
 OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  # The stack's as the mocks make it.
@@ -258,7 +247,6 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  #
             ("user-alice", OWN, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
             ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task is given it
-            ("AWSCURRENT", arn("coreflux-mcp/prod/_lease", suffix="-AbCdEf"), False),  # whoever rotates moves it
         )
     ],
 )

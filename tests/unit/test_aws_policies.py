@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 """The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
-PREVIEW_ROLES = [OPERATIONS / "preview-role.json", OPERATIONS / "drift-role.json"]
-ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod@{}".format
+PREVIEW_ROLES = [OPERATIONS / f"{name}-role.json" for name in ("preview", "drift", "deploy")]
+ROLE = "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@{}".format
 STARTS, TICK = ROLE("task-start"), ROLE("tick")
 MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
 ADMINISTRATOR = "arn:aws:iam::123456789012:role/Administrator"
@@ -38,7 +38,7 @@ ANYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
 
 GET, PUT, MOVE = (f"secretsmanager:{one}" for one in ("GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"))
 DESCRIBE, UPDATE = "secretsmanager:DescribeSecret", "secretsmanager:UpdateSecret"
-SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token", "_lease")
+SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token")
 VIA = {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}
 PLAIN_TEXT = {"aws:SecureTransport": "false"}
 
@@ -46,11 +46,6 @@ PLAIN_TEXT = {"aws:SecureTransport": "false"}
 @pytest.fixture
 def prod() -> Deployed:
     return aws_stack.prod()
-
-
-@pytest.fixture
-def everything() -> Deployed:
-    return with_every_option()
 
 
 def arn(secret: str, region: str = "eu-central-1") -> str:
@@ -85,15 +80,15 @@ def may(deployed: Deployed, principal: str, action: str, secret: str, **context:
 def opens(deployed: Deployed, principal: str, action: str, context: dict[str, str], key: str = "key") -> bool:
     """Whether KMS does `action` with the key of the secrets for `principal`."""
     region = key.removeprefix("key-") if key != "key" else "eu-central-1"
-    request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}", context)
+    request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}-id", context)
     return is_allowed(request, identity=own(deployed, principal), resource=of_key(deployed, key))
 
 
 READS = {
     STARTS: {"mqtt", "agent-key", "http-token"},
     ROLE("task"): set(),
-    MQTT_ROTATOR: {"mqtt", "broker-admin", "_lease"},
-    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    MQTT_ROTATOR: {"mqtt", "broker-admin"},
+    ADMIN_ROTATOR: {"broker-admin"},
     TICK: set(SECRETS),
     OPERATOR: set(SECRETS),
     ROLE("redeploy-service"): set(),
@@ -104,8 +99,8 @@ READS = {
 }
 WRITES = {
     **{principal: set[str]() for principal in READS},
-    MQTT_ROTATOR: {"mqtt", "_lease"},
-    ADMIN_ROTATOR: {"broker-admin", "_lease"},
+    MQTT_ROTATOR: {"mqtt"},
+    ADMIN_ROTATOR: {"broker-admin"},
     TICK: set(SECRETS),
     OPERATOR: set(SECRETS),
 }
@@ -128,6 +123,13 @@ def test_a_value_is_written_past_its_label_by_operators_alone(prod: Deployed, pr
     assert {may(prod, principal, UPDATE, one) for one in SECRETS} == {principal == OPERATOR}
 
 
+def test_the_lease_is_written_by_who_rotates_and_by_operators(prod: Deployed) -> None:
+    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-prod-lease"
+    request = {principal: Request(principal, "dynamodb:UpdateItem", table) for principal in roles(prod)}
+    locks = {name for name in request if is_allowed(request[name], identity=own(prod, ROLE(name.partition("@")[2])))}
+    assert locks == {f"coreflux-mcp-prod-eu-central-1@{name}" for name in ("tick", "rotate-mqtt", "rotate-broker-admin")}
+
+
 def test_nothing_is_said_in_plain_text(prod: Deployed) -> None:
     for principal in (STARTS, MQTT_ROTATOR, TICK, OPERATOR):
         for action in (GET, PUT, DESCRIBE, UPDATE):
@@ -140,7 +142,8 @@ def test_a_rotator_touches_its_secret_only_while_it_is_the_one_that_rotates_it(p
     assert not may(prod, MQTT_ROTATOR, GET, "mqtt", **rotated_by("broker-admin"))
 
 
-def test_where_a_vpc_has_an_endpoint_rotators_go_by_it_alone(everything: Deployed) -> None:
+def test_where_a_vpc_has_an_endpoint_rotators_go_by_it_alone() -> None:
+    everything = with_every_option()
     here, elsewhere = {"aws:SourceVpce": "vpce-0123456789abcdef0"}, {"aws:SourceVpce": "vpce-0123456789abcdef1"}
 
     for principal in (MQTT_ROTATOR, TICK):
@@ -160,11 +163,6 @@ def pods() -> Deployed:
     return for_pods(", certificate_issuer: {kind: Issuer, name: plant-ca}", ", client_certificate: true")
 
 
-@pytest.fixture
-def here() -> Deployed:
-    return for_this_machine(stack="prod")
-
-
 @pytest.mark.parametrize("principal", [SYNC, OPERATOR, ADMINISTRATOR, STARTS, STRANGER])
 def test_external_secrets_alone_reads_the_servers_secrets_for_pods(pods: Deployed, principal: str) -> None:
     every = {*SECRETS, "client-cert"}
@@ -176,20 +174,16 @@ def test_external_secrets_alone_reads_the_servers_secrets_for_pods(pods: Deploye
         assert principal != SYNC or not may(pods, principal, action, "mqtt")
 
 
+WEB, STS = "sts:AssumeRoleWithWebIdentity", "sts.amazonaws.com"
+OTHERS = ("system:serviceaccount:coreflux-mcp:coreflux-mcp-server", "system:serviceaccount:other:coreflux-mcp-sync")
 TOKENS: list[tuple[str, str, dict[str, str], bool]] = [
-    (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT, "aud": "sts.amazonaws.com"}, True),
-    (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT, "aud": "https://kubernetes.default.svc"}, False),
-    (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT}, False),
-    (OIDC, "sts:AssumeRoleWithWebIdentity", {"aud": "sts.amazonaws.com"}, False),
-    (OIDC, "sts:AssumeRole", {"sub": SYNC_ACCOUNT, "aud": "sts.amazonaws.com"}, False),
-    (OIDC[:-1] + "0", "sts:AssumeRoleWithWebIdentity", {"sub": SYNC_ACCOUNT, "aud": "sts.amazonaws.com"}, False),
-    *(
-        (OIDC, "sts:AssumeRoleWithWebIdentity", {"sub": account, "aud": "sts.amazonaws.com"}, False)
-        for account in (
-            "system:serviceaccount:coreflux-mcp:coreflux-mcp-server",
-            "system:serviceaccount:other:coreflux-mcp-sync",
-        )
-    ),
+    (OIDC, WEB, {"sub": SYNC_ACCOUNT, "aud": STS}, True),
+    (OIDC, WEB, {"sub": SYNC_ACCOUNT, "aud": "https://kubernetes.default.svc"}, False),
+    (OIDC, WEB, {"sub": SYNC_ACCOUNT}, False),
+    (OIDC, WEB, {"aud": STS}, False),
+    (OIDC, "sts:AssumeRole", {"sub": SYNC_ACCOUNT, "aud": STS}, False),
+    (OIDC[:-1] + "0", WEB, {"sub": SYNC_ACCOUNT, "aud": STS}, False),
+    *((OIDC, WEB, {"sub": account, "aud": STS}, False) for account in OTHERS),
 ]
 """Who vouches for a token, what is asked with it, what it says of itself, and whether it is taken."""
 
@@ -205,8 +199,9 @@ def test_the_role_of_external_secrets_is_taken_by_a_token_of_its_one_account_alo
 
 
 @pytest.mark.parametrize("principal", [READER, OPERATOR, ADMINISTRATOR, STRANGER])
-def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(here: Deployed, principal: str) -> None:
-    every = {"broker-admin", "mqtt", "agent-key", "_lease"}
+def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(principal: str) -> None:
+    here = for_this_machine(stack="prod")
+    every = {"broker-admin", "mqtt", "agent-key"}
     reads = {READER: {"mqtt", "agent-key"}, OPERATOR: every}.get(principal, set())
     assert {one for one in every if may(here, principal, GET, one)} == reads
     assert {one for one in every if opens(here, principal, "kms:Decrypt", context_of(one))} == reads
@@ -247,10 +242,17 @@ def test_the_key_opens_nothing(prod: Deployed, context: dict[str, str]) -> None:
         assert not opens(prod, principal, "kms:Decrypt", context), principal
 
 
+def test_no_policy_has_an_empty_list_when_the_only_reader_is_an_operator() -> None:
+    deployed = for_this_machine(reader=OPERATOR)
+
+    assert [one.name for one in deployed.resources.values() if "[]" in one.inputs.get("policy", "")] == []
+
+
 # What services may
 
 TRAIL = {"aws:SourceArn": "arn:aws:cloudtrail:eu-central-1:123456789012:trail/coreflux-mcp-prod-trail"}
 OWNED = {**TRAIL, "s3:x-amz-acl": "bucket-owner-full-control"}
+RECORDED = TRAIL | {"kms:EncryptionContext:aws:cloudtrail:arn": TRAIL["aws:SourceArn"]}
 ALARM, OTHERS_ALARM = (
     {"aws:SourceArn": f"arn:aws:cloudwatch:eu-central-1:123456789012:alarm:coreflux-mcp-{stack}-deletion"}
     for stack in ("prod", "other")
@@ -263,7 +265,7 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:coreflux-mcp-prod-alerts"
 ENCRYPTED = {"kms:EncryptionContext:aws:sns:topicArn": TOPIC}
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:coreflux-mcp-prod-new-versions"
 HERE = {"aws:SourceAccount": "123456789012"}
-KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key-id"
 CLOUDTRAIL, CLOUDWATCH, EVENTS = (f"{one}.amazonaws.com" for one in ("cloudtrail", "cloudwatch", "events"))
 
 
@@ -273,6 +275,8 @@ SERVICES = [
     ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/210987654321/x", OWNED, False),
     ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", OWNED | PLAIN_TEXT, False),
     ("trail-bucket-policy", STRANGER, "s3:GetObject", "AWSLogs/123456789012/x", {}, False),
+    ("trail-role", CLOUDTRAIL, "sts:AssumeRole", "", {}, True),
+    ("schedule-role", "scheduler.amazonaws.com", "sts:AssumeRole", "", {}, False),
     ("alerts-policy", CLOUDWATCH, "sns:Publish", TOPIC, ALARM | HERE, True),
     ("alerts-policy", CLOUDWATCH, "sns:Publish", TOPIC, OTHERS_ALARM | HERE, False),
     ("alerts-policy", EVENTS, "sns:Publish", TOPIC, FAILED, True),
@@ -280,10 +284,7 @@ SERVICES = [
     ("new-versions-policy", EVENTS, "sqs:SendMessage", QUEUE, NEW_VERSION, True),
     ("trail-key", CLOUDWATCH, "kms:GenerateDataKey", KEY, HERE | ENCRYPTED, True),
     ("trail-key", EVENTS, "kms:GenerateDataKey", KEY, ENCRYPTED, True),
-    (
-        "trail-key", CLOUDTRAIL, "kms:GenerateDataKey", KEY,
-        TRAIL | {"kms:EncryptionContext:aws:cloudtrail:arn": TRAIL["aws:SourceArn"]}, True,
-    ),
+    ("trail-key", CLOUDTRAIL, "kms:GenerateDataKey", KEY, RECORDED, True),
     ("key", CLOUDTRAIL, "kms:Decrypt", KEY, {**VIA, "kms:EncryptionContext:SecretARN": arn("mqtt")}, False),
     ("policy-mqtt", "secretsmanager.amazonaws.com", GET, arn("mqtt"), {}, False),
 ]  # fmt: skip
@@ -298,7 +299,10 @@ def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str
         resource = f"{bucket}/{resource}" if resource else bucket
 
     request = Request(principal, action, resource, context)
-    assert is_allowed(request, resource=statements(prod.resources[policy].inputs["policy"])) is allowed
+    inputs = prod.resources[policy].inputs
+    found = statements(inputs.get("policy") or inputs["assumeRolePolicy"])
+
+    assert is_allowed(request, resource=[{"Resource": "*", **one} for one in found]) is allowed
 
 
 # What a reviewer reads

@@ -66,13 +66,3 @@ def test_the_largest_accepted_stack_keeps_each_role_and_key_below_its_quota() ->
     assert problem.what.startswith(f"secrets: {count + 1} of them")
     one_more = int(problem.rule.rpartition(" ")[2].replace(",", "")) - tick
     assert 0 < ROLE_LIMIT - tick < one_more, "one secret more would not have fitted"
-
-
-def test_replicas_that_leave_no_room_are_refused_by_their_number() -> None:
-    replicas = ["us-east-1", "us-east-2", "us-west-1", "us-west-2", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1"]
-    replicas += ["eu-south-1", "ap-south-1", "ap-east-1", "sa-east-1", "ca-central-1", "me-south-1", "af-south-1"]
-    with pytest.raises(ConfigurationError) as caught:
-        on_aws(f", replicas: [{', '.join(replicas)}]")
-    (problem,) = caught.value.problems
-    assert problem.what == "secrets: 0 of them, with 15 replicas"
-    assert problem.remedy.startswith("take a replica out")

@@ -1,5 +1,6 @@
 """The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here."""
 
+import inspect
 import json
 import re
 import secrets
@@ -8,34 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from components.section import PROJECT_FOLDER
 from secretops.entrypoints import lay_files
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Manifest
+from tests.unit import azure_stack
 from tests.unit.azure_ids import DOMAIN, SUBSCRIPTION, TENANT, client_id, object_id
-from tests.unit.azure_stack import (
-    IMAGE,
-    ISSUER,
-    OPERATOR,
-    assignments,
-    ca,
-    container,
-    here,
-    inputs,
-    manifest_of,
-    on_azure,
-    pods,
-    role_of,
-    store_of,
-    trial,
-    variables,
-    with_ca,
-    with_every_option,
-    wrong,
-)
-from tests.unit.harness import Deployed, before, texts
+from tests.unit.azure_stack import IMAGE, assignments, ca, container, here, inputs, manifest_of, pods, role_of
+from tests.unit.harness import Deployed, texts
+from tools.standin.sdk_types import resource_class
 
-KINDS = {each.__name__: each for each in (with_ca, with_every_option, trial, pods, here)}
+KINDS = {
+    each.__name__: each for each in (azure_stack.with_ca, azure_stack.with_every_option, azure_stack.trial, pods, here)
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -55,7 +42,16 @@ def test_everything_is_made_in_the_one_subscription_of_the_file(deployed: Deploy
 
 
 def test_every_input_is_of_the_types_of_pulumis_own_sdk(deployed: Deployed) -> None:
-    assert wrong(deployed) == []
+    assert azure_stack.wrong(deployed) == []
+
+
+def test_api_versions_are_those_that_the_decision_lists() -> None:
+    (decision,) = (PROJECT_FOLDER / "docs/adr").glob("0052-*.md")
+    listed = dict(re.findall(r"^\| (\w+:\w+) \| (\S+) \|$", decision.read_text(), re.MULTILINE))
+    types = {one.type for each in KINDS.values() for one in each().resources.values()}
+    made = {token.partition(":")[2]: resource_class(token) for token in types if re.match("azure-native:.*:", token)}
+    version = re.compile(r"Uses Azure REST API version (\S+)\.")
+    assert {name: version.findall(inspect.getsource(sdk))[0] for name, sdk in made.items()} == listed
 
 
 def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
@@ -64,13 +60,13 @@ def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
     assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
     assert deployed.secret_exports == ()
     assert [one.name for one in deployed.resources.values() for text in texts(one.inputs) if looks.search(text)] == []
-    for name in {"app", "job", "job-near-expiry"} & deployed.resources.keys():
+    for name in {"app", "job"} & deployed.resources.keys():
         assert "secrets" not in inputs(deployed, name)["configuration"]
         assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
 
 
 def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
-    everything, before_anything = with_every_option(), with_every_option(preview=True)
+    everything, before_anything = azure_stack.with_every_option(), azure_stack.with_every_option(preview=True)
     assert before_anything.resources.keys() == everything.resources.keys()
     assert inputs(before_anything, "vault") == inputs(everything, "vault")
     for output in ("references", "next", "trail", "gaps", "schedule"):
@@ -82,21 +78,21 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
     canary = f"Canary{secrets.token_hex(12)}"
     for name in ("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "ARM_ACCESS_KEY", "MQTT_PASSWORD", "MCP_HTTP_TOKEN"):
         monkeypatch.setenv(name, canary)
-    made = on_azure()
+    made = azure_stack.on_azure()
     assert canary not in "\n".join([*texts([vars(each) for each in made.resources.values()]), *texts(made.exports)])
 
 
-RUNS = pytest.mark.parametrize("name", ["app", "job", "job-near-expiry"])
+RUNS = pytest.mark.parametrize("name", ["app", "job"])
 
 
 def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
-    prod = with_ca()
+    prod = azure_stack.with_ca()
     server = container(prod, "app")
     source = server["args"][server["args"].index("--from") + 1]
     assert source == f"azure-kv:{inputs(prod, 'vault')['vaultName']}.vault.azure.net/mqtt+agent-key+http-token"
     open_source(source)  # which the launcher understands
     assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
-    public = variables(server)
+    public = azure_stack.variables(server)
     assert public.pop("AZURE_CLIENT_ID") == client_id("coreflux-prod-server")
     assert public == {
         "MQTT_BROKER": "mqtt.example.com",
@@ -109,7 +105,18 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
     assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
 
-@pytest.mark.parametrize(("deployed", "external"), [(with_ca, False), (with_every_option, True)])
+def test_shipped_production_is_closed_and_a_trial_says_that_it_is_open() -> None:
+    for name, action, gap in (("prod-azure", "Deny", set()), ("dev-azure-local", "Allow", {"network"})):
+        made = azure_stack.shipped(ca(), name)
+        networks = [inputs(made, "vault")["properties"]["networkAcls"], inputs(made, "lease-account")["networkRuleSet"]]
+        assert {one["defaultAction"] for one in networks} == {action}
+        assert made.exports["gaps"].keys() & {"network"} == gap
+    assert inputs(azure_stack.shipped(ca()), "app")["configuration"]["ingress"]["external"]
+
+
+@pytest.mark.parametrize(
+    ("deployed", "external"), [(azure_stack.with_ca, False), (azure_stack.with_every_option, True)]
+)
 def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deployed], external: bool) -> None:
     made = deployed()
     ingress = inputs(made, "app")["configuration"]["ingress"]
@@ -121,7 +128,7 @@ def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deplo
 def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None:
     probes = {
         made: {one["type"]: one for one in container(deployed, "app")["probes"]}
-        for made, deployed in (("first", with_ca()), ("bootstrapped", with_every_option()))
+        for made, deployed in (("first", azure_stack.with_ca()), ("bootstrapped", azure_stack.with_every_option()))
     }
     paths = {made: {kind: one["httpGet"]["path"] for kind, one in each.items()} for made, each in probes.items()}
     assert paths["first"] == dict.fromkeys(["Startup", "Liveness", "Readiness"], "/healthz")
@@ -131,7 +138,7 @@ def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None
 
 @RUNS
 def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: str) -> None:
-    one = inputs(with_ca(), name)
+    one = inputs(azure_stack.with_ca(), name)
     settings = one["configuration"]["identitySettings"]
     lives = {each["identity"].rpartition("/")[2]: each["lifecycle"] for each in settings}
     own = "coreflux-prod-server" if name == "app" else "coreflux-prod-rotator"
@@ -141,7 +148,7 @@ def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: s
 
 @pytest.fixture(scope="module")
 def prod() -> Deployed:
-    return with_ca()
+    return azure_stack.with_ca()
 
 
 def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
@@ -150,38 +157,21 @@ def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
     schedule = configuration["scheduleTriggerConfig"]
     assert schedule == {"cronExpression": "0 * * * *", "parallelism": 1, "replicaCompletionCount": 1}
     assert configuration["replicaTimeout"] < 3600
-    assert variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
+    assert azure_stack.variables(container(prod, "job")) == {"AZURE_CLIENT_ID": client_id("coreflux-prod-rotator")}
 
 
-@pytest.mark.parametrize("job", ["job", "job-near-expiry"])
-def test_a_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed, job: str) -> None:
-    (first,) = inputs(prod, job)["template"]["initContainers"]
-    one = container(prod, job)
-    laid = lay_files.texts(first["args"], variables(first))
+def test_the_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed) -> None:
+    (first,) = inputs(prod, "job")["template"]["initContainers"]
+    one = container(prod, "job")
+    laid = lay_files.texts(first["args"], azure_stack.variables(first))
     path = one["args"][one["args"].index("--manifest") + 1]
     inside = Manifest.model_validate_json(laid[path])
     assert inside.secrets == manifest_of(prod).secrets
-    assert store_of(inside).secrets == store_of(manifest_of(prod)).secrets
+    assert azure_stack.store_of(inside).secrets == azure_stack.store_of(manifest_of(prod)).secrets
     assert laid[inside.broker.ca_file or ""] == ca().read_text()
     assert one["args"][:2] == ["tick", "--scheduled"]
     folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
     assert folders == {str(Path(path).parent)}
-
-
-def test_an_expiry_starts_the_rotator_too_once_somebody_may(prod: Deployed) -> None:
-    events, queue, job = (inputs(prod, name) for name in ("expiry-events", "expiry-queue", "job-near-expiry"))
-    sent, scale = events["deliveryWithResourceIdentity"], job["configuration"]["eventTriggerConfig"]["scale"]
-    (rule,) = scale["rules"]
-    kinds = {kind.rpartition(".")[2] for kind in events["filter"]["includedEventTypes"]}
-    assert kinds == {"SecretNearExpiry", "SecretExpired"}
-    names = {"accountName": queue["accountName"], "queueName": queue["queueName"]}
-    assert sent["destination"]["queueName"] == queue["queueName"]
-    assert rule["metadata"] == {**names, "queueLength": "1"}
-    assert rule["identity"] in job["identity"]["userAssignedIdentities"]
-    gone = sent["destination"]["queueMessageTimeToLiveInSeconds"]
-    assert gone == 2 * scale["pollingInterval"], "an event is gone after two looks, because nobody takes it"
-    assert {"events-are-queued", "environment"} <= before(prod, "expiry-events"), "a role is believed in minutes later"
-    assert "platform-looks-into-queue" in before(prod, "job-near-expiry")
 
 
 SYNC = object_id("coreflux-prod-sync")
@@ -199,7 +189,7 @@ def reads(deployed: Deployed, principal: str) -> set[str]:
 @pytest.mark.parametrize("pair", ["pods", "here"])
 def test_rotation_trail_and_alerts_are_those_of_a_server_on_azure(pair: str) -> None:
     deployed = {"pods": pods, "here": here}[pair]()
-    wanted = {"job", "job-near-expiry", "vault-audit", "alert-undeclared-read", "alert-access-change"}
+    wanted = {"job", "vault-audit", "alert-undeclared-read", "alert-access-change"}
     assert wanted <= deployed.resources.keys()
     assert "app" not in deployed.resources
     assert inputs(deployed, "job")["template"]["containers"][0]["image"] == IMAGE
@@ -212,13 +202,13 @@ def test_external_secrets_reads_as_an_account_that_entra_takes_for_an_identity()
         "azure.workload.identity/tenant-id": TENANT,
     }
     assert federation["subject"] == f"system:serviceaccount:{account['namespace']}:{account['name']}"
-    assert (federation["issuer"], federation["audiences"]) == (ISSUER, ["api://AzureADTokenExchange"])
+    assert (federation["issuer"], federation["audiences"]) == (azure_stack.ISSUER, ["api://AzureADTokenExchange"])
     assert federation["resourceName"] == "coreflux-prod-sync"
     assert "annotations" not in inputs(pods(), "server-account")["metadata"]
 
 
 def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> None:
-    store = store_of(manifest_of(pods()))
+    store = azure_stack.store_of(manifest_of(pods()))
     assert inputs(pods(), "secret-store")["spec"]["provider"] == {
         "azurekv": {
             "authType": "WorkloadIdentity",
@@ -229,14 +219,16 @@ def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> No
     assert reads(pods(), SYNC) == set(OF_SERVER)
     extracted = {name: inputs(pods(), f"synced-{name}")["spec"]["dataFrom"][0]["extract"]["key"] for name in OF_SERVER}
     assert extracted == {name: store.secrets[name] for name in OF_SERVER}
-    assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), OPERATOR)
+    assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), azure_stack.OPERATOR)
 
 
 def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
     files = inputs(here(), "server-files")["files"]
     (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
     source = entry["args"][entry["args"].index("--from") + 1]
-    assert source == f"azure-kv:{store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
+    assert (
+        source == f"azure-kv:{azure_stack.store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
+    )
     open_source(source)  # which the launcher understands
     assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
     assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}

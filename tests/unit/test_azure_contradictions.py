@@ -22,6 +22,8 @@ HERE = f"kind: local, reader: '{READER}'"
     ("entries", "entry"),
     [
         ({"store": ", network: {addresses: [203.0.113.7]}"}, "store.network:"),
+        ({"store": ", open_to_internet: false"}, "store.network: missing"),
+        ({"store": ADDRESS % "203.0.113.7" + ", open_to_internet: true"}, "store.open_to_internet:"),
         ({"server": ", ingress: network"}, "server.ingress:"),
         ({"secrets": "{mqtt-pending: {fields: [a], readers: [rotator]}}"}, "secrets.mqtt-pending:"),
         ({"secrets": "{plant-db: {fields: [url]}}"}, "secrets.plant-db:"),
@@ -43,7 +45,7 @@ def test_what_cannot_work_is_refused_at_its_entry(entries: dict[str, str], entry
     [
         (ENDPOINT.replace(ENDPOINTS, SUBNET), "subnet: /"),
         (ENDPOINT.replace(ENDPOINTS, ENDPOINTS.replace(SUBSCRIPTION, OTHER)), f"subnet: of subscription {OTHER}"),
-        (re.sub(r', "queue": "[^"]*"', "", ENDPOINT), "dns_zones.queue"),
+        (re.sub(r', "blob": "[^"]*"', "", ENDPOINT), "dns_zones.blob"),
     ],
 )
 def test_a_private_endpoint_that_azure_refuses_or_that_leaves_the_lease_out_is_refused(endpoint: str, key: str) -> None:

@@ -4,9 +4,13 @@ It knows each role's actions as Azure lists them (tools/azure_roles.py), and tha
 all below. There are no deny assignments and no conditions: the program makes none.
 """
 
+import re
+
 import pytest
 
-from tests.unit.azure_ids import group_id, object_id
+from components.section import PROJECT_FOLDER
+from tests.unit import azure_stack
+from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
 from tests.unit.azure_stack import GOLDEN, OPERATOR, assignments, every_role, production, role_of, with_every_option
 from tests.unit.harness import Deployed
 from tools.azure_roles import Action, allows, definitions
@@ -20,9 +24,9 @@ ATTACH = Action("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
 
 PROD = "coreflux-prod-{}".format
 SERVER, ROTATOR, PLATFORM = (object_id(PROD(what)) for what in ("server", "rotator", "platform"))
-EVENTS = object_id(PROD("vault"))  # The topic's own identity.
 SECRETS = ("broker-admin", "mqtt", "agent-key", "http-token")
 PENDING = tuple(f"{secret}-pending" for secret in SECRETS)
+OTHERS = ("another", "mqtt2")
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +62,17 @@ def test_the_roles_are_azures_own_and_each_is_used(everything: Deployed) -> None
 
 READS = {
     SERVER: {"mqtt", "agent-key", "http-token"},
-    ROTATOR: {*SECRETS, *PENDING},
     PLATFORM: set(),
-    EVENTS: set(),
-    OPERATOR: {*SECRETS, *PENDING},
+    ROTATOR: {*SECRETS, *PENDING, *OTHERS},
+    OPERATOR: {*SECRETS, *PENDING, *OTHERS},
 }
 
 
 @pytest.mark.parametrize("principal", READS)
 def test_a_secret_is_read_by_its_declared_readers(prod: Deployed, principal: str) -> None:
-    secrets = (*SECRETS, *PENDING, "another", "mqtt2")
+    secrets = (*SECRETS, *PENDING, *OTHERS)
     read = {secret for secret in secrets if may(prod, principal, GET, f"{vault(prod)}/secrets/{secret}")}
-    assert read == ({*secrets} if principal == OPERATOR else READS[principal])
+    assert read == READS[principal]
 
 
 @pytest.mark.parametrize("principal", READS)
@@ -79,10 +82,10 @@ def test_a_secret_is_written_by_the_rotator_and_operators_alone(prod: Deployed, 
     assert set(written) == {principal in (ROTATOR, OPERATOR)}
 
 
-def test_only_operators_have_a_role_on_the_whole_vault(prod: Deployed, everything: Deployed) -> None:
+def test_only_rotator_and_operators_have_a_role_on_the_whole_vault(prod: Deployed, everything: Deployed) -> None:
     for deployed in (prod, everything):
         vaults = {one["principalId"] for one in assignments(deployed) if one["scope"] == vault(deployed)}
-        assert vaults == {OPERATOR}
+        assert vaults == {OPERATOR, ROTATOR}
         for one in assignments(deployed):
             assert "/providers/" in one["scope"], "no role on a resource group or a subscription"
             assert not [action for action in (ASSIGN, ATTACH) if allows(role_of(one), action)], role_of(one)
@@ -94,6 +97,20 @@ def test_the_declared_readers_are_exactly_those_whom_a_role_lets_read(prod: Depl
             scope = f"{vault(deployed)}/secrets/{secret}"
             principals = {one["principalId"] for one in assignments(deployed)}
             assert {who for who in principals if may(deployed, who, GET, scope)} == set(declared)
+
+
+def test_the_deployers_condition_allows_the_roles_of_the_stack() -> None:
+    page = (PROJECT_FOLDER / "docs/operations/azure.md").read_text()
+    write, delete = re.findall(r"GuidEquals \{([^}]*)\}", page)
+    listed = {tuple(sorted(re.findall(r"[0-9a-f-]{36}", each))) for each in (write, delete)}
+    assert listed == {tuple(sorted(one["name"] for one in definitions().values()))}
+
+
+def test_a_role_is_defined_in_the_subscription_of_its_scope() -> None:
+    made = azure_stack.on_azure(f", registry: '{azure_stack.REGISTRY.replace(SUBSCRIPTION, TENANT)}'")
+    assert {one["scope"].split("/")[2] for one in assignments(made)} == {SUBSCRIPTION, TENANT}
+    for one in assignments(made):
+        assert one["roleDefinitionId"].split("/")[2] == one["scope"].split("/")[2]
 
 
 def test_a_reviewer_is_shown_every_role_assignment() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from components.azure import queries
 from secretops.engine import decisions
-from secretops.engine.decisions import Facts
+from secretops.engine.decisions import Facts, Reason
 from secretops.engine.state import Stage, Version, Versions
 from secretops.manifest import Reader, Secret, SecretKind
 from secretops.trails import log_analytics, vault_log
@@ -27,19 +27,19 @@ from tools.key_vault import audit
 VAULT = "/subscriptions/1/resourceGroups/Plant/providers/Microsoft.KeyVault/vaults/coreflux-prod-0"
 SERVER, ROTATOR, STRANGER = "5E-server", "50-rotator", "57-stranger"
 READERS = {"mqtt": [SERVER, ROTATOR], "mqtt-pending": [ROTATOR]}
-JOBS = ["coreflux-prod-rotator", "coreflux-prod-expiry"]
+GROUP = "/subscriptions/1/resourceGroups/Plant"
+JOB, RUN = f"{GROUP}/providers/Microsoft.App/jobs/coreflux-prod-rotator", "coreflux-prod-rotator-29399"
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 QUERIES = {
     "undeclared-read": queries.undeclared_read(VAULT, READERS),
     "denied-read": queries.denied_read(VAULT),
     "deletion": queries.deletion(VAULT),
-    "near-expiry": queries.near_expiry(VAULT, ["agent-key"]),
-    "expired": queries.expired(VAULT, ["mqtt", "agent-key"]),
+    "near-expiry": queries.near_expiry(VAULT, ["agent-key"], JOB),
+    "expired": queries.expired(VAULT, ["mqtt", "agent-key"], JOB),
     "who-read-what": queries.who_read_what(VAULT),
-    "tick-failed": queries.tick_failed(JOBS),
-    "tick-overdue": queries.tick_overdue(JOBS),
-    "tick-missing": queries.tick_lines(JOBS),
+    "tick-failed": queries.tick_failed(JOB),
+    "tick-missing": queries.tick_lines(JOB),
 }
 
 PUBLISHED = json.loads(Path(__file__).with_name("azure_tables.json").read_text())
@@ -50,7 +50,7 @@ Row = dict[str, Any]
 
 COLUMNS: Mapping[str, Table] = {name: one["columns"] for name, one in PUBLISHED["tables"].items()}
 OWN, SHARED, CONSOLE = (COLUMNS[name] for name in ("AZKVAuditLogs", "AzureDiagnostics", "ContainerAppConsoleLogs"))
-SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"]}  # And with what rows of a vault have added.
+SEEN = {**SHARED, **COLUMNS["AzureDiagnostics of a vault"], **COLUMNS["AzureDiagnostics of a vault's events"]}
 
 LAYOUTS: Mapping[str, Mapping[str, Table]] = {
     "both": {"AZKVAuditLogs": OWN, "AzureDiagnostics": SEEN, "ContainerAppConsoleLogs": CONSOLE},
@@ -100,11 +100,6 @@ def event(
 ) -> Row:
     uri = f"https://coreflux-prod-0.vault.azure.net{path}" if path else ""
     return {"operation": operation, "who": who, "status": status, "uri": uri, "id": secret_id, "vault": vault}
-
-
-def expiry(kind: str, secret: str) -> Row:
-    where = f"https://coreflux-prod-0.vault.azure.net/secrets/{secret}/0123456789abcdef"
-    return event(f"Secret{kind}EventGridNotification", "", path="", secret_id=where)
 
 
 def own_table(one: Row, claim: str = LONG_CLAIM) -> Row:
@@ -229,8 +224,7 @@ def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(
     assert told == set()
 
 
-def test_denied_reads_deletions_and_expiries_are_found() -> None:
-    form = "the shared table"
+def test_denied_reads_and_deletions_are_found() -> None:
     denied = [event(who=f"s{status}", status=status) for status in (403, 401, 200, 404)]
     deletions = (
         event("SecretDelete", "a"),
@@ -240,12 +234,43 @@ def test_denied_reads_deletions_and_expiries_are_found() -> None:
         event("SecretDelete", "", status=401),
         event("SecretSet", "e"),
     )
-    assert told_by("denied-read", form, *denied) == {("s403", "mqtt")}, "a first request has no token"
-    assert told_by("deletion", form, *deletions) == {("a", "mqtt"), ("b", "mqtt"), ("c", "mqtt"), ("d", "")}
-    near = [expiry("NearExpiry", secret) for secret in ("mqtt", "agent-key", "agent-key-pending")]
-    assert told_by("near-expiry", form, *near) == {("", "agent-key")}, "only what a person renews"
-    over = [expiry("Expired", secret) for secret in ("mqtt", "mqtt-pending", "agent-key")]
-    assert told_by("expired", form, *over) == {("", "agent-key"), ("", "mqtt")}
+    assert told_by("denied-read", "the shared table", *denied) == {("s403", "mqtt")}, "a first request has no token"
+    assert told_by("deletion", "the shared table", *deletions) == {
+        ("a", "mqtt"),
+        ("b", "mqtt"),
+        ("c", "mqtt"),
+        ("d", ""),
+    }
+
+
+NAMED_BY = (
+    *("AZKVAuditLogs Id", "AZKVAuditLogs RequestUri", "AZKVAuditLogs data.ObjectName", "AZKVAuditLogs subject"),
+    *("AzureDiagnostics id_s", "AzureDiagnostics requestUri_s"),
+    *("AzureDiagnostics eventGridEventProperties_subject_s",),
+    *("AzureDiagnostics eventGridEventProperties_data_ObjectName_s",),
+)
+
+
+def notification(kind: str, secret: str, named_by: str) -> tuple[str, Row]:
+    """Return a row of Key Vault's event, and its table. Only the column `named_by` names the secret."""
+    table, column = named_by.split()
+    one = event(f"Secret{kind}EventGridNotification", "", path="")
+    row = own_table(one) if table == "AZKVAuditLogs" else shared_table(one)
+    if column in ("subject", "data.ObjectName"):
+        named = {"subject": secret} if column == "subject" else {"data": {"ObjectName": secret}}
+        return table, {**row, "Properties": json.dumps({"eventGridEventProperties": named})}
+    url = f"https://coreflux-prod-0.vault.azure.net/secrets/{secret}/0123456789abcdef"
+    return table, {**row, column: secret if column.startswith("eventGrid") else url}
+
+
+@pytest.mark.parametrize(("kind", "query"), [("NearExpiry", queries.near_expiry), ("Expired", queries.expired)])
+def test_expiry_rings_once_whichever_column_names_the_secret(kind: str, query: Callable[..., str]) -> None:
+    secrets = {f"secret-{at}": named_by for at, named_by in enumerate(NAMED_BY)}
+    rows: dict[str, list[Row]] = {}
+    for secret in (*secrets, "secret-0-pending"):
+        table, row = notification(kind, secret, secrets.get(secret, NAMED_BY[0]))
+        rows.setdefault(table, []).append(row)
+    assert sorted(row["Secret"] for row in found(query(VAULT, list(secrets), JOB), rows)) == sorted(secrets)
 
 
 def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
@@ -258,35 +283,46 @@ def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
 # What the rotator says
 
 
-def said(log: str, *, stream: str = "stdout", group: str = f"{JOBS[0]}-29399", container: str = "rotator") -> Row:
-    about = {"ContainerName": container, "ContainerGroupName": group}
+def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
+    environment = f"{group}/providers/Microsoft.App/managedEnvironments/coreflux-prod-environment"
+    about = {"ContainerName": container, "ContainerGroupName": run, "_ResourceId": environment.lower()}
     return {"TimeGenerated": NOON, **about, "Stream": stream, "Log": log}
 
 
-def overdue() -> str:
-    secret = Secret(
-        name="mqtt", kind=SecretKind.MQTT_USER, fields=("username", "password"), readers=(Reader.SERVER,),
-        cadence_days=90, users=("a", "b"),
-    )  # fmt: skip
-    current = Version(id="1", stage=Stage.CURRENT, user="a", created=NOON, verified=NOON, published=NOON)
-    late = NOON + timedelta(days=92)
-    finding = decisions.overdue(Facts(secret=secret, versions=Versions((current,)), grace=timedelta()), late)
-    assert finding is not None
-    return f"mqtt: {finding.message}"
+def ticked(reason: Reason, after: int, **of: Any) -> Row:
+    """The row of a tick's line about a secret, so many days after its publication."""
+    made: dict[str, Any] = {"kind": SecretKind.MQTT_USER, "fields": ("username", "password"), "users": ("a", "b")}
+    given: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
+    name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", given)
+    secret = Secret(name=name, readers=(Reader.SERVER,), cadence_days=90, **about)
+    current = Version(id="1", stage=Stage.CURRENT, user="a", created=NOON, verified=NOON, published=NOON, **of)
+    facts = Facts(secret=secret, versions=Versions((current,)), grace=timedelta())
+    found = decisions.findings(facts, NOON + timedelta(days=after))
+    return said(f"{name}: {next(one.message for one in found if one.reason is reason)}")
 
 
 def lines(query: str, *rows: Row) -> list[str]:
     return sorted(row["Log"] for row in found(QUERIES[query], {"ContainerAppConsoleLogs": rows}))
 
 
+def test_a_ticks_line_about_a_secret_past_its_day_rings_for_that_secret() -> None:
+    ends = {"expires": NOON + timedelta(days=90)}
+    past = [ticked(Reason.OVERDUE, 92), ticked(Reason.DUE, 92), ticked(Reason.EXPIRED, 92, **ends)]
+    near, fine = ticked(Reason.NEAR_EXPIRY, 80, **ends), said("agent-key: verified 1")
+    shown = said("certificates: what mqtt.example.com:8883 shows: broker expires 2026-12-01 12:00 UTC: have it renewed")
+    logged = said("mqtt: the token expired: expires soon", stream="stderr")
+    rows = {"ContainerAppConsoleLogs": [*past, near, fine, shown, logged]}
+    assert sorted(row["Secret"] for row in found(QUERIES["expired"], rows)) == ["agent-key", "agent-key", "mqtt"]
+    assert sorted(row["Secret"] for row in found(QUERIES["near-expiry"], rows)) == ["agent-key", "certificates"]
+
+
 def test_what_a_tick_says_is_found_by_the_alert_that_it_is_for() -> None:
-    refused, late, fine = said("mqtt: the broker refuses", stream="stderr"), said(overdue()), said("mqtt: verified 1")
+    refused, fine = said("mqtt: the broker refuses", stream="stderr"), said("mqtt: verified 1")
     others = (
         said('{"step": "verify"}', stream="stderr"),
         said("Traceback", stream="stderr", container="files"),
-        said("x", stream="stderr", group="coreflux-prod-server--1"),
+        said("x", stream="stderr", run="coreflux-prod-server--1"),
     )
     assert lines("tick-failed", refused, fine, *others) == [refused["Log"]]
-    assert lines("tick-overdue", fine, late) == [late["Log"]]
-    of_both = (said("a"), said("b", group=f"{JOBS[1]}-x"), said("c", group="coreflux-prod-server--1"))
-    assert lines("tick-missing", *of_both) == ["a", "b"]
+    elsewhere = said("another stack of this name", group=GROUP.replace("Plant", "Plant-2"))
+    assert lines("tick-missing", said("a"), elsewhere, said("c", run="coreflux-prod-server--1")) == ["a"]

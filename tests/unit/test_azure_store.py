@@ -10,26 +10,13 @@ import pytest
 from components.azure.names import Names
 from tests.unit import azure_stack
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
-from tests.unit.azure_stack import (
-    ENDPOINT,
-    ENDPOINTS,
-    OFFICE,
-    OPERATOR,
-    SUBNET,
-    ZONES,
-    inputs,
-    manifest_of,
-    on_azure,
-    production,
-    store_of,
-    with_every_option,
-)
+from tests.unit.azure_stack import OFFICE, OPERATOR, SUBNET, inputs, manifest_of, on_azure, store_of
 from tests.unit.harness import Deployed
 
 
 @pytest.fixture(scope="module")
 def prod() -> Deployed:
-    return production()
+    return azure_stack.production()
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +85,7 @@ def test_names_are_those_that_azure_takes_and_no_other_stacks(stack: str) -> Non
     assert re.fullmatch(r"[a-z0-9]{3,24}", of.storage)
     assert re.fullmatch(r"[\w().-]{1,89}[\w()-]", of.group)
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]", of.workspace)
-    for what in ("server", "rotator", "expiry"):  # of apps and jobs
+    for what in ("server", "rotator"):  # of apps and jobs
         assert re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]{0,30}[a-z0-9]", of.plain(what))
     for other in (names(each) for each in STACKS if each != stack):
         assert not {of.vault, of.storage, of.plain("server")} & {other.vault, other.storage, other.plain("server")}
@@ -113,12 +100,12 @@ def test_a_stack_made_anew_while_a_deleted_vault_holds_its_name_has_another() ->
 
 @pytest.fixture(scope="module")
 def private() -> Deployed:
-    return on_azure(f', subnet: "{SUBNET}", network: {{private_endpoint: {ENDPOINT}}}')
+    return on_azure(f', subnet: "{SUBNET}", network: {{private_endpoint: {azure_stack.ENDPOINT}}}')
 
 
 @pytest.fixture(scope="module")
 def everything() -> Deployed:
-    return with_every_option()
+    return azure_stack.with_every_option()
 
 
 def test_network_rules_let_in_the_stacks_own_subnet_and_who_is_named(everything: Deployed) -> None:
@@ -127,7 +114,7 @@ def test_network_rules_let_in_the_stacks_own_subnet_and_who_is_named(everything:
     assert (properties["publicNetworkAccess"], rules["defaultAction"], rules["bypass"]) == ("Enabled", "Deny", "None")
     assert rules["ipRules"] == [{"value": "203.0.113.7"}]
     assert rules["virtualNetworkRules"] == [{"id": SUBNET}, {"id": OFFICE}]
-    assert lease["defaultAction"] == "Deny"
+    assert (lease["defaultAction"], lease["bypass"]) == ("Deny", "None")
     assert [one["virtualNetworkResourceId"] for one in lease["virtualNetworkRules"]] == [SUBNET, OFFICE]
     assert inputs(everything, "environment")["vnetConfiguration"] == {
         "infrastructureSubnetId": SUBNET,
@@ -135,25 +122,15 @@ def test_network_rules_let_in_the_stacks_own_subnet_and_who_is_named(everything:
     }
 
 
-@pytest.mark.parametrize("network", ["everything", "private", "prod"])
-def test_event_grid_gets_into_the_queue_past_a_firewall(network: str, request: pytest.FixtureRequest) -> None:
-    """By the topic's own identity alone, and only where Azure's services are let in (Event Grid, Queue Storage)."""
-    deployed: Deployed = request.getfixturevalue(network)
-    rules = inputs(deployed, "lease-account")["networkRuleSet"]
-    identity = inputs(deployed, "expiry-events")["deliveryWithResourceIdentity"]["identity"]
-    assert identity == {"type": "SystemAssigned"} == inputs(deployed, "vault-events")["identity"]
-    assert (rules["defaultAction"], rules["bypass"]) in (("Deny", "AzureServices"), ("Allow", "None"))
-
-
 def test_vault_and_lease_have_addresses_and_names_in_the_network(private: Deployed) -> None:
     account = inputs(private, "lease-account")["accountName"]
-    for what, resource in {"vault": inputs(private, "vault")["vaultName"], "blob": account, "queue": account}.items():
+    for what, resource in {"vault": inputs(private, "vault")["vaultName"], "blob": account}.items():
         endpoint, name = inputs(private, f"{what}-endpoint"), inputs(private, f"{what}-name")
-        assert endpoint["subnet"]["id"] == ENDPOINTS
+        assert endpoint["subnet"]["id"] == azure_stack.ENDPOINTS
         (connection,) = endpoint["privateLinkServiceConnections"]
         assert connection["groupIds"] == [what] and connection["privateLinkServiceId"].endswith(f"/{resource}")
         assert name["privateEndpointName"] == endpoint["privateEndpointName"]
-        assert name["privateDnsZoneConfigs"] == [{"name": what, "privateDnsZoneId": ZONES[what]}]
+        assert name["privateDnsZoneConfigs"] == [{"name": what, "privateDnsZoneId": azure_stack.ZONES[what]}]
 
 
 def test_where_private_endpoints_are_the_one_way_in_no_other_is_open(private: Deployed) -> None:
@@ -175,17 +152,32 @@ def test_each_read_is_logged_to_the_workspace_for_its_retention(prod: Deployed, 
     assert inputs(prod, "workspace")["retentionInDays"] == 365
 
 
+def test_an_organizations_workspace_takes_the_trail_and_gets_no_role() -> None:
+    workspace = (
+        group_id("logs").replace(SUBSCRIPTION, TENANT) + "/providers/Microsoft.OperationalInsights/workspaces/all"
+    )
+    made = on_azure(f', workspace: {{id: "{workspace}", customer_id: "{TENANT}"}}')
+    assert "workspace" not in made.resources
+    assert {inputs(made, name)["workspaceId"] for name in ("vault-audit", "environment-logs")} == {workspace}
+    assert {tuple(one.inputs["scopes"]) for one in made.of_type(RULE)} == {(workspace,)}
+    assert store_of(manifest_of(made)).workspace == TENANT
+    assert [one for one in azure_stack.assignments(made) if "OperationalInsights" in one["scope"]] == []
+    assert azure_stack.wrong(made) == []
+
+
 def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
     rules = {one.name.removeprefix("alert-"): one.inputs for one in prod.of_type(RULE)}
     assert rules.keys() == {
         *("undeclared-read", "denied-read", "deletion", "near-expiry", "expired"),
-        *("tick-failed", "tick-overdue", "tick-missing"),
+        *("tick-failed", "tick-missing"),
     }
     (group,) = {tuple(rule["actions"]["actionGroups"]) for rule in rules.values()}
     assert group[0].endswith("/actionGroups/coreflux-prod-told")
     for what, rule in rules.items():
         (condition,) = rule["criteria"]["allOf"]
         assert rule["scopes"] == [inputs(prod, "vault-audit")["workspaceId"]]
+        security = what in ("undeclared-read", "denied-read", "deletion")
+        assert rule["evaluationFrequency"] == ("PT5M" if security else "PT15M")
         found = ("LessThan", 1) if what == "tick-missing" else ("GreaterThan", 0)
         assert (condition["operator"], condition["threshold"]) == found
 

@@ -52,9 +52,7 @@ def test_a_connect_is_refused_with_a_return_code(body: bytes, code: ReturnCode) 
         MQTT + b"\x22\0\0\0\0",  # a will to retain, and none
         MQTT + b"\x1e\0\0\0\0\0\1a\0\0",  # QoS 3
         MQTT + b"\6\0\0\0\0\0\1#\0\0",
-        MQTT + b"\2\0\0\0\0more",
-        MQTT + b"\2\0\0\0\2\xc3\x28",
-        MQTT + b"\2\0\0\0\1\0",
+        *(MQTT + b"\2\0\0\0\0more", MQTT + b"\2\0\0\0\2\xc3\x28", MQTT + b"\2\0\0\0\1\0"),
     ],
 )
 def test_a_connect_against_the_standard_is_malformed(body: bytes) -> None:

@@ -135,10 +135,8 @@ def test_every_command_does_what_its_page_says(users: Users) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "-addUser bob word",
-        "-changeUserPassword root word",
-        "-changeUserSettings alice AllowedUserManagement true",
-        "-addUserToGroup alice operators",
+        *("-addUser bob word", "-changeUserPassword root word"),
+        *("-changeUserSettings alice AllowedUserManagement true", "-addUserToGroup alice operators"),
     ],
 )
 @pytest.mark.parametrize("flags", [frozenset(), frozenset({Flag.SYSTEM_CONFIGURATION})])
@@ -153,13 +151,9 @@ def test_neither_log_nor_answer_repeats_an_argument(users: Users, caplog: pytest
     caplog.set_level(logging.DEBUG)
     said = ""
     for text in (
-        "-addUser alice {word}",
-        "-addUser alice {word}",
-        "-changeUserPassword alice {word}",
-        "-changeUserPassword nobody {word}",
-        "-changeUserPassword alice {word} {word}",
-        "-changeUserSettings alice {word} true",
-        "-changeUserSettings alice AllowedUserManagement {word}",
+        *("-addUser alice {word}", "-addUser alice {word}", "-changeUserPassword alice {word}"),
+        *("-changeUserPassword nobody {word}", "-changeUserPassword alice {word} {word}"),
+        *("-changeUserSettings alice {word} true", "-changeUserSettings alice AllowedUserManagement {word}"),
         '-addUser alice "{word}',
     ):
         said += json.dumps(ask(users, "root", text.format(word="hunter-two")))
@@ -181,10 +175,8 @@ DESCRIPTIONS = "$SYS/Coreflux/Actions/+/Description"
         (Action.PUBLISH, "plant/a", (SERVER, MANAGER, SYSTEM)),
         (Action.SUBSCRIBE, DESCRIPTIONS, (SERVER, MANAGER, SYSTEM)),
         (Action.PUBLISH, "$SYS/Coreflux/Actions/x/Description", ()),
-        (Action.PUBLISH, COMMAND_TOPIC, (MANAGER, SYSTEM)),
-        (Action.SUBSCRIBE, OUTPUT_TOPIC, (MANAGER, SYSTEM)),
-        (Action.RECEIVE, OUTPUT_TOPIC, (MANAGER, SYSTEM)),
-        (Action.PUBLISH, OUTPUT_TOPIC, ()),
+        *((Action.PUBLISH, COMMAND_TOPIC, (MANAGER, SYSTEM)), (Action.SUBSCRIBE, OUTPUT_TOPIC, (MANAGER, SYSTEM))),
+        *((Action.RECEIVE, OUTPUT_TOPIC, (MANAGER, SYSTEM)), (Action.PUBLISH, OUTPUT_TOPIC, ())),
         (Action.SUBSCRIBE, COMMAND_TOPIC, (SYSTEM,)),
         (Action.SUBSCRIBE, "$SYS/#", (SYSTEM,)),
         (Action.PUBLISH, "$other/a", ()),

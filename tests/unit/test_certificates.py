@@ -171,11 +171,8 @@ def test_a_wrong_supplied_one_is_told_with_what_is_wrong_and_nothing_else(words:
 @pytest.mark.parametrize(
     "good",
     [
-        fields(GOOD),
-        fields(GOOD, INTERMEDIATE, ROOT),
-        fields(made(by=INTERMEDIATE, usages=(CLIENT, SERVER))),
-        fields(made()),
-        fields(GOOD, ca=ENDED.pem + ROOT.pem),
+        *(fields(GOOD), fields(GOOD, INTERMEDIATE, ROOT), fields(made(by=INTERMEDIATE, usages=(CLIENT, SERVER)))),
+        *(fields(made()), fields(GOOD, ca=ENDED.pem + ROOT.pem)),
         {name: text for name, text in fields(GOOD).items() if name != "ca.crt"},
         of_key(rsa.generate_private_key(65537, 2048)),
     ],
@@ -257,9 +254,7 @@ def test_it_is_told_apart_whether_it_ends_or_has_ended_or_has_not_begun() -> Non
     said = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
     assert [found.reason for found in said.values() if found] == [Reason.NEAR_EXPIRY, Reason.EXPIRED, Reason.DISTRUSTED]
     assert [found.message.partition(" 2026")[0] for found in said.values() if found] == [
-        "here: it expires",
-        "here: it expired",
-        "here: it is good from",
+        *("here: it expires", "here: it expired", "here: it is good from"),
     ]
 
 

@@ -9,18 +9,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from secretops.errors import ExitCode
 from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
-from secretops.operations.doctor.cloudtrail import READS, WRITES, recorded
+from secretops.operations.doctor.account import Account
+from secretops.operations.doctor.check import Level
+from secretops.operations.doctor.cloudtrail import READS, WRITES, TrailOn, recorded
 from secretops.trails.protocol import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
-MQTT, ADMIN, LEASE = (f"coreflux-mcp/prod/{name}" for name in ("mqtt", "broker-admin", "lease"))
-SERVER = f"arn:aws:iam::{ACCOUNT}:role/coreflux-mcp-prod@server"
+MQTT, ADMIN = (f"coreflux-mcp/prod/{name}" for name in ("mqtt", "broker-admin"))
+SERVER = f"arn:aws:iam::{ACCOUNT}:role/coreflux-mcp-prod-eu-central-1@server"
+OTHERS, USER = "arn:aws:iam::999999999999:role/operator", f"arn:aws:iam::{ACCOUNT}:user/rotator"
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/operator"
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
@@ -29,8 +34,8 @@ MANIFEST = Manifest(
         account=ACCOUNT,
         region=REGION,
         secrets={"mqtt": MQTT, "broker-admin": ADMIN},
-        lease=LEASE,
-        readers={MQTT: (SERVER, "rotator", OPERATOR), ADMIN: ("rotator", OPERATOR), LEASE: ("rotator", OPERATOR)},
+        lease=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/coreflux-mcp-prod-lease",
+        readers={MQTT: (SERVER, "rotator", OPERATOR), ADMIN: ("rotator", OPERATOR)},
     ),
     broker=Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
     secrets=(),
@@ -42,7 +47,9 @@ def arn(name: str, suffix: str = "-a1B2c3", region: str = REGION) -> str:
     return f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{name}{suffix}"
 
 
-def session(role: str = "coreflux-mcp-prod@server", issuer: str | None = None, name: str = "task") -> dict[str, Any]:
+def session(
+    role: str = "coreflux-mcp-prod-eu-central-1@server", issuer: str | None = None, name: str = "task"
+) -> dict[str, Any]:
     """Who is in a role, as CloudTrail has them. `issuer` "" is what some events leave out."""
     found: dict[str, Any] = {
         "type": "AssumedRole",
@@ -82,11 +89,7 @@ def view(folder: Path, *documents: Any, **asked: Any) -> View:
     return audit(MANIFEST, [str(file)], **asked)
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")],
-    ids=["name", "ARN", "partial ARN", "ARN of a replica"],
-)
+@pytest.mark.parametrize("asked", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
 def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Path) -> None:
     (row,) = view(tmp_path, event(asked=asked), secret="mqtt").rows
     assert (row.secret, row.reader, row.given, row.declared) == (MQTT, SERVER, True, True)
@@ -100,16 +103,8 @@ def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Pa
         (session("operator", issuer=OPERATOR, name="ann@example.com"), OPERATOR, True),
         (session("operator"), f"arn:aws:iam::{ACCOUNT}:role/operator", True),
         (session("mallory"), f"arn:aws:iam::{ACCOUNT}:role/mallory", False),
-        (
-            session("operator", issuer="arn:aws:iam::999999999999:role/operator"),
-            "arn:aws:iam::999999999999:role/operator",
-            False,
-        ),
-        (
-            {"type": "IAMUser", "arn": f"arn:aws:iam::{ACCOUNT}:user/rotator"},
-            f"arn:aws:iam::{ACCOUNT}:user/rotator",
-            False,
-        ),
+        (session("operator", issuer=OTHERS), OTHERS, False),
+        ({"type": "IAMUser", "arn": USER}, USER, False),
         ({"type": "AWSService", "invokedBy": "secretsmanager.amazonaws.com"}, "secretsmanager.amazonaws.com", True),
         ({}, "(not logged in)", False),
     ],
@@ -127,7 +122,7 @@ def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(t
         event(session("mallory"), errorCode="AccessDeniedException", time=late),
         event(session("eve")),
     )
-    assert [row.reader.rpartition("/")[2] for row in found.rows] == ["eve", "mallory", "coreflux-mcp-prod@server"]
+    assert [row.reader.rpartition("/")[2] for row in found.rows] == ["eve", "mallory", SERVER.rpartition("/")[2]]
     assert [row.outcome for row in found.rows] == ["got it", "denied", "got it"]
     assert found.exit_code is ExitCode.ATTENTION
     assert view(tmp_path, event()).exit_code is ExitCode.DONE
@@ -163,14 +158,8 @@ def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, asked: dict[
 
 
 def lookup_events(*events: dict[str, Any], indent: int | None = 4) -> str:
-    return json.dumps(
-        {
-            "Events": [
-                {"EventId": "e", "EventName": each["eventName"], "CloudTrailEvent": json.dumps(each)} for each in events
-            ]
-        },
-        indent=indent,
-    )
+    found = [{"EventId": "e", "EventName": one["eventName"], "CloudTrailEvent": json.dumps(one)} for one in events]
+    return json.dumps({"Events": found}, indent=indent)
 
 
 @pytest.mark.parametrize("indent", [None, 4])
@@ -202,9 +191,8 @@ def test_a_batch_is_a_read_of_each_and_by_filter_perhaps_of_all(tmp_path: Path) 
     )
     assert sorted(row.secret for row in found.rows) == sorted([MQTT, ADMIN, ALL])
     assert all(row.alarming for row in found.rows)
-    assert (
-        len(view(tmp_path, event(mallory, {"filters": []}, eventName="BatchGetSecretValue"), secret="mqtt").rows) == 1
-    )
+    every = event(mallory, {"filters": []}, eventName="BatchGetSecretValue")
+    assert len(view(tmp_path, every, secret="mqtt").rows) == 1
 
 
 # What a trail records, as doctor reads its selectors
@@ -235,3 +223,35 @@ def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
     basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
 ) -> None:
     assert recorded(basic, [{"FieldSelectors": fields} for fields in advanced]) == kinds
+
+
+LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/coreflux-mcp/prod/trail:*"
+
+
+DELIVERED: list[tuple[str, dict[str, str], str]] = [
+    (LOG_GROUP, {}, ""),
+    ("", {}, "no log group"),
+    (LOG_GROUP.replace("/trail", "/other"), {}, "/coreflux-mcp/prod/other"),
+    (LOG_GROUP.replace(REGION, "eu-west-1"), {}, "eu-west-1"),
+    (LOG_GROUP.replace(ACCOUNT, "210987654321"), {}, "210987654321"),
+    (LOG_GROUP, {"LatestCloudWatchLogsDeliveryError": "ACCESS_DENIED"}, "ACCESS_DENIED"),
+    (LOG_GROUP, {"LatestDeliveryError": "NoSuchBucket"}, "NoSuchBucket"),
+]
+
+
+@pytest.mark.parametrize("row", DELIVERED)
+def test_audit_wants_a_trail_that_delivers_to_the_alarms_log_group(monkeypatch: pytest.MonkeyPatch, row: Any) -> None:
+    """botocore checks the answers against AWS' model."""
+    log_group, status, word = row
+    client = boto3.client("cloudtrail", region_name=REGION, aws_access_key_id="nobody", aws_secret_access_key="nobody")
+    trail = {"Name": "org", "TrailARN": "a-trail", "IsMultiRegionTrail": True, "CloudWatchLogsLogGroupArn": log_group}
+    monkeypatch.setattr(Account, "client", lambda _account, _service: client)
+    monkeypatch.setattr(Account, "reach", lambda _account: None)
+    with Stubber(client) as stubber:
+        stubber.add_response("describe_trails", {"trailList": [trail]})
+        stubber.add_response("get_trail_status", {"IsLogging": True, **status})
+        stubber.add_response("get_event_selectors", {})
+        assert isinstance(MANIFEST.store, AwsStore)
+        found = TrailOn(Account(MANIFEST.store.model_copy(update={"log_group": "/coreflux-mcp/prod/trail"}))).look()
+    assert found.level is (Level.ATTENTION if word else Level.OK)
+    assert word in found.value

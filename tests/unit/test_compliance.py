@@ -19,7 +19,6 @@ def made(*plans: Plan, at: str = "", commit: str = "") -> str:
 
 def test_each_control_is_listed_in_its_framework_with_the_rules_that_serve_it_and_why() -> None:
     text = made()
-
     for rule in rules():
         for control in rule.controls:
             controls = text.partition(f"\n### {control.framework}\n")[2].partition("\n#")[0]
@@ -30,7 +29,6 @@ def test_each_control_is_listed_in_its_framework_with_the_rules_that_serve_it_an
 
 def test_results_count_each_stack_and_name_what_is_broken() -> None:
     text = made(own("dev"), unprotected("secret-mqtt")(own("prod")), own("staging", preview=True))
-
     (prod,) = (line for line in text.splitlines() if line.startswith("| prod | production |"))
     assert prod.split(" | ")[3:5] == ["1", "0"]
     assert "**prod breaks stack-is-protected-in-production**: `secret-mqtt`" in text

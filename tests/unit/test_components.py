@@ -153,7 +153,7 @@ def test_the_manifest_of_a_stack_with_everything_round_trips() -> None:
 
     manifest = manifest_of(deployed)
     assert Manifest.model_validate(deployed.exports["secretops"]) == manifest
-    assert manifest.broker.topics == ("a/#", "b")
+    assert (manifest.broker.topics, manifest.broker.groups) == (("a/#", "b"), ())
     assert [secret.name for secret in manifest.secrets] == ["broker-admin", "mqtt", "agent-key", "client-cert", "db"]
 
 

@@ -1,7 +1,8 @@
 """What is decided, when: a table keyed by sentences. The clock is an argument."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -17,8 +18,9 @@ from secretops.engine.decisions import (
     left_by_operator,
     renewal_at,
 )
+from secretops.engine.issued_ids import issued_id, issued_otherwise
 from secretops.engine.state import Replica, Stage, Version, Versions
-from secretops.manifest import Reader, Secret, SecretKind, VaultIssuer
+from secretops.manifest import AwsPrivateCaIssuer, Issuer, Reader, Secret, SecretKind, VaultIssuer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -69,8 +71,18 @@ def server(version: Version, *, says: str | None = None) -> Replica:
     )
 
 
-def certificate(ago: timedelta, ends_in: timedelta) -> Version:
-    return version(Stage.CURRENT, None, ago=ago, expires=NOW + ends_in)
+def certificate(ago: timedelta, ends_in: timedelta, *, id: str = "current-None") -> Version:
+    return replace(version(Stage.CURRENT, None, ago=ago, expires=NOW + ends_in), id=id)
+
+
+ISSUER = VaultIssuer(mount="pki", role="client", common_name="it", seconds=1)
+OTHERS: dict[str, Issuer] = {
+    "issuer": AwsPrivateCaIssuer(arn=f"arn:aws:acm-pca:eu-central-1:{1:012}:certificate-authority/{UUID(int=1)}",
+                                 common_name="it", seconds=1),
+    "name": ISSUER.model_copy(update={"common_name": "another"}),
+    "life": ISSUER.model_copy(update={"seconds": 2}),
+}  # fmt: skip
+ID = "20260228T120000Z-0123456789abcdef"
 
 
 X509, CA, ADMIN, SUPPLIED = SecretKind.X509, SecretKind.CA, SecretKind.BROKER_ADMIN, SecretKind.SUPPLIED
@@ -157,6 +169,14 @@ TABLE = [
          [Reason.DUE, Reason.EXPIRED, Reason.OVERDUE], kind=X509, issued=True, tells=["expired 2026-03-01 12:00"]),
     Case("one that lives for years is renewed by its cadence", (certificate(CADENCE, 1000 * DAY),), Action.ROTATE,
          [Reason.DUE], kind=X509, issued=True),
+    *(Case(f"one that was issued under another {what} is replaced at once",
+           (certificate(DAY, 29 * DAY, id=issued_id(ID, issuer)),), Action.ROTATE, [Reason.DUE], kind=X509, issued=True)
+      for what, issuer in OTHERS.items()),
+    Case("one that was issued as it is now stays", (certificate(DAY, 29 * DAY, id=issued_id(ID, ISSUER)),), None, [],
+         kind=X509, issued=True),
+    Case("one that an operator supplied in its place stays", (certificate(DAY, 29 * DAY, id=ID),), None, [],
+         kind=X509, issued=True),
+    Case("a supplied one is due by its own life alone", (certificate(CADENCE, 90 * DAY),), None, [], kind=X509),
     Case("the key of the one before is let go of after the grace",
          (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(DAY, 29 * DAY)), Action.RETIRE,
          [Reason.RETIRE_DUE], kind=X509, issued=True),
@@ -181,7 +201,7 @@ def facts(case: Case) -> Facts:
         readers=(Reader.ROTATOR,) if case.kind in (ADMIN, CA) else (Reader.SERVER, Reader.ROTATOR),
         cadence_days=CADENCE.days,
         users=("a", "b") if case.kind.alternates else (),
-        issuer=VaultIssuer(mount="pki", role="client", common_name="it", seconds=1) if case.issued else None,
+        issuer=ISSUER if case.issued else None,
     )
     return Facts(
         secret=secret,
@@ -241,3 +261,9 @@ def test_certificates_that_were_made_together_are_due_apart_and_each_always_at_o
     assert all(RENEW_AT - SPREAD <= share <= RENEW_AT for share in shares)
     assert max(shares) - min(shares) > 0.8 * SPREAD
     assert renewal_at(current()) is None, "what has no end"
+
+
+def test_an_issued_id_is_as_long_as_any_and_keeps_its_time() -> None:
+    made = issued_id(ID, ISSUER)
+    assert len(made) == len(ID) and made[:23] == ID[:23]
+    assert [what for what, issuer in OTHERS.items() if not issued_otherwise(made, issuer)] == []

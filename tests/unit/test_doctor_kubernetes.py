@@ -32,7 +32,6 @@ Grant = tuple[str, str, str, str]  # User, verb, resource, name.
 def granted() -> set[Grant]:
     both = ("get", "update")
     return {
-        (USERS[SERVER], "get", "secrets", SECRETS),
         *((USERS[ROTATOR], verb, "secrets", name) for verb in both for name in (SECRETS, VERSIONS)),
         *((who, verb, "leases", LEASE) for verb in both for who in ("", USERS[ROTATOR])),
         *(("", verb, "secrets", name) for verb in both for name in (SECRETS, VERSIONS)),
@@ -113,7 +112,7 @@ class Answers(Cluster):
 
 
 def cluster_of() -> Answers:
-    readers = {SECRETS: (USERS[SERVER], USERS[ROTATOR]), VERSIONS: (USERS[ROTATOR],)}
+    readers: dict[str, tuple[str, ...]] = {SECRETS: (USERS[ROTATOR],), VERSIONS: (USERS[ROTATOR],)}
     return Answers(
         KubernetesStore(
             namespace="plant",

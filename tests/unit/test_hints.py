@@ -192,7 +192,8 @@ def session(store: AwsStore | DotenvStore, *readers: Reader) -> tuple[Session, S
     return Session(manifest=manifest, store=memory.store(), journal=memory, clock=lambda: NOW), secret
 
 
-POLLED = AwsStore(account="0" * 12, region="eu-central-1", secrets={"mqtt": "p/mqtt"}, lease="p/lease")
+TABLE = f"arn:aws:dynamodb:eu-central-1:{'0' * 12}:table/lease"
+POLLED = AwsStore(account="0" * 12, region="eu-central-1", secrets={"mqtt": "p/mqtt"}, lease=TABLE)
 
 
 @pytest.mark.parametrize(

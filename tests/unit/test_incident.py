@@ -129,7 +129,7 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
         (a_secret(SecretKind.X509), "revoke certificate serial 1f"),
         (
             a_secret(SecretKind.X509, issuer=VaultIssuer(mount="pki", role="r", common_name="c", seconds=1)),
-            "vault write pki/revoke",
+            "vault write pki/revoke serial_number=…, then vault read pki/crl/rotate",
         ),
         (a_secret(SecretKind.CA), "secretops compromise client-cert"),
         (a_secret(SecretKind.AGENT_KEY), "take the old it back"),

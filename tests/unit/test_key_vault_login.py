@@ -51,6 +51,14 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return lines
 
 
+@pytest.mark.parametrize("named", [None, "AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"])
+def test_machine_logs_in_only_where_named(named: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if named:
+        monkeypatch.setenv(named, "ManagedIdentityCredential")
+    tried = {type(one).__name__ for one in Login(OURS)._chain.credentials}
+    assert ("ManagedIdentityCredential" in tried) == bool(named)
+
+
 def ask_the_lease() -> None:
     LeaseBlob.of(STORE).look()
 

@@ -18,7 +18,6 @@ from tests.unit.stack_file import StackFile
 NAMESPACE = "coreflux-mcp"
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 SECRETS, CERTS, VERSIONS = "coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions"
-SERVER_USER = f"system:serviceaccount:{NAMESPACE}:{SERVER}"
 ROTATOR_USER = f"system:serviceaccount:{NAMESPACE}:{ROTATOR}"
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
 KUBECONFIG = """
@@ -159,10 +158,9 @@ def with_certificate() -> Deployed:
     return on_kubernetes(broker=", client_certificate: true")
 
 
-def test_the_server_may_get_its_two_secrets_and_nothing_else(with_certificate: Deployed) -> None:
-    assert rules(with_certificate, SERVER) == [
-        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRETS, CERTS], "verbs": ["get"]}
-    ]
+def test_server_has_no_role_and_its_reads_are_undeclared(with_certificate: Deployed) -> None:
+    roles = [each.inputs["metadata"]["name"] for each in objects(with_certificate) if "Role" in each.inputs["kind"]]
+    assert roles == [ROTATOR, ROTATOR]
 
 
 def test_the_rotator_may_get_and_update_its_three_secrets_and_its_lease(with_certificate: Deployed) -> None:
@@ -204,6 +202,32 @@ def test_a_pod_writes_nowhere_but_in_memory_and_knows_no_other_service(staging: 
     assert volumes(pod_of(staging))[scratch]["emptyDir"]["medium"] == "Memory"
 
 
+TENANT = """, create_namespace: false, run_as: platform, pull_policy: Always, priority_class: plant,
+    resources: {limits: {memory: 1Gi}}, rotator_resources: {requests: {cpu: 10m}},
+    node_selector: {example.com/pool: mcp},
+    tolerations: [{key: example.com/only, operator: Exists, effect: NoSchedule}],
+    pod_labels: {team: plant}, pod_annotations: {sidecar.istio.io/inject: "false"}"""
+
+
+@pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
+def test_tenant_sets_where_and_as_whom_pods_run(staging: Deployed, pod_of: Any) -> None:
+    deployed = on_kubernetes(TENANT)
+    pod, spec, before = pod_of(deployed), pod_of(deployed)["spec"], pod_of(staging)
+    assert [each for each in objects(deployed) if each.inputs["kind"] == "Namespace"] == []
+    assert {each.inputs["metadata"]["namespace"] for each in objects(deployed)} == {NAMESPACE}
+    assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert (spec["priorityClassName"], spec["nodeSelector"]) == ("plant", {"example.com/pool": "mcp"})
+    assert spec["tolerations"] == [{"key": "example.com/only", "operator": "Exists", "effect": "NoSchedule"}]
+    assert pod["metadata"]["labels"] == {**before["metadata"]["labels"], "team": "plant"}
+    assert pod["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
+    assert (container(pod)["imagePullPolicy"], container(before).get("imagePullPolicy")) == ("Always", None)
+    changed = {server_pod: ("limits", "memory", "1Gi"), rotator_pod: ("requests", "cpu", "10m")}[pod_of]
+    expected = {kind: dict(one) for kind, one in container(before)["resources"].items()}
+    expected[changed[0]][changed[1]] = changed[2]
+    assert container(pod)["resources"] == expected
+    assert "ephemeral-storage" in expected["requests"]
+
+
 # The server's pods
 
 
@@ -229,7 +253,7 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     names = Names.of(parse_listen("0.0.0.0:8080"), one["args"][len(source) + 1 :: 2])
     service = f"{SERVER}.{NAMESPACE}"
     for host in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", "mcp.example.com", "10.1.2.3"):
-        assert names.host(f"{host}:8000"), host
+        assert names.host(f"{host}:8080"), host
     assert not names.host("evil.example.com")
 
 
@@ -245,18 +269,26 @@ def test_a_rollout_takes_no_replica_away_before_its_successor_is_ready(staging: 
 
 def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> None:
     cron = only(staging, "CronJob", ROTATOR)["spec"]
-    assert (cron["schedule"], cron["concurrencyPolicy"]) == ("0 * * * *", "Forbid")
+
+    assert (cron["schedule"].split(" ", 1)[1], cron["concurrencyPolicy"]) == ("* * * *", "Forbid")
     assert 0 < cron["startingDeadlineSeconds"] < 3600
     assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
     assert 0 < cron["jobTemplate"]["spec"]["activeDeadlineSeconds"] < 3600
-    assert cron["failedJobsHistoryLimit"] == 24, "a day of logs that say what went wrong"
-    assert "ttlSecondsAfterFinished" not in cron["jobTemplate"]["spec"], "nothing else takes them away"
+    ttl = cron["jobTemplate"]["spec"]["ttlSecondsAfterFinished"]
+    assert ttl == cron["failedJobsHistoryLimit"] * 3600 == 6 * 3600, "else KubeJobFailed goes on firing"
     assert rotator_pod(staging)["spec"]["restartPolicy"] == "Never"
     assert container(rotator_pod(staging))["command"] == ["secretops"]
     assert container(rotator_pod(staging))["args"] == [
         *("tick", "--scheduled", "--manifest", "/etc/coreflux-mcp/stack/secretops.json")
     ]
     assert container(rotator_pod(staging))["image"] == container(server_pod(staging))["image"] == IMAGE
+
+
+def test_stacks_of_one_cluster_tick_at_their_own_minutes() -> None:
+    from components.kubernetes.rotation import minute  # brings the SDK along
+
+    minutes = [minute(f"plant-{at}") for at in range(200)]
+    assert {0, 59} <= set(minutes) <= set(range(60)) and len(set(minutes)) > 50
 
 
 def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_its_name() -> None:
@@ -287,14 +319,13 @@ def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_o
     deployed = on_kubernetes(**ISSUED)
     assert only(deployed, "Certificate", "coreflux-mcp-certificate")["spec"]["secretName"] == "coreflux-mcp-certificate"
     assert "client-cert" not in {secret.name for secret in manifest_in_pod(deployed).secrets}
+    assert manifest_in_pod(deployed).broker.ca_file is None, "the issuer's CA is not the broker's"
+    mounted = [entry for pod in (server_pod, rotator_pod) for _, entry in walk(pod(deployed)["spec"]["volumes"])]
+    assert "tls.crt" in mounted and "ca.crt" not in mounted
     assert rules(deployed, ROTATOR)[0]["resourceNames"] == [SECRETS, VERSIONS]
-    assert rules(deployed, SERVER)[0]["resourceNames"] == [SECRETS, "coreflux-mcp-certificate"]
     issued = store_of(Manifest.model_validate(deployed.exports["secretops"])).issued
-    assert issued == Delivered(
-        name="coreflux-mcp-certificate", keys={"ca.crt": "ca.crt", "client.crt": "tls.crt", "client.key": "tls.key"}
-    )
+    assert issued == Delivered(name="coreflux-mcp-certificate", keys={"client.crt": "tls.crt", "client.key": "tls.key"})
     assert store_of(manifest_in_pod(deployed)).readers["coreflux-mcp-certificate"] == (
-        SERVER_USER,
         "system:serviceaccount:cert-manager:cert-manager",
         "system:nodes",
     )
@@ -335,7 +366,7 @@ def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
     behind_a_proxy = policy_of(on_kubernetes(", copilot_cidrs: [10.9.8.7/32]"), SERVER)["egress"]
     without = policy_of(on_kubernetes(", copilot_cidrs: []"), SERVER)["egress"]
     assert (ports(behind_a_proxy[2]), blocks(behind_a_proxy[2])) == ([("TCP", 443)], ["10.9.8.7/32"])
-    assert [port for rule in without for _, port in ports(rule)] == [53, 53, 8883]
+    assert [port for rule in without[1:] for _, port in ports(rule)] == [8883]
     assert all(rule["to"] for rule in without), "a rule without peers allows them all"
 
 
@@ -346,8 +377,8 @@ def test_readers_are_declared_as_the_api_server_names_them() -> None:
     deployed = on_kubernetes(broker=", client_certificate: true", store=', operators: ["oidc:alice@example.com"]')
     readers = store_of(manifest_in_pod(deployed)).readers
     assert readers == {
-        SECRETS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
-        CERTS: (SERVER_USER, ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
+        SECRETS: (ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
+        CERTS: (ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
         VERSIONS: (ROTATOR_USER, "oidc:alice@example.com"),
     }
 

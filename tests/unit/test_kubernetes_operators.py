@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from components import catalogue
-from components.kubernetes.operators import client_certificate, secret_store, synced_secret
+from components.kubernetes.contradictions import CHANGE_OVER, TO_A_VOLUME
+from components.kubernetes.operators import client_certificate, secret_store, sync_minutes, synced_secret
 from components.kubernetes.sections import CertificateIssuer
 from components.naming import CERTIFICATE_FILES
 from secretops.manifest import Reader, Secret
@@ -33,7 +34,9 @@ PUBLISHED = {
 """kind -> the Go module that its definition lies in, and where. Fetched once; Go checks and keeps it."""
 
 OBJECTS = [
-    client_certificate(CertificateIssuer(kind="ClusterIssuer", name="plant-ca"), "x" * 100),
+    client_certificate(
+        CertificateIssuer(kind="AWSPCAClusterIssuer", name="plant-ca", group="awspca.cert-manager.io"), "x" * 100
+    ),
     secret_store(
         {
             "azurekv": {
@@ -124,6 +127,12 @@ def test_secret_fields_are_named_as_the_launchers_files(secret: Secret, name: st
     assert whole["extract"] == {"key": "plant/it"}, "in one request: no reader sees a torn pair"
     assert renamed(whole, secret.fields) == keys
     assert spec["target"] == {"name": name, "creationPolicy": "Owner", "deletionPolicy": "Retain"}
+
+
+@pytest.mark.parametrize(("grace", "minutes"), [(240, 1), (299, 1), (300, 2), (480, 5), (3600, 5), (604800, 5)])
+def test_stores_are_read_as_seldom_as_the_grace_allows(grace: int, minutes: int) -> None:
+    assert sync_minutes(grace) == minutes
+    assert minutes * 60 + TO_A_VOLUME + CHANGE_OVER <= grace
 
 
 def renamed(whole: dict[str, Any], fields: Iterable[str]) -> dict[str, str]:

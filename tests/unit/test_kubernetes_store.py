@@ -80,10 +80,8 @@ def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMem
 @pytest.mark.parametrize(
     ("code", "verb", "match"),
     [
-        (401, "get", "does not accept user admin of context test"),
-        (403, "get", "may not get secrets/versions"),
-        (404, "create", "no namespace plant"),
-        (422, "update", "refused to update secrets/versions"),
+        *((401, "get", "does not accept user admin of context test"), (403, "get", "may not get secrets/versions")),
+        *((404, "create", "no namespace plant"), (422, "update", "refused to update secrets/versions")),
     ],
 )
 def test_refusal_names_its_object_and_is_not_retried(place: InMemory, code: int, verb: str, match: str) -> None:

@@ -54,10 +54,8 @@ class Clock:
 @pytest.mark.parametrize(
     ("text", "address", "is_loopback"),
     [
-        ("127.0.0.1:8000", Address("127.0.0.1", 8000), True),
-        ("localhost:0", Address("127.0.0.1", 0), True),
-        ("[::1]:8000", Address("::1", 8000), True),
-        ("0.0.0.0:80", Address("0.0.0.0", 80), False),
+        *(("127.0.0.1:8000", Address("127.0.0.1", 8000), True), ("localhost:0", Address("127.0.0.1", 0), True)),
+        *(("[::1]:8000", Address("::1", 8000), True), ("0.0.0.0:80", Address("0.0.0.0", 80), False)),
     ],
 )
 def test_an_address_says_whether_other_machines_reach_it(text: str, address: Address, is_loopback: bool) -> None:
@@ -80,16 +78,10 @@ EVERYWHERE = Names.of(Address("0.0.0.0", 8000))
 @pytest.mark.parametrize(
     ("names", "host", "known"),
     [
-        (LOCAL, "127.0.0.1:8000", True),
-        (LOCAL, "LOCALHOST:1", True),
-        (LOCAL, "mcp.example.com:443", True),
-        (LOCAL, "[2001:db8::1]:8000", True),
-        (LOCAL, "evil.example:8000", False),
-        (LOCAL, "localhost.evil.example", False),
-        (LOCAL, "localhost:8000@evil.example", False),
-        (LOCAL, None, False),
-        (EVERYWHERE, "10.1.2.3:8000", True),
-        (EVERYWHERE, "evil.example:8000", False),
+        *((LOCAL, "127.0.0.1:8000", True), (LOCAL, "LOCALHOST:1", True), (LOCAL, "mcp.example.com:443", True)),
+        *((LOCAL, "[2001:db8::1]:8000", True), (LOCAL, "evil.example:8000", False)),
+        *((LOCAL, "localhost.evil.example", False), (LOCAL, "localhost:8000@evil.example", False)),
+        *((LOCAL, None, False), (EVERYWHERE, "10.1.2.3:8000", True), (EVERYWHERE, "evil.example:8000", False)),
         (EVERYWHERE, "10.1.2.3.evil.example", False),
     ],
 )
@@ -100,10 +92,8 @@ def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | Non
 @pytest.mark.parametrize(
     ("names", "origin", "host", "allowed"),
     [
-        (LOCAL, None, "localhost:8000", True),
-        (LOCAL, "http://localhost:6274", "localhost:8000", True),
-        (LOCAL, "http://evil.example", "localhost:8000", False),
-        (LOCAL, "null", "localhost:8000", False),
+        *((LOCAL, None, "localhost:8000", True), (LOCAL, "http://localhost:6274", "localhost:8000", True)),
+        *((LOCAL, "http://evil.example", "localhost:8000", False), (LOCAL, "null", "localhost:8000", False)),
         (EVERYWHERE, "http://10.1.2.3:8000", "10.1.2.3:8000", True),
         (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
     ],
@@ -260,11 +250,8 @@ def test_service_refuses_a_foreign_host_or_origin_with_the_token_too() -> None:
 @pytest.mark.parametrize(
     ("waiting", "connected", "mcp", "followed", "ready"),
     [
-        ((), True, True, True, True),
-        ((), False, True, True, False),
-        ((), True, False, True, False),
-        (("mqtt",), True, True, True, False),
-        ((), True, True, False, False),
+        *(((), True, True, True, True), ((), False, True, True, False), ((), True, False, True, False)),
+        *((("mqtt",), True, True, True, False), ((), True, True, False, False)),
     ],
     ids=["ready", "broker away", "server not yet there", "waits for a value", "nobody follows"],
 )

@@ -35,10 +35,7 @@ def read(root: Path, **variables: str) -> ServerSettings:
 def test_the_guides_shortest_file_is_enough(tmp_path: Path) -> None:
     settings = read(tmp_path)
     assert (settings.broker, settings.port, settings.protocol, settings.tls) == (
-        "broker.example",
-        1883,
-        MqttProtocol.V5,
-        None,
+        *("broker.example", 1883, MqttProtocol.V5, None),
     )
     assert dict(settings.mqtt) == {"username": "server-a", "password": PASSWORD}
     assert settings.agent_key is None
@@ -114,10 +111,8 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     [
         ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
         ({"DO_AGENT_URL": "http://agent.example"}, "DO_AGENT_URL='http://agent.example'"),
-        ({"MQTT_BROKER": "mqtt://broker"}, "not a URL"),
-        ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'"),
-        ({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"),
-        ({"MQTT_USE_TLS": "yes"}, "true, false"),
+        *(({"MQTT_BROKER": "mqtt://broker"}, "not a URL"), ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'")),
+        *(({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"), ({"MQTT_USE_TLS": "yes"}, "true, false")),
         ({"MQTT_PASSWORD_FILE": "/dev/null"}, "both set"),
         ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "MQTT_PASSWORD_FILE=/: Is a directory"),
         ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "MQTT_CLIENT_KEY is not"),
@@ -210,12 +205,8 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
 @pytest.mark.parametrize(
     ("path", "mode", "refused"),
     [
-        (".", 0o755, False),
-        (".", 0o775, True),
-        ("server.py", 0o666, True),
-        ("parser.py", 0o620, True),
-        ("__pycache__", 0o777, True),
-        ("__pycache__/server.cpython-312.pyc", 0o666, True),
+        *((".", 0o755, False), (".", 0o775, True), ("server.py", 0o666, True), ("parser.py", 0o620, True)),
+        *(("__pycache__", 0o777, True), ("__pycache__/server.cpython-312.pyc", 0o666, True)),
     ],
 )
 def test_a_folder_that_others_may_write_to_is_refused_as_the_server(

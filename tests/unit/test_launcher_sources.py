@@ -71,12 +71,8 @@ def environment(folder: Path, password: str, key: str) -> str:
 
 
 CASES = [
-    Case("dotenv", dotenv),
-    Case("file", env_file),
-    Case("files", mounted),
-    Case("files, as Swarm names them", mounted_by_swarm),
-    Case("json", document),
-    Case("env", environment),
+    *(Case("dotenv", dotenv), Case("file", env_file), Case("files", mounted)),
+    *(Case("files, as Swarm names them", mounted_by_swarm), Case("json", document), Case("env", environment)),
 ]
 
 
@@ -181,7 +177,17 @@ def test_the_pem_of_a_document_becomes_a_private_file(clean_environment: None, t
     assert settings.tls.key.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"mqtt": {"user": "x"}}', '{"mqtt": {"password": 7}}'])
+LACKING = (
+    *('{"mqtt": {"username": "x"}}', '{"mqtt": {"password": "x"}}', '{"mqtt": {"version": "v1"}}'),
+    *(
+        '{"mqtt": {"username": "x", "password": "", "version": "v1"}}',
+        '{"agent-key": {"api-key": "", "version": "v1"}}',
+    ),
+    *('{"http-token": {"token": ""}}', '{"client-cert": {"client.crt": "x"}}', '{"mqtt": {"username": {"a": "x"}}}'),
+)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"mqtt": {"user": "x"}}', '{"mqtt": {"password": 7}}', *LACKING])
 def test_malformed_document_is_reported_without_content(text: str, clean_environment: None, tmp_path: Path) -> None:
     (tmp_path / "it.json").write_text(text.replace("x", PASSWORD))
     with pytest.raises(UsageError) as caught:

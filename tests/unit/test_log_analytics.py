@@ -119,8 +119,7 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
     ("operation", "path", "found"),
     [
         ("SecretBackup", "secrets/mqtt", ("mqtt", "got it")),
-        ("SecretPurge", "deletedsecrets/mqtt", ("mqtt", "done")),
-        ("SecretList", "secrets", (ALL, "no value")),
+        *(("SecretPurge", "deletedsecrets/mqtt", ("mqtt", "done")), ("SecretList", "secrets", (ALL, "no value"))),
         ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
     ],
 )
@@ -138,10 +137,8 @@ def test_a_secret_that_was_restored_is_told_of_though_only_the_id_names_it(tmp_p
 def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(tmp_path: Path) -> None:
     elsewhere = "https://other.vault.azure.net/secrets/mqtt/"
     rows = (
-        dedicated(RequestUri=elsewhere, Id=elsewhere),
-        dedicated(path="secrets/of-others"),
-        dedicated(OperationName="KeySign", path="keys/key"),
-        dedicated("", HttpStatusCode=401),
+        *(dedicated(RequestUri=elsewhere, Id=elsewhere), dedicated(path="secrets/of-others")),
+        *(dedicated(OperationName="KeySign", path="keys/key"), dedicated("", HttpStatusCode=401)),
     )
     found = view(tmp_path, *rows)
     assert (found.rows, found.broken) == ([], 0)
@@ -248,8 +245,7 @@ def test_allowed_lists_are_not_fetched_but_prove_a_trail(workspace: Callable[...
     [
         (400, ("BadArgumentError", "SemanticError", "SEM0529"), UsageError),
         (400, ("BadArgumentError", "SemanticError", "SEM0019"), StoreError),
-        (403, ("InsufficientAccessError",), StoreError),
-        (429, ("Throttled",), UnreachableError),
+        *((403, ("InsufficientAccessError",), StoreError), (429, ("Throttled",), UnreachableError)),
         (0, (), UnreachableError),
     ],
 )

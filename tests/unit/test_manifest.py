@@ -49,7 +49,7 @@ AWS = {
     "account": "123456789012",
     "region": "eu-central-1",
     "secrets": {"mqtt": "coreflux-mcp/test/mqtt"},
-    "lease": "coreflux-mcp/test/_lease",
+    "lease": "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-test-lease",
 }
 SWARM = {
     "kind": "swarm",
@@ -82,6 +82,7 @@ HOSTILE: list[tuple[str, dict[str, Any] | None, Any, str]] = [
     ("broker.home", None, "/root/.ssh", "TLS"),
     ("broker.ca_file", None, "/etc/ssl/../shadow", "absolute path"),
     ("broker.topics", None, ["a/#/b"], "topic filter"),
+    ("broker.groups", None, ["-requestId"], "a broker's group"),
     ("store.root", None, "/", "absolute path"),
     ("store.root", None, "/etc", "folder of its own"),
     ("store.root", None, "relative/store", "absolute path"),

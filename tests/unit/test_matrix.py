@@ -53,4 +53,5 @@ def test_table_of_pairs_marks_what_is_planned() -> None:
 def test_store_reports_each_feature_that_it_lacks() -> None:
     assert gaps("dotenv") == {feature.value: GAPS[StoreKind.DOTENV][feature] for feature in Feature}
     assert {store: set(gaps(store)) for store in LACKS} == LACKS
+    assert gaps("azure", open_to_internet=True).keys() == gaps("azure").keys() | {"network"}
     assert all(len(why) > 20 for store in StoreKind for why in gaps(store).values())

@@ -36,7 +36,6 @@ def torn(tmp_path: Path) -> Path:
 def test_command_lists_broken_then_pending_then_kept_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     early = tmp_path / "early.json"
     early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("staging", preview=True)))))
-
     code, out, err = ran(capsys, early)
     assert (code, err) == (1, "")
     found = [out.index(told) for told in ("1 broken", "BROKEN stack-speaks-tls", "judged after pulumi up:", "kept: ")]
@@ -58,7 +57,6 @@ def test_no_preview_is_named_and_no_verdict(kept: Path, tmp_path: Path, capsys: 
 
 def test_evidence_is_complete_and_alone_on_stdout(torn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = ran(capsys, "--json", "-", "--at", "2026-11-26T10:00:00Z", "--commit", "0123abc", torn)
-
     made = json.loads(out)
     assert code == 1
     assert "BROKEN" in err
@@ -78,7 +76,6 @@ def test_no_value_is_in_the_evidence_or_output(tmp_path: Path, capsys: pytest.Ca
     plan = broken(shipped("staging"), "kubernetes:core/v1:ConfigMap", ("data", "motd"), value)
     plan = broken(plan, "namespace", ("metadata", "annotations", "api-token"), {**SECRET, "value": value})
     (tmp_path / "leaks.json").write_text("\n".join(events(plan)))
-
     code, out, err = ran(capsys, "--json", tmp_path / "evidence.json", tmp_path / "leaks.json")
     assert code == 1
     assert "stack-holds-no-value" in out

@@ -63,7 +63,6 @@ def test_of_what_the_engine_encrypts_the_mark_is_read_and_never_the_value() -> N
     value = new_password()
     encrypted = {**SECRET, "value": value}
     plan = changed("", "leaked", to=encrypted)(broken(own("staging"), "namespace", ("hidden",), [encrypted]))
-
     read = plan_of_preview("\n".join(events(plan)))
     assert read.outputs["leaked"] is CONCEALED
     assert value not in repr(read)
@@ -80,7 +79,6 @@ def test_of_another_program_only_what_is_below_our_component_is_judged() -> None
         resource(URN.format(project="shop", types=types, name=name), {"tags": {"password": password}})
         for types, name, password in ((BUCKET, "web-logs", "not-A-real-1"), (below, "trail", ""))
     ]
-
     plan = plan_from(asked, {}, project="shop", stack="prod")
     assert [one.name for one in plan.of_type(BUCKET)] == ["trail"]
     broken = {one.rule.name: {each.resource for each in one.findings} for one in judge(plan) if one.findings}
@@ -114,7 +112,6 @@ def test_the_pack_fails_a_preview_by_name_rule_remedy_and_controls() -> None:
 def test_the_pack_tells_once_what_is_judged_later_and_does_not_say_that_it_passed() -> None:
     plan = own("prod", preview=True)
     answer = shown_to_the_pack(plan)
-
     (later,) = answer.diagnostics
     assert (later.policyName, later.enforcementLevel) == (pack.LATER, analyzer_pb2.ADVISORY)
     names = [one.rule.name for one in judge(plan) if one.verdict is Verdict.UNKNOWN]

@@ -129,7 +129,7 @@ def test_only_a_job_of_the_environment_preview_takes_it(subject: str, audience: 
 def test_the_pages_policy_lets_an_operator_do_what_secretops_does_and_nothing_else(prod: Deployed) -> None:
     own = statements((OPERATIONS / "aws.md").read_text().partition("```json\n")[2].partition("```")[0])
     secrets = {name.removeprefix("policy-"): one for name, one in prod.resources.items() if name.startswith("policy-")}
-    assert len(secrets) == 5
+    assert len(secrets) == 4
     key = statements(prod.resources["key"].inputs["policy"])
     for secret, policy in secrets.items():
         arn = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/{secret}-AbCdEf"

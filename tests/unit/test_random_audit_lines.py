@@ -38,9 +38,7 @@ LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {
     "Log Analytics": (
         test_log_analytics.MANIFEST,
         (
-            test_log_analytics.dedicated(),
-            test_log_analytics.classic(),
-            [test_log_analytics.dedicated()],
+            *(test_log_analytics.dedicated(), test_log_analytics.classic(), [test_log_analytics.dedicated()]),
             {"tables": [{"columns": [{"name": "TimeGenerated"}], "rows": [["2026-03-01T00:00:00Z"]]}]},
         ),
     ),

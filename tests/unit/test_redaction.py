@@ -190,12 +190,8 @@ def test_a_line_of_a_document_is_redacted_however_a_parser_quotes_it(quoted: Cal
 
 SHOWN = {"username", "ca.crt", "client.crt"}
 CATALOGUE = (
-    catalogue.mqtt("plant-7", 30),
-    catalogue.broker_admin("plant-7", 30),
-    catalogue.agent_key("plant-7", 30, None),
-    catalogue.agent_admin(),
-    catalogue.client_cert(),
-    catalogue.client_ca(PrivateCa(kind="private-ca")),
+    *(catalogue.mqtt("plant-7", 30), catalogue.broker_admin("plant-7", 30), catalogue.agent_key("plant-7", 30, None)),
+    *(catalogue.agent_admin(), catalogue.client_cert(), catalogue.client_ca(PrivateCa(kind="private-ca"))),
     catalogue.http_token(),
     catalogue.declared("db", ("url", "password"), (Reader.SERVER,), 90),
 )

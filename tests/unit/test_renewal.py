@@ -13,7 +13,7 @@ from secretops.engine.renewal import Renewal
 from secretops.engine.state import Version, Versions
 from secretops.errors import RefusedError, StoreError, UnreachableError
 from secretops.issuers import Signed
-from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, MqttProtocol, VaultIssuer
 from secretops.stores.dotenv import DotenvVersionStore
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
@@ -60,10 +60,12 @@ def signer(stack: Stack) -> Signer:
     return Signer(stack)
 
 
-def renewal(signer: Signer) -> Renewal:
+def renewal(signer: Signer, *, seconds: int = 0) -> Renewal:
+    """`seconds`: of a section issuer, where there is one."""
     session = signer.stack.session()
+    issuer = VaultIssuer(mount="pki", role="client", common_name=NAME, seconds=seconds) if seconds else None
     return Renewal(
-        session.secret("client-cert"),
+        session.secret("client-cert").model_copy(update={"issuer": issuer}),
         common_name=NAME,
         store=session.store,
         issuer=signer,
@@ -114,6 +116,16 @@ def test_one_that_was_pending_until_it_was_due_is_thrown_away(stack: Stack, sign
     version = renewal(signer).advance()
     assert old and version.id != old.id and version.expires and version.expires > stack.clock() + LIFE / 2
     assert [one.id for one in kept(stack).all] == [version.id]
+
+
+def test_pending_certificate_is_discarded_when_its_settings_changed(stack: Stack, signer: Signer) -> None:
+    signer.refuses = {"prove"}
+    for seconds in (86400, 86400, 3600):
+        with pytest.raises(RefusedError):
+            renewal(signer, seconds=seconds).advance()
+    assert signer.asked == 2, "the same settings make no other one"
+    signer.refuses = set()
+    assert renewal(signer, seconds=3600).advance().id == signer.shown[-2][0] == signer.shown[-1][0]
 
 
 def test_whoever_was_followed_asks_nobody_for_a_signature(stack: Stack, signer: Signer) -> None:

@@ -62,10 +62,7 @@ def test_a_report_has_the_age_of_each_secret_against_its_policy_the_latest_first
     published(stack, "agent-key", {"api-key": CANARY}, days_ago=198)
     first, second, *others = report(stack.session(), examine=False).secrets
     assert (first.name, first.cadence_days, round(first.used or 0, 2), first.standing) == (
-        "agent-key",
-        180,
-        1.1,
-        Standing.ATTENTION,
+        *("agent-key", 180, 1.1, Standing.ATTENTION),
     )
     assert (second.name, round(second.age_days or 0)) == ("client-cert", 10)
     assert [one.used for one in others] == [None, None]
@@ -99,9 +96,7 @@ def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack:
     found = history(stack.session())
     assert found.lacking == ""
     assert [(one.secret, one.step) for one in found.entries] == [
-        ("mqtt", "verify"),
-        ("agent-key", "prepare"),
-        ("agent-key", "publish"),
+        *(("mqtt", "verify"), ("agent-key", "prepare"), ("agent-key", "publish")),
     ]
     assert [one.step for one in history(stack.session(), since=then - timedelta(hours=1)).entries] == [
         "prepare",

@@ -93,19 +93,27 @@ def test_large_ca_bundle_is_refused_in_a_task_definition(tmp_path: Path, section
 
 
 def test_a_region_that_the_sdk_does_not_know_is_warned_of_and_goes_on() -> None:
-    def found(store: str) -> list[str]:
-        return list(doubts(stack_file(store=store, server=on_aws()["server"]).parse("prod").store))
-
-    (one,) = found(f"{AWS_STORE.removesuffix('}')}, replicas: [sa-esat-1]}}")
+    (one,) = warned_of(on_aws(", replicas: [sa-esat-1], alert_emails: [ops@example.com]"))
     assert "store.replicas: sa-esat-1" in one and "did you mean sa-east-1?" in one
-    assert found(in_govcloud()) == []
+    assert warned_of({"store": in_govcloud(), "server": on_aws()["server"]}) == []
+
+
+def warned_of(sections: dict[str, str], stack: str = "prod") -> list[str]:
+    settings = stack_file(**sections).parse(stack)
+    return list(doubts(settings.environment, settings.store))
+
+
+def test_production_is_warned_that_nobody_receives_its_alarms() -> None:
+    for sections in ({name: json.dumps(section) for name, section in base("azure").items()}, on_aws()):
+        assert [one.partition(":")[0] for one in warned_of(sections)] == ["store.alert_emails"]
+    assert warned_of(on_aws(), "dev-trial") == warned_of(on_aws(", alert_emails: [ops@example.com]")) == []
 
 
 def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the engine's log."""
     warned: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warned.append)
-    file = stack_file(**on_aws() | {"store": AWS_STORE.replace("eu-central-1", "eu-wset-1")})
+    file = stack_file(environment="staging", **on_aws() | {"store": AWS_STORE.replace("eu-central-1", "eu-wset-1")})
     before = dict(pulumi.runtime.config.CONFIG.get())
     pulumi.runtime.set_all_config({f"coreflux-mcp-secrets:{name}": text for name, text in file.entries.items()})
     try:

@@ -72,9 +72,7 @@ def test_what_was_made_changed_and_removed_of_the_stack_is_told_and_that_nobody_
     )
     told = {(row.operation, row.secret, row.count) for row in view.rows}
     assert told == {
-        ("secret create", "mqtt", 1),
-        ("secret remove", "mqtt", 1),
-        ("service update", SERVER, 1),
+        *(("secret create", "mqtt", 1), ("secret remove", "mqtt", 1), ("service update", SERVER, 1)),
         ("config update", STORE.book, 1),
     }
     assert {row.reader for row in view.rows} == {"(Swarm does not say who)"}

@@ -71,9 +71,7 @@ def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing
     place.engine.outcome = runs
     word = new_password()
     assert carried(place, "put", "it", given=Value({"password": word})) == (
-        ExitCode.DONE,
-        b"published\n",
-        b'{"operation": "read"}\n',
+        *(ExitCode.DONE, b"published\n", b'{"operation": "read"}\n'),
     )
     (spec,) = specs
     container = spec["TaskTemplate"]["ContainerSpec"]

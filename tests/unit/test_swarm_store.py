@@ -134,10 +134,8 @@ def test_a_book_of_another_stack_is_not_written(place: InMemory) -> None:
     publish(place, V[1])
     other = place.open(place.location.model_copy(update={"instance": "another"}))
     acts: tuple[Callable[[], None], ...] = (
-        lambda: other.add("it", version(V[2]), make()),
-        lambda: other.publish("it", V[1], NOW),
-        lambda: other.forget("it"),
-        lambda: other.lease("x").__enter__(),
+        *(lambda: other.add("it", version(V[2]), make()), lambda: other.publish("it", V[1], NOW)),
+        *(lambda: other.forget("it"), lambda: other.lease("x").__enter__()),
     )
     for act in acts:
         with pytest.raises(StoreError, match=rf"is of {place.name}, and we are of another"):
@@ -150,10 +148,8 @@ def test_who_was_followed_writes_no_more(place: InMemory) -> None:
     stalled, follower = place.open(timing=slow), place.open(timing=slow)
     with stalled.lease("the stalled one"), follower.lease("its follower"):
         acts: list[Callable[[], object]] = [
-            lambda: stalled.add("it", version(V[2]), make()),
-            lambda: stalled.mark("it", V[1], verified=NOW),
-            lambda: stalled.forget("it"),
-            stalled.confirm,
+            *(lambda: stalled.add("it", version(V[2]), make()), lambda: stalled.mark("it", V[1], verified=NOW)),
+            *(lambda: stalled.forget("it"), stalled.confirm),
         ]
         for act in acts:
             with pytest.raises(StoreError, match=r"not ours any more: its follower"):

@@ -169,8 +169,7 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     [
         ([], ExitCode.DONE),
         ([StoreError("x"), LeaseHeldError("x"), WaitingError("x")], ExitCode.FAILED),
-        ([WaitingError("x"), LeaseHeldError("x")], ExitCode.BUSY),
-        ([WaitingError("x"), None], ExitCode.WAITING),
+        *(([WaitingError("x"), LeaseHeldError("x")], ExitCode.BUSY), ([WaitingError("x"), None], ExitCode.WAITING)),
         ([None], ExitCode.ATTENTION),
     ],
 )
@@ -261,11 +260,8 @@ def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"username": "boss"},
-        {**FIRST_ADMIN, "password": ""},
-        {**FIRST_ADMIN, "port": "1"},
-        {**FIRST_ADMIN, "password": "with-a-newline\n"},
-        {**FIRST_ADMIN, "password": " \t "},
+        *({"username": "boss"}, {**FIRST_ADMIN, "password": ""}, {**FIRST_ADMIN, "port": "1"}),
+        *({**FIRST_ADMIN, "password": "with-a-newline\n"}, {**FIRST_ADMIN, "password": " \t "}),
         {**FIRST_ADMIN, "password": "x" * 65_536},
     ],
     ids=["missing", "empty", "extra", "control character", "blank", "too long"],

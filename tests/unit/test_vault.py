@@ -163,6 +163,8 @@ def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again()
     assert (found["auth-type"], found["auth-path"]) == ("kubernetes", "auth/kubernetes")
     assert (found["role"], found["service"]) == ("coreflux-mcp-prod-server", ADDRESS)
     assert found["agent-run-as-user"] == found["agent-run-as-group"] == str(pods.USER)
+    platform = asked(for_pods(server=", run_as: platform"))
+    assert platform["agent-set-security-context"] == "false" and "agent-run-as-user" not in platform
     assert found["agent-pre-populate"] == "false", "the pod starts before there are values"
     assert found["template-config-exit-on-retry-failure"] == "false"
     assert found["template-static-secret-render-interval"] == "30s"
@@ -180,6 +182,10 @@ def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
     )
     files = {text for key, text in found.items() if key.startswith("agent-inject-file-")}
     assert files == {"mqtt.json", "agent-key.json", "http-token.json"}
+    with_pki = asked(with_every_option())
+    assert with_pki["agent-inject-file-client-cert"] == "client-cert.json"
+    templates = [text for key, text in with_pki.items() if key.startswith("agent-inject-template-")]
+    assert [text for text in templates if not text.startswith('{{ with secret "coreflux-mcp-prod/data/')] == []
     arguments = template(by_agent())["spec"]["containers"][0]["args"]
     assert arguments[1:3] == ["--from", f"json:{found['secret-volume-path']}/"], "the launcher reads that folder"
 

@@ -28,8 +28,7 @@ from tests.unit.vault_stack import (
 )
 
 ROLES = (
-    "vault:appRole/authBackendRole:AuthBackendRole",
-    "vault:jwt/authBackendRole:AuthBackendRole",
+    *("vault:appRole/authBackendRole:AuthBackendRole", "vault:jwt/authBackendRole:AuthBackendRole"),
     "vault:kubernetes/authBackendRole:AuthBackendRole",
 )
 POLICY = "vault:index/policy:Policy"
@@ -114,10 +113,8 @@ def test_a_server_that_is_as_it_should_be_is_well() -> None:
 @pytest.mark.parametrize(
     ("path", "may"),
     [
-        (f"{BASE}/data/broker-admin", ["read"]),
-        (f"{BASE}/data/mqtt", ["read", "update"]),
-        (f"{BASE}/*", ["read"]),
-        ("*", ["sudo"]),
+        *((f"{BASE}/data/broker-admin", ["read"]), (f"{BASE}/data/mqtt", ["read", "update"])),
+        *((f"{BASE}/*", ["read"]), ("*", ["sudo"])),
     ],
 )
 def test_a_readers_policy_that_is_wider_than_declared_is_found(path: str, may: list[str]) -> None:
@@ -161,12 +158,9 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
 @pytest.mark.parametrize(
     ("check", "said"),
     [
-        ("roles", {"role": {"token_ttl": 72 * 3600}}),
-        ("roles", {"role": {"token_num_uses": 9}}),
-        ("roles", {"role": {"token_policies": []}}),
-        ("secret ids", {"secret_ids": []}),
-        ("clock", {"skew": timedelta(seconds=90)}),
-        ("your token", {"token": {"policies": ["root"]}}),
+        *(("roles", {"role": {"token_ttl": 72 * 3600}}), ("roles", {"role": {"token_num_uses": 9}})),
+        *(("roles", {"role": {"token_policies": []}}), ("secret ids", {"secret_ids": []})),
+        *(("clock", {"skew": timedelta(seconds=90)}), ("your token", {"token": {"policies": ["root"]}})),
         ("your token", {"token": {"policies": ["operator"], "ttl": 90}}),
         ("mount", {"mount": {"type": "kv", "options": {"version": "1"}}}),
         ("audit", {"devices": {}}),
@@ -206,12 +200,8 @@ def test_a_policys_text_is_read_as_the_server_reads_it(text: str, found: list[tu
 @pytest.mark.parametrize(
     ("path", "covers", "touches"),
     [
-        ("kv/data/mqtt", True, True),
-        ("kv/*", True, True),
-        ("+/data/mqtt", True, True),
-        ("kv/data/{{identity.entity.name}}", True, True),
-        ("kv/data/mqtt/more", False, True),
-        ("kv", False, False),
+        *(("kv/data/mqtt", True, True), ("kv/*", True, True), ("+/data/mqtt", True, True)),
+        *(("kv/data/{{identity.entity.name}}", True, True), ("kv/data/mqtt/more", False, True), ("kv", False, False)),
         ("kv2/data/mqtt", False, False),
     ],
 )

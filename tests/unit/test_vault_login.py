@@ -49,11 +49,8 @@ def test_a_persons_token_is_that_of_the_environment_or_of_the_file_that_a_login_
 @pytest.mark.parametrize(
     ("named", "goes"),
     [
-        ({"VAULT_ADDR": "https://127.0.0.1:1"}, True),
-        ({"VAULT_ADDR": "https://127.0.0.1:1/"}, True),
-        ({"BAO_ADDR": "https://127.0.0.1:1"}, True),
-        ({}, False),
-        ({"VAULT_ADDR": "https://127.0.0.1"}, False),
+        *(({"VAULT_ADDR": "https://127.0.0.1:1"}, True), ({"VAULT_ADDR": "https://127.0.0.1:1/"}, True)),
+        *(({"BAO_ADDR": "https://127.0.0.1:1"}, True), ({}, False), ({"VAULT_ADDR": "https://127.0.0.1"}, False)),
         ({"VAULT_ADDR": "http://127.0.0.1:1"}, False),
         ({"VAULT_ADDR": "https://127.0.0.1:1@vault.example.com"}, False),
     ],
@@ -244,12 +241,9 @@ def test_what_a_source_says_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        ("v", "vault:<host>"),
-        ("user:SECRET@v/kv/data/mqtt", "vault:<host>"),
-        ("v/kv/data/mqqt", "did you mean mqtt"),
-        ("v/kv/data/mqtt,approle=", "approle=…"),
-        ("v/kv/data/mqtt,secret-id=SECRET", "options are"),
-        ("v/kv/data/mqtt,file=/id", "says how to log in"),
+        *(("v", "vault:<host>"), ("user:SECRET@v/kv/data/mqtt", "vault:<host>")),
+        *(("v/kv/data/mqqt", "did you mean mqtt"), ("v/kv/data/mqtt,approle=", "approle=…")),
+        *(("v/kv/data/mqtt,secret-id=SECRET", "options are"), ("v/kv/data/mqtt,file=/id", "says how to log in")),
         ("v/kv/data/mqtt,approle=x,jwt=y,file=/id", "says how to log in"),
         ("v/kv/data/mqtt,jwt=x,file=/id,wrapped", "wrapped"),
     ],

@@ -41,9 +41,9 @@ def of(deployed: Deployed, who: str) -> dict[str, list[str]]:
     return found
 
 
-def test_there_is_a_policy_for_each_of_the_three_and_no_wildcard_for_a_program(deployed: Deployed) -> None:
+def test_each_role_and_person_has_a_policy_and_no_program_a_wildcard(deployed: Deployed) -> None:
     base = f"coreflux-mcp-{manifest_of(deployed).stack}"
-    assert sorted(policies(deployed)) == [f"{base}-operator", f"{base}-rotator", f"{base}-server"]
+    assert sorted(policies(deployed)) == [f"{base}-{who}" for who in ("doctor", "operator", "rotator", "server")]
     for who in ("server", "rotator"):
         assert not [path for path, may in of(deployed, who).items() if {"*", "+"} & set(path) or "list" in may]
 
@@ -57,6 +57,7 @@ def test_the_server_reads_the_current_value_of_its_secrets_and_nothing_else() ->
     }
     assert of(by_agent(), "server") == of(by_external_secrets(), "server") == {**data, **OWN}
     assert of(on_this_machine(), "server") == {**polled, **OWN}, "a launcher looks whether there is a newer one"
+    assert of(with_every_option(), "server") == {**data, "coreflux-mcp-prod/data/client-cert": ["read"], **OWN}
 
 
 def test_the_rotator_keeps_each_secret_by_its_paths_and_holds_the_lease(deployed: Deployed) -> None:
@@ -79,6 +80,17 @@ def test_an_operator_may_what_the_rotator_may_and_purge(deployed: Deployed) -> N
     for secret in manifest_of(deployed).secrets:
         for path in (secret.name, f"pending/{secret.name}"):
             assert "delete" in operator[f"coreflux-mcp-{manifest_of(deployed).stack}/metadata/{path}"]
+
+
+def test_only_the_doctors_policy_reads_those_of_other_stacks(deployed: Deployed) -> None:
+    reach = {"sys/policies/acl": ["list"], "sys/policies/acl/*": ["read"]}
+    assert of(deployed, "doctor") == reach
+    assert not [who for who in ("operator", "rotator", "server") if set(of(deployed, who)) & set(reach)]
+    base = f"coreflux-mcp-{manifest_of(deployed).stack}"
+    own = {path for path in of(deployed, "operator") if path.startswith("sys/policies/acl/")}
+    assert (
+        own == {f"sys/policies/acl/{name}" for name in policies(deployed)} and f"sys/policies/acl/{base}-server" in own
+    )
 
 
 def test_nobody_of_the_stack_may_change_a_policy_or_a_role(deployed: Deployed) -> None:

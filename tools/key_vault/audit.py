@@ -18,6 +18,8 @@ OPERATIONS = {
     "DeleteSecret": "SecretDelete",
     "RecoverDeletedSecret": "SecretRecover",
     "PurgeDeletedSecret": "SecretPurge",
+    "BackupSecret": "SecretBackup",
+    "RestoreSecret": "SecretRestore",
     "GetSecrets": "SecretList",
     "GetSecretVersions": "SecretListVersions",
     "GetDeletedSecret": "SecretGetDeleted",
@@ -79,7 +81,7 @@ def row(
 
     A refused request is told by its HttpStatusCode, as in Microsoft's own sample queries; ResultType says nothing here.
     """
-    name = OPERATIONS[request.operation] if request.claims else "Authentication"
+    name = OPERATIONS.get(request.operation, request.operation) if request.claims else "Authentication"
     claim = {key: request.claims[key] for key in ("oid", "appid", "xms_mirid") if key in request.claims}
     return {
         "TimeGenerated": datetime.datetime.fromtimestamp(time, datetime.UTC).isoformat().replace("+00:00", "Z"),

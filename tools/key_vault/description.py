@@ -52,10 +52,10 @@ class Description:
         self._registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resource(self._all))
 
     def find(self, method: str, path: str) -> Operation | None:
-        """The operation for a request's method and path; of several templates the one with the most words of its own.
+        """Return the operation for a request's method and path; of several templates the one with most own words.
 
-        A version may be empty: "If not specified, the latest version of the secret is returned", and the SDK leaves the
-        slash before it.
+        A version may be left out, with the slash before it or without: "If not specified, the latest version of the
+        secret is returned" (https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret).
         """
         asked = path.removeprefix("/").split("/")
         fitting = []
@@ -63,7 +63,7 @@ class Description:
             if (found := _match(template, asked)) is not None and method.lower() in methods:
                 fitting.append((len(found), template, found))
         if not fitting:
-            return None
+            return None if asked[-1] == "" else self.find(method, f"{path}/")
         _, template, found = min(fitting, key=lambda each: each[:2])
         methods = self._all["paths"][template]
         described = methods[method.lower()]

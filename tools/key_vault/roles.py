@@ -20,6 +20,8 @@ ACTIONS = {
     "DeleteSecret": _SECRETS + "delete",
     "RecoverDeletedSecret": _SECRETS + "recover/action",
     "PurgeDeletedSecret": _SECRETS + "purge/action",
+    "BackupSecret": _SECRETS + "backup/action",
+    "RestoreSecret": _SECRETS + "restore/action",
     "GetSecrets": _SECRETS + "readMetadata/action",
     "GetSecretVersions": _SECRETS + "readMetadata/action",
     "GetDeletedSecret": _SECRETS + "readMetadata/action",
@@ -52,8 +54,7 @@ def _built_in(name: str) -> Role:
 
 SECRETS_USER = _built_in("Key Vault Secrets User")
 SECRETS_OFFICER = _built_in("Key Vault Secrets Officer")
-READER = _built_in("Key Vault Reader")
-BUILT_IN = {role.id: role for role in (SECRETS_USER, SECRETS_OFFICER, READER)}
+BUILT_IN = {role.id: role for role in (SECRETS_USER, SECRETS_OFFICER)}
 """By id: a stack's outputs name roles so."""
 
 

@@ -29,7 +29,7 @@ from tools.key_vault.vault import PAGE, Body, Vault
 
 DOMAIN = ".vault.azure.net"
 AUDIENCE = "https://vault.azure.net"
-WRITES = {"SetSecret", "UpdateSecret", "DeleteSecret", "RecoverDeletedSecret", "PurgeDeletedSecret"}
+WRITES = {"SetSecret", "UpdateSecret", "DeleteSecret", "RecoverDeletedSecret", "PurgeDeletedSecret", "RestoreSecret"}
 DEADLINE = 60.0
 """Seconds that a connection may be idle, and that a stop waits."""
 
@@ -261,6 +261,8 @@ class _Request:
             "GetDeletedSecret": lambda: vault.deleted(name),
             "RecoverDeletedSecret": lambda: vault.recover(name),
             "PurgeDeletedSecret": lambda: vault.purge(name),
+            "BackupSecret": lambda: vault.backup(name),
+            "RestoreSecret": lambda: vault.restore(asked["value"]),
             "GetSecretVersions": lambda: self._list(*vault.versions(name, *self._page())),
             "GetSecrets": lambda: self._list(*vault.secrets(*self._page())),
             "GetDeletedSecrets": lambda: self._list(*vault.all_deleted(*self._page())),

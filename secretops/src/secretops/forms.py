@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 # A name of a secret or a field: good as it is in every store, variable and path.
 NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 
+# A group of a Coreflux broker: one argument of its commands, whatever they are split at.
+GROUP = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+
 # A name of an object in Kubernetes: a DNS subdomain of RFC 1123.
 KUBERNETES_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 

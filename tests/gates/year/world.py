@@ -138,12 +138,8 @@ class World:
             current, previous, pending = facts.versions.current, facts.versions.previous, facts.versions.pending
             due, ends = due_at(facts), current and current.expires
             moments = (
-                due,
-                due and due + OVERDUE_AFTER,
-                due and ends and due + max(timedelta(), (ends - due) / 2),
-                ends,
-                previous and grace_over(previous, facts),
-                pending and renewal_at(pending),
+                *(due, due and due + OVERDUE_AFTER, due and ends and due + max(timedelta(), (ends - due) / 2), ends),
+                *(previous and grace_over(previous, facts), pending and renewal_at(pending)),
             )
             minutes += [self.minute_at(moment) for moment in moments if moment]
         return min(minute for minute in minutes if minute > self.minute)

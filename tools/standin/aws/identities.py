@@ -190,6 +190,7 @@ _MAKERS: Mapping[str, Callable[[Place], Made]] = {
     "aws:kms/key:Key": _key,
     "aws:kms/replicaKey:ReplicaKey": _key,
     "aws:kms/alias:Alias": _alias,
+    "aws:dynamodb/table:Table": _named("dynamodb", "table/"),
     "aws:iam/role:Role": _iam("role"),
     "aws:iam/policy:Policy": _iam("policy"),
     "aws:iam/rolePolicy:RolePolicy": _role_policy,

@@ -1,4 +1,5 @@
-"""What is made for real in a local moto, so that rotators run against what the stack made: secrets, keys, roles.
+"""What is made for real in a local moto, so that rotators run against what the stack made: secrets, keys, a
+table, roles.
 
 Only containers: no value is written, read or copied here. Every client speaks to the given address with credentials
 that are none, so nothing of the user's can be used or reached.
@@ -144,6 +145,31 @@ class _Key:
         return bool(client.describe_key(KeyId=resource_id)["KeyMetadata"]["KeyState"] != "PendingDeletion")
 
 
+class _Table:
+    service = "dynamodb"
+
+    def create(self, client: Any, inputs: Inputs) -> tuple[str, Inputs]:
+        made = client.create_table(
+            TableName=inputs["name"],
+            BillingMode=inputs["billingMode"],
+            KeySchema=[{"AttributeName": inputs["hashKey"], "KeyType": "HASH"}],
+            AttributeDefinitions=[
+                {"AttributeName": one["name"], "AttributeType": one["type"]} for one in inputs["attributes"]
+            ],
+            Tags=_tags(inputs),
+        )["TableDescription"]
+        return made["TableName"], {"arn": made["TableArn"]}
+
+    def update(self, client: Any, resource_id: str, inputs: Inputs) -> None:
+        """Nothing that the stack declares of a table changes in place."""
+
+    def delete(self, client: Any, resource_id: str, outputs: Inputs) -> None:
+        client.delete_table(TableName=resource_id)
+
+    def exists(self, client: Any, resource_id: str) -> bool:
+        return bool(client.describe_table(TableName=resource_id))
+
+
 class _Alias:
     service = "kms"
 
@@ -210,6 +236,7 @@ _KINDS: Mapping[str, Any] = {
     "aws:secretsmanager/secretPolicy:SecretPolicy": _SecretPolicy(),
     "aws:kms/key:Key": _Key(),
     "aws:kms/alias:Alias": _Alias(),
+    "aws:dynamodb/table:Table": _Table(),
     "aws:iam/role:Role": _Role(),
     "aws:iam/rolePolicy:RolePolicy": _RolePolicy(),
 }

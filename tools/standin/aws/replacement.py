@@ -21,6 +21,7 @@ ALSO: Mapping[str, frozenset[str]] = {
     "aws:secretsmanager/secretPolicy:SecretPolicy": frozenset({"secretArn"}),
     "aws:kms/key:Key": frozenset({"customerMasterKeySpec", "keyUsage", "multiRegion", "customKeyStoreId"}),
     "aws:kms/replicaKey:ReplicaKey": frozenset({"primaryKeyArn"}),
+    "aws:dynamodb/table:Table": frozenset({"hashKey", "rangeKey"}),
     "aws:iam/role:Role": frozenset({"path"}),
     "aws:iam/policy:Policy": frozenset({"path", "description"}),
     "aws:iam/rolePolicy:RolePolicy": frozenset({"role"}),

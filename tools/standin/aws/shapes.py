@@ -44,6 +44,10 @@ CALLS: Mapping[str, tuple[Call, ...]] = {
     "aws:kms/key:Key": (Call("kms", "CreateKey"), Call("kms", "EnableKeyRotation")),
     "aws:kms/replicaKey:ReplicaKey": (Call("kms", "ReplicateKey"),),
     "aws:kms/alias:Alias": (Call("kms", "CreateAlias", {"name": "AliasName"}),),
+    "aws:dynamodb/table:Table": (
+        Call("dynamodb", "CreateTable", {"name": "TableName", "attributes": "AttributeDefinitions",
+             "attributes.name": "AttributeName", "attributes.type": "AttributeType"}),
+    ),
     "aws:lambda/function:Function": (
         Call("lambda", "CreateFunction", {"name": "FunctionName", "code": "Code", "s3Bucket": "Code",
                                           "imageUri": "Code", "fileSystemConfig": None}),

@@ -23,10 +23,6 @@ PATHS: Mapping[str, str] = {
     "app:ManagedEnvironment": "Microsoft.App/managedEnvironments/{environmentName}",
     "app:ContainerApp": "Microsoft.App/containerApps/{containerAppName}",
     "app:Job": "Microsoft.App/jobs/{jobName}",
-    "eventgrid:SystemTopic": "Microsoft.EventGrid/systemTopics/{systemTopicName}",
-    "eventgrid:SystemTopicEventSubscription": (
-        "Microsoft.EventGrid/systemTopics/{systemTopicName}/eventSubscriptions/{eventSubscriptionName}"
-    ),
     "keyvault:Vault": "Microsoft.KeyVault/vaults/{vaultName}",
     "managedidentity:UserAssignedIdentity": "Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}",
     "managedidentity:FederatedIdentityCredential": (
@@ -45,7 +41,6 @@ PATHS: Mapping[str, str] = {
     "storage:BlobContainer": (
         "Microsoft.Storage/storageAccounts/{accountName}/blobServices/default/containers/{containerName}"
     ),
-    "storage:Queue": "Microsoft.Storage/storageAccounts/{accountName}/queueServices/default/queues/{queueName}",
 }
 """Where a resource lies in its group, by its inputs. The last of them is its name."""
 
@@ -115,10 +110,8 @@ class Place:
             case "app:ManagedEnvironment":
                 return {"defaultDomain": f"standin-{digits(self.id, 8)}.{given.get('location')}.azurecontainerapps.io"}
             case "storage:StorageAccount":
-                hosts = {what: f"https://{name}.{what}.core.windows.net/" for what in ("blob", "queue")}
+                hosts = {"blob": f"https://{name}.blob.core.windows.net/"}
                 return {"primaryEndpoints": hosts, "primaryLocation": given.get("location", "")}
-            case "eventgrid:SystemTopic":
-                return {"metricResourceId": guid(f"topic {self.id}")}
         return {}
 
 
@@ -136,15 +129,11 @@ def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answered(token: str, inputs: Inputs) -> dict[str, Any]:
-    """Of the inputs, those that Azure answers in another form: identities as a map, one of its own with its ids, a
-    vault with its address."""
+    """Return the inputs that Azure answers in another form: identities as a map, a vault with its address."""
     changed: dict[str, Any] = {}
     identity = inputs.get("identity")
     if isinstance(identity, Mapping) and isinstance(identity.get("userAssignedIdentities"), list):
         changed["identity"] = {**identity, "userAssignedIdentities": _mapped(identity["userAssignedIdentities"])}
-    if isinstance(identity, Mapping) and identity.get("type") == "SystemAssigned":
-        own = f"{inputs.get('resourceGroupName')}/{token}/{inputs.get(name_of(token) or '')}"
-        changed["identity"] = {**identity, "principalId": object_id(own)}
     if kind(token) == VAULT and isinstance(inputs.get("properties"), Mapping):
         uri = f"https://{inputs.get('vaultName')}.vault.azure.net/"
         changed["properties"] = {**inputs["properties"], "vaultUri": uri, "provisioningState": "Succeeded"}

@@ -19,7 +19,6 @@ ALSO: Mapping[str, frozenset[str]] = {
     "app:ContainerApp": frozenset({"environmentId", "managedEnvironmentId"}),
     "app:Job": frozenset({"environmentId"}),
     "app:ManagedEnvironment": frozenset({"vnetConfiguration"}),
-    "eventgrid:SystemTopic": frozenset({"source", "topicType"}),
     "network:PrivateEndpoint": frozenset({"subnet", "privateLinkServiceConnections"}),
     "storage:StorageAccount": frozenset({"isHnsEnabled", "isNfsV3Enabled"}),
 }

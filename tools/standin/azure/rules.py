@@ -67,7 +67,6 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
         "networkRuleSet.virtualNetworkRules[].virtualNetworkResourceId": SUBNET,
     },
     "storage:BlobContainer": {"containerName": _CONTAINER},
-    "storage:Queue": {"queueName": _CONTAINER},
     GROUP: {"resourceGroupName": _named(r"[\w().-]{0,89}[\w()-]", "1 to 90 letters, digits and -_.()")},
     IDENTITY: {
         "resourceName": _named(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}", "3 to 128 letters, digits, dashes and underscores")
@@ -95,8 +94,6 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
         "configuration.replicaRetryLimit": Between(0, 20),
         "configuration.scheduleTriggerConfig.cronExpression": Cron(),
         "configuration.scheduleTriggerConfig.parallelism": Between(1, 300),
-        "configuration.eventTriggerConfig.parallelism": Between(1, 300),
-        "configuration.eventTriggerConfig.scale.pollingInterval": Between(1, 86400),
         "identity.userAssignedIdentities[]": IDENTITY_ID,
     },
     "app:ContainerApp": {
@@ -142,13 +139,6 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     "monitor:ActionGroup": {
         "groupShortName": Like(r".{1,12}", "1 to 12 characters"),
         "emailReceivers[].emailAddress": Like(r"[^@\s]+@[^@\s]+", "an address of mail"),
-    },
-    # Event Grid: a storage queue's message lives for a second at least, or for ever (-1).
-    "eventgrid:SystemTopic": {"source": SCOPE},
-    "eventgrid:SystemTopicEventSubscription": {
-        "eventSubscriptionName": _named(r"[A-Za-z0-9-]{3,64}", "3 to 64 letters, digits and dashes"),
-        "deliveryWithResourceIdentity.identity.userAssignedIdentity": IDENTITY_ID,
-        "deliveryWithResourceIdentity.destination.queueMessageTimeToLiveInSeconds": Between(1, 2147483647, also=(-1,)),
     },
     "network:PrivateEndpoint": {"subnet.id": SUBNET},
 }

@@ -83,15 +83,6 @@ def _query_rule(inputs: Inputs) -> Iterator[Problem]:
                 yield Problem(place, least, f"of {of} periods no more can fail", f"give {of} or less")
 
 
-def _subscription(inputs: Inputs) -> Iterator[Problem]:
-    """System Topic Event Subscriptions - Create Or Update: where events go, by the topic's identity or without."""
-    given = [name for name in ("destination", "deliveryWithResourceIdentity") if inputs.get(name) is not None]
-    if len(given) != 1:
-        rule = "exactly one of destination and delivery_with_resource_identity is given"
-        at = "destination" if given else "deliveryWithResourceIdentity"
-        yield Problem(at, given or MISSING, rule, "give one")
-
-
 def _federation(inputs: Inputs) -> Iterator[Problem]:
     """Entra, workload identity federation: one audience."""
     audiences = inputs.get("audiences")
@@ -111,9 +102,6 @@ def _job(inputs: Inputs) -> Iterator[Problem]:
             yield Problem(at, MISSING, "a job that is started so cannot do without it", "give it")
         elif wanted and name != wanted and given is not None:
             yield Problem(at, given, f"the job is started by {configuration['triggerType']}", "leave it out")
-    for at, rule in found(inputs, "configuration.eventTriggerConfig.scale.rules[]"):
-        if isinstance(rule, Mapping):
-            yield from _is_its_own(inputs, rule.get("identity"), f"{at}.identity")
     yield from _containers(inputs)
 
 
@@ -184,7 +172,6 @@ _RULES: Mapping[str, Callable[[Inputs], Iterator[Problem]]] = {
     ROLE_ASSIGNMENT: _assignment,
     DIAGNOSTICS: _diagnostics,
     "monitor:ScheduledQueryRule": _query_rule,
-    "eventgrid:SystemTopicEventSubscription": _subscription,
     "managedidentity:FederatedIdentityCredential": _federation,
     "app:Job": _job,
     "app:ContainerApp": _app,

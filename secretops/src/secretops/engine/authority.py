@@ -49,7 +49,7 @@ class Authority:
         Raises WaitingError, for the first one, and AttentionError while the broker takes no certificate of it, or while
         the CA before is relied on; StoreError.
         """
-        version = pending_in_time(self._store, self._secret.name, self._clock()) or self.prepare()
+        version = pending_in_time(self._store, self._secret, self._clock()) or self.prepare()
         self.verify(version)
         self.publish(version)
         return version

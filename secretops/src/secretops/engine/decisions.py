@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from secretops.engine.issued_ids import issued_otherwise
 from secretops.engine.state import Replica, Version, Versions
 from secretops.manifest import Reader, Secret, SecretKind
 
@@ -210,8 +211,9 @@ def due_at(facts: Facts) -> datetime | None:
     if current is None:
         return None
     by_cadence = _by_cadence(current, facts.secret)
-    by_its_end = renewal_at(current) if facts.secret.is_issued else _near_end(current)
-    return min(by_cadence, by_its_end or by_cadence)
+    if not facts.secret.is_issued:  # a supplied one that says when it ends needs no backstop
+        return _near_end(current) or by_cadence
+    return min(by_cadence, renewal_at(current) or by_cadence)
 
 
 def _by_cadence(current: Version, secret: Secret) -> datetime:
@@ -226,11 +228,14 @@ def _near_end(version: Version) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """The cadence is over, or for what secretops renews two thirds of a life are."""
+    """The cadence is over, or for what secretops renews two thirds of a life are, or its issuer's settings changed."""
     current = facts.versions.current
     if current is None:
         return None
-    at = due_at(facts) if facts.secret.is_made else _by_cadence(current, facts.secret)
+    issuer = facts.secret.issuer
+    if issuer and issued_otherwise(current.id, issuer):
+        return Finding(Reason.DUE, Action.ROTATE, "was issued under another issuer, name or life")
+    at = due_at(facts) if facts.secret.is_made or current.expires is None else None  # see near_expiry
     if at is None or now < at:
         return None
     if facts.secret.is_made:

@@ -15,10 +15,12 @@ from secretops import lines
 from secretops.errors import SecretopsError, StoreError
 from secretops.own_files import open_own
 
+DONE = "done"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One step of one rotation. `outcome` is "done" or the error's first line, which never holds a value."""
+    """One step of one rotation. `outcome` is DONE or the error's first line, which never holds a value."""
 
     time: datetime
     secret: str
@@ -55,7 +57,7 @@ def written(journal: Journal, clock: Callable[[], datetime], *, secret: str, ver
     except SecretopsError as error:
         journal.write(entry(error.what))
         raise
-    journal.write(entry("done"))
+    journal.write(entry(DONE))
 
 
 def read_entry(line: bytes) -> Entry:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from secretops.engine.decisions import renewal_at
+from secretops.engine.issued_ids import issued_otherwise
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError
 from secretops.manifest import Secret
@@ -51,11 +52,14 @@ class Handover:
         self._store.mark(self._secret.name, version.id, retired=self._clock())
 
 
-def pending_in_time(store: VersionStore, secret: str, now: datetime) -> Version | None:
-    """The pending version of what ends by itself, or None. One that is due already is not worth it: it is discarded."""
-    version = store.versions(secret).pending
+def pending_in_time(store: VersionStore, secret: Secret, now: datetime) -> Version | None:
+    """Return the pending version of what ends by itself, or None.
+
+    One that is due already, or was issued under settings that have changed, is discarded.
+    """
+    version = store.versions(secret.name).pending
     due = renewal_at(version) if version else None
-    if version and due and due <= now:
-        store.discard(secret, version.id)
+    if version and ((due and due <= now) or (secret.issuer and issued_otherwise(version.id, secret.issuer))):
+        store.discard(secret.name, version.id)
         return None
     return version

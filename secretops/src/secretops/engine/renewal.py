@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from secretops import certificates
+from secretops.engine.issued_ids import issued_id
 from secretops.engine.journal import Journal, written
 from secretops.engine.mover import pending_in_time
 from secretops.engine.rotation import Clock, new_token
@@ -45,9 +46,10 @@ class Renewal:
     def advance(self, *, cut_off: bool = False) -> Version:  # noqa: ARG002 - the two are good side by side
         """Finish the pending version, or have a new one made, and publish it. Gives the one that is now current.
 
-        A pending one that is due already is not worth it. Raises RefusedError, UnreachableError, StoreError.
+        A pending one that is due already, or was issued under other settings, is discarded. Raises RefusedError,
+        UnreachableError, StoreError.
         """
-        version = pending_in_time(self._store, self._secret.name, self._clock()) or self.prepare()
+        version = pending_in_time(self._store, self._secret, self._clock()) or self.prepare()
         self.verify(version)
         self.publish(version)
         return version
@@ -56,6 +58,8 @@ class Renewal:
         """Make a key, have it certified, look at what came, and keep both as pending."""
         now = self._clock()
         token = new_token(now)
+        if self._secret.issuer:
+            token = issued_id(token, self._secret.issuer)
         with self._written(token, "prepare"):
             fields = {"ca.crt": self._authority()} if "ca.crt" in self._secret.fields else {}
             key = certificates.new_key()

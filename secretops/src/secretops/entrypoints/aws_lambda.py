@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import re
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,11 @@ MANIFEST = "SECRETOPS_MANIFEST_JSON"
 MANIFEST_FILE = "secretops.json"
 """The file with it, beside the code, where the variable is not set: for a long one."""
 
+_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
+"""AWS puts a dash and six characters behind the name."""
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+
 METRICS = ("Failed", "Attention", "Overdue")
 """How many secrets the last tick left so: metrics of the namespace that is the project, by dimension Stack."""
 
@@ -59,16 +65,19 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
     Raises LambdaError.
     """
-    step, token = str(event.get("Step")), str(event.get("ClientRequestToken"))
+    step, token, full_name = (str(event.get(key) or "") for key in ("Step", "ClientRequestToken", "SecretId"))
     with _told(step, version=token):
+        _check_event(step, token, full_name)
         session = _session()
-        secret = _rotated(session, _described(session, event["SecretId"]))
+        secret = _rotated(session, full_name)
         with _lease(session, f"{step} {secret.name}"):
+            described = _described(session, _location(session).secrets[secret.name])
+            _refuse_unscheduled(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
                 session.store.settle(secret.name, session.clock())  # a crash may have come after the move
             else:
-                _refuse_another(secret, _described(session, event["SecretId"]), token)
+                _refuse_another(secret, described, token)
                 _take(step, session, secret, token)
 
 
@@ -81,7 +90,7 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
         from secretops.operations import tick as operation
 
         session = _session()
-        outcomes = operation.tick(session, scheduled=_scheduled(session))
+        outcomes = operation.tick(session, scheduled=_Scheduled(session))
         print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics in a line
         for outcome in outcomes:
             said = [*outcome.done, *outcome.attention, *outcome.waiting]
@@ -91,6 +100,20 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
         if code not in (ExitCode.DONE, ExitCode.ATTENTION, ExitCode.WAITING):
             raise SecretopsError("\n".join(str(outcome.error) for outcome in outcomes if outcome.error))
         return {one.secret: [*one.done, *one.attention, *one.waiting, *_what(one.error)] for one in outcomes}
+
+
+def _check_event(step: str, token: str, full_name: str) -> None:
+    """Raise UsageError for an event that Secrets Manager does not send."""
+    if missing := [
+        key for key, text in (("SecretId", full_name), ("ClientRequestToken", token), ("Step", step)) if not text
+    ]:
+        raise UsageError(
+            f"the event has no {', no '.join(missing)}",
+            rule="Secrets Manager calls this function with SecretId, ClientRequestToken and Step",
+            remedy="aws secretsmanager rotate-secret --secret-id NAME calls it",
+        )
+    if step not in STEPS:
+        raise UsageError(f"{step}: unknown step", rule=f"one of {', '.join(STEPS)}")
 
 
 def _take(step: str, session: Session, secret: Secret, token: str) -> None:
@@ -109,15 +132,13 @@ def _take(step: str, session: Session, secret: Secret, token: str) -> None:
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
                 session.rotation(secret).verify(tested)
-        case "finishSecret":
+        case _:
             rotation = session.rotation(secret)
             version = _prepared(rotation, secret, token)
             if not version.verified:
                 rotation.verify(version)
             rotation.publish(version)
             session.hint(secret, version.id)
-        case _:
-            raise UsageError(f"{step}: no step", rule="createSecret, setSecret, testSecret, finishSecret")
 
 
 def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
@@ -130,25 +151,35 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
     )
 
 
-def _rotated(session: Session, described: DescribeSecretResponseTypeDef) -> Secret:
-    """The catalogue's secret that AWS wants rotated. Nothing is touched of one that secretops makes no values of."""
+def _rotated(session: Session, secret_id: str) -> Secret:
+    """Return the catalogue's secret with that name or ARN. Raises UsageError for one that secretops does not rotate."""
+    full_name = _ARN.sub(r"\1", secret_id)
     names = {full: name for name, full in _location(session).secrets.items()}
-    if described["Name"] not in names:
+    if full_name not in names:
         raise UsageError(
-            f"{described['Name']}: none of the secrets of stack {session.manifest.stack}",
-            remedy=f"aws secretsmanager cancel-rotate-secret --secret-id {described['Name']}",
+            f"{full_name}: none of the secrets of stack {session.manifest.stack}",
+            remedy=f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}",
         )
-    secret = session.secret(names[described["Name"]])
+    secret = session.secret(names[full_name])
     if not secret.kind.alternates:
         raise UsageError(
             f"{secret.name}: secretops does not make values of kind {secret.kind}; the current one was not touched",
             rule="its values are supplied",
-            remedy=f"secretops put {secret.name}, and aws secretsmanager cancel-rotate-secret "
-            f"--secret-id {described['Name']}",
+            remedy=f"secretops put {secret.name}, and aws secretsmanager cancel-rotate-secret --secret-id {full_name}",
         )
-    if described.get("RotationEnabled") is False:
-        raise RefusedError(f"{described['Name']}: its rotation is not enabled", remedy="pulumi up enables it")
     return secret
+
+
+def _refuse_unscheduled(described: DescribeSecretResponseTypeDef, step: str) -> None:
+    """Raise RefusedError for a secret that AWS does not rotate.
+
+    RotationEnabled is null for a secret that was never configured for rotation (API reference of DescribeSecret).
+    RotateSecret runs testSecret while it configures rotation, and no page says that RotationEnabled is true by then:
+    so testSecret, which changes no value and no user, accepts null.
+    """
+    enabled = described.get("RotationEnabled")
+    if not enabled and not (enabled is None and step == "testSecret"):
+        raise RefusedError(f"{described['Name']}: its rotation is not enabled", remedy="pulumi up enables it")
 
 
 def _refuse_another(secret: Secret, described: DescribeSecretResponseTypeDef, token: str) -> None:
@@ -224,22 +255,28 @@ def _what(error: SecretopsError | None) -> list[str]:
     return [redaction.redact(error.what)] if error else []
 
 
-def _scheduled(session: Session) -> frozenset[str]:
-    """The secrets that AWS rotates when they are due. Of one that can't be looked at the tick's own look tells."""
+class _Scheduled:
+    """The secrets that AWS rotates when they are due. Asked for under the lease, it costs the one look at their labels.
 
-    def is_scheduled(full_name: str) -> bool:
+    A secret that can't be read counts as not scheduled: the tick's own look reports it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __contains__(self, secret: object) -> bool:
+        if (full_name := _location(self._session).secrets.get(str(secret))) is None:
+            return False
         try:
-            return bool(_described(session, full_name).get("RotationEnabled"))
+            return bool(_described(self._session, full_name).get("RotationEnabled"))
         except SecretopsError:
             return False
-
-    return frozenset(name for name, full_name in _location(session).secrets.items() if is_scheduled(full_name))
 
 
 def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
     """What AWS says of a secret, by its name or ARN. Never a value. Raises as the store does."""
     _location(session)
-    from secretops.stores.secrets_manager.account import api_of
+    from secretops.operations.secrets_manager import api_of
 
     return api_of(session.store).described(secret)
 

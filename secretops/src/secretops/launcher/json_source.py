@@ -84,6 +84,7 @@ def _document(path: Path) -> JsonDocument:
     except ValidationError as error:
         raise UsageError(
             f"{path}: not as it should be: {places(error)}",
-            rule='one JSON object of secrets and their fields, {"mqtt": {"username": …, "password": …}, …}',
+            rule='one JSON object of secrets and all their fields, {"mqtt": {"username": …, "password": …}, …}; '
+            "each field is a text that is not empty",
             remedy="write it again, whole",
         ) from None

@@ -209,14 +209,14 @@ class Polled(OfDocument):
         return mark, found
 
     def _document_of(self, given: Mapping[str, Given]) -> JsonDocument:
-        """Raises StoreError where one has other fields than the catalogue."""
+        """Raises StoreError where one has other fields than the catalogue, lacks one, or has an empty one."""
         try:
             made = {secret: {**one.value, "version": one.version} for secret, one in given.items()}
             return JsonDocument.model_validate(made)
         except ValidationError as error:
             raise StoreError(
                 f"{self.where}: not as it should be: {places(error)}",
-                rule="each secret is one JSON object of the fields that the catalogue names",
+                rule="each secret is one JSON object of all the fields that the catalogue names, none of them empty",
                 remedy="secretops put, with these fields and no others",
             ) from None
 

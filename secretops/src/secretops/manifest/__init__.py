@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from secretops.manifest.field_types import (
     AbsolutePath,
     Grace,
+    GroupName,
     Host,
     Port,
     ProjectName,
@@ -126,6 +127,8 @@ class Broker(Model):
     """The secret of the stack whose current value is that certificate, where it lies in no file."""
     topics: tuple[Topic, ...] = ("#", "$SYS/Coreflux/#")
     """Topic filters that the server's user may publish and subscribe to, where the broker's ACL can say so."""
+    groups: tuple[GroupName, ...] = ()
+    """Groups of a Coreflux broker that the server's users are added to."""
     embedded: bool = False
     """Whether `secretops broker` is this broker."""
     home: AbsolutePath | None = None

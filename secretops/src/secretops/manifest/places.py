@@ -9,6 +9,7 @@ from pydantic import Field
 from secretops.manifest.field_types import (
     AbsolutePath,
     AwsAccount,
+    AwsLogGroup,
     AwsRegion,
     AwsSecretName,
     BlobUrl,
@@ -32,6 +33,7 @@ from secretops.manifest.field_types import (
     ServerUrl,
     SwarmFileName,
     SwarmName,
+    TableArn,
     TopicArn,
     UserId,
     Variable,
@@ -109,10 +111,12 @@ class AwsStore(Model):
     """secret -> full name of its secret in Secrets Manager. Not the ARN, which a preview does not know yet."""
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
     """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
-    lease: AwsSecretName
-    """Name of the secret whose staging labels say who rotates. It never holds a credential."""
+    lease: TableArn
+    """ARN of the DynamoDB table whose one item says who rotates."""
     alerts: TopicArn = ""
     """ARN of the topic that the stack's alarms tell; empty where the manifest does not say."""
+    log_group: AwsLogGroup = ""
+    """Name of CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs."""
     readers: dict[AwsSecretName, tuple[ReaderName, ...]] = Field(default_factory=dict)
     """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from secretops.engine.journal import Entry
+from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import DotenvStore
@@ -57,7 +57,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
         known = {_as_logged(entry) for entry in given}
         newest = [_read(functools.partial(session.journal.last, name), None, lacking) for name in names]
         written += [entry for entry in newest if entry and _as_logged(entry) not in known]
-    done = {(entry.secret, entry.version, entry.step) for entry in written if entry.outcome == "done"}
+    done = {(entry.secret, entry.version, entry.step) for entry in written if entry.outcome == DONE}
     told = {
         entry
         for name in names
@@ -92,7 +92,8 @@ def _as_logged(entry: Entry) -> tuple[str, str, str, datetime]:
 
 def _lacking(given: Sequence[Entry], names: Collection[str], *, keeps_newest: bool) -> str:
     kept = (
-        "This store keeps each secret's newest entry of the journal, and what its versions say of themselves."
+        "This store keeps each secret's newest entry of the journal, at least a failure, and what its versions say of "
+        "themselves."
         if keeps_newest
         else "The folder has no journal; its versions say some of it."
     )
@@ -109,7 +110,7 @@ def _lacking(given: Sequence[Entry], names: Collection[str], *, keeps_newest: bo
 def _said_of_itself(secret: str, version: Version) -> Iterator[Entry]:
     for step, time in (("prepare", version.created), ("publish", version.published), ("retire", version.retired)):
         if time:
-            yield Entry(time=time, secret=secret, version=version.id, step=step, outcome="done")
+            yield Entry(time=time, secret=secret, version=version.id, step=step, outcome=DONE)
 
 
 def _given(file: str, names: Collection[str]) -> list[Entry]:

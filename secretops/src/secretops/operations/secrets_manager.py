@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from secretops.errors import UsageError
 from secretops.manifest import AwsStore, Secret
 from secretops.operations.session import Session
-from secretops.stores.secrets_manager.account import api_of
+from secretops.stores.protocol import VersionStore
+from secretops.stores.secrets_manager import SecretsManagerVersionStore
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, Api, Labels, where
 from secretops.stores.secrets_manager.labels import State
 
@@ -19,6 +21,17 @@ _FORMAT = "%Y%m%dT%H%M%SZ"
 _STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
 """By this label a tick notes since when it has seen a stray AWSPENDING: a rotator may not ask AWS how old a version is.
 It says nothing of a version that is kept, and so is none of those (secretops.…) that the store takes away."""
+
+
+def api_of(store: VersionStore) -> Api:
+    """The client of `store`. Raises UsageError where it is another platform's."""
+    if isinstance(store, SecretsManagerVersionStore):
+        return store.api
+    raise UsageError(
+        "the stack's store is another platform's",
+        rule="this is a request to Secrets Manager",
+        remedy="give the manifest of a stack whose store is aws",
+    )
 
 
 def take_stray_pending(session: Session, location: AwsStore, secret: Secret) -> str | None:

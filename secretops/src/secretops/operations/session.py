@@ -94,9 +94,11 @@ class Session:
         another tenant's vault, by themselves.
         """
         if isinstance(self.manifest.store, AwsStore):
+            from secretops.stores.secrets_manager import SecretsManagerVersionStore
             from secretops.stores.secrets_manager.account import refuse_another_account
 
-            refuse_another_account(self.store, self.manifest.store)
+            if isinstance(self.store, SecretsManagerVersionStore):
+                refuse_another_account(self.store.api, self.manifest.store)
 
     def left(self) -> tuple[str, ...]:
         """The secrets that left the stack and whose values are still kept, and delivered where they were.
@@ -126,8 +128,10 @@ class Session:
             ) from None
 
     def lease(self, command: str) -> AbstractContextManager[None]:
-        """Hold the store's lease as `command` of this process: what is written, is written under it."""
-        self.check_place()
+        """Hold the store's lease as `command` of this process: what is written, is written under it.
+
+        On AWS it is an item of a table with an ARN, which credentials of another account can't write.
+        """
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
     def facts(self, secret: Secret, replicas: tuple[Replica, ...] = ()) -> Facts:

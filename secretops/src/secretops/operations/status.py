@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from secretops.engine.decisions import due_at, findings
-from secretops.engine.journal import Entry
+from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret
@@ -91,7 +91,7 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
     """How the last step of `secret` ended, if that was badly and nothing of its current version succeeded since."""
     last = session.journal.last(secret.name)
     good = [when for when in (current.published, current.verified) if when] if current else []
-    return last if last and last.outcome != "done" and not any(when > last.time for when in good) else None
+    return last if last and last.outcome != DONE and not any(when > last.time for when in good) else None
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 
 from secretops.engine.decisions import Action, Finding, Reason, decide, findings
@@ -42,7 +42,7 @@ class Outcome:
         return ExitCode.ATTENTION if self.attention else ExitCode.DONE
 
 
-def tick(session: Session, *, scheduled: Collection[str] = ()) -> list[Outcome]:
+def tick(session: Session, *, scheduled: Container[str] = ()) -> list[Outcome]:
     """One round over all secrets: a CA before what it signs, what is shown to the broker before a login, then admins,
     since they set the others' passwords.
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from secretops.errors import RefusedError
@@ -46,7 +46,9 @@ class CorefluxTarget:
         self._deadline = deadline
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the broker accept `credential`. No command is sent when it does already.
+        """Make the broker accept `credential`, and a server's user a member of the stack's groups.
+
+        No command is sent when the broker accepts it already and the stack has no groups.
 
         The password is changed first and the user added if that fails, which in the steady state is one command. A
         `new` one is only ever added: it needs no reading of an undocumented answer to leave a user that is there alone.
@@ -55,7 +57,8 @@ class CorefluxTarget:
         _refuse_self(admin, username)
         _refuse_unquotable(credential)
         known = logs_in(self._broker, credential, deadline=self._deadline)
-        if known and (not self._admin or self._may_command(credential)):
+        groups = () if self._admin else self._broker.groups
+        if known and (self._may_command(credential) if self._admin else not groups):
             return
         with self._open(admin) as connection:
             commands = Commands(connection)
@@ -65,6 +68,10 @@ class CorefluxTarget:
                 commands.run("addUser", username, password)
             if self._admin:
                 commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
+            if groups:
+                member = commands.run("listUserGroups", username).data.get("groups") or ()
+                for group in (one for one in groups if one not in member):
+                    commands.run("addUserToGroup", username, group)
 
     def verify(self, credential: Value) -> None:
         """Prove `credential`: a server's user sends itself a message, an admin asks for its own groups."""
@@ -121,6 +128,7 @@ class Answer:
 
     success: bool
     message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Commands:
@@ -130,11 +138,12 @@ class Commands:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
-    def run(self, command: str, *arguments: str) -> None:
-        """Raises RefusedError with the broker's reason. The first argument is the user it is about."""
+    def run(self, command: str, *arguments: str) -> Answer:
+        """Return the answer. Raises RefusedError with the broker's reason. The first argument is the user."""
         answer = self.ask(command, *arguments)
         if not answer.success:
             raise self.refused(command, arguments[0], answer)
+        return answer
 
     def ask(self, command: str, *arguments: str) -> Answer:
         """The broker's answer, yes or no. Raises RefusedError when this user may not ask at all."""
@@ -154,7 +163,9 @@ class Commands:
                 rule="a broker that answers nothing has rejected the publish: the user lacks CommandCall",
                 remedy=f"give {self._connection.username} the flag {ADMIN_FLAG}",
             )
-        answer = Answer(success=envelope.get("success") is True, message=_reason(envelope))
+        data = envelope.get("data")
+        success, found = envelope.get("success") is True, data if isinstance(data, dict) else {}
+        answer = Answer(success=success, message=_reason(envelope), data=found)
         if answer.message.startswith("Permission denied"):
             raise self.refused(command, arguments[0], answer)
         return answer
@@ -185,10 +196,10 @@ def _refuse_self(admin: Value, username: str) -> None:
 
 
 def _refuse_unquotable(credential: Value) -> None:
-    for field in ("username", "password"):
-        if not _PLAIN.fullmatch(credential[field]):
+    for part in ("username", "password"):
+        if not _PLAIN.fullmatch(credential[part]):
             raise RefusedError(
-                f"the {field} of {credential['username']!r} cannot be sent in a command",
+                f"the {part} of {credential['username']!r} cannot be sent in a command",
                 rule="a Coreflux command is split at spaces and loses quotes; no backslash, no leading dash either",
                 remedy="use letters and digits",
             )

@@ -50,6 +50,18 @@ ASKED: Column = ("RequestUri", _or_none("requestUri_s"))
 """The address of a request: a secret is named in its path, with a version after it or none."""
 GIVEN: Column = ("Id", _or_none("id_s"))
 """The id of what was answered, or of what a notification is about."""
+_EVENT = "Properties.eventGridEventProperties"
+_EVENT_COLUMNS = ("eventGridEventProperties_data_ObjectName_s", "eventGridEventProperties_subject_s")
+SUBJECT: Column = (
+    f"tostring(coalesce({_EVENT}.data.ObjectName, {_EVENT}.subject))",
+    f"coalesce({', '.join(_or_none(column) for column in _EVENT_COLUMNS)})",
+)
+"""The name of the secret that an event of Key Vault is about.
+
+In AzureDiagnostics these are the columns that Microsoft's own query of a near expiry reads
+(https://learn.microsoft.com/azure/key-vault/general/alert). In AZKVAuditLogs no page names them: `Properties` is the
+column for what varies by operation.
+"""
 IDENTITY: Column = ("Identity", "")
 OID: Column = (
     f'tostring(coalesce(Identity.claim.{CLAIMS["oid"][0]}, Identity.claim["{CLAIMS["oid"][1]}"]))',

@@ -133,7 +133,8 @@ def _revoke(secret: Secret, which: str) -> str:
     what = f"revoke certificate {which}"
     match secret.issuer:
         case VaultIssuer():
-            how = f"as who may: vault write {secret.issuer.mount}/revoke serial_number=…"
+            mount = secret.issuer.mount  # the list is not rebuilt by a revocation: auto_rebuild waits up to 48 hours
+            how = f"as who may: vault write {mount}/revoke serial_number=…, then vault read {mount}/crl/rotate"
         case AwsPrivateCaIssuer():
             how = f"aws acm-pca revoke-certificate --certificate-authority-arn {secret.issuer.arn} …"
         case PrivateCaIssuer():

@@ -20,6 +20,7 @@ from secretops.manifest import AwsStore
 from secretops.stores.secrets_manager import errors
 from secretops.stores.secrets_manager.account import another_account
 from secretops.stores.secrets_manager.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, labels_of
+from secretops.stores.secrets_manager.lease import LeaseTable, Term
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
@@ -82,8 +83,16 @@ class Account:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of every secret of the stack, the lease's too."""
-        return (*self.location.secrets.values(), self.location.lease)
+        """Of every secret of the stack."""
+        return tuple(self.location.secrets.values())
+
+    def lease(self) -> Term | None:
+        """The term of whoever holds the lease, read now; None while it is free."""
+        return self._table.read()
+
+    @functools.cached_property
+    def _table(self) -> LeaseTable:
+        return LeaseTable(self.location.lease, lambda _region: self.client("dynamodb"))
 
     def secret(self, name: str) -> DescribeSecretResponseTypeDef | None:
         """What DescribeSecret says, None when there is none."""
@@ -91,11 +100,6 @@ class Account:
 
     def labels(self, name: str) -> Labels:
         found = self.secret(name)
-        return labels_of(found) if found else {}
-
-    def labels_now(self, name: str) -> Labels:
-        """Asked anew: for what changes while doctor looks."""
-        found = self._describe(name)
         return labels_of(found) if found else {}
 
     def made(self, name: str, version: str) -> datetime | None:
@@ -109,10 +113,11 @@ class Account:
 
         Each with when AWS deletes it, None for one that stays. Raises StoreError where the names do not show that.
         """
-        folder = re.sub(r"\+\d+$", "", self.location.lease.rpartition("/")[0])
+        first = next(iter(self.names), "")
+        folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
             raise StoreError(
-                f"the name {self.location.lease} does not show which others would be the stack's",
+                f"the name {first} does not show which others would be the stack's",
                 rule="the program names all of a stack's secrets alike up to the last slash",
                 remedy="look yourself: aws secretsmanager list-secrets",
             )
@@ -168,12 +173,12 @@ class Account:
             return str(self.client("iam").get_role(RoleName=match[3])["Role"]["Arn"])
 
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
-        """Which of `actions` on secret `name` the policies of `principal` do not allow.
+        """Which of `actions` on secret `name`, or on the lease's table, the policies of `principal` do not allow.
 
         Its own policies and the account's limits; not the secret's own policy, which the stack writes. An action whose
         answer hangs on what is not known here (from which network) counts as allowed.
         """
-        secret: Mapping[str, object] = self.secret(name) or {}
+        secret: Mapping[str, object] = {} if name == self.location.lease else self.secret(name) or {}
         context = [_entry("aws:SecureTransport", "boolean", "true")]
         if function := secret.get("RotationLambdaARN"):
             context.append(_entry("secretsmanager:resource/AllowRotationLambdaArn", "string", str(function)))
@@ -184,7 +189,7 @@ class Account:
                 .paginate(
                     PolicySourceArn=principal,
                     ActionNames=list(actions),
-                    ResourceArns=[secret["ARN"]],
+                    ResourceArns=[secret.get("ARN", name)],
                     ContextEntries=context,
                 )
             )

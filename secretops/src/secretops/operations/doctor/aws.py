@@ -15,13 +15,12 @@ from secretops.operations.doctor.check import Check, Level, Repair, Result, atte
 from secretops.operations.doctor.cloudtrail import TrailOn
 from secretops.operations.doctor.iam import OwnRights, ReadersRights, RotatorsRights
 from secretops.operations.doctor.repairs import ticks
-from secretops.operations.secrets_manager import STUCK_AFTER, free
+from secretops.operations.secrets_manager import STUCK_AFTER, api_of, free
 from secretops.operations.session import Session
 from secretops.stores.leases import Timing
-from secretops.stores.secrets_manager.account import api_of
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, where
+from secretops.stores.secrets_manager.errors import AbsentError
 from secretops.stores.secrets_manager.labels import State
-from secretops.stores.secrets_manager.lease import holder_of, signs
 
 LATE = timedelta(days=1)
 """AWS rotates within the window of hours that the stack gives it."""
@@ -132,20 +131,21 @@ class LeaseMoves:
     name: str = "lease"
 
     def look(self) -> Result:
-        lease = self.account.location.lease
-        if self.account.secret(lease) is None:
-            return attention(f"no secret {lease}", "whoever rotates holds it; `pulumi up` makes it", "pulumi up")
-        first = self.account.labels_now(lease)
-        holder = holder_of(first)
+        self.account.reach()
+        try:
+            holder = self.account.lease()
+        except AbsentError as error:
+            return Result.of(error, Level.ATTENTION)
         if holder is None:
             return ok("free")
+        since = f" since {_told(holder.since)}" if holder.since else ""
         end = time.monotonic() + self.timing.duration
         while time.monotonic() < end:
             time.sleep(self.timing.look)
-            if signs(self.account.labels_now(lease)) != signs(first):
-                return ok(f"held by {holder.name} since {_told(holder.since)}")
+            if (now := self.account.lease()) is None or now.sign != holder.sign:
+                return ok(f"held by {holder.holder}{since}")
         return attention(
-            f"held by {holder.name} since {_told(holder.since)}, who did not renew it for {self.timing.duration:.0f} s",
+            f"held by {holder.holder}{since}, who did not renew it for {self.timing.duration:.0f} s",
             f"who lives renews it every {self.timing.renew:.0f} s: this one was killed, or has no network, and may "
             "have left a rotation half-done",
             "secretops tick follows it, and finishes what was begun; if it comes again, the log of the function that "

@@ -232,7 +232,7 @@ class TrailOn:
         workspace, rule = self.vault.location.workspace, "every read of a value is on record in Log Analytics"
         if not workspace:
             return attention(
-                "the stack names no workspace", rule, "pulumi up makes one, or give an organisation's in its file"
+                "the stack names no workspace", rule, "pulumi up makes one, or uses the stack file's store.workspace"
             )
         newest = self.vault.newest_record(ON_RECORD)
         if newest is None:

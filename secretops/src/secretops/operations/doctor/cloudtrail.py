@@ -1,7 +1,9 @@
-"""Whether reads of values are on record: which trails there are, whether they log, and what of.
+"""Check that reads of values are on record: which trails there are, what they log, and where they deliver it.
 
 GetSecretValue is a management event that reads. A trail may leave those out, or AWS services' own, or be of another
 kind of event alone: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetEventSelectors.html
+A trail that logs may still fail to deliver: then records are missing, or alarms do not ring.
+https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html
 """
 
 from __future__ import annotations
@@ -27,16 +29,25 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "StartsWith": str.startswith,
     "EndsWith": str.endswith,
 }
-_RULE = "every read and every change of the stack's secrets is on record in CloudTrail, in the bucket that keeps it"
+# What GetTrailStatus calls the last failed delivery, and where to.
+_DELIVERIES = {
+    "LatestDeliveryError": "its bucket",
+    "LatestCloudWatchLogsDeliveryError": "CloudWatch Logs",
+}
+_RULE = (
+    "one trail records every read and change of the stack's secrets, and delivers it to its bucket and to the log "
+    "group that the alarms read"
+)
 _REMEDY = (
     "pulumi up makes one and turns it on; or name one in the stack file (existing_trail) whose log group is in this "
-    "account and region, which an organisation's seldom is: its own is in the management account"
+    "account and region, which an organisation's seldom is: its own is in the management account. A failed delivery to "
+    "the bucket: correct its policy; to CloudWatch Logs: correct the trail's role and its trust"
 )
 
 
 @dataclass(frozen=True)
 class TrailOn:
-    """Reads are on record: a trail covers the stack's region, is logging, and records what Secrets Manager does."""
+    """A trail covers the stack's region, records what Secrets Manager does, and delivers it to the alarms' log."""
 
     account: Account
     name: str = "audit"
@@ -50,7 +61,7 @@ class TrailOn:
         recording, wrong, unseen = [], [], list[SecretopsError]()
         for trail in covering:
             try:
-                lacks = self._lacks(trail["TrailARN"])
+                lacks = self._lacks(trail)
             except SecretopsError as error:
                 unseen.append(error)
                 continue
@@ -64,17 +75,28 @@ class TrailOn:
             return Result.of(unseen[0], Level.UNKNOWN)
         return attention("; ".join(wrong) or f"no trail covers {region}", _RULE, _REMEDY)
 
-    def _lacks(self, trail: str) -> str:
-        """What keeps a trail from recording all that Secrets Manager does; nothing does if it is empty."""
-        client = self.account.client("cloudtrail")
+    def _lacks(self, trail: Mapping[str, Any]) -> str:
+        """Return why a trail does not record and deliver all that Secrets Manager does; empty if it does."""
+        client, arn = self.account.client("cloudtrail"), trail["TrailARN"]
         with self.account.told("cloudtrail:GetTrailStatus"):
-            if not client.get_trail_status(Name=trail)["IsLogging"]:
-                return "not logging"
+            status = client.get_trail_status(Name=arn)
+        if not status["IsLogging"]:
+            return "not logging"
         with self.account.told("cloudtrail:GetEventSelectors"):
-            found = client.get_event_selectors(TrailName=trail)
+            found = client.get_event_selectors(TrailName=arn)
         kinds = recorded(found.get("EventSelectors", ()), found.get("AdvancedEventSelectors", ()))
-        missing = [told for kind, told in _TOLD.items() if kind not in kinds]
-        return f"does not record {' and '.join(missing)} of Secrets Manager" if missing else ""
+        if missing := [told for kind, told in _TOLD.items() if kind not in kinds]:
+            return f"does not record {' and '.join(missing)} of Secrets Manager"
+        failed = [f"{status[error]} from {where}" for error, where in _DELIVERIES.items() if status.get(error)]
+        return " and ".join(failed) or self._delivers_elsewhere(trail.get("CloudWatchLogsLogGroupArn", ""))
+
+    def _delivers_elsewhere(self, log_group: str) -> str:
+        """Return why the alarms do not see what a trail writes to `log_group`; empty if they do, or are not known."""
+        location = self.account.location
+        own = f":logs:{location.region}:{location.account}:log-group:{location.log_group}"
+        if not location.log_group or log_group.removesuffix(":*").endswith(own):
+            return ""
+        return f"delivers to {log_group or 'no log group'}, and the alarms read {location.log_group} of this region"
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:

@@ -11,10 +11,16 @@ from secretops.errors import StoreError
 from secretops.operations.doctor.account import Account
 from secretops.operations.doctor.check import Result, attention, ok, unknown
 
-OPERATES = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
+READS = ("secretsmanager:GetSecretValue",)
+
+OPERATES = (
+    *("secretsmanager:DescribeSecret", *READS),
+    *("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"),
+)
 """What `secretops put`, `status` and `tick`, and a rotation, do with each secret."""
 
-READS = ("GetSecretValue",)
+LOCKS = ("dynamodb:UpdateItem",)
+"""What they do with the table of the lease."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class OwnRights:
 
     def look(self) -> Result:
         asked = self.account.identity.arn
-        return _rights(self.account, {self.account.principal(asked): self.account.names}, OPERATES)
+        names = (*self.account.names, self.account.location.lease)
+        return _rights(self.account, {self.account.principal(asked): names}, OPERATES)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class ReadersRights:
 
 @dataclass(frozen=True)
 class RotatorsRights:
-    """The role of each function that AWS calls may do with its secret, and with the lease, what a rotation does."""
+    """The role of each function that AWS calls may do what a rotation does, and write the lease."""
 
     account: Account
     secrets: tuple[str, ...]
@@ -72,10 +79,10 @@ class RotatorsRights:
 
 def _rights(account: Account, who: dict[str, tuple[str, ...]], actions: tuple[str, ...]) -> Result:
     """Whether each of `who` may do `actions` with each of its secrets, by IAM's own word."""
-    if missing := [name for names in who.values() for name in names if account.secret(name) is None]:
+    table = account.location.lease
+    if missing := [name for names in who.values() for name in names if name != table and account.secret(name) is None]:
         return unknown(f"{missing[0]} is not there", "rights are asked of what is there", "pulumi up, then look again")
-    named = [f"secretsmanager:{action}" for action in actions]
-    lacking = list(_lacking(account, who, named))
+    lacking = list(_lacking(account, who, actions))
     if lacking:
         return attention(
             "; ".join(lacking),
@@ -85,10 +92,10 @@ def _rights(account: Account, who: dict[str, tuple[str, ...]], actions: tuple[st
     return ok(f"{', '.join(sorted(each.rpartition('/')[2] for each in who))}: {', '.join(actions)}")
 
 
-def _lacking(account: Account, who: dict[str, tuple[str, ...]], actions: list[str]) -> Iterator[str]:
+def _lacking(account: Account, who: dict[str, tuple[str, ...]], actions: tuple[str, ...]) -> Iterator[str]:
     for principal, names in sorted(who.items()):
         if principal.endswith(":root"):
             raise StoreError("the account's root user", rule="policies say nothing of it", remedy="use a role instead")
         for name in names:
-            if denied := account.denied(principal, name, actions):
+            if denied := account.denied(principal, name, LOCKS if name == account.location.lease else actions):
                 yield f"{principal} may not {', '.join(denied)} on {name}"

@@ -138,7 +138,7 @@ class RestrictedNamespace:
         if found is None:
             return attention(
                 f"there is no namespace {namespace}",
-                "`pulumi up` makes it",
+                "`pulumi up` makes it, or its owner where the stack has server.create_namespace: false",
                 "pulumi up; if it has run: is this the cluster of its server.context?",
             )
         level = (found["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
@@ -146,7 +146,7 @@ class RestrictedNamespace:
             return attention(
                 f"{namespace} enforces {level or 'no Pod Security level'}",
                 "restricted: no pod in it runs as root, with capabilities, or on the node's own files",
-                "pulumi up puts the label back",
+                "pulumi up puts the label back; with server.create_namespace: false its owner does",
             )
         return ok(f"{namespace}, restricted")
 

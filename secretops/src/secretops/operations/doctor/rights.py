@@ -152,7 +152,7 @@ class OthersRights:
 
 
 def server_rights(cluster: Cluster, account: str) -> AccountsRights:
-    """To get the Secrets that it is declared to read."""
+    """None: kubelets mount its Secrets, and its pods have no token. Only a declared reader may get them."""
     read = frozenset(Right("get", "secrets", name) for name in _declared(cluster, account))
     return AccountsRights(cluster, "server's rights", account, read)
 

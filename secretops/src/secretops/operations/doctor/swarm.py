@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
+from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok, unknown
 from secretops.operations.doctor.manager import Manager
 from secretops.operations.doctor.swarm_secrets import (
     BookThere,
@@ -20,6 +22,10 @@ from secretops.stores.swarm.rollout import GOING_BACK
 
 OLDEST_API = (1, 41)
 """Of Docker 20.10, the first with jobs, which commands are carried in."""
+
+# The first releases whose encrypted overlay networks drop what is not encrypted: CVE-2023-28840 and its two siblings
+# (https://github.com/moby/moby/security/advisories/GHSA-232p-vwff-86mp). 21 and 22 do not exist.
+OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
 
 SKEW_SECONDS = 60.0
 """How far this machine's clock may be from the daemon's: versions are named by their time."""
@@ -74,14 +80,43 @@ class NewEnough:
                 "1.41 (Docker 20.10) is the first with jobs: a tick runs as one",
                 "upgrade Docker on the managers",
             )
-        engines = sorted({str(node["Description"]["Engine"]["EngineVersion"]) for node in self.manager.nodes})
+        engines = sorted({_engine(node) for node in self.manager.nodes})
+        least = (
+            "20.10.24 or 23.0.3: in older ones anybody may inject packets into an encrypted network (CVE-2023-28840)"
+        )
+        if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in self.manager.nodes if _is_broken(node)):
+            return attention(f"Docker of {', '.join(broken)}", least, "upgrade Docker on these nodes")
         if len({engine.partition(".")[0] for engine in engines}) > 1:
             return attention(
                 f"the nodes run Docker {', '.join(engines)}",
                 "nodes are of one release: a task may be started on any of them",
                 "upgrade the older ones; docker node ls names them",
             )
+        if nameless := sorted(_host(node) for node in self.manager.nodes if not _release(node)):
+            return unknown(
+                f"Docker {', '.join(engines)}", least, f"compare the release of {', '.join(nameless)} yourself"
+            )
         return ok(f"Docker {', '.join(engines)}, API {told}")
+
+
+def _engine(node: dict[str, Any]) -> str:
+    return str(node["Description"]["Engine"]["EngineVersion"])
+
+
+def _host(node: dict[str, Any]) -> str:
+    return str(node["Description"]["Hostname"])
+
+
+def _release(node: dict[str, Any]) -> tuple[int, ...]:
+    """The three numbers of a node's Docker; none if its version begins otherwise."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", _engine(node))
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _is_broken(node: dict[str, Any]) -> bool:
+    release = _release(node)
+    first, second = OLDEST_ENGINES
+    return bool(release) and (release < first or (first[0] < release[0] and release < second))
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,8 @@ class OthersRights:
             return unknown(
                 f"not seen: {error.what}",
                 "only who is declared reads the stack's secrets",
-                "look as an operator: the stack's policy for them lists policies; or secretops audit: who really reads",
+                f"ask for the policy {self.server.location.mount}-doctor, which reads every policy of the server; or "
+                "secretops audit: who really reads",
             )
         if found := [f"{name} ({', '.join(paths)})" for name, paths in reaching.items() if paths]:
             return attention(

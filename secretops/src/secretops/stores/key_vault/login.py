@@ -1,4 +1,9 @@
-"""Whoever this runs as, for one tenant alone.
+"""Log in to Azure, for one tenant alone: a container as its identity, a person as the person.
+
+azure-identity tries a managed identity before `az login`
+(https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains), so that an operator on a
+virtual machine would be the machine. The stack gives each of its containers AZURE_CLIENT_ID; without that variable no
+managed identity is tried, unless AZURE_TOKEN_CREDENTIALS says which credentials are.
 
 azure-identity lets a person's login (`az login`) follow each service into the tenant that the service itself names. A
 vault's name is free for any tenant once it was purged, so that a guest there would put a value into a stranger's vault.
@@ -8,6 +13,7 @@ A managed identity is of one tenant anyway.
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
@@ -16,6 +22,9 @@ from azure.identity import DefaultAzureCredential
 
 from secretops.errors import UsageError
 from secretops.stores.key_vault.errors import no_login
+
+# Variables that choose an identity or a credential; azure-identity reads both.
+_IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
@@ -26,7 +35,8 @@ class Login:
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its own warnings would say what we say
-        self._tenant, self._chain = tenant.lower(), DefaultAzureCredential()
+        excluded = {} if _IDENTITY_NAMED & os.environ.keys() else {"exclude_managed_identity_credential": True}
+        self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """What a client asks for. Raises UsageError where it was told another tenant, or no login is of the stack's;

@@ -10,9 +10,6 @@ from secretops.stores.kubernetes.api import Api
 from secretops.stores.kubernetes.secrets import Sheet
 from secretops.values import Value
 
-OPTIONAL = frozenset({"ca.crt"})
-"""Fields that an issuer may leave out: one whose certificates the system trusts anyway has no CA to give."""
-
 
 def read_issued(location: KubernetesStore, place: Delivered) -> tuple[str, Value]:
     """What the issuer has written into `place`, and its version, which is another one after each renewal.
@@ -29,7 +26,7 @@ def read_issued(location: KubernetesStore, place: Delivered) -> tuple[str, Value
             rule="cert-manager writes certificate and key there as PEM, unless its Certificate asks for others too",
             remedy=f"find out who writes it: kubectl -n {location.namespace} describe certificates",
         ) from None
-    if found is None or found.metadata is None or place.keys.keys() - value.keys() - OPTIONAL:
+    if found is None or found.metadata is None or place.keys.keys() - value.keys():
         raise WaitingError(
             f"Secret {place.name} in namespace {location.namespace} does not hold the client certificate yet",
             rule="cert-manager writes it there, and the broker is shown it before anybody logs in",

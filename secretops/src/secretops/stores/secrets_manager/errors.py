@@ -28,7 +28,7 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 
 
 class AbsentError(StoreError):
-    """There is no secret of that name, or nothing in it."""
+    """There is no secret or table of that name, or nothing in it."""
 
 
 class DeniedError(StoreError):
@@ -41,12 +41,22 @@ Told = tuple[type[SecretopsError], str, str, str]
 CONFLICTS = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 """What UpdateSecretVersionStage answers when a label is elsewhere by now: which of them depends on the case."""
 
-THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"})
+THROTTLED = frozenset(
+    {
+        *("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
+        "ProvisionedThroughputExceededException",
+    }
+)
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
 
-_LOOK = "aws secretsmanager describe-secret --region {region} --secret-id {name}"
+_LOOKS = {
+    "secret": "aws secretsmanager describe-secret --region {region} --secret-id {name}",
+    "table": "aws dynamodb describe-table --region {region} --table-name {name}",
+}
+_LOOK = "{look}"
 _WAY = (
-    "in a VPC it takes an interface endpoint for secretsmanager, or a NAT; elsewhere see to the region and the network"
+    "in a VPC it takes a NAT, or an endpoint for secretsmanager and one for dynamodb; elsewhere check the region and "
+    "the network"
 )
 
 _KMS: Told = (
@@ -81,7 +91,7 @@ _BY_CODE: dict[str, Told] = {
     "ResourceNotFoundException": (
         AbsentError,
         "there is no {where}, or nothing in it",
-        "`pulumi up` makes the store's secrets; nothing was written",
+        "`pulumi up` makes the store's secrets and its table; nothing was written",
         "pulumi up; if it has run: is this its account and region? aws sts get-caller-identity",
     ),
     "InvalidRequestException": (
@@ -101,7 +111,7 @@ _TAKE_AWAY = (
 _MOST_LABELS: Told = (
     StoreError,
     "{where} has 20 staging labels, which is as many as AWS allows on all its versions ({code})",
-    "secretops keeps less than ten; others are somebody's, or of the lease and of processes that were killed",
+    "secretops keeps less than ten; others are somebody's",
     f"take away each that nobody uses: {_TAKE_AWAY}",
 )
 _MOST_VERSIONS: Told = (
@@ -118,7 +128,7 @@ _MOST_OF_EITHER: Told = (
 )
 _BROKEN: Told = (
     UnreachableError,
-    "{where}: Secrets Manager does not serve {action} ({code})",
+    "{where}: AWS does not serve {action} ({code})",
     "it was asked again, more and more slowly; nothing is half-written",
     "https://health.aws.amazon.com says whether the region has trouble; the next tick goes on from here",
 )
@@ -198,7 +208,7 @@ _UNSENT: Told = (
 
 _PRINCIPAL = re.compile(r"\b(arn:aws[\w-]*:(?:sts|iam)::\d*:[\w+=,.@/-]+)")
 _LABEL = re.compile(r"\b(?:label|stag(?:e|ing))", re.IGNORECASE)
-_ACTION = re.compile(r"\b(?:secretsmanager|kms|iam|sts):[A-Z]\w+")
+_ACTION = re.compile(r"\b(?:secretsmanager|dynamodb|kms|iam|sts):[A-Z]\w+")
 
 
 def code(error: ClientError | BotoCoreError) -> str:
@@ -208,26 +218,29 @@ def code(error: ClientError | BotoCoreError) -> str:
     return type(error).__name__
 
 
-def told(error: ClientError | BotoCoreError, action: str, name: str, region: str) -> SecretopsError:
-    """What `error` means: `action` (an IAM action) was asked about secret `name` in `region`."""
-    found = code(error)
+def told(
+    error: ClientError | BotoCoreError, action: str, name: str, region: str, *, kind: str = "secret"
+) -> SecretopsError:
+    """What `error` means: `action` (an IAM action) was requested on the secret or table `name` in `region`."""
+    found, where = code(error), f"{kind} {name} in {region}"
     if not isinstance(error, ClientError):
-        kind, *texts = next((told for classes, told in _BY_CLASS if isinstance(error, classes)), _UNSENT)
+        raised, *texts = next((told for classes, told in _BY_CLASS if isinstance(error, classes)), _UNSENT)
     else:
         message = str(error.response.get("Error", {}).get("Message", ""))
         if found in DENIED:
-            return _denied(message, action, f"secret {name} in {region}")
+            return _denied(message, action, where)
         broken = (
             error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= http.HTTPStatus.INTERNAL_SERVER_ERROR
         )
-        kind, *texts = _BY_CODE.get(found, _BROKEN if broken else _OTHER)
+        raised, *texts = _BY_CODE.get(found, _BROKEN if broken else _OTHER)
         if found == "LimitExceededException":
-            kind, *texts = _limit(action, message)
+            raised, *texts = _limit(action, message)
         if found == "InvalidRequestException" and "KMS" in message:
-            kind, *texts = _KMS
-    names = {"where": f"secret {name} in {region}", "code": found, "action": action, "name": name, "region": region}
+            raised, *texts = _KMS
+    look = _LOOKS[kind].format(region=region, name=name)
+    names = {"where": where, "code": found, "action": action, "name": name, "region": region, "look": look}
     what, rule, remedy = (text.format(**names) for text in texts)
-    return kind(what, rule=rule, remedy=remedy)
+    return raised(what, rule=rule, remedy=remedy)
 
 
 def _limit(action: str, message: str) -> Told:
@@ -241,9 +254,9 @@ def _denied(message: str, action: str, where: str) -> DeniedError:
     who, did = _PRINCIPAL.search(message), _ACTION.search(message)
     action = did[0] if did else action
     if "explicit deny" in message:
-        rule = "a policy denies it: the secret's own, which names its readers, or one of the account or organisation"
+        rule = "a policy denies it: the secret's own, which names its readers, or one of the account or organization"
     elif "resource-based policy" in message:
-        rule = "the secret's own policy does not allow it"
+        rule = "no policy of that secret or table allows it"
     else:
         rule = "no policy of that principal allows it"
     return DeniedError(

@@ -1,11 +1,11 @@
-"""The rotation journal where no disk is kept: entries on stderr, the last one of a secret also as a label of it."""
+"""The rotation journal where no disk is kept: entries on stderr, the last failure of a secret also as a label of it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 
-from secretops.engine.journal import Entry
+from secretops.engine.journal import DONE, Entry
 from secretops.redaction import redact
 from secretops.stores.journal import StoreJournal
 from secretops.stores.secrets_manager.api import Api
@@ -26,7 +26,7 @@ class SecretsManagerJournal(StoreJournal):
         return found[1] if found else None
 
     def _keep(self, entry: Entry) -> None:
-        if (name := self._secrets.get(entry.secret)) is None:
+        if entry.outcome == DONE or (name := self._secrets.get(entry.secret)) is None:  # the version's facts say so
             return
         state = State(self._api.labels(name))
         kept = dataclasses.replace(entry, outcome=redact(entry.outcome))

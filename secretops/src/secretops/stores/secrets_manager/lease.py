@@ -1,150 +1,197 @@
-"""Who rotates: a secret whose AWSCURRENT is on the version of whoever holds the lease, or on the empty one: it is free.
+"""Who rotates: one item of a DynamoDB table, which names the holder. Without a holder it is free.
 
-No read decides, as AWS' answers may be late. Moves of a label do, which AWS makes from where it was seen, or not.
+Each change is one conditional UpdateItem, so DynamoDB lets one of several takers have the lease, and of a renewal and a
+takeover after the same renewal only one succeeds. A refused update returns the item as it is, so nobody reads it apart.
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 
-- A taker has a version, {}, that nobody else uses meanwhile (seat.py), and moves AWSCURRENT to it from the empty one.
-- A renewal puts the next numbered label on the holder's version and moves the last one away: only that confirms.
-- Who follows moves that last label to its own version, and then AWSCURRENT. So either it or the renewal succeeds.
-
-Giving back leaves the version to the next taker: one is made only when there is none, after some process was killed.
+The table is named by its ARN: UpdateItem by credentials of another account is denied, whatever tables that has.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import json
+import secrets
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
 
-from secretops.errors import LeaseHeldError, SecretopsError, StoreError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from secretops.errors import StoreError
 from secretops.stores.leases import Held, Timing, Watch, awake_or_not, held_by
-from secretops.stores.secrets_manager.api import CURRENT, Api, Labels, where
-from secretops.stores.secrets_manager.labels import NO_VALUE_LABEL
-from secretops.stores.secrets_manager.seat import FREE, Seat, holder_name, last_renewal, since_of, tidy
+from secretops.stores.secrets_manager import errors
+from secretops.stores.secrets_manager.api import connect
 
-TRIES = 5
-"""How often somebody else may be quicker, one after the other."""
+KEY = "id"
+"""The table's partition key, a string."""
+
+ITEM = {KEY: {"S": "lease"}}
+
+_HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewed"
+_NAMES = {f"#{name}": name for name in (_HOLDER, _SINCE, _TOKEN, _RENEWED)}
 
 
-class HeldSecret(Held):
-    """The lease from a seat that has AWSCURRENT."""
+class DynamoDb(Protocol):
+    """What is used of boto3's client."""
 
-    def __init__(self, seat: Seat, *, asked: float, timing: Timing) -> None:
-        super().__init__(timing, asked=asked)
-        self._seat = seat
+    def update_item(self, **request: Any) -> Any: ...
 
-    def _renew(self, *, patiently: bool) -> bool:  # noqa: ARG002 - AWS' SDK asks again by itself
-        seat = self._seat
-        last, new = seat.renewed, seat.renewal(seat.count + 1)
-        seat.move(new, None, seat.version)
-        moved = seat.move(last, seat.version, FREE)
-        labels = seat.api.labels(seat.name)
-        confirmed = moved or where(labels, last) == FREE  # its answer was lost: nobody else moves it there
-        current = where(labels, CURRENT)
-        if not confirmed or current is None or current != seat.version or seat.held not in labels[current]:
-            followers = (version for version in (where(labels, last), current) if version != seat.version)
-            self._follower = next(filter(None, (holder_name(labels, one) for one in followers)), "somebody else")
-            seat.move(new, seat.version, None)
-            return False
-        seat.count += 1
-        seat.clear_renewals(labels)
-        return True
-
-    def _release(self) -> None:
-        self._seat.leave()
+    def get_item(self, **request: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Whoever holds the lease, or was killed before it was given back."""
+class Term:
+    """One holder's time. A renewal changes `renewed` alone."""
 
-    name: str
-    since: datetime
+    token: str
+    holder: str
+    since: datetime | None
+    renewed: int = 0
 
-
-def holder_of(labels: Labels) -> Holder | None:
-    """Of the lease with these labels; None when it is free."""
-    current = where(labels, CURRENT)
-    since = since_of(labels.get(current or "", frozenset()))
-    return Holder(holder_name(labels, current), since) if since else None
-
-
-def signs(labels: Labels) -> tuple[str | None, frozenset[str]]:
-    """What every renewal changes, and nobody's wish to have the lease."""
-    current = where(labels, CURRENT)
-    return current, labels.get(current or "", frozenset())
+    @property
+    def sign(self) -> tuple[str, int]:
+        """What every renewal and every taker changes."""
+        return self.token, self.renewed
 
 
-def take(api: Api, name: str, holder: str, timing: Timing) -> Held:
-    """The lease of secret `name`, for `holder`. Raises LeaseHeldError, StoreError, UnreachableError.
+class LeaseTable:
+    """The table with the ARN `arn`. Connects with the first request. Raises what `errors.told` does."""
 
-    Whatever is raised, no label of ours is left that AWS let us take away.
-    """
-    seat = Seat(api, name, holder)
-    try:
-        return _take(seat, timing)
-    except BaseException:
-        with contextlib.suppress(SecretopsError):
-            seat.leave()
-        raise
+    def __init__(self, arn: str, open_client: Callable[[str], DynamoDb] | None = None) -> None:
+        self.arn, self.region = arn, arn.split(":")[3]
+        self._open = open_client or (lambda region: cast(DynamoDb, connect(region, "dynamodb")))
 
+    @property
+    def name(self) -> str:
+        return self.arn.rpartition("/")[2]
 
-def _take(seat: Seat, timing: Timing) -> Held:
-    api, name = seat.api, seat.name
-    watch = _Watch(seat, timing)
-    for _ in range(TRIES):
-        labels = watch.until_it_may_be_taken()
-        current = where(labels, CURRENT)
-        if current is None:  # AWS would make the first version AWSCURRENT, whoever's it is
-            api.put(name, FREE, "{}", (CURRENT, NO_VALUE_LABEL))
-            continue
-        version = seat.sit(labels)
-        follows = current not in (FREE, version)
-        last = last_renewal(labels, current) if follows else None
-        if last and not _has(seat, last, where(labels, last)):
-            continue
-        asked, seat.tried = awake_or_not(), True
-        if _has(seat, CURRENT, current):
-            if follows:
-                if last is None:  # none to take from it: it trusts what it saw before our move, but no longer
-                    time.sleep(timing.trusted)
-                tidy(api, name, api.labels(name), current)
-            return HeldSecret(seat, asked=asked, timing=timing)
-    raise StoreError(
-        f"secret {name} in {api.region}: somebody else took the lease {TRIES} times in a row",
-        rule="one rotation at a time; nothing was begun",
-        remedy="find out who does (CloudTrail says), then try again",
-    )
+    @functools.cached_property
+    def client(self) -> DynamoDb:
+        """The connection. Raises UsageError."""
+        return self._open(self.region)
 
-
-def _has(seat: Seat, label: str, source: str | None) -> bool:
-    """Whether we have `label`: by a move from `source`, or by one whose answer was lost."""
-    if source == seat.version or seat.move(label, source, seat.version):
-        return True
-    return where(seat.api.labels(seat.name), label) == seat.version
-
-
-def _held_by(labels: Labels) -> LeaseHeldError:
-    other = holder_of(labels)
-    return held_by(other.name if other else "somebody", other.since if other else None)
-
-
-class _Watch:
-    """A look at the lease. Each renewal is another label."""
-
-    def __init__(self, seat: Seat, timing: Timing) -> None:
-        self._seat, self._watch = seat, Watch[tuple[str | None, frozenset[str]]](timing)
-
-    def until_it_may_be_taken(self) -> Labels:
-        """The labels when nobody holds it, or who does was not seen to renew for its duration.
-
-        Raises LeaseHeldError when it was.
+    def write(self, term: Term, *, after: Term | None) -> Term | None:
+        """Write `term` where the lease is free, is `term`'s own, or is as `after` says. Returns the term that is in
+        the way, else None. The same write again is a no-op, so a lost answer does no harm.
         """
-        while True:
-            asked = time.monotonic()
-            labels = self._seat.api.labels(self._seat.name)
-            if where(labels, CURRENT) in (None, FREE, self._seat.version):
-                return labels
-            if self._watch.is_over(signs(labels), asked=asked, held=partial(_held_by, labels)):
-                return labels
+        values = {
+            ":holder": {"S": term.holder},
+            ":since": {"S": term.since.isoformat(timespec="seconds") if term.since else ""},
+            ":token": {"S": term.token},
+            ":renewed": {"N": str(term.renewed)},
+        }
+        condition = "attribute_not_exists(#token) OR #token = :token"
+        if after:
+            values |= {":seen": {"S": after.token}, ":count": {"N": str(after.renewed)}}
+            condition += " OR (#token = :seen AND #renewed = :count)"
+        update = "SET #holder = :holder, #since = :since, #token = :token, #renewed = :renewed"
+        return self._update(update, condition, values, names=_NAMES)
+
+    def renew(self, term: Term) -> Term | None:
+        """Write how often `term` was renewed, if it still holds. Returns the follower's term, else None."""
+        values = {":token": {"S": term.token}, ":renewed": {"N": str(term.renewed)}}
+        names = {name: _NAMES[name] for name in ("#token", "#renewed")}
+        return self._update("SET #renewed = :renewed", "#token = :token", values, names=names)
+
+    def release(self, term: Term) -> None:
+        """Free the lease if `term` still holds it."""
+        self._update(
+            "REMOVE #holder, #since, #token, #renewed", "#token = :token", {":token": {"S": term.token}}, names=_NAMES
+        )
+
+    def read(self) -> Term | None:
+        """The holder's term, or that of one that was killed; None while the lease is free."""
+        with self._telling("GetItem"):
+            found = self.client.get_item(TableName=self.arn, Key=ITEM, ConsistentRead=True)
+        return _term(found.get("Item", {}))
+
+    def _update(
+        self, update: str, condition: str, values: Mapping[str, Mapping[str, str]], *, names: Mapping[str, str]
+    ) -> Term | None:
+        with self._telling("UpdateItem"):
+            try:
+                self.client.update_item(
+                    TableName=self.arn,
+                    Key=ITEM,
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if errors.code(error) != "ConditionalCheckFailedException":
+                    raise
+                return _term(cast(Mapping[str, Any], error.response).get("Item", {})) or Term(
+                    "", "nobody", None
+                )  # it was freed by hand
+        return None
+
+    @contextmanager
+    def _telling(self, operation: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            raise errors.told(error, f"dynamodb:{operation}", self.name, self.region, kind="table") from None
+
+
+class HeldItem(Held):
+    """The lease that names us."""
+
+    def __init__(self, table: LeaseTable, term: Term, *, asked: float, timing: Timing) -> None:
+        super().__init__(timing, asked=asked)
+        self._table, self._term = table, term
+
+    def _renew(self, *, patiently: bool) -> bool:  # noqa: ARG002 - AWS' SDK retries by itself
+        term = Term(self._term.token, self._term.holder, self._term.since, self._term.renewed + 1)
+        if other := self._table.renew(term):
+            self._follower = other.holder
+            return False
+        self._term = term
+        return True
+
+    def _release(self) -> None:
+        self._table.release(self._term)
+
+
+def take(table: LeaseTable, holder: str, timing: Timing) -> Held:
+    """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError.
+
+    A holder that does not renew for `timing.duration` seconds of this machine's clock is followed.
+    """
+    ours = Term(secrets.token_hex(8), holder, datetime.now(UTC))
+    watch, silent = Watch[tuple[str, int]](timing), None
+    while True:
+        asked, asked_awake = time.monotonic(), awake_or_not()
+        found = table.write(ours, after=silent)
+        if found is None:
+            return HeldItem(table, ours, asked=asked_awake, timing=timing)
+        if found == silent:
+            raise StoreError(
+                f"table {table.name} in {table.region}: the item of the lease was not written by secretops",
+                rule="it has a token and a number of renewals; nothing was begun",
+                remedy=f"ask who wrote it; to free the lease: aws dynamodb delete-item --region {table.region} "
+                f"--table-name {table.name} --key '{json.dumps(ITEM)}'",
+            )
+        is_over = watch.is_over(found.sign, asked=asked, held=functools.partial(held_by, found.holder, found.since))
+        silent = found if is_over else None
+
+
+def _term(item: Mapping[str, Mapping[str, str]]) -> Term | None:
+    """The term in an item; None where there is no token in it, so that nobody holds the lease."""
+    if _TOKEN not in item:
+        return None
+    try:
+        since, renewed = datetime.fromisoformat(_text(item, _SINCE)), int(_text(item, _RENEWED))
+    except ValueError:  # written by hand
+        since, renewed = None, 0
+    return Term(_text(item, _TOKEN), _text(item, _HOLDER), since, renewed)
+
+
+def _text(item: Mapping[str, Mapping[str, str]], name: str) -> str:
+    """An attribute of type string or number."""
+    return next(iter(item.get(name, {}).values()), "")

@@ -22,10 +22,12 @@ from secretops.errors import StoreError
 from secretops.manifest import AwsStore as Location
 from secretops.stores import document, refusals
 from secretops.stores.leases import Fence, Timing, holding
+from secretops.stores.secrets_manager.account import refuse_another_account
 from secretops.stores.secrets_manager.api import CURRENT, PENDING, PREVIOUS, Api, where
+from secretops.stores.secrets_manager.errors import AbsentError, DeniedError
 from secretops.stores.secrets_manager.journal import SecretsManagerJournal
 from secretops.stores.secrets_manager.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label
-from secretops.stores.secrets_manager.lease import take
+from secretops.stores.secrets_manager.lease import LeaseTable, take
 from secretops.values import Value
 
 LIMIT = document.Limit(65_536, "Secrets Manager")
@@ -38,9 +40,20 @@ PAUSES = (0.05, 0.1, 0.2, 0.4)
 class SecretsManagerVersionStore:
     """Keeps versions as Secrets Manager's own. Writes no access records: CloudTrail has every read."""
 
-    def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        location: Location,
+        api: Api,
+        *,
+        table: LeaseTable | None = None,
+        loud: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
         self._location, self._api, self._timing = location, api, timing or Timing()
+        self._table = table or LeaseTable(location.lease)
         self._fence = Fence()
+        self._values: dict[tuple[str, str], Value] | None = None
+        """Under the lease: what was read already. A version's value never changes."""
         api.guard = self._fence.check
         self.journal: Journal = SecretsManagerJournal(api, location.secrets, loud=loud)
 
@@ -74,8 +87,8 @@ class SecretsManagerVersionStore:
         versions = state.versions
         if any(kept.id == version.id for kept in versions.all):
             return
-        if state.current is None:
-            self._api.put(name, NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
+        if state.current in (None, version.id):  # RotateSecret's empty version may be current: it is no value
+            self._deliver_nothing(secret)
         if not self._api.put(name, version.id, text, (PENDING, facts)):
             raise StoreError(
                 f"{secret}: version {version.id} is there already, with another value and without its facts",
@@ -160,11 +173,17 @@ class SecretsManagerVersionStore:
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        held = take(
-            Api(self._location.region, lambda _region: self._api.client), self._location.lease, holder, self._timing
-        )
-        with holding(held, self._timing), self._fence.behind(held):
-            yield
+        try:
+            held = take(self._table, holder, self._timing)
+        except (AbsentError, DeniedError):
+            refuse_another_account(self._api, self._location)
+            raise
+        with holding(held, self._timing), self._fence.behind(held), self._api.remembering():
+            self._values = {}
+            try:
+                yield
+            finally:
+                self._values = None
 
     def confirm(self) -> None:
         self._fence.check(True)
@@ -199,6 +218,11 @@ class SecretsManagerVersionStore:
             time.sleep(pause)
         raise self._contended(secret)
 
+    def _deliver_nothing(self, secret: str) -> None:
+        """Make our empty version current, from which the first publication moves AWSCURRENT."""
+        self._api.put(self._name(secret), NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
+        self._point(secret, lambda _: NO_VALUE)  # a put of a version that exists moves no label
+
     def _move(self, secret: str, label: str, source: str | None, target: str | None) -> None:
         """Move a label that nobody else has reason to move."""
         if not self._api.move(self._name(secret), label, source, target):
@@ -228,10 +252,15 @@ class SecretsManagerVersionStore:
         self._write(secret, note)
 
     def _value(self, secret: str, version: str) -> Value:
+        if self._values and (secret, version) in self._values:
+            return self._values[secret, version]
         found = self._api.value(self._name(secret), version)
         if found is None:
             raise refusals.no_value(secret, version)
-        return document.read(secret, found.version, found.text)
+        value = document.read(secret, found.version, found.text)
+        if self._values is not None:
+            self._values[secret, version] = value
+        return value
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None = None) -> None:
         """Raise StoreError when readers find what somebody else made: somebody's work would be lost.

@@ -1,0 +1,20 @@
+"""What the components of one Azure stack have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.azure.names import Names
+from components.azure.sections import AzureStore
+from components.principals import AzureEnvironment, AzurePlace
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureContext:
+    """The settings of one stack, its names, and where its resources are."""
+
+    settings: AzureStore
+    names: Names
+    place: AzurePlace
+    environment: AzureEnvironment
+    production: bool

@@ -1,0 +1,121 @@
+"""`python -m tools.sbom IMAGE`: write dist/sbom.cdx.json, what an image of `make image` holds (CycloneDX 1.5).
+
+Its Python packages are uv's own export of uv.lock, with the hashes that the build installs by, less those that are not
+installed in the image (https://docs.astral.sh/uv/concepts/projects/export/). Its Debian packages are what dpkg in the
+image lists. Nothing is added to the image, and the container that is asked has no network. The upstream server is named
+by the commit that the launcher expects.
+
+Exit code 0: written. 1: a step failed; it is named, with the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from secretops.launcher.checkout import UPSTREAM_COMMIT, UPSTREAM_REPOSITORY
+from tools.clone import provide_uv
+from tools.steps import ROOT, SetupError, run_step
+
+WRITTEN = ROOT / "dist" / "sbom.cdx.json"
+
+# As the Dockerfile installs them.
+EXTRAS = ("server", "kubernetes", "aws", "azure", "swarm", "vault")
+
+# What the container prints of itself: one JSON object.
+ASKED = """
+import json, platform, subprocess
+from importlib.metadata import distributions
+listing = ["dpkg-query", "-W", "-f=${Package} ${Version} ${Architecture}\\n"]
+listed = subprocess.run(listing, capture_output=True, text=True, check=True)
+release = platform.freedesktop_os_release()
+print(json.dumps({
+    "packages": {one.name: one.version for one in distributions()},
+    "debian": [line.split() for line in listed.stdout.splitlines()],
+    "distro": release["ID"], "release": release.get("VERSION_ID", ""), "python": platform.python_version(),
+}))
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the document of the one image that is named."""
+    if len(arguments) != 1:
+        sys.stderr.write("python -m tools.sbom IMAGE, with the name that make image gave it\n")
+        return 1
+    try:
+        made = document(arguments[0], docker=os.environ.get("DOCKER", "docker"))
+    except SetupError as error:
+        sys.stderr.write(f"sbom: {error}\n")
+        return 1
+    WRITTEN.parent.mkdir(exist_ok=True)
+    WRITTEN.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    print(f"written: {WRITTEN.relative_to(ROOT)}, {len(made['components'])} components")
+    return 0
+
+
+def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the document of an image that `docker` has. Raises SetupError."""
+    remedy = "make image first, and name the image that it made"
+    run = [docker, "run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python"]
+    told = run_step(f"ask {image} what it holds", [*run, image, "-c", ASKED], remedy=remedy, env=env)
+    found = json.loads(told.splitlines()[-1])  # docker may warn before it
+    digest = run_step(f"ask for the id of {image}", [docker, "inspect", "-f", "{{.Id}}", image], remedy=remedy, env=env)
+    made: dict[str, Any] = json.loads(_export())
+    made["components"] = [*_python(made["components"], found), *_debian(found), *_others(found)]
+    made["dependencies"] = _among(made)
+    made["metadata"]["component"] = {"type": "container", "name": image, "version": digest.strip(), "bom-ref": "image"}
+    return made
+
+
+def _export() -> str:
+    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
+    options = ("--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--package", "secretops")
+    command = [str(provide_uv()), "export", *options, *extras, "--format", "cyclonedx1.5"]
+    return run_step("uv export", command, remedy="uv lock, if pyproject.toml has changed")
+
+
+def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Those of the lock that the image has. Raises SetupError where the image has another."""
+    installed = {(_normal(name), version) for name, version in found["packages"].items() if name != "secretops"}
+    locked = {(_normal(one["name"]), one["version"]): one for one in exported}
+    if strange := sorted(name for name, version in installed - locked.keys()):
+        said = f"  uv.lock does not have {', '.join(strange)} as the image has it"
+        raise SetupError("compare the image with uv.lock", said, "make image from this clone, then make sbom")
+    yield from (locked[one] for one in sorted(installed))
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _debian(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    distro = f"{found['distro']}-{found['release']}"
+    for name, version, architecture in found["debian"]:
+        at = f"pkg:deb/{found['distro']}/{name}@{quote(version, safe='')}?arch={architecture}&distro={distro}"
+        yield {"type": "library", "name": name, "version": version, "purl": at, "bom-ref": at}
+
+
+def _others(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    owner, repository = UPSTREAM_REPOSITORY.split("/")[-2:]
+    for kind, name, version, at in (
+        ("platform", "python", found["python"], "pkg:generic/python"),
+        ("application", repository, UPSTREAM_COMMIT, f"pkg:github/{owner.lower()}/{repository.lower()}"),
+        ("application", "secretops", found["packages"]["secretops"], "pkg:generic/secretops"),
+    ):
+        yield {"type": kind, "name": name, "version": version, "purl": f"{at}@{version}", "bom-ref": name}
+
+
+def _among(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The dependencies between components that are left."""
+    there = {one["bom-ref"] for one in made["components"]}
+    entries = (one for one in made.get("dependencies", []) if one["ref"] in there)
+    return [{**one, "dependsOn": [ref for ref in one.get("dependsOn", []) if ref in there]} for one in entries]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
