@@ -26,3 +26,4 @@ def _found() -> Iterator[Rule]:
             found = importlib.import_module(module.name)
             if hasattr(found, "RULE"):
                 yield found.RULE
+            yield from getattr(found, "RULES", ())

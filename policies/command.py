@@ -17,8 +17,8 @@ from pathlib import Path
 
 from policies import cost
 from policies.evidence import Judgement, Verdict, evidence, judge
-from policies.plan import NoPlanError, plan_of_preview
-from policies.rule import Enforcement, Plan
+from policies.plan import NoPlanError, Plan, plan_of_preview
+from policies.rule import Enforcement
 
 WIDTH = 80
 
@@ -73,7 +73,7 @@ def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
 def _broken(judgement: Judgement) -> Iterator[str]:
     rule = judgement.rule
     advice = " (advice)" if rule.enforcement is Enforcement.ADVISORY else ""
-    yield from _wrapped(f"BROKEN {rule.name}{advice}: {rule.says}", "  ")
+    yield from _wrapped(f"BROKEN {rule.name}{advice}: {rule.sentence}", "  ")
     for finding in judgement.findings:
         if not finding.unknown:
             yield from _wrapped(f"{finding.resource.rpartition('::')[2]}: {finding.message}", "    ")

@@ -83,7 +83,7 @@ def _rules() -> Iterator[str]:
 
 def _whole(rule: Rule) -> str:
     controls = ", ".join(f"{control.framework} {control.id}" for control in rule.controls)
-    return f"{rule.says} *Does not show:* {rule.shows_not} ({rule.enforcement}; {controls})"
+    return f"{rule.sentence} *Does not show:* {rule.limitation} ({rule.enforcement}; {controls})"
 
 
 def _results(evidence: Mapping[str, Any]) -> Iterator[str]:

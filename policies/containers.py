@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import judge, listed
-from policies.rule import UNKNOWN, Finding, Resource
+from policies.matchers import judge, listed
+from policies.plan import UNKNOWN, Finding, Resource
 
 _OF_A_VALUE = frozenset({"PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIALS", "CREDENTIAL"})
 """Words of a variable's name that make its text a value, unless that is a path."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from policies.rule import Plan
+from policies.plan import Plan
 
 # A month, as the calculators of AWS and Azure count it.
 HOURS = 730

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from policies.catalogue import rules
-from policies.rule import Finding, Plan, Rule
+from policies.plan import Finding, Plan
+from policies.rule import Rule
 
 FORM = 1
 """Of the evidence; a reader of another form refuses it."""
@@ -41,9 +42,9 @@ def judge(plan: Plan) -> tuple[Judgement, ...]:
 def judge_by(rule: Rule, plan: Plan) -> Judgement:
     """By one rule."""
     try:
-        if not rule.applies(plan):
+        if not rule.applies_to(plan):
             return Judgement(rule, Verdict.NOT_APPLICABLE)
-        found = tuple(rule.look(plan))
+        found = tuple(rule.findings(plan))
     except Exception as error:
         # What kind of error it is, and not what it says: that may repeat a property.
         message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
@@ -65,9 +66,9 @@ def evidence(
         "tools": dict(tools),
         "rules": {
             rule.name: {
-                "says": rule.says,
+                "says": rule.sentence,
                 "controls": [f"{control.framework} {control.id}" for control in rule.controls],
-                "shows not": rule.shows_not,
+                "shows not": rule.limitation,
                 "enforcement": str(rule.enforcement),
             }
             for rule in rules()

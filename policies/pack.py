@@ -24,8 +24,8 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, engine_pb2, en
 from policies import cost
 from policies.catalogue import rules
 from policies.evidence import Judgement, Verdict, judge
-from policies.plan import PROJECT, STACK, judged, plan_from, resource
-from policies.rule import Enforcement, Plan, Resource, Rule
+from policies.plan import PROJECT, STACK, Plan, Resource, judged, plan_from, resource
+from policies.rule import Enforcement, Rule
 
 NAME = PROJECT
 VERSION = "0.1.0"
@@ -64,7 +64,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             name=NAME,
             version=VERSION,
             policies=[
-                *(_policy(rule.name, rule.says, _level(rule)) for rule in rules()),
+                *(_policy(rule.name, rule.sentence, _level(rule)) for rule in rules()),
                 _policy(LATER, LATER_SAYS, analyzer_pb2.ADVISORY),
             ],
         )
@@ -137,8 +137,8 @@ def _diagnostics(judgement: Judgement) -> Iterator[Any]:
     for finding in judgement.findings:
         if not finding.unknown:
             name = finding.resource.rpartition("::")[2]
-            told = f"{rule.says}\n{name}: {finding.message}\n({controls})"
-            yield _diagnostic(rule.name, rule.says, told, finding.resource, _level(rule))
+            told = f"{rule.sentence}\n{name}: {finding.message}\n({controls})"
+            yield _diagnostic(rule.name, rule.sentence, told, finding.resource, _level(rule))
 
 
 def _diagnostic(name: str, says: str, message: str, urn: str, level: Any) -> Any:

@@ -1,16 +1,16 @@
-"""A plan, from whatever shows what a program asked for: the engine's analyzer, a preview's JSON, mocks.
+"""The plan that rules judge, and how it is read: from the engine's analyzer, a preview's JSON, or mocks.
 
-All of them write a property alike: a marker for what is encrypted, another for what is not known yet. It is read here
-and nowhere else, and a value behind a marker is dropped as it is read.
+All of them write a property alike: a marker for what is encrypted, another for what is not known yet. Both are read
+here and nowhere else, and a value behind a marker is dropped as it is read.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-from policies.rule import CONCEALED, UNKNOWN, Environment, Plan, Resource
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
 
 PROJECT = "coreflux-mcp-secrets"
 """This project's name, and where its components' types begin."""
@@ -37,6 +37,95 @@ _UNKNOWNS = frozenset(
 """The engine's words for what it does not know, one for each type."""
 
 _STREAM = "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json"
+
+
+class Unknown:
+    """In the place of a property that only the provider knows, before it has made the resource."""
+
+    def __repr__(self) -> str:
+        return "<known after pulumi up>"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNKNOWN: Final = Unknown()
+
+
+class Concealed:
+    """In the place of a property that the engine encrypts: a rule sees that it is there, and never what it is."""
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+CONCEALED: Final = Concealed()
+
+
+class Environment(StrEnum):
+    """Of the stack, as its settings say; the same words as components.sections.Environment, which no rule imports."""
+
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One resource as the program asked for it."""
+
+    type: str
+    """The type token, as aws:secretsmanager/secret:Secret."""
+    name: str
+    urn: str
+    properties: Mapping[str, Any]
+    """Inputs, camelCase as the engine has them; UNKNOWN and CONCEALED at any depth."""
+    parent: str = ""
+    """The parent's URN."""
+    protect: bool = False
+    provider: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that one run of the program asked for."""
+
+    project: str
+    stack: str
+    environment: Environment
+    resources: tuple[Resource, ...]
+    """Those that a rule judges. Of another program's, what lies below a component of ours."""
+    others: tuple[Resource, ...] = ()
+    """The rest of another program's: only values are looked for there."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """Of the stack: its manifest is `secretops`."""
+
+    def of_type(self, *types: str) -> Iterator[Resource]:
+        """The resources of one of these type tokens."""
+        return (resource for resource in self.resources if resource.type in types)
+
+    @property
+    def urn(self) -> str:
+        """Of the stack itself."""
+        return f"urn:pulumi:{self.stack}::{self.project}::pulumi:pulumi:Stack::{self.project}-{self.stack}"
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the stack tells secretops; empty where it is not known yet."""
+        told = self.outputs.get("secretops")
+        return told if isinstance(told, Mapping) else {}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule has to say of one resource, or of the stack. Nothing found is a rule that is kept."""
+
+    resource: str
+    """Its URN; the stack's where it is the whole."""
+    message: str
+    """What is wrong, the rule, the remedy. Never a value."""
+    unknown: bool = False
+    """Not broken: it can't be judged before the provider has made what it hangs on."""
 
 
 class NoPlanError(Exception):
@@ -98,7 +187,7 @@ def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, proj
         stack=stack,
         environment=_environment(outputs),
         resources=tuple(one for one in asked if _is_ours(one, project)),
-        beside=tuple(one for one in asked if not _is_ours(one, project)),
+        others=tuple(one for one in asked if not _is_ours(one, project)),
         outputs=outputs,
     )
 

@@ -1,4 +1,4 @@
-"""The words of a policy: a plan of resources, a rule over it, what a rule finds, and the controls that it serves.
+"""The model of a rule: what it requires of a plan, its findings, and the controls that it serves.
 
 A rule judges what a stack *declares*. It knows neither where the plan came from (the engine's analyzer, a preview's
 JSON, mocks) nor the program that made it.
@@ -6,99 +6,13 @@ JSON, mocks) nor the program that made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-
-class Unknown:
-    """In the place of a property that only the provider knows, before it has made the resource."""
-
-    def __repr__(self) -> str:
-        return "<known after pulumi up>"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-UNKNOWN: Final = Unknown()
-
-
-class Concealed:
-    """In the place of a property that the engine encrypts: a rule sees that it is there, and never what it is."""
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-
-CONCEALED: Final = Concealed()
-
-
-class Environment(StrEnum):
-    """Of the stack, as its settings say; the same words as components.sections.Environment, which no rule imports."""
-
-    DEVELOPMENT = "development"
-    STAGING = "staging"
-    PRODUCTION = "production"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resource:
-    """One resource as the program asked for it."""
-
-    type: str
-    """The type token, as aws:secretsmanager/secret:Secret."""
-    name: str
-    urn: str
-    properties: Mapping[str, Any]
-    """Inputs, camelCase as the engine has them; UNKNOWN and CONCEALED at any depth."""
-    parent: str = ""
-    """The parent's URN."""
-    protect: bool = False
-    provider: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """All that one run of the program asked for."""
-
-    project: str
-    stack: str
-    environment: Environment
-    resources: tuple[Resource, ...]
-    """Those that a rule judges. Of another program's, what lies below a component of ours."""
-    beside: tuple[Resource, ...] = ()
-    """The rest of another program's: only values are looked for there."""
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-    """Of the stack: its manifest is `secretops`."""
-
-    def of_type(self, *types: str) -> Iterator[Resource]:
-        """The resources of one of these type tokens."""
-        return (resource for resource in self.resources if resource.type in types)
-
-    @property
-    def urn(self) -> str:
-        """Of the stack itself."""
-        return f"urn:pulumi:{self.stack}::{self.project}::pulumi:pulumi:Stack::{self.project}-{self.stack}"
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What the stack tells secretops; empty where it is not known yet."""
-        told = self.outputs.get("secretops")
-        return told if isinstance(told, Mapping) else {}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a rule has to say of one resource, or of the stack. Nothing found is a rule that is kept."""
-
-    resource: str
-    """Its URN; the stack's where it is the whole."""
-    message: str
-    """What is wrong, the rule, the remedy. Never a value."""
-    unknown: bool = False
-    """Not broken: it can't be judged before the provider has made what it hangs on."""
+from policies.matchers import judge, select
+from policies.plan import Environment, Finding, Plan, Resource
 
 
 class Framework(StrEnum):
@@ -127,18 +41,89 @@ class Enforcement(StrEnum):
     ADVISORY = "advisory"
 
 
+ALL = frozenset(Environment)
+PRODUCTION = frozenset({Environment.PRODUCTION})
+
+
+@dataclass(frozen=True)
+class Expect:
+    """A condition on one property of a type of resource.
+
+    `path` is dotted; `[]` after a step means each member of that list: `rules[].id`. A type that ends with `*` means
+    every type that begins so. The finding's text is the path and `wrong`, which says what is wrong and the remedy.
+    """
+
+    types: str | tuple[str, ...]
+    path: str
+    ok: Callable[[Any], bool]
+    wrong: str
+    environments: frozenset[Environment] = ALL
+
+
+@dataclass(frozen=True)
+class Each:
+    """A function that judges one resource of a type by itself."""
+
+    types: str | tuple[str, ...]
+    judge: Callable[[Resource], Iterator[Finding]]
+    environments: frozenset[Environment] = ALL
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One sentence that a stack keeps or breaks."""
+    """One sentence that a stack keeps or breaks.
+
+    `checks` look at one resource at a time, so that `pulumi up` stops before it makes a resource that breaks one.
+    `across` looks at the whole plan, after its resources are known.
+    """
 
     name: str
     """Unique, kebab-case, begins with the platform: aws-keys-rotate, stack-is-protected-in-production."""
-    says: str
-    """The sentence that a stack keeps."""
+    sentence: str
     controls: tuple[Control, ...]
-    shows_not: str
+    limitation: str
     """What a kept rule does not show, one sentence."""
-    applies: Callable[[Plan], bool]
-    """Whether the rule has anything to judge in this plan: one that has not is neither kept nor broken."""
-    look: Callable[[Plan], Iterator[Finding]]
+    checks: tuple[Expect | Each, ...] = ()
+    across: Callable[[Plan], Iterator[Finding]] | None = None
+    types: tuple[str, ...] = ()
+    """Types that `across` is about, for `applies_to`. Those of `checks` count by themselves."""
+    applies: Callable[[Plan], bool] | None = None
+    """Whether the rule has anything to judge; by default, whether there is a resource of its types."""
+    environments: frozenset[Environment] = ALL
     enforcement: Enforcement = Enforcement.MANDATORY
+
+    def applies_to(self, plan: Plan) -> bool:
+        """Return whether this plan has anything to judge."""
+        if plan.environment not in self.environments:
+            return False
+        if self.applies is not None:
+            return self.applies(plan)
+        wanted = (*self.types, *(kind for check in self.checks for kind in _types(check)))
+        return any(is_of(one, wanted) for one in plan.resources)
+
+    def findings(self, plan: Plan) -> Iterator[Finding]:
+        """Yield what is wrong or unknown in a plan."""
+        for one in plan.resources:
+            yield from self.findings_of(one, plan.environment)
+        if self.across is not None and plan.environment in self.environments:
+            yield from self.across(plan)
+
+    def findings_of(self, one: Resource, environment: Environment) -> Iterator[Finding]:
+        """Yield what the checks of single resources find in one."""
+        for check in self.checks:
+            if environment in self.environments & check.environments and is_of(one, _types(check)):
+                yield from _expected(one, check) if isinstance(check, Expect) else check.judge(one)
+
+
+def is_of(one: Resource, types: tuple[str, ...]) -> bool:
+    """Return whether the resource's type is one of these; `aws:*` is every type that begins with `aws:`."""
+    return any(one.type == kind or (kind.endswith("*") and one.type.startswith(kind[:-1])) for kind in types)
+
+
+def _types(check: Expect | Each) -> tuple[str, ...]:
+    return (check.types,) if isinstance(check.types, str) else check.types
+
+
+def _expected(one: Resource, row: Expect) -> Iterator[Finding]:
+    for entry in select(one.properties, row.path):
+        yield from judge(one, entry, row.ok, row.path, row.wrong)

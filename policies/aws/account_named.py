@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 PROVIDER = "pulumi:providers:aws"
 
@@ -36,14 +37,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-account-named",
-    says="Everything is made in the one account that the stack file names, by no other credentials.",
+    sentence="Everything is made in the one account that the stack file names, by no other credentials.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "environments are kept apart by account"),
         Control(Framework.SOC_2, "CC8.1", "a change goes where it was approved for"),
         Control(Framework.PCI_DSS, "6.5.3", "what is not production is apart from it, and that is enforced"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality and integrity"),
     ),
-    shows_not="That another environment's file names another account: compare the two files.",
+    limitation="That another environment's file names another account: compare the two files.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

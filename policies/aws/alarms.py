@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from policies.looking import at, listed
-from policies.rule import UNKNOWN, Plan, Resource, Unknown
+from policies.matchers import at, listed
+from policies.plan import UNKNOWN, Plan, Resource, Unknown
 
 ALARM, FILTER = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:cloudwatch/logMetricFilter:LogMetricFilter"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 LISTENER, BALANCER = "aws:lb/listener:Listener", "aws:lb/loadBalancer:LoadBalancer"
 
@@ -37,14 +38,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-balancer-speaks-tls",
-    says="A load balancer listens by HTTPS alone, with TLS 1.2 or later.",
+    sentence="A load balancer listens by HTTPS alone, with TLS 1.2 or later.",
     controls=(
         Control(Framework.SOC_2, "CC6.7", "what is transmitted is protected"),
         Control(Framework.PCI_DSS, "4.2.1", "strong cryptography in transmission"),
         Control(Framework.HIPAA, "164.312(e)(1)", "no access to what is transmitted"),
         Control(Framework.GDPR, "32(1)(a)", "encryption"),
     ),
-    shows_not="The way from the load balancer to the task, which is HTTP within the VPC.",
+    limitation="The way from the load balancer to the task, which is HTTP within the VPC.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 WINDOWS = (
     ("aws:kms/key:Key", "deletionWindowInDays"),
@@ -34,14 +35,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-deletion-waits",
-    says="In production a deleted secret or key can be had back for 30 days.",
+    sentence="In production a deleted secret or key can be had back for 30 days.",
     controls=(
         Control(Framework.SOC_2, "A1.2", "what is deleted by mistake is recovered"),
         Control(Framework.PCI_DSS, "3.7.5", "a key is retired by a process that can be stopped"),
         Control(Framework.HIPAA, "164.312(c)(1)", "no improper destruction"),
         Control(Framework.GDPR, "32(1)(c)", "what is lost by an accident is there again in time"),
     ),
-    shows_not="That somebody notices within that time: aws-tampering-is-told shows that.",
+    limitation="That somebody notices within that time: aws-tampering-is-told shows that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

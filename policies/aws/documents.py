@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policies.looking import at
-from policies.rule import UNKNOWN, Finding, Resource
+from policies.matchers import at
+from policies.plan import UNKNOWN, Finding, Resource
 
 POSITIVE = ("StringEquals", "StringLike", "ArnEquals", "ArnLike")
 """Operators that name who is meant, and not who isn't."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.aws.documents import narrow
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 FUNCTION, PERMISSION = "aws:lambda/function:Function", "aws:lambda/permission:Permission"
 URL = "aws:lambda/functionUrl:FunctionUrl"
@@ -33,14 +34,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-functions-called-by-named",
-    says="Nobody calls a function but services of AWS, each for one resource of the stack's account.",
+    sentence="Nobody calls a function but services of AWS, each for one resource of the stack's account.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who calls is identified and authorized"),
         Control(Framework.SOC_2, "CC6.6", "nothing is open to the internet"),
         Control(Framework.PCI_DSS, "7.2.5", "what a program may call is limited to what needs it"),
         Control(Framework.HIPAA, "164.312(d)", "who seeks access is the one claimed"),
     ),
-    shows_not="Who of the account may call a function by a policy of his own.",
+    limitation="Who of the account may call a function by a policy of his own.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.aws.alarms import told_of_queue
-from policies.beside import lacking
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, judge, require
+from policies.plan import Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 FUNCTION = "aws:lambda/function:Function"
 LETTERS = {
@@ -36,19 +36,19 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 
 def _told(plan: Plan, of: Resource, queue: str) -> Iterator[Finding]:
-    yield from lacking(of, told_of_queue(plan, queue), "alarm", "nobody is told of its dead letters; add one")
+    yield from require(of, told_of_queue(plan, queue), "alarm", "nobody is told of its dead letters; add one")
 
 
 RULE = Rule(
     name="aws-functions-failures-told",
-    says="Every function, and what calls it each hour, has a dead-letter queue, and an alarm tells of what is in it.",
+    sentence="Every function, and what calls it each hour, has a dead-letter queue, and an alarm tells of what is in it.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "what fails is monitored"),
         Control(Framework.PCI_DSS, "10.7.2", "failures of a control are detected and told"),
         Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
         Control(Framework.GDPR, "32(1)(d)", "whether a measure works is looked at again and again"),
     ),
-    shows_not="That somebody hears it: who subscribes to the alerts' topic is for the stack file or the operator.",
+    limitation="That somebody hears it: who subscribes to the alerts' topic is for the stack file or the operator.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.containers import in_plain_sight
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 FUNCTION = "aws:lambda/function:Function"
 
@@ -36,14 +37,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-functions-hold-no-value",
-    says="No variable of a function is a credential's.",
+    sentence="No variable of a function is a credential's.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are kept in one store"),
         Control(Framework.PCI_DSS, "8.6.2", "no password in a configuration"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a value is read by whoever may read its secret"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="What a variable of another name holds: the leak gate of the tests looks for real values.",
+    limitation="What a variable of another name holds: the leak gate of the tests looks for real values.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

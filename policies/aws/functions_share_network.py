@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge, says
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, contains, judge
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 FUNCTION = "aws:lambda/function:Function"
 READS = "secretops."
@@ -13,7 +14,7 @@ READS = "secretops."
 
 
 def _reading(plan: Plan) -> list[Resource]:
-    return [one for one in plan.of_type(FUNCTION) if says(at(one.properties, "handler"), READS)]
+    return [one for one in plan.of_type(FUNCTION) if contains(at(one.properties, "handler"), READS)]
 
 
 def _applies(plan: Plan) -> bool:
@@ -31,13 +32,13 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-functions-share-network",
-    says="Where one function that reads values is within a VPC, all of them are.",
+    sentence="Where one function that reads values is within a VPC, all of them are.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "what reads values is behind the network's boundary"),
         Control(Framework.PCI_DSS, "1.3.2", "outbound traffic is by the VPC's way out"),
         Control(Framework.HIPAA, "164.312(e)(1)", "what is transmitted stays within the network"),
     ),
-    shows_not="What the VPC's security groups and endpoints let out: they are whoever's made them.",
+    limitation="What the VPC's security groups and endpoints let out: they are whoever's made them.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policies.aws.documents import Statement, judge_document, wildcard
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 KEY = "aws:kms/key:Key"
 USES = ("kms:decrypt", "kms:encrypt", "kms:generatedatakey", "kms:reencrypt")
@@ -36,7 +37,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-key-policies-bound",
-    says="A key's policy has who administers it apart from who uses it, and binds each use to what it is for.",
+    sentence="A key's policy has who administers it apart from who uses it, and binds each use to what it is for.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "keys are protected while they are used"),
         Control(Framework.SOC_2, "CC6.3", "duties are segregated: to administer is not to use"),
@@ -44,7 +45,7 @@ RULE = Rule(
         Control(Framework.PCI_DSS, "3.7.7", "nobody substitutes a key unseen: no grant, no key of somebody's choice"),
         Control(Framework.HIPAA, "164.312(a)(2)(iv)", "decryption is for who may read"),
     ),
-    shows_not="That an administrator does not write himself into the policy: aws-tampering-is-told tells of it.",
+    limitation="That an administrator does not write himself into the policy: aws-tampering-is-told tells of it.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policies.aws.documents import Statement, judge_document, wildcard
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 OF_ROLE = "aws:iam/rolePolicy:RolePolicy"
 SUFFIX = "-??????"
@@ -35,14 +36,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-keys-open-named-secrets",
-    says="A role uses a key through Secrets Manager alone, and for secrets that are named.",
+    sentence="A role uses a key through Secrets Manager alone, and for secrets that are named.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "a key opens what its user is authorized to read"),
         Control(Framework.PCI_DSS, "3.6.1", "keys are protected against misuse"),
         Control(Framework.PCI_DSS, "7.2.5", "application accounts have the least that they need"),
         Control(Framework.HIPAA, "164.312(a)(2)(iv)", "decryption is for who may read"),
     ),
-    shows_not="Who else may use the key by its own policy: aws-key-policies-bound shows that.",
+    limitation="Who else may use the key by its own policy: aws-key-policies-bound shows that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.beside import lacking
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import require
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:aws:SecretStore"
 KEY = "aws:kms/key:Key"
@@ -17,7 +18,7 @@ def _applies(plan: Plan) -> bool:
 
 def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE):
-        yield from lacking(
+        yield from require(
             store, list(plan.of_type(KEY)), "key of its own", "AWS' common one is not the stack's to rotate; add one"
         )
     for key in plan.of_type(KEY):
@@ -30,14 +31,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-keys-rotate",
-    says="Every key of the stack's own is renewed by AWS each year.",
+    sentence="Every key of the stack's own is renewed by AWS each year.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "keys that protect stored secrets are managed through their life"),
         Control(Framework.PCI_DSS, "3.7.4", "a key is changed at the end of its cryptoperiod"),
         Control(Framework.HIPAA, "164.312(a)(2)(iv)", "the mechanism that encrypts is kept up"),
         Control(Framework.GDPR, "32(1)(a)", "encryption"),
     ),
-    shows_not="That what was encrypted by an older key is encrypted anew: AWS keeps the older material for that.",
+    limitation="That what was encrypted by an older key is encrypted anew: AWS keeps the older material for that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

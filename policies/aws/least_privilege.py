@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policies.aws.documents import Statement, judge_document, wildcard
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 ROLE, OF_ROLE = "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"
 ELSEWHERE = ("Policy", "PolicyAttachment", "RolePolicyAttachment", "UserPolicy", "UserPolicyAttachment", "GroupPolicy")
@@ -69,7 +70,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-least-privilege",
-    says="What a role may is named: no wildcard in an action or an ARN, no list, no policy that others write.",
+    sentence="What a role may is named: no wildcard in an action or an ARN, no list, no policy that others write.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
         Control(Framework.PCI_DSS, "7.2.2", "privileges are the least that a function needs"),
@@ -77,7 +78,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "programs have the access that they have been granted, and no more"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="That each action named is needed: tests/unit/golden/aws-roles.txt tells a reviewer what each is for.",
+    limitation="That each action named is needed: tests/unit/golden/aws-roles.txt tells a reviewer what each is for.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

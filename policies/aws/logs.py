@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from policies.beside import beside
-from policies.looking import at, says
-from policies.rule import UNKNOWN, Plan, Resource, Unknown
+from policies.matchers import at, contains, related
+from policies.plan import UNKNOWN, Plan, Resource, Unknown
 
 STORE = "coreflux-mcp-secrets:aws:SecretStore"
 TRAIL, LOG = "aws:cloudtrail/trail:Trail", "aws:cloudwatch/logGroup:LogGroup"
@@ -19,4 +18,6 @@ def keeps_trail(plan: Plan) -> bool:
 def log_of(plan: Plan, trail: Resource) -> list[Resource] | Unknown:
     """The log group of the stack that `trail` names by its ARN."""
     arn = at(trail.properties, "cloudWatchLogsGroupArn")
-    return UNKNOWN if arn is UNKNOWN else beside(plan, LOG, "name", its=lambda name: says(arn, f":log-group:{name}:"))
+    return (
+        UNKNOWN if arn is UNKNOWN else related(plan, LOG, "name", ok=lambda name: contains(arn, f":log-group:{name}:"))
+    )

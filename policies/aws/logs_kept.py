@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 LOG = "aws:cloudwatch/logGroup:LogGroup"
 LEAST_DAYS = {Environment.PRODUCTION: 90}
@@ -31,13 +32,13 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-logs-kept",
-    says="Every log says for how long it is kept, in production 90 days or more.",
+    sentence="Every log says for how long it is kept, in production 90 days or more.",
     controls=(
         Control(Framework.SOC_2, "CC7.3", "what happened can be evaluated afterwards"),
         Control(Framework.PCI_DSS, "10.5.1", "three months are at hand"),
         Control(Framework.HIPAA, "164.312(b)", "activity that is recorded can be examined"),
     ),
-    shows_not="The year of the trail: aws-trail-kept-a-year shows that.",
+    limitation="The year of the trail: aws-trail-kept-a-year shows that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

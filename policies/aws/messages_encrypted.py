@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 QUEUE, TOPIC = "aws:sqs/queue:Queue", "aws:sns/topic:Topic"
 
@@ -29,13 +30,13 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-messages-encrypted",
-    says="Every queue and topic is encrypted.",
+    sentence="Every queue and topic is encrypted.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "what names credentials is encrypted where it is stored"),
         Control(Framework.HIPAA, "164.312(a)(2)(iv)", "a mechanism encrypts and decrypts what is stored"),
         Control(Framework.GDPR, "32(1)(a)", "encryption"),
     ),
-    shows_not="That no message has a value: the functions' code sees to that, and the leak gate looks for it.",
+    limitation="That no message has a value: the functions' code sees to that, and the leak gate looks for it.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

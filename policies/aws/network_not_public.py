@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, each, everywhere, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge, listed, open_cidr
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 SERVICE, BALANCER = "aws:ecs/service:Service", "aws:lb/loadBalancer:LoadBalancer"
 GROUP, RULE_OF_GROUP = "aws:ec2/securityGroup:SecurityGroup", "aws:ec2/securityGroupRule:SecurityGroupRule"
@@ -38,19 +39,19 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 
 def _named(sources: Any) -> bool:
-    return not any(everywhere(one) for source in sources for one in (listed(source) or [source]))
+    return not any(open_cidr(one) for source in sources for one in (listed(source) or [source]))
 
 
 RULE = Rule(
     name="aws-network-not-public",
-    says="No task, load balancer or security group of the stack is open to the internet.",
+    sentence="No task, load balancer or security group of the stack is open to the internet.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "nobody from outside reaches the server"),
         Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is what is needed"),
         Control(Framework.PCI_DSS, "1.4.2", "no traffic from untrusted networks"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only those who have been granted access have it"),
     ),
-    shows_not="What the security groups that a stack file names let in: they are whoever's made them.",
+    limitation="What the security groups that a stack file names let in: they are whoever's made them.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from policies.aws.documents import Statement, judge_document
-from policies.beside import lacking, of_name
-from policies.looking import at
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, require, with_name
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 BUCKET, OF_BUCKET = "aws:s3/bucket:Bucket", "aws:s3/bucketPolicy:BucketPolicy"
 DENIED = (
@@ -44,13 +44,13 @@ def _look(plan: Plan) -> Iterator[Finding]:
         for policy in plan.of_type(kind):
             yield from judge_document(policy, "policy", partial(_wrong, action))
     for bucket in plan.of_type(BUCKET):
-        found = of_name(plan, OF_BUCKET, "bucket", name=at(bucket.properties, "bucket"))
-        yield from lacking(bucket, found, "policy", "it takes calls in plain text; add one that denies them")
+        found = with_name(plan, OF_BUCKET, "bucket", name=at(bucket.properties, "bucket"))
+        yield from require(bucket, found, "policy", "it takes calls in plain text; add one that denies them")
 
 
 RULE = Rule(
     name="aws-plain-text-denied",
-    says="Secrets, the trail's bucket, the alerts' topic and the queue of new versions take no call in plain text.",
+    sentence="Secrets, the trail's bucket, the alerts' topic and the queue of new versions take no call in plain text.",
     controls=(
         Control(Framework.SOC_2, "CC6.7", "what is transmitted is protected"),
         Control(Framework.PCI_DSS, "4.2.1", "strong cryptography in transmission"),
@@ -59,7 +59,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(e)(2)(i)", "what is transmitted is not altered unseen"),
         Control(Framework.GDPR, "32(1)(a)", "encryption"),
     ),
-    shows_not="Which version of TLS a caller uses: AWS takes 1.2 and later.",
+    limitation="Which version of TLS a caller uses: AWS takes 1.2 and later.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

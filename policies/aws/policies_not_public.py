@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from policies.aws.documents import Statement, judge_document
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 GUARD = "aws:secretsmanager/secretPolicy:SecretPolicy"
 POLICIES = (
@@ -54,14 +55,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-policies-not-public",
-    says="No policy of a secret, key, bucket, topic or queue lets in others than its account, or a service for others.",
+    sentence="No policy of a secret, key, bucket, topic or queue lets in others than its account, or a service for others.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "nobody from outside is let in"),
         Control(Framework.PCI_DSS, "1.4.4", "what is stored can't be reached from untrusted networks by itself"),
         Control(Framework.PCI_DSS, "7.3.3", "all that is not named is denied"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only those who have been granted access have it"),
     ),
-    shows_not="Which principals of the stack's account a policy names, beside a secret's: others' policies decide.",
+    limitation="Which principals of the stack's account a policy names, beside a secret's: others' policies decide.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policies.aws.documents import Statement, judge_document, narrow, wildcard
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 ROLE = "aws:iam/role:Role"
 # Services that assume a role without aws:SourceAccount and aws:SourceArn; of CloudTrail, for CloudWatch Logs:
@@ -39,14 +40,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-roles-taken-by-named",
-    says="Every role is taken by one service for the stack's account, or by one service account of a cluster.",
+    sentence="Every role is taken by one service for the stack's account, or by one service account of a cluster.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who takes an identity is identified and authorized"),
         Control(Framework.PCI_DSS, "7.2.5", "an application account is for the system that needs it"),
         Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons"),
         Control(Framework.HIPAA, "164.312(d)", "who seeks access is the one claimed"),
     ),
-    shows_not="Who may pass a role to Lambda or CloudTrail: their principals can't be bound; iam:PassRole decides.",
+    limitation="Who may pass a role to Lambda or CloudTrail: their principals can't be bound; iam:PassRole decides.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

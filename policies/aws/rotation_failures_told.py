@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.aws.alarms import told_of_metric
-from policies.beside import beside, lacking, of_name
-from policies.looking import at, judge, listed, says
-from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, contains, judge, listed, related, require, with_name
+from policies.plan import Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:aws:SecretStore"
 EVENTS, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/eventTarget:EventTarget"
@@ -21,13 +21,13 @@ def _applies(plan: Plan) -> bool:
 
 def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE):
-        rules = beside(plan, EVENTS, "eventPattern", its=lambda pattern: says(pattern, '"RotationFailed"'))
+        rules = related(plan, EVENTS, "eventPattern", ok=lambda pattern: contains(pattern, '"RotationFailed"'))
         wrong = "Secrets Manager's own word of a rotation that failed is not heard; add a rule of events"
-        yield from lacking(store, rules, "rule on rotations that failed", wrong)
+        yield from require(store, rules, "rule on rotations that failed", wrong)
         for rule in listed(rules):
             yield from _heard(plan, rule)
         for metric, what in METRICS.items():
-            yield from lacking(store, told_of_metric(plan, metric), f"alarm on {metric}", f"add one: {what}")
+            yield from require(store, told_of_metric(plan, metric), f"alarm on {metric}", f"add one: {what}")
 
 
 def _heard(plan: Plan, rule: Resource) -> Iterator[Finding]:
@@ -35,17 +35,17 @@ def _heard(plan: Plan, rule: Resource) -> Iterator[Finding]:
     yield from judge(
         rule, at(told, "state"), lambda state: state in (None, "ENABLED"), "its state", "is off; enable it"
     )
-    targets = of_name(plan, TARGET, "rule", name=at(told, "name"))
-    yield from lacking(rule, targets, "target", "nobody is told; give it the alerts' topic")
+    targets = with_name(plan, TARGET, "rule", name=at(told, "name"))
+    yield from require(rule, targets, "target", "nobody is told; give it the alerts' topic")
     if any(plan.of_type(TOPIC)):  # one that was there has its owner's policy
         for target in listed(targets):
-            lets = of_name(plan, LETS, "arn", name=at(target.properties, "arn"))
-            yield from lacking(target, lets, "topic that lets it", "nobody is told; give the topic a policy for events")
+            lets = with_name(plan, LETS, "arn", name=at(target.properties, "arn"))
+            yield from require(target, lets, "topic that lets it", "nobody is told; give the topic a policy for events")
 
 
 RULE = Rule(
     name="aws-rotation-failures-told",
-    says="Somebody is told of a rotation that failed or is overdue, and of an hour without a tick.",
+    sentence="Somebody is told of a rotation that failed or is overdue, and of an hour without a tick.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "what fails is monitored"),
         Control(Framework.PCI_DSS, "8.6.3", "that passwords are changed in time is watched"),
@@ -53,7 +53,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
         Control(Framework.GDPR, "32(1)(d)", "whether a measure works is looked at again and again"),
     ),
-    shows_not="That somebody hears it: who subscribes to the alerts' topic is for the stack file or the operator.",
+    limitation="That somebody hears it: who subscribes to the alerts' topic is for the stack file or the operator.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

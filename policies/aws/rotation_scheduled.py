@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.aws.secrets import of_secrets
-from policies.beside import lacking
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed, require
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE, ROTATION = "coreflux-mcp-secrets:aws:SecretStore", "aws:secretsmanager/secretRotation:SecretRotation"
 ALTERNATING = ("mqtt-user", "broker-admin")
@@ -31,7 +31,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
             yield Finding(store.urn, "which secrets have to rotate is known after pulumi up", unknown=True)
         rotation_of = of_secrets(plan, ROTATION, "secretId")
         for name in _rotated(plan.manifest):
-            yield from lacking(store, rotation_of(name), f"rotation of {name}", "its value stays; add a schedule")
+            yield from require(store, rotation_of(name), f"rotation of {name}", "its value stays; add a schedule")
     for rotation in plan.of_type(ROTATION):
         days = at(rotation.properties, "rotationRules", "automaticallyAfterDays")
         wrong = f"is no number of days up to {MOST_DAYS}: a value is changed by then; set automatically_after_days"
@@ -50,7 +50,7 @@ def _rotated(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 RULE = Rule(
     name="aws-rotation-scheduled",
-    says="Secrets Manager rotates each broker user's and admin's password every 90 days or sooner.",
+    sentence="Secrets Manager rotates each broker user's and admin's password every 90 days or sooner.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are managed through their life"),
         Control(Framework.PCI_DSS, "8.3.9", "a password that is the only factor is changed every 90 days"),
@@ -58,7 +58,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(d)", "a credential that was seen by others ends to be one"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality, ongoing"),
     ),
-    shows_not="That rotations succeed: secretops status does. What an operator supplies is reminded of, not rotated.",
+    limitation="That rotations succeed: secretops status does. What an operator supplies is reminded of, not rotated.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

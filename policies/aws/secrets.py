@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from policies.looking import at
-from policies.rule import UNKNOWN, Plan, Resource, Unknown
+from policies.matchers import at
+from policies.plan import UNKNOWN, Plan, Resource, Unknown
 
 _NAMED = re.compile(r":secret:(.+)-[A-Za-z0-9]{6}$")
 """An ARN ends with the name, a dash and six characters: db is not db-reader."""

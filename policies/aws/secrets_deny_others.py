@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from policies.aws.documents import Statement, judge_document, wildcard
 from policies.aws.secrets import of_secrets
-from policies.beside import lacking
-from policies.looking import at
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, require
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:aws:SecretStore"
 SECRET, POLICY = "aws:secretsmanager/secret:Secret", "aws:secretsmanager/secretPolicy:SecretPolicy"
@@ -47,20 +47,20 @@ def _wrong(found: Sequence[Statement]) -> Iterator[str]:
 
 def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE):
-        yield from lacking(
+        yield from require(
             store, list(plan.of_type(SECRET)), "secret", "values are kept where no policy denies them; add one"
         )
     policy_of = of_secrets(plan, POLICY, "secretArn")
     for secret in plan.of_type(SECRET):
         found = policy_of(at(secret.properties, "name"))
-        yield from lacking(secret, found, "policy of its own", "anybody of the account may be let in; add one")
+        yield from require(secret, found, "policy of its own", "anybody of the account may be let in; add one")
     for policy in plan.of_type(POLICY):
         yield from judge_document(policy, "policy", _wrong)
 
 
 RULE = Rule(
     name="aws-secrets-deny-others",
-    says="Every secret has a policy that denies reading and writing it to all but principals named in full.",
+    sentence="Every secret has a policy that denies reading and writing it to all but principals named in full.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "access to credentials is restricted to who is authorized"),
         Control(Framework.SOC_2, "CC6.3", "who reads and who writes are kept apart, secret by secret"),
@@ -69,7 +69,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "only those who have been granted access have it"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="That those who are named should be: a reviewer of the stack file decides that.",
+    limitation="That those who are named should be: a reviewer of the stack file decides that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORED = "aws:secretsmanager/secret:Secret"
 
@@ -30,7 +31,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-secrets-under-own-key",
-    says="Every secret, and every replica of one, is encrypted by a KMS key of its own account.",
+    sentence="Every secret, and every replica of one, is encrypted by a KMS key of its own account.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are encrypted where they are stored"),
         Control(Framework.PCI_DSS, "3.5.1", "what is stored is unreadable without its key"),
@@ -38,7 +39,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(2)(iv)", "a mechanism encrypts and decrypts what is stored"),
         Control(Framework.GDPR, "32(1)(a)", "encryption"),
     ),
-    shows_not="Who may use the key: aws-key-policies-bound shows that.",
+    limitation="Who may use the key: aws-key-policies-bound shows that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from policies.aws.alarms import told_of_event
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:aws:SecretStore"
 EVENTS: Mapping[str, tuple[str, ...]] = {
@@ -38,7 +39,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-tampering-is-told",
-    says="Somebody is told when a secret, a key, a role, a function, the trail or an alarm is changed or taken away.",
+    sentence="Somebody is told when a secret, a key, a role, a function, the trail or an alarm is changed or taken away.",
     controls=(
         Control(Framework.SOC_2, "CC7.1", "a change of the configuration that weakens it is noticed"),
         Control(Framework.SOC_2, "CC7.2", "what is malicious is looked for"),
@@ -48,7 +49,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
         Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration or destruction unseen"),
     ),
-    shows_not="That somebody hears it, or that the pattern matches: tests run it over records as AWS documents them.",
+    limitation="That somebody hears it, or that the pattern matches: tests run it over records as AWS documents them.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge, listed
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
 
@@ -65,14 +66,14 @@ def _not_root(user: Any) -> bool:
 
 RULE = Rule(
     name="aws-tasks-closed",
-    says="No container of a task has a privilege, a root that it can write, or no log; none that stays runs as root.",
+    sentence="No container of a task has a privilege, a root that it can write, or no log; none that stays runs as root.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who breaks into the server finds little"),
         Control(Framework.SOC_2, "CC6.8", "no program can be laid down beside it"),
         Control(Framework.PCI_DSS, "2.2.6", "parameters are set against misuse"),
         Control(Framework.PCI_DSS, "7.2.5", "application accounts have the least that they need"),
     ),
-    shows_not="What is in the image: it is scanned where it is built.",
+    limitation="What is in the image: it is scanned where it is built.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 SERVICE = "aws:ecs/service:Service"
 
@@ -23,14 +24,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-tasks-have-no-shell",
-    says="ECS Exec is off: nobody opens a shell in a task.",
+    sentence="ECS Exec is off: nobody opens a shell in a task.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "a value is read by way of its secret, where it is recorded"),
         Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons"),
         Control(Framework.PCI_DSS, "10.2.1.1", "no access of a person goes unrecorded"),
         Control(Framework.HIPAA, "164.312(b)", "no activity goes unrecorded"),
     ),
-    shows_not="That nobody runs a task by hand: aws-tampering-is-told watches roles, and an alarm tells of their use.",
+    limitation="That nobody runs a task by hand: aws-tampering-is-told watches roles, and an alarm tells of their use.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

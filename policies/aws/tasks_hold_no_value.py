@@ -8,8 +8,9 @@ from typing import Any
 
 from policies.aws.tasks_closed import TASK, containers, no_containers
 from policies.containers import in_plain_sight
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 
 def _applies(plan: Plan) -> bool:
@@ -43,14 +44,14 @@ def _judged(task: Resource, one: Any, of: str) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-tasks-hold-no-value",
-    says="No variable of a task is a credential's, but by the ARN of a secret.",
+    sentence="No variable of a task is a credential's, but by the ARN of a secret.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are kept in one store"),
         Control(Framework.PCI_DSS, "8.6.2", "no password in a configuration"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a value is read by whoever may read its secret"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="What a variable of another name holds: the leak gate of the tests looks for real values.",
+    limitation="What a variable of another name holds: the leak gate of the tests looks for real values.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE, SCHEDULE = "coreflux-mcp-secrets:aws:SecretStore", "aws:scheduler/schedule:Schedule"
 
@@ -35,13 +36,13 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-tick-hourly",
-    says="The tick runs each hour.",
+    sentence="The tick runs each hour.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "how secrets stand is looked at each hour"),
         Control(Framework.PCI_DSS, "8.6.3", "a password that was replaced ends to work in time"),
         Control(Framework.GDPR, "32(1)(d)", "whether a measure works is looked at again and again"),
     ),
-    shows_not="That a tick succeeds: aws-rotation-failures-told shows that somebody is told where it does not.",
+    limitation="That a tick succeeds: aws-rotation-failures-told shows that somebody is told where it does not.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

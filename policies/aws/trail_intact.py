@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.aws.logs import STORE, TRAIL, keeps_trail
-from policies.beside import lacking, of_name
-from policies.looking import at, judge
-from policies.rule import Control, Environment, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, judge, require, with_name
+from policies.plan import Environment, Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 BUCKET = "aws:s3/bucket:Bucket"
 LOCK = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
@@ -26,7 +26,7 @@ def _on(entry: Any) -> bool:
 def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE) if keeps_trail(plan) else ():
         wrong = "records are nowhere that they can't be changed; add it"
-        yield from lacking(store, list(plan.of_type(BUCKET)), "bucket of its trail", wrong)
+        yield from require(store, list(plan.of_type(BUCKET)), "bucket of its trail", wrong)
     for trail in plan.of_type(TRAIL):
         wrong = "is off: nobody could prove that a record was changed; set enable_log_file_validation"
         yield from judge(trail, at(trail.properties, "enableLogFileValidation"), _on, "its validation", wrong)
@@ -49,13 +49,13 @@ def _of_bucket(plan: Plan, bucket: Resource) -> Iterator[Finding]:
         wrong = "removes its records with it: in production they stay; leave it off"
         yield from judge(bucket, at(told, "forceDestroy"), lambda force: not force, "force_destroy", wrong)
     for kind, what in ((LOCK, "lock"), (VERSIONS, "versioning")):
-        found = of_name(plan, kind, "bucket", name=at(told, "bucket"))
-        yield from lacking(bucket, found, what, "a record can be removed; add it")
+        found = with_name(plan, kind, "bucket", name=at(told, "bucket"))
+        yield from require(bucket, found, what, "a record can be removed; add it")
 
 
 RULE = Rule(
     name="aws-trail-intact",
-    says="Records of the trail are locked and validated: none is changed or removed before its time.",
+    sentence="Records of the trail are locked and validated: none is changed or removed before its time.",
     controls=(
         Control(Framework.SOC_2, "CC7.3", "what happened can be evaluated afterwards"),
         Control(Framework.PCI_DSS, "10.3.2", "records are protected from modification"),
@@ -64,7 +64,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration or destruction"),
         Control(Framework.HIPAA, "164.312(c)(2)", "a mechanism shows that nothing was altered"),
     ),
-    shows_not="That nobody with s3:BypassGovernanceRetention ends a lock of mode GOVERNANCE: COMPLIANCE prevents that.",
+    limitation="That nobody with s3:BypassGovernanceRetention ends a lock of mode GOVERNANCE: COMPLIANCE prevents that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

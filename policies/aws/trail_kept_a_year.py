@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.aws.logs import TRAIL, log_of
-from policies.beside import lacking
-from policies.looking import at, each, judge, listed
-from policies.rule import Control, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge, listed, require
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 LOCK = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
 LIFE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
@@ -37,20 +37,20 @@ def _look(plan: Plan) -> Iterator[Finding]:
             yield from judge(life, expiry, lambda days: days is None or _long(days), "its expiry", short)
     for trail in plan.of_type(TRAIL):
         found = log_of(plan, trail)
-        yield from lacking(trail, found, "log group in this stack", "nobody says how long it is kept; make it here")
+        yield from require(trail, found, "log group in this stack", "nobody says how long it is kept; make it here")
         for log in listed(found):
             yield from judge(log, at(log.properties, "retentionInDays"), _long, "its retention", short)
 
 
 RULE = Rule(
     name="aws-trail-kept-a-year",
-    says="In production the trail's records, and the log in which they are searched, are kept for 365 days or more.",
+    sentence="In production the trail's records, and the log in which they are searched, are kept for 365 days or more.",
     controls=(
         Control(Framework.SOC_2, "CC7.3", "what happened can be evaluated afterwards"),
         Control(Framework.PCI_DSS, "10.5.1", "records are kept for 12 months, three of them at hand"),
         Control(Framework.HIPAA, "164.312(b)", "activity that is recorded can be examined"),
     ),
-    shows_not="The six years of HIPAA's documentation (164.316): a stack that needs them sets store.retention_days.",
+    limitation="The six years of HIPAA's documentation (164.316): a stack that needs them sets store.retention_days.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

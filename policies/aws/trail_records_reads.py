@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.aws.logs import STORE, TRAIL, keeps_trail
-from policies.beside import lacking
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed, require
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 SWITCHES = {
     "enableLogging": (None, True),
@@ -46,7 +46,7 @@ def _all(selectors: Any) -> bool:
 def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE) if keeps_trail(plan) else ():
         wrong = "no read is recorded; add it, or name one by store.existing_trail"
-        yield from lacking(store, list(plan.of_type(TRAIL)), "trail", wrong)
+        yield from require(store, list(plan.of_type(TRAIL)), "trail", wrong)
     for trail in plan.of_type(TRAIL):
         told = trail.properties
         for what, wanted in SWITCHES.items():
@@ -61,7 +61,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="aws-trail-records-reads",
-    says="A trail of the stack's own is on, in every region, takes reads too, and sends them to a log with alarms.",
+    sentence="A trail of the stack's own is on, in every region, takes reads too, and sends them to a log with alarms.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "access is recorded"),
         Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
@@ -72,7 +72,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "a mechanism records activity"),
         Control(Framework.GDPR, "32(1)(d)", "who read what can be looked at"),
     ),
-    shows_not="Which version was read, or what a server does with a value: CloudTrail knows neither.",
+    limitation="Which version was read, or what a server does with a value: CloudTrail knows neither.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

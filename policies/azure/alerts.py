@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from policies.looking import at, listed
-from policies.rule import UNKNOWN, Plan, Resource, Unknown
+from policies.matchers import at, listed
+from policies.plan import UNKNOWN, Plan, Resource, Unknown
 
 QUERY, ACTIVITY = "azure-native:monitor:ScheduledQueryRule", "azure-native:monitor:ActivityLogAlert"
 

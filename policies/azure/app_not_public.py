@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 APP, ENVIRONMENT = "azure-native:app:ContainerApp", "azure-native:app:ManagedEnvironment"
 
@@ -25,14 +26,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-app-not-public",
-    says="The app answers within its environment, or within a network, and never the internet.",
+    sentence="The app answers within its environment, or within a network, and never the internet.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "nobody from outside reaches the server"),
         Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is what is needed"),
         Control(Framework.PCI_DSS, "1.4.2", "no traffic from untrusted networks"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only those who have been granted access have it"),
     ),
-    shows_not="Who is in the network that the subnet is part of.",
+    limitation="Who is in the network that the subnet is part of.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

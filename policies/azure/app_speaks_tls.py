@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 APP, ENVIRONMENT = "azure-native:app:ContainerApp", "azure-native:app:ManagedEnvironment"
 
@@ -27,14 +28,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-app-speaks-tls",
-    says="The app takes no request in plain text, and traffic between nodes is encrypted.",
+    sentence="The app takes no request in plain text, and traffic between nodes is encrypted.",
     controls=(
         Control(Framework.SOC_2, "CC6.7", "what is transmitted is protected"),
         Control(Framework.PCI_DSS, "4.2.1", "strong cryptography in transmission"),
         Control(Framework.HIPAA, "164.312(e)(1)", "no access to what is transmitted"),
         Control(Framework.GDPR, "32(1)(a)", "encryption"),
     ),
-    shows_not="Which version of TLS a client uses: Container Apps takes 1.2 and later.",
+    limitation="Which version of TLS a client uses: Container Apps takes 1.2 and later.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.containers import in_plain_sight
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 RUN = ("azure-native:app:ContainerApp", "azure-native:app:Job")
 
@@ -50,14 +51,14 @@ def _judged(one: Resource, container: Any) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-containers-hold-no-value",
-    says="No app and no job has a value: values are fetched by its identity, and images are pulled by one.",
+    sentence="No app and no job has a value: values are fetched by its identity, and images are pulled by one.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are kept in one store"),
         Control(Framework.PCI_DSS, "8.6.2", "no password in a configuration"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a value is read by whoever may read its secret"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="What a variable of another name holds: the leak gate of the tests looks for real values.",
+    limitation="What a variable of another name holds: the leak gate of the tests looks for real values.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

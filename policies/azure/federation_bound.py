@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 FEDERATION = "azure-native:managedidentity:FederatedIdentityCredential"
 AUDIENCE = "api://AzureADTokenExchange"
@@ -38,14 +39,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-federation-bound",
-    says="An identity of the stack is lent to one service account, by tokens that are meant for Entra.",
+    sentence="An identity of the stack is lent to one service account, by tokens that are meant for Entra.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who takes an identity is identified and authorized"),
         Control(Framework.PCI_DSS, "7.2.5", "an application account is for the system that needs it"),
         Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons"),
         Control(Framework.HIPAA, "164.312(d)", "who seeks access is the one claimed"),
     ),
-    shows_not="Who in the cluster may start a pod as that service account.",
+    limitation="Who in the cluster may start a pod as that service account.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 RUN = ("azure-native:app:ContainerApp", "azure-native:app:Job")
 
@@ -39,13 +40,13 @@ def _lives(settings: Any) -> Any:
 
 RULE = Rule(
     name="azure-identities-kept-to-program",
-    says="The identity that reads secrets is the program's alone, of all that runs in an app or a job.",
+    sentence="The identity that reads secrets is the program's alone, of all that runs in an app or a job.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
         Control(Framework.PCI_DSS, "7.2.5", "an application account is for the program that needs it"),
         Control(Framework.HIPAA, "164.312(d)", "who seeks access is the one claimed"),
     ),
-    shows_not="That nobody opens a shell in the container: an alert tells of the token that it takes.",
+    limitation="That nobody opens a shell in the container: an alert tells of the token that it takes.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, everywhere, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, judge, open_cidr
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 VAULT, ACCOUNT = "azure-native:keyvault:Vault", "azure-native:storage:StorageAccount"
 ENDPOINT = "azure-native:network:PrivateEndpoint"
@@ -47,19 +48,19 @@ def _named(of: Resource, rules: Any, key: str) -> Iterator[Finding]:
 
 
 def _wide(address: Any) -> bool:
-    return not isinstance(address, str) or everywhere(address)
+    return not isinstance(address, str) or open_cidr(address)
 
 
 RULE = Rule(
     name="azure-network-closed-wholly",
-    says="A stack that closes its vault to the internet closes the storage account of the lease, too.",
+    sentence="A stack that closes its vault to the internet closes the storage account of the lease, too.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "nobody from outside reaches the vault"),
         Control(Framework.PCI_DSS, "1.4.2", "traffic from untrusted networks is restricted"),
         Control(Framework.PCI_DSS, "1.4.4", "what is stored can't be reached from untrusted networks by itself"),
         Control(Framework.HIPAA, "164.312(e)(1)", "no access over a network but from named ones"),
     ),
-    shows_not="That a stack closes anything: one without store.network answers the internet, to who has a role.",
+    limitation="That a stack closes anything: one without store.network answers the internet, to who has a role.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.beside import lacking, of_name
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, require, with_name
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 ENDPOINT, NAME = "azure-native:network:PrivateEndpoint", "azure-native:network:PrivateDnsZoneGroup"
 
@@ -17,8 +17,8 @@ def _applies(plan: Plan) -> bool:
 
 def _look(plan: Plan) -> Iterator[Finding]:
     for endpoint in plan.of_type(ENDPOINT):
-        found = of_name(plan, NAME, "privateEndpointName", name=at(endpoint.properties, "privateEndpointName"))
-        yield from lacking(endpoint, found, "name in a private zone", "clients don't find it; add a DNS zone group")
+        found = with_name(plan, NAME, "privateEndpointName", name=at(endpoint.properties, "privateEndpointName"))
+        yield from require(endpoint, found, "name in a private zone", "clients don't find it; add a DNS zone group")
     for name in plan.of_type(NAME):
         zones = at(name.properties, "privateDnsZoneConfigs")
         yield from judge(name, zones, bool, "its zone", "is none: nobody finds the endpoint; name one")
@@ -26,13 +26,13 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-private-endpoints-named",
-    says="Every private endpoint has a name in a private DNS zone.",
+    sentence="Every private endpoint has a name in a private DNS zone.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "clients reach the vault within the network"),
         Control(Framework.PCI_DSS, "1.4.1", "what is trusted is apart from what is not"),
         Control(Framework.HIPAA, "164.312(e)(1)", "what is transmitted stays within the network"),
     ),
-    shows_not="That the zone is linked to the networks of clients: whoever runs the network does that.",
+    limitation="That the zone is linked to the networks of clients: whoever runs the network does that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.azure.alerts import told_of_query
-from policies.beside import lacking
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import require
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 WATCHED = {
@@ -25,12 +26,12 @@ def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE):
         for what, words in WATCHED.items():
             wrong = "add a scheduled query of the trail with an action group"
-            yield from lacking(store, told_of_query(plan, *words), f"alert on {what}", wrong)
+            yield from require(store, told_of_query(plan, *words), f"alert on {what}", wrong)
 
 
 RULE = Rule(
     name="azure-reads-are-told",
-    says="Somebody is told of a read by who is not declared to, of one that was denied, and of a secret deleted.",
+    sentence="Somebody is told of a read by who is not declared to, of one that was denied, and of a secret deleted.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "anomalies are looked for"),
         Control(Framework.PCI_DSS, "10.2.1.4", "invalid attempts are recorded"),
@@ -38,7 +39,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
         Control(Framework.GDPR, "32(1)(d)", "whether access is as declared is looked at again and again"),
     ),
-    shows_not="That somebody hears it: an action group without alert_emails tells nobody until one is added.",
+    limitation="That somebody hears it: an action group without alert_emails tells nobody until one is added.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

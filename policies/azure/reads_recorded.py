@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.beside import beside, lacking
-from policies.looking import at, judge, listed
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Resource, Rule, Unknown
+from policies.matchers import at, judge, listed, related, require
+from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 VAULT, SETTING = "azure-native:keyvault:Vault", "azure-native:monitor:DiagnosticSetting"
@@ -23,7 +23,7 @@ def _of(plan: Plan, name: Any) -> list[Resource] | Unknown:
     return (
         UNKNOWN
         if name is UNKNOWN
-        else beside(plan, SETTING, "resourceUri", its=lambda uri: str(uri).endswith(f"/{name}"))
+        else related(plan, SETTING, "resourceUri", ok=lambda uri: str(uri).endswith(f"/{name}"))
     )
 
 
@@ -36,12 +36,12 @@ def _audits(logs: Any) -> bool:
 
 def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE):
-        yield from lacking(
+        yield from require(
             store, list(plan.of_type(VAULT)), "vault", "values are kept where no read is recorded; add it"
         )
     for vault in plan.of_type(VAULT):
         found = _of(plan, at(vault.properties, "vaultName"))
-        yield from lacking(vault, found, "diagnostic setting", "nobody knows who reads; send its audit log somewhere")
+        yield from require(vault, found, "diagnostic setting", "nobody knows who reads; send its audit log somewhere")
         for setting in listed(found):
             told = setting.properties
             wrong = "leave out the audit log: nobody knows who reads; enable the group audit"
@@ -52,7 +52,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-reads-recorded",
-    says="The vault's audit log is on, and goes to a workspace.",
+    sentence="The vault's audit log is on, and goes to a workspace.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "access is recorded"),
         Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
@@ -62,7 +62,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "a mechanism records activity"),
         Control(Framework.GDPR, "32(1)(d)", "who read what can be looked at"),
     ),
-    shows_not="That no record is lost: Azure says of its delivery that it is on best effort.",
+    limitation="That no record is lost: Azure says of its delivery that it is on best effort.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

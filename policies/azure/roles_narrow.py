@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 ASSIGNMENT, DEFINITION = "azure-native:authorization:RoleAssignment", "azure-native:authorization:RoleDefinition"
 
@@ -41,7 +42,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-roles-narrow",
-    says="Every role that is assigned is one of Azure's for one thing, with its reason; none may assign or manage.",
+    sentence="Every role that is assigned is one of Azure's for one thing, with its reason; none may assign or manage.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
         Control(Framework.PCI_DSS, "7.2.2", "privileges are the least that a function needs"),
@@ -49,7 +50,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "programs have the access that they have been granted, and no more"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="That the rotator's role is the least: Azure's smallest that writes a secret deletes one as well.",
+    limitation="That the rotator's role is the least: Azure's smallest that writes a secret deletes one as well.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

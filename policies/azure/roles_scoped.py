@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 ASSIGNMENT = "azure-native:authorization:RoleAssignment"
 
@@ -46,7 +47,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-roles-scoped",
-    says="A reader's role is on one secret, the lease's on one container, and none on a group or a subscription.",
+    sentence="A reader's role is on one secret, the lease's on one container, and none on a group or a subscription.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "access by least privilege, secret by secret"),
         Control(Framework.PCI_DSS, "7.2.1", "access follows a model: readers and writers of each secret"),
@@ -54,7 +55,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "programs have the access that they have been granted, and no more"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="What an operator may: his roles are on the whole vault, which has nothing but the stack's secrets.",
+    limitation="What an operator may: his roles are on the whole vault, which has nothing but the stack's secrets.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

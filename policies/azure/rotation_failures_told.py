@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.azure.alerts import told_of_query
-from policies.beside import lacking
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import require
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 
@@ -33,14 +34,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
     wrong = "add a scheduled query with an action group"
     for store in plan.of_type(STORE):
         for what, words in WATCHED.items():
-            yield from lacking(store, told_of_query(plan, *words), f"alert on {what}", wrong)
+            yield from require(store, told_of_query(plan, *words), f"alert on {what}", wrong)
         silent = told_of_query(plan, "ContainerAppConsoleLogs", operator=SILENCE)
-        yield from lacking(store, silent, "alert on a tick that does not run", wrong)
+        yield from require(store, silent, "alert on a tick that does not run", wrong)
 
 
 RULE = Rule(
     name="azure-rotation-failures-told",
-    says="Somebody is told of a tick that failed or does not run, and of a secret that is overdue.",
+    sentence="Somebody is told of a tick that failed or does not run, and of a secret that is overdue.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "what fails is monitored"),
         Control(Framework.PCI_DSS, "8.6.3", "that passwords are changed in time is watched"),
@@ -48,7 +49,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
         Control(Framework.GDPR, "32(1)(d)", "whether a measure works is looked at again and again"),
     ),
-    shows_not="That somebody hears it: an action group without alert_emails tells nobody until one is added.",
+    limitation="That somebody hears it: an action group without alert_emails tells nobody until one is added.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

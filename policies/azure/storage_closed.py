@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.beside import lacking
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, require
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 ACCOUNT, CONTAINER = "azure-native:storage:StorageAccount", "azure-native:storage:BlobContainer"
@@ -29,7 +29,7 @@ def _applies(plan: Plan) -> bool:
 
 def _look(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(STORE):
-        yield from lacking(
+        yield from require(
             store, list(plan.of_type(ACCOUNT)), "storage account", "nothing keeps two rotations apart; add it"
         )
     for account in plan.of_type(ACCOUNT):
@@ -44,7 +44,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-storage-closed",
-    says="The storage account takes TLS 1.2 and roles alone: no key, no user of its own, nothing public.",
+    sentence="The storage account takes TLS 1.2 and roles alone: no key, no user of its own, nothing public.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who opens it is identified and authorized"),
         Control(Framework.SOC_2, "CC6.7", "what is transmitted is protected"),
@@ -53,7 +53,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(e)(1)", "no access to what is transmitted"),
         Control(Framework.GDPR, "32(1)(a)", "encryption"),
     ),
-    shows_not="Encryption at rest: Azure encrypts every account, and nobody can turn that off.",
+    limitation="Encryption at rest: Azure encrypts every account, and nobody can turn that off.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 PROVIDER = "pulumi:providers:azure-native"
 
@@ -26,14 +27,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-subscription-named",
-    says="Everything is made in the one subscription and tenant that the stack file names.",
+    sentence="Everything is made in the one subscription and tenant that the stack file names.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "environments are kept apart by subscription"),
         Control(Framework.SOC_2, "CC8.1", "a change goes where it was approved for"),
         Control(Framework.PCI_DSS, "6.5.3", "what is not production is apart from it, and that is enforced"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality and integrity"),
     ),
-    shows_not="That another environment's file names another subscription: compare the two files.",
+    limitation="That another environment's file names another subscription: compare the two files.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.azure.alerts import told_of_operation
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 OPERATIONS = (
@@ -45,7 +46,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-tampering-is-told",
-    says="Somebody is told when a role, the vault, an identity, the trail or an alert is changed or taken away.",
+    sentence="Somebody is told when a role, the vault, an identity, the trail or an alert is changed or taken away.",
     controls=(
         Control(Framework.SOC_2, "CC7.1", "a change of the configuration that weakens it is noticed"),
         Control(Framework.SOC_2, "CC7.2", "what is malicious is looked for"),
@@ -55,7 +56,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
         Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration or destruction unseen"),
     ),
-    shows_not="What is done above the stack's resource group, and that Azure logs each of these: no account proved it.",
+    limitation="What is done above the stack's resource group, and that Azure logs each of these: no account proved it.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

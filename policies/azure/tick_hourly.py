@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE, JOB = "coreflux-mcp-secrets:azure:SecretStore", "azure-native:app:Job"
 HOUR = 3600
@@ -42,7 +43,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-tick-hourly",
-    says="The tick, which rotates what is due, runs each hour.",
+    sentence="The tick, which rotates what is due, runs each hour.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are managed through their life"),
         Control(Framework.SOC_2, "CC7.2", "how secrets stand is looked at each hour"),
@@ -50,7 +51,7 @@ RULE = Rule(
         Control(Framework.PCI_DSS, "8.6.3", "application accounts' passwords are changed periodically"),
         Control(Framework.GDPR, "32(1)(d)", "whether a measure works is looked at again and again"),
     ),
-    shows_not="That a tick succeeds: azure-rotation-failures-told shows that somebody is told where it does not.",
+    limitation="That a tick succeeds: azure-rotation-failures-told shows that somebody is told where it does not.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

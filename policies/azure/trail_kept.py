@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.beside import lacking
-from policies.looking import at, judge
-from policies.rule import Control, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, require
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 WORKSPACE = "azure-native:operationalinsights:Workspace"
@@ -30,7 +30,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
         # A workspace of an organization is no resource of the stack, and its retention is not seen.
         settings = (one for one in plan.of_type(SETTING) if at(one.properties, "workspaceId"))
         found = [*plan.of_type(WORKSPACE), *settings]
-        yield from lacking(store, found, "workspace", "the trail is kept nowhere; add it")
+        yield from require(store, found, "workspace", "the trail is kept nowhere; add it")
     for workspace in plan.of_type(WORKSPACE):
         told = workspace.properties
         wrong = f"is below {least} days; set store.retention_days"
@@ -45,7 +45,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-trail-kept",
-    says="The trail's workspace keeps records for 365 days or more in production, and no key of its own writes any.",
+    sentence="The trail's workspace keeps records for 365 days or more in production, and no key of its own writes any.",
     controls=(
         Control(Framework.SOC_2, "CC7.3", "what happened can be evaluated afterwards"),
         Control(Framework.PCI_DSS, "10.3.2", "nobody writes records but Azure"),
@@ -53,7 +53,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity that is recorded can be examined"),
         Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration"),
     ),
-    shows_not="That nobody who may manage the workspace purges it: azure-tampering-is-told tells of it.",
+    limitation="That nobody who may manage the workspace purges it: azure-tampering-is-told tells of it.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 VAULT = "azure-native:keyvault:Vault"
 FOR_AZURE = ("enabledForDeployment", "enabledForDiskEncryption", "enabledForTemplateDeployment")
@@ -31,7 +32,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-vault-by-role",
-    says="Access to the vault is by role assignments alone.",
+    sentence="Access to the vault is by role assignments alone.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "access to credentials is restricted to who is authorized"),
         Control(Framework.SOC_2, "CC6.3", "access is by role, secret by secret"),
@@ -41,7 +42,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "only those who have been granted access have it"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
     ),
-    shows_not="Roles that somebody has on the resource group or the subscription: they reach the vault, too.",
+    limitation="Roles that somebody has on the resource group or the subscription: they reach the vault, too.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 VAULT = "azure-native:keyvault:Vault"
 DAYS = 90
@@ -38,14 +39,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="azure-vault-recovers",
-    says="What is deleted of the vault can be had back; in production for 90 days, and nobody purges it sooner.",
+    sentence="What is deleted of the vault can be had back; in production for 90 days, and nobody purges it sooner.",
     controls=(
         Control(Framework.SOC_2, "A1.2", "what is deleted by mistake is recovered"),
         Control(Framework.PCI_DSS, "3.7.5", "what is retired is retired by a process that can be stopped"),
         Control(Framework.HIPAA, "164.312(c)(1)", "no improper destruction"),
         Control(Framework.GDPR, "32(1)(c)", "what is lost by an accident is there again in time"),
     ),
-    shows_not="That somebody notices within that time: azure-tampering-is-told shows that.",
+    limitation="That somebody notices within that time: azure-tampering-is-told shows that.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from policies.dotenv.folders import folders, is_dotenv
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _OF_VALUES = ("config/.env", "certs/client.key")
 _OTHERS = 0o077
@@ -53,14 +54,14 @@ def _paths(modes: Any) -> list[Any]:
 
 RULE = Rule(
     name="dotenv-files-are-the-owners",
-    says="Files of values have mode 600, and each pulumi up repairs one that has not.",
+    sentence="Files of values have mode 600, and each pulumi up repairs one that has not.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "values are read by the account that they are for"),
         Control(Framework.PCI_DSS, "7.2.2", "access by what the account is for, and the least of it"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only those read who have been granted it"),
         Control(Framework.GDPR, "32(1)(b)", "values stay confidential on a machine of several accounts"),
     ),
-    shows_not="What root, and other programs of the same account, read.",
+    limitation="What root, and other programs of the same account, read.",
     applies=is_dotenv,
-    look=_look,
+    across=_look,
 )

@@ -7,8 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from policies.dotenv.folders import OF_VALUES, folders, is_dotenv
-from policies.looking import at, judge, known, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, known, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 
 def _own(root: Any) -> bool:
@@ -38,14 +39,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="dotenv-folder-is-one-stacks",
-    says="The folder of the values is the stack's own, and nobody else's.",
+    sentence="The folder of the values is the stack's own, and nobody else's.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "values of one environment are not another's"),
         Control(Framework.PCI_DSS, "6.5.3", "environments are separated"),
         Control(Framework.HIPAA, "164.312(c)(1)", "no other stack's rotation writes over a value"),
         Control(Framework.GDPR, "32(1)(b)", "values stay confidential between stacks"),
     ),
-    shows_not="That nobody copies the folder.",
+    limitation="That nobody copies the folder.",
     applies=is_dotenv,
-    look=_look,
+    across=_look,
 )

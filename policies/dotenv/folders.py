@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.looking import at, listed
-from policies.rule import UNKNOWN, Plan, Resource
+from policies.matchers import at, listed
+from policies.plan import UNKNOWN, Plan, Resource
 
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
 OF_VALUES = "versions"

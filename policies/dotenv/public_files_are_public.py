@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from policies.containers import carries_value
 from policies.dotenv.folders import entries, folders
-from policies.looking import at, judge, says
-from policies.rule import CONCEALED, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, contains, judge
+from policies.plan import CONCEALED, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 
 def _outside(path: str) -> bool:
@@ -20,7 +21,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
             yield from judge(
                 folder,
                 (path, text),
-                lambda said: said[1] is not CONCEALED and not says(said[1], "PRIVATE KEY-----"),
+                lambda said: said[1] is not CONCEALED and not contains(said[1], "PRIVATE KEY-----"),
                 f"the file {path}",
                 "has a value in it: it would lie in the state; secretops writes values",
             )
@@ -37,14 +38,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="dotenv-public-files-are-public",
-    says="Nothing that Pulumi writes into a folder is a value.",
+    sentence="Nothing that Pulumi writes into a folder is a value.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "values are in the store alone, and in no state file"),
         Control(Framework.PCI_DSS, "8.6.2", "no password of an account is in the program's text or configuration"),
         Control(Framework.HIPAA, "164.312(a)(1)", "who reads the state reads no secret"),
         Control(Framework.GDPR, "32(1)(b)", "values stay confidential, whoever has the state"),
     ),
-    shows_not="What a person writes into config/.env himself.",
+    limitation="What a person writes into config/.env himself.",
     applies=lambda plan: any(folders(plan)),
-    look=_look,
+    across=_look,
 )

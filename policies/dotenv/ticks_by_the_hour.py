@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from policies.dotenv.folders import entries, folders, is_dotenv
-from policies.looking import at, judge, says
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, contains, judge
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 _VAULT = "coreflux-mcp-secrets:vault:SecretStore"
 _PODS = "coreflux-mcp-secrets:kubernetes:McpServer"
@@ -42,7 +43,7 @@ def _units(plan: Plan) -> list[tuple[Resource, str, Any]]:
 
 
 def _has(line: str, unit: Any) -> bool:
-    return says(unit, line)
+    return contains(unit, line)
 
 
 def _look(plan: Plan) -> Iterator[Finding]:
@@ -68,14 +69,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="dotenv-ticks-by-the-hour",
-    says="What rotates on a machine is one hourly timer, whose service leaves no value behind.",
+    sentence="What rotates on a machine is one hourly timer, whose service leaves no value behind.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are replaced by a schedule that nobody has to remember"),
         Control(Framework.PCI_DSS, "8.6.3", "passwords of system accounts change periodically"),
         Control(Framework.HIPAA, "164.312(d)", "who logs in has a credential that is not older than it may be"),
         Control(Framework.GDPR, "32(1)(d)", "that rotation works is seen each hour"),
     ),
-    shows_not="That the timer is turned on: an operator does that, and the output gaps says so.",
+    limitation="That the timer is turned on: an operator does that, and the output gaps says so.",
     applies=_rotates,
-    look=_look,
+    across=_look,
 )

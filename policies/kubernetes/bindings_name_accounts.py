@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.kubernetes.objects import namespace_of, of_kind
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 
@@ -41,14 +42,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-bindings-name-accounts",
-    says="Every Role is bound to named service accounts of its own namespace; nothing is granted in the whole cluster.",
+    sentence="Every Role is bound to named service accounts of its own namespace; nothing is granted in the whole cluster.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "access is by role, and given to who needs it"),
         Control(Framework.PCI_DSS, "7.2.5", "access of system accounts is given to each by itself"),
         Control(Framework.HIPAA, "164.312(a)(2)(i)", "who reads is one account, which the audit log names"),
         Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one cluster"),
     ),
-    shows_not="Who may make pods in the namespace, and so run as such an account.",
+    limitation="Who may make pods in the namespace, and so run as such an account.",
     applies=lambda plan: any(of_kind(plan, *_BINDINGS)),
-    look=_look,
+    across=_look,
 )

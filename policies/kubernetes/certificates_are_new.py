@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import of_kind
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _LONGEST_HOURS = 90 * 24
 _OF_A_CLIENT = ("client auth", "digital signature")
@@ -47,7 +48,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-certificates-are-new",
-    says="A client certificate lasts 90 days at most, has a new key each time, and is for clients alone.",
+    sentence="A client certificate lasts 90 days at most, has a new key each time, and is for clients alone.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "keys are replaced through their life"),
         Control(Framework.PCI_DSS, "3.7.4", "a key is changed at the end of its cryptoperiod"),
@@ -55,7 +56,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(d)", "the broker knows its client by a key that is new"),
         Control(Framework.GDPR, "32(1)(a)", "what is sent is encrypted between ends that know each other"),
     ),
-    shows_not="That the broker refuses a certificate that was revoked.",
+    limitation="That the broker refuses a certificate that was revoked.",
     applies=lambda plan: any(of_kind(plan, "Certificate")),
-    look=_look,
+    across=_look,
 )

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import of_kind
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _LONGEST = 600
 """Seconds between two looks: well below the shortest grace after which an old password is taken away."""
@@ -57,14 +58,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-copies-are-fresh",
-    says="Every ExternalSecret looks for a new version within ten minutes, by a store of its own namespace.",
+    sentence="Every ExternalSecret looks for a new version within ten minutes, by a store of its own namespace.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "a reader has the credential that is current"),
         Control(Framework.PCI_DSS, "8.6.3", "a changed password reaches the system that uses it"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a copy lies in one namespace, for its readers"),
         Control(Framework.GDPR, "32(1)(b)", "the server stays available through a rotation"),
     ),
-    shows_not="That External Secrets is there and runs, and that the cluster encrypts the copies at rest.",
+    limitation="That External Secrets is there and runs, and that the cluster encrypts the copies at rest.",
     applies=lambda plan: any(of_kind(plan, "ExternalSecret")),
-    look=_look,
+    across=_look,
 )

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.kubernetes.objects import of_kind
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _KINDS = ("SecretStore", "ClusterSecretStore")
 
@@ -44,14 +45,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-copying-has-no-key",
-    says="External Secrets reads as a service account of the namespace, and by no stored key.",
+    sentence="External Secrets reads as a service account of the namespace, and by no stored key.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "there is no credential for the store that has to be kept and rotated"),
         Control(Framework.PCI_DSS, "8.6.2", "no key of an account is in a configuration"),
         Control(Framework.HIPAA, "164.312(d)", "who reads the store proves who it is by a token that ends"),
         Control(Framework.GDPR, "32(1)(b)", "a copy of the cluster's objects has no key for the store"),
     ),
-    shows_not="Who may make a token for that account: whoever has the verb create on its subresource token.",
+    limitation="Who may make a token for that account: whoever has the verb create on its subresource token.",
     applies=lambda plan: any(of_kind(plan, *_KINDS)),
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.kubernetes.objects import of_kind
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _LABEL = "pod-security.kubernetes.io/enforce"
 
@@ -24,14 +25,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-namespace-is-restricted",
-    says="The namespace of the secrets enforces the Pod Security level restricted.",
+    sentence="The namespace of the secrets enforces the Pod Security level restricted.",
     controls=(
         Control(Framework.SOC_2, "CC6.8", "no pod with a privilege comes in, whoever makes it"),
         Control(Framework.PCI_DSS, "2.2.1", "one standard of configuration, which the cluster enforces"),
         Control(Framework.HIPAA, "164.312(a)(1)", "no pod beside the secrets is root on their node"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="Other namespaces, and one that somebody else created (create_namespace: false): secretops doctor does.",
+    limitation="Other namespaces, and one that somebody else created (create_namespace: false): secretops doctor does.",
     applies=lambda plan: any(of_kind(plan, "Namespace")),
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import in_a_cluster, named, namespace_of, of_kind
-from policies.looking import at, judge, known, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, known, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 
 def _denies_all(spec: Any) -> bool:
@@ -37,7 +38,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-network-is-closed",
-    says="A policy of the namespace denies every pod all that no other policy allows.",
+    sentence="A policy of the namespace denies every pod all that no other policy allows.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "nothing connects from without unless it is meant to"),
         Control(Framework.PCI_DSS, "1.3.1", "what comes in is limited to what is needed"),
@@ -45,7 +46,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(e)(1)", "nobody reaches secrets over a network unasked"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="That the cluster's network plugin enforces policies: some take them and do nothing.",
+    limitation="That the cluster's network plugin enforces policies: some take them and do nothing.",
     applies=in_a_cluster,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import of_kind
-from policies.looking import at, each, everywhere, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, each, judge, listed, open_cidr
+from policies.plan import Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 _NEVER = (53, 80)
 """Ports of everywhere that carry values out unseen, by names that are asked for, or reach a cloud's metadata."""
@@ -52,7 +53,7 @@ def _allows(policy: Resource) -> bool:
 
 
 def _has_everybody(peers: Any) -> bool:
-    return any(everywhere(at(peer, "ipBlock", "cidr")) for peer in listed(peers))
+    return any(open_cidr(at(peer, "ipBlock", "cidr")) for peer in listed(peers))
 
 
 def _one_of_tls(port: Any) -> bool:
@@ -61,7 +62,7 @@ def _one_of_tls(port: Any) -> bool:
 
 RULE = Rule(
     name="kubernetes-network-names-both-ends",
-    says="Every allowed connection names its other end and its port; nobody comes in from everywhere.",
+    sentence="Every allowed connection names its other end and its port; nobody comes in from everywhere.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "what crosses the boundary is named"),
         Control(Framework.PCI_DSS, "1.3.1", "what comes in is limited to what is needed"),
@@ -69,7 +70,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(e)(1)", "who reaches the server is named"),
         Control(Framework.GDPR, "32(1)(b)", "a broken program has few ways to send a value out"),
     ),
-    shows_not="That a network is as narrow as it could be: by default the broker's port may be at any address.",
+    limitation="That a network is as narrow as it could be: by default the broker's port may be at any address.",
     applies=lambda plan: any(_allows(one) for one in of_kind(plan, "NetworkPolicy")),
-    look=_look,
+    across=_look,
 )

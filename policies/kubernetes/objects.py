@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.looking import at, each
-from policies.rule import UNKNOWN, Plan, Resource
+from policies.matchers import at, each
+from policies.plan import UNKNOWN, Plan, Resource
 
 _TEMPLATE: Mapping[str, tuple[str, ...]] = {
     "Pod": (),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.kubernetes.objects import containers, pods
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 
 def _look(plan: Plan) -> Iterator[Finding]:
@@ -40,14 +41,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-pods-are-apart",
-    says="No pod shares its node's network, processes or folders, and each has a seccomp profile.",
+    sentence="No pod shares its node's network, processes or folders, and each has a seccomp profile.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "pods are kept apart from their node and from each other"),
         Control(Framework.PCI_DSS, "2.2.6", "a container is configured so that it can't be misused"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a broken program reaches no other's secrets on its node"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="What the runtime's profile lets by: it is the container runtime's own.",
+    limitation="What the runtime's profile lets by: it is the container runtime's own.",
     applies=lambda plan: any(containers(plan)),
-    look=_look,
+    across=_look,
 )

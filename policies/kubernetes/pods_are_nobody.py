@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import containers
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 
 def _said(pod: Any, container: Any, key: str) -> Any:
@@ -36,14 +37,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-pods-are-nobody",
-    says="Every container runs as a user that is not root, and that the stack names.",
+    sentence="Every container runs as a user that is not root, and that the stack names.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "no program has more rights than its work takes"),
         Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a broken program reaches no other's secrets on its node"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="That no other pod of the node runs as the same user.",
+    limitation="That no other pod of the node runs as the same user.",
     applies=lambda plan: any(containers(plan)),
-    look=_look,
+    across=_look,
 )

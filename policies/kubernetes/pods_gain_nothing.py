@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from policies.containers import drops_all
 from policies.kubernetes.objects import containers
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 
 def _look(plan: Plan) -> Iterator[Finding]:
@@ -33,14 +34,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-pods-gain-nothing",
-    says="Every container drops all capabilities and can't gain a privilege.",
+    sentence="Every container drops all capabilities and can't gain a privilege.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "no program has more rights than its work takes"),
         Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a broken program reaches no other's secrets on its node"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="That the node's kernel has no hole that needs no capability.",
+    limitation="That the node's kernel has no hole that needs no capability.",
     applies=lambda plan: any(containers(plan)),
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.kubernetes.objects import in_a_cluster
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 PROVIDER = "pulumi:providers:kubernetes"
 
@@ -35,14 +36,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-provider-has-no-login",
-    says="The provider of the cluster has no kubeconfig among its inputs, and takes nothing over.",
+    sentence="The provider of the cluster has no kubeconfig among its inputs, and takes nothing over.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "the login of whoever deploys is in no state"),
         Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
         Control(Framework.HIPAA, "164.312(d)", "who changes the cluster is the person who deploys"),
         Control(Framework.GDPR, "32(1)(b)", "who has the state has no way into the cluster"),
     ),
-    shows_not="What whoever deploys may do in the cluster.",
+    limitation="What whoever deploys may do in the cluster.",
     applies=lambda plan: any(plan.of_type(PROVIDER)) or in_a_cluster(plan),
-    look=_look,
+    across=_look,
 )

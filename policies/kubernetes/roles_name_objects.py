@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from policies.kubernetes.objects import ROTATOR, of_kind
-from policies.looking import at, each, judge, listed
-from policies.plan import type_of
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge, listed
+from policies.plan import Finding, Plan, type_of
+from policies.rule import Control, Framework, Rule
 
 _READS = ("get",)
 _ROTATES = ("get", "update", "patch")
@@ -48,14 +48,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-roles-name-objects",
-    says="Every Role names the objects it is for, and lets its account get them; the rotator's lets it update them.",
+    sentence="Every Role names the objects it is for, and lets its account get them; the rotator's lets it update them.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "each account reads the Secrets that it uses, and no other"),
         Control(Framework.PCI_DSS, "7.2.2", "access by what the account is for, and the least of it"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only those read who have been granted it"),
         Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one namespace"),
     ),
-    shows_not="Roles of others in the cluster: secretops doctor and the audit look at who else may read.",
+    limitation="Roles of others in the cluster: secretops doctor and the audit look at who else may read.",
     applies=lambda plan: any(of_kind(plan, "Role", "ClusterRole")),
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import pods
-from policies.looking import at, each, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _ELSE = 0o227
 """Bits that no secret's file has: to write or run it, and anything for others."""
@@ -56,14 +57,14 @@ def _sources(volume: Any) -> list[Any]:
 
 RULE = Rule(
     name="kubernetes-secret-files-are-closed",
-    says="A secret's file is read by its pod's user and group, written by nobody, and renewed in place.",
+    sentence="A secret's file is read by its pod's user and group, written by nobody, and renewed in place.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "the least that a reader needs: to read"),
         Control(Framework.PCI_DSS, "7.2.5", "a system account has no more than its work takes"),
         Control(Framework.HIPAA, "164.312(c)(1)", "nobody in a pod changes a secret"),
         Control(Framework.GDPR, "32(1)(b)", "values stay confidential and whole within a pod"),
     ),
-    shows_not="Who may run a command in the pod, and so be its user.",
+    limitation="Who may run a command in the pod, and so be its user.",
     applies=lambda plan: any(bool(_sources(volume)) for _, pod in pods(plan) for volume in each(at(pod, "volumes"))),
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from policies.containers import carries_value
 from policies.kubernetes.objects import containers
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _REMEDY = "comes from a Secret: a variable never changes in a running pod; mount it as files"
 
@@ -26,14 +27,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-secrets-are-files",
-    says="No container has a secret in a variable.",
+    sentence="No container has a secret in a variable.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "a value is where its reader opens it, and nowhere beside"),
         Control(Framework.PCI_DSS, "8.6.3", "an account's password can change while its holder runs"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only the process that asks for a value has it"),
         Control(Framework.GDPR, "32(1)(b)", "values do not leak by a log of the environment"),
     ),
-    shows_not="What the programs in the container do with a value once they have read it.",
+    limitation="What the programs in the container do with a value once they have read it.",
     applies=lambda plan: any(containers(plan)),
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.kubernetes.objects import of_kind
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 
 def _look(plan: Plan) -> Iterator[Finding]:
@@ -29,14 +30,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-service-is-inside",
-    says="Every Service is a ClusterIP: nothing of the stack listens on a node or at a load balancer.",
+    sentence="Every Service is a ClusterIP: nothing of the stack listens on a node or at a load balancer.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "nothing of the stack is a way in from outside"),
         Control(Framework.PCI_DSS, "1.3.1", "what comes in is limited to what is needed"),
         Control(Framework.HIPAA, "164.312(e)(1)", "no bearer token crosses a network outside in plain text"),
         Control(Framework.GDPR, "32(1)(b)", "the server is not open to everybody"),
     ),
-    shows_not="What an operator's own ingress lets in, and whether it ends TLS.",
+    limitation="What an operator's own ingress lets in, and whether it ends TLS.",
     applies=lambda plan: any(of_kind(plan, "Service")),
-    look=_look,
+    across=_look,
 )

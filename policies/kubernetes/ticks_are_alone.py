@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import ROTATOR, SERVER, of_kind
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _HOUR = 3600
 
@@ -64,14 +65,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-ticks-are-alone",
-    says="The rotator's CronJob runs each hour, one at a time, and each run ends within the hour.",
+    sentence="The rotator's CronJob runs each hour, one at a time, and each run ends within the hour.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are replaced by a schedule that nobody has to remember"),
         Control(Framework.PCI_DSS, "8.6.3", "passwords of system accounts change periodically"),
         Control(Framework.HIPAA, "164.312(d)", "who logs in has a credential that is not older than it may be"),
         Control(Framework.GDPR, "32(1)(d)", "that rotation works is seen each hour"),
     ),
-    shows_not="That ticks succeed: secretops status and the Jobs' own results say so.",
+    limitation="That ticks succeed: secretops status and the Jobs' own results say so.",
     applies=_rotates,
-    look=_look,
+    across=_look,
 )

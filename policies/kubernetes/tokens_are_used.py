@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.kubernetes.objects import of_kind, pods
-from policies.looking import at, each, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _KEY = "automountServiceAccountToken"
 
@@ -39,14 +40,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="kubernetes-tokens-are-used",
-    says="Only a pod whose account a Role is bound to has a token of the API server.",
+    sentence="Only a pod whose account a Role is bound to has a token of the API server.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "no credential lies where nobody uses it"),
         Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
         Control(Framework.HIPAA, "164.312(d)", "who calls the API server is who the stack says"),
         Control(Framework.GDPR, "32(1)(b)", "a broken program has nothing to ask the API server with"),
     ),
-    shows_not="What others bind to these accounts: a Role from elsewhere gives a token more.",
+    limitation="What others bind to these accounts: a Role from elsewhere gives a token more.",
     applies=lambda plan: any(pods(plan)),
-    look=_look,
+    across=_look,
 )

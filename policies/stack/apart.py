@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.looking import at, each, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _USERS, _BASE = ("coreflux-mcp", "coreflux-admin"), "coreflux-mcp"
 _DIGITS = 6
@@ -73,15 +74,15 @@ def _named(entry: Any) -> Iterator[tuple[str, str]]:
 
 RULE = Rule(
     name="stack-is-apart",
-    says="What a stack makes and uses is named after it, and nothing of it is another environment's.",
+    sentence="What a stack makes and uses is named after it, and nothing of it is another environment's.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "a credential of one environment opens nothing of another"),
         Control(Framework.SOC_2, "CC8.1", "what is tried out is tried out elsewhere"),
         Control(Framework.PCI_DSS, "6.5.3", "what is before production is separated from it"),
         Control(Framework.GDPR, "32(1)(b)", "an accident in one environment stays there"),
     ),
-    shows_not="That accounts, clusters and brokers are different ones, or that a name which the stack file gives (a"
+    limitation="That accounts, clusters and brokers are different ones, or that a name which the stack file gives (a"
     " namespace, an image, a topic, a resource group) is not shared: a stack knows its own alone.",
     applies=lambda plan: "secretops" in plan.outputs,
-    look=_look,
+    across=_look,
 )

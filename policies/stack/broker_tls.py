@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -30,7 +31,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-speaks-tls-to-the-broker",
-    says="Credentials go to the broker by TLS; only in development, and on one machine, without.",
+    sentence="Credentials go to the broker by TLS; only in development, and on one machine, without.",
     controls=(
         Control(Framework.SOC_2, "CC6.7", "a credential is protected while it is sent"),
         Control(Framework.PCI_DSS, "4.2.1", "what goes over a network is strongly encrypted"),
@@ -39,7 +40,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(e)(2)(ii)", "it is encrypted while it is sent"),
         Control(Framework.GDPR, "32(1)(a)", "encryption on the way"),
     ),
-    shows_not="Which versions and ciphers the broker accepts, nor that its certificate is good.",
+    limitation="Which versions and ciphers the broker accepts, nor that its certificate is good.",
     applies=lambda plan: "secretops" in plan.outputs,
-    look=_look,
+    across=_look,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _OF_VALUES = re.compile(
     "|".join(
@@ -38,7 +39,7 @@ _OF_VALUES = re.compile(
 
 
 def _look(plan: Plan) -> Iterator[Finding]:
-    for one in (*plan.resources, *plan.beside):
+    for one in (*plan.resources, *plan.others):
         kind = one.properties.get("kind") if one.type.startswith("kubernetes:") else None
         if _OF_VALUES.fullmatch(one.type) or kind == "Secret":
             yield Finding(
@@ -50,7 +51,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-declares-no-value",
-    says="No secret's text, password, token, login or private key is a resource of the stack.",
+    sentence="No secret's text, password, token, login or private key is a resource of the stack.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "values are in the store alone, and in no state file"),
         Control(Framework.PCI_DSS, "8.6.2", "no password of an account is in the program's text or configuration"),
@@ -58,7 +59,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "who reads the state reads no secret"),
         Control(Framework.GDPR, "32(1)(b)", "values stay confidential, whoever has the state"),
     ),
-    shows_not="Types of other providers, and what others than the stack keep in the same place.",
+    limitation="Types of other providers, and what others than the stack keep in the same place.",
     applies=lambda _: True,
-    look=_look,
+    across=_look,
 )

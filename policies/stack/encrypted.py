@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 BY_ITSELF = frozenset({"aws", "azure", "vault"})
 """Stores that write no value in clear, whoever runs them."""
@@ -30,14 +31,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-is-encrypted-or-says-so",
-    says="The store encrypts what it keeps, or the stack declares that whoever runs it has to.",
+    sentence="The store encrypts what it keeps, or the stack declares that whoever runs it has to.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "values at rest are encrypted, or known not to be"),
         Control(Framework.PCI_DSS, "8.3.2", "credentials are unreadable where they are stored"),
         Control(Framework.HIPAA, "164.312(a)(2)(iv)", "what opens the data is encrypted"),
         Control(Framework.GDPR, "32(1)(a)", "encryption is there, or its absence is a decision"),
     ),
-    shows_not="Where a gap is declared, that somebody closed it: secretops doctor looks as far as it can.",
+    limitation="Where a gap is declared, that somebody closed it: secretops doctor looks as far as it can.",
     applies=lambda plan: "secretops" in plan.outputs,
-    look=_look,
+    across=_look,
 )

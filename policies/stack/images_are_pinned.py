@@ -9,8 +9,9 @@ from policies.aws import tasks_closed as ecs
 from policies.azure.containers_hold_no_value import RUN
 from policies.containers import pinned
 from policies.kubernetes import objects as cluster
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 from policies.swarm import services as swarm
 
 
@@ -44,14 +45,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-images-are-pinned",
-    says="Every container's image has a digest, or a tag other than latest.",
+    sentence="Every container's image has a digest, or a tag other than latest.",
     controls=(
         Control(Framework.SOC_2, "CC8.1", "what runs changes when the stack file does"),
         Control(Framework.PCI_DSS, "6.5.1", "a change of what runs is one that somebody made and can review"),
         Control(Framework.HIPAA, "164.312(c)(1)", "what reads secrets is what was chosen"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets stay whole"),
     ),
-    shows_not="That a tag is never moved in its registry: only a digest can't be.",
+    limitation="That a tag is never moved in its registry: only a digest can't be.",
     applies=lambda plan: any(_containers(plan)) or any(plan.of_type(ecs.TASK)),
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.stack.values import names, values
 
 NAMES = (("secretops", "store", "readers"), ("trail", "records"))
@@ -17,7 +18,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
     told = [(plan.urn, f"output {place}", known) for place, known in values(plan.outputs, own)]
     asked = [
         (one.urn, place, known)
-        for one in (*plan.resources, *plan.beside)
+        for one in (*plan.resources, *plan.others)
         for place, known in values(one.properties, own)
     ]
     for urn, place, known in [*told, *asked]:
@@ -33,7 +34,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-holds-no-value",
-    says="No input and no output of the stack is a secret's value, encrypted or not.",
+    sentence="No input and no output of the stack is a secret's value, encrypted or not.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who reads the state or a preview reads no credential"),
         Control(Framework.PCI_DSS, "8.6.2", "no password of an application is in configuration or source"),
@@ -41,8 +42,8 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "a value is where access to it is granted, and nowhere else"),
         Control(Framework.GDPR, "32(1)(a)", "what opens the data is not kept beside its description"),
     ),
-    shows_not="A password that looks like a name, an address or a path, or one in a list of texts or among those who"
+    limitation="A password that looks like a name, an address or a path, or one in a list of texts or among those who"
     " read; what is in the files of an archive.",
     applies=lambda _: True,
-    look=_look,
+    across=_look,
 )

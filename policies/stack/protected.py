@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, each
-from policies.rule import Control, Environment, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, each
+from policies.plan import Environment, Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 HOLDS = frozenset(
     {
@@ -54,15 +55,15 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-is-protected-in-production",
-    says="In production what holds secrets, keys or the trail is protected from being removed or replaced.",
+    sentence="In production what holds secrets, keys or the trail is protected from being removed or replaced.",
     controls=(
         Control(Framework.SOC_2, "A1.2", "nothing that is needed is lost by a mistake"),
         Control(Framework.PCI_DSS, "10.3.2", "no deployment takes the audit log away"),
         Control(Framework.HIPAA, "164.312(c)(1)", "nothing is destroyed by a slip"),
         Control(Framework.GDPR, "32(1)(b)", "availability does not hang on a careful hand"),
     ),
-    shows_not="That nobody removes it past Pulumi: deletion windows, purge protection and object lock are rules of"
+    limitation="That nobody removes it past Pulumi: deletion windows, purge protection and object lock are rules of"
     " their own.",
     applies=_applies,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, each, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 OF_THE_ROTATOR = ("broker-admin", "agent-admin", "ca")
 """Kinds and names of secrets with which others are made."""
@@ -27,14 +28,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-keeps-admins-from-the-server",
-    says="A secret with which others are made is read by the rotator alone.",
+    sentence="A secret with which others are made is read by the rotator alone.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "duties are separated: who uses a credential can't make one"),
         Control(Framework.PCI_DSS, "7.2.5", "the server has the least privileges that it works with"),
         Control(Framework.HIPAA, "164.312(a)(1)", "access is for the program that was granted it"),
         Control(Framework.GDPR, "32(1)(b)", "a server that was taken over makes no accounts"),
     ),
-    shows_not="That the grants say the same: the rules of each platform judge policies and roles.",
+    limitation="That the grants say the same: the rules of each platform judge policies and roles.",
     applies=lambda plan: "secretops" in plan.outputs,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 LONGEST = {"mqtt-user": 90, "broker-admin": 90, "agent-key": 183, "ca": 3650}
 """Days: the guide's 90 and 6 months; ten years for the stack's own CA, which certifies for days."""
@@ -42,14 +43,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-rotates-in-time",
-    says="Each secret is renewed within 90 days, an API key within 6 months, and its old value is let go in a week.",
+    sentence="Each secret is renewed within 90 days, an API key within 6 months, and its old value is let go in a week.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials are renewed on a schedule"),
         Control(Framework.PCI_DSS, "8.6.3", "the passwords of applications change on a schedule"),
         Control(Framework.HIPAA, "164.312(d)", "a credential that leaked is nobody's for long"),
         Control(Framework.GDPR, "32(1)(b)", "confidentiality is renewed, and does not rest on one value"),
     ),
-    shows_not="That rotations took place: secretops status and the alarms show that.",
+    limitation="That rotations took place: secretops status and the alarms show that.",
     applies=lambda plan: "secretops" in plan.outputs,
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 GAP = "rotation schedule"
 
@@ -31,13 +32,13 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-rotates-by-schedule",
-    says="What is due is looked for each hour; where a person has to turn that on, the stack says so.",
+    sentence="What is due is looked for each hour; where a person has to turn that on, the stack says so.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "renewal does not wait for somebody to remember it"),
         Control(Framework.PCI_DSS, "8.6.3", "passwords of applications change on a schedule"),
         Control(Framework.GDPR, "32(1)(d)", "what is due is looked at regularly"),
     ),
-    shows_not="That the timer which a person turns on is on: secretops doctor looks.",
+    limitation="That the timer which a person turns on is on: secretops doctor looks.",
     applies=lambda plan: "schedule" in plan.outputs,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 GAP = "trail of every read"
 
@@ -31,14 +32,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="stack-has-a-trail",
-    says="The stack says where reads are recorded, and declares what is not recorded.",
+    sentence="The stack says where reads are recorded, and declares what is not recorded.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "reads are where anomalies can be looked for"),
         Control(Framework.PCI_DSS, "10.2.1", "audit logs are on, or what has none is known"),
         Control(Framework.HIPAA, "164.312(b)", "activity is recorded and can be examined"),
         Control(Framework.GDPR, "32(1)(d)", "who read what can be tested"),
     ),
-    shows_not="That the log is complete or kept: the rules of each platform judge its retention and protection.",
+    limitation="That the log is complete or kept: the rules of each platform judge its retention and protection.",
     applies=lambda plan: "trail" in plan.outputs,
-    look=_look,
+    across=_look,
 )

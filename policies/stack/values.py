@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from policies.rule import CONCEALED, UNKNOWN
+from policies.plan import CONCEALED, UNKNOWN
 
 _PUBLIC = re.compile(r"-----BEGIN (CERTIFICATE|CERTIFICATE REQUEST|PUBLIC KEY)-----.*?-----END \1-----", re.DOTALL)
 _FORMS = re.compile(

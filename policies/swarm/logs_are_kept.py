@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.swarm.services import SERVICE, has_services
 
 
@@ -22,14 +23,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-logs-are-kept",
-    says="No service throws its log away: it has the records of who read which secret.",
+    sentence="No service throws its log away: it has the records of who read which secret.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "reads are recorded, so that what is unusual is found"),
         Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
         Control(Framework.HIPAA, "164.312(b)", "activity is recorded and can be examined"),
         Control(Framework.GDPR, "32(1)(d)", "that access is as granted can be evaluated"),
     ),
-    shows_not="How long the daemons keep a log, and reads of others: a Swarm records none (the output gaps says so).",
+    limitation="How long the daemons keep a log, and reads of others: a Swarm records none (the output gaps says so).",
     applies=has_services,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Enforcement, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Enforcement, Framework, Rule
 
 _NETWORK = "docker:index/network:Network"
 _IDENTITY = "coreflux-mcp-secrets:swarm:Identity"
@@ -26,15 +27,15 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-network-is-encrypted",
-    says="Outside of development the stack's network is an encrypted overlay.",
+    sentence="Outside of development the stack's network is an encrypted overlay.",
     controls=(
         Control(Framework.SOC_2, "CC6.7", "tokens are encrypted between nodes"),
         Control(Framework.PCI_DSS, "8.3.2", "no credential is sent in plain text"),
         Control(Framework.HIPAA, "164.312(e)(2)(ii)", "what is sent between nodes is encrypted"),
         Control(Framework.GDPR, "32(1)(a)", "what is sent is encrypted"),
     ),
-    shows_not="Networks of others that the server joins, and that the nodes' kernels have IPsec.",
+    limitation="Networks of others that the server joins, and that the nodes' kernels have IPsec.",
     applies=lambda plan: plan.environment is not Environment.DEVELOPMENT and any(plan.of_type(_NETWORK, _IDENTITY)),
-    look=_look,
+    across=_look,
     enforcement=Enforcement.ADVISORY,  # the page offers encrypted: false for kernels without IPsec
 )

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, each, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _PROVIDER = "pulumi:providers:docker"
 _OF_A_LOGIN = ("password", "username", "configFileContent")
@@ -44,14 +45,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-provider-has-no-login",
-    says="The provider of the Swarm has no login of a registry and no key among its inputs.",
+    sentence="The provider of the Swarm has no login of a registry and no key among its inputs.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "the login of whoever deploys is in no state"),
         Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
         Control(Framework.HIPAA, "164.312(d)", "who changes the Swarm is the person who deploys"),
         Control(Framework.GDPR, "32(1)(b)", "who has the state has no way into a registry"),
     ),
-    shows_not="What the managers keep of a login that a service was deployed with.",
+    limitation="What the managers keep of a login that a service was deployed with.",
     applies=lambda plan: any(plan.of_type(_PROVIDER)),
-    look=_look,
+    across=_look,
 )

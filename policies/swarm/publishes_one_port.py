@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, each, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.swarm.services import SERVICE, has_services
 
 _LAUNCHERS = 8080
@@ -33,7 +34,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-publishes-one-port",
-    says="A service publishes no port but the launcher's, which asks for a bearer token.",
+    sentence="A service publishes no port but the launcher's, which asks for a bearer token.",
     controls=(
         Control(Framework.SOC_2, "CC6.6", "nothing of the stack is a way in that nobody meant"),
         Control(Framework.PCI_DSS, "1.3.1", "what comes in is limited to what is needed"),
@@ -41,7 +42,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(e)(1)", "nobody reaches secrets over a network unasked"),
         Control(Framework.GDPR, "32(1)(b)", "the server is not open to everybody"),
     ),
-    shows_not="That TLS ends before a published port: whoever runs the balancer or the proxy says so.",
+    limitation="That TLS ends before a published port: whoever runs the balancer or the proxy says so.",
     applies=has_services,
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.swarm.services import containers, has_services
 
 
@@ -22,14 +23,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-root-is-read-only",
-    says="No service's containers write their root file system.",
+    sentence="No service's containers write their root file system.",
     controls=(
         Control(Framework.SOC_2, "CC6.8", "nobody brings a program into a running container"),
         Control(Framework.PCI_DSS, "2.2.6", "a container is configured so that it can't be misused"),
         Control(Framework.HIPAA, "164.312(c)(1)", "what reads secrets is what was deployed"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets stay whole"),
     ),
-    shows_not="That nothing runs from a folder that is mounted to be written, as /tmp.",
+    limitation="That nothing runs from a folder that is mounted to be written, as /tmp.",
     applies=has_services,
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.containers import carries_value
-from policies.looking import at, each, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, each, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.swarm.services import containers, has_services
 
 _ELSE = 0o377
@@ -38,14 +39,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-secrets-are-files",
-    says="No service has a secret in a variable, and each secret's file is read by its container's user alone.",
+    sentence="No service has a secret in a variable, and each secret's file is read by its container's user alone.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "a value is where its reader opens it, and nowhere beside"),
         Control(Framework.PCI_DSS, "8.6.2", "no password is in a service's description"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only the process that asks for a value has it"),
         Control(Framework.GDPR, "32(1)(b)", "values do not leak by what a daemon shows"),
     ),
-    shows_not="The files of versions that secretops attaches later: it says their modes itself.",
+    limitation="The files of versions that secretops attaches later: it says their modes itself.",
     applies=has_services,
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, each
-from policies.rule import Plan, Resource
+from policies.matchers import at, each
+from policies.plan import Plan, Resource
 
 SERVICE = "docker:index/service:Service"
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.containers import drops_all
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.swarm.services import binds, containers, has_services
 
 
@@ -35,14 +36,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-services-gain-nothing",
-    says="Every container drops all capabilities, and is not root unless it holds the daemon's socket.",
+    sentence="Every container drops all capabilities, and is not root unless it holds the daemon's socket.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "no program has more rights than its work takes"),
         Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a broken program reaches no other's secrets on its node"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="That a process can't gain a privilege by a setuid file: a Swarm's services have no such option.",
+    limitation="That a process can't gain a privilege by a setuid file: a Swarm's services have no such option.",
     applies=has_services,
-    look=_look,
+    across=_look,
 )

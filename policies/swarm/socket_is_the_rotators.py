@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.swarm.services import binds, containers, has_services
 
 _ON_A_MANAGER = "node.role==manager"
@@ -60,14 +61,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-socket-is-the-rotators",
-    says="Only one service, of one replica on a manager and without a port, has the daemon's socket.",
+    sentence="Only one service, of one replica on a manager and without a port, has the daemon's socket.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "the right to give any secret away is one program's"),
         Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
         Control(Framework.HIPAA, "164.312(a)(1)", "who can read every secret is one program that nobody reaches"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="Who else may use a manager's socket: whoever is in the group docker there.",
+    limitation="Who else may use a manager's socket: whoever is in the group docker there.",
     applies=lambda plan: has_services(plan) or any(plan.of_type(_ROTATOR)),
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from operator import eq
 
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.swarm.services import binds, containers, has_services
 
 _WANTED = (
@@ -42,14 +43,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="swarm-updates-roll-back",
-    says="The server's replicas are replaced one at a time, each after its next one is healthy, or taken back.",
+    sentence="The server's replicas are replaced one at a time, each after its next one is healthy, or taken back.",
     controls=(
         Control(Framework.SOC_2, "CC8.1", "a change that does not work is undone"),
         Control(Framework.PCI_DSS, "8.6.3", "a changed password reaches the system that uses it"),
         Control(Framework.HIPAA, "164.312(c)(1)", "a rotation takes no working credential away"),
         Control(Framework.GDPR, "32(1)(b)", "the server stays available through a rotation"),
     ),
-    shows_not="How long a rotation takes in a service of many replicas.",
+    limitation="How long a rotation takes in a service of many replicas.",
     applies=has_services,
-    look=_look,
+    across=_look,
 )

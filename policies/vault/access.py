@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.looking import at, each
-from policies.rule import Plan, Resource
+from policies.matchers import at, each
+from policies.plan import Plan, Resource
 
 MOUNT = "vault:index/mount:Mount"
 POLICY = "vault:index/policy:Policy"

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import asked_of_pods
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, judge
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 
 _PREFIX = "vault.hashicorp.com/"
 _SECRET = f"{_PREFIX}agent-inject-secret-"
@@ -41,14 +42,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-agent-files-are-closed",
-    says="An agent lays each secret into a file of its reader's alone, and gives its token back in the end.",
+    sentence="An agent lays each secret into a file of its reader's alone, and gives its token back in the end.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "the least that a reader needs: to read"),
         Control(Framework.PCI_DSS, "7.2.5", "a system account has no more than its work takes"),
         Control(Framework.HIPAA, "164.312(a)(2)(iii)", "a session ends with who had it"),
         Control(Framework.GDPR, "32(1)(b)", "values stay confidential within a pod"),
     ),
-    shows_not="What the injector of the cluster adds to its agents by its own defaults.",
+    limitation="What the injector of the cluster adds to its agents by its own defaults.",
     applies=lambda plan: any(_asked(plan)),
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 AUDIT = "vault:index/audit:Audit"
 _NO_FILES = ("stdout", "discard")
@@ -43,7 +44,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-audit-hides-values",
-    says="Each audit device writes values as HMACs, into a file that Vault alone reads.",
+    sentence="Each audit device writes values as HMACs, into a file that Vault alone reads.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "requests are recorded, so that what is unusual is found"),
         Control(Framework.PCI_DSS, "10.3.1", "audit logs are read by those who need them"),
@@ -51,7 +52,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity is recorded, and no value with it"),
         Control(Framework.GDPR, "32(1)(b)", "values stay confidential, whoever reads the log"),
     ),
-    shows_not="Who ships and keeps the log: whoever runs Vault does.",
+    limitation="Who ships and keeps the log: whoever runs Vault does.",
     applies=lambda plan: any(plan.of_type(AUDIT)),
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _ROOT = "vault:pkiSecret/secretBackendRootCert:SecretBackendRootCert"
 _REQUEST = "vault:pkiSecret/secretBackendIntermediateCertRequest:SecretBackendIntermediateCertRequest"
@@ -48,7 +49,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-ca-keys-stay",
-    says="Each CA's key is strong, made in Vault, and given to nobody.",
+    sentence="Each CA's key is strong, made in Vault, and given to nobody.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "keys are made and kept where they can't be taken from"),
         Control(Framework.PCI_DSS, "3.6.1.4", "a private key is where it was made, and nowhere else"),
@@ -56,7 +57,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(d)", "nobody else can make a client that the broker takes"),
         Control(Framework.GDPR, "32(1)(a)", "what is sent is encrypted between ends that know each other"),
     ),
-    shows_not="How Vault seals what it keeps: whoever runs it says so.",
+    limitation="How Vault seals what it keeps: whoever runs it says so.",
     applies=lambda plan: any(plan.of_type(_ROOT, _REQUEST)),
-    look=_look,
+    across=_look,
 )

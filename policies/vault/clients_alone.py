@@ -8,8 +8,9 @@ from functools import partial
 from operator import is_
 from typing import Any
 
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 
 _ROLE = "vault:pkiSecret/secretBackendRole:SecretBackendRole"
 _LONGEST = 90 * 24 * 3600
@@ -67,7 +68,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-ca-signs-clients-alone",
-    says="The CA signs one name of a client, for 90 days at most, and can take it back.",
+    sentence="The CA signs one name of a client, for 90 days at most, and can take it back.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who logs in to the broker is the one client"),
         Control(Framework.PCI_DSS, "3.7.4", "a key is changed at the end of its cryptoperiod"),
@@ -75,7 +76,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(d)", "the broker knows its client"),
         Control(Framework.GDPR, "32(1)(a)", "what is sent is encrypted between ends that know each other"),
     ),
-    shows_not="That the broker trusts this CA alone, and asks for the list of what was revoked.",
+    limitation="That the broker trusts this CA alone, and asks for the list of what was revoked.",
     applies=lambda plan: any(plan.of_type(_ROLE)),
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import APPROLE, JWT, KUBERNETES, ROLES, is_an_address
 
 
@@ -54,14 +55,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-logins-are-bound",
-    says="Every role is bound to one workload, by its subject, its account or a secret id of its own.",
+    sentence="Every role is bound to one workload, by its subject, its account or a secret id of its own.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "who logs in is identified before anything is read"),
         Control(Framework.PCI_DSS, "8.3.1", "all access is authenticated by what only that workload has"),
         Control(Framework.HIPAA, "164.312(d)", "who seeks access is the one claimed"),
         Control(Framework.GDPR, "32(1)(b)", "values are read by those they are for"),
     ),
-    shows_not="Who may make a token of that account, or lays the secret id where it is found.",
+    limitation="Who may make a token of that account, or lays the secret id where it is found.",
     applies=lambda plan: any(plan.of_type(*ROLES)),
-    look=_look,
+    across=_look,
 )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import APPROLE, ROLES
 
 _HOUR = 3600
@@ -49,7 +50,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-logins-end",
-    says="A token lasts an hour unless it is renewed, and a day at most; a secret id a year at most.",
+    sentence="A token lasts an hour unless it is renewed, and a day at most; a secret id a year at most.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials end by themselves"),
         Control(Framework.SOC_2, "CC6.3", "access that was changed is changed within a day"),
@@ -57,7 +58,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(2)(iii)", "a session ends after a time"),
         Control(Framework.GDPR, "32(1)(b)", "what was lost is good for a time that is known"),
     ),
-    shows_not="That an operator replaces a secret id in time: secretops status says when it ends.",
+    limitation="That an operator replaces a secret id in time: secretops status says when it ends.",
     applies=lambda plan: any(plan.of_type(*ROLES)),
-    look=_look,
+    across=_look,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policies.looking import at, judge, known
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, known
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import POLICY, has_wildcard, rights, taken
 
 _CHANGES = frozenset({"create", "update", "patch", "delete", "sudo", "root"})
@@ -50,14 +51,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-operators-run-nothing",
-    says="An operator changes nothing of Vault itself, and reads no value by a wildcard.",
+    sentence="An operator changes nothing of Vault itself, and reads no value by a wildcard.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "who keeps secrets and who runs Vault are two duties"),
         Control(Framework.PCI_DSS, "7.2.2", "access by what the person is for, and the least of it"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only those read who have been granted it"),
         Control(Framework.GDPR, "32(4)", "who acts for the controller acts within what he is asked to"),
     ),
-    shows_not="Who is given that policy: an auth method of whoever runs Vault says so.",
+    limitation="Who is given that policy: an auth method of whoever runs Vault says so.",
     applies=lambda plan: any(_of_people(plan)),
-    look=_look,
+    across=_look,
 )

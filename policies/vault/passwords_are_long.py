@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import STORE
 
 _POLICY = "vault:index/passwordPolicy:PasswordPolicy"
@@ -46,14 +47,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-passwords-are-long",
-    says="Vault makes passwords of 32 characters or more, with letters of both cases and digits.",
+    sentence="Vault makes passwords of 32 characters or more, with letters of both cases and digits.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "credentials can't be guessed"),
         Control(Framework.PCI_DSS, "8.3.6", "a password is 12 characters or longer, of letters and digits"),
         Control(Framework.HIPAA, "164.312(d)", "a password proves who has it"),
         Control(Framework.GDPR, "32(1)(b)", "values are not guessed"),
     ),
-    shows_not="That an operator uses it, and not one of his own.",
+    limitation="That an operator uses it, and not one of his own.",
     applies=lambda plan: any(plan.of_type(_POLICY, STORE)),
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Enforcement, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Enforcement, Framework, Rule
 from policies.vault.access import KUBERNETES, is_an_address
 
 
@@ -23,15 +24,15 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-pod-tokens-are-for-vault",
-    says="The token of a service account that Vault is shown has an audience of its own.",
+    sentence="The token of a service account that Vault is shown has an audience of its own.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "a credential is good for one use"),
         Control(Framework.PCI_DSS, "7.2.5", "what a system account shows gives no more than it has to"),
         Control(Framework.HIPAA, "164.312(d)", "a token proves who somebody is to one other alone"),
         Control(Framework.GDPR, "32(1)(b)", "a broken Vault opens no cluster"),
     ),
-    shows_not="That the cluster's method checks it: whoever runs Vault has configured that one.",
+    limitation="That the cluster's method checks it: whoever runs Vault has configured that one.",
     applies=lambda plan: any(plan.of_type(KUBERNETES)),
-    look=_look,
+    across=_look,
     enforcement=Enforcement.ADVISORY,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import POLICY, has_wildcard, rights, taken
 
 _NEVER = frozenset({"list", "sudo", "root"})
@@ -44,7 +45,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-policies-name-paths",
-    says="What server and rotator may in Vault is one named path for each right, without list or sudo.",
+    sentence="What server and rotator may in Vault is one named path for each right, without list or sudo.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "each role reads the secrets that it uses, and no other"),
         Control(Framework.PCI_DSS, "7.2.2", "access by what the account is for, and the least of it"),
@@ -52,7 +53,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(a)(1)", "only those read who have been granted it"),
         Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one Vault"),
     ),
-    shows_not="Policies that others give away: who may write policies can let himself read any.",
+    limitation="Policies that others give away: who may write policies can let himself read any.",
     applies=lambda plan: any(plan.of_type(POLICY)) and bool(taken(plan)),
-    look=_look,
+    across=_look,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Enforcement, Environment, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Environment, Finding, Plan
+from policies.rule import Control, Enforcement, Framework, Rule
 from policies.vault.access import in_vault
 from policies.vault.audit_hides_values import AUDIT
 
@@ -24,7 +25,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-production-is-recorded",
-    says="A production stack enables an audit device of Vault, or gives the text of one to whoever runs it.",
+    sentence="A production stack enables an audit device of Vault, or gives the text of one to whoever runs it.",
     controls=(
         Control(Framework.SOC_2, "CC7.2", "requests are recorded, so that what is unusual is found"),
         Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
@@ -32,8 +33,8 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(b)", "activity is recorded"),
         Control(Framework.GDPR, "32(1)(d)", "that access is as granted can be evaluated"),
     ),
-    shows_not="That whoever runs OpenBao has put the text into its configuration: secretops doctor looks.",
+    limitation="That whoever runs OpenBao has put the text into its configuration: secretops doctor looks.",
     applies=lambda plan: plan.environment is Environment.PRODUCTION and any(in_vault(plan)),
-    look=_look,
+    across=_look,
     enforcement=Enforcement.ADVISORY,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.reached_by_tls import PROVIDER
 
 
@@ -23,14 +24,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-provider-has-no-token",
-    says="The provider of Vault has no token and no login among its inputs.",
+    sentence="The provider of Vault has no token and no login among its inputs.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "the login of whoever deploys is in no state"),
         Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
         Control(Framework.HIPAA, "164.312(d)", "who changes Vault is the person who deploys"),
         Control(Framework.GDPR, "32(1)(b)", "who has the state has no way into Vault"),
     ),
-    shows_not="What whoever deploys may do in Vault, and how long his token is good.",
+    limitation="What whoever deploys may do in Vault, and how long his token is good.",
     applies=lambda plan: any(plan.of_type(PROVIDER)),
-    look=_look,
+    across=_look,
 )

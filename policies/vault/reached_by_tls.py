@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.kubernetes.objects import of_kind
-from policies.looking import at, judge
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import STORE
 
 PROVIDER = "pulumi:providers:vault"
@@ -44,7 +45,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-is-reached-by-tls",
-    says="Whoever deploys, reads or rotates speaks to Vault by TLS.",
+    sentence="Whoever deploys, reads or rotates speaks to Vault by TLS.",
     controls=(
         Control(Framework.SOC_2, "CC6.7", "secrets are encrypted on every way to and from Vault"),
         Control(Framework.PCI_DSS, "4.2.1", "strong cryptography, and certificates that are looked at"),
@@ -52,7 +53,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(e)(2)(ii)", "secrets are encrypted while they are sent"),
         Control(Framework.GDPR, "32(1)(a)", "what is sent is encrypted"),
     ),
-    shows_not="Which versions and ciphers of TLS the server takes: its own configuration says so.",
+    limitation="Which versions and ciphers of TLS the server takes: its own configuration says so.",
     applies=lambda plan: any(plan.of_type(PROVIDER, STORE)),
-    look=_look,
+    across=_look,
 )

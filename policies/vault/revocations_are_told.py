@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from policies.beside import lacking, of_name
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Resource, Rule
+from policies.matchers import at, judge, listed, require, with_name
+from policies.plan import Finding, Plan, Resource
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import MOUNT
 
 _LIST = "vault:pkiSecret/secretBackendCrlConfig:SecretBackendCrlConfig"
@@ -32,8 +32,8 @@ def _look(plan: Plan) -> Iterator[Finding]:
                 (_LIST, "what it revokes is on a list that ends unrenewed; add one"),
                 (_URLS, "who checks a certificate finds no list; add one"),
             ):
-                found = of_name(plan, kind, "backend", name=at(mount.properties, "path"))
-                yield from lacking(mount, found, kind.rpartition(":")[2], wrong)
+                found = with_name(plan, kind, "backend", name=at(mount.properties, "path"))
+                yield from require(mount, found, kind.rpartition(":")[2], wrong)
     for one in plan.of_type(_LIST):
         for key, keeps, wrong in (
             ("disable", lambda said: said in (None, False), "is on: nobody learns what was revoked; take it out"),
@@ -53,7 +53,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-revocations-are-told",
-    says="Each CA has a list of what was revoked, renewed by itself, that its certificates name.",
+    sentence="Each CA has a list of what was revoked, renewed by itself, that its certificates name.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "access is taken away when it has to be"),
         Control(Framework.PCI_DSS, "3.7.5", "a key that is suspected is retired"),
@@ -61,7 +61,7 @@ RULE = Rule(
         Control(Framework.HIPAA, "164.312(d)", "a lost certificate proves nobody"),
         Control(Framework.GDPR, "32(1)(b)", "what was lost is good for a time that is known"),
     ),
-    shows_not="That the broker asks for the list.",
+    limitation="That the broker asks for the list.",
     applies=lambda plan: any(plan.of_type(_LIST)) or any(_is_a_ca(mount) for mount in plan.of_type(MOUNT)),
-    look=_look,
+    across=_look,
 )

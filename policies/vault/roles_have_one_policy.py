@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.looking import at, judge, listed
-from policies.rule import Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, listed
+from policies.plan import Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import POLICY, ROLES
 
 
@@ -30,14 +31,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-roles-have-one-policy",
-    says="Every role gives its own policy of the stack, and nothing beside it.",
+    sentence="Every role gives its own policy of the stack, and nothing beside it.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "a role has what was reviewed, and no more"),
         Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
         Control(Framework.HIPAA, "164.312(a)(1)", "only what was granted is given"),
         Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one Vault"),
     ),
-    shows_not="What Vault's identities and groups add to a token: whoever runs Vault gives those.",
+    limitation="What Vault's identities and groups add to a token: whoever runs Vault gives those.",
     applies=lambda plan: any(plan.of_type(*ROLES)),
-    look=_look,
+    across=_look,
 )

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from operator import eq
 
-from policies.beside import beside, lacking
-from policies.looking import at, judge
-from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Rule
+from policies.matchers import at, judge, related, require
+from policies.plan import UNKNOWN, Finding, Plan
+from policies.rule import Control, Framework, Rule
 from policies.vault.access import MOUNT, STORE
 
 _VERSIONS = "vault:kv/secretBackendV2:SecretBackendV2"
@@ -31,8 +31,8 @@ def _look(plan: Plan) -> Iterator[Finding]:
             "its version",
             "is not 2: the first has no versions, and a write takes the old value away; set options.version to 2",
         )
-        kept = beside(plan, _VERSIONS, "mount", its=partial(eq, path))
-        yield from lacking(mount, kept, "SecretBackendV2", "how many versions are kept is left to Vault; add one")
+        kept = related(plan, _VERSIONS, "mount", ok=partial(eq, path))
+        yield from require(mount, kept, "SecretBackendV2", "how many versions are kept is left to Vault; add one")
     for one in plan.of_type(_VERSIONS):
         for key, keeps, wrong in (
             ("maxVersions", lambda count: isinstance(count, int) and _FEWEST <= count <= _MOST, "is not from 3 to 100"),
@@ -44,14 +44,14 @@ def _look(plan: Plan) -> Iterator[Finding]:
 
 RULE = Rule(
     name="vault-versions-are-kept",
-    says="The mount of the secrets is KV v2, keeps three versions or more, and takes no write unseen.",
+    sentence="The mount of the secrets is KV v2, keeps three versions or more, and takes no write unseen.",
     controls=(
         Control(Framework.SOC_2, "CC6.1", "what is stored is replaced, and not lost"),
         Control(Framework.PCI_DSS, "3.7.5", "an old value is destroyed when it has to be, and not before"),
         Control(Framework.HIPAA, "164.312(c)(1)", "a value is not overwritten by mistake"),
         Control(Framework.GDPR, "32(1)(c)", "the previous value can be had again"),
     ),
-    shows_not="That Vault's storage is backed up.",
+    limitation="That Vault's storage is backed up.",
     applies=lambda plan: any(plan.of_type(_VERSIONS, MOUNT, STORE)),
-    look=_look,
+    across=_look,
 )

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from policies.rule import Plan
+from policies.plan import Plan
 
 
 def whole(plan: Plan) -> str:

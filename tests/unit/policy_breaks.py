@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from policies.rule import CONCEALED, UNKNOWN, Environment, Plan
+from policies.plan import CONCEALED, UNKNOWN, Environment, Plan
 from secretops.values import new_password
 from tests.unit.azure_ids import SUBSCRIPTION
 from tests.unit.policy_plans import Break, added, changed, unprotected

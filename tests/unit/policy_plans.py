@@ -22,8 +22,8 @@ from components.section import PROJECT_FOLDER
 from components.swarm import deployer, service
 from policies.catalogue import rules
 from policies.evidence import Verdict, judge, judge_by
-from policies.plan import judged, plan_from, resource
-from policies.rule import CONCEALED, UNKNOWN, Environment, Plan, Resource, Rule
+from policies.plan import CONCEALED, UNKNOWN, Environment, Plan, Resource, judged, plan_from, resource
+from policies.rule import Rule
 from secretops.stores.swarm.attached import Attached
 from tests.unit.aws_stack import SERVER, a_kubeconfig, a_package
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
@@ -276,7 +276,7 @@ def holds(break_: Break) -> None:
     assert after.get(rule.name) == "broken"
     fell = {name for name, said in after.items() if said == "broken"}
     assert sorted(fell) == sorted({rule.name} | break_.also), "no other rule is broken"
-    for finding in rule.look(changed_plan):
+    for finding in rule.findings(changed_plan):
         assert finding.resource.startswith(f"urn:pulumi:{changed_plan.stack}::{PROJECT}::"), "a finding has a URN"
     if break_.unknown:
         assert judge_by(rule, break_.unknown(plan(break_.plan))).verdict is Verdict.UNKNOWN, "unknown is not kept"

@@ -127,7 +127,9 @@ def test_the_lease_is_written_by_who_rotates_and_by_operators(prod: Deployed) ->
     table = "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-prod-lease"
     request = {principal: Request(principal, "dynamodb:UpdateItem", table) for principal in roles(prod)}
     locks = {name for name in request if is_allowed(request[name], identity=own(prod, ROLE(name.partition("@")[2])))}
-    assert locks == {f"coreflux-mcp-prod-eu-central-1@{name}" for name in ("tick", "rotate-mqtt", "rotate-broker-admin")}
+    assert locks == {
+        f"coreflux-mcp-prod-eu-central-1@{name}" for name in ("tick", "rotate-mqtt", "rotate-broker-admin")
+    }
 
 
 def test_nothing_is_said_in_plain_text(prod: Deployed) -> None:

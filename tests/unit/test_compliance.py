@@ -8,7 +8,7 @@ import pytest
 from policies.catalogue import rules
 from policies.compliance import main, page
 from policies.evidence import evidence, judge
-from policies.rule import Plan
+from policies.plan import Plan
 from tests.unit.policy_plans import broken, own, unprotected
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from policies import cost
-from policies.rule import UNKNOWN, Environment, Plan, Resource
+from policies.plan import UNKNOWN, Environment, Plan, Resource
 from tests.unit.policy_plans import OPTIONS, STACK_FILES, plan, shipped
 
 Declared = tuple[str, Mapping[str, Any]]

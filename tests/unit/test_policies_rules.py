@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policies.catalogue import rules
-from policies.rule import UNKNOWN, Environment
+from policies.plan import UNKNOWN, Environment
 from policies.vault.access import rights
 from tests.unit.policy_breaks import BREAKS
 from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without

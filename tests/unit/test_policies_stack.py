@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from policies.evidence import Verdict, judge_by
-from policies.rule import Environment, Finding, Plan
+from policies.plan import Environment, Finding, Plan
 from policies.stack import protected
 from secretops.values import new_password
 from tests.unit.policy_breaks import NO_VALUE, key_file, secret
@@ -21,12 +21,12 @@ ADMINS, APART = "stack-keeps-admins-from-the-server", "stack-is-apart"
 
 def test_nearly_each_password_that_secretops_makes_is_noticed_under_any_name() -> None:
     made = {f"line-{number}": new_password() for number in range(300)}
-    assert len(list(named(NO_VALUE).look(broken(own("dev"), "", ("motd",), made)))) > 290
+    assert len(list(named(NO_VALUE).findings(broken(own("dev"), "", ("motd",), made)))) > 290
 
 
 def test_what_may_be_a_value_is_reported_by_its_place_and_never_by_itself() -> None:
     value = new_password()
-    (finding,) = named(NO_VALUE).look(broken(own("staging"), CONFIG, ("data", "motd"), value))
+    (finding,) = named(NO_VALUE).findings(broken(own("staging"), CONFIG, ("data", "motd"), value))
     assert "data.motd" in finding.message
     assert value not in repr(finding)
 
@@ -94,7 +94,7 @@ def test_a_rule_that_fails_is_broken_by_its_name_and_the_others_are_judged() -> 
         raise KeyError(plan.outputs["secret"])
 
     plan = broken(own("dev"), "", ("secret",), new_password())
-    judged = judge_by(replace(named(NO_VALUE), name="stack-of-a-test", look=look), plan)
+    judged = judge_by(replace(named(NO_VALUE), name="stack-of-a-test", across=look), plan)
     assert judged.verdict is Verdict.BROKEN
     assert "stack-of-a-test" in judged.findings[0].message
     assert plan.outputs["secret"] not in repr(judged)
@@ -119,7 +119,7 @@ def test_a_ca_of_the_stacks_own_lasts_longer_than_what_it_certifies_and_is_the_r
 
 def test_a_finding_names_the_key_of_the_stack_file() -> None:
     text = text_of("prod-swarm").replace("image:", "encrypted: false, image:")
-    (finding,) = named("swarm-network-is-encrypted").look(planned(text, "prod-swarm"))
+    (finding,) = named("swarm-network-is-encrypted").findings(planned(text, "prod-swarm"))
     assert "server.encrypted" in finding.message
 
 

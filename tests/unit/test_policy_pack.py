@@ -10,8 +10,8 @@ from policies import pack
 from policies.catalogue import rules
 from policies.controls import CONTROLS
 from policies.evidence import Verdict, judge
-from policies.plan import plan_from, plan_of_preview, resource, type_of
-from policies.rule import CONCEALED, Enforcement, Environment, Framework, Plan
+from policies.plan import CONCEALED, Environment, Plan, plan_from, plan_of_preview, resource, type_of
+from policies.rule import Enforcement, Framework
 from secretops.values import new_password
 from tests.unit.policy_plans import (
     SECRET,

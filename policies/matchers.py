@@ -1,0 +1,134 @@
+"""What rules use to read properties that may be unknown, and to find related resources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
+
+# Bits of a CIDR range's prefix: a shorter prefix counts as the whole internet.
+LEAST_BITS = 8
+
+
+def at(entry: Any, *path: str) -> Any:
+    """Return what is at `path`: None if it is missing, UNKNOWN below an unknown."""
+    for step in path:
+        if entry is UNKNOWN:
+            return UNKNOWN
+        entry = entry.get(step) if isinstance(entry, Mapping) else None
+    return entry
+
+
+def select(entry: Any, path: str) -> Iterator[Any]:
+    """Yield what is at a dotted path. A step that ends with `[]` goes into each member of a list."""
+    step, _, rest = path.partition(".")
+    inner = at(entry, step.removesuffix("[]"))
+    for one in each(inner) if step.endswith("[]") else (inner,):
+        if rest:
+            yield from select(one, rest)
+        else:
+            yield one
+
+
+def each(entry: Any) -> Iterator[Any]:
+    """Yield a list's members; nothing if it is missing, UNKNOWN if it is unknown."""
+    if entry is UNKNOWN:
+        yield UNKNOWN
+    elif isinstance(entry, list):
+        yield from entry
+
+
+def known(entry: Any) -> bool:
+    """Return whether it is known at every depth."""
+    if isinstance(entry, Mapping):
+        return all(known(inner) for inner in entry.values())
+    if isinstance(entry, list | tuple):
+        return all(known(inner) for inner in entry)
+    return entry is not UNKNOWN
+
+
+def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str, wrong: str) -> Iterator[Finding]:
+    """Yield a finding unless `ok(entry)`. `what` and `wrong` together are the sentence."""
+    if not known(entry):
+        yield Finding(of.urn, f"{what} is known after pulumi up", unknown=True)
+    elif not ok(entry):
+        yield Finding(of.urn, f"{what} {wrong}")
+
+
+def listed(entry: Any) -> list[Any]:
+    """Return a list unchanged, and [] for anything else."""
+    return entry if isinstance(entry, list) else []
+
+
+def open_cidr(cidr: Any) -> bool:
+    """Return whether a range covers the internet or a large part of it. Text that is no range counts as open."""
+    if not isinstance(cidr, str):
+        return False
+    try:
+        return ip_network(cidr, strict=False).prefixlen < LEAST_BITS
+    except ValueError:
+        return True
+
+
+def contains(entry: Any, *texts: str) -> bool:
+    """Return whether it is a string with one of `texts` in it."""
+    return isinstance(entry, str) and any(text in entry for text in texts)
+
+
+# Conditions for Expect rows.
+
+
+def is_true(entry: Any) -> bool:
+    """Accept True alone."""
+    return entry is True
+
+
+def is_set(entry: Any) -> bool:
+    """Accept any value that is not empty."""
+    return bool(entry)
+
+
+def not_set(entry: Any) -> bool:
+    """Accept a missing, empty or False value."""
+    return not entry
+
+
+def one_of(*allowed: Any) -> Callable[[Any], bool]:
+    """Accept these values; None among them accepts a missing one."""
+    return lambda entry: entry in allowed
+
+
+def between(least: int, most: int) -> Callable[[Any], bool]:
+    """Accept whole numbers in this range, both ends included."""
+    return lambda entry: isinstance(entry, int) and not isinstance(entry, bool) and least <= entry <= most
+
+
+def matches(pattern: str) -> Callable[[Any], bool]:
+    """Accept strings that match the whole pattern, in any case."""
+    return lambda entry: isinstance(entry, str) and re.fullmatch(pattern, entry, re.IGNORECASE) is not None
+
+
+# Related resources.
+
+
+def related(plan: Plan, kind: str, *path: str, ok: Callable[[Any], bool]) -> list[Resource] | Unknown:
+    """Return the resources of a type whose property at `path` is `ok`; UNKNOWN if only an unknown one may be."""
+    of_type = [(one, at(one.properties, *path)) for one in plan.of_type(kind)]
+    found = [one for one, entry in of_type if entry is not UNKNOWN and ok(entry)]
+    return UNKNOWN if not found and any(entry is UNKNOWN for _, entry in of_type) else found
+
+
+def with_name(plan: Plan, kind: str, *path: str, name: Any) -> list[Resource] | Unknown:
+    """Return the resources of a type whose property at `path` equals `name`, which may be unknown."""
+    return UNKNOWN if name is UNKNOWN else related(plan, kind, *path, ok=lambda entry: entry == name)
+
+
+def require(of: Resource, found: list[Resource] | Unknown, what: str, wrong: str) -> Iterator[Finding]:
+    """Yield a finding if `found` is empty. `what` is what `of` needs, `wrong` what its absence means."""
+    if isinstance(found, Unknown):
+        yield Finding(of.urn, f"whether it has {what} is known after pulumi up", unknown=True)
+    elif not found:
+        yield Finding(of.urn, f"it has no {what}: {wrong}")
