@@ -62,12 +62,12 @@ up: answerable setup
 	@$(BIN)/python -m components.stack_file --deploys Pulumi.$(STACK).yaml
 	@$(BIN)/pulumi stack select --create $(STACK)
 ifeq ($(STACK),dev)
-	@$(BIN)/pulumi up --yes --skip-preview --suppress-outputs --stack $(STACK)
+	@$(BIN)/pulumi up --yes --skip-preview --policy-pack policies --suppress-outputs --stack $(STACK)
 	@$(BIN)/secretops broker start --stack $(STACK)
 	@$(BIN)/secretops tick --stack $(STACK) || [ $$? -eq 3 ]
 	@$(BIN)/secretops status --stack $(STACK) || [ $$? -eq 3 ]
 else
-	@$(BIN)/pulumi up --suppress-outputs $(if $(YES),--yes) --stack $(STACK)
+	@$(BIN)/pulumi up --policy-pack policies --suppress-outputs $(if $(YES),--yes) --stack $(STACK)
 	@echo "next: $$($(BIN)/pulumi stack output next --stack $(STACK))"
 endif
 

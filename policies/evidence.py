@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from policies.catalogue import rules
-from policies.plan import Finding, Plan
+from policies.plan import Environment, Finding, Plan, Resource
 from policies.rule import Rule
 
 FORM = 1
@@ -40,15 +40,33 @@ def judge(plan: Plan) -> tuple[Judgement, ...]:
 
 
 def judge_by(rule: Rule, plan: Plan) -> Judgement:
-    """By one rule."""
+    """Judge by one rule."""
     try:
         if not rule.applies_to(plan):
             return Judgement(rule, Verdict.NOT_APPLICABLE)
         found = tuple(rule.findings(plan))
     except Exception as error:
-        # What kind of error it is, and not what it says: that may repeat a property.
-        message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
-        found = (Finding(plan.urn, message),)
+        found = (_failed(rule, plan.urn, error),)
+    return _judgement(rule, found)
+
+
+def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgement]:
+    """Judge one resource by the rules' checks of single resources."""
+    for rule in rules():
+        try:
+            found = tuple(rule.findings_of(one, environment))
+        except Exception as error:
+            found = (_failed(rule, one.urn, error),)
+        yield _judgement(rule, found)
+
+
+def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
+    """Only the error's type: its text may repeat a property."""
+    message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
+    return Finding(urn, message)
+
+
+def _judgement(rule: Rule, found: tuple[Finding, ...]) -> Judgement:
     if any(not finding.unknown for finding in found):
         return Judgement(rule, Verdict.BROKEN, found)
     return Judgement(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)

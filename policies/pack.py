@@ -1,4 +1,4 @@
-"""The rules as a policy pack of Pulumi: what `pulumi preview --policy-pack policies` starts and asks.
+"""The rules as a policy pack of Pulumi: the analyzer that `pulumi up --policy-pack policies` starts.
 
 It speaks the engine's analyzer protocol (analyzer.proto of Pulumi 3.272) itself. Pulumi's own SDK for packs takes the
 mark off a secret before a policy sees it, which would show rules the value, and reads the whole stack anew for each of
@@ -23,32 +23,46 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, engine_pb2, en
 
 from policies import cost
 from policies.catalogue import rules
-from policies.evidence import Judgement, Verdict, judge
-from policies.plan import PROJECT, STACK, Plan, Resource, judged, plan_from, resource
+from policies.evidence import Judgement, Verdict, judge, judge_resource
+from policies.plan import (
+    PROJECT,
+    STACK,
+    Environment,
+    Plan,
+    Resource,
+    environment_of,
+    is_ours,
+    judged,
+    plan_from,
+    resource,
+)
 from policies.rule import Enforcement, Rule
 
 NAME = PROJECT
 VERSION = "0.1.0"
+# The policy that reports what can't be judged yet.
 LATER = "known-after-up"
-"""The policy under which is told what can't be judged yet."""
 LATER_SAYS = "What hangs on a property that only the provider knows is judged by the next preview after pulumi up."
 
 # Seconds to wait for the engine's log.
 LOG_SECONDS = 10
 
+# Bytes; what the CLI itself allows.
 _LARGEST_MESSAGE = 400 * 1024 * 1024
-"""Bytes; what the CLI itself allows."""
 
 
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):
-    """The analyzer. It is shown each resource with its inputs, then the stack with its outputs, and judges then.
+    """The analyzer. It judges each resource by its inputs before the engine makes it, and the whole stack at the end.
 
-    What is not overridden answers UNIMPLEMENTED, as the protocol asks.
+    What is not overridden answers UNIMPLEMENTED, as the protocol requires.
     """
 
     def __init__(self) -> None:
         self._asked: dict[str, Resource] = {}
         self._engine = ""
+        self._environment = Environment.PRODUCTION
+        self._is_preview = True
+        self._reported: set[tuple[str, str, str]] = set()
 
     def Handshake(self, request: Any, context: Any) -> Any:
         """Keep the engine's address, to which the estimate of cost is logged."""
@@ -72,39 +86,63 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     def Configure(self, request: Any, context: Any) -> Any:
         return Empty()
 
+    def ConfigureStack(self, request: Any, context: Any) -> Any:
+        """Keep the environment that the stack file sets, else the one that the program derives from the name."""
+        self._is_preview = request.dry_run
+        word = request.config.get(f"{PROJECT}:environment") or environment_of(request.stack)
+        self._environment = Environment(word) if word in tuple(Environment) else Environment.PRODUCTION
+        return analyzer_pb2.AnalyzerStackConfigureResponse()
+
     def Analyze(self, request: Any, context: Any) -> Any:
-        """One resource with its inputs: kept until the whole is there."""
-        self._asked[request.urn] = resource(
+        """Judge one resource by the checks that need no other. The engine does not make one that breaks a rule."""
+        one = self._asked[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),
             parent=request.options.parent,
             protect=request.options.protect,
             provider=request.provider.name,
         )
-        return analyzer_pb2.AnalyzeResponse()
+        if not is_ours(one, one.urn.split("::")[1]):
+            return analyzer_pb2.AnalyzeResponse()
+        judgements = judge_resource(one, self._environment)
+        return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgements for each in self._new(one)])
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        """The whole stack. Of the resources only what there is counts here: their inputs came before."""
+        """Judge the whole stack. Of its resources only the names count here: their inputs came before."""
         response = analyzer_pb2.AnalyzeResponse()
         plan = self.plan_of(request)
         if plan is None:
             return response
-        self._log(plan.urn, cost.text(plan))
+        if self._is_preview:
+            self._log(plan.urn, cost.text(plan))
         judgements = judge(plan)
         for one in judgements:
             if one.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNKNOWN):  # else the engine would say that it passed
                 response.not_applicable.append(
                     analyzer_pb2.PolicyNotApplicable(policy_name=one.rule.name, reason=str(one.verdict))
                 )
-            response.diagnostics.extend(_diagnostics(one))
+            response.diagnostics.extend(self._new(one))
         if later := [one.rule.name for one in judgements if one.verdict is Verdict.UNKNOWN]:
             names = textwrap.fill(f"Not judged yet: {', '.join(later)}", 70, break_on_hyphens=False)
             told = f"{LATER_SAYS}\n{names}"
             response.diagnostics.append(_diagnostic(LATER, LATER_SAYS, told, "", analyzer_pb2.ADVISORY))
         return response
 
+    def _new(self, judgement: Judgement) -> Iterator[Any]:
+        """Yield what is broken as diagnostics, each once."""
+        rule = judgement.rule
+        controls = "; ".join(f"{control.framework} {control.id}" for control in rule.controls)
+        for finding in judgement.findings:
+            seen = (rule.name, finding.resource, finding.message)
+            if finding.unknown or seen in self._reported:
+                continue
+            self._reported.add(seen)
+            name = finding.resource.rpartition("::")[2]
+            text = f"{rule.sentence}\n{name}: {finding.message}\n({controls})"
+            yield _diagnostic(rule.name, rule.sentence, text, finding.resource, _level(rule))
+
     def _log(self, urn: str, message: str) -> None:
-        """Have the CLI print a message below the stack. Without an engine, and if it does not answer, nothing is."""
+        """Have the CLI print a message below the stack. Nothing happens without an engine, or if it does not answer."""
         if not self._engine or not message:
             return
         with grpc.insecure_channel(self._engine) as channel, suppress(grpc.RpcError):
@@ -129,16 +167,6 @@ def _policy(name: str, says: str, level: Any) -> Any:
 
 def _level(rule: Rule) -> Any:
     return analyzer_pb2.MANDATORY if rule.enforcement is Enforcement.MANDATORY else analyzer_pb2.ADVISORY
-
-
-def _diagnostics(judgement: Judgement) -> Iterator[Any]:
-    rule = judgement.rule
-    controls = "; ".join(f"{control.framework} {control.id}" for control in rule.controls)
-    for finding in judgement.findings:
-        if not finding.unknown:
-            name = finding.resource.rpartition("::")[2]
-            told = f"{rule.sentence}\n{name}: {finding.message}\n({controls})"
-            yield _diagnostic(rule.name, rule.sentence, told, finding.resource, _level(rule))
 
 
 def _diagnostic(name: str, says: str, message: str, urn: str, level: Any) -> Any:

@@ -7,6 +7,7 @@ here and nowhere else, and a value behind a marker is dropped as it is read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -186,13 +187,13 @@ def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, proj
         project=project,
         stack=stack,
         environment=_environment(outputs),
-        resources=tuple(one for one in asked if _is_ours(one, project)),
-        others=tuple(one for one in asked if not _is_ours(one, project)),
+        resources=tuple(one for one in asked if is_ours(one, project)),
+        others=tuple(one for one in asked if not is_ours(one, project)),
         outputs=outputs,
     )
 
 
-def _is_ours(one: Resource, project: str) -> bool:
+def is_ours(one: Resource, project: str) -> bool:
     """Whether it is this project's, or below a component of this project's: the URN has the types of all above it."""
     return project == PROJECT or f"{PROJECT}:" in one.urn.split("::")[2]
 
@@ -200,6 +201,16 @@ def _is_ours(one: Resource, project: str) -> bool:
 def _own(one: Resource) -> bool:
     """Whether the engine made it for itself."""
     return one.type == STACK or (one.type.startswith("pulumi:providers:") and one.name.startswith("default"))
+
+
+def environment_of(stack: str) -> Environment:
+    """Return the environment that the program takes from the first word of a stack's name."""
+    match re.split(r"[^a-z]", stack.lower())[0]:
+        case "dev" | "development":
+            return Environment.DEVELOPMENT
+        case "stag" | "stage" | "staging":
+            return Environment.STAGING
+    return Environment.PRODUCTION
 
 
 def _environment(outputs: Mapping[str, Any]) -> Environment:

@@ -6,12 +6,24 @@ import pytest
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 from pulumi.runtime.proto import analyzer_pb2
 
-from policies import pack
+import settings
+from policies import evidence, pack
 from policies.catalogue import rules
 from policies.controls import CONTROLS
 from policies.evidence import Verdict, judge
-from policies.plan import CONCEALED, Environment, Plan, plan_from, plan_of_preview, resource, type_of
-from policies.rule import Enforcement, Framework
+from policies.matchers import not_set
+from policies.plan import (
+    CONCEALED,
+    UNKNOWN,
+    Environment,
+    Plan,
+    environment_of,
+    plan_from,
+    plan_of_preview,
+    resource,
+    type_of,
+)
+from policies.rule import PRODUCTION, Enforcement, Expect, Framework, Rule
 from secretops.values import new_password
 from tests.unit.policy_plans import (
     SECRET,
@@ -27,20 +39,22 @@ from tests.unit.policy_plans import (
 )
 
 
-def shown_to_the_pack(plan: Plan) -> Any:
-    servicer = pack.Pack()
+def shown_to_the_pack(plan: Plan, servicer: pack.Pack | None = None) -> Any:
+    """Return the pack's answer about the whole stack, with the diagnostics of its single resources first."""
+    servicer, found = servicer or pack.Pack(), []
     for one in plan.resources:
         request = analyzer_pb2.AnalyzeRequest(urn=one.urn, type=one.type)
         request.options.parent, request.options.protect = one.parent or plan.urn, one.protect
         request.provider.name = one.provider or "default"
         ParseDict(wire(one.properties), request.properties)
-        assert servicer.Analyze(request, None) == analyzer_pb2.AnalyzeResponse()
+        found += servicer.Analyze(request, None).diagnostics
     whole = analyzer_pb2.AnalyzeStackRequest()
     for one in plan.resources:
         whole.resources.add(urn=one.urn, type=one.type)
     ParseDict(wire(plan.outputs), whole.resources.add(urn=plan.urn, type="pulumi:pulumi:Stack").properties)
     assert servicer.plan_of(whole) == plan
-    return servicer.AnalyzeStack(whole, None)
+    answer = servicer.AnalyzeStack(whole, None)
+    return analyzer_pb2.AnalyzeResponse(diagnostics=[*found, *answer.diagnostics], not_applicable=answer.not_applicable)
 
 
 @pytest.mark.parametrize("stack", STACK_FILES)
@@ -119,3 +133,49 @@ def test_the_pack_tells_once_what_is_judged_later_and_does_not_say_that_it_passe
     assert all(name in later.message for name in names)
     passed = {rule.name for rule in rules()} - {one.policy_name for one in answer.not_applicable}
     assert passed == {name for name, said in verdicts(plan).items() if said == "kept"}
+
+
+CLOSED = Rule(
+    name="stack-of-a-test",
+    sentence="No production bucket is open.",
+    controls=(),
+    limitation="",
+    checks=(Expect(BUCKET, "acl[].open", not_set, "is on; turn it off", environments=PRODUCTION),),
+)
+
+
+def analyzed(properties: Any, *, project: str = "coreflux-mcp-secrets", stack: str = "prod", **config: str) -> Any:
+    """Return what the pack says of one bucket before it is made."""
+    servicer = pack.Pack()
+    entries = {f"{project}:{key}": text for key, text in config.items()}
+    servicer.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(stack=stack, config=entries), None)
+    request = analyzer_pb2.AnalyzeRequest(urn=URN.format(project=project, types=BUCKET, name="b"), type=BUCKET)
+    ParseDict(wire(properties), request.properties)
+    return servicer.Analyze(request, None).diagnostics
+
+
+@pytest.mark.parametrize(
+    ("stack", "config", "count"),
+    [
+        *(("prod", {}, 1), ("staging", {}, 0), ("stage-2", {}, 0), ("development", {}, 0), ("plant", {}, 1)),
+        *(("plant", {"environment": "staging"}, 0), ("dev", {"environment": "production"}, 1)),
+        ("dev", {"environment": "none"}, 1),
+    ],
+)
+def test_pack_judges_a_resource_by_the_environment_of_its_stack(
+    stack: str, config: Any, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "rules", lambda: (CLOSED,))
+    found = analyzed({"acl": [{"open": False}, {"open": True}]}, stack=stack, **config)
+    assert [(one.policyName, one.enforcementLevel) for one in found] == [(CLOSED.name, analyzer_pb2.MANDATORY)] * count
+    assert analyzed({"acl": [{"open": UNKNOWN}]}, stack=stack, **config) == []
+
+
+def test_pack_leaves_resources_of_other_programs_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "rules", lambda: (CLOSED,))
+    assert analyzed({"acl": [{"open": True}]}, project="shop") == []
+
+
+def test_environment_of_a_stacks_name_is_the_programs() -> None:
+    for name in ("dev", "dev-2", "DEVELOPMENT", "staging.eu", "stage", "stag", "prod", "devices", "x"):
+        assert str(environment_of(name)) == str(settings._environment_of(name))
