@@ -109,6 +109,14 @@ def test_the_deployer_may_make_read_change_and_delete_every_resource_of_the_stac
     assert is_allowed(Request(DEPLOYER, "lambda:InvokeFunction", place(function)), identity=own), "RotateSecret asks it"
 
 
+@pytest.mark.parametrize("action", ["kms:CreateKey", "kms:TagResource", "kms:EnableKeyRotation"])
+def test_deployer_may_make_a_key_that_has_no_tag_yet(action: str) -> None:
+    """IAM sees the tags of the request alone: docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html."""
+    key = prod().resources["key"]
+    new = {name: tag for name, tag in BY_TAG.items() if "Request" in name} if action != "kms:EnableKeyRotation" else {}
+    assert is_allowed(Request(DEPLOYER, action, place(key), new), identity=policy("deploy"), resource=key_policy(key))
+
+
 READS = ("secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "sqs:ReceiveMessage")
 LOGS = ("logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery")
 
