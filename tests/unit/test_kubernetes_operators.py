@@ -64,7 +64,7 @@ OBJECTS = [
             }
         }
     ),
-    synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt"),
+    synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt", minutes=5),
 ]
 """Those of AWS are in tests/stacks/test_aws_elsewhere.py, too."""
 
@@ -121,8 +121,7 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
     ids=lambda given: given.name if isinstance(given, Secret) else "",
 )
 def test_secret_fields_are_named_as_the_launchers_files(secret: Secret, name: str, keys: dict[str, str]) -> None:
-    spec = synced_secret(secret, "plant/it").spec
-
+    spec = synced_secret(secret, "plant/it", minutes=5).spec
     (whole,) = spec["dataFrom"]
     assert whole["extract"] == {"key": "plant/it"}, "in one request: no reader sees a torn pair"
     assert renamed(whole, secret.fields) == keys
