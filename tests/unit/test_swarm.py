@@ -67,16 +67,9 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
 
 
 def test_the_list_of_secrets_is_what_the_service_has_now(everything: Deployed) -> None:
-    assert spec(everything, SERVER)["secrets"] == [
-        {
-            "secretId": V3.secret_id,
-            "secretName": V3.secret_name,
-            "fileName": "mqtt_password",
-            "fileUid": "10001",
-            "fileGid": "10001",
-            "fileMode": 0o400,
-        }
-    ]
+    file = {"fileName": "mqtt_password", "fileUid": "10001", "fileGid": "10001", "fileMode": 0o400}
+    found = spec(everything, SERVER)["secrets"]
+    assert found == [{"secretId": V3.secret_id, "secretName": V3.secret_name, **file}]
     assert spec(everything, ROTATOR)["secrets"] == []
 
 
@@ -138,13 +131,8 @@ def test_each_file_has_the_variable_that_names_it(everything: Deployed) -> None:
 
 def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> None:
     versions = {f"{name}_FILE" for name in VERSION_VARIABLES}
-    assert spec(prod, SERVER)["env"].keys() <= {
-        *PUBLIC_VARIABLES,
-        *OWN_VARIABLES,
-        *CARRIERS,
-        *FILE_VARIABLES,
-        *versions,
-    }
+    known = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *CARRIERS, *FILE_VARIABLES, *versions}
+    assert spec(prod, SERVER)["env"].keys() <= known
     arguments = spec(prod, SERVER)["args"]
     source = arguments[arguments.index("--from") + 1]
     assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
