@@ -60,6 +60,16 @@ class Expect:
     environments: frozenset[Environment] = ALL
 
 
+def rows(
+    types: str | tuple[str, ...],
+    *entries: tuple[str, Callable[[Any], bool], str],
+    below: str = "",
+    environments: frozenset[Environment] = ALL,
+) -> tuple[Expect, ...]:
+    """Return an Expect for each (path, ok, wrong); paths begin with `below`."""
+    return tuple(Expect(types, below + path, ok, wrong, environments) for path, ok, wrong in entries)
+
+
 @dataclass(frozen=True)
 class Each:
     """A function that judges one resource of a type by itself."""
@@ -122,6 +132,16 @@ def is_of(one: Resource, types: tuple[str, ...]) -> bool:
 
 def _types(check: Expect | Each) -> tuple[str, ...]:
     return (check.types,) if isinstance(check.types, str) else check.types
+
+
+def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str, Callable[[Any], bool], str]) -> Each:
+    """Return a check of `rows` for resources that meet a condition."""
+
+    def judge_rows(one: Resource) -> Iterator[Finding]:
+        for row in rows(types, *entries) if condition(one) else ():
+            yield from _expected(one, row)
+
+    return Each(types, judge_rows)
 
 
 def _expected(one: Resource, row: Expect) -> Iterator[Finding]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.aws import tasks_closed as ecs
-from policies.azure.containers_hold_no_value import RUN
+from policies.azure.rules import RUN
 from policies.containers import pinned
 from policies.kubernetes import objects as cluster
 from policies.matchers import at, each, judge
 from policies.plan import Finding, Plan, Resource
 from policies.rule import Control, Framework, Rule
-from policies.swarm import services as swarm
+from policies.swarm import rules as swarm
 
 
 def _containers(plan: Plan) -> Iterator[tuple[Resource, Any]]:

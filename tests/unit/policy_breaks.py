@@ -8,11 +8,12 @@ from typing import Any
 from policies.plan import CONCEALED, UNKNOWN, Environment, Plan
 from secretops.values import new_password
 from tests.unit.azure_ids import SUBSCRIPTION
-from tests.unit.policy_plans import Break, added, changed, unprotected
+from tests.unit.policy_plans import Break, Change, added, changed, unprotected
 
 NO_VALUE = "stack-holds-no-value"
 # In one piece a scanner would take it for a key.
 PRIVATE_KEY = f"-----BEGIN {'PRIVATE'} KEY-----"
+BIND = {"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}
 LATEST = "registry.example.com/coreflux-mcp-secrets:latest"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/plant"
 OTHERS_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/mqtt-??????"
@@ -35,8 +36,13 @@ def more(rule: str, plan: str, kind: str, properties: Mapping[str, Any], *, also
     return Break(rule=rule, plan=plan, change=added(kind, properties), also=frozenset(also.split()))
 
 
-def but(line: str) -> Callable[[str], str]:
-    return lambda text: text.replace(line, "")
+def as_if(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+def granted(at: str, role: str, scope: str) -> Change:
+    """Make a role assignment one of another role on another scope."""
+    return changed(at, to=lambda there: {**there, "roleDefinitionId": role, "scope": scope})
 
 
 def right(path: str, capability: str) -> Callable[[str], str]:
@@ -108,44 +114,77 @@ AWS = (
     row("aws-trail-records-reads", "prod", "trail-trail", "enableLogging", False),
 )
 
-CLOSED = "azure-network-closed-wholly"
-SETTINGS = "configuration>"
+CLOSED, SCOPED, HOUR = "azure-network-closed-wholly", "azure-roles-scoped", "azure-tick-hourly"
+FIRE, READS, FAILURES = "azure-alerts-fire", "azure-reads-alerted", "azure-rotation-failures-alerted"
+PLAIN, CRITERION, ROLES = "prod-azure", "criteria>allOf>0>", f"{GROUP}/roleDefinitions/"
+OFFICER, SECRETS_USER = f"{ROLES}b86a8fe4-44ce-4948-aee5-eccb2c155cd7", f"{ROLES}4633458b-17de-408a-b874-0445c86b69e6"
+KEY_VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/v"
+UNDECLARED, ACL, SETTINGS = "alert-undeclared-read", "networkAcls>", "configuration>"
 AZURE = (
-    row("azure-app-not-public", "prod-azure", "app", f"{SETTINGS}ingress>external", True),
-    row("azure-app-speaks-tls", "prod-azure", "app", f"{SETTINGS}ingress>allowInsecure", True),
-    row(
-        *("azure-containers-hold-no-value", "prod-azure", "app", f"{SETTINGS}secrets"),
-        [{"name": "mqtt", "value": "a text"}],
-    ),
+    row(FIRE, PLAIN, "told", "enabled", False),
+    row(FIRE, PLAIN, "alert-access-change", "condition>allOf>0>equals", "Security"),
+    row(FIRE, PLAIN, UNDECLARED, "windowSize", "PT5M"),
+    row(FIRE, PLAIN, "alert-tick-missing", "windowSize", "PT1H"),
+    row(FIRE, PLAIN, UNDECLARED, "evaluationFrequency", "P1D"),
+    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}threshold", 1000),
+    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}query", as_if("HttpStatusCode", "StatusCode")),
+    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}query", as_if("requestUri_s", "requesturi_s")),
+    row(FIRE, PLAIN, "alert-near-expiry", f"{CRITERION}query", as_if("_subject_s", "_name_s")),
+    row(FIRE, PLAIN, "alert-tick-missing", f"{CRITERION}query", as_if("Logs", "Logs_CL"), also=FAILURES),
+    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}failingPeriods>minFailingPeriodsToAlert", 6),
+    row("azure-app-not-public", PLAIN, "app", f"{SETTINGS}ingress>external", True),
+    row("azure-app-not-public", "azure+", "environment", "vnetConfiguration>internal", False),
+    row("azure-app-speaks-tls", PLAIN, "app", f"{SETTINGS}ingress>allowInsecure", True),
+    row("azure-app-stays-up", PLAIN, "app", "template>scale>minReplicas", 0),
+    row("azure-app-stays-up", PLAIN, "app", "template>scale", None),
+    row("azure-containers-hold-no-value", PLAIN, "app", f"{SETTINGS}secrets", [{"name": "mqtt", "value": "a text"}]),
     row("azure-federation-bound", "prod-azure-kubernetes", "sync-federation", "subject", "system:serviceaccount:x:*"),
-    row("azure-identities-kept-to-program", "prod-azure", "app", f"{SETTINGS}identitySettings>1>lifecycle", "All"),
-    row(CLOSED, "azure+", "vault", "properties>networkAcls>ipRules", [{"value": "0.0.0.0/0"}]),
+    row("azure-identities-for-program-only", PLAIN, "app", f"{SETTINGS}identitySettings>1>lifecycle", "All"),
+    row(CLOSED, PLAIN, "vault", f"properties>{ACL}bypass", "AzureServices"),
+    row(CLOSED, PLAIN, "lease-account", "networkRuleSet>bypass", "Logging, Metrics"),
+    row(CLOSED, PLAIN, "", "gaps>network", "", unknown=False),
+    row(CLOSED, "azure-closed", "vault", f"properties>{ACL}defaultAction", "Allow"),
+    row(CLOSED, "azure+", "vault", f"properties>{ACL}ipRules", [{"value": "0.0.0.0/0"}]),
     row(CLOSED, "azure-closed", "lease-account", "networkRuleSet", None),
     row("azure-private-endpoints-named", "azure-closed", "vault-name", "privateDnsZoneConfigs", []),
-    row("azure-reads-are-told", "prod-azure", "alert-undeclared-read", "enabled", False),
-    row("azure-reads-recorded", "prod-azure", "vault-audit", "logs>0>enabled", False),
-    row("azure-roles-narrow", "prod-azure", "rotator-leases", "roleDefinitionId", f"{GROUP}/roleDefinitions/owner"),
+    row(READS, PLAIN, UNDECLARED, f"{CRITERION}query", as_if("Status == 200", "Status == 2000")),
+    row(READS, PLAIN, "alert-denied-read", "enabled", False, unknown=False, also=FIRE),
+    row("azure-reads-recorded", PLAIN, "vault-audit", "logs>0>enabled", False),
+    row("azure-reads-recorded", PLAIN, "environment-logs", "logs>0>category", "ContainerAppSystemLogs"),
+    row("azure-roles-narrow", PLAIN, "rotator-leases", "roleDefinitionId", f"{ROLES}owner", also=SCOPED),
+    row(SCOPED, PLAIN, "server-reads-mqtt", "scope", KEY_VAULT),
+    row(SCOPED, PLAIN, "server-reads-mqtt", "roleDefinitionId", OFFICER),
+    Break(rule=SCOPED, plan=PLAIN, change=granted("server-reads-mqtt", OFFICER, KEY_VAULT)),
+    Break(rule=SCOPED, plan=PLAIN, change=granted("platform-pulls", SECRETS_USER, f"{KEY_VAULT}/secrets/mqtt")),
+    row(SCOPED, PLAIN, "platform-pulls", "principalType", "User"),
+    row(SCOPED, PLAIN, "rotator-keeps-secrets", "principalType", "User"),
+    row(SCOPED, PLAIN, "server-reads-mqtt", "principalType", "User"),
+    row(SCOPED, PLAIN, "server-reads-mqtt", "principalType", None),
+    row(FAILURES, PLAIN, "alert-tick-failed", "actions>actionGroups", [], unknown=False, also=FIRE),
+    row("azure-storage-closed", PLAIN, "lease-account", "allowSharedKeyAccess", None),
+    row("azure-subscription-named", PLAIN, "azure", "subscriptionId", None),
+    row("azure-tampering-alerted", PLAIN, "alert-access-change", "enabled", False, unknown=False, also=FIRE),
     row(
-        "azure-roles-scoped",
-        "prod-azure",
-        "server-reads-mqtt",
-        "scope",
-        f"{GROUP}/providers/Microsoft.KeyVault/vaults/v",
+        "azure-tampering-alerted", PLAIN, "alert-access-change", "condition>allOf>2>anyOf>2>equals", "Microsoft.X/write"
     ),
-    row("azure-rotation-failures-told", "prod-azure", "alert-tick-failed", "actions>actionGroups", []),
-    row("azure-storage-closed", "prod-azure", "lease-account", "allowSharedKeyAccess", None),
-    row("azure-subscription-named", "prod-azure", "azure", "subscriptionId", None),
-    row("azure-tampering-is-told", "prod-azure", "alert-access-change", "enabled", False),
-    row("azure-tick-hourly", "prod-azure", "job", f"{SETTINGS}scheduleTriggerConfig>cronExpression", "0 3 * * *"),
-    row("azure-trail-kept", "prod-azure", "workspace", "retentionInDays", 364),
-    row("azure-vault-by-role", "prod-azure", "vault", "properties>enableRbacAuthorization", False),
-    row("azure-vault-recovers", "prod-azure", "vault", "properties>enablePurgeProtection", None),
+    row(HOUR, PLAIN, "job", f"{SETTINGS}scheduleTriggerConfig>cronExpression", "0 3 * * *"),
+    row(HOUR, PLAIN, "job", f"{SETTINGS}triggerType", "Event"),
+    row("azure-trail-retained", PLAIN, "workspace", "retentionInDays", 364),
+    row("azure-vault-by-role", PLAIN, "vault", "properties>enableRbacAuthorization", False),
+    row("azure-vault-recovers", PLAIN, "vault", "properties>enablePurgeProtection", None),
 )
 
-TIMER = "systemd/coreflux-mcp-secrets-dev.timer"
+TIMER, FILES, FOLDER = "systemd/coreflux-mcp-secrets-dev.timer", "dotenv-files-are-the-owners", "secrets-folder"
+TICKS, OURS = "dotenv-ticks-by-the-hour", "dotenv-folder-is-one-stacks"
 DOTENV = (
-    row("dotenv-files-are-the-owners", "dev", "secrets-folder", "modes>config/.env", "644"),
-    row("dotenv-folder-is-one-stacks", "dev", "secrets-folder", "stack", "another"),
+    row(FILES, "dev", FOLDER, "modes>config/.env", "644"),
+    row(FILES, "dev", FOLDER, "modes>certs/client.key", "640"),
+    row(FILES, "dev", FOLDER, "modes>certs/ca.crt", "666"),
+    row(FILES, "dev", FOLDER, "modes", {"certs/client.key": "600"}),
+    row(OURS, "dev", FOLDER, "stack", "another"),
+    row(OURS, "dev", "server-files", "stack", "another"),
+    row(OURS, "dev", FOLDER, "root", "secrets"),
+    row(OURS, "dev", FOLDER, "root", "/etc"),
     Break(
         rule="dotenv-is-for-development",
         plan="dev",
@@ -153,7 +192,11 @@ DOTENV = (
         also=frozenset({"stack-speaks-tls-to-the-broker"}),
     ),
     row("dotenv-public-files-are-public", "dev", "server-files", "files>config/mcp.json", CONCEALED, also=NO_VALUE),
-    row("dotenv-ticks-by-the-hour", "dev", "rotator", f"files>{TIMER}", but("OnCalendar=hourly")),
+    row("dotenv-public-files-are-public", "dev", "server-files", "files>../mcp.json", "{}", unknown=False),
+    row("dotenv-public-files-are-public", "dev", "server-files", "lines>MQTT_PASSWORD", "a text", also=NO_VALUE),
+    row(TICKS, "dev", "rotator", f"files>{TIMER}", as_if("OnCalendar=hourly", "OnCalendar=daily")),
+    row(TICKS, "dev", "rotator", f"files>{TIMER[:-5]}service", as_if("UMask=0077", "UMask=0022")),
+    row(TICKS, "dev", "rotator", "files>systemd/another.timer", "OnCalendar=hourly\nPersistent=yes", unknown=False),
 )
 
 POD = "spec>template>spec>"
@@ -205,17 +248,38 @@ STACK = (
     row("stack-speaks-tls-to-the-broker", "prod", "", "secretops>broker>tls", False),
 )
 
-SERVICE = "taskSpec>containerSpec>"
+SERVICE, PUBLISHED, PORTS = "taskSpec>containerSpec>", "prod-swarm-published", "swarm-publishes-one-port"
+GAIN, SOCKET, BACK = "swarm-services-gain-nothing", "swarm-socket-is-the-rotators", "swarm-updates-roll-back"
 SWARM = (
-    row("swarm-logs-are-kept", "swarm+", "service", "taskSpec>logDriver>name", "none"),
+    row("swarm-logs-retained", "swarm+", "service", "taskSpec>logDriver>name", "none"),
     row("swarm-network-is-encrypted", "swarm+", "network", "options>encrypted", None),
+    row("swarm-network-is-encrypted", "swarm+", "network", "driver", "bridge"),
     row("swarm-provider-has-no-login", "swarm+", "swarm", "keyMaterial", "a key"),
-    row("swarm-publishes-one-port", "prod-swarm-published", "service", "endpointSpec>ports>0>targetPort", 22),
+    row(
+        "swarm-provider-has-no-login",
+        "swarm+",
+        "swarm",
+        "registryAuth",
+        [{"address": "r", "password": "a text"}],
+        also=NO_VALUE,
+    ),
+    row(PORTS, PUBLISHED, "service", "endpointSpec>ports>0>targetPort", 22),
+    row(PORTS, PUBLISHED, "service", "endpointSpec>ports>0>publishMode", "host"),
+    row(PORTS, PUBLISHED, "service", "endpointSpec>ports", lambda there: there * 2),
+    row("stack-images-are-pinned", "swarm+", "rotator-service", f"{SERVICE}image", "registry.example.com/mcp"),
     row("swarm-root-is-read-only", "swarm+", "service", f"{SERVICE}readOnly", False),
     row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}secrets>0>fileUid", "0"),
-    row("swarm-services-gain-nothing", "swarm+", "service", f"{SERVICE}capDrops", ["NET_RAW"]),
-    row("swarm-socket-is-the-rotators", "swarm+", "rotator-service", "mode>replicated>replicas", 2),
-    row("swarm-updates-roll-back", "swarm+", "service", "updateConfig>failureAction", "continue"),
+    row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}secrets>0>fileMode", 0o440),
+    row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}env>MQTT_PASSWORD", "a text", also=NO_VALUE),
+    row(GAIN, "swarm+", "service", f"{SERVICE}capDrops", ["NET_RAW"]),
+    row(GAIN, "swarm+", "service", f"{SERVICE}capAdds", ["NET_ADMIN"]),
+    row(GAIN, PUBLISHED, "service", f"{SERVICE}user", "root"),
+    row(SOCKET, "swarm+", "rotator-service", "mode>replicated>replicas", 2),
+    row(SOCKET, "swarm+", "rotator-service", "taskSpec>placement>constraints", []),
+    row(SOCKET, "swarm+", "rotator-service", f"{SERVICE}mounts>1>source", "/"),
+    row(SOCKET, "swarm+", "service", f"{SERVICE}mounts", [BIND], unknown=False),
+    row(BACK, "swarm+", "service", "updateConfig>failureAction", "continue"),
+    row(BACK, "swarm+", "service", f"{SERVICE}healthcheck>tests", ["NONE"]),
 )
 
 PODS, EVERY = "prod-vault-kubernetes", "vault+"

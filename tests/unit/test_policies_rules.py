@@ -78,7 +78,7 @@ def test_a_first_preview_breaks_no_rule_and_what_it_cannot_judge_is_not_kept(sta
         ("aws-trail-kept-a-year", "prod", changed("trail-log", "retentionInDays", to=90)),
         ("aws-trail-intact", "prod", changed("trail-bucket", "forceDestroy", to=True)),
         ("azure-vault-recovers", "prod-azure", changed("vault", "properties", "softDeleteRetentionInDays", to=7)),
-        ("azure-trail-kept", "prod-azure", changed("workspace", "retentionInDays", to=90)),
+        ("azure-trail-retained", "prod-azure", changed("workspace", "retentionInDays", to=90)),
         ("vault-production-is-recorded", "vault-unrecorded", changed("", "trail", "policy", to="")),
     ],
 )
