@@ -202,36 +202,71 @@ DOTENV = (
 POD = "spec>template>spec>"
 BOX = f"{POD}containers>0>"
 COPY = "spec>provider>aws>auth"
+RBAC, NETWORK = "kubernetes:rbac.authorization.k8s.io/v1", "kubernetes-network-names-both-ends"
+NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+PORT_80 = {"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": [{"port": 80}]}
 KUBERNETES = (
     row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "subjects>0>kind", "Group"),
+    row(
+        *("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "subjects>0>name", "default"),
+        also="kubernetes-tokens-are-used",
+    ),
+    row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "subjects>0>namespace", "other"),
+    row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "roleRef>kind", "ClusterRole"),
+    more("kubernetes-bindings-name-accounts", "staging", f"{RBAC}:ClusterRoleBinding", {}),
     row("kubernetes-certificates-are-new", "staging-certified", "certificate", "spec>duration", "8760h"),
     row("kubernetes-copies-are-fresh", "prod-aws-kubernetes", "synced-mqtt", "spec>refreshInterval", "1h"),
     row("kubernetes-copying-has-no-key", "prod-aws-kubernetes", "secret-store", COPY, {}),
+    more(
+        *(
+            "kubernetes-copying-has-no-key",
+            "prod-aws-kubernetes",
+            "kubernetes:external-secrets.io/v1:ClusterSecretStore",
+        ),
+        {"spec": {"provider": {"aws": {"auth": {"jwt": {"serviceAccountRef": {"name": "s"}}}}}}},
+    ),
     row(
         *("kubernetes-namespace-is-restricted", "staging", "namespace"),
         *("metadata>labels>pod-security.kubernetes.io/enforce", "baseline"),
     ),
+    row("kubernetes-namespace-is-restricted", "staging", "namespace", "metadata>labels", None),
     row("kubernetes-network-is-closed", "staging", "default-deny", "spec>policyTypes", ["Ingress"]),
-    row(
-        *("kubernetes-network-names-both-ends", "staging", "server-network", "spec>ingress>0>from"),
-        [{"ipBlock": {"cidr": "0.0.0.0/0"}}],
-    ),
-    row("kubernetes-pods-are-apart", "staging", "deployment", f"{POD}hostNetwork", True),
-    row("kubernetes-pods-are-nobody", "staging", "deployment", f"{BOX}securityContext>runAsNonRoot", False),
+    row(NETWORK, "staging", "server-network", "spec>ingress>0>from", [{"ipBlock": {"cidr": "0.0.0.0/0"}}]),
+    row(NETWORK, "staging", "server-network", "spec>egress>1>ports>0>port", 53),
+    row(NETWORK, "staging", "rotator-network", "spec>egress>0", PORT_80),
+    more(NETWORK, "staging", NETWORK_POLICY, {"spec": {"ingress": [{}], "egress": [{}]}}),
+    row("kubernetes-pods-are-isolated", "staging", "deployment", f"{POD}hostNetwork", True),
+    row("kubernetes-pods-are-isolated", "staging", "deployment", f"{POD}volumes>0>hostPath", {"path": "/"}),
+    row("kubernetes-pods-are-isolated", "staging", "deployment", f"{BOX}ports>0>hostPort", 8080),
+    row("kubernetes-pods-run-as-non-root", "staging", "deployment", f"{BOX}securityContext>runAsNonRoot", False),
+    row("kubernetes-pods-run-as-non-root", "staging", "deployment", f"{POD}securityContext>runAsUser", 0),
     row("kubernetes-pods-gain-nothing", "staging", "deployment", f"{BOX}securityContext>privileged", True),
+    row(
+        "kubernetes-pods-gain-nothing", "staging", "deployment", f"{BOX}securityContext>capabilities>add", ["SYS_ADMIN"]
+    ),
     row("kubernetes-provider-has-no-login", "staging", "cluster", "kubeconfig", "apiVersion: v1"),
-    row("kubernetes-roles-name-objects", "staging", "rotator-role", "rules>0>verbs", ["get", "list"]),
+    row("kubernetes-roles-name-objects", "staging", "rotator-role", "rules>0>verbs", ["get", "list", "watch"]),
+    row("kubernetes-roles-name-objects", "staging", "rotator-role", "rules>0>resources", ["*"]),
+    row("kubernetes-roles-name-objects", "staging", "rotator-role", "rules>0>resourceNames", None),
     row("kubernetes-root-is-read-only", "staging", "deployment", f"{BOX}securityContext>readOnlyRootFilesystem", False),
     row("kubernetes-secret-files-are-closed", "staging", "deployment", f"{POD}volumes>1>projected>defaultMode", 0o444),
     row("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}envFrom>0>secretRef", {"name": "s"}),
+    row(
+        *("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}env"),
+        [{"name": "MQTT", "valueFrom": {"secretKeyRef": {"name": "s", "key": "mqtt"}}}],
+    ),
     row("kubernetes-service-is-inside", "staging", "service", "spec>type", "LoadBalancer"),
+    more("kubernetes-service-is-inside", "staging", "kubernetes:networking.k8s.io/v1:Ingress", {"spec": {}}),
     row("kubernetes-ticks-are-alone", "staging", "rotator-cronjob", "spec>concurrencyPolicy", "Allow"),
     row("kubernetes-tokens-are-used", "staging", "server-account", "automountServiceAccountToken", None),
+    row("kubernetes-tokens-are-used", "staging", "deployment", f"{POD}automountServiceAccountToken", True),
 )
 
 SECRETS = "secretops>secrets"
 STACK = (
     more("stack-declares-no-value", "staging", "kubernetes:core/v1:Secret", {"stringData": {}}),
+    more("stack-declares-no-value", "prod", "random:index/randomPassword:RandomPassword", {"length": 40}),
+    more("stack-declares-no-value", "prod-vault-kubernetes", "vault:index/token:Token", {}),
     row("stack-has-a-trail", "prod", "", "trail>records", ""),
     row(NO_VALUE, "dev", "", "leaked", CONCEALED, unknown=False),
     row(NO_VALUE, "dev", "", "broker_password", "hunter2"),
@@ -239,10 +274,21 @@ STACK = (
     row(NO_VALUE, "staging", "kubernetes:core/v1:ConfigMap", "data>client.pem", key_file(), unknown=False),
     row("stack-images-are-pinned", "prod", TASK, f"{CONTAINER}image", LATEST),
     row("stack-images-are-pinned", "prod-swarm", "service", "taskSpec>containerSpec>image", LATEST),
-    row("stack-is-apart", "prod", "", SECRETS, secret("mqtt", users=["coreflux-mcp-preprod-a", "x-b"])),
-    row("stack-is-encrypted-or-says-so", "dev", "", "gaps>encryption at rest", ""),
-    Break(rule="stack-is-protected-in-production", plan="prod", change=unprotected("secret-mqtt")),
-    row("stack-keeps-admins-from-the-server", "prod", "", SECRETS, secret("broker-admin", readers=["server"])),
+    row("stack-images-are-pinned", "prod-azure", "app", "template>containers>0>image", LATEST),
+    row("stack-images-are-pinned", "staging", "deployment", f"{BOX}image", LATEST),
+    row("stack-is-isolated", "prod", "", SECRETS, secret("mqtt", users=["coreflux-mcp-preprod-a", "x-b"])),
+    row("stack-is-isolated", "prod-azure", "", "secretops>store>instance", "coreflux-mcp-staging"),
+    row(
+        *("stack-is-isolated", "prod-aws-kubernetes", "synced-mqtt", "spec>dataFrom>0>extract>key"),
+        *("coreflux-mcp/staging/mqtt",),
+        unknown=False,
+    ),
+    row("stack-is-encrypted-or-declares-it", "dev", "", "gaps>encryption at rest", ""),
+    *(
+        Break(rule="stack-is-protected-in-production", plan=plan, change=unprotected(at))
+        for plan, at in (("prod", "secret-mqtt"), ("prod-azure", "vault"), ("prod-vault-kubernetes", "mount"))
+    ),
+    row("stack-server-reads-no-admin-secret", "prod", "", SECRETS, secret("broker-admin", readers=["server"])),
     row("stack-rotates-by-schedule", "prod", "", "schedule>every", "day"),
     row("stack-rotates-in-time", "prod", "", SECRETS, secret("mqtt", cadence_days=91), unknown=False),
     row("stack-speaks-tls-to-the-broker", "prod", "", "secretops>broker>tls", False),
@@ -284,25 +330,46 @@ SWARM = (
 
 PODS, EVERY = "prod-vault-kubernetes", "vault+"
 PERMISSIONS = "spec>template>metadata>annotations>vault.hashicorp.com/agent-inject-perms-mqtt"
+DATA = "coreflux-mcp-prod-vault-kubernetes/data/"
+RUN, PATHS = "vault-operators-run-nothing", "vault-policies-name-paths"
 VAULT = (
     row("vault-agent-files-are-closed", PODS, "deployment", PERMISSIONS, "0644"),
     row("vault-audit-hides-values", PODS, "audit-1", "options>log_raw", "true"),
+    row("vault-audit-hides-values", PODS, "audit-1", "options>mode", "0644"),
+    row("vault-audit-hides-values", PODS, "audit-1", "options>file_path", "discard"),
     row("vault-ca-keys-stay", EVERY, "pki-request", "type", "exported"),
+    row("vault-ca-keys-stay", EVERY, "pki-request", "keyBits", 224),
     row("vault-ca-signs-clients-alone", EVERY, "pki-client", "serverFlag", True),
+    row("vault-ca-signs-clients-alone", EVERY, "pki-client", "allowAnyName", True),
+    row("vault-ca-signs-clients-alone", EVERY, "pki-client", "maxTtl", "8760h"),
     row("vault-is-reached-by-tls", PODS, "vault", "skipTlsVerify", "true"),
+    row("vault-is-reached-by-tls", PODS, "vault", "address", "http://vault.example.com:8200"),
     row("vault-logins-are-bound", EVERY, "server-role", "boundSubject", "system:serviceaccount:coreflux-mcp:*"),
+    row("vault-logins-are-bound", EVERY, "server-role", "boundSubject", None),
+    row("vault-logins-are-bound", EVERY, "server-role", "boundAudiences", ["https://kubernetes.default.svc"]),
+    row("vault-logins-are-bound", PODS, "server-role", "boundServiceAccountNames", ["*"]),
+    more("vault-logins-are-bound", PODS, "vault:aws/authBackendRole:AuthBackendRole", {"tokenPolicies": ["root"]}),
     row("vault-logins-end", PODS, "server-role", "tokenMaxTtl", 0),
-    row("vault-operators-run-nothing", PODS, "operator-policy", "policy", right("sys/audit", "update")),
+    row("vault-logins-end", PODS, "server-role", "tokenTtl", 86400),
+    row("vault-logins-end", PODS, "server-role", "tokenPeriod", 3600),
+    row(RUN, PODS, "operator-policy", "policy", right("sys/audit", "update")),
+    row(RUN, PODS, "operator-policy", "policy", right(f"{DATA}*", "read")),
     row(
         "vault-passwords-are-long", PODS, "passwords", "policy", lambda text: text.replace("length = 40", "length = 9")
     ),
     row("vault-pod-tokens-are-for-vault", PODS, "server-role", "audience", None),
-    row("vault-policies-name-paths", PODS, "server-policy", "policy", right("coreflux-mcp-prod-vault/data/*", "read")),
+    row(PATHS, PODS, "server-policy", "policy", right(f"{DATA}*", "read"), also=RUN, unknown=False),
+    row(PATHS, PODS, "server-policy", "policy", right(f"{DATA}mqtt", "sudo"), also=RUN, unknown=False),
+    row(PATHS, PODS, "server-policy", "policy", right("sys/policies/acl", "read")),
     row("vault-production-is-recorded", "vault-unrecorded", "", "trail>policy", ""),
     row("vault-provider-has-no-token", PODS, "vault", "token", "a token"),
-    row("vault-revocations-are-told", EVERY, "pki-crl", "disable", True),
+    row("vault-revocations-are-published", EVERY, "pki-crl", "disable", True),
+    row("vault-revocations-are-published", EVERY, "pki-crl", "expiry", "720h"),
     row("vault-roles-have-one-policy", PODS, "server-role", "tokenPolicies", ["admins"]),
-    row("vault-versions-are-kept", PODS, "versions", "maxVersions", 1),
+    row("vault-roles-have-one-policy", PODS, "server-role", "tokenPolicies", ["root"]),
+    row("vault-roles-have-one-policy", PODS, "server-role", "tokenNoDefaultPolicy", False),
+    row("vault-versions-are-retained", PODS, "versions", "maxVersions", 1),
+    row("vault-versions-are-retained", PODS, "versions", "casRequired", False),
 )
 
 BREAKS = (*AWS, *AZURE, *DOTENV, *KUBERNETES, *STACK, *SWARM, *VAULT)

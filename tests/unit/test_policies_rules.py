@@ -127,7 +127,7 @@ def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
         ("azure-tick-hourly", "prod-azure", "job"),
         ("dotenv-ticks-by-the-hour", "dev", "rotator"),
         ("swarm-network-is-encrypted", "swarm+", "network"),
-        ("vault-versions-are-kept", "prod-vault-kubernetes", "versions"),
+        ("vault-versions-are-retained", "prod-vault-kubernetes", "versions"),
     ],
 )
 def test_a_resource_that_is_not_there_breaks_the_rule_that_needs_it(rule: str, name: str, at: str) -> None:
