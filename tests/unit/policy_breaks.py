@@ -1,6 +1,7 @@
 """What breaks each rule: one property of a plan that keeps it, a row each. A second row is for a recorded mutant."""
 
 import base64
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -66,52 +67,99 @@ def _in_production(plan: Plan) -> Plan:
 TICK = "policy>Statement>2>"
 KEY_USE = "policy>Statement>4>Condition>"
 DENIAL = "policy>Statement>1>"
+READERS = f"{DENIAL}Condition>ArnNotEquals>aws:PrincipalArn"
 TRUST = "assumeRolePolicy>Statement>0>"
 CONTAINER = "containerDefinitions>0>"
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
+ANYBODY = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+PUBLIC = json.dumps({"Statement": ANYBODY})
+DESCRIBES = json.dumps({"Statement": {**ANYBODY, "Action": "secretsmanager:DescribeSecret", "Resource": OTHERS_SECRET}})
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+MANAGED = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+INTRUDER = "arn:aws:iam::123456789012:role/intruder"
+LAYER = "arn:aws:lambda:eu-central-1:210987654321:layer:tracing:1"
+VARIABLE = "environment>variables>MQTT_PASSWORD"
+RING, NOT_PUBLIC, LEAST = "aws-alarms-ring-at-once", "aws-policies-not-public", "aws-least-privilege"
+FAILED, ALERTS = "alarm-tick-failed", "alerts-email-af3c8254"
+
+
+def add(*entries: Any) -> Callable[[Any], Any]:
+    return lambda there: [*([there] if isinstance(there, str) else there), *entries]
+
+
+def foreign(text: str) -> str:
+    """Name another stack where a pattern names this one."""
+    return text.replace("/prod/", "/other/").replace("-prod-", "-other-")
+
+
+UNDECLARED = row("aws-secret-readers-declared", "prod", "policy-mqtt", READERS, add(INTRUDER))
+IN_MANIFEST = changed("", "secretops", "store", "readers", "coreflux-mcp/prod/mqtt", to=add(INTRUDER))
 AWS = (
     row("aws-account-named", "prod", "aws", "allowedAccountIds", None),
+    row(RING, "prod", FAILED, "threshold", 100000),
+    row(RING, "prod", FAILED, "comparisonOperator", "LessThanThreshold"),
+    row(RING, "prod", FAILED, "evaluationPeriods", 12),
+    row(RING, "prod", FAILED, "period", 86400),
+    row(RING, "prod", FAILED, "statistic", "Minimum"),
+    row(RING, "prod", "alarm-tick-missing", "treatMissingData", "notBreaching"),
     row("aws-balancer-speaks-tls", "aws+", "balancer-listener", "protocol", "HTTP"),
     row("aws-buckets-closed", "prod", "trail-bucket-closed", "blockPublicPolicy", False),
+    row("aws-buckets-closed", "prod", "trail-bucket", "acl", "public-read"),
     row("aws-deletion-waits", "prod", "secret-mqtt", "recoveryWindowInDays", 0),
+    row("aws-filters-match-this-stack", "prod", "filter-undeclared-read", "pattern", foreign),
+    row("aws-filters-match-this-stack", "prod", "filter-function-change", "pattern", foreign),
+    row("aws-filters-match-this-stack", "prod", "filter-deletion", "logGroupName", "/coreflux-mcp/other/trail"),
+    row("aws-function-failures-alerted", "prod", "alarm-letters", "alarmActions", [], also=RING),
     row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceArn", "*"),
-    row("aws-functions-failures-told", "prod", "alarm-letters", "alarmActions", []),
-    row(
-        *("aws-functions-hold-no-value", "prod", "rotate-mqtt-function", "environment>variables>MQTT_PASSWORD"),
-        *("a text",),
-        unknown=False,
-        also=NO_VALUE,
-    ),
+    row("aws-functions-hold-no-value", "prod", "tick-function", VARIABLE, "a text", unknown=False, also=NO_VALUE),
+    row("aws-functions-reserve-no-concurrency", "prod", "tick-function", "reservedConcurrentExecutions", 1),
+    row("aws-functions-run-own-code", "prod", "tick-function", "layers", [LAYER]),
     row("aws-functions-share-network", "aws+", "tick-function", "vpcConfig", None),
     row("aws-key-policies-bound", "prod", "key", "policy>Statement>0>Action", "kms:*"),
+    row("aws-key-policies-bound", "prod", "key", f"{DENIAL}Condition>StringEquals", {}),
     row("aws-keys-open-named-secrets", "prod", "tick-grants", f"{KEY_USE}StringLike", {}),
     row("aws-keys-rotate", "prod", "key", "enableKeyRotation", False),
-    row("aws-least-privilege", "prod", "tick-grants", f"{TICK}Action", lambda there: [*there, "iam:PassRole"]),
-    row("aws-least-privilege", "prod", "tick-grants", f"{TICK}Resource", lambda there: [*there, OTHERS_SECRET]),
-    row("aws-logs-kept", "prod", "tick-log", "retentionInDays", 30),
+    row(LEAST, "prod", "tick-grants", f"{TICK}Action", add("iam:PassRole")),
+    row(LEAST, "prod", "tick-grants", f"{TICK}Resource", add(OTHERS_SECRET)),
+    row(LEAST, "prod", "tick-grants", f"{TICK}Action", "secretsmanager:*"),
+    row(LEAST, "prod", "task-role", "managedPolicyArns", [ADMINISTRATOR]),
+    row(LEAST, "prod", "task-role", "inlinePolicies", [{"name": "all", "policy": PUBLIC}]),
+    more(LEAST, "prod", MANAGED, {"role": "task"}, also="aws-account-named"),
+    row("aws-logs-retained", "prod", "tick-log", "retentionInDays", 30),
+    row("aws-logs-retained", "prod", "tick-log", "retentionInDays", None),
+    row("aws-logs-retained", "prod", "tick-function", "loggingConfig>logGroup", "/aws/lambda/other"),
     row("aws-messages-encrypted", "prod", "alerts", "kmsMasterKeyId", None),
     row("aws-network-not-public", "aws+", "balancer", "internal", False),
     row("aws-plain-text-denied", "prod", "policy-mqtt", "policy>Statement>0>Action", "secretsmanager:PutX"),
-    row("aws-policies-not-public", "prod", "alerts-policy", "policy>Statement>0>Principal", "*"),
-    row("aws-reads-are-told", "prod", "alarm-undeclared-read", "alarmActions", []),
+    row("aws-plain-text-denied", "aws+", ALERTS, "protocol", "http"),
+    row(NOT_PUBLIC, "prod", "alerts-policy", "policy>Statement>0>Principal", "*"),
+    row(NOT_PUBLIC, "prod", "trail-bucket-policy", "policy>Statement", add({**ANYBODY, "Action": "s3:GetObject"})),
+    row(NOT_PUBLIC, "prod", "key", f"{DENIAL}Principal>AWS", "arn:aws:iam::210987654321:root"),
+    *(row(NOT_PUBLIC, "prod", at, "policy", PUBLIC) for at in ("secret-mqtt", "alerts", "letters", "trail-bucket")),
+    row("aws-reads-alerted", "prod", "alarm-undeclared-read", "alarmActions", [], also=RING),
+    row("aws-reads-alerted", "prod", "alarm-undeclared-read", "namespace", "AWS/Lambda"),
     row("aws-records-encrypted", "prod", "trail-log", "kmsKeyId", None),
     row("aws-roles-taken-by-named", "prod", "schedule-role", f"{TRUST}Condition", {}),
-    row("aws-rotation-failures-told", "prod", "rotation-failures", "state", "DISABLED"),
+    row("aws-roles-taken-by-named", "prod", "trail-role", f"{TRUST}Condition>Bool>aws:ViaAWSService", "true"),
+    row("aws-rotation-failures-alerted", "prod", "rotation-failures", "state", "DISABLED"),
+    row("aws-rotation-failures-alerted", "prod", FAILED, "dimensions>Stack", "other"),
     row("aws-rotation-scheduled", "prod", "rotate-mqtt-schedule", "rotationRules>automaticallyAfterDays", 91),
+    row("aws-rotation-scheduled", "prod", "rotate-mqtt-schedule", "rotateImmediately", True),
+    UNDECLARED,
+    replace(UNDECLARED, change=lambda plan: IN_MANIFEST(UNDECLARED.change(plan))),
     row("aws-secrets-deny-others", "prod", "policy-mqtt", f"{DENIAL}Action", "secretsmanager:DescribeSecret"),
-    row(
-        *("aws-secrets-deny-others", "prod", "policy-mqtt", f"{DENIAL}Condition>IpAddress"),
-        {"aws:SourceIp": "192.0.2.0/24"},
-    ),
+    row("aws-secrets-deny-others", "prod", "policy-mqtt", f"{DENIAL}Condition>IpAddress>aws:SourceIp", "192.0.2.0/24"),
     row("aws-secrets-under-own-key", "prod", "secret-mqtt", "kmsKeyId", None),
-    row("aws-tampering-is-told", "prod", "filter-trail-change", "pattern", "{ ($.eventName = X) }"),
+    row("aws-tampering-alerted", "prod", "filter-trail-change", "pattern", "{ ($.eventName = X) }"),
     row("aws-tasks-closed", "prod", TASK, f"{CONTAINER}privileged", True),
     row("aws-tasks-have-no-shell", "prod", "service", "enableExecuteCommand", True),
     row("aws-tasks-hold-no-value", "prod", TASK, f"{CONTAINER}environment>0>name", "MQTT_PASSWORD", also=NO_VALUE),
+    row("aws-tasks-hold-no-value", "prod", TASK, f"{CONTAINER}command", add("--password", "hunter2")),
+    row("aws-tasks-hold-no-value", "prod", TASK, f"{CONTAINER}entryPoint", ["sh", "-c", "MQTT_PASSWORD=hunter2 run"]),
     row("aws-tick-hourly", "prod", "schedule", "scheduleExpression", "rate(2 hours)"),
     row("aws-trail-intact", "prod", "trail-bucket", "forceDestroy", True),
-    row("aws-trail-kept-a-year", "prod", "trail-bucket-locked", "rule>defaultRetention>days", 364),
     row("aws-trail-records-reads", "prod", "trail-trail", "enableLogging", False),
+    row("aws-trail-retained-a-year", "prod", "trail-bucket-locked", "rule>defaultRetention>days", 364),
 )
 
 CLOSED, SCOPED, HOUR = "azure-network-closed-wholly", "azure-roles-scoped", "azure-tick-hourly"
@@ -119,19 +167,19 @@ FIRE, READS, FAILURES = "azure-alerts-fire", "azure-reads-alerted", "azure-rotat
 PLAIN, CRITERION, ROLES = "prod-azure", "criteria>allOf>0>", f"{GROUP}/roleDefinitions/"
 OFFICER, SECRETS_USER = f"{ROLES}b86a8fe4-44ce-4948-aee5-eccb2c155cd7", f"{ROLES}4633458b-17de-408a-b874-0445c86b69e6"
 KEY_VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/v"
-UNDECLARED, ACL, SETTINGS = "alert-undeclared-read", "networkAcls>", "configuration>"
+READ_ALERT, ACL, SETTINGS = "alert-undeclared-read", "networkAcls>", "configuration>"
 AZURE = (
     row(FIRE, PLAIN, "told", "enabled", False),
     row(FIRE, PLAIN, "alert-access-change", "condition>allOf>0>equals", "Security"),
-    row(FIRE, PLAIN, UNDECLARED, "windowSize", "PT5M"),
+    row(FIRE, PLAIN, READ_ALERT, "windowSize", "PT5M"),
     row(FIRE, PLAIN, "alert-tick-missing", "windowSize", "PT1H"),
-    row(FIRE, PLAIN, UNDECLARED, "evaluationFrequency", "P1D"),
-    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}threshold", 1000),
-    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}query", as_if("HttpStatusCode", "StatusCode")),
-    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}query", as_if("requestUri_s", "requesturi_s")),
+    row(FIRE, PLAIN, READ_ALERT, "evaluationFrequency", "P1D"),
+    row(FIRE, PLAIN, READ_ALERT, f"{CRITERION}threshold", 1000),
+    row(FIRE, PLAIN, READ_ALERT, f"{CRITERION}query", as_if("HttpStatusCode", "StatusCode")),
+    row(FIRE, PLAIN, READ_ALERT, f"{CRITERION}query", as_if("requestUri_s", "requesturi_s")),
     row(FIRE, PLAIN, "alert-near-expiry", f"{CRITERION}query", as_if("_subject_s", "_name_s")),
     row(FIRE, PLAIN, "alert-tick-missing", f"{CRITERION}query", as_if("Logs", "Logs_CL"), also=FAILURES),
-    row(FIRE, PLAIN, UNDECLARED, f"{CRITERION}failingPeriods>minFailingPeriodsToAlert", 6),
+    row(FIRE, PLAIN, READ_ALERT, f"{CRITERION}failingPeriods>minFailingPeriodsToAlert", 6),
     row("azure-app-not-public", PLAIN, "app", f"{SETTINGS}ingress>external", True),
     row("azure-app-not-public", "azure+", "environment", "vnetConfiguration>internal", False),
     row("azure-app-speaks-tls", PLAIN, "app", f"{SETTINGS}ingress>allowInsecure", True),
@@ -147,7 +195,7 @@ AZURE = (
     row(CLOSED, "azure+", "vault", f"properties>{ACL}ipRules", [{"value": "0.0.0.0/0"}]),
     row(CLOSED, "azure-closed", "lease-account", "networkRuleSet", None),
     row("azure-private-endpoints-named", "azure-closed", "vault-name", "privateDnsZoneConfigs", []),
-    row(READS, PLAIN, UNDECLARED, f"{CRITERION}query", as_if("Status == 200", "Status == 2000")),
+    row(READS, PLAIN, READ_ALERT, f"{CRITERION}query", as_if("Status == 200", "Status == 2000")),
     row(READS, PLAIN, "alert-denied-read", "enabled", False, unknown=False, also=FIRE),
     row("azure-reads-recorded", PLAIN, "vault-audit", "logs>0>enabled", False),
     row("azure-reads-recorded", PLAIN, "environment-logs", "logs>0>category", "ContainerAppSystemLogs"),
