@@ -41,8 +41,8 @@ class Alarms:
     ) -> None:
         """Filters and an alarm for each thing in CloudTrail's log that is worth a person's look.
 
-        `group`, `bucket` and `topic` are what the records and alerts go to, by name and ARN. An alarm has as many
-        filters as patterns.FILTER_LIMIT asks for.
+        `group`, `bucket` and `topic` receive the records and alerts, by name and ARN. An alarm has several filters
+        where one pattern would exceed patterns.FILTER_LIMIT.
         """
         names = self.names
         users = [one for one in declared if names.called(one)[0] == "user"]

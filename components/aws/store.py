@@ -206,7 +206,7 @@ class AwsSecretStore(SecretStore):
         )
 
     def _table(self) -> aws.dynamodb.Table:
-        """The table whose one item says who rotates (docs/adr/0049). Nothing in it is worth a backup."""
+        """Declare the table with the lease, its one item (docs/adr/0049). It needs no backup: without an item it is free."""
         return aws.dynamodb.Table(
             "lease",
             name=self._names.lease,
