@@ -38,34 +38,7 @@ def place(resource: Registered) -> str:
     owner = next((given[key] for key in ("secretArn", "secretId", "topic") if key in given), None)
     if owner or kind == "sns/topicPolicy:TopicPolicy":
         return str(owner or given["arn"])
-    named = {
-        "s3": lambda: f"arn:aws:s3:::{given['bucket']}",
-        "iam": lambda: f"arn:aws:iam::{ACCOUNT}:role/{given.get('role') or given['name']}",
-        "lb": lambda: f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:{LB[kind]}/coreflux-mcp-prod/50dc6c495c0c9188",
-        "lambda": lambda: (
-            f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{given.get('name') or given.get('functionName')}"
-        ),
-        "sqs": lambda: f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given.get('name') or 'coreflux-mcp-prod-new-versions'}",
-        "scheduler": lambda: f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{given['name']}",
-        "cloudtrail": lambda: f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{given['name']}",
-    }
-    special = {
-        "lambda/permission:Permission": lambda: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{given['function']}",
-        "cloudwatch/logMetricFilter:LogMetricFilter": lambda: (
-            f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{given['logGroupName']}"
-        ),
-        "cloudwatch/metricAlarm:MetricAlarm": lambda: f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{given['name']}",
-        "cloudwatch/eventTarget:EventTarget": lambda: f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{given['rule']}",
-    }
-    make = special.get(kind) or named.get(kind.partition("/")[0])
-    return make() if make else arn_of(resource.type, resource.name, given)
-
-
-LB = {
-    "lb/listener:Listener": "listener/app",
-    "lb/loadBalancer:LoadBalancer": "loadbalancer/app",
-    "lb/targetGroup:TargetGroup": "targetgroup",
-}
+    return arn_of(resource.type, resource.name, given)
 
 
 def key_policy(resource: Registered) -> list[Any]:
