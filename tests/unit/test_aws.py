@@ -336,9 +336,6 @@ class Service:
 
     def update_service(self, **asked: Any) -> None:
         self.asked.append(asked)
-        self.begins()
-
-    def begins(self) -> None:
         self.primary["status"] = "ACTIVE"
         self.deployments.insert(0, {"status": "PRIMARY", "createdAt": self.now, "rolloutState": "IN_PROGRESS"})
 

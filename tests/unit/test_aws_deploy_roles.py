@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.aws_arns import ACCOUNT, REGION, arn_of
+from tests.unit.aws_arns import ACCOUNT, arn_of
 from tests.unit.aws_stack import prod, with_every_option
 from tests.unit.harness import Registered
 from tests.unit.iam import Request, is_allowed, statements
@@ -80,20 +80,3 @@ def test_the_deployer_may_make_read_change_and_delete_every_resource_of_the_stac
         assert is_allowed(Request(DEPLOYER, "iam:PassRole", place(role), context), identity=own), role.name
     function = prod().resources["rotate-mqtt-function"]
     assert is_allowed(Request(DEPLOYER, "lambda:InvokeFunction", place(function)), identity=own), "RotateSecret asks it"
-
-
-READS = (
-    "secretsmanager:GetSecretValue",
-    "secretsmanager:BatchGetSecretValue",
-    "sqs:ReceiveMessage",
-    "logs:GetLogEvents",
-)
-
-
-@pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
-def test_no_role_of_the_workflows_reads_a_value(name: str) -> None:
-    own, secret, key = policy(name), place(prod().resources["secret-mqtt"]), prod().resources["key"]
-    via = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com", "kms:EncryptionContext:SecretARN": secret}
-    asked = [Request(DEPLOYER, action, secret) for action in READS]
-    asked.append(Request(DEPLOYER, "kms:Decrypt", place(key), {**via, **BY_TAG}))
-    assert [one.action for one in asked if is_allowed(one, identity=own, resource=key_policy(key))] == []

@@ -115,7 +115,7 @@ def test_secret_is_read_and_written_by_its_declared_principals_alone(prod: Deplo
     assert found == {GET: READS[principal], PUT: writes, MOVE: writes, UPDATE: past}
 
 
-def test_the_function_that_deploys_again_may_look_at_the_secrets_of_tasks_and_no_other(prod: Deployed) -> None:
+def test_the_function_that_deploys_again_reads_labels_of_the_tasks_secrets_alone(prod: Deployed) -> None:
     asked = prod.resources["redeploy-service-function"].inputs["environment"]["variables"]["SECRETS"].split()
     assert {*asked} == {f"coreflux-mcp/prod/{one}" for one in READS[STARTS]}
     assert {one for one in SECRETS if may(prod, ROLE("redeploy-service"), DESCRIBE, one)} == READS[STARTS]
