@@ -33,7 +33,7 @@ class Alarms:
         log_group: pulumi.Input[str],
         *,
         group: str,
-        keys: Mapping[str, pulumi.Input[str]],
+        keys: Sequence[pulumi.Input[str]],
         declared: Sequence[str],
         functions: Sequence[str],
         bucket: str | None,
@@ -65,7 +65,7 @@ class Alarms:
                 "a key was disabled, will be deleted, or is others' too",
                 _numbered(
                     pulumi.Output.all(*some).apply(patterns.key_change)
-                    for some in _batched(keys.values(), patterns.KEYS_OF_A_FILTER)
+                    for some in _batched(keys, patterns.KEYS_OF_A_FILTER)
                 ),
             ),
             "role-change": (

@@ -63,14 +63,17 @@ class Iam:
         if self.refuses:
             _denied("SimulatePrincipalPolicy")
         self.asked.append(asked)
-        missing, decisions = ["aws:SourceVpce"] if self.unknown_context else [], ("allowed", "implicitDeny")
+        who, missing = asked["PolicySourceArn"], ["aws:SourceVpce"] if self.unknown_context else []
+        decisions = {one: "implicitDeny" if (who, one) in self.denies else "allowed" for one in asked["ActionNames"]}
         results = [
-            {"EvalActionName": action, "EvalDecision": decisions[who in self.denies], "MissingContextValues": missing}
-            for action, who in ((action, (asked["PolicySourceArn"], action)) for action in asked["ActionNames"])
+            {"EvalActionName": action, "EvalDecision": decision, "MissingContextValues": missing}
+            for action, decision in decisions.items()
         ]
         return [{"EvaluationResults": results}]
 
     def get_role(self, *, RoleName: str) -> dict[str, Any]:  # noqa: N803
+        if self.refuses:
+            _denied("GetRole")
         return {"Role": {"Arn": f"arn:aws:iam::{ACCOUNT}:role/found/{RoleName}"}}
 
 
