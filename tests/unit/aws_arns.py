@@ -14,7 +14,7 @@ _SHAPES = {
     "lambda/function:Function": ("lambda", "function:{name}"),
     "sqs/queue:Queue": ("sqs", "{name}"),
     "sns/topic:Topic": ("sns", "{name}"),
-    "lambda/eventSourceMapping:EventSourceMapping": ("lambda", "function:{functionName}"),
+    "lambda/eventSourceMapping:EventSourceMapping": ("lambda", "event-source-mapping:id"),
     "lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": ("lambda", "function:{functionName}"),
     "lambda/permission:Permission": ("lambda", "function:{function}"),
     "sqs/queuePolicy:QueuePolicy": ("sqs", "coreflux-mcp-prod-new-versions"),
