@@ -125,6 +125,7 @@ def with_every_option(*, preview: bool = False) -> Deployed:
     """A stack with each option that adds something. Run once."""
     return on_azure(
         f', resource_group: plant, subnet: "{SUBNET}", registry: "{REGISTRY}", alert_emails: [ops@example.com], '
+        'tags: {Cost-Center: plant}, zone_redundant: true, '
         f'network: {{addresses: [203.0.113.7], subnets: ["{OFFICE}"], '
         f"private_endpoint: {ENDPOINT}}}",
         ", ingress: network, allowed_hosts: [mcp.example.com], bootstrapped: true",
