@@ -68,8 +68,7 @@ class LiveVault(InVault):
         vault, rotator = azure.vault(), azure.principal("rotator")
         nowhere = "https://nowhere.blob.core.windows.net/lease/rotator"
         place = cls(json.dumps([vault.url, nowhere, azure.environment(rotator), azure.authority.tenant]), azure)
-        for name in (*place.location.secrets.values(), *place.location.pending.values()):
-            vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+        vault.access.grant(rotator.oid, SECRETS_OFFICER)
         return place
 
     def open(

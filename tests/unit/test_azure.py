@@ -14,15 +14,14 @@ from secretops.entrypoints import lay_files
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Manifest
+from settings import ConfigurationError
 from tests.unit import azure_stack
 from tests.unit.azure_ids import DOMAIN, SUBSCRIPTION, TENANT, client_id, object_id
 from tests.unit.azure_stack import IMAGE, assignments, ca, container, here, inputs, manifest_of, pods, role_of
 from tests.unit.harness import Deployed, texts
 from tools.standin.sdk_types import arguments_class, input_types, resource_class
 
-KINDS = {
-    each.__name__: each for each in (azure_stack.with_ca, azure_stack.with_every_option, azure_stack.trial, pods, here)
-}
+KINDS = {name: getattr(azure_stack, name) for name in ("with_ca", "with_every_option", "trial", "pods", "here")}
 
 
 @pytest.fixture(params=KINDS)
@@ -255,5 +254,6 @@ def test_a_bundle_that_no_variable_of_linux_holds_is_refused(tmp_path: Path) -> 
     fits.write_bytes(one.read_bytes() * times)
     more.write_bytes(one.read_bytes() * (times + 1))
     azure_stack.file_on_azure(broker=f', ca_file: "{fits}"').parse("prod")
-    (refusal,) = azure_stack.refusals(broker=f', ca_file: "{more}"')
-    assert refusal.startswith(f"broker.ca_file: {more}")
+    with pytest.raises(ConfigurationError) as refused:
+        azure_stack.file_on_azure(broker=f', ca_file: "{more}"').parse("prod")
+    assert [str(one).partition(":")[0] for one in refused.value.problems] == ["broker.ca_file"]

@@ -143,17 +143,13 @@ _TYPES = {
 """Of DuckDB. A guid is text there, so that an id here may tell who it is."""
 
 
-def kept(columns: Table) -> list[str]:
-    return list({name.lower(): name for name in columns}.values())
-
-
 @cache
 def workspace(layout: str) -> Any:
     """A database with the tables of that layout. Made once; each test puts its own rows into it."""
     duckdb_kql = pytest.importorskip("duckdb_kql", reason="duckdb-kql is not installed")
     connection = duckdb_kql.connect()
     for table, columns in LAYOUTS[layout].items():
-        typed = ", ".join(f"{one} {_TYPES[columns[one]]}" for one in kept(columns))
+        typed = ", ".join(f"{one} {_TYPES[columns[one]]}" for one in columns)
         connection.execute(f"CREATE TABLE {table} ({typed})")
     return connection
 
@@ -167,8 +163,8 @@ def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -
         connection.execute(f"DELETE FROM {table}")  # noqa: S608
         for row in rows.get(table, ()):
             assert row.keys() <= columns.keys(), "a row of columns that the table has"
-            marks = ", ".join("?" for _ in kept(columns))
-            connection.execute(f"INSERT INTO {table} VALUES ({marks})", [row.get(one) for one in kept(columns)])  # noqa: S608
+            marks = ", ".join("?" for _ in columns)
+            connection.execute(f"INSERT INTO {table} VALUES ({marks})", [row.get(one) for one in columns])  # noqa: S608
     result = duckdb_kql.kql(connection, as_decided(query, LAYOUTS[layout]))
     return [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
 
