@@ -21,7 +21,9 @@ from tests.unit.azure_stack import IMAGE, assignments, ca, container, here, inpu
 from tests.unit.harness import Deployed, texts
 from tools.standin.sdk_types import arguments_class, input_types, resource_class
 
-KINDS = {name: getattr(azure_stack, name) for name in ("with_ca", "with_every_option", "trial", "pods", "here")}
+KINDS: dict[str, Callable[[], Deployed]] = {
+    name: getattr(azure_stack, name) for name in ("with_ca", "with_every_option", "trial", "pods", "here")
+}
 
 
 @pytest.fixture(params=KINDS)
