@@ -76,7 +76,6 @@ def test_a_role_reads_the_states_of_this_project_and_no_other_object(role: list[
     assert not may("STATE-BUCKET", ".pulumi/stacks/payroll/prod.json")
     assert not may("STATE-BUCKET", ".pulumi/stacks/coreflux-mcp-secrets-2/prod.json")
     assert not may("STATE-BUCKET", ".pulumi/history/payroll/prod/prod-1.checkpoint.json")
-    assert not may("coreflux-mcp-prod-trail", "AWSLogs/x.json.gz")
     assert not may("STATE-BUCKET", ".pulumi/stacks/coreflux-mcp-secrets/prod.json", "s3:PutObject")
 
 
