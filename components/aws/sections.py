@@ -21,14 +21,13 @@ from components.aws.entries import (
     SecurityGroups,
     Subnets,
     TagKey,
-    TagValue,
     TopicArn,
     TrailArn,
     VpcId,
     WayOut,
 )
 from components.constraints import between, distinct
-from components.entries import Email, HostName, Image
+from components.entries import Email, HostName, Image, TagValue
 from components.section import Section
 
 
