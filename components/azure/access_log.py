@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_azure_native import monitor, operationalinsights
@@ -12,6 +12,7 @@ from components.azure import queries, roles
 from components.azure.alerts import Alerts
 from components.azure.context import AzureContext
 from components.matrix import GAPS, Feature, StoreKind
+from components.planned import planned
 from secretops.manifest import Secret
 
 
@@ -29,7 +30,7 @@ class AzureTrail(pulumi.ComponentResource):
         context: AzureContext,
         vault: pulumi.Output[str],
         secrets: Sequence[Secret],
-        readers: pulumi.Output[dict[str, tuple[str, ...]]],
+        readers: Mapping[str, Sequence[pulumi.Input[str]]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Trail", name, None, opts)
@@ -40,7 +41,8 @@ class AzureTrail(pulumi.ComponentResource):
             workspace, customer_id, shown = store.workspace.id, store.workspace.customer_id, store.workspace.id
         else:
             made = self._workspace(context)
-            workspace, customer_id, shown = made.id, made.customer_id, names.workspace
+            workspace_id = names.resource_id(f"Microsoft.OperationalInsights/workspaces/{names.workspace}")
+            workspace, customer_id, shown = planned(made.id, workspace_id), made.customer_id, names.workspace
         monitor.DiagnosticSetting(
             "vault-audit",
             name="audit",

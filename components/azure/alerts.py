@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_azure_native import monitor
 
 from components.azure import queries
 from components.azure.context import AzureContext
+from components.planned import planned
 from secretops.manifest import Secret
 
 LATE = "PT30M"
@@ -76,7 +77,7 @@ class Alerts:
         place, names = context.place, context.names
         self._place, self._names, self._workspace = place, names, workspace
         self._child = place.under(parent)
-        self._group = monitor.ActionGroup(
+        group = monitor.ActionGroup(
             "told",
             action_group_name=names.plain("told"),
             group_short_name="coreflux-mcp",
@@ -91,9 +92,11 @@ class Alerts:
                 for at, one in enumerate(context.settings.alert_emails)
             ],
             opts=self._child,
-        ).id
+        )
+        group_id = names.resource_id(f"Microsoft.Insights/actionGroups/{names.plain('told')}")
+        self._group = planned(group.id, group_id)
 
-    def of_reads(self, vault: pulumi.Output[str], readers: pulumi.Output[dict[str, tuple[str, ...]]]) -> None:
+    def of_reads(self, vault: pulumi.Output[str], readers: Mapping[str, Sequence[pulumi.Input[str]]]) -> None:
         """Reads that nobody declared, reads that were denied: an alert for each reader and secret."""
         undeclared = pulumi.Output.all(vault, readers).apply(lambda known: queries.undeclared_read(*known))
         by = ("Who", "Secret")

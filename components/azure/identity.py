@@ -9,6 +9,7 @@ from components.azure import roles
 from components.azure.names import names_of
 from components.azure.sections import AzureStore
 from components.naming import PROJECT
+from components.planned import planned
 from components.principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
 
 
@@ -35,9 +36,10 @@ class AzureIdentities(pulumi.ComponentResource):
         if store.resource_group:
             group = pulumi.Output.from_input(store.resource_group)
         else:
-            group = azure.resources.ResourceGroup(
+            made_group = azure.resources.ResourceGroup(
                 "group", resource_group_name=self._names.group, location=store.location, tags=tags, opts=child
-            ).name
+            )
+            group = planned(made_group.name, self._names.group)
         self.place = AzurePlace(
             subscription=store.subscription,
             tenant=store.tenant,
@@ -47,9 +49,10 @@ class AzureIdentities(pulumi.ComponentResource):
             provider=provider,
         )
         platform = user_assigned("platform-identity", self._names.plain("platform"), self.place, self)
+        environment = self._names.plain("environment")
         made = azure.app.ManagedEnvironment(
             "environment",
-            environment_name=self._names.plain("environment"),
+            environment_name=environment,
             resource_group_name=group,
             location=store.location,
             tags=tags,
@@ -63,7 +66,11 @@ class AzureIdentities(pulumi.ComponentResource):
             # They pass while the environment is made, and whatever runs in it comes after it.
             opts=self.place.under(self, after=_let_pull(self, store, self.place, platform)),
         )
-        self.environment = AzureEnvironment(id=made.id, domain=made.default_domain, platform=platform)
+        self.environment = AzureEnvironment(
+            id=planned(made.id, self._names.resource_id(f"Microsoft.App/managedEnvironments/{environment}")),
+            domain=made.default_domain,
+            platform=platform,
+        )
         self.register_outputs({"subscription": store.subscription})
 
     def sync(self, issuer: str, service_account: str) -> AzureIdentity:
@@ -122,4 +129,6 @@ def user_assigned(name: str, physical: str, place: AzurePlace, parent: pulumi.Co
         tags=place.tags,
         opts=place.under(parent),
     )
-    return AzureIdentity(name=made.name, id=made.id, client_id=made.client_id, object_id=made.principal_id)
+    return AzureIdentity(
+        name=planned(made.name, physical), id=made.id, client_id=made.client_id, object_id=made.principal_id
+    )

@@ -10,6 +10,7 @@ from components.azure.names import LEASE_CONTAINER
 from components.azure.private_endpoint import private_endpoint
 from components.azure.sections import AzureStore
 from components.azure.vault import reaching
+from components.planned import planned
 
 _SKU = {True: storage.SkuName.STANDARD_ZRS, False: storage.SkuName.STANDARD_LRS}
 
@@ -35,10 +36,11 @@ def lease_account(parent: pulumi.ComponentResource, context: AzureContext) -> st
         network_rule_set=_rules(store),
         opts=place.under(parent),
     )
-    private_endpoint(parent, "blob", account.id, context)
+    account_id = planned(account.id, names.resource_id(f"Microsoft.Storage/storageAccounts/{names.storage}"))
+    private_endpoint(parent, "blob", account_id, context)
     return storage.BlobContainer(
         "lease-container",
-        account_name=account.name,
+        account_name=planned(account.name, names.storage),
         container_name=LEASE_CONTAINER,
         resource_group_name=place.group,
         public_access=storage.PublicAccess.NONE,

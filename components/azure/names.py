@@ -42,16 +42,22 @@ class Names:
     @property
     def vault_id(self) -> str:
         """The vault's resource id, as Azure will have it."""
-        return f"{self._within}/providers/Microsoft.KeyVault/vaults/{self.vault}"
+        return self.resource_id(f"Microsoft.KeyVault/vaults/{self.vault}")
 
     @property
     def job_id(self) -> str:
         """The resource id of the job that ticks each hour."""
-        return f"{self._within}/providers/Microsoft.App/jobs/{self.job}"
+        return self.resource_id(f"Microsoft.App/jobs/{self.job}")
 
     @property
-    def _within(self) -> str:
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+    def lease_container_id(self) -> str:
+        """The resource id of the container of the lease's blob."""
+        path = f"storageAccounts/{self.storage}/blobServices/default/containers/{LEASE_CONTAINER}"
+        return self.resource_id(f"Microsoft.Storage/{path}")
+
+    def resource_id(self, path: str) -> str:
+        """Return the id of a resource of the group. `path` is its provider, type and name."""
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{path}"
 
     @property
     def vault_host(self) -> str:

@@ -8,6 +8,7 @@ import pulumi
 from pulumi_azure_native import network
 
 from components.azure.context import AzureContext
+from components.planned import planned
 
 
 def private_endpoint(
@@ -37,7 +38,7 @@ def private_endpoint(
     network.PrivateDnsZoneGroup(
         f"{what}-name",
         private_dns_zone_group_name="default",
-        private_endpoint_name=endpoint.name,
+        private_endpoint_name=planned(endpoint.name, names.plain(what)),
         resource_group_name=place.group,
         private_dns_zone_configs=[network.PrivateDnsZoneConfigArgs(name=what, private_dns_zone_id=zone)],
         opts=place.under(parent),

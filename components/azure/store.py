@@ -22,13 +22,13 @@ from components.azure.rotation import AzureRotator
 from components.azure.sections import AzureStore
 from components.azure.vault import vault
 from components.broker import broker_location
+from components.planned import planned
 from components.principals import AzurePods, AzureReader, AzureUser, ContainerApp, Principal
 from components.references import Fetched, SyncedKey
 from components.rotation import Schedule
 from components.sections import Environment, OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import AzureStore as Location
-from secretops.manifest import Manifest
 from settings import Settings
 
 ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
@@ -82,11 +82,10 @@ class AzureSecretStore(SecretStore):
         self.register_outputs({"vault": names.vault_host})
 
     @property
-    def told(self) -> pulumi.Output[Mapping[str, Any]]:
-        """With what Entra and Azure Monitor make up: who reads, by object id, and where the trail is."""
-        return pulumi.Output.all(readers=self._readers(), workspace=self._workspace).apply(
-            lambda known: _completed(self.manifest, known)
-        )
+    def told(self) -> Mapping[str, Any]:
+        """The manifest as the stack's output. Azure makes object ids and the trail's id, each an output of its own."""
+        whole = self.manifest.model_dump(mode="json")
+        return {**whole, "store": {**whole["store"], "readers": self._readers(), "workspace": self._workspace}}
 
     def publish(self, *, reader: Principal) -> Fetched | SyncedKey:
         """Grant whoever reads for the server each secret of it, and no other: the role is assigned on that one."""
@@ -142,14 +141,14 @@ class AzureSecretStore(SecretStore):
             "rotator-keeps-secrets",
             roles.SECRETS_OFFICER,
             self._rotator.object_id,
-            scope=self._vault.id,
+            scope=self._vault,
             why=f"the rotator reads, writes and disables versions; {ALSO}",
         )
         self._grants.to_identity(
             "rotator-leases",
             roles.BLOB_CONTRIBUTOR,
             self._rotator.object_id,
-            scope=self._container.id,
+            scope=planned(self._container.id, self._context.names.lease_container_id),
             why="the rotator makes the lease's blob and holds its lease",
         )
         AzureRotator(
@@ -168,7 +167,7 @@ class AzureSecretStore(SecretStore):
         made = AzureTrail(
             "trail",
             context=self._context,
-            vault=self._vault.id,
+            vault=self._vault,
             secrets=self.manifest.secrets,
             readers=self._readers(),
             opts=pulumi.ResourceOptions(parent=self),
@@ -184,21 +183,14 @@ class AzureSecretStore(SecretStore):
 
     def _secret(self, name: str) -> pulumi.Output[str]:
         """The scope of one secret. It needs not be there yet: the scope is a path."""
-        return pulumi.Output.concat(self._vault.id, "/secrets/", name)
+        return pulumi.Output.concat(self._vault, "/secrets/", name)
 
-    def _readers(self) -> pulumi.Output[dict[str, tuple[str, ...]]]:
-        """Name in the vault -> object ids that are declared to read it."""
-        by_server = frozenset(self.read_by_server)
-        return pulumi.Output.all(server=self._reader, rotator=self._rotator.object_id).apply(
-            lambda known: {
-                secret: (
-                    *([known["server"]] if secret in by_server else []),
-                    known["rotator"],
-                    *self._context.settings.operators,
-                )
-                for secret in self._stored
-            }
-        )
+    def _readers(self) -> dict[str, list[pulumi.Input[str]]]:
+        """Return name in the vault -> object ids that are declared to read it."""
+        rotates: list[pulumi.Input[str]] = [self._rotator.object_id, *self._context.settings.operators]
+        return {
+            secret: [self._reader, *rotates] if secret in self.read_by_server else rotates for secret in self._stored
+        }
 
     def _grant_operators(self) -> None:
         """Grant operators the whole vault, which has nothing but the stack's secrets.
@@ -211,19 +203,13 @@ class AzureSecretStore(SecretStore):
                 f"operator-{operator}-keeps-secrets",
                 roles.SECRETS_OFFICER,
                 operator,
-                scope=self._vault.id,
+                scope=self._vault,
                 why="an operator puts first values, looks at all of them, and purges deleted ones",
             )
             self._grants.to_operator(
                 f"operator-{operator}-leases",
                 roles.BLOB_CONTRIBUTOR,
                 operator,
-                scope=self._container.id,
+                scope=planned(self._container.id, self._context.names.lease_container_id),
                 why="secretops put and rotate hold the lease",
             )
-
-
-def _completed(manifest: Manifest, known: Mapping[str, Any]) -> dict[str, Any]:
-    readers = {secret: tuple(who) for secret, who in known["readers"].items()}
-    store = manifest.store.model_copy(update={"readers": readers, "workspace": known["workspace"]})
-    return manifest.model_copy(update={"store": store}).model_dump(mode="json")

@@ -8,6 +8,7 @@ from pulumi_azure_native import keyvault
 from components.azure.context import AzureContext
 from components.azure.private_endpoint import private_endpoint
 from components.azure.sections import AzureStore
+from components.planned import planned
 
 RECOVERY_DAYS = {True: 90, False: 7}
 """In production, and elsewhere: Key Vault's longest and shortest. For so long a deleted vault holds its name. It can't
@@ -15,8 +16,8 @@ be changed of a vault that is there (Azure, Key Vault soft-delete): a stack that
 takes another generation."""
 
 
-def vault(parent: pulumi.ComponentResource, context: AzureContext) -> keyvault.Vault:
-    """Return a vault whose secrets are read by role alone, and that nobody can purge before its time."""
+def vault(parent: pulumi.ComponentResource, context: AzureContext) -> pulumi.Output[str]:
+    """Return the id of a vault whose secrets are read by role alone, and that nobody can purge before its time."""
     store, names, place, production = context.settings, context.names, context.place, context.production
     made = keyvault.Vault(
         "vault",
@@ -40,8 +41,9 @@ def vault(parent: pulumi.ComponentResource, context: AzureContext) -> keyvault.V
         ),
         opts=place.under(parent, protect=production),
     )
-    private_endpoint(parent, "vault", made.id, context)
-    return made
+    vault_id = planned(made.id, names.vault_id)
+    private_endpoint(parent, "vault", vault_id, context)
+    return vault_id
 
 
 def reaching(store: AzureStore) -> tuple[str, ...]:

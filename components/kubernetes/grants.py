@@ -39,7 +39,9 @@ def grant(name: str, role: str, place: Place, account: pulumi.Output[str], *gran
     rbac.v1.RoleBinding(
         f"{name}-binding",
         metadata=place.metadata(role),
-        role_ref=rbac.v1.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=name_of(made.metadata)),
+        role_ref=rbac.v1.RoleRefArgs(
+            api_group="rbac.authorization.k8s.io", kind="Role", name=name_of(made.metadata, role)
+        ),
         subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=account, namespace=place.namespace.name)],
         opts=place.child,
     )

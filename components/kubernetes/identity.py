@@ -66,14 +66,14 @@ class KubernetesIdentity(pulumi.ComponentResource):
                 # The values are no resources of the stack, and go with it: with another context or name, too.
                 opts=pulumi.ResourceOptions(parent=self, provider=provider, protect=True),
             )
-            namespace = name_of(made.metadata)
+            namespace = name_of(made.metadata, server.namespace)
         self.namespace = Namespace(name=namespace, provider=provider)
         place = Place.of(self, self.namespace, SERVER, stack)
         default_deny("default-deny", place)
         account = core.v1.ServiceAccount(
             "server-account", metadata=place.metadata(SERVER), automount_service_account_token=False, opts=place.child
         )
-        self.principal = ServiceAccount(namespace=self.namespace, name=name_of(account.metadata))
+        self.principal = ServiceAccount(namespace=self.namespace, name=name_of(account.metadata, SERVER))
         self._place = place
         self.register_outputs({"namespace": self.namespace.name})
 
@@ -86,4 +86,4 @@ class KubernetesIdentity(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=self._place.child,
         )
-        return name_of(account.metadata)
+        return name_of(account.metadata, SYNC)

@@ -9,6 +9,7 @@ import pulumi
 from pulumi_kubernetes import meta
 
 from components.naming import physical_name
+from components.planned import planned
 from components.principals import Namespace
 from secretops.manifest import HTTP_TOKEN, Delivered, Secret, SecretKind
 
@@ -99,9 +100,9 @@ class Place:
         )
 
 
-def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta]) -> pulumi.Output[str]:
-    """The name of an object, once it is there."""
-    return made.apply(lambda metadata: str(metadata.name))
+def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
+    """Return an object's name as its output; `name` is what the program calls it."""
+    return planned(made.apply(lambda metadata: str(metadata.name)), name)
 
 
 def user_of(namespace: str, account: str) -> str:

@@ -98,7 +98,7 @@ class KubernetesRotator(pulumi.ComponentResource):
                 "rotator",
                 ROTATOR,
                 place,
-                name_of(account.metadata),
+                name_of(account.metadata, ROTATOR),
                 Grant("", "secrets", secrets, ("get", "update")),
                 Grant("coordination.k8s.io", "leases", (LEASE,), ("get", "update")),
             )
@@ -128,7 +128,7 @@ class KubernetesRotator(pulumi.ComponentResource):
                         ttl_seconds_after_finished=KEPT,
                         template=core.v1.PodTemplateSpecArgs(
                             metadata=pod_metadata(server, place),
-                            spec=_pod(server, broker, name_of(account.metadata), tuple(files), elsewhere),
+                            spec=_pod(server, broker, name_of(account.metadata, ROTATOR), tuple(files), elsewhere),
                         ),
                     ),
                 ),

@@ -131,7 +131,9 @@ class KubernetesMcpServer(McpServer):
                             **(secrets.annotations if isinstance(secrets, InjectedFiles) else {}),
                         },
                     ),
-                    spec=_pod(server, broker, account, name_of(public.metadata), secrets=secrets, mounts=mounted),
+                    spec=_pod(
+                        server, broker, account, name_of(public.metadata, PUBLIC), secrets=secrets, mounts=mounted
+                    ),
                 ),
             ),
             opts=place.child,

@@ -14,6 +14,7 @@ import pulumi_vault as vault
 
 from components.broker import ca_bundle
 from components.kubernetes.sections import KubernetesServer
+from components.planned import planned
 from components.principals import ServiceAccount, VaultPlace, VaultReader, VaultRole
 from components.sections import ServerSettings
 from components.vault.login import METHODS, Who, login_file, login_of
@@ -103,9 +104,9 @@ class VaultIdentities(pulumi.ComponentResource):
                 made = vault.AuthBackend(
                     "approle", type="approle", path=self._names.auth("approle"), description=self._why, opts=child
                 )
-                return made.path
+                return planned(made.path, self._names.auth("approle"))
             case VaultJwt() as jwt:
-                return vault.jwt.AuthBackend(
+                made_jwt = vault.jwt.AuthBackend(
                     "jwt",
                     type="jwt",
                     path=self._names.auth("jwt"),
@@ -114,7 +115,8 @@ class VaultIdentities(pulumi.ComponentResource):
                     oidc_discovery_ca_pem=ca_bundle(jwt.ca_file) if jwt.ca_file else None,
                     bound_issuer=jwt.issuer,
                     opts=child,
-                ).path.apply(str)
+                )
+                return planned(made_jwt.path.apply(str), self._names.auth("jwt"))
             case VaultKubernetes() as method:
                 return pulumi.Output.from_input(method.mount)
 

@@ -10,6 +10,7 @@ import pulumi
 import pulumi_vault as vault
 
 from components.broker import ca_bundle
+from components.planned import planned
 from components.principals import VaultPlace
 from components.vault.names import CLIENT, Names
 from components.vault.sections import VaultPki
@@ -43,7 +44,7 @@ class VaultCertificates(pulumi.ComponentResource):
         mount, prepared = self._mount("pki", names.pki, INTERMEDIATE_YEARS, production)
         request = vault.pkisecret.SecretBackendIntermediateCertRequest(
             "pki-request",
-            backend=mount.path,
+            backend=mount,
             type="internal",
             common_name=f"{names.base} clients",
             key_type="ec",
@@ -55,11 +56,11 @@ class VaultCertificates(pulumi.ComponentResource):
         certificate = self._signed(request.csr, production)
         if certificate is not None:
             last = vault.pkisecret.SecretBackendIntermediateSetSigned(
-                "pki-signed", backend=mount.path, certificate=certificate, opts=place.under(self, after=[request])
+                "pki-signed", backend=mount, certificate=certificate, opts=place.under(self, after=[request])
             )
         vault.pkisecret.SecretBackendRole(
             "pki-client",
-            backend=mount.path,
+            backend=mount,
             name=CLIENT,
             allowed_domains=[names.base],
             allow_bare_domains=True,  # that one name, and none below it
@@ -94,7 +95,7 @@ class VaultCertificates(pulumi.ComponentResource):
         mount, prepared = self._mount("root", self._names.root, ROOT_YEARS, production)
         root = vault.pkisecret.SecretBackendRootCert(
             "root-certificate",
-            backend=mount.path,
+            backend=mount,
             type="internal",
             common_name=f"{self._names.base} root",
             ttl=str(ROOT_YEARS * _YEAR),
@@ -104,7 +105,7 @@ class VaultCertificates(pulumi.ComponentResource):
         )
         signed = vault.pkisecret.SecretBackendRootSignIntermediate(
             "root-signs",
-            backend=mount.path,
+            backend=mount,
             csr=csr,
             common_name=f"{self._names.base} clients",
             ttl=str(INTERMEDIATE_YEARS * _YEAR),
@@ -116,9 +117,12 @@ class VaultCertificates(pulumi.ComponentResource):
             lambda chain: "\n".join(one.strip() for one in chain) + "\n"
         )
 
-    def _mount(self, name: str, path: str, years: int, production: bool) -> tuple[vault.Mount, pulumi.Resource]:
-        """A PKI mount, and what of it comes last: a server may refuse two changes of one such mount at a time, and
-        only what is signed later says where its issuer and what that revoked are found."""
+    def _mount(self, name: str, path: str, years: int, production: bool) -> tuple[pulumi.Output[str], pulumi.Resource]:
+        """Return the path of a PKI mount, and the last resource that changes it.
+
+        A server may refuse two changes of one such mount at a time, and only a certificate that is signed later says
+        where its issuer and its CRL are.
+        """
         mount = vault.Mount(
             f"{name}-mount",
             path=path,
@@ -127,21 +131,22 @@ class VaultCertificates(pulumi.ComponentResource):
             max_lease_ttl_seconds=years * _YEAR,
             opts=self._place.under(self, protect=production),
         )
+        mounted = planned(mount.path, path)
         within = f"/{self._place.namespace}" if self._place.namespace else ""
-        at = mount.path.apply(lambda path: f"{self._place.address}/v1{within}/{path}")
+        at = mounted.apply(lambda path: f"{self._place.address}/v1{within}/{path}")
         urls = vault.pkisecret.SecretBackendConfigUrls(
             f"{name}-urls",
-            backend=mount.path,
+            backend=mounted,
             issuing_certificates=[at.apply(lambda url: f"{url}/ca")],  # asks nobody for a token
             crl_distribution_points=[at.apply(lambda url: f"{url}/crl")],
             opts=self._place.under(self),
         )
         crl = vault.pkisecret.SecretBackendCrlConfig(
             f"{name}-crl",
-            backend=mount.path,
+            backend=mounted,
             expiry=f"{CRL_HOURS}h",
             auto_rebuild=True,
             auto_rebuild_grace_period=f"{REBUILT_BEFORE_HOURS}h",
             opts=self._place.under(self, after=[urls]),
         )
-        return mount, crl
+        return mounted, crl

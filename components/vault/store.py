@@ -16,6 +16,7 @@ from components.access_log import Trail
 from components.broker import broker_location
 from components.dotenv.sections import LocalServer
 from components.kubernetes.sections import KubernetesServer
+from components.planned import planned
 from components.principals import Principal, VaultReader
 from components.references import Fetched, InjectedFiles, SyncedKey
 from components.rotation import Schedule
@@ -78,7 +79,7 @@ class VaultSecretStore(SecretStore):
         )
         self._kept = vault.kv.SecretBackendV2(
             "versions",
-            mount=mount.path,
+            mount=planned(mount.path, self._names.mount),
             max_versions=store.max_versions,
             cas_required=True,  # who writes says what he has seen: of two, one is refused
             delete_version_after=0,  # a version ends by being replaced, and not while it is in use

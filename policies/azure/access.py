@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.azure.rules import ACCOUNT, APP, ENVIRONMENT, FEDERATION, JOB, VAULT
-from policies.matchers import at, is_set, judge, matches, one_of, open_cidr, require, with_name
+from policies.matchers import at, each, is_set, is_true, judge, listed, matches, one_of, open_cidr, require, with_name
 from policies.plan import PROJECT, UNKNOWN, Finding, Plan, Resource
 from policies.rule import Control, Each, Framework, Rule, rows
 
@@ -50,24 +51,37 @@ def _placed(one: Resource) -> Iterator[Finding]:
     yield from judge(one, UNKNOWN if role is UNKNOWN else kind, one_of(*kinds), "principalType", wrong)
 
 
-def _declared(entry: Any) -> bool:
-    """Accept who may read by the manifest: a role on one secret is its reader's, one on the vault reads all."""
-    readers, role, scope, principal = entry
-    if _role(role) not in (USER, OFFICER):
-        return True
-    secret = str(scope).partition("/secrets/")[2]
-    lists = [at(readers, secret)] if secret else [*readers.values()]
-    return bool(lists) and all(principal in (one or ()) for one in lists)
+def _undeclared(plan: Plan) -> Iterator[Finding]:
+    """Judge who may read by the manifest: a role on one secret is its reader's, one on the vault reads all.
+
+    Entra makes the id of a new identity, and a known id is none of these. While they are unknown, only their number is
+    judged: a secret has at most as many such principals as such readers.
+    """
+    lists = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
+    granted: list[tuple[Resource, Any, Any]] = []
+    for one in plan.of_type(ASSIGNMENT):
+        role, scope, principal = (at(one.properties, key) for key in ("roleDefinitionId", "scope", "principalId"))
+        if role is UNKNOWN or _role(role) in (USER, OFFICER):
+            secret = str(scope).partition("/secrets/")[2]
+            reads = UNKNOWN if UNKNOWN in (role, scope, lists) else [secret] if secret else [*lists]
+            granted.append((one, reads, principal))
+    unknown = Counter(secret for _, reads, principal in granted if principal is UNKNOWN for secret in each(reads))
+    for one, reads, principal in granted:
+        readers = {secret: listed(at(lists, secret)) for secret in listed(reads)}
+        if principal is UNKNOWN:
+            fits = all(unknown[secret] <= who.count(UNKNOWN) for secret, who in readers.items())
+        else:
+            fits = all(principal in who for who in readers.values())
+        entry = UNKNOWN if reads is UNKNOWN or (fits and principal is UNKNOWN) else bool(readers) and fits
+        wrong = "is no declared reader of all that the role reads; assign it to the server, the rotator or an operator"
+        yield from judge(one, entry, is_true, "principalId", wrong)
 
 
 def _readers(plan: Plan) -> Iterator[Finding]:
-    readers = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
+    yield from _undeclared(plan)
     kinds: dict[str, list[Any]] = {}
     for one in plan.of_type(ASSIGNMENT):
-        role, *of = (at(one.properties, key) for key in ("roleDefinitionId", "scope", "principalId"))
-        wrong = "is no declared reader of all that the role reads; assign it to the server, the rotator or an operator"
-        yield from judge(one, (readers, role, *of), _declared, "principalId", wrong)
-        kinds.setdefault(_role(role), []).append(at(one.properties, "principalType"))
+        kinds.setdefault(_role(at(one.properties, "roleDefinitionId")), []).append(at(one.properties, "principalType"))
     for role, runs, enough in (USER, (APP, FEDERATION), all), (OFFICER, (JOB,), any), (BLOBS, (JOB,), any):
         if any(plan.of_type(*runs)):
             wrong = "is not the server's or the rotator's; assign it to the identity, as ServicePrincipal"

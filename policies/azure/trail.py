@@ -110,13 +110,14 @@ def _active(plan: Plan, kind: str, key: str) -> Iterator[Any]:
 def _queries(plan: Plan, queries: dict[str, tuple[str, ...]], operator: str = "GreaterThan") -> Iterator[Finding]:
     pairs = [(at(one, "query"), at(one, "operator")) for one in _active(plan, QUERY, "criteria")]
     known = [query for query, by in pairs if query is not UNKNOWN and by == operator]
+    missing = [
+        what for what, words in queries.items() if not any(all(_has(one, word) for word in words) for one in known)
+    ]
+    # An alert reports one of them: one that is unknown is in the place of one that is missing.
+    entry = UNKNOWN if 0 < len(missing) <= sum(UNKNOWN in pair for pair in pairs) else missing
     for store in plan.of_type(STORE):
-        for what, words in queries.items():
-            found = any(all(_has(query, word) for word in words) for query in known)
-            missing = UNKNOWN if not found and any(UNKNOWN in pair for pair in pairs) else not found
-            yield from judge(
-                store, missing, not_set, f"an alert on {what}", "is missing; add one, with an action group"
-            )
+        wrong = "is missing; add one, with an action group"
+        yield from judge(store, entry, not_set, f"an alert on {' or '.join(missing)}", wrong)
 
 
 def _failures(plan: Plan) -> Iterator[Finding]:

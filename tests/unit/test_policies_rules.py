@@ -9,8 +9,22 @@ import pytest
 from policies.catalogue import rules
 from policies.plan import UNKNOWN, Environment
 from policies.vault.access import rights
-from tests.unit.policy_breaks import BREAKS, DESCRIBES
-from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
+from tests.unit.policy_breaks import BREAKS, DESCRIBES, KEY_VAULT, OFFICER, SECRETS_USER, granted
+from tests.unit.policy_plans import (
+    OPTIONS,
+    OWN,
+    STACK_FILES,
+    Break,
+    added,
+    changed,
+    holds,
+    kept,
+    own,
+    plan,
+    shipped,
+    verdicts,
+    without,
+)
 
 
 @pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.rule)
@@ -60,15 +74,50 @@ def test_every_rule_applies_to_some_plan() -> None:
     ("stack", "unknown"),
     [
         ("prod", {"aws-least-privilege", "aws-secrets-deny-others"}),
-        ("prod-azure", {"azure-roles-scoped", "azure-reads-recorded"}),
-        ("staging", {"kubernetes-tokens-are-used"}),
+        ("prod-azure", {"azure-roles-scoped"}),
+        ("staging", set()),
     ],
 )
 def test_a_first_preview_breaks_no_rule_and_what_it_cannot_judge_is_not_kept(stack: str, unknown: set[str]) -> None:
     said = verdicts(own(stack, preview=True))
     assert "broken" not in said.values()
-    assert {said[rule] for rule in unknown} == {"unknown"}
+    assert {said[rule] for rule in unknown} <= {"unknown"}
     assert set(said) == set(kept(stack)), "what applies does not hang on what is known"
+
+
+_OBJECT_IDS = "Entra makes the object ids of server and rotator: "
+# Rule -> why a first preview can't judge it in full. At most three apply to a stack.
+KNOWN_LATER: Mapping[str, str] = {
+    "azure-alerts-fire": f"{_OBJECT_IDS}the query of undeclared reads lists them",
+    "azure-reads-alerted": f"{_OBJECT_IDS}the query of undeclared reads lists them",
+    "azure-roles-scoped": f"{_OBJECT_IDS}which one a role is for; how many may read each secret is judged",
+}
+
+
+@pytest.mark.parametrize("stack", [name for name in STACK_FILES if "aws" not in name and name != "prod"])
+def test_a_first_preview_of_a_shipped_stack_judges_all_that_the_program_determines(stack: str) -> None:
+    said = verdicts(shipped(stack, preview=True))
+    assert "broken" not in said.values()
+    unknown = {rule for rule, verdict in said.items() if verdict == "unknown"}
+    assert unknown <= KNOWN_LATER.keys()
+    assert len(unknown) <= 3
+
+
+_DENIED = ("criteria", "allOf", 0, "query")
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("azure-reads-alerted", without("alert-denied-read")),
+        ("azure-reads-alerted", changed("alert-denied-read", *_DENIED, to="AZKVAuditLogs")),
+        ("azure-roles-scoped", granted("server-reads-mqtt", OFFICER, KEY_VAULT)),
+        ("azure-roles-scoped", granted("server-reads-mqtt", SECRETS_USER, f"{KEY_VAULT}/secrets/broker-admin")),
+        ("azure-roles-scoped", changed("rotator-keeps-secrets", "principalId", to="another")),
+    ],
+)
+def test_what_is_wrong_on_azure_breaks_a_first_preview(rule: str, change: Any) -> None:
+    assert verdicts(change(own("prod-azure", preview=True)))[rule] == "broken"
 
 
 @pytest.mark.parametrize(
