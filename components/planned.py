@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 
 
-def planned(output: pulumi.Output[str], text: str) -> pulumi.Output[str]:
+def planned(output: pulumi.Output[str], text: pulumi.Input[str]) -> pulumi.Output[str]:
     """Return `output`, or `text` while a preview does not know it.
 
     Policies can then judge a first preview. The result depends on the resource as `output` does, and is the provider's

@@ -129,6 +129,13 @@ def user_assigned(name: str, physical: str, place: AzurePlace, parent: pulumi.Co
         tags=place.tags,
         opts=place.under(parent),
     )
+    kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
+    planned_id = pulumi.Output.format(
+        "/subscriptions/{0}/resourceGroups/{1}/providers/{2}/{3}", place.subscription, place.group, kind, physical
+    )
     return AzureIdentity(
-        name=planned(made.name, physical), id=made.id, client_id=made.client_id, object_id=made.principal_id
+        name=planned(made.name, physical),
+        id=planned(made.id, planned_id),
+        client_id=made.client_id,
+        object_id=made.principal_id,
     )
