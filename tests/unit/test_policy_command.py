@@ -35,13 +35,13 @@ def torn(tmp_path: Path) -> Path:
 
 def test_command_lists_broken_then_pending_then_kept_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     early = tmp_path / "early.json"
-    early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("staging", preview=True)))))
+    early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("prod-azure", preview=True)))))
     code, out, err = ran(capsys, early)
     assert (code, err) == (1, "")
     found = [out.index(told) for told in ("1 broken", "BROKEN stack-speaks-tls", "judged after pulumi up:", "kept: ")]
     assert found == sorted(found)
     assert max(map(len, out.splitlines())) <= command.WIDTH
-    assert "coreflux-mcp-secrets-staging: " in out
+    assert "coreflux-mcp-secrets-prod-azure: " in out
     assert "set broker.tls" in " ".join(out.split())
 
 
