@@ -57,7 +57,7 @@ def _undeclared(plan: Plan) -> Iterator[Finding]:
     Entra makes the id of a new identity, and a known id is none of these. While they are unknown, only their number is
     judged: a secret has at most as many such principals as such readers.
     """
-    lists = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
+    lists: Any = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
     granted: list[tuple[Resource, Any, Any]] = []
     for one in plan.of_type(ASSIGNMENT):
         role, scope, principal = (at(one.properties, key) for key in ("roleDefinitionId", "scope", "principalId"))
