@@ -114,7 +114,7 @@ def _rules() -> Iterator[str]:
         ),
     )
     for platform, those in groupby(rules(), lambda rule: rule.name.partition("-")[0]):
-        yield from ("", f"## {platform}")
+        yield from ("", f"## {'AWS' if platform == 'aws' else platform.capitalize()}")
         for rule in those:
             controls = ", ".join(map(_link, rule.controls))
             yield from ("", f"### {rule.name}", "", rule.sentence, "")

@@ -28,7 +28,7 @@ RECOVERY_DAYS = 30
 AT_ONCE = "is on: pulumi up fails, because the secret has no value yet; set it to False"
 SECRET_ARN = matches(r"arn:aws[a-z-]*:secretsmanager:.*")
 MODERN = "ELBSecurityPolicy-TLS13-1-"
-# Days after which a password is changed, at the latest (PCI DSS 8.3.9).
+# Days after which a password is changed, at the latest: the Secret Management Guide's. PCI DSS 8.6.3 sets no number.
 MOST_DAYS = 90
 
 
