@@ -19,6 +19,15 @@ Guid = Annotated[
         is_id=True,
     ),
 ]
+WorkspaceCustomerId = Annotated[
+    str,
+    parsed(
+        parse_guid,
+        "a GUID: the workspace id",
+        "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
+        is_id=True,
+    ),
+]
 
 # The regions of Azure's public cloud, `az account list-locations`: as of November 2026.
 LOCATIONS = frozenset(

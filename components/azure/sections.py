@@ -15,6 +15,7 @@ from components.azure.entries import (
     Registry,
     ResourceGroup,
     VaultDnsZone,
+    WorkspaceCustomerId,
     WorkspaceId,
 )
 from components.constraints import between, distinct
@@ -61,7 +62,7 @@ class Workspace(Section):
     """A Log Analytics workspace that is there already, as an organization has one."""
 
     id: WorkspaceId
-    customer_id: Guid
+    customer_id: WorkspaceCustomerId
     """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
 
 

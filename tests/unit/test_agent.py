@@ -68,7 +68,7 @@ def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator
 @pytest.mark.parametrize(
     ("agent", "told"),
     [
-        ("{kind: mine}", ["agent.kind: text (not shown) one of external, owned -> name one of them"]),
+        ("{kind: mine}", ['agent.kind: "mine" one of external, owned -> name one of them']),
         ("{kind: owned}", ["agent.id: missing", "agent.url: missing"]),
         (f"{{kind: owned, id: Plant, url: '{URL}'}}", ["agent.id: text (not shown) the UUID of a DigitalOcean agent"]),
         (f"{{kind: owned, id: {UUID}, url: '{URL}/api/v1'}}", ["and no path -> write it like https://"]),
