@@ -125,13 +125,14 @@ def test_a_file_of_another_name_is_no_stack_file(tmp_path: Path, name: str) -> N
         (f"{GOOD}{OWN}log_level: *{CANARY}\n", ExitCode.USAGE),  # the engine's own reader would repeat it
         (f"{GOOD}{OWN}password: {CANARY}\n", ExitCode.USAGE),  # its history would keep it
         (f"{GOOD}  aws:secretKey: {CANARY}\n", ExitCode.USAGE),
-        (f"{GOOD}{OWN}log_level: LOUD\n", None),  # YAML: the program judges it
+        (f"{GOOD}{OWN}log_level: LOUD\n", ExitCode.USAGE),
+        (GOOD, None),
         ("environment:\n  - plant/dev\n", None),  # its sections may come from a Pulumi environment
         (None, ExitCode.USAGE),
     ],
-    ids=["no YAML", "value", "value of another program", "YAML", "no sections", "not there"],
+    ids=["no YAML", "value", "value of another program", "wrong", "good", "no sections", "not there"],
 )
-def test_make_refuses_values_and_what_it_cannot_read(
+def test_make_refuses_a_wrong_stack_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
