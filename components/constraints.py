@@ -43,8 +43,8 @@ def parsed(
 ) -> AfterValidator:
     """Return a validator for text that `parse` takes: the setting is what it returns. It raises ValueError.
 
-    `meant` is the remedy for a frequent mistake. `is_id`: the text is made by a machine, and looks random. `is_host`: an
-    address, so that an error prints a host's name.
+    `meant` is the remedy for a frequent mistake. `is_id`: the text is made by a machine, and looks random. `is_host`:
+    an address, so that an error prints a host's name.
     """
 
     def check(text: str) -> str:

@@ -179,9 +179,10 @@ def shown_name(text: str, *, host: bool = False) -> str | None:
 
 def _is_ipv6(text: str) -> bool:
     try:
-        return ipaddress.ip_interface(text).version == 6
+        ipaddress.IPv6Interface(text)
     except ValueError:
         return False
+    return True
 
 
 _MEASURE = re.compile(r"_(days|hours|minutes|seconds)$")

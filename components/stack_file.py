@@ -5,8 +5,8 @@ A word stays a word, a structure becomes JSON, nothing becomes "". A `secure:` e
 
     python -m components.stack_file Pulumi.<stack>.yaml
 
-is for `make`, before a provider is built and the engine reads the file. It prints every error of the file. Where the file
-is no YAML the engine's own reader would print some of its text, which may be a value; the engine's history keeps values.
+is for `make`, before a provider is built and the engine reads the file. It prints every error of the file. Where that
+is no YAML, the engine's own reader would print some of its text, which may be a value; its history keeps values.
 """
 
 from __future__ import annotations

@@ -249,7 +249,9 @@ def _items() -> Iterator[Item]:
     yield _aws("copy of a secret in another region", 0.40, _SECRETS, "`store.replicas`", _replica_secrets)
     yield _aws("10,000 requests of launchers, with KMS", 0.05 + 0.03, _SECRETS, polls, _polls_of_tasks)
     keys = _count("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
-    yield _aws("KMS key; 2.00 from its second year on, 3.00 from its third (yearly rotation)", 1.00, _KMS, of_keys, keys)
+    yield _aws(
+        "KMS key; 2.00 from its second year on, 3.00 from its third (yearly rotation)", 1.00, _KMS, of_keys, keys
+    )
     yield _aws("CloudWatch alarm", 0.10, _CLOUDWATCH, trail, _count("aws:cloudwatch/metricAlarm:MetricAlarm"))
     yield _aws("CloudWatch metric of the tick", 0.30, _CLOUDWATCH, "none", _tick_metrics)
     yield _aws("CloudWatch metric of Container Insights", 0.30, _CLOUDWATCH, "`server.container_insights`", _insights)

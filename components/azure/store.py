@@ -28,7 +28,6 @@ from components.rotation import Schedule
 from components.sections import Environment, OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import AzureStore as Location
-from secretops.manifest import Manifest
 from settings import Settings
 
 ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
