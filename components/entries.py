@@ -195,4 +195,12 @@ Group = Annotated[
         "name it as the broker's rules do",
     ),
 ]
+TagValue = Annotated[
+    str,
+    matching(
+        r"[\w .:/=+@-]{0,256}",
+        "a value of a tag: at most 256 letters, digits, spaces, and . : / = + @ - _, in quotes if it is a number",
+        "write it like team-a",
+    ),
+]
 LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

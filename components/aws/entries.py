@@ -137,14 +137,6 @@ TagKey = Annotated[
         "write it like cost-center",
     ),
 ]
-TagValue = Annotated[
-    str,
-    matching(
-        r"[\w .:/=+@-]{0,256}",
-        "a value of a tag: at most 256 letters, digits, spaces, and . : / = + @ - _, in quotes if it is a number",
-        "write it like team-a",
-    ),
-]
 CertificateArn = Annotated[
     str,
     matching(

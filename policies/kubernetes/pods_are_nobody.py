@@ -28,22 +28,22 @@ def _look(plan: Plan) -> Iterator[Finding]:
         yield from judge(
             one,
             _said(pod, container, "runAsUser"),
-            lambda user: isinstance(user, int) and user > 0,
+            lambda user: user is None or (isinstance(user, int) and user > 0),
             f"the user of {what}",
-            "is root, or the image's: a pod has a user of its own; set runAsUser to a number above 0",
+            "is root; set runAsUser to a number above 0, or take it out where the platform assigns one",
         )
 
 
 RULE = Rule(
     name="kubernetes-pods-are-nobody",
-    says="Every container runs as a user that is not root, and that the stack names.",
+    says="Every container runs as a user that is not root.",
     controls=(
         Control(Framework.SOC_2, "CC6.3", "no program has more rights than its work takes"),
         Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
         Control(Framework.HIPAA, "164.312(a)(1)", "a broken program reaches no other's secrets on its node"),
         Control(Framework.GDPR, "32(1)(b)", "the readers of secrets are kept apart"),
     ),
-    shows_not="That no other pod of the node runs as the same user.",
+    shows_not="Which user that is where the stack names none, and that no other pod of the node runs as it.",
     applies=lambda plan: any(containers(plan)),
     look=_look,
 )

@@ -12,6 +12,7 @@ from policies.rule import UNKNOWN, Control, Finding, Framework, Plan, Resource, 
 _PREFIX = "vault.hashicorp.com/"
 _SECRET = f"{_PREFIX}agent-inject-secret-"
 _MODES = ("0400", "0440")
+_USER = (("agent-run-as-user", lambda user: user not in (None, "", "0"), "is root, or the image's; name the pod's"),)
 
 
 def _asked(plan: Plan) -> Iterator[tuple[Resource, Any]]:
@@ -26,7 +27,7 @@ def _look(plan: Plan) -> Iterator[Finding]:
         for key, keeps, wrong in (
             ("service", lambda url: str(url).startswith("https://"), "is not by TLS; write https://"),
             ("agent-revoke-on-shutdown", lambda on: on == "true", "is off: its token outlives the pod; set it true"),
-            ("agent-run-as-user", lambda user: user not in (None, "", "0"), "is root, or the image's; name the pod's"),
+            *(_USER if at(said, f"{_PREFIX}agent-set-security-context") != "false" else ()),  # else it is the pod's
         ):
             yield from judge(one, at(said, f"{_PREFIX}{key}"), keeps, f"the agent's {key}", wrong)
         for secret in [] if said is UNKNOWN else sorted(key for key in said if key.startswith(_SECRET)):

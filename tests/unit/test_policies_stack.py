@@ -14,6 +14,7 @@ from secretops.values import new_password
 from tests.unit.policy_breaks import NO_VALUE, key_file, secret
 from tests.unit.policy_plans import OWN, broken, kept, named, own, plan, planned, text_of, verdicts
 
+TENANT = ", create_namespace: false, run_as: platform"
 CONFIG = "kubernetes:core/v1:ConfigMap"
 PROTECTED, IN_TIME = "stack-is-protected-in-production", "stack-rotates-in-time"
 ADMINS, APART = "stack-keeps-admins-from-the-server", "stack-is-apart"
@@ -70,6 +71,12 @@ def test_a_certificate_is_public_and_its_key_is_not(encoded: bool) -> None:
     for text, verdict in ((certificate, "kept"), (certificate + key_file(), "broken")):
         shown = base64.b64encode(text.encode()).decode() if encoded else text
         assert verdicts(broken(own("dev"), "", ("ca",), shown))[NO_VALUE] == verdict
+
+
+@pytest.mark.parametrize("stack", ["staging", "prod-vault-kubernetes"])
+def test_a_tenant_whose_platform_assigns_users_keeps_every_rule(stack: str) -> None:
+    found = verdicts(planned(text_of(stack).replace("mcp:0.1.0'", f"mcp:0.1.0'{TENANT}"), stack))
+    assert set(found.values()) == {"kept"}, found
 
 
 @pytest.mark.parametrize("name", ["production", "eu-prod", "Prod_EU", "prod.eu", "s" * 49, "s" * 90])
