@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pulumi.runtime import rpc
@@ -82,24 +81,13 @@ def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
         assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
 
 
-def _as_planned(after: Any, before: Any) -> Any:
-    """Return `after` with what `before` does not know unknown, too."""
-    match before, after:
-        case dict(), dict():
-            return {key: _as_planned(inner, before.get(key)) for key, inner in after.items()}
-        case list(), list() if len(before) == len(after):
-            return [_as_planned(*pair) for pair in zip(after, before, strict=True)]
-    return before if before == rpc.UNKNOWN else after
-
-
 def test_a_first_preview_has_the_texts_of_a_deployed_stack() -> None:
     everything, before_anything = azure_stack.with_every_option(), azure_stack.with_every_option(preview=True)
     assert before_anything.resources.keys() == everything.resources.keys()
     for name, one in before_anything.resources.items():
-        assert one.inputs == _as_planned(inputs(everything, name), one.inputs)
-    exports = before_anything.exports
-    assert exports == _as_planned(everything.exports, exports)
-    assert [name for name, entry in exports.items() if entry == rpc.UNKNOWN] == ["server"], "its domain is Azure's"
+        assert {*texts(one.inputs)} - {rpc.UNKNOWN} <= {*texts(inputs(everything, name))}
+    assert {*texts(before_anything.exports)} - {rpc.UNKNOWN} <= {*texts(everything.exports)}
+    assert before_anything.exports["trail"] == everything.exports["trail"]
 
 
 def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,13 +77,6 @@ def test_every_input_is_of_the_types_of_pulumis_own_sdk_and_by_one_provider(depl
     assert [one.name for one in vaults(deployed) if one.provider != "vault"] == []
 
 
-def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
-    made, before = with_every_option(), with_every_option(preview=True)
-    assert before.resources.keys() == made.resources.keys()
-    for output in ("secretops", "references", "next", "trail", "gaps", "schedule", "server"):
-        assert before.exports[output] == made.exports[output]
-
-
 def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
     assert [one.name for one in vaults(deployed) if one.type in NEVER] == []
     assert not [name for one in vaults(deployed) for name in texts(one.inputs) if re.fullmatch("(?i)secret_?id", name)]
