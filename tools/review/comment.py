@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from tools.review import settings_page
@@ -31,6 +31,7 @@ from tools.review.statements import WORDS
 # The first line of the comment: the next review finds this one by it.
 MARK = "<!-- coreflux-mcp-secrets: review -->"
 RULES = "docs/compliance/rules.md"
+ITSELF = "itself"
 FORK = "**Of a fork, as the fork's own run says:** its code wrote this review, and it had no credentials."
 # How many of each are shown.
 ROWS, STACKS, BROKEN, STATEMENTS, ERRORS, PROPERTIES, NAMES, ACTIONS = 10, 6, 4, 6, 5, 6, 3, 4
@@ -123,7 +124,7 @@ def _failed(stacks: Sequence[StackReview]) -> Iterator[str]:
         )
     for stack, setting in errors[:ERRORS]:
         path = settings_page.known(setting)
-        rule = settings_page.rules().get(path, "")
+        rule = settings_page.rules().get(path, "an unknown key, or a rule across settings")
         yield f"- {code(stack)} {code(path) if path else 'a setting'}" + (f": {rule}" if rule else "")
     yield from _more(len(errors) - ERRORS, "- ")
 
@@ -172,12 +173,14 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
 def _rows(stacks: Sequence[StackReview]) -> list[Row]:
     """Return the rows, the gravest first."""
     found: dict[tuple[object, ...], Row] = {}
+    follow: Counter[str] = Counter()
     for one in stacks:
         moved = {change.type.rpartition(":")[2] for change in one.changes if change.op is Op.MOVE}
         for change in one.changes:
             grave = risk(change)
             follows = change.type.partition(":")[0] in moved and change.op in (Op.UPDATE, Op.REPLACE)
             if follows and not (change.gained or change.lost):
+                follow[one.stack] += 1
                 continue
             key: tuple[object, ...] = (one.stack, change.op, change.properties, change.may_replace)
             if grave <= Risk.GOES:
@@ -185,6 +188,11 @@ def _rows(stacks: Sequence[StackReview]) -> list[Row]:
             row = found.setdefault(key, Row(risk=grave, stack=one.stack, changes=[]))
             row.risk = min(row.risk, grave)
             row.changes.append(change)
+    for row in found.values():
+        first = row.changes[0]
+        if first.op is Op.MOVE:
+            row.note = f": **all {first.resources} resources and their values are lost**"
+            row.note += f"; {follow[row.stack]} changes that follow are not listed" if follow[row.stack] else ""
     for stack in stacks:
         if stack.values_lost:
             found[stack.stack, "values"] = Row(
@@ -210,10 +218,7 @@ def _changes(rows: Sequence[Row]) -> Iterator[str]:
         kept += " (may replace)" if first.may_replace else ""
         shown = ", ".join(map(code, first.properties[:PROPERTIES]))
         more = f", … {len(first.properties) - PROPERTIES} more" if len(first.properties) > PROPERTIES else ""
-        note = row.note or (
-            f": **all {first.resources} resources and their values are lost**" if first.resources else ""
-        )
-        yield f"| {bold}{first.op}{bold}{kept} | {code(row.stack)} | {_resources(row.changes)} | {shown}{more}{note} |"
+        yield f"| {bold}{first.op}{bold}{kept} | {code(row.stack)} | {_resources(row.changes)} | {shown}{more}{row.note} |"
     rest = sum(len(row.changes) for row in rows[ROWS:])
     yield from _more(rest, "\n")
 
@@ -231,26 +236,39 @@ def _resources(changes: Sequence[Change]) -> str:
 
 def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
     """Yield who gains and loses what: first what widens, and of that what is for all or for strangers."""
-    every = [
-        (widens == (each.effect is Effect.ALLOW or each.exempt), widens, one.stack, change.name, each)
-        for one in stacks
-        for change in one.changes
-        for widens, statements in ((True, change.gained), (False, change.lost))
-        for each in statements
-    ]
-    every.sort(key=lambda row: (not row[0], -_reach(row[4]), row[2:4]))
+    found: dict[tuple[str, bool, Statement], list[str]] = defaultdict(list)
+    for one in stacks:
+        for change in one.changes:
+            for gained, statements in ((True, change.gained), (False, change.lost)):
+                for each in statements:
+                    found[one.stack, gained, _of_itself(each, change.name)].append(change.name)
+    every = sorted(found.items(), key=lambda row: (not _widens(*row[0][1:]), -_reach(row[0][2]), row[0][0], row[1]))
     if every:
         yield from ("", "**Who gains (+) and loses (−) what**")
-    for _, gained, stack, resource, each in every[:STATEMENTS]:
+    for (stack, gained, each), resources in every[:STATEMENTS]:
         effect = "exempt from Deny:" if each.exempt else str(each.effect)
-        who = f" to {_terms(each.principals)}" if each.principals != (resource,) else ""
-        on = f" on {_terms(each.resources)}" if each.resources != (resource,) else ""
+        who = f" to {_terms(each.principals)}" if each.principals != (ITSELF,) else ""
+        on = f" on {_terms(each.resources)}" if each.resources != (ITSELF,) else ""
         actions = _listed(list(map(_term, each.actions)), ACTIONS)
+        at = _listed(list(map(code, resources)))
         sign = "+" if gained else "−"
-        yield f"- **{sign}** {code(stack)} {code(resource)}: {effect} {actions}{who}{on}{CONDITIONS[each.conditions]}"
+        yield f"- **{sign}** {code(stack)} {at}: {effect} {actions}{who}{on}{CONDITIONS[each.conditions]}"
     yield from _more(len(every) - STATEMENTS, "- ")
     if unread := sum(one.unread for one in stacks):
         yield from ("", f"{unread} policies or roles are known only after the deployment.")
+
+
+def _of_itself(statement: Statement, resource: str) -> Statement:
+    """Return the statement with the resource that has it as ITSELF, so that equal ones of several are one line."""
+    principals, resources = (
+        tuple(ITSELF if term == resource else term for term in terms)
+        for terms in (statement.principals, statement.resources)
+    )
+    return replace(statement, principals=principals, resources=resources)
+
+
+def _widens(gained: bool, statement: Statement) -> bool:
+    return gained == (statement.effect is Effect.ALLOW or statement.exempt)
 
 
 def _reach(statement: Statement) -> int:
@@ -265,7 +283,7 @@ def _terms(terms: Sequence[str]) -> str:
 
 
 def _term(term: str) -> str:
-    return f"**{term}**" if term in (*WORDS, ELSE) else code(term)
+    return f"**{term}**" if term in (*WORDS, ELSE, ITSELF) else code(term)
 
 
 def _listed(texts: Sequence[str], most: int = NAMES) -> str:

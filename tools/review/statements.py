@@ -26,8 +26,9 @@ _ARN_COLONS = 5
 _MODULES = {"logs": "cloudwatch", "states": "sfn", "events": "cloudwatch"}
 # The inputs that name a resource to its platform.
 _NAMED_BY = ("name", "bucket", "resourceGroupName", "vaultName", "accountName", "resourceName", "path")
-# The six characters that Secrets Manager adds to a name, as policies write them.
-_SECRET_SUFFIX = re.compile(r"-(\?{6}|\*)$")
+# The six characters that Secrets Manager adds to a name, or what policies write in their place:
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html
+_SECRET_SUFFIX = re.compile(r"-(\?{6}|\*|[A-Za-z0-9]{6})$")
 _PATH = re.compile(r'path\s+"([^"]*)"\s*\{(.*?)\}', re.DOTALL)
 _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
@@ -52,12 +53,13 @@ class Names:
     regions: frozenset[str]
 
     @classmethod
-    def of(cls, resources: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Names:
-        """Return the names of resources, each as type, name in the plan, and inputs."""
+    def of(cls, resources: Iterable[tuple[str, str, Mapping[str, Any], str]]) -> Names:
+        """Return the names of resources, each as type, name in the plan, inputs, and its ARN where that is known."""
         found: dict[tuple[str, str], str] = {}
         accounts: set[str] = set()
         regions: set[str] = set()
-        for kind, called, inputs in resources:
+        for kind, called, inputs, arn in resources:
+            found["arn", arn] = name(called)
             metadata = inputs.get("metadata")
             texts = [inputs.get(key) for key in _NAMED_BY]
             texts += [metadata.get("name")] if isinstance(metadata, dict) else []
@@ -83,6 +85,8 @@ class Names:
         """Return a term's words. An ARN of the plan's own is its resource's name."""
         if term in (ALL, THIS_ACCOUNT) or term.startswith("="):
             return term.removeprefix("=")
+        if term and (called := self.own("arn", term)):
+            return called
         if SERVICE.fullmatch(term):
             return term
         if re.fullmatch(r"\d{12}", term):

@@ -62,6 +62,7 @@ class Planned:
     inputs: Inputs
     before: Inputs
     provider: str
+    arn: str
     protected: bool
 
     @property
@@ -94,7 +95,9 @@ class Preview:
 
     def names(self, *, before: bool = False) -> Names:
         """Return what the platforms call the resources, by the plan's names."""
-        return Names.of((one.type, one.name, one.before if before else one.inputs) for one in self.resources.values())
+        return Names.of(
+            (one.type, one.name, one.before if before else one.inputs, one.arn) for one in self.resources.values()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +170,7 @@ def _planned(event: Mapping[str, Any]) -> Planned:
         inputs=new.get("inputs") or {},
         before=old.get("inputs") or {},
         provider=str(new.get("provider") or old.get("provider") or "").rpartition("::")[0],
+        arn=str((new.get("outputs") or {}).get("arn") or (old.get("outputs") or {}).get("arn") or ""),
         protected=bool(new.get("protect") or old.get("protect")),
     )
 
