@@ -218,7 +218,8 @@ def _changes(rows: Sequence[Row]) -> Iterator[str]:
         kept += " (may replace)" if first.may_replace else ""
         shown = ", ".join(map(code, first.properties[:PROPERTIES]))
         more = f", … {len(first.properties) - PROPERTIES} more" if len(first.properties) > PROPERTIES else ""
-        yield f"| {bold}{first.op}{bold}{kept} | {code(row.stack)} | {_resources(row.changes)} | {shown}{more}{row.note} |"
+        resources = _resources(row.changes)
+        yield f"| {bold}{first.op}{bold}{kept} | {code(row.stack)} | {resources} | {shown}{more}{row.note} |"
     rest = sum(len(row.changes) for row in rows[ROWS:])
     yield from _more(rest, "\n")
 
