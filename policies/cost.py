@@ -154,7 +154,9 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Tens of thousands. At most: each task polls each secret, and a task with NativeRef polls none."""
+    """Tens of thousands. At most: each task polls each secret. ECS injects NativeRef, and no task polls."""
+    if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
+        return 0
     return _tasks(plan) * _count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000
 
 
@@ -214,6 +216,12 @@ def _polls_of_vault(plan: Plan) -> float:
 
 
 def _own_networks(plan: Plan) -> float:
+    """Environments in a subnet of yours.
+
+    Each is billed for one standard load balancer and one standard address for egress, internal or not; one that is not
+    internal has a second address, for ingress, and no stack makes such a one. Without a subnet neither is billed.
+    https://learn.microsoft.com/azure/container-apps/custom-virtual-networks#managed-resources
+    """
     environments = plan.of_type("azure-native:app:ManagedEnvironment")
     return sum("vnetConfiguration" in one.properties for one in environments)
 
@@ -237,6 +245,7 @@ def _azure(what: str, usd: float, source: Source, setting: str, quantity: Callab
 
 def _items() -> Iterator[Item]:
     tasks, secrets = "`server.replicas`, `server.architecture`", "`secrets`, `agent`, `issuer`"
+    polls = "`server.replicas`, `server.reference`, `secrets`"
     trail, of_keys = "`store.existing_trail`", "`store.kms_key`, `store.replicas`, `store.existing_trail`"
     yield _aws("Fargate, vCPU", 0.04656 * HOURS, _FARGATE, tasks, _fargate("cpu", 1024, "X86_64"))
     yield _aws("Fargate, GB", 0.00511 * HOURS, _FARGATE, tasks, _fargate("memory", 1024, "X86_64"))
@@ -244,9 +253,11 @@ def _items() -> Iterator[Item]:
     yield _aws("Fargate on ARM64, GB", 0.00409 * HOURS, _FARGATE, tasks, _fargate("memory", 1024, "ARM64"))
     yield _aws("secret", 0.40, _SECRETS, secrets, _count("aws:secretsmanager/secret:Secret"))
     yield _aws("copy of a secret in another region", 0.40, _SECRETS, "`store.replicas`", _replica_secrets)
-    yield _aws("10,000 requests of launchers, with KMS", 0.05 + 0.03, _SECRETS, tasks, _polls_of_tasks)
+    yield _aws("10,000 requests of launchers, with KMS", 0.05 + 0.03, _SECRETS, polls, _polls_of_tasks)
     keys = _count("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
-    yield _aws("KMS key; 1 more after each of its first two years", 1.00, _KMS, of_keys, keys)
+    yield _aws(
+        "KMS key; 2.00 from its second year on, 3.00 from its third (yearly rotation)", 1.00, _KMS, of_keys, keys
+    )
     yield _aws("CloudWatch alarm", 0.10, _CLOUDWATCH, trail, _count("aws:cloudwatch/metricAlarm:MetricAlarm"))
     yield _aws("CloudWatch metric of the tick", 0.30, _CLOUDWATCH, "none", _tick_metrics)
     yield _aws("CloudWatch metric of Container Insights", 0.30, _CLOUDWATCH, "`server.container_insights`", _insights)
@@ -264,8 +275,9 @@ def _items() -> Iterator[Item]:
     yield _azure("10,000 requests to Key Vault", 0.03, _KEY_VAULT, secrets, _polls_of_vault)
     endpoints = _count("azure-native:network:PrivateEndpoint")
     yield _azure("private endpoint", 0.01 * HOURS, _PRIVATE_LINK, "`store.network.private_endpoint`", endpoints)
+    # The load balancer with up to 5 rules, and the address (azure.microsoft.com/pricing/details/ip-addresses/).
     network = (0.025 + 0.005) * HOURS
-    yield _azure("load balancer and address of the way out", network, _BALANCER, "`store.subnet`", _own_networks)
+    yield _azure("load balancer and egress address", network, _BALANCER, "`store.subnet`", _own_networks)
 
 
 ITEMS = tuple(_items())

@@ -56,7 +56,7 @@ PACKAGES = (
 
 _NAMES = tuple(f'name = "{name}"\n' for name in PACKAGES)
 
-SERVICES = ("acm-pca", "secretsmanager")
+SERVICES = ("acm-pca", "dynamodb", "secretsmanager")
 """Of botocore's 400 services, the ones that the function speaks to."""
 
 LEFT_OUT = (

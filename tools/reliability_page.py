@@ -40,9 +40,9 @@ documentation shows.
   that enforces NetworkPolicies, cert-manager and External Secrets (their objects are checked against the published
   schemas).
 - **AWS.** The tests run the engine and the SDK on a [stand-in provider](operations/standin.md), moto with AWS' rules
-  for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is not proven
-  that AWS accepts the program, that a role's rights suffice, that an event, a schedule or an alarm arrives, or that a
-  task starts.
+  for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is [not
+  proven](operations/aws.md#what-is-not-proven) that AWS accepts the program, that a role's rights suffice, that an
+  event, a schedule or an alarm arrives, or that a task starts.
 - **Azure.** The tests run the same suite on a stand-in provider, an emulator of Key Vault whose requests and answers
   are checked against Azure's published description, Azurite, and Microsoft's query parser. Never reached: a
   subscription. So it is not proven that a role can be assigned on a secret that does not exist yet, [which the design
@@ -69,8 +69,9 @@ BAD_INPUT = """
 A table of broken stack files checks that each error names its place, the rule and the remedy, that all errors of a
 file are reported at once, and that a wrong entry is not repeated. A table of unusual stack files checks that these are
 accepted. Pulumi's own reader reports a file that is not YAML, with its line. It repeats the name of an unknown anchor,
-which is what a password that begins with `*` looks like. `make up` and `make preview` therefore check first, and print
-the line, the column and the cause without the file's text; a direct call of `pulumi` prints Pulumi's words.
+which is what a password that begins with `*` looks like. `make up` and `make preview` therefore check the whole file
+first, before anything is built, and print the line, the column and the cause without the file's text; a direct call of
+`pulumi` prints Pulumi's words.
 
 Hypothesis draws documents, log lines and answers: correct but for one or two places, cut short, foreign, or any bytes.
 Each run draws the same.

@@ -19,6 +19,15 @@ Guid = Annotated[
         is_id=True,
     ),
 ]
+WorkspaceCustomerId = Annotated[
+    str,
+    parsed(
+        parse_guid,
+        "a GUID: the workspace id",
+        "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
+        is_id=True,
+    ),
+]
 
 # The regions of Azure's public cloud, `az account list-locations`: as of November 2026.
 LOCATIONS = frozenset(
@@ -92,4 +101,13 @@ VaultDnsZone = Annotated[str, _dns_zone("privatelink.vaultcore.azure.net")]
 BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net")]
 WorkspaceId = Annotated[str, _arm_id("Microsoft.OperationalInsights/workspaces", "a Log Analytics workspace")]
 Registry = Annotated[str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry")]
+# https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources. Azure ignores the case of names.
+TagName = Annotated[
+    str,
+    matching(
+        r"(?!(?i:project|stack)$)[\w .:=+@-]{1,128}",
+        "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; project and stack are the stack's",
+        "write it like cost-center",
+    ),
+]
 PublicAddresses = Annotated[str, AfterValidator(public_addresses)]

@@ -56,7 +56,7 @@ class KubernetesIdentity(pulumi.ComponentResource):
             enable_config_map_mutable=True,  # a ConfigMap of a fixed name is changed in place, not taken away first
             opts=pulumi.ResourceOptions(parent=self),
         )
-        called = pulumi.Output.from_input(server.namespace)
+        namespace = pulumi.Output.from_input(server.namespace)
         if server.create_namespace:
             made = core.v1.Namespace(
                 "namespace",
@@ -66,8 +66,8 @@ class KubernetesIdentity(pulumi.ComponentResource):
                 # The values are no resources of the stack, and go with it: with another context or name, too.
                 opts=pulumi.ResourceOptions(parent=self, provider=provider, protect=True),
             )
-            called = name_of(made.metadata)
-        self.namespace = Namespace(name=called, provider=provider)
+            namespace = name_of(made.metadata)
+        self.namespace = Namespace(name=namespace, provider=provider)
         place = Place.of(self, self.namespace, SERVER, stack)
         default_deny("default-deny", place)
         account = core.v1.ServiceAccount(

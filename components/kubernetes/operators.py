@@ -91,7 +91,7 @@ def secret_store(provider: Mapping[str, Any]) -> OperatorObject:
     )
 
 
-def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: int = 1) -> OperatorObject:
+def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: int) -> OperatorObject:
     """The Secret of the namespace that External Secrets copies `secret` into, which its store calls `remote`.
 
     It is read whole, in one request: a user and another version's password would be a torn pair. Each secret has a

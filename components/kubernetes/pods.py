@@ -66,12 +66,12 @@ def pod_metadata(
     )
 
 
-def resources(said: Resources | None, default: Resources) -> core.v1.ResourceRequirementsArgs:
+def resources(chosen: Resources | None, default: Resources) -> core.v1.ResourceRequirementsArgs:
     """Return a container's requests and limits."""
-    said = said or Resources()
+    chosen = chosen or Resources()
     return core.v1.ResourceRequirementsArgs(
-        requests={str(name): amount for name, amount in (default.requests | said.requests).items()},
-        limits={str(name): amount for name, amount in (default.limits | said.limits).items()},
+        requests={str(name): amount for name, amount in (default.requests | chosen.requests).items()},
+        limits={str(name): amount for name, amount in (default.limits | chosen.limits).items()},
     )
 
 

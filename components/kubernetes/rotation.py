@@ -45,7 +45,7 @@ RESOURCES = Resources(
 )
 
 START_WITHIN = 600
-"""Seconds after its minute within which a tick may still start; later, the next hour's does all the same."""
+"""Seconds after its minute in which a tick may start. A later one is skipped: the next hour's does the same."""
 
 LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none. Whatever the step it

@@ -84,7 +84,7 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
 
 
 def of_doctor() -> Iterator[Right]:
-    """To see whose policies reach the mount: those of every team of the server. In addition to an operator's."""
+    """Return the right to read every policy of the server, to find those of other teams that reach the mount."""
     for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
         yield Right(path=path, may=may, why="who else may read the stack's secrets (secretops doctor)")
 

@@ -138,7 +138,7 @@ class VaultSecretStore(SecretStore):
         return VAULT_CA_FILE
 
     def _grant_operators(self) -> None:
-        """Two policies for persons, whom an auth method of the server's owner knows: operators, and who sees all."""
+        """Create the policies of operators and of doctor. Administrators of the server assign them to people."""
         rights = policies.of_operator(
             self._names,
             self.manifest.secrets,

@@ -27,11 +27,11 @@ EVERY, TRIES = "1s", 2
 place of waiting longer each time, up to a minute."""
 
 KNOWN = """
-agent-inject agent-inject-token agent-copy-volume-mounts agent-pre-populate agent-pre-populate-only
-agent-revoke-on-shutdown agent-run-as-group agent-run-as-user agent-service-account-token-volume-name auth-path
-auth-type ca-cert log-level namespace role secret-volume-path service template-config-exit-on-retry-failure
-template-static-secret-render-interval agent-limits-cpu agent-limits-mem agent-requests-cpu agent-requests-mem
-agent-limits-ephemeral agent-requests-ephemeral template-max-connections-per-host
+agent-inject agent-inject-token agent-copy-volume-mounts agent-pre-populate agent-revoke-on-shutdown
+agent-run-as-group agent-run-as-user agent-service-account-token-volume-name auth-path auth-type ca-cert log-level
+namespace role secret-volume-path service template-config-exit-on-retry-failure template-static-secret-render-interval
+agent-limits-cpu agent-limits-mem agent-requests-cpu agent-requests-mem agent-limits-ephemeral
+agent-requests-ephemeral template-max-connections-per-host
 """
 """Annotations for the pod. The rest is of one file each, and ends with its name."""
 
@@ -45,7 +45,6 @@ class Injected:
 
     agent: Container
     files: Mount
-    first: Container | None  # The same agent, which has to have laid all files before anything else starts.
 
 
 @dataclass(frozen=True)
@@ -79,22 +78,13 @@ class AgentInjector:
         whole = spec.securityContext if spec else None
         groups = [whole.fsGroup] if whole and whole.fsGroup else []
 
-        def agent(name: str, *, once: bool) -> Container:
-            config = home / f"{name}.json"
-            config.write_text(json.dumps(_configuration(asked, token, files.target, once=once)))
-            config.chmod(0o644)
-            return Container(
-                argv=[str(self.program), "agent", f"-config={HOME}/{name}.json"],
-                environment={"HOME": HOME},
-                mounts=mounts,
-                log=folder / f"{name}.log",
-                user=user,
-                groups=groups,
-            )
-
-        before = asked.get("agent-pre-populate", "true") == "true"
-        assert asked.get("agent-pre-populate-only", "false") == "false", "an agent that ends renews nothing"
-        return Injected(agent("agent", once=False), files, agent("agent-init", once=True) if before else None)
+        config = home / "agent.json"
+        config.write_text(json.dumps(_configuration(asked, token, files.target)))
+        config.chmod(0o644)
+        argv = [str(self.program), "agent", f"-config={HOME}/{config.name}"]
+        log = folder / "agent.log"
+        agent = Container(argv=argv, environment={"HOME": HOME}, mounts=mounts, log=log, user=user, groups=groups)
+        return Injected(agent, files)
 
 
 def _asked(pod: Pod) -> dict[str, str]:
@@ -105,7 +95,8 @@ def _asked(pod: Pod) -> dict[str, str]:
     return asked
 
 
-def _configuration(asked: dict[str, str], token: str, folder: str, *, once: bool) -> dict[str, Any]:
+def _configuration(asked: dict[str, str], token: str, folder: str) -> dict[str, Any]:
+    assert asked["agent-pre-populate"] == "false", "this stand-in has no agent that ends before the pod starts"
     assert asked.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
     kind = asked.get("auth-type", "kubernetes")
     names = [name.removeprefix("agent-inject-secret-") for name in asked if name.startswith("agent-inject-secret-")]
@@ -124,8 +115,7 @@ def _configuration(asked: dict[str, str], token: str, folder: str, *, once: bool
     if namespace := asked.get("namespace"):
         method["namespace"] = server["namespace"] = namespace
     return {
-        "pid_file": f"{HOME}/{'init' if once else 'agent'}.pid",
-        "exit_after_auth": once,
+        "pid_file": f"{HOME}/agent.pid",
         "vault": server,
         "auto_auth": {"method": method, "sink": [{"type": "file", "config": {"path": f"{HOME}/.vault-token"}}]},
         "template_config": {
@@ -135,10 +125,7 @@ def _configuration(asked: dict[str, str], token: str, folder: str, *, once: bool
         "template": [
             {
                 "destination": f"{folder}/{asked.get(f'agent-inject-file-{name}', name)}",
-                "contents": asked.get(f"agent-inject-template-{name}")
-                or '{{ with secret "%s" }}{{ .Data | toJSON }}{{ end }}' % asked[f"agent-inject-secret-{name}"],
-                "left_delimiter": "{{",
-                "right_delimiter": "}}",
+                "contents": asked[f"agent-inject-template-{name}"],
                 **({"perms": perms} if (perms := asked.get(f"agent-inject-perms-{name}")) else {}),
             }
             for name in sorted(names)

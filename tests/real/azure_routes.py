@@ -6,6 +6,7 @@ from tools.key_vault.description import Description, Operation
 
 ROUTES = {
     "/secrets": {"get": "GetSecrets"},
+    "/secrets/restore": {"post": "RestoreSecret"},
     "/secrets/{secret-name}": {"put": "SetSecret", "delete": "DeleteSecret"},
     "/secrets/{secret-name}/versions": {"get": "GetSecretVersions"},
     "/secrets/{secret-name}/backup": {"post": "BackupSecret"},

@@ -60,7 +60,6 @@ class RunningPod:
     port: int
     waiting: str = "its volumes"
     process: subprocess.Popen[bytes] | None = None
-    first: subprocess.Popen[bytes] | None = None  # What has to end with 0 before it starts.
     agent: subprocess.Popen[bytes] | None = None  # What runs beside it.
     started: str = ""
     ready: bool = False
@@ -86,7 +85,7 @@ class RunningPod:
 
     def kill(self) -> None:
         """End whatever of it runs, at once."""
-        for process in (self.process, self.first, self.agent):
+        for process in (self.process, self.agent):
             if process and process.poll() is None:
                 process.kill()
                 process.wait()
@@ -210,11 +209,6 @@ class Kubelet:
         container = as_container(running.volumes, self._client, own=own, port=running.port, log=log)
         if self._injector and self._injector.wants(running.pod):
             injected = self._injector.inject(running.volumes, running.folder)
-            if injected.first:
-                running.first = running.first or pod_process.run(injected.first, running.folder / "root-init")
-                if running.first.poll() != 0:
-                    running.waiting = f"its agent, which lays its files first: {injected.first.log.read_text()[-500:]}"
-                    return
             running.agent = pod_process.run(injected.agent, running.folder / "root-agent")
             container = dataclasses.replace(container, mounts=[*container.mounts, injected.files])
         running.process = pod_process.run(container, running.folder / "root")

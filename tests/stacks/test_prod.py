@@ -118,12 +118,12 @@ def test_tick_that_the_stack_declares_retires_the_replaced_user(rotated: Prod) -
 
 
 @ON_AWS
-def test_three_new_versions_in_a_minute_are_one_deployment(deployed: Prod) -> None:
+def test_three_new_versions_in_a_minute_are_one_deployment(rotated: Prod) -> None:
     """By the function that the stack declares, on moto's ECS. The runtime's own boto3 is this environment's."""
-    assert isinstance(deployed, AwsProd)
-    told, ecs = deployed.resource("redeploy-service-function")["environment"]["variables"], deployed.moto.client("ecs")
+    assert isinstance(rotated, AwsProd)
+    told, ecs = rotated.resource("redeploy-service-function")["environment"]["variables"], rotated.moto.client("ecs")
     ecs.create_cluster(clusterName=told["CLUSTER"].rpartition("/")[2])
-    task = deployed.resource("task")
+    task = rotated.resource("task")
     ecs.register_task_definition(
         containerDefinitions=json.loads(task["containerDefinitions"]),
         **{name: task[name] for name in ("family", "cpu", "memory", "networkMode", "requiresCompatibilities")},
@@ -139,7 +139,7 @@ def test_three_new_versions_in_a_minute_are_one_deployment(deployed: Prod) -> No
         for each in labels
     ]
     begun, again = [service.deployments[0]["id"]], []
-    with deployed.function("redeploy-service", brings=[Path(boto3.__file__).parents[1]]) as function:
+    with rotated.function("redeploy-service", brings=[Path(boto3.__file__).parents[1]]) as function:
         for batch in (records[:1], records[1:], records):
             again.append(len(function.invoke({"Records": batch})["batchItemFailures"]))
             begun.append(service.deployments[0]["id"])

@@ -7,7 +7,6 @@ import pytest
 
 from components.swarm import deployer, service
 from secretops.stores.swarm.attached import Attached
-from settings import ConfigurationError
 from tests.unit.harness import Deployed, deploy
 from tests.unit.stack_file import StackFile
 
@@ -53,9 +52,3 @@ def on_swarm(
 
 def spec(deployed: Deployed, name: str) -> Any:
     return deployed.resources[name].inputs["taskSpec"]["containerSpec"]
-
-
-def refusals(store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", **more: str) -> list[str]:
-    with pytest.raises(ConfigurationError) as refused:
-        file_on_swarm(store, server, broker, **more).parse(stack)
-    return [" ".join(str(problem).split()) for problem in refused.value.problems]

@@ -1,9 +1,6 @@
-"""What `pulumi up` and drift may do with each resource of the stack, by the calls of terraform-provider-aws.
+"""What `pulumi up` and drift may do: the calls of the provider that docs/operations/aws-provider-calls.txt lists."""
 
-docs/operations/aws-provider-calls.txt lists the calls with the files that make them, below internal/service in
-github.com/hashicorp/terraform-provider-aws. Its issue 46202: since 6.23 ListTagsForResource reads a bucket's tags.
-"""
-
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,9 @@ DEPLOYER = f"arn:aws:iam::{ACCOUNT}:role/deployer"
 MOST = 10_240  # Characters of a role's inline policies, without white space (AWS, IAM quotas).
 
 CALLS = dict(
-    line.split(": ", 1) for line in (OPERATIONS / "aws-provider-calls.txt").read_text().splitlines()[1:]
+    re.sub(r" \([^)]*\)", "", line).split(": ", 1)
+    for line in (OPERATIONS / "aws-provider-calls.txt").read_text().splitlines()
+    if not line.startswith("#")
 )  # Type: the source file, and the actions of its read, then of its create, update and delete.
 # Where the service's prefix in IAM is not the type's.
 PREFIXES = {"lb": "elasticloadbalancing", "cloudwatch/log": "logs", "cloudwatch/event": "events"}
@@ -38,34 +37,7 @@ def place(resource: Registered) -> str:
     owner = next((given[key] for key in ("secretArn", "secretId", "topic") if key in given), None)
     if owner or kind == "sns/topicPolicy:TopicPolicy":
         return str(owner or given["arn"])
-    named = {
-        "s3": lambda: f"arn:aws:s3:::{given['bucket']}",
-        "iam": lambda: f"arn:aws:iam::{ACCOUNT}:role/{given.get('role') or given['name']}",
-        "lb": lambda: f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:{LB[kind]}/coreflux-mcp-prod/50dc6c495c0c9188",
-        "lambda": lambda: (
-            f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{given.get('name') or given.get('functionName')}"
-        ),
-        "sqs": lambda: f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given.get('name') or 'coreflux-mcp-prod-new-versions'}",
-        "scheduler": lambda: f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{given['name']}",
-        "cloudtrail": lambda: f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{given['name']}",
-    }
-    special = {
-        "lambda/permission:Permission": lambda: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{given['function']}",
-        "cloudwatch/logMetricFilter:LogMetricFilter": lambda: (
-            f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{given['logGroupName']}"
-        ),
-        "cloudwatch/metricAlarm:MetricAlarm": lambda: f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{given['name']}",
-        "cloudwatch/eventTarget:EventTarget": lambda: f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{given['rule']}",
-    }
-    make = special.get(kind) or named.get(kind.partition("/")[0])
-    return make() if make else arn_of(resource.type, resource.name, given)
-
-
-LB = {
-    "lb/listener:Listener": "listener/app",
-    "lb/loadBalancer:LoadBalancer": "loadbalancer/app",
-    "lb/targetGroup:TargetGroup": "targetgroup",
-}
+    return arn_of(resource.type, resource.name, given)
 
 
 def key_policy(resource: Registered) -> list[Any]:
@@ -77,23 +49,34 @@ def key_policy(resource: Registered) -> list[Any]:
     return [made, *statements(resource.inputs["policy"])]
 
 
+def calls(kind: str) -> list[set[str]]:
+    """The actions that a type's Read needs, and those of its Create, Update and Delete."""
+    prefix = next((to for start, to in PREFIXES.items() if kind.startswith(start)), kind.partition("/")[0])
+    halves = CALLS[kind].partition(": ")[2].split("|")
+    return [{one if ":" in one else f"{prefix}:{one}" for one in half.split()} for half in halves]
+
+
 def lacking(own: list[Any], *, changes: bool) -> set[str]:
     found = set()
     for resource in (*prod().resources.values(), *with_every_option().resources.values()):
-        kind = resource.type.removeprefix("aws:")
         if not resource.type.startswith("aws:"):
             continue
-        reads, writes = CALLS[kind.partition(":")[0]].partition(": ")[2].split("|")
-        prefix = next((to for start, to in PREFIXES.items() if kind.startswith(start)), kind.partition("/")[0])
-        for action in (reads + (writes if changes else "")).split():
-            request = Request(DEPLOYER, f"{prefix}:{action}", place(resource), BY_TAG)
-            if not is_allowed(request, identity=own, resource=key_policy(resource)):
-                found.add(f"{request.action} on {request.resource}")
+        reads, writes = calls(resource.type.split(":")[1])
+        for action in reads | (writes if changes else set()):
+            where = [place(resource)]
+            if action == "ecs:DescribeServiceDeployments":  # AWS asks for the service and its deployment.
+                where.append(where[0].replace(":service/", ":service-deployment/") + "/id")
+            for one in [Request(DEPLOYER, action, arn, BY_TAG) for arn in where]:
+                if not is_allowed(one, identity=own, resource=key_policy(resource)):
+                    found.add(f"{action} on {one.resource}")
     return found
 
 
-def test_drift_may_read_every_resource_of_the_stack() -> None:
-    assert lacking(policy("drift"), changes=False) == set()
+def test_drift_reads_every_resource_of_the_stack_and_nothing_else() -> None:
+    own = policy("drift")
+    assert lacking(own, changes=False) == set()
+    needed = set().union(*(calls(kind)[0] for kind in CALLS))
+    assert {one for part in own for one in part["Action"]} == needed | {"sts:GetCallerIdentity", "s3:GetObject"}
 
 
 def test_the_deployer_may_make_read_change_and_delete_every_resource_of_the_stack() -> None:
@@ -109,12 +92,16 @@ def test_the_deployer_may_make_read_change_and_delete_every_resource_of_the_stac
     assert is_allowed(Request(DEPLOYER, "lambda:InvokeFunction", place(function)), identity=own), "RotateSecret asks it"
 
 
-READS = (
-    "secretsmanager:GetSecretValue",
-    "secretsmanager:BatchGetSecretValue",
-    "sqs:ReceiveMessage",
-    "logs:GetLogEvents",
-)
+@pytest.mark.parametrize("action", ["kms:CreateKey", "kms:TagResource", "kms:EnableKeyRotation"])
+def test_deployer_may_make_a_key_that_has_no_tag_yet(action: str) -> None:
+    """IAM sees the tags of the request alone: docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html."""
+    key = prod().resources["key"]
+    new = {name: tag for name, tag in BY_TAG.items() if "Request" in name} if action != "kms:EnableKeyRotation" else {}
+    assert is_allowed(Request(DEPLOYER, action, place(key), new), identity=policy("deploy"), resource=key_policy(key))
+
+
+READS = ("secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "sqs:ReceiveMessage")
+LOGS = ("logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery")
 
 
 @pytest.mark.parametrize("name", ["preview", "drift", "deploy"])
@@ -122,5 +109,9 @@ def test_no_role_of_the_workflows_reads_a_value(name: str) -> None:
     own, secret, key = policy(name), place(prod().resources["secret-mqtt"]), prod().resources["key"]
     via = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com", "kms:EncryptionContext:SecretARN": secret}
     asked = [Request(DEPLOYER, action, secret) for action in READS]
+    groups = map(place, prod().of_type("aws:cloudwatch/logGroup:LogGroup"))
+    asked += [Request(DEPLOYER, action, group) for group in groups for action in LOGS]
+    (bucket,) = map(place, prod().of_type("aws:s3/bucket:Bucket"))
+    asked.append(Request(DEPLOYER, "s3:GetObject", f"{bucket}/AWSLogs/x.json.gz"))
     asked.append(Request(DEPLOYER, "kms:Decrypt", place(key), {**via, **BY_TAG}))
     assert [one.action for one in asked if is_allowed(one, identity=own, resource=key_policy(key))] == []

@@ -246,10 +246,10 @@ def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:
     assert due_at(facts(Case("", (UNDELIVERED,), None, []))) == NOW - 50 * DAY + CADENCE
 
 
-@pytest.mark.parametrize(("left", "due"), [(16 * DAY, 6 * DAY), (DAY, -9 * DAY), (-11 * DAY, -21 * DAY)])
-def test_supplied_certificate_is_due_before_its_end(left: timedelta, due: timedelta) -> None:
-    supplied = facts(Case("", (certificate(30 * DAY - left, left),), None, [], kind=X509))
-    assert due_at(supplied) == NOW + due
+@pytest.mark.parametrize(("life", "left", "due"), [(30, 16, 6), (30, 1, -9), (30, -11, -21), (825, 735, 460)])
+def test_supplied_certificate_is_due_at_two_thirds_of_its_life(life: int, left: int, due: int) -> None:
+    supplied = facts(Case("", (certificate((life - left) * DAY, left * DAY),), None, [], kind=X509))
+    assert due_at(supplied) == NOW + due * DAY
 
 
 def test_certificates_that_were_made_together_are_due_apart_and_each_always_at_one_time() -> None:

@@ -62,6 +62,12 @@ def admin(tmp_path: Path) -> Path:
     return kubeconfig_of(tmp_path, 1, "admin", groups=("system:masters",))
 
 
+def plugin(command: str, hint: str = "") -> Callable[[dict[str, Any]], object]:
+    login = {"apiVersion": "v1", "command": command, "installHint": hint}
+    return lambda c: c["users"][0].update(user={"exec": login})
+
+
+ANY = "insecure-skip-tls-verify"
 BROKEN: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     ("no such context", lambda c: c.update({"current-context": "gone"}), r"no context gone[\s\S]*one of test"),
     ("no current context", lambda c: c.pop("current-context"), r"no current context[\s\S]*one of test"),
@@ -72,29 +78,15 @@ BROKEN: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     ("no base64", lambda c: c["users"][0]["user"].update({"client-key-data": "n"}), "does not read as a way"),
     ("no such file", lambda c: c["clusters"][0]["cluster"].update({"certificate-authority": "gone"}), "does not read"),
     ("in the clear", lambda c: c["clusters"][0]["cluster"].update(server="http://10.0.0.1"), "is not https"),
-    (
-        "to anybody",
-        lambda c: c["clusters"][0]["cluster"].update({"server": "https://10.0.0.1", "insecure-skip-tls-verify": True}),
-        "insecure-skip-tls-verify",
-    ),
+    ("to anybody", lambda c: c["clusters"][0]["cluster"].update({"server": "https://10.0.0.1", ANY: True}), ANY),
     ("as somebody else", lambda c: c["users"][0]["user"].update({"as": "root"}), "sets as"),
     (
         "a plugin that is not there",
-        lambda c: c["users"][0].update(user={"exec": {"apiVersion": "v1", "command": "gone-plugin"}}),
+        plugin("gone-plugin"),
         "gone-plugin, which the kubeconfig logs in with, can't be run",
     ),
-    (
-        "a plugin that fails",
-        lambda c: c["users"][0].update(
-            user={"exec": {"apiVersion": "v1", "command": "false", "installHint": "log in there"}}
-        ),
-        r"false, [^:]* ended with 1[\s\S]*-> log in there",
-    ),
-    (
-        "a plugin that says nothing",
-        lambda c: c["users"][0].update(user={"exec": {"apiVersion": "v1", "command": "true"}}),
-        "gave no credential",
-    ),
+    ("a plugin that fails", plugin("false", "log in there"), r"false, [^:]* ended with 1[\s\S]*-> log in there"),
+    ("a plugin that says nothing", plugin("true"), "gave no credential"),
 ]
 
 

@@ -1,18 +1,20 @@
 """The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here."""
 
-import ipaddress
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from components.section import PROJECT_FOLDER
 from secretops.launcher.listening import Names, parse_listen
 from secretops.manifest import Delivered, KubernetesStore, Manifest
-from settings import ConfigurationError
 from tests.unit.harness import Deployed, Registered, ca_file, deploy
+from tests.unit.policy_plans import OWN, plan
 from tests.unit.stack_file import StackFile
 
 NAMESPACE = "coreflux-mcp"
@@ -125,14 +127,21 @@ def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deplo
     assert [each.name for each in staging.resources.values() if each.protected] == ["namespace"]
 
 
-# No value
-
-
-def test_no_secret_is_a_resource_and_no_pod_has_one_but_as_files_of_a_whole_volume(staging: Deployed) -> None:
-    assert [each.name for each in objects(staging) if each.inputs["kind"] == "Secret"] == []
-    for each in objects(staging):
-        for path, _ in walk(each.inputs):
-            assert not {"secretKeyRef", "secretRef", "subPath", "subPathExpr", "stringData"} & set(path), path
+@pytest.mark.parametrize("stack", [name for name in OWN if "{kind: kubernetes" in str(OWN[name])])
+def test_role_of_the_page_covers_what_a_stack_creates(stack: str) -> None:
+    (text,) = re.findall(
+        r"```yaml\n(.*?)```", (PROJECT_FOLDER / "docs/operations/kubernetes.md").read_text(), re.DOTALL
+    )
+    may = {
+        (group, resource): rule["verbs"]
+        for rule in yaml.safe_load(text)["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    for one in (each for each in plan(stack).resources if each.type.startswith("kubernetes:")):
+        _, group, kind = one.type.lower().split(":")
+        resource = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+        assert {"create", "update", "patch", "delete"} <= {*may[group.partition("/")[0].replace("core", ""), resource]}
 
 
 def test_of_a_ca_file_only_the_certificates_are_taken(ca: Path, tmp_path: Path) -> None:
@@ -257,13 +266,6 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     assert not names.host("evil.example.com")
 
 
-def test_a_rollout_takes_no_replica_away_before_its_successor_is_ready(staging: Deployed) -> None:
-    spec = only(staging, "Deployment", SERVER)["spec"]
-    assert spec["replicas"] == 2
-    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    assert only(staging, "PodDisruptionBudget", SERVER)["spec"]["maxUnavailable"] == 1
-
-
 # The rotator
 
 
@@ -310,14 +312,16 @@ def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_i
 # cert-manager
 
 ISSUED = {
-    "server": ", certificate_issuer: {kind: ClusterIssuer, name: plant-ca}",
+    "server": ", certificate_issuer: {kind: AWSPCAClusterIssuer, name: plant-ca, group: awspca.cert-manager.io}",
     "broker": ", client_certificate: true",
 }
 
 
 def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_own() -> None:
     deployed = on_kubernetes(**ISSUED)
-    assert only(deployed, "Certificate", "coreflux-mcp-certificate")["spec"]["secretName"] == "coreflux-mcp-certificate"
+    certificate = only(deployed, "Certificate", "coreflux-mcp-certificate")["spec"]
+    issuer = {"group": "awspca.cert-manager.io", "kind": "AWSPCAClusterIssuer", "name": "plant-ca"}
+    assert (certificate["secretName"], certificate["issuerRef"]) == ("coreflux-mcp-certificate", issuer)
     assert "client-cert" not in {secret.name for secret in manifest_in_pod(deployed).secrets}
     assert manifest_in_pod(deployed).broker.ca_file is None, "the issuer's CA is not the broker's"
     mounted = [entry for pod in (server_pod, rotator_pod) for _, entry in walk(pod(deployed)["spec"]["volumes"])]
@@ -350,18 +354,6 @@ def test_what_no_policy_allows_is_denied(staging: Deployed) -> None:
     assert policy_of(staging, "coreflux-mcp-default-deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-@pytest.mark.parametrize(
-    "address", ["10.96.0.1", "172.20.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "fd00::1", "fe80::1"]
-)
-def test_by_https_the_server_reaches_no_private_address(staging: Deployed, address: str) -> None:
-    *_, copilot = policy_of(staging, SERVER)["egress"]
-    wanted = ipaddress.ip_address(address)
-    for peer in copilot["to"]:
-        block = peer["ipBlock"]
-        if wanted in ipaddress.ip_network(block["cidr"]):
-            assert any(wanted in ipaddress.ip_network(but) for but in block["except"])
-
-
 def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
     behind_a_proxy = policy_of(on_kubernetes(", copilot_cidrs: [10.9.8.7/32]"), SERVER)["egress"]
     without = policy_of(on_kubernetes(", copilot_cidrs: []"), SERVER)["egress"]
@@ -381,12 +373,3 @@ def test_readers_are_declared_as_the_api_server_names_them() -> None:
         CERTS: (ROTATOR_USER, "system:nodes", "oidc:alice@example.com"),
         VERSIONS: (ROTATOR_USER, "oidc:alice@example.com"),
     }
-
-
-@pytest.mark.parametrize(("seconds", "accepted"), [(179, False), (180, True)])
-def test_a_grace_that_ends_before_kubelets_deliver_is_refused(seconds: int, accepted: bool) -> None:
-    if accepted:
-        assert on_kubernetes(rotation=f"{{grace_seconds: {seconds}}}").resources
-    else:
-        with pytest.raises(ConfigurationError, match=r"rotation\.grace_seconds"):
-            on_kubernetes(rotation=f"{{grace_seconds: {seconds}}}")

@@ -1,33 +1,23 @@
 """Every Kubernetes example reaches DNS, its broker and the API server by a rule, on each distribution's addresses."""
 
 import ipaddress
+import re
 from typing import Any
 
 import pytest
 
 from components.kubernetes.sections import KubernetesServer
+from components.section import PROJECT_FOLDER
 from components.sections import OutsideBroker
 from tests.unit.harness import Deployed, deploy
 from tests.unit.policy_plans import STACK_FILES, stood_in, text_of
 from tests.unit.stack_file import StackFile
 
 EXAMPLES = ("staging", "prod-aws-kubernetes", "prod-azure-kubernetes", "prod-vault-kubernetes")
-# (distribution, where DNS answers, its port, where the API server answers, its port), as policies see both: behind the
-# Service. A namespace stands for a pod of it; the page follows.
-DISTRIBUTIONS = [
-    ("kind", "kube-system", 53, "172.18.0.2", 6443),  # kind.sigs.k8s.io/docs/user/configuration
-    ("kubeadm", "169.254.20.10", 53, "10.0.0.5", 6443),  # kubernetes.io/docs/tasks/administer-cluster/nodelocaldns
-    ("minikube", "kube-system", 53, "192.168.49.2", 8443),  # minikube.sigs.k8s.io/docs/commands/start
-    ("microk8s", "kube-system", 53, "10.0.0.5", 16443),  # microk8s.io/docs/services-and-ports
-    ("EKS", "kube-system", 53, "10.0.0.5", 443),  # docs.aws.amazon.com/eks/latest/userguide/network-reqs.html
-    ("AKS", "kube-system", 53, "20.50.1.2", 443),  # learn.microsoft.com/azure/aks/outbound-rules-control-egress
-    ("AKS LocalDNS, cluster", "169.254.10.11", 53, "20.50.1.2", 443),  # learn.microsoft.com/azure/aks/localdns-custom
-    ("AKS LocalDNS, node", "169.254.10.10", 53, "20.50.1.2", 443),
-    ("GKE", "kube-system", 53, "172.16.0.2", 443),  # cloud.google.com/kubernetes-engine/docs/concepts/kube-dns
-    ("GKE Cloud DNS", "169.254.169.254", 53, "172.16.0.2", 443),  # .../kubernetes-engine/docs/how-to/cloud-dns
-    ("OpenShift", "openshift-dns", 5353, "10.0.0.5", 6443),  # github.com/openshift/cluster-dns-operator, daemonset.yaml
-    ("Gardener", "kube-system", 8053, "198.51.100.7", 443),  # gardener.cloud/docs/gardener/networking/dns-autoscaling
-]
+PRIVATE = ("10.96.0.1", "172.20.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "fd00::1", "fe80::1")
+# A namespace stands for a pod of it.
+ROW = re.compile(r"\| ([^|]+) \| `([^`]+):(\d+)` \| `([^`]+):(\d+)` \| \[.+\]\(https://.+\) \|")
+DISTRIBUTIONS = ROW.findall((PROJECT_FOLDER / "docs/operations/kubernetes.md").read_text())
 
 
 def reached(spec: Any, where: str, protocol: str, port: int) -> bool:
@@ -60,18 +50,29 @@ def example(request: pytest.FixtureRequest) -> Deployed:
         return deploy(StackFile.read(text), request.param)
 
 
-@pytest.mark.parametrize(("dns", "dns_port", "api", "api_port"), [row[1:] for row in DISTRIBUTIONS])
-def test_examples_reach_what_they_need_on_every_distribution(
-    example: Deployed, dns: str, dns_port: int, api: str, api_port: int
-) -> None:
-    for spec in egress_policies(example).values():
-        for protocol in ("UDP", "TCP"):
-            assert reached(spec, dns, protocol, dns_port)
-        assert reached(spec, "203.0.113.10", "TCP", 8883), "the broker"
-        assert not reached(spec, "203.0.113.10", "TCP", 1883)
-    if example.exports["secretops"]["store"]["kind"] == "kubernetes":
-        assert reached(egress_policies(example)["rotator-network"], api, "TCP", api_port)
-        assert api_port == 443 or not reached(egress_policies(example)["server-network"], api, "TCP", api_port)
+def test_examples_reach_what_they_need_on_every_distribution(example: Deployed) -> None:
+    assert {"kind", "EKS", "AKS", "GKE", "OpenShift"} <= {name for name, *_ in DISTRIBUTIONS}
+    policies, is_store = egress_policies(example), example.exports["secretops"]["store"]["kind"] == "kubernetes"
+    for name, dns, dns_port, api, api_port in DISTRIBUTIONS:
+        for spec in policies.values():
+            assert all(reached(spec, dns, protocol, int(dns_port)) for protocol in ("UDP", "TCP")), name
+        if is_store:
+            assert reached(policies["rotator-network"], api, "TCP", int(api_port)), name
+            assert api_port == "443" or not reached(policies["server-network"], api, "TCP", int(api_port)), name
+    for spec in policies.values():
+        assert reached(spec, "203.0.113.10", "TCP", 8883) and not reached(spec, "203.0.113.10", "TCP", 1883), "broker"
+    assert [one for one in PRIVATE if reached(policies["server-network"], one, "TCP", 443)] == []
+
+
+def test_examples_wait_for_a_rollout_and_keep_replicas_meanwhile(example: Deployed) -> None:
+    """What the provider makes of it on a real API server is in tests/stacks/test_staging.py."""
+    deployment = example.resources["deployment"].inputs
+    annotations = deployment["metadata"]["annotations"]
+    assert annotations["pulumi.com/waitFor"].startswith("jsonpath={$[?") and annotations["pulumi.com/timeoutSeconds"]
+    assert "pulumi.com/skipAwait" not in annotations
+    spec, budget = deployment["spec"], example.resources["disruption-budget"].inputs["spec"]
+    assert (spec["replicas"], spec["strategy"]["rollingUpdate"]) == (2, {"maxUnavailable": 0, "maxSurge": 1})
+    assert budget["maxUnavailable"] == 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from components.kubernetes.sections import CertificateIssuer
 from components.naming import CERTIFICATE_FILES
 from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
+from tests.unit.policy_plans import own, planned, text_of
 from tools.gobuild import find_go, module_folder
 from tools.steps import ROOT
 
@@ -37,36 +38,19 @@ OBJECTS = [
     client_certificate(
         CertificateIssuer(kind="AWSPCAClusterIssuer", name="plant-ca", group="awspca.cert-manager.io"), "x" * 100
     ),
-    secret_store(
-        {
-            "azurekv": {
-                "authType": "WorkloadIdentity",
-                "vaultUrl": "https://coreflux-prod-01234567.vault.azure.net",
-                "serviceAccountRef": {"name": "coreflux-mcp-sync"},
-            }
-        }
-    ),
-    secret_store(
-        {
-            "vault": {
-                "server": "https://vault.example.com:8200",
-                "path": "coreflux-mcp-prod",
-                "version": "v2",
-                "namespace": "plant",
-                "caBundle": "bm8gY2VydGlmaWNhdGU=",
-                "auth": {
-                    "kubernetes": {
-                        "mountPath": "kubernetes",
-                        "role": "coreflux-mcp-prod-server",
-                        "serviceAccountRef": {"name": "coreflux-mcp-sync", "audiences": ["vault"]},
-                    }
-                },
-            }
-        }
-    ),
-    synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt"),
+    synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt", minutes=5),
 ]
 """Those of AWS are in tests/stacks/test_aws_elsewhere.py, too."""
+
+
+def providers() -> list[dict[str, Any]]:
+    """Return how External Secrets logs in to Key Vault and to Vault, as the program says it."""
+    options = ("operators: [", "ca_file: /etc/ssl/certs/ca.crt, namespace: plant, operators: [")
+    vault = text_of("prod-vault-kubernetes").replace(*options).replace("mcp:0.1.0'", "mcp:0.1.0', reference: SyncedKey")
+    plans = (own("prod-azure-kubernetes"), planned(vault, "prod"))
+    return [
+        one.properties["spec"]["provider"] for plan in plans for one in plan.resources if one.name == "secret-store"
+    ]
 
 
 @cache
@@ -87,7 +71,9 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
     client = own_cluster.client()
     for kind in PUBLISHED:
         own_cluster.define(published(kind))
-    for made in OBJECTS:
+    logins = providers()
+    assert [set(one) for one in logins] == [{"azurekv"}, {"vault"}]
+    for made in [*OBJECTS, *map(secret_store, logins)]:
         group, _, version = made.api_version.partition("/")
         resource = create_namespaced_resource(
             group, version, made.kind, published(made.kind)["spec"]["names"]["plural"]
@@ -121,8 +107,7 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
     ids=lambda given: given.name if isinstance(given, Secret) else "",
 )
 def test_secret_fields_are_named_as_the_launchers_files(secret: Secret, name: str, keys: dict[str, str]) -> None:
-    spec = synced_secret(secret, "plant/it").spec
-
+    spec = synced_secret(secret, "plant/it", minutes=5).spec
     (whole,) = spec["dataFrom"]
     assert whole["extract"] == {"key": "plant/it"}, "in one request: no reader sees a torn pair"
     assert renamed(whole, secret.fields) == keys

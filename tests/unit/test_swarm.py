@@ -13,9 +13,8 @@ from secretops.launcher.listening import parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
 from secretops.manifest import Manifest, SwarmStore
-from settings import ConfigurationError
 from tests.unit.harness import Deployed, ca_file, deploy
-from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, refusals, spec
+from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +67,9 @@ def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deploye
 
 
 def test_the_list_of_secrets_is_what_the_service_has_now(everything: Deployed) -> None:
-    assert spec(everything, SERVER)["secrets"] == [
-        {
-            "secretId": V3.secret_id,
-            "secretName": V3.secret_name,
-            "fileName": "mqtt_password",
-            "fileUid": "10001",
-            "fileGid": "10001",
-            "fileMode": 0o400,
-        }
-    ]
+    file = {"fileName": "mqtt_password", "fileUid": "10001", "fileGid": "10001", "fileMode": 0o400}
+    found = spec(everything, SERVER)["secrets"]
+    assert found == [{"secretId": V3.secret_id, "secretName": V3.secret_name, **file}]
     assert spec(everything, ROTATOR)["secrets"] == []
 
 
@@ -139,13 +131,8 @@ def test_each_file_has_the_variable_that_names_it(everything: Deployed) -> None:
 
 def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> None:
     versions = {f"{name}_FILE" for name in VERSION_VARIABLES}
-    assert spec(prod, SERVER)["env"].keys() <= {
-        *PUBLIC_VARIABLES,
-        *OWN_VARIABLES,
-        *CARRIERS,
-        *FILE_VARIABLES,
-        *versions,
-    }
+    known = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *CARRIERS, *FILE_VARIABLES, *versions}
+    assert spec(prod, SERVER)["env"].keys() <= known
     arguments = spec(prod, SERVER)["args"]
     source = arguments[arguments.index("--from") + 1]
     assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
@@ -211,42 +198,3 @@ def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifes
     assert (rotator["user"], rotator["capDrops"], rotator["readOnly"]) == ("0:0", ["ALL"], True)
     assert rotator["hostname"] == "{{.Node.Hostname}}", "the access records name it"
     assert everything.exports["schedule"]["turn_on"] == ""
-
-
-# What a stack file may not say
-
-
-@pytest.mark.parametrize(
-    ("server", "told"),
-    [
-        (", publish: ingress", ("server.port: missing", "one port of every node", "add port")),
-        (
-            ", publish: ingress, port: 8000",
-            ("server.replicas: 2", "an MCP session lives in one replica", "write replicas: 1"),
-        ),
-        (", publish: host, port: 8000", ("server.port: 8000", "two can't listen on one port", "take port out")),
-        (", port: 8000", ("server.port: 8000", "no port of a node is the server's", "take port out")),
-        (", log_driver: {name: none}", ("server.log_driver.name", "one of local", "")),
-    ],
-)
-def test_a_server_is_refused(server: str, told: tuple[str, str, str]) -> None:
-    assert any(all(part in one for part in told) for one in refusals(server=server))
-
-
-def test_a_credential_of_a_log_driver_is_refused_and_not_repeated() -> None:
-    found = refusals(server=", log_driver: {name: gelf, options: {gelf-token: not-shown}}")
-    assert found
-    assert not any("not-shown" in one for one in found)
-
-
-def test_a_grace_that_ends_before_the_last_replica_is_replaced_is_refused() -> None:
-    (told,) = refusals(rotation="{grace_seconds: 200}")
-    assert told.startswith("rotation.grace_seconds: 200 with 2 replicas at least 210")
-    file_on_swarm(rotation="{grace_seconds: 210}").parse("prod")
-
-
-def test_a_brokers_host_that_is_each_containers_own_is_refused() -> None:
-    file = file_on_swarm()
-    file.entries["broker"] = '{"kind": "coreflux", "host": "127.9.9.9"}'
-    with pytest.raises(ConfigurationError, match=r"broker\.host: 127\.9\.9\.9 with server swarm"):
-        file.parse("prod")

@@ -88,14 +88,10 @@ DONE = Answer("completed", (AFTER,))
 @pytest.mark.parametrize(
     ("answers", "is_new"),
     [
-        pytest.param(
-            (Answer("completed", (AFTER, BEFORE)), DONE), False, id="completed, and a task has the old version"
-        ),
+        pytest.param((Answer("completed", (AFTER, BEFORE)), DONE), False, id="a task has the old version"),
         pytest.param((Answer("updating", (AFTER,)), DONE), False, id="under way"),
         pytest.param((Answer("completed", (STARTING,)), DONE), True, id="completed, and no task runs"),
-        pytest.param(
-            (Answer("completed", (AFTER,), seconds=1), DONE), True, id="completed, and the task has just begun"
-        ),
+        pytest.param((Answer("completed", (AFTER,), seconds=1), DONE), True, id="the task has just begun"),
         pytest.param((Answer("completed", (BEFORE,), OLD), DONE), False, id="the service has the old list"),
         pytest.param((DONE,), False, id="all tasks have it"),
     ],

@@ -19,6 +19,7 @@ from tests.unit.vault_stack import (
     inputs,
     manifest_of,
     on_this_machine,
+    refusals,
     store_of,
     vaults,
     with_every_option,
@@ -217,3 +218,11 @@ def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
         "serviceAccountRef": {"name": "coreflux-mcp-sync", "audiences": ["vault"]},
     }
     assert base64.b64decode(store["caBundle"]).decode() == ca.read_text()
+    assert inputs(deployed, "synced-mqtt")["spec"]["refreshInterval"] == "5m", "by the default grace"
+
+
+@pytest.mark.parametrize("entry", ["token: abc", "approle: {secret_id: abc}"])
+def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> None:
+    """It would replace the Copilot's key or the broker's password, and go to whoever is sent those."""
+    (found,) = [one for one in refusals(f", {entry}") if "not shown" in one]
+    assert "secretops put" not in found and "abc" not in found

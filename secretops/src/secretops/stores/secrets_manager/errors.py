@@ -49,9 +49,10 @@ THROTTLED = frozenset(
 )
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
 
+# The arguments of the aws command that shows a secret or a table.
 _LOOKS = {
-    "secret": "aws secretsmanager describe-secret --region {region} --secret-id {name}",
-    "table": "aws dynamodb describe-table --region {region} --table-name {name}",
+    "secret": ("secretsmanager describe-secret", "--secret-id"),
+    "table": ("dynamodb describe-table", "--table-name"),
 }
 _LOOK = "{look}"
 _WAY = (
@@ -237,7 +238,8 @@ def told(
             raised, *texts = _limit(action, message)
         if found == "InvalidRequestException" and "KMS" in message:
             raised, *texts = _KMS
-    look = _LOOKS[kind].format(region=region, name=name)
+    command, option = _LOOKS[kind]
+    look = f"aws {command} --region {region} {option} {name}"
     names = {"where": where, "code": found, "action": action, "name": name, "region": region, "look": look}
     what, rule, remedy = (text.format(**names) for text in texts)
     return raised(what, rule=rule, remedy=remedy)
