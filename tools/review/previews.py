@@ -261,7 +261,6 @@ def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
 def _of_the_base(stack: str, base: Clone) -> stream.Preview | None:
     """Preview the base, or return None. Its failure leaves the review of the pull request as it is."""
     try:
-        base.make_ready(stack)
         before = base.read(base.preview(stack, deployed=False))
         if not before.failed:
             return before
