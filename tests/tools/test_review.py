@@ -145,6 +145,7 @@ def grants(kind: str, before: Any, after: Any) -> set[str]:
         event("create", "aws:secretsmanager/secret:Secret", "secret-mqtt", new={"name": "mcp/mqtt"}),
         event("create", "aws:iam/role:Role", "task-role", new={"name": "mcp@task"}),
         event("create", "kubernetes:core/v1:Secret", "copy", new={"metadata": {"name": "the-copy"}}),
+        event("create", "vault:index/mount:Mount", "mount", new={"path": "kv"}),
         event("create", "pulumi:providers:aws", "aws", new={"allowedAccountIds": '["123456789012"]'}),
     ]
     both = [a_stream(*names, event("create", kind, "it", new=inputs)) for inputs in (before, after)]
@@ -226,9 +227,9 @@ TASK = "arn:aws:iam::123456789012:role/mcp@task"
         ),
         (
             "vault:index/policy:Policy",
-            {"policy": 'path "kv/data/canary" { capabilities = ["read"] }'},
-            {"policy": 'path "*" { capabilities = ["read"] }'},
-            {"- Allow vault:read it something else", "+ Allow vault:read it *"},
+            {"policy": 'path "kv/data/canary" { capabilities = ["read"] }\npath "kv/x" { capabilities = ["read"] }'},
+            {"policy": json.dumps({"path": {"*": {"capabilities": ["read"]}}})},
+            {"- Allow vault:read it mount", "+ Allow vault:read it *"},
         ),
     ],
 )

@@ -83,17 +83,18 @@ class Names:
 
     def said(self, term: str) -> str:
         """Return a term's words. An ARN of the plan's own is its resource's name."""
-        if term in (ALL, THIS_ACCOUNT) or term.startswith("="):
+        if term in (ALL, THIS_ACCOUNT) or term.startswith("=") or SERVICE.fullmatch(term):
             return term.removeprefix("=")
         if term and (called := self.own("arn", term)):
             return called
-        if SERVICE.fullmatch(term):
-            return term
         if re.fullmatch(r"\d{12}", term):
             return THIS_ACCOUNT if term in self.accounts else OTHER_ACCOUNT
         if term.startswith("arn:") and term.count(":") >= _ARN_COLONS:
             return self._arn(*term.split(":", _ARN_COLONS)[2:])
-        return PATTERN if re.search(r"[*?+]", term) else ELSE
+        if re.search(r"[*?+]", term):
+            return PATTERN
+        # A path of Vault is named by its mount.
+        return self.own("vault", term.partition("/")[0]) or ELSE
 
     def _arn(self, service: str, _region: str, account: str, resource: str) -> str:
         if account.isdigit() and account not in self.accounts:
@@ -132,7 +133,10 @@ def compared(
 
 
 def _named(one: Atom, names: Names) -> Atom:
-    terms = [f"={said}" if (said := names.said(term)) not in _VAGUE else term for term in (one.principal, one.resource)]
+    terms = [
+        f"={said}" if term.startswith("arn:") and (said := names.said(term)) not in _VAGUE else term
+        for term in (one.principal, one.resource)
+    ]
     principal, resource, condition = (names.without_region(text) for text in (*terms, one.condition))
     return one._replace(principal=principal, resource=resource, condition=condition)
 
@@ -188,18 +192,25 @@ def _atoms(kind: str, called: str, inputs: Mapping[str, Any], names: Names) -> I
         where = f"={at}" if at else THIS_ACCOUNT if re.fullmatch(r"/?subscriptions/[^/]+/?", scope) else scope
         yield Atom(Effect.ALLOW, role, str(inputs.get("principalId", "")), where, False, "")
     elif kind == "vault:index/policy:Policy":
-        for path, body in _PATH.findall(str(inputs.get("policy", ""))):
-            for each in _CAPABILITIES.findall(body):
-                for capability in re.findall(r'"([a-z]+)"', each):
-                    yield Atom(Effect.ALLOW, f"vault:{capability}", own, _vault_path(path, names), False, "")
+        for path, capabilities in _of_vault(str(inputs.get("policy", ""))):
+            for capability in capabilities:
+                yield Atom(Effect.ALLOW, f"vault:{capability}", own, _vault_path(path), False, "")
 
 
-def _vault_path(path: str, names: Names) -> str:
-    if path.strip("/") in ("*", "+"):
-        return ALL
-    mount, _, rest = path.partition("/")
-    called = names.own("vault", mount)
-    return f"={called}" if called and not re.search(r"[*+]", rest) else path
+def _of_vault(policy: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the paths of a policy and their capabilities; a policy is JSON or HCL."""
+    try:
+        paths = json.loads(policy)["path"]
+    except (ValueError, KeyError, TypeError):
+        for path, body in _PATH.findall(policy):
+            yield path, [each for found in _CAPABILITIES.findall(body) for each in re.findall(r'"([a-z]+)"', found)]
+        return
+    for path, each in paths.items():
+        yield path, _texts(each.get("capabilities"))
+
+
+def _vault_path(path: str) -> str:
+    return ALL if path.strip("/") in ("*", "+") else path
 
 
 def _of_aws(kind: str, own: str, inputs: Mapping[str, Any], names: Names) -> Iterator[Atom]:
