@@ -62,55 +62,44 @@ def _with_canary(entry: Any, key: str = "") -> Any:
     return entry
 
 
-def reviewed(base: str, head: str, stack: str = "prod", **more: Any) -> StackReview:
-    before, after = stream.preview(base), stream.preview(head)
-    found = stream.compared(before, after, replacing)
+def reviewed(before: str, after: str, **more: Any) -> StackReview:
+    head = stream.preview(after)
+    found = stream.compared(stream.preview(before), head, replacing)
     return StackReview(
-        stack=stack,
+        stack="prod",
         provider=Provider.STANDIN,
         against=Against.BASE,
         unchanged=found.unchanged,
         changes=found.changes,
         values_lost=found.values_lost,
         values_new=found.values_new,
-        unread=after.unread,
+        unread=head.unread,
         rules=40,
         **more,
     )
 
 
 @cache
-def base(stack: str = "prod") -> str:
-    return ended(*events(own(stack)))
+def base() -> str:
+    return ended(*events(own("prod")))
 
 
-def head(*change: Any, to: Any) -> str:
-    return ended(*events(changed(*change, to=to)(own("prod"))))
+def _changed(*place: Any, to: Any, **more: Any) -> StackReview:
+    return reviewed(base(), ended(*events(changed(*place, to=to)(own("prod")))), **more)
 
 
-def secret_added(stack: str = "prod") -> StackReview:
-    return reviewed(base(stack), ended(*events(planned(text_of(stack) + NEW_SECRET, stack))), stack)
-
-
-def subnet_changed() -> StackReview:
-    return reviewed(base(), head("service", "networkConfiguration", "subnets", 0, to=f"subnet-{CANARY}"))
+def secret_added() -> StackReview:
+    return reviewed(base(), ended(*events(planned(text_of("prod") + NEW_SECRET, "prod"))))
 
 
 def policy_weakened() -> StackReview:
     wide = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
     foreign = {"AWS": ["arn:aws:iam::999999999999:root", f"arn:aws:iam::123456789012:user/{CANARY}"]}
-    opened = changed(
-        "policy-mqtt", "policy", "Statement", 0, to={**wide, "Principal": foreign, "Action": f"kms:{CANARY}"}
-    )
-    text = ended(
-        *events(opened(changed("server-secrets", "policy", "Statement", to=lambda each: [*each, wide])(own("prod"))))
-    )
+    opened = {**wide, "Principal": foreign, "Action": f"kms:{CANARY}"}
+    plan = changed("policy-mqtt", "policy", "Statement", 0, to=opened)(own("prod"))
+    plan = changed("server-secrets", "policy", "Statement", to=lambda each: [*each, wide])(plan)
     broken = Broken(rule="aws-least-privilege", name="server-secrets", judge=Judge.BOTH)
-    return reviewed(base(), text, broken=(broken,))
-
-
-def region_moved() -> StackReview:
-    return reviewed(base(), base().replace("eu-central-1", "eu-west-1"))
+    return reviewed(base(), ended(*events(plan)), broken=(broken,))
 
 
 def preview_failed() -> StackReview:
@@ -119,18 +108,14 @@ def preview_failed() -> StackReview:
     return StackReview(stack="prod", provider=Provider.OWN, against=Against.NOTHING, failed=True, errors=refused)
 
 
-def rules_changed() -> StackReview:
-    broken = Broken(rule="aws-keys-rotate", name="key", judge=Judge.BASE)
-    return reviewed(base(), head("key", "enableKeyRotation", to=False), broken=(broken,))
-
-
+DISABLED = (Broken(rule="aws-keys-rotate", name="key", judge=Judge.BASE),)
 CASES: Mapping[str, Callable[[], StackReview]] = {
     "secret-added": secret_added,
-    "subnet-changed": subnet_changed,
+    "subnet-changed": lambda: _changed("service", "networkConfiguration", "subnets", 0, to=f"subnet-{CANARY}"),
     "policy-weakened": policy_weakened,
-    "region-moved": region_moved,
+    "region-moved": lambda: reviewed(base(), base().replace("eu-central-1", "eu-west-1")),
     "preview-failed": preview_failed,
-    "rules-changed": rules_changed,
+    "rules-changed": lambda: _changed("key", "enableKeyRotation", to=False, broken=DISABLED),
 }
 
 

@@ -288,7 +288,7 @@ def _print_errors(text: str) -> None:
 
 def changed_files(base: str, root: Path) -> list[str]:
     """Return the files that differ from a commit, by their names before and after. Raises SetupError."""
-    command = ["git", "-C", root, "diff", "--name-only", "--no-renames", base]
+    command = ["git", "-C", str(root), "diff", "--name-only", "--no-renames", base]
     return run_step(f"what has changed since {base}", command, remedy="name a commit that is here").splitlines()
 
 
