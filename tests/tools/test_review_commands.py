@@ -136,10 +136,8 @@ def test_rule_of_the_base_that_the_pull_request_disables_fails_it_in_the_first_r
 
 def test_comment_needs_nothing_but_pythons_standard_library(tmp_path: Path) -> None:
     file = tmp_path / "review.json"
-    told = StackReview(
-        stack="prod", provider=Provider.OWN, against=Against.BASE, broken=(Broken(rule="aws-keys-rotate", name="key"),)
-    )
-    file.write_text(written((told,)))
+    broken = (Broken(rule="aws-keys-rotate", name="key"),)
+    file.write_text(written((StackReview(stack="prod", provider=Provider.OWN, against=Against.BASE, broken=broken),)))
     argv = [sys.executable, "-S", "-m", "tools.review", "comment", str(file)]
     assert "aws-keys-rotate" in subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 

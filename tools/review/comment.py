@@ -1,6 +1,6 @@
 """The review as one Markdown comment: what changes its judges, broken rules, the stacks, then changes, gravest first.
 
-It is short at any size: what does not fit is counted. Texts beside names come from who comments, never from the review.
+It is short at any size: what does not fit is counted. All text but names is the commenting side's, never the review's.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def comment(
 ) -> str:
     """Return the whole text, which ends with a newline.
 
-    Who comments knows what is `touched` of the judges, the `commit` and whether it is a `fork`'s; the review does not
-    say. A fork's own code wrote the review: its claims of providers and rules are not repeated as facts.
+    `touched`, the number of changed files of the judges, `commit` and `fork` are from the commenting side, not from the
+    review. A fork's own code wrote the review: its claims of providers and rules are not repeated as facts.
     """
     rows = _rows(stacks)
     lines = [MARK, f"### {_heading(stacks, touched or {})}", *_touched(touched or {}), *(("", FORK) if fork else ())]
@@ -145,7 +145,7 @@ def _broken(stacks: Sequence[StackReview], link: str) -> Iterator[str]:
 
 @cache
 def _sentences() -> Mapping[str, str]:
-    """Return the sentences of the rules that who comments has."""
+    """Return the sentences of the rules of the commenting side."""
     from policies.catalogue import rules
 
     return {rule.name: rule.sentence for rule in rules()}
@@ -214,12 +214,12 @@ def _changes(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows[:ROWS]:
         first = row.changes[0]
         bold = "**" if row.risk <= Risk.GOES else ""
-        kept = " (holds data)" if row.risk is Risk.LOSES_WHAT_IS_KEPT and first.op is not Op.MOVE else ""
-        kept += " (may replace)" if first.may_replace else ""
+        about = " (holds data)" if row.risk is Risk.LOSES_DATA and first.op is not Op.MOVE else ""
+        about += " (may replace)" if first.may_replace else ""
         shown = ", ".join(map(code, first.properties[:PROPERTIES]))
         more = f", … {len(first.properties) - PROPERTIES} more" if len(first.properties) > PROPERTIES else ""
         resources = _resources(row.changes)
-        yield f"| {bold}{first.op}{bold}{kept} | {code(row.stack)} | {resources} | {shown}{more}{row.note} |"
+        yield f"| {bold}{first.op}{bold}{about} | {code(row.stack)} | {resources} | {shown}{more}{row.note} |"
     rest = sum(len(row.changes) for row in rows[ROWS:])
     yield from _more(rest, "\n")
 

@@ -10,7 +10,7 @@ JUDGES = (
     *("policies/", "tools/", ".github/", ".ci/"),
     *("CODEOWNERS", "docs/CODEOWNERS", "Makefile", "pyproject.toml", "uv.lock", "docs/settings.md"),
 )
-# What stands for files that could not be listed.
+# Reported instead of files that GitHub does not list.
 MORE = "more files than GitHub lists"
 
 

@@ -1,4 +1,4 @@
-"""Which changes replace a resource, where no provider with a state was asked: the tables of the stand-ins."""
+"""Which changes replace a resource, without a provider that has a state: the tables of the stand-ins."""
 
 from __future__ import annotations
 

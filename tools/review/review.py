@@ -134,7 +134,7 @@ class Change:
     """Names of the inputs that change. Keys within them are left out: they may be anybody's words."""
     protected: bool = False
     may_replace: bool = False
-    """An update that may be a replacement: no provider with a state was asked."""
+    """An update that may be a replacement: no provider with a state was used."""
     resources: int = 0
     """Number of resources of a provider that moves."""
     gained: tuple[Statement, ...] = ()

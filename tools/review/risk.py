@@ -37,7 +37,7 @@ class Risk(IntEnum):
 
     MOVES = 0
     LOSES_VALUES = 1
-    LOSES_WHAT_IS_KEPT = 2
+    LOSES_DATA = 2
     GOES = 3
     GRANTS = 4
     CHANGES = 5
@@ -50,7 +50,7 @@ def risk(change: Change) -> Risk:
         return Risk.MOVES
     if change.op in (Op.REPLACE, Op.DELETE):
         stateful = change.protected or _STATEFUL.search(change.type)
-        return Risk.LOSES_WHAT_IS_KEPT if stateful else Risk.GOES
+        return Risk.LOSES_DATA if stateful else Risk.GOES
     if _GRANTS.search(change.type.partition(":")[2]) or any(map(_GRANTING.search, change.properties)):
         return Risk.GRANTS
     return Risk.CHANGES if change.op is Op.UPDATE else Risk.COMES

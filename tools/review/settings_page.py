@@ -1,6 +1,6 @@
-"""The settings that there are and what each may be, as docs/settings.md lists them.
+"""The settings and what each may be, as docs/settings.md lists them.
 
-A comment names no setting, and no rule of one, that is not on the page of who comments.
+A comment names only settings of that page, as the commenting side has it.
 """
 
 from __future__ import annotations

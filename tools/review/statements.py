@@ -34,7 +34,7 @@ _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
 
 class Atom(NamedTuple):
-    """One action of one principal on one resource. Terms may be raw: `said` makes words of them."""
+    """One action of one principal on one resource. Terms may be raw: `Names.words` makes words of them."""
 
     effect: Effect
     action: str
@@ -81,7 +81,7 @@ class Names:
             text = text.replace(region, "REGION")
         return text
 
-    def said(self, term: str) -> str:
+    def words(self, term: str) -> str:
         """Return a term's words. An ARN of the plan's own is its resource's name."""
         if term in (ALL, THIS_ACCOUNT) or term.startswith("=") or SERVICE.fullmatch(term):
             return term.removeprefix("=")
@@ -124,7 +124,7 @@ def compared(
     # Named by the plan first, so that what only moved to another region is no change.
     was = {_named(one, old) for one in _atoms(kind, called, before or {}, old)}
     now = {_named(one, new) for one in _atoms(kind, called, after or {}, new)}
-    gained, lost = {_said(one, new) for one in now - was}, {_said(one, old) for one in was - now}
+    gained, lost = {_in_words(one, new) for one in now - was}, {_in_words(one, old) for one in was - now}
     # The same words on both sides: only the conditions differ.
     both = {one for one in gained & lost if one.condition}
     return tuple(_grouped((gained - both) | {one._replace(condition="changed") for one in both})), tuple(
@@ -134,7 +134,7 @@ def compared(
 
 def _named(one: Atom, names: Names) -> Atom:
     terms = [
-        f"={said}" if term.startswith("arn:") and (said := names.said(term)) not in _VAGUE else term
+        f"={words}" if term.startswith("arn:") and (words := names.words(term)) not in _VAGUE else term
         for term in (one.principal, one.resource)
     ]
     principal, resource, condition = (names.without_region(text) for text in (*terms, one.condition))
@@ -144,11 +144,11 @@ def _named(one: Atom, names: Names) -> Atom:
 _VAGUE = (ELSE, PATTERN, OTHER_ACCOUNT)
 
 
-def _said(one: Atom, names: Names) -> Atom:
+def _in_words(one: Atom, names: Names) -> Atom:
     return one._replace(
         action=one.action if ACTION.fullmatch(one.action) or one.action in AZURE_ROLES.values() else ELSE,
-        principal=names.said(one.principal),
-        resource=names.said(one.resource),
+        principal=names.words(one.principal),
+        resource=names.words(one.resource),
         condition="some" if one.condition else "",
     )
 
