@@ -298,7 +298,7 @@ def broken_files() -> list[tuple[str, str]]:
         return json.dumps(copy)
 
     change = ("stacks", 0, "changes", 0)
-    statement = {"effect": "Allow", "actions": [], "principals": [], "resources": []}
+    statement: dict[str, Any] = {"effect": "Allow", "actions": [], "principals": [], "resources": []}
     statement |= {"exempt": False, "conditions": ""}
     return [
         ("a mention in a statement", but(*change, "gained", to=[{**statement, "actions": ["@everyone"]}])),
